@@ -1,0 +1,135 @@
+"""Codes, reconstructions and samples; and how much of the latent space is used."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pyro_vae.analysis.fitted import evaluation, rows_of
+from pyro_vae.objectives import analytic_kl
+from pyro_vae.rng import own_seed
+from pyro_vae.vae import VAE
+
+
+@dataclass(frozen=True)
+class Codes:
+    """q(z | x) of each row.
+
+    Attributes:
+        loc: mean, (n, latent_dim).
+        scale: standard deviation, (n, latent_dim); zero for an autoencoder.
+    """
+
+    loc: np.ndarray
+    scale: np.ndarray
+
+    def active_units(self, threshold: float = 0.01) -> int:
+        """The number of latent dimensions whose mean varies over the rows: Var_x E_q[z] > threshold.
+
+        References:
+            Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016).
+        """
+        return int((self.loc.var(0) > threshold).sum())
+
+
+def encode(vae: VAE, x: Any) -> Codes:
+    """The mean and standard deviation of q(z | x) for each row.
+
+    Arguments:
+        vae: the model.
+        x: rows shaped (n, *data_shape).
+
+    Raises:
+        ValueError: rows that don't fit the model.
+
+    Example:
+        >>> encode(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4)).loc.shape
+        (3, 2)
+    """
+    with evaluation(vae):
+        found = [(q.mean, q.stddev) for q in (vae.posterior(batch) for batch in rows_of(vae, x, "x"))]
+        loc, scale = (torch.cat(part).cpu().numpy() for part in zip(*found, strict=True))
+    return Codes(loc, scale)
+
+
+def reconstruct(vae: VAE, x: Any) -> np.ndarray:
+    """E[x' | z] at z = E[z | x], the mean of q: each row as the model sees it, shaped as x.
+
+    Arguments:
+        vae: the model.
+        x: rows shaped (n, *data_shape).
+
+    Raises:
+        ValueError: rows that don't fit the model.
+
+    Example:
+        >>> reconstruct(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4)).shape
+        (3, 4)
+    """
+    with evaluation(vae):
+        parts = [vae.likelihood(vae.posterior(batch).mean).mean for batch in rows_of(vae, x, "x")]
+        return torch.cat(parts).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Draws from the model.
+
+    Attributes:
+        z: latent draws from the prior, (n, latent_dim).
+        x: rows drawn from p(x | z), (n, *data_shape).
+        mean: E[x | z], (n, *data_shape).
+    """
+
+    z: np.ndarray
+    x: np.ndarray
+    mean: np.ndarray
+
+
+def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
+    """Draw n rows from the model: z ~ p(z), then x ~ p(x | z).
+
+    Arguments:
+        vae: the model.
+        n: rows, at least 1.
+        seed: of the draws.
+
+    Raises:
+        ValueError: n below 1; a flat prior, from which nothing can be drawn.
+
+    Example:
+        >>> sample(VAE(data_shape=(4,), latent_dim=2), 5).x.shape
+        (5, 4)
+    """
+    if n < 1:
+        raise ValueError(f"n: expected at least 1 row, got {n}")
+    if vae.spec.prior.kind == "flat":
+        raise ValueError(
+            "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder compresses and does "
+            "not generate. Take prior 'standard_normal' and guide 'mean_field'"
+        )
+    device = next(vae.parameters()).device
+    with evaluation(vae), own_seed(seed, device):
+        z = vae.prior().sample((n,))
+        p = vae.likelihood(z)
+        z, x, mean = (part.cpu().numpy() for part in (z, p.sample(), p.mean))
+    return Samples(z, x, mean)
+
+
+def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndarray:
+    """KL(q(z | x) ‖ p(z)) of each row in nats: the closed form where there is one, else a mean over draws.
+
+    Example:
+        >>> rate(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4)).shape
+        (3,)
+    """
+    device = next(vae.parameters()).device
+    with evaluation(vae), own_seed(seed, device):
+        rates = []
+        for batch in rows_of(vae, x, "x"):
+            q, p = vae.posterior(batch), vae.prior()
+            closed_form = analytic_kl(q, p.expand(q.batch_shape))
+            z = q.sample((num_particles,))
+            rates.append((q.log_prob(z) - p.log_prob(z)).mean(0) if closed_form is None else closed_form)
+        return torch.cat(rates).cpu().numpy()

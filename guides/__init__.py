@@ -1,0 +1,11 @@
+"""Guides: variational families q(z | x), each an encoder's features turned into a distribution over z.
+
+A new family is one file with a constructor `(features, latent_dim, *, options)` under `@GUIDES.register(kind)`.
+"""
+
+from pyro_vae.guides.base import GUIDES, Posterior
+from pyro_vae.guides.delta import Delta
+from pyro_vae.guides.full_rank import FullRank
+from pyro_vae.guides.mean_field import MeanField
+
+__all__ = ["GUIDES", "Delta", "FullRank", "MeanField", "Posterior"]

@@ -1,0 +1,47 @@
+"""A normal with a full covariance, and its closed-form KL to independent normals."""
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, register_kl
+
+from pyro_vae.guides.base import GUIDES
+from pyro_vae.networks import positive
+
+
+@GUIDES.register("full_rank")
+class FullRank(nn.Module):
+    """q(z | x) = N(z | μ(x), L(x) L(x)ᵀ), L lower triangular with a positive diagonal, drawn as z = μ + L ε.
+
+    Arguments:
+        features: width of the encoder's output.
+        latent_dim: length of z.
+
+    Example:
+        >>> FullRank(16, 2)(torch.zeros(5, 16)).covariance_matrix.shape
+        torch.Size([5, 2, 2])
+    """
+
+    def __init__(self, features: int, latent_dim: int) -> None:
+        super().__init__()
+        self.loc = nn.Linear(features, latent_dim)
+        self.diagonal = nn.Linear(features, latent_dim)
+        self.lower = nn.Linear(features, latent_dim * latent_dim)
+
+    def forward(self, features: Tensor) -> Distribution:
+        loc, diagonal = self.loc(features), positive(self.diagonal(features))
+        lower = self.lower(features).unflatten(-1, (loc.shape[-1], loc.shape[-1]))
+        return dist.MultivariateNormal(loc, scale_tril=lower.tril(-1) + torch.diag_embed(diagonal))
+
+    def extra_repr(self) -> str:
+        return "z ~ N(μ(x), L(x) L(x)ᵀ)"
+
+
+@register_kl(MultivariateNormal, Independent)
+def _kl_multivariate_normal_independent_normal(q: MultivariateNormal, p: Independent) -> Tensor:
+    """KL = ½ Σᵢ [(Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ² - 1 + log sᵢ²] - log det L for q = N(μ, Σ = L Lᵀ) and p = N(m, diag s²)."""
+    if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
+        raise NotImplementedError
+    scaled = (q.variance + (q.loc - p.base_dist.loc).square()) / p.base_dist.variance
+    log_det = q.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return 0.5 * (scaled - 1 + p.base_dist.variance.log()).sum(-1) - log_det

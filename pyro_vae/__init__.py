@@ -1,0 +1,61 @@
+"""Variational autoencoders as Pyro programs: a model, an amortized guide, and answers with their standard errors."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyro_vae import data
+    from pyro_vae.analysis import encode, evidence, reconstruct, sample, to_arviz
+    from pyro_vae.objectives import ELBO
+    from pyro_vae.spec import Spec
+    from pyro_vae.training import Run, fit, load, save
+    from pyro_vae.vae import VAE
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ELBO": "objectives",
+    "Run": "training",
+    "Spec": "spec",
+    "VAE": "vae",
+    "encode": "analysis",
+    "evidence": "analysis",
+    "fit": "training",
+    "load": "training",
+    "reconstruct": "analysis",
+    "sample": "analysis",
+    "save": "training",
+    "to_arviz": "analysis",
+}
+
+__all__ = [
+    "ELBO",
+    "VAE",
+    "Run",
+    "Spec",
+    "data",
+    "encode",
+    "evidence",
+    "fit",
+    "load",
+    "reconstruct",
+    "sample",
+    "save",
+    "to_arviz",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Names are looked up when they are first used, so that `import pyro_vae` is quick and needs no torch."""
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"pyro_vae.{_HOMES[name]}"), name)
+    elif name in __all__:
+        value = importlib.import_module(f"pyro_vae.{name}")
+    else:
+        raise AttributeError(f"module 'pyro_vae' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

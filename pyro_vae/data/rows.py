@@ -1,0 +1,233 @@
+"""Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, cut without a loop over rows."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+Shape = tuple[int, ...]
+
+
+class Rows(Protocol):
+    """Anything that has a number of rows and gives them in batches."""
+
+    def __len__(self) -> int: ...
+
+    def steps(self, size: int) -> int:
+        """The number of batches in one pass."""
+        ...
+
+    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        """Batches of at most `size` rows on the device; in random order where a generator is given."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where batches go: a device and a floating-point type."""
+
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+    def take(self, batch: Any) -> Tensor:
+        tensor = batch if isinstance(batch, Tensor) else torch.from_numpy(np.ascontiguousarray(batch))
+        return tensor.to(self.device, self.dtype)
+
+
+class ArrayRows:
+    """Rows of a tensor or a NumPy array. They stay in their own type until a batch is cut; a memmap stays on disk."""
+
+    def __init__(self, array: Tensor | np.ndarray, target: Target) -> None:
+        on_disk = isinstance(array, np.memmap)
+        self.array = array if on_disk else torch.as_tensor(array).to(target.device)
+        self.target = target
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def steps(self, size: int) -> int:
+        return math.ceil(len(self) / size)
+
+    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        order = None if generator is None else torch.randperm(len(self), generator=generator)
+        for start in range(0, len(self), size):
+            yield self._cut(slice(start, start + size) if order is None else order[start : start + size])
+
+    def _cut(self, index: slice | Tensor) -> Tensor:
+        if isinstance(self.array, Tensor):
+            rows = index if isinstance(index, slice) else index.to(self.array.device)
+            return self.target.take(self.array[rows])
+        return self.target.take(self.array[index if isinstance(index, slice) else index.numpy()])
+
+    def select(self, index: Tensor) -> "ArrayRows":
+        """The rows at `index`, as a view that cuts from the same array."""
+        return SelectedRows(self, index)
+
+
+class SelectedRows(ArrayRows):
+    """Some rows of an array, by their indices; nothing is copied."""
+
+    def __init__(self, rows: ArrayRows, index: Tensor) -> None:
+        self.array, self.target, self.index = rows.array, rows.target, index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def _cut(self, index: slice | Tensor) -> Tensor:
+        return super()._cut(self.index[index])
+
+
+class LoaderRows:
+    """Batches of a DataLoader, in its own size and order. Of a batch of several tensors the first is taken."""
+
+    def __init__(self, loader: DataLoader[Any], target: Target) -> None:
+        self.loader, self.target = loader, target
+        self._length = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        if self._length is None:
+            self._length = sum(len(batch) for batch in self.batches(0))
+        return self._length
+
+    def steps(self, size: int) -> int:
+        try:
+            return len(self.loader)
+        except TypeError:
+            return sum(1 for _ in self.loader)
+
+    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        for batch in self.loader:
+            first = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
+            yield self.target.take(first[0] if isinstance(first, list | tuple) else first)
+
+
+def as_rows(x: Any, data_shape: Shape, target: Target = Target(), *, name: str = "x") -> Rows:  # noqa: B008 - frozen
+    """Whatever holds the data, as `Rows`; its shape and type are checked, its values are not yet.
+
+    Arguments:
+        x: array, tensor or memmap shaped (n, *data_shape), or a map-style Dataset or DataLoader of such rows.
+        data_shape: shape of one row.
+        target: device and type of the batches.
+        name: what the error messages call the data.
+
+    Raises:
+        ValueError: no rows, another shape, or a type that holds no real numbers.
+
+    Example:
+        >>> [len(batch) for batch in as_rows(np.zeros((5, 2)), (2,)).batches(2)]
+        [2, 2, 1]
+    """
+    if isinstance(x, ArrayRows | LoaderRows):
+        return x
+    if isinstance(x, TensorDataset):
+        x = x.tensors[0]
+    if isinstance(x, Dataset):
+        x = DataLoader(x, batch_size=256)
+    if isinstance(x, DataLoader):
+        return LoaderRows(x, target)
+    array = x if isinstance(x, Tensor | np.ndarray) else _as_array(x, name)
+    check_array(array, data_shape, name)
+    return ArrayRows(array, target)
+
+
+def _as_array(x: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array of rows of one length, got rows that differ: {error}") from error
+
+
+def check_array(array: Tensor | np.ndarray, data_shape: Shape, name: str) -> None:
+    """Raise ValueError unless the array holds real numbers in rows of `data_shape`."""
+    if isinstance(array, np.ndarray) and array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name}: expected real numbers, got dtype {array.dtype}; convert it first, for example x.astype('float32')"
+        )
+    shape = tuple(array.shape)
+    if shape[:1] == (0,):
+        raise ValueError(f"{name}: expected at least one row, got none (shape {shape})")
+    if shape[1:] != tuple(data_shape):
+        same_size = len(shape) > 0 and math.prod(shape[1:]) == math.prod(data_shape)
+        remedy = f"reshape it to (n, {', '.join(map(str, data_shape))})" if same_size else "change data_shape or the data"
+        raise ValueError(f"{name}: expected rows of shape {tuple(data_shape)}, got {shape[1:]} in {shape}; {remedy}")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What modules may know of the training rows before the first step.
+
+    Attributes:
+        rows: their number.
+        mean, std: per feature, shaped data_shape, in float64.
+        sample: the first rows of one random batch, for parts that start from data.
+    """
+
+    rows: int
+    mean: Tensor
+    std: Tensor
+    sample: Tensor
+
+
+def statistics(batches: Iterable[Tensor]) -> Statistics:
+    """Mean and standard deviation per feature in one pass, by Chan's update of the sum of squares.
+
+    References:
+        Algorithms for computing the sample variance (Chan, Golub, LeVeque, 1983).
+
+    Example:
+        >>> statistics([torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0]])]).mean
+        tensor([2.], dtype=torch.float64)
+    """
+    rows, mean, squares, sample = 0, torch.tensor(0.0), torch.tensor(0.0), torch.empty(0)
+    for batch in batches:
+        wide = batch.double()
+        delta = wide.mean(0) - mean
+        total = rows + len(batch)
+        squares = squares + (wide - wide.mean(0)).square().sum(0) + delta.square() * (rows * len(batch) / total)
+        mean = mean + delta * (len(batch) / total)
+        rows, sample = total, sample if rows else batch
+    return Statistics(rows, mean, (squares / max(rows, 1)).sqrt(), sample)
+
+
+def checked(batches: Iterable[Tensor], data_shape: Shape, *, support: Any, remedy: str, name: str) -> Iterator[Tensor]:
+    """The same batches, each looked at as it passes: its shape, that every number is finite, that it is in the support.
+
+    Raises:
+        ValueError: with the first offending row and column, what was found there, and what to do.
+    """
+    start = 0
+    for batch in batches:
+        check_array(batch, data_shape, name)
+        finite = torch.isfinite(batch)
+        if not finite.all():
+            place = _first(~finite, batch, start)
+            raise ValueError(f"{name}: expected finite numbers, got {place}; replace or drop such rows")
+        inside = support.check(batch)
+        inside = inside.reshape(*inside.shape, *(1,) * (batch.ndim - inside.ndim)).expand_as(batch)
+        if not inside.all():
+            place = _first(~inside, batch, start)
+            raise ValueError(f"{name}: expected values in the support {describe(support)}, got {place}; {remedy}")
+        start += len(batch)
+        yield batch
+
+
+def _first(bad: Tensor, batch: Tensor, start: int) -> str:
+    row, *column = (int(i) for i in bad.nonzero()[0])
+    where = column[0] if len(column) == 1 else tuple(column)
+    return f"{batch[(row, *column)].item():g} in row {start + row}, column {where}"
+
+
+def describe(support: Any) -> str:
+    """The support in a person's words.
+
+    Example:
+        >>> describe(torch.distributions.constraints.boolean)
+        '{0, 1}'
+    """
+    words = {"Boolean()": "{0, 1}", "Real()": "of real numbers"}
+    return words.get(str(support), str(support))

@@ -1,0 +1,85 @@
+"""What every likelihood is: a decoder followed by a family of distributions."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from pyro_vae.data import Statistics
+from pyro_vae.networks import Shape
+from pyro_vae.registry import Registry
+
+LIKELIHOODS = Registry("likelihood")
+
+
+class Family(nn.Module, ABC):
+    """A family of distributions over x, indexed by the numbers that a decoder gives.
+
+    Arguments:
+        data_shape: shape of one row.
+        param_shape: shape of the decoder's output for one row.
+
+    Attributes:
+        support: the values x may take, as a torch constraint.
+        remedy: what to do when the data lie outside it; ends the error message.
+    """
+
+    support: constraints.Constraint
+    remedy: ClassVar[str]
+
+    def __init__(self, data_shape: Shape, param_shape: Shape) -> None:
+        super().__init__()
+        self.data_shape, self.param_shape = data_shape, param_shape
+
+    @abstractmethod
+    def forward(self, raw: Tensor) -> Distribution:
+        """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
+
+    def start_from(self, data: Statistics) -> None:  # noqa: B027 - optional
+        """Start at the training data."""
+
+
+class Likelihood(nn.Module):
+    """p(x | z): `likelihood(z)` decodes z, shaped (..., latent_dim), and gives a distribution with event shape `data_shape`.
+
+    Arguments:
+        decoder: any module from (n, latent_dim) to n outputs with as many numbers as the family has parameters.
+        family: the family of distributions.
+
+    Raises:
+        ValueError: when the decoder's output doesn't hold the family's parameters.
+
+    Example:
+        >>> from pyro_vae.likelihoods import Bernoulli
+        >>> Likelihood(nn.Linear(2, 64), Bernoulli((8, 8)))(torch.zeros(5, 2)).event_shape
+        torch.Size([8, 8])
+    """
+
+    def __init__(self, decoder: nn.Module, family: Family) -> None:
+        super().__init__()
+        self.decoder, self.family = decoder, family
+
+    def forward(self, z: Tensor) -> Distribution:
+        raw = self.decoder(z.reshape(-1, z.shape[-1]))
+        rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
+        if len(raw) != rows or raw[0].numel() != math.prod(shape):
+            raise ValueError(
+                f"decoder: expected {math.prod(shape)} numbers a row for the likelihood "
+                f"{type(self.family).__name__} (shape {shape}), got {tuple(raw.shape)} for {rows} rows; "
+                "change the decoder's last layer"
+            )
+        distribution: Distribution = self.family(raw.reshape(*z.shape[:-1], *shape))
+        return distribution
+
+
+def logit_of_mean(mean: Tensor, rows: int) -> Tensor:
+    """The log odds of a mean in [0, 1] over `rows` rows, finite at the ends: half a success and half a failure are added.
+
+    Example:
+        >>> float(logit_of_mean(torch.tensor(0.5), 10))
+        0.0
+    """
+    return torch.logit((mean * rows + 0.5) / (rows + 1))

@@ -1,0 +1,52 @@
+"""The registry of priors, and the module that a plain distribution becomes."""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.distributions import Distribution, Transform
+
+from pyro_vae.registry import Registry
+
+PRIORS = Registry("prior")
+
+
+class Constant(nn.Module):
+    """A distribution that depends on nothing, as a module: it moves with the model to a device or a dtype.
+
+    Arguments:
+        distribution: any `torch.distributions.Distribution`.
+
+    Example:
+        >>> import pyro.distributions as dist, torch
+        >>> Constant(dist.Laplace(torch.zeros(2), 1.0).to_event(1)).double()().sample().dtype
+        torch.float64
+    """
+
+    def __init__(self, distribution: Distribution) -> None:
+        super().__init__()
+        self.distribution = distribution
+
+    def forward(self, *condition: Tensor) -> Distribution:
+        return self.distribution
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.distribution = _map_tensors(fn, self.distribution)
+        return super()._apply(fn, recurse)
+
+    def extra_repr(self) -> str:
+        return str(self.distribution)
+
+
+def _map_tensors(fn: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """`value` with `fn` applied to every tensor inside its distributions, transforms and lists."""
+    if isinstance(value, Tensor):
+        return fn(value)
+    if isinstance(value, list | tuple):
+        return type(value)([_map_tensors(fn, item) for item in value])
+    if isinstance(value, Distribution | Transform):
+        moved = copy.copy(value)
+        moved.__dict__.update({name: _map_tensors(fn, item) for name, item in vars(value).items()})
+        return moved
+    return value

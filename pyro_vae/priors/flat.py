@@ -1,0 +1,36 @@
+"""The flat prior, which turns the machine into an autoencoder."""
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from pyro_vae.priors.base import PRIORS
+
+
+@PRIORS.register("flat")
+class Flat(nn.Module):
+    """p(z) = 1 everywhere: no density, so no samples and no evidence; the loss is the reconstruction alone.
+
+    Only a `delta` guide goes with it: the pair is the autoencoder.
+
+    Arguments:
+        latent_dim: length of z.
+
+    Example:
+        >>> float(Flat(2)().log_prob(torch.ones(2)))
+        0.0
+    """
+
+    origin: Tensor
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("origin", torch.zeros(latent_dim), persistent=False)
+
+    def forward(self) -> Distribution:
+        real_vector = constraints.independent(constraints.real, 1)
+        return dist.ImproperUniform(real_vector, torch.Size(), self.origin.shape)
+
+    def extra_repr(self) -> str:
+        return "z ~ 1"

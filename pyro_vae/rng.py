@@ -1,0 +1,36 @@
+"""Random numbers of our own: a block that draws from its own seed and leaves the caller's generators as they were."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Run a block under `seed`; afterwards torch's generators (CPU and `device`) are where they were.
+
+    Arguments:
+        seed: any integer below 2**63.
+        device: the device whose generator the block uses besides the CPU's.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with own_seed(0):
+        ...     noise = torch.randn(3)
+        >>> bool((torch.get_rng_state() == before).all())
+        True
+    """
+    device = torch.device(device)
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()
+        generators.append(torch.cuda.default_generators[device.index or torch.cuda.current_device()])
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)

@@ -1,0 +1,136 @@
+"""A model on disk: one folder with its description (JSON) and its weights (safetensors). No pickle, no data."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.distributions import Distribution
+
+from pyro_vae.spec import Spec
+from pyro_vae.vae import VAE
+
+SPEC, WEIGHTS, FORMAT = "spec.json", "model.safetensors", 1
+PathLike = str | os.PathLike[str]
+
+
+def require_free(folder: PathLike, *, overwrite: bool = False) -> None:
+    """Raise ValueError where `folder` holds another run, or is no folder; nothing is written."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: expected a folder to write to, got a file; choose another name")
+    if not overwrite and any((path / name).exists() for name in (SPEC, WEIGHTS)):
+        raise ValueError(f"{path}: holds another run; choose another folder, or overwrite it (overwrite=True)")
+
+
+@contextmanager
+def whole_files(folder: PathLike) -> Iterator[Path]:
+    """A temporary folder beside `folder`; what the block writes there moves into `folder` by renaming, all or nothing.
+
+    Example:
+        >>> home = Path(tempfile.mkdtemp())
+        >>> with whole_files(home / "run") as draft:
+        ...     _ = (draft / "note.txt").write_text("done")
+        >>> (home / "run" / "note.txt").read_text()
+        'done'
+    """
+    path = Path(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield draft
+        path.mkdir(exist_ok=True)
+        for file in sorted(draft.iterdir()):
+            os.replace(file, path / file.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
+    """Write `spec.json` and `model.safetensors` into `folder`, complete or not at all.
+
+    Arguments:
+        vae: the model.
+        folder: made where it doesn't exist.
+        overwrite: replace the run that the folder holds.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: the folder holds another run.
+
+    Example:
+        >>> folder = save(VAE(data_shape=(4,), latent_dim=2), Path(tempfile.mkdtemp()) / "run")
+        >>> sorted(file.name for file in folder.iterdir())
+        ['model.safetensors', 'spec.json']
+    """
+    require_free(folder, overwrite=overwrite)
+    weights = {name: value.detach().cpu().contiguous() for name, value in vae.state_dict().items()}
+    description = {"format": FORMAT, "library": "pyro_vae", "model": vae.spec.model_dump(mode="json")}
+    with whole_files(folder) as draft:
+        save_file(weights, draft / WEIGHTS)
+        (draft / SPEC).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
+    """Read a model that `save` wrote; no data is needed, and nothing in the files is executed.
+
+    Arguments:
+        folder: where it was saved.
+        **parts: the user's own objects, by slot (prior, likelihood, guide, encoder, decoder), where the model had some;
+            modules take their weights from the file.
+
+    Returns:
+        The model, on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: no such folder, a damaged or foreign file, a missing object of the user's.
+
+    Example:
+        >>> folder = save(VAE(data_shape=(4,), latent_dim=2), Path(tempfile.mkdtemp()) / "run")
+        >>> load(folder).spec.latent_dim
+        2
+    """
+    path = Path(folder)
+    spec = _read_spec(path)
+    own = spec.custom()
+    if missing := {slot: kind for slot, kind in own.items() if slot not in parts}:
+        passed = ", ".join(f"{slot}=<your {kind}>" for slot, kind in missing.items())
+        raise ValueError(f"{path}: this model was saved with objects of your own; pass them: load(folder, {passed})")
+    if unknown := [slot for slot in parts if slot not in own]:
+        raise ValueError(f"{path}: the saved model brings its own {', '.join(unknown)}; expected parts: {list(own)}")
+    vae = VAE.from_spec(spec, **parts)
+    try:
+        weights = load_file(path / WEIGHTS)
+        dtypes = {value.dtype for name, value in weights.items() if value.is_floating_point()}
+        vae.to(dtypes.pop() if len(dtypes) == 1 else None).load_state_dict(weights)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ValueError(f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}") from error
+    return vae.eval()
+
+
+def _read_spec(path: Path) -> Spec:
+    try:
+        description: Any = json.loads((path / SPEC).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"{path / SPEC}: damaged: {error}") from error
+    if not isinstance(description, dict) or description.get("library") != "pyro_vae":
+        raise ValueError(f"{path / SPEC}: expected a description written by pyro_vae, got something else")
+    if description.get("format") != FORMAT:
+        raise ValueError(f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update pyro_vae")
+    try:
+        return Spec.model_validate(description["model"])
+    except (KeyError, ValidationError) as error:
+        raise ValueError(f"{path / SPEC}: damaged, or written by another version: {error}") from error

@@ -1,0 +1,263 @@
+"""The loop: `fit` trains a model on rows of any origin and keeps the best weights."""
+
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pyro_vae.data import ArrayRows, Rows, Statistics, Target, as_rows, checked, statistics
+from pyro_vae.objectives import ELBO, Objective
+from pyro_vae.rng import own_seed
+from pyro_vae.training.options import SCHEDULES, FitOptions, MakeOptimizer, Schedule, choose_device, make_optimizer
+from pyro_vae.training.step import Average, Info, State, step
+from pyro_vae.vae import VAE
+
+
+@dataclass
+class Run:
+    """What a run of `fit` leaves.
+
+    Attributes:
+        vae: the model, with the best weights, in evaluation mode.
+        history: one row an epoch: epoch, loss, elbo, rate, distortion, grad_norm, lr, seconds, and with validation
+            val_elbo, val_rate, val_distortion. All in nats per row; the ELBO is the plain one, whatever was minimised.
+        best_epoch: the epoch whose weights are kept.
+        interrupted: whether the run was stopped by hand.
+        options: what was asked for.
+    """
+
+    vae: VAE
+    options: FitOptions
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    interrupted: bool = False
+    _best: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def keep(self, row: dict[str, float]) -> None:
+        """Add a row to the history, and keep the weights when it is the best so far."""
+        self.history.append(row)
+        best = self.history[self.best_epoch - 1]
+        if not self.best_epoch or "val_elbo" not in row or row["val_elbo"] > best["val_elbo"]:
+            self.best_epoch = int(row["epoch"])
+            self._best = {name: value.detach().clone() for name, value in self.vae.state_dict().items()}
+
+    def exhausted(self) -> bool:
+        """Whether the last `patience` epochs brought nothing better."""
+        return self.options.patience is not None and len(self.history) - self.best_epoch >= self.options.patience
+
+    def restore(self) -> None:
+        """Put the kept weights back."""
+        if self._best:
+            self.vae.load_state_dict(self._best)
+            self._best = {}
+
+
+def fit(
+    vae: VAE,
+    x: Any,
+    *,
+    validation: Any = 0.1,
+    objective: Objective | None = None,
+    optimizer: str | MakeOptimizer = "adam",
+    schedule: str | Schedule = "cosine",
+    progress: bool | None = None,
+    **options: Any,
+) -> Run:
+    """Train `vae` by stochastic variational inference: minimise the mean over rows of -ELBO = distortion + rate.
+
+    Before the first step the rows are checked, the encoder's inputs standardised and the output biases set to the
+    data's means; a model that was trained before is trained on. One seed gives one result, and torch's global
+    generators are left as they were. An interrupt (Ctrl-C) ends the run with the best weights in place.
+
+    Arguments:
+        vae: the model; trained in place.
+        x: rows shaped (n, *data_shape): array, tensor, memmap, Dataset or DataLoader.
+        validation: share or number of rows of `x` that choose the best epoch; or such rows themselves; or None.
+        objective: (model, guide, x) -> Terms; None takes `ELBO(kl, num_particles)`.
+        optimizer: a name in torch.optim, or a function from parameters to an optimizer.
+        schedule: "constant", "cosine", or a function from the share of the run done to a factor of the learning rate.
+        progress: show a bar on stderr; None shows it on a terminal only.
+        **options: the fields of `FitOptions`: epochs, batch_size, lr, clip_norm, annealing, average, patience, kl,
+            num_particles, seed, device.
+
+    Returns:
+        The `Run`: the model, the history, the best epoch.
+
+    Raises:
+        ValueError: data that don't fit the model, options out of range, a loss that is not finite.
+
+    Example:
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> run = fit(vae, torch.randn(100, 4), epochs=2, validation=20)
+        >>> [row["epoch"] for row in run.history]
+        [1, 2]
+    """
+    named = {"optimizer": optimizer, "schedule": schedule}
+    if isinstance(validation, float | int | None):
+        named["validation"] = validation
+    chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
+    device = choose_device(chosen.device)
+    target = Target(device, next(vae.parameters()).dtype)
+    train, valid = split(as_rows(x, vae.spec.data_shape, target), validation, vae, target, chosen.seed)
+    run = Run(vae, chosen)
+    with own_seed(chosen.seed, device):
+        start(vae.to(device), train, valid)
+        state = State(
+            vae,
+            objective or ELBO(chosen.kl, chosen.num_particles),
+            optimizer(vae.parameters()) if callable(optimizer) else make_optimizer(chosen, vae.parameters()),
+            clip_norm=chosen.clip_norm,
+            average=Average(list(vae.parameters()), chosen.average) if chosen.average else None,
+        )
+        _first_look(state, train)
+        _loop(run, state, train, valid, schedule if callable(schedule) else SCHEDULES[chosen.schedule], progress)
+    return run
+
+
+def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> tuple[Rows, Rows | None]:
+    """Training and validation rows: a random part of `rows` by share or number, or rows that come by themselves.
+
+    Raises:
+        ValueError: fewer rows than asked for, or a loader of which no part can be taken.
+    """
+    if validation is None or (isinstance(validation, float | int) and validation == 0):
+        return rows, None
+    if not isinstance(validation, float | int):
+        return rows, as_rows(validation, vae.spec.data_shape, target, name="validation")
+    if not isinstance(rows, ArrayRows):
+        raise ValueError(
+            f"validation: expected rows of its own beside a DataLoader or Dataset, got {validation}; "
+            "pass validation=another loader, or validation=None"
+        )
+    held_out = math.ceil(validation * len(rows)) if validation < 1 else int(validation)
+    if held_out >= len(rows):
+        raise ValueError(f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for fewer")
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    return rows.select(order[held_out:].sort().values), rows.select(order[:held_out].sort().values)
+
+
+def start(vae: VAE, train: Rows, valid: Rows | None) -> None:
+    """Check every row, and let an untrained model take the statistics of the training rows."""
+    summary: Statistics = statistics(inspect(vae, train.batches(4096), "x"))
+    if valid is not None:
+        for _ in inspect(vae, valid.batches(4096), "validation"):
+            pass
+    if not vae.initialized:
+        for module in vae.modules():
+            if hasattr(module, "start_from"):
+                module.start_from(summary)
+        vae.initialized.fill_(True)
+
+
+def inspect(vae: VAE, batches: Iterator[Tensor], name: str) -> Iterator[Tensor]:
+    """The batches, each checked against the shape and the support of the model."""
+    family = getattr(vae.likelihood, "family", None)
+    support = getattr(family, "support", torch.distributions.constraints.real)
+    return checked(batches, vae.spec.data_shape, support=support, remedy=getattr(family, "remedy", ""), name=name)
+
+
+def _first_look(state: State, train: Rows) -> None:
+    """One evaluation with Pyro's validation on: what is wrong shows here, with Pyro's message."""
+    with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
+        state.objective(state.vae.model, state.vae.guide, next(train.batches(16)))
+
+
+def _loop(
+    run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None
+) -> None:
+    options, order = run.options, torch.Generator().manual_seed(run.options.seed)
+    steps = train.steps(options.batch_size)
+    hidden = None if progress is None else not progress
+    bar = tqdm(total=options.epochs * steps, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
+    try:
+        with pyro.validation_enabled(False), bar:
+            for epoch in range(1, options.epochs + 1):
+                state, row = _epoch(state, train, epoch, options, schedule, order, bar)
+                row |= _validate(state, valid, options) if valid is not None else {}
+                _require_finite(row, options)
+                with state.average.applied() if state.average else nullcontext():
+                    run.keep(row)
+                bar.set_postfix_str(_postfix(row))
+                if run.exhausted():
+                    break
+    except KeyboardInterrupt:
+        run.interrupted = True
+        kept = f"the weights of epoch {run.best_epoch} are kept" if run.best_epoch else "no epoch was finished"
+        warnings.warn(f"fit: interrupted after {len(run.history)} of {options.epochs} epochs; {kept}", stacklevel=3)
+    finally:
+        run.restore()
+        run.vae.eval()
+
+
+def _epoch(
+    state: State,
+    train: Rows,
+    epoch: int,
+    options: FitOptions,
+    schedule: Schedule,
+    order: torch.Generator,
+    bar: "tqdm[Any]",
+) -> tuple[State, dict[str, float]]:
+    """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs what it holds."""
+    began, steps, rows, totals = time.perf_counter(), train.steps(options.batch_size), 0, torch.zeros(4)
+    state.vae.train()
+    for number, batch in enumerate(train.batches(options.batch_size, order)):
+        epochs_done = epoch - 1 + number / steps
+        for group in state.optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * schedule(epochs_done / options.epochs)
+        weight = min(1.0, epochs_done / options.annealing) if options.annealing else 1.0
+        state, info = step(replace(state, rate_weight=weight), batch)
+        totals = totals.to(batch) + len(batch) * torch.stack(info)
+        rows += len(batch)
+        bar.update()
+    means = Info(*(totals.double() / rows).tolist())
+    row = {"epoch": epoch, "loss": means.loss, "elbo": -(means.rate + means.distortion), "rate": means.rate}
+    row |= {"distortion": means.distortion, "grad_norm": means.grad_norm}
+    return state, row | {"lr": state.optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - began}
+
+
+def _validate(state: State, valid: Rows, options: FitOptions) -> dict[str, float]:
+    """The plain ELBO and its terms on the validation rows, with the same noise in every epoch."""
+    rows, totals = 0, torch.zeros(2, dtype=torch.float64)
+    averaged = state.average.applied() if state.average else nullcontext()
+    device = next(state.vae.parameters()).device
+    with torch.no_grad(), averaged, evaluating(state.vae), own_seed(options.seed + 1, device):
+        for batch in valid.batches(max(options.batch_size, 256)):
+            terms = state.objective(state.vae.model, state.vae.guide, batch)
+            totals += torch.stack([terms.rate.sum(), terms.distortion.sum()]).double().cpu()
+            rows += len(batch)
+    rate, distortion = (totals / rows).tolist()
+    return {"val_elbo": -(rate + distortion), "val_rate": rate, "val_distortion": distortion}
+
+
+@contextmanager
+def evaluating(vae: VAE) -> Iterator[None]:
+    """The model is in evaluation mode inside the block, and in its former mode after it."""
+    training = vae.training
+    vae.eval()
+    try:
+        yield
+    finally:
+        vae.train(training)
+
+
+def _require_finite(row: dict[str, float], options: FitOptions) -> None:
+    bad = [name for name, value in row.items() if not math.isfinite(value)]
+    if bad:
+        raise ValueError(
+            f"fit: {', '.join(bad)} not finite in epoch {row['epoch']:.0f} (rate {row['rate']:g}, distortion "
+            f"{row['distortion']:g}); the best weights before are kept; lower lr (now {options.lr:g}) or set clip_norm"
+        )
+
+
+def _postfix(row: dict[str, float]) -> str:
+    shown = {"elbo": "elbo", "val_elbo": "validation", "rate": "rate"}
+    return ", ".join(f"{word} {row[name]:.2f}" for name, word in shown.items() if name in row)

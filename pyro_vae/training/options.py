@@ -1,0 +1,101 @@
+"""What can be said about a run of `fit`, as data; and the optimizer, schedule and device that it names."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+from torch import nn
+from torch.optim import Optimizer
+
+from pyro_vae.objectives import KL
+from pyro_vae.registry import nearest
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+Schedule = Callable[[float], float]
+
+_OPTIMIZERS: dict[str, type[Optimizer]] = {
+    name.lower(): item
+    for name, item in vars(torch.optim).items()
+    if inspect.isclass(item) and issubclass(item, Optimizer) and item is not Optimizer
+}
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)),
+}
+
+
+class FitOptions(BaseModel):
+    """The options of `fit` that a file can hold: the table [fit]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: PositiveInt = Field(default=100, description="passes over the training rows")
+    batch_size: PositiveInt = Field(default=128, description="rows a step")
+    optimizer: str = Field(default="adam", description="an optimizer of torch.optim, by its name")
+    lr: PositiveFloat = Field(default=1e-3, description="learning rate at the start")
+    optimizer_options: dict[str, Any] = Field(default={}, description="further options of the optimizer")
+    schedule: Literal["constant", "cosine"] = Field(default="cosine", description="learning rate over the run")
+    clip_norm: PositiveFloat | None = Field(default=None, description="largest norm of the gradient")
+    annealing: NonNegativeInt = Field(default=0, description="epochs in which the rate's weight grows from 0 to 1")
+    average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="decay of averaged weights; they are validated and kept instead of the last ones"
+    )
+    validation: NonNegativeFloat | None = Field(
+        default=0.1, description="share (below 1) or number of rows that only choose the best epoch"
+    )
+    patience: PositiveInt | None = Field(default=None, description="stop after so many epochs without a better one")
+    kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
+    num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
+    seed: NonNegativeInt = Field(default=0, description="of the noise, the order of the rows and the split")
+    device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
+
+
+def make_optimizer(options: FitOptions, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """The optimizer that `options` name; in one fused kernel where torch has one.
+
+    Raises:
+        ValueError: an unknown name, or options that the optimizer doesn't take.
+    """
+    name = options.optimizer.lower()
+    if name not in _OPTIMIZERS:
+        raise ValueError(f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(_OPTIMIZERS))}")
+    optimizer = _OPTIMIZERS[name]
+    fused = {"fused": True} if "fused" in inspect.signature(optimizer).parameters else {}
+    try:
+        return partial(optimizer, lr=options.lr)(parameters, **{**fused, **options.optimizer_options})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"optimizer_options: {options.optimizer} does not take them: {error}") from error
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is the GPU where there is one.
+
+    Raises:
+        ValueError: no such device here.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: got {name!r}, and this machine has {torch.cuda.device_count()} GPUs; take 'auto'")
+    return device

@@ -1,0 +1,100 @@
+"""One training step: (state, batch) -> (state, info)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from pyro_vae.objectives import Objective, Terms
+from pyro_vae.vae import VAE
+
+
+class Info(NamedTuple):
+    """What a step reports: means over the rows of its batch in nats, and the norm of the gradient before clipping."""
+
+    loss: Tensor
+    rate: Tensor
+    distortion: Tensor
+    grad_norm: Tensor
+
+
+class Average:
+    """Exponentially averaged parameters: average ← decay · average + (1 - decay) · parameter, after each step.
+
+    Arguments:
+        parameters: those of the model.
+        decay: weight of the past; an average over about 1 / (1 - decay) steps.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
+        self.parameters = parameters
+        self.values: list[Tensor] = [p.detach().clone() for p in parameters]
+        self._move: Callable[..., None] = get_ema_multi_avg_fn(decay)
+
+    def update(self) -> None:
+        self._move(self.values, [p.detach() for p in self.parameters], None)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model has the averaged parameters inside the block, and its own again after it."""
+        own = [p.data for p in self.parameters]
+        self._set(self.values)
+        try:
+            yield
+        finally:
+            self._set(own)
+
+    def _set(self, values: list[Tensor]) -> None:
+        for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.data = value
+
+
+@dataclass(frozen=True)
+class State:
+    """All that changes in training: the modules in place, the numbers by replacement.
+
+    Attributes:
+        vae: the model; its parameters and buffers change in place.
+        objective: gives the terms of the loss.
+        optimizer: any torch optimizer over the model's parameters; changes in place.
+        rate_weight: β, the weight of the rate in the loss (1 is the ELBO).
+        clip_norm: largest norm of the gradient.
+        average: averaged parameters, where they are kept.
+        steps: steps made.
+    """
+
+    vae: VAE
+    objective: Objective
+    optimizer: Optimizer
+    rate_weight: float = 1.0
+    clip_norm: float | None = None
+    average: Average | None = None
+    steps: int = 0
+
+
+def step(state: State, batch: Tensor) -> tuple[State, Info]:
+    """Move the parameters once down the gradient of the mean of distortion + β · rate over the rows of `batch`.
+
+    Example:
+        >>> from pyro_vae.objectives import ELBO
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> state = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
+        >>> state, info = step(state, torch.zeros(10, 4))
+        >>> state.steps
+        1
+    """
+    terms: Terms = state.objective(state.vae.model, state.vae.guide, batch)
+    loss = (terms.distortion + state.rate_weight * terms.rate).mean()
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    grad_norm = nn.utils.clip_grad_norm_(state.vae.parameters(), state.clip_norm or torch.inf)
+    state.optimizer.step()
+    if state.average is not None:
+        state.average.update()
+    info = Info(loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), grad_norm)
+    return replace(state, steps=state.steps + 1), info

@@ -1,0 +1,144 @@
+"""The variational autoencoder: two Pyro programs made of three modules."""
+
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pyro
+import torch
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from pyro_vae.rng import own_seed
+from pyro_vae.spec import Parts, Spec, build, describe, read
+
+_numbers = count(1)
+Part = str | Mapping[str, Any] | nn.Module
+
+
+class Model(PyroModule):
+    """p(x, z) = p(z) p(x | z): `model(x)` observes the rows x, `model(n=5)` draws 5 rows."""
+
+    def __init__(self, name: str, prior: nn.Module, likelihood: nn.Module) -> None:
+        super().__init__(name)
+        self.prior, self.likelihood = prior, likelihood
+
+    def forward(self, x: Tensor | None = None, n: int = 1) -> Tensor:
+        with pyro.plate("data", n if x is None else len(x)):
+            z = pyro.sample("z", self.prior())
+            rows: Tensor = pyro.sample("x", self.likelihood(z), obs=x)
+            return rows
+
+
+class Guide(PyroModule):
+    """q(z | x): `guide(x)` draws z for the rows x."""
+
+    def __init__(self, name: str, posterior: nn.Module) -> None:
+        super().__init__(name)
+        self.posterior = posterior
+
+    def forward(self, x: Tensor) -> Tensor:
+        with pyro.plate("data", len(x)):
+            z: Tensor = pyro.sample("z", self.posterior(x))
+            return z
+
+
+class VAE(nn.Module):
+    """A latent variable model p(x) = ∫ p(x | z) p(z) dz with an amortized guide q(z | x).
+
+    `vae.model` and `vae.guide` are ordinary Pyro programs with sites "z" and "x" in a plate "data".
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma, Welling, 2014).
+
+    Arguments:
+        data_shape: shape of one row.
+        latent_dim: length of z.
+        prior, likelihood, guide: a kind, a table {"kind": ..., options}, a Distribution, or a module that returns one.
+        hidden_dims, activation: of the default networks.
+        encoder: a network kind, a table, or any module from (n, *data_shape) to features (n, width).
+        decoder: likewise, from (n, latent_dim) to the parameters of the likelihood.
+        standardize: divide the encoder's inputs by each "feature"'s std, by one for "all", or by "none".
+        denoise: standard deviation of the noise on the encoder's inputs while training, in standardised units.
+        seed: of the initial weights. The global generator is not touched.
+
+    Raises:
+        ValueError: an unknown kind or option, or a part whose shapes don't fit.
+
+    Example:
+        >>> vae = VAE(data_shape=(64,), latent_dim=2, likelihood={"kind": "binomial", "total_count": 16})
+        >>> vae.posterior(torch.zeros(5, 64)).batch_shape
+        torch.Size([5])
+    """
+
+    initialized: Tensor
+
+    def __init__(
+        self,
+        *,
+        data_shape: tuple[int, ...],
+        latent_dim: int = 8,
+        prior: Part | Distribution = "standard_normal",
+        likelihood: Part | Distribution = "normal",
+        guide: Part | Distribution = "mean_field",
+        hidden_dims: tuple[int, ...] = (128, 128),
+        activation: str = "silu",
+        encoder: Part = "mlp",
+        decoder: Part = "mlp",
+        standardize: Literal["feature", "all", "none"] = "feature",
+        denoise: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        fields = {name: value for name, value in locals().items() if name in Spec.model_fields}
+        super().__init__()
+        self.spec, objects = describe(fields)
+        with own_seed(self.spec.seed):
+            parts = build(self.spec, objects)
+        name = f"vae_{next(_numbers)}"
+        with pyro.settings.context(module_local_params=True):
+            self.model = Model(f"{name}.model", parts.prior, parts.likelihood)
+            self.guide = Guide(f"{name}.guide", parts.posterior)
+        self.register_buffer("initialized", torch.tensor(False))
+
+    @classmethod
+    def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:
+        """The model of a description: a `Spec`, a dict, or a TOML or JSON file. `parts` replace fields of it."""
+        fields = source.model_dump() if isinstance(source, Spec) else read(source)
+        return cls(**{**fields, **parts})
+
+    def __str__(self) -> str:
+        prior, likelihood, posterior = (_symbols(part) for part in self.parts)
+        size = sum(p.numel() for p in self.parameters())
+        return (
+            f"VAE, {size:,} parameters\n"
+            f"  p(z)      {prior:<32} z {(self.spec.latent_dim,)}\n"
+            f"  p(x | z)  {likelihood:<32} x {self.spec.data_shape}\n"
+            f"  q(z | x)  {posterior}"
+        )
+
+    @property
+    def parts(self) -> Parts:
+        return Parts(self.model.prior, self.model.likelihood, self.guide.posterior)
+
+    @property
+    def prior(self) -> nn.Module:
+        """`prior()` is p(z)."""
+        return self.parts.prior
+
+    @property
+    def likelihood(self) -> nn.Module:
+        """`likelihood(z)` is p(x | z)."""
+        return self.parts.likelihood
+
+    @property
+    def posterior(self) -> nn.Module:
+        """`posterior(x)` is q(z | x)."""
+        return self.parts.posterior
+
+
+def _symbols(part: nn.Module) -> str:
+    """The distribution of a part in symbols, as its family writes it; the type of a part of the user's."""
+    family = getattr(part, "family", part)
+    return family.extra_repr() if isinstance(family, nn.Module) and family.extra_repr() else type(part).__name__

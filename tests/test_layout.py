@@ -1,0 +1,284 @@
+"""The house rules that a machine can read: rooms, links, sizes, public names, and imports that change nothing."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LINKED = ("analysis", "guides")
+FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
+
+# Left to right; a room imports from rooms to its left. Rooms of one level may import each other, except the families.
+LEVELS = (
+    ("registry", "rng", "data", "networks"),
+    ("priors", "likelihoods", "guides"),
+    ("spec", "vae"),
+    ("objectives",),
+    ("training",),
+    ("analysis",),
+    ("experiment", "outputs"),
+    ("cli",),
+)
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+FAMILIES = LEVELS[1]
+
+
+def files(folder: str) -> list[Path]:
+    """Every Python file below a folder of the repository, links followed: `guides/x.py` as `pyro_vae/guides/x.py`."""
+    found = []
+    for place, folders, names in os.walk(ROOT / folder, followlinks=True):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        found += [Path(place, name) for name in names if name.endswith(".py")]
+    return sorted(found)
+
+
+def module_name(path: Path) -> str:
+    """`pyro_vae/guides/__init__.py` -> `pyro_vae.guides`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room(module: str) -> str:
+    """`pyro_vae.guides.base` -> `guides`."""
+    return module.split(".")[1]
+
+
+MODULES = {module_name(path): path for path in files("pyro_vae")}
+
+
+def imported(node: ast.stmt, package: str) -> Iterator[str]:
+    """What one statement inside `package` imports, as dotted names; `from a import b` gives `a.b`."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        above = package.split(".")[: 1 - node.level or None] if node.level else []
+        source = ".".join([*above, *([node.module] if node.module else [])])
+        yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """What a file imports, anywhere in it."""
+    name = module_name(path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.stmt):
+            yield from imported(node, package)
+
+
+def ours(path: Path) -> Iterator[str]:
+    """The modules of this package that a file imports."""
+    for name in imports(path):
+        if name.split(".")[0] != "pyro_vae" or name == "pyro_vae.__version__":
+            continue
+        while name not in MODULES:
+            name = name.rpartition(".")[0]
+        yield name
+
+
+def objection(module: str, target: str) -> str | None:
+    """Why `module` may not import `target`, or None."""
+    if target in FACE:
+        return "rooms import the module that holds a name, not the face"
+    here, there = room(module), room(target)
+    if here == there:
+        return None
+    if here in FAMILIES and there in FAMILIES:
+        return "priors, likelihoods and guides do not import each other"
+    return None if LEVEL[there] <= LEVEL[here] else f"{there} is to the right of {here}"
+
+
+def python(code: str, cwd: Path = ROOT) -> str:
+    """The output of a program in a fresh interpreter, which finds this checkout first."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# Rooms
+
+
+def test_every_module_is_in_a_known_room():
+    assert {room(module) for module in MODULES if module not in FACE} == set(LEVEL)
+
+
+def test_rooms_import_from_their_left():
+    wrong = [
+        f"{module} imports {target}: {why}"
+        for module, path in MODULES.items()
+        if module not in FACE
+        for target in sorted(set(ours(path)))
+        if (why := objection(module, target))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_order_itself_is_checked():
+    assert objection("pyro_vae.guides.base", "pyro_vae.vae")
+    assert objection("pyro_vae.guides.base", "pyro_vae.priors.base")
+    assert objection("pyro_vae.vae", "pyro_vae")
+    assert not objection("pyro_vae.cli", "pyro_vae.analysis.plots")
+    assert not objection("pyro_vae.networks", "pyro_vae.registry")
+
+
+@pytest.mark.parametrize("folder", ["pyro_vae", "benchmarks", "tests"])
+def test_nothing_imports_a_bare_folder(folder):
+    banned = {*LINKED} if folder == "tests" else {*LINKED, "benchmarks", "tests"}
+    wrong = [(str(path), name) for path in files(folder) for name in imports(path) if name.split(".")[0] in banned]
+    assert not wrong
+
+
+# Folders and links
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_links_are_relative_and_point_to_the_real_folders(name):
+    link = ROOT / "pyro_vae" / name
+    assert os.readlink(link) == f"../{name}"
+    assert link.resolve() == ROOT / name
+    assert not (ROOT / name).is_symlink()
+
+
+def test_the_packages_list_is_what_is_on_disk():
+    config = PYPROJECT["tool"]["setuptools"]
+    assert config["packages"] == sorted(module_name(path) for path in MODULES.values() if path.name == "__init__.py")
+    assert config["package-dir"] == {f"pyro_vae.{name}": name for name in LINKED}
+    bare = [path for path in files("pyro_vae") if not (path.parent / "__init__.py").exists()]
+    assert not bare, "a folder without __init__.py is missing from the wheel"
+
+
+# Sizes
+
+
+def test_files_stay_under_300_lines():
+    every = [path for folder in ("pyro_vae", "benchmarks", "tests") for path in files(folder)]
+    long = {str(path): n for path in every if (n := len(path.read_text(encoding="utf-8").splitlines())) >= 300}
+    assert not long
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from the first statement after the docstring to the last."""
+    body = function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_bodies_stay_under_40_lines():
+    long = [
+        f"{path}:{node.lineno} {node.name}: {body_lines(node)}"
+        for folder in ("pyro_vae", "benchmarks")
+        for path in files(folder)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) >= 40
+    ]
+    assert not long, "\n".join(long)
+
+
+# The public names
+
+
+def test_the_face_is_what_is_importable():  # ruff keeps it sorted
+    python(
+        "import pyro_vae as pv\n"
+        "names = list(pv.__all__)\n"
+        "assert len(names) == len(set(names)), names\n"
+        "assert set(names) <= set(dir(pv)), set(names) - set(dir(pv))\n"
+        "for name in names: getattr(pv, name)\n"
+        "from pyro_vae import *\n"
+        "mine = {k for k, v in vars(pv).items() if getattr(v, '__module__', '').startswith('pyro_vae')}\n"
+        "extra = {k for k in mine if not k.startswith('_')} - set(names)\n"
+        "assert not extra, extra\n"
+    )
+
+
+def test_a_wrong_name_is_an_attribute_error():
+    python("import pyro_vae as pv\nassert not hasattr(pv, 'no_such_name')")
+
+
+def test_the_package_and_the_project_have_one_version():
+    assert python("import pyro_vae; print(pyro_vae.__version__)").split() == [PYPROJECT["project"]["version"]]
+
+
+# Doctests
+
+
+def test_every_doctest_is_collected_once_and_through_the_package():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "pyro_vae"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    found = [line.split("::") for line in listed.splitlines() if "::" in line]
+    names = [name for _, name in found]
+    assert len(names) == len(set(names))
+    assert all(f"{name}.".startswith(f"{module_name(ROOT / path)}.") for path, name in found)
+    written = {path for path in files("pyro_vae") if ">>> " in path.read_text(encoding="utf-8")}
+    assert {ROOT / path for path, _ in found} == written
+
+
+# Imports
+
+
+HELP = """import runpy; sys.argv[1:] = ["--help"]
+try: runpy.run_module("pyro_vae", run_name="__main__")
+except SystemExit as end: assert not end.code, end"""
+
+LIGHT = {
+    "import pyro_vae": ("arviz", "matplotlib", "pyro", "torch"),
+    HELP: ("arviz", "matplotlib", "pyro", "torch"),
+    "import pyro_vae.analysis.bridge": ("pyro", "torch"),
+    "import pyro_vae.analysis.pareto": ("pyro", "torch"),
+    "import pyro_vae.analysis.plots": ("pyro", "torch"),
+}
+
+
+@pytest.mark.parametrize("statement", LIGHT, ids=lambda s: "--help" if s == HELP else s.split()[-1])
+def test_light_imports_stay_light(statement, tmp_path):
+    loaded = f"print('\\nloaded', *({set(LIGHT[statement])} & set(sys.modules)))"
+    assert python(f"import sys\n{statement}\n{loaded}", tmp_path).splitlines()[-1].split() == ["loaded"]
+
+
+def test_reading_files_needs_no_torch_at_the_top():
+    top = ast.parse((ROOT / "pyro_vae/data/files.py").read_text(encoding="utf-8")).body
+    assert not {"pyro", "torch"} & {name.split(".")[0] for node in top for name in imported(node, "pyro_vae.data")}
+
+
+WATCH = """
+import importlib, logging, os, random, sys
+import numpy as np, pyro, torch
+from torch.distributions.distribution import Distribution
+
+validation = {validation}
+pyro.enable_validation(validation)
+Distribution.set_default_validate_args(validation)
+torch.manual_seed(7), np.random.seed(7), random.seed(7)
+
+def state():
+    return {{
+        "torch's generator": torch.get_rng_state().tolist(),
+        "numpy's generator": str(np.random.get_state()),
+        "random's generator": random.getstate(),
+        "Pyro's settings": pyro.settings.get(),
+        "torch's validation": Distribution._validate_args,
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's threads": torch.get_num_threads(),
+        "torch's grad mode": torch.is_grad_enabled(),
+        "Pyro's parameter store": list(pyro.get_param_store().keys()),
+        "the root logger": (logging.root.level, list(logging.root.handlers)),
+    }}
+
+before = state()
+for name in {modules}:
+    importlib.import_module(name)
+    after = state()
+    changed = [what for what in before if before[what] != after[what]]
+    assert not changed, f"import {{name}} changes {{changed}}"
+"""
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_imports_change_nothing(validation):
+    python(WATCH.format(validation=validation, modules=[name for name in MODULES if not name.endswith("__main__")]))
