@@ -1,4 +1,4 @@
-"""Questions about a fitted pair: tensors in, named results out. Names are looked up lazily: the ArviZ bridge needs no torch."""
+"""Questions about a fitted pair: tensors in, named results out. Names are lazy: the ArviZ bridge needs no torch."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

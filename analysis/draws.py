@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import pyro_vae
+from pyro_vae import __version__
 from pyro_vae.analysis.bridge import to_datatree
-from pyro_vae.analysis.importance import has_density
 from pyro_vae.analysis.fitted import evaluation, rows_of
+from pyro_vae.analysis.importance import has_density
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -31,9 +31,9 @@ def to_arviz(
     """Posterior, prior and predictive draws for some rows, as what the installed ArviZ takes.
 
     Groups: posterior z ~ q(z | x), posterior_predictive x ~ p(x | z), prior z ~ p(z), prior_predictive x ~ p(x | z),
-    observed_data, and sample_stats with log_p = log p(x, z), log_q = log q(z | x) and log_weight = log_p - log_q of each
-    draw and row in nats. The draws are independent: R-hat and ESS say nothing about them. A row's mean weight is its
-    p(x): `evidence` computes that with any number of draws.
+    observed_data, and sample_stats with log_p = log p(x, z), log_q = log q(z | x) and log_weight = log_p - log_q of
+    each draw and row in nats. The draws are independent: R-hat and ESS say nothing about them. A row's mean weight is
+    its p(x): `evidence` computes that with any number of draws.
 
     References:
         ArviZ a unified library for exploratory analysis of Bayesian models in Python (Kumar, Carroll, Hartikainen,
@@ -69,7 +69,7 @@ def to_arviz(
                 groups |= _prior(vae, len(rows), draws)
     attrs: dict[str, str | int | float] = {
         "inference_library": "pyro_vae",
-        "inference_library_version": pyro_vae.__version__,
+        "inference_library_version": __version__,
         "spec": vae.spec.model_dump_json(),
     }
     return to_datatree(groups, attrs=attrs, columns=columns)

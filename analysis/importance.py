@@ -62,7 +62,7 @@ class Evidence:
     """log p(x) of each row; every array has one number a row, in nats where it has a unit.
 
     Attributes:
-        log_marginal: log (1/K) Σₖ wₖ with weights w = p(x, z) / q(z | x): unbiased for p(x), so on average below log p(x).
+        log_marginal: log (1/K) Σₖ wₖ with w = p(x, z) / q(z | x): unbiased for p(x), so on average below log p(x).
         se: its standard error by the delta method, sd(w) / (√K mean(w)); trust it where pareto_k is below 0.7.
         elbo: the mean of log w.
         ess: effective number of draws, (Σ w)² / Σ w².
@@ -140,8 +140,8 @@ def evidence(
     rows = rows_of(vae, x, "x", batch_size=together, progress=progress)
     with evaluation(vae):
         parts = [_weights(vae, batch, num_particles, seed, chunk_size).result() for batch in rows]
-    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Evidence(*columns, num_particles=num_particles, data_size=math.prod(vae.spec.data_shape))
+    log_marginal, se, elbo, ess, k_hat = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Evidence(log_marginal, se, elbo, ess, k_hat, num_particles, math.prod(vae.spec.data_shape))
 
 
 def has_density(vae: VAE) -> bool:
@@ -153,9 +153,9 @@ def require_density(vae: VAE) -> None:
     """Raise ValueError where importance weights don't exist: a point as guide, a prior without a density."""
     if not has_density(vae):
         raise ValueError(
-            f"evidence: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: it gives one "
-            "code a row and no density over z, so log p(x) does not exist for it; take guide 'mean_field' and prior "
-            "'standard_normal'"
+            f"evidence: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: it "
+            "gives one code a row and no density over z, so log p(x) does not exist for it; take guide "
+            "'mean_field' and prior 'standard_normal'"
         )
 
 
@@ -222,7 +222,7 @@ def _seed_of(row: Tensor, seed: int) -> int:
 
 
 def _draw(q: Distribution, seed: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The first `size` of a block of draws from one row's q, and their log densities: (size, 1, latent_dim), (size, 1)."""
+    """The first `size` draws of a block from one row's q, (size, 1, latent_dim), and their log densities, (size, 1)."""
     with own_seed(seed, device):
         z = q.expand((1,)).sample((BLOCK,))[:size]
     return z, q.log_prob(z).expand(size, 1)

@@ -10,7 +10,7 @@ GUIDES = Registry("guide")
 
 
 class Posterior(nn.Module):
-    """q(z | x): `posterior(x)` encodes rows shaped (n, *data_shape) and gives a distribution with event shape (latent_dim,).
+    """q(z | x): `posterior(x)` encodes rows (n, *data_shape) and gives a distribution with event shape (latent_dim,).
 
     Arguments:
         standardize: what the encoder's inputs go through.

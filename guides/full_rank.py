@@ -1,5 +1,7 @@
 """A normal with a full covariance, and its closed-form KL to independent normals."""
 
+from typing import Any
+
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
@@ -38,7 +40,7 @@ class FullRank(nn.Module):
 
 
 @register_kl(MultivariateNormal, Independent)
-def _kl_multivariate_normal_independent_normal(q: MultivariateNormal, p: Independent) -> Tensor:
+def _kl_multivariate_normal_independent_normal(q: MultivariateNormal, p: Independent[Any]) -> Tensor:
     """KL = ½ Σᵢ [(Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ² - 1 + log sᵢ²] - log det L for q = N(μ, Σ = L Lᵀ) and p = N(m, diag s²)."""
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError

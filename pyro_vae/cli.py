@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyro_vae
+from pyro_vae import __version__
 
 if TYPE_CHECKING:
     from pyro_vae.experiment import Experiment, Held
@@ -57,7 +57,7 @@ def _sentence(error: ValueError) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pyro-vae", description="Variational autoencoders as Pyro programs.")
-    parser.add_argument("--version", action="version", version=f"pyro-vae {pyro_vae.__version__}")
+    parser.add_argument("--version", action="version", version=f"pyro-vae {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[..., dict[str, Any]], text: str) -> argparse.ArgumentParser:
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     for added in (evaluate, sample, encode, reconstruct):
         added.add_argument("run", type=Path, help="folder of a fitted model")
     for added in (evaluate, encode, reconstruct):
-        added.add_argument("--data", help="other rows than the run's own test rows: all rows of this file, or its test split")
+        added.add_argument("--data", help="rows of this file instead of the run's own test rows")
     for added in (sample, encode, reconstruct):
         added.add_argument("--output", type=Path, required=True, help="a .npz or .npy file")
     for added in (fit, evaluate, encode, reconstruct):
@@ -135,7 +135,7 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     valid = f"{len(splits.valid)} validation, " if splits.valid is not None else ""
     rows = f"{len(splits.train)} rows to fit, {valid}{len(held.test)} held out"
-    return f"pyro-vae {pyro_vae.__version__}   {device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"
+    return f"pyro-vae {__version__}   {device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"
 
 
 def _evaluate(options: argparse.Namespace, say: Say) -> dict[str, Any]:
@@ -153,19 +153,26 @@ def _evaluate(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def _sample(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    drawn = pyro_vae.sample(pyro_vae.load(options.run), options.n, seed=options.seed)
+    from pyro_vae.analysis import sample
+    from pyro_vae.training import load
+
+    drawn = sample(load(options.run), options.n, seed=options.seed)
     return _write_arrays(options.output, say, {"x": drawn.x, "z": drawn.z, "mean": drawn.mean})
 
 
 def _encode(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+    from pyro_vae.analysis import encode
+
     vae, _, rows = _fitted(options)
-    codes = pyro_vae.encode(vae, rows)
+    codes = encode(vae, rows)
     return _write_arrays(options.output, say, {"loc": codes.loc, "scale": codes.scale})
 
 
 def _reconstruct(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+    from pyro_vae.analysis import reconstruct
+
     vae, _, rows = _fitted(options)
-    return _write_arrays(options.output, say, {"x": pyro_vae.reconstruct(vae, rows)})
+    return _write_arrays(options.output, say, {"x": reconstruct(vae, rows)})
 
 
 def _schema(options: argparse.Namespace, say: Say) -> dict[str, Any]:
@@ -178,8 +185,9 @@ def _fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
     from pyro_vae.experiment import Experiment, read_data
     from pyro_vae.spec import read
+    from pyro_vae.training import load
 
-    vae = pyro_vae.load(options.run)
+    vae = load(options.run)
     fields = read(options.run / EXPERIMENT) if (options.run / EXPERIMENT).exists() else {}
     if options.data is not None:
         fields["data"] = {**_table(fields.get("data", {})), "source": options.data}

@@ -117,7 +117,8 @@ def _reshape(rows: np.ndarray, data_shape: tuple[int, ...] | None) -> np.ndarray
     if data_shape is None:
         return rows
     if math.prod(rows.shape[1:]) != math.prod(data_shape):
-        raise ValueError(f"data_shape: expected a shape of the {math.prod(rows.shape[1:])} numbers in a row, got {data_shape}")
+        numbers = math.prod(rows.shape[1:])
+        raise ValueError(f"data_shape: expected a shape of the {numbers} numbers in a row, got {data_shape}")
     return rows.reshape(len(rows), *data_shape)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 Program = Callable[..., Any]
+Site = Mapping[str, Any]
 KL = Literal["auto", "analytic", "monte_carlo"]
 
 
@@ -58,7 +59,8 @@ class ELBO:
         num_particles: draws of z for each row.
 
     Raises:
-        ValueError: no closed form where one is asked for; a latent variable that can't be reparameterised.
+        ValueError: no closed form where one is asked for; a latent variable that can't be reparameterised, or that only
+            one of model and guide has; a site with more or fewer log densities than rows.
 
     Example:
         >>> from pyro_vae import VAE
@@ -76,15 +78,17 @@ class ELBO:
 
     def __call__(self, model: Program, guide: Program, x: Tensor) -> Terms:
         p, q = traces(model, guide, x, self.num_particles)
-        observed = [site for site in p.nodes.values() if site["type"] == "sample" and site["is_observed"]]
-        distortion = -sum((log_prob(site) for site in observed), torch.zeros(()))
-        rates = {name: self._rate(name, q.nodes[name], p.nodes[name]) for name in latent_sites(q)}
-        rate = sum((rate for rate, _ in rates.values()), torch.zeros(()))
-        return Terms(
-            self._each_row(rate, len(x)), self._each_row(distortion, len(x)), {name: how for name, (_, how) in rates.items()}
-        )
+        distortions = {name: -log_prob(p.nodes[name]) for name in sites(p) if p.nodes[name]["is_observed"]}
+        rates = {name: self._rate(name, q.nodes[name], p.nodes[name]) for name in latent_sites(p, q)}
+        rate = self._each_row({name: rate for name, (rate, _) in rates.items()}, len(x))
+        return Terms(rate, self._each_row(distortions, len(x)), {name: how for name, (_, how) in rates.items()})
 
-    def _rate(self, name: str, q: dict[str, Any], p: dict[str, Any]) -> tuple[Tensor, str]:
+    def _rate(self, name: str, q: Site, p: Site) -> tuple[Tensor, str]:
+        if not q["fn"].has_rsample:
+            raise ValueError(
+                f"site {name!r}: {_name(q['fn'])} can't be reparameterised, so its gradient would be lost; "
+                "use a guide with rsample, or Pyro's SVI with Trace_ELBO"
+            )
         closed_form = None if self.kl == "monte_carlo" else analytic_kl(q["fn"], p["fn"])
         if closed_form is not None:
             return scale_and_mask(closed_form, q["scale"], q["mask"]), "analytic"
@@ -93,15 +97,19 @@ class ELBO:
                 f"site {name!r}: no closed-form KL is registered for {_name(q['fn'])} against {_name(p['fn'])}; "
                 "take kl='auto' or 'monte_carlo', or register one with torch.distributions.register_kl"
             )
-        if not q["fn"].has_rsample:
-            raise ValueError(
-                f"site {name!r}: {_name(q['fn'])} can't be reparameterised, so its gradient would be lost; "
-                "use a guide with rsample, or Pyro's SVI with Trace_ELBO"
-            )
         return log_prob(q) - log_prob(p), "monte_carlo"
 
-    def _each_row(self, term: Tensor, rows: int) -> Tensor:
-        return term.mean(0) if term.ndim == 2 else term.expand(rows)
+    def _each_row(self, terms: Mapping[str, Tensor], rows: int) -> Tensor:
+        """The terms of all sites together, one number a row: their mean over the particles."""
+        expected = (self.num_particles, rows) if self.num_particles > 1 else (rows,)
+        for name, term in terms.items():
+            if term.shape != expected:
+                raise ValueError(
+                    f"site {name!r}: expected one log density a row, shape {expected}, got {tuple(term.shape)}; "
+                    "put it in the plate over rows and declare its other dimensions with .to_event(k)"
+                )
+        total = sum(terms.values(), torch.zeros(())).expand(expected)
+        return total.mean(0) if self.num_particles > 1 else total
 
 
 def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tuple[Trace, Trace]:
@@ -118,14 +126,33 @@ def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tup
     return p, q
 
 
-def latent_sites(q: Trace) -> list[str]:
-    """The names of a guide's random variables (plates are sites too, and are left out)."""
+def sites(trace: Trace) -> list[str]:
+    """The names of the random variables; plates and deterministic values are sites of a trace too, and are left out."""
     return [
-        name for name, site in q.nodes.items() if site["type"] == "sample" and not poutine.util.site_is_subsample(site)
+        name
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample"
+        and not poutine.util.site_is_subsample(site)
+        and not (site["infer"] or {}).get("_deterministic")
     ]
 
 
-def log_prob(site: dict[str, Any]) -> Tensor:
+def latent_sites(model: Trace, guide: Trace) -> list[str]:
+    """The names of the latent variables.
+
+    Raises:
+        ValueError: the guide draws others than the model has.
+    """
+    expected = [name for name in sites(model) if not model.nodes[name]["is_observed"]]
+    got = sites(guide)
+    if set(expected) != set(got):
+        raise ValueError(
+            f"guide: expected the latent sites of the model, {expected}, got {got}; name them alike in both"
+        )
+    return got
+
+
+def log_prob(site: Site) -> Tensor:
     """The log density at a site, one number for each element of its batch."""
     density: Tensor = scale_and_mask(site["fn"].log_prob(site["value"]), site["scale"], site["mask"])
     return density

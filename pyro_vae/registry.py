@@ -1,10 +1,10 @@
-"""One registry a room: `kind` -> constructor. The keyword-only arguments of a constructor are the options of its kind."""
+"""One registry a room: `kind` -> constructor, whose keyword-only arguments are the options of that kind."""
 
 import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model
 from pydantic.json_schema import JsonSchemaValue
@@ -86,7 +86,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
     def _options(self, kind: str) -> type[Options]:
         fields = signature_options(self[kind])
-        return create_model(kind, __base__=Options, kind=(Literal[kind], kind), **fields)
+        return create_model(kind, __base__=Options, kind=(Literal[kind], kind), **fields)  # type: ignore[arg-type]
 
     def __getitem__(self, kind: str) -> Callable[..., Any]:
         return self._constructors[kind]
@@ -107,7 +107,7 @@ class Choice:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         members = [*map(self.registry.options, self.registry), Custom]
         union: Any = members[0] if len(members) == 1 else Union[tuple(members)]  # noqa: UP007
-        described = handler.generate_schema(_discriminated(union))
+        described = handler.generate_schema(Annotated[union, Field(discriminator="kind")])
         return core_schema.no_info_before_validator_function(self._normalise, described)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -127,9 +127,3 @@ class Choice:
                 {"room": self.registry.room, "got": got, "allowed": nearest(str(kind), list(self.registry))},
             )
         return table
-
-
-def _discriminated(union: Any) -> Any:
-    from typing import Annotated
-
-    return Annotated[union, Field(discriminator="kind")]

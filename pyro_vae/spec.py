@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
@@ -37,15 +37,17 @@ class Spec(BaseModel):
 
     data_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(description="shape of one row")
     latent_dim: PositiveInt = Field(default=8, description="length of z")
-    prior: Prior = Field(default="standard_normal", description="p(z)")
-    likelihood: Family = Field(default="normal", description="p(x | z)")
-    guide: Guide = Field(default="mean_field", description="q(z | x)")
+    prior: Prior = Field(default=cast(Options, "standard_normal"), description="p(z)")
+    likelihood: Family = Field(default=cast(Options, "normal"), description="p(x | z)")
+    guide: Guide = Field(default=cast(Options, "mean_field"), description="q(z | x)")
     hidden_dims: tuple[PositiveInt, ...] = Field(
         default=(128, 128), description="widths of the encoder's hidden layers; the decoder has them in reverse"
     )
     activation: str = Field(default="silu", description="activation of the hidden layers, by its name in torch.nn")
-    encoder: Network = Field(default="mlp", description="network from rows to features")
-    decoder: Network = Field(default="mlp", description="network from z to the parameters of the likelihood")
+    encoder: Network = Field(default=cast(Options, "mlp"), description="network from rows to features")
+    decoder: Network = Field(
+        default=cast(Options, "mlp"), description="network from z to the parameters of the likelihood"
+    )
     standardize: Literal["feature", "all", "none"] = Field(
         default="feature", description="what the encoder's inputs are divided by: each feature's std, one std, nothing"
     )
@@ -143,7 +145,9 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
     features = _call("encoder", encoder, _zeros_like(encoder, spec.data_shape))
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
         got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ValueError(f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten its output")
+        raise ValueError(
+            f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten its output"
+        )
     standardize = Standardize(spec.data_shape, spec.standardize, spec.denoise)
     return Posterior(standardize, encoder, GUIDES.build(spec.guide, features.shape[1], spec.latent_dim))
 

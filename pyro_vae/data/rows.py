@@ -1,4 +1,4 @@
-"""Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, cut without a loop over rows."""
+"""Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, without a loop over rows."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 Shape = tuple[int, ...]
 
@@ -34,17 +34,23 @@ class Target:
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
 
-    def take(self, batch: Any) -> Tensor:
-        tensor = batch if isinstance(batch, Tensor) else torch.from_numpy(np.ascontiguousarray(batch))
-        return tensor.to(self.device, self.dtype)
+    def take(self, batch: Tensor | np.ndarray) -> Tensor:
+        return as_tensor(batch).to(self.device, self.dtype).contiguous()
+
+
+def as_tensor(array: Tensor | np.ndarray) -> Tensor:
+    """The same numbers as a tensor without a history; copied only where torch can't share an array's memory."""
+    if isinstance(array, Tensor):
+        return array.detach()
+    plain = array.astype(np.float64 if array.dtype.char == "g" else array.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(np.require(plain, requirements=["C", "W"]))
 
 
 class ArrayRows:
     """Rows of a tensor or a NumPy array. They stay in their own type until a batch is cut; a memmap stays on disk."""
 
     def __init__(self, array: Tensor | np.ndarray, target: Target) -> None:
-        on_disk = isinstance(array, np.memmap)
-        self.array = array if on_disk else torch.as_tensor(array).to(target.device)
+        self.array = array if isinstance(array, np.memmap) else as_tensor(array).to(target.device)
         self.target = target
 
     def __len__(self) -> int:
@@ -85,9 +91,10 @@ class SelectedRows(ArrayRows):
 class LoaderRows:
     """Batches of a DataLoader, in its own size and order. Of a batch of several tensors the first is taken."""
 
-    def __init__(self, loader: DataLoader[Any], target: Target) -> None:
-        self.loader, self.target = loader, target
-        self._length = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None  # type: ignore[arg-type]
+    def __init__(self, loader: DataLoader[Any], target: Target, name: str = "x") -> None:
+        self.loader, self.target, self.name = loader, target, name
+        self._steps: int | None = None
+        self._length = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None
 
     def __len__(self) -> int:
         if self._length is None:
@@ -95,22 +102,53 @@ class LoaderRows:
         return self._length
 
     def steps(self, size: int) -> int:
-        try:
-            return len(self.loader)
-        except TypeError:
-            return sum(1 for _ in self.loader)
+        if self._steps is None:
+            try:
+                self._steps = len(self.loader)
+            except TypeError:
+                self._steps = sum(1 for _ in self.loader)
+        return self._steps
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        empty = True
         for batch in self.loader:
             first = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
-            yield self.target.take(first[0] if isinstance(first, list | tuple) else first)
+            first = first[0] if isinstance(first, list | tuple) else first
+            array = first if isinstance(first, Tensor | np.ndarray) else _as_array(first, self.name)
+            check_numbers(array, self.name)
+            empty = False
+            yield self.target.take(array)
+        if empty:
+            raise ValueError(f"{self.name}: expected at least one row in each pass over the loader, got none")
 
 
-def as_rows(x: Any, data_shape: Shape, target: Target = Target(), *, name: str = "x") -> Rows:  # noqa: B008 - frozen
+class DatasetRows:
+    """Rows of a map-style Dataset, collated in batches of the size and the order that are asked for."""
+
+    def __init__(self, dataset: Dataset[Any], target: Target, name: str = "x") -> None:
+        self.dataset, self.target, self.name = dataset, target, name
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def steps(self, size: int) -> int:
+        return math.ceil(len(self) / size)
+
+    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        order = range(len(self)) if generator is None else torch.randperm(len(self), generator=generator).tolist()
+        loader: DataLoader[Any] = DataLoader(self.dataset, batch_size=size, sampler=order)
+        return LoaderRows(loader, self.target, self.name).batches(size)
+
+    def select(self, index: Tensor) -> "DatasetRows":
+        """The rows at `index`, from the same dataset."""
+        return DatasetRows(Subset(self.dataset, index.tolist()), self.target, self.name)
+
+
+def as_rows(x: Any, data_shape: Shape, target: Target = Target(), *, name: str = "x") -> Rows:
     """Whatever holds the data, as `Rows`; its shape and type are checked, its values are not yet.
 
     Arguments:
-        x: array, tensor or memmap shaped (n, *data_shape), or a map-style Dataset or DataLoader of such rows.
+        x: array, tensor or memmap shaped (n, *data_shape), or a Dataset or DataLoader of such rows.
         data_shape: shape of one row.
         target: device and type of the batches.
         name: what the error messages call the data.
@@ -122,14 +160,16 @@ def as_rows(x: Any, data_shape: Shape, target: Target = Target(), *, name: str =
         >>> [len(batch) for batch in as_rows(np.zeros((5, 2)), (2,)).batches(2)]
         [2, 2, 1]
     """
-    if isinstance(x, ArrayRows | LoaderRows):
+    if isinstance(x, ArrayRows | DatasetRows | LoaderRows):
         return x
     if isinstance(x, TensorDataset):
         x = x.tensors[0]
-    if isinstance(x, Dataset):
+    if isinstance(x, IterableDataset):
         x = DataLoader(x, batch_size=256)
     if isinstance(x, DataLoader):
-        return LoaderRows(x, target)
+        return LoaderRows(x, target, name)
+    if isinstance(x, Dataset):
+        return DatasetRows(x, target, name)
     array = x if isinstance(x, Tensor | np.ndarray) else _as_array(x, name)
     check_array(array, data_shape, name)
     return ArrayRows(array, target)
@@ -142,18 +182,28 @@ def _as_array(x: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name}: expected an array of rows of one length, got rows that differ: {error}") from error
 
 
-def check_array(array: Tensor | np.ndarray, data_shape: Shape, name: str) -> None:
-    """Raise ValueError unless the array holds real numbers in rows of `data_shape`."""
-    if isinstance(array, np.ndarray) and array.dtype.kind not in "biuf":
+def check_numbers(array: Tensor | np.ndarray, name: str) -> None:
+    """Raise ValueError unless the array holds real numbers, all of them there."""
+    real = not array.dtype.is_complex if isinstance(array, Tensor) else array.dtype.kind in "biuf"
+    if not real:
         raise ValueError(
             f"{name}: expected real numbers, got dtype {array.dtype}; convert it first, for example x.astype('float32')"
         )
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise ValueError(f"{name}: expected all numbers to be there, got a masked array; fill or drop the masked rows")
+
+
+def check_array(array: Tensor | np.ndarray, data_shape: Shape, name: str) -> None:
+    """Raise ValueError unless the array holds real numbers in rows of `data_shape`."""
+    check_numbers(array, name)
     shape = tuple(array.shape)
     if shape[:1] == (0,):
         raise ValueError(f"{name}: expected at least one row, got none (shape {shape})")
     if shape[1:] != tuple(data_shape):
         same_size = len(shape) > 0 and math.prod(shape[1:]) == math.prod(data_shape)
-        remedy = f"reshape it to (n, {', '.join(map(str, data_shape))})" if same_size else "change data_shape or the data"
+        remedy = (
+            f"reshape it to (n, {', '.join(map(str, data_shape))})" if same_size else "change data_shape or the data"
+        )
         raise ValueError(f"{name}: expected rows of shape {tuple(data_shape)}, got {shape[1:]} in {shape}; {remedy}")
 
 

@@ -38,12 +38,12 @@ class Family(nn.Module, ABC):
     def forward(self, raw: Tensor) -> Distribution:
         """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
 
-    def start_from(self, data: Statistics) -> None:  # noqa: B027 - optional
+    def start_from(self, data: Statistics) -> None:
         """Start at the training data."""
 
 
 class Likelihood(nn.Module):
-    """p(x | z): `likelihood(z)` decodes z, shaped (..., latent_dim), and gives a distribution with event shape `data_shape`.
+    """p(x | z): `likelihood(z)` decodes z (..., latent_dim) and gives a distribution with event shape `data_shape`.
 
     Arguments:
         decoder: any module from (n, latent_dim) to n outputs with as many numbers as the family has parameters.
@@ -76,7 +76,7 @@ class Likelihood(nn.Module):
 
 
 def logit_of_mean(mean: Tensor, rows: int) -> Tensor:
-    """The log odds of a mean in [0, 1] over `rows` rows, finite at the ends: half a success and half a failure are added.
+    """The log odds of a mean in [0, 1] over `rows` rows, with half a success and half a failure added: always finite.
 
     Example:
         >>> float(logit_of_mean(torch.tensor(0.5), 10))

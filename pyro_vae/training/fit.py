@@ -17,7 +17,7 @@ from pyro_vae.data import ArrayRows, Rows, Statistics, Target, as_rows, checked,
 from pyro_vae.objectives import ELBO, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.training.options import SCHEDULES, FitOptions, MakeOptimizer, Schedule, choose_device, make_optimizer
-from pyro_vae.training.step import Average, Info, State, step
+from pyro_vae.training.step import Average, State, step
 from pyro_vae.vae import VAE
 
 
@@ -100,7 +100,7 @@ def fit(
         >>> [row["epoch"] for row in run.history]
         [1, 2]
     """
-    named = {"optimizer": optimizer, "schedule": schedule}
+    named: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule}
     if isinstance(validation, float | int | None):
         named["validation"] = validation
     chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
@@ -152,8 +152,8 @@ def start(vae: VAE, train: Rows, valid: Rows | None) -> None:
             pass
     if not vae.initialized:
         for module in vae.modules():
-            if hasattr(module, "start_from"):
-                module.start_from(summary)
+            if callable(begin := getattr(module, "start_from", None)):
+                begin(summary)
         vae.initialized.fill_(True)
 
 
@@ -170,9 +170,7 @@ def _first_look(state: State, train: Rows) -> None:
         state.objective(state.vae.model, state.vae.guide, next(train.batches(16)))
 
 
-def _loop(
-    run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None
-) -> None:
+def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None) -> None:
     options, order = run.options, torch.Generator().manual_seed(run.options.seed)
     steps = train.steps(options.batch_size)
     hidden = None if progress is None else not progress
@@ -207,7 +205,12 @@ def _epoch(
     bar: "tqdm[Any]",
 ) -> tuple[State, dict[str, float]]:
     """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs what it holds."""
-    began, steps, rows, totals = time.perf_counter(), train.steps(options.batch_size), 0, torch.zeros(4)
+    began, steps, rows, totals = (
+        time.perf_counter(),
+        train.steps(options.batch_size),
+        0,
+        torch.zeros(4, dtype=torch.float64),
+    )
     state.vae.train()
     for number, batch in enumerate(train.batches(options.batch_size, order)):
         epochs_done = epoch - 1 + number / steps
@@ -215,13 +218,13 @@ def _epoch(
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * schedule(epochs_done / options.epochs)
         weight = min(1.0, epochs_done / options.annealing) if options.annealing else 1.0
         state, info = step(replace(state, rate_weight=weight), batch)
-        totals = totals.to(batch) + len(batch) * torch.stack(info)
+        totals = totals.to(batch.device) + len(batch) * torch.stack(info).double()
         rows += len(batch)
         bar.update()
-    means = Info(*(totals.double() / rows).tolist())
-    row = {"epoch": epoch, "loss": means.loss, "elbo": -(means.rate + means.distortion), "rate": means.rate}
-    row |= {"distortion": means.distortion, "grad_norm": means.grad_norm}
-    return state, row | {"lr": state.optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - began}
+    loss, rate, distortion, grad_norm = (totals.double() / rows).tolist()
+    row: dict[str, float] = {"epoch": epoch, "loss": loss, "elbo": -(rate + distortion), "rate": rate}
+    row |= {"distortion": distortion, "grad_norm": grad_norm, "lr": state.optimizer.param_groups[0]["lr"]}
+    return state, row | {"seconds": time.perf_counter() - began}
 
 
 def _validate(state: State, valid: Rows, options: FitOptions) -> dict[str, float]:

@@ -3,7 +3,6 @@
 import inspect
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
@@ -25,7 +24,7 @@ from pyro_vae.registry import nearest
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 Schedule = Callable[[float], float]
 
-_OPTIMIZERS: dict[str, type[Optimizer]] = {
+_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     name.lower(): item
     for name, item in vars(torch.optim).items()
     if inspect.isclass(item) and issubclass(item, Optimizer) and item is not Optimizer
@@ -72,10 +71,10 @@ def make_optimizer(options: FitOptions, parameters: Iterable[nn.Parameter]) -> O
     name = options.optimizer.lower()
     if name not in _OPTIMIZERS:
         raise ValueError(f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(_OPTIMIZERS))}")
-    optimizer = _OPTIMIZERS[name]
-    fused = {"fused": True} if "fused" in inspect.signature(optimizer).parameters else {}
+    make = _OPTIMIZERS[name]
+    fused = {"fused": True} if "fused" in inspect.signature(make).parameters else {}
     try:
-        return partial(optimizer, lr=options.lr)(parameters, **{**fused, **options.optimizer_options})
+        return make(parameters, lr=options.lr, **{**fused, **options.optimizer_options})
     except (TypeError, ValueError) as error:
         raise ValueError(f"optimizer_options: {options.optimizer} does not take them: {error}") from error
 

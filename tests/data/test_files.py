@@ -50,7 +50,7 @@ WRITERS = {
     "labelled.npz": lambda path: np.savez_compressed(path, rows=X, labels=np.arange(4), notes=np.array([["a"]])),
     "x.csv": lambda path: path.write_bytes(text(",")),
     "UPPER.CSV": lambda path: path.write_bytes(text(",")),
-    "windows.csv": lambda path: path.write_bytes(b"\xef\xbb\xbfa,b,c\r\n" + text(",").replace(b"\n", b"\r\n")),
+    "windows.csv": lambda path: path.write_bytes(b"\xef\xbb\xbf" + text(",").replace(b"\n", b"\r\n")),
     "x.tsv": lambda path: path.write_bytes(text("\t")),
     "x.amat": lambda path: path.write_bytes(text("  ")),
     "x.csv.gz": lambda path: path.write_bytes(gzip.compress(text(","))),
@@ -60,6 +60,7 @@ WRITERS = {
     "sparse.mat": lambda path: scipy.io.savemat(path, {"rows": scipy.sparse.csc_matrix(X)}),
     "v73.mat": lambda path: write_hdf5(path, rows=X),
     "x.idx": lambda path: path.write_bytes(idx(X)),
+    "x.idx.gz": lambda path: path.write_bytes(gzip.compress(idx(X))),
     "train-images-idx3-ubyte": lambda path: path.write_bytes(idx(X)),
     "t10k-images.idx3-ubyte.gz": lambda path: path.write_bytes(gzip.compress(idx(X))),
 }
@@ -124,6 +125,7 @@ def test_hdf5_mat_leaves_out_what_is_no_array_of_numbers(tmp_path):
         file["note"].attrs["MATLAB_class"] = np.bytes_("char")
         file.create_group("#refs#")
         file.create_dataset("cells", (1, 2), dtype=h5py.ref_dtype)
+    refuses(r"expected an array named 'note', got rows \(4, 3\) float64; pass", tmp_path / "x.mat", array="note")
     np.testing.assert_array_equal(load(tmp_path / "x.mat"), X)
 
 
@@ -132,7 +134,7 @@ def test_idx_types(kind, tmp_path):
     values = np.array([[[1], [2]], [[100], [127]]], dtype=kind)
     (tmp_path / "x.idx").write_bytes(idx(values))
     rows = load(tmp_path / "x.idx")
-    assert rows.dtype == np.dtype(kind)
+    assert (rows.dtype, rows.flags.writeable) == (np.dtype(kind), True)
     np.testing.assert_array_equal(rows, values)
 
 
@@ -268,7 +270,7 @@ def test_files_that_hold_something_else(name, tmp_path):
         refuses(f"{name}: {message}", tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.parquet", "v5.mat", "v73.mat", "x.csv.gz"])
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.parquet", "v5.mat", "v73.mat", "x.csv.gz", "x.idx.gz"])
 def test_truncated_files(name, tmp_path):
     WRITERS[name](tmp_path / name)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-20])

@@ -1,0 +1,1 @@
+"""Runs that print tables. Nothing in the package imports them."""
