@@ -10,8 +10,9 @@ from torch import Tensor
 
 from pyro_vae import __version__
 from pyro_vae.analysis.bridge import to_datatree
-from pyro_vae.analysis.fitted import evaluation, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of, target_of
 from pyro_vae.analysis.importance import has_density
+from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -60,7 +61,7 @@ def to_arviz(
     """
     if draws < 1:
         raise ValueError(f"draws: expected at least 1, got {draws}")
-    _require_room(vae, len(x), draws, max_bytes)
+    _require_room(vae, len(as_rows(x, vae.spec.data_shape)), draws, max_bytes)
     with evaluation(vae):
         rows = torch.cat(list(rows_of(vae, x, "x")))
         with own_seed(seed, rows.device):
@@ -76,8 +77,8 @@ def to_arviz(
 
 
 def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
-    q = vae.posterior(x)
-    z = q.expand((len(x),)).sample((draws,))
+    q = posterior_of(vae, x)
+    z = q.sample((draws,))
     p = vae.likelihood(z)
     groups: Groups = {
         "posterior": {"z": _array(z)},
@@ -101,7 +102,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _require_room(vae: VAE, rows: int, draws: int, max_bytes: int) -> None:
-    size = next(vae.parameters()).element_size()
+    size = target_of(vae).dtype.itemsize
     needed = 2 * size * rows * draws * (vae.spec.latent_dim + math.prod(vae.spec.data_shape))
     if needed > max_bytes:
         raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 import pyro
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from tqdm import tqdm
 
 from pyro_vae.data import Target, as_rows
@@ -21,13 +22,25 @@ def evaluation(vae: VAE) -> Iterator[None]:
         yield
 
 
+def target_of(vae: VAE) -> Target:
+    """The device and the type of the model's numbers."""
+    numbers = (tensor for tensor in (*vae.parameters(), *vae.buffers()) if tensor.is_floating_point())
+    first = next(numbers, torch.zeros(()))
+    return Target(first.device, first.dtype)
+
+
 def rows_of(vae: VAE, x: Any, name: str, *, batch_size: int = 256, progress: bool | None = False) -> Iterator[Tensor]:
     """Checked batches of x on the model's device and in its type."""
-    example = next(vae.parameters())
-    rows = as_rows(x, vae.spec.data_shape, Target(example.device, example.dtype), name=name)
+    rows = as_rows(x, vae.spec.data_shape, target_of(vae), name=name)
     batches = inspect(vae, rows.batches(batch_size), name)
     hidden = None if progress is None else not progress
     with tqdm(total=len(rows), disable=hidden, desc="log p(x)", unit="row", dynamic_ncols=True) as bar:
         for batch in batches:
             yield batch
             bar.update(len(batch))
+
+
+def posterior_of(vae: VAE, rows: Tensor) -> Distribution:
+    """q(z | x) with one batch element a row, also where a user's guide is the same for all rows."""
+    q: Distribution = vae.posterior(rows)
+    return q if q.batch_shape == (len(rows),) else q.expand((len(rows),))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.fitted import evaluation, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -31,7 +31,8 @@ class Summary:
         elbo, elbo_se: mean ELBO.
         bits_per_dim: -log p(x) / (D log 2), for D numbers in a row.
         median_ess: median effective number of draws.
-        unreliable: share of rows with k-hat above 0.7, whose log p(x) is likely too low by an unknown amount.
+        unreliable: share of rows with k-hat above 0.7 or none, whose log p(x) is likely too low by an unknown amount;
+            nan where the draws are too few to tell.
     """
 
     rows: int
@@ -46,13 +47,14 @@ class Summary:
     unreliable: float
 
     def __str__(self) -> str:
+        share = f"{self.unreliable:10.1%} of rows   (there log p(x) is not to be trusted)"
         return "\n".join(
             [
                 f"log p(x)      {self.log_marginal:10.3f} ± {self.log_marginal_se:.3f} nats per row"
                 f"   (importance sampling, {self.num_particles} draws, {self.rows} rows)",
                 f"ELBO          {self.elbo:10.3f} ± {self.elbo_se:.3f} nats per row",
                 f"bits per dim  {self.bits_per_dim:10.4f}",
-                f"k-hat > 0.7   {self.unreliable:10.1%} of rows   (there log p(x) is not to be trusted)",
+                f"k-hat > 0.7   {'   unknown   (too few draws to tell)' if math.isnan(self.unreliable) else share}",
             ]
         )
 
@@ -83,6 +85,7 @@ class Evidence:
     def summary(self) -> Summary:
         """The means over rows."""
         rows, mean = len(self.log_marginal), float(self.log_marginal.mean())
+        reliable = self.pareto_k <= 0.7
 
         def error(values: np.ndarray) -> float:
             return float(values.std(ddof=1) / math.sqrt(rows)) if rows > 1 else math.nan
@@ -97,7 +100,7 @@ class Evidence:
             elbo_se=error(self.elbo),
             bits_per_dim=-mean / (self.data_size * math.log(2)),
             median_ess=float(np.median(self.ess)),
-            unreliable=float((self.pareto_k > 0.7).mean()),
+            unreliable=math.nan if np.isnan(self.pareto_k).all() else float((~reliable).mean()),
         )
 
 
@@ -139,7 +142,11 @@ def evidence(
     together = max(1, chunk_size // min(num_particles, BLOCK))
     rows = rows_of(vae, x, "x", batch_size=together, progress=progress)
     with evaluation(vae):
-        parts = [_weights(vae, batch, num_particles, seed, chunk_size).result() for batch in rows]
+        parts = [
+            _weights(vae, some, num_particles, seed, chunk_size).result()
+            for batch in rows
+            for some in batch.split(together)  # a DataLoader has a size of its own
+        ]
     log_marginal, se, elbo, ess, k_hat = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Evidence(log_marginal, se, elbo, ess, k_hat, num_particles, math.prod(vae.spec.data_shape))
 
@@ -162,7 +169,7 @@ def require_density(vae: VAE) -> None:
 def _weights(vae: VAE, x: Tensor, num_particles: int, seed: int, chunk_size: int) -> "_Weights":
     """The weights of the draws of some rows, decoded in chunks."""
     weights = _Weights.empty(len(x), tail_length(num_particles) + 1)
-    guides = [(vae.posterior(row), _seed_of(row, seed)) for row in x.split(1)]
+    guides = [(posterior_of(vae, row), _seed_of(row, seed)) for row in x.split(1)]
     for block, first in enumerate(range(0, num_particles, BLOCK)):
         size = min(BLOCK, num_particles - first)
         drawn = [_draw(q, own + block, size, x.device) for q, own in guides]
@@ -224,5 +231,5 @@ def _seed_of(row: Tensor, seed: int) -> int:
 def _draw(q: Distribution, seed: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The first `size` draws of a block from one row's q, (size, 1, latent_dim), and their log densities, (size, 1)."""
     with own_seed(seed, device):
-        z = q.expand((1,)).sample((BLOCK,))[:size]
-    return z, q.log_prob(z).expand(size, 1)
+        z = q.sample((BLOCK,))[:size]
+    return z, q.log_prob(z)

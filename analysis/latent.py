@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.analysis.fitted import evaluation, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of, target_of
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -48,7 +48,7 @@ def encode(vae: VAE, x: Any) -> Codes:
         (3, 2)
     """
     with evaluation(vae):
-        found = [(q.mean, q.stddev) for q in (vae.posterior(batch) for batch in rows_of(vae, x, "x"))]
+        found = [(q.mean, q.stddev) for q in (posterior_of(vae, batch) for batch in rows_of(vae, x, "x"))]
         loc, scale = (torch.cat(part).cpu().numpy() for part in zip(*found, strict=True))
     return Codes(loc, scale)
 
@@ -68,7 +68,7 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
         (3, 4)
     """
     with evaluation(vae):
-        parts = [vae.likelihood(vae.posterior(batch).mean).mean for batch in rows_of(vae, x, "x")]
+        parts = [vae.likelihood(posterior_of(vae, batch).mean).mean for batch in rows_of(vae, x, "x")]
         return torch.cat(parts).cpu().numpy()
 
 
@@ -109,8 +109,7 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
             "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder compresses and does "
             "not generate. Take prior 'standard_normal' and guide 'mean_field'"
         )
-    device = next(vae.parameters()).device
-    with evaluation(vae), own_seed(seed, device):
+    with evaluation(vae), own_seed(seed, target_of(vae).device):
         z = vae.prior().sample((n,))
         p = vae.likelihood(z)
         z, x, mean = (part.cpu().numpy() for part in (z, p.sample(), p.mean))
@@ -120,15 +119,25 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
 def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndarray:
     """KL(q(z | x) ‖ p(z)) of each row in nats: the closed form where there is one, else a mean over draws.
 
+    Arguments:
+        vae: the model.
+        x: rows shaped (n, *data_shape).
+        num_particles: draws for each row, where there is no closed form.
+        seed: of the draws.
+
+    Raises:
+        ValueError: no draws, rows that don't fit the model.
+
     Example:
         >>> rate(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4)).shape
         (3,)
     """
-    device = next(vae.parameters()).device
-    with evaluation(vae), own_seed(seed, device):
+    if num_particles < 1:
+        raise ValueError(f"num_particles: expected at least 1, got {num_particles}")
+    with evaluation(vae), own_seed(seed, target_of(vae).device):
         rates = []
         for batch in rows_of(vae, x, "x"):
-            q, p = vae.posterior(batch), vae.prior()
+            q, p = posterior_of(vae, batch), vae.prior()
             closed_form = analytic_kl(q, p.expand(q.batch_shape))
             z = q.sample((num_particles,))
             rates.append((q.log_prob(z) - p.log_prob(z)).mean(0) if closed_form is None else closed_form)

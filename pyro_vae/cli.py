@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import sys
-import tomllib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,25 +16,27 @@ if TYPE_CHECKING:
     from pyro_vae.vae import VAE
 
 Say = Callable[[str], None]
-EXPERIMENT = "experiment.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0 done, 2 bad input, 1 another failure, 130 interrupted."""
     options = _parser().parse_args(arguments)
     say: Say = (lambda text: None) if options.json else (lambda text: print(text, flush=True))
-    warnings.simplefilter("default")
-    warnings.showwarning = lambda message, *_: print(f"pyro-vae: {message}", file=sys.stderr)
     try:
-        result: dict[str, Any] = options.command(options, say)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = lambda message, *_: print(f"pyro-vae: {message}", file=sys.stderr)
+            result: dict[str, Any] = options.command(options, say)
+    except KeyboardInterrupt as stop:
+        return _fail(f"interrupted{stop}", 130)
     except ValueError as error:
         return _fail(_sentence(error), 2)
     except OSError as error:
         return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
     if options.json:
-        print(json.dumps(result, indent=2))
+        from pyro_vae.outputs import finite
+
+        print(json.dumps(finite(result), indent=2))
     return 130 if result.get("interrupted") else 0
 
 
@@ -45,14 +46,14 @@ def _fail(message: str, status: int) -> int:
 
 
 def _sentence(error: ValueError) -> str:
-    """A pydantic error as lines `path: what is wrong`; any other as it is."""
+    """What is wrong, in the words of the command line."""
     from pydantic import ValidationError
 
-    if not isinstance(error, ValidationError):
-        return str(error)
-    return "\n  ".join(
-        f"{'.'.join(map(str, found['loc']))}: {found['msg']}".removeprefix(": ") for found in error.errors()
-    )
+    from pyro_vae.experiment import explain
+
+    if isinstance(error, ValidationError):
+        return explain(error)
+    return str(error).replace("overwrite=True", "--overwrite").replace("pass array=", "pass --set data.array=")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--overwrite", action="store_true", help="replace the run in that folder")
 
     evaluate = command(_evaluate, "Estimate log p(x) of held-out rows under a fitted model.")
-    evaluate.add_argument("--output", type=Path, help="also write one line a row to this .csv file")
+    evaluate.add_argument("--output", type=Path, help="also write log p(x) of each row to this .csv file")
 
     sample = command(_sample, "Draw rows from a fitted model.")
     sample.add_argument("-n", type=int, default=100, help="rows (default: 100)")
@@ -84,13 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     for added in (evaluate, sample, encode, reconstruct):
         added.add_argument("run", type=Path, help="folder of a fitted model")
     for added in (evaluate, encode, reconstruct):
-        added.add_argument("--data", help="rows of this file instead of the run's own test rows")
+        added.add_argument("--data", help="all rows of this file, or its test rows, instead of the run's own test rows")
     for added in (sample, encode, reconstruct):
-        added.add_argument("--output", type=Path, required=True, help="a .npz or .npy file")
+        added.add_argument("--output", type=Path, required=True, help="a .npz file, or .npy for the first array")
     for added in (fit, evaluate, encode, reconstruct):
-        added.add_argument(
-            "--set", action="append", default=[], metavar="A.B=C", help="override one field of the description"
-        )
+        example = "fit.epochs=10" if added is fit else "evaluate.num_particles=5000"
+        help_text = f"override one field of the description, for example {example}; may be repeated"
+        added.add_argument("--set", action="append", default=[], metavar="A.B=C", help=help_text)
 
     schema = command(_schema, "Print the JSON Schema of a description.")
     schema.set_defaults(json=True)
@@ -98,32 +99,49 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.experiment import evaluate, make_vae, read_data, table
-    from pyro_vae.outputs import write_json, write_run
+    from pyro_vae.experiment import check_rows, evaluate, hold_out, make_vae, read_source, table
+    from pyro_vae.outputs import EXPERIMENT, files_of, write_json, write_run
     from pyro_vae.training import fit, save
-    from pyro_vae.training.checkpoint import require_free, whole_files
+    from pyro_vae.training.checkpoint import SPEC, WEIGHTS, whole_files
 
     experiment = _experiment(options)
-    held = read_data(experiment.data, experiment.data_shape)
-    folder = options.output or Path("runs") / held.splits.name
-    require_free(folder, overwrite=options.overwrite)
-    vae = make_vae(experiment, held.splits.train)
+    rows = read_source(experiment.data, experiment.data_shape)
+    folder = options.output or Path("runs") / rows.name
+    _require_free(folder, options.overwrite)
+    held, vae = hold_out(rows, experiment.data), make_vae(experiment, rows.train)
+    check_rows(vae, rows, experiment.data.source)
     say(_heading(experiment, held, vae))
     chosen = experiment.fit.model_dump()
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid
     run = fit(vae, held.splits.train, **chosen)
+    if not run.history:
+        raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
     save(vae, folder, overwrite=options.overwrite)
-    seconds = sum(row["seconds"] for row in run.history)
-    say(f"trained  {len(run.history)} epochs in {seconds:.0f} s; the weights of epoch {run.best_epoch} are kept\n")
+    for file in files_of(folder):  # of the run that is replaced
+        file.unlink()
+    seconds, best = sum(row["seconds"] for row in run.history), run.best_epoch
+    epochs = f"{len(run.history)} epoch{'s' * (len(run.history) > 1)}"
+    say(f"trained {epochs} in {seconds:.0f} s; the weights of epoch {best} are saved in {folder}\n")
     metrics, found = evaluate(vae, held.test, experiment.evaluate)
     say(table(metrics))
     with whole_files(folder) as draft:
         write_json(draft / EXPERIMENT, experiment.model_dump(mode="json", exclude_unset=True))
         write_run(draft, run, held, metrics, found)
-    files = sorted(str(file) for file in folder.iterdir())
+    files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
     return {"metrics": metrics, "best_epoch": run.best_epoch, "interrupted": run.interrupted, "files": files}
+
+
+def _require_free(folder: Path, overwrite: bool) -> None:
+    """Raise ValueError where the folder holds a run, or files that a run would replace."""
+    from pyro_vae.outputs import files_of
+    from pyro_vae.training.checkpoint import require_free
+
+    require_free(folder, overwrite=overwrite)
+    if not overwrite and (files := files_of(folder)):
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)")
 
 
 def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
@@ -132,23 +150,29 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     from pyro_vae.training.options import choose_device
 
     device, splits = choose_device(experiment.fit.device), held.splits
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-    valid = f"{len(splits.valid)} validation, " if splits.valid is not None else ""
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' * (count > 1)}" if device.type == "cpu" else ""
+    valid = f"{len(splits.valid)} to choose the best epoch, " if splits.valid is not None else ""
     rows = f"{len(splits.train)} rows to fit, {valid}{len(held.test)} held out"
     return f"pyro-vae {__version__}   {device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"
 
 
 def _evaluate(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis.bridge import written_whole
+    from pyro_vae.analysis.importance import require_density
     from pyro_vae.experiment import evaluate, table
     from pyro_vae.outputs import write_evidence
 
+    _check_output(options.output, ".csv")
     vae, experiment, rows = _fitted(options)
+    if options.output is not None:
+        require_density(vae)
     metrics, found = evaluate(vae, rows, experiment.evaluate)
     say(table(metrics))
     if options.output is not None and found is not None:
         with written_whole(options.output) as draft:
             write_evidence(draft, found)
+        say(f"\n{options.output}: log p(x), its standard error and k-hat of each row")
     return {"metrics": metrics}
 
 
@@ -156,6 +180,7 @@ def _sample(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import sample
     from pyro_vae.training import load
 
+    _check_output(options.output, ".npz", ".npy")
     drawn = sample(load(options.run), options.n, seed=options.seed)
     return _write_arrays(options.output, say, {"x": drawn.x, "z": drawn.z, "mean": drawn.mean})
 
@@ -163,6 +188,7 @@ def _sample(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 def _encode(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import encode
 
+    _check_output(options.output, ".npz", ".npy")
     vae, _, rows = _fitted(options)
     codes = encode(vae, rows)
     return _write_arrays(options.output, say, {"loc": codes.loc, "scale": codes.scale})
@@ -171,6 +197,7 @@ def _encode(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 def _reconstruct(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import reconstruct
 
+    _check_output(options.output, ".npz", ".npy")
     vae, _, rows = _fitted(options)
     return _write_arrays(options.output, say, {"x": reconstruct(vae, rows)})
 
@@ -183,22 +210,40 @@ def _schema(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 def _fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
-    from pyro_vae.experiment import Experiment, read_data
+    from pyro_vae.experiment import Experiment, check_rows, hold_out, override, read_source
+    from pyro_vae.outputs import EXPERIMENT
     from pyro_vae.spec import read
     from pyro_vae.training import load
 
+    tables = {"evaluate", "data"} if options.data else {"evaluate"}
+    for setting in options.set:
+        if setting.partition(".")[0] not in tables:
+            allowed = " or ".join(f"{name}.NAME=VALUE" for name in sorted(tables))
+            raise ValueError(f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model")
     vae = load(options.run)
     fields = read(options.run / EXPERIMENT) if (options.run / EXPERIMENT).exists() else {}
     if options.data is not None:
         fields["data"] = {**_table(fields.get("data", {})), "source": options.data}
     elif "data" not in fields:
         raise ValueError(f"{options.run}: holds a model without a description of its data; pass --data")
-    experiment = Experiment.model_validate(_override(fields, options.set))
-    return vae, experiment, read_data(experiment.data, vae.spec.data_shape).test
+    experiment = Experiment.model_validate(override(fields, options.set))
+    rows = read_source(experiment.data, vae.spec.data_shape)
+    if options.data is None:
+        return vae, experiment, hold_out(rows, experiment.data).test
+    check_rows(vae, rows, options.data)
+    return vae, experiment, rows.train if rows.test is None else rows.test
 
 
 def _table(value: Any) -> dict[str, Any]:
     return {"source": value} if isinstance(value, str) else value
+
+
+def _check_output(path: Path | None, *suffixes: str) -> None:
+    """Raise ValueError, before any work, where the file can't be written later."""
+    if path is not None and path.suffix not in suffixes:
+        raise ValueError(f"--output: expected a {' or '.join(suffixes)} file, got {path}")
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"--output: expected an existing folder, got {path.parent}; make the folder first")
 
 
 def _write_arrays(path: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -206,8 +251,6 @@ def _write_arrays(path: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any
 
     from pyro_vae.analysis.bridge import written_whole
 
-    if path.suffix not in {".npz", ".npy"}:
-        raise ValueError(f"{path}: expected a .npz or .npy file, got suffix {path.suffix!r}")
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     first = next(iter(arrays))
     with written_whole(path) as draft, draft.open("wb") as stream:
@@ -222,7 +265,7 @@ def _write_arrays(path: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any
 
 def _experiment(options: argparse.Namespace) -> "Experiment":
     """The description that the arguments name: a file, or data with defaults, or the digits."""
-    from pyro_vae.experiment import DIGITS, Experiment
+    from pyro_vae.experiment import DIGITS, Experiment, override
     from pyro_vae.spec import read
 
     source = options.source
@@ -234,24 +277,4 @@ def _experiment(options: argparse.Namespace) -> "Experiment":
         fields = {"data": source}
     if options.data is not None:
         fields["data"] = {**_table(fields.get("data", {})), "source": options.data}
-    return Experiment.model_validate(_override(fields, options.set))
-
-
-def _override(fields: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """`fields` with each `a.b=c` put in; c is read as TOML, and as a string where it isn't TOML."""
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals or not path:
-            raise ValueError(f"--set: expected A.B=C, got {setting!r}")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        *tables, last = path.split(".")
-        fields = target = dict(fields)
-        for name in tables:
-            inner = target.get(name, {})
-            named = {"source": inner} if name == "data" else {"kind": inner}
-            target[name] = target = named if isinstance(inner, str) else dict(inner)
-        target[last] = value
-    return fields
+    return Experiment.model_validate(override(fields, options.set))

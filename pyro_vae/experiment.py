@@ -1,15 +1,29 @@
 """From data to a number: the description of a whole run, and the run itself."""
 
 import math
-from dataclasses import asdict, dataclass
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    AllowInfNan,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 
 from pyro_vae.analysis import Evidence, encode, evidence, rate, reconstruct
+from pyro_vae.analysis.fitted import rows_of
 from pyro_vae.analysis.importance import has_density
 from pyro_vae.data import Splits, load_splits
+from pyro_vae.registry import nearest
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
@@ -23,7 +37,9 @@ class DataOptions(BaseModel):
     source: str = Field(default="digits", description="'digits', or a path")
     array: str | None = Field(default=None, description="the array of a file that holds several")
     packed_bits: bool = Field(default=False, description="rows are packed by numpy.packbits(axis=1)")
-    test: NonNegativeFloat = Field(default=0.2, description="share (below 1) or number of rows held out as test rows")
+    test: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
+        default=0.2, description="share (below 1) or number of rows held out as test rows"
+    )
     seed: NonNegativeInt = Field(default=0, description="of the choice of the test rows")
 
 
@@ -61,6 +77,67 @@ class Experiment(Spec):
         return {name: value for name, value in self.model_dump().items() if name in Spec.model_fields}
 
 
+def explain(error: ValidationError) -> str:
+    """What is wrong with a description, one line a field, `path: problem`; an unknown field with what is allowed."""
+    lines = []
+    for found in error.errors():
+        unknown = found["type"] == "extra_forbidden" and error.title == Experiment.__name__
+        problem = f"unknown field; {_allowed(found['loc'])}" if unknown else found["msg"]
+        lines.append(f"{'.'.join(map(str, found['loc']))}: {problem.removeprefix('Value error, ')}".removeprefix(": "))
+    return "\n  ".join(lines)
+
+
+def _allowed(place: Sequence[Any]) -> str:
+    """What the description has instead of the unknown field at `place`: the same name elsewhere, or names beside it."""
+    *table, name = place
+    if table:
+        return nearest(name, _fields(table))
+    tables = [other for other in ("data", "fit", "evaluate") if name in _fields([other])]
+    if not tables:
+        return nearest(name, _fields([]))
+    return "did you mean " + " or ".join(f"'{other}.{name}'" for other in tables) + "?"
+
+
+def _fields(table: Sequence[Any]) -> list[str]:
+    """The fields of a table of the description: of the whole, of (table,), or of (part of the model, kind)."""
+    if not table:
+        return list(Experiment.model_fields)
+    field = Experiment.model_fields[table[0]]
+    model = field.annotation if len(table) == 1 else field.metadata[0].registry.options(table[1])
+    return list(getattr(model, "model_fields", {}))
+
+
+def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`fields` with each `a.b=c` put in; c is read as TOML, and as a string where it isn't TOML.
+
+    Example:
+        >>> override({"prior": "standard_normal", "fit": {"lr": 0.1}}, ["fit.epochs=3", "data=digits"])
+        {'prior': 'standard_normal', 'fit': {'lr': 0.1, 'epochs': 3}, 'data': 'digits'}
+    """
+    changed = dict(fields)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        *tables, last = path.split(".")
+        if not equals or not all([*tables, last]):
+            raise ValueError(f"--set: expected A.B=C, got {setting!r}")
+        target = changed
+        for name in tables:
+            inner = target.get(name, {})
+            if not isinstance(inner, str | Mapping):
+                raise ValueError(f"--set: expected a table at {name!r} in {setting!r}, got {inner!r}")
+            named = {"source" if name == "data" else "kind": inner}
+            target[name] = target = named if isinstance(inner, str) else dict(inner)
+        target[last] = _value(text)
+    return changed
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
 DIGITS: dict[str, Any] = {
     "data": "digits",
     "latent_dim": 8,
@@ -89,37 +166,54 @@ class Held:
         return self.splits.test
 
 
-def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> Held:
-    """Load the rows, hold out test rows where the source names none, and reshape them.
+def read_source(options: DataOptions, data_shape: tuple[int, ...] | None) -> Splits:
+    """The rows of a source, divided as the source divides them, and reshaped.
 
     Raises:
-        ValueError: as `load_splits`; fewer rows than are held out; a shape that the rows don't have.
+        ValueError: as `load_splits`; a shape that the rows don't have.
     """
-    splits = load_splits(options.source, array=options.array, packed_bits=options.packed_bits)
+    found = load_splits(options.source, array=options.array, packed_bits=options.packed_bits)
+    shape = data_shape or found.train.shape[1:]
+    if math.prod(shape) != math.prod(found.train.shape[1:]):
+        got = found.train.shape[1:]
+        raise ValueError(f"{options.source}: expected rows of shape {shape}, got {got}; change data_shape or the data")
+    valid, test = (None if rows is None else rows.reshape(-1, *shape) for rows in (found.valid, found.test))
+    return replace(found, train=found.train.reshape(-1, *shape), valid=valid, test=test)
+
+
+def hold_out(splits: Splits, options: DataOptions) -> Held:
+    """The test rows that the source names, or some of its rows at random.
+
+    Raises:
+        ValueError: fewer rows than are held out.
+    """
     labels = _digit_labels() if options.source == "digits" else None
+    if splits.test is not None:
+        return Held(splits, labels)
+    order = np.random.default_rng(options.seed).permutation(len(splits.train))
+    count = math.ceil(options.test * len(order)) if options.test < 1 else int(options.test)
+    if not 0 < count < len(order):
+        raise ValueError(
+            f"data.test: expected to hold out at least 1 row of {options.source} and to leave at least 1 to fit, "
+            f"got {count} of {len(order)} rows"
+        )
+    test, train = np.sort(order[:count]), np.sort(order[count:])
+    chosen = replace(splits, train=splits.train[train], test=splits.train[test])
+    return Held(chosen, None if labels is None else labels[test])
+
+
+def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> Held:
+    """The rows of a source, some of them held out."""
+    return hold_out(read_source(options, data_shape), options)
+
+
+def check_rows(vae: VAE, splits: Splits, source: str) -> None:
+    """Raise ValueError at the first row that doesn't fit the model, by its place in the source."""
     parts = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    if splits.test is None:
-        order = np.random.default_rng(options.seed).permutation(len(splits.train))
-        held_out = math.ceil(options.test * len(order)) if options.test < 1 else int(options.test)
-        if not 0 < held_out < len(order):
-            raise ValueError(
-                f"data.test: expected between 1 and {len(order) - 1} of the {len(order)} rows of {options.source}, "
-                f"got {held_out}"
-            )
-        test, train = np.sort(order[:held_out]), np.sort(order[held_out:])
-        parts |= {"train": splits.train[train], "test": splits.train[test]}
-        labels = None if labels is None else labels[test]
-    shaped = {name: None if rows is None else _reshape(rows, data_shape) for name, rows in parts.items()}
-    return Held(Splits(splits.name, columns=splits.columns, **shaped), labels)  # type: ignore[arg-type]
-
-
-def _reshape(rows: np.ndarray, data_shape: tuple[int, ...] | None) -> np.ndarray:
-    if data_shape is None:
-        return rows
-    if math.prod(rows.shape[1:]) != math.prod(data_shape):
-        numbers = math.prod(rows.shape[1:])
-        raise ValueError(f"data_shape: expected a shape of the {numbers} numbers in a row, got {data_shape}")
-    return rows.reshape(len(rows), *data_shape)
+    given = {name: rows for name, rows in parts.items() if rows is not None}
+    for name, rows in given.items():
+        for _ in rows_of(vae, rows, f"{source}, {name}" if len(given) > 1 else source):
+            pass
 
 
 def _digit_labels() -> np.ndarray:
@@ -178,16 +272,17 @@ def table(metrics: Metrics) -> str:
     m = metrics
     lines = [
         f"  active units        {m['active_units']:7.0f} of {m['latent_dim']:.0f}",
-        f"  squared error       {m['mean_squared_error']:10.4g} per number, of the reconstruction",
+        f"  reconstruction      {m['mean_squared_error']:#10.4g} mean squared error per number",
     ]
     if "log_marginal" in m:
+        share = f"{m['unreliable']:10.1%} of rows (there log p(x) is not to be trusted)"
         lines = [
             f"  held-out ELBO       {m['elbo']:10.2f} ± {m['elbo_se']:.2f} nats per row",
             f"  held-out log p(x)   {m['log_marginal']:10.2f} ± {m['log_marginal_se']:.2f} nats per row"
             f" ({m['bits_per_dim']:.3f} bits per number)",
             f"  rate KL(q‖p)        {m['rate']:10.2f} nats per row",
             *lines,
-            f"  k-hat above 0.7     {m['unreliable']:10.1%} of rows",
+            f"  k-hat above 0.7     {'   unknown: too few draws to tell' if math.isnan(m['unreliable']) else share}",
             f"  {m['rows']:.0f} rows, {m['num_particles']:.0f} draws each; ± is one standard error over rows",
         ]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,34 @@ from pyro_vae.training import Run
 from pyro_vae.vae import VAE
 
 SHOWN_ROWS, DRAWS = 20, 200
+EXPERIMENT = "experiment.json"
+FILES = (
+    *(EXPERIMENT, "metrics.json", "evidence.csv", "history.csv", "history.png"),
+    *("latent.png", "reconstructions.png", "samples.png", "posterior.nc"),
+)
+"""What a run may hold beside its model: no evidence and samples of an autoencoder, no pictures of what is no image."""
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of `FILES` that a folder holds."""
+    return [folder / name for name in FILES if (folder / name).exists()]
 
 
 def write_json(path: Path, value: Any) -> None:
     """Indented JSON, with not-a-number as null."""
-    path.write_text(json.dumps(_finite(value), indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same value for JSON, which has no number for not-a-number and infinity: they become None.
+
+    Example:
+        >>> finite({"se": math.nan, "rows": 1})
+        {'se': None, 'rows': 1}
+    """
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+        return {key: finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_rows(path: Path, columns: dict[str, Sequence[Any] | np.ndarray]) -> None:
@@ -45,7 +63,7 @@ def write_evidence(path: Path, found: Evidence) -> None:
 
 
 def write_run(folder: Path, run: Run, held: Held, metrics: Metrics, found: Evidence | None) -> None:
-    """Everything of a run but the model itself."""
+    """Everything of a run but the model itself and its description."""
     write_json(folder / "metrics.json", metrics)
     write_rows(folder / "history.csv", {name: [row[name] for row in run.history] for name in run.history[0]})
     save_figure(learning_curve(run.history, best_epoch=run.best_epoch), folder / "history.png")
@@ -59,7 +77,7 @@ def write_run(folder: Path, run: Run, held: Held, metrics: Metrics, found: Evide
 def _affordable_draws(vae: VAE) -> int:
     """Draws for `posterior.nc`: fewer where a row is large, so that the file stays near 30 MB."""
     numbers = SHOWN_ROWS * int(np.prod(vae.spec.data_shape))
-    return int(np.clip(4_000_000 / numbers, 10, DRAWS))
+    return int(np.clip(4_000_000 / numbers, 1, DRAWS))
 
 
 def draw_pictures(folder: Path, vae: VAE, held: Held) -> None:

@@ -25,7 +25,8 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     generators = [torch.default_generator]
     if device.type == "cuda":
         torch.cuda.init()
-        generators.append(torch.cuda.default_generators[device.index or torch.cuda.current_device()])
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[index])
     states = [generator.get_state() for generator in generators]
     try:
         for generator in generators:

@@ -1,5 +1,6 @@
 """The variational autoencoder: two Pyro programs made of three modules."""
 
+import copy
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
@@ -101,6 +102,16 @@ class VAE(nn.Module):
             self.model = Model(f"{name}.model", parts.prior, parts.likelihood)
             self.guide = Guide(f"{name}.guide", parts.posterior)
         self.register_buffer("initialized", torch.tensor(False))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy whose programs have names of their own: of two with one name, Pyro's SVI would train only one."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        name = f"vae_{next(_numbers)}"
+        for role, program in {"model": twin.model, "guide": twin.guide}.items():
+            program._pyro_set_supermodule(f"{name}.{role}", program._pyro_context)
+        return twin
 
     @classmethod
     def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:

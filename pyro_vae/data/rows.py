@@ -136,7 +136,7 @@ class DatasetRows:
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
         order = range(len(self)) if generator is None else torch.randperm(len(self), generator=generator).tolist()
-        loader: DataLoader[Any] = DataLoader(self.dataset, batch_size=size, sampler=order)
+        loader: DataLoader[Any] = DataLoader(self.dataset, batch_size=size, sampler=order, generator=torch.Generator())
         return LoaderRows(loader, self.target, self.name).batches(size)
 
     def select(self, index: Tensor) -> "DatasetRows":
@@ -226,6 +226,8 @@ class Statistics:
 def statistics(batches: Iterable[Tensor]) -> Statistics:
     """Mean and standard deviation per feature in one pass, by Chan's update of the sum of squares.
 
+    All is computed relative to the first row, so that a large offset costs no digits.
+
     References:
         Algorithms for computing the sample variance (Chan, Golub, LeVeque, 1983).
 
@@ -234,14 +236,16 @@ def statistics(batches: Iterable[Tensor]) -> Statistics:
         tensor([2.], dtype=torch.float64)
     """
     rows, mean, squares, sample = 0, torch.tensor(0.0), torch.tensor(0.0), torch.empty(0)
+    origin = torch.tensor(0.0)
     for batch in batches:
-        wide = batch.double()
+        origin = origin if rows else batch[0].double()
+        wide = batch.double() - origin
         delta = wide.mean(0) - mean
         total = rows + len(batch)
         squares = squares + (wide - wide.mean(0)).square().sum(0) + delta.square() * (rows * len(batch) / total)
         mean = mean + delta * (len(batch) / total)
         rows, sample = total, sample if rows else batch
-    return Statistics(rows, mean, (squares / max(rows, 1)).sqrt(), sample)
+    return Statistics(rows, origin + mean, (squares / max(rows, 1)).sqrt(), sample)
 
 
 def checked(batches: Iterable[Tensor], data_shape: Shape, *, support: Any, remedy: str, name: str) -> Iterator[Tensor]:

@@ -65,10 +65,11 @@ class Likelihood(nn.Module):
     def forward(self, z: Tensor) -> Distribution:
         raw = self.decoder(z.reshape(-1, z.shape[-1]))
         rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
-        if len(raw) != rows or raw[0].numel() != math.prod(shape):
+        got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
+        if isinstance(got, str) or got[:1] != (rows,) or math.prod(got[1:]) != math.prod(shape):
             raise ValueError(
                 f"decoder: expected {math.prod(shape)} numbers a row for the likelihood "
-                f"{type(self.family).__name__} (shape {shape}), got {tuple(raw.shape)} for {rows} rows; "
+                f"{type(self.family).__name__} (shape {shape}), got {got} for {rows} rows; "
                 "change the decoder's last layer"
             )
         distribution: Distribution = self.family(raw.reshape(*z.shape[:-1], *shape))

@@ -1,6 +1,9 @@
 """Grey values between 0 and 1."""
 
+from collections.abc import Callable
+
 import pyro.distributions as dist
+import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -31,7 +34,65 @@ class ContinuousBernoulli(Family):
         super().__init__(data_shape, data_shape)
 
     def forward(self, raw: Tensor) -> Distribution:
-        return dist.ContinuousBernoulli(logits=raw).to_event(len(self.data_shape))
+        return _ContinuousBernoulli(logits=raw).to_event(len(self.data_shape))
 
     def extra_repr(self) -> str:
         return "x ~ ContinuousBernoulli(logits)"
+
+
+class _ContinuousBernoulli(dist.ContinuousBernoulli):
+    """p(x) = exp(l (x - ½) - A(l)) for x in [0, 1], with A(l) = log(2 sinh(l / 2) / l), computed from the logits l.
+
+    torch computes with probabilities, which end at 1.2e-7 in float32: from l = 20 it makes a density whose integral is
+    0.8, and black pixels drive l there.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        log_normaliser = _joined(
+            self.logits,
+            lambda l2: l2 * (1 / 24 - l2 * (1 / 2880 - l2 * (1 / 181440 - l2 / 9676800))),
+            lambda l: l.abs() / 2 + torch.log(-torch.expm1(-l.abs()) / l.abs()),
+        )
+        return self.logits * (value - 0.5) - log_normaliser
+
+    @property
+    def mean(self) -> Tensor:
+        slope = _joined(
+            self.logits,
+            lambda l2: 1 / 12 - l2 * (1 / 720 - l2 * (1 / 30240 - l2 / 1209600)),
+            lambda l: (0.5 / torch.tanh(l / 2) - 1 / l) / l,
+        )
+        return 0.5 + self.logits * slope
+
+    @property
+    def variance(self) -> Tensor:
+        return _joined(
+            self.logits,
+            lambda l2: 1 / 12 - l2 * (1 / 240 - l2 * (1 / 6048 - l2 / 172800)),
+            lambda l: l.square().reciprocal() - 0.25 / torch.sinh(l / 2).square(),
+        )
+
+    def entropy(self) -> Tensor:
+        return -self.log_prob(self.mean)  # log p(x) is linear in x
+
+    def cdf(self, value: Tensor) -> Tensor:
+        rate, distance = self._from_the_mode(value.clamp(0, 1))
+        below = torch.expm1(-rate * distance) / torch.expm1(-rate)
+        return torch.where(self.logits > 0, 1 - below, below)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        rate, below = self._from_the_mode(value)
+        distance = (-torch.log1p(below * torch.expm1(-rate)) / rate).clamp(0, 1)
+        return torch.where(self.logits > 0, 1 - distance, distance)
+
+    def _from_the_mode(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The rate at which the density falls from its mode, an end of [0, 1], and `value` counted from that end."""
+        return self.logits.abs().clamp(min=1e-6), torch.where(self.logits > 0, 1 - value, value)
+
+
+def _joined(logits: Tensor, series: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor]) -> Tensor:
+    """`series` of the squared logits near zero, where `exact` would cancel, and `exact` of the logits elsewhere."""
+    near = logits.abs() < 0.3
+    return torch.where(near, series(torch.where(near, logits, 0.0).square()), exact(torch.where(near, 1.0, logits)))

@@ -44,14 +44,35 @@ def whole_files(folder: PathLike) -> Iterator[Path]:
     """
     path = Path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    draft, former = workshop / "draft", workshop / "former"
     try:
+        draft.mkdir()
+        former.mkdir()
         yield draft
-        path.mkdir(exist_ok=True)
-        for file in sorted(draft.iterdir()):
-            os.replace(file, path / file.name)
+        if path.exists():
+            _exchange(draft, path, former)
+        else:
+            os.replace(draft, path)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _exchange(draft: Path, path: Path, former: Path) -> None:
+    """Move the files of `draft` into `path`, and the ones they replace to `former`; after a failure, all back again."""
+    names = sorted(file.name for file in draft.iterdir())
+    try:
+        for name in names:
+            if (path / name).exists():
+                os.replace(path / name, former / name)
+            os.replace(draft / name, path / name)
+    except OSError:
+        for name in names:
+            if (former / name).exists():
+                os.replace(former / name, path / name)
+            elif not (draft / name).exists():
+                (path / name).unlink()
+        raise
 
 
 def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
@@ -74,7 +95,7 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
         ['model.safetensors', 'spec.json']
     """
     require_free(folder, overwrite=overwrite)
-    weights = {name: value.detach().cpu().contiguous() for name, value in vae.state_dict().items()}
+    weights = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in vae.state_dict().items()}
     description = {"format": FORMAT, "library": "pyro_vae", "model": vae.spec.model_dump(mode="json")}
     with whole_files(folder) as draft:
         save_file(weights, draft / WEIGHTS)

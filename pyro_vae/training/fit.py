@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae.data import ArrayRows, Rows, Statistics, Target, as_rows, checked, statistics
+from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
 from pyro_vae.objectives import ELBO, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.training.options import SCHEDULES, FitOptions, MakeOptimizer, Schedule, choose_device, make_optimizer
@@ -47,7 +47,11 @@ class Run:
         best = self.history[self.best_epoch - 1]
         if not self.best_epoch or "val_elbo" not in row or row["val_elbo"] > best["val_elbo"]:
             self.best_epoch = int(row["epoch"])
-            self._best = {name: value.detach().clone() for name, value in self.vae.state_dict().items()}
+            self.remember()
+
+    def remember(self) -> None:
+        """Keep the weights of now."""
+        self._best = {name: value.detach().clone() for name, value in self.vae.state_dict().items()}
 
     def exhausted(self) -> bool:
         """Whether the last `patience` epochs brought nothing better."""
@@ -100,24 +104,26 @@ def fit(
         >>> [row["epoch"] for row in run.history]
         [1, 2]
     """
+    a_part = isinstance(validation, float | int)
     named: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule}
-    if isinstance(validation, float | int | None):
-        named["validation"] = validation
+    named["validation"] = validation if a_part else None
     chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
     device = choose_device(chosen.device)
     target = Target(device, next(vae.parameters()).dtype)
-    train, valid = split(as_rows(x, vae.spec.data_shape, target), validation, vae, target, chosen.seed)
+    rows = as_rows(x, vae.spec.data_shape, target)
+    train, valid = split(rows, validation, vae, target, chosen.seed)
     run = Run(vae, chosen)
     with own_seed(chosen.seed, device):
-        start(vae.to(device), train, valid)
         state = State(
-            vae,
+            vae.to(device),
             objective or ELBO(chosen.kl, chosen.num_particles),
-            optimizer(vae.parameters()) if callable(optimizer) else make_optimizer(chosen, vae.parameters()),
+            make_optimizer(chosen, vae.parameters(), optimizer if callable(optimizer) else None),
             clip_norm=chosen.clip_norm,
             average=Average(list(vae.parameters()), chosen.average) if chosen.average else None,
         )
+        start(vae, {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}, train)
         _first_look(state, train)
+        run.remember()
         _loop(run, state, train, valid, schedule if callable(schedule) else SCHEDULES[chosen.schedule], progress)
     return run
 
@@ -132,9 +138,9 @@ def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> t
         return rows, None
     if not isinstance(validation, float | int):
         return rows, as_rows(validation, vae.spec.data_shape, target, name="validation")
-    if not isinstance(rows, ArrayRows):
+    if not isinstance(rows, ArrayRows | DatasetRows):
         raise ValueError(
-            f"validation: expected rows of its own beside a DataLoader or Dataset, got {validation}; "
+            f"validation: expected rows of its own beside a DataLoader, got {validation}; "
             "pass validation=another loader, or validation=None"
         )
     held_out = math.ceil(validation * len(rows)) if validation < 1 else int(validation)
@@ -144,13 +150,13 @@ def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> t
     return rows.select(order[held_out:].sort().values), rows.select(order[:held_out].sort().values)
 
 
-def start(vae: VAE, train: Rows, valid: Rows | None) -> None:
-    """Check every row, and let an untrained model take the statistics of the training rows."""
-    summary: Statistics = statistics(inspect(vae, train.batches(4096), "x"))
-    if valid is not None:
-        for _ in inspect(vae, valid.batches(4096), "validation"):
+def start(vae: VAE, given: Mapping[str, Rows], train: Rows) -> None:
+    """Check every row that was given, by its name; an untrained model takes the statistics of the training rows."""
+    for name, rows in given.items():
+        for _ in inspect(vae, rows.batches(4096), name):
             pass
     if not vae.initialized:
+        summary = statistics(train.batches(4096, torch.Generator().manual_seed(0)))
         for module in vae.modules():
             if callable(begin := getattr(module, "start_from", None)):
                 begin(summary)
@@ -161,7 +167,18 @@ def inspect(vae: VAE, batches: Iterator[Tensor], name: str) -> Iterator[Tensor]:
     """The batches, each checked against the shape and the support of the model."""
     family = getattr(vae.likelihood, "family", None)
     support = getattr(family, "support", torch.distributions.constraints.real)
-    return checked(batches, vae.spec.data_shape, support=support, remedy=getattr(family, "remedy", ""), name=name)
+    remedy = getattr(family, "remedy", "")
+    return checked(_undisturbed(batches), vae.spec.data_shape, support=support, remedy=remedy, name=name)
+
+
+def _undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same batches; a DataLoader draws random numbers for each pass, and none of them are the caller's."""
+    while True:
+        with own_seed(0):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _first_look(state: State, train: Rows) -> None:
@@ -188,8 +205,11 @@ def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Sch
                     break
     except KeyboardInterrupt:
         run.interrupted = True
-        kept = f"the weights of epoch {run.best_epoch} are kept" if run.best_epoch else "no epoch was finished"
-        warnings.warn(f"fit: interrupted after {len(run.history)} of {options.epochs} epochs; {kept}", stacklevel=3)
+        kept = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"
+        warnings.warn(
+            f"fit: interrupted after {len(run.history)} of {options.epochs} epochs; the weights are {kept}",
+            stacklevel=3,
+        )
     finally:
         run.restore()
         run.vae.eval()
@@ -243,13 +263,14 @@ def _validate(state: State, valid: Rows, options: FitOptions) -> dict[str, float
 
 @contextmanager
 def evaluating(vae: VAE) -> Iterator[None]:
-    """The model is in evaluation mode inside the block, and in its former mode after it."""
-    training = vae.training
+    """The model is in evaluation mode inside the block; after it each of its modules is in its former mode."""
+    modes = {module: module.training for module in vae.modules()}
     vae.eval()
     try:
         yield
     finally:
-        vae.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def _require_finite(row: dict[str, float], options: FitOptions) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import (
+    AllowInfNan,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,10 +25,15 @@ from pyro_vae.registry import nearest
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 Schedule = Callable[[float], float]
 
+_UNSUITED = {
+    "lbfgs": "evaluates the loss several times a step, which random batches and draws don't allow",
+    "muon": "moves matrices only, and there are vectors",
+    "sparseadam": "takes sparse gradients only, and these are dense",
+}
 _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     name.lower(): item
     for name, item in vars(torch.optim).items()
-    if inspect.isclass(item) and issubclass(item, Optimizer) and item is not Optimizer
+    if inspect.isclass(item) and issubclass(item, Optimizer) and item is not Optimizer and name.lower() not in _UNSUITED
 }
 
 SCHEDULES: dict[str, Schedule] = {
@@ -52,7 +58,7 @@ class FitOptions(BaseModel):
     average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="decay of averaged weights; they are validated and kept instead of the last ones"
     )
-    validation: NonNegativeFloat | None = Field(
+    validation: Annotated[NonNegativeFloat, AllowInfNan(False)] | None = Field(
         default=0.1, description="share (below 1) or number of rows that only choose the best epoch"
     )
     patience: PositiveInt | None = Field(default=None, description="stop after so many epochs without a better one")
@@ -62,20 +68,34 @@ class FitOptions(BaseModel):
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
 
 
-def make_optimizer(options: FitOptions, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """The optimizer that `options` name; in one fused kernel where torch has one.
+def make_optimizer(
+    options: FitOptions, parameters: Iterable[nn.Parameter], make: MakeOptimizer | None = None
+) -> Optimizer:
+    """The optimizer that `make` gives, or that `options` name; the latter in one fused kernel where torch has one.
 
     Raises:
-        ValueError: an unknown name, or options that the optimizer doesn't take.
+        ValueError: an unknown name, options that the optimizer doesn't take, or one whose step needs a closure.
     """
+    optimizer = _named_optimizer(options, parameters) if make is None else make(parameters)
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise ValueError(f"optimizer: {type(optimizer).__name__} {_UNSUITED['lbfgs']}; take 'adam' or 'sgd'")
+    return optimizer
+
+
+def _named_optimizer(options: FitOptions, parameters: Iterable[nn.Parameter]) -> Optimizer:
     name = options.optimizer.lower()
+    if name in _UNSUITED:
+        raise ValueError(f"optimizer: {options.optimizer} {_UNSUITED[name]}; take 'adam' or 'sgd'")
     if name not in _OPTIMIZERS:
         raise ValueError(f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(_OPTIMIZERS))}")
     make = _OPTIMIZERS[name]
-    fused = {"fused": True} if "fused" in inspect.signature(make).parameters else {}
+    own = {"lr": options.lr, **options.optimizer_options}
+    if "fused" in inspect.signature(make).parameters and not {"foreach", "differentiable"} & own.keys():
+        own = {"fused": True, **own}
     try:
-        return make(parameters, lr=options.lr, **{**fused, **options.optimizer_options})
-    except (TypeError, ValueError) as error:
+        return make(parameters, **own)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"optimizer_options: {options.optimizer} does not take them: {error}") from error
 
 
@@ -95,6 +115,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}") from error
+    if device.type not in {"cpu", "cuda"}:
+        raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device: got {name!r}, and this machine has {torch.cuda.device_count()} GPUs; take 'auto'")
     return device
