@@ -10,8 +10,7 @@ from torch import Tensor
 
 from pyro_vae import __version__
 from pyro_vae.analysis.bridge import to_datatree
-from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of, target_of
-from pyro_vae.analysis.importance import has_density
+from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE

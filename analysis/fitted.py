@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pyro
+import pyro.distributions as dist
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 from tqdm import tqdm
 
 from pyro_vae.data import Target, as_rows
@@ -38,6 +39,21 @@ def rows_of(vae: VAE, x: Any, name: str, *, batch_size: int = 256, progress: boo
         for batch in batches:
             yield batch
             bar.update(len(batch))
+
+
+def has_samples(vae: VAE) -> bool:
+    """Whether the prior can be drawn from; a flat one can't."""
+    return not isinstance(vae.prior(), dist.ImproperUniform)
+
+
+def has_density(vae: VAE) -> bool:
+    """Whether guide and prior have densities: an autoencoder's point and flat prior have none."""
+    target = target_of(vae)
+    with evaluation(vae):
+        q: Any = vae.posterior(torch.zeros((1, *vae.spec.data_shape), dtype=target.dtype, device=target.device))
+    while isinstance(q, Independent):
+        q = q.base_dist
+    return has_samples(vae) and not isinstance(q, dist.Delta)
 
 
 def posterior_of(vae: VAE, rows: Tensor) -> Distribution:

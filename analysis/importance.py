@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
+from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -149,11 +149,6 @@ def evidence(
         ]
     log_marginal, se, elbo, ess, k_hat = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Evidence(log_marginal, se, elbo, ess, k_hat, num_particles, math.prod(vae.spec.data_shape))
-
-
-def has_density(vae: VAE) -> bool:
-    """Whether guide and prior have densities: an autoencoder's point and flat prior have none."""
-    return vae.spec.guide.kind != "delta" and vae.spec.prior.kind != "flat"
 
 
 def require_density(vae: VAE) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import evaluation, has_samples, posterior_of, rows_of, target_of
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -104,7 +104,7 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
     """
     if n < 1:
         raise ValueError(f"n: expected at least 1 row, got {n}")
-    if vae.spec.prior.kind == "flat":
+    if not has_samples(vae):
         raise ValueError(
             "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder compresses and does "
             "not generate. Take prior 'standard_normal' and guide 'mean_field'"

@@ -272,7 +272,7 @@ def _experiment(options: argparse.Namespace) -> "Experiment":
     if source is None or source == "digits":
         fields = dict(DIGITS) if options.data is None else {}
     elif Path(source).suffix in {".toml", ".json"}:
-        fields = read(source)
+        fields = read(Path(source))
     else:
         fields = {"data": source}
     if options.data is not None:

@@ -20,8 +20,7 @@ from pydantic import (
 )
 
 from pyro_vae.analysis import Evidence, encode, evidence, rate, reconstruct
-from pyro_vae.analysis.fitted import rows_of
-from pyro_vae.analysis.importance import has_density
+from pyro_vae.analysis.fitted import has_density, rows_of
 from pyro_vae.data import Splits, load_splits
 from pyro_vae.registry import nearest
 from pyro_vae.spec import Spec

@@ -7,10 +7,10 @@ which the guide projects. A decoder ends in the parameters of the likelihood, sh
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import AfterValidator, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.nn.modules import activation as activations
@@ -24,7 +24,7 @@ Shape = tuple[int, ...]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     name.lower(): getattr(activations, name)
     for name in activations.__all__
-    if name not in {"MultiheadAttention", "GLU", "Threshold"}
+    if name not in {"MultiheadAttention", "GLU", "Threshold", "Softmin", "Softmax", "Softmax2d", "LogSoftmax"}
 }
 
 
@@ -38,6 +38,14 @@ def activation(name: str) -> nn.Module:
     if name.lower() not in _ACTIVATIONS:
         raise ValueError(f"unknown activation {name!r}; {nearest(name.lower(), sorted(_ACTIVATIONS))}")
     return _ACTIVATIONS[name.lower()]()
+
+
+def _known(name: str) -> str:
+    activation(name)
+    return name
+
+
+Activation = Annotated[str, AfterValidator(_known)]
 
 
 def positive(raw: Tensor, floor: float = 1e-4) -> Tensor:
@@ -81,7 +89,7 @@ def mlp(
     out_shape: Shape | None,
     *,
     hidden_dims: tuple[PositiveInt, ...] | None = None,
-    activation: str | None = None,
+    activation: Activation | None = None,
 ) -> nn.Sequential:
     """A multilayer perceptron: linear layers with an activation between them.
 

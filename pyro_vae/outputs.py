@@ -11,8 +11,9 @@ import numpy as np
 
 from pyro_vae.analysis import encode, reconstruct, sample, to_arviz
 from pyro_vae.analysis.bridge import write_netcdf
+from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
-from pyro_vae.analysis.importance import Evidence, has_density
+from pyro_vae.analysis.importance import Evidence
 from pyro_vae.analysis.plots import latent_scatter, learning_curve, marginals, save_figure
 from pyro_vae.experiment import Held, Metrics
 from pyro_vae.training import Run

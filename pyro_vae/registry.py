@@ -16,7 +16,7 @@ Constructor = TypeVar("Constructor", bound=Callable[..., Any])
 class Options(BaseModel):
     """What describes one member of a room: its `kind` and the options of that kind."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     kind: str
 
     def options(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     generators = [torch.default_generator]
     if device.type == "cuda":
         torch.cuda.init()
-        index = torch.cuda.current_device() if device.index is None else device.index
+        index = torch.cuda.current_device() if str(device) == "cuda" else device.index
         generators.append(torch.cuda.default_generators[index])
     states = [generator.get_state() for generator in generators]
     try:

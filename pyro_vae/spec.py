@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.guides import GUIDES, Posterior
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
-from pyro_vae.networks import NETWORKS, Shape, Standardize
+from pyro_vae.networks import NETWORKS, Activation, Shape, Standardize
 from pyro_vae.priors import PRIORS, Constant
 from pyro_vae.registry import Choice, Custom, Options
 
@@ -33,7 +33,7 @@ class Spec(BaseModel):
         'standard_normal'
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     data_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(description="shape of one row")
     latent_dim: PositiveInt = Field(default=8, description="length of z")
@@ -43,7 +43,9 @@ class Spec(BaseModel):
     hidden_dims: tuple[PositiveInt, ...] = Field(
         default=(128, 128), description="widths of the encoder's hidden layers; the decoder has them in reverse"
     )
-    activation: str = Field(default="silu", description="activation of the hidden layers, by its name in torch.nn")
+    activation: Activation = Field(
+        default="silu", description="activation of the hidden layers, by its name in torch.nn"
+    )
     encoder: Network = Field(default=cast(Options, "mlp"), description="network from rows to features")
     decoder: Network = Field(
         default=cast(Options, "mlp"), description="network from z to the parameters of the likelihood"
@@ -54,7 +56,7 @@ class Spec(BaseModel):
     denoise: NonNegativeFloat = Field(
         default=0.0, description="noise on the encoder's inputs while training, in standardised units"
     )
-    seed: NonNegativeInt = Field(default=0, description="seed of the initial weights")
+    seed: NonNegativeInt = Field(default=0, lt=2**63, description="seed of the initial weights")
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -97,6 +99,8 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{path}: the description can't be read: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"{path}: expected {path.suffix[1:].upper()}, got: {error}") from error
+    if not isinstance(table, dict):
+        raise ValueError(f"{path}: expected a table of fields, got {type(table).__name__}")
     return table
 
 
@@ -126,9 +130,9 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     for whole, network in (("likelihood", "decoder"), ("guide", "encoder")):
         if whole in objects and network in objects:
             raise ValueError(f"{network}: your own {whole} brings its network; pass {whole}= or {network}=, not both")
-    prior = objects.get("prior") or PRIORS.build(spec.prior, spec.latent_dim)
-    likelihood = objects.get("likelihood") or _likelihood(spec, objects.get("decoder"))
-    posterior = objects.get("guide") or _posterior(spec, objects.get("encoder"))
+    prior = objects["prior"] if "prior" in objects else PRIORS.build(spec.prior, spec.latent_dim)
+    likelihood = objects["likelihood"] if "likelihood" in objects else _likelihood(spec, objects.get("decoder"))
+    posterior = objects["guide"] if "guide" in objects else _posterior(spec, objects.get("encoder"))
     parts = Parts(prior, likelihood, posterior)
     check(parts, spec.data_shape, spec.latent_dim)
     return parts
@@ -136,12 +140,14 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
 
 def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
     family = LIKELIHOODS.build(spec.likelihood, spec.data_shape)
-    decoder = decoder or _network(spec, spec.decoder, (spec.latent_dim,), family.param_shape, spec.hidden_dims[::-1])
-    return Likelihood(decoder, family)
+    if decoder is None:
+        decoder = _network(spec, spec.decoder, (spec.latent_dim,), family.param_shape, spec.hidden_dims[::-1])
+    return Likelihood(decoder, family.to(_zeros_like(decoder, ())))
 
 
 def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
-    encoder = encoder or _network(spec, spec.encoder, spec.data_shape, None, spec.hidden_dims)
+    if encoder is None:
+        encoder = _network(spec, spec.encoder, spec.data_shape, None, spec.hidden_dims)
     features = _call("encoder", encoder, _zeros_like(encoder, spec.data_shape))
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
         got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
@@ -149,7 +155,9 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
             f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten its output"
         )
     standardize = Standardize(spec.data_shape, spec.standardize, spec.denoise)
-    return Posterior(standardize, encoder, GUIDES.build(spec.guide, features.shape[1], spec.latent_dim))
+    family = GUIDES.build(spec.guide, features.shape[1], spec.latent_dim)
+    weight = _zeros_like(encoder, ())
+    return Posterior(standardize.to(weight), encoder, family.to(weight))
 
 
 def _network(spec: Spec, options: Options, in_shape: Shape, out_shape: Shape | None, hidden: Shape) -> nn.Module:
@@ -181,7 +189,7 @@ def check(parts: Parts, data_shape: Shape, latent_dim: int) -> None:
 
 def _call(name: str, part: nn.Module, *inputs: Tensor) -> Any:
     """The output of a part in evaluation mode, which touches neither gradients nor statistics."""
-    training = part.training
+    modes = {module: module.training for module in part.modules()}
     try:
         with torch.no_grad():
             return part.eval()(*inputs)
@@ -189,7 +197,8 @@ def _call(name: str, part: nn.Module, *inputs: Tensor) -> Any:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         raise ValueError(f"{name}: failed on zeros of shape {shapes}: {error}") from error
     finally:
-        part.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def _zeros_like(part: nn.Module, shape: Shape) -> Tensor:

@@ -116,8 +116,9 @@ class VAE(nn.Module):
     @classmethod
     def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:
         """The model of a description: a `Spec`, a dict, or a TOML or JSON file. `parts` replace fields of it."""
-        fields = source.model_dump() if isinstance(source, Spec) else read(source)
-        return cls(**{**fields, **parts})
+        fields = {**(source.model_dump() if isinstance(source, Spec) else read(source)), **parts}
+        describe(fields)  # an unknown or a missing field of a file is a ValueError that names it
+        return cls(**fields)
 
     def __str__(self) -> str:
         prior, likelihood, posterior = (_symbols(part) for part in self.parts)

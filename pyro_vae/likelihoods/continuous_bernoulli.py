@@ -52,8 +52,8 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
             self._validate_sample(value)
         log_normaliser = _joined(
             self.logits,
-            lambda l2: l2 * (1 / 24 - l2 * (1 / 2880 - l2 * (1 / 181440 - l2 / 9676800))),
-            lambda l: l.abs() / 2 + torch.log(-torch.expm1(-l.abs()) / l.abs()),
+            lambda square: square * (1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800))),
+            lambda logits: logits.abs() / 2 + torch.log(-torch.expm1(-logits.abs()) / logits.abs()),
         )
         return self.logits * (value - 0.5) - log_normaliser
 
@@ -61,8 +61,8 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
     def mean(self) -> Tensor:
         slope = _joined(
             self.logits,
-            lambda l2: 1 / 12 - l2 * (1 / 720 - l2 * (1 / 30240 - l2 / 1209600)),
-            lambda l: (0.5 / torch.tanh(l / 2) - 1 / l) / l,
+            lambda square: 1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600)),
+            lambda logits: (0.5 / torch.tanh(logits / 2) - 1 / logits) / logits,
         )
         return 0.5 + self.logits * slope
 
@@ -70,8 +70,8 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
     def variance(self) -> Tensor:
         return _joined(
             self.logits,
-            lambda l2: 1 / 12 - l2 * (1 / 240 - l2 * (1 / 6048 - l2 / 172800)),
-            lambda l: l.square().reciprocal() - 0.25 / torch.sinh(l / 2).square(),
+            lambda square: 1 / 12 - square * (1 / 240 - square * (1 / 6048 - square / 172800)),
+            lambda logits: 1 / logits.square() - 0.25 / torch.sinh(logits / 2).square(),
         )
 
     def entropy(self) -> Tensor:

@@ -21,7 +21,7 @@ class Normal(Family):
     """p(x | z) = ∏ᵢ N(xᵢ | locᵢ(z), scaleᵢ²), with loc = mean + std * decoder(z).
 
     Mean and std are those of the training rows, so that the decoder works in units of the data's spread; a scale that
-    is not fixed starts at that spread.
+    is not fixed starts at that spread. A feature that never varies is given the root-mean-square std of the others.
 
     Arguments:
         data_shape: shape of one row.
@@ -51,13 +51,15 @@ class Normal(Family):
 
     def start_from(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
-        self.std.copy_(torch.where(data.std > 0, data.std, 1.0))
+        varies = data.std > 0
+        typical = data.std[varies].square().mean().sqrt() if varies.any() else 1.0
+        self.std.copy_(torch.where(varies, data.std, typical))
 
     def forward(self, raw: Tensor) -> Distribution:
         event_dim = len(self.data_shape)
         if self.scale == "decoder":
             loc, raw_scale = raw.unbind(-event_dim - 1)
-            scale = self.std * positive(raw_scale)
+            scale = self.std * positive(raw_scale + INVERSE_SOFTPLUS_OF_ONE)
         elif self.scale == "per_feature":
             loc, scale = raw, self.std * positive(self.raw_scale)
         elif self.scale == "learned":

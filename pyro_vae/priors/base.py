@@ -32,21 +32,25 @@ class Constant(nn.Module):
         return self.distribution
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.distribution = _map_tensors(fn, self.distribution)
+        self.distribution = _map_tensors(fn, self.distribution, {})
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         return str(self.distribution)
 
 
-def _map_tensors(fn: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """`value` with `fn` applied to every tensor inside its distributions, transforms and lists."""
+def _map_tensors(fn: Callable[[Tensor], Tensor], value: Any, done: dict[int, Any]) -> Any:
+    """`value` with `fn` applied to every tensor inside its distributions, transforms and lists.
+
+    `done` holds the copies made so far: a transform and its inverse hold each other.
+    """
     if isinstance(value, Tensor):
         return fn(value)
     if isinstance(value, list | tuple):
-        return type(value)([_map_tensors(fn, item) for item in value])
+        return type(value)([_map_tensors(fn, item, done) for item in value])
     if isinstance(value, Distribution | Transform):
-        moved = copy.copy(value)
-        moved.__dict__.update({name: _map_tensors(fn, item) for name, item in vars(value).items()})
-        return moved
+        if id(value) not in done:
+            done[id(value)] = moved = copy.copy(value)
+            moved.__dict__.update({name: _map_tensors(fn, item, done) for name, item in vars(value).items()})
+        return done[id(value)]
     return value

@@ -30,7 +30,7 @@ class Flat(nn.Module):
 
     def forward(self) -> Distribution:
         real_vector = constraints.independent(constraints.real, 1)
-        return _ImproperUniform(real_vector, torch.Size(), self.origin.shape)
+        return _ImproperUniform(real_vector, torch.Size(), self.origin.shape)  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         return "z ~ 1"
@@ -40,5 +40,5 @@ class _ImproperUniform(dist.ImproperUniform):
     """Pyro's, with zeros on the device and in the dtype of the values."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        zeros: Tensor = super().log_prob(value)
+        zeros: Tensor = super().log_prob(value)  # type: ignore[no-untyped-call]
         return zeros.to(value)

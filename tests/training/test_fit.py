@@ -468,6 +468,15 @@ def test_the_first_fit_starts_from_the_training_rows_alone():
         torch.testing.assert_close(part.std, torch.as_tensor(X.std(0)))
 
 
+@pytest.mark.parametrize(("likelihood", "x"), [("normal", X), ("bernoulli", BITS)])
+def test_training_starts_at_the_means_of_the_rows(likelihood, x):
+    """A linear decoder without bias is zero at z = 0; the frequencies of bits have half a count of each added."""
+    vae = small(likelihood=likelihood, hidden_dims=())
+    fit(vae, x, epochs=1, lr=1e-30, validation=None)
+    expected = x.mean(0) if likelihood == "normal" else (50 * x.mean(0) + 0.5) / 51
+    torch.testing.assert_close(vae.likelihood(torch.zeros(1, 2)).mean[0].detach(), torch.as_tensor(expected))
+
+
 def test_a_double_model_stays_double():
     vae = small().double()
     seen = []

@@ -325,6 +325,15 @@ def test_batchnorm_and_dropout_train_and_are_saved(tmp_path):
     np.testing.assert_array_equal(encode(vae, X).loc, encode(vae, X).loc)
 
 
+def test_a_second_fit_trains_in_training_mode_again():
+    vae = small(encoder=modern())
+    norm = vae.posterior.encoder.body[1]
+    for passes in (1, 2):
+        fit(vae, X, validation=None, epochs=1, batch_size=10)
+        assert int(norm.num_batches_tracked) == 5 * passes
+        assert not norm.training
+
+
 def test_dropout_is_on_in_training_and_off_in_validation():
     def outcome(dropout):
         vae = small(encoder=nn.Sequential(nn.Dropout(dropout), modern().body[0]))

@@ -141,7 +141,7 @@ def test_a_linear_autoencoder_reaches_the_error_of_pca() -> None:
     exact = np.square(x - best.inverse_transform(best.transform(x))).mean()
     vae = autoencoder(latent_dim=3, hidden_dims=())
     assert sum(isinstance(module, nn.Linear) for module in vae.modules()) == 2
-    run = pv.fit(vae, x, validation=None, epochs=400, batch_size=50, lr=0.03, progress=False)
+    run = pv.fit(vae, x, validation=None, epochs=200, batch_size=50, lr=0.1, progress=False)
     found = np.square(x - pv.reconstruct(vae, x)).mean()
     assert exact * (1 - 1e-9) < found < 1.01 * exact
     assert run.history[-1]["rate"] == 0

@@ -215,13 +215,13 @@ def test_posterior_predictive_has_the_moments_of_the_posterior() -> None:
 def test_nuts_finds_the_exact_posterior_of_two_rows() -> None:
     x = truth.sample(2)
     torch.manual_seed(0)
-    chain = MCMC(NUTS(truth.vae().model), num_samples=400, warmup_steps=100, disable_progbar=True)
+    chain = MCMC(NUTS(truth.vae().model), num_samples=250, warmup_steps=60, disable_progbar=True)
     chain.run(x)
     z, exact = chain.get_samples(group_by_chain=True)["z"], truth.posterior(x)
-    assert z.shape == (1, 400, 2, 2)
+    assert z.shape == (1, 250, 2, 2)
     squares = (z - exact.mean).square()
     for draws, value in ((z, exact.mean), (squares, exact.variance)):
-        standard_error = draws.std((0, 1)) / effective_sample_size(draws).clamp(max=400).sqrt()
+        standard_error = draws.std((0, 1)) / effective_sample_size(draws).clamp(max=250).sqrt()
         assert ((draws.mean((0, 1)) - value).abs() / standard_error).max() < SIGMAS
         assert (standard_error / exact.variance.sqrt()).max() < 0.15
 

@@ -1,0 +1,251 @@
+"""`pyro-vae fit` on data of many sorts, and runs that are replaced, interrupted or can't be written."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyro_vae as pv
+from pyro_vae import outputs, training
+from pyro_vae.training import checkpoint
+from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
+from tests.cli.test_cli import MODEL, PICTURES, TABLES
+
+SMALL = (*QUICK, "--set", "latent_dim=2", "--set", "hidden_dims=[8]")
+AUTOENCODER = ("--set", "guide=delta", "--set", "prior=flat")
+NO_SPACE = OSError(28, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with small data; a picture is written as a word, because drawing takes most of the time."""
+    write_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
+    return tmp_path
+
+
+def names(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def spec(folder: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(Path(folder, "spec.json").read_text())["model"]
+    return loaded
+
+
+def metrics(folder: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(Path(folder, "metrics.json").read_text())
+    return loaded
+
+
+def assert_done(done: Done) -> None:
+    assert (done.status, done.err) == (0, "")
+
+
+# Data and descriptions
+
+
+def test_fit_from_a_description(home: Path) -> None:
+    assert_done(pyro_vae("fit", "spec.toml", "--set", "prior.kind=standard_normal", "--set", "fit.optimizer=sgd"))
+    assert spec("runs/normal")["hidden_dims"] == [8]
+    assert spec("runs/normal")["likelihood"]["kind"] == "normal"
+    assert json.loads((home / "runs/normal/experiment.json").read_text()) == {
+        "data": {"source": "normal.npy"},
+        "latent_dim": 2,
+        "hidden_dims": [8],
+        "prior": {"kind": "standard_normal"},
+        "fit": {"epochs": 2, "optimizer": "sgd"},
+        "evaluate": {"num_particles": 20},
+    }
+    assert names("runs/normal") == MODEL | TABLES | (PICTURES - {"reconstructions.png"})  # four numbers are no picture
+    again = pyro_vae("fit", "runs/normal/experiment.json", "--output", "again")  # a run's description is a description
+    assert_done(again)
+    assert metrics("again") == metrics("runs/normal")
+
+
+def test_data_of_a_description_can_be_others() -> None:
+    assert_done(pyro_vae("fit", "spec.toml", "--data", "grey.npy", "--set", "data_shape=[4,4]"))
+    assert spec("runs/grey")["data_shape"] == [4, 4]
+    assert names("runs/grey") == MODEL | TABLES | PICTURES
+    assert_done(pyro_vae("reconstruct", "runs/grey", "--data", "grey.npy", "--output", "seen.npy"))
+    assert np.load("seen.npy").shape == (60, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "likelihood"),
+    [("table.csv", "table", "normal"), ("bits.npy", "bits", "bernoulli")],
+)
+def test_fit_from_data(source: str, name: str, likelihood: str) -> None:
+    assert_done(pyro_vae("fit", source, *SMALL))
+    assert spec(f"runs/{name}")["likelihood"]["kind"] == likelihood
+    assert metrics(f"runs/{name}")["rows"] == 12
+
+
+def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, seen = training.fit, dict[str, Any]()
+    monkeypatch.setattr(
+        training, "fit", lambda vae, x, **options: (seen.update(x=x, **options), fit(vae, x, **options))[1]
+    )
+    done = pyro_vae("fit", "splits.npz", *SMALL)
+    assert_done(done)
+    assert "splits: 40 rows to fit, 13 to choose the best epoch, 7 held out" in done.out
+    splits = np.load("splits.npz")
+    np.testing.assert_array_equal(seen["x"], splits["train"])
+    np.testing.assert_array_equal(seen["validation"], splits["valid"])
+    expected = pv.evidence(pv.load("runs/splits"), splits["test"], num_particles=20).summary()
+    assert metrics("runs/splits")["rows"] == 7
+    assert metrics("runs/splits")["log_marginal"] == expected.log_marginal
+    again = pyro_vae("evaluate", "runs/splits", "--data", "splits.npz", "--json")
+    assert again.json["metrics"] == metrics("runs/splits")
+
+
+def test_an_array_of_several_is_named() -> None:
+    assert_done(pyro_vae("fit", "several.npz", *SMALL, "--set", "data.array=first"))
+    second = ("--data", "several.npz", "--set", "data.array=second")
+    codes = pyro_vae("encode", "runs/several", *second, "--output", "c.npy")
+    assert codes.out == "c.npy: loc (5, 2)\n"
+
+
+def test_an_autoencoder_compresses_only() -> None:
+    done = pyro_vae("fit", "grey.npy", *SMALL, *AUTOENCODER)
+    assert_done(done)
+    assert names("runs/grey") == MODEL | (TABLES - {"evidence.csv"}) | (PICTURES - {"samples.png"})
+    found = metrics("runs/grey")
+    assert set(found) == {"rows", "latent_dim", "active_units", "mean_squared_error"}
+    assert f"reconstruction      {found['mean_squared_error']:#10.4g} mean squared error per number" in done.out
+    assert "log p(x)" not in done.out
+    evaluated = pyro_vae("evaluate", "runs/grey", "--json")
+    assert evaluated.json["metrics"] == found
+    for arguments in (("sample", "runs/grey", "--output", "x.npy"), ("evaluate", "runs/grey", "--output", "x.csv")):
+        refused = pyro_vae(*arguments)
+        assert refused.status == 2
+        assert "autoencoder" in refused.err
+    assert not list(Path().glob("x.*"))
+
+
+def test_one_row_held_out_has_no_standard_error() -> None:
+    done = pyro_vae("fit", "normal.npy", *SMALL, "--set", "data.test=1", "--json")
+    assert_done(done)
+    assert done.json["metrics"] == metrics("runs/normal")
+    assert done.json["metrics"]["log_marginal_se"] is None
+
+
+# Replacing a run
+
+
+def test_overwrite_leaves_nothing_of_the_former_run(home: Path) -> None:
+    assert_done(pyro_vae("fit", "grey.npy", *SMALL))
+    (home / "runs/grey/mine.txt").write_text("a note")
+    done = pyro_vae("fit", "grey.npy", *SMALL, *AUTOENCODER, "--overwrite")
+    assert_done(done)
+    without = {"evidence.csv", "samples.png"}
+    assert names("runs/grey") == (MODEL | TABLES | PICTURES | {"mine.txt"}) - without
+    assert "mine.txt" not in done.out
+    assert spec("runs/grey")["guide"]["kind"] == "delta"
+
+
+def test_files_of_others_are_not_replaced_unasked(home: Path) -> None:
+    (home / "mine").mkdir()
+    (home / "mine/metrics.json").write_text("a year of work")
+    done = pyro_vae("fit", "normal.npy", *SMALL, "--output", "mine")
+    assert done.status == 2
+    assert "mine: holds metrics.json; choose another folder, or overwrite them (--overwrite)" in done.err
+    assert contents(home / "mine") == {"metrics.json": b"a year of work"}
+
+
+# Interrupted
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, module: str, name: str, call: int) -> None:
+    """Press Ctrl-C in the call of that number of a function."""
+    target = importlib.import_module(module)
+    function, calls = getattr(target, name), iter(range(1, 1000))
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(target, name, interrupted)
+
+
+def test_interrupted_training_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_at(monkeypatch, "pyro_vae.training.fit", "step", 2)  # 48 rows are one step an epoch
+    done = pyro_vae("fit", "spec.toml", "--set", "fit.epochs=5")
+    assert done.status == 130
+    assert done.err == "pyro-vae: fit: interrupted after 1 of 5 epochs; the weights are those of epoch 1\n"
+    assert "trained 1 epoch in " in done.out
+    assert "the weights of epoch 1 are saved in runs/normal" in done.out
+    assert names("runs/normal") >= MODEL | TABLES
+
+
+def test_interrupted_before_an_epoch_saves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(home)
+    interrupt_at(monkeypatch, "pyro_vae.training.fit", "step", 1)
+    done = pyro_vae("fit", str(home / "spec.toml"), "--json")
+    assert (done.status, done.out) == (130, "")
+    assert done.err.endswith("pyro-vae: interrupted before an epoch was finished; nothing is saved\n")
+    assert contents(home) == before
+
+
+def test_interrupted_evaluation_keeps_the_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_at(monkeypatch, "pyro_vae.experiment", "evidence", 1)
+    done = pyro_vae("fit", str(home / "spec.toml"))
+    assert (done.status, done.err) == (130, "pyro-vae: interrupted\n")
+    assert "saved in runs/normal" in done.out
+    assert names("runs/normal") == MODEL
+    assert pv.load("runs/normal").spec.latent_dim == 2
+
+
+# Not written
+
+
+def fail(*args: Any, **kwargs: Any) -> None:
+    raise NO_SPACE
+
+
+@pytest.mark.parametrize("where", ["save_figure", "write_netcdf", "write_json"])
+def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, where, fail)
+    done = pyro_vae("fit", "spec.toml")
+    assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
+    assert names("runs") == {"normal"}
+    assert names("runs/normal") == MODEL
+
+
+def test_a_full_disk_leaves_no_half_of_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_done(pyro_vae("fit", "spec.toml"))
+    before = contents(home)
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    for arguments in (("--output", "runs/other"), ("--overwrite",)):
+        done = pyro_vae("fit", "spec.toml", "--set", "seed=1", *arguments)
+        assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
+        assert contents(home) == before
+    assert names("runs") == {"normal"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function"),
+    [
+        (("sample", "runs/normal", "--output", "x.npz"), "savez_compressed"),
+        (("encode", "runs/normal", "--output", "x.npy"), "save"),
+    ],
+)
+def test_a_full_disk_leaves_no_half_of_an_array(
+    arguments: tuple[str, ...], function: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pv.save(pv.VAE(data_shape=(4,), latent_dim=2), "runs/normal")
+    (home / "runs/normal/experiment.json").write_text('{"data": "normal.npy"}')
+
+    def half(stream: Any, *args: Any, **kwargs: Any) -> None:
+        stream.write(b"half")
+        raise NO_SPACE
+
+    before = contents(home)
+    monkeypatch.setattr(np, function, half)
+    assert pyro_vae(*arguments).status == 1
+    assert contents(home) == before

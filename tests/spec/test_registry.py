@@ -1,0 +1,129 @@
+"""A registry: kinds, the options that their signatures declare, and the words for what isn't there."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pytest
+from pydantic import PositiveInt, ValidationError
+
+from pyro_vae.guides import GUIDES
+from pyro_vae.likelihoods import LIKELIHOODS
+from pyro_vae.networks import NETWORKS
+from pyro_vae.priors import PRIORS
+from pyro_vae.registry import Custom, Options, Registry, nearest, signature_options
+
+ROOMS = {"prior": PRIORS, "likelihood": LIKELIHOODS, "guide": GUIDES, "network": NETWORKS}
+
+
+class Sized:
+    """A member whose options are those of its constructor."""
+
+    def __init__(self, context: int, *, size: PositiveInt, mode: Literal["a", "b"] = "a") -> None:
+        self.context, self.size, self.mode = context, size, mode
+
+
+def room() -> Registry:
+    registry = Registry("toy")
+    registry.register("sized")(Sized)
+
+    @registry.register("plain")
+    def plain(context: int) -> str:
+        return f"plain {context}"
+
+    return registry
+
+
+def test_a_registry_is_a_mapping_in_order_of_registration() -> None:
+    registry = room()
+    assert isinstance(registry, Mapping)
+    assert list(registry) == ["sized", "plain"]
+    assert len(registry) == 2
+    assert registry["sized"] is Sized
+    with pytest.raises(KeyError):
+        registry["other"]
+
+
+def test_register_gives_the_constructor_back() -> None:
+    assert Registry("toy").register("sized")(Sized) is Sized
+
+
+@pytest.mark.parametrize("kind", ["plain", "custom"])
+def test_a_taken_name_is_refused(kind: str) -> None:
+    registry = room()
+    with pytest.raises(ValueError, match=f"^toy kind '{kind}' is registered already; choose another name$"):
+        registry.register(kind)
+    assert list(registry) == ["sized", "plain"]
+
+
+def test_options_are_the_keyword_only_arguments() -> None:
+    assert signature_options(Sized) == {"size": (PositiveInt, ...), "mode": (Literal["a", "b"], "a")}
+    assert signature_options(lambda context, other=1: None) == {}
+    assert set(room().options("sized").model_fields) == {"kind", "size", "mode"}
+    assert set(room().options("plain").model_fields) == {"kind"}
+
+
+def test_options_have_defaults_and_build_their_member() -> None:
+    registry = room()
+    options = registry.options("sized")(size=3)
+    assert options.options() == {"size": 3, "mode": "a"}
+    built = registry.build(options, 7)
+    assert (type(built), built.context, built.size, built.mode) == (Sized, 7, 3, "a")
+    assert registry.build(registry.options("plain")(), 7) == "plain 7"
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({}, "size"),
+        ({"size": 0}, "size"),
+        ({"size": "big"}, "size"),
+        ({"size": 1, "mode": "c"}, "mode"),
+        ({"size": 1, "colour": 1}, "colour"),
+        ({"size": 1, "kind": "plain"}, "kind"),
+    ],
+)
+def test_wrong_options_are_refused_at_their_place(given: dict[str, Any], place: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        room().options("sized").model_validate(given)
+    assert [found["loc"] for found in error.value.errors()] == [(place,)]
+
+
+def test_options_are_one_type_each_kind_and_frozen() -> None:
+    registry = room()
+    assert registry.options("sized") is registry.options("sized")
+    options = registry.options("sized")(size=3)
+    assert options == registry.options("sized")(size=3)
+    with pytest.raises(ValidationError, match="frozen"):
+        options.size = 4
+
+
+def test_a_number_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        LIKELIHOODS.options("normal").model_validate({"scale": float("inf")})
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_the_rooms_call_themselves_by_their_names(name: str) -> None:
+    registry = ROOMS[name]
+    assert registry.room == name
+    assert all(kind == kind.lower() and kind.isidentifier() for kind in registry)
+    assert all(issubclass(registry.options(kind), Options) for kind in registry)
+
+
+def test_custom_has_a_type_and_no_options() -> None:
+    assert Custom(type="a.B").model_dump() == {"kind": "custom", "type": "a.B"}
+    with pytest.raises(ValidationError):
+        Custom.model_validate({"kind": "custom"})
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("bernouli", "allowed: 'bernoulli', 'normal'; did you mean 'bernoulli'?"),
+        ("norm", "allowed: 'bernoulli', 'normal'; did you mean 'normal'?"),
+        ("zzz", "allowed: 'bernoulli', 'normal'"),
+        ("", "allowed: 'bernoulli', 'normal'"),
+    ],
+)
+def test_nearest(word: str, expected: str) -> None:
+    assert nearest(word, ["bernoulli", "normal"]) == expected
