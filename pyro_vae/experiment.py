@@ -141,7 +141,9 @@ DIGITS: dict[str, Any] = {
     "data": "digits",
     "latent_dim": 8,
     "likelihood": {"kind": "binomial", "total_count": 16},
+    "guide": {"kind": "full_rank"},
     "hidden_dims": [256, 256],
+    "denoise": 0.3,
     "fit": {"epochs": 150, "batch_size": 64, "lr": 2e-3},
 }
 """The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
