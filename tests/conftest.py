@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tensors are small: more threads only wait
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
