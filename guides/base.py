@@ -12,6 +12,8 @@ GUIDES = Registry("guide")
 class Posterior(nn.Module):
     """q(z | x): `posterior(x)` encodes rows (n, *data_shape) and gives a distribution with event shape (latent_dim,).
 
+    A family that has a method `refine(q, x)` sees the rows once more, beside the distribution that it proposed.
+
     Arguments:
         standardize: what the encoder's inputs go through.
         encoder: any module from (n, *data_shape) to (n, features).
@@ -31,4 +33,5 @@ class Posterior(nn.Module):
 
     def forward(self, x: Tensor) -> Distribution:
         distribution: Distribution = self.family(self.encoder(self.standardize(x)))
-        return distribution
+        refine = getattr(self.family, "refine", None)
+        return refine(distribution, x) if callable(refine) else distribution

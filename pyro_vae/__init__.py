@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyro_vae import data
     from pyro_vae.analysis import encode, evidence, reconstruct, sample, to_arviz
-    from pyro_vae.objectives import ELBO
+    from pyro_vae.objectives import ELBO, IWAE, Renyi
     from pyro_vae.spec import Spec
     from pyro_vae.training import Run, fit, load, save
     from pyro_vae.vae import VAE
@@ -15,6 +15,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ELBO": "objectives",
+    "IWAE": "objectives",
+    "Renyi": "objectives",
     "Run": "training",
     "Spec": "spec",
     "VAE": "vae",
@@ -30,7 +32,9 @@ _HOMES = {
 
 __all__ = [
     "ELBO",
+    "IWAE",
     "VAE",
+    "Renyi",
     "Run",
     "Spec",
     "data",

@@ -16,7 +16,7 @@ Constructor = TypeVar("Constructor", bound=Callable[..., Any])
 class Options(BaseModel):
     """What describes one member of a room: its `kind` and the options of that kind."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True, defer_build=True)
     kind: str
 
     def options(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
         >>> @priors.register("unit")
         ... def unit(latent_dim, *, scale: float = 1.0): ...
         >>> priors.options("unit")(scale=2)
-        unit(kind='unit', scale=2.0)
+        unit_prior(kind='unit', scale=2.0)
     """
 
     def __init__(self, room: str) -> None:
@@ -86,7 +86,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
     def _options(self, kind: str) -> type[Options]:
         fields = signature_options(self[kind])
-        return create_model(kind, __base__=Options, kind=(Literal[kind], kind), **fields)  # type: ignore[arg-type]
+        return create_model(f"{kind}_{self.room}", __base__=Options, kind=(Literal[kind], kind), **fields)  # type: ignore[arg-type]
 
     def __getitem__(self, kind: str) -> Callable[..., Any]:
         return self._constructors[kind]

@@ -2,7 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
@@ -134,6 +135,9 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     likelihood = objects["likelihood"] if "likelihood" in objects else _likelihood(spec, objects.get("decoder"))
     posterior = objects["guide"] if "guide" in objects else _posterior(spec, objects.get("encoder"))
     parts = Parts(prior, likelihood, posterior)
+    for module in (module for part in parts for module in part.modules()):
+        if callable(bind := getattr(module, "bind_parts", None)):
+            bind(parts)
     check(parts, spec.data_shape, spec.latent_dim)
     return parts
 
@@ -177,7 +181,8 @@ def check(parts: Parts, data_shape: Shape, latent_dim: int) -> None:
     expected = (latent_dim,), data_shape, (latent_dim,)
     inputs: tuple[tuple[Shape, ...], ...] = ((), ((latent_dim,),), (data_shape,))
     for name, part, event_shape, shapes in zip(Parts._fields, parts, expected, inputs, strict=True):
-        got = _call(name, part, *(_zeros_like(part, shape) for shape in shapes))
+        with _evaluating(*parts):  # all of them: a prior may call the guide
+            got = _call(name, part, *(_zeros_like(part, shape) for shape in shapes))
         if not isinstance(got, Distribution):
             raise ValueError(f"{name}: expected a module that returns a Distribution, got {type(got).__name__}")
         if tuple(got.event_shape) != tuple(event_shape):
@@ -189,13 +194,22 @@ def check(parts: Parts, data_shape: Shape, latent_dim: int) -> None:
 
 def _call(name: str, part: nn.Module, *inputs: Tensor) -> Any:
     """The output of a part in evaluation mode, which touches neither gradients nor statistics."""
-    modes = {module: module.training for module in part.modules()}
     try:
-        with torch.no_grad():
-            return part.eval()(*inputs)
+        with torch.no_grad(), _evaluating(part):
+            return part(*inputs)
     except (RuntimeError, TypeError, IndexError) as error:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         raise ValueError(f"{name}: failed on zeros of shape {shapes}: {error}") from error
+
+
+@contextmanager
+def _evaluating(*parts: nn.Module) -> Iterator[None]:
+    """The parts are in evaluation mode inside the block; after it each of their modules is in its former mode."""
+    modes = {module: module.training for part in parts for module in part.modules()}
+    try:
+        for part in parts:
+            part.eval()
+        yield
     finally:
         for module, training in modes.items():
             module.training = training

@@ -41,6 +41,9 @@ class Family(nn.Module, ABC):
     def start_from(self, data: Statistics) -> None:
         """Start at the training data."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
 
 class Likelihood(nn.Module):
     """p(x | z): `likelihood(z)` decodes z (..., latent_dim) and gives a distribution with event shape `data_shape`.

@@ -5,6 +5,25 @@ A new family is one file with a constructor `(latent_dim, *, options)` under `@P
 
 from pyro_vae.priors.base import PRIORS, Constant
 from pyro_vae.priors.flat import Flat
+from pyro_vae.priors.flow import Flow
+from pyro_vae.priors.hierarchical import Hierarchical
+from pyro_vae.priors.laplace import Laplace
+from pyro_vae.priors.mixture import Mixture
+from pyro_vae.priors.normal import Normal
 from pyro_vae.priors.standard_normal import StandardNormal
+from pyro_vae.priors.student_t import StudentT
+from pyro_vae.priors.vamp import Vamp
 
-__all__ = ["PRIORS", "Constant", "Flat", "StandardNormal"]
+__all__ = [
+    "PRIORS",
+    "Constant",
+    "Flat",
+    "Flow",
+    "Hierarchical",
+    "Laplace",
+    "Mixture",
+    "Normal",
+    "StandardNormal",
+    "StudentT",
+    "Vamp",
+]

@@ -14,9 +14,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
-from pyro_vae.objectives import ELBO, Objective
+from pyro_vae.objectives import Objective
 from pyro_vae.rng import own_seed
-from pyro_vae.training.options import SCHEDULES, FitOptions, MakeOptimizer, Schedule, choose_device, make_optimizer
+from pyro_vae.training.options import (
+    SCHEDULES,
+    FitOptions,
+    MakeOptimizer,
+    Schedule,
+    choose_device,
+    make_objective,
+    make_optimizer,
+    rate_weight,
+)
 from pyro_vae.training.step import Average, State, step
 from pyro_vae.vae import VAE
 
@@ -69,7 +78,7 @@ def fit(
     x: Any,
     *,
     validation: Any = 0.1,
-    objective: Objective | None = None,
+    objective: str | Mapping[str, Any] | Objective | None = None,
     optimizer: str | MakeOptimizer = "adam",
     schedule: str | Schedule = "cosine",
     progress: bool | None = None,
@@ -85,7 +94,8 @@ def fit(
         vae: the model; trained in place.
         x: rows shaped (n, *data_shape): array, tensor, memmap, Dataset or DataLoader.
         validation: share or number of rows of `x` that choose the best epoch; or such rows themselves; or None.
-        objective: (model, guide, x) -> Terms; None takes `ELBO(kl, num_particles)`.
+        objective: "elbo", "iwae", "renyi", a table {"kind": ..., options}, or (model, guide, x, rate_weight) -> Terms;
+            None takes `ELBO(kl, num_particles)`.
         optimizer: a name in torch.optim, or a function from parameters to an optimizer.
         schedule: "constant", "cosine", or a function from the share of the run done to a factor of the learning rate.
         progress: show a bar on stderr; None shows it on a terminal only.
@@ -105,7 +115,7 @@ def fit(
         [1, 2]
     """
     a_part = isinstance(validation, float | int)
-    named: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule}
+    named: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "objective": objective}
     named["validation"] = validation if a_part else None
     chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
     device = choose_device(chosen.device)
@@ -116,13 +126,13 @@ def fit(
     with own_seed(chosen.seed, device):
         state = State(
             vae.to(device),
-            objective or ELBO(chosen.kl, chosen.num_particles),
+            make_objective(chosen) if objective is None or isinstance(objective, str | Mapping) else objective,
             make_optimizer(chosen, vae.parameters(), optimizer if callable(optimizer) else None),
             clip_norm=chosen.clip_norm,
             average=Average(list(vae.parameters()), chosen.average) if chosen.average else None,
         )
         start(vae, {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}, train)
-        _first_look(state, train)
+        _first_look(state, train, rate_weight(chosen, 0))
         run.remember()
         _loop(run, state, train, valid, schedule if callable(schedule) else SCHEDULES[chosen.schedule], progress)
     return run
@@ -181,10 +191,10 @@ def _undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
         yield batch
 
 
-def _first_look(state: State, train: Rows) -> None:
+def _first_look(state: State, train: Rows, weight: float) -> None:
     """One evaluation with Pyro's validation on: what is wrong shows here, with Pyro's message."""
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
-        state.objective(state.vae.model, state.vae.guide, next(train.batches(16)))
+        state.objective(state.vae.model, state.vae.guide, next(train.batches(16)), weight)
 
 
 def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None) -> None:
@@ -236,8 +246,7 @@ def _epoch(
         epochs_done = epoch - 1 + number / steps
         for group in state.optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * schedule(epochs_done / options.epochs)
-        weight = min(1.0, epochs_done / options.annealing) if options.annealing else 1.0
-        state, info = step(replace(state, rate_weight=weight), batch)
+        state, info = step(replace(state, rate_weight=rate_weight(options, epochs_done)), batch)
         totals = totals.to(batch.device) + len(batch) * torch.stack(info).double()
         rows += len(batch)
         bar.update()

@@ -19,8 +19,8 @@ from pydantic import (
 from torch import nn
 from torch.optim import Optimizer
 
-from pyro_vae.objectives import KL
-from pyro_vae.registry import nearest
+from pyro_vae.objectives import ELBO, KL, OBJECTIVES, Objective
+from pyro_vae.registry import Choice, Options, nearest
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 Schedule = Callable[[float], float]
@@ -54,7 +54,12 @@ class FitOptions(BaseModel):
     optimizer_options: dict[str, Any] = Field(default={}, description="further options of the optimizer")
     schedule: Literal["constant", "cosine"] = Field(default="cosine", description="learning rate over the run")
     clip_norm: PositiveFloat | None = Field(default=None, description="largest norm of the gradient")
-    annealing: NonNegativeInt = Field(default=0, description="epochs in which the rate's weight grows from 0 to 1")
+    objective: Annotated[Options, Choice(OBJECTIVES)] | None = Field(
+        default=None, description="what is minimised; by default the ELBO with kl and num_particles"
+    )
+    beta: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(default=1.0, description="final weight of the rate")
+    annealing: NonNegativeInt = Field(default=0, description="epochs in which the rate's weight grows from 0 to beta")
+    cycles: PositiveInt = Field(default=1, description="times that it grows within those epochs")
     average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="decay of averaged weights; they are validated and kept instead of the last ones"
     )
@@ -66,6 +71,35 @@ class FitOptions(BaseModel):
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
     seed: NonNegativeInt = Field(default=0, description="of the noise, the order of the rows and the split")
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
+
+
+def make_objective(options: FitOptions) -> Objective:
+    """The objective that `options` describe.
+
+    Example:
+        >>> make_objective(FitOptions(objective={"kind": "iwae", "num_particles": 5})).num_particles
+        5
+    """
+    if options.objective is None:
+        return ELBO(kl=options.kl, num_particles=options.num_particles)
+    objective: Objective = OBJECTIVES.build(options.objective)
+    return objective
+
+
+def rate_weight(options: FitOptions, epochs_done: float) -> float:
+    """β after so many epochs: linear from 0 to `beta` over the annealing; each of several cycles ends at beta.
+
+    References:
+        Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing (Fu et al., 2019).
+
+    Example:
+        >>> [rate_weight(FitOptions(annealing=4, cycles=2), done) for done in (0, 0.5, 1, 2, 2.5, 4)]
+        [0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
+    """
+    if epochs_done >= options.annealing:
+        return options.beta
+    done = epochs_done / options.annealing * options.cycles % 1
+    return options.beta * (done if options.cycles == 1 else min(1.0, 2 * done))
 
 
 def make_optimizer(

@@ -78,7 +78,7 @@ class State:
 
 
 def step(state: State, batch: Tensor) -> tuple[State, Info]:
-    """Move the parameters once down the gradient of the mean of distortion + β · rate over the rows of `batch`.
+    """Move the parameters once down the gradient of the mean loss over the rows of `batch`.
 
     Example:
         >>> from pyro_vae.objectives import ELBO
@@ -88,8 +88,8 @@ def step(state: State, batch: Tensor) -> tuple[State, Info]:
         >>> state.steps
         1
     """
-    terms: Terms = state.objective(state.vae.model, state.vae.guide, batch)
-    loss = (terms.distortion + state.rate_weight * terms.rate).mean()
+    terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.rate_weight)
+    loss = terms.loss.mean()
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     grad_norm = nn.utils.clip_grad_norm_(state.vae.parameters(), state.clip_norm or torch.inf)

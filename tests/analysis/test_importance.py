@@ -212,7 +212,7 @@ def test_elbo_is_that_of_the_objective() -> None:
     torch.manual_seed(0)
     for kl in ("monte_carlo", "analytic"):
         with torch.no_grad():
-            elbo = ELBO(kl, draws)(vae.model, vae.guide, x).elbo.numpy()
+            elbo = ELBO(kl=kl, num_particles=draws)(vae.model, vae.guide, x).elbo.numpy()
         assert (np.abs(found - elbo) < 5 * math.sqrt(2 / draws) * sd).all()  # the analytic one errs less
 
 

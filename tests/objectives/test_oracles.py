@@ -80,7 +80,10 @@ def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
     torch.manual_seed(0)
     with torch.no_grad():
         terms = objective(vae.model, vae.guide, x.repeat(copies, 1))
-    return Terms(*(term.unflatten(0, (copies, len(x))) for term in terms[:2]), terms.kl)
+    rate, distortion, loss = (
+        term.unflatten(0, (copies, len(x))) for term in (terms.rate, terms.distortion, terms.loss)
+    )
+    return Terms(rate, distortion, terms.kl, loss)
 
 
 def z_scores(draws: Tensor, exact: Tensor) -> Tensor:

@@ -94,8 +94,8 @@ def test_the_validation_elbo_is_plain_while_annealing():
 def test_more_particles_are_drawn_in_training_and_validation():
     vae, seen = small(), []
 
-    def objective(model, guide, x):
-        terms = ELBO(num_particles=7)(model, guide, x)
+    def objective(model, guide, x, rate_weight=1.0):
+        terms = ELBO(num_particles=7)(model, guide, x, rate_weight)
         seen.append(terms)
         return terms
 
@@ -270,7 +270,8 @@ def scripted(losses, snapshots):
         if watch.vae.training:
             return terms
         snapshots.append(weights(watch.vae))
-        return Terms(0 * terms.rate, torch.full_like(terms.distortion, losses[len(snapshots) - 1]), terms.kl)
+        distortion = torch.full_like(terms.distortion, losses[len(snapshots) - 1])
+        return Terms(0 * terms.rate, distortion, terms.kl, distortion)
 
     return react
 
@@ -427,7 +428,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_best_weights(epoch, val
         if not watch.vae.training:
             snapshots.append(weights(watch.vae))
         bad = watch.vae.training and len(snapshots) == epoch - 1
-        return Terms(terms.rate, terms.distortion * value, terms.kl) if bad else terms
+        return terms._replace(distortion=terms.distortion * value, loss=terms.loss * value) if bad else terms
 
     message = rf"not finite in epoch {epoch} .*best weights before are kept; lower lr \(now 0.005\) or set clip_norm"
     with pytest.raises(ValueError, match=message):
@@ -489,7 +490,7 @@ def test_a_double_model_stays_double():
 
 def test_double_and_single_agree_to_single_precision():
     one, other = small(), small().double()
-    steps = dict(epochs=1, validation=None, objective=lambda m, g, x: ELBO()(m, g, x))
+    steps = dict(epochs=1, validation=None, objective=lambda m, g, x, beta: ELBO()(m, g, x, beta))
     with_single, with_double = fit(one, X, **steps).history[0], fit(other, X, **steps).history[0]
     assert with_single["rate"] == pytest.approx(with_double["rate"], rel=1e-4)
 

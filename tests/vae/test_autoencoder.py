@@ -14,7 +14,9 @@ from pyro_vae import ELBO, VAE
 
 ROWS, FEATURES, SIGMA = 6, 7, 0.3
 
-every_objective = pytest.mark.parametrize("objective", [ELBO(), ELBO("analytic"), ELBO("monte_carlo"), ELBO("auto", 3)])
+every_objective = pytest.mark.parametrize(
+    "objective", [ELBO(), ELBO(kl="analytic"), ELBO(kl="monte_carlo"), ELBO(num_particles=3)]
+)
 
 
 def autoencoder(**options: Any) -> VAE:

@@ -1,0 +1,71 @@
+"""Categories, numbered from 0."""
+
+from typing import Annotated, Any
+
+import pyro.distributions as dist
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from pyro_vae.data import Statistics
+from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.networks import Shape
+
+
+@LIKELIHOODS.register("categorical")
+class Categorical(Family):
+    """p(x | z) = ∏ᵢ softmax(lᵢ)[xᵢ] with logits l = offset + decoder(z), for x in {0, ..., K - 1}.
+
+    The offset is the logarithm of each category's share, with half a row added to each, in one random batch of the
+    training rows.
+
+    Arguments:
+        data_shape: shape of one row.
+        num_classes: K, for every feature; `mixed` has features with different ones.
+
+    Example:
+        >>> float(Categorical((1,), num_classes=4)(torch.zeros(4, 1)).log_prob(torch.ones(1)))  # -log 4
+        -1.386...
+    """
+
+    remedy = "number the categories from 0 and raise num_classes to their number, or take likelihood 'normal'"
+    offset: Tensor
+
+    def __init__(self, data_shape: Shape, *, num_classes: Annotated[int, Field(ge=2)]) -> None:
+        super().__init__(data_shape, (num_classes, *data_shape))
+        self.num_classes = num_classes
+        self.support = constraints.integer_interval(0, num_classes - 1)
+        self.register_buffer("offset", torch.zeros(self.param_shape))
+
+    def start_from(self, data: Statistics) -> None:
+        counts = torch.stack([(data.sample == k).double().sum(0) for k in range(self.num_classes)])
+        self.offset.copy_(torch.log((counts + 0.5) / (len(data.sample) + 0.5 * self.num_classes)))
+
+    def forward(self, raw: Tensor) -> Distribution:
+        logits = (self.offset + raw).movedim(-len(self.param_shape), -1)
+        row: Any = _Categorical(logits=logits)
+        return row.to_event(len(self.data_shape))
+
+    def extra_repr(self) -> str:
+        return f"x ~ Categorical(softmax), K = {self.num_classes}"
+
+
+class _Categorical(dist.Categorical):
+    """Categories as numbers in the type of the logits, with the mean and the variance of those numbers."""
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        drawn: Tensor = super().sample(sample_shape)  # type: ignore[no-untyped-call]
+        return drawn.to(self.logits.dtype)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.probs @ self._numbers
+
+    @property
+    def variance(self) -> Tensor:
+        return self.probs @ self._numbers.square() - self.mean.square()
+
+    @property
+    def _numbers(self) -> Tensor:
+        return torch.arange(self._num_events, dtype=self.logits.dtype, device=self.logits.device)

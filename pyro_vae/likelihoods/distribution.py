@@ -1,0 +1,162 @@
+"""Any distribution of Pyro or torch, by its name."""
+
+import copy
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints, transform_to
+
+from pyro_vae.data import Statistics
+from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.beta import open_unit_interval
+from pyro_vae.likelihoods.parameters import factor, spread, stacked, unstacked
+from pyro_vae.networks import Shape
+
+CLASSES: dict[str, Any] = {
+    name: item for name, item in vars(dist).items() if isinstance(item, type) and issubclass(item, Distribution)
+}
+STRICTER = {  # where torch's support has ends at which the density is infinite, or more than one period
+    "Beta": open_unit_interval,
+    "Chi2": constraints.positive,
+    "Gamma": constraints.positive,
+    "Kumaraswamy": open_unit_interval,
+    "RelaxedBernoulli": open_unit_interval,
+    "VonMises": constraints.interval(-math.pi, math.pi),
+}
+LOG_ODDS = {"probs": "logits", "gate": "gate_logits"}
+FIRST_ROWS, STEPS = 500, 200
+
+
+@LIKELIHOODS.register("distribution")
+class AnyDistribution(Family):
+    """p(x | z) = ∏ᵢ p(xᵢ | its parameters), for any univariate distribution of Pyro or torch.
+
+    Each parameter is one decoder output a feature, mapped into its constraint: above a bound by a smooth factor that
+    stays above it, else by `transform_to`; log odds instead of probabilities. For x on the whole line `loc` and `scale`
+    are in units of the data's mean and std. The outputs start where the parameters of all rows together have their
+    largest likelihood, sought on 500 random training rows.
+
+    Arguments:
+        data_shape: shape of one row.
+        name: in `pyro.distributions`: "Gumbel", "Weibull", "VonMises".
+        fixed: parameters that are numbers: {"df": 4}.
+
+    Raises:
+        ValueError: an unknown name; a distribution over vectors; one without a mean, or with a support that changes
+            with z; a parameter that can't come from a decoder, such as a count: put it into `fixed`.
+
+    Example:
+        >>> AnyDistribution((3,), name="Weibull", fixed={"concentration": 1.5})(torch.zeros(5, 3)).event_shape
+        torch.Size([3])
+    """
+
+    remedy = "transform the data, or take likelihood 'normal' (real numbers), 'gamma' (positive) or 'poisson' (counts)"
+    mean: Tensor
+    std: Tensor
+    offset: Tensor
+
+    def __init__(self, data_shape: Shape, *, name: str, fixed: Mapping[str, float] = {}) -> None:
+        if name not in CLASSES:
+            close = difflib.get_close_matches(name, CLASSES, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see pyro.distributions"
+            raise ValueError(f"distribution: unknown name {name!r}; {hint}")
+        try:
+            maps = _maps(name, fixed)
+            super().__init__(data_shape, stacked(len(maps), data_shape))
+            self.name, self.fixed, self.maps = name, dict(fixed), maps
+            self.register_buffer("mean", torch.zeros(data_shape))
+            self.register_buffer("std", torch.ones(data_shape))
+            self.register_buffer("offset", torch.zeros(self.param_shape))
+            self.support = self._support()
+        except Exception as error:  # whatever a constructor of somebody's raises
+            why = str(error) or "it has no density or no mean"
+            raise ValueError(f"distribution: {name} can't be a likelihood here: {why}") from error
+
+    def start_from(self, data: Statistics) -> None:
+        if "loc" in self.maps and "Real" in str(self.support):
+            self.mean.copy_(data.mean)
+            self.std.copy_(spread(data))
+        rows = data.sample[:FIRST_ROWS].to(self.offset)
+        raw = torch.zeros_like(self.offset, requires_grad=True)
+        optimizer = torch.optim.Rprop([raw], lr=0.1)
+        for _ in range(STEPS):
+            with torch.enable_grad():
+                loss = -self._each(raw).log_prob(rows).sum()
+            raw.grad = torch.autograd.grad(loss, raw)[0].nan_to_num(0.0)
+            optimizer.step()
+        self.offset.copy_(raw.detach().clamp(-10, 1e4))
+
+    def forward(self, raw: Tensor) -> Distribution:
+        row: Distribution = self._each(self.offset + raw).to_event(len(self.data_shape))
+        return row
+
+    def _each(self, raw: Tensor) -> Any:
+        """The distribution of each feature."""
+        heads = unstacked(raw, self.data_shape, self.param_shape)
+        values = {key: to(head) for (key, to), head in zip(self.maps.items(), heads, strict=True)}
+        if "loc" in values:
+            values["loc"] = self.mean + self.std * values["loc"]
+        if "scale" in values:
+            values["scale"] = self.std * values["scale"]
+        return CLASSES[self.name](**values, **{key: raw.new_full((), value) for key, value in self.fixed.items()})
+
+    def _support(self) -> constraints.Constraint:
+        """The values x may take, which no output of the decoder may change."""
+        each = [self._each(torch.full(self.param_shape, raw)) for raw in (-1.0, 0.0, 1.0)]
+        found = [_with_numbers(row.support) for row in each]
+        if each[0].event_shape or each[0].batch_shape != self.data_shape:
+            raise ValueError("it is over vectors, and each feature needs a number")
+        if len(set(map(str, found))) > 1:
+            raise ValueError(f"its support changes with {' and '.join(self.maps)}; fix what bounds it")
+        each[0].mean  # noqa: B018
+        with suppress(ValueError):  # 0 may lie outside its support
+            each[0].log_prob(torch.zeros(self.data_shape))
+        return STRICTER.get(self.name, found[0])
+
+    def extra_repr(self) -> str:
+        return f"x ~ {self.name}({', '.join(self.maps)})"
+
+
+def _maps(name: str, fixed: Mapping[str, float]) -> dict[str, Callable[[Tensor], Tensor]]:
+    """For each parameter that is not fixed, a map from any number to one that it may be."""
+    limits = CLASSES[name].arg_constraints
+    if not isinstance(limits, Mapping):
+        raise ValueError("its parameters depend on each other")
+    pairs = {probs: logits for probs, logits in LOG_ODDS.items() if logits in limits}
+    replaced = {logits if probs in fixed else probs for probs, logits in pairs.items()}
+    maps = {key: _map(key, limit) for key, limit in limits.items() if key not in {*fixed, *replaced}}
+    if not maps:
+        raise ValueError("it has no parameter for the decoder")
+    return maps
+
+
+def _map(key: str, limit: Any) -> Callable[[Tensor], Tensor]:
+    if constraints.is_dependent(limit) or limit.is_discrete:
+        raise ValueError(f"{key} can't come from a decoder; give it as a number, fixed={{{key!r}: ...}}")
+    if limit.event_dim:
+        raise ValueError(f"{key} is a vector or a matrix, and each feature needs a number")
+    if type(limit) in {type(constraints.positive), type(constraints.nonnegative)}:
+        return partial(_above, limit.lower_bound)
+    to: Callable[[Tensor], Tensor] = transform_to(limit)
+    return to
+
+
+def _above(bound: float, raw: Tensor) -> Tensor:
+    return bound + factor(raw)
+
+
+def _with_numbers(support: Any) -> Any:
+    """The same constraint with numbers for bounds, which fixed parameters have made tensors."""
+    bounds = {key: bound.unique() for key, bound in vars(support).items() if isinstance(bound, Tensor)}
+    plain = copy.copy(support) if bounds else support
+    for key, bound in bounds.items():
+        if len(bound) == 1:
+            setattr(plain, key, float(bound))
+    return plain

@@ -1,0 +1,74 @@
+"""Positive numbers whose logarithm is Gaussian."""
+
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from pyro_vae.data import Statistics
+from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.parameters import Positive, Source, stacked, unstacked
+from pyro_vae.networks import Shape
+
+
+@LIKELIHOODS.register("log_normal")
+class LogNormal(Family):
+    """p(x | z) = ∏ᵢ N(log xᵢ | locᵢ, scaleᵢ²) / xᵢ for x > 0, with loc = start + spread * decoder(z).
+
+    Start and spread are those of log x by the moments of the training rows, spread² = log(1 + std² / mean²), so that a
+    decoder at zero gives their mean.
+
+    Arguments:
+        data_shape: shape of one row.
+        scale: standard deviation of log x: a number; "learned": one number for all features; "per_feature": one number
+            each; "decoder": from z.
+
+    Example:
+        >>> float(LogNormal((1,), scale=1.0)(torch.zeros(1)).log_prob(torch.ones(1)))  # that of N(0, 1) at 0
+        -0.918...
+    """
+
+    support = constraints.positive
+    remedy = "zeros need another likelihood: 'normal' of log(1 + x), counts 'negative_binomial'; negative ones 'normal'"
+    start: Tensor
+    spread: Tensor
+
+    def __init__(self, data_shape: Shape, *, scale: Source = "learned") -> None:
+        noise = Positive(scale, data_shape)
+        super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
+        self.scale = noise
+        self.register_buffer("start", torch.zeros(data_shape))
+        self.register_buffer("spread", torch.ones(data_shape))
+
+    def start_from(self, data: Statistics) -> None:
+        variance = torch.log1p((data.std / data.mean).square())
+        self.spread.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
+        with torch.no_grad():
+            scale = self.scale(self.spread, torch.zeros_like(self.spread))
+        self.start.copy_(data.mean.log() - scale.square() / 2)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        scale = self.scale(self.spread, *rest)
+        row: Any = _LogNormal(self.start + self.spread * loc, scale)  # type: ignore[no-untyped-call]
+        return row.to_event(len(self.data_shape))
+
+    def extra_repr(self) -> str:
+        return f"x ~ exp(N(loc, scale²)), scale={self.scale.source!r}"
+
+
+class _LogNormal(dist.LogNormal):
+    """The log-normal distribution; draws below the smallest or above the largest number become that number."""
+
+    def sample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
+        drawn: Tensor = super().sample(sample_shape, **options)  # type: ignore[no-untyped-call]
+        return self._representable(drawn)
+
+    def rsample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
+        return self._representable(super().rsample(sample_shape, **options))
+
+    def _representable(self, drawn: Tensor) -> Tensor:
+        numbers = torch.finfo(drawn.dtype)
+        return drawn.clamp(numbers.tiny, numbers.max)

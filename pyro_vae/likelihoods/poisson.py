@@ -1,0 +1,46 @@
+"""Counts of independent events."""
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from pyro_vae.data import Statistics
+from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.parameters import factor
+from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
+from pyro_vae.networks import Shape
+
+
+@LIKELIHOODS.register("poisson")
+class Poisson(Family):
+    """p(x | z) = ∏ᵢ exp(-rᵢ) rᵢ^xᵢ / xᵢ! for counts x, with rate r = mean * factor(decoder(z)), times the size factor.
+
+    Arguments:
+        data_shape: shape of one row.
+        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on, not modelled.
+
+    Example:
+        >>> float(Poisson((1,))(torch.zeros(1)).log_prob(torch.zeros(1)))  # rate 1 before it has seen data
+        -1.0
+    """
+
+    remedy = "round the counts, or take likelihood 'gamma' (positive numbers) or 'normal'; a size factor is positive"
+    mean: Tensor
+
+    def __init__(self, data_shape: Shape, *, size_factor: SizeFactor = "none") -> None:
+        size = RowSize(data_shape, size_factor)
+        super().__init__(data_shape, size.features)
+        self.size, self.support = size, size.support
+        self.register_buffer("mean", torch.ones(size.features))
+
+    def start_from(self, data: Statistics) -> None:
+        self.mean.copy_(self.size.begin(data)[0])
+
+    def forward(self, raw: Tensor) -> Distribution:
+        rate = self.mean * factor(raw)
+        row: Distribution = self.size(lambda size: dist.Poisson(size * rate))
+        return row
+
+    def extra_repr(self) -> str:
+        return f"x ~ Poisson(rate){self.size.extra_repr()}"

@@ -1,0 +1,68 @@
+"""Real numbers with outliers."""
+
+from typing import Annotated, Literal
+
+import pyro.distributions as dist
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from pyro_vae.data import Statistics
+from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.parameters import Positive, Source, spread, stacked, unstacked
+from pyro_vae.networks import Shape
+
+AboveOne = Annotated[float, Field(gt=1)]
+
+
+@LIKELIHOODS.register("student_t")
+class StudentT(Family):
+    """p(x | z) = ∏ᵢ t(xᵢ | df, locᵢ, scaleᵢ) ∝ (1 + ((xᵢ - locᵢ) / scaleᵢ)² / df)^-(df + 1)/2; loc as in `normal`.
+
+    References:
+        Student-t Variational Autoencoder for Robust Density Estimation (Takahashi, Iwata, Yamanaka, Yamada, Yagi,
+        2018).
+
+    Arguments:
+        data_shape: shape of one row.
+        df: degrees of freedom: a number above 1, so that there is a mean; "learned": one number for all features;
+            "per_feature"; "decoder". Those that are not fixed start at 5 and stay above 1.
+        scale: a number, in the data's units; "learned", "per_feature" or "decoder". It starts at the data's spread.
+
+    Example:
+        >>> StudentT((3,), df=4.0)(torch.zeros(5, 3)).batch_shape
+        torch.Size([5])
+    """
+
+    support = constraints.real
+    remedy = "replace or drop the rows"
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        df: AboveOne | Literal["learned", "per_feature", "decoder"] = "learned",
+        scale: Source = "learned",
+    ) -> None:
+        excess = Positive(df if isinstance(df, str) else df - 1, data_shape)
+        noise = Positive(scale, data_shape)
+        super().__init__(data_shape, stacked(1 + noise.heads + excess.heads, data_shape))
+        self.df, self.excess_df, self.scale = df, excess, noise
+        self.register_buffer("mean", torch.zeros(data_shape))
+        self.register_buffer("std", torch.ones(data_shape))
+
+    def start_from(self, data: Statistics) -> None:
+        self.mean.copy_(data.mean)
+        self.std.copy_(spread(data))
+
+    def forward(self, raw: Tensor) -> Distribution:
+        loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        scale = self.scale(self.std, *rest[: self.scale.heads])
+        df = 1 + self.excess_df(torch.full_like(self.std, 4.0), *rest[self.scale.heads :])
+        return dist.StudentT(df, self.mean + self.std * loc, scale).to_event(len(self.data_shape))
+
+    def extra_repr(self) -> str:
+        return f"x ~ StudentT(df, loc, scale), df={self.df!r}, scale={self.scale.source!r}"

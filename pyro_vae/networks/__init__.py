@@ -1,0 +1,26 @@
+"""Networks: tensors to tensors. They know no probability.
+
+A network constructor takes `in_shape` and `out_shape`. An encoder has no `out_shape`: it ends in features of any width,
+which the guide projects. A decoder ends in the parameters of the likelihood, shaped `out_shape`.
+"""
+
+from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation, import_zuko, positive
+from pyro_vae.networks.convolution import conv
+from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
+from pyro_vae.networks.standardize import Standardize
+
+__all__ = [
+    "NETWORKS",
+    "Activation",
+    "Gated",
+    "Residual",
+    "Shape",
+    "Standardize",
+    "activation",
+    "conv",
+    "gated_mlp",
+    "import_zuko",
+    "mlp",
+    "positive",
+    "residual",
+]

@@ -1,0 +1,173 @@
+"""What every objective is made of: two traces, their sites, and the terms of each row."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine import Trace
+from torch import Tensor, nn
+from torch.distributions import Distribution, kl_divergence
+from torch.func import functional_call
+
+from pyro_vae.registry import Registry
+
+OBJECTIVES = Registry("objective")
+Program = Callable[..., Any]
+Site = Mapping[str, Any]
+
+
+class Terms(NamedTuple):
+    """What an objective says of each row, in nats: the loss, and the terms of the plain ELBO = -(distortion + rate).
+
+    Attributes:
+        rate: KL(q(z | x) ‖ p(z)), in closed form or estimated from the draws.
+        distortion: -E_q log p(x | z), estimated from the draws.
+        kl: for each latent site whether its KL was "analytic" or "monte_carlo".
+        loss: what is minimised; its mean over the rows has the objective's gradient.
+    """
+
+    rate: Tensor
+    distortion: Tensor
+    kl: Mapping[str, str]
+    loss: Tensor
+
+    @property
+    def elbo(self) -> Tensor:
+        """The plain ELBO, whatever is minimised."""
+        return -(self.distortion + self.rate)
+
+
+class Objective(Protocol):
+    """What `fit` minimises: any callable that gives the terms of each row; `rate_weight` is the β of the ELBO."""
+
+    def __call__(self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms: ...
+
+
+def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tuple[Trace, Trace]:
+    """The guide's trace, and the model's replayed on its draws; several particles are a plate on the left.
+
+    Parameters stay in their modules: Pyro's global parameter store is neither read nor written.
+    """
+    with pyro.settings.context(module_local_params=True):
+        if num_particles > 1:
+            particles = pyro.plate("particles", num_particles, dim=-2)
+            model, guide = particles(model), particles(guide)
+        q = poutine.trace(guide).get_trace(x)
+        p = poutine.trace(poutine.replay(model, q)).get_trace(x)
+    return p, q
+
+
+class _Scored(nn.Module):
+    """A guide's log densities at given draws, all computed inside one call, where its parameters can be exchanged."""
+
+    def __init__(self, guide: nn.Module) -> None:
+        super().__init__()
+        self.guide = guide
+
+    def forward(self, q: Trace, x: Tensor) -> dict[str, Tensor]:
+        plate: Any = q.nodes.get("particles")
+        program = self.guide if plate is None else pyro.plate("particles", plate["fn"].size, dim=-2)(self.guide)
+        with pyro.settings.context(module_local_params=True):
+            trace = poutine.trace(poutine.replay(program, q)).get_trace(x)
+        return {name: log_prob(trace.nodes[name]) for name in sites(trace)}
+
+
+def log_densities_at_constant_parameters(guide: Program, q: Trace, x: Tensor) -> dict[str, Tensor]:
+    """log q at the draws of each site, with parameters that have no gradient; the draws keep theirs.
+
+    Raises:
+        ValueError: the guide is no module, so its parameters are not known.
+    """
+    if not isinstance(guide, nn.Module):
+        raise ValueError(f"guide: expected an nn.Module for this gradient estimator, got {type(guide).__name__}")
+    constants = {f"guide.{name}": parameter.detach() for name, parameter in guide.named_parameters()}
+    densities: dict[str, Tensor] = functional_call(_Scored(guide), constants, (q, x))
+    return densities
+
+
+def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tensor:
+    """The terms of all sites together, one number a draw and row.
+
+    Raises:
+        ValueError: a site has more or fewer log densities.
+    """
+    expected = (num_particles, rows) if num_particles > 1 else (rows,)
+    for name, term in terms.items():
+        if term.shape != expected:
+            raise ValueError(
+                f"site {name!r}: expected one log density a row, shape {expected}, got {tuple(term.shape)}; "
+                "put it in the plate over rows and declare its other dimensions with .to_event(k)"
+            )
+    total = sum(terms.values(), torch.zeros(())).expand(expected)
+    return total if num_particles > 1 else total.unsqueeze(0)
+
+
+def require_particles(num_particles: int, at_least: int = 1) -> None:
+    """Raise ValueError for too few draws."""
+    if num_particles < at_least:
+        raise ValueError(f"num_particles: expected at least {at_least}, got {num_particles}")
+
+
+def require_rsample(q: Trace, names: list[str]) -> None:
+    """Raise ValueError where a draw has no gradient."""
+    for name in names:
+        fn: Any = q.nodes[name]["fn"]
+        if not fn.has_rsample:
+            raise ValueError(
+                f"site {name!r}: {type_name(fn)} can't be reparameterised, so its gradient would be lost; "
+                "use a guide with rsample, or Pyro's SVI with Trace_ELBO"
+            )
+
+
+def observed_sites(model: Trace) -> list[str]:
+    """The names of the observed variables."""
+    return [name for name in sites(model) if model.nodes[name]["is_observed"]]
+
+
+def sites(trace: Trace) -> list[str]:
+    """The names of the random variables; plates and deterministic values are sites of a trace too, and are left out."""
+    return [
+        name
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample"
+        and not poutine.util.site_is_subsample(site)
+        and not (site["infer"] or {}).get("_deterministic")
+    ]
+
+
+def latent_sites(model: Trace, guide: Trace) -> list[str]:
+    """The names of the latent variables.
+
+    Raises:
+        ValueError: the guide draws others than the model has.
+    """
+    expected = [name for name in sites(model) if not model.nodes[name]["is_observed"]]
+    got = sites(guide)
+    if set(expected) != set(got):
+        raise ValueError(
+            f"guide: expected the latent sites of the model, {expected}, got {got}; name them alike in both"
+        )
+    return got
+
+
+def log_prob(site: Site) -> Tensor:
+    """The log density at a site, one number for each element of its batch."""
+    density: Tensor = scale_and_mask(site["fn"].log_prob(site["value"]), site["scale"], site["mask"])
+    return density
+
+
+def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q ‖ p) where torch knows its closed form, else None."""
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return None
+
+
+def type_name(fn: Distribution) -> str:
+    """The type of a distribution, with that of its base."""
+    base = getattr(fn, "base_dist", None)
+    return f"{type(fn).__name__}({type(base).__name__})" if base is not None else type(fn).__name__

@@ -1,0 +1,108 @@
+"""Mixtures: the distribution with its component summed out, and the prior with normal components."""
+
+import math
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pydantic import PositiveInt
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution, constraints
+from torch.types import _size
+
+from pyro_vae.priors.base import PRIORS, Scale
+
+
+@PRIORS.register("mixture")
+class Mixture(nn.Module):
+    """p(z) = Σₖ πₖ N(z | μₖ, diag σₖ²), with the component summed out; π, μ and σ are learned.
+
+    It starts with equal weights at locations drawn from N(0, I). Where the rows fall into groups, so may z:
+    `responsibilities` says which component a z belongs to.
+
+    References:
+        Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang, Zheng, Tan, Tang,
+        Zhou, 2017); Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
+        2016).
+
+    Arguments:
+        latent_dim: length of z.
+        components: K, the number of normals.
+
+    Example:
+        >>> prior = Mixture(2, components=5)
+        >>> prior().log_prob(torch.zeros(4, 2)).shape, prior.responsibilities(torch.zeros(4, 2)).shape
+        (torch.Size([4]), torch.Size([4, 5]))
+    """
+
+    def __init__(self, latent_dim: int, *, components: PositiveInt = 10) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(components))
+        self.loc = nn.Parameter(torch.randn(components, latent_dim))
+        self.scale = Scale((components, latent_dim), "learned")
+
+    def forward(self) -> Distribution:
+        return self._mixture()
+
+    def responsibilities(self, z: Tensor) -> Tensor:
+        """p(k | z) ∝ πₖ N(z | μₖ, diag σₖ²) for z (..., latent_dim): probabilities (..., K) of the components."""
+        return self._mixture().log_joint(z).softmax(-1)
+
+    def _mixture(self) -> "Marginal":
+        return Marginal(self.logits.log_softmax(-1), dist.Normal(self.loc, self.scale()).to_event(1))
+
+    def extra_repr(self) -> str:
+        return "z ~ Σₖ πₖ N(μₖ, diag σₖ²)"
+
+
+class Marginal(TorchDistribution):
+    """p(z) = Σₖ wₖ pₖ(z) over vectors z, for components of any family.
+
+    Unlike `MixtureSameFamily` it doesn't expand the components with the batch, which copies covariances, and draws no
+    more than it needs.
+
+    Arguments:
+        log_weights: log wₖ, shaped (K,).
+        components: a distribution with batch shape (K,) and event shape (latent_dim,).
+
+    Example:
+        >>> two = dist.Normal(torch.tensor([[-9.0], [9.0]]), 1.0).to_event(1)
+        >>> Marginal(torch.full((2,), 0.5).log(), two).sample((3,)).abs() > 4
+        tensor([[True],
+                [True],
+                [True]])
+    """
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(self, log_weights: Tensor, components: Distribution) -> None:
+        self.log_weights, self.components = log_weights, components
+        super().__init__(event_shape=components.event_shape)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    def support(self) -> constraints.Constraint | None:
+        return self.components.support
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """log wₖ pₖ(z) for z (..., latent_dim): shaped (..., K)."""
+        each = z.unsqueeze(-2).expand(*z.shape[:-1], len(self.log_weights), z.shape[-1])
+        log_density: Tensor = self.components.log_prob(each)
+        return self.log_weights + log_density
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return self.log_joint(value).logsumexp(-1)
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:
+        """Draw the component of each sample; then from every component as many as the most wanted one needs."""
+        with torch.no_grad():
+            which = Categorical(logits=self.log_weights).sample((math.prod(sample_shape),))
+            wanted = which.bincount(minlength=len(self.log_weights))
+            order = which.argsort()
+            before = wanted.cumsum(0) - wanted
+            rank = torch.empty_like(which)
+            rank[order] = torch.arange(len(which), device=which.device) - before[which[order]]
+            draws = self.components.sample((int(wanted.max()),))
+            return draws[rank, which].reshape(*sample_shape, *self.event_shape)

@@ -1,0 +1,115 @@
+"""The mixture of the guide's posteriors at learned pseudo-inputs."""
+
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from pyro_vae.data import Statistics
+from pyro_vae.networks import Shape
+from pyro_vae.priors.base import PRIORS
+from pyro_vae.priors.mixture import Marginal
+
+JITTER = 0.1
+"""Noise on the pseudo-inputs that start from a row which another one started from, in standard deviations."""
+
+
+@PRIORS.register("vamp")
+class Vamp(nn.Module):
+    """p(z) = 1/K Σₖ q(z | uₖ), the aggregate posterior of K learned pseudo-inputs: u = mean + std · raw.
+
+    The pseudo-inputs start from training rows. They live in the data's units but are learned in units of each feature's
+    spread, and nothing keeps them inside the range of the data: the encoder takes any number. The guide that the prior
+    mixes is the model's own, in its current mode (dropout and noise included), and stays no part of it: it appears once
+    among the parameters of the model. A call encodes K rows, and a density costs K densities.
+
+    References:
+        VAE with a VampPrior (Tomczak, Welling, 2018).
+
+    Arguments:
+        latent_dim: length of z.
+        pseudo_inputs: K; beyond the number of training rows they start from rows again, with a little noise.
+
+    Raises:
+        ValueError: called outside a model, or with a guide whose density doesn't fit.
+
+    Example:
+        >>> from pyro_vae import VAE
+        >>> vae = VAE(data_shape=(8, 8), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 50})
+        >>> vae.prior.pseudo_inputs.shape, vae.prior().sample((3,)).shape
+        (torch.Size([50, 8, 8]), torch.Size([3, 2]))
+    """
+
+    raw: nn.Parameter
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, latent_dim: int, *, pseudo_inputs: PositiveInt = 500) -> None:
+        super().__init__()
+        self.latent_dim, self.components = latent_dim, pseudo_inputs
+        self._guide: tuple[nn.Module, ...] = ()  # in a tuple, where nn.Module doesn't look for submodules
+
+    def bind_parts(self, parts: Any) -> None:
+        """Mix the guide of `parts`; the pseudo-inputs take the shape of a row, and are random until `start_from`."""
+        shape = _row_shape(parts.likelihood, getattr(parts.prior, "latent_dim", self.latent_dim))
+        self._guide = (parts.posterior,)
+        if not hasattr(self, "raw") or self.raw.shape[1:] != shape:
+            like = next(parts.posterior.parameters(), torch.empty(()))
+            self.raw = nn.Parameter(torch.randn(self.components, *shape).to(like))
+            self.register_buffer("mean", torch.zeros(shape).to(like))
+            self.register_buffer("std", torch.ones(shape).to(like))
+
+    def start_from(self, data: Statistics) -> None:
+        """The pseudo-inputs become training rows; a feature that never varies keeps its unit."""
+        self.mean.copy_(data.mean)
+        self.std.copy_(torch.where(data.std > 0, data.std, 1.0))
+        number = torch.arange(self.components, device=self.raw.device)
+        again = (number >= len(data.sample)).reshape(-1, *[1] * self.mean.ndim)
+        rows = data.sample.to(self.raw)[number % len(data.sample)]
+        with torch.no_grad():
+            self.raw.copy_((rows - self.mean) / self.std + JITTER * again * torch.randn_like(rows))
+
+    @property
+    def pseudo_inputs(self) -> Tensor:
+        """u, in the data's units, shaped (K, *data_shape)."""
+        return self.mean + self.std * self.raw
+
+    def forward(self) -> Distribution:
+        if not self._guide:
+            raise ValueError(
+                "vamp needs a guide: its density is a mixture of q(z | u); pass it to a model, VAE(prior='vamp', ...)"
+            )
+        q = self._guide[0](self.pseudo_inputs)
+        if q.event_shape != (self.latent_dim,):
+            q = getattr(q, "top", q)  # q(z₂ | u), for the prior of the top level
+        self._check(q)
+        return Marginal(self.raw.new_zeros(self.components).log_softmax(0), q)
+
+    def _check(self, q: Distribution) -> None:
+        if isinstance(q, dist.Delta):
+            raise ValueError("vamp: expected a guide with a density, got points (guide 'delta'); take 'mean_field'")
+        expected, got = ((self.components,), (self.latent_dim,)), (tuple(q.batch_shape), tuple(q.event_shape))
+        if got != expected:
+            raise ValueError(
+                f"vamp: expected of the guide, for {self.components} pseudo-inputs, batch and event shape "
+                f"{expected[0]} and {expected[1]}, got {got[0]} and {got[1]}; on the top level of a prior "
+                "'hierarchical' take the guide 'hierarchical', top-down, with the same top_dim"
+            )
+
+    def extra_repr(self) -> str:
+        return f"z ~ 1/{self.components} Σₖ q(z | uₖ)"
+
+
+def _row_shape(likelihood: nn.Module, latent_dim: int) -> Shape:
+    """The shape of one row under p(x | z), from a call in evaluation mode."""
+    weight = next(likelihood.parameters(), torch.zeros(()))
+    training = likelihood.training
+    try:
+        with torch.no_grad():
+            shape: Shape = tuple(likelihood.eval()(weight.new_zeros(2, latent_dim)).event_shape)
+            return shape
+    finally:
+        likelihood.train(training)
