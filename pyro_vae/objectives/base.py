@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
 from torch import Tensor, nn
@@ -119,6 +120,16 @@ def require_rsample(q: Trace, names: list[str]) -> None:
             raise ValueError(
                 f"site {name!r}: {type_name(fn)} can't be reparameterised, so its gradient would be lost; "
                 "use a guide with rsample, or Pyro's SVI with Trace_ELBO"
+            )
+
+
+def require_density(q: Trace, names: list[str], purpose: str) -> None:
+    """Raise ValueError where the guide is a point."""
+    for name in names:
+        if isinstance(q.nodes[name]["fn"], Delta):
+            raise ValueError(
+                f"site {name!r}: {purpose} needs log q at the draws, and a point (guide 'delta') has no density; "
+                "take objective 'elbo', or another guide"
             )
 
 

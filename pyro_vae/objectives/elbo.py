@@ -7,7 +7,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Independent
 
 from pyro_vae.objectives.base import (
     OBJECTIVES,
@@ -20,6 +20,7 @@ from pyro_vae.objectives.base import (
     log_densities_at_constant_parameters,
     log_prob,
     observed_sites,
+    require_density,
     require_particles,
     require_rsample,
     traces,
@@ -82,6 +83,7 @@ class ELBO:
         require_rsample(q, names)
         distortions = {name: -log_prob(p.nodes[name]) for name in observed_sites(p)}
         if self.gradient == "stl":
+            require_density(q, names, "gradient 'stl'")
             log_q = log_densities_at_constant_parameters(guide, q, x)
             rates = {name: (log_q[name] - log_prob(p.nodes[name]), "monte_carlo") for name in names}
         else:
@@ -106,15 +108,20 @@ class ELBO:
     def _free(self, name: str, q: Site, p: Site) -> Tensor:
         """What λ adds to the mean rate: Σ over dimensions of max(0, λ - mean KL of the dimension)."""
         q_fn, p_fn = _independent(name, q["fn"]), _independent(name, p["fn"])
-        each_dimension = kl_divergence(q_fn.base_dist, p_fn.base_dist).flatten(0, -2).mean(0)
-        missing: Tensor = torch.relu(self.free_bits - each_dimension).sum()
+        each_dimension = analytic_kl(q_fn.base_dist, p_fn.base_dist)
+        if each_dimension is None:
+            raise ValueError(
+                f"site {name!r}: free_bits needs a closed-form KL, and none is registered for {type_name(q_fn)} "
+                f"against {type_name(p_fn)}; take another prior, or no free_bits"
+            )
+        missing: Tensor = torch.relu(self.free_bits - each_dimension.flatten(0, -2).mean(0)).sum()
         return missing
 
 
 def _independent(name: str, fn: Any) -> "Independent[Any]":
     if not isinstance(fn, Independent):
         raise ValueError(
-            f"site {name!r}: free_bits counts the KL of each latent dimension, and {type_name(fn)} has dependent ones; "
-            "take guide 'mean_field' with a prior of independent dimensions"
+            f"site {name!r}: free_bits counts the KL of each latent dimension, and {type_name(fn)} has none for "
+            "each; take guide 'mean_field' with a prior of independent dimensions"
         )
     return fn

@@ -19,6 +19,7 @@ from pyro_vae.objectives.base import (
     log_densities_at_constant_parameters,
     log_prob,
     observed_sites,
+    require_density,
     require_particles,
     require_rsample,
     traces,
@@ -91,6 +92,7 @@ class Renyi:
         p, q = traces(model, guide, x, self.num_particles)
         names = latent_sites(p, q)
         require_rsample(q, names)
+        require_density(q, names, "an importance weight")
         if self.gradient == "plain":
             log_q = {name: log_prob(q.nodes[name]) for name in names}
         else:

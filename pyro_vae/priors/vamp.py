@@ -34,7 +34,7 @@ class Vamp(nn.Module):
         pseudo_inputs: K; beyond the number of training rows they start from rows again, with a little noise.
 
     Raises:
-        ValueError: called outside a model, or with a guide whose density doesn't fit.
+        ValueError: called outside a model, or with a guide whose density doesn't fit or that needs real rows.
 
     Example:
         >>> from pyro_vae import VAE
@@ -54,6 +54,11 @@ class Vamp(nn.Module):
 
     def bind_parts(self, parts: Any) -> None:
         """Mix the guide of `parts`; the pseudo-inputs take the shape of a row, and are random until `start_from`."""
+        if callable(getattr(getattr(parts.posterior, "family", None), "refine", None)):
+            raise ValueError(
+                "vamp: pseudo-inputs are no rows, so they have no p(u | z) by which guide 'semi_amortized' could "
+                "refine q(z | u); take the guide that it wraps, or another prior"
+            )
         shape = _row_shape(parts.likelihood, getattr(parts.prior, "latent_dim", self.latent_dim))
         self._guide = (parts.posterior,)
         if not hasattr(self, "raw") or self.raw.shape[1:] != shape:
