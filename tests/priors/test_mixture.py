@@ -1,5 +1,7 @@
 """Mixtures of normals, the component summed out."""
 
+import math
+
 import numpy as np
 import pyro.distributions as dist
 import pytest
@@ -11,7 +13,7 @@ from torch.distributions import Categorical
 
 from pyro_vae import VAE
 from pyro_vae.priors import Mixture
-from pyro_vae.priors.mixture import Marginal
+from pyro_vae.priors.mixture import Marginal, log_normals
 from tests.priors.families import CASES, build
 
 Z = np.random.default_rng(0).normal(size=(6, 2))
@@ -91,3 +93,20 @@ def test_it_is_the_mixture_of_torch() -> None:
     theirs = dist.MixtureSameFamily(Categorical(logits=prior.logits), components)
     z = torch.tensor(Z, dtype=torch.float32)
     torch.testing.assert_close(prior().log_prob(z), theirs.log_prob(z))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_densities_by_matrix_products_are_those_of_torch(dtype: torch.dtype) -> None:
+    """With z on top of a component that is 1e-4 wide, where the three sums nearly cancel, gradients included."""
+    generator = torch.Generator().manual_seed(0)
+    z, loc, raw = (5 * torch.randn(k, 7, generator=generator, dtype=dtype) for k in (6, 9, 9))
+    loc[0], raw[0] = z[0], math.log(1e-4)
+    inputs = z, loc, raw.exp()
+    for value in inputs:
+        value.requires_grad_()
+    got = log_normals(*inputs)
+    wide = [value.double() for value in inputs]
+    expected = dist.Normal(wide[1], wide[2]).to_event(1).log_prob(wide[0].unsqueeze(-2)).to(dtype)
+    torch.testing.assert_close(got, expected)
+    weight = torch.randn(6, 9, generator=generator, dtype=dtype)
+    torch.testing.assert_close(*(torch.autograd.grad((weight * value).sum(), inputs) for value in (got, expected)))
