@@ -16,13 +16,11 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    ValidationError,
 )
 
 from pyro_vae.analysis import Evidence, encode, evidence, rate, reconstruct
 from pyro_vae.analysis.fitted import has_density, rows_of
 from pyro_vae.data import Splits, load_splits
-from pyro_vae.registry import nearest
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
@@ -74,36 +72,6 @@ class Experiment(Spec):
     def model_fields_of(self) -> dict[str, Any]:
         """The fields that describe the model."""
         return {name: value for name, value in self.model_dump().items() if name in Spec.model_fields}
-
-
-def explain(error: ValidationError) -> str:
-    """What is wrong with a description, one line a field, `path: problem`; an unknown field with what is allowed."""
-    lines = []
-    for found in error.errors():
-        unknown = found["type"] == "extra_forbidden" and error.title == Experiment.__name__
-        problem = f"unknown field; {_allowed(found['loc'])}" if unknown else found["msg"]
-        lines.append(f"{'.'.join(map(str, found['loc']))}: {problem.removeprefix('Value error, ')}".removeprefix(": "))
-    return "\n  ".join(lines)
-
-
-def _allowed(place: Sequence[Any]) -> str:
-    """What the description has instead of the unknown field at `place`: the same name elsewhere, or names beside it."""
-    *table, name = place
-    if table:
-        return nearest(name, _fields(table))
-    tables = [other for other in ("data", "fit", "evaluate") if name in _fields([other])]
-    if not tables:
-        return nearest(name, _fields([]))
-    return "did you mean " + " or ".join(f"'{other}.{name}'" for other in tables) + "?"
-
-
-def _fields(table: Sequence[Any]) -> list[str]:
-    """The fields of a table of the description: of the whole, of (table,), or of (part of the model, kind)."""
-    if not table:
-        return list(Experiment.model_fields)
-    field = Experiment.model_fields[table[0]]
-    model = field.annotation if len(table) == 1 else field.metadata[0].registry.options(table[1])
-    return list(getattr(model, "model_fields", {}))
 
 
 def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -245,6 +213,13 @@ def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
 Metrics = dict[str, float]
 
 
+def some_rows(x: np.ndarray, options: EvaluateOptions) -> np.ndarray:
+    """The rows that are evaluated: all, or a random subset of them in their order."""
+    if options.rows is None or options.rows >= len(x):
+        return x
+    return x[np.sort(np.random.default_rng(options.seed).permutation(len(x))[: options.rows])]
+
+
 def evaluate(
     vae: VAE, x: np.ndarray, options: EvaluateOptions, *, progress: bool | None = None
 ) -> tuple[Metrics, Evidence | None]:
@@ -253,8 +228,7 @@ def evaluate(
     Returns:
         The metrics by name, and log p(x) of each row; an autoencoder has its reconstruction error and no evidence.
     """
-    if options.rows is not None and options.rows < len(x):
-        x = x[np.sort(np.random.default_rng(options.seed).permutation(len(x))[: options.rows])]
+    x = some_rows(x, options)
     squares = np.square(reconstruct(vae, x) - x).reshape(len(x), -1).mean(1)
     metrics: Metrics = {
         "rows": len(x),

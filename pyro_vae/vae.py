@@ -1,7 +1,6 @@
 """The variational autoencoder: two Pyro programs made of three modules."""
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,7 +15,7 @@ from pyro_vae.rng import own_seed
 from pyro_vae.spec import Parts, Spec, build, describe, read
 
 _numbers = count(1)
-Part = str | Mapping[str, Any] | nn.Module
+Part = str | Mapping[str, Any] | nn.Module | Callable[..., Any]
 
 
 class Model(PyroModule):
@@ -57,16 +56,18 @@ class VAE(nn.Module):
     Arguments:
         data_shape: shape of one row.
         latent_dim: length of z.
-        prior, likelihood, guide: a kind, a table {"kind": ..., options}, a Distribution, or a module that returns one.
+        prior, likelihood, guide: a kind, a table {"kind": ..., options}, a Distribution, or a module or a function that
+            returns one: prior(), likelihood(z), guide(x).
         hidden_dims, activation: of the default networks.
-        encoder: a network kind, a table, or any module from (n, *data_shape) to features (n, width).
+        encoder: a network kind, a table, or any module or function from (n, *data_shape) to features (n, width).
         decoder: likewise, from (n, latent_dim) to the parameters of the likelihood.
         standardize: divide the encoder's inputs by each "feature"'s std, by one for "all", or by "none".
         denoise: standard deviation of the noise on the encoder's inputs while training, in standardised units.
         seed: of the initial weights. The global generator is not touched.
 
     Raises:
-        ValueError: an unknown kind or option, or a part whose shapes don't fit.
+        ValueError: an unknown kind or option, a part whose shapes or support don't fit, or one with parameters outside
+            a module, which no training would reach.
 
     Example:
         >>> vae = VAE(data_shape=(64,), latent_dim=2, likelihood={"kind": "binomial", "total_count": 16})
@@ -103,15 +104,12 @@ class VAE(nn.Module):
             self.guide = Guide(f"{name}.guide", parts.posterior)
         self.register_buffer("initialized", torch.tensor(False))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copy whose programs have names of their own: of two with one name, Pyro's SVI would train only one."""
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy has programs with names of their own: of two with one name, Pyro's SVI would train only one."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         name = f"vae_{next(_numbers)}"
-        for role, program in {"model": twin.model, "guide": twin.guide}.items():
+        for role, program in {"model": self.model, "guide": self.guide}.items():
             program._pyro_set_supermodule(f"{name}.{role}", program._pyro_context)
-        return twin
 
     @classmethod
     def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:
@@ -151,6 +149,6 @@ class VAE(nn.Module):
 
 
 def _symbols(part: nn.Module) -> str:
-    """The distribution of a part in symbols, as its family writes it; the type of a part of the user's."""
+    """The distribution of a part in symbols, as its family writes it; the type of one of the user's."""
     family = getattr(part, "family", part)
-    return family.extra_repr() if isinstance(family, nn.Module) and family.extra_repr() else type(part).__name__
+    return family.extra_repr() if isinstance(family, nn.Module) and family.extra_repr() else type(family).__name__

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
+from pyro_vae.data.supports import describe as describe
+
 Shape = tuple[int, ...]
 
 
@@ -274,14 +276,3 @@ def _first(bad: Tensor, batch: Tensor, start: int) -> str:
     row, *column = (int(i) for i in bad.nonzero()[0])
     where = column[0] if len(column) == 1 else tuple(column)
     return f"{batch[(row, *column)].item():g} in row {start + row}, column {where}"
-
-
-def describe(support: Any) -> str:
-    """The support in a person's words.
-
-    Example:
-        >>> describe(torch.distributions.constraints.boolean)
-        '{0, 1}'
-    """
-    words = {"Boolean()": "{0, 1}", "Real()": "of real numbers"}
-    return words.get(str(support), str(support))

@@ -6,6 +6,7 @@ which the guide projects. A decoder ends in the parameters of the likelihood, sh
 
 from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation, import_zuko, positive
 from pyro_vae.networks.convolution import conv
+from pyro_vae.networks.modes import evaluating
 from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
 from pyro_vae.networks.standardize import Standardize
 
@@ -18,6 +19,7 @@ __all__ = [
     "Standardize",
     "activation",
     "conv",
+    "evaluating",
     "gated_mlp",
     "import_zuko",
     "mlp",

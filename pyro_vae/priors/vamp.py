@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.data import Statistics
-from pyro_vae.networks import Shape
+from pyro_vae.networks import Shape, evaluating
 from pyro_vae.priors.base import PRIORS
 from pyro_vae.priors.mixture import Marginal
 
@@ -111,10 +111,6 @@ class Vamp(nn.Module):
 def _row_shape(likelihood: nn.Module, latent_dim: int) -> Shape:
     """The shape of one row under p(x | z), from a call in evaluation mode."""
     weight = next(likelihood.parameters(), torch.zeros(()))
-    training = likelihood.training
-    try:
-        with torch.no_grad():
-            shape: Shape = tuple(likelihood.eval()(weight.new_zeros(2, latent_dim)).event_shape)
-            return shape
-    finally:
-        likelihood.train(training)
+    with torch.no_grad(), evaluating(likelihood):
+        shape: Shape = tuple(likelihood(weight.new_zeros(2, latent_dim)).event_shape)
+    return shape

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 import pyro_vae as pv
 from pyro_vae.analysis import rate
+from pyro_vae.cli.explain import explain
 from pyro_vae.data import Splits
 from pyro_vae.experiment import (
     DIGITS,
@@ -19,7 +20,6 @@ from pyro_vae.experiment import (
     Experiment,
     check_rows,
     evaluate,
-    explain,
     hold_out,
     make_vae,
     natural_likelihood,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyro_vae.cli import _parser
+from pyro_vae.cli.program import parser
 from pyro_vae.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_the_program_runs_and_prints(short: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", commands() if README.exists() else [])
 def test_the_commands_are_commands(line: str) -> None:
-    assert _parser().parse_args(shlex.split(line)[1:]).command
+    assert parser().parse_args(shlex.split(line)[1:]).run_command
 
 
 def test_the_description_is_a_description() -> None:

@@ -41,6 +41,13 @@ BAD_DESCRIPTIONS = {
     r"'evaluate.num_particles'\?",
     "fit --set latentdim=3": "latentdim: unknown field; allowed: 'data_shape', .* did you mean 'latent_dim'",
     "fit --set likelihood.total_cuont=16": "likelihood.binomial.total_cuont: unknown field; .* 'total_count'",
+    "fit --set prior={kind='hierarchical',top_dim=2,top={kind='mixture',component=3}}": "prior.hierarchical.top."
+    "mixture.component: unknown field; allowed: 'kind', 'components'; did you mean 'components'",
+    "fit --set fit.objective={kind='iwae',particles=3}": "fit.objective.iwae.particles: unknown field; allowed: "
+    "'kind', 'num_particles', .*; did you mean 'num_particles'",
+    "fit --set likelihood={kind='normal',scale='lerned'}": "pyro-vae: likelihood.normal.scale: Input should be a valid "
+    "number, unable to parse string as a number; or Input should be 'learned', 'per_feature' or 'decoder'$",
+    "fit --set prior=my_prior": "unknown prior 'my_prior'; .*; one of your own. import its module first, or install",
     "fit --set fit.epochs=many": "fit.epochs: Input should be a valid integer",
     "fit --set fit.epochs=0": "fit.epochs: Input should be greater than 0",
     "fit --set latent_dim=-1": "latent_dim: Input should be greater than 0",
@@ -72,6 +79,12 @@ BAD_DATA = {
     "fit broken.npy": "broken.npy: expected finite numbers, got nan in row 53, column 2; replace or drop such rows",
     "fit grey.npy --set likelihood=bernoulli": r"grey.npy: expected values in the support \{0, 1\}, got 0\.\d+ "
     r"in row 0, column 0; binarize the data, or take likelihood 'continuous_bernoulli' .* or 'normal'",
+    "fit normal.npy --set likelihood=poisson": "normal.npy: expected values in the support of whole numbers of at "
+    "least 0, got 0.12573 in row 0, column 0; .*take likelihood 'gamma' .* or 'normal'",
+    "fit normal.npy --set likelihood=gamma": "normal.npy: expected values in the support of numbers above 0, got "
+    "-0.132105 in row 0, column 1; .*'normal'",
+    "fit normal.npy --set likelihood={kind='mixed',columns=[{columns='0:3',kind='normal'}]}": "mixed: expected each of "
+    "4 columns in exactly one group, got missing: 3",
     "fit normal.npy --output spec.toml": "spec.toml: expected a folder to write to, got a file",
     "fit normal.npy --output model": "model: holds another run; choose another folder, or overwrite it .--overwrite",
 }

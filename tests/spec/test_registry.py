@@ -1,5 +1,7 @@
 """A registry: kinds, the options that their signatures declare, and the words for what isn't there."""
 
+import copy
+import pickle
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -47,12 +49,65 @@ def test_register_gives_the_constructor_back() -> None:
     assert Registry("toy").register("sized")(Sized) is Sized
 
 
-@pytest.mark.parametrize("kind", ["plain", "custom"])
-def test_a_taken_name_is_refused(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "holder"),
+    [
+        ("plain", f"{__name__}.room.<locals>.plain"),
+        ("sized", f"{__name__}.Sized"),
+        ("custom", "pyro_vae.registry.Custom"),
+    ],
+)
+def test_a_taken_name_is_refused(kind: str, holder: str) -> None:
     registry = room()
-    with pytest.raises(ValueError, match=f"^toy kind '{kind}' is registered already; choose another name$"):
-        registry.register(kind)
+    message = f"^toy kind '{kind}' is registered already, by {holder}; choose another name for {__name__}.other$"
+    with pytest.raises(ValueError, match=message):
+        registry.register(kind)(other)
     assert list(registry) == ["sized", "plain"]
+    assert registry["sized"] is Sized
+
+
+def other(context: int, *, size: float = 1.0) -> None: ...
+
+
+def test_a_definition_that_is_run_again_replaces_itself() -> None:
+    """A cell of a notebook, say."""
+
+    def run(default: float) -> Any:
+        def kind(context: int, *, size: float = default) -> float:
+            return size
+
+        return registry.register("kind")(kind)
+
+    registry = room()
+    for default in (1.0, 2.0):
+        constructor = run(default)
+        assert registry["kind"] is constructor
+        assert registry.build(registry.options("kind")(), 0) == default
+
+
+def test_register_wants_a_name() -> None:
+    with pytest.raises(ValueError, match=r"^toy: expected a name, @register\('my_toy'\), got <class .*Sized'>$"):
+        room().register(Sized)  # type: ignore[arg-type]
+
+
+def test_an_option_without_a_type_is_refused() -> None:
+    def bare(context: int, *, size=1) -> None: ...  # type: ignore[no-untyped-def]
+
+    registry = room()
+    registry.register("bare")(bare)
+    with pytest.raises(ValueError, match=r"bare: option 'size' needs a type, like size: float$"):
+        registry.options("bare")
+
+
+def test_a_constructor_that_takes_another_context_is_named() -> None:
+    registry = room()
+    with pytest.raises(ValueError, match=rf"^toy 'sized': expected {__name__}.Sized to take 2 positional arguments"):
+        registry.build(registry.options("sized")(size=1), 1, 2)
+
+
+def test_an_object_of_the_users_is_not_built() -> None:
+    with pytest.raises(ValueError, match=r"^toy: the description names your own a\.B; pass the object$"):
+        room().build(Custom(type="a.B"))
 
 
 def test_options_are_the_keyword_only_arguments() -> None:
@@ -95,6 +150,21 @@ def test_options_are_one_type_each_kind_and_frozen() -> None:
     assert options == registry.options("sized")(size=3)
     with pytest.raises(ValidationError, match="frozen"):
         options.size = 4
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_options_survive_pickle(name: str) -> None:
+    """Their class is made while running; a pickle finds it again."""
+    registry = ROOMS[name]
+    for kind in registry:
+        if not any(field.is_required() for field in registry.options(kind).model_fields.values()):
+            options = registry.options(kind)()
+            again = pickle.loads(pickle.dumps(options))
+            assert again == options == copy.deepcopy(options)
+            assert type(again) is registry.options(kind)
+    options = LIKELIHOODS.options("binomial")(total_count=3)
+    assert pickle.loads(pickle.dumps(options)).options() == {"total_count": 3}
+    assert pickle.loads(pickle.dumps(Custom(type="a.B"))) == Custom(type="a.B")
 
 
 def test_a_number_that_is_not_finite_is_refused() -> None:

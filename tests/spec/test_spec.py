@@ -197,7 +197,11 @@ def test_a_description_is_frozen() -> None:
 
 def unknown(room: str, got: str, registry: Registry, close: str | None = None) -> str:
     allowed = ", ".join(map(repr, registry))
-    return f"unknown {room} {got}; allowed: {allowed}" + (f"; did you mean {close!r}?" if close else "")
+    own = (
+        f"; one of your own? import its module first, or install it with an entry point in the group 'pyro_vae.{room}s'"
+    )
+    ending = f"; did you mean {close!r}?" if close else own if got.startswith("'") else ""
+    return f"unknown {room} {got}; allowed: {allowed}{ending}"
 
 
 Wrong = tuple[dict[str, Any], str, str]
@@ -596,7 +600,7 @@ def test_construction_does_not_touch_the_parts_it_is_given() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_parts_are_tried_in_their_own_dtype(dtype: torch.dtype) -> None:
-    vae = small(encoder=nn.Linear(4, 3).to(dtype), decoder=nn.Linear(2, 4).to(dtype))
+    vae = VAE(data_shape=(4,), latent_dim=2, encoder=nn.Linear(4, 3).to(dtype), decoder=nn.Linear(2, 4).to(dtype))
     parts = vae.posterior, vae.likelihood
     assert {value.dtype for part in parts for value in part.state_dict().values()} == {dtype}
     assert vae.posterior(rows().to(dtype)).mean.dtype == dtype

@@ -1,0 +1,36 @@
+"""Check a fitted model, or without one the installation: one line a question, and the worst as exit status."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pyro_vae.cli.shared import Say, fitted, takes_data, takes_settings
+
+STATUS = {"pass": 0, "warn": 3, "fail": 4}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, nargs="?", help="folder of a fitted model; none checks the installation")
+    takes_data(parser)
+    parser.add_argument("--rows", type=int, default=200, help="a random subset of the rows (default: 200)")
+    takes_settings(parser)
+    parser.epilog = "Exit status: 0 all passed, 3 the model is weak somewhere, 4 its numbers contradict each other."
+
+
+def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from pyro_vae.analysis.checkup import checkup, installation
+    from pyro_vae.experiment import some_rows
+
+    if options.run is None:
+        if options.data or options.set:
+            raise ValueError("check: --data and --set need the folder of a fitted model, got none")
+        found = installation()
+    else:
+        vae, experiment, rows = fitted(options)
+        chosen = experiment.evaluate.model_copy(update={"rows": options.rows})
+        particles, seed = chosen.num_particles, chosen.seed
+        found = checkup(vae, some_rows(rows, chosen), num_particles=particles, seed=seed, progress=None)
+    say(str(found))
+    return {"findings": [asdict(finding) for finding in found.findings], "status": STATUS[found.worst]}

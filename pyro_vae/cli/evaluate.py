@@ -1,0 +1,33 @@
+"""Estimate log p(x) of held-out rows under a fitted model."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pyro_vae.cli.shared import Say, check_output, fitted, takes_a_run, takes_data, takes_settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    takes_a_run(parser)
+    takes_data(parser)
+    parser.add_argument("--output", type=Path, help="also write log p(x) of each row to this .csv file")
+    takes_settings(parser)
+
+
+def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+    from pyro_vae.analysis.bridge import written_whole
+    from pyro_vae.analysis.importance import require_density
+    from pyro_vae.experiment import evaluate, table
+    from pyro_vae.outputs import write_evidence
+
+    check_output(options.output, ".csv")
+    vae, experiment, rows = fitted(options)
+    if options.output is not None:
+        require_density(vae)
+    metrics, found = evaluate(vae, rows, experiment.evaluate)
+    say(table(metrics))
+    if options.output is not None and found is not None:
+        with written_whole(options.output) as draft:
+            write_evidence(draft, found)
+        say(f"\n{options.output}: log p(x), its standard error and k-hat of each row")
+    return {"metrics": metrics}

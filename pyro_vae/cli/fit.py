@@ -1,0 +1,94 @@
+"""Fit a model, evaluate it on held-out rows, and write model, numbers and pictures."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyro_vae import __version__
+from pyro_vae.cli.shared import Say, takes_settings, with_source
+
+if TYPE_CHECKING:
+    from pyro_vae.experiment import Experiment, Held
+    from pyro_vae.vae import VAE
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", nargs="?", help="a description (.toml, .json) or data; by default the bundled digits")
+    parser.add_argument("--data", help="the data of a description, or another file")
+    parser.add_argument("--output", type=Path, help="folder of the run (default: runs/NAME OF THE DATA)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in that folder")
+    takes_settings(parser, "fit.epochs=10")
+
+
+def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+    from pyro_vae.experiment import check_rows, evaluate, hold_out, make_vae, read_source, table
+    from pyro_vae.outputs import EXPERIMENT, files_of, write_json, write_run
+    from pyro_vae.training import fit, save
+    from pyro_vae.training.checkpoint import SPEC, WEIGHTS, whole_files
+
+    experiment = _experiment(options)
+    rows = read_source(experiment.data, experiment.data_shape)
+    folder = options.output or Path("runs") / rows.name
+    _require_free(folder, options.overwrite)
+    held, vae = hold_out(rows, experiment.data), make_vae(experiment, rows.train)
+    check_rows(vae, rows, experiment.data.source)
+    say(_heading(experiment, held, vae))
+    chosen = experiment.fit.model_dump()
+    if held.splits.valid is not None:
+        chosen["validation"] = held.splits.valid
+    done = fit(vae, held.splits.train, **chosen)
+    if not done.history:
+        raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
+    save(vae, folder, overwrite=options.overwrite)
+    for file in files_of(folder):  # of the run that is replaced
+        file.unlink()
+    seconds, best = sum(row["seconds"] for row in done.history), done.best_epoch
+    epochs = f"{len(done.history)} epoch{'s' * (len(done.history) > 1)}"
+    say(f"trained {epochs} in {seconds:.0f} s; the weights of epoch {best} are saved in {folder}\n")
+    metrics, found = evaluate(vae, held.test, experiment.evaluate)
+    say(table(metrics))
+    with whole_files(folder) as draft:
+        write_json(draft / EXPERIMENT, experiment.model_dump(mode="json", exclude_unset=True))
+        write_run(draft, done, held, metrics, found)
+    files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]
+    say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
+    return {"metrics": metrics, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "files": files}
+
+
+def _experiment(options: argparse.Namespace) -> "Experiment":
+    """The description that the arguments name: a file, or data with defaults, or the digits."""
+    from pyro_vae.experiment import DIGITS, Experiment, override
+    from pyro_vae.spec import read
+
+    source = options.source
+    if source is None or source == "digits":
+        fields = dict(DIGITS) if options.data is None else {}
+    elif Path(source).suffix in {".toml", ".json"}:
+        fields = read(Path(source))
+    else:
+        fields = {"data": source}
+    return Experiment.model_validate(override(with_source(fields, options.data), options.set))
+
+
+def _require_free(folder: Path, overwrite: bool) -> None:
+    """Raise ValueError where the folder holds a run, or files that a run would replace."""
+    from pyro_vae.outputs import files_of
+    from pyro_vae.training.checkpoint import require_free
+
+    require_free(folder, overwrite=overwrite)
+    if not overwrite and (files := files_of(folder)):
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)")
+
+
+def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
+    import torch
+
+    from pyro_vae.training.options import choose_device
+
+    device, splits = choose_device(experiment.fit.device), held.splits
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' * (count > 1)}" if device.type == "cpu" else ""
+    valid = f"{len(splits.valid)} to choose the best epoch, " if splits.valid is not None else ""
+    rows = f"{len(splits.train)} rows to fit, {valid}{len(held.test)} held out"
+    return f"pyro-vae {__version__}   {device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"

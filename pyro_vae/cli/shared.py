@@ -1,0 +1,93 @@
+"""What several subcommands share: their arguments, the model of a run with the rows asked about, and arrays on disk."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyro_vae.experiment import Experiment
+    from pyro_vae.vae import VAE
+
+Say = Callable[[str], None]
+
+
+def takes_a_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="folder of a fitted model")
+
+
+def takes_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", help="all rows of this file, or its test rows, instead of the run's own test rows")
+
+
+def takes_settings(parser: argparse.ArgumentParser, example: str = "evaluate.num_particles=5000") -> None:
+    help_text = f"override one field of the description, for example {example}; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help=help_text)
+
+
+def writes_arrays(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, required=True, help="a .npz file, or .npy for the first array")
+
+
+def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
+    """The fields of a description with another source of rows."""
+    if source is None:
+        return fields
+    data = fields.get("data", {})
+    return fields | {"data": {**({} if isinstance(data, str) else data), "source": source}}
+
+
+def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
+    """The model of a run, the description of the run, and the rows that are asked about."""
+    from pyro_vae.experiment import Experiment, check_rows, hold_out, override, read_source
+    from pyro_vae.outputs import EXPERIMENT
+    from pyro_vae.spec import read
+    from pyro_vae.training import load
+
+    _check_settings(options)
+    vae = load(options.run)
+    fields = read(options.run / EXPERIMENT) if (options.run / EXPERIMENT).exists() else {}
+    fields = with_source(fields, options.data)
+    if "data" not in fields:
+        raise ValueError(f"{options.run}: holds a model without a description of its data; pass --data")
+    experiment = Experiment.model_validate(override(fields, options.set))
+    rows = read_source(experiment.data, vae.spec.data_shape)
+    if options.data is None:
+        return vae, experiment, hold_out(rows, experiment.data).test
+    check_rows(vae, rows, options.data)
+    return vae, experiment, rows.train if rows.test is None else rows.test
+
+
+def _check_settings(options: argparse.Namespace) -> None:
+    tables = {"evaluate", "data"} if options.data else {"evaluate"}
+    for setting in options.set:
+        if setting.partition(".")[0] not in tables:
+            allowed = " or ".join(f"{name}.NAME=VALUE" for name in sorted(tables))
+            raise ValueError(f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model")
+
+
+def check_output(path: Path | None, *suffixes: str) -> None:
+    """Raise ValueError, before any work, where the file can't be written later."""
+    if path is not None and path.suffix not in suffixes:
+        raise ValueError(f"--output: expected a {' or '.join(suffixes)} file, got {path}")
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"--output: expected an existing folder, got {path.parent}; make the folder first")
+
+
+def write_arrays(path: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Write arrays by name, or the first of them, and say what was written."""
+    import numpy as np
+
+    from pyro_vae.analysis.bridge import written_whole
+
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    first = next(iter(arrays))
+    with written_whole(path) as draft, draft.open("wb") as stream:
+        if path.suffix == ".npz":
+            np.savez_compressed(stream, **arrays)
+        else:
+            np.save(stream, arrays[first])
+            shapes = {first: shapes[first]}
+    say(f"{path}: " + ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items()))
+    return {"file": os.fspath(path), "shapes": shapes}

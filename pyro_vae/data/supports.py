@@ -1,0 +1,30 @@
+"""The support of a distribution in a person's words."""
+
+from typing import Any
+
+SUPPORTS = {
+    "_Boolean": "{{0, 1}}",
+    "_Real": "of real numbers",
+    "_GreaterThan": "of numbers above {lower_bound}",
+    "_GreaterThanEq": "of numbers of at least {lower_bound}",
+    "_Interval": "[{lower_bound}, {upper_bound}]",
+    "_HalfOpenInterval": "[{lower_bound}, {upper_bound})",
+    "_IntegerGreaterThan": "of whole numbers of at least {lower_bound}",
+    "_IntegerInterval": "{{{lower_bound}, ..., {upper_bound}}}",
+}
+
+
+def describe(support: Any) -> str:
+    """The support in a person's words.
+
+    Example:
+        >>> from torch.distributions import constraints
+        >>> describe(constraints.boolean), describe(constraints.positive), describe(constraints.integer_interval(0, 9))
+        ('{0, 1}', 'of numbers above 0', '{0, ..., 9}')
+    """
+    bounds = {name: f"{bound:g}" for name, bound in vars(support).items() if isinstance(bound, int | float)}
+    words = SUPPORTS.get(type(support).__name__)
+    try:
+        return str(support) if words is None else words.format(**bounds)
+    except KeyError:  # its bounds are tensors
+        return str(support)

@@ -1,0 +1,106 @@
+"""The description itself: fields with their types, and where it is read from."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from pyro_vae.guides import GUIDES
+from pyro_vae.likelihoods import LIKELIHOODS
+from pyro_vae.networks import NETWORKS, Activation
+from pyro_vae.priors import PRIORS
+from pyro_vae.registry import Choice, Custom, Options
+
+SLOTS = ("prior", "likelihood", "guide", "encoder", "decoder")
+
+Prior = Annotated[Options, Choice(PRIORS)]
+Family = Annotated[Options, Choice(LIKELIHOODS)]
+Guide = Annotated[Options, Choice(GUIDES)]
+Network = Annotated[Options, Choice(NETWORKS)]
+
+
+class Spec(BaseModel):
+    """The description of a variational autoencoder; each field is one line of Python or TOML.
+
+    Example:
+        >>> Spec(data_shape=(64,), likelihood={"kind": "binomial", "total_count": 16}).prior.kind
+        'standard_normal'
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    data_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(description="shape of one row")
+    latent_dim: PositiveInt = Field(default=8, description="length of z")
+    prior: Prior = Field(default=cast(Options, "standard_normal"), description="p(z)")
+    likelihood: Family = Field(default=cast(Options, "normal"), description="p(x | z)")
+    guide: Guide = Field(default=cast(Options, "mean_field"), description="q(z | x)")
+    hidden_dims: tuple[PositiveInt, ...] = Field(
+        default=(128, 128), description="widths of the encoder's hidden layers; the decoder has them in reverse"
+    )
+    activation: Activation = Field(
+        default="silu", description="activation of the hidden layers, by its name in torch.nn"
+    )
+    encoder: Network = Field(default=cast(Options, "mlp"), description="network from rows to features")
+    decoder: Network = Field(
+        default=cast(Options, "mlp"), description="network from z to the parameters of the likelihood"
+    )
+    standardize: Literal["feature", "all", "none"] = Field(
+        default="feature", description="what the encoder's inputs are divided by: each feature's std, one std, nothing"
+    )
+    denoise: NonNegativeFloat = Field(
+        default=0.0, description="noise on the encoder's inputs while training, in standardised units"
+    )
+    seed: NonNegativeInt = Field(default=0, lt=2**63, description="seed of the initial weights")
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if self.prior.kind == "flat" and self.guide.kind not in {"delta", "custom"}:
+            raise ValueError(
+                f"prior 'flat' has no density, so guide {self.guide.kind!r} would spread without bound; "
+                "expected guide 'delta' (the autoencoder), or another prior"
+            )
+        return self
+
+    def custom(self) -> dict[str, str]:
+        """The slots that hold an object of the user's, with its type."""
+        parts = {slot: getattr(self, slot) for slot in SLOTS}
+        return {slot: part.type for slot, part in parts.items() if isinstance(part, Custom)}
+
+    def ignored(self) -> dict[str, str]:
+        """The fields that only a network reads which a part of the user's replaces, each with that part."""
+        own = self.custom()
+        readers = {"encoder": "guide", "standardize": "guide", "denoise": "guide", "decoder": "likelihood"}
+        unread = {name: part for name, part in readers.items() if part in own}
+        up, down = (
+            [part for part in pair if part in own] for pair in (("guide", "encoder"), ("likelihood", "decoder"))
+        )
+        if up and down:
+            unread |= dict.fromkeys(("hidden_dims", "activation"), f"{up[0]} and {down[0]}")
+        default = Spec(data_shape=self.data_shape)
+        return {name: part for name, part in unread.items() if getattr(self, name) != getattr(default, name)}
+
+
+def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """A description as a dict: from a dict, or from a `.toml` or `.json` file.
+
+    Raises:
+        ValueError: another suffix, or a file that doesn't parse.
+    """
+    if isinstance(source, Mapping):
+        return dict(source)
+    path = Path(source)
+    parsers = {".toml": tomllib.loads, ".json": json.loads}
+    if path.suffix not in parsers:
+        raise ValueError(f"{path}: expected a description in a .toml or .json file, got suffix {path.suffix!r}")
+    try:
+        table: dict[str, Any] = parsers[path.suffix](path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: the description can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: expected {path.suffix[1:].upper()}, got: {error}") from error
+    if not isinstance(table, dict):
+        raise ValueError(f"{path}: expected a table of fields, got {type(table).__name__}")
+    return table

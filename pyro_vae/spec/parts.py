@@ -1,0 +1,151 @@
+"""From a description and the user's own objects to the three modules of a model."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from pyro_vae.guides import GUIDES, Posterior
+from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
+from pyro_vae.networks import NETWORKS, Shape, Standardize
+from pyro_vae.priors import PRIORS, Constant
+from pyro_vae.registry import Custom, Options, Registry, place
+from pyro_vae.spec.check import called, check, check_draws, zeros_like
+from pyro_vae.spec.description import SLOTS, Spec
+from pyro_vae.spec.gradients import require_training
+
+
+class Parts(NamedTuple):
+    """The three modules of a model; calling each gives a distribution."""
+
+    prior: nn.Module
+    likelihood: nn.Module
+    posterior: nn.Module
+
+
+class Function(nn.Module):
+    """A function of the user's as a module: it has no parameters, and makes its tensors itself."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(*inputs)
+
+    def extra_repr(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+def describe(fields: Mapping[str, Any]) -> tuple[Spec, dict[str, nn.Module]]:
+    """Split what a user passes into the description and the objects that it only names.
+
+    Example:
+        >>> spec, objects = describe({"data_shape": (4,), "encoder": nn.Linear(4, 2)})
+        >>> spec.custom(), list(objects)
+        ({'encoder': 'torch.nn.modules.linear.Linear'}, ['encoder'])
+    """
+    given = {slot: fields[slot] for slot in SLOTS if _is_own(slot, fields.get(slot))}
+    named = {slot: Custom(type=place(part if inspect.isroutine(part) else type(part))) for slot, part in given.items()}
+    return Spec.model_validate({**fields, **named}), {slot: _module(part) for slot, part in given.items()}
+
+
+def _is_own(slot: str, part: Any) -> bool:
+    if inspect.isclass(part):
+        raise ValueError(
+            f"{slot}: expected an object, got the class {part.__name__}; pass {part.__name__}(...), "
+            "or its name where it is registered"
+        )
+    return isinstance(part, Distribution) or callable(part)
+
+
+def _module(part: Any) -> nn.Module:
+    if isinstance(part, nn.Module):
+        return part
+    return Constant(part) if isinstance(part, Distribution) else Function(part)
+
+
+def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
+    """The modules that `spec` describes; `objects` holds the user's own parts by slot.
+
+    Raises:
+        ValueError: a part of the user's is missing, doesn't fit, or leaves nothing to do for another field.
+    """
+    for slot, kind in spec.custom().items():
+        if slot not in objects:
+            raise ValueError(f"{slot}: the description names your own {kind}; pass the object: {slot}=...")
+    for name, whole in spec.ignored().items():
+        if " and " in whole:
+            raise ValueError(
+                f"{name}: your own {whole} are all the networks there are, and don't read it; leave it out"
+            )
+        raise ValueError(f"{name}: your own {whole} brings its network; pass {whole}= or {name}=, not both")
+    prior = objects["prior"] if "prior" in objects else _member(PRIORS, spec.prior, spec.latent_dim)
+    likelihood = objects["likelihood"] if "likelihood" in objects else _likelihood(spec, objects.get("decoder"))
+    posterior = objects["guide"] if "guide" in objects else _posterior(spec, objects.get("encoder"))
+    parts = Parts(prior, likelihood, posterior)
+    for module in (module for part in parts for module in part.modules()):
+        if callable(bind := getattr(module, "bind_parts", None)):
+            bind(parts)
+    check(parts, spec.data_shape, spec.latent_dim)
+    if "likelihood" in objects:
+        check_draws(likelihood, spec.latent_dim)
+    trained = {parameter for part in parts for parameter in part.parameters()}
+    for slot, own in objects.items():
+        require_training(slot, own, INPUTS[slot](spec), trained)
+    return parts
+
+
+INPUTS: dict[str, Callable[[Spec], tuple[Shape, ...]]] = {
+    "prior": lambda spec: (),
+    "likelihood": lambda spec: ((spec.latent_dim,),),
+    "decoder": lambda spec: ((spec.latent_dim,),),
+    "guide": lambda spec: (spec.data_shape,),
+    "encoder": lambda spec: (spec.data_shape,),
+}
+"""The shapes of what each part of the user's is called with, for one row."""
+
+
+def _member(registry: Registry, options: Options, *context: Any) -> nn.Module:
+    built = registry.build(options, *context)
+    if not isinstance(built, nn.Module):
+        hint = "; wrap it: pyro_vae.priors.Constant(...)" if isinstance(built, Distribution) else ""
+        expected = f"{registry.room} {options.kind!r}: expected {place(registry[options.kind])} to make an nn.Module"
+        raise ValueError(f"{expected}, got {type(built).__name__}{hint}")
+    return built
+
+
+def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
+    family: Any = _member(LIKELIHOODS, spec.likelihood, spec.data_shape)
+    if not isinstance(getattr(family, "param_shape", None), tuple):
+        raise ValueError(
+            f"likelihood {spec.likelihood.kind!r}: expected a Family with param_shape, the shape of the decoder's "
+            f"output for one row, got {type(family).__name__}; subclass pyro_vae.likelihoods.Family"
+        )
+    if decoder is None:
+        decoder = _network(spec, spec.decoder, (spec.latent_dim,), family.param_shape, spec.hidden_dims[::-1])
+    return Likelihood(decoder, family.to(zeros_like(decoder, ())))
+
+
+def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
+    if encoder is None:
+        encoder = _network(spec, spec.encoder, spec.data_shape, None, spec.hidden_dims)
+    features = called("encoder", encoder, zeros_like(encoder, spec.data_shape))
+    if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
+        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ValueError(
+            f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten its output"
+        )
+    standardize = Standardize(spec.data_shape, spec.standardize, spec.denoise)
+    family = _member(GUIDES, spec.guide, features.shape[1], spec.latent_dim)
+    weight = zeros_like(encoder, ())
+    return Posterior(standardize.to(weight), encoder, family.to(weight))
+
+
+def _network(spec: Spec, options: Options, in_shape: Shape, out_shape: Shape | None, hidden: Shape) -> nn.Module:
+    """A network of the model: its own options first, then the hidden_dims and the activation of the model."""
+    shared = {"hidden_dims": hidden, "activation": spec.activation}
+    inherited = {name: shared[name] for name, value in options.options().items() if name in shared and value is None}
+    return _member(NETWORKS, options.model_copy(update=inherited), in_shape, out_shape)
