@@ -3,116 +3,55 @@
 import hashlib
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of
-from pyro_vae.analysis.pareto import pareto_k, tail_length
+from pyro_vae.analysis.fitted import evaluation, has_density, rows_of, target_of
+from pyro_vae.analysis.pareto import FEWEST_DRAWS
+from pyro_vae.analysis.proposals import Named, Proposal, proposal_of
+from pyro_vae.analysis.reliability import LIMIT, Evidence, Summary, Until
+from pyro_vae.analysis.weights import Weights
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
+
+__all__ = ["BLOCK", "Evidence", "Summary", "Until", "evidence", "log_joint", "require_density"]
 
 BLOCK = 250
 """Draws that share one seed: always drawn whole, so that no chunk size changes them."""
 
-
-@dataclass(frozen=True)
-class Summary:
-    """Means over rows, each with its standard error over rows, in nats per row.
-
-    Attributes:
-        rows, num_particles: how many.
-        log_marginal, log_marginal_se: mean log p(x).
-        monte_carlo_se: the part of that error which more draws would remove.
-        elbo, elbo_se: mean ELBO.
-        bits_per_dim: -log p(x) / (D log 2), for D numbers in a row.
-        median_ess: median effective number of draws.
-        unreliable: share of rows with k-hat above 0.7 or none, whose log p(x) is likely too low by an unknown amount;
-            nan where the draws are too few to tell.
-    """
-
-    rows: int
-    num_particles: int
-    log_marginal: float
-    log_marginal_se: float
-    monte_carlo_se: float
-    elbo: float
-    elbo_se: float
-    bits_per_dim: float
-    median_ess: float
-    unreliable: float
-
-    def __str__(self) -> str:
-        share = f"{self.unreliable:10.1%} of rows   (there log p(x) is not to be trusted)"
-        return "\n".join(
-            [
-                f"log p(x)      {self.log_marginal:10.3f} ± {self.log_marginal_se:.3f} nats per row"
-                f"   (importance sampling, {self.num_particles} draws, {self.rows} rows)",
-                f"ELBO          {self.elbo:10.3f} ± {self.elbo_se:.3f} nats per row",
-                f"bits per dim  {self.bits_per_dim:10.4f}",
-                f"k-hat > 0.7   {'   unknown   (too few draws to tell)' if math.isnan(self.unreliable) else share}",
-            ]
-        )
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """log p(x) of each row; every array has one number a row, in nats where it has a unit.
-
-    Attributes:
-        log_marginal: log (1/K) Σₖ wₖ with w = p(x, z) / q(z | x): unbiased for p(x), so on average below log p(x).
-        se: its standard error by the delta method, sd(w) / (√K mean(w)); trust it where pareto_k is below 0.7.
-        elbo: the mean of log w.
-        ess: effective number of draws, (Σ w)² / Σ w².
-        pareto_k: tail index of the weights; above 0.7 the estimate is unreliable, -inf where the weights are constant,
-            nan where the draws are too few to tell.
-        num_particles: K.
-        data_size: numbers in a row.
-    """
-
-    log_marginal: np.ndarray
-    se: np.ndarray
-    elbo: np.ndarray
-    ess: np.ndarray
-    pareto_k: np.ndarray
-    num_particles: int
-    data_size: int
-
-    def summary(self) -> Summary:
-        """The means over rows."""
-        rows, mean = len(self.log_marginal), float(self.log_marginal.mean())
-        reliable = self.pareto_k <= 0.7
-
-        def error(values: np.ndarray) -> float:
-            return float(values.std(ddof=1) / math.sqrt(rows)) if rows > 1 else math.nan
-
-        return Summary(
-            rows=rows,
-            num_particles=self.num_particles,
-            log_marginal=mean,
-            log_marginal_se=error(self.log_marginal),
-            monte_carlo_se=float(np.sqrt(np.square(self.se).sum()) / rows),
-            elbo=float(self.elbo.mean()),
-            elbo_se=error(self.elbo),
-            bits_per_dim=-mean / (self.data_size * math.log(2)),
-            median_ess=float(np.median(self.ess)),
-            unreliable=math.nan if np.isnan(self.pareto_k).all() else float((~reliable).mean()),
-        )
+_TOGETHER = 32  # rows at least whose proposals are made at once
+_CACHE = {"cpu": 2**21, "cuda": 2**28}  # bytes of the widest layer of a chunk
 
 
 def evidence(
-    vae: VAE, x: Any, *, num_particles: int = 1000, seed: int = 0, chunk_size: int = 1000, progress: bool | None = False
+    vae: VAE,
+    x: Any,
+    *,
+    num_particles: int = 1000,
+    seed: int = 0,
+    proposal: Named = "guide",
+    until: Until | None = None,
+    retry: Named | None = None,
+    chunk_size: int | None = None,
+    progress: bool | None = False,
 ) -> Evidence:
-    """Estimate log p(x) of each row by importance sampling from the guide.
+    """Estimate log p(x) of each row by importance sampling from the guide, or from another proposal.
 
     log p(x) ≈ log (1/K) Σₖ p(x | zₖ) p(zₖ) / q(zₖ | x) with zₖ ~ q(z | x), k = 1, ..., K
 
     The sums are kept in float64 while the draws pass, so the memory does not grow with K. The draws of a row depend on
     `seed` and on the row alone: its numbers are the same in any order, batch or chunk, up to rounding.
+
+    The mean of K weights is unbiased for p(x) with any proposal that is chosen before the draws are seen. `until` and
+    `retry` look at the draws: a row that looks well by chance is left as it is, so over many seeds its mean is slightly
+    low. Rows that are retried forget their first draws; given that choice, their mean of K weights is unbiased again.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016).
@@ -120,35 +59,58 @@ def evidence(
     Arguments:
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
-        num_particles: K, exactly.
+        num_particles: K, exactly; with `until` the draws before the first look, which doubles them as often as needed.
         seed: of the draws.
-        chunk_size: pairs of a row and a draw that are decoded at once.
+        proposal: q: "guide", "widened", "defensive", "refined", a table {"kind": ..., options}, or a function of
+            (vae, rows) to a distribution over z with batch shape (n,), which is called with one row at a time.
+        until: draw more for the rows that don't meet these targets.
+        retry: the proposal from which rows with a k-hat above 0.7 after K draws start again.
+        chunk_size: pairs of a row and a draw that are decoded at once; None: what fits the cache by the widest layer.
         progress: show a bar; None on a terminal only.
 
     Returns:
         `Evidence`, an array for each quantity.
 
     Raises:
-        ValueError: no rows or draws, rows that don't fit the model, an autoencoder.
+        ValueError: no rows or draws, a cap below num_particles, too few draws for a k-hat to retry by, rows that don't
+            fit the model, an autoencoder.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
         >>> evidence(vae, torch.zeros(3, 4), num_particles=10).log_marginal.shape
         (3,)
     """
-    if num_particles < 1 or chunk_size < 1:
-        raise ValueError(f"num_particles, chunk_size: expected at least 1, got {num_particles}, {chunk_size}")
+    _check(num_particles, chunk_size, until, retry)
     require_density(vae)
-    together = max(1, chunk_size // min(num_particles, BLOCK))
-    rows = rows_of(vae, x, "x", batch_size=together, progress=progress)
+    first, second = proposal_of(proposal), None if retry is None else proposal_of(retry)
+    pairs = chunk_size or _affordable_pairs(vae)
     with evaluation(vae):
+        job = _Job(vae, vae.prior(), num_particles, until, seed, pairs, max(1, pairs // min(num_particles, BLOCK)))
+        rows = rows_of(vae, x, "x", batch_size=job.group, progress=progress)
         parts = [
-            _weights(vae, some, num_particles, seed, chunk_size).result()
+            _estimate(job, some, first, second)
             for batch in rows
-            for some in batch.split(together)  # a DataLoader has a size of its own
+            for some in batch.split(job.group)  # a DataLoader has a size of its own
         ]
-    log_marginal, se, elbo, ess, k_hat = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Evidence(log_marginal, se, elbo, ess, k_hat, num_particles, math.prod(vae.spec.data_shape))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Evidence(**columns, data_size=math.prod(vae.spec.data_shape))
+
+
+def _check(num_particles: int, chunk_size: int | None, until: Until | None, retry: Named | None) -> None:
+    if num_particles < 1:
+        raise ValueError(f"num_particles: expected at least 1, got {num_particles}")
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"chunk_size: expected at least 1, or None, got {chunk_size}")
+    if until is not None and until.max_particles < num_particles:
+        raise ValueError(
+            f"until.max_particles: expected at least num_particles = {num_particles}, got {until.max_particles}; "
+            "raise the cap, or lower num_particles"
+        )
+    if retry is not None and num_particles < FEWEST_DRAWS:
+        raise ValueError(
+            f"num_particles: expected at least {FEWEST_DRAWS} with retry=, got {num_particles}: "
+            "fewer have no k-hat to tell the rows that need it"
+        )
 
 
 def require_density(vae: VAE) -> None:
@@ -161,70 +123,128 @@ def require_density(vae: VAE) -> None:
         )
 
 
-def _weights(vae: VAE, x: Tensor, num_particles: int, seed: int, chunk_size: int) -> "_Weights":
-    """The weights of the draws of some rows, decoded in chunks."""
-    weights = _Weights.empty(len(x), tail_length(num_particles) + 1)
-    guides = [(posterior_of(vae, row), _seed_of(row, seed)) for row in x.split(1)]
-    for block, first in enumerate(range(0, num_particles, BLOCK)):
-        size = min(BLOCK, num_particles - first)
-        drawn = [_draw(q, own + block, size, x.device) for q, own in guides]
-        z, log_q = (torch.cat(part, 1) for part in zip(*drawn, strict=True))
-        pairs = max(1, chunk_size // len(x))
-        for z_chunk, log_q_chunk in zip(z.split(pairs), log_q.split(pairs), strict=True):
-            weights.add(log_joint(vae, x, z_chunk) - log_q_chunk)
-    return weights
+@dataclass(frozen=True)
+class _Job:
+    """What is asked for, and how much of it is done at once."""
+
+    vae: VAE
+    prior: Distribution
+    num_particles: int
+    until: Until | None
+    seed: int
+    pairs: int
+    rows: int
+
+    @property
+    def group(self) -> int:
+        """Rows whose proposals are made together."""
+        return self.rows * max(1, min(_TOGETHER, self.pairs // 16) // self.rows)
+
+    @property
+    def most(self) -> int:
+        """The most draws that a row may get."""
+        return self.num_particles if self.until is None else self.until.max_particles
 
 
-@dataclass
-class _Weights:
-    """Running sums over the log weights of some rows; each is shaped (rows,), in float64."""
-
-    log_sum: Tensor
-    log_sum_of_squares: Tensor
-    sum_of_logs: Tensor
-    tail: Tensor
-    tail_size: int
-    count: int = 0
-
-    @classmethod
-    def empty(cls, rows: int, tail_size: int) -> "_Weights":
-        nothing = torch.full((rows,), -torch.inf, dtype=torch.float64)
-        return cls(nothing, nothing, torch.zeros_like(nothing), nothing.new_empty(rows, 0), tail_size)
-
-    def add(self, log_weights: Tensor) -> None:
-        new = log_weights.double().cpu()
-        self.log_sum = torch.logaddexp(self.log_sum, new.logsumexp(0))
-        self.log_sum_of_squares = torch.logaddexp(self.log_sum_of_squares, (2 * new).logsumexp(0))
-        self.sum_of_logs = self.sum_of_logs + new.sum(0)
-        self.count += len(new)
-        seen = torch.cat([self.tail, new.T], 1)
-        self.tail = seen.topk(min(self.tail_size, seen.shape[1]), 1).values
-
-    def result(self) -> Iterator[np.ndarray]:
-        """log_marginal, se, elbo, ess, pareto_k."""
-        k = self.count
-        ess = torch.exp(2 * self.log_sum - self.log_sum_of_squares)
-        relative_variance = (k / ess - 1).clamp_min(0) / max(k - 1, 1)
-        se = relative_variance.sqrt() if k > 1 else torch.full_like(ess, torch.nan)
-        for column in (self.log_sum - math.log(k), se, self.sum_of_logs / k, ess):
-            yield column.numpy()
-        yield pareto_k(self.tail.numpy(), k)
+def _estimate(job: _Job, x: Tensor, first: Proposal, second: Proposal | None) -> dict[str, np.ndarray]:
+    """The columns of `Evidence` for some rows."""
+    sampling = _Sampling(job, x, first)
+    everything = np.arange(len(x))
+    sampling.draw(everything, job.num_particles)
+    bad = np.zeros(len(x), bool) if second is None else ~(sampling.columns()["pareto_k"] <= LIMIT)
+    columns = sampling.finish(everything[~bad])
+    if second is not None and bad.any():
+        again = _Sampling(job, x[torch.from_numpy(bad).to(x.device)], second, "again")
+        again.draw(np.arange(bad.sum()), job.num_particles)
+        for name, column in again.finish(np.arange(bad.sum())).items():
+            columns[name][bad] = column
+    return {**columns, "retried": bad}
 
 
-def log_joint(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
-    """log p(x, z) = log p(z) + log p(x | z) for rows x (n, *data_shape) and draws z (draws, n, latent_dim)."""
-    density: Tensor = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
+class _Sampling:
+    """Draws of some rows from one proposal, which may become more."""
+
+    def __init__(self, job: _Job, x: Tensor, proposal: Proposal, name: str = "") -> None:
+        self.job, self.x = job, x
+        self.q, self.seeds = proposal.each(job.vae, x), [_seed_of(row, f"{job.seed}{name}") for row in x.split(1)]
+        self.weights, self.drawn = Weights.empty(len(x), job.most), 0
+
+    def columns(self) -> dict[str, np.ndarray]:
+        return self.weights.columns()
+
+    def finish(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Draw for `rows` until the targets hold or the cap is reached; the columns of all."""
+        until, reached = self.job.until, np.full(len(self.x), "num_particles")
+        columns = self.columns()
+        if until is None:
+            return {**columns, "reached": reached}
+        rows = rows[~until.holds(columns["se"], columns["pareto_k"])[rows]]
+        while len(rows) and self.drawn < until.max_particles:
+            self.draw(rows, min(2 * self.drawn, until.max_particles))
+            columns = self.columns()
+            rows = rows[~until.holds(columns["se"], columns["pareto_k"])[rows]]
+        reached = np.where(until.holds(columns["se"], columns["pareto_k"]), "target", "cap")
+        return {**columns, "reached": reached}
+
+    def draw(self, rows: np.ndarray, count: int) -> None:
+        """Draw for `rows`, a few at a time, until each has `count`."""
+        job = self.job
+        for some in np.split(rows, range(job.rows, len(rows), job.rows)):
+            size, index = max(1, job.pairs // len(some)), torch.from_numpy(some)
+            x = self.x[index.to(self.x.device)]
+            for first, last in _cut(self.drawn, count, max(1, size // BLOCK) * BLOCK):
+                drawn = [_draw(self.q[row], self.seeds[row], first, last, self.x.device) for row in some]
+                z, log_q = (torch.cat(part, 1) for part in zip(*drawn, strict=True))
+                for z_chunk, log_q_chunk in zip(z.split(size), log_q.split(size), strict=True):
+                    self.weights.add(log_joint(job.vae, x, z_chunk, job.prior) - log_q_chunk, index)
+        self.drawn = count
+
+
+def log_joint(vae: VAE, x: Tensor, z: Tensor, prior: Distribution | None = None) -> Tensor:
+    """log p(x, z) = log p(z) + log p(x | z) for rows x (n, *data_shape) and draws z (draws, n, latent_dim).
+
+    A prior that is made once, `vae.prior()`, saves making it again for each chunk of draws.
+    """
+    density: Tensor = (vae.prior() if prior is None else prior).log_prob(z) + vae.likelihood(z).log_prob(x)
     return density
 
 
-def _seed_of(row: Tensor, seed: int) -> int:
+def _seed_of(row: Tensor, seed: str) -> int:
     """A seed that is the row's own, whatever stands beside it."""
-    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=str(seed).encode(), digest_size=7).digest()
+    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=seed.encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big")
 
 
-def _draw(q: Distribution, seed: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The first `size` draws of a block from one row's q, (size, 1, latent_dim), and their log densities, (size, 1)."""
-    with own_seed(seed, device):
-        z = q.sample((BLOCK,))[:size]
-    return z, q.log_prob(z)
+def _cut(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
+    """The range from `first` to `last` in pieces that end at multiples of `size`."""
+    return pairwise([first, *range((first // size + 1) * size, last, size), last])
+
+
+def _draw(q: Distribution, seed: int, first: int, last: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The draws from `first` to `last` of one row's q, (draws, 1, latent_dim), and their log densities, (draws, 1)."""
+    parts = []
+    for start, stop in _cut(first, last, BLOCK):
+        block = start // BLOCK
+        with own_seed(seed + block, device):
+            z = q.sample((BLOCK,))
+        wanted = slice(start - block * BLOCK, stop - block * BLOCK)
+        parts.append((z[wanted], q.log_prob(z)[wanted]))  # a flow knows the density of its last draw only as a whole
+    z, log_q = (torch.cat(part) for part in zip(*parts, strict=True))
+    return z, log_q
+
+
+def _affordable_pairs(vae: VAE) -> int:
+    """Pairs of a row and a draw whose widest layer fits into the processor's cache: larger chunks are slower."""
+    target = target_of(vae)
+    sizes = [math.prod(vae.spec.data_shape)]
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel())
+
+    with evaluation(vae), ExitStack() as hooks:
+        for module in vae.likelihood.modules():
+            hooks.enter_context(module.register_forward_hook(note))
+        vae.likelihood(torch.zeros((1, vae.spec.latent_dim), dtype=target.dtype, device=target.device))
+    cache = _CACHE.get(target.device.type, max(_CACHE.values()))
+    return int(np.clip(cache // (max(sizes) * target.dtype.itemsize), 1, 2**14))

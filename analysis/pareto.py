@@ -5,9 +5,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["pareto_k", "tail_length"]
+__all__ = ["FEWEST_DRAWS", "pareto_k", "tail_length"]
 
 Floats = npt.NDArray[np.float64]
+
+FEWEST_DRAWS = 21
+"""With fewer draws the tail is too short for a k-hat."""
 
 _FEWEST = 5  # values a tail must have to be fitted
 _PRIOR_COUNT, _PRIOR_K = 10, 0.5  # the prior on k is worth ten values at one half

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from pyro_vae import ELBO, VAE
 from pyro_vae.analysis import Evidence, evidence
-from pyro_vae.analysis.importance import _Weights
 from pyro_vae.analysis.pareto import pareto_k, tail_length
+from pyro_vae.analysis.weights import Weights
 from tests.linear_gaussian import LinearGaussian
+from tests.random_bits import all_bits, bernoulli_vae, by_quadrature
 
 Estimator = Callable[[VAE, Tensor, int], tuple[np.ndarray, np.ndarray]]
 TRUTH = LinearGaussian.random()
@@ -170,30 +171,6 @@ def test_the_constants_of_a_normal_are_kept() -> None:
 # Bits, by quadrature
 
 
-def all_bits(features: int) -> Tensor:
-    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * features).double()
-
-
-def bernoulli_vae(latent_dim: int, features: int = 7) -> VAE:
-    """Random weights; the guide is wider than the prior, so that no posterior has heavier tails."""
-    guide = dist.Normal(torch.zeros(latent_dim), 1.3).to_event(1)
-    vae = VAE(data_shape=(features,), latent_dim=latent_dim, likelihood="bernoulli", guide=guide, hidden_dims=(8,))
-    generator = torch.Generator().manual_seed(3)
-    for parameter in vae.parameters():
-        parameter.data.copy_(1.5 * torch.randn(parameter.shape, generator=generator))
-    return vae.double()
-
-
-def by_quadrature(vae: VAE, x: Tensor, latent_dim: int, points: int = 301) -> np.ndarray:
-    """log ∫ p(x | z) p(z) dz by the trapezoidal rule on [-8, 8]; the tails outside hold 1e-15."""
-    axis = torch.linspace(-8, 8, points, dtype=torch.float64)
-    z = torch.cartesian_prod(*[axis] * latent_dim).reshape(-1, latent_dim)
-    with torch.no_grad():
-        logits = vae.likelihood(z).base_dist.logits
-    log_joint = x @ logits.T - torch.nn.functional.softplus(logits).sum(1) + vae.prior().log_prob(z)
-    return (log_joint.logsumexp(1) + latent_dim * math.log(16 / (points - 1))).numpy()
-
-
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_agrees_with_quadrature(latent_dim: int) -> None:
     vae, x = bernoulli_vae(latent_dim), all_bits(7)
@@ -222,8 +199,8 @@ def test_elbo_is_that_of_the_objective() -> None:
 def captured(monkeypatch: pytest.MonkeyPatch, vae: VAE, x: Tensor, draws: int) -> tuple[Evidence, Tensor]:
     """The evidence of a few rows, and the log weights that it was made from, (draws, rows)."""
     seen: list[Tensor] = []
-    add = _Weights.add
-    monkeypatch.setattr(_Weights, "add", lambda self, new: (seen.append(new), add(self, new))[1])
+    add = Weights.add
+    monkeypatch.setattr(Weights, "add", lambda self, new, rows: (seen.append(new), add(self, new, rows))[1])
     found = evidence(vae, x, num_particles=draws, chunk_size=draws * len(x))
     monkeypatch.undo()
     return found, torch.cat(seen)
@@ -246,13 +223,13 @@ def test_results_follow_from_the_weights(draws: int, monkeypatch: pytest.MonkeyP
 def test_running_sums_at_extreme_weights(level: float, spread: float) -> None:
     rng = np.random.default_rng(0)
     weights = torch.from_numpy(level + spread * rng.normal(size=(1000, 20)))
-    running = _Weights.empty(20, tail_length(1000) + 1)
+    running = Weights.empty(20, 1000)
     for chunk in weights.split([1, 9, 240, 3, 747]):
         running.add(chunk)
-    log_marginal, se, elbo, ess, k_hat = running.result()
-    expected = one_shot(weights)
-    np.testing.assert_allclose(log_marginal, expected[0], rtol=1e-14)
-    np.testing.assert_allclose(se, expected[1], rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(ess, expected[2], rtol=1e-9)
-    np.testing.assert_allclose(elbo, weights.mean(0), rtol=1e-14)
-    np.testing.assert_array_equal(k_hat, pareto_k(np.sort(weights.T)[:, -tail_length(1000) - 1 :], 1000))
+    found, expected = running.columns(), one_shot(weights)
+    np.testing.assert_allclose(found["log_marginal"], expected[0], rtol=1e-14)
+    np.testing.assert_allclose(found["se"], expected[1], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found["ess"], expected[2], rtol=1e-9)
+    np.testing.assert_allclose(found["elbo"], weights.mean(0), rtol=1e-14)
+    tail = np.sort(weights.T)[:, -tail_length(1000) - 1 :]
+    np.testing.assert_array_equal(found["pareto_k"], pareto_k(tail, 1000))

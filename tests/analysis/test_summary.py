@@ -1,9 +1,13 @@
 """Means over rows with their standard errors, and what is said where there is none."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import pyro.distributions as dist
 import pytest
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from pyro_vae.analysis import Evidence, Summary, evidence
 from tests.linear_gaussian import LinearGaussian
@@ -14,7 +18,25 @@ TRUTH = LinearGaussian.random()
 def numbers(rows: int, pareto_k: np.ndarray) -> Evidence:
     rng = np.random.default_rng(0)
     log_marginal, elbo = rng.normal(-80, 10, size=(2, rows))
-    return Evidence(log_marginal, rng.uniform(0.1, 0.3, rows), elbo, rng.uniform(1, 100, rows), pareto_k, 100, 64)
+    return Evidence(
+        log_marginal=log_marginal,
+        se=rng.uniform(0.1, 0.3, rows),
+        elbo=elbo,
+        ess=rng.uniform(1, 99, rows),
+        pareto_k=pareto_k,
+        num_particles=np.full(rows, 100),
+        data_size=64,
+        reached=np.full(rows, "num_particles"),
+        retried=np.full(rows, False),
+    )
+
+
+class InFloat32(nn.Module):
+    """The exact posterior, rounded."""
+
+    def forward(self, x: Tensor) -> Distribution:
+        q = TRUTH.posterior(x.double())
+        return dist.MultivariateNormal(q.loc.float(), scale_tril=q.scale_tril.float())
 
 
 def test_summary_is_means_over_rows() -> None:
@@ -22,6 +44,7 @@ def test_summary_is_means_over_rows() -> None:
     expected = Summary(
         rows=9,
         num_particles=100,
+        most_particles=100,
         log_marginal=np.mean(found.log_marginal),
         log_marginal_se=np.std(found.log_marginal, ddof=1) / 3,
         monte_carlo_se=math.sqrt(sum(found.se**2)) / 9,
@@ -30,10 +53,16 @@ def test_summary_is_means_over_rows() -> None:
         bits_per_dim=-np.mean(found.log_marginal) / (64 * math.log(2)),
         median_ess=np.median(found.ess),
         unreliable=4 / 9,  # 0.71, inf, 1.3, and a row without a k-hat among rows that have one
+        worst=(4, 8, 7, 2),
+        constant=0,  # the row of -inf has no tail, but few draws that count
+        retried=0,
+        capped=0,
     )
     for name, value in vars(expected).items():
         assert getattr(found.summary(), name) == pytest.approx(value, rel=1e-14), name
+    np.testing.assert_array_equal(found.worst(2), [4, 8])
     assert "44.4% of rows" in str(found.summary())
+    assert "4 of 9, worst 4, 8, 7, 2)" in str(found.summary())
     assert "100 draws, 9 rows" in str(found.summary())
 
 
@@ -51,3 +80,43 @@ def test_monte_carlo_error_is_what_another_seed_moves() -> None:
     spread = np.std([summary.log_marginal for summary in summaries], ddof=1)
     stated = np.mean([summary.monte_carlo_se for summary in summaries])
     assert 0.7 < spread / stated < 1.3  # a standard deviation of 60 is known to 9 %
+
+
+def test_reliable_rows_are_said_to_be() -> None:
+    assert "0.0% of rows   (importance sampling is reliable on every row)" in numbers(3, np.zeros(3)).summary().verdict
+
+
+def test_more_unreliable_rows_than_are_named() -> None:
+    verdict = numbers(9, np.arange(9) / 2).summary().verdict
+    assert "7 of 9, worst 8, 7, 6, 5, 4, ...)" in verdict
+
+
+def test_constant_weights_are_reported_as_such() -> None:
+    """In float32 too, where the log weights differ by rounding and a tail could be fitted to it."""
+    for vae in (TRUTH.vae(), TRUTH.vae(guide=InFloat32()).float()):
+        found = evidence(vae, TRUTH.sample(20), num_particles=500)
+        assert found.constant.all()
+        assert "constant              20 of 20 rows" in found.summary().verdict
+        assert "reliable on every row" in found.summary().verdict
+    wide = evidence(TRUTH.vae(widen=1.001), TRUTH.sample(20), num_particles=500)
+    assert not wide.constant.any()
+    assert "constant" not in wide.summary().verdict
+
+
+def test_equal_largest_weights_are_not_constant_weights() -> None:
+    found = numbers(2, np.full(2, -np.inf))
+    assert not found.constant.any()
+    assert replace(found, ess=np.array([100.0, 50.0])).constant.tolist() == [True, False]
+
+
+def test_draws_that_differ_are_said_to() -> None:
+    found = replace(
+        numbers(3, np.zeros(3)),
+        num_particles=np.array([100, 800, 400]),
+        reached=np.array(["target", "cap", "target"]),
+        retried=np.array([False, True, True]),
+    )
+    text = str(found.summary())
+    assert "(importance sampling, 100 to 800 draws, 3 rows)" in text
+    assert "retried                2 of 3 rows" in text
+    assert "capped                 1 of 3 rows" in text

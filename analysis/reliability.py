@@ -1,0 +1,198 @@
+"""log p(x) of each row, its means over rows, and how far both are to be trusted, in words."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["LIMIT", "Evidence", "Summary", "Until"]
+
+LIMIT = 0.7
+"""The k-hat above which a mean of weights is unreliable."""
+
+_SHOWN = 5  # of the worst rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Until:
+    """When a row has draws enough: both targets hold, or the cap is reached.
+
+    A standard error alone can't be trusted where k-hat is high, so that is a target by default; None drops it. More
+    draws lower the standard error; k-hat they only make surer: where the weights' tail is heavy, the cap is reached,
+    and another proposal helps (`retry=` of `evidence`).
+
+    Arguments:
+        se: the largest standard error of log p(x), in nats.
+        pareto_k: the largest k-hat.
+        max_particles: the cap on a row's draws.
+
+    Raises:
+        ValueError: no target, or one that isn't positive.
+
+    Example:
+        >>> Until(se=0.05)
+        Until(se=0.05, pareto_k=0.7, max_particles=100000)
+    """
+
+    se: float | None = None
+    pareto_k: float | None = LIMIT
+    max_particles: int = 100_000
+
+    def __post_init__(self) -> None:
+        if self.se is None and self.pareto_k is None:
+            raise ValueError("until: expected a target, got none; give se=0.05 (nats), pareto_k=0.7, or both")
+        for name in ("se", "pareto_k", "max_particles"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"until.{name}: expected a positive number, got {value}")
+
+    def holds(self, se: np.ndarray, pareto_k: np.ndarray) -> np.ndarray:
+        """Whether the targets hold, for each row; a number that is nan holds nothing."""
+        small = np.full(se.shape, True) if self.se is None else se <= self.se
+        return small if self.pareto_k is None else small & (pareto_k <= self.pareto_k)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over rows, each with its standard error over rows, in nats per row.
+
+    Attributes:
+        rows: how many.
+        num_particles, most_particles: draws of each row; the fewest and the most where rows differ.
+        log_marginal, log_marginal_se: mean log p(x).
+        monte_carlo_se: the part of that error which more draws would remove.
+        elbo, elbo_se: mean ELBO.
+        bits_per_dim: -log p(x) / (D log 2), for D numbers in a row.
+        median_ess: median effective number of draws.
+        unreliable: share of rows with k-hat above 0.7 or none, whose log p(x) is likely too low by an unknown amount;
+            nan where the draws are too few to tell.
+        worst: up to five of these rows, the largest k-hat first.
+        constant: rows whose weights are all one number: the proposal is the posterior, and log p(x) is exact.
+        retried: rows that were drawn again from the second proposal.
+        capped: rows whose draws reached their cap before the targets of `until` held.
+    """
+
+    rows: int
+    num_particles: int
+    most_particles: int
+    log_marginal: float
+    log_marginal_se: float
+    monte_carlo_se: float
+    elbo: float
+    elbo_se: float
+    bits_per_dim: float
+    median_ess: float
+    unreliable: float
+    worst: tuple[int, ...]
+    constant: int
+    retried: int
+    capped: int
+
+    def __str__(self) -> str:
+        fewest, most = self.num_particles, self.most_particles
+        draws = f"{fewest} draws" if fewest == most else f"{fewest} to {most} draws"
+        return "\n".join(
+            [
+                f"log p(x)      {self.log_marginal:10.3f} ± {self.log_marginal_se:.3f} nats per row"
+                f"   (importance sampling, {draws}, {self.rows} rows)",
+                f"ELBO          {self.elbo:10.3f} ± {self.elbo_se:.3f} nats per row",
+                f"bits per dim  {self.bits_per_dim:10.4f}",
+                self.verdict,
+            ]
+        )
+
+    @property
+    def verdict(self) -> str:
+        """How far log p(x) is to be trusted: a line for each thing that there is to say."""
+        lines = [self._tails()]
+        if self.constant:
+            lines.append(
+                f"constant      {self.constant:10d} of {self.rows} rows   "
+                "(all weights are one number, up to rounding: the draws' density is exact, and so is log p(x))"
+            )
+        if self.retried:
+            lines.append(f"retried       {self.retried:10d} of {self.rows} rows   (drawn anew, from another proposal)")
+        if self.capped:
+            lines.append(f"capped        {self.capped:10d} of {self.rows} rows   (max_particles before the targets)")
+        return "\n".join(lines)
+
+    def _tails(self) -> str:
+        if math.isnan(self.unreliable):
+            return "k-hat > 0.7      unknown   (too few draws to tell)"
+        number = round(self.unreliable * self.rows)
+        if not number:
+            return f"k-hat > 0.7   {self.unreliable:10.1%} of rows   (importance sampling is reliable on every row)"
+        worst = ", ".join(map(str, self.worst)) + ", ..." * (number > len(self.worst))
+        return (
+            f"k-hat > 0.7   {self.unreliable:10.1%} of rows   (there log p(x) is not to be trusted: "
+            f"{number} of {self.rows}, worst {worst})"
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """log p(x) of each row; every array has one number a row, in nats where it has a unit.
+
+    Attributes:
+        log_marginal: log (1/K) Σₖ wₖ with w = p(x, z) / q(z | x): unbiased for p(x), so on average below log p(x).
+        se: its standard error by the delta method, sd(w) / (√K mean(w)); trust it where pareto_k is below 0.7.
+        elbo: the mean of log w.
+        ess: effective number of draws, (Σ w)² / Σ w².
+        pareto_k: tail index of the weights; above 0.7 the estimate is unreliable, -inf where the largest weights are
+            equal, nan where the draws are too few to tell.
+        num_particles: K.
+        data_size: numbers in a row.
+        reached: what ended the draws: "num_particles" where nothing else was asked for, "target" of `until`, or "cap".
+        retried: whether the numbers come from the second proposal.
+    """
+
+    log_marginal: np.ndarray
+    se: np.ndarray
+    elbo: np.ndarray
+    ess: np.ndarray
+    pareto_k: np.ndarray
+    num_particles: np.ndarray
+    data_size: int
+    reached: np.ndarray
+    retried: np.ndarray
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Whether all weights of a row are one number up to rounding: its log p(x) is exact."""
+        return (self.pareto_k == -np.inf) & (self.ess >= (1 - 1e-6) * self.num_particles)
+
+    @property
+    def unreliable(self) -> np.ndarray:
+        """Whether a row's k-hat is above 0.7, or doesn't exist."""
+        return ~(self.pareto_k <= LIMIT)
+
+    def worst(self, count: int = _SHOWN) -> np.ndarray:
+        """The indices of at most `count` unreliable rows, the largest k-hat first."""
+        order = np.argsort(-np.nan_to_num(self.pareto_k, nan=np.inf, posinf=np.inf, neginf=-np.inf), kind="stable")
+        return order[self.unreliable[order]][:count]
+
+    def summary(self) -> Summary:
+        """The means over rows."""
+        rows, mean = len(self.log_marginal), float(self.log_marginal.mean())
+        unknown = np.isnan(self.pareto_k).all()
+
+        def error(values: np.ndarray) -> float:
+            return float(values.std(ddof=1) / math.sqrt(rows)) if rows > 1 else math.nan
+
+        return Summary(
+            rows=rows,
+            num_particles=int(self.num_particles.min()),
+            most_particles=int(self.num_particles.max()),
+            log_marginal=mean,
+            log_marginal_se=error(self.log_marginal),
+            monte_carlo_se=float(np.sqrt(np.square(self.se).sum()) / rows),
+            elbo=float(self.elbo.mean()),
+            elbo_se=error(self.elbo),
+            bits_per_dim=-mean / (self.data_size * math.log(2)),
+            median_ess=float(np.median(self.ess)),
+            unreliable=math.nan if unknown else float(self.unreliable.mean()),
+            worst=() if unknown else tuple(map(int, self.worst())),
+            constant=int(self.constant.sum()),
+            retried=int(self.retried.sum()),
+            capped=int((self.reached == "cap").sum()),
+        )

@@ -1,0 +1,63 @@
+"""Importance weights while they pass: running sums of each row, so that the memory does not grow with the draws."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_vae.analysis.pareto import pareto_k, tail_length
+
+
+@dataclass
+class Weights:
+    """Running sums over the log weights of some rows, in float64, and the largest of them for k-hat.
+
+    Attributes:
+        log_sum, log_sum_of_squares, sum_of_logs: of the weights, shaped (rows,).
+        tail: the largest log weights, falling, (rows, some).
+        count: weights so far, (rows,).
+    """
+
+    log_sum: Tensor
+    log_sum_of_squares: Tensor
+    sum_of_logs: Tensor
+    tail: Tensor
+    count: Tensor
+
+    @classmethod
+    def empty(cls, rows: int, most: int) -> "Weights":
+        """No weights yet of rows that get `most` at most."""
+        nothing = torch.full((rows,), -torch.inf, dtype=torch.float64)
+        tail = nothing[:, None].repeat(1, tail_length(most) + 1)
+        return cls(nothing.clone(), nothing.clone(), torch.zeros_like(nothing), tail, torch.zeros(rows).long())
+
+    def add(self, log_weights: Tensor, rows: Tensor | slice = slice(None)) -> None:
+        """Take in new log weights (draws, some) of `rows`."""
+        new = log_weights.double().cpu()
+        self.log_sum[rows] = torch.logaddexp(self.log_sum[rows], new.logsumexp(0))
+        self.log_sum_of_squares[rows] = torch.logaddexp(self.log_sum_of_squares[rows], (2 * new).logsumexp(0))
+        self.sum_of_logs[rows] += new.sum(0)
+        self.tail[rows] = torch.cat([self.tail[rows], new.T], 1).topk(self.tail.shape[1], 1).values
+        self.count[rows] += len(new)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The numbers of `Evidence` by name, one a row; every row has weights."""
+        count = self.count.double()
+        ess = torch.exp(2 * self.log_sum - self.log_sum_of_squares)
+        relative_variance = (count / ess - 1).clamp_min(0) / (count - 1)  # of one draw: 0 / 0 = nan
+        columns = {
+            "log_marginal": self.log_sum - count.log(),
+            "se": relative_variance.sqrt(),
+            "elbo": self.sum_of_logs / count,
+            "ess": ess,
+            "num_particles": self.count,
+        }
+        return {**{name: column.numpy().copy() for name, column in columns.items()}, "pareto_k": self._pareto_k()}
+
+    def _pareto_k(self) -> np.ndarray:
+        k, counts, tail = np.full(len(self.count), np.nan), self.count.numpy(), self.tail.numpy()
+        for count in np.unique(counts):
+            rows = counts == count
+            k[rows] = pareto_k(tail[rows, : tail_length(count) + 1], count)
+        return k
