@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, register_kl
 
 from pyro_vae.guides.base import GUIDES
+from pyro_vae.guides.pushforward import Drawn, standard_normal
 from pyro_vae.networks import positive
 
 
@@ -33,10 +34,33 @@ class FullRank(nn.Module):
     def forward(self, features: Tensor) -> Distribution:
         loc, diagonal = self.loc(features), positive(self.diagonal(features))
         lower = self.lower(features).unflatten(-1, (loc.shape[-1], loc.shape[-1]))
-        return dist.MultivariateNormal(loc, scale_tril=lower.tril(-1) + torch.diag_embed(diagonal))
+        return CholeskyNormal(loc, scale_tril=lower.tril(-1) + torch.diag_embed(diagonal))
 
     def extra_repr(self) -> str:
         return "z ~ N(μ(x), L(x) L(x)ᵀ)"
+
+
+class CholeskyNormal(dist.MultivariateNormal):
+    """N(μ, L Lᵀ) whose last draw keeps its log density, log N(ε | 0, I) - log det L at its own noise ε.
+
+    At other points ε = L⁻¹ (z - μ), which multiplies the rounding of z: by 10⁸ and more where L is nearly singular, as
+    for rows far from those that were trained on.
+    """
+
+    _drawn: Drawn | None = None
+
+    def rsample(self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None) -> Tensor:
+        shape = self._extended_shape(torch.Size(sample_shape))
+        noise = torch.randn(shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device)
+        z: Tensor = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        self._drawn = Drawn(z, standard_normal(noise) - log_det, torch.is_grad_enabled())
+        return z
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        kept = None if self._drawn is None else self._drawn.of(value)
+        density: Tensor = super().log_prob(value) if kept is None else kept
+        return density
 
 
 @register_kl(MultivariateNormal, Independent)

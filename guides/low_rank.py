@@ -42,10 +42,18 @@ class LowRank(nn.Module):
         loc, raw_scale = self.head(features).chunk(2, -1)
         factor = self.factor(features).unflatten(-1, (loc.shape[-1], self.rank))
         scale = positive(raw_scale, floor=1e-3)  # its square keeps I + Vᵀ V / σ² invertible in float32
-        return dist.LowRankMultivariateNormal(loc, factor, scale.square())
+        return LowRankNormal(loc, factor, scale.square())
 
     def extra_repr(self) -> str:
         return f"z ~ N(μ(x), diag σ(x)² + V(x) V(x)ᵀ), rank V = {self.rank}"
+
+
+class LowRankNormal(dist.LowRankMultivariateNormal):
+    """The normal of torch, its density in float64: it is a difference of two numbers that both grow like V² / σ⁴."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        wide = LowRankMultivariateNormal(*(part.double() for part in (self.loc, self.cov_factor, self.cov_diag)))
+        return wide.log_prob(value.double()).to(value.dtype)
 
 
 @register_kl(LowRankMultivariateNormal, Independent)

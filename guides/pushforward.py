@@ -19,6 +19,14 @@ class Drawn(NamedTuple):
     log_prob: Tensor
     grad: bool
 
+    def of(self, value: Tensor) -> Tensor | None:
+        """The log density of `value` where it is this very draw, and gradients are not asked for in vain."""
+        if value is not self.z:
+            return None
+        if not torch.is_grad_enabled():
+            return self.log_prob.detach()
+        return self.log_prob if self.grad else None
+
 
 class Pushforward(TorchDistribution):
     """The distribution of z = f(ε), ε ~ N(0, I), for an invertible f.
@@ -61,11 +69,9 @@ class Pushforward(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        if self._drawn is not None and value is self._drawn.z:
-            if not torch.is_grad_enabled():
-                return self._drawn.log_prob.detach()
-            if self._drawn.grad:
-                return self._drawn.log_prob
+        kept = None if self._drawn is None else self._drawn.of(value)
+        if kept is not None:
+            return kept
         noise, log_det = self.pull(value)
         return standard_normal(noise) - log_det
 

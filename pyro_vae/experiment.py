@@ -4,7 +4,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from pydantic import (
@@ -20,7 +20,10 @@ from pydantic import (
 
 from pyro_vae.analysis import Evidence, encode, evidence, rate, reconstruct
 from pyro_vae.analysis.fitted import has_density, rows_of
+from pyro_vae.analysis.proposals import PROPOSALS
+from pyro_vae.analysis.reliability import Until
 from pyro_vae.data import Splits, load_splits
+from pyro_vae.registry import Choice, Options
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
@@ -46,6 +49,13 @@ class EvaluateOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     num_particles: PositiveInt = Field(default=1000, description="draws for each row")
+    proposal: Annotated[Options, Choice(PROPOSALS)] = Field(
+        default=cast(Options, "guide"), validate_default=True, description="where the draws come from"
+    )
+    retry: Annotated[Options, Choice(PROPOSALS)] | None = Field(
+        default=None, description="another proposal for the rows whose k-hat is above 0.7"
+    )
+    until: Until | None = Field(default=None, description="draw on until se and pareto_k are small, or max_particles")
     rows: PositiveInt | None = Field(default=None, description="a random subset of the test rows; all by default")
     seed: NonNegativeInt = Field(default=0, description="of the draws and of the subset")
 
@@ -238,7 +248,8 @@ def evaluate(
     }
     if not has_density(vae):
         return metrics, None
-    found = evidence(vae, x, num_particles=options.num_particles, seed=options.seed, progress=progress)
+    how = {name: getattr(options, name) for name in ("num_particles", "proposal", "retry", "until", "seed")}
+    found = evidence(vae, x, **how, progress=progress)
     return {**metrics, "rate": float(rate(vae, x).mean()), **asdict(found.summary())}, found
 
 
