@@ -1,8 +1,10 @@
-"""Training: one step, the loop, and what is written to disk."""
+"""Training: one step, eager or compiled, the loop, and what is written to disk."""
 
 from pyro_vae.training.checkpoint import load, save
-from pyro_vae.training.fit import Run, fit
+from pyro_vae.training.compiled import CompiledStep
+from pyro_vae.training.fit import fit
 from pyro_vae.training.options import FitOptions
+from pyro_vae.training.run import Run
 from pyro_vae.training.step import Info, State, step
 
-__all__ = ["FitOptions", "Info", "Run", "State", "fit", "load", "save", "step"]
+__all__ = ["CompiledStep", "FitOptions", "Info", "Run", "State", "fit", "load", "save", "step"]

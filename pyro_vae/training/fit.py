@@ -3,19 +3,22 @@
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pyro
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
 from pyro_vae.objectives import Objective
 from pyro_vae.rng import own_seed
+from pyro_vae.training.adam import is_adam
+from pyro_vae.training.compiled import CompiledStep
 from pyro_vae.training.options import (
     SCHEDULES,
     FitOptions,
@@ -26,51 +29,13 @@ from pyro_vae.training.options import (
     make_optimizer,
     rate_weight,
 )
-from pyro_vae.training.step import Average, State, step
+from pyro_vae.training.run import Means, Run
+from pyro_vae.training.step import Average, Info, State, step
 from pyro_vae.vae import VAE
 
-
-@dataclass
-class Run:
-    """What a run of `fit` leaves.
-
-    Attributes:
-        vae: the model, with the best weights, in evaluation mode.
-        history: one row an epoch: epoch, loss, elbo, rate, distortion, grad_norm, lr, seconds, and with validation
-            val_elbo, val_rate, val_distortion. All in nats per row; the ELBO is the plain one, whatever was minimised.
-        best_epoch: the epoch whose weights are kept.
-        interrupted: whether the run was stopped by hand.
-        options: what was asked for.
-    """
-
-    vae: VAE
-    options: FitOptions
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    interrupted: bool = False
-    _best: dict[str, Tensor] = field(default_factory=dict, repr=False)
-
-    def keep(self, row: dict[str, float]) -> None:
-        """Add a row to the history, and keep the weights when it is the best so far."""
-        self.history.append(row)
-        best = self.history[self.best_epoch - 1]
-        if not self.best_epoch or "val_elbo" not in row or row["val_elbo"] > best["val_elbo"]:
-            self.best_epoch = int(row["epoch"])
-            self.remember()
-
-    def remember(self) -> None:
-        """Keep the weights of now."""
-        self._best = {name: value.detach().clone() for name, value in self.vae.state_dict().items()}
-
-    def exhausted(self) -> bool:
-        """Whether the last `patience` epochs brought nothing better."""
-        return self.options.patience is not None and len(self.history) - self.best_epoch >= self.options.patience
-
-    def restore(self) -> None:
-        """Put the kept weights back."""
-        if self._best:
-            self.vae.load_state_dict(self._best)
-            self._best = {}
+Step = Callable[[State, Tensor], tuple[State, Info]]
+WORTH_COMPILING = 20_000
+"""Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
 
 
 def fit(
@@ -100,7 +65,7 @@ def fit(
         schedule: "constant", "cosine", or a function from the share of the run done to a factor of the learning rate.
         progress: show a bar on stderr; None shows it on a terminal only.
         **options: the fields of `FitOptions`: epochs, batch_size, lr, clip_norm, annealing, average, patience, kl,
-            num_particles, seed, device.
+            num_particles, seed, device, compile.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
@@ -200,12 +165,13 @@ def _first_look(state: State, train: Rows, weight: float) -> None:
 def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None) -> None:
     options, order = run.options, torch.Generator().manual_seed(run.options.seed)
     steps = train.steps(options.batch_size)
+    move = stepper(options, state.optimizer, options.epochs * steps)
     hidden = None if progress is None else not progress
     bar = tqdm(total=options.epochs * steps, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
     try:
         with pyro.validation_enabled(False), bar:
             for epoch in range(1, options.epochs + 1):
-                state, row = _epoch(state, train, epoch, options, schedule, order, bar)
+                state, row = _epoch(state, train, epoch, options, schedule, order, move, bar)
                 row |= _validate(state, valid, options) if valid is not None else {}
                 _require_finite(row, options)
                 with state.average.applied() if state.average else nullcontext():
@@ -225,6 +191,13 @@ def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Sch
         run.vae.eval()
 
 
+def stepper(options: FitOptions, optimizer: Optimizer, steps: int) -> Step:
+    """The eager step or a compiled one, as `compile` says; "auto" compiles where the steps ahead are worth it."""
+    if options.compile == "off" or (options.compile == "auto" and steps < WORTH_COMPILING):
+        return step
+    return CompiledStep(moves=options.compile == "step" or (options.compile == "auto" and is_adam(optimizer)))
+
+
 def _epoch(
     state: State,
     train: Rows,
@@ -232,42 +205,37 @@ def _epoch(
     options: FitOptions,
     schedule: Schedule,
     order: torch.Generator,
+    move: Step,
     bar: "tqdm[Any]",
 ) -> tuple[State, dict[str, float]]:
     """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs what it holds."""
-    began, steps, rows, totals = (
-        time.perf_counter(),
-        train.steps(options.batch_size),
-        0,
-        torch.zeros(4, dtype=torch.float64),
-    )
+    began, steps, means = time.perf_counter(), train.steps(options.batch_size), Means()
     state.vae.train()
     for number, batch in enumerate(train.batches(options.batch_size, order)):
         epochs_done = epoch - 1 + number / steps
         for group in state.optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * schedule(epochs_done / options.epochs)
-        state, info = step(replace(state, rate_weight=rate_weight(options, epochs_done)), batch)
-        totals = totals.to(batch.device) + len(batch) * torch.stack(info).double()
-        rows += len(batch)
+        state, info = move(replace(state, rate_weight=rate_weight(options, epochs_done)), batch)
+        means.add(info, len(batch))
         bar.update()
-    loss, rate, distortion, grad_norm = (totals.double() / rows).tolist()
+    loss, rate, distortion, grad_norm = means.now()
     row: dict[str, float] = {"epoch": epoch, "loss": loss, "elbo": -(rate + distortion), "rate": rate}
     row |= {"distortion": distortion, "grad_norm": grad_norm, "lr": state.optimizer.param_groups[0]["lr"]}
     return state, row | {"seconds": time.perf_counter() - began}
 
 
 def _validate(state: State, valid: Rows, options: FitOptions) -> dict[str, float]:
-    """The plain ELBO and its terms on the validation rows, with the same noise in every epoch."""
-    rows, totals = 0, torch.zeros(2, dtype=torch.float64)
+    """The loss with the final β, the plain ELBO and its terms on the validation rows, with one noise in every epoch."""
+    rows, totals = 0, torch.zeros(3, dtype=torch.float64)
     averaged = state.average.applied() if state.average else nullcontext()
     device = next(state.vae.parameters()).device
     with torch.no_grad(), averaged, evaluating(state.vae), own_seed(options.seed + 1, device):
         for batch in valid.batches(max(options.batch_size, 256)):
-            terms = state.objective(state.vae.model, state.vae.guide, batch)
-            totals += torch.stack([terms.rate.sum(), terms.distortion.sum()]).double().cpu()
+            terms = state.objective(state.vae.model, state.vae.guide, batch, options.beta)
+            totals += torch.stack([terms.loss.sum(), terms.rate.sum(), terms.distortion.sum()]).double().cpu()
             rows += len(batch)
-    rate, distortion = (totals / rows).tolist()
-    return {"val_elbo": -(rate + distortion), "val_rate": rate, "val_distortion": distortion}
+    loss, rate, distortion = (totals / rows).tolist()
+    return {"val_loss": loss, "val_elbo": -(rate + distortion), "val_rate": rate, "val_distortion": distortion}
 
 
 @contextmanager

@@ -71,6 +71,9 @@ class FitOptions(BaseModel):
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
     seed: NonNegativeInt = Field(default=0, description="of the noise, the order of the rows and the split")
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
+    compile: Literal["auto", "step", "loss", "off"] = Field(
+        default="auto", description="compile the whole step, the loss and its gradient, or nothing; auto for long runs"
+    )
 
 
 def make_objective(options: FitOptions) -> Objective:

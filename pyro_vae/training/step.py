@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -32,7 +31,7 @@ class Average:
     """
 
     def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
-        self.parameters = parameters
+        self.parameters, self.decay = parameters, decay
         self.values: list[Tensor] = [p.detach().clone() for p in parameters]
         self._move: Callable[..., None] = get_ema_multi_avg_fn(decay)
 
@@ -81,6 +80,7 @@ def step(state: State, batch: Tensor) -> tuple[State, Info]:
     """Move the parameters once down the gradient of the mean loss over the rows of `batch`.
 
     Example:
+        >>> import torch
         >>> from pyro_vae.objectives import ELBO
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
         >>> state = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
@@ -90,9 +90,13 @@ def step(state: State, batch: Tensor) -> tuple[State, Info]:
     """
     terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.rate_weight)
     loss = terms.loss.mean()
-    state.optimizer.zero_grad(set_to_none=True)
+    for weight in (weight for group in state.optimizer.param_groups for weight in group["params"]):
+        weight.grad = None
     loss.backward()
-    grad_norm = nn.utils.clip_grad_norm_(state.vae.parameters(), state.clip_norm or torch.inf)
+    weights = list(state.vae.parameters())
+    grad_norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if state.clip_norm is not None:
+        nn.utils.clip_grads_with_norm_(weights, state.clip_norm, grad_norm)
     state.optimizer.step()
     if state.average is not None:
         state.average.update()

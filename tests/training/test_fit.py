@@ -9,13 +9,13 @@ import torch
 from pydantic import ValidationError
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from pyro_vae.objectives import ELBO, Terms
+from pyro_vae.objectives import ELBO, IWAE, Terms
 from pyro_vae.rng import own_seed
 from pyro_vae.training import fit
 from tests.training.small import BITS, Watch, X, same, small, watched, weights, without_clock
 
 TERMS = {"epoch", "loss", "elbo", "rate", "distortion", "grad_norm", "lr", "seconds"}
-VALIDATION = {"val_elbo", "val_rate", "val_distortion"}
+VALIDATION = {"val_loss", "val_elbo", "val_rate", "val_distortion"}
 OUTLIER = np.full((1, 4), 1e4, dtype=np.float32)
 
 
@@ -312,6 +312,27 @@ def test_the_kept_weights_have_the_best_elbo_of_the_history(average):
     with torch.no_grad(), own_seed(4 + 1):
         elbo = ELBO()(vae.model, vae.guide, torch.as_tensor(X[:20])).elbo.mean()
     assert float(elbo) == pytest.approx(max(scores), rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"beta": 0.1}, {"beta": 4.0, "annealing": 6}])
+def test_the_best_epoch_is_that_of_the_loss_with_the_final_weight(options):
+    """While β grows, too; the reported ELBO stays the plain one."""
+    run = fit(small(), X, validation=20, epochs=12, lr=0.1, batch_size=8, schedule="constant", **options)
+    losses = [row["val_distortion"] + options["beta"] * row["val_rate"] for row in run.history]
+    np.testing.assert_allclose([row["val_loss"] for row in run.history], losses, rtol=1e-5)
+    assert run.best_epoch == 1 + int(np.argmin(losses))
+    assert all(row["val_elbo"] == -(row["val_rate"] + row["val_distortion"]) for row in run.history)
+
+
+def test_the_best_epoch_of_another_objective_is_that_of_its_own_bound():
+    objective, vae = IWAE(num_particles=20), small()
+    run = fit(vae, X, validation=X[:20], epochs=12, lr=0.1, batch_size=8, schedule="constant", objective=objective)
+    losses = [row["val_loss"] for row in run.history]
+    assert run.best_epoch == 1 + int(np.argmin(losses))
+    assert all(row["val_loss"] < -row["val_elbo"] for row in run.history)
+    with torch.no_grad(), own_seed(1):
+        loss = objective(vae.model, vae.guide, torch.as_tensor(X[:20])).loss.mean()
+    assert float(loss) == pytest.approx(min(losses), rel=1e-6)
 
 
 def test_validation_uses_the_same_noise_in_every_epoch():

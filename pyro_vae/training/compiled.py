@@ -1,0 +1,212 @@
+"""The step from a compiled graph: the same numbers as `step`, without Python between the operations."""
+
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vae.training import adam
+from pyro_vae.training.graph import Graph, numbers, trace
+from pyro_vae.training.step import Info, State, step
+
+EAGER = "the step can't be compiled and stays eager"
+INDUCTOR = {"cpp_wrapper": True, "fallback_random": True}
+"""The graph is called from C++, and its random numbers are those that torch draws without a compiler."""
+
+
+class CompiledStep:
+    """`step` as one compiled graph: the handlers of Pyro, both networks, the gradient, its clipping, Adam, the average.
+
+    It is compiled at the first call, in some ten seconds, for the state and the batch of that call. That call itself is
+    eager, and compares. Later calls may have other numbers (rows, learning rate, step count, β); what differs in more,
+    such as a shorter batch, takes the eager step. The Python of the model runs once: what it does besides computing
+    tensors is not repeated, and modules keep the mode of the first call.
+
+    Where something can't be in the graph, the next best is taken, with one warning that names it: the loss and its
+    gradient are compiled and the optimizer is not, or nothing is.
+
+    Arguments:
+        moves: whether the optimizer is to be in the graph; it must be Adam or AdamW.
+
+    Example:
+        >>> from pyro_vae.objectives import ELBO
+        >>> from pyro_vae.vae import VAE
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> state, move = State(vae, ELBO(), torch.optim.Adam(vae.parameters())), CompiledStep()
+        >>> state, info = move(state, torch.zeros(10, 4))  # doctest: +SKIP
+    """
+
+    def __init__(self, moves: bool = True) -> None:
+        self.moves = moves
+        self._compiled: _Compiled | None = None
+        self._begun = False
+
+    def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
+        if not self._begun:
+            self._begun = True
+            return self._begin(state, batch)
+        if self._compiled is not None and self._compiled.fits(state, batch):
+            return self._compiled(state, batch)
+        return step(state, batch)
+
+    def _begin(self, state: State, batch: Tensor) -> tuple[State, Info]:
+        """Compile, try it on copies, and make the step without it, with the same random numbers."""
+        with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
+            compiled = self._compile(state, batch)
+        trial = None
+        if compiled is not None:
+            with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
+                trial = compiled.trial(state, batch)
+        state, info = step(state, batch)
+        if trial is None or agree(trial, info):
+            self._compiled = compiled
+        else:
+            _warn(EAGER, f"it tells {_told(trial)} instead of {_told(info)}")
+        return state, info
+
+    def _compile(self, state: State, batch: Tensor) -> "_Compiled | None":
+        reasons: list[str] = []
+        for moves in [True, False] if self.moves else [False]:
+            try:
+                compiled = _Compiled(state, batch, moves)
+            except Exception as error:  # whatever stops the tracer or the compiler, the eager step remains
+                reasons.append(explain(error, state))
+                continue
+            if reasons:
+                _warn("only the loss and its gradient are compiled, not the optimizer", reasons[0])
+            return compiled
+        _warn(EAGER, reasons[-1])
+        return None
+
+
+class _Compiled:
+    """A compiled graph, for one model, one optimizer and one shape of batches."""
+
+    def __init__(self, state: State, batch: Tensor, moves: bool) -> None:
+        self.state, self.moves = state, moves
+        self.graph, self.rate_weight = _traced(state, batch, moves)
+        self.counts = _counts(state, self.graph) if moves else torch.zeros(1)
+        self.groups = state.optimizer.param_groups if moves else []
+        self.signature = self._signature(state, batch)
+        self.run = _compile(self.graph, [*self._tensors(), self._numbers(state, batch), batch])
+
+    def fits(self, state: State, batch: Tensor) -> bool:
+        """Whether the state and the batch differ from the first ones in numbers only."""
+        return self._signature(state, batch) == self.signature
+
+    def trial(self, state: State, batch: Tensor) -> Info:
+        """What the step would tell; it moves copies."""
+        copies = [tensor.detach().clone() for tensor in self._tensors()]
+        with torch.no_grad():
+            return Info(*self.run(*copies, self._numbers(state, batch), batch)[:4])
+
+    def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
+        with torch.no_grad():
+            loss, rate, distortion, norm, *gradients = self.run(*self._tensors(), self._numbers(state, batch), batch)
+            if self.moves:
+                self.counts.add_(1)
+            else:
+                self._move(state, gradients)
+        return replace(state, steps=state.steps + 1), Info(loss, rate, distortion, norm)
+
+    def _move(self, state: State, gradients: list[Tensor]) -> None:
+        state.optimizer.zero_grad(set_to_none=True)
+        for weight, gradient in zip(self.graph.reached, gradients, strict=True):
+            weight.grad = gradient
+        with torch.enable_grad():
+            state.optimizer.step()
+        if state.average is not None:
+            state.average.update()
+
+    def _tensors(self) -> list[Tensor]:
+        return [container[key] for container, key in self.graph.places]
+
+    def _numbers(self, state: State, batch: Tensor) -> Tensor:
+        return numbers(state.rate_weight, self.groups, 1 + float(self.counts[0]), batch.device)
+
+    def _signature(self, state: State, batch: Tensor) -> tuple[Any, ...]:
+        parts = state.vae, state.objective, state.optimizer, state.optimizer.state, state.average
+        fixed = None if self.rate_weight is None else state.rate_weight
+        options = adam.options(state.optimizer) if self.moves else None
+        kind = batch.shape, batch.stride(), batch.dtype, batch.device, state.vae.training
+        return *map(id, parts), state.clip_norm, fixed, options, kind
+
+
+def _traced(state: State, batch: Tensor, moves: bool) -> tuple[Graph, float | None]:
+    """The graph, with β as a number of the graph where the objective looks at it."""
+    if moves and not adam.is_adam(state.optimizer):
+        raise ValueError(f"its {type(state.optimizer).__name__} is not plain Adam or AdamW")
+    try:
+        return trace(state, batch, moves=moves), None
+    except Exception:  # the objective may compare β with a number
+        return trace(state, batch, moves=moves, rate_weight=state.rate_weight), state.rate_weight
+
+
+def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...]]:
+    import torch._inductor
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run: Callable[..., tuple[Tensor, ...]] = torch._inductor.compile(graph.module, inputs, options=INDUCTOR)
+    return run
+
+
+def _counts(state: State, graph: Graph) -> Tensor:
+    """The step counts of the weights that the graph moves, which the optimizer has from now on in one tensor.
+
+    Raises:
+        ValueError: they are not one number.
+    """
+    kept = [state.optimizer.state[weight] for weight in graph.reached if weight in state.optimizer.state]
+    counts = torch.stack([one["step"] for one in kept])
+    if counts.unique().numel() != 1:
+        raise ValueError("its optimizer has made more steps of some weights than of others")
+    for one, count in zip(kept, counts.unbind(), strict=True):
+        one["step"] = count
+    return counts
+
+
+def agree(one: Info, other: Info, tolerance: float = 1e-3) -> bool:
+    """Whether two steps tell the same, up to the rounding of float32 in sums of many terms.
+
+    Example:
+        >>> one, other = (Info(*torch.tensor([loss, 1.0, loss - 1, 2.0])) for loss in (100.0, 101.0))
+        >>> agree(one, one), agree(one, other)
+        (True, False)
+    """
+    first, second = torch.stack(one), torch.stack(other)
+    smallest = 0.01 * tolerance * float(second.abs().max())
+    return torch.allclose(first, second, rtol=tolerance, atol=smallest, equal_nan=True)
+
+
+def explain(error: Exception, state: State) -> str:
+    """Where the tracer or the compiler stopped, and why, in one line."""
+    frames = list(traceback.walk_tb(error.__traceback__))[::-1]
+    places = [(frame.f_globals.get("__name__", ""), line) for frame, line in frames]
+    reason = (str(error).strip() or "no reason given").splitlines()[0]
+    if places[0][0] == __name__:
+        return reason
+    owners = (frame.f_locals.get("self") for frame, _ in frames)
+    part = next((name for owner in owners for name in _part(owner, state)), None)
+    name, line = next(place for place in places if place[0].split(".")[0] not in {"torch", "pyro", "contextlib"})
+    place = "the compiler" if name == __name__ else f"{name}, line {line}"
+    return f"{part or place}: {type(error).__name__}: {reason}"
+
+
+def _part(owner: Any, state: State) -> Iterator[str]:
+    """The part of the model that this object is in, with the object's type."""
+    for name, part in zip(("prior", "likelihood", "guide"), state.vae.parts, strict=True):
+        if isinstance(owner, nn.Module) and any(owner is module for module in part.modules()):
+            yield f"{name} ({type(owner).__name__})"
+
+
+def _told(info: Info) -> str:
+    return ", ".join(f"{name} {float(value):g}" for name, value in info._asdict().items())
+
+
+def _warn(what: str, reason: str) -> None:
+    warnings.warn(f"fit: {what}: {reason}; compile='off' avoids the attempt", stacklevel=5)

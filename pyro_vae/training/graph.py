@@ -1,0 +1,163 @@
+"""One training step as one graph of tensor operations, without the Python that made it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from pyro_vae.objectives import Terms
+from pyro_vae.training import adam
+from pyro_vae.training.step import State
+
+Place = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A step as a graph.
+
+    Attributes:
+        module: from tensors to loss, rate, distortion, norm of the gradient; and, where the graph doesn't move the
+            weights, the clipped gradients of the reached ones. Everything else changes in place.
+        places: (container, key) of each tensor that the graph takes, before the numbers and the batch.
+        reached: the weights that have a gradient.
+    """
+
+    module: GraphModule
+    places: list[Place]
+    reached: list[nn.Parameter]
+
+
+def trace(state: State, batch: Tensor, *, moves: bool, rate_weight: float | None = None) -> Graph:
+    """The graph of a step: loss, gradient and clipping; where it `moves` the weights, Adam and the average too.
+
+    Shapes, modes and options are constants in it; so is β where a number is given. Learning rates and step counts are
+    not. Nothing is computed, drawn or changed.
+
+    Raises:
+        Exception: of many types, where the Python looks at values, which are not there while tracing.
+    """
+    recipe = _Recipe(state, moves, rate_weight)
+    inputs = [container[key] for container, key in recipe.places.values()]
+    rates = numbers(state.rate_weight, state.optimizer.param_groups if moves else [], 1, batch.device)
+    with pyro.validation_enabled(False):
+        module = make_fx(recipe, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs, rates, batch)
+    used = _drop_unused(module, len(inputs))
+    places = list(recipe.places.values())
+    return Graph(module, [places[index] for index in used], [recipe.weights[name] for name in recipe.reached])
+
+
+def numbers(rate_weight: float, groups: Sequence[adam.Group], steps: float, device: torch.device) -> Tensor:
+    """What changes by a rule: β, and the rates of each group of Adam."""
+    rates = [number for group in groups for number in adam.rates(group, steps)]
+    return torch.tensor([rate_weight, *rates], dtype=torch.float64, device=device)
+
+
+class _Program(nn.Module):
+    """The objective as a module, in which every tensor can be exchanged; it gives its buffers after the call too."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.vae, self.objective = state.vae, state.objective
+
+    def forward(self, x: Tensor, rate_weight: float | Tensor) -> tuple[Terms, dict[str, Tensor]]:
+        terms = self.objective(self.vae.model, self.vae.guide, x, rate_weight)  # type: ignore[arg-type]
+        return terms, dict(self.named_buffers())
+
+
+class _Recipe:
+    """The step as a function of all tensors that it reads or changes, whose names and places it knows."""
+
+    def __init__(self, state: State, moves: bool, rate_weight: float | None) -> None:
+        self.state, self.moves, self.rate_weight = state, moves, rate_weight
+        self.program = _Program(state)
+        self.weights = {name: p for name, p in self.program.named_parameters() if p.requires_grad}
+        self.places = dict(_places(self.program))
+        self.names = list(self.places)
+        self.groups = {
+            id(weight): (group, number)
+            for number, group in enumerate(state.optimizer.param_groups)
+            for weight in group["params"]
+        }
+        self.reached: list[str] = []
+        if moves:
+            self._add_places()
+
+    def _add_places(self) -> None:
+        """The moments of the weights that the optimizer moves, and the averages."""
+        for name, weight in self.weights.items():
+            if id(weight) in self.groups:
+                kept = adam.moments(self.state.optimizer, weight, self.groups[id(weight)][0])
+                self.places |= {f"{name}:mean": (kept, "exp_avg"), f"{name}:square": (kept, "exp_avg_sq")}
+        if self.state.average is not None:
+            averaged = {id(weight): index for index, weight in enumerate(self.state.average.parameters)}
+            for name, weight in self.program.named_parameters():
+                if id(weight) in averaged:
+                    self.places[f"{name}:average"] = (self.state.average.values, averaged[id(weight)])
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        *given, rates, batch = inputs
+        tensors = dict(zip(self.places, given, strict=True))
+        leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
+        own = {name: tensors[name] for name in self.names} | leaves
+        weight = rates[0].to(batch.dtype) if self.rate_weight is None else self.rate_weight
+        terms, buffers = functional_call(self.program, own, (batch, weight))
+        loss = terms.loss.mean()
+        each: Sequence[Tensor | None] = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        with torch.no_grad():
+            gradients = {name: gradient for name, gradient in zip(leaves, each, strict=True) if gradient is not None}
+            self.reached = list(gradients)
+            norm, gradients = clipped(gradients, self.state.clip_norm)
+            for name, buffer in buffers.items():
+                if buffer is not tensors[name]:
+                    tensors[name].copy_(buffer)
+            if self.moves:
+                self._move(tensors, gradients, rates)
+        told = loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), norm
+        return told if self.moves else (*told, *gradients.values())
+
+    def _move(self, tensors: dict[str, Tensor], gradients: dict[str, Tensor], rates: Tensor) -> None:
+        for name, gradient in gradients.items():
+            if id(self.weights[name]) in self.groups:
+                group, number = self.groups[id(self.weights[name])]
+                mean, square = tensors[f"{name}:mean"], tensors[f"{name}:square"]
+                adam.update(tensors[name], gradient, mean, square, rates[1 + 3 * number : 4 + 3 * number], group)
+        if self.state.average is not None:
+            for name in self.places:
+                if name.endswith(":average"):
+                    tensors[name].lerp_(tensors[name.removesuffix(":average")], 1 - self.state.average.decay)
+
+
+def clipped(gradients: dict[str, Tensor], clip_norm: float | None) -> tuple[Tensor, dict[str, Tensor]]:
+    """The norm of all gradients together, and the gradients shortened to `clip_norm`, as torch clips them."""
+    norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
+    if clip_norm is None:
+        return norm, gradients
+    factor = (clip_norm / (norm + 1e-6)).clamp(max=1.0)
+    return norm, {name: factor * gradient for name, gradient in gradients.items()}
+
+
+def _places(program: nn.Module) -> Iterator[tuple[str, Place]]:
+    """The name of each parameter and buffer, and the dict that holds it."""
+    for name, _ in program.named_parameters():
+        owner, _, key = name.rpartition(".")
+        yield name, (program.get_submodule(owner)._parameters, key)
+    for name, _ in program.named_buffers():
+        owner, _, key = name.rpartition(".")
+        yield name, (program.get_submodule(owner)._buffers, key)
+
+
+def _drop_unused(module: GraphModule, count: int) -> list[int]:
+    """Take the inputs that nothing uses out of the graph, of the first `count`; the numbers of those that stay."""
+    inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
+    for node in inputs[:count]:
+        if not node.users:
+            module.graph.erase_node(node)
+    module.recompile()
+    return [index for index, node in enumerate(inputs[:count]) if node.users]

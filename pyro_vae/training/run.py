@@ -1,0 +1,96 @@
+"""What a run of `fit` leaves, and the sums of an epoch."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pyro_vae.training.options import FitOptions
+from pyro_vae.training.step import Info
+from pyro_vae.vae import VAE
+
+
+@dataclass
+class Run:
+    """What a run of `fit` leaves.
+
+    The best epoch is the one with the lowest `val_loss`: what is minimised, on the validation rows, with the final β.
+    For the plain ELBO that is the highest `val_elbo`. For β ≠ 1, free bits, IWAE or Rényi it is what was asked for, and
+    while β grows the epochs stay comparable. Without validation it is the last epoch.
+
+    Attributes:
+        vae: the model, with the best weights, in evaluation mode.
+        history: one row an epoch: epoch, loss, elbo, rate, distortion, grad_norm, lr, seconds, and with validation
+            val_loss, val_elbo, val_rate, val_distortion. All in nats per row; the ELBO is the plain one, whatever was
+            minimised.
+        best_epoch: the epoch whose weights are kept.
+        interrupted: whether the run was stopped by hand.
+        options: what was asked for.
+    """
+
+    vae: VAE
+    options: FitOptions
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    interrupted: bool = False
+    _best: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def keep(self, row: dict[str, float]) -> None:
+        """Add a row to the history, and keep the weights when it is the best so far."""
+        self.history.append(row)
+        best = self.history[self.best_epoch - 1]
+        if not self.best_epoch or "val_loss" not in row or row["val_loss"] < best["val_loss"]:
+            self.best_epoch = int(row["epoch"])
+            self.remember()
+
+    def remember(self) -> None:
+        """Keep the weights of now."""
+        self._best = {name: value.detach().clone() for name, value in self.vae.state_dict().items()}
+
+    def exhausted(self) -> bool:
+        """Whether the last `patience` epochs brought nothing better."""
+        return self.options.patience is not None and len(self.history) - self.best_epoch >= self.options.patience
+
+    def restore(self) -> None:
+        """Put the kept weights back."""
+        if self._best:
+            self.vae.load_state_dict(self._best)
+            self._best = {}
+
+
+class Means:
+    """The means over rows of what the steps of an epoch tell; summed a thousand steps at a time.
+
+    Example:
+        >>> means = Means()
+        >>> means.add(Info(*torch.tensor([1.0, 2.0, 3.0, 4.0])), 10)
+        >>> means.add(Info(*torch.tensor([4.0, 5.0, 6.0, 7.0])), 20)
+        >>> means.now()
+        [3.0, 4.0, 5.0, 6.0]
+    """
+
+    def __init__(self) -> None:
+        self.sums, self.rows = torch.zeros(len(Info._fields), dtype=torch.float64), 0
+        self._infos: list[Info] = []
+        self._sizes: list[int] = []
+
+    def add(self, info: Info, rows: int) -> None:
+        self._infos.append(info)
+        self._sizes.append(rows)
+        if len(self._infos) == 1000:
+            self._sum()
+
+    def now(self) -> list[float]:
+        self._sum()
+        means: list[float] = (self.sums / self.rows).tolist()
+        return means
+
+    def _sum(self) -> None:
+        if self._infos:
+            told = torch.stack([value for info in self._infos for value in info]).double().cpu()
+            sizes = torch.tensor(self._sizes, dtype=torch.float64)
+            self.sums, self.rows = (
+                self.sums + sizes @ told.unflatten(0, (-1, len(Info._fields))),
+                self.rows + int(sizes.sum()),
+            )
+        self._infos, self._sizes = [], []
