@@ -1,6 +1,5 @@
 """Walks of chains between a simple density q₀(z) and p(x, z), with the weights that they gather."""
 
-import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from pyro_vae.analysis.fitted import posterior_of
 from pyro_vae.analysis.hmc import Kick, Moved, move
 from pyro_vae.analysis.importance import require_density
-from pyro_vae.rng import own_seed
+from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
 
 ACCEPTANCE = 0.65
@@ -229,12 +228,8 @@ class Noise:
 
 
 def seeds_of(rows: Tensor, purpose: str) -> list[int]:
-    """A seed for each row and purpose that is the row's own, whatever stands beside it."""
-    digests = (
-        hashlib.blake2b(row.tobytes(), key=purpose.encode(), digest_size=7).digest()
-        for row in rows.flatten(1).cpu().numpy()
-    )
-    return [int.from_bytes(digest, "big") for digest in digests]
+    """A seed for each row and purpose that is the row's own."""
+    return [row_seed(row, purpose) for row in rows]
 
 
 def shown(temperatures: Iterable[int], plan: Plan) -> Iterable[int]:

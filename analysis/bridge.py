@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["to_datatree", "write_netcdf", "written_whole"]
+from pyro_vae.analysis.reliability import LIMIT
+
+__all__ = ["to_datatree", "to_elpd", "write_netcdf", "written_whole"]
 
 Array = npt.NDArray[Any]
 
@@ -90,6 +92,51 @@ def to_datatree(
     tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(attrs)), **nodes})
     arviz = _arviz()
     return arviz.from_datatree(tree) if hasattr(arviz, "from_datatree") else tree
+
+
+def to_elpd(log_marginal: npt.ArrayLike, pareto_k: npt.ArrayLike, *, num_particles: int) -> Any:
+    """Make held-out log p(x) the ELPD object of the installed ArviZ, which its `compare` and `plot_khat` take.
+
+    elpd = Σᵢ log p(xᵢ),   se = √(n Varᵢ log p(xᵢ))
+
+    `az.loo` on log p(x | z) is not that: z belongs to the row, and leaving the row out leaves its z out. ArviZ calls
+    the object "loo"; no row was left out of anything here, and the effective number of parameters, p, is nan. The
+    default weights of `az.compare`, stacking, underflow where all log p(x) are below about -700 nats: take
+    method="BB-pseudo-BMA" there; differences and their standard errors don't depend on it.
+
+    References:
+        Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC (Vehtari, Gelman, Gabry,
+        2017)
+
+    Arguments:
+        log_marginal: log p(x) of each held-out row in nats, (rows,).
+        pareto_k: k-hat of each, (rows,).
+        num_particles: The draws behind each, or their mean.
+
+    Returns:
+        An `arviz.ELPDData` on ArviZ 0.x, an `arviz_stats.ELPDDataLOO` on ArviZ 1.x.
+
+    Raises:
+        ValueError: When there is no row, or the arrays are not two of one length, or log p(x) is not finite.
+
+    Example:
+        >>> int(to_elpd([-80.0, -90.0, -100.0], [0.1, 0.2, 0.3], num_particles=100).n_data_points)
+        3
+    """
+    log_p, k_hat = np.asarray(log_marginal, dtype=np.float64), np.asarray(pareto_k, dtype=np.float64)
+    if log_p.ndim != 1 or not log_p.size or log_p.shape != k_hat.shape or not np.isfinite(log_p).all():
+        raise ValueError(
+            f"to_elpd: expected a finite log p(x) and a k-hat for each of one or more rows, got shapes {log_p.shape} "
+            f"and {k_hat.shape} with {np.sum(~np.isfinite(log_p))} numbers that are not finite; drop those rows"
+        )
+    elpd, se = float(log_p.sum()), float(np.sqrt(log_p.size * log_p.var()))
+    counts = {"n_samples": num_particles, "n_data_points": log_p.size, "warning": bool((k_hat > LIMIT).any())}
+    shared = {"pareto_k": _by_row(k_hat, "pareto_k"), "scale": "log", "good_k": LIMIT}
+    arviz, each = _arviz(), _by_row(log_p, "elpd_i")
+    if hasattr(arviz, "from_datatree"):
+        return arviz.ELPDData({"elpd_loo": elpd, "se": se, "p_loo": np.nan, **counts, "loo_i": each, **shared})
+    stats = importlib.import_module("arviz_stats")
+    return stats.ELPDDataLOO(elpd=elpd, se=se, p=np.nan, **counts, elpd_i=each, **shared)
 
 
 def write_netcdf(tree: Any, path: str | os.PathLike[str]) -> None:
@@ -201,6 +248,13 @@ def _check_sizes(arrays: Sequence[_Labelled]) -> None:
                     f"{labelled}: expected {what} = {expected} as in {first}, got {got}; "
                     "pass arrays of the same rows, draws and columns"
                 )
+
+
+def _by_row(values: Array, name: str) -> Any:
+    """One number a row as an `xarray.DataArray`."""
+    import xarray as xr
+
+    return xr.DataArray(values, {"observation": np.arange(len(values))}, ("observation",), name)
 
 
 def _feature_names(arrays: Sequence[_Labelled], columns: Sequence[str]) -> list[str]:

@@ -12,7 +12,8 @@ from torch.distributions import Distribution, Independent
 from tqdm import tqdm
 
 from pyro_vae.data import Target, as_rows
-from pyro_vae.training.fit import evaluating, inspect
+from pyro_vae.networks import evaluating
+from pyro_vae.training.fit import inspect
 from pyro_vae.vae import VAE
 
 

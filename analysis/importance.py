@@ -1,6 +1,5 @@
 """Importance sampling: log p(x) of each row, with its standard error."""
 
-import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from pyro_vae.analysis.pareto import FEWEST_DRAWS
 from pyro_vae.analysis.proposals import Named, Proposal, proposal_of
 from pyro_vae.analysis.reliability import LIMIT, Evidence, Summary, Until
 from pyro_vae.analysis.weights import Weights
-from pyro_vae.rng import own_seed
+from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
 
 __all__ = ["BLOCK", "Evidence", "Summary", "Until", "evidence", "log_joint", "require_density"]
@@ -117,7 +116,7 @@ def require_density(vae: VAE) -> None:
     """Raise ValueError where importance weights don't exist: a point as guide, a prior without a density."""
     if not has_density(vae):
         raise ValueError(
-            f"evidence: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: it "
+            f"guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: it "
             "gives one code a row and no density over z, so log p(x) does not exist for it; take guide "
             "'mean_field' and prior 'standard_normal'"
         )
@@ -166,7 +165,7 @@ class _Sampling:
 
     def __init__(self, job: _Job, x: Tensor, proposal: Proposal, name: str = "") -> None:
         self.job, self.x = job, x
-        self.q, self.seeds = proposal.each(job.vae, x), [_seed_of(row, f"{job.seed}{name}") for row in x.split(1)]
+        self.q, self.seeds = proposal.each(job.vae, x), [row_seed(row, f"{job.seed}{name}") for row in x.split(1)]
         self.weights, self.drawn = Weights.empty(len(x), job.most), 0
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -207,12 +206,6 @@ def log_joint(vae: VAE, x: Tensor, z: Tensor, prior: Distribution | None = None)
     """
     density: Tensor = (vae.prior() if prior is None else prior).log_prob(z) + vae.likelihood(z).log_prob(x)
     return density
-
-
-def _seed_of(row: Tensor, seed: str) -> int:
-    """A seed that is the row's own, whatever stands beside it."""
-    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=seed.encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "big")
 
 
 def _cut(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,5 @@
 """Audit by NUTS: the guide's posterior of single rows beside one that Markov chains draw from the same model."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pyro_vae.analysis.importance import log_joint, require_density
 from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, stacked, weighted_moments
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.data import as_rows
-from pyro_vae.rng import own_seed
+from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
 
 CHUNK = 1000
@@ -165,10 +164,10 @@ def audit(
         tqdm(total=steps, disable=hidden, desc="NUTS", unit="step", dynamic_ncols=True) as bar,
     ):
         runs = [
-            [_chain(vae, row, _seed(row, seed, f"chain {chain}"), draws, warmup, bar.update) for chain in range(chains)]
+            [_chain(vae, row, row_seed(row, f"{seed} {chain}"), draws, warmup, bar.update) for chain in range(chains)]
             for row in rows
         ]
-        proposals = [_guide(vae, row, _seed(row, seed, "guide"), num_particles) for row in rows]
+        proposals = [_guide(vae, row, row_seed(row, f"{seed} guide"), num_particles) for row in rows]
     z = np.stack([np.stack([chain for chain, _ in run]) for run in runs], 2)
     divergences = np.array([sum(count for _, count in run) for run in runs])
     return _compare(z, divergences, proposals, warmup)
@@ -199,12 +198,6 @@ def _require_few(rows: int, max_rows: int, steps: int) -> None:
             f"audit: expected at most max_rows = {max_rows} rows, got {rows}; each takes {steps:,} NUTS transitions, "
             f"some {steps / 100:,.0f} s, {rows * steps:,} in all; pass fewer rows (x[:{max_rows}]) or raise max_rows"
         )
-
-
-def _seed(row: Tensor, seed: int, purpose: str) -> int:
-    """A seed that is the row's own, whatever stands beside it."""
-    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=f"{seed} {purpose}".encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "big")
 
 
 def _chain(

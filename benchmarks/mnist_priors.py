@@ -4,8 +4,10 @@
     python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist vamp      # one of them
 
 The net of Tomczak and Welling (2018, VAE with a VampPrior), 784-300-300-40 of gated layers, 40 latent variables on each
-level; the same epochs, learning rate and seed for all. The weights are averaged, the epoch is chosen on the validation
-rows. log p(x) is importance sampling with 1000 draws on the same 2000 random test rows, and the differences are paired.
+level; the same epochs, learning rate and seed for all. The gradient is sticking the landing's, and DReG's for the IWAE;
+the flow guide, which would have to be inverted for it, has the plain one. The weights are averaged and the epoch is
+chosen on the validation rows. log p(x) is importance sampling with 1000 draws on the same 2000 random test rows, from
+the guide and from the refined proposal; the differences are paired.
 """
 
 import argparse
@@ -30,7 +32,7 @@ TRAINING: dict[str, Any] = {
     "epochs": 80,
     "batch_size": 250,
     "optimizer": "adamw",
-    "optimizer_options": {"eps": 1e-4, "weight_decay": 0.03},
+    "optimizer_options": {"eps": 1e-4, "weight_decay": 0.1},
     "lr": 1.5e-3,
     "average": 0.999,
 }
@@ -39,7 +41,8 @@ TWO_LEVELS: dict[str, Any] = {
     "latent_dim": 80,
     "guide": {"kind": "hierarchical", "top_dim": 40, "direction": "top_down", "hidden_dim": 300},
 }
-ANNEALED = {"annealing": 10}
+ANNEALED: dict[str, Any] = {"annealing": 10}
+STL: dict[str, Any] = {**ANNEALED, "objective": {"kind": "elbo", "gradient": "stl"}}
 
 
 def two_levels(top: dict[str, Any] | str) -> dict[str, Any]:
@@ -50,16 +53,17 @@ def two_levels(top: dict[str, Any] | str) -> dict[str, Any]:
 VAMP = {"kind": "vamp", "pseudo_inputs": 500}
 FLOW = {"kind": "flow", "transform": "realnvp", "transforms": 8, "hidden_dims": (128, 128)}
 MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "standard_normal": (ONE_LEVEL, ANNEALED),
-    "mixture": ({**ONE_LEVEL, "prior": {"kind": "mixture", "components": 100}}, ANNEALED),
-    "vamp": ({**ONE_LEVEL, "prior": VAMP}, ANNEALED),
-    "flow_prior": ({**ONE_LEVEL, "prior": FLOW}, ANNEALED),
+    "standard_normal": (ONE_LEVEL, STL),
+    "mixture": ({**ONE_LEVEL, "prior": {"kind": "mixture", "components": 100}}, STL),
+    "vamp": ({**ONE_LEVEL, "prior": VAMP}, STL),
+    "flow_prior": ({**ONE_LEVEL, "prior": FLOW}, STL),
     "flow_guide": ({**ONE_LEVEL, "guide": {"kind": "flow", "transforms": 2, "hidden_dims": (256,)}}, ANNEALED),
-    "two_levels_vamp": (two_levels(VAMP), ANNEALED),
-    "two_levels_flow_prior": (two_levels(FLOW), ANNEALED),
+    "two_levels_vamp": (two_levels(VAMP), STL),
+    "two_levels_flow_prior": (two_levels(FLOW), STL),
     "iwae_5_dreg": (ONE_LEVEL, {"objective": {"kind": "iwae", "num_particles": 5, "gradient": "dreg"}}),
 }
 ROWS, PARTICLES = 2000, 1000
+COLUMNS = ("log_marginal", "elbo", "pareto_k", "refined", "refined_pareto_k")
 
 
 def train(name: str, x: np.ndarray, validation: np.ndarray) -> Run:
@@ -74,35 +78,37 @@ def test_rows(test: np.ndarray) -> np.ndarray:
 
 
 def evaluated(folder: Path, x: np.ndarray) -> dict[str, np.ndarray]:
-    """log p(x), ELBO and k-hat of each row, from a file beside the model where they are there already."""
+    """What `COLUMNS` name of each row, from a file beside the model where they are there already."""
     file = folder / "evidence.npz"
     if not file.exists():
-        found = evidence(load(folder), x, num_particles=PARTICLES, progress=None)
-        np.savez(file, log_marginal=found.log_marginal, elbo=found.elbo, pareto_k=found.pareto_k)
+        plain, refined = (
+            evidence(load(folder), x, num_particles=PARTICLES, proposal=proposal, progress=None)
+            for proposal in ("guide", "refined")
+        )
+        columns = plain.log_marginal, plain.elbo, plain.pareto_k, refined.log_marginal, refined.pareto_k
+        np.savez(file, **dict(zip(COLUMNS, columns, strict=True)))
     with np.load(file) as stored:
         return dict(stored)
 
 
-def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
+def said(values: np.ndarray, first: np.ndarray) -> str:
+    """The mean, and the mean difference to the first model, each with its standard error."""
+    parts = ((part.mean(), part.std(ddof=1) / len(part) ** 0.5) for part in (values, values - first))
+    return "".join(f"{mean:>9.2f} ± {error:.2f}" for mean, error in parts)
 
 
 def print_table(output: Path, x: np.ndarray) -> None:
-    """One line for each model that is fitted; differences against N(0, I), positive where the model is better."""
+    """One line for each model that is fitted; differences against the first one, positive where a model is better."""
     done = {name: evaluated(output / name, x) for name in MODELS if (output / name / "minutes.npy").exists()}
-    first = done.get("standard_normal")
-    print(f"static binarized MNIST, {len(x)} test rows, IS-{PARTICLES}; nats per row")
-    print(
-        f"{'model':<24}{'log p(x)':>10}{'± se':>7}{'difference':>12}{'± se':>7}{'ELBO':>9}{'k > 0.7':>9}{'minutes':>9}"
-    )
+    first = next(iter(done.values()))
+    print(f"static binarized MNIST, {len(x)} test rows, nats per row")
+    heads = (f"IS-{PARTICLES}, guide", "difference", f"IS-{PARTICLES}, refined", "difference")
+    print(f"{'model':<22}" + "".join(f"{head:>16}" for head in heads) + f"{'ELBO':>9}{'k > 0.7':>14}{'minutes':>9}")
     for name, found in done.items():
-        mean, error = mean_and_error(found["log_marginal"])
-        gain = mean_and_error(found["log_marginal"] - first["log_marginal"]) if first is not None else (np.nan, np.nan)
-        minutes, unreliable = float(np.load(output / name / "minutes.npy")), float((found["pareto_k"] > 0.7).mean())
-        print(
-            f"{name:<24}{mean:>10.2f}{error:>7.2f}{gain[0]:>12.2f}{gain[1]:>7.2f}"
-            f"{found['elbo'].mean():>9.2f}{unreliable:>9.0%}{minutes:>9.1f}"
-        )
+        minutes = float(np.load(output / name / "minutes.npy"))
+        shares = " / ".join(f"{(found[k] > 0.7).mean():.0%}" for k in ("pareto_k", "refined_pareto_k"))
+        numbers = "".join(said(found[column], first[column]) for column in ("log_marginal", "refined"))
+        print(f"{name:<22}{numbers}{found['elbo'].mean():>9.2f}{shares:>14}{minutes:>9.1f}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

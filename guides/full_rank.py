@@ -59,8 +59,7 @@ class CholeskyNormal(dist.MultivariateNormal):
 
     def log_prob(self, value: Tensor) -> Tensor:
         kept = None if self._drawn is None else self._drawn.of(value)
-        density: Tensor = super().log_prob(value) if kept is None else kept
-        return density
+        return super().log_prob(value) if kept is None else kept  # type: ignore[no-untyped-call]
 
 
 @register_kl(MultivariateNormal, Independent)

@@ -5,8 +5,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_vae import data
-    from pyro_vae.analysis import encode, evidence, reconstruct, sample, to_arviz
-    from pyro_vae.objectives import ELBO, IWAE, Renyi
+    from pyro_vae.analysis import (
+        Until,
+        annealed,
+        audit,
+        bidirectional,
+        calibration,
+        checkup,
+        compare,
+        encode,
+        evidence,
+        inference_gaps,
+        latent_use,
+        reconstruct,
+        sample,
+        to_arviz,
+    )
+    from pyro_vae.guides import GUIDES
+    from pyro_vae.likelihoods import LIKELIHOODS
+    from pyro_vae.networks import NETWORKS
+    from pyro_vae.objectives import ELBO, IWAE, OBJECTIVES, Renyi
+    from pyro_vae.priors import PRIORS
     from pyro_vae.spec import Spec
     from pyro_vae.training import Run, fit, load, save
     from pyro_vae.vae import VAE
@@ -15,14 +34,28 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ELBO": "objectives",
+    "GUIDES": "guides",
     "IWAE": "objectives",
+    "LIKELIHOODS": "likelihoods",
+    "NETWORKS": "networks",
+    "OBJECTIVES": "objectives",
+    "PRIORS": "priors",
+    "VAE": "vae",
     "Renyi": "objectives",
     "Run": "training",
     "Spec": "spec",
-    "VAE": "vae",
+    "Until": "analysis",
+    "annealed": "analysis",
+    "audit": "analysis",
+    "bidirectional": "analysis",
+    "calibration": "analysis",
+    "checkup": "analysis",
+    "compare": "analysis",
     "encode": "analysis",
     "evidence": "analysis",
     "fit": "training",
+    "inference_gaps": "analysis",
+    "latent_use": "analysis",
     "load": "training",
     "reconstruct": "analysis",
     "sample": "analysis",
@@ -32,15 +65,29 @@ _HOMES = {
 
 __all__ = [
     "ELBO",
+    "GUIDES",
     "IWAE",
+    "LIKELIHOODS",
+    "NETWORKS",
+    "OBJECTIVES",
+    "PRIORS",
     "VAE",
     "Renyi",
     "Run",
     "Spec",
+    "Until",
+    "annealed",
+    "audit",
+    "bidirectional",
+    "calibration",
+    "checkup",
+    "compare",
     "data",
     "encode",
     "evidence",
     "fit",
+    "inference_gaps",
+    "latent_use",
     "load",
     "reconstruct",
     "sample",

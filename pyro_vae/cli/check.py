@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from pyro_vae.analysis.checkup import checkup, installation
+    from pyro_vae.analysis.checks import checkup, installation
     from pyro_vae.experiment import some_rows
 
     if options.run is None:

@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,10 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
+from pyro_vae.networks import evaluating
 from pyro_vae.objectives import Objective
 from pyro_vae.rng import own_seed
+from pyro_vae.spec import data_support
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.compiled import CompiledStep
 from pyro_vae.training.options import (
@@ -140,9 +142,7 @@ def start(vae: VAE, given: Mapping[str, Rows], train: Rows) -> None:
 
 def inspect(vae: VAE, batches: Iterator[Tensor], name: str) -> Iterator[Tensor]:
     """The batches, each checked against the shape and the support of the model."""
-    family = getattr(vae.likelihood, "family", None)
-    support = getattr(family, "support", torch.distributions.constraints.real)
-    remedy = getattr(family, "remedy", "")
+    support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
     return checked(_undisturbed(batches), vae.spec.data_shape, support=support, remedy=remedy, name=name)
 
 
@@ -236,18 +236,6 @@ def _validate(state: State, valid: Rows, options: FitOptions) -> dict[str, float
             rows += len(batch)
     loss, rate, distortion = (totals / rows).tolist()
     return {"val_loss": loss, "val_elbo": -(rate + distortion), "val_rate": rate, "val_distortion": distortion}
-
-
-@contextmanager
-def evaluating(vae: VAE) -> Iterator[None]:
-    """The model is in evaluation mode inside the block; after it each of its modules is in its former mode."""
-    modes = {module: module.training for module in vae.modules()}
-    vae.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def _require_finite(row: dict[str, float], options: FitOptions) -> None:

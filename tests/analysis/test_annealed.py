@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pyro_vae import VAE
 from pyro_vae.analysis import annealed as module
-from pyro_vae.analysis.annealed import Annealed, annealed
+from pyro_vae.analysis.ais import Annealed, annealed
 from pyro_vae.analysis.annealing import Noise, Path, Plan, Walk, schedule, seeds_of, shown, upward
-from tests.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from tests.quadrature import real_grid
 
 TRUTH = LinearGaussian.random()

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pyro_vae import VAE
 from pyro_vae.analysis import bidirectional as module
-from pyro_vae.analysis.annealed import annealed
+from pyro_vae.analysis.ais import annealed
 from pyro_vae.analysis.annealing import Path, Plan, Walk, downward, schedule
-from pyro_vae.analysis.bidirectional import Bracket, bidirectional
-from tests.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.brackets import Bracket, bidirectional
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 Downward = Callable[[Path, Tensor, Tensor, list[int], Plan], Walk]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.bridge import to_datatree, write_netcdf, written_whole
+from pyro_vae.analysis.bridge import to_datatree, to_elpd, write_netcdf, written_whole
 
 ROOT = Path(__file__).parents[2]
 OLD = az.__version__.startswith("0.")
@@ -215,3 +215,63 @@ def test_imports_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "ArviZ is undergoing" not in done.stderr
+
+
+# ELPD
+
+
+def log_marginals(rows: int = 120, level: float = -80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """log p(x) of two models, the first one better, and a k-hat of each row."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(level, 10, rows)
+    return first, first - rng.normal(1, 2, rows), np.r_[-np.inf, np.nan, rng.normal(0.2, 0.1, rows - 2)]
+
+
+# ArviZ 0.23 on pandas 3, and stacking's optimiser.
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame", "ignore:delta_grad == 0.0:UserWarning")
+@pytest.mark.parametrize("method", ["stacking", "BB-pseudo-BMA"])
+def test_compare_takes_held_out_evidence(method: str) -> None:
+    first, second, k_hat = log_marginals()
+    elpds = {name: to_elpd(p, k_hat, num_particles=500) for name, p in {"second": second, "first": first}.items()}
+    table = az.compare(elpds, method=method, **({} if OLD else {"round_to": "none"}))
+    assert list(table.index) == ["first", "second"]
+    np.testing.assert_allclose(table["elpd_loo" if OLD else "elpd"].astype(float), [first.sum(), second.sum()])
+    difference = first - second
+    np.testing.assert_allclose(np.abs(table["elpd_diff"].astype(float)), [0, difference.sum()])
+    np.testing.assert_allclose(table["dse"].astype(float), [0, np.sqrt(len(first) * difference.var())])
+    assert table["weight"].iloc[0] > table["weight"].iloc[1]
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame")
+def test_compare_of_rows_that_are_very_unlikely() -> None:
+    first, second, k_hat = log_marginals(level=-2000)
+    elpds = {name: to_elpd(p, k_hat, num_particles=500) for name, p in {"first": first, "second": second}.items()}
+    table = az.compare(elpds, method="BB-pseudo-BMA", **({} if OLD else {"round_to": "none"}))
+    np.testing.assert_allclose(np.abs(table["elpd_diff"].astype(float)), [0, (first - second).sum()])
+
+
+@pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping")
+def test_khat_plot_takes_it(pyplot: Any) -> None:
+    first, _, k_hat = log_marginals()
+    az.plot_khat(to_elpd(first, k_hat, num_particles=500))
+    drawn = pyplot.gcf().axes[0].collections[0].get_offsets()
+    np.testing.assert_allclose(np.ma.getdata(drawn)[2:, 1], k_hat[2:])
+
+
+def test_elpd_is_a_sum_with_its_standard_error() -> None:
+    first, _, k_hat = log_marginals()
+    made = to_elpd(first, k_hat, num_particles=500)
+    assert isinstance(made, az.ELPDData) if OLD else type(made).__name__ == "ELPDDataLOO"
+    assert made["elpd_loo" if OLD else "elpd"] == first.sum()
+    assert made["se"] == np.sqrt(len(first) * first.var())
+    assert "Computed from 500 posterior samples and 120 observations" in str(made)
+    assert not made["warning"]
+    assert to_elpd(first, k_hat + 0.6, num_particles=500)["warning"]
+
+
+@pytest.mark.parametrize(
+    ("log_marginal", "pareto_k"), [([], []), ([-1.0], [0.1, 0.2]), ([-1.0, -np.inf], [0.1, 0.1]), ([[-1.0]], [[0.1]])]
+)
+def test_elpd_wants_finite_rows(log_marginal: Any, pareto_k: Any) -> None:
+    with pytest.raises(ValueError, match="to_elpd: expected a finite log p"):
+        to_elpd(log_marginal, pareto_k, num_particles=10)

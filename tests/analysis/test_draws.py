@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae import VAE, __version__
 from pyro_vae.analysis import to_arviz
-from tests.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 
 OLD = az.__version__.startswith("0.")
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2)

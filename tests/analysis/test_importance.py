@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pyro_vae import ELBO, VAE
 from pyro_vae.analysis import Evidence, evidence
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.analysis.weights import Weights
-from tests.linear_gaussian import LinearGaussian
 from tests.random_bits import all_bits, bernoulli_vae, by_quadrature
 
 Estimator = Callable[[VAE, Tensor, int], tuple[np.ndarray, np.ndarray]]

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
 from pyro_vae.analysis.importance import Until
-from tests.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 COLUMNS = ("log_marginal", "se", "elbo", "ess", "pareto_k")

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import VAE
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.moments import Difference, Moments, weighted_moments
 from pyro_vae.analysis.nuts import Audit, audit
-from tests.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 TINY = {"chains": 2, "draws": 4, "warmup": 4, "num_particles": 20}

@@ -11,11 +11,11 @@ from torch.distributions import AffineTransform, Distribution, TransformedDistri
 
 from pyro_vae import VAE
 from pyro_vae.analysis.importance import evidence
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.local_fit import fit_normal
 from pyro_vae.analysis.proposals import PROPOSALS, Widened, proposal_of
 from pyro_vae.guides import GUIDES
 from pyro_vae.guides.pushforward import Pushforward
-from tests.linear_gaussian import LinearGaussian
 from tests.quadrature import SIGMAS, real_grid
 from tests.random_bits import all_bits, bernoulli_vae, by_quadrature
 

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from pyro_vae import VAE
 from pyro_vae.analysis.importance import Until, evidence
-from tests.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 X = TRUTH.sample(24)

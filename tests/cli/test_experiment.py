@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 import pyro_vae as pv
 from pyro_vae.analysis import rate
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.cli.explain import explain
 from pyro_vae.data import Splits
 from pyro_vae.experiment import (
@@ -29,7 +30,6 @@ from pyro_vae.experiment import (
     table,
 )
 from pyro_vae.outputs import finite
-from tests.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal, constraints, kl_divergence
 
 from pyro_vae import VAE
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.guides import SemiAmortized
 from pyro_vae.likelihoods.base import Family, Likelihood
 from tests.guides.families import TRUTH, X, normal_of, small, untrained
-from tests.linear_gaussian import LinearGaussian
 
 ROWS = TRUTH.sample(100, seed=5)
 SEMI = "semi_amortized", "semi_full_rank", "semi_low_rank"

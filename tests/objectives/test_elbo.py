@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import ELBO, VAE
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import Terms
-from tests.linear_gaussian import LinearGaussian
 
 ROWS, FEATURES, LATENT = 5, 6, 3
 Program = Callable[..., Any]

@@ -8,10 +8,10 @@ import torch
 from pyro.infer import RenyiELBO
 from torch import Tensor
 
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import ELBO, IWAE, Renyi, traces
 from pyro_vae.objectives.base import log_densities_at_constant_parameters
 from pyro_vae.vae import VAE
-from tests.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 X = TRUTH.sample(6)

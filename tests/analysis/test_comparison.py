@@ -1,0 +1,173 @@
+"""Paired differences of log p(x), against numpy by hand and against ArviZ."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pytest
+import torch
+
+from pyro_vae import VAE
+from pyro_vae.analysis import Evidence, evidence
+from pyro_vae.analysis.comparison import Comparison, compare, elpd
+from pyro_vae.analysis.linear_gaussian import LinearGaussian
+
+TRUTH = LinearGaussian.random()
+WIDER = LinearGaussian(TRUTH.weight, TRUTH.bias, 2 * TRUTH.sigma)
+WRONG = LinearGaussian(-4 * TRUTH.weight, TRUTH.bias, TRUTH.sigma)
+ROWS = 300
+
+# ArviZ 0.23 on pandas 3, and stacking's optimiser.
+quiet = pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame", "ignore:delta_grad == 0.0:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def found() -> Comparison:
+    models = {"wrong": WRONG.vae(widen=1.2), "truth": TRUTH.vae(widen=1.2), "wider": WIDER.vae(widen=1.2)}
+    return compare(models, TRUTH.sample(ROWS, seed=2), num_particles=400)
+
+
+def numbers(log_marginal: np.ndarray, se: float = 0.1, pareto_k: float = 0.2, draws: int = 100) -> Evidence:
+    """Evidence with this log p(x), from the rows of some model."""
+    base = evidence(TRUTH.vae(), TRUTH.sample(len(log_marginal)), num_particles=draws)
+    full = {"log_marginal": log_marginal, "se": np.full(len(log_marginal), se)}
+    return Evidence(**{**vars(base), **full, "pareto_k": np.full(len(log_marginal), pareto_k)})
+
+
+def test_best_model_comes_first_with_its_exact_evidence(found: Comparison) -> None:
+    assert found.names == ("truth", "wider", "wrong")
+    x = TRUTH.sample(ROWS, seed=2)
+    for model, truth in enumerate((TRUTH, WIDER, WRONG)):
+        exact = truth.marginal().log_prob(x).numpy()
+        assert (np.abs(found.log_marginal[model] - exact) < 4 * found.se[model]).mean() > 0.99
+    np.testing.assert_array_equal(found.num_particles, np.full((3, ROWS), 400))
+
+
+def test_differences_are_those_of_the_exact_evidence(found: Comparison) -> None:
+    """Mean and paired standard error of closed forms, within what the draws leave."""
+    x = TRUTH.sample(ROWS, seed=2)
+    exact = np.stack([truth.marginal().log_prob(x).numpy() for truth in (TRUTH, WIDER, WRONG)])
+    paired = exact - exact[0]
+    assert (np.abs(found.difference - paired.mean(1)) <= 4 * found.monte_carlo_se).all()
+    np.testing.assert_allclose(found.difference_se, paired.std(1, ddof=1) / math.sqrt(ROWS), rtol=0.02)
+    assert found.difference[0] == found.difference_se[0] == found.monte_carlo_se[0] == 0
+    assert (found.difference[1:] < 0).all()
+    assert found.difference_se[1] < np.hypot(*found.mean_se[:2])  # what the pairing is for
+
+
+def test_statistics_by_hand() -> None:
+    a, b = np.array([-10.0, -12, -11, -19]), np.array([-11.0, -12, -14, -20])
+    found = compare({"b": numbers(b), "a": numbers(a, se=0.2, draws=50)})
+    assert found.names == ("a", "b")
+    np.testing.assert_array_equal(found.mean, [-13, -14.25])
+    np.testing.assert_allclose(found.mean_se[0], math.sqrt((9 + 1 + 4 + 36) / 3 / 4))
+    np.testing.assert_array_equal(found.difference, [0, -1.25])
+    np.testing.assert_allclose(found.difference_se, [0, math.sqrt((0.0625 + 1.5625 + 3.0625 + 0.0625) / 3 / 4)])
+    np.testing.assert_allclose(found.monte_carlo_se, [0, math.sqrt(4 * (0.04 + 0.01)) / 4])
+    np.testing.assert_array_equal(found.num_particles[:, 0], [50, 100])
+
+
+def test_the_order_given_does_not_matter(found: Comparison) -> None:
+    x, models = TRUTH.sample(9), {"truth": TRUTH.vae(widen=1.2), "wider": WIDER.vae(widen=1.2)}
+    one, other = compare(models, x, num_particles=50), compare(dict(reversed(models.items())), x, num_particles=50)
+    assert str(one) == str(other)
+    given = models | {"truth": evidence(models["truth"], x, num_particles=50)}
+    assert str(compare(given, x, num_particles=50)) == str(one)
+
+
+def test_the_table_says_how_to_read_it(found: Comparison) -> None:
+    lines = str(found).splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["truth", "wider", "wrong"]
+    assert f"{found.mean[1]:.3f} ± {found.mean_se[1]:6.3f}" in lines[2]
+    assert f"{found.difference[1]:.3f} ± {found.difference_se[1]:6.3f}" in lines[2]
+    assert lines[2].endswith("0.0%")
+    assert "not told apart" not in str(found)
+    assert "too low" not in str(found)
+    rng = np.random.default_rng(0)
+    a = rng.normal(-80, 10, 50)
+    alike = compare({"a": numbers(a), "b": numbers(a + rng.normal(-0.1, 1, 50), pareto_k=0.9), "c": numbers(a - 5)})
+    assert "not told apart by these rows: b" in str(alike)
+    assert "likely too low by an unknown amount (k-hat) for: b" in str(alike)
+    assert "100.0%" in str(alike)
+    unknown = compare({"a": numbers(a, pareto_k=math.nan), "b": numbers(a - 1)})
+    assert "unknown" in str(unknown).splitlines()[1]
+
+
+def test_one_row_and_impossible_rows() -> None:
+    single = compare({"a": numbers(np.array([-3.0])), "b": numbers(np.array([-4.0]))})
+    assert single.difference[1] == -1
+    assert math.isnan(single.difference_se[1])
+    a = np.array([-3.0, -4, -5])
+    impossible = compare({"a": numbers(a), "b": numbers(np.array([-3.0, -np.inf, -5]))})
+    assert impossible.names == ("a", "b")
+    assert impossible.difference[1] == -np.inf
+    assert "-inf" in str(impossible)
+
+
+# ArviZ
+
+
+@quiet
+@pytest.mark.parametrize("method", ["stacking", "BB-pseudo-BMA"])
+def test_arviz_compares_the_same(found: Comparison, method: str) -> None:
+    """Sums in place of means, and deviations over n in place of n - 1."""
+    table = az.compare(found.to_elpd(), method=method)
+    assert list(table.index) == list(found.names)
+    np.testing.assert_allclose(table["elpd_loo"].astype(float), ROWS * found.mean, rtol=1e-12)
+    np.testing.assert_allclose(np.abs(table["elpd_diff"].astype(float)), -ROWS * found.difference, rtol=1e-9)
+    dse = math.sqrt(ROWS * (ROWS - 1)) * found.difference_se
+    np.testing.assert_allclose(table["dse"].astype(float), dse, rtol=1e-9, atol=1e-12)
+    assert not table["warning"].any()
+    if method == "stacking":
+        se = math.sqrt(ROWS * (ROWS - 1)) * found.mean_se
+        np.testing.assert_allclose(table["se"].astype(float), se, rtol=1e-9)
+
+
+def test_evidence_is_an_elpd() -> None:
+    x = TRUTH.sample(40)
+    about = evidence(TRUTH.vae(widen=0.5), x, num_particles=100)
+    one = elpd(about)
+    assert one["elpd_loo"] == pytest.approx(about.log_marginal.sum(), rel=1e-12)
+    np.testing.assert_array_equal(one["pareto_k"], about.pareto_k)
+    assert one["n_samples"] == 100
+    assert one["n_data_points"] == 40
+    assert one["warning"] == bool((about.pareto_k > 0.7).any())
+
+
+# Refusals
+
+
+def bits(likelihood: Any = "bernoulli") -> VAE:
+    return VAE(data_shape=(5,), latent_dim=2, likelihood=likelihood, hidden_dims=(4,))
+
+
+SAME = np.zeros(4)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: compare({"a": numbers(SAME)}), r"models: expected at least 2 to compare, got \['a'\]"),
+        (lambda: compare({"a": bits(), "b": numbers(SAME)}), r"x: expected rows to evaluate \['a'\] on, got none"),
+        (
+            lambda: compare({"a": numbers(SAME), "b": numbers(SAME[:3])}),
+            "evidence about the same rows, got 'a': 4 rows of 5 numbers, 'b': 3 rows of 5 numbers",
+        ),
+        (lambda: compare({"a": numbers(SAME), "b": TRUTH.vae()}, TRUTH.sample(3)), "about the same rows, got"),
+    ],
+)
+def test_bad_input_is_refused(ask: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ask()
+
+
+def test_probabilities_and_densities_do_not_compare() -> None:
+    rows = (torch.rand(20, 5, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    for density in ("normal", "continuous_bernoulli", "laplace"):
+        with pytest.raises(ValueError, match=f"'bernoulli' and 'b' with '{density}' don't compare"):
+            compare({"a": bits(), "b": bits(density)}, rows, num_particles=10)
+    counts = [{"kind": "binomial", "total_count": 3}, "poisson", {"kind": "categorical", "num_classes": 3}]
+    assert len(compare({str(kind): bits(kind) for kind in ["bernoulli", *counts]}, rows, num_particles=10).names) == 4
+    assert len(compare({kind: bits(kind) for kind in ("normal", "laplace")}, rows, num_particles=10).names) == 2
