@@ -77,15 +77,15 @@ def mixture_log_weights(
     """
     normal: Any = full_rank.at(best)
     width = math.sqrt(1 + 1 / math.sqrt(normal.event_shape[0]))
-    proposal = dist.MultivariateNormal(normal.mean, scale_tril=width * normal.scale_tril)
-    own = (family.draw(family.start, some)[0] for some in _chunks(family.noise(draws, stream)))
-    other = (full_rank.push(proposal, some) for some in _chunks(full_rank.noise(draws, stream)))
+    wide = dist.MultivariateNormal(normal.mean, scale_tril=width * normal.scale_tril)
+    proposal = FullRankNormals(wide, full_rank.rows)
 
-    def score(z: Tensor) -> Tensor:
-        log_mixture = torch.logaddexp(family.log_prob(family.start, z), proposal.log_prob(z)) - math.log(2)
-        return (log_joint(z) - log_mixture).double()
+    def half(own: Local, other: Local) -> Tensor:
+        drawn = (own.draw(own.start, some) for some in _chunks(own.noise(draws, stream)))
+        scored = ((log_joint(z), torch.logaddexp(log_own, other.log_prob(other.start, z))) for z, log_own in drawn)
+        return torch.cat([(log_p - log_both + math.log(2)).double() for log_p, log_both in scored])
 
-    return torch.stack([torch.cat([score(z) for z in half]) for half in (own, other)])
+    return torch.stack([half(family, proposal), half(proposal, family)])
 
 
 def _chunks(noise: Tensor) -> tuple[Tensor, ...]:

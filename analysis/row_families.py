@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
 
+from pyro_vae.guides.low_rank import LowRankNormal
+from pyro_vae.guides.pushforward import standard_normal
 from pyro_vae.objectives.base import type_name
 from pyro_vae.rng import own_seed
 
@@ -155,6 +157,14 @@ class FullRankNormals(_Normals):
         drawn: Tensor = q.loc + (q.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
         return drawn
 
+    def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """log q = log N(ε | 0, I) - log det L, and ∂ log q / ∂z = -L⁻ᵀ ε: solving for ε would multiply rounding."""
+        q: Any = self.at(parameters)
+        z, tril = self.push(q, noise), q.scale_tril.detach()
+        slope = torch.linalg.solve_triangular(tril.mT, noise.permute(1, 2, 0), upper=True).permute(2, 0, 1)
+        log_q = standard_normal(noise) - tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return z, log_q - (slope * (z - z.detach())).sum(-1)
+
 
 class LowRankNormals(_Normals):
     """N(z | μ + σ δ, diag d e²ˢ + σ W Wᵀ σ) for the guide's μ, d and σ² = d + diag V Vᵀ."""
@@ -168,7 +178,7 @@ class LowRankNormals(_Normals):
 
     def at(self, parameters: Parameters) -> Distribution:
         shift, factor, log_scale = parameters
-        return dist.LowRankMultivariateNormal(
+        return LowRankNormal(
             self.loc + self.scale * shift,
             self.scale.unsqueeze(-1) * factor,
             self.diagonal * (2 * log_scale).exp(),

@@ -90,6 +90,7 @@ class _Compiled:
         self.state, self.moves = state, moves
         self.graph, self.rate_weight = _traced(state, batch, moves)
         self.counts = _counts(state, self.graph) if moves else torch.zeros(1)
+        self.count = self.counts[0]
         self.groups = state.optimizer.param_groups if moves else []
         self.signature = self._signature(state, batch)
         self.run = _compile(self.graph, [*self._tensors(), self._numbers(state, batch), batch])
@@ -126,7 +127,7 @@ class _Compiled:
         return [container[key] for container, key in self.graph.places]
 
     def _numbers(self, state: State, batch: Tensor) -> Tensor:
-        return numbers(state.rate_weight, self.groups, 1 + float(self.counts[0]), batch.device)
+        return numbers(state.rate_weight, self.groups, 1 + self.count.item(), batch.device)
 
     def _signature(self, state: State, batch: Tensor) -> tuple[Any, ...]:
         parts = state.vae, state.objective, state.optimizer, state.optimizer.state, state.average

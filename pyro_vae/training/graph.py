@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyro
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ def trace(state: State, batch: Tensor, *, moves: bool, rate_weight: float | None
 def numbers(rate_weight: float, groups: Sequence[adam.Group], steps: float, device: torch.device) -> Tensor:
     """What changes by a rule: β, and the rates of each group of Adam."""
     rates = [number for group in groups for number in adam.rates(group, steps)]
-    return torch.tensor([rate_weight, *rates], dtype=torch.float64, device=device)
+    return torch.as_tensor(np.array([rate_weight, *rates], np.float64), device=device)
 
 
 class _Program(nn.Module):

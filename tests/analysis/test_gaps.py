@@ -16,6 +16,7 @@ from pyro_vae import VAE
 from pyro_vae.analysis import evidence
 from pyro_vae.analysis.gaps import Gaps, inference_gaps
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.row_families import FullRankNormals, Rows
 from tests.quadrature import real_grid
 
 TRUTH = LinearGaussian(
@@ -266,3 +267,31 @@ def test_bad_input_is_refused() -> None:
         inference_gaps(vae, x[:, :4])
     with pytest.raises(ValueError, match="is an autoencoder"):
         inference_gaps(VAE(data_shape=(5,), latent_dim=2, prior="flat", guide="delta"), x.float())
+
+
+def full_rank(tril: Tensor) -> tuple[FullRankNormals, Tensor]:
+    """Three equal rows of a full-rank family, and noise."""
+    q = dist.MultivariateNormal(tril.new_zeros(1, len(tril)), scale_tril=tril)
+    family = FullRankNormals(q.expand((3,)), Rows.of(tril.new_zeros(3, 4), [q] * 3, seed=0))
+    return family, family.noise(50, stream=1)
+
+
+def test_a_draw_has_the_density_of_its_noise() -> None:
+    """Solving for it would multiply rounding by 3¹¹ in this nearly singular case."""
+    family, noise = full_rank(torch.eye(12) + torch.diag(torch.full((11,), 3.0), -1))
+    _, log_q = family.draw(family.start, noise)
+    np.testing.assert_allclose(log_q, dist.Normal(0.0, 1.0).log_prob(noise).sum(-1), rtol=1e-5)
+
+
+def test_the_gradient_of_a_draw_is_that_of_its_path() -> None:
+    family, noise = full_rank(torch.eye(3).double() + 0.3 * torch.ones(3, 3).double().tril())
+    generator = torch.Generator().manual_seed(0)
+    at = [0.3 * torch.randn(start.shape, generator=generator).double() for start in family.start]
+    slopes = []
+    for parameters in ([part.clone().requires_grad_() for part in at] for _ in range(2)):
+        z, log_q = family.draw(parameters, noise)
+        value = log_q if not slopes else family.log_prob(at, z)
+        np.testing.assert_allclose(log_q.detach(), family.log_prob(at, z).detach(), rtol=1e-10)
+        slopes.append(torch.autograd.grad(value.sum(), parameters))
+    for ours, plain in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, plain)
