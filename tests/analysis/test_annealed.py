@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae import VAE
-from pyro_vae.analysis import annealed as module
+from pyro_vae.analysis import ais as module
 from pyro_vae.analysis.ais import Annealed, annealed
 from pyro_vae.analysis.annealing import Noise, Path, Plan, Walk, schedule, seeds_of, shown, upward
 from pyro_vae.analysis.linear_gaussian import LinearGaussian

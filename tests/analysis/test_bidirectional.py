@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae import VAE
-from pyro_vae.analysis import bidirectional as module
+from pyro_vae.analysis import brackets as module
 from pyro_vae.analysis.ais import annealed
 from pyro_vae.analysis.annealing import Path, Plan, Walk, downward, schedule
 from pyro_vae.analysis.brackets import Bracket, bidirectional
