@@ -24,7 +24,6 @@ LIKELIHOODS: dict[str, dict[str, Any]] = {
     "normal, a scale a pixel": {"kind": "normal", "scale": "per_feature"},
     "normal, scale from z": {"kind": "normal", "scale": "decoder"},
     "discretized_logistic": {"kind": "discretized_logistic"},
-    "discretized_logistic, 3 parts": {"kind": "discretized_logistic", "mixtures": 3},
 }
 MODEL = {"latent_dim": 16, "hidden_dims": (300, 300), "denoise": 0.1}
 TRAINING: dict[str, Any] = {"epochs": 300, "batch_size": 100, "lr": 1e-3, "annealing": 10, "average": 0.995}

@@ -78,14 +78,15 @@ class _Recipe:
     def __init__(self, state: State, moves: bool, rate_weight: float | None) -> None:
         self.state, self.moves, self.rate_weight = state, moves, rate_weight
         self.program = _Program(state)
-        self.weights = {name: p for name, p in self.program.named_parameters() if p.requires_grad}
         self.places = dict(_places(self.program))
         self.names = list(self.places)
         self.groups = {
             id(weight): (group, number)
             for number, group in enumerate(state.optimizer.param_groups)
             for weight in group["params"]
+            if weight.requires_grad
         }
+        self.weights = {name: p for name, p in self.program.named_parameters() if id(p) in self.groups}
         self.reached: list[str] = []
         if moves:
             self._add_places()
@@ -93,9 +94,8 @@ class _Recipe:
     def _add_places(self) -> None:
         """The moments of the weights that the optimizer moves, and the averages."""
         for name, weight in self.weights.items():
-            if id(weight) in self.groups:
-                kept = adam.moments(self.state.optimizer, weight, self.groups[id(weight)][0])
-                self.places |= {f"{name}:mean": (kept, "exp_avg"), f"{name}:square": (kept, "exp_avg_sq")}
+            kept = adam.moments(self.state.optimizer, weight, self.groups[id(weight)][0])
+            self.places |= {f"{name}:mean": (kept, "exp_avg"), f"{name}:square": (kept, "exp_avg_sq")}
         if self.state.average is not None:
             averaged = {id(weight): index for index, weight in enumerate(self.state.average.parameters)}
             for name, weight in self.program.named_parameters():
@@ -125,10 +125,9 @@ class _Recipe:
 
     def _move(self, tensors: dict[str, Tensor], gradients: dict[str, Tensor], rates: Tensor) -> None:
         for name, gradient in gradients.items():
-            if id(self.weights[name]) in self.groups:
-                group, number = self.groups[id(self.weights[name])]
-                mean, square = tensors[f"{name}:mean"], tensors[f"{name}:square"]
-                adam.update(tensors[name], gradient, mean, square, rates[1 + 3 * number : 4 + 3 * number], group)
+            group, number = self.groups[id(self.weights[name])]
+            mean, square = tensors[f"{name}:mean"], tensors[f"{name}:square"]
+            adam.update(tensors[name], gradient, mean, square, rates[1 + 3 * number : 4 + 3 * number], group)
         if self.state.average is not None:
             for name in self.places:
                 if name.endswith(":average"):

@@ -90,10 +90,10 @@ def step(state: State, batch: Tensor) -> tuple[State, Info]:
     """
     terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.rate_weight)
     loss = terms.loss.mean()
-    for weight in (weight for group in state.optimizer.param_groups for weight in group["params"]):
+    weights = [weight for group in state.optimizer.param_groups for weight in group["params"]]
+    for weight in weights:
         weight.grad = None
     loss.backward()
-    weights = list(state.vae.parameters())
     grad_norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     if state.clip_norm is not None:
         nn.utils.clip_grads_with_norm_(weights, state.clip_norm, grad_norm)

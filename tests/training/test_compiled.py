@@ -133,6 +133,21 @@ def test_a_step_that_differs_in_more_than_numbers_is_eager(compilations):
     assert not move._compiled.fits(first, batch)
 
 
+def test_the_norm_is_that_of_the_weights_that_move(compilations):
+    """The guide stays as it is: its gradients are not in the norm, and do not add up in it."""
+    infos = []
+    for move in (CompiledStep(), step):
+        vae = small()
+        state = State(vae, ELBO(), torch.optim.Adam(vae.model.parameters()))
+        with own_seed(5):
+            for _ in range(3):
+                state, info = move(state, torch.as_tensor(X[:16]))
+        infos.append(info)
+    assert agree(*infos)
+    moved = [weight.grad for weight in vae.model.parameters() if weight.grad is not None]
+    assert torch.isclose(info.grad_norm, torch.cat([gradient.flatten() for gradient in moved]).norm())
+
+
 def test_an_optimizer_that_is_not_adam_stays_outside(compilations):
     with pytest.warns(UserWarning, match="only the loss and its gradient are compiled.* SGD is not plain Adam") as seen:
         runs = both(small, optimizer="sgd", average=0.9, clip_norm=0.5)
