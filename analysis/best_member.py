@@ -80,12 +80,12 @@ def mixture_log_weights(
     wide = dist.MultivariateNormal(normal.mean, scale_tril=width * normal.scale_tril)
     proposal = FullRankNormals(wide, full_rank.rows)
 
-    def half(own: Local, other: Local) -> Tensor:
+    def half(own: Local, other: Local, stream: int) -> Tensor:
         drawn = (own.draw(own.start, some) for some in _chunks(own.noise(draws, stream)))
         scored = ((log_joint(z), torch.logaddexp(log_own, other.log_prob(other.start, z))) for z, log_own in drawn)
         return torch.cat([(log_p - log_both + math.log(2)).double() for log_p, log_both in scored])
 
-    return torch.stack([half(family, proposal), half(proposal, family)])
+    return torch.stack([half(family, proposal, stream), half(proposal, family, stream + 1)])
 
 
 def _chunks(noise: Tensor) -> tuple[Tensor, ...]:
