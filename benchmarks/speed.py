@@ -30,13 +30,15 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.mnist_priors import FLOW, VAMP
 from pyro_vae import VAE, evidence
 from pyro_vae.data import ArrayRows, Target
 from pyro_vae.objectives import ELBO, IWAE, Objective
 from pyro_vae.training import CompiledStep, State, step
 from pyro_vae.training.fit import Step
 from pyro_vae.training.run import Means
+
+VAMP = {"kind": "vamp", "pseudo_inputs": 500}
+FLOW = {"kind": "flow", "transform": "realnvp", "transforms": 8, "hidden_dims": (128, 128)}
 
 Run = Callable[[], object]
 Times = dict[str, list[float]]
