@@ -1,6 +1,5 @@
 """Families of distributions over z with parameters of their own for each row, which contain the guide's q(z | x)."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from torch.distributions import Distribution, Independent, LowRankMultivariateNo
 from pyro_vae.guides.low_rank import LowRankNormal
 from pyro_vae.guides.pushforward import standard_normal
 from pyro_vae.objectives.base import type_name
-from pyro_vae.rng import own_seed
+from pyro_vae.rng import own_seed, row_seed
 
 Parameters = Sequence[Tensor]
 
@@ -37,7 +36,7 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, x: Tensor, each: Sequence[Distribution], seed: int) -> "Rows":
         """Seeds from the numbers of each row, whatever stands beside it."""
-        return cls(x, each, [row_seed(row, seed) for row in x])
+        return cls(x, each, [row_seed(row, str(seed)) for row in x])
 
 
 class Local(ABC):
@@ -256,9 +255,3 @@ def lower_triangular(raw: Tensor) -> Tensor:
 def log_det(raw: Tensor) -> Tensor:
     """The log of that matrix's determinant."""
     return raw.diagonal(dim1=-2, dim2=-1).sum(-1)
-
-
-def row_seed(row: Tensor, seed: int) -> int:
-    """A seed that is the row's own, whatever stands beside it."""
-    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=str(seed).encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "big")
