@@ -18,10 +18,11 @@ from pydantic import (
     PositiveInt,
 )
 
-from pyro_vae.analysis import Evidence, encode, evidence, rate, reconstruct
+from pyro_vae.analysis import Evidence, encode, rate, reconstruct
 from pyro_vae.analysis.fitted import has_density, rows_of
 from pyro_vae.analysis.proposals import PROPOSALS
 from pyro_vae.analysis.reliability import Until
+from pyro_vae.analysis.sharded import sharded_evidence
 from pyro_vae.data import Splits, load_splits
 from pyro_vae.registry import Choice, Options
 from pyro_vae.spec import Spec
@@ -235,6 +236,8 @@ def evaluate(
 ) -> tuple[Metrics, Evidence | None]:
     """What a fitted model says of rows that it has not seen: means over rows, in nats per row.
 
+    Several processes share the work on log p(x), and each has the whole result.
+
     Returns:
         The metrics by name, and log p(x) of each row; an autoencoder has its reconstruction error and no evidence.
     """
@@ -249,7 +252,7 @@ def evaluate(
     if not has_density(vae):
         return metrics, None
     how = {name: getattr(options, name) for name in ("num_particles", "proposal", "retry", "until", "seed")}
-    found = evidence(vae, x, **how, progress=progress)
+    found = sharded_evidence(vae, x, **how, progress=progress)
     return {**metrics, "rate": float(rate(vae, x).mean()), **asdict(found.summary())}, found
 
 

@@ -34,12 +34,7 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
         >>> bool((torch.get_rng_state() == before).all())
         True
     """
-    device = torch.device(device)
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        torch.cuda.init()
-        index = torch.cuda.current_device() if str(device) == "cuda" else device.index
-        generators.append(torch.cuda.default_generators[index])
+    generators = _generators(torch.device(device))
     states = [generator.get_state() for generator in generators]
     try:
         for generator in generators:
@@ -48,3 +43,49 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     finally:
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
+
+
+class Stream:
+    """Random numbers from a seed of their own, which go on where they stopped: inside `drawn()` torch draws them.
+
+    Arguments:
+        seed: any integer below 2**63.
+        device: the device whose generator is used besides the CPU's.
+
+    Example:
+        >>> stream = Stream(0)
+        >>> with stream.drawn():
+        ...     first = torch.rand(1)
+        >>> with stream.drawn():
+        ...     second = torch.rand(1)
+        >>> torch.manual_seed(0).initial_seed(), bool((torch.rand(2) == torch.cat([first, second])).all())
+        (0, True)
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.generators = _generators(torch.device(device))
+        with own_seed(seed, device):
+            self.states = [generator.get_state() for generator in self.generators]
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        before = [generator.get_state() for generator in self.generators]
+        self._set(self.states)
+        try:
+            yield
+        finally:
+            self.states = [generator.get_state() for generator in self.generators]
+            self._set(before)
+
+    def _set(self, states: list[Tensor]) -> None:
+        for generator, state in zip(self.generators, states, strict=True):
+            generator.set_state(state)
+
+
+def _generators(device: torch.device) -> list[torch.Generator]:
+    """The generator of the CPU, and of `device` where it is a GPU."""
+    if device.type != "cuda":
+        return [torch.default_generator]
+    torch.cuda.init()
+    index = torch.cuda.current_device() if str(device) == "cuda" else device.index
+    return [torch.default_generator, torch.cuda.default_generators[index]]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_vae.cli.shared import Say, check_output, fitted, takes_a_run, takes_data, takes_settings
+from pyro_vae.launch import launched_first
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         require_density(vae)
     metrics, found = evaluate(vae, rows, experiment.evaluate)
     say(table(metrics))
-    if options.output is not None and found is not None:
+    if options.output is not None and found is not None and launched_first():
         with written_whole(options.output) as draft:
             write_evidence(draft, found)
         say(f"\n{options.output}: log p(x), its standard error and k-hat of each row")

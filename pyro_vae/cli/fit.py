@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae import __version__
 from pyro_vae.cli.shared import Say, takes_settings, with_source
+from pyro_vae.launch import launched_first
 
 if TYPE_CHECKING:
     from pyro_vae.experiment import Experiment, Held
@@ -29,7 +30,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     experiment = _experiment(options)
     rows = read_source(experiment.data, experiment.data_shape)
     folder = options.output or Path("runs") / rows.name
-    _require_free(folder, options.overwrite)
+    if launched_first():
+        _require_free(folder, options.overwrite)
     held, vae = hold_out(rows, experiment.data), make_vae(experiment, rows.train)
     check_rows(vae, rows, experiment.data.source)
     say(_heading(experiment, held, vae))
@@ -39,17 +41,19 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     done = fit(vae, held.splits.train, **chosen)
     if not done.history:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
-    save(vae, folder, overwrite=options.overwrite)
-    for file in files_of(folder):  # of the run that is replaced
-        file.unlink()
+    if launched_first():
+        save(vae, folder, overwrite=options.overwrite)
+        for file in files_of(folder):  # of the run that is replaced
+            file.unlink()
     seconds, best = sum(row["seconds"] for row in done.history), done.best_epoch
     epochs = f"{len(done.history)} epoch{'s' * (len(done.history) > 1)}"
     say(f"trained {epochs} in {seconds:.0f} s; the weights of epoch {best} are saved in {folder}\n")
     metrics, found = evaluate(vae, held.test, experiment.evaluate)
     say(table(metrics))
-    with whole_files(folder) as draft:
-        write_json(draft / EXPERIMENT, experiment.model_dump(mode="json", exclude_unset=True))
-        write_run(draft, done, held, metrics, found)
+    if launched_first():
+        with whole_files(folder) as draft:
+            write_json(draft / EXPERIMENT, experiment.model_dump(mode="json", exclude_unset=True))
+            write_run(draft, done, held, metrics, found)
     files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
     return {"metrics": metrics, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "files": files}
@@ -84,6 +88,7 @@ def _require_free(folder: Path, overwrite: bool) -> None:
 def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     import torch
 
+    from pyro_vae.ranks import world_size
     from pyro_vae.training.options import choose_device
 
     device, splits = choose_device(experiment.fit.device), held.splits
@@ -91,4 +96,5 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     threads = f", {count} thread{'s' * (count > 1)}" if device.type == "cpu" else ""
     valid = f"{len(splits.valid)} to choose the best epoch, " if splits.valid is not None else ""
     rows = f"{len(splits.train)} rows to fit, {valid}{len(held.test)} held out"
-    return f"pyro-vae {__version__}   {device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"
+    several = f"{world_size()} processes, each " if world_size() > 1 else ""
+    return f"pyro-vae {__version__}   {several}{device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"

@@ -14,9 +14,13 @@ from typing import Any
 
 from pyro_vae import __version__
 from pyro_vae.cli import check, compare, encode, evaluate, fit, kinds, reconstruct, sample, schema
+from pyro_vae.cli.processes import one_speaks, tell, tells_why, together
 from pyro_vae.cli.shared import Say
+from pyro_vae.launch import launched_first
 
 COMMANDS = (fit, evaluate, compare, check, sample, encode, reconstruct, kinds, schema)
+SHARED = (fit.run, evaluate.run)
+"""What several processes do together; of the other subcommands the first process does all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A check returns the status of its worst finding.
     """
-    options = parser().parse_args(arguments)
+    with one_speaks():
+        options = parser().parse_args(arguments)
+        if not launched_first() and options.run_command not in SHARED:
+            return 0
+        with together(options.run_command in SHARED):
+            return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     say: Say = (lambda text: None) if options.json else (lambda text: print(text, flush=True))
     try:
         with warnings.catch_warnings():
@@ -42,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"interrupted{stop}", 130)
     except ValueError as error:
         return _fail(_sentence(error), 2)
+    except RuntimeError:
+        if tells_why():
+            raise
+        return 1
     except OSError as error:
         return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
     return 130 if result.get("interrupted") else int(result.get("status", 0))
@@ -63,7 +79,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"pyro-vae: {message}", file=sys.stderr)
+    if tells_why():
+        tell(f"pyro-vae: {message}")
     return status
 
 

@@ -26,6 +26,7 @@ from pyro_vae.objectives.base import (
     traces,
     type_name,
 )
+from pyro_vae.ranks import batch_mean
 
 KL = Literal["auto", "analytic", "monte_carlo"]
 
@@ -114,7 +115,7 @@ class ELBO:
                 f"site {name!r}: free_bits needs a closed-form KL, and none is registered for {type_name(q_fn)} "
                 f"against {type_name(p_fn)}; take another prior, or no free_bits"
             )
-        missing: Tensor = torch.relu(self.free_bits - each_dimension.flatten(0, -2).mean(0)).sum()
+        missing: Tensor = torch.relu(self.free_bits - batch_mean(each_dimension.flatten(0, -2).mean(0))).sum()
         return missing
 
 

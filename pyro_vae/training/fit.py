@@ -17,6 +17,18 @@ from tqdm import tqdm
 from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
 from pyro_vae.networks import evaluating
 from pyro_vae.objectives import Objective
+from pyro_vae.ranks import (
+    average_buffers,
+    device_of_rank,
+    interrupted_together,
+    is_first,
+    make_alike,
+    mean_over_ranks,
+    part_of_rank,
+    seed_of_rank,
+    weighing,
+    world_size,
+)
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import data_support
 from pyro_vae.training.adam import is_adam
@@ -31,6 +43,7 @@ from pyro_vae.training.options import (
     make_optimizer,
     rate_weight,
 )
+from pyro_vae.training.parallel import parallel
 from pyro_vae.training.run import Means, Run
 from pyro_vae.training.step import Average, Info, State, step
 from pyro_vae.vae import VAE
@@ -85,14 +98,15 @@ def fit(
     named: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "objective": objective}
     named["validation"] = validation if a_part else None
     chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
-    device = choose_device(chosen.device)
+    device = device_of_rank(choose_device(chosen.device))
     target = Target(device, next(vae.parameters()).dtype)
     rows = as_rows(x, vae.spec.data_shape, target)
     train, valid = split(rows, validation, vae, target, chosen.seed)
     run = Run(vae, chosen)
+    make_alike(vae.to(device))
     with own_seed(chosen.seed, device):
         state = State(
-            vae.to(device),
+            vae,
             make_objective(chosen) if objective is None or isinstance(objective, str | Mapping) else objective,
             make_optimizer(chosen, vae.parameters(), optimizer if callable(optimizer) else None),
             clip_norm=chosen.clip_norm,
@@ -165,13 +179,15 @@ def _first_look(state: State, train: Rows, weight: float) -> None:
 def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None) -> None:
     options, order = run.options, torch.Generator().manual_seed(run.options.seed)
     steps = train.steps(options.batch_size)
-    move = stepper(options, state.optimizer, options.epochs * steps)
-    hidden = None if progress is None else not progress
-    bar = tqdm(total=options.epochs * steps, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
+    total, several = options.epochs * steps, world_size() > 1
+    move = parallel(state, options, steps) if several else stepper(options, state.optimizer, total)
+    hidden = (None if progress is None else not progress) if is_first() else True
+    bar = tqdm(total=total, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
     try:
-        with pyro.validation_enabled(False), bar:
+        with pyro.validation_enabled(False), bar, interrupted_together():
             for epoch in range(1, options.epochs + 1):
                 state, row = _epoch(state, train, epoch, options, schedule, order, move, bar)
+                average_buffers(state.vae)
                 row |= _validate(state, valid, options) if valid is not None else {}
                 _require_finite(row, options)
                 with state.average.applied() if state.average else nullcontext():
@@ -228,13 +244,16 @@ def _validate(state: State, valid: Rows, options: FitOptions) -> dict[str, float
     """The loss with the final β, the plain ELBO and its terms on the validation rows, with one noise in every epoch."""
     rows, totals = 0, torch.zeros(3, dtype=torch.float64)
     averaged = state.average.applied() if state.average else nullcontext()
-    device = next(state.vae.parameters()).device
-    with torch.no_grad(), averaged, evaluating(state.vae), own_seed(options.seed + 1, device):
+    device, seed = next(state.vae.parameters()).device, seed_of_rank(options.seed + 1)
+    with torch.no_grad(), averaged, evaluating(state.vae), own_seed(seed, device):
         for batch in valid.batches(max(options.batch_size, 256)):
-            terms = state.objective(state.vae.model, state.vae.guide, batch, options.beta)
-            totals += torch.stack([terms.loss.sum(), terms.rate.sum(), terms.distortion.sum()]).double().cpu()
+            part, weight = part_of_rank(batch)
+            with weighing(weight):
+                terms = state.objective(state.vae.model, state.vae.guide, part, options.beta)
+            sums = torch.stack([terms.loss.sum(), terms.rate.sum(), terms.distortion.sum()]).double().cpu()
+            totals += weight * len(batch) / len(part) * sums
             rows += len(batch)
-    loss, rate, distortion = (totals / rows).tolist()
+    loss, rate, distortion = (mean_over_ranks(totals) / rows).tolist()
     return {"val_loss": loss, "val_elbo": -(rate + distortion), "val_rate": rate, "val_distortion": distortion}
 
 

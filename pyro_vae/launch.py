@@ -1,0 +1,15 @@
+"""What `torchrun` tells a process that it starts, readable without torch."""
+
+import os
+
+VARIABLES = frozenset({"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"})
+
+
+def launched() -> bool:
+    """Whether this process was started as one of several."""
+    return os.environ.keys() >= VARIABLES and os.environ["WORLD_SIZE"] != "1"
+
+
+def launched_first() -> bool:
+    """Whether this is the process that writes and prints: it is alone, or the first of several."""
+    return not launched() or os.environ["RANK"] == "0"
