@@ -70,6 +70,9 @@ def fit(
     data's means; a model that was trained before is trained on. One seed gives one result, and torch's global
     generators are left as they were. An interrupt (Ctrl-C) ends the run with the best weights in place.
 
+    In several processes (`pyro_vae.ranks.joined`) all call it with the same arguments and end with the same weights;
+    `batch_size` counts the rows of all.
+
     Arguments:
         vae: the model; trained in place.
         x: rows shaped (n, *data_shape): array, tensor, memmap, Dataset or DataLoader.

@@ -27,7 +27,7 @@ def parallel(state: State, options: FitOptions, steps: int) -> "ParallelStep":
             f"x: expected the same rows in every process, got {ahead} steps an epoch; pass all rows to each"
         )
     if options.compile in {"step", "loss"} and is_first():
-        warnings.warn(f"fit: {world_size()} processes make eager steps, not compiled ones", stacklevel=5)
+        warnings.warn(f"fit: {world_size()} processes make eager steps, not compiled ones", stacklevel=4)
     return ParallelStep(state, options.seed)
 
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from pyro_vae import ranks
+from pyro_vae.launch import VARIABLES
+from tests.cli.command import Done, pyro_vae
 from tests.ranks import worker
 from tests.ranks.worker import several
 from tests.training.small import same
@@ -21,6 +23,7 @@ HARD = (
     "evidence_of_rows",
     "interrupted",
     "different_rows",
+    "compiled",
     "a_gpu_by_number",
 )
 
@@ -164,6 +167,12 @@ def test_what_can_not_work_is_refused_everywhere(hard):
 
 
 @pytest.mark.slow
+def test_the_first_says_that_steps_are_not_compiled(hard):
+    message = "fit: 2 processes make eager steps, not compiled ones"
+    assert hard["compiled"] == [([(message, "worker.py")], 1), ([], 1)]
+
+
+@pytest.mark.slow
 def test_three_processes_share_batches_that_three_does_not_divide(tmp_path):
     found = several(tmp_path, "plain", "evidence_of_rows", processes=3)
     assert_alike("plain", found["plain"][2], worker.plain())
@@ -211,3 +220,15 @@ def test_only_processes_that_torchrun_started_are_several(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     with ranks.joined():
         assert ranks.world_size() == 1
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(("kinds", "priors"), 0), (("fit", "--no-such-option"), 2)])
+def test_the_first_process_speaks(monkeypatch, arguments, status):
+    """Of the others nothing is heard, and nothing is done that is not shared."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "2")
+    assert pyro_vae(*arguments) == Done(status, "", "")
+    monkeypatch.setenv("RANK", "0")
+    heard = pyro_vae(*arguments)
+    assert heard.status == status
+    assert heard.out + heard.err

@@ -221,6 +221,14 @@ def different_rows():
     return refusal(lambda: fit(small(), X[: 30 + 20 * ranks.rank()], validation=None, batch_size=5))
 
 
+def compiled():
+    """What is said where a compiled step is asked for."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run = fit(small(), X, epochs=1, compile="step")
+    return [(str(warning.message), Path(warning.filename).name) for warning in said], len(run.history)
+
+
 def a_gpu_by_number():
     return refusal(lambda: ranks.device_of_rank(torch.device("cuda:1")))
 
