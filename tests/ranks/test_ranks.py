@@ -13,11 +13,12 @@ from tests.ranks import worker
 from tests.ranks.worker import several
 from tests.training.small import same
 
-EXACT = ("plain", "clipped_and_averaged", "fewer_rows_than_processes", "free_bits")
+EXACT = ("plain", "clipped_and_averaged", "fewer_rows_than_processes", "free_bits", "spare")
 HARD = (
     "normed",
     "noisy",
     "early",
+    "strangers",
     "parts",
     "every_kind",
     "evidence_of_rows",
@@ -94,6 +95,13 @@ def test_with_noise_two_processes_agree_with_each_other_and_fit_as_well_as_one(h
     spread = np.std(alone, ddof=1) * math.sqrt(1 + 1 / 6)
     assert abs(ends(first) - np.mean(alone)) < 4 * spread
     assert spread < 0.1 * (np.mean(alone) - first["history"][0]["elbo"])
+
+
+@pytest.mark.slow
+def test_they_start_from_the_weights_of_the_first(hard):
+    first, second = hard["strangers"]
+    assert same(first["weights"], second["weights"])
+    torch.testing.assert_close(first["weights"], worker.strangers()["weights"], rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -116,6 +116,13 @@ def free_bits():
     return quiet(QuietGuide(), "standard_normal", objective=objective, annealing=2, validation=9)
 
 
+def spare():
+    """A guide with weights that nothing uses: no gradient, and no decay either."""
+    guide = QuietGuide()
+    guide.spare = nn.Linear(3, 3)
+    return quiet(guide, "standard_normal", optimizer="adamw", optimizer_options={"weight_decay": 0.1})
+
+
 class Normed(nn.Module):
     """An encoder with BatchNorm, whose weights don't move its running statistics apart."""
 
@@ -137,10 +144,14 @@ def normed():
 
 
 def noisy(seed=3):
-    """The processes bring different weights, and start alike all the same."""
-    vae, before = small(seed=ranks.rank()), torch.get_rng_state()
-    found = told(fit(vae, X, epochs=80, batch_size=16, lr=2e-2, seed=seed, average=0.9, validation=None))
+    before = torch.get_rng_state()
+    found = told(fit(small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, average=0.9, validation=None))
     return {**found, "untouched": torch.equal(before, torch.get_rng_state())}
+
+
+def strangers():
+    """The processes bring different weights, and in one step the averages hardly leave them."""
+    return told(fit(small(seed=ranks.rank()), X, epochs=1, batch_size=50, average=0.999, validation=None))
 
 
 def early():
