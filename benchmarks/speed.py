@@ -34,7 +34,7 @@ from pyro_vae import VAE, evidence
 from pyro_vae.data import ArrayRows, Target
 from pyro_vae.objectives import ELBO, IWAE, Objective
 from pyro_vae.training import CompiledStep, State, step
-from pyro_vae.training.fit import Step
+from pyro_vae.training.step import Step
 from pyro_vae.training.run import Means
 
 VAMP = {"kind": "vamp", "pseudo_inputs": 500}

@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -32,12 +32,15 @@ from pyro_vae.training.options import (
     rate_weight,
 )
 from pyro_vae.training.run import Means, Run
-from pyro_vae.training.step import Average, Info, State, step
+from pyro_vae.training.step import Average, Pace, State, steps
 from pyro_vae.vae import VAE
 
-Step = Callable[[State, Tensor], tuple[State, Info]]
+Moves = Callable[[State, Tensor, Sequence[Pace]], tuple[State, Tensor]]
 WORTH_COMPILING = 20_000
 """Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
+
+TOGETHER = 16
+"""Batches that are cut at once, and between two looks at the clock."""
 
 
 def fit(
@@ -164,10 +167,12 @@ def _first_look(state: State, train: Rows, weight: float) -> None:
 
 def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None) -> None:
     options, order = run.options, torch.Generator().manual_seed(run.options.seed)
-    steps = train.steps(options.batch_size)
-    move = stepper(options, state.optimizer, options.epochs * steps)
+    count = options.epochs * train.steps(options.batch_size)
+    move = stepper(options, state.optimizer, count)
+    for group in state.optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
     hidden = None if progress is None else not progress
-    bar = tqdm(total=options.epochs * steps, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
+    bar = tqdm(total=count, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
     try:
         with pyro.validation_enabled(False), bar:
             for epoch in range(1, options.epochs + 1):
@@ -191,11 +196,11 @@ def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Sch
         run.vae.eval()
 
 
-def stepper(options: FitOptions, optimizer: Optimizer, steps: int) -> Step:
-    """The eager step or a compiled one, as `compile` says; "auto" compiles where the steps ahead are worth it."""
-    if options.compile == "off" or (options.compile == "auto" and steps < WORTH_COMPILING):
-        return step
-    return CompiledStep(moves=options.compile == "step" or (options.compile == "auto" and is_adam(optimizer)))
+def stepper(options: FitOptions, optimizer: Optimizer, count: int) -> Moves:
+    """Eager steps or compiled ones, as `compile` says; "auto" compiles where the steps ahead are worth it."""
+    if options.compile == "off" or (options.compile == "auto" and count < WORTH_COMPILING):
+        return steps
+    return CompiledStep(moves=options.compile == "step" or (options.compile == "auto" and is_adam(optimizer))).steps
 
 
 def _epoch(
@@ -205,19 +210,24 @@ def _epoch(
     options: FitOptions,
     schedule: Schedule,
     order: torch.Generator,
-    move: Step,
+    move: Moves,
     bar: "tqdm[Any]",
 ) -> tuple[State, dict[str, float]]:
     """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs what it holds."""
-    began, steps, means = time.perf_counter(), train.steps(options.batch_size), Means()
+    began, number, means = time.perf_counter(), 0, Means()
+    count, base = train.steps(options.batch_size), [group["initial_lr"] for group in state.optimizer.param_groups]
+
+    def pace(number: int) -> Pace:
+        done = epoch - 1 + number / count
+        factor = schedule(done / options.epochs)
+        return Pace(rate_weight(options, done), tuple(lr * factor for lr in base))
+
     state.vae.train()
-    for number, batch in enumerate(train.batches(options.batch_size, order)):
-        epochs_done = epoch - 1 + number / steps
-        for group in state.optimizer.param_groups:
-            group["lr"] = group.setdefault("initial_lr", group["lr"]) * schedule(epochs_done / options.epochs)
-        state, info = move(replace(state, rate_weight=rate_weight(options, epochs_done)), batch)
-        means.add(info, len(batch))
-        bar.update()
+    for stack in train.stacks(options.batch_size, TOGETHER, order):
+        state, told = move(state, stack, [pace(number + index) for index in range(len(stack))])
+        means.add(told, stack.shape[1])
+        number += len(stack)
+        bar.update(len(stack))
     loss, rate, distortion, grad_norm = means.now()
     row: dict[str, float] = {"epoch": epoch, "loss": loss, "elbo": -(rate + distortion), "rate": rate}
     row |= {"distortion": distortion, "grad_norm": grad_norm, "lr": state.optimizer.param_groups[0]["lr"]}

@@ -1,10 +1,11 @@
 """One training step: (state, batch) -> (state, info)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -74,6 +75,47 @@ class State:
     clip_norm: float | None = None
     average: Average | None = None
     steps: int = 0
+
+
+Step = Callable[[State, Tensor], tuple[State, Info]]
+
+
+class Pace(NamedTuple):
+    """What a schedule changes from step to step: β, and the learning rate of each group of parameters."""
+
+    rate_weight: float
+    lrs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """The pace of now."""
+        return cls(state.rate_weight, tuple(group["lr"] for group in state.optimizer.param_groups))
+
+
+def paced(state: State, pace: Pace) -> State:
+    """The state at another pace."""
+    for group, lr in zip(state.optimizer.param_groups, pace.lrs, strict=True):
+        group["lr"] = lr
+    return replace(state, rate_weight=pace.rate_weight)
+
+
+def steps(state: State, stack: Tensor, paces: Sequence[Pace], move: "Step | None" = None) -> tuple[State, Tensor]:
+    """A step for each batch of a stack.
+
+    Arguments:
+        state: where training is.
+        stack: batches of one size, shaped (steps, rows, *data_shape).
+        paces: of each step.
+        move: the step; `step` by default.
+
+    Returns:
+        The state afterwards, and what each step told, the fields of `Info`, (steps, 4).
+    """
+    told = []
+    for batch, pace in zip(stack.unbind(), paces, strict=True):
+        state, info = (move or step)(paced(state, pace), batch)
+        told.append(torch.stack(info))
+    return state, torch.stack(told)
 
 
 def step(state: State, batch: Tensor) -> tuple[State, Info]:
