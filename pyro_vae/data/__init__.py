@@ -1,6 +1,7 @@
 """Where rows come from: files and the bundled digits, arrays, memmaps, packed bits, Datasets and DataLoaders."""
 
 from pyro_vae.data.arrays import ArrayRows
+from pyro_vae.data.binarize import binarized
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import checked
 from pyro_vae.data.files import Splits, load, load_splits
@@ -19,6 +20,7 @@ __all__ = [
     "Statistics",
     "Target",
     "as_rows",
+    "binarized",
     "checked",
     "load",
     "load_splits",

@@ -9,13 +9,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Target:
-    """Where batches go: a device and a floating-point type."""
+    """Where batches go: a device and a floating-point type; whether bytes are grey levels, to be divided by 255."""
 
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
+    grey: bool = False
 
     def take(self, batch: Tensor | np.ndarray) -> Tensor:
-        return as_tensor(batch).to(self.device, self.dtype).contiguous()
+        given = as_tensor(batch)
+        numbers = given.to(self.device, self.dtype).contiguous()
+        return numbers / 255 if self.grey and given.dtype == torch.uint8 else numbers
 
 
 CPU = Target()

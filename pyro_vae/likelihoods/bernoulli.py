@@ -25,7 +25,10 @@ class Bernoulli(Family):
     """
 
     support = constraints.boolean
-    remedy = "binarize the data, or take likelihood 'continuous_bernoulli' (values in [0, 1]) or 'normal'"
+    remedy = (
+        "binarize the data (pyro_vae.data.binarized; or fit with binarize='dynamic'), "
+        "or take likelihood 'continuous_bernoulli' (values in [0, 1]) or 'normal'"
+    )
     offset: Tensor
 
     def __init__(self, data_shape: Shape) -> None:
