@@ -26,8 +26,8 @@ class Bernoulli(Family):
 
     support = constraints.boolean
     remedy = (
-        "binarize the data (pyro_vae.data.binarized; or fit with binarize='dynamic'), "
-        "or take likelihood 'continuous_bernoulli' (values in [0, 1]) or 'normal'"
+        "binarize the data, or take likelihood 'continuous_bernoulli' (values in [0, 1]) or 'normal'; "
+        "fit with binarize='dynamic' draws new bits from grey levels in each step"
     )
     offset: Tensor
 
