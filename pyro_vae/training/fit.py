@@ -11,10 +11,12 @@ from typing import Any
 import pyro
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
+from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, binarized, checked, statistics
+from pyro_vae.data.binarize import binarized_once, bits_of, levels
 from pyro_vae.networks import evaluating
 from pyro_vae.objectives import Objective
 from pyro_vae.rng import own_seed
@@ -70,7 +72,7 @@ def fit(
         schedule: "constant", "cosine", or a function from the share of the run done to a factor of the learning rate.
         progress: show a bar on stderr; None shows it on a terminal only.
         **options: the fields of `FitOptions`: epochs, batch_size, lr, clip_norm, annealing, average, patience, kl,
-            num_particles, seed, device, compile.
+            num_particles, seed, device, compile, binarize.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
@@ -89,7 +91,7 @@ def fit(
     named["validation"] = validation if a_part else None
     chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
     device = choose_device(chosen.device)
-    target = Target(device, next(vae.parameters()).dtype)
+    target = Target(device, next(vae.parameters()).dtype, grey=chosen.binarize == "dynamic")
     rows = as_rows(x, vae.spec.data_shape, target)
     train, valid = split(rows, validation, vae, target, chosen.seed)
     run = Run(vae, chosen)
@@ -100,8 +102,12 @@ def fit(
             make_optimizer(chosen, vae.parameters(), optimizer if callable(optimizer) else None),
             clip_norm=chosen.clip_norm,
             average=Average(list(vae.parameters()), chosen.average) if chosen.average else None,
+            binarize=target.grey,
         )
-        start(vae, {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}, train)
+        given = {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}
+        start(vae, given, train, grey=target.grey)
+        if target.grey and valid is not None:
+            valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, target)
         _first_look(state, train, rate_weight(chosen, 0))
         run.remember()
         _loop(run, state, train, valid, schedule if callable(schedule) else SCHEDULES[chosen.schedule], progress)
@@ -130,22 +136,26 @@ def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> t
     return rows.select(order[held_out:].sort().values), rows.select(order[:held_out].sort().values)
 
 
-def start(vae: VAE, given: Mapping[str, Rows], train: Rows) -> None:
+def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
     """Check every row that was given, by its name; an untrained model takes the statistics of the training rows."""
     for name, rows in given.items():
-        for _ in inspect(vae, rows.batches(4096), name):
+        for _ in inspect(vae, rows.batches(4096), name, grey):
             pass
     if not vae.initialized:
         summary = statistics(train.batches(4096, torch.Generator().manual_seed(0)))
+        summary = bits_of(summary) if grey else summary
         for module in vae.modules():
             if callable(begin := getattr(module, "start_from", None)):
                 begin(summary)
         vae.initialized.fill_(True)
 
 
-def inspect(vae: VAE, batches: Iterator[Tensor], name: str) -> Iterator[Tensor]:
-    """The batches, each checked against the shape and the support of the model."""
+def inspect(vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False) -> Iterator[Tensor]:
+    """The batches, each checked against the shape and the support of the model; or grey rows, against [0, 1]."""
     support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
+    if grey:
+        support, remedy = constraints.unit_interval, "binarize='dynamic' takes grey levels in [0, 1], or bytes"
+        batches = levels(batches, name)
     return checked(_undisturbed(batches), vae.spec.data_shape, support=support, remedy=remedy, name=name)
 
 
@@ -162,7 +172,8 @@ def _undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
 def _first_look(state: State, train: Rows, weight: float) -> None:
     """One evaluation with Pyro's validation on: what is wrong shows here, with Pyro's message."""
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
-        state.objective(state.vae.model, state.vae.guide, next(train.batches(16)), weight)
+        batch = next(train.batches(16))
+        state.objective(state.vae.model, state.vae.guide, binarized(batch) if state.binarize else batch, weight)
 
 
 def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None) -> None:

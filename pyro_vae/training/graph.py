@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from pyro_vae.data import binarized
 from pyro_vae.objectives import Terms
 from pyro_vae.training import adam
 from pyro_vae.training.step import Pace, State
@@ -110,6 +111,7 @@ class _Recipe:
         tensors = dict(zip(self.places, given, strict=True))
         leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
         own = {name: tensors[name] for name in self.names} | leaves
+        batch = binarized(batch) if self.state.binarize else batch
         weight = rates[0].to(batch.dtype) if self.rate_weight is None else self.rate_weight
         terms, buffers = functional_call(self.program, own, (batch, weight))
         loss = terms.loss.mean()

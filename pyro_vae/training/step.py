@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from pyro_vae.data import binarized
 from pyro_vae.objectives import Objective, Terms
 from pyro_vae.vae import VAE
 
@@ -65,6 +66,7 @@ class State:
         rate_weight: β, the weight of the rate in the loss (1 is the ELBO).
         clip_norm: largest norm of the gradient.
         average: averaged parameters, where they are kept.
+        binarize: whether rows are grey, and new bits are drawn from them in each step.
         steps: steps made.
     """
 
@@ -74,6 +76,7 @@ class State:
     rate_weight: float = 1.0
     clip_norm: float | None = None
     average: Average | None = None
+    binarize: bool = False
     steps: int = 0
 
 
@@ -130,6 +133,7 @@ def step(state: State, batch: Tensor) -> tuple[State, Info]:
         >>> state.steps
         1
     """
+    batch = binarized(batch) if state.binarize else batch
     terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.rate_weight)
     loss = terms.loss.mean()
     weights = [weight for group in state.optimizer.param_groups for weight in group["params"]]
