@@ -34,8 +34,8 @@ from pyro_vae import VAE, evidence
 from pyro_vae.data import ArrayRows, Target
 from pyro_vae.objectives import ELBO, IWAE, Objective
 from pyro_vae.training import CompiledStep, State, step
-from pyro_vae.training.fit import Step
 from pyro_vae.training.run import Means
+from pyro_vae.training.step import Step
 
 VAMP = {"kind": "vamp", "pseudo_inputs": 500}
 FLOW = {"kind": "flow", "transform": "realnvp", "transforms": 8, "hidden_dims": (128, 128)}

@@ -1,27 +1,26 @@
-"""Where rows come from: files and the bundled digits, arrays, memmaps, Datasets and DataLoaders."""
+"""Where rows come from: files and the bundled digits, arrays, memmaps, packed bits, Datasets and DataLoaders."""
 
+from pyro_vae.data.arrays import ArrayRows
+from pyro_vae.data.binarize import binarized
+from pyro_vae.data.bits import PackedBits
+from pyro_vae.data.checks import checked
 from pyro_vae.data.files import Splits, load, load_splits
-from pyro_vae.data.rows import (
-    ArrayRows,
-    DatasetRows,
-    LoaderRows,
-    Rows,
-    Statistics,
-    Target,
-    as_rows,
-    checked,
-    statistics,
-)
+from pyro_vae.data.moments import Statistics, statistics
+from pyro_vae.data.rows import Rows, as_rows
+from pyro_vae.data.streams import DatasetRows, LoaderRows
+from pyro_vae.data.target import Target
 
 __all__ = [
     "ArrayRows",
     "DatasetRows",
     "LoaderRows",
+    "PackedBits",
     "Rows",
     "Splits",
     "Statistics",
     "Target",
     "as_rows",
+    "binarized",
     "checked",
     "load",
     "load_splits",

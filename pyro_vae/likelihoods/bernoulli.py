@@ -25,7 +25,10 @@ class Bernoulli(Family):
     """
 
     support = constraints.boolean
-    remedy = "binarize the data, or take likelihood 'continuous_bernoulli' (values in [0, 1]) or 'normal'"
+    remedy = (
+        "binarize the data, or take likelihood 'continuous_bernoulli' (values in [0, 1]) or 'normal'; "
+        "fit with binarize='dynamic' draws new bits from grey levels in each step"
+    )
     offset: Tensor
 
     def __init__(self, data_shape: Shape) -> None:

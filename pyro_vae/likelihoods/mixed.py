@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
-from pyro_vae.data.rows import describe
+from pyro_vae.data.supports import describe
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.networks import Shape
 from pyro_vae.registry import Choice, Options

@@ -9,9 +9,8 @@ from pyro import poutine
 from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
-from torch.func import functional_call
 
 from pyro_vae.registry import Registry
 
@@ -61,34 +60,6 @@ def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tup
     return p, q
 
 
-class _Scored(nn.Module):
-    """A guide's log densities at given draws, all computed inside one call, where its parameters can be exchanged."""
-
-    def __init__(self, guide: nn.Module) -> None:
-        super().__init__()
-        self.guide = guide
-
-    def forward(self, q: Trace, x: Tensor) -> dict[str, Tensor]:
-        plate: Any = q.nodes.get("particles")
-        program = self.guide if plate is None else pyro.plate("particles", plate["fn"].size, dim=-2)(self.guide)
-        with pyro.settings.context(module_local_params=True):
-            trace = poutine.trace(poutine.replay(program, q)).get_trace(x)
-        return {name: log_prob(trace.nodes[name]) for name in sites(trace)}
-
-
-def log_densities_at_constant_parameters(guide: Program, q: Trace, x: Tensor) -> dict[str, Tensor]:
-    """log q at the draws of each site, with parameters that have no gradient; the draws keep theirs.
-
-    Raises:
-        ValueError: the guide is no module, so its parameters are not known.
-    """
-    if not isinstance(guide, nn.Module):
-        raise ValueError(f"guide: expected an nn.Module for this gradient estimator, got {type(guide).__name__}")
-    constants = {f"guide.{name}": parameter.detach() for name, parameter in guide.named_parameters()}
-    densities: dict[str, Tensor] = functional_call(_Scored(guide), constants, (q, x))
-    return densities
-
-
 def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tensor:
     """The terms of all sites together, one number a draw and row.
 
@@ -121,6 +92,14 @@ def require_rsample(q: Trace, names: list[str]) -> None:
                 f"site {name!r}: {type_name(fn)} can't be reparameterised, so its gradient would be lost; "
                 "use a guide with rsample, or Pyro's SVI with Trace_ELBO"
             )
+
+
+def require_one_site(names: list[str], purpose: str) -> None:
+    """Raise ValueError where there are several latent variables: the draw of one may be in the density of another."""
+    if len(names) != 1:
+        raise ValueError(
+            f"guide: expected one latent site for {purpose}, got {names}; draw one vector, or take gradient 'plain'"
+        )
 
 
 def require_density(q: Trace, names: list[str], purpose: str) -> None:
@@ -168,6 +147,16 @@ def log_prob(site: Site) -> Tensor:
     """The log density at a site, one number for each element of its batch."""
     density: Tensor = scale_and_mask(site["fn"].log_prob(site["value"]), site["scale"], site["mask"])
     return density
+
+
+def log_prob_without_score(site: Site) -> Tensor:
+    """log q(z | x; φ) at a draw z(φ), with the gradient that reaches φ through the draw alone.
+
+    log q(z; φ) - log q(z'; φ) + its value, for z' = z without a gradient: ∂/∂φ log q(z'; φ), the score, cancels. One
+    call of the guide serves both, so what is random in it (dropout, noise on its inputs) is the same in both.
+    """
+    density, score = log_prob(site), log_prob({**site, "value": site["value"].detach()})
+    return density - (score - score.detach())
 
 
 def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:

@@ -17,10 +17,11 @@ from pyro_vae.objectives.base import (
     analytic_kl,
     each_row,
     latent_sites,
-    log_densities_at_constant_parameters,
     log_prob,
+    log_prob_without_score,
     observed_sites,
     require_density,
+    require_one_site,
     require_particles,
     require_rsample,
     traces,
@@ -85,7 +86,8 @@ class ELBO:
         distortions = {name: -log_prob(p.nodes[name]) for name in observed_sites(p)}
         if self.gradient == "stl":
             require_density(q, names, "gradient 'stl'")
-            log_q = log_densities_at_constant_parameters(guide, q, x)
+            require_one_site(names, "gradient 'stl'")
+            log_q = {name: log_prob_without_score(q.nodes[name]) for name in names}
             rates = {name: (log_q[name] - log_prob(p.nodes[name]), "monte_carlo") for name in names}
         else:
             rates = {name: self._rate(name, q.nodes[name], p.nodes[name]) for name in names}

@@ -16,10 +16,11 @@ from pyro_vae.objectives.base import (
     Terms,
     each_row,
     latent_sites,
-    log_densities_at_constant_parameters,
     log_prob,
+    log_prob_without_score,
     observed_sites,
     require_density,
+    require_one_site,
     require_particles,
     require_rsample,
     traces,
@@ -93,10 +94,10 @@ class Renyi:
         names = latent_sites(p, q)
         require_rsample(q, names)
         require_density(q, names, "an importance weight")
-        if self.gradient == "plain":
-            log_q = {name: log_prob(q.nodes[name]) for name in names}
-        else:
-            log_q = log_densities_at_constant_parameters(guide, q, x)
+        if self.gradient != "plain":
+            require_one_site(names, f"gradient {self.gradient!r}")
+        density = log_prob if self.gradient == "plain" else log_prob_without_score
+        log_q = {name: density(q.nodes[name]) for name in names}
         rate, distortion = _terms(p, log_q, self.num_particles, len(x))
         log_weights = -(rate + distortion)
         kl = dict.fromkeys(names, "monte_carlo")

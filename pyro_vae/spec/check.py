@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from pyro_vae.data.rows import describe
+from pyro_vae.data.supports import describe
 from pyro_vae.networks import Shape, evaluating
 
 ROWS = 2

@@ -1,9 +1,9 @@
 """Adam as a function of tensors: the form in which its update can stand in one graph with the gradient."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
@@ -44,15 +44,15 @@ def moments(optimizer: Optimizer, weight: Tensor, group: Group) -> dict[str, Ten
     return state
 
 
-def rates(group: Group, steps: float) -> list[float]:
-    """What changes from step to step: the learning rate, and how far both moments are from their start.
+def rates(group: Group, lrs: Sequence[float], steps: np.ndarray) -> list[Any]:
+    """What changes from step to step: the learning rate, and how far both moments are from their start; one each step.
 
     Example:
-        >>> rates({"lr": 0.1, "betas": (0.5, 0.75)}, 1)
-        [0.1, 0.5, 0.5]
+        >>> [list(map(float, row)) for row in rates({"betas": (0.5, 0.75)}, [0.1, 0.2], np.array([1, 2]))]
+        [[0.1, 0.2], [0.5, 0.75], [0.5, 0.66...]]
     """
     first, second = group["betas"]
-    return [group["lr"], 1 - first**steps, math.sqrt(1 - second**steps)]
+    return [lrs, 1 - first**steps, np.sqrt(1 - second**steps)]
 
 
 def update(weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rates: Tensor, group: Group) -> None:

@@ -3,18 +3,19 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import pyro
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
+from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, binarized, checked, statistics
+from pyro_vae.data.binarize import binarized_once, bits_of, levels
 from pyro_vae.networks import evaluating
 from pyro_vae.objectives import Objective
 from pyro_vae.ranks import (
@@ -45,12 +46,15 @@ from pyro_vae.training.options import (
 )
 from pyro_vae.training.parallel import parallel
 from pyro_vae.training.run import Means, Run
-from pyro_vae.training.step import Average, Info, State, step
+from pyro_vae.training.step import Average, Pace, State, steps
 from pyro_vae.vae import VAE
 
-Step = Callable[[State, Tensor], tuple[State, Info]]
+Moves = Callable[[State, Tensor, Sequence[Pace]], tuple[State, Tensor]]
 WORTH_COMPILING = 20_000
 """Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
+
+TOGETHER = 16
+"""Batches that are cut at once, and between two looks at the clock."""
 
 
 def fit(
@@ -83,7 +87,7 @@ def fit(
         schedule: "constant", "cosine", or a function from the share of the run done to a factor of the learning rate.
         progress: show a bar on stderr; None shows it on a terminal only.
         **options: the fields of `FitOptions`: epochs, batch_size, lr, clip_norm, annealing, average, patience, kl,
-            num_particles, seed, device, compile.
+            num_particles, seed, device, compile, binarize.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
@@ -102,7 +106,7 @@ def fit(
     named["validation"] = validation if a_part else None
     chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
     device = device_of_rank(choose_device(chosen.device))
-    target = Target(device, next(vae.parameters()).dtype)
+    target = Target(device, next(vae.parameters()).dtype, grey=chosen.binarize == "dynamic")
     rows = as_rows(x, vae.spec.data_shape, target)
     train, valid = split(rows, validation, vae, target, chosen.seed)
     run = Run(vae, chosen)
@@ -114,8 +118,12 @@ def fit(
             make_optimizer(chosen, vae.parameters(), optimizer if callable(optimizer) else None),
             clip_norm=chosen.clip_norm,
             average=Average(list(vae.parameters()), chosen.average) if chosen.average else None,
+            binarize=target.grey,
         )
-        start(vae, {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}, train)
+        given = {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}
+        start(vae, given, train, grey=target.grey)
+        if target.grey and valid is not None:
+            valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, target)
         _first_look(state, train, rate_weight(chosen, 0))
         run.remember()
         _loop(run, state, train, valid, schedule if callable(schedule) else SCHEDULES[chosen.schedule], progress)
@@ -144,22 +152,26 @@ def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> t
     return rows.select(order[held_out:].sort().values), rows.select(order[:held_out].sort().values)
 
 
-def start(vae: VAE, given: Mapping[str, Rows], train: Rows) -> None:
+def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
     """Check every row that was given, by its name; an untrained model takes the statistics of the training rows."""
     for name, rows in given.items():
-        for _ in inspect(vae, rows.batches(4096), name):
+        for _ in inspect(vae, rows.batches(4096), name, grey):
             pass
     if not vae.initialized:
         summary = statistics(train.batches(4096, torch.Generator().manual_seed(0)))
+        summary = bits_of(summary) if grey else summary
         for module in vae.modules():
             if callable(begin := getattr(module, "start_from", None)):
                 begin(summary)
         vae.initialized.fill_(True)
 
 
-def inspect(vae: VAE, batches: Iterator[Tensor], name: str) -> Iterator[Tensor]:
-    """The batches, each checked against the shape and the support of the model."""
+def inspect(vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False) -> Iterator[Tensor]:
+    """The batches, each checked against the shape and the support of the model; or grey rows, against [0, 1]."""
     support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
+    if grey:
+        support, remedy = constraints.unit_interval, "binarize='dynamic' takes grey levels in [0, 1], or bytes"
+        batches = levels(batches, name)
     return checked(_undisturbed(batches), vae.spec.data_shape, support=support, remedy=remedy, name=name)
 
 
@@ -176,16 +188,18 @@ def _undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
 def _first_look(state: State, train: Rows, weight: float) -> None:
     """One evaluation with Pyro's validation on: what is wrong shows here, with Pyro's message."""
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
-        state.objective(state.vae.model, state.vae.guide, next(train.batches(16)), weight)
+        batch = next(train.batches(16))
+        state.objective(state.vae.model, state.vae.guide, binarized(batch) if state.binarize else batch, weight)
 
 
 def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None) -> None:
     options, order = run.options, torch.Generator().manual_seed(run.options.seed)
-    steps = train.steps(options.batch_size)
-    total, several = options.epochs * steps, world_size() > 1
-    move = parallel(state, options, steps) if several else stepper(options, state.optimizer, total)
+    count, alone = options.epochs * train.steps(options.batch_size), world_size() == 1
+    move = stepper(options, state.optimizer, count) if alone else parallel(state, options, count)
+    for group in state.optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
     hidden = (None if progress is None else not progress) if is_first() else True
-    bar = tqdm(total=total, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
+    bar = tqdm(total=count, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
     try:
         with pyro.validation_enabled(False), bar, interrupted_together():
             for epoch in range(1, options.epochs + 1):
@@ -210,11 +224,11 @@ def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Sch
         run.vae.eval()
 
 
-def stepper(options: FitOptions, optimizer: Optimizer, steps: int) -> Step:
-    """The eager step or a compiled one, as `compile` says; "auto" compiles where the steps ahead are worth it."""
-    if options.compile == "off" or (options.compile == "auto" and steps < WORTH_COMPILING):
-        return step
-    return CompiledStep(moves=options.compile == "step" or (options.compile == "auto" and is_adam(optimizer)))
+def stepper(options: FitOptions, optimizer: Optimizer, count: int) -> Moves:
+    """Eager steps or compiled ones, as `compile` says; "auto" compiles where the steps ahead are worth it."""
+    if options.compile == "off" or (options.compile == "auto" and count < WORTH_COMPILING):
+        return steps
+    return CompiledStep(moves=options.compile == "step" or (options.compile == "auto" and is_adam(optimizer))).steps
 
 
 def _epoch(
@@ -224,19 +238,24 @@ def _epoch(
     options: FitOptions,
     schedule: Schedule,
     order: torch.Generator,
-    move: Step,
+    move: Moves,
     bar: "tqdm[Any]",
 ) -> tuple[State, dict[str, float]]:
     """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs what it holds."""
-    began, steps, means = time.perf_counter(), train.steps(options.batch_size), Means()
+    began, number, means = time.perf_counter(), 0, Means()
+    count, base = train.steps(options.batch_size), [group["initial_lr"] for group in state.optimizer.param_groups]
+
+    def pace(number: int) -> Pace:
+        done = epoch - 1 + number / count
+        factor = schedule(done / options.epochs)
+        return Pace(rate_weight(options, done), tuple(lr * factor for lr in base))
+
     state.vae.train()
-    for number, batch in enumerate(train.batches(options.batch_size, order)):
-        epochs_done = epoch - 1 + number / steps
-        for group in state.optimizer.param_groups:
-            group["lr"] = group.setdefault("initial_lr", group["lr"]) * schedule(epochs_done / options.epochs)
-        state, info = move(replace(state, rate_weight=rate_weight(options, epochs_done)), batch)
-        means.add(info, len(batch))
-        bar.update()
+    for stack in train.stacks(options.batch_size, TOGETHER, order):
+        state, told = move(state, stack, [pace(number + index) for index in range(len(stack))])
+        means.add(told, stack.shape[1])
+        number += len(stack)
+        bar.update(len(stack))
     loss, rate, distortion, grad_norm = means.now()
     row: dict[str, float] = {"epoch": epoch, "loss": loss, "elbo": -(rate + distortion), "rate": rate}
     row |= {"distortion": distortion, "grad_norm": grad_norm, "lr": state.optimizer.param_groups[0]["lr"]}

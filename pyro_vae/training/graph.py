@@ -12,9 +12,10 @@ from torch.func import functional_call
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from pyro_vae.data import binarized
 from pyro_vae.objectives import Terms
 from pyro_vae.training import adam
-from pyro_vae.training.step import State
+from pyro_vae.training.step import Pace, State
 
 Place = tuple[Any, Any]
 
@@ -24,8 +25,8 @@ class Graph:
     """A step as a graph.
 
     Attributes:
-        module: from tensors to loss, rate, distortion, norm of the gradient; and, where the graph doesn't move the
-            weights, the clipped gradients of the reached ones. Everything else changes in place.
+        module: from tensors to one with loss, rate, distortion and norm of the gradient, (4,); and, where the graph
+            doesn't move the weights, the clipped gradients of the reached ones. Everything else changes in place.
         places: (container, key) of each tensor that the graph takes, before the numbers and the batch.
         reached: the weights that have a gradient.
     """
@@ -46,7 +47,7 @@ def trace(state: State, batch: Tensor, *, moves: bool, rate_weight: float | None
     """
     recipe = _Recipe(state, moves, rate_weight)
     inputs = [container[key] for container, key in recipe.places.values()]
-    rates = numbers(state.rate_weight, state.optimizer.param_groups if moves else [], 1, batch.device)
+    rates = numbers([Pace.of(state)], state.optimizer.param_groups if moves else [], 1, batch.device)[0]
     with pyro.validation_enabled(False):
         module = make_fx(recipe, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs, rates, batch)
     used = _drop_unused(module, len(inputs))
@@ -54,10 +55,13 @@ def trace(state: State, batch: Tensor, *, moves: bool, rate_weight: float | None
     return Graph(module, [places[index] for index in used], [recipe.weights[name] for name in recipe.reached])
 
 
-def numbers(rate_weight: float, groups: Sequence[adam.Group], steps: float, device: torch.device) -> Tensor:
-    """What changes by a rule: β, and the rates of each group of Adam."""
-    rates = [number for group in groups for number in adam.rates(group, steps)]
-    return torch.as_tensor(np.array([rate_weight, *rates], np.float64), device=device)
+def numbers(paces: Sequence[Pace], groups: Sequence[adam.Group], first: float, device: torch.device) -> Tensor:
+    """What changes by a rule, a row for each step from number `first` on: β, and the rates of each group of Adam."""
+    steps = first + np.arange(len(paces))
+    columns: list[Any] = [[pace.rate_weight for pace in paces]]
+    for index, group in enumerate(groups):
+        columns += adam.rates(group, [pace.lrs[index] for pace in paces], steps)
+    return torch.as_tensor(np.array(columns, np.float64).T.copy(), device=device)
 
 
 class _Program(nn.Module):
@@ -107,6 +111,7 @@ class _Recipe:
         tensors = dict(zip(self.places, given, strict=True))
         leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
         own = {name: tensors[name] for name in self.names} | leaves
+        batch = binarized(batch) if self.state.binarize else batch
         weight = rates[0].to(batch.dtype) if self.rate_weight is None else self.rate_weight
         terms, buffers = functional_call(self.program, own, (batch, weight))
         loss = terms.loss.mean()
@@ -120,8 +125,8 @@ class _Recipe:
                     tensors[name].copy_(buffer)
             if self.moves:
                 self._move(tensors, gradients, rates)
-        told = loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), norm
-        return told if self.moves else (*told, *gradients.values())
+        told = torch.stack([loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), norm])
+        return (told,) if self.moves else (told, *gradients.values())
 
     def _move(self, tensors: dict[str, Tensor], gradients: dict[str, Tensor], rates: Tensor) -> None:
         for name, gradient in gradients.items():

@@ -66,6 +66,9 @@ class FitOptions(BaseModel):
     validation: Annotated[NonNegativeFloat, AllowInfNan(False)] | None = Field(
         default=0.1, description="share (below 1) or number of rows that only choose the best epoch"
     )
+    binarize: Literal["none", "dynamic"] = Field(
+        default="none", description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, once"
+    )
     patience: PositiveInt | None = Field(default=None, description="stop after so many epochs without a better one")
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")

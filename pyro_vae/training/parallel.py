@@ -1,6 +1,7 @@
 """The step of several processes: each takes its part of the batch, and all make the same move."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -8,27 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pyro_vae.data import binarized
 from pyro_vae.objectives import Terms
 from pyro_vae.objectives.base import Program
 from pyro_vae.ranks import begin_mean_over_ranks, gathered, is_first, part_of_rank, seed_of_rank, weighing, world_size
 from pyro_vae.rng import Stream
 from pyro_vae.training.options import FitOptions
-from pyro_vae.training.step import Info, State, step
+from pyro_vae.training.step import Info, State, step, steps
 
 
-def parallel(state: State, options: FitOptions, steps: int) -> "ParallelStep":
-    """The step of several processes, which is eager whatever `compile` says.
+def parallel(state: State, options: FitOptions, count: int) -> Callable[..., tuple[State, Tensor]]:
+    """`steps` of several processes, which are eager whatever `compile` says.
 
     Raises:
-        ValueError: the processes have different numbers of steps an epoch ahead, so one would wait for ever.
+        ValueError: the processes have different numbers of steps ahead, so one would wait for ever.
     """
-    if len(set(ahead := gathered(steps))) > 1:
-        raise ValueError(
-            f"x: expected the same rows in every process, got {ahead} steps an epoch; pass all rows to each"
-        )
+    if len(set(ahead := gathered(count))) > 1:
+        raise ValueError(f"x: expected the same rows in every process, got {ahead} steps ahead; pass all rows to each")
     if options.compile in {"step", "loss"} and is_first():
         warnings.warn(f"fit: {world_size()} processes make eager steps, not compiled ones", stacklevel=4)
-    return ParallelStep(state, options.seed)
+    return partial(steps, move=ParallelStep(state, options.seed))
 
 
 class ParallelStep:
@@ -57,9 +57,13 @@ class ParallelStep:
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
         part, weight = part_of_rank(batch)
-        moved, info = step(replace(state, objective=partial(self._weighted, weight)), part)
+        if state.binarize:
+            with self.noise.drawn():
+                part = binarized(part)
+        own = replace(state, objective=partial(self._weighted, weight), binarize=False)
+        moved, info = step(own, part)
         loss, rate, distortion = self.told()
-        return replace(moved, objective=state.objective), Info(loss, rate, distortion, info.grad_norm)
+        return replace(state, steps=moved.steps), Info(loss, rate, distortion, info.grad_norm)
 
     def _weighted(self, weight: float, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms:
         """The terms of this process, whose mean loss is wᵣ times that of its rows; the means of all are asked for."""

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from pyro_vae.training.options import FitOptions
-from pyro_vae.training.step import Info
 from pyro_vae.vae import VAE
 
 
@@ -59,38 +58,25 @@ class Run:
 
 
 class Means:
-    """The means over rows of what the steps of an epoch tell; summed a thousand steps at a time.
+    """The means over rows of what the steps of an epoch tell.
 
     Example:
         >>> means = Means()
-        >>> means.add(Info(*torch.tensor([1.0, 2.0, 3.0, 4.0])), 10)
-        >>> means.add(Info(*torch.tensor([4.0, 5.0, 6.0, 7.0])), 20)
+        >>> means.add(torch.tensor([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]]), 10)
+        >>> means.add(torch.tensor([[4.0, 5.0, 6.0, 7.0]]), 40)
         >>> means.now()
         [3.0, 4.0, 5.0, 6.0]
     """
 
     def __init__(self) -> None:
-        self.sums, self.rows = torch.zeros(len(Info._fields), dtype=torch.float64), 0
-        self._infos: list[Info] = []
-        self._sizes: list[int] = []
+        self.sums: Tensor | float = 0.0
+        self.rows = 0
 
-    def add(self, info: Info, rows: int) -> None:
-        self._infos.append(info)
-        self._sizes.append(rows)
-        if len(self._infos) == 1000:
-            self._sum()
+    def add(self, told: Tensor, rows: int) -> None:
+        """Take in what steps told (steps, 4), of `rows` rows each."""
+        self.sums = self.sums + rows * told.sum(0, dtype=torch.float64)
+        self.rows += rows * len(told)
 
     def now(self) -> list[float]:
-        self._sum()
-        means: list[float] = (self.sums / self.rows).tolist()
+        means: list[float] = (torch.as_tensor(self.sums) / self.rows).tolist()
         return means
-
-    def _sum(self) -> None:
-        if self._infos:
-            told = torch.stack([value for info in self._infos for value in info]).double().cpu()
-            sizes = torch.tensor(self._sizes, dtype=torch.float64)
-            self.sums, self.rows = (
-                self.sums + sizes @ told.unflatten(0, (-1, len(Info._fields))),
-                self.rows + int(sizes.sum()),
-            )
-        self._infos, self._sizes = [], []

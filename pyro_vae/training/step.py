@@ -1,14 +1,16 @@
 """One training step: (state, batch) -> (state, info)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from pyro_vae.data import binarized
 from pyro_vae.objectives import Objective, Terms
 from pyro_vae.vae import VAE
 
@@ -64,6 +66,7 @@ class State:
         rate_weight: β, the weight of the rate in the loss (1 is the ELBO).
         clip_norm: largest norm of the gradient.
         average: averaged parameters, where they are kept.
+        binarize: whether rows are grey, and new bits are drawn from them in each step.
         steps: steps made.
     """
 
@@ -73,7 +76,49 @@ class State:
     rate_weight: float = 1.0
     clip_norm: float | None = None
     average: Average | None = None
+    binarize: bool = False
     steps: int = 0
+
+
+Step = Callable[[State, Tensor], tuple[State, Info]]
+
+
+class Pace(NamedTuple):
+    """What a schedule changes from step to step: β, and the learning rate of each group of parameters."""
+
+    rate_weight: float
+    lrs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """The pace of now."""
+        return cls(state.rate_weight, tuple(group["lr"] for group in state.optimizer.param_groups))
+
+
+def paced(state: State, pace: Pace) -> State:
+    """The state at another pace."""
+    for group, lr in zip(state.optimizer.param_groups, pace.lrs, strict=True):
+        group["lr"] = lr
+    return replace(state, rate_weight=pace.rate_weight)
+
+
+def steps(state: State, stack: Tensor, paces: Sequence[Pace], move: "Step | None" = None) -> tuple[State, Tensor]:
+    """A step for each batch of a stack.
+
+    Arguments:
+        state: where training is.
+        stack: batches of one size, shaped (steps, rows, *data_shape).
+        paces: of each step.
+        move: the step; `step` by default.
+
+    Returns:
+        The state afterwards, and what each step told, the fields of `Info`, (steps, 4).
+    """
+    told = []
+    for batch, pace in zip(stack.unbind(), paces, strict=True):
+        state, info = (move or step)(paced(state, pace), batch)
+        told.append(torch.stack(info))
+    return state, torch.stack(told)
 
 
 def step(state: State, batch: Tensor) -> tuple[State, Info]:
@@ -88,6 +133,7 @@ def step(state: State, batch: Tensor) -> tuple[State, Info]:
         >>> state.steps
         1
     """
+    batch = binarized(batch) if state.binarize else batch
     terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.rate_weight)
     loss = terms.loss.mean()
     weights = [weight for group in state.optimizer.param_groups for weight in group["params"]]

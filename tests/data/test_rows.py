@@ -6,7 +6,9 @@ import torch
 from torch.distributions import constraints
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from pyro_vae.data.rows import ArrayRows, Target, as_rows, as_tensor, checked, describe, statistics
+from pyro_vae.data import ArrayRows, Target, as_rows, checked, statistics
+from pyro_vae.data.supports import describe
+from pyro_vae.data.target import as_tensor
 from pyro_vae.likelihoods import LIKELIHOODS
 
 ROWS, SHAPE = 23, (2, 3)
@@ -126,6 +128,37 @@ def test_one_generator_gives_one_order_whatever_the_origin(tmp_path):
     assert all(torch.equal(order, orders[0]) for order in orders)
 
 
+@pytest.mark.parametrize("size", [1, 4, 5, 22, 23, 24, 100])
+@pytest.mark.parametrize("count", [1, 2, 3, 50])
+def test_stacks_are_whole_batches_and_a_shorter_one(size, count):
+    """Of 23 rows; each stack as full as can be."""
+    stacks = list(rows_of(X).stacks(size, count, torch.Generator().manual_seed(1)))
+    whole, rest = divmod(ROWS, size)
+    filled, few = divmod(whole, count)
+    shapes = [(count, size)] * filled + [(few, size)] * (few > 0) + [(1, rest)] * (rest > 0)
+    assert [tuple(stack.shape) for stack in stacks] == [(*shape, *SHAPE) for shape in shapes]
+    order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(1))
+    np.testing.assert_array_equal(torch.cat([stack.flatten(0, 1) for stack in stacks]), X[order])
+
+
+@pytest.mark.parametrize("make", [*LOADERS.values(), lambda: Listed(X)])
+def test_rows_that_come_by_batches_are_stacks_of_one(make):
+    stacks = list(rows_of(make()).stacks(5, 4))
+    assert [tuple(stack.shape) for stack in stacks] == [(1, 5, *SHAPE)] * 4 + [(1, 3, *SHAPE)]
+    np.testing.assert_array_equal(torch.cat(stacks, 1)[0], X)
+
+
+def test_batches_are_cut_together(monkeypatch):
+    """40 batches of 10 rows of 64 numbers: 16 at a time; of 2**14 numbers a row, one at a time."""
+    cuts = []
+    cut_one = ArrayRows._cut
+    monkeypatch.setattr(ArrayRows, "_cut", lambda self, place: cuts.append(place) or cut_one(self, place))
+    for width, sizes in ((64, [160, 160, 80]), (2**14, [10] * 40)):
+        cuts.clear()
+        list(as_rows(np.zeros((400, width), np.uint8), (width,)).batches(10, torch.Generator()))
+        assert [len(place) for place in cuts] == sizes
+
+
 @pytest.mark.parametrize("origin", LOADERS)
 def test_a_loader_gives_its_own_batches(origin):
     rows = rows_of(LOADERS[origin]())
@@ -171,16 +204,16 @@ class Watched(np.memmap):
 
 @pytest.mark.parametrize("generator", [None, torch.Generator()], ids=["in order", "random"])
 @pytest.mark.parametrize("part", [False, True], ids=["all rows", "some rows"])
-def test_one_indexing_call_cuts_one_batch_from_the_disk(generator, part, tmp_path):
+def test_one_call_reads_several_batches_from_the_disk_in_the_order_of_the_file(generator, part, tmp_path):
     array = on_disk(X, tmp_path).view(Watched)
     rows = rows_of(array)
     rows = rows.select(torch.arange(1, ROWS)) if part else rows
     assert rows.array is array
     Watched.asked = ()
-    sizes = [len(batch) for batch in rows.batches(5, generator)]
-    assert len(Watched.asked) == len(sizes) == 5
-    asked = [len(range(*i.indices(ROWS))) if isinstance(i, slice) else len(i) for i in Watched.asked]
-    assert asked == sizes
+    list(rows.stacks(5, 2, generator))
+    asked = [np.arange(ROWS)[places] for places in Watched.asked]
+    assert [len(places) for places in asked] == [10, 10, len(rows) - 20]
+    assert all((np.diff(places) > 0).all() for places in asked)
 
 
 def test_bytes_stay_bytes_until_they_are_cut():
@@ -248,6 +281,11 @@ def test_a_selection_cuts_from_the_same_rows(origin, tmp_path):
     np.testing.assert_array_equal(by_value(drawn), by_value(X[index]))
     if isinstance(rows, ArrayRows):
         assert part.array is rows.array
+
+
+def test_a_part_of_a_part_is_a_part_of_it():
+    part = rows_of(X).select(torch.tensor([7, 3, 20, 11])).select(torch.tensor([2, 0]))
+    np.testing.assert_array_equal(torch.cat(list(part.batches(1))), X[[20, 7]])
 
 
 def test_rows_are_taken_as_they_are():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae import VAE, Spec
-from pyro_vae.data.rows import statistics
+from pyro_vae.data import statistics
 from pyro_vae.likelihoods import LIKELIHOODS, Family
 
 ROWS = 60

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pyro_vae.data.rows import statistics
+from pyro_vae.data import statistics
 from pyro_vae.likelihoods.distribution import CLASSES
 from tests.likelihoods.families import build, outputs
 

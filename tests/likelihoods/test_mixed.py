@@ -8,7 +8,7 @@ from scipy.integrate import quad_vec
 from torch import nn
 
 from pyro_vae import VAE, Spec
-from pyro_vae.data.rows import statistics
+from pyro_vae.data import statistics
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.likelihoods.mixed import ranges
 from tests.likelihoods.families import GROUPS, TABLE, build, family, outputs

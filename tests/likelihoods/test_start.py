@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pyro_vae import VAE, fit
-from pyro_vae.data.rows import statistics
+from pyro_vae.data import statistics
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.objectives import ELBO
 from tests.likelihoods.families import CASES, GROUPS, SIZED, TABLE, build, every_case, family

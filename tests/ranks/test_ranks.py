@@ -20,6 +20,7 @@ HARD = (
     "early",
     "strangers",
     "parts",
+    "grey",
     "every_kind",
     "evidence_of_rows",
     "interrupted",
@@ -127,6 +128,14 @@ def test_each_row_goes_to_one_process_and_noise_is_its_own(hard):
 
 
 @pytest.mark.slow
+def test_bits_are_drawn_by_each_and_the_order_stays_one(hard):
+    """Grey rows in batches that don't divide evenly, which a loader shuffles."""
+    (rows, bits), (other_rows, other_bits) = hard["grey"]
+    assert rows == other_rows
+    assert bits != other_bits
+
+
+@pytest.mark.slow
 def test_every_kind_trains_and_ends_alike(hard):
     first, second = hard["every_kind"]
     for name, found in first.items():
@@ -168,7 +177,7 @@ def test_an_error_in_one_process_ends_the_others(hard):
 
 @pytest.mark.slow
 def test_what_can_not_work_is_refused_everywhere(hard):
-    message = "x: expected the same rows in every process, got [6, 10] steps an epoch; pass all rows to each"
+    message = "x: expected the same rows in every process, got [600, 1000] steps ahead; pass all rows to each"
     assert hard["different_rows"] == [message] * 2
     message = "device: expected cpu, cuda or auto in 2 processes, got 'cuda:1'; take 'cuda'"
     assert hard["a_gpu_by_number"] == [message] * 2

@@ -17,7 +17,7 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae import ranks
 from pyro_vae.analysis.importance import evidence
@@ -173,6 +173,28 @@ def parts():
     fit(small(), loader, validation=None, objective=objective, epochs=2, seed=3)
     fit(small(), torch.ones(8, 4), validation=None, objective=objective, epochs=1, seed=3)
     return seen
+
+
+def grey():
+    """The order of the rows that a loader shuffles, and the bits of two rows of each step."""
+    order, bits = [], []
+
+    class Noted(Dataset):
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, index):
+            order.append(index)
+            return torch.full((4,), 0.5)
+
+    def objective(model, guide, x, rate_weight=1.0):
+        if torch.is_grad_enabled():
+            bits.append(x[:2].tolist())
+        return ELBO()(model, guide, x, rate_weight)
+
+    vae, rows = small(likelihood="bernoulli"), DataLoader(Noted(), batch_size=5, shuffle=True)
+    fit(vae, rows, objective=objective, binarize="dynamic", validation=None, epochs=4)
+    return order, bits
 
 
 KINDS: dict[str, dict[str, Any]] = {

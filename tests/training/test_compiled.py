@@ -21,6 +21,7 @@ from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
 from pyro_vae.training import compiled as module
 from pyro_vae.training.compiled import agree
 from pyro_vae.training.fit import WORTH_COMPILING, stepper
+from pyro_vae.training.step import steps
 from tests.training.small import X, same, small, weights, without_clock
 
 RUN = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "validation": 4}  # 46 rows: two batches of 16, one of 14
@@ -258,7 +259,7 @@ def test_a_loss_that_is_not_finite_is_refused(compilations):
 
 
 @pytest.mark.parametrize(
-    ("how", "optimizer", "steps", "moves"),
+    ("how", "optimizer", "count", "moves"),
     [
         ("auto", "adam", WORTH_COMPILING - 1, None),
         ("auto", "adam", WORTH_COMPILING, True),
@@ -268,10 +269,10 @@ def test_a_loss_that_is_not_finite_is_refused(compilations):
         ("loss", "adam", 1, False),
     ],
 )
-def test_auto_compiles_long_runs(how, optimizer, steps, moves):
+def test_auto_compiles_long_runs(how, optimizer, count, moves):
     kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    chosen = stepper(FitOptions(compile=how), kinds[optimizer](small().parameters(), lr=0.1), steps)
-    assert (chosen is step) if moves is None else (chosen.moves is moves)
+    chosen = stepper(FitOptions(compile=how), kinds[optimizer](small().parameters(), lr=0.1), count)
+    assert (chosen is steps) if moves is None else (chosen.__self__.moves is moves)
 
 
 def test_by_default_a_short_run_compiles_nothing(compilations):

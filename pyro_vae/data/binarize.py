@@ -1,0 +1,71 @@
+"""Grey pixels as bits: new ones in each step, or ones that stay."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_vae.data.arrays import ArrayRows
+from pyro_vae.data.bits import PackedBits
+from pyro_vae.data.checks import Shape
+from pyro_vae.data.moments import Statistics
+from pyro_vae.data.rows import Rows
+from pyro_vae.data.target import Target
+
+
+def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Bits with P(1) = grey, drawn anew with each call.
+
+    References:
+        On the Quantitative Analysis of Deep Belief Networks (Salakhutdinov, Murray, 2008).
+
+    Arguments:
+        grey: numbers in [0, 1], of any shape.
+        generator: of fixed bits, such as those of test rows; torch's own where none is given.
+
+    Returns:
+        0 or 1 for each number, in the type of `grey`.
+
+    Example:
+        >>> binarized(torch.tensor([0.0, 1.0, 0.5]))[:2]
+        tensor([0., 1.])
+    """
+    return torch.bernoulli(grey, generator=generator)
+
+
+def binarized_once(rows: Rows, data_shape: Shape, seed: int, target: Target) -> ArrayRows:
+    """Grey rows as bits that are the same in every pass; an eighth of a byte each in memory."""
+    generator = torch.Generator().manual_seed(seed)
+    bits = (binarized(batch.cpu(), generator).flatten(1).bool().numpy() for batch in rows.batches(1024))
+    packed = np.concatenate([np.packbits(batch, axis=1) for batch in bits])
+    return ArrayRows(PackedBits(packed, data_shape), target)
+
+
+def bits_of(grey: Statistics) -> Statistics:
+    """The statistics of the bits of grey rows, whose variance is mean (1 - mean), whatever that of the grey levels is.
+
+    Example:
+        >>> half = torch.tensor([0.5])
+        >>> bits_of(Statistics(10, mean=half, std=0 * half, sample=torch.ones(2, 1))).std
+        tensor([0.5000])
+    """
+    return replace(grey, std=(grey.mean * (1 - grey.mean)).sqrt(), sample=binarized(grey.sample))
+
+
+def levels(batches: Iterable[Tensor], name: str) -> Iterator[Tensor]:
+    """The same batches of grey levels, looked at as they pass.
+
+    Raises:
+        ValueError: at the end, where no level is above 1 / 255: bytes of 0 and 1, which are bits and not levels.
+    """
+    brightest = 0.0
+    for batch in batches:
+        brightest = max(brightest, float(batch.max()))
+        yield batch
+    if 0 < brightest <= 1.001 / 255:
+        raise ValueError(
+            f"{name}: expected grey levels in [0, 1] or bytes up to 255, got none above 1 / 255; "
+            "bits need no binarize='dynamic', and levels in [0, 1] are divided by 255 only if they are bytes"
+        )
