@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.speed.clock import operations, ratio, take_turns
 from benchmarks.speed.sizes import SIZES
@@ -12,6 +13,7 @@ from pyro_vae import evidence
 
 PAIRS = 100_000
 """Of a row and a draw."""
+ROOT = Path(__file__).parents[2]
 
 
 def print_log_marginal(name: str, draws: Sequence[int], rounds: int) -> None:
@@ -33,4 +35,4 @@ def print_log_marginal(name: str, draws: Sequence[int], rounds: int) -> None:
 def memory(name: str, draws: int, rows: int) -> str:
     """What it takes beyond the model and the rows, in MiB, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.speed.memory", name, str(draws), str(rows)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

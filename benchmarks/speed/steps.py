@@ -35,8 +35,8 @@ def print_steps(name: str, parts: Sequence[str], others: Sequence[str], rounds: 
 
     times["floor"] = floor(first[by_hand.UNIT])
     for one in [*first, "floor"]:
-        print(f"{line(one, times[one], unit, size.steps)}{ratio(best, times[one]).median:>8.2f}")
+        print(f"{line(one, times[one], unit, size.steps)}{ratio(best, times[one]).median:>8.2f}", flush=True)
     for one in more:
-        print(line(one, times[one], unit, size.steps))
+        print(line(one, times[one], unit, size.steps), flush=True)
         if one.endswith("eager"):
-            print(line(one.replace("eager", "floor"), floor(runs[one]), unit, size.steps))
+            print(line(one.replace("eager", "floor"), floor(runs[one]), unit, size.steps), flush=True)
