@@ -66,7 +66,7 @@ def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[
 def print_estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> None:
     """Log p(x) of the same rows by each estimator, and its paired difference to annealing from the prior."""
     print(f"log p(x) of {len(x)} test rows, nats per row; AIS: {chains} chains, {temperatures} temperatures")
-    print(f"{'estimator':<28}{'log p(x)':>10}{'less than the first':>21}{'± se':>8}{'seconds':>9}   reliability")
+    print(f"{'estimator':<28}{'log p(x)':>10}{'minus the first':>21}{'± se':>8}{'seconds':>9}   reliability")
     first = None
     for name, estimate in estimators(vae, x, chains, temperatures).items():
         began = time.perf_counter()
