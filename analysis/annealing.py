@@ -3,24 +3,20 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 from tqdm import tqdm
 
-from pyro_vae.analysis.fitted import posterior_of
-from pyro_vae.analysis.hmc import Kick, Moved, move
+from pyro_vae.analysis.hmc import Kick
 from pyro_vae.analysis.importance import require_density
-from pyro_vae.rng import own_seed, row_seed
+from pyro_vae.analysis.paths import Path
+from pyro_vae.rng import row_seed
 from pyro_vae.vae import VAE
 
-ACCEPTANCE = 0.65
-"""What the step sizes are tuned to."""
-FIRST_STEP = 0.5
 PILOTS = 16
-"""Chains that tune the steps of a row, at most."""
+"""Chains that tune the ladder of a row."""
 
 
 @dataclass(frozen=True)
@@ -44,73 +40,7 @@ class Plan:
 
     @property
     def rows_together(self) -> int:
-        return max(1, self.chunk_size // self.num_chains)
-
-    @property
-    def pilot_temperatures(self) -> int:
-        return max(20, self.temperatures // 10)
-
-
-@dataclass(frozen=True)
-class Path:
-    """The densities between q₀(z) and p(x, z) for some rows: log f(z) = (1 - b) log q₀(z) + b log p(x, z).
-
-    Attributes:
-        x: the rows, (n, *data_shape).
-        prior: p(z).
-        likelihood: from z to p(x | z).
-        start: q₀ for all rows, with batch shape () or (n,).
-        starts: q₀ of each row by itself, for draws that do not depend on the rows beside it.
-        spread: standard deviations at both ends, of q₀ and of q(z | x), which stands in for the posterior.
-    """
-
-    x: Tensor
-    prior: Distribution
-    likelihood: Any
-    start: Distribution
-    starts: list[Distribution]
-    spread: tuple[Tensor, Tensor]
-
-    @classmethod
-    def of(cls, vae: VAE, x: Tensor, start: Literal["prior", "guide"]) -> "Path":
-        """The path for rows x."""
-        prior, q = vae.prior(), posterior_of(vae, x)
-        if start == "guide":
-            starts = [posterior_of(vae, row) for row in x.split(1)]
-            return cls(x, prior, vae.likelihood, q, starts, (q.stddev, q.stddev))
-        return cls(x, prior, vae.likelihood, prior, [prior] * len(x), (robust_scale(prior, x.device), q.stddev))
-
-    def ends(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """log q₀(z) and log p(x, z), each (chains, rows); -inf outside their support."""
-        log_prior = self.prior.log_prob(z)
-        log_start = log_prior if self.start is self.prior else self.start.log_prob(z)
-        log_joint = log_prior + self.likelihood(z).log_prob(self.x)
-        support: Any = self.prior.support
-        return log_start, torch.where(support.check(z), log_joint, -torch.inf)
-
-    def log_weight(self, z: Tensor) -> Tensor:
-        """log p(x, z) - log q₀(z), in float64."""
-        log_start, log_joint = self.ends(z)
-        return log_joint.double() - log_start.double()
-
-    def draw(self, seeds: list[int], chains: int) -> Tensor:
-        """z ~ q₀, (chains, rows, latent_dim)."""
-        drawn = []
-        for q, seed in zip(self.starts, seeds, strict=True):
-            with own_seed(seed, self.x.device):
-                drawn.append(q.sample((chains,)).reshape(chains, 1, -1))
-        return torch.cat(drawn, 1)
-
-    def move(self, z: Tensor, b: float, step: Tensor, kick: Kick, leapfrog_steps: int) -> Moved:
-        """A move that leaves f as it is, by steps (chains, rows) in standard deviations of f, were both ends normal."""
-
-        def log_density(z: Tensor) -> Tensor:
-            log_start, log_joint = self.ends(z)
-            return (1 - b) * log_start + b * log_joint
-
-        first, last = self.spread
-        scale = ((1 - b) / first.square() + b / last.square()).rsqrt()
-        return move(log_density, z, kick, step.unsqueeze(-1) * scale, leapfrog_steps)
+        return max(1, self.chunk_size // max(self.num_chains, PILOTS))
 
 
 def require_moves(vae: VAE) -> None:
@@ -123,24 +53,11 @@ def require_moves(vae: VAE) -> None:
         )
 
 
-def robust_scale(p: Distribution, device: torch.device) -> Tensor:
-    """The standard deviation of a normal with p's quartiles: there is one where p has no variance, or no formula."""
-    with own_seed(0, device):
-        draws = p.sample((1000,))
-    low, high = draws.quantile(torch.tensor([0.25, 0.75]).to(draws), 0)
-    return (high - low) / 1.349
+class Ladder(NamedTuple):
+    """Temperatures 0 = b₀ < b₁ < ... < b_T = 1 of each row, in float64, and the steps there, each (T + 1, rows)."""
 
-
-def schedule(temperatures: int) -> list[float]:
-    """0 = b₀ < b₁ < ... < b_T = 1 along a sigmoid from -4 to 4: slow at both ends, where the density changes most.
-
-    Example:
-        >>> [round(b, 3) for b in schedule(4)]
-        [0.0, 0.105, 0.5, 0.895, 1.0]
-    """
-    sigmoid = torch.linspace(-4, 4, temperatures + 1, dtype=torch.float64).sigmoid()
-    b: list[float] = ((sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])).tolist()
-    return b
+    b: Tensor
+    step: Tensor
 
 
 class Walk(NamedTuple):
@@ -150,56 +67,66 @@ class Walk(NamedTuple):
     acceptance: Tensor
 
 
-def upward(path: Path, steps: Tensor, seeds: list[int], plan: Plan) -> Walk:
+def upward(path: Path, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
     """From q₀ to p(x, z): the mean of w is unbiased for p(x).
 
-    log w = Σₜ (bₜ - bₜ₋₁) (log p(x, zₜ₋₁) - log q₀(zₜ₋₁)),   t = 1, ..., T
+    log w = Σₜ (bₜ - bₜ₋₁) U(zₜ₋₁),   t = 1, ..., T
 
     where z₀ ~ q₀ and zₜ is zₜ₋₁ after a move at bₜ.
     """
-    z, b = path.draw(seeds, plan.num_chains), schedule(plan.temperatures)
-    noise, acceptance = Noise(z, seeds), []
-    log_weight = (b[1] - b[0]) * path.log_weight(z)
-    for t in shown(range(1, plan.temperatures), plan):
-        kick, jitter = noise.draw()
-        z, accepted = path.move(z, b[t], jitter * steps[t], kick, plan.leapfrog_steps)
-        log_weight += (b[t + 1] - b[t]) * path.log_weight(z)
-        acceptance.append(accepted.mean(0))
-    return Walk(log_weight, torch.stack(acceptance or [torch.full_like(steps[0], torch.nan)]).mean(0))
+    walker = Walker(path, ladder, path.draw(seeds, plan.num_chains), seeds, plan)
+    for t in shown(range(plan.temperatures), plan):
+        if t > 0:
+            walker.move(t)
+        walker.weigh(t, t + 1)
+    return walker.walk
 
 
-def downward(path: Path, z: Tensor, steps: Tensor, seeds: list[int], plan: Plan) -> Walk:
+def downward(path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
     """From draws of p(z | x) (chains, rows, latent_dim) to q₀: the mean of 1 / w is unbiased for 1 / p(x).
 
     The moves and the weights of `upward`, last to first, after one more move at b = 1.
     """
-    b, noise, acceptance = schedule(plan.temperatures), Noise(z, seeds), []
-    log_weight = torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
+    walker = Walker(path, ladder, z, seeds, plan)
     for t in shown(range(plan.temperatures, 0, -1), plan):
-        kick, jitter = noise.draw()
-        z, accepted = path.move(z, b[t], jitter * steps[t], kick, plan.leapfrog_steps)
-        log_weight += (b[t] - b[t - 1]) * path.log_weight(z)
-        acceptance.append(accepted.mean(0))
-    return Walk(log_weight, torch.stack(acceptance).mean(0))
+        walker.move(t)
+        walker.weigh(t - 1, t)
+    return walker.walk
 
 
-def tuned(path: Path, seeds: list[int], plan: Plan) -> Tensor:
-    """Step sizes (T + 1, rows) for b₀, ..., b_T, from a shorter walk that adapts them to its acceptance.
+class Walker:
+    """Chains on a ladder, and the weights that they have gathered.
 
-    log ε ← log ε + acceptance - 0.65
-
-    Chains of their own take that walk, so that the steps are constants to every other walk.
+    Arguments:
+        path: the densities.
+        ladder: temperatures and steps.
+        z: where the chains start, (chains, rows, latent_dim).
+        seeds: one for each row.
+        plan: for the number of leapfrog steps.
     """
-    z, b = path.draw(seeds, min(plan.num_chains, PILOTS)), schedule(plan.pilot_temperatures)
-    noise, log_step = Noise(z, seeds), torch.full_like(z[0, :, 0], FIRST_STEP).log()
-    found = [log_step]
-    for t in shown(range(1, len(b)), plan):
-        kick, jitter = noise.draw()
-        z, accepted = path.move(z, b[t], jitter * log_step.exp(), kick, plan.leapfrog_steps)
-        log_step = log_step + accepted.mean(0) - ACCEPTANCE
-        found.append(log_step)
-    nearest = torch.linspace(0, plan.pilot_temperatures, plan.temperatures + 1).round().long()
-    return torch.stack(found).exp()[nearest.to(z.device)]
+
+    def __init__(self, path: Path, ladder: Ladder, z: Tensor, seeds: list[int], plan: Plan) -> None:
+        self.path, self.ladder, self.leapfrog_steps = path, ladder, plan.leapfrog_steps
+        self.noise, self.here = Noise(z, seeds), path.at(z, ladder.b[0].to(z))
+        self.log_weight = torch.zeros_like(self.here.gain, dtype=torch.float64)
+        self.acceptance: list[Tensor] = []
+
+    def move(self, t: int) -> None:
+        """Move all chains at bₜ."""
+        kick, jitter = self.noise.draw()
+        here = self.here._replace(b=self.ladder.b[t].to(self.here.b))
+        self.here, acceptance = self.path.move(here, jitter * self.ladder.step[t], kick, self.leapfrog_steps)
+        self.acceptance.append(acceptance.mean(0))
+
+    def weigh(self, first: int, last: int) -> None:
+        """log w ← log w + (b_last - b_first) U(z)."""
+        self.log_weight += (self.ladder.b[last] - self.ladder.b[first]) * self.here.gain
+
+    @property
+    def walk(self) -> Walk:
+        """What they have gathered; without a move no acceptance is known."""
+        nothing = [torch.full_like(self.ladder.step[0], torch.nan)]
+        return Walk(self.log_weight, torch.stack(self.acceptance or nothing).mean(0))
 
 
 class Noise:

@@ -15,7 +15,7 @@ LogJoint = Callable[[Tensor], Tensor]
 
 DRAWS = 8
 """Draws of each row in one step."""
-PAIRS = 4096
+PAIRS = 1000
 """Pairs of a row and a draw that are decoded at once."""
 
 

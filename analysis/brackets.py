@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.annealing import Path, Plan, downward, log_mean, require_moves, seeds_of, tuned, upward
+from pyro_vae.analysis.annealing import Plan, downward, log_mean, require_moves, seeds_of, upward
 from pyro_vae.analysis.fitted import evaluation, target_of
+from pyro_vae.analysis.ladders import tuned
+from pyro_vae.analysis.paths import Path
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -72,7 +74,7 @@ def bidirectional(
     num_rows: int = 100,
     num_chains: int = 16,
     temperatures: int = 1000,
-    leapfrog_steps: int = 10,
+    leapfrog_steps: int = 3,
     start: Literal["prior", "guide"] = "prior",
     seed: int = 0,
     chunk_size: int = 1000,
@@ -129,9 +131,9 @@ def _bracket(vae: VAE, x: Tensor, z: Tensor, plan: Plan) -> tuple[np.ndarray, ..
     """lower, upper, lower_se and upper_se of some rows x with their exact posterior draws z."""
     path = Path.of(vae, x, plan.start)
     pair = torch.cat([x.flatten(1).to(z), z], 1)  # rows of a few bits come twice, their z do not
-    steps = tuned(path, seeds_of(pair, f"pilot {plan.seed}"), plan)
-    up = upward(path, steps, seeds_of(pair, f"upward {plan.seed}"), plan)
-    down = downward(path, z.repeat(plan.num_chains, 1, 1), steps, seeds_of(pair, f"downward {plan.seed}"), plan)
+    ladder = tuned(path, seeds_of(pair, f"pilot {plan.seed}"), plan)
+    up = upward(path, ladder, seeds_of(pair, f"upward {plan.seed}"), plan)
+    down = downward(path, z.repeat(plan.num_chains, 1, 1), ladder, seeds_of(pair, f"downward {plan.seed}"), plan)
     lower, lower_se, _ = log_mean(up.log_weight)
     minus_upper, upper_se, _ = log_mean(-down.log_weight)
     return tuple(column.cpu().numpy() for column in (lower, -minus_upper, lower_se, upper_se))

@@ -24,6 +24,11 @@ SIGMAS = 5.0
 """Standard errors by which two estimates of one number may differ."""
 REPEATS = 32
 """Independent estimates of the ELBO, from whose spread its standard error comes."""
+READING: dict[Verdict, str] = {
+    "pass": "the numbers agree with each other, and nothing looks weak",
+    "warn": "the numbers agree with each other; what they say of the model or its guide is weak where it says warn",
+    "fail": "numbers that must agree do not, where it says fail: trust none that depends on them",
+}
 STEP = 1e-5
 """Length of the step of a finite difference, in float64."""
 
@@ -62,7 +67,7 @@ class Checkup:
         return "fail" if "fail" in found else "warn" if "warn" in found else "pass"
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.findings))
+        return "\n".join([*map(str, self.findings), f"\n{self.worst}: {READING[self.worst]}"])
 
 
 def checkup(vae: VAE, x: Any, *, num_particles: int = 1000, seed: int = 0, progress: bool | None = False) -> Checkup:
@@ -202,15 +207,24 @@ def _reliability(found: Evidence) -> Finding:
     if math.isnan(share):
         return Finding("k-hat above 0.7", "", "none", "too few draws to tell; take 1000")
     verdict: Verdict = "pass" if share <= 0.1 else "warn"
-    note = "log p(x) can be trusted" if verdict == "pass" else "there log p(x) is too low; see evidence(retry=...)"
+    note = (
+        "log p(x) can be trusted"
+        if verdict == "pass"
+        else "there log p(x) is too low; take evidence(vae, x, retry='refined')"
+    )
     return Finding("k-hat above 0.7", f"{share:.1%} of rows", verdict, note)
 
 
 def _calibration(vae: VAE, seed: int, progress: bool | None) -> Finding:
     found = calibration(vae, num_rows=500, seed=seed, progress=progress)
     calibrated = found.p_value >= SIGNIFICANT
-    note = "on rows of the model, intervals of q(z | x) hold what they say" if calibrated else "see calibration(vae)"
-    return Finding("calibration of the guide", f"p = {found.p_value:.2g}", "pass" if calibrated else "warn", note)
+    held = "on rows of the model, intervals of q(z | x) hold what they say"
+    note = held if calibrated else "on rows of the model, q(z | x) is off; print(calibration(vae)) says how"
+    return Finding("calibration of the guide", _p(found.p_value), "pass" if calibrated else "warn", note)
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.2g}" if value >= 1e-6 else "p < 1e-6"
 
 
 def _collapse(vae: VAE, x: Tensor, seed: int) -> Finding:
@@ -248,7 +262,7 @@ def _known(seed: int) -> Iterator[Finding]:
     note = "of rows within 3 standard errors of the exact log p(x)"
     yield Finding("importance sampling", f"{inside:.1%}", "pass" if inside >= 0.98 else "fail", note)
     difference = (
-        annealed(truth.vae(widen=1.3), x[:20], num_chains=16, temperatures=50, seed=seed).log_marginal - exact[:20]
+        annealed(truth.vae(widen=1.3), x[:20], num_chains=16, temperatures=200, seed=seed).log_marginal - exact[:20]
     )
     off = float(np.abs(difference.mean()))
     note = "mean difference to the exact log p(x)"
@@ -263,4 +277,4 @@ def _known(seed: int) -> Iterator[Finding]:
         p_value = calibration(truth.vae(widen=widen), num_rows=500, seed=seed).p_value
         right = (p_value > 1e-4) == (widen == 1.0)
         note = f"for a guide {widen} times as wide as the posterior"
-        yield Finding("calibration", f"p = {p_value:.2g}", "pass" if right else "fail", note)
+        yield Finding("calibration", _p(p_value), "pass" if right else "fail", note)

@@ -186,6 +186,16 @@ def _require_same_rows(found: Mapping[str, Evidence]) -> None:
     if len(set(sizes.values())) > 1:
         rows = ", ".join(f"{name!r}: {rows} rows of {size} numbers" for name, (rows, size) in sizes.items())
         raise ValueError(f"compare: expected evidence about the same rows, got {rows}; evaluate all on one x")
+    (first, expected), *others = found.items()
+    for name, one in others:
+        differ = np.flatnonzero(one.row_hashes != expected.row_hashes)
+        if len(differ):
+            again = np.array_equal(np.sort(one.row_hashes), np.sort(expected.row_hashes))
+            what = "the same rows in another order" if again else f"{len(differ)} other rows"
+            raise ValueError(
+                f"compare: expected evidence about the same rows in the same order, got {what} for {name!r} than for "
+                f"{first!r}, the first of them row {differ[0]}; evaluate all on one x"
+            )
 
 
 def _require_one_kind(models: Mapping[str, VAE], x: Any) -> None:

@@ -122,7 +122,7 @@ def inference_gaps(
     vae: VAE,
     x: Any,
     *,
-    steps: int = 500,
+    steps: int = 200,
     lr: float = 0.1,
     num_particles: int = 1000,
     marginal: Marginal | None = None,

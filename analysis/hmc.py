@@ -1,7 +1,7 @@
 """Hamiltonian Monte Carlo: a move of many chains at once that leaves a density as it is."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -9,8 +9,28 @@ from torch import Tensor
 LogDensity = Callable[[Tensor], Tensor]
 
 
+class Place(Protocol):
+    """Where chains are, with what a move has to know of log f there.
+
+    Attributes:
+        z: positions, (..., dim).
+        log_density: log f(z) up to a constant, (...).
+        slope: ∂ log f / ∂z, (..., dim).
+    """
+
+    @property
+    def z(self) -> Tensor: ...
+    @property
+    def log_density(self) -> Tensor: ...
+    @property
+    def slope(self) -> Tensor: ...
+
+
+P = TypeVar("P", bound=Place)
+
+
 class Point(NamedTuple):
-    """Positions z (..., dim), log f there (...) up to a constant, and its slope ∂ log f / ∂z (..., dim)."""
+    """A place of any density."""
 
     z: Tensor
     log_density: Tensor
@@ -24,10 +44,11 @@ class Kick(NamedTuple):
     log_uniform: Tensor
 
 
-class Moved(NamedTuple):
-    """Positions after a move (..., dim), and the probability (...) with which each proposal was accepted."""
+class Moved(NamedTuple, Generic[P]):
+    """Where the leapfrog led, whether each chain went there (...), and the probability (...) with which it does."""
 
-    z: Tensor
+    end: P
+    accepted: Tensor
     acceptance: Tensor
 
 
@@ -45,7 +66,7 @@ def point(log_density: LogDensity, z: Tensor) -> Point:
     return Point(z.detach(), value.detach(), slope)
 
 
-def leapfrog(log_density: LogDensity, start: Point, momentum: Tensor, step: Tensor, steps: int) -> tuple[Point, Tensor]:
+def leapfrog(at: Callable[[Tensor], P], start: P, momentum: Tensor, step: Tensor, steps: int) -> tuple[P, Tensor]:
     """Follow Hamilton's equations for the energy H(z, r) = -log f(z) + r² / 2.
 
     r ← r + ½ ε ∂ log f(z),   z ← z + ε r,   r ← r + ½ ε ∂ log f(z)
@@ -54,7 +75,7 @@ def leapfrog(log_density: LogDensity, start: Point, momentum: Tensor, step: Tens
     same as a mass matrix diag ε⁻².
 
     Arguments:
-        log_density: log f, from (..., dim) to (...).
+        at: from positions (..., dim) to the place there.
         start: where the chains are.
         momentum: r, (..., dim).
         step: ε, of a shape that broadcasts to (..., dim).
@@ -64,20 +85,21 @@ def leapfrog(log_density: LogDensity, start: Point, momentum: Tensor, step: Tens
         Where the chains get to, and the momentum there.
 
     Example:
-        >>> def bowl(z): return -0.5 * z.square().sum(-1)
-        >>> end, r = leapfrog(bowl, point(bowl, torch.ones(1, 1)), torch.zeros(1, 1), torch.tensor(0.01), 314)
+        >>> from functools import partial
+        >>> bowl = partial(point, lambda z: -0.5 * z.square().sum(-1))
+        >>> end, r = leapfrog(bowl, bowl(torch.ones(1, 1)), torch.zeros(1, 1), torch.tensor(0.01), 314)
         >>> end.z  # half a turn
         tensor([[-1.0000]])
     """
     here = start
     for _ in range(steps):
         momentum = momentum + 0.5 * step * here.slope
-        here = point(log_density, here.z + step * momentum)
+        here = at(here.z + step * momentum)
         momentum = momentum + 0.5 * step * here.slope
     return here, momentum
 
 
-def move(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> Moved:
+def move(at: Callable[[Tensor], P], start: P, kick: Kick, step: Tensor, steps: int) -> Moved[P]:
     """One transition of Hamiltonian Monte Carlo, after which draws from f are still draws from f.
 
     z' is where the leapfrog leads from (z, r); accept it with probability min(1, exp(H(z, r) - H(z', r'))).
@@ -88,23 +110,23 @@ def move(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: in
         MCMC Using Hamiltonian Dynamics (Neal, 2011).
 
     Arguments:
-        log_density: log f, from (..., dim) to (...).
-        z: where the chains are, (..., dim).
+        at: from positions (..., dim) to the place there.
+        start: where the chains are.
         kick: the random numbers.
         step: ε, of a shape that broadcasts to (..., dim).
         steps: of the leapfrog.
 
     Example:
-        >>> z, kick = torch.zeros(5, 2), Kick(torch.randn(5, 2), torch.rand(5).log())
-        >>> move(lambda z: -0.5 * z.square().sum(-1), z, kick, torch.tensor(0.5), 3).z.shape
-        torch.Size([5, 2])
+        >>> from functools import partial
+        >>> bowl = partial(point, lambda z: -0.5 * z.square().sum(-1))
+        >>> kick = Kick(torch.randn(5, 2), torch.rand(5).log())
+        >>> move(bowl, bowl(torch.zeros(5, 2)), kick, torch.tensor(0.5), 3).accepted.shape
+        torch.Size([5])
     """
-    start = point(log_density, z)
-    end, momentum = leapfrog(log_density, start, kick.momentum, step, steps)
+    end, momentum = leapfrog(at, start, kick.momentum, step, steps)
     log_ratio = end.log_density - start.log_density + _kinetic(kick.momentum) - _kinetic(momentum)
     log_ratio = log_ratio.nan_to_num(nan=-torch.inf)
-    accepted = (kick.log_uniform < log_ratio).unsqueeze(-1)
-    return Moved(torch.where(accepted, end.z, start.z), log_ratio.clamp_max(0).exp())
+    return Moved(end, kick.log_uniform < log_ratio, log_ratio.clamp_max(0).exp())
 
 
 def _kinetic(momentum: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from pyro_vae.analysis.pareto import FEWEST_DRAWS
 from pyro_vae.analysis.proposals import Named, Proposal, proposal_of
 from pyro_vae.analysis.reliability import LIMIT, Evidence, Summary, Until
 from pyro_vae.analysis.weights import Weights
-from pyro_vae.rng import own_seed, row_seed
+from pyro_vae.rng import own_seed, row_hash, row_seed
 from pyro_vae.vae import VAE
 
 __all__ = ["BLOCK", "Evidence", "Summary", "Until", "evidence", "log_joint", "require_density"]
@@ -157,7 +157,8 @@ def _estimate(job: _Job, x: Tensor, first: Proposal, second: Proposal | None) ->
         again.draw(np.arange(bad.sum()), job.num_particles)
         for name, column in again.finish(np.arange(bad.sum())).items():
             columns[name][bad] = column
-    return {**columns, "retried": bad}
+    hashes = np.array([row_hash(row) for row in x], dtype=np.uint64)
+    return {**columns, "retried": bad, "row_hashes": hashes}
 
 
 class _Sampling:

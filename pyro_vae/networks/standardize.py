@@ -43,7 +43,7 @@ class Standardize(nn.Module):
         self.std.copy_(torch.where(std > 0, std, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        standard = (x - self.mean) / self.std
+        standard = x if self.mode == "none" else (x - self.mean) / self.std
         return standard + self.noise * torch.randn_like(standard) if self.training and self.noise else standard
 
     def extra_repr(self) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from pyro_vae.registry import Registry
+from pyro_vae.vae import Guide, Model
 
 OBJECTIVES = Registry("objective")
 Program = Callable[..., Any]
@@ -51,6 +52,7 @@ def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tup
 
     Parameters stay in their modules: Pyro's global parameter store is neither read nor written.
     """
+    model, guide = _unannounced(model), _unannounced(guide)
     with pyro.settings.context(module_local_params=True):
         if num_particles > 1:
             particles = pyro.plate("particles", num_particles, dim=-2)
@@ -58,6 +60,11 @@ def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tup
         q = poutine.trace(guide).get_trace(x)
         p = poutine.trace(poutine.replay(model, q)).get_trace(x)
     return p, q
+
+
+def _unannounced(program: Program) -> Program:
+    """A program of ours without Pyro's param statement for each parameter: its own handlers read none of them here."""
+    return program.forward if isinstance(program, Model | Guide) else program
 
 
 def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tensor:
@@ -73,7 +80,7 @@ def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tens
                 f"site {name!r}: expected one log density a row, shape {expected}, got {tuple(term.shape)}; "
                 "put it in the plate over rows and declare its other dimensions with .to_event(k)"
             )
-    total = sum(terms.values(), torch.zeros(())).expand(expected)
+    total = sum(terms.values()) if terms else torch.zeros(expected)
     return total if num_particles > 1 else total.unsqueeze(0)
 
 

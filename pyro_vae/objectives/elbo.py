@@ -1,5 +1,6 @@
 """The evidence lower bound."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -91,10 +92,15 @@ class ELBO:
             rates = {name: (log_q[name] - log_prob(p.nodes[name]), "monte_carlo") for name in names}
         else:
             rates = {name: self._rate(name, q.nodes[name], p.nodes[name]) for name in names}
-        rate = each_row({name: rate for name, (rate, _) in rates.items()}, self.num_particles, len(x)).mean(0)
-        distortion = each_row(distortions, self.num_particles, len(x)).mean(0)
+        rate = self._mean({name: rate for name, (rate, _) in rates.items()}, len(x))
+        distortion = self._mean(distortions, len(x))
         bits = sum((self._free(name, q.nodes[name], p.nodes[name]) for name in names), rate) if self.free_bits else rate
         return Terms(rate, distortion, {name: how for name, (_, how) in rates.items()}, distortion + rate_weight * bits)
+
+    def _mean(self, terms: Mapping[str, Tensor], rows: int) -> Tensor:
+        """The mean over draws, one number a row."""
+        each = each_row(terms, self.num_particles, rows)
+        return each.squeeze(0) if self.num_particles == 1 else each.mean(0)
 
     def _rate(self, name: str, q: Site, p: Site) -> tuple[Tensor, str]:
         closed_form = None if self.kl == "monte_carlo" else analytic_kl(q["fn"], p["fn"])

@@ -12,12 +12,13 @@ from torch import Tensor
 from pyro_vae import VAE
 from pyro_vae.analysis import brackets as module
 from pyro_vae.analysis.ais import annealed
-from pyro_vae.analysis.annealing import Path, Plan, Walk, downward, schedule
+from pyro_vae.analysis.annealing import Ladder, Plan, Walk, downward
 from pyro_vae.analysis.brackets import Bracket, bidirectional
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.paths import Path
 
 TRUTH = LinearGaussian.random()
-Downward = Callable[[Path, Tensor, Tensor, list[int], Plan], Walk]
+Downward = Callable[[Path, Tensor, Ladder, list[int], Plan], Walk]
 
 
 def exact(bracket: Bracket) -> np.ndarray:
@@ -27,20 +28,20 @@ def exact(bracket: Bracket) -> np.ndarray:
 # The oracle, and walks that it must reject
 
 
-def without_the_last_weight(path: Path, z: Tensor, steps: Tensor, seeds: list[int], plan: Plan) -> Walk:
+def without_the_last_weight(path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
     """Broken: the sum ends one temperature early."""
-    walk, b = downward(path, z, steps, seeds, plan), schedule(plan.temperatures)
-    return walk._replace(log_weight=walk.log_weight - b[1] * path.log_weight(z))
+    walk = downward(path, z, ladder, seeds, plan)
+    return walk._replace(log_weight=walk.log_weight - ladder.b[1] * path.ends(z)[1])
 
 
-def from_the_guide_mean(path: Path, z: Tensor, steps: Tensor, seeds: list[int], plan: Plan) -> Walk:
+def from_the_guide_mean(path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
     """Broken: a start that is no draw from the posterior."""
-    return downward(path, path.start.mean.expand_as(z).contiguous(), steps, seeds, plan)
+    return downward(path, path.start.mean.expand_as(z).contiguous(), ladder, seeds, plan)
 
 
-def in_the_wrong_direction(path: Path, z: Tensor, steps: Tensor, seeds: list[int], plan: Plan) -> Walk:
+def in_the_wrong_direction(path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
     """Broken: the weights of 1 / p(x) instead of p(x)."""
-    walk = downward(path, z, steps, seeds, plan)
+    walk = downward(path, z, ladder, seeds, plan)
     return walk._replace(log_weight=-walk.log_weight)
 
 

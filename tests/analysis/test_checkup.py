@@ -75,6 +75,8 @@ def test_a_narrow_guide_warns() -> None:
     assert verdicts(found)["k-hat above 0.7"] == "warn"
     assert verdicts(found)["calibration of the guide"] == "warn"
     assert found.worst == "warn"
+    assert "p < 1e-6" in str(found)
+    assert str(found).splitlines()[-1].startswith("warn: the numbers agree with each other")
 
 
 def test_dead_units_warn() -> None:

@@ -163,6 +163,20 @@ def test_bad_input_is_refused(ask: Callable[[], Any], message: str) -> None:
         ask()
 
 
+def test_evidence_about_other_rows_is_refused() -> None:
+    """Whatever the precision of the models: the rows that they were given are the same."""
+    single, x = VAE(data_shape=(5,), latent_dim=2, hidden_dims=(4,)), TRUTH.sample(9)
+    about, other = (evidence(vae, x, num_particles=5) for vae in (TRUTH.vae(), single))
+    assert compare({"a": about, "b": other}).names
+    turned, mixed = x[[0, 1, 2, 4, 3, 5, 6, 7, 8]], torch.cat([x[:7], x[:2]])
+    for rows, message in (
+        (turned, "got the same rows in another order for 'b' than for 'a', the first of them row 3"),
+        (mixed, "got 2 other rows for 'b' than for 'a', the first of them row 7"),
+    ):
+        with pytest.raises(ValueError, match=f"compare: expected .*{message}; evaluate all on one x"):
+            compare({"a": about, "b": evidence(TRUTH.vae(), rows, num_particles=5)})
+
+
 def test_probabilities_and_densities_do_not_compare() -> None:
     rows = (torch.rand(20, 5, generator=torch.Generator().manual_seed(0)) < 0.4).float()
     for density in ("normal", "continuous_bernoulli", "laplace"):

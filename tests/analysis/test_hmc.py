@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.hmc import Kick, LogDensity, Moved, leapfrog, move, point
+from pyro_vae.analysis.hmc import Kick, LogDensity, Point, leapfrog, move, point
 
 COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 0.8]], dtype=torch.float64)
 SIGMAS = 4.5
@@ -36,13 +37,17 @@ def kick(chains: int, dim: int, seed: int) -> Kick:
     return Kick(normal(chains, dim, seed=seed + 1000), torch.rand(chains, generator=generator).double().log())
 
 
+def at(log_density: LogDensity) -> Callable[[Tensor], Point]:
+    return partial(point, log_density)
+
+
 # The leapfrog
 
 
 def flow(state: Tensor, steps: int = 7) -> Tensor:
     """(z, r) to (z', r') for steps that differ between the dimensions."""
     step = torch.tensor([0.2, 0.35], dtype=torch.float64)
-    end, momentum = leapfrog(quartic, point(quartic, state[..., :2]), state[..., 2:], step, steps)
+    end, momentum = leapfrog(at(quartic), point(quartic, state[..., :2]), state[..., 2:], step, steps)
     return torch.cat([end.z, momentum], -1)
 
 
@@ -80,7 +85,7 @@ def test_the_leapfrog_of_a_spring() -> None:
     """z after n steps is z₀ cos nθ for cos θ = 1 - ε² / 2."""
     z, step = normal(5, 3), 0.4
     for steps in (1, 2, 9):
-        end, _ = leapfrog(bowl, point(bowl, z), torch.zeros_like(z), torch.tensor(step), steps)
+        end, _ = leapfrog(at(bowl), point(bowl, z), torch.zeros_like(z), torch.tensor(step), steps)
         torch.testing.assert_close(end.z, z * math.cos(steps * math.acos(1 - step**2 / 2)), rtol=0, atol=1e-6)
 
 
@@ -89,7 +94,7 @@ def test_the_energy_errs_by_the_square_of_the_step() -> None:
 
     def error(step: float) -> float:
         start = point(quartic, z)
-        end, momentum = leapfrog(quartic, start, r, torch.tensor(step), round(0.8 / step))
+        end, momentum = leapfrog(at(quartic), start, r, torch.tensor(step), round(0.8 / step))
         change = end.log_density - start.log_density - 0.5 * (momentum.square() - r.square()).sum(-1)
         return float(change.abs().mean())
 
@@ -108,24 +113,31 @@ def test_the_slope_of_each_chain_is_its_own() -> None:
 
 # The move
 
-Transition = Callable[[LogDensity, Tensor, Kick, Tensor, int], Moved]
+Transition = Callable[[LogDensity, Tensor, Kick, Tensor, int], tuple[Tensor, Tensor]]
 
 
-def every_proposal(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> Moved:
+def transition(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Where chains at z are after a move, and the acceptance."""
+    moved = move(at(log_density), point(log_density, z), kick, step, steps)
+    return torch.where(moved.accepted.unsqueeze(-1), moved.end.z, z), moved.acceptance
+
+
+def every_proposal(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Broken: nothing is rejected."""
-    return move(log_density, z, kick._replace(log_uniform=torch.full_like(kick.log_uniform, -torch.inf)), step, steps)
+    always = torch.full_like(kick.log_uniform, -torch.inf)
+    return transition(log_density, z, kick._replace(log_uniform=always), step, steps)
 
 
-def the_wrong_way(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> Moved:
+def the_wrong_way(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Broken: the slope is that of another density."""
-    return move(lambda z: log_density(1.1 * z), z, kick, step, steps)
+    return transition(lambda z: log_density(1.1 * z), z, kick, step, steps)
 
 
-def check_it_keeps_a_normal(transition: Transition, chains: int = 20_000) -> None:
+def check_it_keeps_a_normal(kernel: Transition, chains: int = 20_000) -> None:
     z = normal(chains, 2, seed=5) @ torch.linalg.cholesky(COVARIANCE).T
     acceptances = []
     for turn in range(4):
-        z, accepted = transition(tilted, z, kick(chains, 2, turn), torch.tensor([0.8, 0.7]), 3)
+        z, accepted = kernel(tilted, z, kick(chains, 2, turn), torch.tensor([0.8, 0.7]), 3)
         acceptances.append(float(accepted.mean()))
     assert 0.5 < min(acceptances) < 0.95  # the test of the acceptance needs rejections
     variance = COVARIANCE.diag()
@@ -135,7 +147,7 @@ def check_it_keeps_a_normal(transition: Transition, chains: int = 20_000) -> Non
 
 
 def test_a_normal_stays_as_it_is() -> None:
-    check_it_keeps_a_normal(move)
+    check_it_keeps_a_normal(transition)
 
 
 @pytest.mark.parametrize("broken", [every_proposal, the_wrong_way])
@@ -148,7 +160,7 @@ def test_chains_get_to_a_density_that_is_not_normal() -> None:
     """For ∝ exp(-z⁴ / 4): E z² = 2 Γ(3/4) / Γ(1/4), E z⁴ = 1."""
     chains, z = 20_000, torch.zeros(20_000, 1, dtype=torch.float64)
     for turn in range(30):
-        z, _ = move(lambda z: -0.25 * z.pow(4).sum(-1), z, kick(chains, 1, turn), torch.tensor(0.6), 3)
+        z, _ = transition(lambda z: -0.25 * z.pow(4).sum(-1), z, kick(chains, 1, turn), torch.tensor(0.6), 3)
     second = 2 * math.gamma(0.75) / math.gamma(0.25)
     assert abs(z.square().mean() - second) < SIGMAS * math.sqrt((1 - second**2) / chains)
     assert abs(z.mean()) < SIGMAS * math.sqrt(second / chains)
@@ -158,7 +170,7 @@ def test_a_density_with_an_edge() -> None:
     """Gamma(3, 1), whose log is nan where z < 0: mean and variance are 3."""
     chains, z = 20_000, torch.full((20_000, 1), 3.0, dtype=torch.float64)
     for turn in range(25):
-        z, accepted = move(lambda z: (2 * z.log() - z).sum(-1), z, kick(chains, 1, turn), torch.tensor(1.2), 3)
+        z, accepted = transition(lambda z: (2 * z.log() - z).sum(-1), z, kick(chains, 1, turn), torch.tensor(1.2), 3)
     assert (z > 0).all()
     assert (accepted == 0).any()  # those that stepped over it
     assert abs(z.mean() - 3) < SIGMAS * math.sqrt(3 / chains)
@@ -167,11 +179,11 @@ def test_a_density_with_an_edge() -> None:
 
 def test_the_acceptance_is_that_of_the_energies() -> None:
     z, given, step = normal(1000, 2), kick(1000, 2, 3), torch.tensor(1.0)
-    moved = move(quartic, z, given, step, 2)
-    end, momentum = leapfrog(quartic, point(quartic, z), given.momentum, step, 2)
+    z_after, acceptance = transition(quartic, z, given, step, 2)
+    end, momentum = leapfrog(at(quartic), point(quartic, z), given.momentum, step, 2)
     change = quartic(end.z) - quartic(z) - 0.5 * (momentum.square() - given.momentum.square()).sum(-1)
-    torch.testing.assert_close(moved.acceptance, change.exp().clamp_max(1))
+    torch.testing.assert_close(acceptance, change.exp().clamp_max(1))
     accepted = given.log_uniform < change
     assert accepted.any()
     assert not accepted.all()
-    torch.testing.assert_close(moved.z, torch.where(accepted[:, None], end.z, z))
+    torch.testing.assert_close(z_after, torch.where(accepted[:, None], end.z, z))
