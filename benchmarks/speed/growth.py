@@ -9,7 +9,6 @@ from benchmarks.speed.clock import Run, ratio, take_turns
 from benchmarks.speed.sizes import Size
 from pyro_vae import evidence
 from pyro_vae.objectives import ELBO
-from pyro_vae.training import CompiledStep
 
 ONCE = "as it is"
 ROWS, DRAWS = 50, 1000
@@ -24,9 +23,9 @@ def training(size: Size) -> dict[str, Run]:
         ),
         f"latent_dim {size.latent_dim} → {2 * size.latent_dim}": replace(size, latent_dim=2 * size.latent_dim),
     }
-    runs = {name: ours.train(one.vae(), CompiledStep(), one) for name, one in sizes.items()}
+    runs = {name: ours.train(one.vae(), "step", one) for name, one in sizes.items()}
     two = ELBO(num_particles=2)
-    return {**runs, "num_particles 1 → 2": ours.train(size.vae(), CompiledStep(), size, two)}
+    return {**runs, "num_particles 1 → 2": ours.train(size.vae(), "step", size, two)}
 
 
 def log_marginal(size: Size) -> dict[str, Run]:

@@ -1,6 +1,7 @@
 """The loop of `fit`."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 
@@ -9,18 +10,21 @@ from benchmarks.speed.sizes import PLAIN, RICHER, Size
 from pyro_vae import VAE
 from pyro_vae.data import ArrayRows, Target
 from pyro_vae.objectives import Objective
-from pyro_vae.training import CompiledStep, State
-from pyro_vae.training.fit import TOGETHER, Moves
+from pyro_vae.training import FitOptions, State
+from pyro_vae.training.fit import TOGETHER, stepper
 from pyro_vae.training.run import Means
-from pyro_vae.training.step import Pace, steps
+from pyro_vae.training.step import Pace
 
 COMPILED = "ours, compiled"
+How = Literal["off", "step"]
 
 
-def train(vae: VAE, move: Moves, size: Size, objective: Objective = PLAIN) -> Run:
-    """An epoch of `fit`."""
+def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
+    """An epoch of a long `fit`, eager with how="off" and compiled with "step"."""
     rows, order = ArrayRows(size.rows(), Target()), torch.Generator().manual_seed(0)
-    state = State(vae, objective, torch.optim.Adam(vae.parameters(), fused=True))
+    optimizer = torch.optim.Adam(vae.parameters(), fused=True)
+    state = State(vae, objective, optimizer)
+    move = stepper(FitOptions(compile=how, batch_size=size.batch_size), optimizer, 1_000_000)
 
     def run() -> None:
         nonlocal state
@@ -34,13 +38,14 @@ def train(vae: VAE, move: Moves, size: Size, objective: Objective = PLAIN) -> Ru
 
 
 def contestants(size: Size) -> dict[str, Run]:
-    return {"ours, eager": train(size.vae(), steps, size), COMPILED: train(size.vae(), CompiledStep().steps, size)}
+    return {"ours, eager": train(size.vae(), "off", size), COMPILED: train(size.vae(), "step", size)}
 
 
 def richer(size: Size, names: Sequence[str]) -> dict[str, Run]:
     """Richer parts, eager and compiled."""
+    ways: tuple[tuple[str, How], ...] = ("eager", "off"), ("compiled", "step")
     return {
-        f"{name}, {how}": train(size.vae(**parts), move, size, objective)
+        f"{name}, {word}": train(size.vae(**parts), how, size, objective)
         for name, (parts, objective) in ((name, RICHER[name]) for name in names)
-        for how, move in (("eager", steps), ("compiled", CompiledStep().steps))
+        for word, how in ways
     }

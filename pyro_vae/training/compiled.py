@@ -14,9 +14,10 @@ from pyro_vae.training.graph import Graph, numbers, trace
 from pyro_vae.training.step import Info, Pace, State, paced, step, steps
 
 EAGER = "the step can't be compiled and stays eager"
-INDUCTOR = {"cpp_wrapper": True, "fallback_random": True, "cpp.use_decompose_tanh": True}
-"""The graph is called from C++, its random numbers are those that torch draws without a compiler, and tanh(x) is
-2 sigmoid(2 x) - 1, which takes half the time and differs by rounding."""
+INDUCTOR = {"cpp_wrapper": True, "fallback_random": True}
+"""The graph is called from C++, and its random numbers are those that torch draws without a compiler."""
+ON_CPU = {"cpp.use_decompose_tanh": True, "pattern_matcher": False}
+"""tanh(x) is 2 sigmoid(2 x) - 1, in half the time, and no bias goes back into its product: both differ by rounding."""
 
 
 class CompiledStep:
@@ -24,7 +25,8 @@ class CompiledStep:
 
     It is compiled at the first call, in some ten seconds, for the state and the batch of that call. That call itself is
     eager, and compares. Later calls may have other numbers (rows, learning rate, step count, β); what differs in more,
-    such as a shorter batch, takes the eager step. The Python of the model runs once: what it does besides computing
+    such as a shorter batch, takes the eager step. `steps` may have several steps in one graph, for nets so small that
+    calling it takes longer than computing. The Python of the model runs once: what it does besides computing
     tensors is not repeated, and modules keep the mode of the first call.
 
     Where something can't be in the graph, the next best is taken, with one warning that names it: the loss and its
@@ -32,6 +34,7 @@ class CompiledStep:
 
     Arguments:
         moves: whether the optimizer is to be in the graph; it must be Adam or AdamW.
+        together: steps in one graph, which takes as many times longer to compile; only with `moves`.
 
     Example:
         >>> from pyro_vae.objectives import ELBO
@@ -41,9 +44,10 @@ class CompiledStep:
         >>> state, info = move(state, torch.zeros(10, 4))  # doctest: +SKIP
     """
 
-    def __init__(self, moves: bool = True) -> None:
-        self.moves = moves
+    def __init__(self, moves: bool = True, together: int = 1) -> None:
+        self.moves, self.together = moves, together
         self._compiled: _Compiled | None = None
+        self._several: _Compiled | None = None
         self._begun = False
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
@@ -56,80 +60,101 @@ class CompiledStep:
 
     def steps(self, state: State, stack: Tensor, paces: Sequence[Pace]) -> tuple[State, Tensor]:
         """`steps` from the graph: nothing is looked at between them, so that small nets don't wait for Python."""
-        if self._compiled is not None and self._compiled.moves and self._compiled.fits(state, stack[0]):
-            return self._compiled.steps(state, stack, paces)
-        return steps(state, stack, paces, self)
+        compiled, several = self._compiled, self._several
+        if compiled is None or not compiled.moves or not compiled.fits(state, stack[0]):
+            return steps(state, stack, paces, self)
+        cut = 0 if several is None else len(stack) // self.together * self.together
+        told = []
+        for part, some in ((several, slice(cut)), (compiled, slice(cut, None))):
+            if part is not None and len(paces[some]):
+                state, found = part.steps(state, stack[some], paces[some])
+                told.append(found)
+        return state, torch.cat(told)
 
     def _begin(self, state: State, batch: Tensor) -> tuple[State, Info]:
         """Compile, try it on copies, and make the step without it, with the same random numbers."""
-        with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
-            compiled = self._compile(state, batch)
-        trial = None
-        if compiled is not None:
-            with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
-                trial = compiled.trial(state, batch)
+        tried = self._compile(state, batch)
         state, info = step(state, batch)
-        if trial is None or agree(trial, info):
-            self._compiled = compiled
-        else:
-            _warn(EAGER, f"it tells {_told(trial)} instead of {_told(info)}")
+        told = next((told for _, told in tried if not agree(told, info)), None)
+        if told is not None:
+            _warn(EAGER, f"it tells {_told(told)} instead of {_told(info)}")
+        elif tried:
+            self._compiled, *several = [compiled for compiled, _ in tried]
+            self._several = several[0] if several else None
         return state, info
 
-    def _compile(self, state: State, batch: Tensor) -> "_Compiled | None":
+    def _compile(self, state: State, batch: Tensor) -> "list[Tried]":
         reasons: list[str] = []
         for moves in [True, False] if self.moves else [False]:
             try:
-                compiled = _Compiled(state, batch, moves)
+                tried = [self._try(state, batch, 1, moves)]
+                if moves and self.together > 1:
+                    tried.append(self._try(state, batch, self.together, moves, tried[0][0].counts))
             except Exception as error:  # whatever stops the tracer or the compiler, the eager step remains
                 reasons.append(explain(error, state))
                 continue
             if reasons:
                 _warn("only the loss and its gradient are compiled, not the optimizer", reasons[0])
-            return compiled
+            return tried
         _warn(EAGER, reasons[-1])
-        return None
+        return []
+
+    def _try(self, state: State, batch: Tensor, together: int, moves: bool, counts: Tensor | None = None) -> "Tried":
+        with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
+            compiled = _Compiled(state, batch.repeat(together, *[1] * batch.ndim), moves, counts)
+        with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
+            return compiled, compiled.trial(state, batch)
 
 
 class _Compiled:
-    """A compiled graph, for one model, one optimizer and one shape of batches."""
+    """A compiled graph, for one model, one optimizer, and stacks of one shape.
 
-    def __init__(self, state: State, batch: Tensor, moves: bool) -> None:
-        self.state, self.moves = state, moves
-        self.graph, self.rate_weight = _traced(state, batch, moves)
-        self.counts = _counts(state, self.graph) if moves else torch.zeros(1)
+    Arguments:
+        state, stack: which the graph is for, but for their numbers.
+        moves: whether Adam is in the graph.
+        counts: the step counts of the weights, where another graph has them already.
+    """
+
+    def __init__(self, state: State, stack: Tensor, moves: bool, counts: Tensor | None = None) -> None:
+        self.state, self.moves, self.together = state, moves, len(stack)
+        self.graph, self.rate_weight = _traced(state, stack, moves)
+        self.counts = counts if counts is not None else _counts(state, self.graph) if moves else torch.zeros(1)
         self.count = self.counts[0]
         self.groups = state.optimizer.param_groups if moves else []
-        self.signature = self._signature(state, batch)
-        self.run = _compile(self.graph, [*self._tensors(), self._numbers([Pace.of(state)], batch)[0], batch])
+        self.signature = self._signature(state, stack[0])
+        paces = [Pace.of(state)] * len(stack)
+        self.run = _compile(self.graph, [*self._tensors(), self._numbers(paces, stack), stack])
 
     def fits(self, state: State, batch: Tensor) -> bool:
         """Whether the state and the batch differ from the first ones in numbers only."""
         return self._signature(state, batch) == self.signature
 
     def trial(self, state: State, batch: Tensor) -> Info:
-        """What the step would tell; it moves copies."""
+        """What the step would tell, the first of several; it moves copies."""
         copies = [tensor.detach().clone() for tensor in self._tensors()]
+        paces, stack = [Pace.of(state)] * self.together, batch.repeat(self.together, *[1] * batch.ndim)
         with torch.no_grad():
-            return Info(*self.run(*copies, self._numbers([Pace.of(state)], batch)[0], batch)[0].unbind())
+            told = self.run(*copies, self._numbers(paces, stack), stack)[0]
+        return Info(*told[0].unbind())
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
+        paces, stack = [Pace.of(state)], batch.unsqueeze(0)
         if self.moves:
-            state, told = self.steps(state, batch.unsqueeze(0), [Pace.of(state)])
+            state, told = self.steps(state, stack, paces)
             return state, Info(*told[0].unbind())
         with torch.no_grad():
-            told, *gradients = self.run(*self._tensors(), self._numbers([Pace.of(state)], batch)[0], batch)
+            told, *gradients = self.run(*self._tensors(), self._numbers(paces, stack), stack)
         self._move(state, gradients)
-        return replace(state, steps=state.steps + 1), Info(*told.unbind())
+        return replace(state, steps=state.steps + 1), Info(*told[0].unbind())
 
     def steps(self, state: State, stack: Tensor, paces: Sequence[Pace]) -> tuple[State, Tensor]:
         """The steps of a stack of batches, and what each told."""
         tensors, numbers = self._tensors(), self._numbers(paces, stack)
+        pairs = zip(numbers.split(self.together), stack.split(self.together), strict=True)
         with torch.no_grad():
-            told = [
-                self.run(*tensors, row, batch)[0] for row, batch in zip(numbers.unbind(), stack.unbind(), strict=True)
-            ]
-            self.counts.add_(len(told))
-        return replace(paced(state, paces[-1]), steps=state.steps + len(told)), torch.stack(told)
+            told = torch.cat([self.run(*tensors, some, batches)[0] for some, batches in pairs])
+            self.counts.add_(len(stack))
+        return replace(paced(state, paces[-1]), steps=state.steps + len(stack)), told
 
     def _move(self, state: State, gradients: list[Tensor]) -> None:
         state.optimizer.zero_grad(set_to_none=True)
@@ -154,22 +179,27 @@ class _Compiled:
         return *map(id, parts), state.clip_norm, fixed, options, kind
 
 
-def _traced(state: State, batch: Tensor, moves: bool) -> tuple[Graph, float | None]:
+Tried = tuple[_Compiled, Info]
+"""A compiled graph, and what it told when it was tried."""
+
+
+def _traced(state: State, stack: Tensor, moves: bool) -> tuple[Graph, float | None]:
     """The graph, with β as a number of the graph where the objective looks at it."""
     if moves and not adam.is_adam(state.optimizer):
         raise ValueError(f"its {type(state.optimizer).__name__} is not plain Adam or AdamW")
     try:
-        return trace(state, batch, moves=moves), None
+        return trace(state, stack, moves=moves), None
     except Exception:  # the objective may compare β with a number
-        return trace(state, batch, moves=moves, rate_weight=state.rate_weight), state.rate_weight
+        return trace(state, stack, moves=moves, rate_weight=state.rate_weight), state.rate_weight
 
 
 def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...]]:
     import torch._inductor
 
+    options = INDUCTOR | (ON_CPU if inputs[-1].device.type == "cpu" else {})
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run: Callable[..., tuple[Tensor, ...]] = torch._inductor.compile(graph.module, inputs, options=INDUCTOR)
+        run: Callable[..., tuple[Tensor, ...]] = torch._inductor.compile(graph.module, inputs, options=options)
     return run
 
 

@@ -53,8 +53,10 @@ Moves = Callable[[State, Tensor, Sequence[Pace]], tuple[State, Tensor]]
 WORTH_COMPILING = 20_000
 """Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
 
+SMALL, SEVERAL, WORTH_SEVERAL = 10_000_000, 4, 100_000
+"""A step of fewer products than SMALL is so short that calling it counts: SEVERAL in one graph save a fifth."""
 TOGETHER = 16
-"""Batches that are cut at once, and between two looks at the clock."""
+"""Batches that are cut at once."""
 
 
 def fit(
@@ -228,7 +230,11 @@ def stepper(options: FitOptions, optimizer: Optimizer, count: int) -> Moves:
     """Eager steps or compiled ones, as `compile` says; "auto" compiles where the steps ahead are worth it."""
     if options.compile == "off" or (options.compile == "auto" and count < WORTH_COMPILING):
         return steps
-    return CompiledStep(moves=options.compile == "step" or (options.compile == "auto" and is_adam(optimizer))).steps
+    moves = options.compile == "step" or (options.compile == "auto" and is_adam(optimizer))
+    products = options.batch_size * sum(
+        weight.numel() for group in optimizer.param_groups for weight in group["params"]
+    )
+    return CompiledStep(moves, SEVERAL if moves and products < SMALL and count >= WORTH_SEVERAL else 1).steps
 
 
 def _epoch(

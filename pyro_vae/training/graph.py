@@ -1,4 +1,4 @@
-"""One training step as one graph of tensor operations, without the Python that made it."""
+"""Training steps as one graph of tensor operations, without the Python that made it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ Place = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class Graph:
-    """A step as a graph.
+    """One step or several as a graph.
 
     Attributes:
-        module: from tensors to one with loss, rate, distortion and norm of the gradient, (4,); and, where the graph
-            doesn't move the weights, the clipped gradients of the reached ones. Everything else changes in place.
-        places: (container, key) of each tensor that the graph takes, before the numbers and the batch.
+        module: from tensors to one with loss, rate, distortion and norm of the gradient, (steps, 4); and, where the
+            graph doesn't move the weights, the clipped gradients of the reached ones. The rest changes in place.
+        places: (container, key) of each tensor that the graph takes, before the numbers and the stack of batches.
         reached: the weights that have a gradient.
     """
 
@@ -36,8 +36,10 @@ class Graph:
     reached: list[nn.Parameter]
 
 
-def trace(state: State, batch: Tensor, *, moves: bool, rate_weight: float | None = None) -> Graph:
-    """The graph of a step: loss, gradient and clipping; where it `moves` the weights, Adam and the average too.
+def trace(state: State, stack: Tensor, *, moves: bool, rate_weight: float | None = None) -> Graph:
+    """The graph of a step for each batch of a stack: loss, gradient and clipping.
+
+    Where it `moves` the weights, Adam and the average too; without, the stack is of one batch.
 
     Shapes, modes and options are constants in it; so is β where a number is given. Learning rates and step counts are
     not. Nothing is computed, drawn or changed.
@@ -47,12 +49,19 @@ def trace(state: State, batch: Tensor, *, moves: bool, rate_weight: float | None
     """
     recipe = _Recipe(state, moves, rate_weight)
     inputs = [container[key] for container, key in recipe.places.values()]
-    rates = numbers([Pace.of(state)], state.optimizer.param_groups if moves else [], 1, batch.device)[0]
+    groups = state.optimizer.param_groups if moves else []
+    rates = numbers([Pace.of(state)] * len(stack), groups, 1, stack.device)
+    apart = {torch.ops.aten.addmm.default: _product_and_bias} if stack.device.type == "cpu" else None
     with pyro.validation_enabled(False):
-        module = make_fx(recipe, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs, rates, batch)
+        module = make_fx(recipe, apart, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs, rates, stack)
     used = _drop_unused(module, len(inputs))
     places = list(recipe.places.values())
     return Graph(module, [places[index] for index in used], [recipe.weights[name] for name in recipe.reached])
+
+
+def _product_and_bias(bias: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """A linear layer whose bias the next operation adds in passing."""
+    return alpha * (left @ right) + beta * bias if (alpha, beta) != (1, 1) else left @ right + bias
 
 
 def numbers(paces: Sequence[Pace], groups: Sequence[adam.Group], first: float, device: torch.device) -> Tensor:
@@ -77,7 +86,7 @@ class _Program(nn.Module):
 
 
 class _Recipe:
-    """The step as a function of all tensors that it reads or changes, whose names and places it knows."""
+    """The steps as a function of all tensors that they read or change, whose names and places it knows."""
 
     def __init__(self, state: State, moves: bool, rate_weight: float | None) -> None:
         self.state, self.moves, self.rate_weight = state, moves, rate_weight
@@ -107,12 +116,18 @@ class _Recipe:
                     self.places[f"{name}:average"] = (self.state.average.values, averaged[id(weight)])
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        *given, rates, batch = inputs
-        tensors = dict(zip(self.places, given, strict=True))
+        *given, rates, stack = inputs
+        tensors, told, gradients = dict(zip(self.places, given, strict=True)), [], dict[str, Tensor]()
+        for numbers, batch in zip(rates.unbind(), stack.unbind(), strict=True):
+            one, gradients = self._step(tensors, numbers, batch)
+            told.append(one)
+        return (torch.stack(told),) if self.moves else (torch.stack(told), *gradients.values())
+
+    def _step(self, tensors: dict[str, Tensor], rates: Tensor, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
         own = {name: tensors[name] for name in self.names} | leaves
-        batch = binarized(batch) if self.state.binarize else batch
         weight = rates[0].to(batch.dtype) if self.rate_weight is None else self.rate_weight
+        batch = binarized(batch) if self.state.binarize else batch
         terms, buffers = functional_call(self.program, own, (batch, weight))
         loss = terms.loss.mean()
         each: Sequence[Tensor | None] = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
@@ -126,7 +141,7 @@ class _Recipe:
             if self.moves:
                 self._move(tensors, gradients, rates)
         told = torch.stack([loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), norm])
-        return (told,) if self.moves else (told, *gradients.values())
+        return told, gradients
 
     def _move(self, tensors: dict[str, Tensor], gradients: dict[str, Tensor], rates: Tensor) -> None:
         for name, gradient in gradients.items():

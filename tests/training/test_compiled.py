@@ -20,7 +20,7 @@ from pyro_vae.rng import own_seed
 from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
 from pyro_vae.training import compiled as module
 from pyro_vae.training.compiled import agree
-from pyro_vae.training.fit import WORTH_COMPILING, stepper
+from pyro_vae.training.fit import SEVERAL, WORTH_COMPILING, stepper
 from pyro_vae.training.step import steps
 from tests.training.small import X, same, small, weights, without_clock
 
@@ -108,7 +108,7 @@ def test_each_number_may_change_without_another_graph(compilations):
     state, move = State(vae, ELBO(), torch.optim.Adam(vae.parameters())), CompiledStep()
     state, _ = move(state, torch.as_tensor(X[:16]))
     run = move._compiled.run
-    move._compiled.run = lambda *inputs: calls.append(len(inputs[-1])) or run(*inputs)
+    move._compiled.run = lambda *inputs: calls.append(inputs[-1].shape[1]) or run(*inputs)
     for rows in (16, 16, 10, 16):
         state, _ = move(state, torch.as_tensor(X[:rows]))
     assert (len(compilations), calls, state.steps) == (1, [16, 16, 16], 5)
@@ -161,12 +161,13 @@ def test_only_the_loss_may_be_asked_for(compilations):
     fit(vae, X, compile="loss", **RUN)
     fit(eager, X, compile="off", **RUN)
     assert close(weights(vae), weights(eager))
-    assert len(compilations[0].module(*module_inputs(compilations[0], vae))) > 4  # gradients come out
+    graph = compilations[0]
+    assert len(graph.module(*module_inputs(graph))) == 1 + len(graph.reached)  # gradients come out
 
 
-def module_inputs(graph, vae):
+def module_inputs(graph):
     tensors = [container[key] for container, key in graph.places]
-    return *tensors, torch.ones(4, dtype=torch.float64), torch.as_tensor(X[:16])
+    return *tensors, torch.ones(1, 4, dtype=torch.float64), torch.as_tensor(X[None, :16])
 
 
 def test_a_second_fit_compiles_again_and_continues_alike(compilations):
@@ -176,6 +177,34 @@ def test_a_second_fit_compiles_again_and_continues_alike(compilations):
             fit(model, X, compile=how, seed=seed, **RUN)
     assert close(weights(vae), weights(eager))
     assert len(compilations) == 2
+
+
+# Several steps in one graph
+
+
+@pytest.fixture
+def several(monkeypatch):
+    """Nets of any size take several steps in one graph, in runs of any length."""
+    monkeypatch.setitem(stepper.__globals__, "WORTH_SEVERAL", 0)
+
+
+@pytest.mark.parametrize(("make", "options"), TRACED.values(), ids=TRACED)
+def test_several_steps_in_one_graph_are_several_steps(make, options, compilations, several):
+    """46 rows in batches of 7: six steps, of which four go together and two by themselves, and a short batch."""
+    agrees(*both(make, batch_size=7, **options))
+    assert [steps_of(graph) for graph in compilations] == [1, SEVERAL]
+
+
+def steps_of(graph):
+    """The steps in a graph: the stack of batches is its last input."""
+    return [node for node in graph.module.graph.nodes if node.op == "placeholder"][-1].meta["val"].shape[0]
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(100, 4), (1_000_000, 1)])
+def test_only_small_steps_go_together(rows, expected):
+    options = FitOptions(compile="step", batch_size=rows)
+    chosen = stepper(options, torch.optim.Adam(small().parameters()), 10**6)
+    assert chosen.__self__.together == expected
 
 
 # What can't be in a graph
@@ -325,6 +354,11 @@ def test_compiled_and_eager_agree(compiled_run):
     runs, _, _, count = compiled_run
     agrees(*runs)
     assert len(count) == 1
+
+
+@pytest.mark.slow
+def test_several_compiled_steps_agree_with_eager_ones(several):
+    agrees(*both(modern, batch_size=7, epochs=9, annealing=2, clip_norm=5.0, average=0.9))
 
 
 @pytest.mark.slow
