@@ -144,6 +144,7 @@ class Evidence:
         data_size: numbers in a row.
         reached: what ended the draws: "num_particles" where nothing else was asked for, "target" of `until`, or "cap".
         retried: whether the numbers come from the second proposal.
+        row_hashes: uint64, equal for equal rows: whether two results are over the same ones.
     """
 
     log_marginal: np.ndarray
@@ -155,6 +156,7 @@ class Evidence:
     data_size: int
     reached: np.ndarray
     retried: np.ndarray
+    row_hashes: np.ndarray
 
     @property
     def constant(self) -> np.ndarray:

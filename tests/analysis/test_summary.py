@@ -28,6 +28,7 @@ def numbers(rows: int, pareto_k: np.ndarray) -> Evidence:
         data_size=64,
         reached=np.full(rows, "num_particles"),
         retried=np.full(rows, False),
+        row_hashes=np.arange(rows, dtype=np.uint64),
     )
 
 
