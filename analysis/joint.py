@@ -19,7 +19,7 @@ __all__ = ["CompiledJoint", "CompiledOnce", "Joint", "compiled_joint", "filled",
 Joint = Callable[[Tensor, Tensor], Tensor]
 OPTIONS = {"cpp_wrapper": True}
 CHEAPER = {
-    torch.ops.aten.addmm.default: lambda b, x, w, *, beta=1, alpha=1: alpha * (x @ w) - -beta * b,
+    torch.ops.aten.addmm.default: lambda b, x, w: x @ w - -b,
     torch.ops.aten.tanh.default: lambda x: 1 - 2 / ((2 * x).exp() + 1),
 }
 """Equal up to rounding, and faster on processors. A difference stays apart from its product, so that the bias is added

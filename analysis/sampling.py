@@ -124,9 +124,7 @@ def _cut(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
     return pairwise([first, *range((first // size + 1) * size, last, size), last])
 
 
-def _draw(
-    q: Distribution, seed: int, first: int, last: int, restart: Callable[[int], None]
-) -> tuple[Tensor, Tensor]:
+def _draw(q: Distribution, seed: int, first: int, last: int, restart: Callable[[int], None]) -> tuple[Tensor, Tensor]:
     """The draws from `first` to `last` of one row's q, (draws, 1, latent_dim), and their log densities, (draws, 1)."""
     blocks = range(first // BLOCK, (last - 1) // BLOCK + 1)
     wanted = slice(first - BLOCK * blocks[0], last - BLOCK * blocks[0])

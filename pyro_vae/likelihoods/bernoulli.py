@@ -60,7 +60,12 @@ class _Bits(dist.Independent):
         first = -self.reinterpreted_batch_ndims
         x, logits = value.flatten(first), self.base_dist.logits.flatten(first)
         grouped = logits.shape[-1] // GROUP * GROUP
-        factors, rest = (1 + (-logits.abs()).exp()).tensor_split((grouped,), -1)
-        groups = factors.unflatten(-1, (grouped // GROUP, GROUP))
-        log_factors = groups.prod(-1).log().sum(-1) + rest.prod(-1).log()
+        most, rest = logits.tensor_split((grouped,), -1)
+        groups = most.unflatten(-1, (grouped // GROUP, GROUP))
+        log_factors = _log_product(groups).sum(-1) + _log_product(rest)
         return (x * logits - logits.relu()).sum(-1) - log_factors
+
+
+def _log_product(logits: Tensor) -> Tensor:
+    """log ∏ (1 + e^-|l|) over the last dimension."""
+    return (1 + (-logits.abs()).exp()).prod(-1).log()
