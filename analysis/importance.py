@@ -64,7 +64,7 @@ def evidence(
         until: draw more for the rows that don't meet these targets.
         retry: the proposal from which rows with a k-hat above 0.7 after K draws start again.
         chunk_size: pairs of a row and a draw that are decoded at once; None: what fits the cache by the widest layer.
-        compile: whether the density of a chunk comes from a compiled graph: "on", "off", or "auto" where the draws ahead
+        compile: whether a chunk's density comes from a compiled graph: "on", "off", or "auto" where the draws ahead
             are worth the time to compile. The numbers are the same up to rounding.
         progress: show a bar; None on a terminal only.
 

@@ -102,7 +102,7 @@ class CompiledOnce:
 
 
 def compiled_joint(joint: Joint, x: Tensor, z: Tensor) -> Joint:
-    """`joint`, compiled for rows and draws like these; as it is, with a warning, where that fails or tells otherwise."""
+    """`joint`, compiled for rows and draws like these; as it is, with a warning, where that fails or disagrees."""
     try:
         compiled = CompiledJoint(joint, x, z)
         found, expected = compiled(x, z), joint(x, z)
