@@ -18,7 +18,7 @@ __all__ = ["CompiledJoint", "CompiledOnce", "Joint", "compiled_joint", "filled",
 
 Joint = Callable[[Tensor, Tensor], Tensor]
 OPTIONS = {"cpp_wrapper": True}
-CHEAPER = {
+CHEAPER: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.addmm.default: lambda b, x, w: x @ w - -b,
     torch.ops.aten.tanh.default: lambda x: 1 - 2 / ((2 * x).exp() + 1),
 }

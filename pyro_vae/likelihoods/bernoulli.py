@@ -53,7 +53,7 @@ class _Bits(dist.Independent):
 
     def log_prob(self, value: Tensor) -> Tensor:
         if torch.is_grad_enabled():
-            density: Tensor = super().log_prob(value)
+            density: Tensor = super().log_prob(value)  # type: ignore[no-untyped-call]
             return density
         if self._validate_args:
             self._validate_sample(value)
