@@ -6,9 +6,16 @@ from typing import Annotated, Any, ClassVar
 
 import pyro.distributions as dist
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter
+from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
-from torch.distributions import AffineTransform, Distribution, TransformedDistribution, constraints
+from torch.distributions import (
+    AffineTransform,
+    Distribution,
+    Independent,
+    Normal,
+    TransformedDistribution,
+    constraints,
+)
 
 from pyro_vae.analysis.fitted import posterior_of
 from pyro_vae.analysis.local_fit import fit_normal, moments
@@ -40,6 +47,15 @@ class Guide(Proposal):
 
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
         return posterior_of(vae, rows)
+
+    def each(self, vae: VAE, rows: Tensor) -> list[Distribution]:
+        """Where the first row's is normal, the others are encoded together."""
+        first, others = self(vae, rows[:1]), rows[1:]
+        if as_normal(first) is None or not len(others):
+            return [first, *(self(vae, row) for row in others.split(1) if len(row))]
+        normal: Any = as_normal(self(vae, others))
+        parts = zip(normal.loc.split(1), normal.scale.split(1), strict=True)
+        return [first, *(dist.Normal(*part).to_event(1) for part in parts)]
 
 
 @PROPOSALS.register("defensive")
@@ -169,11 +185,23 @@ class Mixture(Distribution):
         return torch.logaddexp(first + float((-weight).log1p()), second + float(weight.log()))
 
 
-def proposal_of(named: Named) -> Proposal:
+def as_normal(q: Any) -> Normal | None:
+    """The independent normals that q is made of, whose draws are loc + scale ε; None for any other distribution.
+
+    Example:
+        >>> as_normal(dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        Normal(loc: torch.Size([2]), scale: torch.Size([2]))
+    """
+    if not isinstance(q, Independent) or len(q.event_shape) != 1:
+        return None
+    return q.base_dist if type(q.base_dist) in (Normal, dist.Normal) else None
+
+
+def proposal_of(named: Named, place: str = "proposal") -> Proposal:
     """The proposal of a name, of a table {"kind": ..., options}, or of a user's own function.
 
     Raises:
-        ValueError: an unknown kind or option.
+        ValueError: an unknown kind or option; it starts with `place`.
 
     Example:
         >>> proposal_of({"kind": "widened", "factor": 1.1}).factor
@@ -181,8 +209,12 @@ def proposal_of(named: Named) -> Proposal:
     """
     if callable(named) and not isinstance(named, Options):
         return named if isinstance(named, Proposal) else Own(named)
-    options: Options = TypeAdapter(Annotated[Options, Choice(PROPOSALS)]).validate_python(named)
-    if options.kind == "custom":
-        raise ValueError("proposal: expected a kind, or the function itself, got kind 'custom'; pass the function")
+    if isinstance(named, Mapping) and named.get("kind") == "custom":
+        raise ValueError(f"{place}: expected a kind, or the function itself, got kind 'custom'; pass the function")
+    try:
+        options: Options = TypeAdapter(Annotated[Options, Choice(PROPOSALS)]).validate_python(named)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, (place, *first['loc'])))}: {first['msg']}") from error
     proposal: Proposal = PROPOSALS.build(options)
     return proposal

@@ -144,7 +144,7 @@ class Evidence:
         data_size: numbers in a row.
         reached: what ended the draws: "num_particles" where nothing else was asked for, "target" of `until`, or "cap".
         retried: whether the numbers come from the second proposal.
-        row_hashes: a hash of each row's numbers, uint64: evidence about the same rows has the same.
+        row_hashes: uint64, equal for equal rows: whether two results are over the same ones.
     """
 
     log_marginal: np.ndarray

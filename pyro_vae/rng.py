@@ -1,7 +1,7 @@
 """Random numbers of our own: a block that draws from its own seed and leaves the caller's generators as they were."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -15,24 +15,29 @@ def row_seed(row: Tensor, purpose: str) -> int:
         >>> row_seed(torch.zeros(3), "draws 0") == row_seed(torch.zeros(1, 3), "draws 0")
         True
     """
-    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=purpose.encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "big")
+    return _digest(row, purpose, 7)
 
 
 def row_hash(row: Tensor) -> int:
-    """A 64-bit hash of a row's numbers as float32: models of different precision agree on which row it is.
+    """A number below 2**64 that is the same for equal rows and hardly ever for others, by their numbers as float32.
 
     Example:
-        >>> row_hash(torch.full((3,), 0.1)) == row_hash(torch.full((3,), 0.1).double())
+        >>> row_hash(torch.full((3,), 0.1)) == row_hash(torch.full((3,), 0.1).double()) != row_hash(torch.ones(3))
         True
     """
-    digest = hashlib.blake2b(row.float().cpu().numpy().tobytes(), digest_size=8).digest()
+    return _digest(row.float(), "", 8)
+
+
+def _digest(row: Tensor, purpose: str, size: int) -> int:
+    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=purpose.encode(), digest_size=size).digest()
     return int.from_bytes(digest, "big")
 
 
 @contextmanager
-def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable[[int], None]]:
     """Run a block under `seed`; afterwards torch's generators (CPU and `device`) are where they were.
+
+    The block gets a function that starts the generators again, from another seed.
 
     Arguments:
         seed: any integer below 2**63.
@@ -47,10 +52,14 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """
     generators = _generators(torch.device(device))
     states = [generator.get_state() for generator in generators]
-    try:
+
+    def start(seed: int) -> None:
         for generator in generators:
             generator.manual_seed(seed)
-        yield
+
+    try:
+        start(seed)
+        yield start
     finally:
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)

@@ -9,6 +9,8 @@ from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, logit_of_mean
 from pyro_vae.networks import Shape
 
+GROUP = 112
+
 
 @LIKELIHOODS.register("bernoulli")
 class Bernoulli(Family):
@@ -39,7 +41,34 @@ class Bernoulli(Family):
         self.offset.copy_(logit_of_mean(data.mean, data.rows))
 
     def forward(self, raw: Tensor) -> Distribution:
-        return dist.Bernoulli(logits=self.offset + raw).to_event(len(self.data_shape))
+        return _Bits(dist.Bernoulli(logits=self.offset + raw), len(self.data_shape))
 
     def extra_repr(self) -> str:
         return "x ~ Bernoulli(logits)"
+
+
+class _Bits(dist.Independent):
+    """log p(x) = Σᵢ (xᵢ lᵢ - max(lᵢ, 0)) - Σ_g log ∏_{i ∈ g} (1 + e^-|lᵢ|), in groups g of 112 bits.
+
+    No product is above 2^112, which float32 holds, and a logarithm costs more than a product. Where gradients are
+    asked for, torch's own kernel is faster, and right at 0 too.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            density: Tensor = super().log_prob(value)  # type: ignore[no-untyped-call]
+            return density
+        if self._validate_args:
+            self._validate_sample(value)
+        first = -self.reinterpreted_batch_ndims
+        x, logits = value.flatten(first), self.base_dist.logits.flatten(first)
+        grouped = logits.shape[-1] // GROUP * GROUP
+        most, rest = logits.tensor_split((grouped,), -1)
+        groups = most.unflatten(-1, (grouped // GROUP, GROUP))
+        log_factors = _log_product(groups).sum(-1) + _log_product(rest)
+        return (x * logits - logits.relu()).sum(-1) - log_factors
+
+
+def _log_product(logits: Tensor) -> Tensor:
+    """log ∏ (1 + e^-|l|) over the last dimension."""
+    return (1 + (-logits.abs()).exp()).prod(-1).log()
