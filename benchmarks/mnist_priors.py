@@ -4,9 +4,9 @@
     python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist vamp      # one of them
 
 The net of Tomczak and Welling (2018, VAE with a VampPrior), 784-300-300-40 of gated layers, 40 latent variables on each
-level; the same learning rate, batches and seed for all, and a quarter of an hour on one core at most. With a flow as the
+level; one learning rate, batch size and seed for all, and a quarter of an hour on one core at most. With a flow as the
 prior or a second level the encoder sees slightly corrupted rows, and a second level warms up more slowly. The gradient
-is sticking the landing's, and DReG's for the IWAE; the flow guide, which would have to be inverted for it, has the plain
+is sticking the landing's, and DReG's for the IWAE; the flow guide, which would be inverted for it, has the plain
 one. The weights are averaged and the epoch is chosen on the validation rows. log p(x) is importance sampling with 1000
 draws on the same 2000 random test rows, from the guide and from the refined proposal; the differences are paired.
 """
