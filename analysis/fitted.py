@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from pyro_vae.data import Target, as_rows
 from pyro_vae.networks import evaluating
-from pyro_vae.training.fit import inspect
+from pyro_vae.training.preparation import inspect
 from pyro_vae.vae import VAE
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from pyro_vae import VAE, evidence, fit, load, save
 from pyro_vae.data import load_splits
-from pyro_vae.training.fit import Run
+from pyro_vae.training import Run
 
 NET: dict[str, Any] = {
     "data_shape": (784,),

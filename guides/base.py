@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.networks import Standardize
+from pyro_vae.networks import Standardize, products
 from pyro_vae.registry import Registry
 
 GUIDES = Registry("guide")
@@ -32,6 +32,6 @@ class Posterior(nn.Module):
         self.standardize, self.encoder, self.family = standardize, encoder, family
 
     def forward(self, x: Tensor) -> Distribution:
-        distribution: Distribution = self.family(self.encoder(self.standardize(x)))
+        distribution: Distribution = self.family(products(self.encoder, self.standardize(x)))
         refine = getattr(self.family, "refine", None)
         return refine(distribution, x) if callable(refine) else distribution

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
-from pyro_vae.networks import Shape
+from pyro_vae.networks import Shape, products
 from pyro_vae.registry import Registry
 
 LIKELIHOODS = Registry("likelihood")
@@ -66,7 +66,7 @@ class Likelihood(nn.Module):
         self.decoder, self.family = decoder, family
 
     def forward(self, z: Tensor) -> Distribution:
-        raw = self.decoder(z.reshape(-1, z.shape[-1]))
+        raw = products(self.decoder, z.reshape(-1, z.shape[-1]))
         rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
         got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
         if isinstance(got, str) or got[:1] != (rows,) or math.prod(got[1:]) != math.prod(shape):

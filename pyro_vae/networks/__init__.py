@@ -8,12 +8,15 @@ from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation, impo
 from pyro_vae.networks.convolution import conv
 from pyro_vae.networks.modes import evaluating
 from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
+from pyro_vae.networks.precision import Float32Products, Products, products, products_in
 from pyro_vae.networks.standardize import Standardize
 
 __all__ = [
     "NETWORKS",
     "Activation",
+    "Float32Products",
     "Gated",
+    "Products",
     "Residual",
     "Shape",
     "Standardize",
@@ -24,5 +27,7 @@ __all__ = [
     "import_zuko",
     "mlp",
     "positive",
+    "products",
+    "products_in",
     "residual",
 ]

@@ -3,20 +3,19 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import pyro
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, binarized, checked, statistics
-from pyro_vae.data.binarize import binarized_once, bits_of, levels
-from pyro_vae.networks import evaluating
+from pyro_vae.data import Rows, Target, as_rows, binarized
+from pyro_vae.data.binarize import binarized_once
+from pyro_vae.networks import evaluating, products_in
 from pyro_vae.objectives import Objective
 from pyro_vae.ranks import (
     average_buffers,
@@ -31,7 +30,6 @@ from pyro_vae.ranks import (
     world_size,
 )
 from pyro_vae.rng import own_seed
-from pyro_vae.spec import data_support
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.compiled import CompiledStep
 from pyro_vae.training.options import (
@@ -45,6 +43,7 @@ from pyro_vae.training.options import (
     rate_weight,
 )
 from pyro_vae.training.parallel import parallel
+from pyro_vae.training.preparation import split, start
 from pyro_vae.training.run import Means, Run
 from pyro_vae.training.step import Average, Pace, State, steps
 from pyro_vae.vae import VAE
@@ -89,7 +88,7 @@ def fit(
         schedule: "constant", "cosine", or a function from the share of the run done to a factor of the learning rate.
         progress: show a bar on stderr; None shows it on a terminal only.
         **options: the fields of `FitOptions`: epochs, batch_size, lr, clip_norm, annealing, average, patience, kl,
-            num_particles, seed, device, compile, binarize.
+            num_particles, seed, device, compile, binarize, products, float32_products.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
@@ -132,61 +131,6 @@ def fit(
     return run
 
 
-def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> tuple[Rows, Rows | None]:
-    """Training and validation rows: a random part of `rows` by share or number, or rows that come by themselves.
-
-    Raises:
-        ValueError: fewer rows than asked for, or a loader of which no part can be taken.
-    """
-    if validation is None or (isinstance(validation, float | int) and validation == 0):
-        return rows, None
-    if not isinstance(validation, float | int):
-        return rows, as_rows(validation, vae.spec.data_shape, target, name="validation")
-    if not isinstance(rows, ArrayRows | DatasetRows):
-        raise ValueError(
-            f"validation: expected rows of its own beside a DataLoader, got {validation}; "
-            "pass validation=another loader, or validation=None"
-        )
-    held_out = math.ceil(validation * len(rows)) if validation < 1 else int(validation)
-    if held_out >= len(rows):
-        raise ValueError(f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for fewer")
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    return rows.select(order[held_out:].sort().values), rows.select(order[:held_out].sort().values)
-
-
-def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
-    """Check every row that was given, by its name; an untrained model takes the statistics of the training rows."""
-    for name, rows in given.items():
-        for _ in inspect(vae, rows.batches(4096), name, grey):
-            pass
-    if not vae.initialized:
-        summary = statistics(train.batches(4096, torch.Generator().manual_seed(0)))
-        summary = bits_of(summary) if grey else summary
-        for module in vae.modules():
-            if callable(begin := getattr(module, "start_from", None)):
-                begin(summary)
-        vae.initialized.fill_(True)
-
-
-def inspect(vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False) -> Iterator[Tensor]:
-    """The batches, each checked against the shape and the support of the model; or grey rows, against [0, 1]."""
-    support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
-    if grey:
-        support, remedy = constraints.unit_interval, "binarize='dynamic' takes grey levels in [0, 1], or bytes"
-        batches = levels(batches, name)
-    return checked(_undisturbed(batches), vae.spec.data_shape, support=support, remedy=remedy, name=name)
-
-
-def _undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """The same batches; a DataLoader draws random numbers for each pass, and none of them are the caller's."""
-    while True:
-        with own_seed(0):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch
-
-
 def _first_look(state: State, train: Rows, weight: float) -> None:
     """One evaluation with Pyro's validation on: what is wrong shows here, with Pyro's message."""
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
@@ -205,7 +149,8 @@ def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Sch
     try:
         with pyro.validation_enabled(False), bar, interrupted_together():
             for epoch in range(1, options.epochs + 1):
-                state, row = _epoch(state, train, epoch, options, schedule, order, move, bar)
+                with products_in(options.products, options.float32_products):
+                    state, row = _epoch(state, train, epoch, options, schedule, order, move, bar)
                 average_buffers(state.vae)
                 row |= _validate(state, valid, options) if valid is not None else {}
                 _require_finite(row, options)

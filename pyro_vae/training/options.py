@@ -19,6 +19,7 @@ from pydantic import (
 from torch import nn
 from torch.optim import Optimizer
 
+from pyro_vae.networks import Float32Products, Products
 from pyro_vae.objectives import ELBO, KL, OBJECTIVES, Objective
 from pyro_vae.registry import Choice, Options, nearest
 
@@ -76,6 +77,12 @@ class FitOptions(BaseModel):
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
     compile: Literal["auto", "step", "loss", "off"] = Field(
         default="auto", description="compile the whole step, the loss and its gradient, or nothing; auto for long runs"
+    )
+    products: Products = Field(
+        default="float32", description="numbers in which encoder and decoder multiply in training"
+    )
+    float32_products: Float32Products = Field(
+        default="highest", description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'"
     )
 
 

@@ -11,7 +11,7 @@ from pyro_vae.data import ArrayRows, Target
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import Info, State, fit, step
-from pyro_vae.training.fit import start
+from pyro_vae.training.preparation import start
 from pyro_vae.training.step import Average
 from tests.training.small import X, same, small, watched, weights
 

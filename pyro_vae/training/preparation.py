@@ -1,0 +1,70 @@
+"""The rows before the first step: divided, checked, and what an untrained model takes from them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
+from pyro_vae.data.binarize import bits_of, levels
+from pyro_vae.rng import own_seed
+from pyro_vae.spec import data_support
+from pyro_vae.vae import VAE
+
+
+def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> tuple[Rows, Rows | None]:
+    """Training and validation rows: a random part of `rows` by share or number, or rows that come by themselves.
+
+    Raises:
+        ValueError: fewer rows than asked for, or a loader of which no part can be taken.
+    """
+    if validation is None or (isinstance(validation, float | int) and validation == 0):
+        return rows, None
+    if not isinstance(validation, float | int):
+        return rows, as_rows(validation, vae.spec.data_shape, target, name="validation")
+    if not isinstance(rows, ArrayRows | DatasetRows):
+        raise ValueError(
+            f"validation: expected rows of its own beside a DataLoader, got {validation}; "
+            "pass validation=another loader, or validation=None"
+        )
+    held_out = math.ceil(validation * len(rows)) if validation < 1 else int(validation)
+    if held_out >= len(rows):
+        raise ValueError(f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for fewer")
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    return rows.select(order[held_out:].sort().values), rows.select(order[:held_out].sort().values)
+
+
+def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
+    """Check every row that was given, by its name; an untrained model takes the statistics of the training rows."""
+    for name, rows in given.items():
+        for _ in inspect(vae, rows.batches(4096), name, grey):
+            pass
+    if not vae.initialized:
+        summary = statistics(train.batches(4096, torch.Generator().manual_seed(0)))
+        summary = bits_of(summary) if grey else summary
+        for module in vae.modules():
+            if callable(begin := getattr(module, "start_from", None)):
+                begin(summary)
+        vae.initialized.fill_(True)
+
+
+def inspect(vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False) -> Iterator[Tensor]:
+    """The batches, each checked against the shape and the support of the model; or grey rows, against [0, 1]."""
+    support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
+    if grey:
+        support, remedy = constraints.unit_interval, "binarize='dynamic' takes grey levels in [0, 1], or bytes"
+        batches = levels(batches, name)
+    return checked(_undisturbed(batches), vae.spec.data_shape, support=support, remedy=remedy, name=name)
+
+
+def _undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same batches; a DataLoader draws random numbers for each pass, and none of them are the caller's."""
+    while True:
+        with own_seed(0):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
