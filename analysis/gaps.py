@@ -12,8 +12,9 @@ from pyro_vae.analysis.best_member import ascend, best_full_rank, log_weights, m
 from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
 from pyro_vae.analysis.importance import require_density
 from pyro_vae.analysis.pareto import pareto_k, tail_length
-from pyro_vae.analysis.reliability import LIMIT
+from pyro_vae.analysis.reliability import LIMIT, Evidence
 from pyro_vae.analysis.row_families import Rows, local
+from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
 SMALL = 0.5
@@ -171,6 +172,8 @@ def inference_gaps(
         got = f"{steps}, {num_particles}, {batch_size}"
         raise ValueError(f"steps, num_particles, batch_size: expected at least 4, 2, 1, got {got}")
     require_density(vae)
+    if isinstance(marginal, Evidence):
+        _require_rows(marginal, rows_of(vae, x, "x"))
     with evaluation(vae):
         parts = [
             _batch(vae, some, steps, lr, num_particles, seed, marginal is None)
@@ -237,6 +240,13 @@ def _log_mean(log_w: Tensor) -> list[np.ndarray]:
     se = (w.var(1).mean(0) / count).sqrt() / mean
     tail = log_w.flatten(0, 1).topk(tail_length(count) + 1, 0).values
     return [(largest + mean.log()).cpu().numpy(), se.cpu().numpy(), pareto_k(tail.T.cpu().numpy(), count)]
+
+
+def _require_rows(marginal: Evidence, batches: Iterator[Tensor]) -> None:
+    """Raise ValueError where the evidence is about other rows, or about these in another order."""
+    hashes = np.array([row_hash(row) for batch in batches for row in batch], np.uint64)
+    if len(hashes) == len(marginal.row_hashes) and (differ := np.flatnonzero(hashes != marginal.row_hashes)).size:
+        raise ValueError(f"marginal: expected log p(x) of these rows in their order, got another at row {differ[0]}")
 
 
 def _given(marginal: Marginal, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -70,6 +70,7 @@ class Summary:
         constant: rows whose weights are all one number: the proposal is the posterior, and log p(x) is exact.
         retried: rows that were drawn again from the second proposal.
         capped: rows whose draws reached their cap before the targets of `until` held.
+        capped_se, capped_k: the largest standard error and k-hat that these rows had by then; nan where there are none.
     """
 
     rows: int
@@ -87,6 +88,8 @@ class Summary:
     constant: int
     retried: int
     capped: int
+    capped_se: float
+    capped_k: float
 
     def __str__(self) -> str:
         fewest, most = self.num_particles, self.most_particles
@@ -113,7 +116,10 @@ class Summary:
         if self.retried:
             lines.append(f"retried       {self.retried:10d} of {self.rows} rows   (drawn anew, from another proposal)")
         if self.capped:
-            lines.append(f"capped        {self.capped:10d} of {self.rows} rows   (max_particles before the targets)")
+            lines.append(
+                f"capped        {self.capped:10d} of {self.rows} rows   (max_particles first; they reached "
+                f"se {self.capped_se:.3g} and k-hat {self.capped_k:.2f} or better)"
+            )
         return "\n".join(lines)
 
     def _tails(self) -> str:
@@ -176,7 +182,7 @@ class Evidence:
     def summary(self) -> Summary:
         """The means over rows."""
         rows, mean = len(self.log_marginal), float(self.log_marginal.mean())
-        unknown = np.isnan(self.pareto_k).all()
+        unknown, capped = np.isnan(self.pareto_k).all(), self.reached == "cap"
 
         def error(values: np.ndarray) -> float:
             return float(values.std(ddof=1) / math.sqrt(rows)) if rows > 1 else math.nan
@@ -196,5 +202,7 @@ class Evidence:
             worst=() if unknown else tuple(map(int, self.worst())),
             constant=int(self.constant.sum()),
             retried=int(self.retried.sum()),
-            capped=int((self.reached == "cap").sum()),
+            capped=int(capped.sum()),
+            capped_se=float(self.se[capped].max()) if capped.any() else math.nan,
+            capped_k=float(self.pareto_k[capped].max()) if capped.any() else math.nan,
         )

@@ -295,3 +295,10 @@ def test_the_gradient_of_a_draw_is_that_of_its_path() -> None:
         slopes.append(torch.autograd.grad(value.sum(), parameters))
     for ours, plain in zip(*slopes, strict=True):
         torch.testing.assert_close(ours, plain)
+
+
+def test_log_marginal_of_other_rows_is_refused() -> None:
+    vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(4)
+    given = evidence(vae, x[[0, 2, 1, 3]], num_particles=50)
+    with pytest.raises(ValueError, match=r"marginal: expected log p\(x\) of these rows in their order, .* at row 1"):
+        inference_gaps(vae, x, steps=20, num_particles=50, marginal=given)

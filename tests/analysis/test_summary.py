@@ -58,9 +58,11 @@ def test_summary_is_means_over_rows() -> None:
         constant=0,  # the row of -inf has no tail, but few draws that count
         retried=0,
         capped=0,
+        capped_se=math.nan,
+        capped_k=math.nan,
     )
     for name, value in vars(expected).items():
-        assert getattr(found.summary(), name) == pytest.approx(value, rel=1e-14), name
+        assert getattr(found.summary(), name) == pytest.approx(value, rel=1e-14, nan_ok=True), name
     np.testing.assert_array_equal(found.worst(2), [4, 8])
     assert "44.4% of rows" in str(found.summary())
     assert "4 of 9, worst 4, 8, 7, 2)" in str(found.summary())
@@ -121,3 +123,4 @@ def test_draws_that_differ_are_said_to() -> None:
     assert "(importance sampling, 100 to 800 draws, 3 rows)" in text
     assert "retried                2 of 3 rows" in text
     assert "capped                 1 of 3 rows" in text
+    assert f"they reached se {found.se[1]:.3g} and k-hat {found.pareto_k[1]:.2f} or better" in text

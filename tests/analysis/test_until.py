@@ -92,7 +92,9 @@ def test_the_cap_is_reported() -> None:
     found = evidence(unequal(), X, num_particles=100, until=Until(se=0.04, max_particles=350))
     np.testing.assert_array_equal(found.num_particles, np.where(HARD, 350, 100))
     np.testing.assert_array_equal(found.reached, np.where(HARD, "cap", "target"))
-    assert found.summary().capped == HARD.sum()
+    summary = found.summary()
+    assert summary.capped == HARD.sum()
+    assert (summary.capped_se, summary.capped_k) == (found.se[HARD].max(), found.pareto_k[HARD].max())
 
 
 def test_numbers_are_those_of_as_many_draws_at_once() -> None:
@@ -202,3 +204,12 @@ def test_a_cap_below_the_draws_is_refused() -> None:
 def test_too_few_draws_for_a_k_hat_are_refused() -> None:
     with pytest.raises(ValueError, match="num_particles: expected at least 21 with retry=, got 20"):
         evidence(TRUTH.vae(), X, num_particles=20, retry="widened")
+
+
+def test_k_hat_is_the_tail_index_of_a_guide_too_narrow_and_has_none_of_one_too_wide() -> None:
+    """A normal s times as wide as a normal posterior gives weights of tail index 1 - s², and bounded ones for s > 1."""
+    x = TRUTH.sample(100)
+    narrow, wide = (evidence(TRUTH.vae(widen=s), x, num_particles=20_000).pareto_k for s in (0.5, 1.3))
+    assert abs(narrow.mean() - 0.75) < 0.05
+    assert (narrow > 0.7).mean() > 0.5
+    assert (wide < 0.7).all()
