@@ -174,7 +174,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, module: str, name: str, call: 
 
 
 def test_interrupted_training_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(monkeypatch, "pyro_vae.training.fit", "step", 2)  # 48 rows are one step an epoch
+    interrupt_at(monkeypatch, "pyro_vae.training.fit", "steps", 2)  # 48 rows are one step an epoch
     done = pyro_vae("fit", "spec.toml", "--set", "fit.epochs=5")
     assert done.status == 130
     assert done.err == "pyro-vae: fit: interrupted after 1 of 5 epochs; the weights are those of epoch 1\n"
@@ -185,7 +185,7 @@ def test_interrupted_training_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPat
 
 def test_interrupted_before_an_epoch_saves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(home)
-    interrupt_at(monkeypatch, "pyro_vae.training.fit", "step", 1)
+    interrupt_at(monkeypatch, "pyro_vae.training.fit", "steps", 1)
     done = pyro_vae("fit", str(home / "spec.toml"), "--json")
     assert (done.status, done.out) == (130, "")
     assert done.err.endswith("pyro-vae: interrupted before an epoch was finished; nothing is saved\n")
@@ -193,7 +193,7 @@ def test_interrupted_before_an_epoch_saves_nothing(home: Path, monkeypatch: pyte
 
 
 def test_interrupted_evaluation_keeps_the_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(monkeypatch, "pyro_vae.experiment", "evidence", 1)
+    interrupt_at(monkeypatch, "pyro_vae.experiment", "sharded_evidence", 1)
     done = pyro_vae("fit", str(home / "spec.toml"))
     assert (done.status, done.err) == (130, "pyro-vae: interrupted\n")
     assert "saved in runs/normal" in done.out

@@ -83,8 +83,14 @@ def test_shapes(case: str, data_shape: tuple[int, ...], latent_dim: int, rows: i
 @every_case
 def test_rows_do_not_depend_on_each_other(case: str) -> None:
     posterior, x = a_posterior(case).double(), noise(6, 4).double()
+    alone = [posterior(row) for row in x.split(1)]
+    if (
+        case == "delta"
+    ):  # a product of six rows may round otherwise than that of one, and a point has no density beside it
+        torch.testing.assert_close(a_draw(posterior(x)), torch.cat([a_draw(q) for q in alone]))
+        return
     z = a_draw(posterior(x)).detach()
-    each = torch.cat([posterior(x[i : i + 1]).log_prob(z[i]) for i in range(6)])
+    each = torch.cat([q.log_prob(one) for q, one in zip(alone, z.split(1), strict=True)])
     torch.testing.assert_close(posterior(x).log_prob(z), each)
 
 
