@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, cast
 
 import numpy as np
+import torch
 from pydantic import (
     AllowInfNan,
     BaseModel,
@@ -19,14 +20,15 @@ from pydantic import (
 )
 
 from pyro_vae.analysis import Evidence, encode, rate, reconstruct
-from pyro_vae.analysis.fitted import has_density, rows_of
+from pyro_vae.analysis.fitted import has_density, target_of
 from pyro_vae.analysis.proposals import PROPOSALS
 from pyro_vae.analysis.reliability import Until
 from pyro_vae.analysis.sharded import sharded_evidence
-from pyro_vae.data import Splits, load_splits
+from pyro_vae.data import Splits, Target, as_rows, binarized, load_splits
 from pyro_vae.registry import Choice, Options
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
+from pyro_vae.training.preparation import inspect
 from pyro_vae.vae import VAE
 
 
@@ -187,12 +189,22 @@ def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> Held:
     return hold_out(read_source(options, data_shape), options)
 
 
-def check_rows(vae: VAE, splits: Splits, source: str) -> None:
+def seen(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
+    """Rows as the fitted model takes them: grey levels, from which training draws bits, as the same bits each time."""
+    if experiment.fit.binarize == "none":
+        return rows
+    generator = torch.Generator().manual_seed(experiment.data.seed)
+    return binarized(Target(grey=True).take(rows), generator).bool().numpy()
+
+
+def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> None:
     """Raise ValueError at the first row that doesn't fit the model, by its place in the source."""
     parts = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     given = {name: rows for name, rows in parts.items() if rows is not None}
     for name, rows in given.items():
-        for _ in rows_of(vae, rows, f"{source}, {name}" if len(given) > 1 else source):
+        place = f"{source}, {name}" if len(given) > 1 else source
+        batches = as_rows(rows, vae.spec.data_shape, replace(target_of(vae), grey=grey), name=place).batches(1024)
+        for _ in inspect(vae, batches, place, grey):
             pass
 
 
@@ -217,7 +229,8 @@ def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
     """The model of an experiment for rows of that shape."""
     fields = experiment.model_fields_of() | {"data_shape": rows.shape[1:]}
     if "likelihood" not in experiment.model_fields_set:
-        fields["likelihood"] = natural_likelihood(rows)
+        grey = experiment.fit.binarize == "dynamic"
+        fields["likelihood"] = "bernoulli" if grey else natural_likelihood(rows)
     return VAE.from_spec(fields)
 
 

@@ -1,6 +1,7 @@
 """Fit a model, evaluate it on held-out rows, and write model, numbers and pictures."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.experiment import check_rows, evaluate, hold_out, make_vae, read_source, table
+    from pyro_vae.experiment import check_rows, evaluate, hold_out, make_vae, read_source, seen, table
     from pyro_vae.outputs import EXPERIMENT, files_of, write_json, write_run
     from pyro_vae.training import fit, save
     from pyro_vae.training.checkpoint import SPEC, WEIGHTS, whole_files
@@ -33,7 +34,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if launched_first():
         _require_free(folder, options.overwrite)
     held, vae = hold_out(rows, experiment.data), make_vae(experiment, rows.train)
-    check_rows(vae, rows, experiment.data.source)
+    check_rows(vae, rows, experiment.data.source, grey=experiment.fit.binarize == "dynamic")
+    held = replace(held, splits=replace(held.splits, test=seen(held.test, experiment)))
     say(_heading(experiment, held, vae))
     chosen = experiment.fit.model_dump()
     if held.splits.valid is not None:

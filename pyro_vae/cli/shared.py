@@ -40,7 +40,7 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
-    from pyro_vae.experiment import Experiment, check_rows, hold_out, override, read_source
+    from pyro_vae.experiment import Experiment, check_rows, hold_out, override, read_source, seen
     from pyro_vae.outputs import EXPERIMENT
     from pyro_vae.spec import read
     from pyro_vae.training import load
@@ -54,9 +54,9 @@ def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     experiment = Experiment.model_validate(override(fields, options.set))
     rows = read_source(experiment.data, vae.spec.data_shape)
     if options.data is None:
-        return vae, experiment, hold_out(rows, experiment.data).test
-    check_rows(vae, rows, options.data)
-    return vae, experiment, rows.train if rows.test is None else rows.test
+        return vae, experiment, seen(hold_out(rows, experiment.data).test, experiment)
+    check_rows(vae, rows, options.data, grey=experiment.fit.binarize == "dynamic")
+    return vae, experiment, seen(rows.train if rows.test is None else rows.test, experiment)
 
 
 def _check_settings(options: argparse.Namespace) -> None:

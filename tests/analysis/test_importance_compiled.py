@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
+from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.joint import CompiledJoint, CompiledOnce, log_joint
 
 GRID: dict[str, dict[str, Any]] = {
@@ -49,7 +50,7 @@ def test_compiled_and_eager_agree(name: str) -> None:
 def test_weights_that_move_later_count() -> None:
     vae, x = small(likelihood="bernoulli")
     z = torch.randn(5, 7, 3)
-    with torch.no_grad():
+    with evaluation(vae):
         compiled = CompiledJoint(lambda x, z: log_joint(vae, x, z), x, z)
         for weight in vae.likelihood.parameters():
             weight.mul_(-2)

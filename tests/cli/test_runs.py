@@ -42,8 +42,9 @@ def metrics(folder: str) -> dict[str, Any]:
     return loaded
 
 
-def assert_done(done: Done) -> None:
+def assert_done(done: Done) -> Done:
     assert (done.status, done.err) == (0, "")
+    return done
 
 
 # Data and descriptions
@@ -155,6 +156,24 @@ def test_files_of_others_are_not_replaced_unasked(home: Path) -> None:
     assert done.status == 2
     assert "mine: holds metrics.json; choose another folder, or overwrite them (--overwrite)" in done.err
     assert contents(home / "mine") == {"metrics.json": b"a year of work"}
+
+
+# Grey rows as bits
+
+
+@pytest.mark.parametrize("kind", ["levels", "bytes"])
+def test_grey_rows_are_fitted_as_bits_and_evaluated_as_the_same_ones(kind: str, home: Path) -> None:
+    grey = np.load(home / "grey.npy")
+    np.save(home / "grey.npy", grey if kind == "levels" else (255 * grey).astype(np.uint8))
+    refused = pyro_vae("fit", "grey.npy", *SMALL, "--set", "likelihood=bernoulli")
+    assert (refused.status, "binarize='dynamic'" in refused.err) == (2, True)
+    done = assert_done(pyro_vae("fit", "grey.npy", *SMALL, "--set", "fit.binarize=dynamic", "--json"))
+    assert pv.load("runs/grey").spec.likelihood.kind == "bernoulli"
+    again = assert_done(pyro_vae("evaluate", "runs/grey", "--json"))
+    assert again.json["metrics"]["log_marginal"] == done.json["metrics"]["log_marginal"]
+    assert_done(pyro_vae("evaluate", "runs/grey", "--data", "grey.npy"))
+    reconstructed = assert_done(pyro_vae("reconstruct", "runs/grey", "--output", "again.npy"))
+    assert "again.npy" in reconstructed.out
 
 
 # Interrupted
