@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class Likelihood(nn.Module):
         self.decoder, self.family = decoder, family
 
     def forward(self, z: Tensor) -> Distribution:
-        raw = products(self.decoder, z.reshape(-1, z.shape[-1]))
+        raw: Any = products(self.decoder, z.reshape(-1, z.shape[-1]))
         rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
         got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
         if isinstance(got, str) or got[:1] != (rows,) or math.prod(got[1:]) != math.prod(shape):

@@ -1,6 +1,8 @@
 """What every objective is made of: two traces, their sites, and the terms of each row."""
 
 from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import add
 from typing import Any, NamedTuple, Protocol
 
 import pyro
@@ -80,7 +82,7 @@ def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tens
                 f"site {name!r}: expected one log density a row, shape {expected}, got {tuple(term.shape)}; "
                 "put it in the plate over rows and declare its other dimensions with .to_event(k)"
             )
-    total = sum(terms.values()) if terms else torch.zeros(expected)
+    total = reduce(add, terms.values()) if terms else torch.zeros(expected)
     return total if num_particles > 1 else total.unsqueeze(0)
 
 
