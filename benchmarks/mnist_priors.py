@@ -7,7 +7,7 @@ The net of Tomczak and Welling (2018, VAE with a VampPrior), 784-300-300-40 of g
 level; one learning rate, batch size and seed for all, and a quarter of an hour on two cores at most. With two levels
 the encoder sees slightly corrupted rows, and the warm-up is longer. The gradient is sticking the landing's, and DReG's
 for the IWAE; the flow guide, which would be inverted for it, has the plain one. The weights are averaged and the epoch
-is chosen on the validation rows. log p(x) is importance sampling with 1000 draws on the same 2000 random test rows, from
+is chosen on validation rows. log p(x) is importance sampling with 1000 draws on the same 2000 random test rows, from
 the guide and from the refined proposal; the differences are paired.
 """
 
