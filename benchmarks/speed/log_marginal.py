@@ -7,11 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.clock import operations, ratio, take_turns
+from torch import Tensor
+
+from benchmarks.speed.clock import Run, operations, ratio, take_turns
 from benchmarks.speed.sizes import SIZES
 from pyro_vae import evidence
 
-PAIRS = 100_000
+PAIRS = 500_000
 """Of a row and a draw."""
 ROOT = Path(__file__).parents[2]
 
@@ -21,15 +23,20 @@ def print_log_marginal(name: str, draws: Sequence[int], rounds: int) -> None:
     size = SIZES[name]
     vae, x = size.vae(), size.rows()
     print(f"\nlog p(x) by importance sampling, {size}")
-    print(f"{'draws':>6}{'rows a second':>16}{'floor':>8}{'times the floor':>18}{'quartiles':>13}{'MiB':>9}")
+    print(f"{'draws':>6}{'':>10}{'rows a second':>15}{'floor':>8}{'times the floor':>18}{'quartiles':>13}{'MiB':>9}")
     for count in draws:
         some = x[: math.ceil(PAIRS / count)]
         decoder = operations(lambda: vae.likelihood(x.new_zeros(1, size.latent_dim))) * count * len(some)
-        times, rates = take_turns({"": lambda some=some, count=count: evidence(vae, some, num_particles=count)}, rounds)
+
+        def job(how: str, some: Tensor = some, count: int = count) -> Run:
+            return lambda: evidence(vae, some, num_particles=count, compile=how)
+
+        times, rates = take_turns({"eager": job("off"), "compiled": job("on")}, rounds)
         floors = [decoder / rate for rate in rates]
-        speed, limit = (len(some) / statistics.median(seconds) for seconds in (times[""], floors))
-        more = memory(name, count, len(some))
-        print(f"{count:>6}{speed:>16.1f}{limit:>8.1f}{'':>10}{ratio(times[''], floors)}{more:>7}", flush=True)
+        for how, taken in times.items():
+            speed, limit = (len(some) / statistics.median(seconds) for seconds in (taken, floors))
+            more = memory(name, count, len(some)) if how == "eager" else ""
+            print(f"{count:>6}{how:>10}{speed:>15.1f}{limit:>8.1f}{'':>10}{ratio(taken, floors)}{more:>7}", flush=True)
 
 
 def memory(name: str, draws: int, rows: int) -> str:
