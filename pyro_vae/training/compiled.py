@@ -54,14 +54,14 @@ class CompiledStep:
         if not self._begun:
             self._begun = True
             return self._begin(state, batch)
-        if self._compiled is not None and self._compiled.fits(state, batch):
+        if self._compiled is not None and self._compiled.fits(state, batch, [Pace.of(state)]):
             return self._compiled(state, batch)
         return step(state, batch)
 
     def steps(self, state: State, stack: Tensor, paces: Sequence[Pace]) -> tuple[State, Tensor]:
         """`steps` from the graph: nothing is looked at between them, so that small nets don't wait for Python."""
         compiled, several = self._compiled, self._several
-        if compiled is None or not compiled.moves or not compiled.fits(state, stack[0]):
+        if compiled is None or not compiled.moves or not compiled.fits(state, stack[0], paces):
             return steps(state, stack, paces, self)
         cut = 0 if several is None else len(stack) // self.together * self.together
         told = []
@@ -125,9 +125,10 @@ class _Compiled:
         paces = [Pace.of(state)] * len(stack)
         self.run = _compile(self.graph, [*self._tensors(), self._numbers(paces, stack), stack])
 
-    def fits(self, state: State, batch: Tensor) -> bool:
-        """Whether the state and the batch differ from the first ones in numbers only."""
-        return self._signature(state, batch) == self.signature
+    def fits(self, state: State, batch: Tensor, paces: Sequence[Pace]) -> bool:
+        """Whether state, batch and paces differ from the first ones in numbers only."""
+        free = self.rate_weight is None or all(pace.rate_weight == self.rate_weight for pace in paces)
+        return free and self._signature(state, batch) == self.signature
 
     def trial(self, state: State, batch: Tensor) -> Info:
         """What the step would tell, the first of several; it moves copies."""
@@ -173,10 +174,9 @@ class _Compiled:
 
     def _signature(self, state: State, batch: Tensor) -> tuple[Any, ...]:
         parts = state.vae, state.objective, state.optimizer, state.optimizer.state, state.average
-        fixed = None if self.rate_weight is None else state.rate_weight
         options = adam.options(state.optimizer) if self.moves else None
         kind = batch.shape, batch.stride(), batch.dtype, batch.device, state.vae.training
-        return *map(id, parts), state.clip_norm, fixed, options, kind
+        return *map(id, parts), state.clip_norm, options, kind
 
 
 Tried = tuple[_Compiled, Info]

@@ -21,7 +21,7 @@ from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
 from pyro_vae.training import compiled as module
 from pyro_vae.training.compiled import agree
 from pyro_vae.training.fit import SEVERAL, WORTH_COMPILING, stepper
-from pyro_vae.training.step import steps
+from pyro_vae.training.step import Pace, steps
 from tests.training.small import X, same, small, weights, without_clock
 
 RUN = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "validation": 4}  # 46 rows: two batches of 16, one of 14
@@ -120,18 +120,18 @@ def test_a_step_that_differs_in_more_than_numbers_is_eager(compilations):
     move, batch = CompiledStep(), torch.as_tensor(X[:16])
     first = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
     move(first, batch)
-    assert move._compiled.fits(first, batch)
+    assert move._compiled.fits(first, batch, [Pace.of(first)])
     others = [
         State(other, ELBO(), torch.optim.Adam(other.parameters())),
         State(vae, ELBO(num_particles=2), first.optimizer),
         State(vae, first.objective, torch.optim.Adam(vae.parameters())),
         State(vae, first.objective, first.optimizer, clip_norm=1.0),
     ]
-    assert not any(move._compiled.fits(state, batch) for state in others)
-    assert not move._compiled.fits(first, batch[:8])
-    assert not move._compiled.fits(first, batch.double())
+    assert not any(move._compiled.fits(state, batch, [Pace.of(state)]) for state in others)
+    assert not move._compiled.fits(first, batch[:8], [Pace.of(first)])
+    assert not move._compiled.fits(first, batch.double(), [Pace.of(first)])
     vae.eval()
-    assert not move._compiled.fits(first, batch)
+    assert not move._compiled.fits(first, batch, [Pace.of(first)])
 
 
 def test_the_norm_is_that_of_the_weights_that_move(compilations):
@@ -177,6 +177,26 @@ def test_a_second_fit_compiles_again_and_continues_alike(compilations):
             fit(model, X, compile=how, seed=seed, **RUN)
     assert close(weights(vae), weights(eager))
     assert len(compilations) == 2
+
+
+class Cautious:
+    """An objective that looks at β: none of the rate counts until β is a half."""
+
+    def __call__(self, model, guide, x, rate_weight=1.0):
+        return ELBO()(model, guide, x, rate_weight if rate_weight > 0.5 else 0.0)
+
+
+def test_a_graph_for_one_beta_makes_no_steps_with_another(compilations):
+    stack, paces = torch.as_tensor(X[:32]).unflatten(0, (2, 16)), [Pace(1.0, (1e-2,)), Pace(0.25, (1e-2,))]
+    told = []
+    for move in (CompiledStep().steps, steps):
+        vae = small()
+        state = State(vae, Cautious(), torch.optim.Adam(vae.parameters(), lr=1e-2))
+        with own_seed(0):
+            state, _ = move(state, stack[:1], paces[:1])
+            told.append(move(state, stack, paces)[1])
+    assert len(compilations) == 1
+    torch.testing.assert_close(*told, rtol=1e-4, atol=1e-5)
 
 
 # Several steps in one graph
