@@ -60,8 +60,8 @@ def trace(state: State, stack: Tensor, *, moves: bool, rate_weight: float | None
 
 
 def _product_and_bias(bias: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """A linear layer whose bias the next operation adds in passing."""
-    return alpha * (left @ right) + beta * bias if (alpha, beta) != (1, 1) else left @ right + bias
+    """A linear layer whose bias the next operation adds in passing: a compiler puts a sum back into the product."""
+    return alpha * (left @ right) - -beta * bias
 
 
 def numbers(paces: Sequence[Pace], groups: Sequence[adam.Group], first: float, device: torch.device) -> Tensor:
