@@ -113,7 +113,7 @@ class Sampling:
             x = self.x[index.to(self.x.device)]
             for first, last in _cut(self.drawn, count, held):
                 drawn = [_draw(self.q[row], self.seeds[row], first, last, job.restart) for row in some]
-                z, log_q = (torch.cat(part, 1) for part in zip(*drawn, strict=True))
+                z, log_q = (part[0] if len(part) == 1 else torch.cat(part, 1) for part in zip(*drawn, strict=True))
                 log_p = torch.cat([job.joint(x, chunk) for chunk in z.split(job.draws)])
                 self.weights.add(log_p - log_q, index)
         self.drawn = count
@@ -135,7 +135,7 @@ def _draw(q: Distribution, seed: int, first: int, last: int, restart: Callable[[
             restart(seed + block)
             part.normal_()
         noise = noise[wanted].unsqueeze(1)
-        return normal.loc + normal.scale * noise, standard_normal(noise) - normal.scale.log().sum(-1)
+        return torch.addcmul(normal.loc, normal.scale, noise), standard_normal(noise) - normal.scale.log().sum(-1)
     parts = []
     for block in blocks:
         restart(seed + block)

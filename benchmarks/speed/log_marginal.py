@@ -13,7 +13,7 @@ from benchmarks.speed.clock import Run, operations, ratio, take_turns
 from benchmarks.speed.sizes import SIZES
 from pyro_vae import evidence
 
-PAIRS = 500_000
+PAIRS = 2_000_000
 """Of a row and a draw."""
 ROOT = Path(__file__).parents[2]
 
