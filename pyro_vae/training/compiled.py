@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pyro_vae.training import adam
 from pyro_vae.training.graph import Graph, numbers, trace
+from pyro_vae.training.replay import Replay
 from pyro_vae.training.step import Info, Pace, State, paced, step, steps
 
 EAGER = "the step can't be compiled and stays eager"
@@ -26,8 +27,8 @@ class CompiledStep:
     It is compiled at the first call, in some ten seconds, for the state and the batch of that call. That call itself is
     eager, and compares. Later calls may have other numbers (rows, learning rate, step count, β); what differs in more,
     such as a shorter batch, takes the eager step. `steps` may have several steps in one graph, for nets so small that
-    calling it takes longer than computing. The Python of the model runs once: what it does besides computing
-    tensors is not repeated, and modules keep the mode of the first call.
+    calling it takes longer than computing. On a GPU the graph is recorded and replayed. The Python of the model runs
+    once: what it does besides computing tensors is not repeated, and modules keep the mode of the first call.
 
     Where something can't be in the graph, the next best is taken, with one warning that names it: the loss and its
     gradient are compiled and the optimizer is not, or nothing is.
@@ -123,7 +124,8 @@ class _Compiled:
         self.groups = state.optimizer.param_groups if moves else []
         self.signature = self._signature(state, stack[0])
         paces = [Pace.of(state)] * len(stack)
-        self.run = _compile(self.graph, [*self._tensors(), self._numbers(paces, stack), stack])
+        self.plain = _compile(self.graph, [*self._tensors(), self._numbers(paces, stack), stack])
+        self.run = Replay(self.plain, changing=2) if stack.is_cuda else self.plain
 
     def fits(self, state: State, batch: Tensor, paces: Sequence[Pace]) -> bool:
         """Whether state, batch and paces differ from the first ones in numbers only."""
@@ -135,7 +137,7 @@ class _Compiled:
         copies = [tensor.detach().clone() for tensor in self._tensors()]
         paces, stack = [Pace.of(state)] * self.together, batch.repeat(self.together, *[1] * batch.ndim)
         with torch.no_grad():
-            told = self.run(*copies, self._numbers(paces, stack), stack)[0]
+            told = self.plain(*copies, self._numbers(paces, stack), stack)[0]
         return Info(*told[0].unbind())
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pyro.distributions as dist
@@ -96,6 +97,16 @@ def check_against_the_exact_answer(estimate: Estimator, x: Tensor, exact: np.nda
 @pytest.mark.parametrize("estimate", [ours, brute_force])
 def test_agrees_with_the_exact_answer(estimate: Estimator, x: Tensor, exact: np.ndarray) -> None:
     check_against_the_exact_answer(estimate, x, exact)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compile", ["on", "off"])
+def test_agrees_with_the_exact_answer_on_a_gpu(compile: Literal["on", "off"], x: Tensor, exact: np.ndarray) -> None:
+    def on_a_gpu(vae: VAE, x: Tensor, draws: int) -> tuple[np.ndarray, np.ndarray]:
+        found = evidence(vae.to("cuda"), x, num_particles=draws, compile=compile)
+        return found.log_marginal, found.se
+
+    check_against_the_exact_answer(on_a_gpu, x, exact)
 
 
 @pytest.mark.parametrize("estimate", [one_draw_short, one_weight_for_all_rows, without_the_constant])
