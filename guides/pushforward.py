@@ -113,7 +113,7 @@ def standard_normal(noise: Tensor) -> Tensor:
         >>> float(standard_normal(torch.zeros(2)))  # -log(2 pi)
         -1.837...
     """
-    return -0.5 * (noise.square() + math.log(2 * math.pi)).sum(-1)
+    return -0.5 * (noise.square().sum(-1) + noise.shape[-1] * math.log(2 * math.pi))
 
 
 def noise_points(count: int, dim: int, seed: int = 0) -> Tensor:
