@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data.bits import PackedBits
+from pyro_vae.data.places import shuffled
 from pyro_vae.data.target import Target, as_tensor
 
 MOST = 16
 """Batches that are cut together: beyond, the price of a call is small against that of its rows."""
 NUMBERS = 2**18
 """Numbers that are cut together at most, where a batch has fewer: 1 MB of float32 is still in the cache when used."""
+LARGEST = 2**22
+"""Numbers in a stack at most, where a batch has fewer: wide rows take no more memory than narrow ones."""
 
 
 class ArrayRows:
@@ -42,12 +45,11 @@ class ArrayRows:
         return math.ceil(len(self) / size)
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
-        numbers = size * math.prod(self.array.shape[1:]) * (1 if self.packed is None else 8)
-        for stack in self.stacks(size, max(1, min(MOST, NUMBERS // numbers)), generator):
+        for stack in self.stacks(size, self._fitting(size, MOST, NUMBERS), generator):
             yield from stack.unbind()
 
     def stacks(self, size: int, count: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
-        order = self._order(generator)
+        order, count = self._order(generator), self._fitting(size, count, LARGEST)
         whole = len(self) // size * size
         for start, stop in pairwise([*range(0, whole, size * count), whole, len(self)]):
             if start < stop:
@@ -60,13 +62,18 @@ class ArrayRows:
         part.index = index if self.index is None else self.index[index]
         return part
 
+    def _fitting(self, size: int, count: int, numbers: int) -> int:
+        """As many batches, at most `count`, as hold that many numbers."""
+        width = math.prod(self.array.shape[1:]) * (1 if self.packed is None else 8)
+        return max(1, min(count, numbers // (size * width)))
+
     def _order(self, generator: torch.Generator | None) -> Tensor | None:
         """The places of the rows of one pass in the array, where they don't simply follow each other."""
         if generator is None:
             order = self.index
         else:
-            drawn = torch.randperm(len(self), generator=generator)
-            order = drawn if self.index is None else self.index[drawn]
+            drawn = shuffled(len(self), generator)
+            order = drawn if self.index is None else self.index.index_select(0, drawn)
         return order.to(self.array.device) if isinstance(self.array, Tensor) and order is not None else order
 
     def _cut(self, place: slice | Tensor) -> Tensor:

@@ -39,10 +39,11 @@ def statistics(batches: Iterable[Tensor]) -> Statistics:
     origin = torch.tensor(0.0)
     for batch in batches:
         origin = origin if rows else batch[0].double()
-        wide = batch.double() - origin
+        wide = batch.to(torch.float64, copy=True).sub_(origin)
         delta = wide.mean(0) - mean
         total = rows + len(batch)
-        squares = squares + (wide - wide.mean(0)).square().sum(0) + delta.square() * (rows * len(batch) / total)
+        own = wide.sub_(wide.mean(0)).square_().sum(0)
+        squares = squares + own + delta.square() * (rows * len(batch) / total)
         mean = mean + delta * (len(batch) / total)
         rows, sample = total, sample if rows else batch
     return Statistics(rows, origin + mean, (squares / max(rows, 1)).sqrt(), sample)

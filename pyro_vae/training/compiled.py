@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pyro_vae.training import adam
 from pyro_vae.training.graph import Graph, numbers, trace
+from pyro_vae.training.leftovers import removed
 from pyro_vae.training.replay import Replay
 from pyro_vae.training.step import Info, Pace, State, paced, step, steps
 
@@ -201,7 +202,12 @@ def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...
     options = INDUCTOR | (ON_CPU if inputs[-1].device.type == "cpu" else {})
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run: Callable[..., tuple[Tensor, ...]] = torch._inductor.compile(graph.module, inputs, options=options)
+        try:
+            run: Callable[..., tuple[Tensor, ...]] = torch._inductor.compile(graph.module, inputs, options=options)
+        except Exception as error:
+            if not removed(error):
+                raise
+            run = torch._inductor.compile(graph.module, inputs, options=options)
     return run
 
 

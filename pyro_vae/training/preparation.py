@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
+from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import bits_of, levels
+from pyro_vae.data.places import marked, shuffled
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import data_support
 from pyro_vae.vae import VAE
@@ -33,17 +35,19 @@ def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> t
     held_out = math.ceil(validation * len(rows)) if validation < 1 else int(validation)
     if held_out >= len(rows):
         raise ValueError(f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for fewer")
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    return rows.select(order[held_out:].sort().values), rows.select(order[:held_out].sort().values)
+    held = torch.zeros(len(rows), dtype=torch.bool)
+    held[shuffled(len(rows), torch.Generator().manual_seed(seed))[:held_out]] = True
+    return rows.select(marked(~held)), rows.select(marked(held))
 
 
 def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
     """Check every row that was given, by its name; an untrained model takes the statistics of the training rows."""
+    size = max(1, min(4096, LARGEST // math.prod(vae.spec.data_shape)))
     for name, rows in given.items():
-        for _ in inspect(vae, rows.batches(4096), name, grey):
+        for _ in inspect(vae, rows.batches(size), name, grey):
             pass
     if not vae.initialized:
-        summary = statistics(train.batches(4096, torch.Generator().manual_seed(0)))
+        summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
         summary = bits_of(summary) if grey else summary
         for module in vae.modules():
             if callable(begin := getattr(module, "start_from", None)):
