@@ -2,19 +2,17 @@
 
 import importlib
 import os
-import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pyro_vae.analysis.reliability import LIMIT
+from pyro_vae.writing import written_whole
 
-__all__ = ["to_datatree", "to_elpd", "write_netcdf", "written_whole"]
+__all__ = ["to_datatree", "to_elpd", "write_netcdf"]
 
 Array = npt.NDArray[Any]
 
@@ -160,35 +158,6 @@ def write_netcdf(tree: Any, path: str | os.PathLike[str]) -> None:
     """
     with written_whole(path) as temporary:
         tree.to_netcdf(str(temporary), engine="h5netcdf")
-
-
-@contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside `path`, which takes that name only when the block ends without an error.
-
-    Arguments:
-        path: The file to write; one of that name is replaced, and stays as it was when the block fails.
-
-    Returns:
-        A context manager that gives the temporary name, in the same folder.
-
-    Raises:
-        FileNotFoundError: When the folder does not exist.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder, written_whole(Path(folder) / "note.txt") as temporary:
-        ...     _ = temporary.write_text("done")
-    """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: expected an existing folder, got {target.parent}; make the folder first")
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _arviz() -> Any:

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from pyro_vae.training.inductor import compile_graph
 from pyro_vae.vae import VAE
 
 __all__ = ["CompiledJoint", "CompiledOnce", "Joint", "compiled_joint", "filled", "log_joint"]
@@ -57,15 +58,11 @@ class CompiledJoint:
     """
 
     def __init__(self, joint: Joint, x: Tensor, z: Tensor) -> None:
-        import torch._inductor
-
         self.draws, self.rows = z.shape[:2]
         trace = make_fx(joint, decomposition_table=CHEAPER, tracing_mode="fake", _allow_non_fake_inputs=True)
         module = trace(x, z)
         self.held = _lifted(module)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.run: Callable[..., Any] = torch._inductor.compile(module, [*self.held, x, z], options=OPTIONS)
+        self.run = compile_graph(module, [*self.held, x, z], OPTIONS)
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
         draws, rows = z.shape[:2]
@@ -142,6 +139,7 @@ def _reason(error: Exception) -> str:
     """Where the tracer or the compiler stopped, and why, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not {"torch", "pyro"} & set(Path(frame.filename).parts)]
-    place = f"{Path(outside[-1].filename).name}, line {outside[-1].lineno}"
+    last = Path(outside[-1].filename).name
+    place = "the compiler" if last == "inductor.py" else f"{last}, line {outside[-1].lineno}"
     said = str(error).strip() or "no reason given"
     return f"{place}: {type(error).__name__}: {said.splitlines()[0]}"

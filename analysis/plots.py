@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pyro_vae.analysis.bridge import written_whole
 from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
+from pyro_vae.writing import written_whole
 
 __all__ = [
     "guess_image_shape",

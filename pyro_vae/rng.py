@@ -50,18 +50,18 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable
         >>> bool((torch.get_rng_state() == before).all())
         True
     """
-    generators = _generators(torch.device(device))
-    states = [generator.get_state() for generator in generators]
+    used = generators(torch.device(device))
+    states = [generator.get_state() for generator in used]
 
     def start(seed: int) -> None:
-        for generator in generators:
+        for generator in used:
             generator.manual_seed(seed)
 
     try:
         start(seed)
         yield start
     finally:
-        for generator, state in zip(generators, states, strict=True):
+        for generator, state in zip(used, states, strict=True):
             generator.set_state(state)
 
 
@@ -83,7 +83,7 @@ class Stream:
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        self.generators = _generators(torch.device(device))
+        self.generators = generators(torch.device(device))
         with own_seed(seed, device):
             self.states = [generator.get_state() for generator in self.generators]
 
@@ -102,8 +102,13 @@ class Stream:
             generator.set_state(state)
 
 
-def _generators(device: torch.device) -> list[torch.Generator]:
-    """The generator of the CPU, and of `device` where it is a GPU."""
+def generators(device: torch.device) -> list[torch.Generator]:
+    """torch's own generators: that of the CPU, and that of `device` where it is a GPU.
+
+    Example:
+        >>> len(generators(torch.device("cpu")))
+        1
+    """
     if device.type != "cuda":
         return [torch.default_generator]
     torch.cuda.init()

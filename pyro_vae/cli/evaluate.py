@@ -16,10 +16,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.analysis.bridge import written_whole
     from pyro_vae.analysis.importance import require_density
     from pyro_vae.experiment import evaluate, table
     from pyro_vae.outputs import write_evidence
+    from pyro_vae.writing import written_whole
 
     check_output(options.output, ".csv")
     vae, experiment, rows = fitted(options)

@@ -11,6 +11,7 @@ from pyro_vae.launch import launched_first
 
 if TYPE_CHECKING:
     from pyro_vae.experiment import Experiment, Held
+    from pyro_vae.training import Run
     from pyro_vae.vae import VAE
 
 
@@ -19,20 +20,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="the data of a description, or another file")
     parser.add_argument("--output", type=Path, help="folder of the run (default: runs/NAME OF THE DATA)")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in that folder")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed before its end")
     takes_settings(parser, "fit.epochs=10")
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.experiment import check_rows, evaluate, hold_out, make_vae, read_source, seen, table
     from pyro_vae.outputs import EXPERIMENT, files_of, write_json, write_run
-    from pyro_vae.training import fit, save
-    from pyro_vae.training.checkpoint import SPEC, WEIGHTS, whole_files
+    from pyro_vae.ranks import world_size
+    from pyro_vae.training import fit
+    from pyro_vae.training.checkpoint import SPEC, WEIGHTS
+    from pyro_vae.writing import whole_files
 
     experiment = _experiment(options)
     rows = read_source(experiment.data, experiment.data_shape)
     folder = options.output or Path("runs") / rows.name
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
     if launched_first():
-        _require_free(folder, options.overwrite)
+        _require_free(folder, unfinished, options)
+        if options.overwrite and not options.resume:
+            unfinished.unlink(missing_ok=True)
     held, vae = hold_out(rows, experiment.data), make_vae(experiment, rows.train)
     check_rows(vae, rows, experiment.data.source, grey=experiment.fit.binarize == "dynamic")
     held = replace(held, splits=replace(held.splits, test=seen(held.test, experiment)))
@@ -40,16 +47,13 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     chosen = experiment.fit.model_dump()
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid
+    chosen["checkpoint"] = unfinished if world_size() == 1 or options.resume else None
     done = fit(vae, held.splits.train, **chosen)
     if not done.history:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
     if launched_first():
-        save(vae, folder, overwrite=options.overwrite)
-        for file in files_of(folder):  # of the run that is replaced
-            file.unlink()
-    seconds, best = sum(row["seconds"] for row in done.history), done.best_epoch
-    epochs = f"{len(done.history)} epoch{'s' * (len(done.history) > 1)}"
-    say(f"trained {epochs} in {seconds:.0f} s; the weights of epoch {best} are saved in {folder}\n")
+        _save(vae, folder, unfinished, options.overwrite)
+    say(_trained(done, folder))
     metrics, found = evaluate(vae, held.test, experiment.evaluate)
     say(table(metrics))
     if launched_first():
@@ -76,15 +80,19 @@ def _experiment(options: argparse.Namespace) -> "Experiment":
     return Experiment.model_validate(override(with_source(fields, options.data), options.set))
 
 
-def _require_free(folder: Path, overwrite: bool) -> None:
-    """Raise ValueError where the folder holds a run, or files that a run would replace."""
+def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -> None:
+    """Raise ValueError where there is a run, or files that a run would replace, or no run to go on with."""
     from pyro_vae.outputs import files_of
     from pyro_vae.training.checkpoint import require_free
 
-    require_free(folder, overwrite=overwrite)
-    if not overwrite and (files := files_of(folder)):
+    require_free(folder, overwrite=options.overwrite)
+    if not options.overwrite and (files := files_of(folder)):
         names = ", ".join(file.name for file in files)
         raise ValueError(f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)")
+    if options.resume and not unfinished.exists():
+        raise ValueError(f"--resume: expected an unfinished run in {unfinished}, found none; leave --resume out")
+    if not options.resume and not options.overwrite and unfinished.exists():
+        raise ValueError(f"{unfinished}: holds a run that was killed; go on with --resume, or replace it (--overwrite)")
 
 
 def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
@@ -100,3 +108,19 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     rows = f"{len(splits.train)} rows to fit, {valid}{len(held.test)} held out"
     several = f"{world_size()} processes, each " if world_size() > 1 else ""
     return f"pyro-vae {__version__}   {several}{device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"
+
+
+def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:
+    """Save the model, and remove what is left of the run that is replaced, and of this one before its end."""
+    from pyro_vae.outputs import files_of
+    from pyro_vae.training import save
+
+    save(vae, folder, overwrite=overwrite)
+    for file in (unfinished, *files_of(folder)):
+        file.unlink(missing_ok=True)
+
+
+def _trained(done: "Run", folder: Path) -> str:
+    seconds, count = sum(row["seconds"] for row in done.history), len(done.history)
+    epochs = f"{count} epoch{'s' * (count > 1)}"
+    return f"trained {epochs} in {seconds:.0f} s; the weights of epoch {done.best_epoch} are saved in {folder}\n"

@@ -2,10 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
+from pyro_vae.writing import whole_files
 
 SPEC, WEIGHTS, FORMAT = "spec.json", "model.safetensors", 1
 PathLike = str | os.PathLike[str]
@@ -29,50 +26,6 @@ def require_free(folder: PathLike, *, overwrite: bool = False) -> None:
         raise ValueError(f"{path}: expected a folder to write to, got a file; choose another name")
     if not overwrite and any((path / name).exists() for name in (SPEC, WEIGHTS)):
         raise ValueError(f"{path}: holds another run; choose another folder, or overwrite it (overwrite=True)")
-
-
-@contextmanager
-def whole_files(folder: PathLike) -> Iterator[Path]:
-    """A temporary folder beside `folder`; what the block writes there moves into `folder` by renaming, all or nothing.
-
-    Example:
-        >>> home = Path(tempfile.mkdtemp())
-        >>> with whole_files(home / "run") as draft:
-        ...     _ = (draft / "note.txt").write_text("done")
-        >>> (home / "run" / "note.txt").read_text()
-        'done'
-    """
-    path = Path(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    draft, former = workshop / "draft", workshop / "former"
-    try:
-        draft.mkdir()
-        former.mkdir()
-        yield draft
-        if path.exists():
-            _exchange(draft, path, former)
-        else:
-            os.replace(draft, path)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-
-
-def _exchange(draft: Path, path: Path, former: Path) -> None:
-    """Move the files of `draft` into `path`, and the ones they replace to `former`; after a failure, all back again."""
-    names = sorted(file.name for file in draft.iterdir())
-    try:
-        for name in names:
-            if (path / name).exists():
-                os.replace(path / name, former / name)
-            os.replace(draft / name, path / name)
-    except OSError:
-        for name in names:
-            if (former / name).exists():
-                os.replace(former / name, path / name)
-            elif not (draft / name).exists():
-                (path / name).unlink()
-        raise
 
 
 def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
@@ -90,6 +43,7 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
         ValueError: the folder holds another run.
 
     Example:
+        >>> import tempfile
         >>> folder = save(VAE(data_shape=(4,), latent_dim=2), Path(tempfile.mkdtemp()) / "run")
         >>> sorted(file.name for file in folder.iterdir())
         ['model.safetensors', 'spec.json']
@@ -118,6 +72,7 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
         ValueError: no such folder, a damaged or foreign file, a missing object of the user's.
 
     Example:
+        >>> import tempfile
         >>> folder = save(VAE(data_shape=(4,), latent_dim=2), Path(tempfile.mkdtemp()) / "run")
         >>> load(folder).spec.latent_dim
         2

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pyro_vae.training import adam
 from pyro_vae.training.graph import Graph, numbers, trace
-from pyro_vae.training.leftovers import removed
+from pyro_vae.training.inductor import compile_graph
 from pyro_vae.training.replay import Replay
 from pyro_vae.training.step import Info, Pace, State, paced, step, steps
 
@@ -197,18 +197,7 @@ def _traced(state: State, stack: Tensor, moves: bool) -> tuple[Graph, float | No
 
 
 def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...]]:
-    import torch._inductor
-
-    options = INDUCTOR | (ON_CPU if inputs[-1].device.type == "cpu" else {})
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            run: Callable[..., tuple[Tensor, ...]] = torch._inductor.compile(graph.module, inputs, options=options)
-        except Exception as error:
-            if not removed(error):
-                raise
-            run = torch._inductor.compile(graph.module, inputs, options=options)
-    return run
+    return compile_graph(graph.module, inputs, INDUCTOR | (ON_CPU if inputs[-1].device.type == "cpu" else {}))
 
 
 def _counts(state: State, graph: Graph) -> Tensor:
@@ -249,7 +238,7 @@ def explain(error: Exception, state: State) -> str:
     owners = (frame.f_locals.get("self") for frame, _ in frames)
     part = next((name for owner in owners for name in _part(owner, state)), None)
     name, line = next(place for place in places if place[0].split(".")[0] not in {"torch", "pyro", "contextlib"})
-    place = "the compiler" if name == __name__ else f"{name}, line {line}"
+    place = "the compiler" if name in {__name__, compile_graph.__module__} else f"{name}, line {line}"
     return f"{part or place}: {type(error).__name__}: {reason}"
 
 

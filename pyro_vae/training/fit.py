@@ -1,10 +1,12 @@
 """The loop: `fit` trains a model on rows of any origin and keeps the best weights."""
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pyro
@@ -46,6 +48,7 @@ from pyro_vae.training.parallel import parallel
 from pyro_vae.training.preparation import split, start
 from pyro_vae.training.run import Means, Run
 from pyro_vae.training.step import Average, Pace, State, steps
+from pyro_vae.training.unfinished import Unfinished
 from pyro_vae.vae import VAE
 
 Moves = Callable[[State, Tensor, Sequence[Pace]], tuple[State, Tensor]]
@@ -66,6 +69,7 @@ def fit(
     objective: str | Mapping[str, Any] | Objective | None = None,
     optimizer: str | MakeOptimizer = "adam",
     schedule: str | Schedule = "cosine",
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     **options: Any,
 ) -> Run:
@@ -86,6 +90,9 @@ def fit(
             None takes `ELBO(kl, num_particles)`.
         optimizer: a name in torch.optim, or a function from parameters to an optimizer.
         schedule: "constant", "cosine", or a function from the share of the run done to a factor of the learning rate.
+        checkpoint: a file that holds the run while it goes on, written after an epoch where the last writing is 10
+            seconds ago. Where it is there already, the same call goes on after the epoch that it holds, with the same
+            random numbers; a run that was over is given back as it was. Not for several processes.
         progress: show a bar on stderr; None shows it on a terminal only.
         **options: the fields of `FitOptions`: epochs, batch_size, lr, clip_norm, annealing, average, patience, kl,
             num_particles, seed, device, compile, binarize, products, float32_products.
@@ -94,7 +101,8 @@ def fit(
         The `Run`: the model, the history, the best epoch.
 
     Raises:
-        ValueError: data that don't fit the model, options out of range, a loss that is not finite.
+        ValueError: data that don't fit the model, options out of range, a loss that is not finite, a checkpoint of
+            another run.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -127,7 +135,11 @@ def fit(
             valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, target)
         _first_look(state, train, rate_weight(chosen, 0))
         run.remember()
-        _loop(run, state, train, valid, schedule if callable(schedule) else SCHEDULES[chosen.schedule], progress)
+        rule, order = schedule if callable(schedule) else SCHEDULES[chosen.schedule], torch.Generator()
+        order.manual_seed(chosen.seed)
+        kept = None if checkpoint is None else Unfinished(Path(checkpoint), run, order, train, valid)
+        state = state if kept is None else kept.read(state)
+        _loop(run, state, train, valid, rule, order, kept, progress)
     return run
 
 
@@ -138,17 +150,30 @@ def _first_look(state: State, train: Rows, weight: float) -> None:
         state.objective(state.vae.model, state.vae.guide, binarized(batch) if state.binarize else batch, weight)
 
 
-def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Schedule, progress: bool | None) -> None:
-    options, order = run.options, torch.Generator().manual_seed(run.options.seed)
-    count, alone = options.epochs * train.steps(options.batch_size), world_size() == 1
-    move = stepper(options, state.optimizer, count) if alone else parallel(state, options, count)
+def _loop(
+    run: Run,
+    state: State,
+    train: Rows,
+    valid: Rows | None,
+    schedule: Schedule,
+    order: torch.Generator,
+    kept: Unfinished | None,
+    progress: bool | None,
+) -> None:
+    options, epochs = run.options, range(len(run.history) + 1, run.options.epochs + 1)
+    each, alone = train.steps(options.batch_size), world_size() == 1
+    ahead = each * len(epochs)
+    move = stepper(options, state.optimizer, ahead) if alone else parallel(state, options, ahead)
     for group in state.optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     hidden = (None if progress is None else not progress) if is_first() else True
-    bar = tqdm(total=count, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
+    done = {"initial": each * len(run.history), "total": each * options.epochs}
+    bar = tqdm(**done, disable=hidden, desc="fit", unit="step", dynamic_ncols=True)
     try:
         with pyro.validation_enabled(False), bar, interrupted_together():
-            for epoch in range(1, options.epochs + 1):
+            for epoch in epochs:
+                if run.exhausted():
+                    break
                 with products_in(options.products, options.float32_products):
                     state, row = _epoch(state, train, epoch, options, schedule, order, move, bar)
                 average_buffers(state.vae)
@@ -156,14 +181,14 @@ def _loop(run: Run, state: State, train: Rows, valid: Rows | None, schedule: Sch
                 _require_finite(row, options)
                 with state.average.applied() if state.average else nullcontext():
                     run.keep(row)
+                if kept is not None:
+                    kept.write(state, last=epoch == epochs[-1] or run.exhausted())
                 bar.set_postfix_str(_postfix(row))
-                if run.exhausted():
-                    break
     except KeyboardInterrupt:
         run.interrupted = True
-        kept = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"
+        best = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"
         warnings.warn(
-            f"fit: interrupted after {len(run.history)} of {options.epochs} epochs; the weights are {kept}",
+            f"fit: interrupted after {len(run.history)} of {options.epochs} epochs; the weights are {best}",
             stacklevel=3,
         )
     finally:

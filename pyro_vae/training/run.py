@@ -25,6 +25,7 @@ class Run:
         best_epoch: the epoch whose weights are kept.
         interrupted: whether the run was stopped by hand.
         options: what was asked for.
+        best: while the run goes on, the weights of the best epoch; the model has them when it is over.
     """
 
     vae: VAE
@@ -32,7 +33,7 @@ class Run:
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     interrupted: bool = False
-    _best: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    best: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def keep(self, row: dict[str, float]) -> None:
         """Add a row to the history, and keep the weights when it is the best so far."""
@@ -44,7 +45,7 @@ class Run:
 
     def remember(self) -> None:
         """Keep the weights of now."""
-        self._best = {name: value.detach().clone() for name, value in self.vae.state_dict().items()}
+        self.best = {name: value.detach().clone() for name, value in self.vae.state_dict().items()}
 
     def exhausted(self) -> bool:
         """Whether the last `patience` epochs brought nothing better."""
@@ -52,9 +53,9 @@ class Run:
 
     def restore(self) -> None:
         """Put the kept weights back."""
-        if self._best:
-            self.vae.load_state_dict(self._best)
-            self._best = {}
+        if self.best:
+            self.vae.load_state_dict(self.best)
+            self.best = {}
 
 
 class Means:

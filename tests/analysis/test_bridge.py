@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.bridge import to_datatree, to_elpd, write_netcdf, written_whole
+from pyro_vae.analysis.bridge import to_datatree, to_elpd, write_netcdf
+from pyro_vae.writing import written_whole
 
 ROOT = Path(__file__).parents[2]
 OLD = az.__version__.startswith("0.")

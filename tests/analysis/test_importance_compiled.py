@@ -77,6 +77,19 @@ def test_what_cannot_be_traced_stays_eager() -> None:
     assert_close(found, evidence(vae, x, num_particles=50, compile="off"))
 
 
+def test_an_error_of_the_compiler_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch._inductor
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise KeyError("buf7")
+
+    monkeypatch.setattr(torch._inductor, "compile", fail)
+    vae, x = small(likelihood="bernoulli")
+    with pytest.warns(UserWarning, match=r"stays eager: the compiler: KeyError: 'buf7'"):
+        found = evidence(vae, x, num_particles=50, compile="on")
+    assert_close(found, evidence(vae, x, num_particles=50, compile="off"))
+
+
 def test_a_graph_that_tells_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_vae.analysis.joint.CompiledJoint", lambda joint, x, z: lambda x, z: joint(x, z) + 1)
     vae, x = small(likelihood="bernoulli")

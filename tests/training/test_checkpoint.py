@@ -15,8 +15,9 @@ from torch import nn
 from pyro_vae.analysis import encode, evidence, reconstruct, sample
 from pyro_vae.rng import own_seed
 from pyro_vae.training import checkpoint, fit, load, save
-from pyro_vae.training.checkpoint import require_free, whole_files
+from pyro_vae.training.checkpoint import require_free
 from pyro_vae.vae import VAE
+from pyro_vae.writing import whole_files
 from tests.training.small import BITS, X, same, small, weights
 
 FILES = ["model.safetensors", "spec.json"]
@@ -290,7 +291,7 @@ def fails_at(call):
 
 def breaks(monkeypatch, how):
     if isinstance(how, int):
-        monkeypatch.setattr(checkpoint.os, "replace", fails_at(how))
+        monkeypatch.setattr(os, "replace", fails_at(how))
     elif how == "weights":
         monkeypatch.setattr(checkpoint, "save_file", fails_half_way)
     else:

@@ -1,4 +1,4 @@
-"""A run that is killed: what was saved before goes on as if nothing had happened, and compiles as before."""
+"""A run that is killed goes on from its checkpoint, and compiles as before."""
 
 import json
 import os
@@ -8,42 +8,36 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pyro_vae.training import load
 from tests.training.small import same, weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")]
 ROOT = Path(__file__).resolve().parents[2]
-LEGS, KILLED = 3, 1
-RUN = f"""
+RUN = """
 import json, os, signal, sys
 from pathlib import Path
 import torch._inductor
-from pyro_vae.training import fit, load, save
+from pyro_vae.training import fit, save, unfinished
 from tests.training.small import X, small, without_clock
 
 home, how, killed = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "killed"
 compile_graph, graphs = torch._inductor.compile, []
 torch._inductor.compile = lambda *a, **k: graphs.append(a) or compile_graph(*a, **k)
+unfinished.SECONDS = 0.0
 
-def steady(done):
-    return 1.0
-
-def deadly(done):
-    if done > 0.6:
+def schedule(done):
+    if killed and done > 0.6:
         os.kill(os.getpid(), signal.SIGKILL)
     return 1.0
 
-saved = [leg for leg in range({LEGS}) if (home / str(leg)).exists()]
-vae = load(home / str(saved[-1])) if saved else small()
-for leg in range(len(saved), {LEGS}):
-    schedule = deadly if killed and leg == {KILLED} else steady
-    run = fit(vae, X, epochs=4, batch_size=16, validation=4, average=0.9, seed=leg, compile=how, schedule=schedule)
-    save(vae, home / str(leg))
-    (home / f"{{leg}}.json").write_text(json.dumps(without_clock(run.history)))
+vae, options = small(), dict(epochs=8, batch_size=16, validation=4, average=0.9, annealing=4, compile=how)
+run = fit(vae, X, schedule=schedule, checkpoint=home / "unfinished", **options)
+save(vae, home / "model")
+(home / "history.json").write_text(json.dumps(without_clock(run.history)))
 print(len(graphs))
 """
-"""Legs of a run, each from the last one that was saved; the number of graphs that were compiled."""
 
 
 def run(home, how, kind, cache):
@@ -61,24 +55,28 @@ def graphs(done):
     return int(done.stdout)
 
 
-def legs(home):
-    """The history of each leg and its weights."""
-    numbers = [json.loads((home / f"{leg}.json").read_text()) for leg in range(LEGS)]
-    return numbers, [weights(load(home / str(leg))) for leg in range(LEGS)]
+def left(home):
+    """The history, and the weights."""
+    return json.loads((home / "history.json").read_text()), weights(load(home / "model"))
 
 
 @pytest.mark.parametrize("how", ["off", "step"])
 def test_a_killed_and_resumed_run_compiles_again_and_continues_alike(how, tmp_path):
+    """Bit for bit without a compiler. With one, the first step after the kill is eager, and differs by rounding."""
     whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
     expected = {"off": 0, "step": 1}[how]
-    assert graphs(run(whole, how, "whole", cache)) == LEGS * expected
+    assert graphs(run(whole, how, "whole", cache)) == expected
     assert run(broken, how, "killed", cache).returncode == -signal.SIGKILL
-    assert sorted(path.name for path in broken.iterdir()) == ["0", "0.json"]
-    assert graphs(run(broken, how, "resumed", cache)) == (LEGS - KILLED) * expected
-    (history, states), (again, theirs) = legs(whole), legs(broken)
-    assert history == again
-    assert all(same(one, other) for one, other in zip(states, theirs, strict=True))
-    assert not same(states[KILLED - 1], states[-1])
+    assert [path.name for path in broken.iterdir()] == ["unfinished"]
+    assert graphs(run(broken, how, "resumed", cache)) == expected
+    (history, one), (again, other) = left(whole), left(broken)
+    if how == "off":
+        assert history == again
+        assert same(one, other)
+    for ours, theirs in zip(history, again, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], rtol=1e-4, atol=1e-6)
 
 
 def test_half_a_library_is_built_again(tmp_path):
@@ -88,7 +86,7 @@ def test_half_a_library_is_built_again(tmp_path):
     libraries = sorted(cache.glob("**/*.main.so"))
     for library in libraries:
         library.write_bytes(b"")
-    assert graphs(run(tmp_path / "second", "step", "whole", cache)) == LEGS + len(libraries)
+    assert graphs(run(tmp_path / "second", "step", "whole", cache)) == 1 + len(libraries)
     assert libraries
     assert all(library.stat().st_size for library in libraries)
-    assert legs(tmp_path / "first")[0] == legs(tmp_path / "second")[0]
+    assert left(tmp_path / "first")[0] == left(tmp_path / "second")[0]

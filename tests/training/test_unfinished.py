@@ -1,0 +1,204 @@
+"""A run that was broken off goes on from its checkpoint, bit for bit as if nothing had happened."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from pyro_vae.training import fit, unfinished
+from tests.training.small import BITS, X, same, small, weights, without_clock
+
+RUN = {"epochs": 6, "batch_size": 16, "lr": 1e-2, "validation": 8, "device": "cpu"}
+
+
+class PowerCut(Exception):
+    """What breaks a run off."""
+
+
+def cut(done):
+    """A constant schedule, until the lights go out in the fifth epoch."""
+    if done > 0.7:
+        raise PowerCut
+    return 1.0
+
+
+def steady(done):
+    return 1.0
+
+
+@pytest.fixture(autouse=True)
+def after_each_epoch(monkeypatch):
+    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
+
+
+def run(vae, x=X, schedule=steady, **options):
+    fitted = fit(vae, x, schedule=schedule, **{**RUN, **options})
+    return without_clock(fitted.history), fitted.best_epoch, weights(vae)
+
+
+def broken(path, make=small, x=X, **options):
+    """The same run, broken off and taken up again by a new model."""
+    with pytest.raises(PowerCut):
+        run(make(), x, cut, checkpoint=path, **options)
+    return run(make(), x, checkpoint=path, **options)
+
+
+def modern():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3))
+    return small(encoder=net, denoise=0.1)
+
+
+def loader():
+    return DataLoader(TensorDataset(torch.from_numpy(X)), batch_size=16, shuffle=True)
+
+
+def grey():
+    return small(likelihood="bernoulli")
+
+
+class Tiring(torch.optim.SGD):
+    """Halves its rate every third step, and counts in Python."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                kept = self.state[weight]
+                kept["count"] = kept.get("count", 0) + 1
+                group["lr"] *= 0.5 ** (kept["count"] % 3 == 0)
+        super().step(closure)
+
+
+CASES = {
+    "averaged and annealed": (small, X, {"average": 0.9, "annealing": 4, "clip_norm": 5.0}),
+    "with noise of its own": (modern, X, {"optimizer": "adamw"}),
+    "momentum": (small, X, {"optimizer": "sgd", "optimizer_options": {"momentum": 0.9}}),
+    "numbers in the optimizer": (small, X, {"optimizer": lambda weights: Tiring(weights, lr=0.05)}),
+    "rows that come by themselves": (small, loader(), {"validation": None}),
+    "new bits in each step": (grey, BITS / 2 + 0.25, {"binarize": "dynamic"}),
+    "the first epoch was best": (small, X, {"lr": 2.0, "optimizer": "sgd", "clip_norm": 1.0}),
+}
+
+
+@pytest.mark.parametrize(("make", "x", "options"), CASES.values(), ids=CASES)
+def test_it_goes_on_as_if_nothing_had_happened(make, x, options, tmp_path):
+    whole, again = run(make(), x, **options), broken(tmp_path / "run", make, x, **options)
+    assert whole[:2] == again[:2]
+    assert same(whole[2], again[2])
+
+
+def test_steps_are_counted_on(tmp_path, monkeypatch):
+    seen, read = [], unfinished.Unfinished.read
+    monkeypatch.setattr(unfinished.Unfinished, "read", lambda self, state: seen.append(read(self, state)) or seen[-1])
+    broken(tmp_path / "run")
+    assert [state.steps for state in seen] == [0, 4 * 3]
+
+
+def test_a_checkpoint_changes_nothing(tmp_path):
+    without, beside = run(small()), run(small(), checkpoint=tmp_path / "folders" / "are made" / "run")
+    assert without[:2] == beside[:2]
+    assert same(without[2], beside[2])
+
+
+@pytest.mark.parametrize("options", [{}, {"lr": 5.0, "optimizer": "sgd", "clip_norm": 1.0, "patience": 1}])
+def test_a_run_that_was_over_is_given_back(options, tmp_path):
+    first = run(small(), checkpoint=tmp_path / "run", **options)
+    asked = []
+    again = run(small(), checkpoint=tmp_path / "run", schedule=lambda done: asked.append(done) or 1.0, **options)
+    assert first[:2] == again[:2]
+    assert same(first[2], again[2])
+    assert asked == []
+    assert (len(first[0]) < RUN["epochs"]) == bool(options)
+
+
+def test_it_is_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "SECONDS", 3600.0)
+    with pytest.raises(PowerCut):
+        run(small(), schedule=cut, checkpoint=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    run(small(), checkpoint=tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_device_and_compiler_may_be_others(tmp_path):
+    with pytest.raises(PowerCut):
+        run(small(), schedule=cut, checkpoint=tmp_path / "run", device="auto", compile="auto")
+    assert run(small(), checkpoint=tmp_path / "run", device="cpu", compile="off")[0] == run(small())[0]
+
+
+OTHERS = {
+    "an option": ({"lr": 0.02}, {}, X, r"lr was 0\.01, and is 0\.02"),
+    "an objective": ({"objective": {"kind": "iwae", "num_particles": 2}}, {}, X, "objective was None"),
+    "a model": ({}, {"latent_dim": 3}, X, r"model was .*latent_dim"),
+    "fewer rows": ({}, {}, X[:40], r"rows was \[42, 8, .*and is \[32, 8"),
+    "rows of the same number": ({}, {}, X + 1, r"rows was \[42, 8, .*and is \[42, 8"),
+}
+
+
+@pytest.mark.parametrize(("options", "fields", "x", "message"), OTHERS.values(), ids=OTHERS)
+def test_another_run_is_refused_and_left_alone(options, fields, x, message, tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"^{path}: holds another run: {message}"):
+        run(small(**fields), x, checkpoint=path, **options)
+    assert path.read_bytes() == before
+
+
+def garbage(path):
+    path.write_bytes(b"no tensors")
+
+
+def half(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def foreign(path):
+    save_file({"weight": torch.zeros(2)}, path)
+
+
+@pytest.mark.parametrize("damage", [garbage, half, foreign])
+def test_a_damaged_file_is_refused(damage, tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path)
+    damage(path)
+    with pytest.raises(ValueError, match=f"^{path}: holds no unfinished run: .*; choose another file"):
+        run(small(), checkpoint=path)
+
+
+def test_a_file_that_lacks_weights_is_refused(tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path)
+    with safe_open(path, "pt") as file:
+        told = file.metadata()
+    tensors = {name: value for name, value in load_file(path).items() if not name.startswith("model.model")}
+    save_file(tensors, path, metadata=told)
+    with pytest.raises(ValueError, match=f"^{path}: damaged, or of another model: "):
+        run(small(), checkpoint=path)
+
+
+def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
+    def full(*arguments, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(unfinished, "save_file", full)
+    with pytest.warns(UserWarning, match=r"^fit: the checkpoint can't be written.* goes on without: .*space"):
+        history, _, _ = run(small(), checkpoint=tmp_path / "run")
+    assert len(history) == RUN["epochs"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_processes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "world_size", lambda: 2)
+    with pytest.raises(ValueError, match=r"^checkpoint: expected one process, got 2"):
+        run(small(), checkpoint=tmp_path / "run")
+
+
+def test_no_row_is_in_the_file(tmp_path):
+    x = X.copy()
+    x[:, 0] = np.float32(1234.5678)
+    run(small(), x, checkpoint=tmp_path / "run", epochs=1)
+    assert x[:2].tobytes() not in (tmp_path / "run").read_bytes()
