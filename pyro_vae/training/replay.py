@@ -33,7 +33,7 @@ class Replay:
         ((tensor([2., 4.]),), (tensor([ 6., 12.]),))
     """
 
-    def __init__(self, run: Run, changing: int, record: "Record | None" = None) -> None:
+    def __init__(self, run: Run, changing: int, record: Record | None = None) -> None:
         self.run, self.changing, self.record = run, changing, record or recorded
         self.recording: _Recording | None = None
 

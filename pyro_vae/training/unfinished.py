@@ -21,6 +21,7 @@ from pyro_vae.training.run import Run
 from pyro_vae.training.step import State
 from pyro_vae.writing import written_whole
 
+FORMAT = 1
 SECONDS = 10.0
 """Between two writings of a file, at least; the last epoch is always written."""
 FREE = ("device", "compile")
@@ -45,7 +46,7 @@ class Unfinished:
             raise ValueError(f"checkpoint: expected one process, got {world_size()}; leave it out")
         self.path, self.run, self.order, self.written = path, run, order, time.monotonic()
         first = 0 if isinstance(train, LoaderRows) else row_hash(next(train.batches(16)))
-        self.rows = [len(train), 0 if valid is None else len(valid), first]
+        self.rows = [train.steps(1), 0 if valid is None else valid.steps(1), first]
 
     def write(self, state: State, last: bool) -> None:
         """Write it, unless that was done a moment ago and it is not the last epoch."""
@@ -53,7 +54,7 @@ class Unfinished:
             return
         numbers, tensors = self._optimizer(state)
         told = {"history": self.run.history, "best_epoch": self.run.best_epoch, "steps": state.steps}
-        text = json.dumps({"format": 1, "made_for": self._made_for(), "optimizer": numbers, **told})
+        text = json.dumps({"made_for": self._made_for(), "optimizer": numbers, **told})
         groups: dict[str, Mapping[str, Tensor]] = {
             "model": self.run.vae.state_dict(),
             "best": self.run.best,
@@ -79,7 +80,7 @@ class Unfinished:
         if not self.path.exists():
             return state
         told, tensors = self._read()
-        self._require_same(told["made_for"])
+        self._require_same(told.get("made_for", {}))
         try:
             self._restore(state, told, tensors)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -122,7 +123,7 @@ class Unfinished:
     def _made_for(self) -> dict[str, Any]:
         """What a run must have to be the same: model, options, rows; as JSON has it."""
         options = self.run.options.model_dump(mode="json", exclude=set(FREE))
-        made_for = {"model": self.run.vae.spec.model_dump(mode="json"), "rows": self.rows, **options}
+        made_for = {"format": FORMAT, "model": self.run.vae.spec.model_dump(mode="json"), "rows": self.rows, **options}
         same: dict[str, Any] = json.loads(json.dumps(made_for))
         return same
 

@@ -148,6 +148,13 @@ def test_another_run_is_refused_and_left_alone(options, fields, x, message, tmp_
     assert path.read_bytes() == before
 
 
+def test_a_file_of_another_version_is_refused(tmp_path, monkeypatch):
+    run(small(), checkpoint=tmp_path / "run")
+    monkeypatch.setattr(unfinished, "FORMAT", 2)
+    with pytest.raises(ValueError, match=r"holds another run: format was 1, and is 2"):
+        run(small(), checkpoint=tmp_path / "run")
+
+
 def garbage(path):
     path.write_bytes(b"no tensors")
 
