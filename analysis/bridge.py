@@ -154,7 +154,7 @@ def write_netcdf(tree: Any, path: str | os.PathLike[str]) -> None:
         >>> import tempfile
         >>> tree = to_datatree({"posterior": {"z": np.zeros((100, 5, 2))}})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_netcdf(tree, Path(folder) / "codes.nc")
+        ...     write_netcdf(tree, f"{folder}/codes.nc")
     """
     with written_whole(path) as temporary:
         tree.to_netcdf(str(temporary), engine="h5netcdf")

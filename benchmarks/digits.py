@@ -13,7 +13,8 @@ from scipy.special import logsumexp
 from scipy.stats import binom
 
 from pyro_vae import fit
-from pyro_vae.experiment import DIGITS, Experiment, evaluate, make_vae, read_data
+from pyro_vae.experiment import DIGITS, Experiment, evaluate, make_vae
+from pyro_vae.held import read_data
 
 COUNT = 16
 

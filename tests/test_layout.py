@@ -23,7 +23,7 @@ LEVELS = (
     ("objectives",),
     ("training",),
     ("analysis",),
-    ("experiment", "outputs"),
+    ("experiment", "held", "outputs"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

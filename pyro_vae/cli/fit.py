@@ -10,7 +10,8 @@ from pyro_vae.cli.shared import Say, takes_settings, with_source
 from pyro_vae.launch import launched_first
 
 if TYPE_CHECKING:
-    from pyro_vae.experiment import Experiment, Held
+    from pyro_vae.experiment import Experiment
+    from pyro_vae.held import Held
     from pyro_vae.training import Run
     from pyro_vae.vae import VAE
 
@@ -25,7 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.experiment import check_rows, evaluate, hold_out, make_vae, read_source, seen, table
+    from pyro_vae.experiment import evaluate, make_vae, table
+    from pyro_vae.held import check_rows, hold_out, read_source, seen
     from pyro_vae.outputs import EXPERIMENT, files_of, write_json, write_run
     from pyro_vae.ranks import world_size
     from pyro_vae.training import fit
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid
     chosen["checkpoint"] = unfinished if world_size() == 1 or options.resume else None
-    done = fit(vae, held.splits.train, **chosen)
+    done = fit(vae, held.train, **chosen)
     if not done.history:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
     if launched_first():
@@ -105,7 +107,7 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     count = torch.get_num_threads()
     threads = f", {count} thread{'s' * (count > 1)}" if device.type == "cpu" else ""
     valid = f"{len(splits.valid)} to choose the best epoch, " if splits.valid is not None else ""
-    rows = f"{len(splits.train)} rows to fit, {valid}{len(held.test)} held out"
+    rows = f"{len(held.train)} rows to fit, {valid}{len(held.test)} held out"
     several = f"{world_size()} processes, each " if world_size() > 1 else ""
     return f"pyro-vae {__version__}   {several}{device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"
 

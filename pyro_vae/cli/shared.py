@@ -40,7 +40,8 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
-    from pyro_vae.experiment import Experiment, check_rows, hold_out, override, read_source, seen
+    from pyro_vae.experiment import Experiment, override
+    from pyro_vae.held import check_rows, hold_out, read_source, seen
     from pyro_vae.outputs import EXPERIMENT
     from pyro_vae.spec import read
     from pyro_vae.training import load

@@ -1,6 +1,6 @@
 """Where rows come from: files and the bundled digits, arrays, memmaps, packed bits, Datasets and DataLoaders."""
 
-from pyro_vae.data.arrays import ArrayRows
+from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.binarize import binarized
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import checked
@@ -16,6 +16,7 @@ __all__ = [
     "LoaderRows",
     "PackedBits",
     "Rows",
+    "Selected",
     "Splits",
     "Statistics",
     "Target",

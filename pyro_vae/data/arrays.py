@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +20,26 @@ NUMBERS = 2**18
 """Numbers that are cut together at most, where a batch has fewer: 1 MB of float32 is still in the cache when used."""
 LARGEST = 2**22
 """Numbers in a stack at most, where a batch has fewer: wide rows take no more memory than narrow ones."""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Some rows of an array, which stay where they are: in a file, where the array is a memmap.
+
+    Attributes:
+        array: (n, *data_shape).
+        places: which rows, (k,) integers.
+
+    Example:
+        >>> len(Selected(np.zeros((5, 2)), np.array([0, 3])))
+        2
+    """
+
+    array: np.ndarray
+    places: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 class ArrayRows:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from pyro_vae.data.arrays import ArrayRows
+from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import Shape, as_array, check_array, check_shape
 from pyro_vae.data.streams import DatasetRows, LoaderRows
@@ -37,7 +37,8 @@ def as_rows(x: Any, data_shape: Shape, target: Target = CPU, *, name: str = "x")
     """Whatever holds the data, as `Rows`; its shape and type are checked, its values are not yet.
 
     Arguments:
-        x: array, tensor or memmap shaped (n, *data_shape), `PackedBits`, or a Dataset or DataLoader of such rows.
+        x: array, tensor or memmap shaped (n, *data_shape), `Selected` rows of one, `PackedBits`, or a Dataset or
+            DataLoader of such rows.
         data_shape: shape of one row.
         target: device and type of the batches.
         name: what the error messages call the data.
@@ -62,6 +63,9 @@ def as_rows(x: Any, data_shape: Shape, target: Target = CPU, *, name: str = "x")
         return LoaderRows(x, target, name)
     if isinstance(x, Dataset):
         return DatasetRows(x, target, name)
+    if isinstance(x, Selected):
+        check_array(x.array, data_shape, name)
+        return ArrayRows(x.array, target, torch.from_numpy(x.places))
     array = x if isinstance(x, Tensor | np.ndarray) else as_array(x, name)
     check_array(array, data_shape, name)
     return ArrayRows(array, target)

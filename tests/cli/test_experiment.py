@@ -2,10 +2,11 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
@@ -13,22 +14,19 @@ import pyro_vae as pv
 from pyro_vae.analysis import rate
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.cli.explain import explain
-from pyro_vae.data import Splits
+from pyro_vae.data import Splits, as_rows
 from pyro_vae.experiment import (
     DIGITS,
     DataOptions,
     EvaluateOptions,
     Experiment,
-    check_rows,
     evaluate,
-    hold_out,
     make_vae,
     natural_likelihood,
     override,
-    read_data,
-    read_source,
     table,
 )
+from pyro_vae.held import check_rows, hold_out, read_data, read_source
 from pyro_vae.outputs import finite
 
 TRUTH = LinearGaussian.random()
@@ -99,6 +97,31 @@ def test_some_rows_are_held_out(share: float, count: int) -> None:
     np.testing.assert_array_equal(both[both[:, 0].argsort()], splits().train)
     assert (np.diff(held.test[:, 0]) > 0).all()  # in the order of the source
     assert held.labels is None
+
+
+class Read(np.memmap):
+    """A memmap that notes how many rows it is asked for."""
+
+    rows: ClassVar[list[int]] = []
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        Read.rows.append(len(found))
+        return found
+
+
+def test_rows_of_a_file_stay_there(tmp_path: Path) -> None:
+    """But for those that are held out; they are the rows that an array has, in the same order."""
+    x = np.random.default_rng(0).integers(0, 2, (5000, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    file, options = np.load(tmp_path / "x.npy", mmap_mode="r").view(Read), DataOptions(source="x.npy", test=50)
+    held, copied = (hold_out(Splits("x", rows, None, None, None), options) for rows in (file, x))
+    vae = make_vae(Experiment(data=options, latent_dim=1), file)
+    assert max(Read.rows) == 1000
+    np.testing.assert_array_equal(held.test, copied.test)
+    batches = as_rows(held.train, (2,)).batches(100)
+    np.testing.assert_array_equal(torch.cat([*batches]).numpy(), copied.train)
+    assert (len(held.train), vae.spec.likelihood.kind) == (4950, "bernoulli")
 
 
 def test_the_choice_follows_its_seed() -> None:
