@@ -45,7 +45,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     held, vae = hold_out(rows, experiment.data), make_vae(experiment, rows.train)
     check_rows(vae, rows, experiment.data.source, grey=experiment.fit.binarize == "dynamic")
     held = replace(held, splits=replace(held.splits, test=seen(held.test, experiment)))
-    say(_heading(experiment, held, vae))
+    say(_heading(experiment, held, vae) + (f"\ngoes on from {unfinished}\n" if options.resume else ""))
     chosen = experiment.fit.model_dump()
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid

@@ -53,7 +53,8 @@ def model(folder: str) -> bytes:
 def test_it_goes_on_where_it_was_killed() -> None:
     assert pyro_vae(*FIT, "--output", "whole").status == 0
     kill()
-    assert pyro_vae(*FIT, "--resume").status == 0
+    done = pyro_vae(*FIT, "--resume")
+    assert (done.status, f"\ngoes on from {LEFT}\n" in done.out) == (0, True)
     assert not LEFT.exists()
     assert model("runs/normal") == model("whole")
 
