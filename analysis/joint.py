@@ -139,7 +139,8 @@ def _reason(error: Exception) -> str:
     """Where the tracer or the compiler stopped, and why, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not {"torch", "pyro"} & set(Path(frame.filename).parts)]
-    last = Path(outside[-1].filename).name
-    place = "the compiler" if last == "inductor.py" else f"{last}, line {outside[-1].lineno}"
+    last = outside[-1]
+    own = last.filename == compile_graph.__code__.co_filename
+    place = "the compiler" if own else f"{Path(last.filename).name}, line {last.lineno}"
     said = str(error).strip() or "no reason given"
     return f"{place}: {type(error).__name__}: {said.splitlines()[0]}"

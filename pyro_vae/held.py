@@ -70,10 +70,10 @@ def hold_out(splits: Splits, options: DataOptions) -> Held:
             f"got {count} of {len(order)} rows"
         )
     test, train = np.sort(order[:count]), np.sort(order[count:])
-    chosen = replace(splits, test=splits.train[test])
+    held = Held(replace(splits, test=splits.train[test]), None if labels is None else labels[test])
     if isinstance(splits.train, np.memmap):
-        return Held(chosen, labels, train)
-    return Held(replace(chosen, train=splits.train[train]), None if labels is None else labels[test])
+        return replace(held, places=train)
+    return replace(held, splits=replace(held.splits, train=splits.train[train]))
 
 
 def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> Held:

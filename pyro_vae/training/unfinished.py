@@ -31,6 +31,8 @@ FREE = ("device", "compile")
 class Unfinished:
     """One file with weights, best weights, averages, optimizer, random numbers and history, written after epochs.
 
+    Another model, other options and other rows are told; what a function of the user's computes is not.
+
     Arguments:
         path: the file; no pickle is in it, and no data.
         run: what is kept; its model has the weights.
@@ -52,7 +54,7 @@ class Unfinished:
         """Write it, unless that was done a moment ago and it is not the last epoch."""
         if not last and time.monotonic() - self.written < SECONDS:
             return
-        numbers, tensors = self._optimizer(state)
+        numbers, tensors = _kept(state)
         told = {"history": self.run.history, "best_epoch": self.run.best_epoch, "steps": state.steps}
         text = json.dumps({"made_for": self._made_for(), "optimizer": numbers, **told})
         groups: dict[str, Mapping[str, Tensor]] = {
@@ -127,26 +129,21 @@ class Unfinished:
         same: dict[str, Any] = json.loads(json.dumps(made_for))
         return same
 
-    def _optimizer(self, state: State) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
-        """Numbers and tensors that the optimizer keeps, the former by weight, the latter by weight and name."""
-        kept: dict[int, dict[str, Any]] = state.optimizer.state_dict()["state"]
-        numbers = {
-            str(index): {key: value for key, value in values.items() if not isinstance(value, Tensor)}
-            for index, values in kept.items()
-        }
-        tensors = {
-            f"{index}.{key}": value
-            for index, values in kept.items()
-            for key, value in values.items()
-            if isinstance(value, Tensor)
-        }
-        return numbers, tensors
-
     def _generators(self, state: State) -> list[torch.Generator]:
         return [self.order, *generators(self._device(state))]
 
     def _device(self, state: State) -> torch.device:
         return next(state.vae.parameters()).device
+
+
+def _kept(state: State) -> tuple[dict[int, dict[str, Any]], dict[str, Tensor]]:
+    """What the optimizer keeps: numbers by weight and name, and tensors by both in one name."""
+    numbers: dict[int, dict[str, Any]] = {}
+    tensors: dict[str, Tensor] = {}
+    for index, values in state.optimizer.state_dict()["state"].items():
+        numbers[index] = {key: value for key, value in values.items() if not isinstance(value, Tensor)}
+        tensors |= {f"{index}.{key}": value for key, value in values.items() if isinstance(value, Tensor)}
+    return numbers, tensors
 
 
 def _numbered(tensors: list[Tensor]) -> Iterator[tuple[str, Tensor]]:

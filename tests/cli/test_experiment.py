@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ from pyro_vae.experiment import (
 )
 from pyro_vae.held import check_rows, hold_out, read_data, read_source
 from pyro_vae.outputs import finite
+from tests.watched import Watched
 
 TRUTH = LinearGaussian.random()
 
@@ -99,25 +100,15 @@ def test_some_rows_are_held_out(share: float, count: int) -> None:
     assert held.labels is None
 
 
-class Read(np.memmap):
-    """A memmap that notes how many rows it is asked for."""
-
-    rows: ClassVar[list[int]] = []
-
-    def __getitem__(self, index: Any) -> Any:
-        found = super().__getitem__(index)
-        Read.rows.append(len(found))
-        return found
-
-
 def test_rows_of_a_file_stay_there(tmp_path: Path) -> None:
     """But for those that are held out; they are the rows that an array has, in the same order."""
     x = np.random.default_rng(0).integers(0, 2, (5000, 2)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    file, options = np.load(tmp_path / "x.npy", mmap_mode="r").view(Read), DataOptions(source="x.npy", test=50)
+    Watched.asked = []
+    file, options = np.load(tmp_path / "x.npy", mmap_mode="r").view(Watched), DataOptions(source="x.npy", test=50)
     held, copied = (hold_out(Splits("x", rows, None, None, None), options) for rows in (file, x))
     vae = make_vae(Experiment(data=options, latent_dim=1), file)
-    assert max(Read.rows) == 1000
+    assert max(shape[0] for shape in Watched.asked) == 1000
     np.testing.assert_array_equal(held.test, copied.test)
     batches = as_rows(held.train, (2,)).batches(100)
     np.testing.assert_array_equal(torch.cat([*batches]).numpy(), copied.train)

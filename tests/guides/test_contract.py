@@ -84,9 +84,7 @@ def test_shapes(case: str, data_shape: tuple[int, ...], latent_dim: int, rows: i
 def test_rows_do_not_depend_on_each_other(case: str) -> None:
     posterior, x = a_posterior(case).double(), noise(6, 4).double()
     alone = [posterior(row) for row in x.split(1)]
-    if (
-        case == "delta"
-    ):  # a product of six rows may round otherwise than that of one, and a point has no density beside it
+    if case == "delta":  # a point has no density beside it, where the product of six rows may round it to
         torch.testing.assert_close(a_draw(posterior(x)), torch.cat([a_draw(q) for q in alone]))
         return
     z = a_draw(posterior(x)).detach()
