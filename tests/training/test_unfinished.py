@@ -90,6 +90,13 @@ def test_it_goes_on_as_if_nothing_had_happened(make, x, options, tmp_path):
     assert same(whole[2], again[2])
 
 
+def test_the_bar_shows_the_steps_of_the_whole_run(tmp_path, capsys):
+    with pytest.raises(PowerCut):
+        run(small(), schedule=cut, checkpoint=tmp_path / "run")
+    run(small(), checkpoint=tmp_path / "run", progress=True)
+    assert "18/18" in capsys.readouterr().err
+
+
 def test_steps_are_counted_on(tmp_path, monkeypatch):
     seen, read = [], unfinished.Unfinished.read
     monkeypatch.setattr(unfinished.Unfinished, "read", lambda self, state: seen.append(read(self, state)) or seen[-1])
