@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_vae.analysis.hmc import Kick
-from pyro_vae.analysis.importance import require_density
+from pyro_vae.analysis.fitted import require_density
 from pyro_vae.analysis.paths import Path
 from pyro_vae.rng import row_seed
 from pyro_vae.vae import VAE
@@ -61,10 +61,17 @@ class Ladder(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """The log weights of chains (chains, rows), in float64, and each row's mean acceptance (rows,)."""
+    """Where chains got to.
+
+    Attributes:
+        log_weight: of each chain, (chains, rows), in float64.
+        acceptance: the mean of each row, (rows,).
+        end: positions, (chains, rows, latent_dim).
+    """
 
     log_weight: Tensor
     acceptance: Tensor
+    end: Tensor
 
 
 def upward(path: Path, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
@@ -126,7 +133,7 @@ class Walker:
     def walk(self) -> Walk:
         """What they have gathered; without a move no acceptance is known."""
         nothing = [torch.full_like(self.ladder.step[0], torch.nan)]
-        return Walk(self.log_weight, torch.stack(self.acceptance or nothing).mean(0))
+        return Walk(self.log_weight, torch.stack(self.acceptance or nothing).mean(0), self.here.z)
 
 
 class Noise:

@@ -57,6 +57,16 @@ def has_density(vae: VAE) -> bool:
     return has_samples(vae) and not isinstance(q, dist.Delta)
 
 
+def require_density(vae: VAE) -> None:
+    """Raise ValueError where importance weights don't exist: a point as guide, a prior without a density."""
+    if not has_density(vae):
+        raise ValueError(
+            f"vae: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: it "
+            "gives one code a row and no density over z, so log p(x) does not exist for it; take guide "
+            "'mean_field' and prior 'standard_normal'"
+        )
+
+
 def posterior_of(vae: VAE, rows: Tensor) -> Distribution:
     """q(z | x) with one batch element a row, also where a user's guide is the same for all rows."""
     q: Distribution = vae.posterior(rows)

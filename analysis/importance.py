@@ -1,6 +1,8 @@
 """Importance sampling: log p(x) of each row, with its standard error."""
 
 import math
+import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Literal, get_args
 
@@ -8,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.analysis.fitted import evaluation, has_density, rows_of, target_of
+from pyro_vae.analysis.automatic import automatic
+from pyro_vae.analysis.fitted import evaluation, require_density, rows_of, target_of
 from pyro_vae.analysis.joint import log_joint
-from pyro_vae.analysis.pareto import FEWEST_DRAWS
+from pyro_vae.analysis.measure import measure_of
+from pyro_vae.analysis.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.proposals import Named, Proposal, proposal_of
-from pyro_vae.analysis.reliability import LIMIT, Evidence, Summary, Until
+from pyro_vae.analysis.reliability import Evidence, Summary, Until
 from pyro_vae.analysis.sampling import BLOCK, Job, Sampling
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_hash
@@ -21,6 +25,7 @@ from pyro_vae.vae import VAE
 __all__ = ["BLOCK", "Evidence", "Summary", "Until", "evidence", "log_joint", "require_density"]
 
 Compile = Literal["auto", "on", "off"]
+Method = Literal["auto", "importance"]
 WORTH_COMPILING = 10_000
 """Calls of a chunk: compiling takes some ten seconds, and a compiled chunk saves at least a millisecond."""
 
@@ -34,7 +39,8 @@ def evidence(
     *,
     num_particles: int = 1000,
     seed: int = 0,
-    proposal: Named = "guide",
+    method: Method = "auto",
+    proposal: Named | None = None,
     until: Until | None = None,
     retry: Named | None = None,
     chunk_size: int | None = None,
@@ -81,27 +87,44 @@ def evidence(
         >>> evidence(vae, torch.zeros(3, 4), num_particles=10).log_marginal.shape
         (3,)
     """
-    _check(num_particles, chunk_size, until, retry, compile)
+    began = time.perf_counter()
+    _check(num_particles, chunk_size, until, retry, compile, method)
     require_density(vae)
-    first, second = proposal_of(proposal), None if retry is None else proposal_of(retry, "retry")
+    plain = proposal is not None or retry is not None or method == "importance" or num_particles < FEWEST_DRAWS
+    first = proposal_of("guide" if proposal is None else proposal)
+    second = None if retry is None else proposal_of(retry, "retry")
     target, pairs = target_of(vae), chunk_size or _affordable_pairs(vae)
     given = as_rows(x, vae.spec.data_shape, target, name="x")
     compiles = compile == "on" or (compile == "auto" and len(given) * num_particles >= WORTH_COMPILING * pairs)
     pairs = pairs * _WHEN_COMPILED if compiles and chunk_size is None else pairs
+    hashes: list[int] = []
     with evaluation(vae), own_seed(seed, target.device) as restart:
         job = Job(vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles)
-        rows = rows_of(vae, given, "x", batch_size=job.group, progress=progress)
-        parts = [
-            _estimate(job, some, first, second)
-            for batch in rows
-            for some in batch.split(job.group)  # a DataLoader has a size of its own
-        ]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Evidence(**columns, data_size=math.prod(vae.spec.data_shape))
+        groups = _groups(job, rows_of(vae, given, "x", batch_size=job.group, progress=progress), hashes)
+        if plain:
+            columns = _joined([_estimate(job, x, first, second) for x in groups])
+        else:
+            columns = automatic(job, groups)
+    measure = measure_of(vae)
+    size = math.prod(vae.spec.data_shape) if measure is None else measure.size
+    columns["row_hashes"] = np.array(hashes, np.uint64)
+    return Evidence(**columns, data_size=size, measure=measure, seconds=time.perf_counter() - began)
+
+
+def _groups(job: Job, batches: Iterator[Tensor], hashes: list[int]) -> Iterator[Tensor]:
+    """Rows whose proposals are made together; a DataLoader has a size of its own. Each row's hash is noted."""
+    for batch in batches:
+        for some in batch.split(job.group):
+            hashes += [row_hash(row) for row in some]
+            yield some
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _check(
-    num_particles: int, chunk_size: int | None, until: Until | None, retry: Named | None, compile: Compile
+    num_particles: int, chunk_size: int | None, until: Until | None, retry: Named | None, compile: Compile, method: Method
 ) -> None:
     if num_particles < 1:
         raise ValueError(f"num_particles: expected at least 1, got {num_particles}")
@@ -117,18 +140,10 @@ def _check(
             f"num_particles: expected at least {FEWEST_DRAWS} with retry=, got {num_particles}: "
             "fewer have no k-hat to tell the rows that need it"
         )
+    if method not in get_args(Method):
+        raise ValueError(f"method: expected 'auto' or 'importance', got {method!r}")
     if compile not in get_args(Compile):
         raise ValueError(f"compile: expected 'auto', 'on' or 'off', got {compile!r}")
-
-
-def require_density(vae: VAE) -> None:
-    """Raise ValueError where importance weights don't exist: a point as guide, a prior without a density."""
-    if not has_density(vae):
-        raise ValueError(
-            f"vae: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: it "
-            "gives one code a row and no density over z, so log p(x) does not exist for it; take guide "
-            "'mean_field' and prior 'standard_normal'"
-        )
 
 
 def _estimate(job: Job, x: Tensor, first: Proposal, second: Proposal | None) -> dict[str, np.ndarray]:
@@ -136,15 +151,18 @@ def _estimate(job: Job, x: Tensor, first: Proposal, second: Proposal | None) -> 
     sampling = Sampling(job, x, first)
     everything = np.arange(len(x))
     sampling.draw(everything, job.num_particles)
-    bad = np.zeros(len(x), bool) if second is None else ~(sampling.columns()["pareto_k"] <= LIMIT)
+    bad = np.zeros(len(x), bool)
+    if second is not None:
+        columns = sampling.columns()
+        bad = ~(columns["pareto_k"] <= khat_limit(columns["num_particles"]))
     columns = sampling.finish(everything[~bad])
     if second is not None and bad.any():
         again = Sampling(job, x[torch.from_numpy(bad).to(x.device)], second, "again")
         again.draw(np.arange(bad.sum()), job.num_particles)
         for name, column in again.finish(np.arange(bad.sum())).items():
             columns[name][bad] = column
-    hashes = np.array([row_hash(row) for row in x], np.uint64)
-    return {**columns, "retried": bad, "row_hashes": hashes}
+    rest = {"method": np.full(len(x), "importance"), "upper": np.full(len(x), np.nan)}
+    return {**columns, "proposal_elbo": columns["elbo"], "retried": bad, **rest}
 
 
 def _affordable_pairs(vae: VAE) -> int:

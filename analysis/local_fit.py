@@ -1,5 +1,8 @@
 """The best normal for each row: the guide's moments, improved by gradient steps on the row's own ELBO."""
 
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal
@@ -44,18 +47,54 @@ def fit_normal(
         (torch.Size([3, 2]), torch.Size([3, 2, 2]))
     """
     with torch.no_grad():
-        loc, tril = moments(posterior_of(vae, rows))
         prior = vae.prior()
-        for step in range(steps):
-            noise = noise_points(num_particles, vae.spec.latent_dim, step).to(loc).unsqueeze(1)
-            g = _times(tril.mT, _slope(vae, prior, rows, loc + _times(tril, noise))) + noise
-            shift, twist = g.mean(0), (g.unsqueeze(-1) * noise.unsqueeze(-2)).mean(0).tril()
-            twist.diagonal(dim1=-2, dim2=-1).mul_(0.5)
-            change = lr**2 * (shift.square().sum(-1) + 2 * twist.square().sum((-2, -1)))
-            rate = lr * change.clamp_min(1.0).rsqrt()
-            loc = loc + rate[:, None] * _times(tril, shift)
-            tril = tril @ _unit_plus(rate[:, None, None] * twist)
-    return loc, tril
+        rates = [lr] * steps
+        start = moments(posterior_of(vae, rows))
+        ascent = ascend(lambda z: slope_of_log_joint(vae, prior, rows, z), *start, rates, num_particles)
+        return ascent.loc, ascent.scale_tril
+
+
+class Ascent(NamedTuple):
+    """Where steps from a normal lead: N(m, L Lᵀ), and the length |E[g]| of the last step's direction, (rows,).
+
+    Where the ELBO is the largest that length is zero, and elsewhere about the way to go, in standard deviations.
+    """
+
+    loc: Tensor
+    scale_tril: Tensor
+    to_go: Tensor
+
+
+def ascend(
+    slope: Callable[[Tensor], Tensor], loc: Tensor, tril: Tensor, rates: Iterable[float], num_particles: int
+) -> Ascent:
+    """The steps of `fit_normal` from any normals N(m, L Lᵀ), one for each of `rates`.
+
+    Arguments:
+        slope: from z (num_particles, rows, latent_dim) to ∂ log p(x, z) / ∂z.
+        loc, tril: m and L to start from.
+        rates: ρ of each step.
+        num_particles: draws in each step, even.
+
+    Returns:
+        The `Ascent`; rows whose steps don't end in finite numbers stay where they started.
+    """
+    start, to_go = (loc, tril), loc.new_zeros(len(loc))
+    for step, rate in enumerate(rates):
+        noise = noise_points(num_particles, loc.shape[-1], step).to(loc).unsqueeze(1)
+        g = _times(tril.mT, slope(loc + _times(tril, noise))) + noise
+        shift = g.mean(0)
+        twist = torch.einsum("kni,knj->nij", g, noise.expand_as(g)).tril() / num_particles
+        twist.diagonal(dim1=-2, dim2=-1).mul_(0.5)
+        change = rate**2 * (shift.square().sum(-1) + 2 * twist.square().sum((-2, -1)))
+        shortened = rate * change.clamp_min(1.0).rsqrt()
+        loc = loc + shortened[:, None] * _times(tril, shift)
+        tril = tril @ _unit_plus(shortened[:, None, None] * twist)
+        to_go = shift.norm(dim=-1)
+    finite = loc.isfinite().all(-1) & tril.isfinite().flatten(1).all(-1)
+    loc = torch.where(finite[:, None], loc, start[0])
+    tril = torch.where(finite[:, None, None], tril, start[1])
+    return Ascent(loc, tril, torch.where(finite, to_go, torch.inf))
 
 
 def moments(q: Distribution) -> tuple[Tensor, Tensor]:
@@ -86,7 +125,7 @@ def _scale_tril(q: Distribution) -> Tensor:
     return torch.diag_embed(q.stddev)
 
 
-def _slope(vae: VAE, prior: Distribution, rows: Tensor, z: Tensor) -> Tensor:
+def slope_of_log_joint(vae: VAE, prior: Distribution, rows: Tensor, z: Tensor) -> Tensor:
     """∂ log p(x, z) / ∂z; 0 where it is not finite."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
@@ -96,7 +135,10 @@ def _slope(vae: VAE, prior: Distribution, rows: Tensor, z: Tensor) -> Tensor:
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
-    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
+    """A v for the matrix A (rows, n, n) of each row and vectors v (..., rows, n)."""
+    if vector.ndim == 2:
+        return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
+    return (matrix @ vector.expand(-1, len(matrix), -1).permute(1, 2, 0)).permute(2, 0, 1)
 
 
 def _unit_plus(lower: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from pyro_vae.analysis.bridge import _arviz
 from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
-from pyro_vae.analysis.importance import log_joint, require_density
+from pyro_vae.analysis.fitted import require_density
+from pyro_vae.analysis.joint import log_joint
 from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, stacked, weighted_moments
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.data import as_rows

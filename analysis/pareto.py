@@ -5,16 +5,21 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FEWEST_DRAWS", "pareto_k", "tail_length"]
+__all__ = ["FEWEST_DRAWS", "khat_limit", "pareto_k", "tail_length"]
 
 Floats = npt.NDArray[np.float64]
+
+LIMIT = 0.7
+"""The k-hat above which no number of draws makes a mean of weights reliable."""
 
 FEWEST_DRAWS = 21
 """With fewer draws the tail is too short for a k-hat."""
 
 _FEWEST = 5  # values a tail must have to be fitted
 _PRIOR_COUNT, _PRIOR_K = 10, 0.5  # the prior on k is worth ten values at one half
-_CONSTANT = 1e-6  # relative spread of the log weights below which they are rounding, float32 included
+_FLOAT32 = float(np.finfo(np.float32).eps)
+_ROUNDINGS = 8  # a log weight is a sum, and may be off by so many times the rounding of its size
+_HIDDEN = 0.05  # nats of rounding beyond which it hides what the weights are
 _SMALLEST = math.log(np.finfo(np.float64).tiny)  # log weights this far below the largest count as zero
 _BLOCK = 2**21  # numbers worked on at once
 
@@ -45,25 +50,44 @@ def tail_length(num_draws: int) -> int:
     return min(math.ceil(min(num_draws / 5, 3 * math.sqrt(num_draws))), num_draws - 1)
 
 
-def pareto_k(tail: npt.ArrayLike, num_draws: int) -> Floats:
+def khat_limit(num_draws: npt.ArrayLike) -> Floats:
+    """The k-hat above which a mean of S weights is unreliable: min(1 - 1 / log₁₀ S, 0.7).
+
+    References:
+        Pareto smoothed importance sampling (Vehtari, Simpson, Gelman, Yao, Gabry, 2024)
+
+    Arguments:
+        num_draws: S, of each row.
+
+    Example:
+        >>> khat_limit([100, 1000, 10_000]).round(3)
+        array([0.5  , 0.667, 0.7  ])
+    """
+    draws = np.maximum(np.asarray(num_draws, dtype=np.float64), 2.0)
+    return np.minimum(1 - 1 / np.log10(draws), LIMIT)
+
+
+def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floats:
     """Estimate the shape k of a generalised Pareto tail of the importance weights, for each row.
 
     P(w - u > t | w > u) = (1 + k t / sigma)^(-1 / k), with u the smallest weight in `tail`; k is the posterior mean of
     Zhang and Stephens over the M weights above u, drawn to one half by a prior worth ten of them:
     (M k + 10 * 0.5) / (M + 10). A row's mean of weights is reliable while k < 0.7.
 
-    What is not a fit: nan, too few draws to tell (M < 5) or a log weight that is nan or +inf, or only zero weights;
-    -inf, no tail at all (the log weights differ by rounding only: the guide is the posterior); +inf, a handful of
-    weights so large that the rest of the tail vanishes beside them.
+    What is not a fit: nan, too few draws to tell (M < 5), a log weight that is nan or +inf, only zero weights, or log
+    weights so large that their rounding, eps times their size, is above 0.05 nats and hides what the weights are;
+    -inf, no tail at all (the log weights differ by rounding only, at most 8 eps times their size: the guide is the
+    posterior); +inf, a handful of weights so large that the rest of the tail vanishes beside them.
 
     References:
         A new and efficient estimation method for the generalized Pareto distribution (Zhang, Stephens, 2009);
         Pareto smoothed importance sampling (Vehtari, Simpson, Gelman, Yao, Gabry, 2024)
 
     Arguments:
-        tail: The M + 1 largest log weights of each row, in any order, in nats, with any constant added to a row:
+        tail: The M + 1 largest log weights of each row, in any order, in nats, as they were computed:
             (rows, M + 1) with M = `tail_length(num_draws)`.
         num_draws: The number S of weights that the tail was taken from.
+        eps: The relative rounding of the numbers that the log weights were computed in; float32's by default.
 
     Returns:
         k-hat, (rows,).
@@ -86,15 +110,17 @@ def pareto_k(tail: npt.ArrayLike, num_draws: int) -> Floats:
         )
     k = np.full(len(log_weights), np.nan)
     if length >= _FEWEST:
-        known = np.isfinite(log_weights[:, -1])
-        k[known] = _fit_rows(log_weights[known])
+        largest = np.abs(log_weights[:, -1])
+        known = eps * largest <= _HIDDEN  # False for nan and infinity too
+        k[known] = _fit_rows(log_weights[known], eps)
     return k
 
 
-def _fit_rows(log_weights: Floats) -> Floats:
+def _fit_rows(log_weights: Floats, eps: float) -> Floats:
     """k of rows sorted upwards whose largest value is finite; rows with equally long tails are fitted together."""
     largest = log_weights[:, -1:]
-    constant = (largest - log_weights[:, :1] <= _CONSTANT * np.maximum(1, np.abs(largest)))[:, 0]
+    rounding = _ROUNDINGS * eps * np.maximum(1, np.abs(largest))
+    constant = (largest - log_weights[:, :1] <= rounding)[:, 0]
     relative = log_weights - largest
     cutoff = np.maximum(relative[:, :1], _SMALLEST)
     counts = (relative > cutoff).sum(axis=1)

@@ -1,7 +1,8 @@
 """The densities between a simple one, q₀(z), and p(x, z), with their slopes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +12,12 @@ from pyro_vae.analysis.fitted import posterior_of
 from pyro_vae.analysis.hmc import Kick, move
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
+
+
+class Density(Protocol):
+    """Anything that has a log density at z (chains, rows, latent_dim)."""
+
+    def log_prob(self, value: Tensor, /) -> Tensor: ...
 
 
 class Between(NamedTuple):
@@ -62,14 +69,16 @@ class Path:
         start: q₀ for all rows, with batch shape () or (n,).
         starts: q₀ of each row by itself, for draws that do not depend on the rows beside it.
         spread: standard deviations at both ends, of q₀ and of q(z | x), which stands in for the posterior.
+        drawn: from a seed for each row and a number of chains to draws of q₀, where `starts` is empty.
     """
 
     x: Tensor
     prior: Distribution
     likelihood: Any
-    start: Distribution
+    start: Density
     starts: list[Distribution]
     spread: tuple[Tensor, Tensor]
+    drawn: Callable[[list[int], int], Tensor] | None = None
 
     @classmethod
     def of(cls, vae: VAE, x: Tensor, start: Literal["prior", "guide"]) -> "Path":
@@ -98,6 +107,8 @@ class Path:
 
     def draw(self, seeds: list[int], chains: int) -> Tensor:
         """z ~ q₀, (chains, rows, latent_dim)."""
+        if self.drawn is not None:
+            return self.drawn(seeds, chains)
         drawn = []
         for q, seed in zip(self.starts, seeds, strict=True):
             with own_seed(seed, self.x.device):

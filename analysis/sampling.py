@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.analysis.joint import CompiledOnce, Joint, log_joint
+from pyro_vae.analysis.local_fit import slope_of_log_joint
 from pyro_vae.analysis.proposals import Proposal, as_normal
 from pyro_vae.analysis.reliability import Until
 from pyro_vae.analysis.weights import Weights
@@ -19,10 +20,17 @@ from pyro_vae.guides.pushforward import standard_normal
 from pyro_vae.rng import row_seed
 from pyro_vae.vae import VAE
 
-__all__ = ["BLOCK", "Job", "Sampling"]
+__all__ = ["BLOCK", "Job", "Sampling", "cut", "draw_blocks"]
 
 BLOCK = 250
 """Draws that share one seed: always drawn whole, so that no chunk size changes them."""
+
+CAP = 16
+"""Times the draws asked for that a row may get automatically."""
+POOL = 4096
+"""Draws from the prior that all rows choose theirs from."""
+
+PLACES, PLACES_SEED = 512, 1
 
 _TOGETHER = 32  # rows at least whose proposals are made at once
 _HELD = 8  # chunks whose draws are held at once
@@ -57,6 +65,48 @@ class Job:
 
         return CompiledOnce(eager, self.draws, self.rows) if self.compiles else eager
 
+    @cached_property
+    def log_likelihood(self) -> Joint:
+        """From rows and draws to log p(x | z)."""
+
+        def eager(x: Tensor, z: Tensor) -> Tensor:
+            log_p: Tensor = self.vae.likelihood(z).log_prob(x)
+            return log_p
+
+        return CompiledOnce(eager, self.draws, self.rows) if self.compiles else eager
+
+    def eager_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z) of few draws."""
+        return log_joint(self.vae, x, z, self.prior)
+
+    def slope(self, x: Tensor, z: Tensor) -> Tensor:
+        """∂ log p(x, z) / ∂z."""
+        return slope_of_log_joint(self.vae, self.prior, x, z)
+
+    @cached_property
+    def pool(self) -> Tensor:
+        """Draws from the prior under the job's seed."""
+        self.restart(self.seed)
+        drawn: Tensor = self.prior.sample(torch.Size([POOL]))
+        return drawn
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Other draws from the prior, the same for every seed: where fits may start."""
+        self.restart(PLACES_SEED)
+        drawn: Tensor = self.prior.sample(torch.Size([PLACES]))
+        return drawn
+
+    @cached_property
+    def lowest_log_prior(self) -> float:
+        """Of these draws."""
+        return float(self.prior.log_prob(self.places).min())
+
+    @property
+    def cap(self) -> int:
+        """The most draws that a row may get automatically."""
+        return CAP * self.num_particles if self.until is None else self.until.max_particles
+
     @property
     def rows(self) -> int:
         """Rows in one call of `joint`."""
@@ -85,7 +135,7 @@ class Sampling:
     def __init__(self, job: Job, x: Tensor, proposal: Proposal, name: str = "") -> None:
         self.job, self.x = job, x
         self.q, self.seeds = proposal.each(job.vae, x), [row_seed(row, f"{job.seed}{name}") for row in x.split(1)]
-        self.weights, self.drawn = Weights.empty(len(x), job.most), 0
+        self.weights, self.drawn = Weights.empty(len(x), job.most, x.dtype), 0
 
     def columns(self) -> dict[str, np.ndarray]:
         return self.weights.columns()
@@ -111,20 +161,20 @@ class Sampling:
         for some in np.split(rows, range(job.rows, len(rows), job.rows)):
             index = torch.from_numpy(some)
             x = self.x[index.to(self.x.device)]
-            for first, last in _cut(self.drawn, count, held):
-                drawn = [_draw(self.q[row], self.seeds[row], first, last, job.restart) for row in some]
+            for first, last in cut(self.drawn, count, held):
+                drawn = [draw_blocks(self.q[row], self.seeds[row], first, last, job.restart) for row in some]
                 z, log_q = (part[0] if len(part) == 1 else torch.cat(part, 1) for part in zip(*drawn, strict=True))
                 log_p = torch.cat([job.joint(x, chunk) for chunk in z.split(job.draws)])
                 self.weights.add(log_p - log_q, index)
         self.drawn = count
 
 
-def _cut(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
+def cut(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
     """The range from `first` to `last` in pieces that end at multiples of `size`."""
     return pairwise([first, *range((first // size + 1) * size, last, size), last])
 
 
-def _draw(q: Distribution, seed: int, first: int, last: int, restart: Callable[[int], None]) -> tuple[Tensor, Tensor]:
+def draw_blocks(q: Distribution, seed: int, first: int, last: int, restart: Callable[[int], None]) -> tuple[Tensor, Tensor]:
     """The draws from `first` to `last` of one row's q, (draws, 1, latent_dim), and their log densities, (draws, 1)."""
     blocks = range(first // BLOCK, (last - 1) // BLOCK + 1)
     wanted = slice(first - BLOCK * blocks[0], last - BLOCK * blocks[0])

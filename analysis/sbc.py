@@ -10,7 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_vae.analysis.fitted import evaluation, posterior_of, target_of
-from pyro_vae.analysis.importance import log_joint, require_density
+from pyro_vae.analysis.fitted import require_density
+from pyro_vae.analysis.joint import log_joint
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 

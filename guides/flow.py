@@ -76,7 +76,7 @@ class Flow(nn.Module):
 
     def forward(self, features: Tensor) -> Distribution:
         base, transform = self.base(features), with_parameters_of_now(self.transform, self.context(features))
-        return Flowed(base.mean, base.stddev, transform, self.points)
+        return Flowed(base.mean, base.stddev, transform, self.points, self.transform.passes)
 
     def extra_repr(self) -> str:
         return f"z = μ(x) + σ(x) T(ε; x), ε ~ N(0, I), T of {len(self.transform.steps)} {self.kind}"
@@ -96,7 +96,8 @@ class Transforms(nn.Module):
     def __init__(self, dim: int, context_dim: int, kind: Kind, count: int, hidden_dims: tuple[int, ...]) -> None:
         super().__init__()
         options: dict[str, Any] = {"hidden_features": hidden_dims, "activation": nn.SiLU}
-        options |= {"passes": dim if kind == "iaf" else 2} | (SPLINE if kind == "spline" else {})
+        self.passes = dim if kind == "iaf" else 2
+        options |= {"passes": self.passes} | (SPLINE if kind == "spline" else {})
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         self.steps = nn.ModuleList(
             zuko.flows.MaskedAutoregressiveTransform(dim, context_dim, order=orders[k % 2], **options)
@@ -116,10 +117,13 @@ class Flowed(Pushforward):
         loc, scale: shaped (*batch_shape, latent_dim).
         transform: `Transforms` with its context.
         points: from `noise_points`.
+        passes: of the networks for the density of any z.
     """
 
-    def __init__(self, loc: Tensor, scale: Tensor, transform: Callable[..., Any], points: Tensor) -> None:
-        self.loc, self.scale, self.transform = loc, scale, transform
+    def __init__(
+        self, loc: Tensor, scale: Tensor, transform: Callable[..., Any], points: Tensor, passes: int = 1
+    ) -> None:
+        self.loc, self.scale, self.transform, self.passes = loc, scale, transform, passes
         super().__init__(points, loc.shape[:-1])
 
     def push(self, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,4 +136,4 @@ class Flowed(Pushforward):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Flowed":
         shape = (*batch_shape, -1)
-        return Flowed(self.loc.expand(shape), self.scale.expand(shape), self.transform, self.points)
+        return Flowed(self.loc.expand(shape), self.scale.expand(shape), self.transform, self.points, self.passes)

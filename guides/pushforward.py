@@ -40,8 +40,12 @@ class Pushforward(TorchDistribution):
     Arguments:
         points: fixed noise vectors, from `noise_points`.
         batch_shape: of the distribution.
+
+    Attributes:
+        passes: of its networks for the density of any z; more than two are too many to mix it with other proposals.
     """
 
+    passes: int = 1
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True

@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.analysis.importance import require_density
+    from pyro_vae.analysis.fitted import require_density
     from pyro_vae.experiment import evaluate, table
     from pyro_vae.outputs import write_evidence
     from pyro_vae.writing import written_whole
