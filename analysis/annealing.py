@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae.analysis.hmc import Kick
 from pyro_vae.analysis.fitted import require_density
+from pyro_vae.analysis.hmc import Kick
 from pyro_vae.analysis.paths import Path
 from pyro_vae.rng import row_seed
 from pyro_vae.vae import VAE

@@ -8,10 +8,7 @@
 The fits are functions of the row, not of random draws.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -210,7 +207,7 @@ class MixtureSampling:
             for start, stop in cut(first, count, PIECE):
                 self._draw(some, proposals, start, stop)
             if first == 0 and not proposals.mixes_guide:
-                self._add_guide(some, *self._from_guide(some, proposals.guide, 0, min(count, GUIDE_DRAWS)))
+                self._add_guide(some, self._from_guide(some, proposals.guide, 0, min(count, GUIDE_DRAWS)))
 
     def draw_guide(self, rows: np.ndarray, count: int) -> None:
         """Draw for `rows` from the guide alone."""
@@ -229,9 +226,7 @@ class MixtureSampling:
         if proposals.mixes_guide:
             self._add_guide(rows, log_joint - draws.log_guide, draws.from_guide)
 
-    def drawn(
-        self, rows: np.ndarray, proposals: RowProposals, seeds: list[int], first: int, last: int
-    ) -> Draws:
+    def drawn(self, rows: np.ndarray, proposals: RowProposals, seeds: list[int], first: int, last: int) -> Draws:
         """Draws `first` to `last` of some rows from their proposals, under a seed for each."""
         noise = self._noise(seeds, first, last)
         if not proposals.mixes_guide:

@@ -9,8 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from pyro_vae.analysis.best_member import ascend, best_full_rank, log_weights, mixture_log_weights
-from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
-from pyro_vae.analysis.fitted import require_density
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, rows_of
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.analysis.reliability import LIMIT, Evidence
 from pyro_vae.analysis.row_families import Rows, local

@@ -129,7 +129,11 @@ def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:
 
 
 def _of_own(vae: VAE, columns: Sequence[int]) -> Iterator[_Part]:
-    """The parts of a likelihood of the user's own, from the distribution that it gives."""
+    """The parts of a likelihood of the user's own, from the support that it names or the distribution that it gives."""
+    named = getattr(getattr(vae.likelihood, "family", None), "support", None)
+    if named is not None:
+        yield from _of_support(named, columns)
+        return
     target = target_of(vae)
     with evaluation(vae):
         z = torch.zeros((1, vae.spec.latent_dim), dtype=target.dtype, device=target.device)

@@ -14,8 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_vae.analysis.bridge import _arviz
-from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
-from pyro_vae.analysis.fitted import require_density
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, rows_of
 from pyro_vae.analysis.joint import log_joint
 from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, stacked, weighted_moments
 from pyro_vae.analysis.pareto import pareto_k, tail_length

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_vae.analysis.measure import Measure
 from pyro_vae.analysis.pareto import FEWEST_DRAWS, LIMIT, khat_limit
+
+if TYPE_CHECKING:
+    from pyro_vae.analysis.measure import Measure
 
 __all__ = ["LIMIT", "Evidence", "Summary", "Until", "monte_carlo_se"]
 
@@ -65,8 +68,8 @@ class Summary:
         elbo, elbo_se: mean ELBO of the guide.
         bits_per_dim: -log p(x) / (D log 2), for D modelled numbers in a row.
         median_ess: median effective number of draws.
-        unreliable: share of rows that are not to be trusted: their log p(x) is likely too low, by an unknown amount; nan
-            where the draws are too few to tell.
+        unreliable: share of rows that are not to be trusted: their log p(x) is likely too low, by an unknown amount;
+            nan where the draws are too few to tell.
         worst: up to five of these rows, the largest k-hat first.
         constant: rows whose weights are all one number: the proposal is the posterior, and log p(x) is exact.
         retried: rows that were drawn again from the second proposal.
@@ -204,7 +207,7 @@ class Evidence:
     method: np.ndarray
     proposal_elbo: np.ndarray
     upper: np.ndarray
-    measure: Measure | None = None
+    measure: "Measure | None" = None
     seconds: float = math.nan
 
     @property

@@ -107,7 +107,7 @@ class RowProposals:
                 since solving for it would multiply the rounding of z. None where the guide has no share.
         """
         component = self._component(noise.uniform)
-        z = self.pool[noise.index]
+        z = self.pool[noise.pool_index]
         for number, fit in enumerate(self.fits):
             z = torch.where((component == number).unsqueeze(-1), fit.draw(noise), z)
         from_guide = component == len(self.fits)
@@ -174,7 +174,7 @@ class NoiseMaker:
         block: draws that share one seed.
         restart: starts torch's generators from a seed.
         like: for type and device of the noise; (..., latent_dim).
-        pool_size: of the pool that `index` points into.
+        pool_size: of the pool that `pool_index` points into.
     """
 
     def __init__(self, block: int, restart: Callable[[int], None], like: Tensor, pool_size: int) -> None:
@@ -184,21 +184,22 @@ class NoiseMaker:
         """The noise of draws `first` to `last` of the rows with these seeds."""
         numbers = range(first // self.block, (last - 1) // self.block + 1)
         rows = [self._row(seed, numbers) for seed in seeds]
-        whole = RowNoise(*(torch.stack(parts, 1) for parts in zip(*rows, strict=True)))
         start = numbers[0] * self.block
-        return whole[first - start : last - start]
+        wanted = slice(first - start, last - start)
+        normal, mixing, uniform, index = (torch.stack(parts, 1)[wanted] for parts in zip(*rows, strict=True))
+        return RowNoise(normal, mixing, uniform, index)
 
     def _row(self, seed: int, numbers: range) -> RowNoise:
         blocks = [self._one(seed, number) for number in numbers]
-        return RowNoise(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+        normal, mixing, uniform, index = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+        return RowNoise(normal, mixing, uniform, index)
 
     def _one(self, seed: int, number: int) -> RowNoise:
-        shape, options = (self.block,), {"dtype": self.like.dtype, "device": self.like.device}
         self.restart(seed + number)
-        half = torch.full(shape, DEGREES_OF_FREEDOM / 2, **options)
-        normal = torch.randn((*shape, self.like.shape[-1]), **options)
+        normal = self.like.new_empty(self.block, self.like.shape[-1]).normal_()
+        half = self.like.new_full((self.block,), DEGREES_OF_FREEDOM / 2)
         mixing = torch._standard_gamma(half) / half
-        index = torch.randint(self.pool_size, shape, device=self.like.device)
+        index = torch.randint(self.pool_size, (self.block,), device=self.like.device)
         steps = torch.arange(number * self.block, (number + 1) * self.block, dtype=torch.float64)
         start = (seed % 2**32) / 2**32  # the seed is a hash: uniform over rows and seeds, the same for all blocks
         uniform = (start + GOLDEN * steps) % 1

@@ -31,6 +31,8 @@ POOL = 4096
 """Draws from the prior that all rows choose theirs from."""
 
 PLACES, PLACES_SEED = 512, 1
+PARTICLES = 16
+"""Draws in each step of a fit, of which half are the others with their signs turned."""
 
 _TOGETHER = 32  # rows at least whose proposals are made at once
 _HELD = 8  # chunks whose draws are held at once
@@ -79,9 +81,17 @@ class Job:
         """log p(x, z) of few draws."""
         return log_joint(self.vae, x, z, self.prior)
 
+    @cached_property
+    def _slope(self) -> Joint:
+        def eager(x: Tensor, z: Tensor) -> Tensor:
+            return slope_of_log_joint(self.vae, self.prior, x, z)
+
+        return CompiledOnce(eager, PARTICLES, self.group) if self.compiles else eager
+
     def slope(self, x: Tensor, z: Tensor) -> Tensor:
-        """∂ log p(x, z) / ∂z."""
-        return slope_of_log_joint(self.vae, self.prior, x, z)
+        """∂ log p(x, z) / ∂z of up to `PARTICLES` draws of each row."""
+        pairs = zip(x.split(self.group), z.split(self.group, 1), strict=True)
+        return torch.cat([self._slope(rows, draws) for rows, draws in pairs], 1)
 
     @cached_property
     def pool(self) -> Tensor:
@@ -174,7 +184,9 @@ def cut(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
     return pairwise([first, *range((first // size + 1) * size, last, size), last])
 
 
-def draw_blocks(q: Distribution, seed: int, first: int, last: int, restart: Callable[[int], None]) -> tuple[Tensor, Tensor]:
+def draw_blocks(
+    q: Distribution, seed: int, first: int, last: int, restart: Callable[[int], None]
+) -> tuple[Tensor, Tensor]:
     """The draws from `first` to `last` of one row's q, (draws, 1, latent_dim), and their log densities, (draws, 1)."""
     blocks = range(first // BLOCK, (last - 1) // BLOCK + 1)
     wanted = slice(first - BLOCK * blocks[0], last - BLOCK * blocks[0])

@@ -9,8 +9,7 @@ from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae.analysis.fitted import evaluation, posterior_of, target_of
-from pyro_vae.analysis.fitted import require_density
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, target_of
 from pyro_vae.analysis.joint import log_joint
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE

@@ -17,16 +17,13 @@ class RowNoise(NamedTuple):
         normal: ε ~ N(0, I), (draws, rows, latent_dim).
         mixing: w ~ Gamma(ν / 2, ν / 2), (draws, rows).
         uniform: for the choice of a component, (draws, rows).
-        index: into a pool of draws from the prior, (draws, rows).
+        pool_index: into a pool of draws from the prior, (draws, rows).
     """
 
     normal: Tensor
     mixing: Tensor
     uniform: Tensor
-    index: Tensor
-
-    def __getitem__(self, draws: slice) -> "RowNoise":  # type: ignore[override]
-        return RowNoise(*(part[draws] for part in tuple(self)))
+    pool_index: Tensor
 
 
 class RowStudentT(NamedTuple):

@@ -4,7 +4,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -49,8 +49,11 @@ class EvaluateOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     num_particles: PositiveInt = Field(default=1000, description="draws for each row")
-    proposal: Annotated[Options, Choice(PROPOSALS)] = Field(
-        default=cast(Options, "guide"), validate_default=True, description="where the draws come from"
+    method: Literal["auto", "importance"] = Field(
+        default="auto", description="proposals that suit each row, or importance sampling from one"
+    )
+    proposal: Annotated[Options, Choice(PROPOSALS)] | None = Field(
+        default=None, description="where all draws come from, such as 'guide'; by default what method says"
     )
     retry: Annotated[Options, Choice(PROPOSALS)] | None = Field(
         default=None, description="another proposal for the rows whose k-hat is above 0.7"
@@ -147,7 +150,7 @@ def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
     return VAE.from_spec(fields)
 
 
-Metrics = dict[str, float]
+Metrics = dict[str, Any]
 
 
 def some_rows(x: np.ndarray, options: EvaluateOptions) -> np.ndarray:
@@ -177,7 +180,8 @@ def evaluate(
     }
     if not has_density(vae):
         return metrics, None
-    how = {name: getattr(options, name) for name in ("num_particles", "proposal", "retry", "until", "seed")}
+    names = ("num_particles", "method", "proposal", "retry", "until", "seed")
+    how = {name: getattr(options, name) for name in names}
     found = sharded_evidence(vae, x, **how, progress=progress)
     return {**metrics, "rate": float(rate(vae, x).mean()), **asdict(found.summary())}, found
 
@@ -190,14 +194,30 @@ def table(metrics: Metrics) -> str:
         f"  reconstruction      {m['mean_squared_error']:#10.4g} mean squared error per number",
     ]
     if "log_marginal" in m:
-        share = f"{m['unreliable']:10.1%} of rows (there log p(x) is not to be trusted)"
         lines = [
-            f"  held-out ELBO       {m['elbo']:10.2f} ± {m['elbo_se']:.2f} nats per row",
             f"  held-out log p(x)   {m['log_marginal']:10.2f} ± {m['log_marginal_se']:.2f} nats per row"
             f" ({m['bits_per_dim']:.3f} bits per number)",
+            f"  trusted             {_trust(m)}",
+            f"  held-out ELBO       {m['elbo']:10.2f} ± {m['elbo_se']:.2f} nats per row",
             f"  rate KL(q‖p)        {m['rate']:10.2f} nats per row",
             *lines,
-            f"  k-hat above 0.7     {'   unknown: too few draws to tell' if math.isnan(m['unreliable']) else share}",
-            f"  {m['rows']:.0f} rows, {m['num_particles']:.0f} draws each; ± is one standard error over rows",
+            f"  {m['rows']:.0f} rows, {_draws(m)} each, {m['seconds']:.0f} s; ± is one standard error over rows",
         ]
     return "\n".join(lines)
+
+
+def _trust(m: Metrics) -> str:
+    """On how many rows log p(x) is to be trusted, and how it was found."""
+    if math.isnan(m["unreliable"]):
+        return "   unknown: too few draws to tell"
+    how = ", ".join(f"{count} {method}" for method, count in m["methods"].items())
+    if m["unreliable"] == 0:
+        return f"  all rows ({how})"
+    low = "" if math.isnan(m["low_by"]) else f", by about {m['low_by']:.2g} nats in the mean or more"
+    return f"{1 - m['unreliable']:10.1%} of rows ({how}); on the others log p(x) is a low estimate{low}"
+
+
+def _draws(m: Metrics) -> str:
+    if m["num_particles"] == m["most_particles"]:
+        return f"{m['num_particles']:.0f} draws"
+    return f"{m['num_particles']:.0f} to {m['most_particles']:.0f} draws"

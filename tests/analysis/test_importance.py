@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pyro_vae import ELBO, VAE
-from pyro_vae.analysis import Evidence, evidence
+from pyro_vae import ELBO, VAE, analysis
+from pyro_vae.analysis import Evidence
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.analysis.weights import Weights
 from tests.random_bits import all_bits, bernoulli_vae, by_quadrature
+
+evidence = partial(analysis.evidence, method="importance")
+"""Importance sampling from the guide, or from the proposal that is asked for."""
 
 Estimator = Callable[[VAE, Tensor, int], tuple[np.ndarray, np.ndarray]]
 TRUTH = LinearGaussian.random()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +16,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from pyro_vae import VAE
-from pyro_vae.analysis import Evidence, evidence
+from pyro_vae import VAE, analysis
+from pyro_vae.analysis import Evidence
 from pyro_vae.analysis.importance import Until
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
+
+evidence = partial(analysis.evidence, method="importance")
+"""Importance sampling from the guide, or from the proposal that is asked for."""
 
 TRUTH = LinearGaussian.random()
 COLUMNS = ("log_marginal", "se", "elbo", "ess", "pareto_k")
