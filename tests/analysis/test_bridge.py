@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.bridge import to_datatree, to_elpd, write_netcdf
+from pyro_vae.analysis.bridge import as_integers, to_datatree, to_elpd, write_netcdf
 from pyro_vae.writing import written_whole
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +110,40 @@ def test_netcdf_round_trip(dtype: str, tmp_path: Path) -> None:
             assert back[group][name].dtype == array.dtype
             np.testing.assert_array_equal(back[group][name].values.reshape(array.shape), array)
     back.close()
+
+
+def counts(whole: bool) -> dict[str, dict[str, np.ndarray]]:
+    """Groups whose data are counts, in floating point as a model draws them, or as integers."""
+    given = groups()
+    for found in given.values():
+        if "x" in found:
+            found["x"] = as_integers(np.round(found["x"])) if whole else np.round(found["x"])
+    return given
+
+
+def test_integers_hold_the_same_numbers() -> None:
+    for largest, kind in ((9.0, np.int32), (2.0**31, np.int64), (2.0**53, np.int64), (1e19, np.float64)):
+        values = np.array([0.0, -largest, largest, 3.0])
+        assert as_integers(values).dtype == kind
+        np.testing.assert_array_equal(as_integers(values), values)
+    assert as_integers(np.zeros((0, 3), np.float32)).dtype == np.int32
+
+
+@pytest.mark.skipif(not OLD, reason="ArviZ 0.x")
+def test_arviz_0_draws_integers_as_steps(pyplot: Any) -> None:
+    styles = []
+    for whole in (False, True):
+        axes = np.atleast_1d(az.plot_ppc(to_datatree(counts(whole)), num_pp_samples=5))[0]
+        styles.append({line.get_drawstyle() for line in axes.lines})
+    assert styles == [{"default"}, {"default", "steps-pre"}]
+
+
+@pytest.mark.skipif(OLD, reason="ArviZ 1.x")
+def test_arviz_1_takes_integers_for_counts(pyplot: Any) -> None:
+    with pytest.raises(ValueError, match="continuous"):
+        az.plot_ppc_rootogram(to_datatree(counts(whole=False)))
+    az.plot_ppc_rootogram(to_datatree(counts(whole=True)))
+    assert pyplot.gcf().axes
 
 
 def test_writing_replaces_the_file(tmp_path: Path) -> None:
