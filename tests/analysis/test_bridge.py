@@ -140,9 +140,10 @@ def test_arviz_0_draws_integers_as_steps(pyplot: Any) -> None:
 
 @pytest.mark.skipif(OLD, reason="ArviZ 1.x")
 def test_arviz_1_takes_integers_for_counts(pyplot: Any) -> None:
+    real, whole = (to_datatree(counts(is_whole)).isel(feature=0, missing_dims="ignore") for is_whole in (False, True))
     with pytest.raises(ValueError, match="continuous"):
-        az.plot_ppc_rootogram(to_datatree(counts(whole=False)))
-    az.plot_ppc_rootogram(to_datatree(counts(whole=True)))
+        az.plot_ppc_rootogram(real)
+    az.plot_ppc_rootogram(whole)
     assert pyplot.gcf().axes
 
 

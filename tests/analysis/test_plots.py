@@ -1,5 +1,6 @@
 """Figures hold the data that they were given, and are written whole or not at all."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -228,5 +229,6 @@ def test_no_global_state() -> None:
         "import sys, numpy as np; from pyro_vae.analysis.plots import image_grid; image_grid(np.eye(16)); "
         "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
