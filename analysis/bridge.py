@@ -113,8 +113,11 @@ def to_elpd(log_marginal: npt.ArrayLike, pareto_k: npt.ArrayLike, *, num_particl
 
     elpd = Σᵢ log p(xᵢ),   se = √(n Varᵢ log p(xᵢ))
 
-    `az.loo` on log p(x | z) is not that: z belongs to the row, and leaving the row out leaves its z out. ArviZ calls
-    the object "loo"; no row was left out of anything here, and the effective number of parameters, p, is nan. The
+    `az.loo` on log p(x | z) is not that: z belongs to the row, and leaving the row out leaves its z out. It is then a
+    harmonic mean of p(x | z) over the guide's draws: for the digits' VAE of the README k-hat is above 0.7 on 99 % of
+    rows, and it is too good by 2.2 ± 0.4 nats a row held out, by 6.6 ± 0.4 on trained rows, and by up to 16 on one.
+
+    ArviZ calls the object "loo"; no row was left out here, and the effective number of parameters, p, is nan. The
     default weights of `az.compare`, stacking, underflow where all log p(x) are below about -700 nats: take
     method="BB-pseudo-BMA" there; differences and their standard errors don't depend on it. ArviZ 1.3 rounds its table
     of comparisons (-42 152.86 is -42 000.0 there): `az.compare(models, round_to="none")` has the numbers.

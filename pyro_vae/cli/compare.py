@@ -1,14 +1,13 @@
 """Compare fitted models by log p(x) of the same held-out rows, paired."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from pyro_vae.cli.shared import Say, fitted, takes_data, takes_settings
+from pyro_vae.cli.shared import Say, fitted, path, takes_data, takes_settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", type=Path, nargs="+", metavar="run", help="folders of fitted models")
+    parser.add_argument("runs", type=path, nargs="+", metavar="run", help="folders of fitted models")
     takes_data(parser)
     takes_settings(parser)
 
