@@ -56,8 +56,9 @@ def _until(lines: int, write: Any, read: int) -> Any:
 
 def status(*arguments: str, lines: int = 0, errors_too: bool = False) -> int:
     """The exit status of the command where stdout, and perhaps stderr, loses its reader."""
-    with no_reader(lines) as out, no_reader() as nowhere, redirect_stdout(out):
-        with redirect_stderr(nowhere if errors_too else sys.stderr):
+    with no_reader(lines) as out, no_reader() as nowhere:
+        err = nowhere if errors_too else sys.stderr
+        with redirect_stdout(out), redirect_stderr(err):
             return main(list(arguments))
 
 
