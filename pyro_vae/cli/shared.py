@@ -46,24 +46,34 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
-    from pyro_vae.experiment import Experiment, override
     from pyro_vae.held import check_rows, hold_out, read_source, seen
-    from pyro_vae.outputs import EXPERIMENT
-    from pyro_vae.spec import read
     from pyro_vae.training import load
 
     _check_settings(options)
-    vae = load(options.run)
-    fields = read(options.run / EXPERIMENT) if (options.run / EXPERIMENT).exists() else {}
-    fields = with_source(fields, options.data)
-    if "data" not in fields:
-        raise ValueError(f"{options.run}: holds a model without a description of its data; pass --data")
-    experiment = Experiment.model_validate(override(fields, options.set))
+    vae, experiment = load(options.run), experiment_of(options)
     rows = read_source(experiment.data, vae.spec.data_shape)
     if options.data is None:
         return vae, experiment, seen(hold_out(rows, experiment.data).test, experiment)
     check_rows(vae, rows, options.data, grey=experiment.fit.binarize == "dynamic")
     return vae, experiment, seen(rows.train if rows.test is None else rows.test, experiment)
+
+
+def experiment_of(options: argparse.Namespace) -> "Experiment":
+    """The description of a run, changed by the arguments."""
+    from pyro_vae.experiment import Experiment, override
+
+    fields = with_source(written(options.run), options.data)
+    if "data" not in fields:
+        raise ValueError(f"{options.run}: holds a model without a description of its data; pass --data")
+    return Experiment.model_validate(override(fields, options.set))
+
+
+def written(run: Path) -> dict[str, Any]:
+    """The description that `fit` wrote beside a model; empty where there is none."""
+    from pyro_vae.outputs import EXPERIMENT
+    from pyro_vae.spec import read
+
+    return read(run / EXPERIMENT) if (run / EXPERIMENT).exists() else {}
 
 
 def _check_settings(options: argparse.Namespace) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 import pyro_vae as pv
 from pyro_vae import outputs, training
+from pyro_vae.experiment import DataOptions
+from pyro_vae.held import read_data
 from pyro_vae.training import checkpoint
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
@@ -104,6 +106,21 @@ def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert metrics("runs/splits")["log_marginal"] == expected.log_marginal
     again = pyro_vae("evaluate", "runs/splits", "--data", "splits.npz", "--json")
     assert again.json["metrics"] == metrics("runs/splits")
+
+
+def test_rows_that_the_model_was_fitted_to_are_counted(home: Path) -> None:
+    """60 rows, 48 of them fitted; in another format they are the same rows."""
+    assert_done(pyro_vae("fit", "normal.npy", *SMALL))
+    for source, count in (("normal.npy", "48"), ("table.csv", "48"), ("other.npy", "none"), ("mine.npy", "none")):
+        held = read_data(DataOptions(source="normal.npy"), None)
+        np.save("mine.npy", held.test)
+        np.save("other.npy", np.ones((5, 4)))
+        done = pyro_vae("evaluate", "runs/normal", "--data", source)
+        assert f"rows of {source}; {count} of them equal rows that the model was fitted to\n" in done.out
+    assert "equal rows" not in pyro_vae("evaluate", "runs/normal").out
+    (home / "normal.npy").unlink()
+    done = pyro_vae("evaluate", "runs/normal", "--data", "table.csv")
+    assert "rows of table.csv; whether the model was fitted to some of them can't be told any more\n" in done.out
 
 
 def test_an_array_of_several_is_named() -> None:
