@@ -148,7 +148,7 @@ def to_elpd(log_marginal: npt.ArrayLike, pareto_k: npt.ArrayLike, *, num_particl
             f"and {k_hat.shape} with {np.sum(~np.isfinite(log_p))} numbers that are not finite; drop those rows"
         )
     elpd, se = float(log_p.sum()), float(np.sqrt(log_p.size * log_p.var()))
-    counts = {"n_samples": num_particles, "n_data_points": log_p.size, "warning": bool((k_hat > LIMIT).any())}
+    counts = {"n_samples": num_particles, "n_data_points": log_p.size, "warning": bool((~(k_hat <= LIMIT)).any())}
     shared = {"pareto_k": _by_row(k_hat, "pareto_k"), "scale": "log", "good_k": LIMIT}
     arviz, each = _arviz(), _by_row(log_p, "elpd_i")
     if hasattr(arviz, "from_datatree"):

@@ -46,11 +46,13 @@ def finite(value: Any) -> Any:
     """The same value for JSON, which has no number for not-a-number and infinity: they become None.
 
     Example:
-        >>> finite({"se": math.nan, "rows": 1})
-        {'se': None, 'rows': 1}
+        >>> finite({"se": math.nan, "rows": [1, math.inf]})
+        {'se': None, 'rows': [1, None]}
     """
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
