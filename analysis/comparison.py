@@ -61,8 +61,11 @@ class Comparison:
 
     @property
     def monte_carlo_se(self) -> np.ndarray:
-        """The part of that error which more draws would remove, (models,)."""
-        variances = np.square(self.se).sum(1)
+        """The part of that error which more draws would remove, (models,).
+
+        A row's draws come from the seed and its numbers, so equal rows may have the very same error: it doesn't cancel.
+        """
+        variances = np.array([_variance_of_sum(*one) for one in zip(self.log_marginal, self.se, strict=True)])
         both = np.sqrt(variances + variances[0]) / self.se.shape[1]
         return np.where(np.arange(len(both)) == 0, 0.0, both)
 
@@ -244,6 +247,12 @@ def _require_one_measure(measures: Mapping[str, Measure | None]) -> None:
                 f"compare: p(x) of {first!r} and {name!r} don't compare: {expected}, and {measure}; "
                 "take models that give the same numbers, all a density or all a mass, given the same"
             )
+
+
+def _variance_of_sum(log_marginal: np.ndarray, se: np.ndarray) -> float:
+    """Var Σᵢ eᵢ for errors eᵢ with standard errors seᵢ: the same error where estimates agree to the last bit."""
+    _, which = np.unique(np.stack([log_marginal, se]), axis=1, return_inverse=True)
+    return float(np.square(np.bincount(which, weights=se)).sum())
 
 
 def _standard_error(values: np.ndarray) -> np.ndarray:

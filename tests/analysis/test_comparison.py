@@ -71,6 +71,23 @@ def test_statistics_by_hand() -> None:
     np.testing.assert_array_equal(found.num_particles[:, 0], [50, 100])
 
 
+def test_equal_rows_share_their_error() -> None:
+    """A table of categories: 4 different rows, 10 times each. What is stated is what seeds show.
+
+    The better model has the exact posterior, so all of the error is the other one's: models share their noise too.
+    """
+    x = TRUTH.sample(4, seed=3).repeat(10, 1)
+    models = {"truth": TRUTH.vae(), "wider": WIDER.vae(widen=1.5)}
+    found = [compare(models, x, num_particles=50, seed=seed) for seed in range(60)]
+    assert {one.names[0] for one in found} == {"truth"}
+    spread = np.std([one.difference[1] for one in found], ddof=1)
+    stated = np.mean([one.monte_carlo_se[1] for one in found])
+    assert stated == pytest.approx(spread, rel=0.3)  # 3 standard errors of a spread over 60
+    a = numbers(np.array([-1.0, -2, -2, -2]))
+    by_hand = math.sqrt(0.1**2 + 0.3**2 + 4 * 0.1**2) / 4
+    assert compare({"a": a, "b": numbers(np.array([-3.0, -4, -5, -6]))}).monte_carlo_se[1] == pytest.approx(by_hand)
+
+
 def test_the_order_given_does_not_matter(found: Comparison) -> None:
     x, models = TRUTH.sample(9), {"truth": TRUTH.vae(widen=1.2), "wider": WIDER.vae(widen=1.2)}
     one, other = compare(models, x, num_particles=50), compare(dict(reversed(models.items())), x, num_particles=50)
