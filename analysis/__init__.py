@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.importance import evidence
     from pyro_vae.analysis.latent import Codes, Samples, encode, rate, reconstruct, sample
     from pyro_vae.analysis.latent_space import LatentUse, latent_use
+    from pyro_vae.analysis.measure import Measure, measure_of
     from pyro_vae.analysis.nuts import Audit, audit
     from pyro_vae.analysis.proposals import PROPOSALS
     from pyro_vae.analysis.reliability import Evidence, Summary, Until
@@ -34,6 +35,7 @@ _HOMES = {
     "Finding": "checks",
     "Gaps": "gaps",
     "LatentUse": "latent_space",
+    "Measure": "measure",
     "Samples": "latent",
     "Summary": "reliability",
     "Until": "reliability",
@@ -48,6 +50,7 @@ _HOMES = {
     "inference_gaps": "gaps",
     "installation": "checks",
     "latent_use": "latent_space",
+    "measure_of": "measure",
     "rate": "latent",
     "reconstruct": "latent",
     "sample": "latent",
@@ -67,6 +70,7 @@ __all__ = [
     "Finding",
     "Gaps",
     "LatentUse",
+    "Measure",
     "Samples",
     "Summary",
     "Until",
@@ -81,6 +85,7 @@ __all__ = [
     "inference_gaps",
     "installation",
     "latent_use",
+    "measure_of",
     "rate",
     "reconstruct",
     "sample",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pyro_vae.analysis.reliability import LIMIT
 from pyro_vae.writing import written_whole
 
-__all__ = ["to_datatree", "to_elpd", "write_netcdf"]
+__all__ = ["as_integers", "to_datatree", "to_elpd", "write_netcdf"]
 
 Array = npt.NDArray[Any]
 
@@ -92,15 +92,35 @@ def to_datatree(
     return arviz.from_datatree(tree) if hasattr(arviz, "from_datatree") else tree
 
 
+def as_integers(whole: Array) -> Array:
+    """Whole numbers in floating point as int32, or as int64 where they don't fit; beyond that they stay as they are.
+
+    ArviZ takes the type for the kind of data: it draws integers as steps and a density of floating point, and its
+    rootograms refuse the latter.
+
+    Example:
+        >>> as_integers(np.array([0.0, 3.0])).dtype, as_integers(np.array([1e10])).dtype, as_integers(np.array([1e20]))
+        (dtype('int32'), dtype('int64'), array([1.e+20]))
+    """
+    largest = np.abs(whole).max(initial=0)
+    fitting = (kind for kind in (np.int32, np.int64) if largest < np.iinfo(kind).max)
+    kind = next(fitting, None)
+    return whole if kind is None else whole.astype(kind)
+
+
 def to_elpd(log_marginal: npt.ArrayLike, pareto_k: npt.ArrayLike, *, num_particles: int) -> Any:
     """Make held-out log p(x) the ELPD object of the installed ArviZ, which its `compare` and `plot_khat` take.
 
     elpd = Σᵢ log p(xᵢ),   se = √(n Varᵢ log p(xᵢ))
 
-    `az.loo` on log p(x | z) is not that: z belongs to the row, and leaving the row out leaves its z out. ArviZ calls
-    the object "loo"; no row was left out of anything here, and the effective number of parameters, p, is nan. The
+    `az.loo` on log p(x | z) is not that: z belongs to the row, and leaving the row out leaves its z out. It is then a
+    harmonic mean of p(x | z) over the guide's draws: for the digits' VAE of the README k-hat is above 0.7 on 99 % of
+    rows, and it is too good by 2.2 ± 0.4 nats a row held out, by 6.6 ± 0.4 on trained rows, and by up to 16 on one.
+
+    ArviZ calls the object "loo"; no row was left out here, and the effective number of parameters, p, is nan. The
     default weights of `az.compare`, stacking, underflow where all log p(x) are below about -700 nats: take
-    method="BB-pseudo-BMA" there; differences and their standard errors don't depend on it.
+    method="BB-pseudo-BMA" there; differences and their standard errors don't depend on it. ArviZ 1.3 rounds its table
+    of comparisons (-42 152.86 is -42 000.0 there): `az.compare(models, round_to="none")` has the numbers.
 
     References:
         Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC (Vehtari, Gelman, Gabry,
@@ -128,7 +148,7 @@ def to_elpd(log_marginal: npt.ArrayLike, pareto_k: npt.ArrayLike, *, num_particl
             f"and {k_hat.shape} with {np.sum(~np.isfinite(log_p))} numbers that are not finite; drop those rows"
         )
     elpd, se = float(log_p.sum()), float(np.sqrt(log_p.size * log_p.var()))
-    counts = {"n_samples": num_particles, "n_data_points": log_p.size, "warning": bool((k_hat > LIMIT).any())}
+    counts = {"n_samples": num_particles, "n_data_points": log_p.size, "warning": bool((~(k_hat <= LIMIT)).any())}
     shared = {"pareto_k": _by_row(k_hat, "pareto_k"), "scale": "log", "good_k": LIMIT}
     arviz, each = _arviz(), _by_row(log_p, "elpd_i")
     if hasattr(arviz, "from_datatree"):

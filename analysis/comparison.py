@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from pyro_vae.analysis.bridge import to_elpd
-from pyro_vae.analysis.fitted import evaluation, rows_of
 from pyro_vae.analysis.importance import evidence
-from pyro_vae.analysis.reliability import LIMIT, Evidence
+from pyro_vae.analysis.measure import Measure, measure_of
+from pyro_vae.analysis.reliability import Evidence
 from pyro_vae.vae import VAE
 
 
@@ -28,6 +27,8 @@ class Comparison:
         se: its Monte Carlo standard error, (models, rows).
         pareto_k: k-hat of the importance weights, (models, rows).
         num_particles: draws of each model for each row, (models, rows).
+        untrusted: whether a row's estimate is not to be trusted, (models, rows); see `Evidence.unreliable`.
+        measures: what each log p(x) is the logarithm of; equal where they are known, None where not.
     """
 
     names: tuple[str, ...]
@@ -35,6 +36,8 @@ class Comparison:
     se: np.ndarray
     pareto_k: np.ndarray
     num_particles: np.ndarray
+    untrusted: np.ndarray
+    measures: tuple[Measure | None, ...]
 
     @property
     def mean(self) -> np.ndarray:
@@ -58,16 +61,19 @@ class Comparison:
 
     @property
     def monte_carlo_se(self) -> np.ndarray:
-        """The part of that error which more draws would remove, (models,)."""
-        variances = np.square(self.se).sum(1)
+        """The part of that error which more draws would remove, (models,).
+
+        A row's draws come from the seed and its numbers, so equal rows may have the very same error: it doesn't cancel.
+        """
+        variances = np.array([_variance_of_sum(*one) for one in zip(self.log_marginal, self.se, strict=True)])
         both = np.sqrt(variances + variances[0]) / self.se.shape[1]
         return np.where(np.arange(len(both)) == 0, 0.0, both)
 
     @property
     def unreliable(self) -> np.ndarray:
-        """Share of rows with k-hat above 0.7 or none, (models,); nan where the draws are too few to tell."""
-        shares = (~(self.pareto_k <= LIMIT)).mean(1)
-        return np.where(np.isnan(self.pareto_k).all(1), math.nan, shares)
+        """Share of rows that are not to be trusted, (models,); nan where the draws are too few to tell."""
+        unknown = (np.isnan(self.pareto_k) & self.untrusted).all(1)
+        return np.where(unknown, math.nan, self.untrusted.mean(1))
 
     def to_elpd(self) -> dict[str, Any]:
         """The ELPD object of each model, which `az.compare` takes; it gives sums over rows where this gives means."""
@@ -81,7 +87,7 @@ class Comparison:
 
     def __str__(self) -> str:
         width = max(len("model"), *map(len, self.names))
-        head = f"{'model':<{width}}  {'log p(x)':>20}  {'less than the best':>20}  k-hat > 0.7"
+        head = f"{'model':<{width}}  {'log p(x)':>20}  {'less than the best':>20}  not trusted"
         columns = self.names, self.mean, self.mean_se, self.difference, self.difference_se, self.unreliable
         lines = [
             f"{name:<{width}}  {mean:11.3f} ± {se:6.3f}  {less:11.3f} ± {less_se:6.3f}  {_share(unreliable):>11}"
@@ -99,6 +105,12 @@ class Comparison:
         doubtful = [name for name, share in zip(self.names, self.unreliable, strict=True) if share > 0.1]
         if doubtful:
             yield f"log p(x) is likely too low by an unknown amount (k-hat) for: {', '.join(doubtful)}"
+        unknown = [name for name, measure in zip(self.names, self.measures, strict=True) if measure is None]
+        if unknown:
+            yield (
+                "compare only a density with a density, and a probability with a probability of the same numbers; "
+                f"which of them log p(x) is can't be told for: {', '.join(unknown)}"
+            )
 
 
 def compare(
@@ -115,7 +127,9 @@ def compare(
 
     Rows that some models find easy and others hard cancel in dᵢ, so the error of a difference is far below that of
     either mean. With fewer than about 100 rows the standard error itself is uncertain. Rows must be held out from the
-    training of every model, and a probability of whole numbers doesn't compare with a density.
+    training of every model. A probability doesn't compare with a density, nor either of them with one that is
+    conditioned on part of the row: log p(x) of a multinomial is that of a row among the rows with its total, and a
+    Poisson would lose by log p(total). What compares has equal `measure_of`.
 
     References:
         Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC (Vehtari, Gelman, Gabry,
@@ -132,17 +146,18 @@ def compare(
         `Comparison`: print it for a table; `to_elpd()` for ArviZ.
 
     Raises:
-        ValueError: fewer than two models, no rows for a model, evidence about other rows, likelihoods that don't
-            compare, what `evidence` refuses.
+        ValueError: fewer than two models, no rows for a model, evidence about other rows, measures that differ,
+            what `evidence` refuses.
 
     Example:
+        >>> import torch
         >>> small, large = (VAE(data_shape=(4,), latent_dim=k) for k in (1, 2))
         >>> compare({"small": small, "large": large}, torch.zeros(3, 4), num_particles=10).log_marginal.shape
         (2, 3)
     """
-    if len(models) < 2:
-        raise ValueError(f"models: expected at least 2 to compare, got {list(models)}")
-    _require_one_kind({name: model for name, model in models.items() if isinstance(model, VAE)}, x)
+    _require_models(models, x)
+    measures = {name: _measure(model) for name, model in models.items()}
+    _require_one_measure(measures)
     found = {
         name: evidence(model, x, num_particles=num_particles, seed=seed, progress=progress)
         if isinstance(model, VAE)
@@ -158,6 +173,8 @@ def compare(
         se=np.stack([one.se for one in each]),
         pareto_k=np.stack([one.pareto_k for one in each]),
         num_particles=np.stack([one.num_particles for one in each]),
+        untrusted=np.stack([one.unreliable for one in each]),
+        measures=tuple(measures[name] for name in found),
     )
 
 
@@ -174,6 +191,7 @@ def elpd(found: Evidence) -> Any:
         ValueError: log p(x) that is not finite.
 
     Example:
+        >>> import torch
         >>> found = evidence(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4), num_particles=10)
         >>> int(elpd(found).n_data_points)
         3
@@ -198,27 +216,43 @@ def _require_same_rows(found: Mapping[str, Evidence]) -> None:
             )
 
 
-def _require_one_kind(models: Mapping[str, VAE], x: Any) -> None:
-    """Raise ValueError where one likelihood takes the mean of the rows and another whole numbers only."""
-    if models and x is None:
-        raise ValueError(
-            f"x: expected rows to evaluate {list(models)} on, got none; pass x, or Evidence in their place"
-        )
-    takes = {}
+def _require_models(models: Any, x: Any) -> None:
+    """Raise ValueError where there are not two models or evidences by name, or no rows for a model."""
+    if not isinstance(models, Mapping):
+        got = type(models).__name__
+        raise ValueError(f'models: expected names and models, got a {got}; pass a dict: {{"a": a, "b": b}}')
+    if len(models) < 2:
+        raise ValueError(f"models: expected at least 2 to compare, got {list(models)}")
     for name, model in models.items():
-        support: Any = getattr(getattr(model.likelihood, "family", None), "support", None)
-        if support is not None:
-            with evaluation(model):
-                mean = torch.cat(list(rows_of(model, x, "x"))).mean(0)
-            takes[name] = support.check(mean).expand(mean.shape)
-    for name, taken in takes.items():
-        first = next(iter(takes))
-        if not torch.equal(taken.cpu(), takes[first].cpu()):
+        if not isinstance(model, VAE | Evidence):
+            remedy = "pass run.vae" if hasattr(model, "vae") else "pass one of these"
+            got = type(model).__name__
+            raise ValueError(f"models[{name!r}]: expected a VAE or its Evidence, got a {got}; {remedy}")
+    fitted = [name for name, model in models.items() if isinstance(model, VAE)]
+    if fitted and x is None:
+        raise ValueError(f"x: expected rows to evaluate {fitted} on, got none; pass x, or Evidence in their place")
+
+
+def _measure(model: VAE | Evidence) -> Measure | None:
+    return measure_of(model) if isinstance(model, VAE) else getattr(model, "measure", None)
+
+
+def _require_one_measure(measures: Mapping[str, Measure | None]) -> None:
+    """Raise ValueError where two models give the logarithms of what doesn't compare."""
+    known = {name: measure for name, measure in measures.items() if measure is not None}
+    for name, measure in known.items():
+        first, expected = next(iter(known.items()))
+        if measure != expected:
             raise ValueError(
-                f"compare: {first!r} with likelihood {models[first].spec.likelihood.kind!r} and {name!r} with "
-                f"{models[name].spec.likelihood.kind!r} don't compare: a probability of whole numbers and a density "
-                "have different units; take two of one kind"
+                f"compare: p(x) of {first!r} and {name!r} don't compare: {expected}, and {measure}; "
+                "take models that give the same numbers, all a density or all a mass, given the same"
             )
+
+
+def _variance_of_sum(log_marginal: np.ndarray, se: np.ndarray) -> float:
+    """Var Σᵢ eᵢ for errors eᵢ with standard errors seᵢ: the same error where estimates agree to the last bit."""
+    _, which = np.unique(np.stack([log_marginal, se]), axis=1, return_inverse=True)
+    return float(np.square(np.bincount(which, weights=se)).sum())
 
 
 def _standard_error(values: np.ndarray) -> np.ndarray:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pyro_vae import __version__
-from pyro_vae.analysis.bridge import to_datatree
+from pyro_vae.analysis.bridge import as_integers, to_datatree
 from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
+from pyro_vae.analysis.measure import measure_of
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -34,6 +35,9 @@ def to_arviz(
     observed_data, and sample_stats with log_p = log p(x, z), log_q = log q(z | x) and log_weight = log_p - log_q of
     each draw and row in nats. The draws are independent: R-hat and ESS say nothing about them. A row's mean weight is
     its p(x): `evidence` computes that with any number of draws.
+
+    Bits, counts and categories are integers, which ArviZ draws as steps. Where a row has other numbers beside them,
+    such as a size factor, all of it is floating point.
 
     References:
         ArviZ a unified library for exploratory analysis of Bayesian models in Python (Kumar, Carroll, Hartikainen,
@@ -81,8 +85,8 @@ def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
     p = vae.likelihood(z)
     groups: Groups = {
         "posterior": {"z": _array(z)},
-        "posterior_predictive": {"x": _array(p.sample())},
-        "observed_data": {"x": _array(x)},
+        "posterior_predictive": {"x": _data(vae, p.sample())},
+        "observed_data": {"x": _data(vae, x)},
     }
     if has_density(vae):
         log_p, log_q = vae.prior().log_prob(z) + p.log_prob(x), q.log_prob(z)
@@ -93,11 +97,19 @@ def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
 
 def _prior(vae: VAE, rows: int, draws: int) -> Groups:
     z = vae.prior().sample((draws, rows))
-    return {"prior": {"z": _array(z)}, "prior_predictive": {"x": _array(vae.likelihood(z).sample())}}
+    return {"prior": {"z": _array(z)}, "prior_predictive": {"x": _data(vae, vae.likelihood(z).sample())}}
 
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.cpu().numpy()
+
+
+def _data(vae: VAE, x: Tensor) -> np.ndarray:
+    """Rows as an array, of integers where the model knows nothing else."""
+    measure = measure_of(vae)
+    numbers = math.prod(vae.spec.data_shape)
+    is_whole = measure is not None and measure.kind == "mass" and measure.size == numbers
+    return as_integers(_array(x)) if is_whole else _array(x)
 
 
 def _require_room(vae: VAE, rows: int, draws: int, max_bytes: int) -> None:

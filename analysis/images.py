@@ -42,8 +42,9 @@ def image_grid(
     columns: int = 10,
     title: str | None = None,
     captions: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draw rows as small pictures, all on one scale from the smallest to the largest value of all.
+    """Draw rows as small pictures, all on one scale.
 
     Arguments:
         rows: The data, (n, *data_shape).
@@ -51,6 +52,8 @@ def image_grid(
         columns: The number of pictures side by side.
         title: A line above the pictures.
         captions: A short line below each picture, n of them.
+        limits: The values that are black and white, such as the range of the data for rows of a model; the default is
+            the range of these rows, which gives noise the contrast of a picture.
 
     Returns:
         The figure.
@@ -70,11 +73,11 @@ def image_grid(
     columns = min(columns, len(pictures))
     step = 1 + _GAP + (0.19 / _inches(pictures, columns) if captions else 0)
     places = [(i % columns, i // columns * step) for i in range(len(pictures))]
-    figure, axes = _mosaic(pictures, places, columns, below=step - 1)
+    figure, axes = _mosaic(pictures, places, columns, limits or _range(pictures), below=step - 1)
     if captions:
         _write_below(axes, pictures, places, captions, points=72 * _inches(pictures, columns))
     if title:
-        axes.set_title(title, fontsize=11)
+        axes.set_title(title, fontsize=11, parse_math=False)
         width, height = figure.get_size_inches()
         figure.set_size_inches(max(width, 0.09 * len(title) + 0.2), height + 0.25)
     return figure
@@ -84,6 +87,8 @@ def reconstructions(
     data: npt.ArrayLike, reconstructed: npt.ArrayLike, *, image_shape: Sequence[int] | None = None
 ) -> Figure:
     """Draw rows in pairs of pictures, ten pairs side by side: the data above, its reconstruction below.
+
+    Black and white are the smallest and the largest value of the data.
 
     Arguments:
         data: The rows, (n, *data_shape).
@@ -108,7 +113,7 @@ def reconstructions(
     upper = [(i % columns, 2.25 * (i // columns)) for i in range(len(above))]
     lower = [(column, top + 1 + _GAP) for column, top in upper]
     pictures = np.concatenate([above, below])
-    figure, axes = _mosaic(pictures, upper + lower, columns, before=1.1 / _inches(pictures, columns))
+    figure, axes = _mosaic(pictures, upper + lower, columns, _range(above), before=1.1 / _inches(pictures, columns))
     for name, places in (("data", upper), ("reconstruction", lower)):
         for top in sorted({top for _, top in places}):
             axes.text(-0.1, top + 0.5, name, ha="right", va="center", fontsize=9)
@@ -137,6 +142,12 @@ def _pictures(rows: npt.ArrayLike, image_shape: Sequence[int] | None, place: str
     return pictures[..., 0] if len(shape) == 3 and pictures.shape[-1] == 1 else pictures
 
 
+def _range(pictures: npt.NDArray[Any]) -> tuple[float, float]:
+    """The smallest and the largest value that is known."""
+    known = pictures[np.isfinite(pictures)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+
+
 def _inches(pictures: npt.NDArray[Any], columns: int) -> float:
     """The height of one picture, for a figure of 8 inches at most."""
     return min(1.5, 8 / (columns * (pictures.shape[2] / pictures.shape[1] + _GAP)))
@@ -149,13 +160,15 @@ def _write_below(
     width = pictures.shape[2] / pictures.shape[1]
     size = min(8.0, points * width / (0.62 * max(1, *map(len, captions))))
     for (column, top), caption in zip(places, captions, strict=True):
-        axes.text(column * (width + _GAP) + width / 2, top + 1.03, caption, ha="center", va="top", fontsize=size)
+        middle = column * (width + _GAP) + width / 2
+        axes.text(middle, top + 1.03, caption, ha="center", va="top", fontsize=size, parse_math=False)
 
 
 def _mosaic(
     pictures: npt.NDArray[Any],
     places: Sequence[tuple[int, float]],
     columns: int,
+    limits: tuple[float, float],
     *,
     before: float = 0.0,
     below: float = 0.0,
@@ -166,8 +179,7 @@ def _mosaic(
     inches = _inches(pictures, columns)
     figure = Figure(figsize=((before + right) * inches + 0.15, bottom * inches + 0.15), layout="constrained")
     axes = figure.add_subplot()
-    known = pictures[np.isfinite(pictures)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    low, high = limits
     if pictures.ndim == 4:
         pictures = np.nan_to_num(np.clip((pictures - low) / (high - low or 1.0), 0, 1))
     for picture, (column, top) in zip(pictures, places, strict=True):

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
+from pyro_vae.analysis.labels import by_label
 from pyro_vae.writing import written_whole
 
 __all__ = [
@@ -50,14 +52,14 @@ def latent_scatter(
 
     Arguments:
         codes: A code a row, such as the posterior mean, (n, d).
-        labels: An integer a row, (n,): colour, marker and legend.
+        labels: One a row, (n,), names or numbers: colour, marker and legend; see `by_label`.
         explained: Shares of the variance to write at the axes, for codes that are principal components already.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: When the codes are no finite matrix, or the labels not one integer a row.
+        ValueError: When the codes are no finite matrix, or the labels not one a row.
 
     Example:
         >>> figure = latent_scatter(np.random.default_rng(0).normal(size=(100, 8)), labels=np.arange(100) % 3)
@@ -67,23 +69,28 @@ def latent_scatter(
     values = np.asarray(codes, dtype=np.float64)
     if values.ndim != 2 or not values.size or not np.isfinite(values).all():
         raise ValueError(f"codes: expected finite numbers of shape (n, d), got shape {values.shape}; drop other rows")
-    groups = _by_label(labels, len(values))
+    groups = by_label(labels, len(values))
     points, names = _two_dimensions(values, explained)
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.add_subplot(xlabel=names[0], ylabel=names[1])
     bins = np.histogram_bin_edges(points[:, 0], bins=40)
     size = float(np.clip(24000 / len(points), 4, 30))
-    for i, (name, chosen) in enumerate(groups.items()):
+    handles: list[Any] = []
+    for i, chosen in enumerate(groups.values()):
         colour, marker = _COLOURS[i % 10], _MARKERS[(i + i // 10) % 10]
         if points.shape[1] == 1:
-            axes.hist(points[chosen, 0], bins=list(bins), histtype="step", linewidth=1.6, color=colour, label=name)
+            drawn: Any = axes.hist(points[chosen, 0], list(bins), histtype="step", linewidth=1.6, color=colour)[2]
+            handles.append(drawn[0])
         else:
             x, y = points[chosen].T
-            axes.scatter(x, y, s=size, c=colour, marker=marker, linewidths=0, alpha=0.8, label=name)
+            handles.append(axes.scatter(x, y, s=size, c=colour, marker=marker, linewidths=0, alpha=0.8))
             axes.set_aspect("equal", adjustable="datalim")
     if labels is not None:
         columns, scale = math.ceil(len(groups) / 20), math.sqrt(40 / size)
-        figure.legend(loc="outside right upper", ncols=columns, frameon=False, title="label", markerscale=scale)
+        where: dict[str, Any] = {"loc": "outside right upper", "ncols": columns, "markerscale": scale}
+        legend = figure.legend(handles, [_short(name) for name in groups], frameon=False, title="label", **where)
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a label is no formula, whatever its characters
     return figure
 
 
@@ -128,8 +135,8 @@ def learning_curve(history: Sequence[Mapping[str, float]], *, best_epoch: int | 
 def marginals(data: npt.ArrayLike, samples: npt.ArrayLike, *, columns: Sequence[str] | None = None) -> Figure:
     """Draw the histogram of each column of a table, data against samples, for the first 16 columns.
 
-    Both have the same bins, from the data's range and the bulk of the samples; what lies beyond counts in the outermost
-    ones. Missing values (nan) are left out.
+    Both have the same bins, which cover the data: what the model draws beyond them counts in the outermost ones.
+    Missing values (nan) are left out.
 
     Arguments:
         data: The table, (n, d).
@@ -197,17 +204,6 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def _by_label(labels: npt.ArrayLike | None, rows: int) -> dict[str, npt.NDArray[np.bool_]]:
-    """The rows of each label, in order."""
-    if labels is None:
-        return {"": np.ones(rows, dtype=bool)}
-    values = np.asarray(labels)
-    if values.shape != (rows,) or values.dtype.kind not in "biu":
-        got = f"{values.dtype} of shape {values.shape}"
-        raise ValueError(f"labels: expected integers of shape ({rows},), got {got}; give one class number a row")
-    return {str(label): values == label for label in np.unique(values)}
-
-
 def _two_dimensions(codes: Floats, explained: npt.ArrayLike | None) -> tuple[Floats, list[str]]:
     """At most two columns and the names of two axes."""
     shares = None if explained is None else np.atleast_1d(np.asarray(explained, dtype=np.float64))
@@ -263,22 +259,24 @@ def _bulk(curves: Sequence[Floats]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _edges(data: Floats, samples: Floats) -> Floats:
-    """The edges of common bins: one a number for counts of a small range, else ten to thirty."""
+def _edges(data: Floats) -> Floats:
+    """The edges of bins over the data: one a number for counts of a small range, else ten to thirty."""
     low, high = data.min(), data.max()
-    if samples.size:
-        low, high = min(low, np.quantile(samples, 0.005)), max(high, np.quantile(samples, 0.995))
     if np.array_equal(data, np.round(data)) and high - low <= 40:
         return np.arange(math.floor(low) - 0.5, math.ceil(high) + 1)
     return np.linspace(low, high if high > low else low + 1, 1 + int(np.clip(math.isqrt(data.size), 10, 30)))
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"
+
+
 def _marginal(axes: Axes, data: Floats, samples: Floats, name: str) -> None:
     """One panel: the data filled, the samples as a line."""
     data, samples = data[np.isfinite(data)], samples[np.isfinite(samples)]
-    axes.set_title(name if len(name) <= 24 else f"{name[:23]}…", fontsize=10)
+    axes.set_title(_short(name), fontsize=10, parse_math=False)
     axes.tick_params(labelsize=8)
-    edges = _edges(data if data.size else np.zeros(1), samples)
+    edges = _edges(data if data.size else np.zeros(1))
     if edges[1] - edges[0] == 1:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     for values, label, fill, colour in ((data, "data", True, _FIRST), (samples, "samples", False, _SECOND)):

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyro_vae import data
+    from pyro_vae import analysis, data, guides, likelihoods, networks, objectives, priors, training
     from pyro_vae.analysis import (
         Until,
         annealed,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pyro_vae.vae import VAE
 
 __version__ = "0.1.0"
+
+_ROOMS = ("analysis", "data", "guides", "likelihoods", "networks", "objectives", "priors", "training")
 
 _HOMES = {
     "ELBO": "objectives",
@@ -76,6 +78,7 @@ __all__ = [
     "Run",
     "Spec",
     "Until",
+    "analysis",
     "annealed",
     "audit",
     "bidirectional",
@@ -86,13 +89,19 @@ __all__ = [
     "encode",
     "evidence",
     "fit",
+    "guides",
     "inference_gaps",
     "latent_use",
+    "likelihoods",
     "load",
+    "networks",
+    "objectives",
+    "priors",
     "reconstruct",
     "sample",
     "save",
     "to_arviz",
+    "training",
 ]
 
 
@@ -100,7 +109,7 @@ def __getattr__(name: str) -> Any:
     """Names are looked up when they are first used, so that `import pyro_vae` is quick and needs no torch."""
     if name in _HOMES:
         value = getattr(importlib.import_module(f"pyro_vae.{_HOMES[name]}"), name)
-    elif name in __all__:
+    elif name in _ROOMS:
         value = importlib.import_module(f"pyro_vae.{name}")
     else:
         raise AttributeError(f"module 'pyro_vae' has no attribute {name!r}")

@@ -1,6 +1,10 @@
 """The rows of an experiment: read from their source, some of them held out, all of them checked."""
 
+import itertools
 import math
+import os
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,13 +48,30 @@ def read_source(options: DataOptions, data_shape: tuple[int, ...] | None) -> Spl
     Raises:
         ValueError: as `load_splits`; a shape that the rows don't have.
     """
-    found = load_splits(options.source, array=options.array, packed_bits=options.packed_bits)
+    found = load_splits(os.path.expanduser(options.source), array=options.array, packed_bits=options.packed_bits)
     shape = data_shape or found.train.shape[1:]
     if math.prod(shape) != math.prod(found.train.shape[1:]):
         got = found.train.shape[1:]
         raise ValueError(f"{options.source}: expected rows of shape {shape}, got {got}; change data_shape or the data")
     valid, test = (None if rows is None else rows.reshape(-1, *shape) for rows in (found.valid, found.test))
-    return replace(found, train=found.train.reshape(-1, *shape), valid=valid, test=test)
+    columns = found.columns if len(shape) == 1 else None  # the pixels of an image have no names of their own
+    if columns is not None:
+        columns = _distinct(columns, options.source)
+    return replace(found, train=found.train.reshape(-1, *shape), valid=valid, test=test, columns=columns)
+
+
+def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
+    """The names of columns, each of them one of its own: what was blank has its position, what was there a number."""
+    names: list[str] = []
+    for position, column in enumerate(columns):
+        stem = str(column).strip() or f"column {position}"
+        numbered = (f"{stem} ({count})" for count in itertools.count(2))
+        names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))
+    changed = [name for name, column in zip(names, columns, strict=True) if name != str(column).strip()]
+    if changed:
+        given = f"{len(changed)} of {len(names)} columns have no name or that of another"
+        warnings.warn(f"{source}: {given}, and are called {', '.join(map(repr, changed[:5]))}", stacklevel=2)
+    return tuple(names)
 
 
 def hold_out(splits: Splits, options: DataOptions) -> Held:

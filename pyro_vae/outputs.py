@@ -3,11 +3,13 @@
 import csv
 import json
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from pyro_vae.analysis import encode, reconstruct, sample, to_arviz
 from pyro_vae.analysis.bridge import write_netcdf
@@ -15,10 +17,11 @@ from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
 from pyro_vae.analysis.importance import Evidence
 from pyro_vae.analysis.plots import latent_scatter, learning_curve, marginals, save_figure
-from pyro_vae.experiment import Metrics
+from pyro_vae.experiment import Experiment, Metrics
 from pyro_vae.held import Held
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE
+from pyro_vae.writing import whole_files
 
 SHOWN_ROWS, DRAWS = 20, 200
 EXPERIMENT = "experiment.json"
@@ -43,11 +46,13 @@ def finite(value: Any) -> Any:
     """The same value for JSON, which has no number for not-a-number and infinity: they become None.
 
     Example:
-        >>> finite({"se": math.nan, "rows": 1})
-        {'se': None, 'rows': 1}
+        >>> finite({"se": math.nan, "rows": [1, math.inf]})
+        {'se': None, 'rows': [1, None]}
     """
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -60,18 +65,34 @@ def write_rows(path: Path, columns: dict[str, Sequence[Any] | np.ndarray]) -> No
 
 
 def write_evidence(path: Path, found: Evidence) -> None:
-    """One line a row: log_marginal, se, elbo, ess, pareto_k."""
-    write_rows(path, {name: getattr(found, name) for name in ("log_marginal", "se", "elbo", "ess", "pareto_k")})
+    """One line a row: log_marginal, se, elbo, ess, pareto_k, and the method where rows have different ones."""
+    names = ["log_marginal", "se", "elbo", "ess", "pareto_k"]
+    if getattr(found, "method", None) is not None:
+        names.append("method")
+    write_rows(path, {name: getattr(found, name) for name in names})
 
 
-def write_run(folder: Path, run: Run, held: Held, metrics: Metrics, found: Evidence | None) -> None:
-    """Everything of a run but the model itself and its description."""
+def write_run(
+    folder: Path, experiment: Experiment, run: Run, held: Held, metrics: Metrics, found: Evidence | None
+) -> None:
+    """Everything of a run but the model itself: its description and numbers, and then its pictures.
+
+    Raises:
+        OSError: files can't be written; no half of the numbers or of the pictures is left.
+    """
+    with whole_files(folder) as draft:
+        write_json(draft / EXPERIMENT, experiment.model_dump(mode="json", exclude_unset=True))
+        _write_numbers(draft, run, held, metrics, found)
+    with whole_files(folder) as draft:
+        _draw_pictures(draft, run, held)
+
+
+def _write_numbers(folder: Path, run: Run, held: Held, metrics: Metrics, found: Evidence | None) -> None:
+    """What a run has in numbers, but for the model itself and its description."""
     write_json(folder / "metrics.json", metrics)
     write_rows(folder / "history.csv", {name: [row[name] for row in run.history] for name in run.history[0]})
-    save_figure(learning_curve(run.history, best_epoch=run.best_epoch), folder / "history.png")
     if found is not None:
         write_evidence(folder / "evidence.csv", found)
-    draw_pictures(folder, run.vae, held)
     tree = to_arviz(run.vae, held.test[:SHOWN_ROWS], draws=_affordable_draws(run.vae), columns=held.splits.columns)
     write_netcdf(tree, folder / "posterior.nc")
 
@@ -82,24 +103,43 @@ def _affordable_draws(vae: VAE) -> int:
     return int(np.clip(4_000_000 / numbers, 1, DRAWS))
 
 
-def draw_pictures(folder: Path, vae: VAE, held: Held) -> None:
-    """Reconstructions, latent space, and samples where the prior can be drawn from."""
-    rows = held.test[:2000]
-    codes = encode(vae, rows).loc
-    labels = None if held.labels is None else held.labels[: len(rows)]
-    save_figure(latent_scatter(codes, labels=labels), folder / "latent.png")
+def _draw_pictures(folder: Path, run: Run, held: Held) -> None:
+    """The pictures of a run; one that can't be drawn is named in a warning.
+
+    Raises:
+        OSError: a picture can't be written.
+    """
+    for name, draw in _pictures(run, held):
+        try:
+            save_figure(draw(), folder / name)
+        except OSError:
+            raise
+        except Exception as error:  # whatever a font, a name or a strange model makes of it
+            warnings.warn(f"{name} is not drawn: {type(error).__name__}: {error}", stacklevel=2)
+
+
+def _pictures(run: Run, held: Held) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Learning curve, latent space, and reconstructions and samples where there are any."""
+    vae, rows = run.vae, held.test[:2000]
     shape = None if held.splits.columns else guess_image_shape(vae.spec.data_shape)
+    yield "history.png", lambda: learning_curve(run.history, best_epoch=run.best_epoch)
+    labels = None if held.labels is None else held.labels[: len(rows)]
+    yield "latent.png", lambda: latent_scatter(encode(vae, rows).loc, labels=labels)
     if shape is not None:
-        chosen = rows[np.linspace(0, len(rows) - 1, min(10, len(rows))).astype(int)]
-        figure = reconstructions(chosen, reconstruct(vae, chosen), image_shape=shape)
-        save_figure(figure, folder / "reconstructions.png")
-    if not has_density(vae):
-        return
-    if shape is not None:
-        drawn = sample(vae, 50).mean
-        figure = image_grid(drawn, image_shape=shape, title="E[x | z] for z from the prior")
-    else:
-        figure = marginals(
-            rows.reshape(len(rows), -1), sample(vae, 2000).x.reshape(2000, -1), columns=held.splits.columns
-        )
-    save_figure(figure, folder / "samples.png")
+        yield "reconstructions.png", lambda: _reconstructed(vae, rows, shape)
+    if has_density(vae):
+        yield "samples.png", lambda: _samples(vae, rows, shape, held.splits.columns)
+
+
+def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure:
+    chosen = rows[np.linspace(0, len(rows) - 1, min(10, len(rows))).astype(int)]
+    return reconstructions(chosen, reconstruct(vae, chosen), image_shape=shape)
+
+
+def _samples(vae: VAE, rows: np.ndarray, shape: tuple[int, ...] | None, columns: tuple[str, ...] | None) -> Figure:
+    if shape is None:
+        drawn = sample(vae, 2000).x.reshape(2000, -1)
+        return marginals(rows.reshape(len(rows), -1), drawn, columns=columns)
+    limits = float(rows.min()), float(rows.max())
+    title = "E[x | z] for z from the prior, in the range of the data"
+    return image_grid(sample(vae, 50).mean, image_shape=shape, title=title, limits=limits)

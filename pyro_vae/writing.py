@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["whole_files", "written_whole"]
+__all__ = ["require_permission", "whole_files", "written_whole"]
 
 
 @contextmanager
@@ -35,6 +35,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
+        temporary.chmod(_usual_mode(target.parent))
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -59,12 +60,36 @@ def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
         draft.mkdir()
         former.mkdir()
         yield draft
+        mode = _usual_mode(workshop)
+        for file in draft.iterdir():
+            file.chmod(mode)
         if path.exists():
             _exchange(draft, path, former)
         else:
             os.replace(draft, path)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def require_permission(file: Path) -> None:
+    """Raise ValueError where a file may not be read; libraries have other words for it, such as "no such file"."""
+    try:
+        with file.open("rb"):
+            pass
+    except PermissionError as error:
+        raise ValueError(f"{file}: no permission to read it; ask its owner for chmod a+r {file.name}") from error
+    except OSError:  # missing, or a folder: the caller's error says so
+        return
+
+
+def _usual_mode(folder: Path) -> int:
+    """The mode of a new file in a folder: that of the umask, which some writers (safetensors) don't keep to."""
+    probe = folder / f".{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        probe.touch()
+        return probe.stat().st_mode & 0o777
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _exchange(draft: Path, path: Path, former: Path) -> None:

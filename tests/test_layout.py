@@ -94,7 +94,7 @@ def objection(module: str, target: str) -> str | None:
     return None if LEVEL[there] <= LEVEL[here] else f"{there} is to the right of {here}"
 
 
-def python(code: str, cwd: Path = ROOT) -> str:
+def python(code: str, cwd: Path | None = None) -> str:
     """The output of a program in a fresh interpreter, which finds this checkout first."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae import __version__
-from pyro_vae.cli.shared import Say, takes_settings, with_source
+from pyro_vae.cli.shared import Say, path, require_writable, takes_settings, with_source
 from pyro_vae.launch import launched_first
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", nargs="?", help="a description (.toml, .json) or data; by default the bundled digits")
     parser.add_argument("--data", help="the data of a description, or another file")
-    parser.add_argument("--output", type=Path, help="folder of the run (default: runs/NAME OF THE DATA)")
+    parser.add_argument("--output", type=path, help="folder of the run (default: runs/NAME OF THE DATA)")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in that folder")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was killed before its end")
     takes_settings(parser, "fit.epochs=10")
@@ -28,11 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.experiment import evaluate, make_vae, table
     from pyro_vae.held import check_rows, hold_out, read_source, seen
-    from pyro_vae.outputs import EXPERIMENT, files_of, write_json, write_run
+    from pyro_vae.outputs import files_of, write_run
     from pyro_vae.ranks import world_size
     from pyro_vae.training import fit
     from pyro_vae.training.checkpoint import SPEC, WEIGHTS
-    from pyro_vae.writing import whole_files
 
     experiment = _experiment(options)
     rows = read_source(experiment.data, experiment.data_shape)
@@ -59,9 +58,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     metrics, found = evaluate(vae, held.test, experiment.evaluate)
     say(table(metrics))
     if launched_first():
-        with whole_files(folder) as draft:
-            write_json(draft / EXPERIMENT, experiment.model_dump(mode="json", exclude_unset=True))
-            write_run(draft, done, held, metrics, found)
+        write_run(folder, experiment, done, held, metrics, found)
     files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
     return {"metrics": metrics, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "files": files}
@@ -85,12 +82,14 @@ def _experiment(options: argparse.Namespace) -> "Experiment":
 def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -> None:
     """Raise ValueError where there is a run, or files that a run would replace, or no run to go on with."""
     from pyro_vae.outputs import files_of
-    from pyro_vae.training.checkpoint import require_free
+    from pyro_vae.training.checkpoint import SPEC, require_free
 
     require_free(folder, overwrite=options.overwrite)
     if not options.overwrite and (files := files_of(folder)):
         names = ", ".join(file.name for file in files)
         raise ValueError(f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)")
+    require_writable(folder)
+    require_writable(folder / SPEC)
     if options.resume and not unfinished.exists():
         raise ValueError(f"--resume: expected an unfinished run in {unfinished}, found none; leave --resume out")
     if not options.resume and not options.overwrite and unfinished.exists():

@@ -6,7 +6,6 @@ does it and returns what `--json` prints. What is heavy is imported inside `run`
 
 import argparse
 import json
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from pyro_vae import __version__
 from pyro_vae.cli import check, compare, encode, evaluate, fit, kinds, reconstruct, sample, schema
+from pyro_vae.cli.pipes import STATUS, outlets
 from pyro_vae.cli.processes import one_speaks, tell, tells_why, together
 from pyro_vae.cli.shared import Say
 from pyro_vae.launch import launched_first
@@ -26,14 +26,21 @@ SHARED = (fit.run, evaluate.run)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0 done, 2 bad input, 1 another failure, 130 interrupted.
 
-    A check returns the status of its worst finding.
+    A check returns the status of its worst finding. Where nobody reads what is printed, all work is done and every
+    file written, and the status is 141.
     """
-    with one_speaks():
-        options = parser().parse_args(arguments)
-        if not launched_first() and options.run_command not in SHARED:
-            return 0
-        with together(options.run_command in SHARED):
-            return _run(options)
+    with one_speaks(), outlets() as outlet:
+        status = _main(arguments)
+        outlet.flush()
+    return STATUS if outlet.is_closed and not status else status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    options = parser().parse_args(arguments)
+    if not launched_first() and options.run_command not in SHARED:
+        return 0
+    with together(options.run_command in SHARED):
+        return _run(options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -47,9 +54,6 @@ def _run(options: argparse.Namespace) -> int:
             from pyro_vae.outputs import finite
 
             print(json.dumps(finite(result), indent=2), flush=True)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt as stop:
         return _fail(f"interrupted{stop}", 130)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
+def path(text: str) -> Path:
+    """A path of the command line; a shell leaves the ~ of --output=~/x as it is."""
+    return Path(os.path.expanduser(text))
+
+
 def takes_a_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, help="folder of a fitted model")
+    parser.add_argument("run", type=path, help="folder of a fitted model")
 
 
 def takes_data(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +33,7 @@ def takes_settings(parser: argparse.ArgumentParser, example: str = "evaluate.num
 
 
 def writes_arrays(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, required=True, help="a .npz file, or .npy for the first array")
+    parser.add_argument("--output", type=path, required=True, help="a .npz file, or .npy for the first array")
 
 
 def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
@@ -40,24 +46,34 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
-    from pyro_vae.experiment import Experiment, override
     from pyro_vae.held import check_rows, hold_out, read_source, seen
-    from pyro_vae.outputs import EXPERIMENT
-    from pyro_vae.spec import read
     from pyro_vae.training import load
 
     _check_settings(options)
-    vae = load(options.run)
-    fields = read(options.run / EXPERIMENT) if (options.run / EXPERIMENT).exists() else {}
-    fields = with_source(fields, options.data)
-    if "data" not in fields:
-        raise ValueError(f"{options.run}: holds a model without a description of its data; pass --data")
-    experiment = Experiment.model_validate(override(fields, options.set))
+    vae, experiment = load(options.run), experiment_of(options)
     rows = read_source(experiment.data, vae.spec.data_shape)
     if options.data is None:
         return vae, experiment, seen(hold_out(rows, experiment.data).test, experiment)
     check_rows(vae, rows, options.data, grey=experiment.fit.binarize == "dynamic")
     return vae, experiment, seen(rows.train if rows.test is None else rows.test, experiment)
+
+
+def experiment_of(options: argparse.Namespace) -> "Experiment":
+    """The description of a run, changed by the arguments."""
+    from pyro_vae.experiment import Experiment, override
+
+    fields = with_source(written(options.run), options.data)
+    if "data" not in fields:
+        raise ValueError(f"{options.run}: holds a model without a description of its data; pass --data")
+    return Experiment.model_validate(override(fields, options.set))
+
+
+def written(run: Path) -> dict[str, Any]:
+    """The description that `fit` wrote beside a model; empty where there is none."""
+    from pyro_vae.outputs import EXPERIMENT
+    from pyro_vae.spec import read
+
+    return read(run / EXPERIMENT) if (run / EXPERIMENT).exists() else {}
 
 
 def _check_settings(options: argparse.Namespace) -> None:
@@ -68,15 +84,35 @@ def _check_settings(options: argparse.Namespace) -> None:
             raise ValueError(f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model")
 
 
-def check_output(path: Path | None, *suffixes: str) -> None:
+def check_output(file: Path | None, *suffixes: str) -> None:
     """Raise ValueError, before any work, where the file can't be written later."""
-    if path is not None and path.suffix not in suffixes:
-        raise ValueError(f"--output: expected a {' or '.join(suffixes)} file, got {path}")
-    if path is not None and not path.parent.is_dir():
-        raise ValueError(f"--output: expected an existing folder, got {path.parent}; make the folder first")
+    if file is None:
+        return
+    if file.suffix not in suffixes:
+        raise ValueError(f"--output: expected a {' or '.join(suffixes)} file, got {file}")
+    if not file.parent.is_dir():
+        raise ValueError(f"--output: expected an existing folder, got {file.parent}; make the folder first")
+    if file.is_dir():
+        raise ValueError(f"--output: expected a file, got the folder {file}; name a file in it")
+    require_writable(file)
 
 
-def write_arrays(path: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]:
+def require_writable(target: Path) -> None:
+    """Raise ValueError where a file or folder of that name can't be made; nothing is left.
+
+    A name is tried in the nearest folder above it that exists; permissions alone don't tell, on a read-only disk.
+    """
+    try:
+        above = next(folder for folder in target.absolute().parents if folder.exists())
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=above):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"--output: {target} can't be written: {error.strerror} ({error.filename}); give another --output"
+        ) from error
+
+
+def write_arrays(file: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]:
     """Write arrays by name, or the first of them, and say what was written."""
     import numpy as np
 
@@ -84,11 +120,11 @@ def write_arrays(path: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]
 
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     first = next(iter(arrays))
-    with written_whole(path) as draft, draft.open("wb") as stream:
-        if path.suffix == ".npz":
+    with written_whole(file) as draft, draft.open("wb") as stream:
+        if file.suffix == ".npz":
             np.savez_compressed(stream, **arrays)
         else:
             np.save(stream, arrays[first])
             shapes = {first: shapes[first]}
-    say(f"{path}: " + ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items()))
-    return {"file": os.fspath(path), "shapes": shapes}
+    say(f"{file}: " + ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items()))
+    return {"file": os.fspath(file), "shapes": shapes}

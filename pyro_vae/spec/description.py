@@ -2,7 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -87,20 +88,31 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     """A description as a dict: from a dict, or from a `.toml` or `.json` file.
 
     Raises:
-        ValueError: another suffix, or a file that doesn't parse.
+        ValueError: another suffix, or a file that doesn't parse, or that has a key twice.
     """
     if isinstance(source, Mapping):
         return dict(source)
     path = Path(source)
-    parsers = {".toml": tomllib.loads, ".json": json.loads}
+    from_json = partial(json.loads, object_pairs_hook=_each_once)
+    parsers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": from_json}
     if path.suffix not in parsers:
         raise ValueError(f"{path}: expected a description in a .toml or .json file, got suffix {path.suffix!r}")
     try:
-        table: dict[str, Any] = parsers[path.suffix](path.read_text(encoding="utf-8"))
+        table: dict[str, Any] = parsers[path.suffix](path.read_text(encoding="utf-8-sig"))  # Windows' BOM
     except OSError as error:
         raise ValueError(f"{path}: the description can't be read: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"{path}: expected {path.suffix[1:].upper()}, got: {error}") from error
     if not isinstance(table, dict):
         raise ValueError(f"{path}: expected a table of fields, got {type(table).__name__}")
+    return table
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The table of these pairs; of a key that stands twice, JSON's own reader takes the last in silence."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = ", ".join(sorted({repr(name) for name in names if names.count(name) > 1}))
+        raise ValueError(f"{twice} twice in one table; leave one of them out")
     return table

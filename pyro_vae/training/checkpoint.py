@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
-from pyro_vae.writing import whole_files
+from pyro_vae.writing import require_permission, whole_files
 
 SPEC, WEIGHTS, FORMAT = "spec.json", "model.safetensors", 1
 PathLike = str | os.PathLike[str]
@@ -91,6 +91,7 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
         dtypes = {value.dtype for name, value in weights.items() if value.is_floating_point()}
         vae.to(dtypes.pop() if len(dtypes) == 1 else None).load_state_dict(weights)
     except (SafetensorError, RuntimeError, OSError) as error:
+        require_permission(path / WEIGHTS)
         raise ValueError(f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}") from error
     return vae.eval()
 
@@ -99,6 +100,7 @@ def _read_spec(path: Path) -> Spec:
     try:
         description: Any = json.loads((path / SPEC).read_text(encoding="utf-8"))
     except OSError as error:
+        require_permission(path / SPEC)
         raise ValueError(f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror})") from error
     except ValueError as error:
         raise ValueError(f"{path / SPEC}: damaged: {error}") from error

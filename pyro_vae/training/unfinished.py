@@ -19,7 +19,7 @@ from pyro_vae.ranks import world_size
 from pyro_vae.rng import generators, row_hash
 from pyro_vae.training.run import Run
 from pyro_vae.training.step import State
-from pyro_vae.writing import written_whole
+from pyro_vae.writing import require_permission, written_whole
 
 FORMAT = 1
 SECONDS = 10.0
@@ -110,6 +110,7 @@ class Unfinished:
             with safe_open(self.path, "pt") as file:
                 return json.loads((file.metadata() or {})["pyro_vae"]), load_file(self.path)
         except (SafetensorError, OSError, KeyError, ValueError) as error:
+            require_permission(self.path)
             raise ValueError(f"{self.path}: holds no unfinished run: {error}; choose another file") from error
 
     def _require_same(self, made_for: dict[str, Any]) -> None:

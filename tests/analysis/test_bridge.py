@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.bridge import to_datatree, to_elpd, write_netcdf
+from pyro_vae.analysis.bridge import as_integers, to_datatree, to_elpd, write_netcdf
 from pyro_vae.writing import written_whole
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +110,41 @@ def test_netcdf_round_trip(dtype: str, tmp_path: Path) -> None:
             assert back[group][name].dtype == array.dtype
             np.testing.assert_array_equal(back[group][name].values.reshape(array.shape), array)
     back.close()
+
+
+def counts(whole: bool) -> dict[str, dict[str, np.ndarray]]:
+    """Groups whose data are counts, in floating point as a model draws them, or as integers."""
+    given = groups()
+    for found in given.values():
+        if "x" in found:
+            found["x"] = as_integers(np.round(found["x"])) if whole else np.round(found["x"])
+    return given
+
+
+def test_integers_hold_the_same_numbers() -> None:
+    for largest, kind in ((9.0, np.int32), (2.0**31, np.int64), (2.0**53, np.int64), (1e19, np.float64)):
+        values = np.array([0.0, -largest, largest, 3.0])
+        assert as_integers(values).dtype == kind
+        np.testing.assert_array_equal(as_integers(values), values)
+    assert as_integers(np.zeros((0, 3), np.float32)).dtype == np.int32
+
+
+@pytest.mark.skipif(not OLD, reason="ArviZ 0.x")
+def test_arviz_0_draws_integers_as_steps(pyplot: Any) -> None:
+    styles = []
+    for whole in (False, True):
+        axes = np.atleast_1d(az.plot_ppc(to_datatree(counts(whole)), num_pp_samples=5))[0]
+        styles.append({line.get_drawstyle() for line in axes.lines})
+    assert styles == [{"default"}, {"default", "steps-pre"}]
+
+
+@pytest.mark.skipif(OLD, reason="ArviZ 1.x")
+def test_arviz_1_takes_integers_for_counts(pyplot: Any) -> None:
+    real, whole = (to_datatree(counts(is_whole)).isel(feature=0, missing_dims="ignore") for is_whole in (False, True))
+    with pytest.raises(ValueError, match="continuous"):
+        az.plot_ppc_rootogram(real)
+    az.plot_ppc_rootogram(whole)
+    assert pyplot.gcf().axes
 
 
 def test_writing_replaces_the_file(tmp_path: Path) -> None:
@@ -266,8 +301,10 @@ def test_elpd_is_a_sum_with_its_standard_error() -> None:
     assert made["elpd_loo" if OLD else "elpd"] == first.sum()
     assert made["se"] == np.sqrt(len(first) * first.var())
     assert "Computed from 500 posterior samples and 120 observations" in str(made)
-    assert not made["warning"]
-    assert to_elpd(first, k_hat + 0.6, num_particles=500)["warning"]
+    assert made["warning"]  # a k-hat that doesn't exist warrants nothing
+    small = np.where(np.isnan(k_hat), 0.1, k_hat)
+    assert not to_elpd(first, small, num_particles=500)["warning"]
+    assert to_elpd(first, small + 0.6, num_particles=500)["warning"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
 from pyro_vae.analysis.comparison import Comparison, compare, elpd
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.measure import Measure, measure_of
+from pyro_vae.likelihoods import Multinomial, Poisson
 
 TRUTH = LinearGaussian.random()
 WIDER = LinearGaussian(TRUTH.weight, TRUTH.bias, 2 * TRUTH.sigma)
@@ -69,12 +71,29 @@ def test_statistics_by_hand() -> None:
     np.testing.assert_array_equal(found.num_particles[:, 0], [50, 100])
 
 
+def test_equal_rows_share_their_error() -> None:
+    """A table of categories: 4 different rows, 10 times each. What is stated is what seeds show.
+
+    The better model has the exact posterior, so all of the error is the other one's: models share their noise too.
+    """
+    x = TRUTH.sample(4, seed=3).repeat(10, 1)
+    models = {"truth": TRUTH.vae(), "wider": WIDER.vae(widen=1.5)}
+    found = [compare(models, x, num_particles=50, seed=seed) for seed in range(60)]
+    assert {one.names[0] for one in found} == {"truth"}
+    spread = np.std([one.difference[1] for one in found], ddof=1)
+    stated = np.mean([one.monte_carlo_se[1] for one in found])
+    assert stated == pytest.approx(spread, rel=0.3)  # 3 standard errors of a spread over 60
+    a = numbers(np.array([-1.0, -2, -2, -2]))
+    by_hand = math.sqrt(0.1**2 + 0.3**2 + 4 * 0.1**2) / 4
+    assert compare({"a": a, "b": numbers(np.array([-3.0, -4, -5, -6]))}).monte_carlo_se[1] == pytest.approx(by_hand)
+
+
 def test_the_order_given_does_not_matter(found: Comparison) -> None:
     x, models = TRUTH.sample(9), {"truth": TRUTH.vae(widen=1.2), "wider": WIDER.vae(widen=1.2)}
     one, other = compare(models, x, num_particles=50), compare(dict(reversed(models.items())), x, num_particles=50)
     assert str(one) == str(other)
     given = models | {"truth": evidence(models["truth"], x, num_particles=50)}
-    assert str(compare(given, x, num_particles=50)) == str(one)
+    np.testing.assert_array_equal(compare(given, x, num_particles=50).log_marginal, one.log_marginal)
 
 
 def test_the_table_says_how_to_read_it(found: Comparison) -> None:
@@ -150,6 +169,11 @@ SAME = np.zeros(4)
     ("ask", "message"),
     [
         (lambda: compare({"a": numbers(SAME)}), r"models: expected at least 2 to compare, got \['a'\]"),
+        (lambda: compare([bits(), bits()], torch.zeros(4, 5)), "expected names and models, got a list; pass a dict"),  # type: ignore[arg-type]
+        (
+            lambda: compare({"a": bits(), "b": 3}, torch.zeros(4, 5)),
+            r"models\['b'\]: expected a VAE or its Evidence, got",
+        ),  # type: ignore[dict-item]
         (lambda: compare({"a": bits(), "b": numbers(SAME)}), r"x: expected rows to evaluate \['a'\] on, got none"),
         (
             lambda: compare({"a": numbers(SAME), "b": numbers(SAME[:3])}),
@@ -177,11 +201,47 @@ def test_evidence_about_other_rows_is_refused() -> None:
             compare({"a": about, "b": evidence(TRUTH.vae(), rows, num_particles=5)})
 
 
+def of(likelihood: Any, measure: Measure | None, rows: torch.Tensor) -> Evidence:
+    """Evidence that knows its measure, as a field or, until it is one, as an attribute."""
+    found = evidence(bits(likelihood), rows, num_particles=10)
+    object.__setattr__(found, "measure", measure)
+    return found
+
+
 def test_probabilities_and_densities_do_not_compare() -> None:
     rows = (torch.rand(20, 5, generator=torch.Generator().manual_seed(0)) < 0.4).float()
     for density in ("normal", "continuous_bernoulli", "laplace"):
-        with pytest.raises(ValueError, match=f"'bernoulli' and 'b' with '{density}' don't compare"):
+        with pytest.raises(ValueError, match="'a' and 'b' don't compare: mass of columns 0:5, and density of columns"):
             compare({"a": bits(), "b": bits(density)}, rows, num_particles=10)
     counts = [{"kind": "binomial", "total_count": 3}, "poisson", {"kind": "categorical", "num_classes": 3}]
     assert len(compare({str(kind): bits(kind) for kind in ["bernoulli", *counts]}, rows, num_particles=10).names) == 4
     assert len(compare({kind: bits(kind) for kind in ("normal", "laplace")}, rows, num_particles=10).names) == 2
+
+
+def test_a_row_and_a_row_given_its_total_do_not_compare() -> None:
+    """For the very same rates, log Poisson(x) = log Multinomial(x | n) + log Poisson(n), so the truth would lose."""
+    x = torch.tensor([[4.0, 0, 2, 1, 3], [1, 1, 1, 1, 1]])
+    poisson, multinomial = (family((5,))(torch.zeros(2, 5)).log_prob(x) for family in (Poisson, Multinomial))
+    torch.testing.assert_close(poisson - multinomial, torch.distributions.Poisson(5.0).log_prob(x.sum(1)))
+    with pytest.raises(ValueError, match=r"mass of columns 0:5, given the total of each row, and mass of columns 0:5;"):
+        compare({"given its total": bits("multinomial"), "truth": bits("poisson")}, x, num_particles=10)
+
+
+def test_evidence_knows_its_measure() -> None:
+    rows = torch.ones(4, 5)
+    mass, density = (of(kind, measure_of(bits(kind)), rows) for kind in ("bernoulli", "normal"))
+    for pair in ({"a": mass, "b": density}, {"a": density, "b": bits()}):
+        with pytest.raises(ValueError, match=r"p\(x\) of 'a' and 'b' don't compare"):
+            compare(pair, rows, num_particles=10)
+    found = compare({"a": mass, "b": bits("poisson")}, rows, num_particles=10)
+    assert found.measures == (Measure(mass="0:5"),) * 2
+    assert "can't be told" not in str(found)
+
+
+def test_what_does_not_know_its_measure_compares_with_a_word() -> None:
+    rows = torch.ones(4, 5)
+    found = compare({"a": of("normal", None, rows), "b": bits("normal")}, rows, num_particles=10)
+    assert set(found.measures) == {None, Measure(density="0:5")}
+    assert str(found).endswith("which of them log p(x) is can't be told for: a")
+    with pytest.raises(ValueError, match="'b' and 'c' don't compare"):
+        compare({"a": of("normal", None, rows), "b": bits("normal"), "c": bits()}, rows, num_particles=10)

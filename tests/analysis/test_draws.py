@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from pyro_vae import VAE, __version__
 from pyro_vae.analysis import to_arviz
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from tests.likelihoods import families
 
 OLD = az.__version__.startswith("0.")
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2)
@@ -82,6 +83,30 @@ def test_attributes_say_where_it_is_from(tree: Any) -> None:
 
 def test_observed_data_are_the_rows(tree: Any, x: Tensor) -> None:
     np.testing.assert_array_equal(tree["observed_data"]["x"].values, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("bernoulli", "i"),
+        ("binomial", "i"),
+        ("poisson", "i"),
+        ("multinomial", "i"),
+        ("categorical", "i"),
+        ("discretized_logistic", "i"),
+        ("poisson, sized", "f"),  # its last column is no count
+        ("mixed", "f"),
+        ("normal", "f"),
+    ],
+)
+def test_counts_are_integers(name: str, kind: str) -> None:
+    """The same numbers, in the type that says what they are."""
+    rows = families.CASES[name].rows[:3]
+    tree = to_arviz(families.vae(name), rows, draws=4)
+    for group in ("posterior_predictive", "prior_predictive", "observed_data"):
+        assert tree[group]["x"].dtype.kind == kind
+    np.testing.assert_array_equal(tree["observed_data"]["x"].values, rows)
+    assert {tree["posterior"]["z"].dtype.kind, tree["sample_stats"]["log_p"].dtype.kind} == {"f"}
 
 
 def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:

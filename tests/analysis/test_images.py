@@ -49,6 +49,18 @@ def test_guess_image_shape(data_shape: tuple[int, ...], image_shape: tuple[int, 
     assert guess_image_shape(data_shape) == image_shape
 
 
+def test_rows_of_a_model_are_drawn_in_the_range_of_the_data() -> None:
+    """What is nearly grey looks so: noise in the last digits had the contrast of a picture."""
+    rows = 0.5 + 1e-3 * uniform(4, 16)
+    figure = image_grid(rows, limits=(0.0, 1.0))
+    assert {image.get_clim() for image in figure.axes[0].images} == {(0, 1)}
+    coloured = image_grid(0.5 + 1e-3 * uniform(4, 3, 4, 4), limits=(0.0, 1.0))
+    assert np.ptp(drawn(coloured)) < 2e-3
+    data, model = uniform(5, 16), 3 * uniform(5, 16) - 1
+    found = reconstructions(data, model)
+    assert {image.get_clim() for image in found.axes[0].images} == {(data.min(), data.max())}
+
+
 def test_image_grid_draws_the_rows() -> None:
     rows = uniform(23, 64)
     figure = image_grid(rows, title="samples", captions=[f"row {i}" for i in range(23)])

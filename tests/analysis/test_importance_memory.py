@@ -1,5 +1,6 @@
 """Memory does not grow with the draws, and chunks are as large as the cache."""
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -28,7 +29,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_peak_memory_does_not_grow_with_the_draws() -> None:
     def peak(draws: int) -> int:
         command = [sys.executable, "-c", PEAK.format(draws=draws)]
-        return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return int(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
 
     assert peak(1000) < 1.1 * peak(100)
 

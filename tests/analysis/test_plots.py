@@ -1,5 +1,6 @@
 """Figures hold the data that they were given, and are written whole or not at all."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import StepPatch
 
-from pyro_vae.analysis.plots import latent_scatter, learning_curve, marginals, save_figure
+from pyro_vae.analysis.plots import image_grid, latent_scatter, learning_curve, marginals, save_figure
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,9 +83,9 @@ def test_latent_scatter_takes_degenerate_codes(codes: np.ndarray) -> None:
         (
             uniform(5, 2),
             {"labels": np.arange(4)},
-            r"labels: expected integers of shape \(5,\), got int64 of shape \(4,\)",
+            r"labels: expected one a row, shape \(5,\), got int64 of shape \(4,\)",
         ),
-        (uniform(5, 2), {"labels": uniform(5)}, "labels: expected integers"),
+        (uniform(5, 2), {"labels": np.zeros((5, 1))}, "labels: expected one a row"),
         (uniform(5, 2), {"explained": [0.5]}, "explained: expected 2 shares"),
     ],
 )
@@ -188,6 +189,32 @@ def test_marginals_of_counts_missing_values_and_outliers() -> None:
     marginals(np.full((5, 1), 2.5), np.full((5, 1), 2.5)).canvas.draw()
 
 
+def test_marginals_follow_the_data_whatever_the_model_draws() -> None:
+    """An untrained model doesn't hide the shape of the data."""
+    data = uniform(400, 2)
+    narrow, wide = (steps(marginals(data, scale * uniform(400, 2) + shift), 0) for scale, shift in ((1, 0), (99, -50)))
+    np.testing.assert_array_equal(narrow[0][0], wide[0][0])
+    np.testing.assert_array_equal(narrow[0][1], wide[0][1])
+    assert (narrow[0][1][0], narrow[0][1][-1]) == (data[:, 0].min(), data[:, 0].max())
+    beyond, _ = wide[1]
+    assert beyond[[0, -1]].sum() > 0.9
+
+
+NAMES = ["US$ a $b", "$\\frac{$", "a_b^{c", "_x", "café", "", "a\nb"]
+
+
+def test_text_of_the_data_is_no_formula(tmp_path: Path) -> None:
+    """Names as they come, in titles, captions and legends; two dollar signs were an error of mathtext."""
+    figure = marginals(uniform(9, len(NAMES)), uniform(9, len(NAMES)), columns=NAMES)
+    save_figure(figure, tmp_path / "marginals.png")
+    assert [axes.get_title() for axes in figure.axes] == NAMES
+    figure = latent_scatter(uniform(7, 2), labels=NAMES)
+    save_figure(figure, tmp_path / "latent.png")
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == set(NAMES)
+    save_figure(image_grid(uniform(7, 16), captions=NAMES, title=NAMES[1]), tmp_path / "grid.png")
+
+
 def test_marginals_checks() -> None:
     with pytest.raises(
         ValueError, match=r"marginals: expected shapes \(n, d\) and \(m, d\), got \(5, 3\) and \(5, 4\)"
@@ -228,5 +255,6 @@ def test_no_global_state() -> None:
         "import sys, numpy as np; from pyro_vae.analysis.plots import image_grid; image_grid(np.eye(16)); "
         "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -63,9 +63,11 @@ def test_summary_is_means_over_rows() -> None:
         capped=0,
         capped_se=math.nan,
         capped_k=math.nan,
-        methods={"importance": 9},
     )
-    for name, value in vars(expected).items():
+    assert found.summary().methods == {"importance": 9}
+    for name, value in vars(replace(expected, methods=None)).items():
+        if name in ("methods", "measure"):
+            continue
         assert getattr(found.summary(), name) == pytest.approx(value, rel=1e-14, nan_ok=True), name
     np.testing.assert_array_equal(found.worst(2), [4, 8])
     assert "55.6% of rows" in str(found.summary())

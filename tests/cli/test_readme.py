@@ -41,6 +41,13 @@ def test_the_program_runs_and_prints(short: bool, tmp_path: Path) -> None:
     assert done.stdout.strip()
 
 
+def test_what_a_new_user_types_stands_in_this_order() -> None:
+    """`.ci/run` takes these lines from here: the first one makes `.venv`."""
+    first, *others = blocks("bash")[0].splitlines()
+    assert re.search(r"python -m venv \.venv && .*pip install -c constraints\.txt '\.\[test\]'", first)
+    assert [line.partition("#")[0].strip() for line in others] == ["pyro-vae fit", "python -m pytest"]
+
+
 @pytest.mark.parametrize("line", commands() if README.exists() else [])
 def test_the_commands_are_commands(line: str) -> None:
     assert parser().parse_args(shlex.split(line)[1:]).run_command

@@ -2,14 +2,18 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import arviz as az
 import numpy as np
 import pytest
 
 import pyro_vae as pv
 from pyro_vae import outputs, training
+from pyro_vae.experiment import DataOptions
+from pyro_vae.held import read_data
 from pyro_vae.training import checkpoint
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
@@ -104,6 +108,21 @@ def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.json["metrics"] == metrics("runs/splits")
 
 
+def test_rows_that_the_model_was_fitted_to_are_counted(home: Path) -> None:
+    """60 rows, 48 of them fitted; in another format they are the same rows."""
+    assert_done(pyro_vae("fit", "normal.npy", *SMALL))
+    for source, count in (("normal.npy", "48"), ("table.csv", "48"), ("other.npy", "none"), ("mine.npy", "none")):
+        held = read_data(DataOptions(source="normal.npy"), None)
+        np.save("mine.npy", held.test)
+        np.save("other.npy", np.ones((5, 4)))
+        done = pyro_vae("evaluate", "runs/normal", "--data", source)
+        assert f"rows of {source}; {count} of them equal rows that the model was fitted to\n" in done.out
+    assert "equal rows" not in pyro_vae("evaluate", "runs/normal").out
+    (home / "normal.npy").unlink()
+    done = pyro_vae("evaluate", "runs/normal", "--data", "table.csv")
+    assert "rows of table.csv; whether the model was fitted to some of them can't be told any more\n" in done.out
+
+
 def test_an_array_of_several_is_named() -> None:
     assert_done(pyro_vae("fit", "several.npz", *SMALL, "--set", "data.array=first"))
     second = ("--data", "several.npz", "--set", "data.array=second")
@@ -133,6 +152,56 @@ def test_one_row_held_out_has_no_standard_error() -> None:
     assert_done(done)
     assert done.json["metrics"] == metrics("runs/normal")
     assert done.json["metrics"]["log_marginal_se"] is None
+
+
+def write_table(names: list[str]) -> None:
+    rows = np.random.default_rng(0).integers(0, 9, size=(60, len(names)))
+    np.savetxt("named.csv", rows, delimiter=",", header=",".join(names), comments="", fmt="%d")
+
+
+def test_named_pixels_are_an_image_where_its_shape_is_given() -> None:
+    """Kaggle's digit recognizer: pixel0, pixel1, ..."""
+    write_table([f"pixel{i}" for i in range(16)])
+    conv = [word for name in ("encoder", "decoder") for word in ("--set", f"{name}=conv")]
+    assert_done(pyro_vae("fit", "named.csv", *SMALL, "--set", "data_shape=[1,4,4]", *conv))
+    assert names("runs/named") == MODEL | TABLES | PICTURES
+    tree = az.from_netcdf("runs/named/posterior.nc")
+    assert tree["observed_data"]["x"].dims == ("observation", "feature_0", "feature_1", "feature_2")
+    tree.close()
+
+
+def test_columns_without_names_of_their_own_get_some_before_the_fit() -> None:
+    write_table(["a", "a", "", "a (2)", "column 2"])
+    done = pyro_vae("fit", "named.csv", *SMALL)
+    assert done.status == 0
+    assert done.err == (
+        "pyro-vae: named.csv: 4 of 5 columns have no name or that of another, and are called 'a (2)', 'column 2', "
+        "'a (2) (2)', 'column 2 (2)'\n"
+    )
+    tree = az.from_netcdf("runs/named/posterior.nc")
+    found = tree["observed_data"]["x"]["feature"].values.tolist()
+    assert found == ["a", "a (2)", "column 2", "a (2) (2)", "column 2 (2)"]
+    tree.close()
+
+
+def test_a_description_from_windows_is_read(home: Path) -> None:
+    """A BOM is no statement of TOML, and no value of JSON."""
+    for name, text in {"bom.toml": 'data = "normal.npy"', "bom.json": '{"data": "normal.npy"}'}.items():
+        (home / name).write_text(text, encoding="utf-8-sig")
+        assert_done(pyro_vae("fit", name, *SMALL, "--overwrite"))
+
+
+def test_the_home_folder_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell leaves the ~ in --output=~/x."""
+    monkeypatch.setenv("HOME", str(home / "me"))
+    (home / "me").mkdir()
+    shutil.copy("normal.npy", "me/rows.npy")
+    assert_done(pyro_vae("fit", "--output=~/run", "--data=~/rows.npy", *SMALL))
+    assert names("me/run") >= MODEL
+    assert_done(pyro_vae("evaluate", "~/run", "--output=~/rows.csv"))
+    assert_done(pyro_vae("sample", "~/run", "--output=~/x.npz"))
+    assert names("me") == {"run", "rows.npy", "rows.csv", "x.npz"}
+    assert not Path("~").exists()
 
 
 # Replacing a run
@@ -227,13 +296,31 @@ def fail(*args: Any, **kwargs: Any) -> None:
     raise NO_SPACE
 
 
-@pytest.mark.parametrize("where", ["save_figure", "write_netcdf", "write_json"])
+@pytest.mark.parametrize("where", ["write_netcdf", "write_json"])
 def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, where, fail)
     done = pyro_vae("fit", "spec.toml")
     assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
     assert names("runs") == {"normal"}
     assert names("runs/normal") == MODEL
+
+
+def test_a_disk_that_is_full_when_pictures_come_leaves_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "save_figure", fail)
+    done = pyro_vae("fit", "spec.toml")
+    assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
+    assert names("runs/normal") == MODEL | TABLES
+
+
+def test_a_picture_that_cannot_be_drawn_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_font(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(outputs, "latent_scatter", no_font)
+    done = pyro_vae("fit", "spec.toml")
+    assert (done.status, done.err) == (0, "pyro-vae: latent.png is not drawn: RuntimeError: no font\n")
+    assert names("runs/normal") == (MODEL | TABLES | PICTURES) - {"latent.png", "reconstructions.png"}
+    assert "latent.png" not in done.out
 
 
 def test_a_full_disk_leaves_no_half_of_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

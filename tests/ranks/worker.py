@@ -43,7 +43,7 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
     try:
         for number in map(str, range(processes)):
             env = environment() | address | {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": str(processes)}
-            started.append(subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True))
+            started.append(subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True))
         errors = [process.communicate(timeout=200)[1] for process in started]
     finally:
         for process in started:

@@ -225,7 +225,6 @@ def alone():
     programs = {
         sizes: subprocess.Popen(
             [sys.executable, "-c", ALONE.format(threads=torch.get_num_threads(), sizes=sizes)],
-            cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             text=True,
