@@ -44,6 +44,17 @@ def spread(data: Statistics) -> Tensor:
     return torch.where(varies, data.std, typical)
 
 
+def root_mean_square(x: Tensor) -> Tensor:
+    """√(mean of x²) of positive numbers in any unit: their squares may be beyond the range of float32.
+
+    Example:
+        >>> root_mean_square(torch.tensor([3e30, 3e30]))
+        tensor(3.0000e+30)
+    """
+    largest = x.max()
+    return largest * (x / largest).square().mean().sqrt()
+
+
 def stacked(heads: int, shape: Shape) -> Shape:
     """The shape of so many decoder outputs for each feature."""
     return shape if heads == 1 else (heads, *shape)
@@ -82,7 +93,7 @@ class Positive(nn.Module):
         if self.source == "per_feature":
             return unit * factor(self.raw)
         if self.source == "learned":
-            return unit.square().mean().sqrt() * factor(self.raw)
+            return root_mean_square(unit) * factor(self.raw)
         return torch.full_like(unit, float(self.source))
 
     def extra_repr(self) -> str:
