@@ -37,11 +37,15 @@ def resolved(scale: Scale, shape: Shape) -> Source:
     return "per_feature" if len(shape) == 1 else "learned"
 
 
-def spread(data: Statistics) -> Tensor:
-    """The standard deviation of each feature; one that never varies is given the root mean square of the others."""
-    varies = data.std > 0
-    typical = data.std[varies].square().mean().sqrt() if varies.any() else 1.0
-    return torch.where(varies, data.std, typical)
+def spread(data: Statistics, robust: bool = False) -> Tensor:
+    """The standard deviation of each feature; one that never varies is given the root mean square of the others.
+
+    A `robust` one is that of most rows: 1.4826 median absolute deviations.
+    """
+    std = data.robust_std if robust else data.std
+    varies = std > 0
+    typical = std[varies].square().mean().sqrt() if varies.any() else 1.0
+    return torch.where(varies, std, typical)
 
 
 def root_mean_square(x: Tensor) -> Tensor:

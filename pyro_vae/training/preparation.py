@@ -1,9 +1,11 @@
 """The rows before the first step: divided, checked, and what an untrained model takes from them."""
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -11,6 +13,7 @@ from torch.distributions import constraints
 from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import bits_of, levels
+from pyro_vae.data.moments import Statistics, farthest
 from pyro_vae.data.places import marked, shuffled
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import data_support
@@ -49,10 +52,31 @@ def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) 
     if not vae.initialized:
         summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
         summary = bits_of(summary) if grey else summary
+        if not grey and summary.outlying.any():
+            _warn_of_outliers(vae, given["x"].batches(size), summary)
         for module in vae.modules():
             if callable(begin := getattr(module, "start_from", None)):
                 begin(summary)
         vae.initialized.fill_(True)
+
+
+def _warn_of_outliers(vae: VAE, batches: Iterator[Tensor], summary: Statistics) -> None:
+    """Name the cell that makes the standard deviation of a column: one of those on the whole line, with the most."""
+    support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
+    real = support.check(torch.full((1, *vae.spec.data_shape), -0.5))
+    ratio = torch.where(summary.outlying & real.expand(1, *vae.spec.data_shape)[0], summary.std / summary.robust_std, 0)
+    if not ratio.any():
+        return
+    feature = tuple(int(i) for i in np.unravel_index(int(ratio.argmax()), ratio.shape))
+    row, value, distance = farthest(_undisturbed(batches), summary, feature)
+    column = feature[0] if len(feature) == 1 else feature
+    warnings.warn(
+        f"x: {value:g} in row {row}, column {column} is {distance:.3g} robust standard deviations (1.4826 median "
+        f"absolute deviations) from the column's median, and makes its standard deviation {float(ratio.max()):.3g} "
+        f"times that of most rows; columns like this: {int((ratio > 0).sum())}. If it stands for a missing value, "
+        "drop the row or fill it in; if it is real, take likelihood 'student_t'",
+        stacklevel=4,
+    )
 
 
 def inspect(vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False) -> Iterator[Tensor]:
