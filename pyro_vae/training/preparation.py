@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows, checked, statistics
+from pyro_vae.data import ArrayRows, DatasetRows, LoaderRows, Rows, Target, as_rows, checked, statistics
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import bits_of, levels
 from pyro_vae.data.moments import Statistics, farthest
 from pyro_vae.data.places import marked, shuffled
+from pyro_vae.data.rounding import require_precision
+from pyro_vae.networks import Standardize
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import data_support
 from pyro_vae.vae import VAE
@@ -45,10 +47,11 @@ def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> t
 
 def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
     """Check every row that was given, by its name; an untrained model takes the statistics of the training rows."""
-    size = max(1, min(4096, LARGEST // math.prod(vae.spec.data_shape)))
+    size = _size(vae)
     for name, rows in given.items():
         for _ in inspect(vae, rows.batches(size), name, grey):
             pass
+        require_precise(vae, rows, name)
     if not vae.initialized:
         summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
         summary = bits_of(summary) if grey else summary
@@ -77,6 +80,25 @@ def _warn_of_outliers(vae: VAE, batches: Iterator[Tensor], summary: Statistics) 
         "drop the row or fill it in; if it is real, take likelihood 'student_t'",
         stacklevel=4,
     )
+
+
+def require_precise(vae: VAE, rows: Rows, name: str) -> None:
+    """Raise ValueError where the cast to the model's type gives other data: see `require_precision`.
+
+    A fitted model compares with the spread of its training rows, so that one row can be asked about too.
+    """
+    if not isinstance(rows, ArrayRows | DatasetRows | LoaderRows):
+        return
+    support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
+    shift = bool(support.check(torch.full((1, *vae.spec.data_shape), -0.5)).all())
+    inputs = (module for module in vae.modules() if isinstance(module, Standardize) and module.mode == "feature")
+    std = next((module.std for module in inputs), None) if vae.initialized else None
+    require_precision(rows, _size(vae), name, std=std, shift=shift)
+
+
+def _size(vae: VAE) -> int:
+    """Rows that are looked at together."""
+    return max(1, min(4096, LARGEST // math.prod(vae.spec.data_shape)))
 
 
 def inspect(vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False) -> Iterator[Tensor]:
