@@ -233,7 +233,7 @@ class ZeroInflated(Counts):
 
 
 class Multinomial(Counts):
-    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is the sum of draws and of the mean."""
+    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is that of draws and of the mean."""
 
     arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
     support = constraints.independent(constraints.nonnegative_integer, 1)
@@ -252,9 +252,13 @@ class Multinomial(Counts):
     def constant(self, value: Tensor) -> Tensor:
         return log_factorial(value).sum(-1) - log_factorial(wide(value).sum(-1))
 
+    def given(self, value: Tensor) -> "Multinomial":
+        """The same, whose draws and means have the totals of the rows `value`."""
+        return Multinomial(value.sum(-1), self.logits)
+
     @property
     def mean(self) -> Tensor:
-        return self.total * self.logits.softmax(-1)
+        return self.total.unsqueeze(-1) * self.logits.softmax(-1)
 
     @property
     def variance(self) -> Tensor:

@@ -67,7 +67,8 @@ def _warn_of_outliers(vae: VAE, batches: Iterator[Tensor], summary: Statistics) 
     """Name the cell that makes the standard deviation of a column: one of those on the whole line, with the most."""
     support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
     real = support.check(torch.full((1, *vae.spec.data_shape), -0.5))
-    ratio = torch.where(summary.outlying & real.expand(1, *vae.spec.data_shape)[0], summary.std / summary.robust_std, 0)
+    outlying = summary.outlying.cpu() & real.expand(1, *vae.spec.data_shape)[0]
+    ratio = torch.where(outlying, (summary.std / summary.robust_std).cpu(), 0.0)
     if not ratio.any():
         return
     feature = tuple(int(i) for i in np.unravel_index(int(ratio.argmax()), ratio.shape))
