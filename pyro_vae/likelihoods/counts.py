@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.likelihoods.factorials import log_factorial, log_rising, softplus, wide
+from pyro_vae.likelihoods.factorials import log_factorial, log_one_plus, log_rising, softplus, wide
 
 
 class Counts(dist.TorchDistribution):
@@ -163,7 +163,8 @@ class NegativeBinomial(Counts):
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         mean, dispersion = parameters
         theta, odds = 1 / dispersion, mean * dispersion
-        return (value * odds.log()).sub_((theta + value) * odds.log1p()) + log_rising(theta, value)
+        failures = (theta + value) * log_one_plus(odds)
+        return (value * odds.log()).sub_(failures) + log_rising(theta, value, self.dispersion.dtype)
 
     def constant(self, value: Tensor) -> Tensor:
         return log_factorial(value)
