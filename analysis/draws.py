@@ -13,6 +13,7 @@ from pyro_vae.analysis.bridge import as_integers, to_datatree
 from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.analysis.measure import measure_of
 from pyro_vae.data import as_rows
+from pyro_vae.likelihoods.base import given
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -85,7 +86,7 @@ def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
     p = vae.likelihood(z)
     groups: Groups = {
         "posterior": {"z": _array(z)},
-        "posterior_predictive": {"x": _data(vae, p.sample())},
+        "posterior_predictive": {"x": _data(vae, given(p, x).sample())},
         "observed_data": {"x": _data(vae, x)},
     }
     if has_density(vae):

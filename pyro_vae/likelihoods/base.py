@@ -34,12 +34,24 @@ class Family(nn.Module, ABC):
         super().__init__()
         self.data_shape, self.param_shape = data_shape, param_shape
 
+    @property
+    def modelled_size(self) -> int:
+        """The numbers of a row that have a density; those that are conditioned on, such as a size factor, have none."""
+        return math.prod(self.data_shape)
+
     @abstractmethod
     def forward(self, raw: Tensor) -> Distribution:
         """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
 
     def start_from(self, data: Statistics) -> None:
         """Start at the training data."""
+
+    def independent(self) -> Distribution | None:
+        """p(x) with independent columns, from what `start_from` kept of the training rows; None where it isn't known.
+
+        It reads buffers only, which neither training nor saving and loading change.
+        """
+        return None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
@@ -61,9 +73,40 @@ class Likelihood(nn.Module):
         torch.Size([8, 8])
     """
 
+    started: Tensor
+
     def __init__(self, decoder: nn.Module, family: Family) -> None:
         super().__init__()
         self.decoder, self.family = decoder, family
+        self.register_buffer("started", torch.tensor(False))
+
+    def start_from(self, data: Statistics) -> None:
+        """Note that the family has seen the training rows: it is a module of its own, and starts by itself."""
+        self.started.fill_(True)
+
+    def independent(self) -> Distribution | None:
+        """p(x) = ∏ᵢ p(xᵢ) with the moments of the training rows: what a model of no dependence says of a row.
+
+        It is of the same family, with one set of parameters for each column, from the moments of the training rows
+        (counts: half a count more). A held-out log p(x) below that of this distribution is worse than no model.
+
+        Returns:
+            A distribution of one row, batch shape (); None before the first `fit`, and for a family of the user's
+            that doesn't define `independent`.
+
+        Example:
+            >>> from pyro_vae import VAE, fit
+            >>> vae, x = VAE(data_shape=(3,), latent_dim=1), torch.randn(100, 3)
+            >>> _ = fit(vae, x, epochs=1, validation=None)
+            >>> vae.likelihood.independent().log_prob(x).shape
+            torch.Size([100])
+        """
+        return self.family.independent() if bool(self.started) else None
+
+    @property
+    def modelled_size(self) -> int:
+        """The numbers of a row that have a density: D of the bits per dimension, -log p(x) / (D log 2)."""
+        return self.family.modelled_size
 
     def forward(self, z: Tensor) -> Distribution:
         raw: Any = products(self.decoder, z.reshape(-1, z.shape[-1]))
@@ -79,7 +122,7 @@ class Likelihood(nn.Module):
         return distribution
 
 
-def logit_of_mean(mean: Tensor, rows: int) -> Tensor:
+def logit_of_mean(mean: Tensor, rows: int | Tensor) -> Tensor:
     """The log odds of a mean in [0, 1] over `rows` rows, with half a success and half a failure added: always finite.
 
     Example:
@@ -87,3 +130,24 @@ def logit_of_mean(mean: Tensor, rows: int) -> Tensor:
         0.0
     """
     return torch.logit((mean * rows + 0.5) / (rows + 1))
+
+
+def given(p: Distribution, x: Tensor) -> Distribution:
+    """p(x | z) with what it conditions on taken from the rows x: their size factors, their totals.
+
+    Draws and means of p itself have one typical size for all rows.
+
+    Example:
+        >>> from pyro_vae.likelihoods import Poisson
+        >>> row = Poisson((2,), size_factor="column")(torch.zeros(3, 1))
+        >>> given(row, torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 5.0]])).mean[:, 0]
+        tensor([1., 2., 5.])
+    """
+    conditioned: Distribution = p.given(x) if hasattr(p, "given") else p
+    return conditioned
+
+
+def representative(p: Distribution) -> Tensor:
+    """The row that stands for p(x | z): its mean, and of categories, whose numbers are names, the most probable one."""
+    found: Tensor = p.representative if hasattr(p, "representative") else p.mean
+    return found
