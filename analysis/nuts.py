@@ -223,22 +223,14 @@ def _guide(vae: VAE, row: Tensor, seed: int, num_particles: int) -> tuple[Tensor
 
 def _compare(z: np.ndarray, divergences: np.ndarray, proposals: list[tuple[Tensor, Tensor]], warmup: int) -> Audit:
     arviz, labelled = _arviz(), _labelled(z)
-    r_hat, ess, mean_se, sd_se = (
-        np.asarray(found["z"])
-        for found in (
-            arviz.rhat(labelled),
-            arviz.ess(labelled),
-            arviz.mcse(labelled, method="mean"),
-            arviz.mcse(labelled, method="sd"),
-        )
-    )
-    nuts = Moments(z.mean((0, 1), dtype=float), mean_se, z.std((0, 1), dtype=float), sd_se)
+    mean_se = np.asarray(arviz.mcse(labelled, method="mean")["z"])
+    nuts = Moments(z.mean((0, 1), dtype=float), mean_se, z.std((0, 1), dtype=float), sd_error(z))
     guide = stacked([weighted_moments(draws, torch.zeros_like(log_weights)) for draws, log_weights in proposals])
     resampled = stacked([weighted_moments(draws, log_weights) for draws, log_weights in proposals])
     return Audit(
         z=z,
-        r_hat=r_hat,
-        ess=ess,
+        r_hat=np.asarray(arviz.rhat(labelled)["z"]),
+        ess=np.asarray(arviz.ess(labelled)["z"]),
         divergences=divergences,
         pareto_k=np.array([_pareto_k(log_weights) for _, log_weights in proposals]),
         nuts=nuts,
@@ -246,6 +238,26 @@ def _compare(z: np.ndarray, divergences: np.ndarray, proposals: list[tuple[Tenso
         resampled=Difference.between(resampled, nuts),
         warmup=warmup,
     )
+
+
+def sd_error(z: np.ndarray) -> np.ndarray:
+    """Monte Carlo standard error of the standard deviation of draws (chain, draw, ...), by the delta method.
+
+    se(sd)² = Var(s) / (4 ess(s) E[s])  with s = (z - mean)² and ess(s) the effective number of draws for its mean.
+
+    It is what ArviZ calls mcse(method="sd"), which raises TypeError in ArviZ 0.23 where numba is installed.
+
+    Example:
+        >>> z = np.random.default_rng(0).normal(size=(4, 500, 1, 1))
+        >>> sd_error(z).round(3)  # about 1 / √(2 · 2000)
+        array([[0.015]])
+    """
+    squares = np.square(z - z.mean((0, 1), dtype=float))
+    ess = np.asarray(_arviz().ess(_labelled(squares), method="mean")["z"])
+    mean = squares.mean((0, 1))
+    variance = np.square(squares).mean((0, 1)) - np.square(mean)
+    error: np.ndarray = np.sqrt(variance / (4 * ess * mean))
+    return error
 
 
 def _pareto_k(log_weights: Tensor) -> float:
