@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyro_vae import data
     from pyro_vae.analysis import (
+        Anomaly,
         Until,
         annealed,
+        anomaly,
         audit,
         bidirectional,
         calibration,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Anomaly": "analysis",
     "ELBO": "objectives",
     "GUIDES": "guides",
     "IWAE": "objectives",
@@ -46,6 +49,7 @@ _HOMES = {
     "Spec": "spec",
     "Until": "analysis",
     "annealed": "analysis",
+    "anomaly": "analysis",
     "audit": "analysis",
     "bidirectional": "analysis",
     "calibration": "analysis",
@@ -72,11 +76,13 @@ __all__ = [
     "OBJECTIVES",
     "PRIORS",
     "VAE",
+    "Anomaly",
     "Renyi",
     "Run",
     "Spec",
     "Until",
     "annealed",
+    "anomaly",
     "audit",
     "bidirectional",
     "calibration",

@@ -13,8 +13,8 @@ from torch.distributions import Distribution
 
 from pyro_vae import VAE
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
-from pyro_vae.analysis.moments import Difference, Moments, weighted_moments
-from pyro_vae.analysis.nuts import Audit, audit, sd_error
+from pyro_vae.analysis.moments import Difference, Moments, sd_error, weighted_moments
+from pyro_vae.analysis.nuts import Audit, audit
 
 TRUTH = LinearGaussian.random()
 TINY = {"chains": 2, "draws": 4, "warmup": 4, "num_particles": 20}
@@ -170,6 +170,7 @@ def test_verdicts() -> None:
         ess=np.full((1, 2), 900.0),
         divergences=np.array([0]),
         pareto_k=np.array([0.3]),
+        num_particles=2000,
         nuts=moments(),
         guide=good,
         resampled=good,
