@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.proposals import PROPOSALS
     from pyro_vae.analysis.reliability import Evidence, Summary, Until
     from pyro_vae.analysis.sbc import Calibration, calibration
-    from pyro_vae.analysis.verdicts import Checkup, Finding, khat_limit
+    from pyro_vae.analysis.verdicts import Checkup, Finding
 
 _HOMES = {
     "PROPOSALS": "proposals",
@@ -54,7 +54,6 @@ _HOMES = {
     "gradient_errors": "agreement",
     "inference_gaps": "gaps",
     "installation": "known_answers",
-    "khat_limit": "verdicts",
     "latent_use": "latent_space",
     "rate": "latent",
     "reconstruct": "latent",
@@ -91,7 +90,6 @@ __all__ = [
     "gradient_errors",
     "inference_gaps",
     "installation",
-    "khat_limit",
     "latent_use",
     "rate",
     "reconstruct",
