@@ -190,9 +190,10 @@ def anomaly(
 
     p = (1 + #{log p of a reference row ≤ log p(x)}) / (m + 1) for m reference rows
 
-    is at most a with probability at most a for a row like the reference rows, whatever the model: it
-    is only as sharp as the model is good. The reference rows must not have been fitted to: those are
-    too likely, and every new row then seems an outlier.
+    is at most a with probability at most a for a row like the reference rows, whatever the model and
+    however rough its estimate of log p, which is the same for both; it is only as sharp as both are
+    good. The reference rows must not have been fitted to: those are too likely, and every new row
+    then seems an outlier.
 
     A low log p(x) is not what makes a row strange to a person, and a high one is no proof of the contrary.
     Densities of images follow their smoothness and contrast: models of CIFAR-10 find SVHN more likely

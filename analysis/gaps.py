@@ -282,7 +282,7 @@ def _given(marginal: Marginal, rows: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _draws(marginal: Marginal) -> int:
-    """The fewest draws behind a number that was given; those of the limit's plateau where that isn't told."""
+    """The fewest draws behind a number that was given; enough for the largest limit where it isn't known."""
     return int(np.min(getattr(marginal, "num_particles", 10_000)))
 
 

@@ -98,8 +98,7 @@ def sd_error(z: np.ndarray) -> np.ndarray:
     squares = np.square(z - z.mean((0, 1), dtype=float))
     ess = np.asarray(_arviz().ess(labelled(squares), method="mean")["z"])
     mean = squares.mean((0, 1))
-    variance = np.square(squares).mean((0, 1)) - np.square(mean)
-    error: np.ndarray = np.sqrt(variance / (4 * ess * mean))
+    error: np.ndarray = np.sqrt(squares.var((0, 1)) / (4 * ess * mean))
     return error
 
 

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import Any, Literal
@@ -110,11 +111,19 @@ class Finding:
         indents = ("      ", "      ", "         ", "         ")
         return "\n".join([line, *(i + text for i, text in zip(indents, words, strict=True) if text)])
 
-    def for_run(self, run: str | PathLike[str]) -> "Finding":
-        """The same with the folder of a run in its command."""
+    def for_run(self, run: str | PathLike[str], data: Sequence[str] = (), refits: bool = True) -> "Finding":
+        """The same with the folder of a run in its command.
+
+        Arguments:
+            run: the folder.
+            data: what names other rows than those of the run, for commands that ask about rows.
+            refits: whether the run has a description that can be fitted again; without, no command says so.
+        """
         folder = fspath(run).rstrip("/")
         words = [word.replace("RUN", folder) for word in shlex.split(self.command)]
-        return replace(self, command=shlex.join(words))
+        if words[1:2] == ["fit"] and not refits:
+            return replace(self, command="")
+        return replace(self, command=shlex.join([*words, *(data if words[1:2] != ["fit"] and words else [])]))
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
@@ -186,9 +195,9 @@ class Checkup:
         asks = TRUSTED in {finding.name for finding in self.findings}
         return (self._believed(), self._better(), self._next()) if asks else ()
 
-    def for_run(self, run: str | PathLike[str]) -> "Checkup":
-        """The same with the folder of a run in every command."""
-        return replace(self, findings=tuple(finding.for_run(run) for finding in self.findings))
+    def for_run(self, run: str | PathLike[str], data: Sequence[str] = (), refits: bool = True) -> "Checkup":
+        """The same with the folder of a run in every command: see `Finding.for_run`."""
+        return replace(self, findings=tuple(finding.for_run(run, data, refits) for finding in self.findings))
 
     def __str__(self) -> str:
         lines = [*map(str, self.findings), "", f"{self.worst}: {READING[self.worst]}"]

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
     from pyro_vae.analysis import checkup, installation
     from pyro_vae.experiment import some_rows
-    from pyro_vae.outputs import finite
+    from pyro_vae.outputs import EXPERIMENT, finite
 
     if options.run is None:
         if options.data or options.set:
@@ -33,10 +33,17 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         vae, experiment, rows = fitted(options)
         chosen = experiment.evaluate.model_copy(update={"rows": options.rows})
         asked = {"num_particles": chosen.num_particles, "seed": chosen.seed, "audit_rows": options.audit}
-        found = checkup(vae, some_rows(rows, chosen), **asked, progress=None).for_run(options.run)
+        found = checkup(vae, some_rows(rows, chosen), **asked, progress=None)
+        found = found.for_run(options.run, _rows_again(options), refits=(options.run / EXPERIMENT).exists())
     say(str(found))
     return {
         "findings": [finite(asdict(finding)) for finding in found.findings],
         "sentences": list(found.sentences),
         "status": STATUS[found.worst],
     }
+
+
+def _rows_again(options: argparse.Namespace) -> list[str]:
+    """The arguments that name the rows of this check."""
+    settings = [word for setting in options.set if setting.startswith("data.") for word in ("--set", setting)]
+    return ["--data", options.data, *settings] if options.data else []

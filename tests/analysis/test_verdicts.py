@@ -111,6 +111,9 @@ def test_the_folder_of_a_run_is_put_into_commands() -> None:
     one = finding("a", "warn", command="pyro-vae fit RUN/experiment.json --output RUN-b").for_run("my runs/x/")
     assert shlex.split(one.command) == ["pyro-vae", "fit", "my runs/x/experiment.json", "--output", "my runs/x-b"]
     assert finding("a", "pass").for_run("x").command == ""
+    assert one.for_run("x", refits=False).command == ""
+    asks = finding("a", "warn", command="pyro-vae evaluate RUN").for_run("x", ["--data", "my rows.csv"], refits=False)
+    assert shlex.split(asks.command) == ["pyro-vae", "evaluate", "x", "--data", "my rows.csv"]
 
 
 def test_a_finding_shows_number_threshold_source_and_remedy() -> None:

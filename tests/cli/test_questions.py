@@ -92,6 +92,17 @@ def test_the_installation_takes_no_data() -> None:
     assert "need the folder of a fitted model" in done.err
 
 
+def test_the_commands_of_a_check_of_other_rows_and_a_bare_model(tmp_path: Path) -> None:
+    pv.save(pv.load("a"), tmp_path / "bare")
+    asked = ("--data", "splits.npz", "--set", "data.array=train", "--set", "evaluate.num_particles=200")
+    findings = pyro_vae("check", tmp_path / "bare", *asked, "--json").json["findings"]
+    commands = [shlex.split(finding["command"]) for finding in findings if finding["command"]]
+    assert all(words[1] != "fit" for words in commands)
+    for words in commands:
+        assert words[-4:] == ["--data", "splits.npz", "--set", "data.array=train"]
+        assert pyro_vae(*words[1:]).status in {0, 3}
+
+
 def test_rows_are_ranked_against_the_held_out_ones() -> None:
     rows = np.load("normal.npy")
     rows[17, 2] += 50
