@@ -131,10 +131,12 @@ def trusted(found: Evidence) -> Finding:
 def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
     """Mean log p(x) above that of independent columns, each with the likelihood's family and no latent variable."""
     make = getattr(vae.likelihood, "independent", None)
-    if make is None:
-        return Finding(name=BASELINE, verdict="none", meaning="this likelihood has no baseline of independent columns")
     with evaluation(vae):
-        alone = make().log_prob(x).double().cpu().numpy()
+        columns = make() if make else None
+        if columns is None:
+            reason = "this likelihood has no baseline of independent columns, or was never started from rows"
+            return Finding(name=BASELINE, verdict="none", meaning=reason)
+        alone = columns.log_prob(x).double().cpu().numpy()
     gain, error = mean_and_error(found.log_marginal - alone)
     least = 2 * error if error > 0 else 0.0
     return Finding.judged(
