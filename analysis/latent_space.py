@@ -117,7 +117,7 @@ class LatentUse:
             }
         units = self.active_units
         return {
-            "remedy": f"nothing is lost with latent_dim {units}; fit again with that, or leave it",
+            "remedy": f"leave it, or fit again with latent_dim {units}, which loses nothing",
             "python": f"pv.fit(pv.VAE.from_spec(vae.spec, latent_dim={units}), x_train)",
             "command": f"pyro-vae fit RUN/experiment.json --set latent_dim={units} --output RUN-{units}-units",
         }

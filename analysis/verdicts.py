@@ -142,6 +142,16 @@ def with_error(number: float, error: float) -> str:
     return f"{number:.3f}" if math.isnan(error) else f"{number:.3f} ± {error:.3f}"
 
 
+def factor(nats: float) -> str:
+    """e to the power of so many nats, in two digits or as a power of ten.
+
+    Example:
+        >>> factor(2.0), factor(86.0)
+        ('7.4', '10^37')
+    """
+    return f"{math.exp(nats):.2g}" if nats < 6 else f"10^{nats / math.log(10):.0f}"
+
+
 def refit(guide: str) -> dict[str, str]:
     """The remedy that is another guide."""
     return {
@@ -224,9 +234,9 @@ class Checkup:
         against = "columns that are modelled one by one, as if they had nothing to do with each other"
         if abs(baseline.number) <= 2 * baseline.error:
             return f"The model is no better than no model: it differs {by} from {against}, which may be chance."
-        if baseline.number < 0:
-            return f"The model is worse than no model, {by}: that is how far it stays below {against}."
-        return f"The model is better than no model, {by}: that is how far it gets above {against}."
+        how, times = "worse" if baseline.number < 0 else "better", factor(abs(baseline.number))
+        less = "less" if baseline.number < 0 else "more"
+        return f"The model is {how} than no model, {by}: it calls a row {times} times {less} probable than {against}."
 
     def _next(self) -> str:
         todo = sorted((finding for finding in self.findings if finding.remedy), key=_urgency)

@@ -65,7 +65,7 @@ def test_the_limit_of_k_hat() -> None:
 def test_a_good_model_in_three_sentences() -> None:
     believed, better, after = FINE.sentences
     assert believed.startswith("The number, log p(x) = -12.345 ± 0.250 nats a row, is to be believed: it is trusted on")
-    assert better.startswith("The model is better than no model, by 3.250 ± 0.500 nats a row")
+    assert better.startswith("The model is better than no model, by 3.250 ± 0.500 nats a row: it calls a row 26 times")
     assert after == "Nothing has to be done next: all 4 checks have passed."
     assert str(FINE).splitlines()[-3:] == list(FINE.sentences)
 
@@ -85,7 +85,10 @@ def test_sentences_follow_the_findings() -> None:
 
 @pytest.mark.parametrize(
     ("number", "error", "said"),
-    [(-3.0, 0.5, "worse than no model, by 3.000 ± 0.500"), (0.4, 0.5, "no better than no model: it differs by 0.400")],
+    [
+        (-30.0, 0.5, "worse than no model, by 30.000 ± 0.500 nats a row: it calls a row 10^13 times less probable"),
+        (0.4, 0.5, "no better than no model: it differs by 0.400"),
+    ],
 )
 def test_a_model_that_is_no_better_than_none(number: float, error: float, said: str) -> None:
     assert said in changed(BASELINE, verdict="warn", number=number, error=error).sentences[1]
