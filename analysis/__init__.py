@@ -7,13 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyro_vae.analysis.agreement import gradient_errors
     from pyro_vae.analysis.ais import Annealed, annealed
+    from pyro_vae.analysis.anomaly_scores import Anomaly, anomaly
     from pyro_vae.analysis.brackets import Bracket, bidirectional
-    from pyro_vae.analysis.checks import Checkup, Finding, checkup, installation
+    from pyro_vae.analysis.checks import checkup
     from pyro_vae.analysis.comparison import Comparison, compare
     from pyro_vae.analysis.draws import to_arviz
     from pyro_vae.analysis.gaps import Gaps, inference_gaps
     from pyro_vae.analysis.importance import evidence
+    from pyro_vae.analysis.known_answers import installation
     from pyro_vae.analysis.latent import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
     from pyro_vae.analysis.latent_space import LatentUse, latent_use
     from pyro_vae.analysis.measure import Measure, measure_of
@@ -21,18 +24,20 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.proposals import PROPOSALS
     from pyro_vae.analysis.reliability import Evidence, Summary, Until
     from pyro_vae.analysis.sbc import Calibration, calibration
+    from pyro_vae.analysis.verdicts import Checkup, Finding
 
 _HOMES = {
     "PROPOSALS": "proposals",
     "Annealed": "ais",
+    "Anomaly": "anomaly_scores",
     "Audit": "nuts",
     "Bracket": "brackets",
     "Calibration": "sbc",
-    "Checkup": "checks",
+    "Checkup": "verdicts",
     "Codes": "latent",
     "Comparison": "comparison",
     "Evidence": "reliability",
-    "Finding": "checks",
+    "Finding": "verdicts",
     "Gaps": "gaps",
     "LatentUse": "latent_space",
     "Measure": "measure",
@@ -40,6 +45,7 @@ _HOMES = {
     "Summary": "reliability",
     "Until": "reliability",
     "annealed": "ais",
+    "anomaly": "anomaly_scores",
     "audit": "nuts",
     "bidirectional": "brackets",
     "calibration": "sbc",
@@ -48,8 +54,9 @@ _HOMES = {
     "compare": "comparison",
     "encode": "latent",
     "evidence": "importance",
+    "gradient_errors": "agreement",
     "inference_gaps": "gaps",
-    "installation": "checks",
+    "installation": "known_answers",
     "latent_use": "latent_space",
     "measure_of": "measure",
     "rate": "latent",
@@ -61,6 +68,7 @@ _HOMES = {
 __all__ = [
     "PROPOSALS",
     "Annealed",
+    "Anomaly",
     "Audit",
     "Bracket",
     "Calibration",
@@ -76,6 +84,7 @@ __all__ = [
     "Summary",
     "Until",
     "annealed",
+    "anomaly",
     "audit",
     "bidirectional",
     "calibration",
@@ -84,6 +93,7 @@ __all__ = [
     "compare",
     "encode",
     "evidence",
+    "gradient_errors",
     "inference_gaps",
     "installation",
     "latent_use",

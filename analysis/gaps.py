@@ -11,8 +11,9 @@ from torch import Tensor
 from pyro_vae.analysis.best_member import ascend, best_full_rank, log_weights, mixture_log_weights
 from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, rows_of
 from pyro_vae.analysis.pareto import pareto_k, tail_length
-from pyro_vae.analysis.reliability import LIMIT, Evidence
+from pyro_vae.analysis.reliability import Evidence
 from pyro_vae.analysis.row_families import Rows, local
+from pyro_vae.analysis.verdicts import Finding, khat_limit, mean_and_error, refit
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
@@ -39,7 +40,8 @@ class Gaps:
     Attributes:
         log_marginal: log p(x), by `estimator`; on average a low estimate, and so is the approximation gap.
         log_marginal_se: its standard error.
-        pareto_k: k-hat of its weights; above 0.7 it is unreliable, nan where that is not known.
+        pareto_k: k-hat of its weights; above `khat_limit(num_particles)` it is unreliable, nan where that is not known.
+        num_particles: draws behind log p(x) and its k-hat.
         elbo: of the guide, q(z | x).
         elbo_best: of q*, the best member of the family for the row.
         elbo_full_rank: of the best full-rank normal for the row: what such a guide could reach.
@@ -63,6 +65,7 @@ class Gaps:
     amortization_gap: np.ndarray
     amortization_gap_se: np.ndarray
     last_gain: np.ndarray
+    num_particles: int
     family: str
     estimator: str
 
@@ -106,12 +109,32 @@ class Gaps:
             return f"the approximation gap dominates: {widen}"
         return f"the amortization gap dominates: {train}"
 
+    def finding(self, guide: str = "semi_amortized") -> Finding:
+        """The verdict on the larger gap; where it is no pass, the remedy is a guide of this kind."""
+        gaps = {"approximation gap": self.approximation_gap, "amortization gap": self.amortization_gap}
+        name = max(gaps, key=lambda name: float(gaps[name].mean()))
+        number, error = mean_and_error(gaps[name])
+        return Finding.judged(
+            number < SMALL,
+            "warn",
+            name="gap of the guide",
+            number=number,
+            error=error,
+            unit=f"nats, {name}",
+            threshold=SMALL,
+            source="ours; the gaps: Cremer et al. 2018",
+            passed=self.reading(),
+            failed=f"the ELBO is low, {self.reading()}",
+            **refit(guide),
+        )
+
     def _doubts(self) -> Iterator[str]:
-        unreliable = float((self.pareto_k > LIMIT).mean())
+        limit = khat_limit(self.num_particles)
+        unreliable = float((self.pareto_k > limit).mean())
         if unreliable > 0.1:
             yield (
-                f"k-hat is above 0.7 for {unreliable:.0%} of rows: log p(x) and the approximation gap are likely low; "
-                "pass marginal=, from annealed importance sampling"
+                f"k-hat is above {limit:.2f} for {unreliable:.0%} of rows: log p(x) and the approximation gap are "
+                "likely low; pass marginal=, from annealed importance sampling"
             )
         if self.converged < 0.9:
             share = f"{1 - self.converged:.0%} of rows have not converged"
@@ -139,7 +162,8 @@ def inference_gaps(
     gap is that of a wider family than the row's q(z | x), and a narrower one than all that the guide might express.
     Adam finds q* from where the guide is; `last_gain` tells whether it got there. All rows of a batch move at once,
     and no row's numbers depend on the others.
-    log p(x) is the weakest link: where its k-hat is above 0.7, take `marginal` from annealed importance sampling.
+    log p(x) is the weakest link: where its k-hat is above `khat_limit`, take `marginal` from annealed importance
+    sampling.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018).
@@ -194,6 +218,7 @@ def inference_gaps(
         amortization_gap=best - elbo,
         amortization_gap_se=amortization_se,
         last_gain=last_gain,
+        num_particles=2 * num_particles if marginal is None else _draws(marginal),
         family=parts[0][0],
         estimator=MIXTURE if marginal is None else f"given as {type(marginal).__name__}",
     )
@@ -253,6 +278,11 @@ def _given(marginal: Marginal, rows: int) -> tuple[np.ndarray, np.ndarray, np.nd
         raise ValueError(f"marginal: expected log p(x) of the {rows} rows, got {len(marginal.log_marginal)}; use one x")
     unknown = np.full(rows, math.nan)
     return marginal.log_marginal, marginal.se, getattr(marginal, "pareto_k", unknown)
+
+
+def _draws(marginal: Marginal) -> int:
+    """The fewest draws behind a number that was given; enough for the largest limit where it isn't known."""
+    return int(np.min(getattr(marginal, "num_particles", 10_000)))
 
 
 def _mean(values: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.analysis.latent import encode, rate
+from pyro_vae.analysis.verdicts import LATENT, Finding
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -88,6 +89,38 @@ class LatentUse:
         if dead.all():
             return f"posterior collapse: {found}; z says nothing about x"
         return f"partial posterior collapse: {found}"
+
+    def finding(self) -> Finding:
+        """The verdict on dead units."""
+        active, total = self.active_units, len(self.variance)
+        return Finding.judged(
+            not self.warning,
+            "warn",
+            name=LATENT,
+            number=active,
+            unit=f"of {total} units active",
+            threshold=total,
+            side="at least",
+            source=f"variance of the mean above {self.threshold}, Burda et al. 2016",
+            passed="no unit is dead",
+            failed=self.warning,
+            **self._remedy(),
+        )
+
+    def _remedy(self) -> dict[str, str]:
+        """Units that never carried anything can go; where none does, training has to start with less pressure."""
+        if not self.active_units:
+            return {
+                "remedy": "fit anew with a rate whose weight grows from 0 over the first epochs",
+                "python": "pv.fit(pv.VAE.from_spec(vae.spec), x_train, annealing=50)",
+                "command": "pyro-vae fit RUN/experiment.json --set fit.annealing=50 --output RUN-annealed",
+            }
+        units = self.active_units
+        return {
+            "remedy": f"leave it, or fit again with latent_dim {units}, which loses nothing",
+            "python": f"pv.fit(pv.VAE.from_spec(vae.spec, latent_dim={units}), x_train)",
+            "command": f"pyro-vae fit RUN/experiment.json --set latent_dim={units} --output RUN-{units}-units",
+        }
 
     def summary(self) -> str:
         """The numbers with their standard errors, and how to read them."""

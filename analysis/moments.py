@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
+
+from pyro_vae.analysis.bridge import _arviz
 
 SHIFT, RATIO = 0.2, 1.2
 """A guide agrees with NUTS while its means are off by less than 0.2 sd and its sds by less than a factor of 1.2."""
@@ -78,3 +81,30 @@ def weighted_moments(z: Tensor, log_weights: Tensor) -> tuple[np.ndarray, ...]:
 def stacked(rows: Sequence[tuple[np.ndarray, ...]]) -> Moments:
     """The moments of some rows, from those of each."""
     return Moments(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+
+def sd_error(z: np.ndarray) -> np.ndarray:
+    """Monte Carlo standard error of the standard deviation of draws (chain, draw, ...), by the delta method.
+
+    se(sd)² = Var(s) / (4 ess(s) E[s])  with s = (z - mean)² and ess(s) the effective number of draws for its mean.
+
+    It is what ArviZ calls mcse(method="sd"), which raises TypeError in ArviZ 0.23 where numba is installed.
+
+    Example:
+        >>> z = np.random.default_rng(0).normal(size=(4, 500, 1, 1))
+        >>> sd_error(z).round(3)  # about 1 / √(2 · 2000)
+        array([[0.015]])
+    """
+    squares = np.square(z - z.mean((0, 1), dtype=float))
+    ess = np.asarray(_arviz().ess(labelled(squares), method="mean")["z"])
+    mean = squares.mean((0, 1))
+    error: np.ndarray = np.sqrt(squares.var((0, 1)) / (4 * ess * mean))
+    return error
+
+
+def labelled(z: np.ndarray) -> Any:
+    """Draws (chain, draw, observation, latent) as the Dataset that ArviZ takes."""
+    import xarray as xr
+
+    dims = ("chain", "draw", "observation", "latent")
+    return xr.Dataset({"z": (dims, z)}, coords={d: np.arange(n) for d, n in zip(dims, z.shape, strict=True)})

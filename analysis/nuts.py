@@ -16,8 +16,9 @@ from tqdm import tqdm
 from pyro_vae.analysis.bridge import _arviz
 from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, rows_of
 from pyro_vae.analysis.joint import log_joint
-from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, stacked, weighted_moments
+from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, labelled, sd_error, stacked, weighted_moments
 from pyro_vae.analysis.pareto import pareto_k, tail_length
+from pyro_vae.analysis.verdicts import Finding, khat_limit, refit
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
@@ -26,7 +27,6 @@ CHUNK = 1000
 """Draws of the guide that are decoded at once."""
 R_HAT, ESS = 1.01, 400
 """The chains of a row are trusted up to this R-hat and from this effective number of draws on, without divergences."""
-PARETO_K = 0.7
 
 HEADER = """\
        NUTS                guide: worst               resampled: worst
@@ -44,7 +44,8 @@ class Audit:
         r_hat: rank-normalised split R-hat, (row, latent); above 1.01 the chains disagree.
         ess: effective number of draws in the bulk, (row, latent).
         divergences: transitions after warm-up that diverged, (row,).
-        pareto_k: of the guide's importance weights, (row,); above 0.7 resampling is not to be trusted.
+        pareto_k: of the guide's importance weights, (row,); above `khat_limit` resampling is not to be trusted.
+        num_particles: draws of the guide.
         nuts: mean and standard deviation by NUTS.
         guide: the guide beside NUTS.
         resampled: the guide after importance resampling without end, that is under its self-normalised weights.
@@ -56,6 +57,7 @@ class Audit:
     ess: np.ndarray
     divergences: np.ndarray
     pareto_k: np.ndarray
+    num_particles: int
     nuts: Moments
     guide: Difference
     resampled: Difference
@@ -70,7 +72,7 @@ class Audit:
     @property
     def verdicts(self) -> list[Verdict]:
         """One a row: the guide agrees with NUTS, or only after resampling, or not; or NUTS itself did not converge."""
-        repaired = self.resampled.small & (self.pareto_k <= PARETO_K)
+        repaired = self.resampled.small & (self.pareto_k <= khat_limit(self.num_particles))
         facts = zip(self.converged, self.guide.small, repaired, strict=True)
         return [_verdict(*fact) for fact in facts]
 
@@ -88,6 +90,25 @@ class Audit:
             ]
         )
 
+    def finding(self, guide: str = "semi_amortized") -> Finding:
+        """The verdict over all rows; where it is no pass, the remedy is a guide of this kind."""
+        said = self.verdicts
+        good, unclear = (sum(verdict.startswith(how) for verdict in said) for how in ("agrees", "inconclusive"))
+        longer = {"remedy": "run longer chains", "python": "pv.audit(vae, x[:1], draws=2000, warmup=2000)"}
+        return Finding.judged(
+            good == len(said),
+            "warn",
+            name="audit by NUTS",
+            number=good,
+            unit=f"of {len(said)} rows agree",
+            threshold=len(said),
+            side="at least",
+            source=f"shift {SHIFT} sd, ratio {RATIO}: ours; R-hat {R_HAT}, ESS {ESS}: Vehtari et al. 2021",
+            passed="the guide, resampled where needed, has the means and widths that Markov chains find",
+            failed=f"{len(said) - good - unclear} rows differ, {unclear} are inconclusive: the chains did not converge",
+            **(longer if unclear else refit(guide)),
+        )
+
     def __str__(self) -> str:
         return self.summary()
 
@@ -100,7 +121,7 @@ class Audit:
         """The draws as what the installed ArviZ takes; here R-hat and ESS mean something."""
         import xarray as xr
 
-        tree, arviz = xr.DataTree.from_dict({"posterior": _labelled(self.z)}), _arviz()
+        tree, arviz = xr.DataTree.from_dict({"posterior": labelled(self.z)}), _arviz()
         return arviz.from_datatree(tree) if hasattr(arviz, "from_datatree") else tree
 
 
@@ -222,25 +243,18 @@ def _guide(vae: VAE, row: Tensor, seed: int, num_particles: int) -> tuple[Tensor
 
 
 def _compare(z: np.ndarray, divergences: np.ndarray, proposals: list[tuple[Tensor, Tensor]], warmup: int) -> Audit:
-    arviz, labelled = _arviz(), _labelled(z)
-    r_hat, ess, mean_se, sd_se = (
-        np.asarray(found["z"])
-        for found in (
-            arviz.rhat(labelled),
-            arviz.ess(labelled),
-            arviz.mcse(labelled, method="mean"),
-            arviz.mcse(labelled, method="sd"),
-        )
-    )
-    nuts = Moments(z.mean((0, 1), dtype=float), mean_se, z.std((0, 1), dtype=float), sd_se)
+    arviz, draws = _arviz(), labelled(z)
+    mean_se = np.asarray(arviz.mcse(draws, method="mean")["z"])
+    nuts = Moments(z.mean((0, 1), dtype=float), mean_se, z.std((0, 1), dtype=float), sd_error(z))
     guide = stacked([weighted_moments(draws, torch.zeros_like(log_weights)) for draws, log_weights in proposals])
     resampled = stacked([weighted_moments(draws, log_weights) for draws, log_weights in proposals])
     return Audit(
         z=z,
-        r_hat=r_hat,
-        ess=ess,
+        r_hat=np.asarray(arviz.rhat(draws)["z"]),
+        ess=np.asarray(arviz.ess(draws)["z"]),
         divergences=divergences,
         pareto_k=np.array([_pareto_k(log_weights) for _, log_weights in proposals]),
+        num_particles=len(proposals[0][1]),
         nuts=nuts,
         guide=Difference.between(guide, nuts),
         resampled=Difference.between(resampled, nuts),
@@ -251,13 +265,6 @@ def _compare(z: np.ndarray, divergences: np.ndarray, proposals: list[tuple[Tenso
 def _pareto_k(log_weights: Tensor) -> float:
     largest = log_weights.topk(tail_length(len(log_weights)) + 1).values
     return float(pareto_k(largest.unsqueeze(0).numpy(), len(log_weights))[0])
-
-
-def _labelled(z: np.ndarray) -> Any:
-    import xarray as xr
-
-    dims = ("chain", "draw", "observation", "latent")
-    return xr.Dataset({"z": (dims, z)}, coords={d: np.arange(n) for d, n in zip(dims, z.shape, strict=True)})
 
 
 def _verdict(converged: bool, agrees: bool, repaired: bool) -> Verdict:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, target_of
 from pyro_vae.analysis.joint import log_joint
+from pyro_vae.analysis.verdicts import Finding, refit
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -94,6 +95,22 @@ class Calibration:
                 f"(p-values after Holm; the worst {len(worst)} of {dims} dimensions)",
                 SCOPE,
             ]
+        )
+
+    def finding(self, guide: str = "semi_amortized") -> Finding:
+        """The verdict; where it is no pass, the remedy is a guide of this kind."""
+        return Finding.judged(
+            self.p_value >= SIGNIFICANT,
+            "warn",
+            name="calibration of the guide",
+            number=self.p_value,
+            unit="p",
+            threshold=SIGNIFICANT,
+            side="at least",
+            source="ours; the test: Talts et al. 2018, Neyman 1937",
+            passed="on rows of the model, intervals of q(z | x) hold the truth as often as they say",
+            failed="on rows of the model, q(z | x) is off; print(pv.calibration(vae)) says in which dimension and how",
+            **refit(guide),
         )
 
     def __str__(self) -> str:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyro_vae import analysis, data, guides, likelihoods, networks, objectives, priors, training
     from pyro_vae.analysis import (
+        Anomaly,
         Until,
         annealed,
+        anomaly,
         audit,
         bidirectional,
         calibration,
@@ -36,6 +38,7 @@ __version__ = "0.1.0"
 _ROOMS = ("analysis", "data", "guides", "likelihoods", "networks", "objectives", "priors", "training")
 
 _HOMES = {
+    "Anomaly": "analysis",
     "ELBO": "objectives",
     "GUIDES": "guides",
     "IWAE": "objectives",
@@ -49,6 +52,7 @@ _HOMES = {
     "Spec": "spec",
     "Until": "analysis",
     "annealed": "analysis",
+    "anomaly": "analysis",
     "audit": "analysis",
     "bidirectional": "analysis",
     "calibration": "analysis",
@@ -76,12 +80,14 @@ __all__ = [
     "OBJECTIVES",
     "PRIORS",
     "VAE",
+    "Anomaly",
     "Renyi",
     "Run",
     "Spec",
     "Until",
     "analysis",
     "annealed",
+    "anomaly",
     "audit",
     "bidirectional",
     "calibration",

@@ -1,6 +1,7 @@
 """NUTS on single rows against closed forms and quadrature, and what it says of guides that are wrong."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pyro
@@ -12,7 +13,7 @@ from torch.distributions import Distribution
 
 from pyro_vae import VAE
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
-from pyro_vae.analysis.moments import Difference, Moments, weighted_moments
+from pyro_vae.analysis.moments import Difference, Moments, sd_error, weighted_moments
 from pyro_vae.analysis.nuts import Audit, audit
 
 TRUTH = LinearGaussian.random()
@@ -103,6 +104,43 @@ def test_differences_by_hand() -> None:
     np.testing.assert_allclose(found.ratio_se, 0.5 * np.sqrt((0.3 / 1) ** 2 + (0.4 / 2) ** 2))
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.7])
+def test_the_error_of_a_standard_deviation_is_that_of_arviz(correlation: float) -> None:
+    import arviz
+    import xarray as xr
+
+    if find_spec("numba"):
+        pytest.skip("with numba arviz.mcse(method='sd') raises TypeError, which is why it isn't called")
+    z = np.random.default_rng(1).normal(size=(4, 300, 2, 3))
+    for draw in range(1, 300):
+        z[:, draw] += correlation * z[:, draw - 1]
+    dims = ("chain", "draw", "observation", "latent")
+    expected = arviz.mcse(xr.Dataset({"z": (dims, z)}), method="sd")["z"]
+    np.testing.assert_allclose(sd_error(z), expected, rtol=1e-12)
+
+
+def test_the_error_of_a_standard_deviation_is_its_spread_over_repetitions() -> None:
+    z = np.random.default_rng(0).gamma(2.0, size=(4, 250, 200, 1))
+    spread = z.std((0, 1)).std()
+    assert abs(sd_error(z).mean() / spread - 1) < 0.15
+
+
+def test_the_audit_does_without_the_function_of_arviz_that_fails_under_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    import arviz
+
+    original = arviz.mcse
+
+    def fails(*given: object, method: str = "mean", **options: object) -> object:
+        if method == "sd":
+            raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
+        return original(*given, method=method, **options)
+
+    monkeypatch.setattr(arviz, "mcse", fails)
+    found = tiny(TRUTH.vae(), TRUTH.sample(1))
+    assert found.nuts.sd_se.shape == (1, 2)
+    assert np.isfinite(found.nuts.sd_se).all()
+
+
 # What is said of a row
 
 
@@ -132,6 +170,7 @@ def test_verdicts() -> None:
         ess=np.full((1, 2), 900.0),
         divergences=np.array([0]),
         pareto_k=np.array([0.3]),
+        num_particles=2000,
         nuts=moments(),
         guide=good,
         resampled=good,

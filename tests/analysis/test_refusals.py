@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from pyro_vae import VAE
-from pyro_vae.analysis import annealed, audit, checkup, compare, evidence, inference_gaps, latent_use, to_arviz
+from pyro_vae.analysis import annealed, anomaly, audit, checkup, compare, evidence, inference_gaps, latent_use, to_arviz
 
 QUESTIONS: dict[str, Callable[[VAE, Any], Any]] = {
+    "anomaly": lambda vae, x: anomaly(vae, x, num_particles=10, num_samples=2),
     "annealed": lambda vae, x: annealed(vae, x, num_chains=2, temperatures=2),
     "audit": lambda vae, x: audit(vae, x, chains=2, draws=4, warmup=1),
     "checkup": lambda vae, x: checkup(vae, x, num_particles=10),

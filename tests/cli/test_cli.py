@@ -22,7 +22,7 @@ from pyro_vae.priors import PRIORS
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("fit", "evaluate", "sample", "encode", "reconstruct", "kinds", "schema")
+COMMANDS = ("fit", "evaluate", "compare", "check", "anomaly", "sample", "encode", "reconstruct", "kinds", "schema")
 MODEL = {"spec.json", "model.safetensors"}
 TABLES = {"experiment.json", "metrics.json", "history.csv", "evidence.csv", "posterior.nc"}
 PICTURES = {"history.png", "latent.png", "reconstructions.png", "samples.png"}

@@ -1,10 +1,17 @@
-"""`pyro-vae compare` and `pyro-vae check`: what they say, and with which exit status."""
+"""`pyro-vae compare`, `pyro-vae check` and `pyro-vae anomaly`: what they say, and with which exit status."""
 
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+import pyro_vae as pv
 from pyro_vae import outputs
+from pyro_vae.experiment import DataOptions
+from pyro_vae.held import hold_out, read_source
 from tests.cli.command import pyro_vae, write_data
 
 
@@ -53,6 +60,31 @@ def test_the_status_of_a_check_is_that_of_its_worst_line() -> None:
     verdicts = {finding["verdict"] for finding in done.json["findings"]}
     assert "fail" not in verdicts
     assert done.status == (3 if "warn" in verdicts else 0)
+    assert len(done.json["sentences"]) == 3
+
+
+def test_a_check_ends_in_three_sentences_about_its_own_numbers() -> None:
+    more = ("--set", "evaluate.num_particles=200")
+    done = pyro_vae("check", "a", *more)
+    believed, better, after = done.out.rstrip("\n").splitlines()[-3:]
+    assert [believed, better, after] == pyro_vae("check", "a", *more, "--json").json["sentences"]
+    assert believed.startswith("The number, log p(x) = -")
+    assert "no model" in better
+    assert after.startswith(("Next, because of '", "Nothing has to be done next"))
+    assert "10 draws" not in believed
+    few = pyro_vae("check", "a", "--set", "evaluate.num_particles=10").out
+    assert "is to be believed is not known: 10 draws of a row are too few to tell" in few
+
+
+def test_the_commands_of_a_check_can_be_followed() -> None:
+    findings = pyro_vae("check", "a", "--json").json["findings"]
+    commands = [finding["command"] for finding in findings if finding["command"]]
+    assert commands
+    for command in commands:
+        words = shlex.split(command)
+        assert words[0] == "pyro-vae"
+        quick = ("--set", "fit.epochs=1") if words[1] == "fit" else ()
+        assert pyro_vae(*words[1:], *quick).status in {0, 3}
 
 
 def test_an_autoencoder_is_checked_for_what_it_has() -> None:
@@ -65,3 +97,57 @@ def test_the_installation_takes_no_data() -> None:
     done = pyro_vae("check", "--data", "normal.npy")
     assert done.status == 2
     assert "need the folder of a fitted model" in done.err
+
+
+def test_the_commands_of_a_check_of_other_rows_and_a_bare_model(tmp_path: Path) -> None:
+    pv.save(pv.load("a"), tmp_path / "bare")
+    asked = ("--data", "splits.npz", "--set", "data.array=train", "--set", "evaluate.num_particles=200")
+    findings = pyro_vae("check", tmp_path / "bare", *asked, "--json").json["findings"]
+    commands = [shlex.split(finding["command"]) for finding in findings if finding["command"]]
+    assert all(words[1] != "fit" for words in commands)
+    for words in commands:
+        assert words[-4:] == ["--data", "splits.npz", "--set", "data.array=train"]
+        assert pyro_vae(*words[1:]).status in {0, 3}
+
+
+def test_rows_are_ranked_against_the_held_out_ones() -> None:
+    rows = np.load("normal.npy")
+    rows[17, 2] += 50
+    pd.DataFrame(rows, columns=list("abcd")).to_csv("judged.csv", index=False)
+    done = pyro_vae("anomaly", "a", "--data", "judged.csv", "--output", "scores.csv")
+    assert (done.status, done.err) == (0, "")
+    assert "scores.csv: log p(x), p-values and columns" in done.out
+    table = pd.read_csv("scores.csv")
+    assert table["row"][0] == 17
+    assert table["top_columns"][0].startswith("c (-")
+    assert len(table) == 60
+    held_out = hold_out(read_source(DataOptions(source="normal.npy"), None), DataOptions(source="normal.npy")).test
+    expected = pv.anomaly(pv.load("a"), rows, reference=held_out, num_particles=20)
+    np.testing.assert_allclose(table["p_value"], expected.p_value[table["row"]])
+    assert table["p_value"][0] == pytest.approx(1 / 13)  # of 12 held-out rows
+
+
+def test_another_reference_may_be_named() -> None:
+    found = pyro_vae("anomaly", "a", "--data", "normal.npy", "--reference", "table.csv", "--json").json
+    assert found["rows"] == 60
+    assert (
+        "60 rows are reference rows too"
+        in pyro_vae("anomaly", "a", "--data", "normal.npy", "--reference", "normal.npy").out
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a",), "required: --data"),
+        (("a", "--data", "normal.npy", "--output", "scores.txt"), "expected a .csv file"),
+        (("a", "--data", "normal.npy", "--top", "0"), "--top: expected at least 1, got 0"),
+        (("a", "--data", "bits.npy", "--reference", "none.npy"), "none.npy"),
+        (("point", "--data", "bits.npy"), "is an autoencoder"),
+    ],
+)
+def test_what_anomaly_refuses(arguments: tuple[str, ...], message: str) -> None:
+    done = pyro_vae("anomaly", *arguments)
+    assert done.status in {1, 2}
+    assert message in done.err
+    assert not Path("scores.txt").exists()
