@@ -13,9 +13,10 @@ from pyro_vae.analysis.gaps import inference_gaps
 from pyro_vae.analysis.importance import evidence
 from pyro_vae.analysis.latent_space import latent_use
 from pyro_vae.analysis.nuts import audit
+from pyro_vae.analysis.pareto import khat_limit
 from pyro_vae.analysis.reliability import Evidence
 from pyro_vae.analysis.sbc import calibration
-from pyro_vae.analysis.verdicts import BASELINE, TRUSTED, Checkup, Finding, khat_limit, mean_and_error
+from pyro_vae.analysis.verdicts import BASELINE, TRUSTED, Checkup, Finding, mean_and_error
 from pyro_vae.vae import VAE
 
 SHARE = 0.98

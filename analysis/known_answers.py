@@ -9,8 +9,9 @@ import torch
 from pyro_vae.analysis.ais import annealed
 from pyro_vae.analysis.importance import evidence
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.pareto import khat_limit
 from pyro_vae.analysis.sbc import calibration
-from pyro_vae.analysis.verdicts import Checkup, Finding, khat_limit
+from pyro_vae.analysis.verdicts import Checkup, Finding
 from pyro_vae.objectives import ELBO
 
 SOURCE = "closed form: Tipping, Bishop 1999"

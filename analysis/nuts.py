@@ -17,8 +17,8 @@ from pyro_vae.analysis.bridge import _arviz
 from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, rows_of
 from pyro_vae.analysis.joint import log_joint
 from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, labelled, sd_error, stacked, weighted_moments
-from pyro_vae.analysis.pareto import pareto_k, tail_length
-from pyro_vae.analysis.verdicts import Finding, khat_limit, refit
+from pyro_vae.analysis.pareto import khat_limit, pareto_k, tail_length
+from pyro_vae.analysis.verdicts import Finding, refit
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE

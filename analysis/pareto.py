@@ -63,8 +63,9 @@ def khat_limit(num_draws: npt.ArrayLike) -> Floats:
         >>> khat_limit([100, 1000, 10_000]).round(3)
         array([0.5  , 0.667, 0.7  ])
     """
-    draws = np.maximum(np.asarray(num_draws, dtype=np.float64), 2.0)
-    return np.minimum(1 - 1 / np.log10(draws), LIMIT)
+    draws = np.asarray(num_draws, dtype=np.float64)
+    with np.errstate(divide="ignore"):
+        return np.minimum(1 - 1 / np.log10(draws), LIMIT)
 
 
 def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floats:

@@ -23,19 +23,6 @@ LATENT = "use of the latent space"
 OURS = "ours"
 
 
-def khat_limit(num_draws: int) -> float:
-    """The k-hat up to which a mean of S importance weights is reliable: min(1 - 1 / log10 S, 0.7).
-
-    References:
-        Pareto Smoothed Importance Sampling (Vehtari, Simpson, Gelman, Yao, Gabry, 2024).
-
-    Example:
-        >>> round(khat_limit(100), 2), round(khat_limit(1000), 2), khat_limit(100_000)
-        (0.5, 0.67, 0.7)
-    """
-    return min(1 - 1 / math.log10(num_draws), 0.7) if num_draws > 1 else -math.inf
-
-
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """What one diagnostic found.
