@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.hmc import Kick
 from pyro_vae.analysis.importance import require_density
 from pyro_vae.analysis.paths import Path
@@ -46,7 +47,9 @@ class Plan:
 def require_moves(vae: VAE) -> None:
     """Raise ValueError where Hamiltonian Monte Carlo can't move z: no density, or z on a lattice."""
     require_density(vae)
-    if vae.prior().support.is_discrete:
+    with evaluation(vae):
+        support: Any = vae.prior().support
+    if support.is_discrete:
         raise ValueError(
             "annealed: expected a prior over real vectors, got discrete values, along which no gradient leads; "
             "take `evidence`, which only draws"

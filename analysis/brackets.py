@@ -117,7 +117,7 @@ def bidirectional(
     require_moves(vae)
     with evaluation(vae):
         with own_seed(seed, target_of(vae).device):
-            z = vae.prior().sample((num_rows,))
+            z = vae.prior().sample(torch.Size([num_rows]))
             x = vae.likelihood(z).sample()
         parts = [
             _bracket(vae, *some, plan)

@@ -77,7 +77,7 @@ def to_arviz(
 
 def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
     q = posterior_of(vae, x)
-    z = q.sample((draws,))
+    z = q.sample(torch.Size([draws]))
     p = vae.likelihood(z)
     groups: Groups = {
         "posterior": {"z": _array(z)},
@@ -92,7 +92,7 @@ def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
 
 
 def _prior(vae: VAE, rows: int, draws: int) -> Groups:
-    z = vae.prior().sample((draws, rows))
+    z = vae.prior().sample(torch.Size([draws, rows]))
     return {"prior": {"z": _array(z)}, "prior_predictive": {"x": _array(vae.likelihood(z).sample())}}
 
 

@@ -13,14 +13,21 @@ from tqdm import tqdm
 
 from pyro_vae.data import Target, as_rows
 from pyro_vae.networks import evaluating
+from pyro_vae.spec import require_fixed_weights
 from pyro_vae.training.preparation import inspect
 from pyro_vae.vae import VAE
 
 
 @contextmanager
 def evaluation(vae: VAE) -> Iterator[None]:
-    """No gradients, evaluation mode, no validation of each density; all as before after the block."""
-    with torch.no_grad(), evaluating(vae), pyro.validation_enabled(False):
+    """No gradients, evaluation mode, no validation of each density, no autocast; all as before after the block.
+
+    Of several threads one is inside such a block at a time.
+    """
+    require_fixed_weights("vae", vae)
+    full_precision = torch.autocast(target_of(vae).device.type, enabled=False)
+    local = pyro.settings.context(module_local_params=True)
+    with torch.no_grad(), evaluating(vae), local, pyro.validation_enabled(False), full_precision:
         yield
 
 
@@ -44,7 +51,8 @@ def rows_of(vae: VAE, x: Any, name: str, *, batch_size: int = 256, progress: boo
 
 def has_samples(vae: VAE) -> bool:
     """Whether the prior can be drawn from; a flat one can't."""
-    return not isinstance(vae.prior(), dist.ImproperUniform)
+    with evaluation(vae):
+        return not isinstance(vae.prior(), dist.ImproperUniform)
 
 
 def has_density(vae: VAE) -> bool:

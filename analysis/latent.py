@@ -110,7 +110,7 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
             "not generate. Take prior 'standard_normal' and guide 'mean_field'"
         )
     with evaluation(vae), own_seed(seed, target_of(vae).device):
-        z = vae.prior().sample((n,))
+        z = vae.prior().sample(torch.Size([n]))
         p = vae.likelihood(z)
         z, x, mean = (part.cpu().numpy() for part in (z, p.sample(), p.mean))
     return Samples(z, x, mean)
@@ -139,6 +139,6 @@ def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndar
         for batch in rows_of(vae, x, "x"):
             q, p = posterior_of(vae, batch), vae.prior()
             closed_form = analytic_kl(q, p.expand(q.batch_shape))
-            z = q.sample((num_particles,))
+            z = q.sample(torch.Size([num_particles]))
             rates.append((q.log_prob(z) - p.log_prob(z)).mean(0) if closed_form is None else closed_form)
         return torch.cat(rates).cpu().numpy()

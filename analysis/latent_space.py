@@ -158,7 +158,7 @@ def latent_use(
     with evaluation(vae):
         guides = [posterior_of(vae, batch) for batch in rows_of(vae, x, "x")]
         with own_seed(seed, target_of(vae).device):
-            draws = [q.sample((num_particles,)) for q in guides]
+            draws = [q.sample(torch.Size([num_particles])) for q in guides]
             prior_mean, prior_scale = (part.cpu().numpy() for part in _moments(vae.prior()))
             per_dim = [_rate_per_dim(q, vae.prior()) for q in guides]
         lower, upper = _information(guides, draws, progress)
@@ -228,7 +228,7 @@ def _rate_per_dim(q: Distribution, p: Distribution, draws: int = 64) -> Tensor:
     closed_form = analytic_kl(q_d, p_d.expand(q_d.batch_shape))
     if closed_form is not None:
         return closed_form
-    z = q_d.sample((draws,))
+    z = q_d.sample(torch.Size([draws]))
     return (q_d.log_prob(z) - p_d.log_prob(z)).mean(0)
 
 
@@ -248,7 +248,7 @@ def _moments(p: Distribution) -> tuple[Tensor, Tensor]:
     try:
         return p.mean, p.stddev
     except NotImplementedError:
-        z = p.sample((PRIOR_DRAWS,))
+        z = p.sample(torch.Size([PRIOR_DRAWS]))
         return z.mean(0), z.std(0)
 
 

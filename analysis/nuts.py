@@ -216,7 +216,7 @@ def _guide(vae: VAE, row: Tensor, seed: int, num_particles: int) -> tuple[Tensor
     """Draws of the guide for one row, (draw, latent), and their log weights, (draw,), in float64."""
     q = posterior_of(vae, row)
     with own_seed(seed, row.device):
-        z = q.sample((num_particles,))
+        z = q.sample(torch.Size([num_particles]))
     log_p = torch.cat([log_joint(vae, row, some) for some in z.split(CHUNK)])
     return z[:, 0].double().cpu(), (log_p - q.log_prob(z))[:, 0].double().cpu()
 

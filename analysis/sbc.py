@@ -177,7 +177,7 @@ def calibration(
         own_seed(seed, target_of(vae).device),
         tqdm(total=num_rows, disable=hidden, desc="calibration", unit="row", dynamic_ncols=True) as bar,
     ):
-        z = vae.prior().sample((num_rows,))
+        z = vae.prior().sample(torch.Size([num_rows]))
         x = torch.cat([vae.likelihood(some).sample() for some in z.split(CHUNK)])
         for rows in zip(z.split(together), x.split(together), strict=True):
             parts.append(_pit_of_rows(vae, *rows, draws, resample))
@@ -232,7 +232,7 @@ def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | Non
     """The pit of z and, last, of log p(x, z) for rows x from p(x | z), (n, latent_dim + 1)."""
     truth = torch.cat([z, log_joint(vae, x, z).unsqueeze(-1)], -1)
     q = posterior_of(vae, x)
-    proposals = q.sample((resample or draws,))
+    proposals = q.sample(torch.Size([resample or draws]))
     log_p = torch.cat([log_joint(vae, x, some) for some in proposals.split(max(1, CHUNK // len(x)))])
     drawn = torch.cat([proposals, log_p.unsqueeze(-1)], -1)
     if truth.isnan().any() or drawn.isnan().any():

@@ -1,7 +1,6 @@
 """What every likelihood is: a decoder followed by a family of distributions."""
 
 import math
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -15,8 +14,10 @@ from pyro_vae.registry import Registry
 LIKELIHOODS = Registry("likelihood")
 
 
-class Family(nn.Module, ABC):
-    """A family of distributions over x, indexed by the numbers that a decoder gives.
+class Family(nn.Module):
+    """A family of distributions over x, indexed by the numbers that a decoder gives; subclasses have `forward`.
+
+    It is no ABC: Pyro's `to_pyro_module_` adds a base with a metaclass of its own.
 
     Arguments:
         data_shape: shape of one row.
@@ -34,9 +35,9 @@ class Family(nn.Module, ABC):
         super().__init__()
         self.data_shape, self.param_shape = data_shape, param_shape
 
-    @abstractmethod
     def forward(self, raw: Tensor) -> Distribution:
         """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method forward(raw) that gives a distribution over x")
 
     def start_from(self, data: Statistics) -> None:
         """Start at the training data."""
