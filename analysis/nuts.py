@@ -11,6 +11,7 @@ import torch
 from pyro.infer import MCMC, NUTS
 from pyro.infer.autoguide import init_to_sample
 from torch import Tensor
+from torch.distributions import biject_to
 from tqdm import tqdm
 
 from pyro_vae.analysis.bridge import _arviz
@@ -20,6 +21,7 @@ from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, stacked
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_seed
+from pyro_vae.spec import support_of
 from pyro_vae.vae import VAE
 
 CHUNK = 1000
@@ -204,7 +206,8 @@ def _chain(
     vae: VAE, row: Tensor, seed: int, draws: int, warmup: int, advance: Callable[[int], Any]
 ) -> tuple[np.ndarray, int]:
     """The draws of one chain for one row, (draw, latent), and its number of divergences."""
-    kernel = NUTS(vae.model, init_strategy=init_to_sample)
+    transform = biject_to(support_of(vae.prior())).inv
+    kernel = NUTS(vae.model, init_strategy=init_to_sample, transforms={"z": transform})
     mcmc = MCMC(kernel, draws, warmup, disable_progbar=True, hook_fn=lambda *_: advance(1))
     with pyro.settings.context(module_local_params=True), own_seed(seed, row.device), torch.enable_grad():
         mcmc.run(row)

@@ -1,12 +1,9 @@
-"""What a user's part becomes when a model takes it in: a module that gives Pyro's kind of distribution."""
+"""What a user's part becomes when a model takes it in: a module, with a place of its own for Pyro's parameters."""
 
-import copy
 import inspect
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
-from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -107,42 +104,3 @@ def require_fixed_weights(slot: str, module: nn.Module) -> None:
             "other, and log p(x) of a row doesn't exist by itself. Take nn.Parameter or PyroParam; or set PyroSample "
             "on the finished vae.model and use Pyro's own inference on it"
         )
-
-
-def gives_pyro_kind(part: nn.Module) -> None:
-    """From now on a module's calls give Pyro's kind of distribution."""
-    if _as_pyro not in part._forward_hooks.values():
-        part.register_forward_hook(_as_pyro)
-
-
-def _as_pyro(part: nn.Module, inputs: Any, output: Any) -> Any:
-    return as_pyro(output)
-
-
-def as_pyro(distribution: Any) -> Any:
-    """A distribution of torch, zuko or anyone as Pyro's kind, which `pyro.sample` takes.
-
-    It keeps its type, its parameters and its methods, and gets Pyro's in addition. What is of Pyro's kind already,
-    or no distribution, stays as it is.
-
-    Example:
-        >>> import torch
-        >>> normal = torch.distributions.Normal(torch.zeros(2), 1.0)
-        >>> as_pyro(normal).to_event(1).event_shape, isinstance(as_pyro(normal), torch.distributions.Normal)
-        (torch.Size([2]), True)
-    """
-    if isinstance(distribution, TorchDistributionMixin) or not isinstance(distribution, Distribution):
-        return distribution
-    wrapped = copy.copy(distribution)
-    kind: Any = type(distribution)
-    wrapped.__class__ = _pyro_class(kind)
-    return wrapped
-
-
-@cache
-def _pyro_class(kind: type) -> type:
-    """The subclass of a distribution that Pyro knows how to call."""
-    metaclass: Any = type(TorchDistributionMixin)
-    made: type = metaclass(kind.__name__, (kind, TorchDistributionMixin), {})
-    made.__module__, made.__doc__ = kind.__module__, kind.__doc__
-    return made

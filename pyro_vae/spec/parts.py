@@ -12,10 +12,11 @@ from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
 from pyro_vae.networks import NETWORKS, Shape, Standardize
 from pyro_vae.priors import PRIORS
 from pyro_vae.registry import Options, Registry, place
-from pyro_vae.spec.adoption import adopted, gives_pyro_kind, is_own, named, unused
+from pyro_vae.spec.adoption import adopted, is_own, named, unused
 from pyro_vae.spec.check import called, check, check_draws, zeros_like
 from pyro_vae.spec.description import SLOTS, Spec
 from pyro_vae.spec.gradients import require_training
+from pyro_vae.spec.kinds import gives_pyro_kind
 
 
 class Parts(NamedTuple):
