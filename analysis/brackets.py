@@ -12,6 +12,7 @@ from pyro_vae.analysis.annealing import Plan, downward, log_mean, require_moves,
 from pyro_vae.analysis.fitted import evaluation, target_of
 from pyro_vae.analysis.ladders import tuned
 from pyro_vae.analysis.paths import Path
+from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -68,6 +69,7 @@ class Bracket:
         )
 
 
+@public
 def bidirectional(
     vae: VAE,
     *,

@@ -15,6 +15,7 @@ from pyro_vae.analysis.importance import evidence, log_joint
 from pyro_vae.analysis.latent_space import latent_use
 from pyro_vae.analysis.reliability import Evidence
 from pyro_vae.analysis.sbc import SIGNIFICANT, calibration
+from pyro_vae.arguments import public
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -70,6 +71,7 @@ class Checkup:
         return "\n".join([*map(str, self.findings), f"\n{self.worst}: {READING[self.worst]}"])
 
 
+@public
 def checkup(vae: VAE, x: Any, *, num_particles: int = 1000, seed: int = 0, progress: bool | None = False) -> Checkup:
     """Check a fitted model on rows: do its numbers agree, can log p(x) be trusted, is the guide calibrated?
 

@@ -12,6 +12,7 @@ from pyro_vae.analysis.bridge import to_elpd
 from pyro_vae.analysis.fitted import evaluation, rows_of
 from pyro_vae.analysis.importance import evidence
 from pyro_vae.analysis.reliability import LIMIT, Evidence
+from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 
 
@@ -101,6 +102,7 @@ class Comparison:
             yield f"log p(x) is likely too low by an unknown amount (k-hat) for: {', '.join(doubtful)}"
 
 
+@public
 def compare(
     models: Mapping[str, VAE | Evidence],
     x: Any = None,
@@ -140,6 +142,7 @@ def compare(
         >>> compare({"small": small, "large": large}, torch.zeros(3, 4), num_particles=10).log_marginal.shape
         (2, 3)
     """
+    _require_named(models)
     if len(models) < 2:
         raise ValueError(f"models: expected at least 2 to compare, got {list(models)}")
     _require_one_kind({name: model for name, model in models.items() if isinstance(model, VAE)}, x)
@@ -159,6 +162,17 @@ def compare(
         pareto_k=np.stack([one.pareto_k for one in each]),
         num_particles=np.stack([one.num_particles for one in each]),
     )
+
+
+def _require_named(models: Any) -> None:
+    """Raise ValueError for what is no table of models or evidence."""
+    if not isinstance(models, Mapping):
+        got = type(models).__name__
+        raise ValueError(f"compare: expected models by name, {{'one': vae, 'other': vae}}, got {got}; give each a name")
+    for name, model in models.items():
+        if not isinstance(model, VAE | Evidence):
+            remedy = "pass its .vae" if hasattr(model, "vae") else "pass a fitted VAE, or its Evidence"
+            raise ValueError(f"compare: expected a VAE or Evidence for {name!r}, got {type(model).__name__}; {remedy}")
 
 
 def elpd(found: Evidence) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 from pyro_vae import __version__
 from pyro_vae.analysis.bridge import to_datatree
 from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
+from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -19,6 +20,7 @@ Groups = dict[str, dict[str, np.ndarray]]
 GIBIBYTE = 2**30
 
 
+@public
 def to_arviz(
     vae: VAE,
     x: Any,

@@ -14,6 +14,7 @@ from pyro_vae.analysis.importance import require_density
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.analysis.reliability import LIMIT, Evidence
 from pyro_vae.analysis.row_families import Rows, local
+from pyro_vae.arguments import public
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
@@ -119,6 +120,7 @@ class Gaps:
             yield f"{share}: the amortization gap is likely low; raise steps"
 
 
+@public
 def inference_gaps(
     vae: VAE,
     x: Any,

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from pyro_vae.analysis.fitted import evaluation, has_samples, posterior_of, rows_of, target_of
+from pyro_vae.arguments import public
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -33,6 +34,7 @@ class Codes:
         return int((self.loc.var(0) > threshold).sum())
 
 
+@public
 def encode(vae: VAE, x: Any) -> Codes:
     """The mean and standard deviation of q(z | x) for each row.
 
@@ -53,6 +55,7 @@ def encode(vae: VAE, x: Any) -> Codes:
     return Codes(loc, scale)
 
 
+@public
 def reconstruct(vae: VAE, x: Any) -> np.ndarray:
     """E[x' | z] at z = E[z | x], the mean of q: each row as the model sees it, shaped as x.
 
@@ -87,6 +90,7 @@ class Samples:
     mean: np.ndarray
 
 
+@public
 def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
     """Draw n rows from the model: z ~ p(z), then x ~ p(x | z).
 
@@ -116,6 +120,7 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
     return Samples(z, x, mean)
 
 
+@public
 def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndarray:
     """KL(q(z | x) ‖ p(z)) of each row in nats: the closed form where there is one, else a mean over draws.
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.analysis.latent import encode, rate
+from pyro_vae.arguments import public
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -108,6 +109,7 @@ class LatentUse:
         return "\n".join([*lines, self.warning] if self.warning else lines)
 
 
+@public
 def latent_use(
     vae: VAE,
     x: Any,

@@ -19,6 +19,7 @@ from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
 from pyro_vae.analysis.importance import log_joint, require_density
 from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, stacked, weighted_moments
 from pyro_vae.analysis.pareto import pareto_k, tail_length
+from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.spec import support_of
@@ -106,6 +107,7 @@ class Audit:
         return arviz.from_datatree(tree) if hasattr(arviz, "from_datatree") else tree
 
 
+@public
 def audit(
     vae: VAE,
     x: Any,

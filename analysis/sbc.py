@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pyro_vae.analysis.fitted import evaluation, posterior_of, target_of
 from pyro_vae.analysis.importance import log_joint, require_density
+from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -123,6 +124,7 @@ class Calibration:
         return _said(self.adjusted[-1], [words for words, seen in shapes.items() if seen])
 
 
+@public
 def calibration(
     vae: VAE,
     *,

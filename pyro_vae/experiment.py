@@ -9,7 +9,6 @@ from typing import Annotated, Any, cast
 import numpy as np
 from pydantic import (
     AllowInfNan,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -23,13 +22,14 @@ from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.proposals import PROPOSALS
 from pyro_vae.analysis.reliability import Until
 from pyro_vae.analysis.sharded import sharded_evidence
+from pyro_vae.described import Described
 from pyro_vae.registry import Choice, Options
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
 
 
-class DataOptions(BaseModel):
+class DataOptions(Described):
     """The table [data]: where the rows come from and which of them are held out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,7 +43,7 @@ class DataOptions(BaseModel):
     seed: NonNegativeInt = Field(default=0, description="of the choice of the test rows")
 
 
-class EvaluateOptions(BaseModel):
+class EvaluateOptions(Described):
     """The table [evaluate]: how log p(x) is estimated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -12,6 +12,7 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Parts, Spec, build, describe, joined, random_weights, read
 
@@ -97,6 +98,7 @@ class VAE(nn.Module):
 
     initialized: Tensor
 
+    @public
     def __init__(
         self,
         *,
@@ -130,6 +132,12 @@ class VAE(nn.Module):
         for role, program in {"model": self.model, "guide": self.guide}.items():
             program._pyro_name = f"{name}.{role}"
             joined(program)
+
+    def forward(self, *inputs: Any) -> Any:
+        raise ValueError(
+            "vae(...): a VAE is called by its parts: vae.posterior(x), vae.likelihood(z), vae.prior(); or by "
+            "pyro_vae.encode(vae, x), reconstruct(vae, x), sample(vae, n), evidence(vae, x)"
+        )
 
     @classmethod
     def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:

@@ -67,6 +67,10 @@ class Likelihood(nn.Module):
         self.decoder, self.family = decoder, family
 
     def forward(self, z: Tensor) -> Distribution:
+        if not isinstance(z, Tensor):
+            raise ValueError(
+                f"likelihood: expected a tensor z, got {type(z).__name__}; pass torch.as_tensor(z) of the model's dtype"
+            )
         raw: Any = products(self.decoder, z.reshape(-1, z.shape[-1]))
         rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
         got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__

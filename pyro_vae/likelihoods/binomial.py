@@ -1,8 +1,10 @@
 """Counts with a known maximum."""
 
+from typing import Annotated
+
 import pyro.distributions as dist
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -27,7 +29,7 @@ class Binomial(Family):
     remedy = "raise total_count to the largest value, or take likelihood 'normal'"
     offset: Tensor
 
-    def __init__(self, data_shape: Shape, *, total_count: PositiveInt) -> None:
+    def __init__(self, data_shape: Shape, *, total_count: Annotated[PositiveInt, Field(examples=[16])]) -> None:
         super().__init__(data_shape, data_shape)
         self.total_count = total_count
         self.support = constraints.integer_interval(0, total_count)

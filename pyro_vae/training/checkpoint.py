@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributions import Distribution
 
+from pyro_vae.arguments import public
 from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
 from pyro_vae.writing import whole_files
@@ -28,6 +28,7 @@ def require_free(folder: PathLike, *, overwrite: bool = False) -> None:
         raise ValueError(f"{path}: holds another run; choose another folder, or overwrite it (overwrite=True)")
 
 
+@public
 def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
     """Write `spec.json` and `model.safetensors` into `folder`, complete or not at all.
 
@@ -57,6 +58,7 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
     return Path(folder)
 
 
+@public
 def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     """Read a model that `save` wrote; no data is needed, and nothing in the files is executed.
 
@@ -108,5 +110,5 @@ def _read_spec(path: Path) -> Spec:
         raise ValueError(f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update pyro_vae")
     try:
         return Spec.model_validate(description["model"])
-    except (KeyError, ValidationError) as error:
+    except (KeyError, ValueError) as error:
         raise ValueError(f"{path / SPEC}: damaged, or written by another version: {error}") from error

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from tqdm import tqdm
 
+from pyro_vae.arguments import public
 from pyro_vae.data import Rows, Target, as_rows, binarized
 from pyro_vae.data.binarize import binarized_once
 from pyro_vae.networks import evaluating, products_in
@@ -61,6 +62,7 @@ TOGETHER = 16
 """Batches that are cut at once."""
 
 
+@public
 def fit(
     vae: VAE,
     x: Any,
