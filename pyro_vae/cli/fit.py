@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.experiment import evaluate, make_vae, table
+    from pyro_vae.experiment import evaluate, make_vae, settled, table
     from pyro_vae.held import check_rows, hold_out, read_source, seen
     from pyro_vae.outputs import EXPERIMENT, files_of, write_json, write_run
     from pyro_vae.ranks import world_size
@@ -42,10 +42,15 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         _require_free(folder, unfinished, options)
         if options.overwrite and not options.resume:
             unfinished.unlink(missing_ok=True)
+    experiment, why = settled(experiment, *(part for part in (rows.train, rows.valid, rows.test) if part is not None))
     held, vae = hold_out(rows, experiment.data), make_vae(experiment, rows.train)
     check_rows(vae, rows, experiment.data.source, grey=experiment.fit.binarize == "dynamic")
     held = replace(held, splits=replace(held.splits, test=seen(held.test, experiment)))
-    say(_heading(experiment, held, vae) + (f"\ngoes on from {unfinished}\n" if options.resume else ""))
+    say(
+        _heading(experiment, held, vae)
+        + _chosen(vae, why)
+        + (f"\ngoes on from {unfinished}\n" if options.resume else "")
+    )
     chosen = experiment.fit.model_dump()
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid
@@ -110,6 +115,18 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     rows = f"{len(held.train)} rows to fit, {valid}{len(held.test)} held out"
     several = f"{world_size()} processes, each " if world_size() > 1 else ""
     return f"pyro-vae {__version__}   {several}{device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"
+
+
+def _chosen(vae: "VAE", why: str) -> str:
+    """Why this likelihood, where the data decided, and how to take another."""
+    from pyro_vae.natural import FROM_MAXIMUM
+
+    if not why:
+        return ""
+    likelihood = vae.spec.likelihood
+    decided = FROM_MAXIMUM.get(likelihood.kind)
+    size = f" with {decided} {likelihood.options()[decided]}" if decided else ""
+    return f"likelihood {likelihood.kind}{size}: {why} (for another: --set likelihood=...)\n"
 
 
 def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:

@@ -174,7 +174,7 @@ def test_the_bad_row_is_named_by_its_place_in_the_source() -> None:
     ],
 )
 def test_the_natural_likelihood(rows: np.ndarray, kind: str) -> None:
-    assert natural_likelihood(rows) == kind
+    assert natural_likelihood(rows).likelihood == kind
     assert make_vae(Experiment.model_validate({"hidden_dims": [4]}), rows).spec.likelihood.kind == kind
 
 
