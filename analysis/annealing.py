@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae.analysis.fitted import evaluation
+from pyro_vae.analysis.fitted import evaluation, require_full_precision
 from pyro_vae.analysis.hmc import Kick
 from pyro_vae.analysis.importance import require_density
 from pyro_vae.analysis.paths import Path
@@ -46,6 +46,7 @@ class Plan:
 
 def require_moves(vae: VAE) -> None:
     """Raise ValueError where Hamiltonian Monte Carlo can't move z: no density, or z on a lattice."""
+    require_full_precision(vae, "annealed")
     require_density(vae)
     with evaluation(vae):
         support: Any = vae.prior().support

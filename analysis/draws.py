@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_vae import __version__
 from pyro_vae.analysis.bridge import to_datatree
-from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed
@@ -99,7 +99,7 @@ def _prior(vae: VAE, rows: int, draws: int) -> Groups:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.cpu().numpy()
+    return as_numpy(tensor)
 
 
 def _require_room(vae: VAE, rows: int, draws: int, max_bytes: int) -> None:

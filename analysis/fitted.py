@@ -1,9 +1,11 @@
 """What every question about a fitted model starts with: rows that are checked, and a model that is left as it was."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -17,6 +19,8 @@ from pyro_vae.spec import require_fixed_weights
 from pyro_vae.training.preparation import inspect
 from pyro_vae.vae import VAE
 
+HALF = (torch.bfloat16, torch.float16)
+
 
 @contextmanager
 def evaluation(vae: VAE) -> Iterator[None]:
@@ -29,6 +33,36 @@ def evaluation(vae: VAE) -> Iterator[None]:
     local = pyro.settings.context(module_local_params=True)
     with torch.no_grad(), evaluating(vae), local, pyro.validation_enabled(False), full_precision:
         yield
+
+
+def as_numpy(tensor: Tensor) -> np.ndarray:
+    """A tensor as an array: the 16-bit numbers of a cast model as float32, since NumPy has no bfloat16.
+
+    Example:
+        >>> as_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype
+        dtype('float32')
+    """
+    wide = tensor.float() if tensor.dtype in HALF else tensor
+    array: np.ndarray = wide.detach().cpu().numpy()
+    return array
+
+
+def warn_of_half(vae: VAE, what: str) -> None:
+    """Warn where a number is asked of a model whose own numbers are too short for it."""
+    dtype = target_of(vae).dtype
+    if dtype in HALF:
+        warnings.warn(
+            f"{what}: the model's numbers are {dtype}, so log p(x) is rounded to about "
+            f"{torch.finfo(dtype).eps / 2:.1%} of itself; take vae.float()",
+            stacklevel=3,
+        )
+
+
+def require_full_precision(vae: VAE, what: str) -> None:
+    """Raise ValueError where chains or solvers would run in 16-bit numbers, in which their steps are lost."""
+    dtype = target_of(vae).dtype
+    if dtype in HALF:
+        raise ValueError(f"{what}: expected a model of float32 or float64 numbers, got {dtype}; take vae.float()")
 
 
 def target_of(vae: VAE) -> Target:

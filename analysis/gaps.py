@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from pyro_vae.analysis.best_member import ascend, best_full_rank, log_weights, mixture_log_weights
-from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_full_precision, rows_of
 from pyro_vae.analysis.importance import require_density
 from pyro_vae.analysis.pareto import pareto_k, tail_length
 from pyro_vae.analysis.reliability import LIMIT, Evidence
@@ -173,6 +173,7 @@ def inference_gaps(
     if steps < 4 or num_particles < 2 or batch_size < 1:
         got = f"{steps}, {num_particles}, {batch_size}"
         raise ValueError(f"steps, num_particles, batch_size: expected at least 4, 2, 1, got {got}")
+    require_full_precision(vae, "inference_gaps")
     require_density(vae)
     if isinstance(marginal, Evidence):
         _require_rows(marginal, rows_of(vae, x, "x"))

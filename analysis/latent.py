@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.analysis.fitted import evaluation, has_samples, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterior_of, rows_of, target_of
 from pyro_vae.arguments import public
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
@@ -51,7 +51,7 @@ def encode(vae: VAE, x: Any) -> Codes:
     """
     with evaluation(vae):
         found = [(q.mean, q.stddev) for q in (posterior_of(vae, batch) for batch in rows_of(vae, x, "x"))]
-        loc, scale = (torch.cat(part).cpu().numpy() for part in zip(*found, strict=True))
+        loc, scale = (as_numpy(torch.cat(part)) for part in zip(*found, strict=True))
     return Codes(loc, scale)
 
 
@@ -72,7 +72,7 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
     """
     with evaluation(vae):
         parts = [vae.likelihood(posterior_of(vae, batch).mean).mean for batch in rows_of(vae, x, "x")]
-        return torch.cat(parts).cpu().numpy()
+        return as_numpy(torch.cat(parts))
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
     with evaluation(vae), own_seed(seed, target_of(vae).device):
         z = vae.prior().sample(torch.Size([n]))
         p = vae.likelihood(z)
-        z, x, mean = (part.cpu().numpy() for part in (z, p.sample(), p.mean))
+        z, x, mean = (as_numpy(part) for part in (z, p.sample(), p.mean))
     return Samples(z, x, mean)
 
 
@@ -146,4 +146,4 @@ def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndar
             closed_form = analytic_kl(q, p.expand(q.batch_shape))
             z = q.sample(torch.Size([num_particles]))
             rates.append((q.log_prob(z) - p.log_prob(z)).mean(0) if closed_form is None else closed_form)
-        return torch.cat(rates).cpu().numpy()
+        return as_numpy(torch.cat(rates))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
 from tqdm import tqdm
 
-from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.analysis.latent import encode, rate
 from pyro_vae.arguments import public
 from pyro_vae.objectives import analytic_kl
@@ -161,7 +161,7 @@ def latent_use(
         guides = [posterior_of(vae, batch) for batch in rows_of(vae, x, "x")]
         with own_seed(seed, target_of(vae).device):
             draws = [q.sample(torch.Size([num_particles])) for q in guides]
-            prior_mean, prior_scale = (part.cpu().numpy() for part in _moments(vae.prior()))
+            prior_mean, prior_scale = (as_numpy(part) for part in _moments(vae.prior()))
             per_dim = [_rate_per_dim(q, vae.prior()) for q in guides]
         lower, upper = _information(guides, draws, progress)
     square = codes.scale**2 + (codes.loc - codes.loc.mean(0)) ** 2
@@ -171,7 +171,7 @@ def latent_use(
         threshold=threshold,
         rate=float(rates.mean()),
         rate_se=float(_standard_error(rates)),
-        rate_per_dim=torch.cat(per_dim).mean(0).cpu().numpy(),
+        rate_per_dim=as_numpy(torch.cat(per_dim).mean(0)),
         information=float(lower.mean()),
         information_se=float(_standard_error(lower)),
         information_upper=float(upper.mean()),
@@ -219,7 +219,7 @@ def _log_ratios(guides: list[Distribution], z: Tensor, own: Tensor) -> Bounds:
     itself, rows = log_q.gather(-1, index).squeeze(-1), log_q.shape[-1]
     with_itself = log_q.logsumexp(-1) - math.log(rows)
     without = log_q.scatter(-1, index, -torch.inf).logsumexp(-1) - math.log(rows - 1)
-    return (itself - with_itself).mean(0).cpu().numpy(), (itself - without).mean(0).cpu().numpy()
+    return as_numpy((itself - with_itself).mean(0)), as_numpy((itself - without).mean(0))
 
 
 def _rate_per_dim(q: Distribution, p: Distribution, draws: int = 64) -> Tensor:

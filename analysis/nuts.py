@@ -15,7 +15,7 @@ from torch.distributions import biject_to
 from tqdm import tqdm
 
 from pyro_vae.analysis.bridge import _arviz
-from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_full_precision, rows_of
 from pyro_vae.analysis.importance import log_joint, require_density
 from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, stacked, weighted_moments
 from pyro_vae.analysis.pareto import pareto_k, tail_length
@@ -157,6 +157,7 @@ def audit(
         ((2, 4, 1, 2), (1, 2))
     """
     _check(chains, draws, warmup, num_particles)
+    require_full_precision(vae, "audit")
     require_density(vae)
     _require_few(len(as_rows(x, vae.spec.data_shape)), max_rows, chains * (draws + warmup))
     rows, hidden = list(rows_of(vae, x, "x", batch_size=1)), None if progress is None else not progress

@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae.analysis.fitted import evaluation, posterior_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of, target_of, warn_of_half
 from pyro_vae.analysis.importance import log_joint, require_density
 from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
@@ -172,6 +172,7 @@ def calibration(
     """
     _check(num_rows, draws, resample)
     require_density(vae)
+    warn_of_half(vae, "calibration")
     together, hidden = max(1, CHUNK // (resample or draws)), None if progress is None else not progress
     parts = []
     with (
@@ -184,7 +185,7 @@ def calibration(
         for rows in zip(z.split(together), x.split(together), strict=True):
             parts.append(_pit_of_rows(vae, *rows, draws, resample))
             bar.update(len(rows[0]))
-    pit = torch.cat(parts).cpu().numpy()
+    pit = as_numpy(torch.cat(parts))
     return Calibration(pit[:, :-1], pit[:, -1], draws, resample)
 
 

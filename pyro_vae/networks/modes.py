@@ -1,4 +1,4 @@
-"""Evaluation mode for a while, and whether TorchScript is looking."""
+"""Evaluation mode for a while, and whether a program is being made of what runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,3 +43,14 @@ def traced() -> bool:
     """
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return tracing
+
+
+def exported() -> bool:
+    """Whether `torch.export` is making a program of what runs now; torch before 2.7 doesn't say.
+
+    Example:
+        >>> exported()
+        False
+    """
+    exporting: bool = getattr(torch.compiler, "is_exporting", lambda: False)()
+    return exporting

@@ -71,5 +71,7 @@ def test_torchscript_gives_the_same_loss(guide: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_what_torchscript_cannot_trace_says_so() -> None:
     vae = small("semi_amortized")
-    with pytest.raises(ValueError, match=r"^guide 'semi_amortized': .* TorchScript can't trace; take Trace_ELBO"):
+    with pytest.raises(
+        ValueError, match=r"^guide 'semi_amortized': .* TorchScript and torch.export can't trace; take Trace_ELBO"
+    ):
         JitTrace_ELBO(ignore_jit_warnings=True).loss_and_grads(vae.model, vae.guide, X)
