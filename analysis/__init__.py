@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.latent import Codes, Samples, encode, rate, reconstruct, sample
     from pyro_vae.analysis.latent_space import LatentUse, latent_use
     from pyro_vae.analysis.nuts import Audit, audit
+    from pyro_vae.analysis.prior_samples import Match, samples_match_density
     from pyro_vae.analysis.proposals import PROPOSALS
     from pyro_vae.analysis.reliability import Evidence, Summary, Until
     from pyro_vae.analysis.sbc import Calibration, calibration
@@ -34,6 +35,7 @@ _HOMES = {
     "Finding": "checks",
     "Gaps": "gaps",
     "LatentUse": "latent_space",
+    "Match": "prior_samples",
     "Samples": "latent",
     "Summary": "reliability",
     "Until": "reliability",
@@ -51,6 +53,7 @@ _HOMES = {
     "rate": "latent",
     "reconstruct": "latent",
     "sample": "latent",
+    "samples_match_density": "prior_samples",
     "to_arviz": "draws",
 }
 
@@ -67,6 +70,7 @@ __all__ = [
     "Finding",
     "Gaps",
     "LatentUse",
+    "Match",
     "Samples",
     "Summary",
     "Until",
@@ -84,6 +88,7 @@ __all__ = [
     "rate",
     "reconstruct",
     "sample",
+    "samples_match_density",
     "to_arviz",
 ]
 
