@@ -54,7 +54,7 @@ def warn_of_half(vae: VAE, what: str) -> None:
         warnings.warn(
             f"{what}: the model's numbers are {dtype}, so log p(x) is rounded to about "
             f"{torch.finfo(dtype).eps / 2:.1%} of itself; take vae.float()",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -191,7 +191,7 @@ def _loop(
         best = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"
         warnings.warn(
             f"fit: interrupted after {len(run.history)} of {options.epochs} epochs; the weights are {best}",
-            stacklevel=3,
+            stacklevel=4,
         )
     finally:
         run.restore()
