@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.latent_space import LatentUse, latent_use
     from pyro_vae.analysis.measure import Measure, measure_of
     from pyro_vae.analysis.nuts import Audit, audit
+    from pyro_vae.analysis.prior_samples import Match, samples_match_density
     from pyro_vae.analysis.proposals import PROPOSALS
     from pyro_vae.analysis.reliability import Evidence, Summary, Until
     from pyro_vae.analysis.sbc import Calibration, calibration
@@ -41,6 +42,7 @@ _HOMES = {
     "Gaps": "gaps",
     "LatentUse": "latent_space",
     "Measure": "measure",
+    "Match": "prior_samples",
     "Samples": "latent",
     "Summary": "reliability",
     "Until": "reliability",
@@ -62,6 +64,7 @@ _HOMES = {
     "rate": "latent",
     "reconstruct": "latent",
     "sample": "latent",
+    "samples_match_density": "prior_samples",
     "to_arviz": "draws",
 }
 
@@ -79,6 +82,7 @@ __all__ = [
     "Finding",
     "Gaps",
     "LatentUse",
+    "Match",
     "Measure",
     "Samples",
     "Summary",
@@ -101,6 +105,7 @@ __all__ = [
     "rate",
     "reconstruct",
     "sample",
+    "samples_match_density",
     "to_arviz",
 ]
 

@@ -11,6 +11,7 @@ from pyro_vae.analysis.annealing import Plan, log_mean, require_moves, seeds_of,
 from pyro_vae.analysis.fitted import evaluation, rows_of
 from pyro_vae.analysis.ladders import ACCEPTANCE, tuned
 from pyro_vae.analysis.paths import Path
+from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 
 
@@ -54,6 +55,7 @@ class Annealed:
         )
 
 
+@public
 def annealed(
     vae: VAE,
     x: Any,

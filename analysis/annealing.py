@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae.analysis.fitted import require_density
+from pyro_vae.analysis.fitted import evaluation, require_density, require_full_precision
 from pyro_vae.analysis.hmc import Kick
 from pyro_vae.analysis.paths import Path
 from pyro_vae.rng import row_seed
@@ -45,8 +45,11 @@ class Plan:
 
 def require_moves(vae: VAE) -> None:
     """Raise ValueError where Hamiltonian Monte Carlo can't move z: no density, or z on a lattice."""
+    require_full_precision(vae, "annealed")
     require_density(vae)
-    if vae.prior().support.is_discrete:
+    with evaluation(vae):
+        support: Any = vae.prior().support
+    if support.is_discrete:
         raise ValueError(
             "annealed: expected a prior over real vectors, got discrete values, along which no gradient leads; "
             "take `evidence`, which only draws"

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from pyro_vae.analysis.annealing import Plan, downward, log_mean, require_moves, seeds_of, upward
-from pyro_vae.analysis.fitted import evaluation, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, target_of
 from pyro_vae.analysis.ladders import tuned
 from pyro_vae.analysis.paths import Path
+from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -68,6 +69,7 @@ class Bracket:
         )
 
 
+@public
 def bidirectional(
     vae: VAE,
     *,
@@ -117,14 +119,14 @@ def bidirectional(
     require_moves(vae)
     with evaluation(vae):
         with own_seed(seed, target_of(vae).device):
-            z = vae.prior().sample((num_rows,))
+            z = vae.prior().sample(torch.Size([num_rows]))
             x = vae.likelihood(z).sample()
         parts = [
             _bracket(vae, *some, plan)
             for some in zip(x.split(plan.rows_together), z.split(plan.rows_together), strict=True)
         ]
     lower, upper, lower_se, upper_se = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Bracket(x.cpu().numpy(), lower, upper, lower_se, upper_se, num_chains, temperatures)
+    return Bracket(as_numpy(x), lower, upper, lower_se, upper_se, num_chains, temperatures)
 
 
 def _bracket(vae: VAE, x: Tensor, z: Tensor, plan: Plan) -> tuple[np.ndarray, ...]:
@@ -136,4 +138,4 @@ def _bracket(vae: VAE, x: Tensor, z: Tensor, plan: Plan) -> tuple[np.ndarray, ..
     down = downward(path, z.repeat(plan.num_chains, 1, 1), ladder, seeds_of(pair, f"downward {plan.seed}"), plan)
     lower, lower_se, _ = log_mean(up.log_weight)
     minus_upper, upper_se, _ = log_mean(-down.log_weight)
-    return tuple(column.cpu().numpy() for column in (lower, -minus_upper, lower_se, upper_se))
+    return tuple(as_numpy(column) for column in (lower, -minus_upper, lower_se, upper_se))

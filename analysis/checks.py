@@ -17,6 +17,7 @@ from pyro_vae.analysis.pareto import khat_limit
 from pyro_vae.analysis.reliability import Evidence
 from pyro_vae.analysis.sbc import calibration
 from pyro_vae.analysis.verdicts import BASELINE, TRUSTED, Checkup, Finding, mean_and_error
+from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 
 SHARE = 0.98
@@ -27,6 +28,7 @@ NEXT_GUIDE = {"semi_amortized": "flow"}
 """The guide to try next: "semi_amortized", unless that is the present one."""
 
 
+@public
 def checkup(
     vae: VAE,
     x: Any,

@@ -11,6 +11,7 @@ from pyro_vae.analysis.bridge import to_elpd
 from pyro_vae.analysis.importance import evidence
 from pyro_vae.analysis.measure import Measure, measure_of
 from pyro_vae.analysis.reliability import Evidence
+from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 
 
@@ -113,6 +114,7 @@ class Comparison:
             )
 
 
+@public
 def compare(
     models: Mapping[str, VAE | Evidence],
     x: Any = None,

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from pyro_vae import __version__
 from pyro_vae.analysis.bridge import as_integers, to_datatree
-from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.analysis.measure import measure_of
+from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.likelihoods.base import given
 from pyro_vae.rng import own_seed
@@ -21,6 +22,7 @@ Groups = dict[str, dict[str, np.ndarray]]
 GIBIBYTE = 2**30
 
 
+@public
 def to_arviz(
     vae: VAE,
     x: Any,
@@ -82,7 +84,7 @@ def to_arviz(
 
 def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
     q = posterior_of(vae, x)
-    z = q.sample((draws,))
+    z = q.sample(torch.Size([draws]))
     p = vae.likelihood(z)
     groups: Groups = {
         "posterior": {"z": _array(z)},
@@ -97,12 +99,12 @@ def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
 
 
 def _prior(vae: VAE, rows: int, draws: int) -> Groups:
-    z = vae.prior().sample((draws, rows))
+    z = vae.prior().sample(torch.Size([draws, rows]))
     return {"prior": {"z": _array(z)}, "prior_predictive": {"x": _data(vae, vae.likelihood(z).sample())}}
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.cpu().numpy()
+    return as_numpy(tensor)
 
 
 def _data(vae: VAE, x: Tensor) -> np.ndarray:

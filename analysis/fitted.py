@@ -1,9 +1,11 @@
 """What every question about a fitted model starts with: rows that are checked, and a model that is left as it was."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -13,15 +15,54 @@ from tqdm import tqdm
 
 from pyro_vae.data import Target, as_rows
 from pyro_vae.networks import evaluating
+from pyro_vae.spec import require_fixed_weights
 from pyro_vae.training.preparation import inspect, require_precise
 from pyro_vae.vae import VAE
+
+HALF = (torch.bfloat16, torch.float16)
 
 
 @contextmanager
 def evaluation(vae: VAE) -> Iterator[None]:
-    """No gradients, evaluation mode, no validation of each density; all as before after the block."""
-    with torch.no_grad(), evaluating(vae), pyro.validation_enabled(False):
+    """No gradients, evaluation mode, no validation of each density, no autocast; all as before after the block.
+
+    Of several threads one is inside such a block at a time.
+    """
+    require_fixed_weights("vae", vae)
+    full_precision = torch.autocast(target_of(vae).device.type, enabled=False)
+    local = pyro.settings.context(module_local_params=True)
+    with torch.no_grad(), evaluating(vae), local, pyro.validation_enabled(False), full_precision:
         yield
+
+
+def as_numpy(tensor: Tensor) -> np.ndarray:
+    """A tensor as an array: the 16-bit numbers of a cast model as float32, since NumPy has no bfloat16.
+
+    Example:
+        >>> as_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype
+        dtype('float32')
+    """
+    wide = tensor.float() if tensor.dtype in HALF else tensor
+    array: np.ndarray = wide.detach().cpu().numpy()
+    return array
+
+
+def warn_of_half(vae: VAE, what: str) -> None:
+    """Warn where a number is asked of a model whose own numbers are too short for it."""
+    dtype = target_of(vae).dtype
+    if dtype in HALF:
+        warnings.warn(
+            f"{what}: the model's numbers are {dtype}, so log p(x) is rounded to about "
+            f"{torch.finfo(dtype).eps / 2:.1%} of itself; take vae.float()",
+            stacklevel=4,
+        )
+
+
+def require_full_precision(vae: VAE, what: str) -> None:
+    """Raise ValueError where chains or solvers would run in 16-bit numbers, in which their steps are lost."""
+    dtype = target_of(vae).dtype
+    if dtype in HALF:
+        raise ValueError(f"{what}: expected a model of float32 or float64 numbers, got {dtype}; take vae.float()")
 
 
 def target_of(vae: VAE) -> Target:
@@ -45,7 +86,8 @@ def rows_of(vae: VAE, x: Any, name: str, *, batch_size: int = 256, progress: boo
 
 def has_samples(vae: VAE) -> bool:
     """Whether the prior can be drawn from; a flat one can't."""
-    return not isinstance(vae.prior(), dist.ImproperUniform)
+    with evaluation(vae):
+        return not isinstance(vae.prior(), dist.ImproperUniform)
 
 
 def has_density(vae: VAE) -> bool:

@@ -9,11 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from pyro_vae.analysis.best_member import ascend, best_full_rank, log_weights, mixture_log_weights
-from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision, rows_of
 from pyro_vae.analysis.pareto import khat_limit, pareto_k, tail_length
 from pyro_vae.analysis.reliability import Evidence
 from pyro_vae.analysis.row_families import Rows, local
 from pyro_vae.analysis.verdicts import Finding, mean_and_error, refit
+from pyro_vae.arguments import public
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
@@ -141,6 +142,7 @@ class Gaps:
             yield f"{share}: the amortization gap is likely low; raise steps"
 
 
+@public
 def inference_gaps(
     vae: VAE,
     x: Any,
@@ -194,6 +196,7 @@ def inference_gaps(
     if steps < 4 or num_particles < 2 or batch_size < 1:
         got = f"{steps}, {num_particles}, {batch_size}"
         raise ValueError(f"steps, num_particles, batch_size: expected at least 4, 2, 1, got {got}")
+    require_full_precision(vae, "inference_gaps")
     require_density(vae)
     if isinstance(marginal, Evidence):
         _require_rows(marginal, rows_of(vae, x, "x"))

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.analysis.automatic import automatic
-from pyro_vae.analysis.fitted import evaluation, require_density, rows_of, target_of
+from pyro_vae.analysis.fitted import evaluation, require_density, rows_of, target_of, warn_of_half
 from pyro_vae.analysis.joint import log_joint
 from pyro_vae.analysis.measure import measure_of
 from pyro_vae.analysis.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.proposals import Named, Proposal, proposal_of
 from pyro_vae.analysis.reliability import Evidence, Summary, Until
 from pyro_vae.analysis.sampling import BLOCK, Job, Sampling
+from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
@@ -33,6 +34,7 @@ _CACHE = {"cpu": 2**21, "cuda": 2**28}  # bytes of the widest layer of a chunk
 _WHEN_COMPILED = 2  # times as much: no copies of that layer are made
 
 
+@public
 def evidence(
     vae: VAE,
     x: Any,
@@ -108,6 +110,7 @@ def evidence(
     began = time.perf_counter()
     _check(num_particles, chunk_size, until, retry, compile, method)
     require_density(vae)
+    warn_of_half(vae, "evidence")
     if proposal is not None or retry is not None or num_particles < FEWEST_DRAWS:
         method = "importance"
     first = proposal_of("guide" if proposal is None else proposal)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.analysis.fitted import evaluation, has_samples, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterior_of, rows_of, target_of
+from pyro_vae.arguments import public
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
@@ -34,6 +35,7 @@ class Codes:
         return int((self.loc.var(0) > threshold).sum())
 
 
+@public
 def encode(vae: VAE, x: Any) -> Codes:
     """The mean and standard deviation of q(z | x) for each row.
 
@@ -50,10 +52,11 @@ def encode(vae: VAE, x: Any) -> Codes:
     """
     with evaluation(vae):
         found = [(q.mean, q.stddev) for q in (posterior_of(vae, batch) for batch in rows_of(vae, x, "x"))]
-        loc, scale = (torch.cat(part).cpu().numpy() for part in zip(*found, strict=True))
+        loc, scale = (as_numpy(torch.cat(part)) for part in zip(*found, strict=True))
     return Codes(loc, scale)
 
 
+@public
 def reconstruct(vae: VAE, x: Any) -> np.ndarray:
     """E[x' | z] at z = E[z | x], the mean of q: each row as the model sees it, shaped as x.
 
@@ -72,9 +75,10 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
     """
     with evaluation(vae):
         pairs = ((batch, vae.likelihood(posterior_of(vae, batch).mean)) for batch in rows_of(vae, x, "x"))
-        return torch.cat([representative(given(p, batch)) for batch, p in pairs]).cpu().numpy()
+        return as_numpy(torch.cat([representative(given(p, batch)) for batch, p in pairs]))
 
 
+@public
 def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
     """p(x'ᵢ = k | z) at z = E[z | x] for each categorical column i: column -> (n, K); empty where there is none.
 
@@ -95,7 +99,7 @@ def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
         for batch in rows_of(vae, x, "x"):
             p: Any = vae.likelihood(posterior_of(vae, batch).mean)
             found.append(p.probabilities() if hasattr(p, "probabilities") else {})
-    return {column: torch.cat([each[column] for each in found]).cpu().numpy() for column in found[0]}
+    return {column: as_numpy(torch.cat([each[column] for each in found])) for column in found[0]}
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Samples:
     mean: np.ndarray
 
 
+@public
 def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
     """Draw n rows from the model: z ~ p(z), then x ~ p(x | z).
 
@@ -136,12 +141,13 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
             "not generate. Take prior 'standard_normal' and guide 'mean_field'"
         )
     with evaluation(vae), own_seed(seed, target_of(vae).device):
-        z = vae.prior().sample((n,))
+        z = vae.prior().sample(torch.Size([n]))
         p = vae.likelihood(z)
-        z, x, mean = (part.cpu().numpy() for part in (z, p.sample(), p.mean))
+        z, x, mean = (as_numpy(part) for part in (z, p.sample(), p.mean))
     return Samples(z, x, mean)
 
 
+@public
 def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndarray:
     """KL(q(z | x) ‖ p(z)) of each row in nats: the closed form where there is one, else a mean over draws.
 
@@ -165,6 +171,6 @@ def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndar
         for batch in rows_of(vae, x, "x"):
             q, p = posterior_of(vae, batch), vae.prior()
             closed_form = analytic_kl(q, p.expand(q.batch_shape))
-            z = q.sample((num_particles,))
+            z = q.sample(torch.Size([num_particles]))
             rates.append((q.log_prob(z) - p.log_prob(z)).mean(0) if closed_form is None else closed_form)
-        return torch.cat(rates).cpu().numpy()
+        return as_numpy(torch.cat(rates))

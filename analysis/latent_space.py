@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
 from tqdm import tqdm
 
-from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.analysis.latent import encode, rate
 from pyro_vae.analysis.verdicts import LATENT, Finding
+from pyro_vae.arguments import public
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -141,6 +142,7 @@ class LatentUse:
         return "\n".join([*lines, self.warning] if self.warning else lines)
 
 
+@public
 def latent_use(
     vae: VAE,
     x: Any,
@@ -191,8 +193,8 @@ def latent_use(
     with evaluation(vae):
         guides = [posterior_of(vae, batch) for batch in rows_of(vae, x, "x")]
         with own_seed(seed, target_of(vae).device):
-            draws = [q.sample((num_particles,)) for q in guides]
-            prior_mean, prior_scale = (part.cpu().numpy() for part in _moments(vae.prior()))
+            draws = [q.sample(torch.Size([num_particles])) for q in guides]
+            prior_mean, prior_scale = (as_numpy(part) for part in _moments(vae.prior()))
             per_dim = [_rate_per_dim(q, vae.prior()) for q in guides]
         lower, upper = _information(guides, draws, progress)
     square = codes.scale**2 + (codes.loc - codes.loc.mean(0)) ** 2
@@ -202,7 +204,7 @@ def latent_use(
         threshold=threshold,
         rate=float(rates.mean()),
         rate_se=float(_standard_error(rates)),
-        rate_per_dim=torch.cat(per_dim).mean(0).cpu().numpy(),
+        rate_per_dim=as_numpy(torch.cat(per_dim).mean(0)),
         information=float(lower.mean()),
         information_se=float(_standard_error(lower)),
         information_upper=float(upper.mean()),
@@ -250,7 +252,7 @@ def _log_ratios(guides: list[Distribution], z: Tensor, own: Tensor) -> Bounds:
     itself, rows = log_q.gather(-1, index).squeeze(-1), log_q.shape[-1]
     with_itself = log_q.logsumexp(-1) - math.log(rows)
     without = log_q.scatter(-1, index, -torch.inf).logsumexp(-1) - math.log(rows - 1)
-    return (itself - with_itself).mean(0).cpu().numpy(), (itself - without).mean(0).cpu().numpy()
+    return as_numpy((itself - with_itself).mean(0)), as_numpy((itself - without).mean(0))
 
 
 def _rate_per_dim(q: Distribution, p: Distribution, draws: int = 64) -> Tensor:
@@ -261,7 +263,7 @@ def _rate_per_dim(q: Distribution, p: Distribution, draws: int = 64) -> Tensor:
     closed_form = analytic_kl(q_d, p_d.expand(q_d.batch_shape))
     if closed_form is not None:
         return closed_form
-    z = q_d.sample((draws,))
+    z = q_d.sample(torch.Size([draws]))
     return (q_d.log_prob(z) - p_d.log_prob(z)).mean(0)
 
 
@@ -281,7 +283,7 @@ def _moments(p: Distribution) -> tuple[Tensor, Tensor]:
     try:
         return p.mean, p.stddev
     except NotImplementedError:
-        z = p.sample((PRIOR_DRAWS,))
+        z = p.sample(torch.Size([PRIOR_DRAWS]))
         return z.mean(0), z.std(0)
 
 

@@ -11,16 +11,19 @@ import torch
 from pyro.infer import MCMC, NUTS
 from pyro.infer.autoguide import init_to_sample
 from torch import Tensor
+from torch.distributions import biject_to
 from tqdm import tqdm
 
 from pyro_vae.analysis.bridge import _arviz
-from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision, rows_of
 from pyro_vae.analysis.joint import log_joint
 from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, labelled, sd_error, stacked, weighted_moments
 from pyro_vae.analysis.pareto import khat_limit, pareto_k, tail_length
 from pyro_vae.analysis.verdicts import Finding, refit
+from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_seed
+from pyro_vae.spec import support_of
 from pyro_vae.vae import VAE
 
 CHUNK = 1000
@@ -125,6 +128,7 @@ class Audit:
         return arviz.from_datatree(tree) if hasattr(arviz, "from_datatree") else tree
 
 
+@public
 def audit(
     vae: VAE,
     x: Any,
@@ -174,6 +178,7 @@ def audit(
         ((2, 4, 1, 2), (1, 2))
     """
     _check(chains, draws, warmup, num_particles)
+    require_full_precision(vae, "audit")
     require_density(vae)
     _require_few(len(as_rows(x, vae.spec.data_shape)), max_rows, chains * (draws + warmup))
     rows, hidden = list(rows_of(vae, x, "x", batch_size=1)), None if progress is None else not progress
@@ -225,7 +230,8 @@ def _chain(
     vae: VAE, row: Tensor, seed: int, draws: int, warmup: int, advance: Callable[[int], Any]
 ) -> tuple[np.ndarray, int]:
     """The draws of one chain for one row, (draw, latent), and its number of divergences."""
-    kernel = NUTS(vae.model, init_strategy=init_to_sample)
+    transform = biject_to(support_of(vae.prior())).inv
+    kernel = NUTS(vae.model, init_strategy=init_to_sample, transforms={"z": transform})
     mcmc = MCMC(kernel, draws, warmup, disable_progbar=True, hook_fn=lambda *_: advance(1))
     with pyro.settings.context(module_local_params=True), own_seed(seed, row.device), torch.enable_grad():
         mcmc.run(row)
@@ -237,7 +243,7 @@ def _guide(vae: VAE, row: Tensor, seed: int, num_particles: int) -> tuple[Tensor
     """Draws of the guide for one row, (draw, latent), and their log weights, (draw,), in float64."""
     q = posterior_of(vae, row)
     with own_seed(seed, row.device):
-        z = q.sample((num_particles,))
+        z = q.sample(torch.Size([num_particles]))
     log_p = torch.cat([log_joint(vae, row, some) for some in z.split(CHUNK)])
     return z[:, 0].double().cpu(), (log_p - q.log_prob(z))[:, 0].double().cpu()
 

@@ -112,7 +112,7 @@ class Path:
         drawn = []
         for q, seed in zip(self.starts, seeds, strict=True):
             with own_seed(seed, self.x.device):
-                drawn.append(q.sample((chains,)).reshape(chains, 1, -1))
+                drawn.append(q.sample(torch.Size([chains])).reshape(chains, 1, -1))
         return torch.cat(drawn, 1)
 
     def move(self, here: Between, step: Tensor, kick: Kick, leapfrog_steps: int) -> tuple[Between, Tensor]:
@@ -138,6 +138,6 @@ def _slope(values: Tensor, z: Tensor) -> Tensor:
 def robust_scale(p: Distribution, device: torch.device) -> Tensor:
     """The standard deviation of a normal with p's quartiles: there is one where p has no variance, or no formula."""
     with own_seed(0, device):
-        draws = p.sample((1000,))
+        draws = p.sample(torch.Size([1000]))
     low, high = draws.quantile(torch.tensor([0.25, 0.75]).to(draws), 0)
     return (high - low) / 1.349

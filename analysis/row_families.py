@@ -203,7 +203,7 @@ class AffineMaps(Local):
         self.start = [torch.zeros_like(self.loc), torch.diag_embed(torch.zeros_like(self.loc))]
 
     def noise_of(self, q: Distribution) -> Tensor:
-        u = q.sample((BLOCK,))
+        u = q.sample(torch.Size([BLOCK]))
         return torch.cat([u, q.log_prob(u).unsqueeze(-1)], -1)
 
     def log_prob(self, parameters: Parameters, z: Tensor) -> Tensor:

@@ -201,7 +201,7 @@ def draw_blocks(
     parts = []
     for block in blocks:
         restart(seed + block)
-        z = q.sample((BLOCK,))
+        z = q.sample(torch.Size([BLOCK]))
         parts.append((z, q.log_prob(z)))  # a flow knows the density of its last draw only as a whole
     z, log_q = (torch.cat(part) for part in zip(*parts, strict=True))
     return z[wanted], log_q[wanted]

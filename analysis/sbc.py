@@ -9,9 +9,10 @@ from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of, require_density, target_of, warn_of_half
 from pyro_vae.analysis.joint import log_joint
 from pyro_vae.analysis.verdicts import Finding, refit
+from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -140,6 +141,7 @@ class Calibration:
         return _said(self.adjusted[-1], [words for words, seen in shapes.items() if seen])
 
 
+@public
 def calibration(
     vae: VAE,
     *,
@@ -187,6 +189,7 @@ def calibration(
     """
     _check(num_rows, draws, resample)
     require_density(vae)
+    warn_of_half(vae, "calibration")
     together, hidden = max(1, CHUNK // (resample or draws)), None if progress is None else not progress
     parts = []
     with (
@@ -194,12 +197,12 @@ def calibration(
         own_seed(seed, target_of(vae).device),
         tqdm(total=num_rows, disable=hidden, desc="calibration", unit="row", dynamic_ncols=True) as bar,
     ):
-        z = vae.prior().sample((num_rows,))
+        z = vae.prior().sample(torch.Size([num_rows]))
         x = torch.cat([vae.likelihood(some).sample() for some in z.split(CHUNK)])
         for rows in zip(z.split(together), x.split(together), strict=True):
             parts.append(_pit_of_rows(vae, *rows, draws, resample))
             bar.update(len(rows[0]))
-    pit = torch.cat(parts).cpu().numpy()
+    pit = as_numpy(torch.cat(parts))
     return Calibration(pit[:, :-1], pit[:, -1], draws, resample)
 
 
@@ -249,7 +252,7 @@ def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | Non
     """The pit of z and, last, of log p(x, z) for rows x from p(x | z), (n, latent_dim + 1)."""
     truth = torch.cat([z, log_joint(vae, x, z).unsqueeze(-1)], -1)
     q = posterior_of(vae, x)
-    proposals = q.sample((resample or draws,))
+    proposals = q.sample(torch.Size([resample or draws]))
     log_p = torch.cat([log_joint(vae, x, some) for some in proposals.split(max(1, CHUNK // len(x)))])
     drawn = torch.cat([proposals, log_p.unsqueeze(-1)], -1)
     if truth.isnan().any() or drawn.isnan().any():

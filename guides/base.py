@@ -32,6 +32,11 @@ class Posterior(nn.Module):
         self.standardize, self.encoder, self.family = standardize, encoder, family
 
     def forward(self, x: Tensor) -> Distribution:
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"posterior: expected a tensor of rows, got {type(x).__name__}; pass torch.as_tensor(x) of the model's "
+                "dtype, or any rows to pyro_vae.encode(vae, x)"
+            )
         distribution: Distribution = self.family(products(self.encoder, self.standardize(x)))
         refine = getattr(self.family, "refine", None)
         return refine(distribution, x) if callable(refine) else distribution

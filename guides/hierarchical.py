@@ -1,10 +1,10 @@
 """Two levels of latent variables, z = (z₁, z₂): normals, one conditional on the other."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import silu
@@ -54,7 +54,7 @@ class Hierarchical(nn.Module):
         features: int,
         latent_dim: int,
         *,
-        top_dim: PositiveInt,
+        top_dim: Annotated[PositiveInt, Field(examples=[1])],
         direction: Direction = "top_down",
         hidden_dim: PositiveInt = 128,
     ) -> None:

@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -10,6 +11,8 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.func import functional_call
+
+from pyro_vae.networks import traced
 
 
 class Drawn(NamedTuple):
@@ -96,7 +99,7 @@ def with_parameters_of_now(network: nn.Module, *first: Any) -> Callable[..., Any
     """The network with its first arguments, for a distribution that calls it later.
 
     So a distribution made inside `torch.func.functional_call` keeps the parameters that it was made with, and one made
-    under `torch.no_grad` has constants alone.
+    under `torch.no_grad` has constants alone. TorchScript takes no `functional_call`, and is traced without.
 
     Example:
         >>> network = nn.Linear(2, 1)
@@ -105,6 +108,8 @@ def with_parameters_of_now(network: nn.Module, *first: Any) -> Callable[..., Any
         >>> bool(later(torch.ones(2)) == network(torch.ones(2)))
         False
     """
+    if traced():
+        return partial(network, *first)
     grad = torch.is_grad_enabled()
     parameters = {name: weight if grad else weight.detach() for name, weight in network.named_parameters()}
     return lambda *rest, **options: functional_call(network, parameters, (*first, *rest), options)

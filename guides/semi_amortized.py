@@ -11,6 +11,7 @@ from torch.distributions import Distribution, Independent, LowRankMultivariateNo
 
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.guides.pushforward import noise_points
+from pyro_vae.networks import exported, traced
 from pyro_vae.registry import Choice, Options
 
 Base = Annotated[Options, Choice(GUIDES)]
@@ -98,6 +99,11 @@ class SemiAmortized(nn.Module):
             raise ValueError("semi_amortized: expected a model to refine for, got none; call bind_parts(vae.parts)")
         if self._refining:
             return q
+        if traced() or exported():
+            raise ValueError(
+                "guide 'semi_amortized': its steps take gradients, which TorchScript and torch.export can't trace; "
+                "take Trace_ELBO in place of JitTrace_ELBO, export its base, or take another guide"
+            )
         unroll = self.unroll and torch.is_grad_enabled()
         self._refining = True
         try:

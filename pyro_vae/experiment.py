@@ -4,18 +4,20 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import (
     AllowInfNan,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    PrivateAttr,
+    model_validator,
 )
 
 from pyro_vae.analysis import Evidence, encode, rate, reconstruct
@@ -23,13 +25,15 @@ from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.proposals import PROPOSALS
 from pyro_vae.analysis.reliability import Until
 from pyro_vae.analysis.sharded import sharded_evidence
+from pyro_vae.described import Described
+from pyro_vae.natural import FROM_MAXIMUM, Natural, natural_likelihood, sized_likelihood, unsized
 from pyro_vae.registry import Choice, Options
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
 
 
-class DataOptions(BaseModel):
+class DataOptions(Described):
     """The table [data]: where the rows come from and which of them are held out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,7 +47,7 @@ class DataOptions(BaseModel):
     seed: NonNegativeInt = Field(default=0, description="of the choice of the test rows")
 
 
-class EvaluateOptions(BaseModel):
+class EvaluateOptions(Described):
     """The table [evaluate]: how log p(x) is estimated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,6 +85,23 @@ class Experiment(Spec):
     data: Annotated[DataOptions, BeforeValidator(_source)] = Field(default=DataOptions(), description="the rows")
     fit: FitOptions = Field(default=FitOptions(), description="training")
     evaluate: EvaluateOptions = Field(default=EvaluateOptions(), description="evaluation")
+    _open_kind: str | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _leaves_open(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """A likelihood without the option that the data decide is checked with some value in its place."""
+        kind = unsized(given.get("likelihood")) if isinstance(given, Mapping) else None
+        if kind is None:
+            return validate(given)
+        made = validate({**given, "likelihood": {"kind": kind, FROM_MAXIMUM[kind]: 2}})
+        made._open_kind = kind
+        return made
+
+    @property
+    def open_kind(self) -> str | None:
+        """The kind of a likelihood whose size the data decide: "binomial" or "categorical"."""
+        return self._open_kind
 
     def model_fields_of(self) -> dict[str, Any]:
         """The fields that describe the model."""
@@ -130,24 +151,24 @@ DIGITS: dict[str, Any] = {
 """The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
 
 
-def natural_likelihood(rows: np.ndarray) -> str:
-    """The likelihood where none is asked for: "bernoulli" for rows of 0 and 1, else "normal".
-
-    Example:
-        >>> natural_likelihood(np.array([[0, 1], [1, 1]]))
-        'bernoulli'
-    """
-    parts = (rows[start : start + 1000] for start in range(0, len(rows), 1000))
-    return "bernoulli" if all(np.isin(part, (0, 1)).all() for part in parts) else "normal"
+def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:
+    """The experiment with the likelihood that its rows decide, where it leaves that open, and why it is this one."""
+    if experiment.fit.binarize == "dynamic" and "likelihood" not in experiment.model_fields_set:
+        found = Natural("bernoulli", "bits are drawn from grey levels")
+    elif experiment.open_kind is not None:
+        found = sized_likelihood(experiment.open_kind, *splits)
+    elif "likelihood" not in experiment.model_fields_set:
+        found = natural_likelihood(*splits)
+    else:
+        return experiment, ""
+    fields = experiment.model_dump(exclude_unset=True) | {"likelihood": found.likelihood}
+    return Experiment.model_validate(fields), found.why
 
 
 def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
     """The model of an experiment for rows of that shape."""
-    fields = experiment.model_fields_of() | {"data_shape": rows.shape[1:]}
-    if "likelihood" not in experiment.model_fields_set:
-        grey = experiment.fit.binarize == "dynamic"
-        fields["likelihood"] = "bernoulli" if grey else natural_likelihood(rows)
-    return VAE.from_spec(fields)
+    whole, _ = settled(experiment, rows)
+    return VAE.from_spec(whole.model_fields_of() | {"data_shape": rows.shape[1:]})
 
 
 Metrics = dict[str, Any]

@@ -1,6 +1,5 @@
 """One registry a room: `kind` -> constructor, whose keyword-only arguments are the options of that kind."""
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -9,14 +8,17 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model
+from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, core_schema
+
+from pyro_vae.described import Described
+from pyro_vae.explain import nearest
 
 Constructor = TypeVar("Constructor", bound=Callable[..., Any])
 
 
-class Options(BaseModel):
+class Options(Described):
     """What describes one member of a room: its `kind` and the options of that kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
@@ -52,17 +54,6 @@ def _restored(made_of: tuple[Any, ...], state: dict[Any, Any]) -> Options:
     restored = options_class(*made_of).model_construct()
     restored.__setstate__(state)
     return restored
-
-
-def nearest(word: str, allowed: list[str]) -> str:
-    """The sentence about what is allowed: `allowed: 'a', 'b'; did you mean 'a'?`.
-
-    Example:
-        >>> nearest("bernouli", ["bernoulli", "normal"])
-        "allowed: 'bernoulli', 'normal'; did you mean 'bernoulli'?"
-    """
-    close = difflib.get_close_matches(word, allowed, n=1)
-    return "allowed: " + ", ".join(map(repr, allowed)) + (f"; did you mean {close[0]!r}?" if close else "")
 
 
 def signature_options(function: Callable[..., Any]) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from pyro_vae.arguments import as_int
+from pyro_vae.threads import alone
+
 
 def row_seed(row: Tensor, purpose: str) -> int:
     """A seed for a row and a purpose that is the row's own, whatever stands beside it: a hash of its numbers.
@@ -29,6 +32,7 @@ def row_hash(row: Tensor) -> int:
 
 
 def _digest(row: Tensor, purpose: str, size: int) -> int:
+    row = row.float() if row.dtype == torch.bfloat16 else row  # NumPy has no bfloat16
     digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=purpose.encode(), digest_size=size).digest()
     return int.from_bytes(digest, "big")
 
@@ -37,11 +41,15 @@ def _digest(row: Tensor, purpose: str, size: int) -> int:
 def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable[[int], None]]:
     """Run a block under `seed`; afterwards torch's generators (CPU and `device`) are where they were.
 
-    The block gets a function that starts the generators again, from another seed.
+    The block gets a function that starts the generators again, from another seed. The generators are those of the
+    process: of several threads one is inside such a block at a time.
 
     Arguments:
         seed: any integer below 2**63.
         device: the device whose generator the block uses besides the CPU's.
+
+    Raises:
+        ValueError: a seed that is no integer.
 
     Example:
         >>> before = torch.get_rng_state()
@@ -50,19 +58,21 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable
         >>> bool((torch.get_rng_state() == before).all())
         True
     """
-    used = generators(torch.device(device))
-    states = [generator.get_state() for generator in used]
+    first = as_int(seed, "seed")
+    with alone():
+        used = generators(torch.device(device))
+        states = [generator.get_state() for generator in used]
 
-    def start(seed: int) -> None:
-        for generator in used:
-            generator.manual_seed(seed)
+        def start(seed: int) -> None:
+            for generator in used:
+                generator.manual_seed(seed)
 
-    try:
-        start(seed)
-        yield start
-    finally:
-        for generator, state in zip(used, states, strict=True):
-            generator.set_state(state)
+        try:
+            start(first)
+            yield start
+        finally:
+            for generator, state in zip(used, states, strict=True):
+                generator.set_state(state)
 
 
 class Stream:
@@ -89,13 +99,14 @@ class Stream:
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
-        before = [generator.get_state() for generator in self.generators]
-        self._set(self.states)
-        try:
-            yield
-        finally:
-            self.states = [generator.get_state() for generator in self.generators]
-            self._set(before)
+        with alone():
+            before = [generator.get_state() for generator in self.generators]
+            self._set(self.states)
+            try:
+                yield
+            finally:
+                self.states = [generator.get_state() for generator in self.generators]
+                self._set(before)
 
     def _set(self, states: list[Tensor]) -> None:
         for generator, state in zip(self.generators, states, strict=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import count
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,21 +12,29 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
-from pyro_vae.spec import Parts, Spec, build, describe, read
+from pyro_vae.spec import Parts, Spec, build, describe, joined, random_weights, read
 
 _numbers = count(1)
+Observations = Mapping[str, Tensor] | None
 Part = str | Mapping[str, Any] | nn.Module | Callable[..., Any]
 
 
 class Model(PyroModule):
-    """p(x, z) = p(z) p(x | z): `model(x)` observes the rows x, `model(n=5)` draws 5 rows."""
+    """p(x, z) = p(z) p(x | z): `model(x)` observes the rows x, `model(n=5)` draws 5 rows.
+
+    Pyro's sleep phases pass `observations={"x": rows}`, which takes the place of x.
+    """
 
     def __init__(self, name: str, prior: nn.Module, likelihood: nn.Module) -> None:
         super().__init__(name)
         self.prior, self.likelihood = prior, likelihood
+        joined(self)
 
-    def forward(self, x: Tensor | None = None, n: int = 1) -> Tensor:
+    def forward(self, x: Tensor | None = None, n: int = 1, observations: Observations = None) -> Tensor:
+        x = x if not observations else observations["x"]
+        draw_weights(self, self.likelihood)
         with pyro.plate("data", n if x is None else len(x)):
             z = pyro.sample("z", self.prior())
             rows: Tensor = pyro.sample("x", self.likelihood(z), obs=x)
@@ -33,16 +42,28 @@ class Model(PyroModule):
 
 
 class Guide(PyroModule):
-    """q(z | x): `guide(x)` draws z for the rows x."""
+    """q(z | x): `guide(x)` draws z for the rows x, or for those of `observations={"x": rows}`."""
 
     def __init__(self, name: str, posterior: nn.Module) -> None:
         super().__init__(name)
         self.posterior = posterior
+        joined(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        with pyro.plate("data", len(x)):
-            z: Tensor = pyro.sample("z", self.posterior(x))
+    def forward(self, x: Tensor | None = None, observations: Observations = None) -> Tensor:
+        rows: Any = x if not observations else observations["x"]
+        draw_weights(self, self.posterior)
+        with pyro.plate("data", len(rows)):
+            z: Tensor = pyro.sample("z", self.posterior(rows))
             return z
+
+
+def draw_weights(program: PyroModule, part: nn.Module) -> None:
+    """Weights that were made random (`to_pyro_module_`, `PyroSample`) are drawn here: once for all rows of the plate.
+
+    The program keeps what it has drawn until its call is over.
+    """
+    for name in random_weights(part) if isinstance(part, PyroModule) else ():
+        attrgetter(name)(part)
 
 
 class VAE(nn.Module):
@@ -77,6 +98,7 @@ class VAE(nn.Module):
 
     initialized: Tensor
 
+    @public
     def __init__(
         self,
         *,
@@ -96,10 +118,9 @@ class VAE(nn.Module):
         fields = {name: value for name, value in locals().items() if name in Spec.model_fields}
         super().__init__()
         self.spec, objects = describe(fields)
-        with own_seed(self.spec.seed):
-            parts = build(self.spec, objects)
         name = f"vae_{next(_numbers)}"
-        with pyro.settings.context(module_local_params=True):
+        with own_seed(self.spec.seed), pyro.settings.context(module_local_params=True):
+            parts = build(self.spec, objects)
             self.model = Model(f"{name}.model", parts.prior, parts.likelihood)
             self.guide = Guide(f"{name}.guide", parts.posterior)
         self.register_buffer("initialized", torch.tensor(False))
@@ -109,7 +130,14 @@ class VAE(nn.Module):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         name = f"vae_{next(_numbers)}"
         for role, program in {"model": self.model, "guide": self.guide}.items():
-            program._pyro_set_supermodule(f"{name}.{role}", program._pyro_context)
+            program._pyro_name = f"{name}.{role}"
+            joined(program)
+
+    def forward(self, *inputs: Any) -> Any:
+        raise ValueError(
+            "vae(...): a VAE is called by its parts: vae.posterior(x), vae.likelihood(z), vae.prior(); or by "
+            "pyro_vae.encode(vae, x), reconstruct(vae, x), sample(vae, n), evidence(vae, x)"
+        )
 
     @classmethod
     def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:

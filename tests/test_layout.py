@@ -17,13 +17,16 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 
 # Left to right; a room imports from rooms to its left. Rooms of one level may import each other, except the families.
 LEVELS = (
-    ("registry", "rng", "writing", "launch", "ranks", "data", "networks"),
+    (
+        *("arguments", "described", "explain", "registry", "rng", "threads"),
+        *("writing", "launch", "ranks", "data", "networks"),
+    ),
     ("priors", "likelihoods", "guides"),
     ("spec", "vae"),
     ("objectives",),
     ("training",),
     ("analysis",),
-    ("experiment", "held", "outputs"),
+    ("experiment", "held", "natural", "outputs"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

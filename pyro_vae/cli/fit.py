@@ -10,6 +10,7 @@ from pyro_vae.cli.shared import Say, path, require_writable, takes_settings, wit
 from pyro_vae.launch import launched_first
 
 if TYPE_CHECKING:
+    from pyro_vae.data import Splits
     from pyro_vae.experiment import Experiment
     from pyro_vae.held import Held
     from pyro_vae.training import Run
@@ -26,8 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.experiment import evaluate, make_vae, table
-    from pyro_vae.held import check_rows, hold_out, read_source, seen
+    from pyro_vae.experiment import evaluate, table
+    from pyro_vae.held import read_source
     from pyro_vae.outputs import files_of, write_run
     from pyro_vae.ranks import world_size
     from pyro_vae.training import fit
@@ -41,10 +42,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         _require_free(folder, unfinished, options)
         if options.overwrite and not options.resume:
             unfinished.unlink(missing_ok=True)
-    held, vae = hold_out(rows, experiment.data), make_vae(experiment, rows.train)
-    check_rows(vae, rows, experiment.data.source, grey=experiment.fit.binarize == "dynamic")
-    held = replace(held, splits=replace(held.splits, test=seen(held.test, experiment)))
-    say(_heading(experiment, held, vae) + (f"\ngoes on from {unfinished}\n" if options.resume else ""))
+    experiment, held, vae, heading = _prepared(experiment, rows)
+    say(heading + (f"\ngoes on from {unfinished}\n" if options.resume else ""))
     chosen = experiment.fit.model_dump()
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid
@@ -79,6 +78,21 @@ def _experiment(options: argparse.Namespace) -> "Experiment":
     return Experiment.model_validate(override(with_source(fields, options.data), options.set))
 
 
+def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, Held, VAE, str]":
+    """The experiment with what its rows decide, the rows held out and checked, the model, and what is said of them."""
+    from pyro_vae.experiment import make_vae, settled
+    from pyro_vae.held import check_rows, hold_out, seen
+
+    splits = (part for part in (rows.train, rows.valid, rows.test) if part is not None)
+    whole, why = settled(experiment, *splits)
+    held, vae = hold_out(rows, experiment.data), make_vae(whole, rows.train)
+    check_rows(vae, rows, experiment.data.source, grey=experiment.fit.binarize == "dynamic")
+    held = replace(held, splits=replace(held.splits, test=seen(held.test, experiment)))
+    heading = _heading(experiment, held, vae) + _chosen(vae, why)
+    described = experiment if experiment.open_kind is None else whole  # what is left open is a default, and stays one
+    return described, held, vae, heading
+
+
 def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -> None:
     """Raise ValueError where there is a run, or files that a run would replace, or no run to go on with."""
     from pyro_vae.outputs import files_of
@@ -109,6 +123,18 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     rows = f"{len(held.train)} rows to fit, {valid}{len(held.test)} held out"
     several = f"{world_size()} processes, each " if world_size() > 1 else ""
     return f"pyro-vae {__version__}   {several}{device}{threads}\n\n{splits.name}: {rows}\n{vae}\n"
+
+
+def _chosen(vae: "VAE", why: str) -> str:
+    """Why this likelihood, where the data decided, and how to take another."""
+    from pyro_vae.natural import FROM_MAXIMUM
+
+    if not why:
+        return ""
+    likelihood = vae.spec.likelihood
+    decided = FROM_MAXIMUM.get(likelihood.kind)
+    size = f" with {decided} {likelihood.options()[decided]}" if decided else ""
+    return f"likelihood {likelihood.kind}{size}: {why} (for another: --set likelihood=...)\n"
 
 
 def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:

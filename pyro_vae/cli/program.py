@@ -90,10 +90,4 @@ def _fail(message: str, status: int) -> int:
 
 def _sentence(error: ValueError) -> str:
     """What is wrong, in the words of the command line."""
-    from pydantic import ValidationError
-
-    from pyro_vae.cli.explain import explain
-
-    if isinstance(error, ValidationError):
-        return explain(error)
     return str(error).replace("overwrite=True", "--overwrite").replace("pass array=", "pass --set data.array=")

@@ -1,6 +1,7 @@
 """Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, without a loop over rows."""
 
 from collections.abc import Iterator
+from os import PathLike
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +53,8 @@ def as_rows(x: Any, data_shape: Shape, target: Target = CPU, *, name: str = "x")
     """
     if isinstance(x, ArrayRows | DatasetRows | LoaderRows):
         return x
+    if isinstance(x, str | PathLike):
+        raise ValueError(f"{name}: expected rows, got the path {str(x)!r}; read it: pyro_vae.data.load({str(x)!r})")
     if isinstance(x, PackedBits):
         check_shape((len(x), *x.data_shape), data_shape, name)
         return ArrayRows(x, target)

@@ -1,7 +1,6 @@
 """What every likelihood is: a decoder followed by a family of distributions."""
 
 import math
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -15,8 +14,10 @@ from pyro_vae.registry import Registry
 LIKELIHOODS = Registry("likelihood")
 
 
-class Family(nn.Module, ABC):
-    """A family of distributions over x, indexed by the numbers that a decoder gives.
+class Family(nn.Module):
+    """A family of distributions over x, indexed by the numbers that a decoder gives; subclasses have `forward`.
+
+    It is no ABC: Pyro's `to_pyro_module_` adds a base with a metaclass of its own.
 
     Arguments:
         data_shape: shape of one row.
@@ -39,9 +40,9 @@ class Family(nn.Module, ABC):
         """The numbers of a row that have a density; those that are conditioned on, such as a size factor, have none."""
         return math.prod(self.data_shape)
 
-    @abstractmethod
     def forward(self, raw: Tensor) -> Distribution:
         """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method forward(raw) that gives a distribution over x")
 
     def start_from(self, data: Statistics) -> None:
         """Start at the training data."""
@@ -109,6 +110,10 @@ class Likelihood(nn.Module):
         return self.family.modelled_size
 
     def forward(self, z: Tensor) -> Distribution:
+        if not isinstance(z, Tensor):
+            raise ValueError(
+                f"likelihood: expected a tensor z, got {type(z).__name__}; pass torch.as_tensor(z) of the model's dtype"
+            )
         raw: Any = products(self.decoder, z.reshape(-1, z.shape[-1]))
         rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
         got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__

@@ -1,7 +1,9 @@
 """Counts with a known maximum."""
 
+from typing import Annotated
+
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -31,7 +33,12 @@ class Binomial(Family):
     offset: Tensor
     total: Tensor
 
-    def __init__(self, data_shape: Shape, *, total_count: PositiveInt | tuple[PositiveInt, ...]) -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        total_count: Annotated[PositiveInt | tuple[PositiveInt, ...], Field(examples=[16])],
+    ) -> None:
         if not isinstance(total_count, int) and (len(total_count),) != data_shape:
             raise ValueError(
                 f"binomial: expected one total_count, or one for each column of rows (D,), got {len(total_count)} for "

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import pyro.distributions as dist
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.distributions import Distribution, constraints, transform_to
 
@@ -62,7 +63,9 @@ class AnyDistribution(Family):
     std: Tensor
     offset: Tensor
 
-    def __init__(self, data_shape: Shape, *, name: str, fixed: Mapping[str, float] = {}) -> None:
+    def __init__(
+        self, data_shape: Shape, *, name: Annotated[str, Field(examples=["Gumbel"])], fixed: Mapping[str, float] = {}
+    ) -> None:
         if name not in CLASSES:
             close = difflib.get_close_matches(name, CLASSES, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see pyro.distributions"

@@ -16,6 +16,9 @@ from pyro_vae.likelihoods.base import LIKELIHOODS, Family, given, representative
 from pyro_vae.networks import Shape
 from pyro_vae.registry import Choice, Options
 
+GROUPS = [{"columns": "0:3", "kind": "normal"}, {"columns": 3, "kind": "bernoulli"}]
+"""The first three columns are real numbers, the fourth is 0 or 1."""
+
 
 class Group(BaseModel):
     """Some columns and the likelihood they share: {"columns": "0:3", "kind": ..., options of the kind}."""
@@ -73,7 +76,7 @@ class Mixed(Family):
     listed: Tensor
     order: Tensor
 
-    def __init__(self, data_shape: Shape, *, columns: tuple[Group, ...]) -> None:
+    def __init__(self, data_shape: Shape, *, columns: Annotated[tuple[Group, ...], Field(examples=[GROUPS])]) -> None:
         _require_partition(data_shape, columns)
         families = [_family(group) for group in columns]
         sizes = [torch.Size(family.param_shape).numel() for family in families]

@@ -8,7 +8,8 @@ from torch.distributions import Distribution
 from torch.nn.functional import softplus
 from torch.nn.modules import activation as activations
 
-from pyro_vae.registry import Registry, nearest
+from pyro_vae.explain import nearest
+from pyro_vae.registry import Registry
 
 NETWORKS = Registry("network")
 Shape = tuple[int, ...]

@@ -14,6 +14,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from pyro_vae.arguments import as_int
 from pyro_vae.registry import Registry
 from pyro_vae.vae import Guide, Model
 
@@ -86,10 +87,9 @@ def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tens
     return total if num_particles > 1 else total.unsqueeze(0)
 
 
-def require_particles(num_particles: int, at_least: int = 1) -> None:
-    """Raise ValueError for too few draws."""
-    if num_particles < at_least:
-        raise ValueError(f"num_particles: expected at least {at_least}, got {num_particles}")
+def set_particles(objective: Any) -> None:
+    """Check the number of draws of an objective, which is frozen, and keep it as Python's integer."""
+    object.__setattr__(objective, "num_particles", as_int(objective.num_particles, "num_particles", at_least=1))
 
 
 def require_rsample(q: Trace, names: list[str]) -> None:

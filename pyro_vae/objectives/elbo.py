@@ -23,8 +23,8 @@ from pyro_vae.objectives.base import (
     observed_sites,
     require_density,
     require_one_site,
-    require_particles,
     require_rsample,
+    set_particles,
     traces,
     type_name,
 )
@@ -74,7 +74,7 @@ class ELBO:
     free_bits: NonNegativeFloat = 0.0
 
     def __post_init__(self) -> None:
-        require_particles(self.num_particles)
+        set_particles(self)
         if self.gradient == "stl" and (self.kl == "analytic" or self.free_bits):
             raise ValueError(
                 "gradient 'stl' needs log q at the draws: take kl='monte_carlo' or 'auto', and no free_bits"

@@ -21,8 +21,8 @@ from pyro_vae.objectives.base import (
     observed_sites,
     require_density,
     require_one_site,
-    require_particles,
     require_rsample,
+    set_particles,
     traces,
 )
 
@@ -76,7 +76,7 @@ class Renyi:
     gradient: Gradient = "plain"
 
     def __post_init__(self) -> None:
-        require_particles(self.num_particles)
+        set_particles(self)
         if self.alpha < 0 or self.alpha == 1:
             raise ValueError(
                 f"alpha: expected at least 0 and not 1 (which is the ELBO: objective 'elbo'), got {self.alpha}"

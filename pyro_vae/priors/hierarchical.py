@@ -4,7 +4,7 @@ from typing import Annotated, Any, cast
 
 import pyro.distributions as dist
 import torch
-from pydantic import PositiveInt, TypeAdapter
+from pydantic import Field, PositiveInt, TypeAdapter
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
@@ -44,7 +44,7 @@ class Hierarchical(nn.Module):
         self,
         latent_dim: int,
         *,
-        top_dim: PositiveInt,
+        top_dim: Annotated[PositiveInt, Field(examples=[1])],
         top: Top = cast(Options, "standard_normal"),  # noqa: B008
         hidden_dims: tuple[PositiveInt, ...] = (128, 128),
     ) -> None:

@@ -123,11 +123,11 @@ class Marginal(TorchDistribution):
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:
         """Draw the component of each sample; then from every component as many as the most wanted one needs."""
         with torch.no_grad():
-            which = Categorical(logits=self.log_weights).sample((math.prod(sample_shape),))
+            which = Categorical(logits=self.log_weights).sample(torch.Size([math.prod(sample_shape)]))
             wanted = which.bincount(minlength=len(self.log_weights))
             order = which.argsort()
             before = wanted.cumsum(0) - wanted
             rank = torch.empty_like(which)
             rank[order] = torch.arange(len(which), device=which.device) - before[which[order]]
-            draws = self.components.sample((int(wanted.max()),))
+            draws = self.components.sample(torch.Size([int(wanted.max())]))
             return draws[rank, which].reshape(*sample_shape, *self.event_shape)

@@ -1,7 +1,22 @@
 """The declarative description of a model: keyword arguments, a dict, TOML or JSON in; modules out; and back."""
 
+from pyro_vae.spec.adoption import joined, random_weights, require_fixed_weights
 from pyro_vae.spec.check import data_support
 from pyro_vae.spec.description import SLOTS, Spec, read
+from pyro_vae.spec.kinds import as_pyro, support_of
 from pyro_vae.spec.parts import Parts, build, describe
 
-__all__ = ["SLOTS", "Parts", "Spec", "build", "data_support", "describe", "read"]
+__all__ = [
+    "SLOTS",
+    "Parts",
+    "Spec",
+    "as_pyro",
+    "build",
+    "data_support",
+    "describe",
+    "joined",
+    "random_weights",
+    "read",
+    "require_fixed_weights",
+    "support_of",
+]

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import pyro
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
@@ -15,8 +16,11 @@ PROBES = (-3.0, -0.7, 0.0, 0.4, 1.0, 2.5, 4.0)
 NAMES = ("prior", "likelihood", "posterior")
 
 
-def check(parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, latent_dim: int) -> None:
+def check(parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, latent_dim: int) -> list[Distribution]:
     """Call each part once on zeros and compare what it gives with the shapes of the model.
+
+    Returns:
+        What the parts gave.
 
     Raises:
         ValueError: naming the part, the expected and the got.
@@ -30,6 +34,7 @@ def check(parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, late
         _check_shapes(name, got, event_shape, rows=bool(shapes))
         found.append(got)
     _check_supports(found[0], found[2], zeros_like(parts[2], (latent_dim,)))
+    return found
 
 
 def _check_shapes(name: str, got: Any, event_shape: Shape, rows: bool) -> None:
@@ -96,7 +101,7 @@ def check_draws(likelihood: nn.Module, latent_dim: int) -> None:
 def called(name: str, part: nn.Module, *inputs: Tensor, grad: bool = False) -> Any:
     """The output of a part in evaluation mode, which touches neither gradients nor statistics."""
     try:
-        with torch.set_grad_enabled(grad), evaluating(part):
+        with torch.set_grad_enabled(grad), evaluating(part), pyro.settings.context(module_local_params=True):
             return part(*inputs)
     except ValueError:
         raise

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
+from pyro_vae.described import Described
 from pyro_vae.guides import GUIDES
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.networks import NETWORKS, Activation
@@ -23,7 +24,7 @@ Guide = Annotated[Options, Choice(GUIDES)]
 Network = Annotated[Options, Choice(NETWORKS)]
 
 
-class Spec(BaseModel):
+class Spec(Described):
     """The description of a variational autoencoder; each field is one line of Python or TOML.
 
     Example:

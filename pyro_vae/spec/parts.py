@@ -1,20 +1,22 @@
 """From a description and the user's own objects to the three modules of a model."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.guides import GUIDES, Posterior
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
 from pyro_vae.networks import NETWORKS, Shape, Standardize
-from pyro_vae.priors import PRIORS, Constant
-from pyro_vae.registry import Custom, Options, Registry, place
+from pyro_vae.priors import PRIORS
+from pyro_vae.registry import Options, Registry, place
+from pyro_vae.spec.adoption import adopted, is_own, named, unused
 from pyro_vae.spec.check import called, check, check_draws, zeros_like
 from pyro_vae.spec.description import SLOTS, Spec
 from pyro_vae.spec.gradients import require_training
+from pyro_vae.spec.kinds import gives_pyro_kind
 
 
 class Parts(NamedTuple):
@@ -25,20 +27,6 @@ class Parts(NamedTuple):
     posterior: nn.Module
 
 
-class Function(nn.Module):
-    """A function of the user's as a module: it has no parameters, and makes its tensors itself."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *inputs: Tensor) -> Any:
-        return self.function(*inputs)
-
-    def extra_repr(self) -> str:
-        return getattr(self.function, "__name__", repr(self.function))
-
-
 def describe(fields: Mapping[str, Any]) -> tuple[Spec, dict[str, nn.Module]]:
     """Split what a user passes into the description and the objects that it only names.
 
@@ -47,24 +35,9 @@ def describe(fields: Mapping[str, Any]) -> tuple[Spec, dict[str, nn.Module]]:
         >>> spec.custom(), list(objects)
         ({'encoder': 'torch.nn.modules.linear.Linear'}, ['encoder'])
     """
-    given = {slot: fields[slot] for slot in SLOTS if _is_own(slot, fields.get(slot))}
-    named = {slot: Custom(type=place(part if inspect.isroutine(part) else type(part))) for slot, part in given.items()}
-    return Spec.model_validate({**fields, **named}), {slot: _module(part) for slot, part in given.items()}
-
-
-def _is_own(slot: str, part: Any) -> bool:
-    if inspect.isclass(part):
-        raise ValueError(
-            f"{slot}: expected an object, got the class {part.__name__}; pass {part.__name__}(...), "
-            "or its name where it is registered"
-        )
-    return isinstance(part, Distribution) or callable(part)
-
-
-def _module(part: Any) -> nn.Module:
-    if isinstance(part, nn.Module):
-        return part
-    return Constant(part) if isinstance(part, Distribution) else Function(part)
+    own = {slot: fields[slot] for slot in SLOTS if is_own(slot, fields.get(slot))}
+    objects = {slot: adopted(slot, part) for slot, part in own.items()}
+    return Spec.model_validate({**fields, **{slot: named(part) for slot, part in own.items()}}), objects
 
 
 def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
@@ -89,12 +62,16 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     for module in (module for part in parts for module in part.modules()):
         if callable(bind := getattr(module, "bind_parts", None)):
             bind(parts)
-    check(parts, spec.data_shape, spec.latent_dim)
+    found = check(parts, spec.data_shape, spec.latent_dim)
+    for part, distribution in zip(parts, found, strict=True):
+        if part in objects.values() or not isinstance(distribution, TorchDistributionMixin):
+            gives_pyro_kind(part)
     if "likelihood" in objects:
         check_draws(likelihood, spec.latent_dim)
     trained = {parameter for part in parts for parameter in part.parameters()}
     for slot, own in objects.items():
         require_training(slot, own, INPUTS[slot](spec), trained)
+        unused(own)
     return parts
 
 

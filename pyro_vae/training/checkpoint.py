@@ -2,16 +2,19 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributions import Distribution
 
+from pyro_vae.arguments import public
+from pyro_vae.registry import place
 from pyro_vae.spec import Spec
+from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
 from pyro_vae.writing import require_permission, whole_files
 
@@ -28,6 +31,7 @@ def require_free(folder: PathLike, *, overwrite: bool = False) -> None:
         raise ValueError(f"{path}: holds another run; choose another folder, or overwrite it (overwrite=True)")
 
 
+@public
 def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
     """Write `spec.json` and `model.safetensors` into `folder`, complete or not at all.
 
@@ -49,14 +53,21 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
         ['model.safetensors', 'spec.json']
     """
     require_free(folder, overwrite=overwrite)
-    weights = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in vae.state_dict().items()}
+    with alone():  # a thread that trains the model is waited for
+        weights = {
+            uncompiled(name): value.detach().to("cpu", copy=True).contiguous()
+            for name, value in vae.state_dict().items()
+        }
     description = {"format": FORMAT, "library": "pyro_vae", "model": vae.spec.model_dump(mode="json")}
+    if type(vae) is not VAE:
+        description["class"] = place(type(vae))
     with whole_files(folder) as draft:
         save_file(weights, draft / WEIGHTS)
         (draft / SPEC).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return Path(folder)
 
 
+@public
 def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     """Read a model that `save` wrote; no data is needed, and nothing in the files is executed.
 
@@ -78,7 +89,8 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
         2
     """
     path = Path(folder)
-    spec = _read_spec(path)
+    description = _read_description(path)
+    spec = _spec_of(path, description)
     own = spec.custom()
     if missing := {slot: kind for slot, kind in own.items() if slot not in parts}:
         passed = ", ".join(f"{slot}=<your {kind}>" for slot, kind in missing.items())
@@ -89,14 +101,38 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     try:
         weights = load_file(path / WEIGHTS)
         dtypes = {value.dtype for name, value in weights.items() if value.is_floating_point()}
-        vae.to(dtypes.pop() if len(dtypes) == 1 else None).load_state_dict(weights)
+        vae.to(dtypes.pop() if len(dtypes) == 1 else None)
+        names = {uncompiled(name): name for name in vae.state_dict()}
+        weights = {names.get(uncompiled(name), name): value for name, value in weights.items()}
+        vae.load_state_dict(weights)
     except (SafetensorError, RuntimeError, OSError) as error:
         require_permission(path / WEIGHTS)
+        _refuse_subclass(path, description, error)
         raise ValueError(f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}") from error
     return vae.eval()
 
 
-def _read_spec(path: Path) -> Spec:
+def uncompiled(name: str) -> str:
+    """The name of a weight without the wrapper that `torch.compile` puts around a module.
+
+    Example:
+        >>> uncompiled("guide.posterior.encoder._orig_mod.0.weight")
+        'guide.posterior.encoder.0.weight'
+    """
+    return name.replace("_orig_mod.", "")
+
+
+def _refuse_subclass(path: Path, description: Mapping[str, Any], error: Exception) -> None:
+    """Raise ValueError where the weights are those of a subclass, which only its own constructor can make."""
+    if kind := description.get("class"):
+        name = kind.rpartition(".")[2]
+        raise ValueError(
+            f"{path}: holds a {kind}, a subclass of VAE with weights of its own; make it and read its weights: "
+            f"vae = {name}(...); vae.load_state_dict(safetensors.torch.load_file({str(path / WEIGHTS)!r}))"
+        ) from error
+
+
+def _read_description(path: Path) -> dict[str, Any]:
     try:
         description: Any = json.loads((path / SPEC).read_text(encoding="utf-8"))
     except OSError as error:
@@ -108,7 +144,11 @@ def _read_spec(path: Path) -> Spec:
         raise ValueError(f"{path / SPEC}: expected a description written by pyro_vae, got something else")
     if description.get("format") != FORMAT:
         raise ValueError(f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update pyro_vae")
+    return description
+
+
+def _spec_of(path: Path, description: Mapping[str, Any]) -> Spec:
     try:
         return Spec.model_validate(description["model"])
-    except (KeyError, ValidationError) as error:
+    except (KeyError, ValueError) as error:
         raise ValueError(f"{path / SPEC}: damaged, or written by another version: {error}") from error

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from tqdm import tqdm
 
+from pyro_vae.arguments import public
 from pyro_vae.data import Rows, Target, as_rows, binarized
 from pyro_vae.data.binarize import binarized_once
 from pyro_vae.networks import evaluating, products_in
@@ -61,6 +62,7 @@ TOGETHER = 16
 """Batches that are cut at once."""
 
 
+@public
 def fit(
     vae: VAE,
     x: Any,
@@ -189,7 +191,7 @@ def _loop(
         best = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"
         warnings.warn(
             f"fit: interrupted after {len(run.history)} of {options.epochs} epochs; the weights are {best}",
-            stacklevel=3,
+            stacklevel=4,
         )
     finally:
         run.restore()

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import (
     AllowInfNan,
-    BaseModel,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -19,9 +18,11 @@ from pydantic import (
 from torch import nn
 from torch.optim import Optimizer
 
+from pyro_vae.described import Described
+from pyro_vae.explain import nearest
 from pyro_vae.networks import Float32Products, Products
 from pyro_vae.objectives import ELBO, KL, OBJECTIVES, Objective
-from pyro_vae.registry import Choice, Options, nearest
+from pyro_vae.registry import Choice, Options
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 Schedule = Callable[[float], float]
@@ -43,7 +44,7 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-class FitOptions(BaseModel):
+class FitOptions(Described):
     """The options of `fit` that a file can hold: the table [fit]."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -259,7 +259,25 @@ def test_bad_proposals_are_refused(proposal: Any, message: str) -> None:
         evidence(TRUTH.vae(), X[:2], num_particles=30, proposal=proposal)
 
 
-@pytest.mark.parametrize("guide", [Meanless(), Cauchy(), Positive()])
+@pytest.mark.parametrize("kind", ["widened", "refined"])
+def test_a_guide_without_a_formula_for_its_mean_is_widened_by_an_estimate(kind: str) -> None:
+    """z ~ N(0, I), x ~ N((z, -z), I), and a guide around the posterior that is wider than it."""
+
+    def likelihood(z: Tensor) -> Distribution:
+        return dist.Normal(torch.cat([z, -z], -1), 1.0).to_event(1)
+
+    def guide(x: Tensor) -> Distribution:
+        half = dist.Normal((x[:, :2] - x[:, 2:]) / 6, 0.4).to_event(1)
+        return TransformedDistribution(half, [AffineTransform(0.0, 2.0, event_dim=1)])
+
+    x, weight = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.cat([torch.eye(2), -torch.eye(2)])
+    exact = dist.MultivariateNormal(torch.zeros(4), torch.eye(4) + weight @ weight.T).log_prob(x).numpy()
+    vae = VAE(data_shape=(4,), latent_dim=2, likelihood=likelihood, guide=guide)
+    found = evidence(vae, x, num_particles=2000, proposal=kind)
+    assert (np.abs(found.log_marginal - exact) < 4 * found.se + 1e-4).all()
+
+
+@pytest.mark.parametrize("guide", [Cauchy(), Positive()])
 @pytest.mark.parametrize("kind", ["widened", "refined"])
 def test_a_guide_that_cannot_be_widened_is_refused(guide: nn.Module, kind: str) -> None:
     prior = dist.LogNormal(torch.zeros(2), 1.0).to_event(1) if isinstance(guide, Positive) else "standard_normal"

@@ -1,7 +1,6 @@
 """Options that are refused, each with a message that says what to do."""
 
 import pytest
-from pydantic import ValidationError
 
 from pyro_vae import VAE, Spec
 from tests.likelihoods.families import build
@@ -30,7 +29,7 @@ INVALID = {
 
 @pytest.mark.parametrize(("kind", "options"), [(kind, one) for kind, several in INVALID.items() for one in several])
 def test_options_out_of_range_name_their_path(kind, options):
-    with pytest.raises(ValidationError, match=rf"likelihood\.{kind}"):
+    with pytest.raises(ValueError, match=rf"likelihood\.{kind}"):
         Spec(data_shape=(3,), likelihood={"kind": kind, **options})
 
 
@@ -70,9 +69,9 @@ def test_mixed_columns_are_each_in_one_group(columns, message):
 def test_mixed_takes_no_object_and_no_unknown_kind():
     with pytest.raises(ValueError, match="expected the kind of a likelihood for each group"):
         build({"kind": "mixed", "columns": [{"columns": "0:2", "kind": "custom", "type": "mine"}]}, (2,))
-    with pytest.raises(ValidationError, match=r"unknown likelihood 'nrmal'.*did you mean 'normal'"):
+    with pytest.raises(ValueError, match=r"unknown likelihood 'nrmal'.*did you mean 'normal'"):
         build({"kind": "mixed", "columns": [{"columns": "0:2", "kind": "nrmal"}]}, (2,))
-    with pytest.raises(ValidationError, match="total_count"):
+    with pytest.raises(ValueError, match="total_count"):
         build({"kind": "mixed", "columns": [{"columns": "0:2", "kind": "binomial"}]}, (2,))
 
 

@@ -340,7 +340,7 @@ def test_refuses_a_users_guide_without_rsample(kl: str) -> None:
 
 @pytest.mark.parametrize("particles", [0, -1])
 def test_refuses_less_than_one_particle(particles: int) -> None:
-    with pytest.raises(ValueError, match=f"num_particles: expected at least 1, got {particles}"):
+    with pytest.raises(ValueError, match=f"num_particles: expected an integer of at least 1, got {particles}"):
         ELBO(num_particles=particles)
 
 

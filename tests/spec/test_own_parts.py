@@ -330,7 +330,7 @@ def test_a_registered_likelihood_is_a_family() -> None:
 @pytest.mark.parametrize("top", [prior, prior(), Gives(prior())], ids=["function", "distribution", "module"])
 def test_an_object_inside_a_part_is_refused(top: Any) -> None:
     with pytest.raises(
-        ValueError, match=r"prior\.hierarchical\.top\n  unknown prior.*an object takes the place of a whole"
+        ValueError, match=r"^prior\.hierarchical\.top: unknown prior.*an object takes the place of a whole"
     ):
         small(prior={"kind": "hierarchical", "top_dim": 1, "top": top})
 

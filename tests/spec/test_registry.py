@@ -8,11 +8,12 @@ from typing import Any, Literal
 import pytest
 from pydantic import PositiveInt, ValidationError
 
+from pyro_vae.explain import nearest
 from pyro_vae.guides import GUIDES
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.networks import NETWORKS
 from pyro_vae.priors import PRIORS
-from pyro_vae.registry import Custom, Options, Registry, nearest, signature_options
+from pyro_vae.registry import Custom, Options, Registry, signature_options
 
 ROOMS = {"prior": PRIORS, "likelihood": LIKELIHOODS, "guide": GUIDES, "network": NETWORKS}
 
@@ -138,9 +139,8 @@ def test_options_have_defaults_and_build_their_member() -> None:
     ],
 )
 def test_wrong_options_are_refused_at_their_place(given: dict[str, Any], place: str) -> None:
-    with pytest.raises(ValidationError) as error:
+    with pytest.raises(ValueError, match=rf"^{place}: [^\n]*$"):
         room().options("sized").model_validate(given)
-    assert [found["loc"] for found in error.value.errors()] == [(place,)]
 
 
 def test_options_are_one_type_each_kind_and_frozen() -> None:
@@ -168,7 +168,7 @@ def test_options_survive_pickle(name: str) -> None:
 
 
 def test_a_number_that_is_not_finite_is_refused() -> None:
-    with pytest.raises(ValidationError, match="finite"):
+    with pytest.raises(ValueError, match="finite"):
         LIKELIHOODS.options("normal").model_validate({"scale": float("inf")})
 
 
@@ -182,7 +182,7 @@ def test_the_rooms_call_themselves_by_their_names(name: str) -> None:
 
 def test_custom_has_a_type_and_no_options() -> None:
     assert Custom(type="a.B").model_dump() == {"kind": "custom", "type": "a.B"}
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValueError, match="type: needed"):
         Custom.model_validate({"kind": "custom"})
 
 

@@ -204,6 +204,7 @@ def unknown(room: str, got: str, registry: Registry, close: str | None = None) -
     return f"unknown {room} {got}; allowed: {allowed}{ending}"
 
 
+NEEDED = """'binomial' needs total_count, for example likelihood={"kind": "binomial", "total_count": 16}"""
 Wrong = tuple[dict[str, Any], str, str]
 WRONG: dict[str, Wrong] = {
     "a prior": (
@@ -221,7 +222,7 @@ WRONG: dict[str, Wrong] = {
     "a decoder": ({"decoder": {"kind": "xyz"}}, "decoder", unknown("network", "'xyz'", NETWORKS)),
     "no kind": ({"guide": {}}, "guide", unknown("guide", "{}", GUIDES)),
     "no table": ({"guide": 3}, "guide", unknown("guide", "3", GUIDES)),
-    "a missing option": ({"likelihood": "binomial"}, "likelihood.binomial.total_count", "Field required"),
+    "a missing option": ({"likelihood": "binomial"}, "likelihood.binomial.total_count", NEEDED),
     "an option": (
         {"likelihood": {"kind": "binomial", "total_count": 0}},
         "likelihood.binomial.total_count",
@@ -230,14 +231,14 @@ WRONG: dict[str, Wrong] = {
     "an unknown option": (
         {"likelihood": {"kind": "bernoulli", "scale": 1}},
         "likelihood.bernoulli.scale",
-        "Extra inputs are not permitted",
+        "unknown field; allowed: 'kind'",
     ),
     "a width": (
         {"encoder": {"kind": "mlp", "hidden_dims": [0]}},
         "encoder.mlp.hidden_dims.0",
         "Input should be greater than 0",
     ),
-    "an unknown field": ({"latent_dims": 2}, "latent_dims", "Extra inputs are not permitted"),
+    "an unknown field": ({"latent_dims": 2}, "latent_dims", "unknown field; allowed: 'data_shape', "),
     "no latents": ({"latent_dim": 0}, "latent_dim", "Input should be greater than 0"),
     "no features": ({"data_shape": ()}, "data_shape", "Tuple should have at least 1 item after validation, not 0"),
     "a mode": ({"standardize": "row"}, "standardize", "Input should be 'feature', 'all' or 'none'"),
@@ -245,7 +246,7 @@ WRONG: dict[str, Wrong] = {
     "infinite noise": ({"denoise": float("inf")}, "denoise", "Input should be a finite number"),
     "a negative seed": ({"seed": -1}, "seed", "Input should be greater than or equal to 0"),
     "a large seed": ({"seed": 2**63}, "seed", f"Input should be less than {2**63}"),
-    "custom without a type": ({"prior": "custom"}, "prior.custom.type", "Field required"),
+    "custom without a type": ({"prior": "custom"}, "prior.custom.type", "'custom' needs type"),
 }
 
 
@@ -253,12 +254,10 @@ WRONG: dict[str, Wrong] = {
 @pytest.mark.parametrize("make", [Spec.model_validate, VAE.from_spec], ids=["Spec", "VAE"])
 def test_errors_name_the_place_and_what_is_allowed(name: str, make: Callable[[Any], Any]) -> None:
     fields, place, message = WRONG[name]
-    with pytest.raises(ValidationError) as error:
+    with pytest.raises(ValueError, match="^" + re.escape(f"{place}: {message}")) as error:
         make({"data_shape": (4,), **fields})
-    (found,) = error.value.errors()
-    assert ".".join(map(str, found["loc"])) == place
-    assert found["msg"] == message
-    assert f"\n{place}\n  {message}" in str(error.value)
+    assert "pydantic" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -269,18 +268,19 @@ def test_errors_name_the_place_and_what_is_allowed(name: str, make: Callable[[An
     ],
 )
 def test_an_unknown_activation_is_refused_at_its_place(fields: dict[str, Any], place: str) -> None:
-    with pytest.raises(ValidationError) as error:
+    message = rf"^{re.escape(place)}: unknown activation 'tahn'; allowed: 'celu', .*; did you mean 'tanh'\?$"
+    with pytest.raises(ValueError, match=message):
         small(**fields)
-    (found,) = error.value.errors()
-    assert ".".join(map(str, found["loc"])) == place
-    assert found["msg"].startswith("Value error, unknown activation 'tahn'; allowed: 'celu', ")
-    assert found["msg"].endswith("; did you mean 'tanh'?")
 
 
 def test_several_errors_are_told_at_once() -> None:
-    with pytest.raises(ValidationError) as error:
+    with pytest.raises(ValueError, match=r"^data_shape: needed, and not given") as error:
         Spec.model_validate({"latent_dim": 0, "prior": "none"})
-    assert {found["loc"] for found in error.value.errors()} == {("data_shape",), ("latent_dim",), ("prior",)}
+    assert [line.partition(":")[0].strip() for line in str(error.value).splitlines()] == [
+        "data_shape",
+        "latent_dim",
+        "prior",
+    ]
 
 
 @pytest.mark.parametrize("guide", sorted(set(GUIDES) - {"delta"}))
@@ -292,8 +292,8 @@ def test_a_flat_prior_needs_a_point(guide: str) -> None:
     assert small(prior="flat", guide="delta").spec.prior.kind == "flat"
 
 
-def test_keywords_are_checked_by_python() -> None:
-    with pytest.raises(TypeError, match="latent_dims"):
+def test_an_unknown_keyword_is_told_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"^VAE: unknown argument 'latent_dims'; .* did you mean 'latent_dim'"):
         VAE(data_shape=(4,), latent_dims=2)  # type: ignore[call-arg]
 
 

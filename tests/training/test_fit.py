@@ -6,7 +6,6 @@ import numpy as np
 import pyro
 import pytest
 import torch
-from pydantic import ValidationError
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae.objectives import ELBO, IWAE, Terms
@@ -675,8 +674,8 @@ BAD_OPTIONS = {
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD_OPTIONS.items() for value in values])
 def test_bad_options_are_refused_by_name(name, value):
-    found = refuses(small(), name, kind=ValidationError, **{name: value})
-    assert [error["loc"][0] for error in found.value.errors()] == [name]
+    found = refuses(small(), rf"^{name}\b", **{name: value})
+    assert "pydantic" not in str(found.value)
 
 
 BAD_NAMES = {

@@ -1,0 +1,119 @@
+"""Arguments as users pass them: NumPy's numbers are numbers, True is not 1, and a wrong call is explained."""
+
+import inspect
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from pyro_vae.explain import nearest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def as_int(value: Any, name: str, at_least: int | None = None) -> int:
+    """An integer of Python, NumPy or torch as an `int`.
+
+    Arguments:
+        value: what was passed.
+        name: of the argument, for the message.
+        at_least: the smallest value allowed; None allows all.
+
+    Raises:
+        ValueError: a bool, a float, text, or an integer below `at_least`.
+
+    Example:
+        >>> import numpy as np
+        >>> as_int(np.int64(5), "num_particles", at_least=1)
+        5
+        >>> as_int(True, "num_particles", at_least=1)
+        Traceback (most recent call last):
+        ValueError: num_particles: expected an integer of at least 1, got True
+    """
+    number = _index(value)
+    if number is None or (at_least is not None and number < at_least):
+        expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
+        raise ValueError(f"{name}: expected {expected}, got {_shown(value) if number is None else number}")
+    return number
+
+
+def _index(value: Any) -> int | None:
+    """The integer that a value is, or None; bools of NumPy and torch are recognised by their dtype."""
+    if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+        return None
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: short, with the type of what is no plain number or text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    text = repr(value)
+    return text if len(text) <= 60 else f"an object of type {type(value).__name__}"
+
+
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """A function for users: a call that doesn't fit it is a ValueError, and its integers may be of any library.
+
+    Refused are names that it doesn't have, too many arguments by position, what is no VAE where one is expected, and
+    True or 2.0 where the annotation is `int`.
+
+    Example:
+        >>> @public
+        ... def trained(run, *, epochs: int = 3): ...
+        >>> trained(epoch=3)
+        Traceback (most recent call last):
+        ValueError: trained: unknown argument 'epoch'; allowed: 'run', 'epochs'; did you mean 'epochs'?
+    """
+    signature = inspect.signature(function)
+    names = list(signature.parameters)
+    integers = {name for name, p in signature.parameters.items() if p.annotation in (int, int | None)}
+
+    def checked(name: str, value: Any) -> Any:
+        if name == "vae" == names[0]:
+            _require_vae(function.__name__, value)
+        return as_int(value, name) if name in integers and value is not None else value
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        why = _misfit(signature, args, kwargs)
+        if why is not None:
+            raise ValueError(f"{function.__qualname__.removesuffix('.__init__')}: {why}")
+        first: Any = [checked(name, value) for name, value in zip(names, args, strict=False)]
+        named: Any = {name: checked(name, value) for name, value in kwargs.items()}
+        return function(*first, **named)
+
+    return call
+
+
+def _require_vae(name: str, vae: Any) -> None:
+    """Raise ValueError for what is no model; it is known by its two programs: its class is in a room to the right."""
+    if hasattr(vae, "model") and hasattr(vae, "guide"):
+        return
+    got = type(vae).__name__
+    remedy = f"pass {got.lower()}.vae" if hasattr(vae, "vae") else f"the model comes first: {name}(vae, ...)"
+    raise ValueError(f"{name}: expected a VAE, got {got}; {remedy}")
+
+
+def _misfit(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    """Why a call doesn't fit a signature, or None where it does."""
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        parameters = {name: p for name, p in signature.parameters.items() if name != "self"}
+        named = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        first = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        given = len(args) - ("self" in signature.parameters)
+        unknown = [name for name in kwargs if name not in named]
+        if given > len(first):
+            expected = ", ".join(first) or "nothing"
+            rest = ", ".join(f"{name}=" for name in named if name not in first)
+            return f"expected {expected} by position, got {given}; name the others: {rest}"
+        if unknown:
+            return f"unknown argument {unknown[0]!r}; {nearest(unknown[0], named)}"
+        return str(error)
+    return None
