@@ -13,6 +13,7 @@ from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of, target_o
 from pyro_vae.analysis.importance import evidence, log_joint
 from pyro_vae.analysis.reliability import Evidence
 from pyro_vae.analysis.verdicts import OURS, Finding, mean_and_error
+from pyro_vae.arguments import public
 from pyro_vae.guides.semi_amortized import SemiAmortized
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.objectives import ELBO
@@ -53,6 +54,7 @@ def gradient(vae: VAE, x: Tensor, seed: int) -> Finding:
     )
 
 
+@public
 def gradient_errors(vae: VAE, x: Any, *, seed: int = 0) -> dict[str, float]:
     """Relative difference of backpropagation and a finite difference for each parameter where it is above 1e-3.
 

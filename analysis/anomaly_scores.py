@@ -14,6 +14,7 @@ from pyro_vae.analysis.conformal import discoveries, low_p_value, typicality_p_v
 from pyro_vae.analysis.fitted import rows_of
 from pyro_vae.analysis.importance import evidence
 from pyro_vae.analysis.reliability import Evidence
+from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 
 REFERENCE_SHARES = 500
@@ -174,6 +175,7 @@ class Anomaly:
         return ", ".join(f"{name} ({nats:+.1f})" for name, nats in self.top_columns(row, top))
 
 
+@public
 def anomaly(
     vae: VAE,
     x: Any,
