@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import (
     AllowInfNan,
@@ -15,6 +16,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
 )
 from torch import nn
 from torch.optim import Optimizer
@@ -43,12 +45,28 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
+EPOCHS, MIN_STEPS = 100, 3000
+"""The budget where none is asked for: passes over the rows, and steps at least."""
+
+
 class FitOptions(BaseModel):
     """The options of `fit` that a file can hold: the table [fit]."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: PositiveInt = Field(default=100, description="passes over the training rows")
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """NumPy's numbers are numbers, and True is none."""
+        if isinstance(value, bool | np.bool_):
+            raise ValueError(f"expected another kind of value, got {value}")
+        return value.item() if isinstance(value, np.generic) else value
+
+    epochs: PositiveInt | None = Field(
+        default=None,
+        description=f"passes over the training rows; by default {EPOCHS}, and for small data as many as make min_steps",
+    )
+    min_steps: PositiveInt = Field(default=MIN_STEPS, description="steps at least, where epochs is not given")
     batch_size: PositiveInt = Field(default=128, description="rows a step")
     optimizer: str = Field(default="adam", description="an optimizer of torch.optim, by its name")
     lr: PositiveFloat = Field(default=1e-3, description="learning rate at the start")
@@ -84,6 +102,23 @@ class FitOptions(BaseModel):
     float32_products: Float32Products = Field(
         default="highest", description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'"
     )
+
+
+def with_budget(options: FitOptions, steps: int) -> FitOptions:
+    """The options with a number of epochs: by default 100, or more where those make fewer than `min_steps` steps.
+
+    Arguments:
+        options: what was asked for.
+        steps: in one epoch.
+
+    Example:
+        >>> [with_budget(FitOptions(), steps).epochs for steps in (1, 10, 30, 500)]
+        [3000, 300, 100, 100]
+        >>> with_budget(FitOptions(epochs=5), 1).epochs
+        5
+    """
+    epochs = options.epochs or max(EPOCHS, math.ceil(options.min_steps / steps))
+    return options.model_copy(update={"epochs": epochs})
 
 
 def make_objective(options: FitOptions) -> Objective:
