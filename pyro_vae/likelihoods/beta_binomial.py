@@ -1,0 +1,81 @@
+"""Counts up to a known number that vary more than independent trials do."""
+
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from pyro_vae.data import Statistics
+from pyro_vae.likelihoods.base import LIKELIHOODS, Family, logit_of_mean
+from pyro_vae.likelihoods.negative_binomial import log_rising
+from pyro_vae.likelihoods.parameters import Positive, Source, stacked, unstacked
+from pyro_vae.networks import Shape
+
+FLOOR = 1e-4
+
+
+@LIKELIHOODS.register("beta_binomial")
+class BetaBinomial(Family):
+    """p(x | z) = ∏ᵢ C(n, xᵢ) B(xᵢ + aᵢ, n - xᵢ + bᵢ) / B(aᵢ, bᵢ) for x in {0, ..., n}: a binomial of a random rate.
+
+    The rate has the distribution Beta(a, b) with a = c m and b = c (1 - m). The mean of x is n m, where
+    m = σ(offset + decoder(z)), and its variance n m (1 - m) (c + n) / (c + 1); for large c it is the binomial.
+
+    References:
+        A Probability Distribution Derived from the Binomial Distribution by Regarding the Probability of Success as
+        Variable Between the Sets of Trials (Skellam, 1948).
+
+    Arguments:
+        data_shape: shape of one row.
+        total_count: n, the largest value.
+        concentration: c: a number; "learned": one number for all features; "per_feature": one number each;
+            "decoder": from z. It starts where the variance is that of the training rows, between 0.01 and 1000.
+
+    Example:
+        >>> row = BetaBinomial((1,), total_count=2, concentration=2.0)(torch.zeros(1))  # a = b = 1: all alike
+        >>> [round(float(row.log_prob(torch.tensor([x])).exp()), 3) for x in (0.0, 1.0, 2.0)]
+        [0.333, 0.333, 0.333]
+    """
+
+    remedy = "raise total_count to the largest value, or take likelihood 'normal'"
+    offset: Tensor
+    unit: Tensor
+
+    def __init__(self, data_shape: Shape, *, total_count: PositiveInt, concentration: Source = "decoder") -> None:
+        source = Positive(concentration, data_shape)
+        super().__init__(data_shape, stacked(1 + source.heads, data_shape))
+        self.total_count, self.concentration = total_count, source
+        self.support = constraints.integer_interval(0, total_count)
+        self.register_buffer("offset", torch.zeros(data_shape))
+        self.register_buffer("unit", torch.full(data_shape, 2.0))
+
+    def start_from(self, data: Statistics) -> None:
+        n = self.total_count
+        self.offset.copy_(logit_of_mean(data.mean / n, data.rows * n))
+        mean = torch.sigmoid(self.offset.double())
+        ratio = data.std.square() / (n * mean * (1 - mean))  # (c + n) / (c + 1)
+        self.unit.copy_(((n - ratio) / (ratio - 1).clamp_min(1e-6)).clamp(1e-2, 1e3))
+
+    def forward(self, raw: Tensor) -> Distribution:
+        raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        logits, concentration = self.offset + raw_mean, self.concentration(self.unit, *rest)
+        a, b = (FLOOR + concentration * torch.sigmoid(sign * logits) for sign in (1, -1))
+        row: Any = _BetaBinomial(a, b, total_count=self.total_count)
+        return row.to_event(len(self.data_shape))
+
+    def extra_repr(self) -> str:
+        return f"x ~ BetaBinomial({self.total_count}, c m, c (1 - m)), c={self.concentration.source!r}"
+
+
+class _BetaBinomial(dist.BetaBinomial):
+    """The beta-binomial by rising factorials, Γ(a + x) / Γ(a): near the binomial, where a is large, nothing cancels."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        a, b, n = self.concentration1, self.concentration0, self.total_count
+        chosen = torch.lgamma(n + 1) - torch.lgamma(value + 1) - torch.lgamma(n - value + 1)
+        return chosen + log_rising(a, value) + log_rising(b, n - value) - log_rising(a + b, n)
