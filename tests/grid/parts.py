@@ -27,15 +27,15 @@ LIKELIHOODS = {
     name: CASES[name]
     for name in (
         *("bernoulli", "continuous_bernoulli", "binomial", "normal", "laplace", "student_t", "log_normal", "gamma"),
+        *("beta", "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial, sized"),
         *(
-            "beta",
             "beta_binomial",
-            "poisson",
-            "negative_binomial",
-            "zero_inflated_poisson",
-            "zero_inflated_negative_binomial, sized",
+            "categorical",
+            "multinomial",
+            "discretized_logistic, mixture",
+            "mixed",
+            "distribution, Gumbel",
         ),
-        *("categorical", "multinomial", "discretized_logistic, mixture", "mixed", "distribution, Gumbel"),
     )
 }
 GUIDES: dict[str, dict[str, Any]] = {
