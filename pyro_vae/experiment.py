@@ -26,6 +26,7 @@ from pyro_vae.analysis.sharded import sharded_evidence
 from pyro_vae.registry import Choice, Options
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
+from pyro_vae.training.baseline import baseline_of
 from pyro_vae.vae import VAE
 
 
@@ -169,12 +170,15 @@ def evaluate(
     """
     x = some_rows(x, options)
     squares = np.square(reconstruct(vae, x) - x).reshape(len(x), -1).mean(1)
+    baseline = baseline_of(vae, x)
     metrics: Metrics = {
         "rows": len(x),
         "latent_dim": vae.spec.latent_dim,
         "active_units": encode(vae, x).active_units(),
         "mean_squared_error": float(squares.mean()),
     }
+    if baseline is not None:
+        metrics["independent"] = baseline
     if not has_density(vae):
         return metrics, None
     how = {name: getattr(options, name) for name in ("num_particles", "proposal", "retry", "until", "seed")}
@@ -195,9 +199,19 @@ def table(metrics: Metrics) -> str:
             f"  held-out ELBO       {m['elbo']:10.2f} ± {m['elbo_se']:.2f} nats per row",
             f"  held-out log p(x)   {m['log_marginal']:10.2f} ± {m['log_marginal_se']:.2f} nats per row"
             f" ({m['bits_per_dim']:.3f} bits per number)",
+            *_against_baseline(m),
             f"  rate KL(q‖p)        {m['rate']:10.2f} nats per row",
             *lines,
             f"  k-hat above 0.7     {'   unknown: too few draws to tell' if math.isnan(m['unreliable']) else share}",
             f"  {m['rows']:.0f} rows, {m['num_particles']:.0f} draws each; ± is one standard error over rows",
         ]
     return "\n".join(lines)
+
+
+def _against_baseline(metrics: Metrics) -> list[str]:
+    """What independent columns reach, and how far the model is from it."""
+    if "independent" not in metrics:
+        return []
+    gained = metrics["log_marginal"] - metrics["independent"]
+    verdict = f"the model is {gained:.2f} above" if gained > 0 else f"WARNING: the model is {-gained:.2f} below"
+    return [f"  independent columns {metrics['independent']:10.2f} nats per row; {verdict}"]

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
     if launched_first():
         _save(vae, folder, unfinished, options.overwrite)
-    say(_trained(done, folder))
+    say(f"{_trained(done, folder)}\n")
     metrics, found = evaluate(vae, held.test, experiment.evaluate)
     say(table(metrics))
     if launched_first():
@@ -123,6 +123,6 @@ def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:
 
 
 def _trained(done: "Run", folder: Path) -> str:
-    seconds, count = sum(row["seconds"] for row in done.history), len(done.history)
-    epochs = f"{count} epoch{'s' * (count > 1)}"
-    return f"trained {epochs} in {seconds:.0f} s; the weights of epoch {done.best_epoch} are saved in {folder}\n"
+    """The summary of the run, and where its weights are."""
+    first, *rest = done.summary().splitlines()
+    return "\n".join([f"trained {first.replace('weights are those', 'weights')} are saved in {folder}", *rest])

@@ -74,10 +74,10 @@ def fit(
     data's means; a model that was trained before is trained on. One seed gives one result, and torch's global
     generators are left as they were. An interrupt (Ctrl-C) ends the run with the best weights in place.
 
-    Without `epochs` the budget is 100 passes over the rows, and for small data as many more as make 3000 steps; the
-    weights of the epoch that does best on the validation rows are kept, and `run.summary()` says when that was the
-    last one, so that more might help. There the ELBO stands beside that of independent columns, `run.baseline`; a model
-    that stays below is warned about.
+    Without `epochs` the budget is 100 passes over the rows, and for small data as many more as make 4000 steps, and it
+    ends early where half of it brought nothing better. The weights of the epoch that does best on the validation rows
+    are kept, and `run.summary()` says when that was the last one, so that more might help. There the ELBO stands beside
+    that of independent columns, `run.baseline`; a model that stays below is warned about.
 
     In several processes (`pyro_vae.ranks.joined`) all call it with the same arguments and end with the same weights;
     `batch_size` counts the rows of all.

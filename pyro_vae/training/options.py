@@ -45,7 +45,7 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-EPOCHS, MIN_STEPS = 100, 3000
+EPOCHS, MIN_STEPS = 100, 4000
 """The budget where none is asked for: passes over the rows, and steps at least."""
 
 
@@ -69,7 +69,7 @@ class FitOptions(BaseModel):
     min_steps: PositiveInt = Field(default=MIN_STEPS, description="steps at least, where epochs is not given")
     batch_size: PositiveInt = Field(default=128, description="rows a step")
     optimizer: str = Field(default="adam", description="an optimizer of torch.optim, by its name")
-    lr: PositiveFloat = Field(default=1e-3, description="learning rate at the start")
+    lr: PositiveFloat = Field(default=2e-3, description="learning rate at the start")
     optimizer_options: dict[str, Any] = Field(default={}, description="further options of the optimizer")
     schedule: Literal["constant", "cosine"] = Field(default="cosine", description="learning rate over the run")
     clip_norm: PositiveFloat | None = Field(default=None, description="largest norm of the gradient")
@@ -88,7 +88,10 @@ class FitOptions(BaseModel):
     binarize: Literal["none", "dynamic"] = Field(
         default="none", description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, once"
     )
-    patience: PositiveInt | None = Field(default=None, description="stop after so many epochs without a better one")
+    patience: PositiveInt | None = Field(
+        default=None,
+        description="stop after so many epochs without a better one; by default half of them where epochs is not given",
+    )
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
     seed: NonNegativeInt = Field(default=0, description="of the noise, the order of the rows and the split")
@@ -107,18 +110,23 @@ class FitOptions(BaseModel):
 def with_budget(options: FitOptions, steps: int) -> FitOptions:
     """The options with a number of epochs: by default 100, or more where those make fewer than `min_steps` steps.
 
+    By default, too, a run stops early where half of its epochs brought nothing better; with `epochs` it doesn't.
+
     Arguments:
         options: what was asked for.
         steps: in one epoch.
 
     Example:
         >>> [with_budget(FitOptions(), steps).epochs for steps in (1, 10, 30, 500)]
-        [3000, 300, 100, 100]
+        [4000, 400, 134, 100]
         >>> with_budget(FitOptions(epochs=5), 1).epochs
         5
     """
-    epochs = options.epochs or max(EPOCHS, math.ceil(options.min_steps / steps))
-    return options.model_copy(update={"epochs": epochs})
+    if options.epochs is not None:
+        return options
+    epochs = max(EPOCHS, math.ceil(options.min_steps / steps))
+    patience = options.patience or math.ceil(epochs / 2)
+    return options.model_copy(update={"epochs": epochs, "patience": patience})
 
 
 def make_objective(options: FitOptions) -> Objective:

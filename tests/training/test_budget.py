@@ -9,6 +9,7 @@ from torch import nn
 
 from pyro_vae import VAE
 from pyro_vae.training import FitOptions, Run, first_look, fit
+from pyro_vae.training.baseline import baseline_of
 from pyro_vae.training.options import with_budget
 from tests.training.small import X, same, small, weights
 
@@ -27,16 +28,22 @@ def a_run(losses, **fields):
 # How long
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(1, 3000), (2, 1500), (7, 429), (29, 104), (30, 100), (469, 100)])
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 4000), (2, 2000), (7, 572), (39, 103), (40, 100), (469, 100)])
 def test_small_data_get_as_many_epochs_as_make_the_steps(steps, epochs):
     assert with_budget(FitOptions(), steps).epochs == epochs
     assert with_budget(FitOptions(epochs=5), steps).epochs == 5
 
 
+def test_only_the_default_budget_ends_early():
+    assert with_budget(FitOptions(), 1).patience == 2000
+    assert with_budget(FitOptions(patience=7), 1).patience == 7
+    assert with_budget(FitOptions(epochs=5), 1).patience is None
+
+
 def test_the_budget_is_that_of_the_run():
-    run = fit(small(), X, min_steps=230, batch_size=16, validation=2)
+    run = fit(small(), X, min_steps=230, batch_size=16, validation=None)
     assert len(run.history) == run.options.epochs == 100
-    run = fit(small(), X, min_steps=330, batch_size=16, validation=2)
+    run = fit(small(), X, min_steps=440, batch_size=16, validation=None)
     assert len(run.history) == run.options.epochs == 110
 
 
@@ -137,6 +144,12 @@ def test_weights_count_in_the_baseline_too():
     each = normal_log_density(X, loc, scale)
     assert run.baseline == pytest.approx((counts * each).sum() / counts.sum(), abs=0.3)
     assert run.baseline != pytest.approx(even.baseline, abs=1e-3)
+
+
+def test_the_baseline_of_any_rows_is_the_same_density():
+    loc, scale = X.mean(0), X.std(0)
+    expected = normal_log_density(X[:20], loc, scale).mean()
+    assert baseline_of(with_independent(loc, scale), X[:20]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_likelihood_without_an_independent_form_has_no_baseline():
