@@ -1,12 +1,12 @@
 """Counts with a known maximum."""
 
-import pyro.distributions as dist
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
+from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, logit_of_mean
 from pyro_vae.networks import Shape
 
@@ -37,7 +37,8 @@ class Binomial(Family):
         self.offset.copy_(logit_of_mean(data.mean / self.total_count, data.rows * self.total_count))
 
     def forward(self, raw: Tensor) -> Distribution:
-        return dist.Binomial(self.total_count, logits=self.offset + raw).to_event(len(self.data_shape))
+        logits = self.offset + raw
+        return counts.Binomial(logits.new_tensor(self.total_count), logits).to_event(len(self.data_shape))
 
     def extra_repr(self) -> str:
         return f"x ~ Binomial({self.total_count}, logits)"

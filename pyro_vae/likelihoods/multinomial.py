@@ -1,14 +1,12 @@
 """Counts of a row that share its total: words of a document, reads of a sample."""
 
-from typing import Any
-
 import torch
 from pydantic import PositiveInt
-from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
+from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.networks import Shape
 
@@ -28,8 +26,8 @@ class Multinomial(Family):
         ValueError: rows that are not one-dimensional.
 
     Example:
-        >>> float(Multinomial((2,))(torch.zeros(2)).log_prob(torch.ones(2)).exp())  # 2 orders of ¼
-        0.5
+        >>> Multinomial((2,))(torch.zeros(2)).log_prob(torch.ones(2)).exp().float()  # 2 orders of ¼
+        tensor(0.5000)
     """
 
     support = constraints.nonnegative_integer
@@ -51,43 +49,7 @@ class Multinomial(Family):
             self.total.copy_(data.mean.sum().round())
 
     def forward(self, raw: Tensor) -> Distribution:
-        return _Multinomial(self.total, self.offset + raw)
+        return counts.Multinomial(self.total, self.offset + raw)
 
     def extra_repr(self) -> str:
         return "x ~ Multinomial(Σx, softmax)"
-
-
-class _Multinomial(TorchDistribution):
-    """Counts x given their sum; `total` is the sum of draws and of the mean."""
-
-    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
-    support = constraints.independent(constraints.nonnegative_integer, 1)
-
-    def __init__(self, total: Tensor, logits: Tensor) -> None:
-        self.total, self.logits = total, logits.log_softmax(-1)
-        super().__init__(logits.shape[:-1], logits.shape[-1:])
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        orders = torch.lgamma(value.sum(-1) + 1) - torch.lgamma(value + 1).sum(-1)
-        return orders + (value * self.logits).sum(-1)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.total * self.logits.exp()
-
-    @property
-    def variance(self) -> Tensor:
-        return self.mean * (1 - self.logits.exp())
-
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        """One count after the other: each is binomial, given what the ones before have left."""
-        with torch.no_grad():
-            logits = self.logits.expand(self._extended_shape(sample_shape))
-            here_or_later = logits.flip(-1).logcumsumexp(-1).flip(-1)
-            counts, left = [], self.total.expand(logits.shape[:-1])
-            for share in (logits - here_or_later).exp().clamp(max=1).unbind(-1):
-                counts.append(torch.binomial(left, share))
-                left = left - counts[-1]
-            return torch.stack(counts, -1)

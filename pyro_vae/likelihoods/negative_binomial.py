@@ -1,14 +1,11 @@
 """Counts that vary more than independent events do."""
 
-from typing import Any
-
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
-from torch.nn.functional import softplus
 
 from pyro_vae.data import Statistics
+from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.parameters import Positive, Source, factor, stacked, unstacked
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
@@ -58,46 +55,8 @@ class NegativeBinomial(Family):
     def forward(self, raw: Tensor) -> Distribution:
         raw_mean, *rest = unstacked(raw, self.size.features, self.param_shape)
         mean, dispersion = self.mean * factor(raw_mean), self.dispersion(self.unit, *rest)
-        row: Distribution = self.size(lambda size: negative_binomial(size * mean, dispersion))
+        row: Distribution = self.size(lambda size: counts.NegativeBinomial(size * mean, dispersion))
         return row
 
     def extra_repr(self) -> str:
         return f"x ~ NegativeBinomial(mean, θ), 1 / θ={self.dispersion.source!r}{self.size.extra_repr()}"
-
-
-def negative_binomial(mean: Tensor, dispersion: Tensor) -> "_NegativeBinomial":
-    """Counts with mean m and variance m + dispersion m²."""
-    return _NegativeBinomial(1 / dispersion, logits=(mean * dispersion).log())
-
-
-class _NegativeBinomial(dist.NegativeBinomial):
-    """The negative binomial; near the Poisson, where torch is a nat off in float32 at θ = 1e6, it stays exact."""
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        theta, logits = self.total_count, self.logits
-        return log_rising(theta, value) - torch.lgamma(value + 1) - theta * softplus(logits) - value * softplus(-logits)
-
-
-def log_rising(theta: Tensor, value: Tensor) -> Tensor:
-    """log Γ(θ + x) - log Γ(θ), where θ is large by Stirling's series, whose leading terms cancel on paper.
-
-    Example:
-        >>> float(log_rising(torch.tensor(1e6), torch.tensor(1.0)).exp())  # Γ(θ + 1) / Γ(θ) = θ
-        1000000...
-    """
-    is_large = theta > 30
-    large, small = torch.where(is_large, theta, 30.0), torch.where(is_large, 1.0, theta)
-    series = (
-        (large - 0.5) * torch.log1p(value / large)
-        + value * (torch.log(large + value) - 1)
-        + _stirling(large + value)
-        - _stirling(large)
-    )
-    return torch.where(is_large, series, torch.lgamma(small + value) - torch.lgamma(small))
-
-
-def _stirling(y: Tensor) -> Any:
-    """log Γ(y) - ((y - ½) log y - y + ½ log 2π)."""
-    return (1 - 1 / (30 * y.square())) / (12 * y)

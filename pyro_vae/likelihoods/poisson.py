@@ -1,11 +1,11 @@
 """Counts of independent events."""
 
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.data import Statistics
+from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.parameters import factor
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
@@ -22,7 +22,7 @@ class Poisson(Family):
 
     Example:
         >>> float(Poisson((1,))(torch.zeros(1)).log_prob(torch.zeros(1)))  # rate 1 before it has seen data
-        -1.0
+        -1.000...
     """
 
     remedy = "round the counts, or take likelihood 'gamma' (positive numbers) or 'normal'; a size factor is positive"
@@ -39,7 +39,7 @@ class Poisson(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         rate = self.mean * factor(raw)
-        row: Distribution = self.size(lambda size: dist.Poisson(size * rate))
+        row: Distribution = self.size(lambda size: counts.Poisson(size * rate))
         return row
 
     def extra_repr(self) -> str:

@@ -1,17 +1,12 @@
 """Counts with more zeros than the counts alone explain."""
 
-from typing import Any
-
-import pyro.distributions as dist
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution, constraints
-from torch.nn.functional import logsigmoid
+from torch.distributions import Distribution
 
 from pyro_vae.data import Statistics
+from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.negative_binomial import negative_binomial
 from pyro_vae.likelihoods.parameters import Positive, Source, factor, stacked, unstacked
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
 from pyro_vae.networks import Shape
@@ -56,7 +51,7 @@ class ZeroInflatedPoisson(Family):
     def forward(self, raw: Tensor) -> Distribution:
         raw_rate, gate = unstacked(raw, self.size.features, self.param_shape)
         rate, gate_logits = self.rate * factor(raw_rate), self.offset + gate
-        row: Distribution = self.size(lambda size: ZeroInflated(dist.Poisson(size * rate), gate_logits))
+        row: Distribution = self.size(lambda size: counts.ZeroInflated(counts.Poisson(size * rate), gate_logits))
         return row
 
     def extra_repr(self) -> str:
@@ -111,50 +106,10 @@ class ZeroInflatedNegativeBinomial(Family):
         mean, dispersion = self.mean * factor(raw_mean), self.dispersion(self.unit, *rest)
         gate_logits = self.offset + gate
         row: Distribution = self.size(
-            lambda size: ZeroInflated(negative_binomial(size * mean, dispersion), gate_logits)
+            lambda size: counts.ZeroInflated(counts.NegativeBinomial(size * mean, dispersion), gate_logits)
         )
         return row
 
     def extra_repr(self) -> str:
         options = f"1 / θ={self.dispersion.source!r}{self.size.extra_repr()}"
         return f"x ~ π δ₀ + (1 - π) NegativeBinomial(mean, θ), {options}"
-
-
-class ZeroInflated(TorchDistribution):
-    """Zero with probability σ(gate_logits), else a draw from `counts`, all in log odds.
-
-    Pyro's own computes with probabilities once its mean has been looked at: log p(x > 0) is then -inf from log odds
-    of 17 in float32.
-
-    Example:
-        >>> ZeroInflated(dist.Poisson(torch.tensor(3.0)), torch.tensor(60.0)).log_prob(torch.tensor(2.0))
-        tensor(-61.4959)
-    """
-
-    arg_constraints = {"gate_logits": constraints.real}  # noqa: RUF012
-    support = constraints.nonnegative_integer
-
-    def __init__(self, counts: Distribution, gate_logits: Tensor) -> None:
-        shape = torch.broadcast_shapes(counts.batch_shape, gate_logits.shape)
-        self.counts, self.gate_logits = counts.expand(shape), gate_logits.expand(shape)
-        super().__init__(shape)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        counted = logsigmoid(-self.gate_logits) + self.counts.log_prob(value)
-        return torch.where(value == 0, torch.logaddexp(logsigmoid(self.gate_logits), counted), counted)
-
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        with torch.no_grad():
-            counts = self.counts.sample(sample_shape)
-            return counts * torch.bernoulli(torch.sigmoid(-self.gate_logits).expand_as(counts))
-
-    @property
-    def mean(self) -> Tensor:
-        return torch.sigmoid(-self.gate_logits) * self.counts.mean
-
-    @property
-    def variance(self) -> Tensor:
-        second = self.counts.variance + self.counts.mean.square()
-        return torch.sigmoid(-self.gate_logits) * second - self.mean.square()

@@ -123,6 +123,14 @@ CASES: dict[str, Case] = {
     "distribution, GammaPoisson": _case(WILD, "distribution", name="GammaPoisson"),
 }
 
+IN_DOUBLE = {"binomial", "poisson", "negative_binomial", "multinomial", "mixed"}
+
+
+def in_double(name: str) -> bool:
+    """Whether log p of the case is in float64 whatever the type of the model: that of counts."""
+    return name.split(",")[0].removeprefix("zero_inflated_") in IN_DOUBLE
+
+
 every_case = pytest.mark.parametrize("name", CASES)
 
 

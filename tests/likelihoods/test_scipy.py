@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import special, stats
 
-from pyro_vae.likelihoods.negative_binomial import negative_binomial
+from pyro_vae.likelihoods.counts import NegativeBinomial
 from tests.likelihoods.families import CASES, build, family, outputs
 
 Oracle = Callable[..., np.ndarray]
@@ -179,7 +179,7 @@ def test_the_negative_binomial_is_as_exact_as_the_numbers_allow(theta, count, dt
     rising = np.log(theta + np.arange(count)).sum()  # log Γ(θ + x) - log Γ(θ), without cancellation
     expected = rising - special.gammaln(count + 1.0)
     expected -= theta * np.log1p(float(mean) / theta) + count * np.log1p(theta / float(mean))
-    got = float(negative_binomial(mean, dispersion).log_prob(x))
+    got = float(NegativeBinomial(mean, dispersion).log_prob(x))
     largest = 100 + count * (1 + np.log(1 + theta + count))
     assert got == pytest.approx(expected, abs=precision * largest)
 
