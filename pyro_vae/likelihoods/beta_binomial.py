@@ -10,7 +10,8 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, logit_of_mean
-from pyro_vae.likelihoods.negative_binomial import log_rising
+from pyro_vae.likelihoods.counts import Counts
+from pyro_vae.likelihoods.factorials import log_factorial, log_rising
 from pyro_vae.likelihoods.parameters import Positive, Source, stacked, unstacked
 from pyro_vae.networks import Shape
 
@@ -63,19 +64,52 @@ class BetaBinomial(Family):
         raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
         logits, concentration = self.offset + raw_mean, self.concentration(self.unit, *rest)
         a, b = (FLOOR + concentration * torch.sigmoid(sign * logits) for sign in (1, -1))
-        row: Any = _BetaBinomial(a, b, total_count=self.total_count)
-        return row.to_event(len(self.data_shape))
+        row: Distribution = BetaBinomialCounts(a.new_tensor(self.total_count), a, b).to_event(len(self.data_shape))
+        return row
 
     def extra_repr(self) -> str:
         return f"x ~ BetaBinomial({self.total_count}, c m, c (1 - m)), c={self.concentration.source!r}"
 
 
-class _BetaBinomial(dist.BetaBinomial):
-    """The beta-binomial by rising factorials, Γ(a + x) / Γ(a): near the binomial, where a is large, nothing cancels."""
+class BetaBinomialCounts(Counts):
+    """x ~ Binomial(n, r), r ~ Beta(a, b), by rising factorials Γ(a + x) / Γ(a): where a is large nothing cancels."""
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        a, b, n = self.concentration1, self.concentration0, self.total_count
-        chosen = torch.lgamma(n + 1) - torch.lgamma(value + 1) - torch.lgamma(n - value + 1)
-        return chosen + log_rising(a, value) + log_rising(b, n - value) - log_rising(a + b, n)
+    arg_constraints = {"a": constraints.positive, "b": constraints.positive}  # noqa: RUF012
+
+    def __init__(self, total_count: Tensor, a: Tensor, b: Tensor) -> None:
+        self.total_count, self.a, self.b = total_count, a, b
+        super().__init__(a.shape)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.integer_interval(0, self.total_count)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "BetaBinomialCounts":
+        return BetaBinomialCounts(self.total_count, self.a.expand(batch_shape), self.b.expand(batch_shape))
+
+    def parameters(self) -> tuple[Tensor, ...]:
+        return self.a, self.b
+
+    def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
+        a, b = parameters
+        n = self.total_count.to(a.dtype)
+        return log_rising(a, value) + log_rising(b, n - value) - log_rising(a + b, n.expand_as(a))
+
+    def constant(self, value: Tensor) -> Tensor:
+        n = self.total_count
+        return log_factorial(value) + log_factorial(n - value) - log_factorial(n)
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        with torch.no_grad():
+            shape = self._extended_shape(sample_shape)
+            rate = dist.Beta(self.a, self.b).expand(shape).sample()
+            return torch.binomial(self.total_count.expand(shape), rate)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.total_count * self.a / (self.a + self.b)
+
+    @property
+    def variance(self) -> Tensor:
+        n, c = self.total_count, self.a + self.b
+        return self.mean * (self.b / c) * (c + n) / (c + 1)

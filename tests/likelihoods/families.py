@@ -123,7 +123,7 @@ CASES: dict[str, Case] = {
     "distribution, GammaPoisson": _case(WILD, "distribution", name="GammaPoisson"),
 }
 
-IN_DOUBLE = {"binomial", "poisson", "negative_binomial", "multinomial", "mixed"}
+IN_DOUBLE = {"binomial", "beta_binomial", "poisson", "negative_binomial", "multinomial", "mixed"}
 
 
 def in_double(name: str) -> bool:
