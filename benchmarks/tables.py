@@ -93,7 +93,9 @@ def log_density(vae: VAE, x: np.ndarray) -> np.ndarray:
 def compare(data: str, latent_dim: int, *, seed: int = 0, **training: Any) -> Result:
     """Train on a table in float64 and compare with PCA; `training` replaces options of `fit`."""
     x = standardised(data)
-    vae = VAE(data_shape=x.shape[1:], latent_dim=latent_dim, guide="full_rank", hidden_dims=(), seed=seed).double()
+    one_scale = {"kind": "normal", "scale": "learned"}
+    fields = {"data_shape": x.shape[1:], "likelihood": one_scale, "guide": "full_rank", "hidden_dims": ()}
+    vae = VAE(latent_dim=latent_dim, seed=seed, **fields).double()
     began = time.perf_counter()
     fit(vae, x, seed=seed, **{**TRAINING, **training})
     seconds = time.perf_counter() - began

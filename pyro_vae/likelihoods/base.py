@@ -41,6 +41,13 @@ class Family(nn.Module, ABC):
     def start_from(self, data: Statistics) -> None:
         """Start at the training data."""
 
+    def independent(self) -> Distribution | None:
+        """p(x) with independent columns, from what `start_from` kept of the training rows; None where it isn't known.
+
+        It reads buffers only, which neither training nor saving and loading change.
+        """
+        return None
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
 
@@ -61,9 +68,35 @@ class Likelihood(nn.Module):
         torch.Size([8, 8])
     """
 
+    started: Tensor
+
     def __init__(self, decoder: nn.Module, family: Family) -> None:
         super().__init__()
         self.decoder, self.family = decoder, family
+        self.register_buffer("started", torch.tensor(False))
+
+    def start_from(self, data: Statistics) -> None:
+        """Note that the family has seen the training rows: it is a module of its own, and starts by itself."""
+        self.started.fill_(True)
+
+    def independent(self) -> Distribution | None:
+        """p(x) = ∏ᵢ p(xᵢ) with the moments of the training rows: what a model of no dependence says of a row.
+
+        It is of the same family, with one set of parameters for each column, from the moments of the training rows
+        (counts: half a count more). A held-out log p(x) below that of this distribution is worse than no model.
+
+        Returns:
+            A distribution of one row, batch shape (); None before the first `fit`, and for a family of the user's
+            that doesn't define `independent`.
+
+        Example:
+            >>> from pyro_vae import VAE, fit
+            >>> vae, x = VAE(data_shape=(3,), latent_dim=1), torch.randn(100, 3)
+            >>> _ = fit(vae, x, epochs=1, validation=None)
+            >>> vae.likelihood.independent().log_prob(x).shape
+            torch.Size([100])
+        """
+        return self.family.independent() if bool(self.started) else None
 
     def forward(self, z: Tensor) -> Distribution:
         raw: Any = products(self.decoder, z.reshape(-1, z.shape[-1]))

@@ -40,6 +40,9 @@ class Bernoulli(Family):
     def start_from(self, data: Statistics) -> None:
         self.offset.copy_(logit_of_mean(data.mean, data.rows))
 
+    def independent(self) -> Distribution:
+        return self(torch.zeros_like(self.offset))
+
     def forward(self, raw: Tensor) -> Distribution:
         return _Bits(dist.Bernoulli(logits=self.offset + raw), len(self.data_shape))
 

@@ -55,9 +55,14 @@ class Beta(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
-        logits, concentration = self.offset + raw_mean, self.concentration(self.unit, *rest)
-        shapes = (FLOOR + concentration * torch.sigmoid(sign * logits) for sign in (1, -1))
-        row: Any = _Beta(*shapes)
+        return self._row(self.offset + raw_mean, self.concentration(self.unit, *rest))
+
+    def independent(self) -> Distribution:
+        return self._row(self.offset, self.unit)
+
+    def _row(self, logits: Tensor, concentration: Tensor) -> Distribution:
+        first, second = (FLOOR + concentration * torch.sigmoid(sign * logits) for sign in (1, -1))
+        row: Any = _Beta(first, second)
         return row.to_event(len(self.data_shape))
 
     def extra_repr(self) -> str:

@@ -36,6 +36,9 @@ class Binomial(Family):
     def start_from(self, data: Statistics) -> None:
         self.offset.copy_(logit_of_mean(data.mean / self.total_count, data.rows * self.total_count))
 
+    def independent(self) -> Distribution:
+        return self(torch.zeros_like(self.offset))
+
     def forward(self, raw: Tensor) -> Distribution:
         logits = self.offset + raw
         return counts.Binomial(logits.new_tensor(self.total_count), logits).to_event(len(self.data_shape))

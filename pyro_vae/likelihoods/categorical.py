@@ -42,6 +42,9 @@ class Categorical(Family):
         counts = torch.stack([(data.sample == k).double().sum(0) for k in range(self.num_classes)])
         self.offset.copy_(torch.log((counts + 0.5) / (len(data.sample) + 0.5 * self.num_classes)))
 
+    def independent(self) -> Distribution:
+        return self(torch.zeros_like(self.offset))
+
     def forward(self, raw: Tensor) -> Distribution:
         logits = (self.offset + raw).movedim(-len(self.param_shape), -1)
         row: Any = _Categorical(logits=logits)

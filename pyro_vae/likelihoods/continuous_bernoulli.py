@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.networks import Shape
 
@@ -30,8 +31,18 @@ class ContinuousBernoulli(Family):
     support = constraints.unit_interval
     remedy = "scale the data into [0, 1], or take likelihood 'normal'"
 
+    marginal: Tensor
+
     def __init__(self, data_shape: Shape) -> None:
         super().__init__(data_shape, data_shape)
+        self.register_buffer("marginal", torch.zeros(data_shape))
+
+    def start_from(self, data: Statistics) -> None:
+        """Keep the log odds of independent columns; the decoder starts at λ = ½."""
+        self.marginal.copy_(logits_of(data.mean))
+
+    def independent(self) -> Distribution:
+        return self(self.marginal)
 
     def forward(self, raw: Tensor) -> Distribution:
         return _ContinuousBernoulli(logits=raw).to_event(len(self.data_shape))
@@ -90,6 +101,25 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
     def _from_the_mode(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """The rate at which the density falls from its mode, an end of [0, 1], and `value` counted from that end."""
         return self.logits.abs().clamp(min=1e-6), torch.where(self.logits > 0, 1 - value, value)
+
+
+def logits_of(mean: Tensor) -> Tensor:
+    """The log odds at which the mean is that, in float64, by Newton's method from the nearer end or the middle.
+
+    A mean at an end has no log odds; it is taken as 1e-3 away from it.
+
+    Example:
+        >>> logits_of(torch.tensor([0.5, 0.9])).tolist()
+        [0.0, 9.995...]
+    """
+    mean = mean.double().clamp(1e-3, 1 - 1e-3)
+    middle = 12 * (mean - 0.5)  # the slope of the mean at log odds 0 is 1 / 12
+    end = torch.where(mean > 0.5, 1 / (1 - mean), -1 / mean)  # exp(-|l|) is nothing there
+    logits = torch.where((mean - 0.5).abs() < 0.3, middle, end)
+    for _ in range(20):
+        p = _ContinuousBernoulli(logits=logits, validate_args=False)
+        logits = logits - (p.mean - mean) / p.variance
+    return logits
 
 
 def _joined(logits: Tensor, series: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor]) -> Tensor:

@@ -17,6 +17,9 @@ from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.parameters import Positive, Source, spread, stacked
 from pyro_vae.networks import Shape
 
+STANDARD = math.sqrt(3) / math.pi
+"""The scale of the logistic distribution whose standard deviation is 1."""
+
 
 @LIKELIHOODS.register("discretized_logistic")
 class DiscretizedLogistic(Family):
@@ -69,13 +72,18 @@ class DiscretizedLogistic(Family):
         self.mean.copy_(data.mean)
         self.std.copy_(spread(data))
 
+    def independent(self) -> Distribution:
+        one: Any = _DiscretizedLogistic(self.mean, self.std * STANDARD, self.levels)
+        row: Distribution = one.to_event(len(self.data_shape))
+        return row
+
     def forward(self, raw: Tensor) -> Distribution:
         event_dim = len(self.data_shape)
         leading = raw.shape[: raw.ndim - len(self.param_shape)]
         raw = raw.reshape(*leading, self.heads, self.mixtures, *self.data_shape)
         loc, *rest = raw.unbind(-event_dim - 2)
         loc = self.mean + self.std * (self.places + loc)
-        scale = self.scale(self.std * math.sqrt(3) / math.pi, *rest[: self.scale.heads]).expand_as(loc)
+        scale = self.scale(self.std * STANDARD, *rest[: self.scale.heads]).expand_as(loc)
         weights = rest[-1] if self.mixtures > 1 else torch.zeros_like(loc)
         loc, scale, weights = (part.movedim(-event_dim - 1, -1) for part in (loc, scale, weights))
         each = _DiscretizedLogistic(loc, scale, self.levels)

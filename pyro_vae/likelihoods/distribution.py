@@ -93,6 +93,9 @@ class AnyDistribution(Family):
             optimizer.step()
         self.offset.copy_(raw.detach().clamp(-10, 1e4))
 
+    def independent(self) -> Distribution:
+        return self(torch.zeros_like(self.offset))
+
     def forward(self, raw: Tensor) -> Distribution:
         row: Distribution = self._each(self.offset + raw).to_event(len(self.data_shape))
         return row

@@ -43,6 +43,9 @@ class Gamma(Family):
         self.mean.copy_(data.mean)
         self.unit.copy_((data.mean / data.std).square().clamp(1e-2, 1e3))
 
+    def independent(self) -> Distribution:
+        return dist.Gamma(self.unit, self.unit / self.mean).to_event(len(self.data_shape))
+
     def forward(self, raw: Tensor) -> Distribution:
         raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
         mean, concentration = self.mean * factor(raw_mean), self.concentration(self.unit, *rest)

@@ -9,7 +9,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import Positive, Scale, resolved, spread, stacked, unstacked
 from pyro_vae.networks import Shape
 
 
@@ -20,7 +20,8 @@ class Laplace(Family):
     Arguments:
         data_shape: shape of one row.
         scale: a number, in the data's units; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z. It starts at the data's spread, std / √2.
+            "decoder": from z; "auto": "per_feature" for rows of columns, data_shape (D,), and "learned" for images and
+            other shapes. It starts at the data's spread, std / √2.
 
     Example:
         >>> float(Laplace((1,), scale=0.5)(torch.zeros(1)).log_prob(torch.ones(1)))  # -2 - log 1
@@ -32,8 +33,8 @@ class Laplace(Family):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Source = "learned") -> None:
-        noise = Positive(scale, data_shape)
+    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+        noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
         self.scale = noise
         self.register_buffer("mean", torch.zeros(data_shape))
@@ -42,6 +43,9 @@ class Laplace(Family):
     def start_from(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
         self.std.copy_(spread(data))
+
+    def independent(self) -> Distribution:
+        return dist.Laplace(self.mean, self.std / math.sqrt(2)).to_event(len(self.data_shape))
 
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = unstacked(raw, self.data_shape, self.param_shape)

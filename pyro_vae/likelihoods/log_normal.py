@@ -9,7 +9,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, stacked, unstacked
+from pyro_vae.likelihoods.parameters import Positive, Scale, resolved, stacked, unstacked
 from pyro_vae.networks import Shape
 
 
@@ -23,7 +23,8 @@ class LogNormal(Family):
     Arguments:
         data_shape: shape of one row.
         scale: standard deviation of log x: a number; "learned": one number for all features; "per_feature": one number
-            each; "decoder": from z.
+            each; "decoder": from z; "auto": "per_feature" for rows of columns, data_shape (D,), and "learned" for
+            images and other shapes.
 
     Example:
         >>> float(LogNormal((1,), scale=1.0)(torch.zeros(1)).log_prob(torch.ones(1)))  # that of N(0, 1) at 0
@@ -34,20 +35,27 @@ class LogNormal(Family):
     remedy = "zeros need another likelihood: 'normal' of log(1 + x), counts 'negative_binomial'; negative ones 'normal'"
     start: Tensor
     spread: Tensor
+    log_mean: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Source = "learned") -> None:
-        noise = Positive(scale, data_shape)
+    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+        noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
         self.scale = noise
         self.register_buffer("start", torch.zeros(data_shape))
         self.register_buffer("spread", torch.ones(data_shape))
+        self.register_buffer("log_mean", torch.zeros(data_shape))
 
     def start_from(self, data: Statistics) -> None:
         variance = torch.log1p((data.std / data.mean).square())
         self.spread.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
         with torch.no_grad():
             scale = self.scale(self.spread, torch.zeros_like(self.spread))
-        self.start.copy_(data.mean.log() - scale.square() / 2)
+        self.log_mean.copy_(data.mean.log())
+        self.start.copy_(self.log_mean - scale.square() / 2)
+
+    def independent(self) -> Distribution:
+        row: Any = _LogNormal(self.log_mean - self.spread.square() / 2, self.spread)  # type: ignore[no-untyped-call]
+        return row.to_event(len(self.data_shape))
 
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = unstacked(raw, self.data_shape, self.param_shape)

@@ -94,6 +94,11 @@ class Mixed(Family):
             parts = (part[..., columns] for part in (data.mean, data.std, data.sample))
             type(family).start_from(family, Statistics(data.rows, *parts))
 
+    def independent(self) -> Distribution | None:
+        parts = [family.independent() for family in self._families]
+        known = [part for part in parts if part is not None]
+        return _Beside(known, self) if len(known) == len(parts) else None
+
     def forward(self, raw: Tensor) -> Distribution:
         parts = [
             family(part.reshape(*raw.shape[:-1], *family.param_shape))

@@ -48,6 +48,10 @@ class Multinomial(Family):
         if self.total_count is None:
             self.total.copy_(data.mean.sum().round())
 
+    def independent(self) -> Distribution:
+        """The multinomial with the shares of all training rows: only the total ties its columns to each other."""
+        return self(torch.zeros_like(self.offset))
+
     def forward(self, raw: Tensor) -> Distribution:
         return counts.Multinomial(self.total, self.offset + raw)
 

@@ -52,6 +52,10 @@ class NegativeBinomial(Family):
         self.mean.copy_(mean)
         self.unit.copy_(excess.clamp(1e-2, 1e2))
 
+    def independent(self) -> Distribution:
+        row: Distribution = self.size(lambda size: counts.NegativeBinomial(size * self.mean, self.unit))
+        return row
+
     def forward(self, raw: Tensor) -> Distribution:
         raw_mean, *rest = unstacked(raw, self.size.features, self.param_shape)
         mean, dispersion = self.mean * factor(raw_mean), self.dispersion(self.unit, *rest)

@@ -1,16 +1,15 @@
 """Real numbers with Gaussian noise."""
 
 import math
-from typing import Literal
 
 import pyro.distributions as dist
 import torch
-from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.parameters import Scale, resolved, spread
 from pyro_vae.networks import Shape, positive
 
 INVERSE_SOFTPLUS_OF_ONE = math.log(math.e - 1)
@@ -26,7 +25,8 @@ class Normal(Family):
     Arguments:
         data_shape: shape of one row.
         scale: a number, in the data's units; "learned": one number for all features (a linear decoder is then
-            probabilistic PCA); "per_feature": one number each; "decoder": from z.
+            probabilistic PCA); "per_feature": one number each; "decoder": from z; "auto": "per_feature" for rows of
+            columns, data_shape (D,), and "learned" for images and other shapes.
 
     Example:
         >>> Normal((3,), scale=0.5)(torch.zeros(4, 3)).batch_shape
@@ -38,9 +38,8 @@ class Normal(Family):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, data_shape: Shape, *, scale: PositiveFloat | Literal["learned", "per_feature", "decoder"] = "learned"
-    ) -> None:
+    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+        scale = resolved(scale, data_shape)
         super().__init__(data_shape, (2, *data_shape) if scale == "decoder" else data_shape)
         self.scale = scale
         self.register_buffer("mean", torch.zeros(data_shape))
@@ -51,9 +50,10 @@ class Normal(Family):
 
     def start_from(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
-        varies = data.std > 0
-        typical = data.std[varies].square().mean().sqrt() if varies.any() else 1.0
-        self.std.copy_(torch.where(varies, data.std, typical))
+        self.std.copy_(spread(data))
+
+    def independent(self) -> Distribution:
+        return dist.Normal(self.mean, self.std).to_event(len(self.data_shape))
 
     def forward(self, raw: Tensor) -> Distribution:
         event_dim = len(self.data_shape)

@@ -11,6 +11,7 @@ from pyro_vae.data import Statistics
 from pyro_vae.networks import Shape, positive
 
 Source = PositiveFloat | Literal["learned", "per_feature", "decoder"]
+Scale = PositiveFloat | Literal["auto", "learned", "per_feature", "decoder"]
 RAW_OF_ONE = math.log(math.expm1(1 - 1e-4))
 
 
@@ -22,6 +23,18 @@ def factor(raw: Tensor) -> Tensor:
         tensor([1.0000e-04, 1.0000e+00, 1.0054e+02])
     """
     return positive(raw + RAW_OF_ONE)
+
+
+def resolved(scale: Scale, shape: Shape) -> Source:
+    """What "auto" stands for: columns have units of their own, so each has its scale; the pixels of an image share one.
+
+    Example:
+        >>> resolved("auto", (13,)), resolved("auto", (28, 28)), resolved("learned", (13,))
+        ('per_feature', 'learned', 'learned')
+    """
+    if scale != "auto":
+        return scale
+    return "per_feature" if len(shape) == 1 else "learned"
 
 
 def spread(data: Statistics) -> Tensor:

@@ -37,6 +37,10 @@ class Poisson(Family):
     def start_from(self, data: Statistics) -> None:
         self.mean.copy_(self.size.begin(data)[0])
 
+    def independent(self) -> Distribution:
+        row: Distribution = self.size(lambda size: counts.Poisson(size * self.mean))
+        return row
+
     def forward(self, raw: Tensor) -> Distribution:
         rate = self.mean * factor(raw)
         row: Distribution = self.size(lambda size: counts.Poisson(size * rate))

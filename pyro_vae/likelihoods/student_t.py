@@ -10,9 +10,10 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import Positive, Scale, resolved, spread, stacked, unstacked
 from pyro_vae.networks import Shape
 
+EXCESS_DF = 4.0
 AboveOne = Annotated[float, Field(gt=1)]
 
 
@@ -28,7 +29,8 @@ class StudentT(Family):
         data_shape: shape of one row.
         df: degrees of freedom: a number above 1, so that there is a mean; "learned": one number for all features;
             "per_feature"; "decoder". Those that are not fixed start at 5 and stay above 1.
-        scale: a number, in the data's units; "learned", "per_feature" or "decoder". It starts at the data's spread.
+        scale: a number, in the data's units; "learned", "per_feature" or "decoder"; "auto": "per_feature" for rows of
+            columns, data_shape (D,), and "learned" for images and other shapes. It starts at the data's spread.
 
     Example:
         >>> StudentT((3,), df=4.0)(torch.zeros(5, 3)).batch_shape
@@ -45,10 +47,10 @@ class StudentT(Family):
         data_shape: Shape,
         *,
         df: AboveOne | Literal["learned", "per_feature", "decoder"] = "learned",
-        scale: Source = "learned",
+        scale: Scale = "auto",
     ) -> None:
         excess = Positive(df if isinstance(df, str) else df - 1, data_shape)
-        noise = Positive(scale, data_shape)
+        noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads + excess.heads, data_shape))
         self.df, self.excess_df, self.scale = df, excess, noise
         self.register_buffer("mean", torch.zeros(data_shape))
@@ -58,10 +60,13 @@ class StudentT(Family):
         self.mean.copy_(data.mean)
         self.std.copy_(spread(data))
 
+    def independent(self) -> Distribution:
+        return dist.StudentT(1 + EXCESS_DF, self.mean, self.std).to_event(len(self.data_shape))
+
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
         scale = self.scale(self.std, *rest[: self.scale.heads])
-        df = 1 + self.excess_df(torch.full_like(self.std, 4.0), *rest[self.scale.heads :])
+        df = 1 + self.excess_df(torch.full_like(self.std, EXCESS_DF), *rest[self.scale.heads :])
         return dist.StudentT(df, self.mean + self.std * loc, scale).to_event(len(self.data_shape))
 
     def extra_repr(self) -> str:

@@ -48,6 +48,10 @@ class ZeroInflatedPoisson(Family):
         self.rate.copy_(mean * (1 + odds))
         self.offset.copy_(odds.log())
 
+    def independent(self) -> Distribution:
+        row: Distribution = self.size(lambda size: counts.ZeroInflated(counts.Poisson(size * self.rate), self.offset))
+        return row
+
     def forward(self, raw: Tensor) -> Distribution:
         raw_rate, gate = unstacked(raw, self.size.features, self.param_shape)
         rate, gate_logits = self.rate * factor(raw_rate), self.offset + gate
@@ -100,6 +104,12 @@ class ZeroInflatedNegativeBinomial(Family):
         odds = self.offset.exp()
         self.mean.copy_(mean * (1 + odds))
         self.unit.copy_(((excess - odds) / (1 + odds)).clamp(1e-2, 1e2))
+
+    def independent(self) -> Distribution:
+        row: Distribution = self.size(
+            lambda size: counts.ZeroInflated(counts.NegativeBinomial(size * self.mean, self.unit), self.offset)
+        )
+        return row
 
     def forward(self, raw: Tensor) -> Distribution:
         raw_mean, gate, *rest = unstacked(raw, self.size.features, self.param_shape)

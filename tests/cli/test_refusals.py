@@ -46,7 +46,7 @@ BAD_DESCRIPTIONS = {
     "fit --set fit.objective={kind='iwae',particles=3}": "fit.objective.iwae.particles: unknown field; allowed: "
     "'kind', 'num_particles', .*; did you mean 'num_particles'",
     "fit --set likelihood={kind='normal',scale='lerned'}": "pyro-vae: likelihood.normal.scale: Input should be a valid "
-    "number, unable to parse string as a number; or Input should be 'learned', 'per_feature' or 'decoder'$",
+    "number, unable to parse string as a number; or Input should be 'auto', 'learned', 'per_feature' or 'decoder'$",
     "fit --set prior=my_prior": "unknown prior 'my_prior'; .*; one of your own. import its module first, or install",
     "fit --set fit.epochs=many": "fit.epochs: Input should be a valid integer",
     "fit --set fit.epochs=0": "fit.epochs: Input should be greater than 0",
