@@ -62,7 +62,12 @@ class BetaBinomial(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
-        logits, concentration = self.offset + raw_mean, self.concentration(self.unit, *rest)
+        return self._row(self.offset + raw_mean, self.concentration(self.unit, *rest))
+
+    def independent(self) -> Distribution:
+        return self._row(self.offset, self.unit)
+
+    def _row(self, logits: Tensor, concentration: Tensor) -> Distribution:
         a, b = (FLOOR + concentration * torch.sigmoid(sign * logits) for sign in (1, -1))
         row: Distribution = BetaBinomialCounts(a.new_tensor(self.total_count), a, b).to_event(len(self.data_shape))
         return row
