@@ -43,6 +43,7 @@ from pyro_vae.training.parallel import parallel
 from pyro_vae.training.preparation import is_number, split, start
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Run
+from pyro_vae.training.sleep import require_sleep, sleep
 from pyro_vae.training.step import Average, State, steps
 from pyro_vae.training.unfinished import Unfinished
 from pyro_vae.training.weights import RowWeights, eager, refuse_hidden_weights
@@ -99,7 +100,7 @@ def fit(
             does, and "cosine" rises again. Not for several processes.
         progress: show a bar on stderr; None shows it on a terminal and in a notebook, and elsewhere a line a minute.
         **options: the fields of `FitOptions`: epochs, min_steps, batch_size, lr, clip_norm, annealing, average,
-            patience, kl, num_particles, seed, device, compile, binarize, products, float32_products.
+            patience, sleep_epochs, kl, num_particles, seed, device, compile, binarize, products, float32_products.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
@@ -133,6 +134,8 @@ def fit(
         state = _state(vae, chosen, objective, optimizer)
         given = {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}
         start(vae, given, train, grey=target.grey)
+        if chosen.sleep_epochs:
+            require_sleep(vae)
         if target.grey and valid is not None:
             valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, target)
         first_look(state, train, chosen)
@@ -201,6 +204,10 @@ def _loop(
                 if kept is not None:
                     kept.write(state, last=epoch == epochs[-1] or run.exhausted())
                 progress.epoch(row)
+            run.restore()
+            if options.sleep_epochs:
+                run.remember()
+                sleep(run, state, train, valid, weights)
     except KeyboardInterrupt:
         run.interrupted = True
         best = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"

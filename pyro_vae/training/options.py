@@ -92,6 +92,10 @@ class FitOptions(BaseModel):
         default=None,
         description="stop after so many epochs without a better one; by default half of them where epochs is not given",
     )
+    sleep_epochs: NonNegativeInt = Field(
+        default=0,
+        description="further epochs, of the guide alone, on rows that the model draws: a smaller inference gap",
+    )
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
     seed: NonNegativeInt = Field(default=0, description="of the noise, the order of the rows and the split")

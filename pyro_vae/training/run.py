@@ -32,6 +32,8 @@ class Run:
             val_loss, val_elbo, val_rate, val_distortion. All in nats per row; the ELBO is the plain one, whatever was
             minimised.
         best_epoch: the epoch whose weights are kept.
+        slept: one row for each epoch of the sleep phase: epoch, loss (of the drawn rows), seconds, and with validation
+            val_loss, val_elbo, val_rate, val_distortion.
         interrupted: whether the run was stopped by hand.
         options: what was asked for.
         baseline: mean log p(x) of the validation rows (without them, of the training rows) under independent columns,
@@ -43,6 +45,7 @@ class Run:
     options: FitOptions
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
+    slept: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
     baseline: float | None = None
     best: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -59,7 +62,9 @@ class Run:
         if not self.best_epoch:
             return None
         best = self.history[self.best_epoch - 1]
-        return best.get("val_elbo", best["elbo"])
+        if "val_loss" not in best:
+            return best["elbo"]
+        return min([best, *self.slept], key=lambda row: row["val_loss"])["val_elbo"]
 
     @property
     def elbo_of(self) -> str:
@@ -82,7 +87,7 @@ class Run:
 
     def summary(self) -> str:
         """What there is to know about the run, in a few lines."""
-        count, seconds = len(self.history), sum(row["seconds"] for row in self.history)
+        count, seconds = len(self.history), sum(row["seconds"] for row in [*self.history, *self.slept])
         lines = [
             f"{count} epoch{'s' * (count != 1)} in {seconds:.0f} s; the weights are those of epoch {self.best_epoch}"
         ]
@@ -90,6 +95,8 @@ class Run:
             lines.append(f"{self.elbo_of} ELBO {self.elbo:.2f} nats per row")
         if self.elbo is not None and self.baseline is not None:
             lines[-1] += f"; independent columns have {self.baseline:.2f}"
+        if self.slept:
+            lines.append(f"the guide was refitted in {len(self.slept)} epochs on rows that the model drew")
         if self.warning is not None:
             lines.append(self.warning)
         if self.still_improving:
@@ -102,6 +109,13 @@ class Run:
         best = self.history[self.best_epoch - 1]
         if not self.best_epoch or "val_loss" not in row or row["val_loss"] < best["val_loss"]:
             self.best_epoch = int(row["epoch"])
+            self.remember()
+
+    def keep_asleep(self, row: dict[str, float]) -> None:
+        """Add a row of the sleep phase, and keep the weights when they are the best so far."""
+        earlier = [one["val_loss"] for one in [self.history[self.best_epoch - 1], *self.slept] if "val_loss" in one]
+        self.slept.append(row)
+        if not earlier or row["val_loss"] < min(earlier):
             self.remember()
 
     def remember(self) -> None:

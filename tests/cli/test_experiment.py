@@ -74,7 +74,8 @@ def test_later_settings_win() -> None:
 def test_the_digits_are_described_without_a_surprise() -> None:
     experiment = Experiment.model_validate(DIGITS)
     assert experiment.data.source == "digits"
-    assert experiment.model_fields_of()["likelihood"] == {"kind": "binomial", "total_count": 16}
+    likelihood = experiment.model_fields_of()["likelihood"]
+    assert likelihood == {"kind": "beta_binomial", "total_count": 16, "concentration": "decoder"}
     assert not {"data", "fit", "evaluate"} & set(experiment.model_fields_of())
 
 
