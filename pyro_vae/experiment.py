@@ -123,7 +123,7 @@ DIGITS: dict[str, Any] = {
     "guide": {"kind": "full_rank"},
     "hidden_dims": [400, 400],
     "denoise": 0.3,
-    "fit": {"epochs": 200, "batch_size": 64, "lr": 2e-3, "average": 0.998, "sleep_epochs": 15},
+    "fit": {"epochs": 200, "batch_size": 64, "lr": 2e-3, "average": 0.998, "sleep_share": 0.1},
 }
 """The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
 

@@ -100,7 +100,7 @@ def fit(
             does, and "cosine" rises again. Not for several processes.
         progress: show a bar on stderr; None shows it on a terminal and in a notebook, and elsewhere a line a minute.
         **options: the fields of `FitOptions`: epochs, min_steps, batch_size, lr, clip_norm, annealing, average,
-            patience, sleep_epochs, kl, num_particles, seed, device, compile, binarize, products, float32_products.
+            patience, sleep_share, kl, num_particles, seed, device, compile, binarize, products, float32_products.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
@@ -134,7 +134,7 @@ def fit(
         state = _state(vae, chosen, objective, optimizer)
         given = {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}
         start(vae, given, train, grey=target.grey)
-        if chosen.sleep_epochs:
+        if chosen.sleep_share:
             require_sleep(vae)
         if target.grey and valid is not None:
             valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, target)
@@ -205,7 +205,7 @@ def _loop(
                     kept.write(state, last=epoch == epochs[-1] or run.exhausted())
                 progress.epoch(row)
             run.restore()
-            if options.sleep_epochs:
+            if options.sleep_share:
                 run.remember()
                 sleep(run, state, train, valid, weights)
     except KeyboardInterrupt:

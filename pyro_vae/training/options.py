@@ -66,8 +66,8 @@ class FitOptions(BaseModel):
         default=None,
         description=f"passes over the training rows; by default {EPOCHS}, and for small data as many as make min_steps",
     )
-    min_steps: PositiveInt = Field(default=MIN_STEPS, description="steps at least, where epochs is not given")
     batch_size: PositiveInt = Field(default=128, description="rows a step")
+    min_steps: PositiveInt = Field(default=MIN_STEPS, description="steps at least, where epochs is not given")
     optimizer: str = Field(default="adam", description="an optimizer of torch.optim, by its name")
     lr: PositiveFloat = Field(default=2e-3, description="learning rate at the start")
     optimizer_options: dict[str, Any] = Field(default={}, description="further options of the optimizer")
@@ -92,9 +92,10 @@ class FitOptions(BaseModel):
         default=None,
         description="stop after so many epochs without a better one; by default half of them where epochs is not given",
     )
-    sleep_epochs: NonNegativeInt = Field(
-        default=0,
-        description="further epochs, of the guide alone, on rows that the model draws: a smaller inference gap",
+    sleep_share: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
+        default=0.0,
+        description="further epochs, as a share of those made, for the guide alone, on rows that the model draws: "
+        "a smaller inference gap",
     )
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")

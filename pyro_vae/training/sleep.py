@@ -1,5 +1,6 @@
 """The sleep phase: the guide alone learns from rows that the model draws, of which there is no end."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,6 +38,7 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
         ValueError: a prior that is made of the guide (a VampPrior), which would change with it; several processes.
     """
     options, vae = run.options, run.vae
+    epochs = math.ceil(options.sleep_share * len(run.history))
     parameters = own_parameters(vae)
     optimizer = make_optimizer(options.model_copy(update={"lr": options.lr / 2}), parameters)
     state = replace(state, optimizer=optimizer, average=None, binarize=False)
@@ -47,9 +49,9 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
         for parameter in awake:
             parameter.requires_grad_(False)
         with own_seed(options.seed + 2, next(vae.parameters()).device), pyro.validation_enabled(False):
-            for epoch in range(1, options.sleep_epochs + 1):
+            for epoch in range(1, epochs + 1):
                 began = time.perf_counter()
-                row = {"epoch": float(epoch), **_epoch(state, train, epoch, options, order)}
+                row = {"epoch": epoch, **_epoch(state, train, (epoch - 1) / epochs, 1 / epochs, options, order)}
                 row |= validate(state, valid, options, weights) if valid is not None else {}
                 run.keep_asleep(row | {"seconds": time.perf_counter() - began})
     finally:
@@ -57,11 +59,13 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
             parameter.requires_grad_(flag)
 
 
-def _epoch(state: State, train: Rows, epoch: int, options: FitOptions, order: torch.Generator) -> dict[str, float]:
-    """A pass over drawn rows, one for each training row."""
+def _epoch(
+    state: State, train: Rows, done: float, share: float, options: FitOptions, order: torch.Generator
+) -> dict[str, float]:
+    """A pass over drawn rows, one for each training row, where a share `done` of the phase is over."""
     count, losses = train.steps(options.batch_size), []
     for number, batch in enumerate(drawn(state.vae, train, options, order)):
-        factor = SCHEDULES["cosine"]((epoch - 1 + number / count) / options.sleep_epochs)
+        factor = SCHEDULES["cosine"](done + share * number / count)
         for group in state.optimizer.param_groups:
             group["lr"] = options.lr / 2 * factor
         state.vae.train()
@@ -88,13 +92,13 @@ def own_parameters(vae: VAE) -> list[nn.Parameter]:
 def require_sleep(vae: VAE) -> None:
     """Raise ValueError where the model would change with the guide."""
     if world_size() > 1:
-        raise ValueError(f"sleep_epochs: expected one process, got {world_size()}; leave it out")
+        raise ValueError(f"sleep_share: expected one process, got {world_size()}; leave it out")
     parameters = own_parameters(vae)
     with evaluating(vae):
         log_p = vae.prior().log_prob(next(vae.parameters()).new_zeros(vae.spec.latent_dim))
     slopes = torch.autograd.grad(log_p.sum(), parameters, allow_unused=True) if log_p.requires_grad else ()
     if not parameters or any(slope is not None for slope in slopes):
         raise ValueError(
-            "sleep_epochs: expected a guide with weights of its own, of which the prior is not made, got prior "
-            f"{vae.spec.prior.kind!r} and guide {vae.spec.guide.kind!r}; leave sleep_epochs out"
+            "sleep_share: expected a guide with weights of its own, of which the prior is not made, got prior "
+            f"{vae.spec.prior.kind!r} and guide {vae.spec.guide.kind!r}; leave sleep_share out"
         )

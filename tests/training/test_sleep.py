@@ -16,7 +16,7 @@ def parts(vae, role):
 
 
 def test_only_the_guide_changes():
-    awake, slept = (fit(small(), X, **RUN, lr=1e-2, sleep_epochs=epochs) for epochs in (0, 20))
+    awake, slept = (fit(small(), X, **RUN, lr=1e-2, sleep_share=share) for share in (0, 6.5))
     assert same(parts(awake.vae, "model"), parts(slept.vae, "model"))
     assert not same(parts(awake.vae, "guide"), parts(slept.vae, "guide"))
     assert without_clock(awake.history) == without_clock(slept.history)
@@ -25,33 +25,33 @@ def test_only_the_guide_changes():
 
 
 def test_it_never_ends_worse_on_the_validation_rows():
-    awake, slept = fit(small(), X, **RUN), fit(small(), X, **RUN, sleep_epochs=5)
+    awake, slept = fit(small(), X, **RUN), fit(small(), X, **RUN, sleep_share=1.5)
     assert [row["epoch"] for row in slept.slept] == [1, 2, 3, 4, 5]
     assert slept.elbo == max([awake.elbo, *(row["val_elbo"] for row in slept.slept)])
     assert slept.elbo >= awake.elbo
 
 
 def test_one_seed_gives_one_result():
-    one, other = (fit(small(), X, **RUN, sleep_epochs=3) for _ in range(2))
+    one, other = (fit(small(), X, **RUN, sleep_share=1) for _ in range(2))
     assert same(weights(one.vae), weights(other.vae))
     assert without_clock(one.slept) == without_clock(other.slept)
 
 
 def test_without_validation_the_last_epoch_is_kept():
-    run = fit(small(), X, epochs=2, sleep_epochs=2, validation=None)
+    run = fit(small(), X, epochs=2, sleep_share=1, validation=None)
     assert run.slept[-1].keys() == {"epoch", "loss", "seconds"}
     assert run.elbo == run.history[-1]["elbo"]
 
 
 def test_a_run_that_was_over_sleeps_the_same_again(tmp_path):
-    one, other = (fit(small(), X, **RUN, sleep_epochs=3, checkpoint=tmp_path / "run") for _ in range(2))
+    one, other = (fit(small(), X, **RUN, sleep_share=1, checkpoint=tmp_path / "run") for _ in range(2))
     assert same(weights(one.vae), weights(other.vae))
 
 
 @pytest.mark.parametrize("options", [{}, {"binarize": "dynamic"}], ids=["bits", "grey"])
 def test_drawn_rows_are_of_the_kind_of_the_data(options):
     x = np.random.default_rng(0).random((40, 4)) if options else (X[:40] > 1).astype(np.float32)
-    run = fit(small(likelihood="bernoulli"), x, epochs=1, sleep_epochs=2, **options)
+    run = fit(small(likelihood="bernoulli"), x, epochs=1, sleep_share=2, **options)
     assert len(run.slept) == 2
 
 
@@ -61,7 +61,7 @@ def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
     x = torch.randn(400, 3, generator=generator) @ torch.randn(3, 6, generator=generator)
     x = x + 0.5 * torch.randn(400, 6, generator=generator)
     gaps = {}
-    for epochs in (0, 60):
+    for share in (0, 2):
         vae = VAE(
             data_shape=(6,),
             latent_dim=2,
@@ -73,11 +73,11 @@ def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
         with torch.no_grad():
             vae.likelihood.decoder.weight.copy_(torch.linspace(-1, 1, 12).reshape(6, 2))
             vae.likelihood.decoder.bias.zero_()
-        run = fit(vae, x[:40], validation=x[40:], epochs=30, batch_size=20, lr=5e-3, sleep_epochs=epochs)
+        run = fit(vae, x[:40], validation=x[40:], epochs=30, batch_size=20, lr=5e-3, sleep_share=share)
         exact = log_density(run.vae, x[40:])
-        gaps[epochs] = exact - run.elbo
+        gaps[share] = exact - run.elbo
     assert gaps[0] > 0.1
-    assert gaps[60] < 0.5 * gaps[0]
+    assert gaps[2] < 0.5 * gaps[0]
 
 
 def log_density(vae, x):
@@ -99,5 +99,5 @@ REFUSED = {
 @pytest.mark.parametrize("fields", REFUSED.values(), ids=REFUSED)
 def test_a_model_that_would_change_with_the_guide_is_refused(fields):
     vae = small(**fields)
-    with pytest.raises(ValueError, match=r"^sleep_epochs: expected a guide with weights of its own"):
-        fit(vae, X, epochs=1, sleep_epochs=1)
+    with pytest.raises(ValueError, match=r"^sleep_share: expected a guide with weights of its own"):
+        fit(vae, X, epochs=1, sleep_share=1)
