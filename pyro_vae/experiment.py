@@ -170,17 +170,16 @@ def evaluate(
     """
     x = some_rows(x, options)
     squares = np.square(reconstruct(vae, x) - x).reshape(len(x), -1).mean(1)
-    baseline = baseline_of(vae, x)
     metrics: Metrics = {
         "rows": len(x),
         "latent_dim": vae.spec.latent_dim,
         "active_units": encode(vae, x).active_units(),
         "mean_squared_error": float(squares.mean()),
     }
-    if baseline is not None:
-        metrics["independent"] = baseline
     if not has_density(vae):
         return metrics, None
+    if (baseline := baseline_of(vae, x)) is not None:
+        metrics["independent"] = baseline
     how = {name: getattr(options, name) for name in ("num_particles", "proposal", "retry", "until", "seed")}
     found = sharded_evidence(vae, x, **how, progress=progress)
     return {**metrics, "rate": float(rate(vae, x).mean()), **asdict(found.summary())}, found

@@ -1,6 +1,7 @@
 """Fit a model, evaluate it on held-out rows, and write model, numbers and pictures."""
 
 import argparse
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,9 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid
     chosen["checkpoint"] = unfinished if world_size() == 1 or options.resume else None
-    done = fit(vae, held.train, **chosen)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")  # the summary says it
+        done = fit(vae, held.train, **chosen)
     if not done.history:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
     if launched_first():

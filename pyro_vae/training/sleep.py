@@ -26,8 +26,9 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
 
     An encoder overfits the rows that it has seen, and its q(z | x) for others is too narrow or misplaced, which costs
     ELBO and not log p(x). Drawn rows are new in each step. The weights that do best on the validation rows are kept,
-    those from before among them. The learning rate falls from half of `lr` along a cosine. Steps are eager, rows count
-    alike, and the guide's optimizer is one of its own.
+    those from before among them. Modules are in evaluation mode, since rows that are always new need no noise and no
+    dropout. The learning rate falls from half of `lr` along a cosine. Steps are eager, rows count alike, and the
+    optimizer is one of its own.
 
     References:
         The "wake-sleep" algorithm for unsupervised neural networks (Hinton, Dayan, Frey, Neal, 1995), whose sleep phase
@@ -48,7 +49,7 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
     try:
         for parameter in awake:
             parameter.requires_grad_(False)
-        with own_seed(options.seed + 2, next(vae.parameters()).device), pyro.validation_enabled(False):
+        with evaluating(vae), own_seed(options.seed + 2, next(vae.parameters()).device), pyro.validation_enabled(False):
             for epoch in range(1, epochs + 1):
                 began = time.perf_counter()
                 row = {"epoch": epoch, **_epoch(state, train, (epoch - 1) / epochs, 1 / epochs, options, order)}
@@ -68,7 +69,6 @@ def _epoch(
         factor = SCHEDULES["cosine"](done + share * number / count)
         for group in state.optimizer.param_groups:
             group["lr"] = options.lr / 2 * factor
-        state.vae.train()
         state, info = step(state, batch)
         losses.append(info.loss)
     return {"loss": float(torch.stack(losses).mean())}
@@ -77,7 +77,7 @@ def _epoch(
 def drawn(vae: VAE, train: Rows, options: FitOptions, order: torch.Generator) -> Iterator[Tensor]:
     """Batches x' ~ p(x' | z), z ~ q(z | x), of the same sizes as those of x."""
     for batch in train.batches(options.batch_size, order):
-        with torch.no_grad(), evaluating(vae):
+        with torch.no_grad():
             rows = binarized(batch) if options.binarize == "dynamic" else batch
             rows = vae.likelihood(vae.posterior(rows).sample()).sample().to(batch.dtype)
         yield rows
