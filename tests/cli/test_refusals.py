@@ -58,7 +58,7 @@ BAD_DESCRIPTIONS = {
     "fit --set fit.epochs": "--set: expected A.B=C, got 'fit.epochs'",
     "fit --set =3": "--set: expected A.B=C, got '=3'",
     "fit --set fit.=3": "--set: expected A.B=C, got 'fit.=3'",
-    "fit --set latent_dim.x=3": "--set: expected a table at 'latent_dim' in 'latent_dim.x=3', got 24",
+    "fit --set latent_dim.x=3": "--set: expected a table at 'latent_dim' in 'latent_dim.x=3', got 32",
     "fit --set hidden_dims.0=3": "--set: expected a table at 'hidden_dims' in 'hidden_dims.0=3'",
     "fit damaged.toml": "damaged.toml: expected TOML, got: Invalid value",
     "fit list.json": "list.json: expected a table of fields, got list",
