@@ -31,7 +31,6 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.held import check_rows, hold_out, read_source, seen
     from pyro_vae.outputs import EXPERIMENT, files_of, write_json, write_run
     from pyro_vae.ranks import world_size
-    from pyro_vae.training import fit
     from pyro_vae.training.checkpoint import SPEC, WEIGHTS
     from pyro_vae.writing import whole_files
 
@@ -51,9 +50,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid
     chosen["checkpoint"] = unfinished if world_size() == 1 or options.resume else None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")  # the summary says it
-        done = fit(vae, held.train, **chosen)
+    done = _fit(vae, held.train, chosen)
     if not done.history:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
     if launched_first():
@@ -68,6 +65,15 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
     return {"metrics": metrics, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "files": files}
+
+
+def _fit(vae: "VAE", rows: Any, chosen: dict[str, Any]) -> "Run":
+    """The run of `fit`, whose warning of the baseline is left to the summary."""
+    from pyro_vae import training
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")
+        return training.fit(vae, rows, **chosen)
 
 
 def _experiment(options: argparse.Namespace) -> "Experiment":
