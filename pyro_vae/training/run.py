@@ -51,10 +51,10 @@ class Run:
     best: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
-        told = f"best epoch {self.best_epoch} of {len(self.history)}"
+        words = f"best epoch {self.best_epoch} of {len(self.history)}"
         if self.elbo is not None:
-            told += f", {self.elbo_of} ELBO {self.elbo:.2f} nats per row"
-        return f"Run({told})"
+            words += f", {self.elbo_of} ELBO {self.elbo:.2f} nats per row"
+        return f"Run({words})"
 
     @property
     def elbo(self) -> float | None:
