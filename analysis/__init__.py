@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.draws import to_arviz
     from pyro_vae.analysis.gaps import Gaps, inference_gaps
     from pyro_vae.analysis.importance import evidence
-    from pyro_vae.analysis.latent import Codes, Samples, encode, rate, reconstruct, sample
+    from pyro_vae.analysis.latent import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
     from pyro_vae.analysis.latent_space import LatentUse, latent_use
     from pyro_vae.analysis.nuts import Audit, audit
     from pyro_vae.analysis.proposals import PROPOSALS
@@ -42,6 +42,7 @@ _HOMES = {
     "bidirectional": "brackets",
     "calibration": "sbc",
     "checkup": "checks",
+    "class_probabilities": "latent",
     "compare": "comparison",
     "encode": "latent",
     "evidence": "importance",
@@ -75,6 +76,7 @@ __all__ = [
     "bidirectional",
     "calibration",
     "checkup",
+    "class_probabilities",
     "compare",
     "encode",
     "evidence",

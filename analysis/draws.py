@@ -12,6 +12,7 @@ from pyro_vae import __version__
 from pyro_vae.analysis.bridge import to_datatree
 from pyro_vae.analysis.fitted import evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.data import as_rows
+from pyro_vae.likelihoods.base import given
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -81,7 +82,7 @@ def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
     p = vae.likelihood(z)
     groups: Groups = {
         "posterior": {"z": _array(z)},
-        "posterior_predictive": {"x": _array(p.sample())},
+        "posterior_predictive": {"x": _array(given(p, x).sample())},
         "observed_data": {"x": _array(x)},
     }
     if has_density(vae):

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from pyro_vae.data import Target, as_rows
 from pyro_vae.networks import evaluating
-from pyro_vae.training.preparation import inspect
+from pyro_vae.training.preparation import inspect, require_precise
 from pyro_vae.vae import VAE
 
 
@@ -34,6 +34,7 @@ def target_of(vae: VAE) -> Target:
 def rows_of(vae: VAE, x: Any, name: str, *, batch_size: int = 256, progress: bool | None = False) -> Iterator[Tensor]:
     """Checked batches of x on the model's device and in its type."""
     rows = as_rows(x, vae.spec.data_shape, target_of(vae), name=name)
+    require_precise(vae, rows, name)
     batches = inspect(vae, rows.batches(batch_size), name)
     hidden = None if progress is None else not progress
     with tqdm(total=len(rows), disable=hidden, desc="log p(x)", unit="row", dynamic_ncols=True) as bar:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from pyro_vae.analysis.fitted import evaluation, has_samples, posterior_of, rows_of, target_of
+from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -56,6 +57,8 @@ def encode(vae: VAE, x: Any) -> Codes:
 def reconstruct(vae: VAE, x: Any) -> np.ndarray:
     """E[x' | z] at z = E[z | x], the mean of q: each row as the model sees it, shaped as x.
 
+    Rows with a size factor or a total keep their own. Of categories it is the most probable one, not a mean of numbers.
+
     Arguments:
         vae: the model.
         x: rows shaped (n, *data_shape).
@@ -68,8 +71,31 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
         (3, 4)
     """
     with evaluation(vae):
-        parts = [vae.likelihood(posterior_of(vae, batch).mean).mean for batch in rows_of(vae, x, "x")]
-        return torch.cat(parts).cpu().numpy()
+        pairs = ((batch, vae.likelihood(posterior_of(vae, batch).mean)) for batch in rows_of(vae, x, "x"))
+        return torch.cat([representative(given(p, batch)) for batch, p in pairs]).cpu().numpy()
+
+
+def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
+    """p(x'ᵢ = k | z) at z = E[z | x] for each categorical column i: column -> (n, K); empty where there is none.
+
+    Arguments:
+        vae: the model.
+        x: rows shaped (n, *data_shape); columns are numbered as in the flattened row.
+
+    Raises:
+        ValueError: rows that don't fit the model.
+
+    Example:
+        >>> vae = VAE(data_shape=(2,), latent_dim=1, likelihood={"kind": "categorical", "num_classes": 3})
+        >>> class_probabilities(vae, torch.zeros(5, 2))[1].shape
+        (5, 3)
+    """
+    with evaluation(vae):
+        found = []
+        for batch in rows_of(vae, x, "x"):
+            p: Any = vae.likelihood(posterior_of(vae, batch).mean)
+            found.append(p.probabilities() if hasattr(p, "probabilities") else {})
+    return {column: torch.cat([each[column] for each in found]).cpu().numpy() for column in found[0]}
 
 
 @dataclass(frozen=True)

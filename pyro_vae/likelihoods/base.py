@@ -34,6 +34,11 @@ class Family(nn.Module, ABC):
         super().__init__()
         self.data_shape, self.param_shape = data_shape, param_shape
 
+    @property
+    def modelled_size(self) -> int:
+        """The numbers of a row that have a density; those that are conditioned on, such as a size factor, have none."""
+        return math.prod(self.data_shape)
+
     @abstractmethod
     def forward(self, raw: Tensor) -> Distribution:
         """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
@@ -98,6 +103,11 @@ class Likelihood(nn.Module):
         """
         return self.family.independent() if bool(self.started) else None
 
+    @property
+    def modelled_size(self) -> int:
+        """The numbers of a row that have a density: D of the bits per dimension, -log p(x) / (D log 2)."""
+        return self.family.modelled_size
+
     def forward(self, z: Tensor) -> Distribution:
         raw: Any = products(self.decoder, z.reshape(-1, z.shape[-1]))
         rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
@@ -112,7 +122,7 @@ class Likelihood(nn.Module):
         return distribution
 
 
-def logit_of_mean(mean: Tensor, rows: int) -> Tensor:
+def logit_of_mean(mean: Tensor, rows: int | Tensor) -> Tensor:
     """The log odds of a mean in [0, 1] over `rows` rows, with half a success and half a failure added: always finite.
 
     Example:
@@ -120,3 +130,24 @@ def logit_of_mean(mean: Tensor, rows: int) -> Tensor:
         0.0
     """
     return torch.logit((mean * rows + 0.5) / (rows + 1))
+
+
+def given(p: Distribution, x: Tensor) -> Distribution:
+    """p(x | z) with what it conditions on taken from the rows x: their size factors, their totals.
+
+    Draws and means of p itself have one typical size for all rows.
+
+    Example:
+        >>> from pyro_vae.likelihoods import Poisson
+        >>> row = Poisson((2,), size_factor="column")(torch.zeros(3, 1))
+        >>> given(row, torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 5.0]])).mean[:, 0]
+        tensor([1., 2., 5.])
+    """
+    conditioned: Distribution = p.given(x) if hasattr(p, "given") else p
+    return conditioned
+
+
+def representative(p: Distribution) -> Tensor:
+    """The row that stands for p(x | z): its mean, and of categories, whose numbers are names, the most probable one."""
+    found: Tensor = p.representative if hasattr(p, "representative") else p.mean
+    return found

@@ -98,7 +98,9 @@ class BetaBinomialCounts(Counts):
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         a, b = parameters
         n = self.total_count.to(a.dtype)
-        return log_rising(a, value) + log_rising(b, n - value) - log_rising(a + b, n.expand_as(a))
+        narrow = self.a.dtype
+        of_total = log_rising(a + b, n.expand_as(a), narrow)
+        return log_rising(a, value, narrow) + log_rising(b, n - value, narrow) - of_total
 
     def constant(self, value: Tensor) -> Tensor:
         n = self.total_count

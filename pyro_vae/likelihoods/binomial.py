@@ -13,11 +13,14 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("binomial")
 class Binomial(Family):
-    """p(x | z) = ∏ᵢ C(n, xᵢ) σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(n - xᵢ) with logits l = offset + decoder(z), for x in {0, ..., n}.
+    """p(x | z) = ∏ᵢ C(nᵢ, xᵢ) σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(nᵢ - xᵢ) with logits l = offset + decoder(z), xᵢ in {0, ..., nᵢ}.
 
     Arguments:
         data_shape: shape of one row.
-        total_count: n, the largest value.
+        total_count: n, the largest value: one for all features, or a list with one for each column of rows (D,).
+
+    Raises:
+        ValueError: a list of another length, or for rows that are not one-dimensional.
 
     Example:
         >>> float(Binomial((1,), total_count=2)(torch.zeros(1)).log_prob(torch.ones(1)))  # log ½
@@ -26,22 +29,48 @@ class Binomial(Family):
 
     remedy = "raise total_count to the largest value, or take likelihood 'normal'"
     offset: Tensor
+    total: Tensor
 
-    def __init__(self, data_shape: Shape, *, total_count: PositiveInt) -> None:
+    def __init__(self, data_shape: Shape, *, total_count: PositiveInt | tuple[PositiveInt, ...]) -> None:
+        if not isinstance(total_count, int) and (len(total_count),) != data_shape:
+            raise ValueError(
+                f"binomial: expected one total_count, or one for each column of rows (D,), got {len(total_count)} for "
+                f"data_shape {data_shape}; list as many as there are columns"
+            )
         super().__init__(data_shape, data_shape)
         self.total_count = total_count
-        self.support = constraints.integer_interval(0, total_count)
+        if isinstance(total_count, int):
+            self.support = constraints.integer_interval(0, total_count)
+        else:
+            self.support = _UpTo(total_count)
+        self.register_buffer("total", torch.tensor(total_count, dtype=torch.float32), persistent=False)
         self.register_buffer("offset", torch.zeros(data_shape))
 
     def start_from(self, data: Statistics) -> None:
-        self.offset.copy_(logit_of_mean(data.mean / self.total_count, data.rows * self.total_count))
+        total = self.total.to(data.mean)
+        self.offset.copy_(logit_of_mean(data.mean / total, data.rows * total))
 
     def independent(self) -> Distribution:
         return self(torch.zeros_like(self.offset))
 
     def forward(self, raw: Tensor) -> Distribution:
         logits = self.offset + raw
-        return counts.Binomial(logits.new_tensor(self.total_count), logits).to_event(len(self.data_shape))
+        return counts.Binomial(self.total, logits).to_event(len(self.data_shape))
 
     def extra_repr(self) -> str:
         return f"x ~ Binomial({self.total_count}, logits)"
+
+
+class _UpTo(constraints.Constraint):
+    """Whole numbers from 0 to a largest one of each column."""
+
+    is_discrete = True
+
+    def __init__(self, largest: tuple[int, ...]) -> None:
+        self.largest = largest
+
+    def check(self, value: Tensor) -> Tensor:
+        return (value % 1 == 0) & (value >= 0) & (value <= value.new_tensor(self.largest))
+
+    def __repr__(self) -> str:
+        return f"{{0, ..., n}} with n = {', '.join(map(str, self.largest))} by column"

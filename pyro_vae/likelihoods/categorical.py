@@ -47,8 +47,7 @@ class Categorical(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         logits = (self.offset + raw).movedim(-len(self.param_shape), -1)
-        row: Any = _Categorical(logits=logits)
-        return row.to_event(len(self.data_shape))
+        return _Categories(_Categorical(logits=logits), len(self.data_shape))
 
     def extra_repr(self) -> str:
         return f"x ~ Categorical(softmax), K = {self.num_classes}"
@@ -72,3 +71,18 @@ class _Categorical(dist.Categorical):
     @property
     def _numbers(self) -> Tensor:
         return torch.arange(self._num_events, dtype=self.logits.dtype, device=self.logits.device)
+
+
+class _Categories(dist.Independent):
+    """A row of categories; the most probable one of each feature stands for it, not the mean of their numbers."""
+
+    @property
+    def representative(self) -> Tensor:
+        categories: _Categorical = self.base_dist
+        return categories.probs.argmax(-1).to(categories.logits.dtype)
+
+    def probabilities(self) -> dict[int, Tensor]:
+        """Of the categories of each feature, in the order of the flattened row, (..., K)."""
+        categories: _Categorical = self.base_dist
+        flat = categories.probs.flatten(-1 - self.reinterpreted_batch_ndims, -2)
+        return dict(enumerate(flat.unbind(-2)))

@@ -1,5 +1,6 @@
 """Distributions of counts, whose large terms cancel: their sums are in float64, whatever the type of the model."""
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -8,7 +9,10 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.likelihoods.factorials import log_factorial, log_rising, softplus, wide
+from pyro_vae.likelihoods.factorials import log_factorial, log_one_plus, log_rising, softplus, wide
+
+IN_CACHE, MOST_PARTS = 2**16, 16
+"""Numbers that are looked at together: half a megabyte of float64. A graph has no more than so many parts."""
 
 
 class Counts(dist.TorchDistribution):
@@ -38,12 +42,23 @@ class Counts(dist.TorchDistribution):
     def summed(self, value: Tensor, dims: int) -> Tensor:
         """log p(x), summed over so many dimensions on the right."""
         with torch.no_grad():
-            exact = self.varying(wide(value), *(wide(parameter) for parameter in self.parameters()))
-            total = _sum(exact, dims) - _sum(self.constant(value), dims)
+            x = wide(value)
+            exact = [_sum(self.varying(x, *map(wide, part)), dims) for part in self._parts(value.ndim)]
+            total = (exact[0] if len(exact) == 1 else torch.cat(exact)) - _sum(self.constant(value), dims)
         if not torch.is_grad_enabled():
             return total
         narrow = _sum(self.varying(value, *self.parameters()), dims)
         return total + (narrow - narrow.detach())
+
+    def _parts(self, dims: int) -> list[tuple[Tensor, ...]]:
+        """The parameters, cut along the draws of each row where there are some: float64 numbers stay in the cache."""
+        parameters = self.parameters()
+        most = max(parameters, key=lambda parameter: parameter.ndim)
+        if most.ndim <= dims or not most.numel():
+            return [parameters]
+        count = min(len(most), MOST_PARTS, math.ceil(most.numel() / IN_CACHE))
+        cut = [p.tensor_split(count) if p.ndim == most.ndim and len(p) > 1 else [p] * count for p in parameters]
+        return list(zip(*cut, strict=True))
 
     def to_event(self, reinterpreted_batch_ndims: int | None = None) -> Any:
         dims = len(self.batch_shape) if reinterpreted_batch_ndims is None else reinterpreted_batch_ndims
@@ -163,7 +178,8 @@ class NegativeBinomial(Counts):
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         mean, dispersion = parameters
         theta, odds = 1 / dispersion, mean * dispersion
-        return (value * odds.log()).sub_((theta + value) * odds.log1p()) + log_rising(theta, value)
+        failures = (theta + value) * log_one_plus(odds)
+        return (value * odds.log()).sub_(failures) + log_rising(theta, value, self.dispersion.dtype)
 
     def constant(self, value: Tensor) -> Tensor:
         return log_factorial(value)
@@ -233,7 +249,7 @@ class ZeroInflated(Counts):
 
 
 class Multinomial(Counts):
-    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is the sum of draws and of the mean."""
+    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is that of draws and of the mean."""
 
     arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
     support = constraints.independent(constraints.nonnegative_integer, 1)
@@ -252,9 +268,13 @@ class Multinomial(Counts):
     def constant(self, value: Tensor) -> Tensor:
         return log_factorial(value).sum(-1) - log_factorial(wide(value).sum(-1))
 
+    def given(self, value: Tensor) -> "Multinomial":
+        """The same, whose draws and means have the totals of the rows `value`."""
+        return Multinomial(value.sum(-1), self.logits)
+
     @property
     def mean(self) -> Tensor:
-        return self.total * self.logits.softmax(-1)
+        return self.total.unsqueeze(-1) * self.logits.softmax(-1)
 
     @property
     def variance(self) -> Tensor:

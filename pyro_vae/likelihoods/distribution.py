@@ -40,8 +40,8 @@ class AnyDistribution(Family):
 
     Each parameter is one decoder output a feature, mapped into its constraint: above a bound by a smooth factor that
     stays above it, else by `transform_to`; log odds instead of probabilities. For x on the whole line `loc` and `scale`
-    are in units of the data's mean and std. The outputs start where the parameters of all rows together have their
-    largest likelihood, sought on 500 random training rows.
+    are in units of the data's median and of the std of most rows. The outputs start where the parameters of all rows
+    together have their largest likelihood, sought on 500 random training rows.
 
     Arguments:
         data_shape: shape of one row.
@@ -81,8 +81,8 @@ class AnyDistribution(Family):
 
     def start_from(self, data: Statistics) -> None:
         if "loc" in self.maps and "Real" in str(self.support):
-            self.mean.copy_(data.mean)
-            self.std.copy_(spread(data))
+            self.mean.copy_(data.median)
+            self.std.copy_(spread(data, robust=True))
         rows = data.sample[:FIRST_ROWS].to(self.offset)
         raw = torch.zeros_like(self.offset, requires_grad=True)
         optimizer = torch.optim.Rprop([raw], lr=0.1)

@@ -12,9 +12,16 @@ from torch.nn import functional
 HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
+def log_one_plus(x: Tensor) -> Tensor:
+    """log(1 + x); in float64 by the logarithm itself, seven times as fast and off by 1e-16: little, beside counts."""
+    return (1 + x).log() if x.dtype == torch.float64 else x.log1p()
+
+
 def softplus(x: Tensor) -> Tensor:
     """log(1 + e^x); torch's own is x itself from 20 on, which is 2e-9 off, and .02 nats for 1e7 counts."""
-    return functional.softplus(x, threshold=50)
+    if x.dtype != torch.float64:
+        return functional.softplus(x, threshold=50)
+    return torch.maximum(x, log_one_plus(x.clamp(max=700).exp()))
 
 
 def wide(x: Tensor) -> Tensor:
@@ -38,7 +45,7 @@ def _coefficients(degree: int) -> list[float]:
 
 
 _EXCESS = {torch.float32: _coefficients(7), torch.float64: _coefficients(10)}
-_SLOPE = [-(k + 1) * coefficient for k, coefficient in enumerate(_EXCESS[torch.float64])]
+_SLOPE = {dtype: [-(k + 1) * one for k, one in enumerate(terms)] for dtype, terms in _EXCESS.items()}
 
 
 def stirling_error(x: Tensor) -> Tensor:
@@ -58,8 +65,9 @@ def stirling_error(x: Tensor) -> Tensor:
 
 def _slope_of_stirling_error(x: Tensor) -> Tensor:
     r = 1 / x
-    total = torch.full_like(r, _SLOPE[-1])
-    for coefficient in _SLOPE[-2::-1]:
+    first, *rest = reversed(_SLOPE.get(x.dtype, _SLOPE[torch.float32]))
+    total = torch.full_like(r, first)
+    for coefficient in rest:
         total = total * r + coefficient
     return total * r * r
 
@@ -87,34 +95,36 @@ class _LogRising(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(theta: Tensor, count: Tensor) -> Tensor:
+    def forward(theta: Tensor, count: Tensor, narrow: torch.dtype) -> Tensor:
         y = theta + 1
         x_and_y = y + count
-        rising = torch.log1p(count / y).mul_(y - 0.5).add_(x_and_y.log().sub_(1).mul_(count))
-        return rising.add_(stirling_error(x_and_y)).sub_(stirling_error(y)).sub_(torch.log1p(count / theta))
+        rising = log_one_plus(count / y).mul_(y - 0.5).add_(x_and_y.log().sub_(1).mul_(count))
+        errors = stirling_error(x_and_y.to(narrow)).sub_(stirling_error(y.to(narrow)))
+        return rising.sub_(log_one_plus(count / theta)).add_(errors)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, torch.dtype], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         theta, count = ctx.saved_tensors
         y = theta + 1
         x_and_y = y + count
         slope = torch.log1p(count / y) + 0.5 * count / (y * x_and_y) + count / (theta * (theta + count))
         slope = slope + (_slope_of_stirling_error(x_and_y) - _slope_of_stirling_error(y))
-        return (gradients[0] * slope).sum_to_size(theta.shape), None
+        return (gradients[0] * slope).sum_to_size(theta.shape), None, None
 
 
-def log_rising(theta: Tensor, count: Tensor) -> Tensor:
+def log_rising(theta: Tensor, count: Tensor, narrow: torch.dtype | None = None) -> Tensor:
     """log Γ(θ + x) - log Γ(θ), by Stirling's formula, whose leading terms cancel on paper.
 
-    With y = θ + 1 it is (y - ½) log(1 + x / y) + x (log(y + x) - 1) + δ(y + x) - δ(y) - log(1 + x / θ).
+    With y = θ + 1 it is (y - ½) log(1 + x / y) + x (log(y + x) - 1) + δ(y + x) - δ(y) - log(1 + x / θ). The small δ may
+    be computed in a `narrow` type, to 1e-8.
 
     Example:
         >>> float(log_rising(torch.tensor(1e6), torch.tensor(1.0)).exp())  # Γ(θ + 1) / Γ(θ) = θ
         1000000...
     """
-    rising: Tensor = _LogRising.apply(theta, count)  # type: ignore[no-untyped-call]
+    rising: Tensor = _LogRising.apply(theta, count, narrow or theta.dtype)  # type: ignore[no-untyped-call]
     return rising

@@ -1,5 +1,7 @@
 """Positive numbers whose spread grows with their mean."""
 
+from typing import Any
+
 import pyro.distributions as dist
 import torch
 from torch import Tensor
@@ -44,12 +46,26 @@ class Gamma(Family):
         self.unit.copy_((data.mean / data.std).square().clamp(1e-2, 1e3))
 
     def independent(self) -> Distribution:
-        return dist.Gamma(self.unit, self.unit / self.mean).to_event(len(self.data_shape))
+        return self._row(self.unit, torch.ones_like(self.mean))
+
+    def _row(self, concentration: Tensor, mean: Tensor) -> Distribution:
+        """Of means in units of those of the training rows, so that no gradient has the square of a unit."""
+        row: Any = _Gamma(concentration, concentration / mean / self.mean)
+        return row.to_event(len(self.data_shape))
 
     def forward(self, raw: Tensor) -> Distribution:
         raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
-        mean, concentration = self.mean * factor(raw_mean), self.concentration(self.unit, *rest)
-        return dist.Gamma(concentration, concentration / mean).to_event(len(self.data_shape))
+        return self._row(self.concentration(self.unit, *rest), factor(raw_mean))
 
     def extra_repr(self) -> str:
         return f"x ~ Gamma(k, k / mean), k={self.concentration.source!r}"
+
+
+class _Gamma(dist.Gamma):
+    """log p(x) = (k - 1) log y - y - log Γ(k) + log r with y = r x, which has no unit: no large terms cancel."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        k, y = self.concentration, self.rate * value
+        return (k - 1) * y.log() - y - torch.lgamma(k) + self.rate.log()

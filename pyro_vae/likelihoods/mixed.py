@@ -12,7 +12,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.data.supports import describe
-from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.base import LIKELIHOODS, Family, given, representative
 from pyro_vae.networks import Shape
 from pyro_vae.registry import Choice, Options
 
@@ -88,6 +88,10 @@ class Mixed(Family):
             f"columns {ranges(group.columns)} ({group.likelihood.kind}): {family.remedy}"
             for group, family in zip(columns, families, strict=True)
         )
+
+    @property
+    def modelled_size(self) -> int:
+        return sum(family.modelled_size for family in self._families)
 
     def start_from(self, data: Statistics) -> None:
         for columns, family in zip(self.columns, self._families, strict=True):
@@ -180,7 +184,7 @@ class _Beside(TorchDistribution):
     arg_constraints = {}  # noqa: RUF012
 
     def __init__(self, parts: list[Distribution], row: Mixed) -> None:
-        self.parts, self.listed, self.order = parts, row.listed, row.order
+        self.parts, self.row, self.listed, self.order = parts, row, row.listed, row.order
         self.columns = constraints.independent(row.support, 1)
         super().__init__(parts[0].batch_shape, row.listed.shape)
 
@@ -191,8 +195,24 @@ class _Beside(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        groups = value.index_select(-1, self.listed).split([part.event_shape[0] for part in self.parts], -1)
-        return torch.stack([part.log_prob(group) for part, group in zip(self.parts, groups, strict=True)]).sum(0)
+        pairs = zip(self.parts, self._groups(value), strict=True)
+        return torch.stack([part.log_prob(group) for part, group in pairs]).sum(0)
+
+    def given(self, value: Tensor) -> "_Beside":
+        """The same, each group given what it conditions on."""
+        parts = [given(part, group) for part, group in zip(self.parts, self._groups(value), strict=True)]
+        return _Beside(parts, self.row)
+
+    def probabilities(self) -> dict[int, Tensor]:
+        """Of the categories of each column that has some, (..., K)."""
+        found: dict[int, Tensor] = {}
+        for part, columns in zip(self.parts, self.row.columns, strict=True):
+            if hasattr(part, "probabilities"):
+                found |= {columns[index]: each for index, each in part.probabilities().items()}
+        return found
+
+    def _groups(self, value: Tensor) -> tuple[Tensor, ...]:
+        return value.index_select(-1, self.listed).split([part.event_shape[0] for part in self.parts], -1)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return self._row(part.sample(sample_shape) for part in self.parts)
@@ -204,6 +224,10 @@ class _Beside(TorchDistribution):
     @property
     def variance(self) -> Tensor:
         return self._row(part.variance for part in self.parts)
+
+    @property
+    def representative(self) -> Tensor:
+        return self._row(representative(part) for part in self.parts)
 
     def _row(self, groups: Iterable[Tensor]) -> Tensor:
         return torch.cat(list(groups), -1).index_select(-1, self.order)

@@ -16,7 +16,7 @@ class Multinomial(Family):
     """p(x | z, n) = n! ∏ᵢ pᵢ^xᵢ / xᵢ! with p = softmax(offset + decoder(z)) and n = Σᵢ xᵢ, the total of each row.
 
     The total is conditioned on, not modelled: log p(x) is that of a row among the rows with its total. Draws and means
-    have one total for all rows.
+    have one total for all rows, and given(p, x) has that of each row.
 
     Arguments:
         data_shape: shape of one row, one-dimensional.

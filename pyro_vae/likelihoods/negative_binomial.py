@@ -1,5 +1,7 @@
 """Counts that vary more than independent events do."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -46,6 +48,10 @@ class NegativeBinomial(Family):
         self.size, self.dispersion, self.support = size, source, size.support
         self.register_buffer("mean", torch.ones(size.features))
         self.register_buffer("unit", torch.ones(size.features))
+
+    @property
+    def modelled_size(self) -> int:
+        return math.prod(self.size.features)
 
     def start_from(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)

@@ -1,6 +1,7 @@
 """Real numbers with Gaussian noise."""
 
 import math
+from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -9,10 +10,11 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Scale, resolved, spread
+from pyro_vae.likelihoods.parameters import Scale, resolved, root_mean_square, spread
 from pyro_vae.networks import Shape, positive
 
 INVERSE_SOFTPLUS_OF_ONE = math.log(math.e - 1)
+HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 @LIKELIHOODS.register("normal")
@@ -53,7 +55,8 @@ class Normal(Family):
         self.std.copy_(spread(data))
 
     def independent(self) -> Distribution:
-        return dist.Normal(self.mean, self.std).to_event(len(self.data_shape))
+        row: Any = AnyUnit(self.mean, self.std)
+        return row.to_event(len(self.data_shape))
 
     def forward(self, raw: Tensor) -> Distribution:
         event_dim = len(self.data_shape)
@@ -63,10 +66,25 @@ class Normal(Family):
         elif self.scale == "per_feature":
             loc, scale = raw, self.std * positive(self.raw_scale)
         elif self.scale == "learned":
-            loc, scale = raw, self.std.square().mean().sqrt() * positive(self.raw_scale)
+            loc, scale = raw, root_mean_square(self.std) * positive(self.raw_scale)
         else:
             loc, scale = raw, torch.as_tensor(self.scale, dtype=raw.dtype, device=raw.device)
-        return dist.Normal(self.mean + self.std * loc, scale).to_event(event_dim)
+        row: Any = AnyUnit(self.mean + self.std * loc, scale)
+        return row.to_event(event_dim)
 
     def extra_repr(self) -> str:
         return f"x ~ N(loc, scale²), scale={self.scale!r}"
+
+
+class AnyUnit(dist.Normal):
+    """The normal distribution in any unit: torch squares the scale, which float32 can't hold from 1e19 on.
+
+    Example:
+        >>> AnyUnit(torch.tensor(0.0), torch.tensor(1e30)).log_prob(torch.tensor(1e30))
+        tensor(-70.4965)
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return -0.5 * ((value - self.loc) / self.scale).square() - self.scale.log() - HALF_LOG_2_PI

@@ -37,11 +37,26 @@ def resolved(scale: Scale, shape: Shape) -> Source:
     return "per_feature" if len(shape) == 1 else "learned"
 
 
-def spread(data: Statistics) -> Tensor:
-    """The standard deviation of each feature; one that never varies is given the root mean square of the others."""
-    varies = data.std > 0
-    typical = data.std[varies].square().mean().sqrt() if varies.any() else 1.0
-    return torch.where(varies, data.std, typical)
+def spread(data: Statistics, robust: bool = False) -> Tensor:
+    """The standard deviation of each feature; one that never varies is given the root mean square of the others.
+
+    A `robust` one is that of most rows: 1.4826 median absolute deviations.
+    """
+    std = data.robust_std if robust else data.std
+    varies = std > 0
+    typical = std[varies].square().mean().sqrt() if varies.any() else 1.0
+    return torch.where(varies, std, typical)
+
+
+def root_mean_square(x: Tensor) -> Tensor:
+    """√(mean of x²) of positive numbers in any unit: their squares may be beyond the range of float32.
+
+    Example:
+        >>> root_mean_square(torch.tensor([3e30, 3e30]))
+        tensor(3.0000e+30)
+    """
+    largest = x.max()
+    return largest * (x / largest).square().mean().sqrt()
 
 
 def stacked(heads: int, shape: Shape) -> Shape:
@@ -82,7 +97,7 @@ class Positive(nn.Module):
         if self.source == "per_feature":
             return unit * factor(self.raw)
         if self.source == "learned":
-            return unit.square().mean().sqrt() * factor(self.raw)
+            return root_mean_square(unit) * factor(self.raw)
         return torch.full_like(unit, float(self.source))
 
     def extra_repr(self) -> str:

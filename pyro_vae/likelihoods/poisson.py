@@ -1,5 +1,7 @@
 """Counts of independent events."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -33,6 +35,10 @@ class Poisson(Family):
         super().__init__(data_shape, size.features)
         self.size, self.support = size, size.support
         self.register_buffer("mean", torch.ones(size.features))
+
+    @property
+    def modelled_size(self) -> int:
+        return math.prod(self.size.features)
 
     def start_from(self, data: Statistics) -> None:
         self.mean.copy_(self.size.begin(data)[0])

@@ -20,7 +20,7 @@ class RowSize(nn.Module):
     A family with size_factor "column" is p(x₁, ..., x_D | z, s) for rows (x₁, ..., x_D, s): s is conditioned on, not
     modelled, so log p(x) is the log probability of the D counts given s. It comes with the data (a library size, an
     exposure). The sum of the modelled counts themselves is no such column: given their sum, counts are multinomial.
-    Draws and means take the mean s of the training rows.
+    Draws and means take the mean s of the training rows, and given(p, x) that of each row.
 
     Arguments:
         data_shape: shape of one row, with its size factor.
@@ -84,7 +84,7 @@ counts_and_size = _CountsAndSize()
 
 
 class _Sized(TorchDistribution):
-    """p(x₁, ..., x_D | s) as a distribution over rows (x₁, ..., x_D, s), whose draws have a typical s."""
+    """p(x₁, ..., x_D | s) as a distribution over rows (x₁, ..., x_D, s), whose draws have s = typical, () or (n, 1)."""
 
     arg_constraints = {}  # noqa: RUF012
     support = constraints.independent(counts_and_size, 1)
@@ -99,6 +99,10 @@ class _Sized(TorchDistribution):
             self._validate_sample(value)
         given: Tensor = self.counts(value[..., -1:]).to_event(1).log_prob(value[..., :-1])
         return given
+
+    def given(self, value: Tensor) -> "_Sized":
+        """The same, whose draws and means have the sizes of the rows `value`."""
+        return _Sized(self.counts, value[..., -1:])
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return self._with_size(self.row.sample(sample_shape))

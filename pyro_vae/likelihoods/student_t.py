@@ -19,7 +19,10 @@ AboveOne = Annotated[float, Field(gt=1)]
 
 @LIKELIHOODS.register("student_t")
 class StudentT(Family):
-    """p(x | z) = ∏ᵢ t(xᵢ | df, locᵢ, scaleᵢ) ∝ (1 + ((xᵢ - locᵢ) / scaleᵢ)² / df)^-(df + 1)/2; loc as in `normal`.
+    """p(x | z) = ∏ᵢ t(xᵢ | df, locᵢ, scaleᵢ) ∝ (1 + ((xᵢ - locᵢ) / scaleᵢ)² / df)^-(df + 1)/2.
+
+    loc = median + std * decoder(z), with the std of most training rows, 1.4826 median absolute deviations: neither is
+    moved by outliers.
 
     References:
         Student-t Variational Autoencoder for Robust Density Estimation (Takahashi, Iwata, Yamanaka, Yamada, Yagi,
@@ -30,7 +33,7 @@ class StudentT(Family):
         df: degrees of freedom: a number above 1, so that there is a mean; "learned": one number for all features;
             "per_feature"; "decoder". Those that are not fixed start at 5 and stay above 1.
         scale: a number, in the data's units; "learned", "per_feature" or "decoder"; "auto": "per_feature" for rows of
-            columns, data_shape (D,), and "learned" for images and other shapes. It starts at the data's spread.
+            columns, data_shape (D,), and "learned" for images and other shapes. It starts at that std.
 
     Example:
         >>> StudentT((3,), df=4.0)(torch.zeros(5, 3)).batch_shape
@@ -57,8 +60,8 @@ class StudentT(Family):
         self.register_buffer("std", torch.ones(data_shape))
 
     def start_from(self, data: Statistics) -> None:
-        self.mean.copy_(data.mean)
-        self.std.copy_(spread(data))
+        self.mean.copy_(data.median)
+        self.std.copy_(spread(data, robust=True))
 
     def independent(self) -> Distribution:
         return dist.StudentT(1 + EXCESS_DF, self.mean, self.std).to_event(len(self.data_shape))

@@ -1,5 +1,7 @@
 """Counts with more zeros than the counts alone explain."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -41,6 +43,10 @@ class ZeroInflatedPoisson(Family):
         self.size, self.support = size, size.support
         self.register_buffer("rate", torch.ones(size.features))
         self.register_buffer("offset", torch.zeros(size.features))
+
+    @property
+    def modelled_size(self) -> int:
+        return math.prod(self.size.features)
 
     def start_from(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)
@@ -98,6 +104,10 @@ class ZeroInflatedNegativeBinomial(Family):
         for name in ("mean", "unit"):
             self.register_buffer(name, torch.ones(size.features))
         self.register_buffer("offset", torch.full(size.features, 0.1).log())
+
+    @property
+    def modelled_size(self) -> int:
+        return math.prod(self.size.features)
 
     def start_from(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)

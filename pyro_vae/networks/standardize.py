@@ -12,6 +12,8 @@ from pyro_vae.networks.base import Shape
 class Standardize(nn.Module):
     """Inputs in units of their spread: (x - mean) / std, with the statistics of the training rows.
 
+    Where few cells far away make the std of a feature ten times that of most rows, it takes median and robust std.
+
     Until `start_from` it is the identity. While training it adds `noise` standard deviations of Gaussian noise, which
     makes an autoencoder a denoising one (Vincent et al., 2008, Extracting and Composing Robust Features with Denoising
     Autoencoders): the encoder sees corrupted inputs, the likelihood the data as given.
@@ -36,6 +38,9 @@ class Standardize(nn.Module):
         if self.mode == "none":
             return
         mean, std = data.mean, data.std
+        if self.mode == "feature":
+            mean = torch.where(data.outlying, data.median, mean)
+            std = torch.where(data.outlying, data.robust_std, std)
         if self.mode == "all":
             std = (std.square().mean() + mean.var(correction=0)).sqrt().expand_as(std)
             mean = mean.mean().expand_as(mean)

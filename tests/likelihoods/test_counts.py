@@ -204,3 +204,29 @@ def test_the_factorial_and_the_rising_factorial(dtype):
         exact = np.log(theta + np.arange(300)).sum()
         found = float(log_rising(torch.tensor(theta, dtype=torch.float64), torch.tensor(300.0, dtype=torch.float64)))
         assert found == pytest.approx(exact, abs=1e-9)
+
+
+@every_kind
+def test_many_draws_of_each_row_are_cut_and_come_out_the_same(make):
+    """So many numbers that they are looked at in parts; one by one they are not."""
+    row, _ = make(30.0, 100)
+    base = getattr(row, "base_dist", row)
+    torch.manual_seed(0)
+    x = row.sample()
+    parameters = [p + 0.1 * torch.rand(300, *p.shape) if p.ndim == 2 else p for p in base.parameters()]
+    several = rebuilt(make, base, parameters)
+    with torch.no_grad():
+        each = [
+            rebuilt(make, base, [p[i] if p.ndim == 3 else p for p in parameters]).log_prob(x) for i in (0, 150, 299)
+        ]
+        assert len(getattr(several, "base_dist", several)._parts(2)) > 1
+        torch.testing.assert_close(several.log_prob(x)[[0, 150, 299]], torch.stack(each), rtol=1e-12, atol=1e-9)
+
+
+def rebuilt(make, base, parameters):
+    """The rows of a kind with other parameters."""
+    if make is multinomials:
+        return counts.Multinomial(base.total, *parameters)
+    if make is binomials:
+        return counts.Binomial(base.total_count, *parameters).to_event(1)
+    return with_parameters(make, parameters).to_event(1)
