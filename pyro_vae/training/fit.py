@@ -139,7 +139,8 @@ def fit(
         if target.grey and valid is not None:
             valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, target)
         first_look(state, train, chosen)
-        run.baseline = independent_score(vae, train, valid, row_weights)
+        if valid is not None or not target.grey:  # of grey training rows the bits are drawn in each step
+            run.baseline = independent_score(vae, train, valid, row_weights)
         run.remember()
         rule, order = schedule if callable(schedule) else SCHEDULES[chosen.schedule], torch.Generator()
         order.manual_seed(chosen.seed)

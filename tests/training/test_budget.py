@@ -152,6 +152,14 @@ def test_the_baseline_of_any_rows_is_the_same_density():
     assert baseline_of(with_independent(loc, scale), X[:20]) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("validation", [0.2, None])
+def test_grey_rows_have_a_baseline_where_their_bits_are_drawn_once(validation):
+    grey = np.random.default_rng(0).random((50, 4))
+    run = fit(small(likelihood="bernoulli"), grey, binarize="dynamic", epochs=1, validation=validation)
+    assert (run.baseline is None) == (validation is None)
+    assert run.baseline is None or -4 < run.baseline < -2  # near 4 log ½
+
+
 def test_a_likelihood_without_an_independent_form_has_no_baseline():
     class Bare(nn.Module):
         def __init__(self):
