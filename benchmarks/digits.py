@@ -1,9 +1,11 @@
-"""Held-out log p(x) of scikit-learn's digits: a VAE with the default settings beside two tractable baselines.
+"""Held-out log p(x) of scikit-learn's digits: the run of `pyro-vae fit` beside two tractable baselines.
 
     python -m benchmarks.digits
 
-Both baselines are exact: independent binomials, and a mixture of 30 products of binomials fitted by expectation
-maximisation (Dempster, Laird, Rubin, 1977).
+All are densities of counts from 0 to 16, of the same rows: a fifth is held out, chosen by the seed 0, as the command
+does. Both baselines are exact: independent binomials, and a mixture of 30 products of binomials fitted by expectation
+maximisation (Dempster, Laird, Rubin, 1977). log p(x) of the VAE is importance sampling from refined proposals; the last
+lines say how far its ELBO is below it, and for which share of rows k-hat is above 0.7.
 """
 
 import time
@@ -12,8 +14,8 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import binom
 
-from pyro_vae import fit
-from pyro_vae.experiment import DIGITS, Experiment, evaluate, make_vae
+from pyro_vae import VAE, evidence, fit
+from pyro_vae.experiment import DIGITS, Experiment, make_vae
 from pyro_vae.held import read_data
 
 COUNT = 16
@@ -39,6 +41,12 @@ def joint_log_density(x: np.ndarray, weights: np.ndarray, probs: np.ndarray) -> 
         return np.log(weights) + binom.logpmf(x[:, None], COUNT, probs).sum(2)
 
 
+def guide_elbo(vae: VAE, x: np.ndarray) -> np.ndarray:
+    """The ELBO of each row, of the guide itself."""
+    elbo: np.ndarray = evidence(vae, x, proposal="guide").elbo
+    return elbo
+
+
 def main() -> None:
     """Print the table."""
     experiment = Experiment.model_validate(DIGITS)
@@ -46,18 +54,23 @@ def main() -> None:
     train, test = held.splits.train, held.test
     rows = []
     for name, components in (("independent binomials", 1), ("mixture of 30 binomials", 30)):
-        began = time.perf_counter()
+        began = time.process_time()
         score = logsumexp(joint_log_density(test, *binomial_mixture(train, components)), axis=1)
-        rows.append((name, score.mean(), score.std(ddof=1) / len(score) ** 0.5, time.perf_counter() - began))
-    vae = make_vae(experiment, train)
-    run = fit(vae, train, **experiment.fit.model_dump())
-    metrics, _ = evaluate(vae, test, experiment.evaluate)
-    seconds = sum(row["seconds"] for row in run.history)
-    rows.append(("VAE, defaults (IS-1000)", metrics["log_marginal"], metrics["log_marginal_se"], seconds))
+        rows.append((name, score.mean(), score.std(ddof=1) / len(score) ** 0.5, time.process_time() - began))
+    began = time.process_time()
+    run = fit(make_vae(experiment, train), train, **experiment.fit.model_dump())
+    fitted = time.process_time() - began
+    found = evidence(run.vae, test, proposal="refined")
+    seconds = time.process_time() - began
+    score = found.log_marginal
+    rows.append(("VAE, the command's", score.mean(), score.std(ddof=1) / len(score) ** 0.5, seconds))
     print(f"digits, {len(train)} rows to fit, {len(test)} held out; nats per row")
-    print(f"{'model':<26}{'log p(x)':>10}{'± se':>8}{'seconds':>9}")
+    print(f"{'model':<26}{'log p(x)':>10}{'± se':>8}{'CPU s':>9}")
     for name, mean, error, seconds in rows:
         print(f"{name:<26}{mean:>10.2f}{error:>8.2f}{seconds:>9.1f}")
+    untrusted = (~(found.pareto_k <= 0.7)).mean()
+    print(f"fit {fitted:.0f} CPU s, best epoch {run.best_epoch} of {len(run.history)}; k-hat > 0.7 in {untrusted:.1%}")
+    print(f"log p(x) - ELBO of the guide: {(score - guide_elbo(run.vae, test)).mean():.2f}")
 
 
 if __name__ == "__main__":

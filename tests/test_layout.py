@@ -26,7 +26,7 @@ LEVELS = (
     ("objectives",),
     ("training",),
     ("analysis",),
-    ("experiment", "held", "natural", "outputs"),
+    ("evaluation", "experiment", "held", "natural", "outputs"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

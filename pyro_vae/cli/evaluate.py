@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis.fitted import require_density
-    from pyro_vae.experiment import evaluate, table
+    from pyro_vae.evaluation import evaluate, table
     from pyro_vae.outputs import write_evidence
     from pyro_vae.writing import written_whole
 
@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if options.output is not None:
         require_density(vae)
     metrics, found = evaluate(vae, rows, experiment.evaluate)
-    say(words(options, vae) + table(metrics))
+    say(words(options, vae) + table(metrics, held_out=options.data is None))
     if options.output is not None and found is not None and launched_first():
         with written_whole(options.output) as draft:
             write_evidence(draft, found)

@@ -1,6 +1,7 @@
 """Fit a model, evaluate it on held-out rows, and write model, numbers and pictures."""
 
 import argparse
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.experiment import evaluate, table
+    from pyro_vae.evaluation import evaluate, table
     from pyro_vae.held import read_source
     from pyro_vae.outputs import files_of, write_run
     from pyro_vae.ranks import world_size
-    from pyro_vae.training import fit
     from pyro_vae.training.checkpoint import SPEC, WEIGHTS
 
     experiment = _experiment(options)
@@ -48,12 +48,12 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if held.splits.valid is not None:
         chosen["validation"] = held.splits.valid
     chosen["checkpoint"] = unfinished if world_size() == 1 or options.resume else None
-    done = fit(vae, held.train, **chosen)
+    done = _fit(vae, held.train, chosen)
     if not done.history:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
     if launched_first():
         _save(vae, folder, unfinished, options.overwrite)
-    say(_trained(done, folder))
+    say(f"{_trained(done, folder)}\n")
     metrics, found = evaluate(vae, held.test, experiment.evaluate)
     say(table(metrics))
     if launched_first():
@@ -61,6 +61,15 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
     return {"metrics": metrics, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "files": files}
+
+
+def _fit(vae: "VAE", rows: Any, chosen: dict[str, Any]) -> "Run":
+    """The run of `fit`, whose warning of the baseline is left to the summary."""
+    from pyro_vae import training
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")
+        return training.fit(vae, rows, **chosen)
 
 
 def _experiment(options: argparse.Namespace) -> "Experiment":
@@ -148,6 +157,6 @@ def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:
 
 
 def _trained(done: "Run", folder: Path) -> str:
-    seconds, count = sum(row["seconds"] for row in done.history), len(done.history)
-    epochs = f"{count} epoch{'s' * (count > 1)}"
-    return f"trained {epochs} in {seconds:.0f} s; the weights of epoch {done.best_epoch} are saved in {folder}\n"
+    """The summary of the run, and where its weights are."""
+    first, *rest = done.summary().splitlines()
+    return "\n".join([f"trained {first.replace('weights are those', 'weights')} are saved in {folder}", *rest])

@@ -6,6 +6,7 @@ A new family is one file with a `Family` under `@LIKELIHOODS.register(kind)`, im
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, Likelihood
 from pyro_vae.likelihoods.bernoulli import Bernoulli
 from pyro_vae.likelihoods.beta import Beta
+from pyro_vae.likelihoods.beta_binomial import BetaBinomial
 from pyro_vae.likelihoods.binomial import Binomial
 from pyro_vae.likelihoods.categorical import Categorical
 from pyro_vae.likelihoods.continuous_bernoulli import ContinuousBernoulli
@@ -27,6 +28,7 @@ __all__ = [
     "AnyDistribution",
     "Bernoulli",
     "Beta",
+    "BetaBinomial",
     "Binomial",
     "Categorical",
     "ContinuousBernoulli",

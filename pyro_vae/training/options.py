@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import (
     AllowInfNan,
@@ -14,6 +15,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
 )
 from torch import nn
 from torch.optim import Optimizer
@@ -44,15 +46,31 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
+EPOCHS, MIN_STEPS = 100, 4000
+"""The budget where none is asked for: passes over the rows, and steps at least."""
+
+
 class FitOptions(Described):
     """The options of `fit` that a file can hold: the table [fit]."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: PositiveInt = Field(default=100, description="passes over the training rows")
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """NumPy's numbers are numbers, and True is none."""
+        if isinstance(value, bool | np.bool_):
+            raise ValueError(f"expected another kind of value, got {value}")
+        return value.item() if isinstance(value, np.generic) else value
+
+    epochs: PositiveInt | None = Field(
+        default=None,
+        description=f"passes over the training rows; by default {EPOCHS}, and for small data as many as make min_steps",
+    )
     batch_size: PositiveInt = Field(default=128, description="rows a step")
+    min_steps: PositiveInt = Field(default=MIN_STEPS, description="steps at least, where epochs is not given")
     optimizer: str = Field(default="adam", description="an optimizer of torch.optim, by its name")
-    lr: PositiveFloat = Field(default=1e-3, description="learning rate at the start")
+    lr: PositiveFloat = Field(default=2e-3, description="learning rate at the start")
     optimizer_options: dict[str, Any] = Field(default={}, description="further options of the optimizer")
     schedule: Literal["constant", "cosine"] = Field(default="cosine", description="learning rate over the run")
     clip_norm: PositiveFloat | None = Field(default=None, description="largest norm of the gradient")
@@ -71,7 +89,15 @@ class FitOptions(Described):
     binarize: Literal["none", "dynamic"] = Field(
         default="none", description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, once"
     )
-    patience: PositiveInt | None = Field(default=None, description="stop after so many epochs without a better one")
+    patience: PositiveInt | None = Field(
+        default=None,
+        description="stop after so many epochs without a better one; by default half of them where epochs is not given",
+    )
+    sleep_share: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
+        default=0.0,
+        description="further epochs, as a share of those made, for the guide alone, on rows that the model draws: "
+        "a smaller inference gap",
+    )
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
     seed: NonNegativeInt = Field(default=0, description="of the noise, the order of the rows and the split")
@@ -85,6 +111,28 @@ class FitOptions(Described):
     float32_products: Float32Products = Field(
         default="highest", description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'"
     )
+
+
+def with_budget(options: FitOptions, steps: int) -> FitOptions:
+    """The options with a number of epochs: by default 100, or more where those make fewer than `min_steps` steps.
+
+    By default, too, a run stops early where half of its epochs brought nothing better; with `epochs` it doesn't.
+
+    Arguments:
+        options: what was asked for.
+        steps: in one epoch.
+
+    Example:
+        >>> [with_budget(FitOptions(), steps).epochs for steps in (1, 10, 30, 500)]
+        [4000, 400, 134, 100]
+        >>> with_budget(FitOptions(epochs=5), 1).epochs
+        5
+    """
+    if options.epochs is not None:
+        return options
+    epochs = max(EPOCHS, math.ceil(options.min_steps / steps))
+    patience = options.patience or math.ceil(epochs / 2)
+    return options.model_copy(update={"epochs": epochs, "patience": patience})
 
 
 def make_objective(options: FitOptions) -> Objective:

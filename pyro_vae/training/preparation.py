@@ -28,10 +28,15 @@ def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> t
     Raises:
         ValueError: fewer rows than asked for, or a loader of which no part can be taken.
     """
-    if validation is None or (isinstance(validation, float | int) and validation == 0):
+    if validation is None or is_number(validation):
+        return select_part(rows, validation, seed)
+    return rows, as_rows(validation, vae.spec.data_shape, target, name="validation")
+
+
+def select_part(rows: Rows, validation: Any, seed: int) -> tuple[Rows, Rows | None]:
+    """The rows without a random part, and that part, of a share or number of them; the seed alone chooses it."""
+    if not is_number(validation) or validation == 0:
         return rows, None
-    if not isinstance(validation, float | int):
-        return rows, as_rows(validation, vae.spec.data_shape, target, name="validation")
     if not isinstance(rows, ArrayRows | DatasetRows):
         raise ValueError(
             f"validation: expected rows of its own beside a DataLoader, got {validation}; "
@@ -43,6 +48,20 @@ def split(rows: Rows, validation: Any, vae: VAE, target: Target, seed: int) -> t
     held = torch.zeros(len(rows), dtype=torch.bool)
     held[shuffled(len(rows), torch.Generator().manual_seed(seed))[:held_out]] = True
     return rows.select(marked(~held)), rows.select(marked(held))
+
+
+def is_number(validation: Any) -> bool:
+    """Whether validation rows are asked for by a share or a number of them.
+
+    Raises:
+        ValueError: by True or False, which say neither how many nor which.
+    """
+    if isinstance(validation, bool | np.bool_):
+        raise ValueError(
+            f"validation: expected a share, a number of rows, rows, or None, got {validation}; "
+            "take validation=0.1, or None for no validation"
+        )
+    return isinstance(validation, float | int | np.number)
 
 
 def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:

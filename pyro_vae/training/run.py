@@ -8,10 +8,19 @@ from torch import Tensor
 from pyro_vae.training.options import FitOptions
 from pyro_vae.vae import VAE
 
+TELLING = 0.1
+"""Nats per row: smaller differences of means over validation rows are within their noise."""
 
-@dataclass
+
+BELOW = (
+    "below independent columns: the model tells less about a row than each column's own distribution does; "
+    "train longer (epochs=), or take another likelihood, a smaller net or a smaller latent_dim"
+)
+
+
+@dataclass(repr=False)
 class Run:
-    """What a run of `fit` leaves.
+    """What a run of `fit` leaves; `print(run.summary())` says it in a few lines.
 
     The best epoch is the one with the lowest `val_loss`: what is minimised, on the validation rows, with the final β.
     For the plain ELBO that is the highest `val_elbo`. For β ≠ 1, free bits, IWAE or Rényi it is what was asked for, and
@@ -23,8 +32,12 @@ class Run:
             val_loss, val_elbo, val_rate, val_distortion. All in nats per row; the ELBO is the plain one, whatever was
             minimised.
         best_epoch: the epoch whose weights are kept.
+        slept: one row for each epoch of the sleep phase: epoch, loss (of the drawn rows), seconds, and with validation
+            val_loss, val_elbo, val_rate, val_distortion.
         interrupted: whether the run was stopped by hand.
         options: what was asked for.
+        baseline: mean log p(x) of the validation rows (without them, of the training rows) under independent columns,
+            in nats per row: what the model has to beat. None where the likelihood has no such form.
         best: while the run goes on, the weights of the best epoch; the model has them when it is over.
     """
 
@@ -32,8 +45,63 @@ class Run:
     options: FitOptions
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
+    slept: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
+    baseline: float | None = None
     best: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        words = f"best epoch {self.best_epoch} of {len(self.history)}"
+        if self.elbo is not None:
+            words += f", {self.elbo_of} ELBO {self.elbo:.2f} nats per row"
+        return f"Run({words})"
+
+    @property
+    def elbo(self) -> float | None:
+        """The ELBO of the best epoch in nats per row: on the validation rows, and without them on the training rows."""
+        if not self.best_epoch:
+            return None
+        best = self.history[self.best_epoch - 1]
+        if "val_loss" not in best:
+            return best["elbo"]
+        return min([best, *self.slept], key=lambda row: row["val_loss"])["val_elbo"]
+
+    @property
+    def elbo_of(self) -> str:
+        """Which rows `elbo` and `baseline` are of: "validation" or "training"."""
+        return "validation" if self.history and "val_elbo" in self.history[0] else "training"
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong where independent columns do better than the model, by more than 0.1 nats per row."""
+        if self.elbo is None or self.baseline is None or self.elbo >= self.baseline - TELLING:
+            return None
+        return f"the {self.elbo_of} ELBO, {self.elbo:.2f} nats per row, is {self.baseline - self.elbo:.2f} {BELOW}"
+
+    @property
+    def still_improving(self) -> bool:
+        """Whether the last epoch is the best on the validation rows, by 0.1 nats over the first nine tenths of them."""
+        early = [row["val_loss"] for row in self.history[: len(self.history) * 9 // 10] if "val_loss" in row]
+        is_last = self.best_epoch == len(self.history) and not self.interrupted
+        return is_last and bool(early) and self.history[-1]["val_loss"] < min(early) - TELLING
+
+    def summary(self) -> str:
+        """What there is to know about the run, in a few lines."""
+        count, seconds = len(self.history), sum(row["seconds"] for row in [*self.history, *self.slept])
+        lines = [
+            f"{count} epoch{'s' * (count != 1)} in {seconds:.0f} s; the weights are those of epoch {self.best_epoch}"
+        ]
+        if self.elbo is not None:
+            lines.append(f"{self.elbo_of} ELBO {self.elbo:.2f} nats per row")
+        if self.elbo is not None and self.baseline is not None:
+            lines[-1] += f"; independent columns have {self.baseline:.2f}"
+        if self.slept:
+            lines.append(f"the guide was refitted in {len(self.slept)} epochs on rows that the model drew")
+        if self.warning is not None:
+            lines.append(self.warning)
+        if self.still_improving:
+            lines.append(f"still improving: the last epoch is the best; epochs={2 * count} may bring more")
+        return "\n".join(lines)
 
     def keep(self, row: dict[str, float]) -> None:
         """Add a row to the history, and keep the weights when it is the best so far."""
@@ -41,6 +109,13 @@ class Run:
         best = self.history[self.best_epoch - 1]
         if not self.best_epoch or "val_loss" not in row or row["val_loss"] < best["val_loss"]:
             self.best_epoch = int(row["epoch"])
+            self.remember()
+
+    def keep_asleep(self, row: dict[str, float]) -> None:
+        """Add a row of the sleep phase, and keep the weights when they are the best so far."""
+        earlier = [one["val_loss"] for one in [self.history[self.best_epoch - 1], *self.slept] if "val_loss" in one]
+        self.slept.append(row)
+        if not earlier or row["val_loss"] < min(earlier):
             self.remember()
 
     def remember(self) -> None:

@@ -102,7 +102,13 @@ def paced(state: State, pace: Pace) -> State:
     return replace(state, rate_weight=pace.rate_weight)
 
 
-def steps(state: State, stack: Tensor, paces: Sequence[Pace], move: "Step | None" = None) -> tuple[State, Tensor]:
+def steps(
+    state: State,
+    stack: Tensor,
+    paces: Sequence[Pace],
+    move: "Step | None" = None,
+    weights: Tensor | None = None,
+) -> tuple[State, Tensor]:
     """A step for each batch of a stack.
 
     Arguments:
@@ -110,19 +116,29 @@ def steps(state: State, stack: Tensor, paces: Sequence[Pace], move: "Step | None
         stack: batches of one size, shaped (steps, rows, *data_shape).
         paces: of each step.
         move: the step; `step` by default.
+        weights: of each row, (steps, rows), for `step`.
 
     Returns:
         The state afterwards, and what each step told, the fields of `Info`, (steps, 4).
     """
     told = []
-    for batch, pace in zip(stack.unbind(), paces, strict=True):
-        state, info = (move or step)(paced(state, pace), batch)
+    for index, (batch, pace) in enumerate(zip(stack.unbind(), paces, strict=True)):
+        state = paced(state, pace)
+        if weights is None:
+            state, info = (move or step)(state, batch)
+        else:
+            state, info = step(state, batch, weights[index])
         told.append(torch.stack(info))
     return state, torch.stack(told)
 
 
-def step(state: State, batch: Tensor) -> tuple[State, Info]:
-    """Move the parameters once down the gradient of the mean loss over the rows of `batch`.
+def step(state: State, batch: Tensor, weights: Tensor | None = None) -> tuple[State, Info]:
+    """Move the parameters once down the gradient of the mean loss over the rows of `batch`, or of wᵢ lossᵢ.
+
+    Arguments:
+        state: where training is.
+        batch: rows, (n, *data_shape).
+        weights: w, (n,), with mean 1 over all rows: what is told is weighted likewise. None: 1 for each row.
 
     Example:
         >>> import torch
@@ -135,16 +151,20 @@ def step(state: State, batch: Tensor) -> tuple[State, Info]:
     """
     batch = binarized(batch) if state.binarize else batch
     terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.rate_weight)
-    loss = terms.loss.mean()
-    weights = [weight for group in state.optimizer.param_groups for weight in group["params"]]
-    for weight in weights:
-        weight.grad = None
+    loss, rate, distortion = (_mean(term, weights) for term in (terms.loss, terms.rate, terms.distortion))
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.grad = None
     loss.backward()
-    grad_norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    grad_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if state.clip_norm is not None:
-        nn.utils.clip_grads_with_norm_(weights, state.clip_norm, grad_norm)
+        nn.utils.clip_grads_with_norm_(parameters, state.clip_norm, grad_norm)
     state.optimizer.step()
     if state.average is not None:
         state.average.update()
-    info = Info(loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), grad_norm)
+    info = Info(loss.detach(), rate.detach(), distortion.detach(), grad_norm)
     return replace(state, steps=state.steps + 1), info
+
+
+def _mean(term: Tensor, weights: Tensor | None) -> Tensor:
+    return term.mean() if weights is None else (weights * term).mean()

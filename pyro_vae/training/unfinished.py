@@ -26,6 +26,8 @@ SECONDS = 10.0
 """Between two writings of a file, at least; the last epoch is always written."""
 FREE = ("device", "compile")
 """Options that another part of the same run may have."""
+LENGTH = ("epochs", "min_steps")
+"""Options by which a run may be made longer."""
 
 
 class Unfinished:
@@ -37,18 +39,28 @@ class Unfinished:
         path: the file; no pickle is in it, and no data.
         run: what is kept; its model has the weights.
         order: draws the order of the rows.
-        train, valid: the rows, by which another run is told.
+        train, valid, weights: the rows, by which another run is told, and the weights of the training rows.
 
     Raises:
         ValueError: several processes.
     """
 
-    def __init__(self, path: Path, run: Run, order: torch.Generator, train: Rows, valid: Rows | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        run: Run,
+        order: torch.Generator,
+        train: Rows,
+        valid: Rows | None,
+        weights: Rows | None = None,
+    ) -> None:
         if world_size() > 1:
             raise ValueError(f"checkpoint: expected one process, got {world_size()}; leave it out")
         self.path, self.run, self.order, self.written = path, run, order, time.monotonic()
         first = 0 if isinstance(train, LoaderRows) else row_hash(next(train.batches(16)))
         self.rows = [train.steps(1), 0 if valid is None else valid.steps(1), first]
+        if weights is not None:
+            self.rows.append(row_hash(torch.cat(list(weights.batches(4096)))))
 
     def write(self, state: State, last: bool) -> None:
         """Write it, unless that was done a moment ago and it is not the last epoch."""
@@ -83,6 +95,12 @@ class Unfinished:
             return state
         told, tensors = self._read()
         self._require_same(told.get("made_for", {}))
+        done, epochs = len(told.get("history", ())), self.run.options.epochs or 0
+        if done > epochs:
+            raise ValueError(
+                f"{self.path}: holds a run of {done} epochs, and {epochs} are asked for; "
+                f"take epochs={done} or more, or another file"
+            )
         try:
             self._restore(state, told, tensors)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -125,7 +143,7 @@ class Unfinished:
 
     def _made_for(self) -> dict[str, Any]:
         """What a run must have to be the same: model, options, rows; as JSON has it."""
-        options = self.run.options.model_dump(mode="json", exclude=set(FREE))
+        options = self.run.options.model_dump(mode="json", exclude={*FREE, *LENGTH})
         made_for = {"format": FORMAT, "model": self.run.vae.spec.model_dump(mode="json"), "rows": self.rows, **options}
         same: dict[str, Any] = json.loads(json.dumps(made_for))
         return same

@@ -82,12 +82,12 @@ def test_fit_prints_what_it_does_and_finds(digits: Done, metrics: dict[str, Any]
     for line in (
         f"pyro-vae {pv.__version__}   cpu",
         "digits: 1437 rows to fit, 360 held out",
-        "p(x | z)  x ~ Binomial(16, logits)",
+        "p(x | z)  x ~ BetaBinomial(16, c m, c (1 - m))",
         "saved in runs/digits",
         f"held-out ELBO       {metrics['elbo']:10.2f} ± {metrics['elbo_se']:.2f} nats per row",
         f"held-out log p(x)   {metrics['log_marginal']:10.2f} ± {metrics['log_marginal_se']:.2f} nats per row",
         f"rate KL(q‖p)        {metrics['rate']:10.2f} nats per row",
-        f"active units        {metrics['active_units']:7d} of 8",
+        f"active units        {metrics['active_units']:7d} of 32",
         "k-hat above 0.7        unknown: too few draws to tell",
         "360 rows, 20 draws each",
     ):
@@ -121,7 +121,7 @@ def test_the_description_is_what_was_asked_for(digits: Done, home: Path) -> None
 
 def test_the_draws_are_for_arviz(digits: Done, home: Path) -> None:
     tree = az.from_netcdf(str(home / "runs/digits/posterior.nc"))
-    assert tree["posterior"]["z"].shape == (1, 200, 20, 8)
+    assert tree["posterior"]["z"].shape == (1, 200, 20, 32)
     test = read_data(DataOptions(), None).test
     np.testing.assert_array_equal(tree["observed_data"]["x"], test[:20])
     tree.close()
@@ -185,7 +185,7 @@ def test_sample(digits: Done, home: Path) -> None:
 def test_encode_and_reconstruct(digits: Done, home: Path) -> None:
     vae, test = pv.load("runs/digits"), read_data(DataOptions(), None).test
     done = pyro_vae("encode", "runs/digits", "--output", "codes.npz")
-    assert done.out == "codes.npz: loc (360, 8), scale (360, 8)\n"
+    assert done.out == "codes.npz: loc (360, 32), scale (360, 32)\n"
     codes = np.load(home / "codes.npz")
     np.testing.assert_array_equal(codes["loc"], pv.encode(vae, test).loc)
     np.testing.assert_array_equal(codes["scale"], pv.encode(vae, test).scale)
@@ -196,7 +196,7 @@ def test_encode_and_reconstruct(digits: Done, home: Path) -> None:
 
 def test_arrays_of_another_file_are_all_its_rows(digits: Done, home: Path) -> None:
     np.save(home / "some.npy", pv.data.load("digits")[:30])
-    for command, expected in (("encode", (30, 8)), ("reconstruct", (30, 64))):
+    for command, expected in (("encode", (30, 32)), ("reconstruct", (30, 64))):
         assert pyro_vae(command, "runs/digits", "--data", "some.npy", "--output", "first.npy").status == 0
         assert np.load(home / "first.npy").shape == expected
 

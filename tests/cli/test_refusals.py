@@ -42,7 +42,7 @@ BAD_DESCRIPTIONS = {
     "fit --set num_particles=3": r"num_particles: unknown field; did you mean 'fit.num_particles' or "
     r"'evaluate.num_particles'\?",
     "fit --set latentdim=3": "latentdim: unknown field; allowed: 'data_shape', .* did you mean 'latent_dim'",
-    "fit --set likelihood.total_cuont=16": "likelihood.binomial.total_cuont: unknown field; .* 'total_count'",
+    "fit --set likelihood.total_cuont=16": "likelihood.beta_binomial.total_cuont: unknown field; .* 'total_count'",
     "fit --set prior={kind='hierarchical',top_dim=2,top={kind='mixture',component=3}}": "prior.hierarchical.top."
     "mixture.component: unknown field; allowed: 'kind', 'components'; did you mean 'components'",
     "fit --set fit.objective={kind='iwae',particles=3}": "fit.objective.iwae.particles: unknown field; allowed: "
@@ -61,7 +61,7 @@ BAD_DESCRIPTIONS = {
     "fit --set fit.epochs": "--set: expected A.B=C, got 'fit.epochs'",
     "fit --set =3": "--set: expected A.B=C, got '=3'",
     "fit --set fit.=3": "--set: expected A.B=C, got 'fit.=3'",
-    "fit --set latent_dim.x=3": "--set: expected a table at 'latent_dim' in 'latent_dim.x=3', got 8",
+    "fit --set latent_dim.x=3": "--set: expected a table at 'latent_dim' in 'latent_dim.x=3', got 32",
     "fit --set hidden_dims.0=3": "--set: expected a table at 'hidden_dims' in 'hidden_dims.0=3'",
     "fit damaged.toml": "damaged.toml: expected TOML, got: Invalid value",
     "fit list.json": "list.json: expected a table of fields, got list",

@@ -63,7 +63,7 @@ def test_nobody_forgets_it(home: Path) -> None:
     kill()
     before = contents(home)
     refused(pyro_vae(*FIT), f"{LEFT}: holds a run that was killed; go on with --resume, or replace it (--overwrite)")
-    refused(pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"), f"{LEFT}: holds another run: lr was 0.001, and is 1.0; ")
+    refused(pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"), f"{LEFT}: holds another run: lr was 0.002, and is 1.0; ")
     assert contents(home) == before
 
 

@@ -135,8 +135,8 @@ def test_an_autoencoder_compresses_only() -> None:
     assert_done(done)
     assert names("runs/grey") == MODEL | (TABLES - {"evidence.csv"}) | (PICTURES - {"samples.png"})
     found = metrics("runs/grey")
-    assert set(found) == {"rows", "latent_dim", "active_units", "mean_squared_error"}
-    assert f"reconstruction      {found['mean_squared_error']:#10.4g} mean squared error per number" in done.out
+    assert set(found) == {"rows", "latent_dim", "active_units", "unexplained_variance"}
+    assert f"reconstruction      {found['unexplained_variance']:10.1%} of a column's variance is left" in done.out
     assert "log p(x)" not in done.out
     evaluated = pyro_vae("evaluate", "runs/grey", "--json")
     assert evaluated.json["metrics"] == found

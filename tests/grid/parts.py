@@ -28,7 +28,14 @@ LIKELIHOODS = {
     for name in (
         *("bernoulli", "continuous_bernoulli", "binomial", "normal", "laplace", "student_t", "log_normal", "gamma"),
         *("beta", "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial, sized"),
-        *("categorical", "multinomial", "discretized_logistic, mixture", "mixed", "distribution, Gumbel"),
+        *(
+            "beta_binomial",
+            "categorical",
+            "multinomial",
+            "discretized_logistic, mixture",
+            "mixed",
+            "distribution, Gumbel",
+        ),
     )
 }
 GUIDES: dict[str, dict[str, Any]] = {

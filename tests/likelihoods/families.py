@@ -32,6 +32,7 @@ REAL = _of(lambda shape: _random.normal(size=shape)) @ torch.diag(torch.tensor([
 IMAGE = _of(lambda shape: _random.normal(3, 2, shape), 2, 2)
 POSITIVE = _of(lambda shape: _random.gamma(3.0, 2.0, shape))
 UNIT = _of(lambda shape: _random.beta(2.0, 3.0, shape))
+SPREAD = _of(lambda shape: np.random.default_rng(1).binomial(6, np.random.default_rng(2).beta(1.0, 1.5, shape)))
 BITS = _of(lambda shape: _random.integers(0, 2, shape))
 FEW = _of(lambda shape: _random.binomial(6, 0.4, shape))
 COUNTS = _of(lambda shape: _random.poisson(4.0, shape))
@@ -73,6 +74,9 @@ CASES: dict[str, Case] = {
     "bernoulli": _case(BITS, "bernoulli"),
     "continuous_bernoulli": _case(UNIT, "continuous_bernoulli"),
     "binomial": _case(FEW, "binomial", total_count=6),
+    "beta_binomial": _case(SPREAD, "beta_binomial", total_count=6),
+    "beta_binomial, per feature": _case(SPREAD, "beta_binomial", total_count=6, concentration="per_feature"),
+    "beta_binomial, fixed": _case(FEW, "beta_binomial", total_count=6, concentration=30.0),
     "laplace": _case(REAL, "laplace"),
     "laplace, fixed": _case(REAL, "laplace", scale=0.7),
     "laplace, per feature": _case(IMAGE, "laplace", scale="per_feature"),
@@ -119,7 +123,7 @@ CASES: dict[str, Case] = {
     "distribution, GammaPoisson": _case(WILD, "distribution", name="GammaPoisson"),
 }
 
-IN_DOUBLE = {"binomial", "poisson", "negative_binomial", "multinomial", "mixed"}
+IN_DOUBLE = {"binomial", "beta_binomial", "poisson", "negative_binomial", "multinomial", "mixed"}
 
 
 def in_double(name: str) -> bool:

@@ -7,6 +7,7 @@ from scipy import special, stats
 
 from pyro_vae import VAE
 from pyro_vae.likelihoods import LIKELIHOODS, counts
+from pyro_vae.likelihoods.beta_binomial import BetaBinomialCounts
 from pyro_vae.likelihoods.factorials import log_factorial, log_rising
 from pyro_vae.spec import Spec
 
@@ -74,7 +75,26 @@ def wide(tensor):
     return tensor.double().numpy()
 
 
-KINDS = [poissons, binomials, negative_binomials, multinomials, inflated_poissons, inflated_negative_binomials]
+def beta_binomials(size, columns):
+    (a, b), n = (noise(2, ROWS, columns)).exp(), torch.tensor(4 * size)
+    row = BetaBinomialCounts(n, 3 * a, 7 * b).to_event(1)
+    return row, lambda x: betabinom(x, 4 * size, wide(3 * a), wide(7 * b)).sum(-1)
+
+
+def betabinom(x, n, a, b):
+    """log p of the beta-binomial; SciPy's own is off by its log-beta functions where n is large."""
+    return special.betaln(x + a, n - x + b) - special.betaln(a, b) - special.betaln(x + 1, n - x + 1) - np.log1p(n)
+
+
+KINDS = [
+    beta_binomials,
+    poissons,
+    binomials,
+    negative_binomials,
+    multinomials,
+    inflated_poissons,
+    inflated_negative_binomials,
+]
 every_kind = pytest.mark.parametrize("make", KINDS)
 
 
@@ -161,6 +181,8 @@ def test_gradients_are_those_of_the_value(make, size):
 
 def with_parameters(make, parameters):
     """The distribution of a kind with these parameters."""
+    if make is beta_binomials:
+        return BetaBinomialCounts(torch.tensor(1200.0).double(), *parameters)
     if make is poissons:
         return counts.Poisson(*parameters)
     if make is binomials:

@@ -15,6 +15,7 @@ EDGES = {
     "continuous_bernoulli": [0.0, 0.5, 1.0],
     "bernoulli": [0.0, 1.0],
     "binomial": [0.0, 6.0],
+    "beta_binomial": [0.0, 1.0, 6.0],
     "poisson": [0.0, 1.0, 1e4],
     "negative_binomial": [0.0, 1.0, 1e4],
     "zero_inflated_poisson": [0.0, 1.0, 1e4],

@@ -106,7 +106,12 @@ def test_a_decoder_of_ones_own_gives_all_parameters():
 
 
 def test_every_kind_fits_into_a_group():
-    needed = {"binomial": {"total_count": 5}, "categorical": {"num_classes": 3}, "distribution": {"name": "Gumbel"}}
+    needed = {
+        "binomial": {"total_count": 5},
+        "beta_binomial": {"total_count": 5},
+        "categorical": {"num_classes": 3},
+        "distribution": {"name": "Gumbel"},
+    }
     for kind in set(LIKELIHOODS) - {"mixed"}:
         options = {"columns": "0:2", "kind": kind, **needed.get(kind, {})}
         built = build({"kind": "mixed", "columns": [options, {"columns": 2, "kind": "normal"}]}, (3,))

@@ -77,6 +77,18 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
         UNIT,
         lambda x, r: stats.beta.logpdf(x, 1e-4 + 3 * special.expit(r), 1e-4 + 3 * special.expit(-r)),
     ),
+    "beta_binomial": (
+        {"total_count": 6, "concentration": "decoder"},
+        CASES["beta_binomial"].rows[:n].numpy(),
+        lambda x, r: stats.betabinom.logpmf(
+            x, 6, *(1e-4 + 2 * factor(r[:, 1]) * special.expit(sign * r[:, 0]) for sign in (1, -1))
+        ),
+    ),
+    "beta_binomial ": (
+        {"total_count": 6, "concentration": 1e6},
+        CASES["beta_binomial"].rows[:n].numpy(),
+        lambda x, r: stats.betabinom.logpmf(x, 6, 1e-4 + 1e6 * special.expit(r), 1e-4 + 1e6 * special.expit(-r)),
+    ),
     "poisson": ({}, COUNTS, lambda x, r: stats.poisson.logpmf(x, factor(r))),
     "poisson ": (
         {"size_factor": "column"},

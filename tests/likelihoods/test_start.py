@@ -15,7 +15,14 @@ NO_MEAN_TO_MATCH = {
     "distribution": "starts at the largest likelihood",
 }
 HEAVY_TAILED = {"laplace", "student_t"}  # start at the median, which outliers don't move
-RELATIVE = {"bernoulli": 0.02, "binomial": 0.01, "categorical": 0.05, "multinomial": 0.12, "mixed": 0.05}
+RELATIVE = {
+    "bernoulli": 0.02,
+    "binomial": 0.01,
+    "beta_binomial": 0.01,
+    "categorical": 0.05,
+    "multinomial": 0.12,
+    "mixed": 0.05,
+}
 
 
 def zero(built):
@@ -34,7 +41,15 @@ def test_a_decoder_at_zero_gives_the_mean_or_the_median_of_the_data(name):
     torch.testing.assert_close(built(zero(built)).mean.detach(), middle, rtol=tolerance, atol=1e-6)
 
 
-SPREAD = ["laplace", "gamma", "beta", "log_normal, decoder", "negative_binomial", "zero_inflated_poisson"]
+SPREAD = [
+    "beta_binomial",
+    "laplace",
+    "gamma",
+    "beta",
+    "log_normal, decoder",
+    "negative_binomial",
+    "zero_inflated_poisson",
+]
 SPREAD += ["zero_inflated_negative_binomial", "discretized_logistic", "normal"]
 
 
@@ -92,6 +107,7 @@ REFUSED = {
     "log_normal": ({}, [1.0, 0.0], "got 0 in row 2, column 1", "'negative_binomial'"),
     "gamma": ({}, [1.0, -2.0], "got -2 in row 2, column 1", "'normal'"),
     "beta": ({}, [0.5, 1.0], "strictly between 0 and 1, got 1 in row 2, column 1", "'continuous_bernoulli'"),
+    "beta_binomial": ({"total_count": 2}, [1.0, 3.0], "got 3 in row 2, column 1", "total_count"),
     "poisson": ({}, [1.0, 0.5], "got 0.5 in row 2, column 1", "'gamma'"),
     "negative_binomial": ({}, [1.0, -1.0], "got -1 in row 2, column 1", "'normal'"),
     "zero_inflated_poisson": ({}, [1.0, 0.1], "got 0.1 in row 2, column 1", "'normal'"),

@@ -260,12 +260,17 @@ def with_part(**parts):
     return make
 
 
+def about_compiling(seen):
+    """The warnings but for that of a model that has trained for a moment only."""
+    return [warning for warning in seen if "below independent columns" not in str(warning.message)]
+
+
 def test_a_part_that_can_not_be_traced_is_named_and_the_step_is_eager(compilations):
     with pytest.warns(UserWarning, match=r"stays eager: likelihood \(Branching\): .*") as seen:
         compiled, eager = both(with_part(decoder=Branching))
     assert same(compiled[1], eager[1])
     assert without_clock(compiled[0].history) == without_clock(eager[0].history)
-    assert (len(seen), compilations) == (1, [])
+    assert (len(about_compiling(seen)), compilations) == (1, [])
 
 
 def test_numbers_that_are_others_are_noticed(compilations):
@@ -282,7 +287,7 @@ def test_an_error_of_the_compiler_is_no_error(monkeypatch):
     with pytest.warns(UserWarning, match=r"stays eager: the compiler: TypeError: dict.pop") as seen:
         compiled, eager = both(small)
     assert same(compiled[1], eager[1])
-    assert len(seen) == 1
+    assert len(about_compiling(seen)) == 1
 
 
 def test_an_interrupt_while_compiling_ends_the_run(monkeypatch):

@@ -532,7 +532,7 @@ def origins(folder):
         "read-only": frozen,
         "float64": X.astype(float),
         "Dataset": Listed(X),
-        "TensorDataset": TensorDataset(torch.as_tensor(X), torch.zeros(50)),
+        "TensorDataset": TensorDataset(torch.as_tensor(X), torch.zeros(50, dtype=torch.int64)),
         "with a gradient": torch.as_tensor(X).clone().requires_grad_(),
     }
 
@@ -652,7 +652,7 @@ def test_rows_outside_the_support_are_refused_with_the_remedies(where):
 
 
 BAD_OPTIONS = {
-    "epochs": [0, -1, 1.5, "many", None],
+    "epochs": [0, -1, 1.5, "many"],
     "batch_size": [0, -5],
     "lr": [0.0, -1e-3, math.nan, "fast"],
     "clip_norm": [0.0, -1.0],

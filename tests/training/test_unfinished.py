@@ -121,6 +121,38 @@ def test_a_run_that_was_over_is_given_back(options, tmp_path):
     assert (len(first[0]) < RUN["epochs"]) == bool(options)
 
 
+def test_more_epochs_go_on_as_one_long_run_does(tmp_path):
+    whole = run(small(), epochs=9)
+    run(small(), checkpoint=tmp_path / "run", epochs=4)
+    again = run(small(), checkpoint=tmp_path / "run", epochs=9)
+    assert whole[:2] == again[:2]
+    assert same(whole[2], again[2])
+
+
+def test_more_epochs_follow_the_schedule_of_the_longer_run(tmp_path):
+    run(small(), schedule="cosine", checkpoint=tmp_path / "run", epochs=4)
+    history, _, _ = run(small(), schedule="cosine", checkpoint=tmp_path / "run", epochs=8)
+    long, _, _ = run(small(), schedule="cosine", epochs=8)
+    rates = [[row["lr"] for row in rows] for rows in (history, long)]
+    assert rates[0][4:] == rates[1][4:]
+    assert rates[0][3] < rates[1][3]
+
+
+def test_fewer_epochs_than_were_made_are_refused(tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path, epochs=4)
+    with pytest.raises(ValueError, match=f"^{path}: holds a run of 4 epochs, and 3 are asked for; take epochs=4"):
+        run(small(), checkpoint=path, epochs=3)
+    assert len(run(small(), checkpoint=path, epochs=4)[0]) == 4
+
+
+def test_other_weights_of_the_rows_are_another_run(tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path, weights=np.arange(1.0, 51.0))
+    with pytest.raises(ValueError, match=f"^{path}: holds another run: rows was"):
+        run(small(), checkpoint=path, weights=np.ones(50))
+
+
 def test_it_is_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(unfinished, "SECONDS", 3600.0)
     with pytest.raises(PowerCut):

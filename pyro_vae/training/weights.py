@@ -1,0 +1,88 @@
+"""A weight for each row: how much it counts in the loss, for samples that are not drawn evenly."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows
+from pyro_vae.ranks import world_size
+from pyro_vae.training.options import FitOptions
+from pyro_vae.training.preparation import select_part
+
+
+def refuse_hidden_weights(x: Any) -> None:
+    """Raise ValueError for a TensorDataset whose second tensor holds one real number a row: it would be dropped.
+
+    Integers are labels, which `fit` has no use for.
+    """
+    if not isinstance(x, TensorDataset) or len(x.tensors) < 2:
+        return
+    second = x.tensors[1]
+    if second.is_floating_point() and second.numel() == len(second):
+        raise ValueError(
+            "x: expected rows alone, got a TensorDataset with one real number beside each row; "
+            "pass x=dataset.tensors[0], and weights=dataset.tensors[1] where they are weights"
+        )
+
+
+class RowWeights:
+    """Weights of the training rows, with mean 1, and of the validation rows.
+
+    Arguments:
+        weights: one number for each row of `x`, none below 0.
+        rows: those of `x`.
+        validation: as in `fit`; rows that come by themselves have the weight 1.
+        seed: of the choice of the validation rows.
+
+    Raises:
+        ValueError: more or fewer weights than rows; one that is negative or not finite; none above 0 among the training
+            rows; rows without an order; several processes.
+    """
+
+    def __init__(self, weights: Any, rows: Rows, validation: Any, target: Target, seed: int) -> None:
+        if world_size() > 1:
+            raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
+        if not isinstance(rows, ArrayRows | DatasetRows):
+            raise ValueError("weights: expected x as an array or a Dataset, got a DataLoader, whose order is its own")
+        given = _checked(weights, len(rows)).to(target.dtype)
+        train, _ = select_part(as_rows(given, (), target, name="weights"), validation, seed)
+        mean = float(torch.cat(list(train.batches(4096))).double().mean())
+        if mean == 0:
+            raise ValueError("weights: expected some above 0 among the training rows, got zeros only")
+        scaled = as_rows(given / mean, (), target, name="weights")
+        self.train, self.valid = select_part(scaled, validation, seed)
+
+    def stacked(self, train: Rows, size: int, count: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """The stacks of `train` in the order that `order` draws, each with the weights of its rows."""
+        same = torch.Generator()
+        same.set_state(order.get_state())
+        each = self.train.batches(size, same)
+        for stack in train.stacks(size, count, order):
+            yield stack, torch.stack([next(each) for _ in stack])
+
+
+def eager(options: FitOptions) -> FitOptions:
+    """The options of a run with weights, whose steps are not compiled.
+
+    Raises:
+        ValueError: a compiled step is asked for.
+    """
+    if options.compile in {"step", "loss"}:
+        raise ValueError(
+            f"compile: expected 'auto' or 'off' with weights, whose steps are eager, got {options.compile!r}"
+        )
+    return options.model_copy(update={"compile": "off"})
+
+
+def _checked(weights: Any, rows: int) -> Tensor:
+    given = torch.as_tensor(weights, dtype=torch.float64, device="cpu")
+    if given.shape != (rows,):
+        raise ValueError(f"weights: expected one for each of the {rows} rows, got shape {tuple(given.shape)}")
+    bad = ~(torch.isfinite(given) & (given >= 0))
+    if bad.any():
+        row = int(bad.nonzero()[0])
+        raise ValueError(f"weights: expected finite numbers from 0 on, got {float(given[row]):g} in row {row}")
+    return given
