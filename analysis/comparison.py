@@ -78,8 +78,11 @@ class Comparison:
 
     def to_elpd(self) -> dict[str, Any]:
         """The ELPD object of each model, which `az.compare` takes; it gives sums over rows where this gives means."""
-        columns = zip(self.names, self.log_marginal, self.pareto_k, self.num_particles, strict=True)
-        return {name: to_elpd(log_p, k, num_particles=round(draws.mean())) for name, log_p, k, draws in columns}
+        columns = zip(self.names, self.log_marginal, self.pareto_k, self.num_particles, self.untrusted, strict=True)
+        return {
+            name: to_elpd(log_p, k, num_particles=round(draws.mean()), untrusted=untrusted)
+            for name, log_p, k, draws, untrusted in columns
+        }
 
     @property
     def _differences(self) -> np.ndarray:
@@ -198,7 +201,8 @@ def elpd(found: Evidence) -> Any:
         >>> int(elpd(found).n_data_points)
         3
     """
-    return to_elpd(found.log_marginal, found.pareto_k, num_particles=round(found.num_particles.mean()))
+    draws = round(found.num_particles.mean())
+    return to_elpd(found.log_marginal, found.pareto_k, num_particles=draws, untrusted=found.unreliable)
 
 
 def _require_same_rows(found: Mapping[str, Evidence]) -> None:
