@@ -43,7 +43,8 @@ MILD = LinearGaussian(
 
 def small(name: str, latent_dim: int = 2, spread: float = 0.3, **fields: Any) -> VAE:
     """A model with that guide, whose weights are far from their small initial values."""
-    vae = VAE(data_shape=(4,), latent_dim=latent_dim, guide=CASES[name], **{"hidden_dims": (8,), **fields}).eval()
+    options = {"hidden_dims": (8,), "likelihood": {"kind": "normal", "scale": "learned"}, **fields}
+    vae = VAE(data_shape=(4,), latent_dim=latent_dim, guide=CASES[name], **options).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in vae.parameters():
