@@ -85,13 +85,13 @@ def measure(x: np.ndarray, seed: int) -> Result:
     train, test = split(x, seed)
     began = time.process_time()
     run = fit(VAE(data_shape=x.shape[1:]), train)
-    found = evidence(run.vae, test, proposal="refined")
+    found = evidence(run.vae, test)
     seconds = time.process_time() - began
     return Result(
         model=float(found.log_marginal.mean()),
         independent=independent_normals(train, test),
         full=full_normal(train, test),
-        untrusted=float((~(found.pareto_k <= 0.7)).mean()),
+        untrusted=float(found.unreliable.mean()),
         epochs=len(run.history),
         best_epoch=run.best_epoch,
         seconds=seconds,

@@ -4,8 +4,8 @@
 
 All are densities of counts from 0 to 16, of the same rows: a fifth is held out, chosen by the seed 0, as the command
 does. Both baselines are exact: independent binomials, and a mixture of 30 products of binomials fitted by expectation
-maximisation (Dempster, Laird, Rubin, 1977). log p(x) of the VAE is importance sampling from refined proposals; the last
-lines say how far its ELBO is below it, and for which share of rows k-hat is above 0.7.
+maximisation (Dempster, Laird, Rubin, 1977). log p(x) of the VAE is that of `evidence` as it is by default; the last
+lines say on which share of rows it is trusted, how far the guide's ELBO is below it, and what the guide alone gives.
 """
 
 import time
@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import binom
 
-from pyro_vae import VAE, evidence, fit
+from pyro_vae import evidence, fit
 from pyro_vae.experiment import DIGITS, Experiment, make_vae
 from pyro_vae.held import read_data
 
@@ -41,12 +41,6 @@ def joint_log_density(x: np.ndarray, weights: np.ndarray, probs: np.ndarray) -> 
         return np.log(weights) + binom.logpmf(x[:, None], COUNT, probs).sum(2)
 
 
-def guide_elbo(vae: VAE, x: np.ndarray) -> np.ndarray:
-    """The ELBO of each row, of the guide itself."""
-    elbo: np.ndarray = evidence(vae, x, proposal="guide").elbo
-    return elbo
-
-
 def main() -> None:
     """Print the table."""
     experiment = Experiment.model_validate(DIGITS)
@@ -60,7 +54,7 @@ def main() -> None:
     began = time.process_time()
     run = fit(make_vae(experiment, train), train, **experiment.fit.model_dump())
     fitted = time.process_time() - began
-    found = evidence(run.vae, test, proposal="refined")
+    found = evidence(run.vae, test)
     seconds = time.process_time() - began
     score = found.log_marginal
     rows.append(("VAE, the command's", score.mean(), score.std(ddof=1) / len(score) ** 0.5, seconds))
@@ -68,9 +62,18 @@ def main() -> None:
     print(f"{'model':<26}{'log p(x)':>10}{'± se':>8}{'CPU s':>9}")
     for name, mean, error, seconds in rows:
         print(f"{name:<26}{mean:>10.2f}{error:>8.2f}{seconds:>9.1f}")
-    untrusted = (~(found.pareto_k <= 0.7)).mean()
-    print(f"fit {fitted:.0f} CPU s, best epoch {run.best_epoch} of {len(run.history)}; k-hat > 0.7 in {untrusted:.1%}")
-    print(f"log p(x) - ELBO of the guide: {(score - guide_elbo(run.vae, test)).mean():.2f}")
+    untrusted = (found.pareto_k > 0.7).mean()
+    print(f"fit {fitted:.0f} CPU s, best epoch {run.best_epoch} of {len(run.history)}")
+    print(f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}: {found.summary().methods}")
+    print(f"log p(x) - ELBO of the guide: {(score - found.elbo).mean():.2f}")
+    began = time.process_time()
+    plain = evidence(run.vae, test, proposal="guide")
+    alone = time.process_time() - began
+    began = time.process_time()
+    evidence(run.vae, test)
+    ratio = (time.process_time() - began) / alone
+    print(f"from the guide: {plain.log_marginal.mean():.2f}, k-hat > 0.7 in {(plain.pareto_k > 0.7).mean():.1%}")
+    print(f"time of the default to that of the guide alone: {ratio:.2f}")
 
 
 if __name__ == "__main__":

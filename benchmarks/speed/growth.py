@@ -32,10 +32,14 @@ def log_marginal(size: Size) -> dict[str, Run]:
     """Importance sampling."""
     x, vae, wide = size.rows(), size.vae(), replace(size, latent_dim=2 * size.latent_dim).vae()
     return {
-        ONCE: lambda: evidence(vae, x[:ROWS], num_particles=DRAWS),
-        f"rows {ROWS} → {2 * ROWS}": lambda: evidence(vae, x[: 2 * ROWS], num_particles=DRAWS),
-        f"latent_dim {size.latent_dim} → {2 * size.latent_dim}": lambda: evidence(wide, x[:ROWS], num_particles=DRAWS),
-        f"num_particles {DRAWS} → {2 * DRAWS}": lambda: evidence(vae, x[:ROWS], num_particles=2 * DRAWS),
+        ONCE: lambda: evidence(vae, x[:ROWS], num_particles=DRAWS, method="importance"),
+        f"rows {ROWS} → {2 * ROWS}": lambda: evidence(vae, x[: 2 * ROWS], num_particles=DRAWS, method="importance"),
+        f"latent_dim {size.latent_dim} → {2 * size.latent_dim}": lambda: evidence(
+            wide, x[:ROWS], num_particles=DRAWS, method="importance"
+        ),
+        f"num_particles {DRAWS} → {2 * DRAWS}": lambda: evidence(
+            vae, x[:ROWS], num_particles=2 * DRAWS, method="importance"
+        ),
     }
 
 

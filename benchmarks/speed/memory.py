@@ -25,7 +25,7 @@ def main(name: str, draws: str, rows: str) -> None:
     evidence(vae, x[:1], num_particles=1)  # what is loaded at the first call
     (PROCESS / "clear_refs").write_text("5")  # the most so far is what is there now
     before = resident("VmRSS")
-    evidence(vae, x, num_particles=int(draws), compile="off")
+    evidence(vae, x, num_particles=int(draws), compile="off", method="importance")
     print(round((resident("VmHWM") - before) / 1024))
 
 
