@@ -1,16 +1,15 @@
 """Check a fitted model, or without one the installation: one line a question, and the worst as exit status."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from pyro_vae.cli.shared import Say, fitted, takes_data, takes_settings
+from pyro_vae.cli.shared import Say, fitted, path, takes_data, takes_settings
 
 STATUS = {"pass": 0, "none": 0, "warn": 3, "fail": 4}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, nargs="?", help="folder of a fitted model; none checks the installation")
+    parser.add_argument("run", type=path, nargs="?", help="folder of a fitted model; none checks the installation")
     takes_data(parser)
     parser.add_argument("--rows", type=int, default=200, help="a random subset of the rows (default: 200)")
     parser.add_argument("--audit", type=int, default=0, help="rows whose posterior NUTS draws from, some 40 s each")
