@@ -27,8 +27,9 @@ BLOCK = 250
 
 CAP = 16
 """Times the draws asked for that a row may get automatically."""
-POOL = 4096
-"""Draws from the prior that all rows choose theirs from."""
+POOL, POOL_NUMBERS = 2**16, 2**22
+"""Draws from the prior that all rows choose theirs from, and numbers in them at most: a flow is slow to draw from a few
+at a time. What the pool itself is off by is no part of the standard errors, and far below them."""
 
 PLACES, PLACES_SEED = 512, 1
 PARTICLES = 16
@@ -97,7 +98,8 @@ class Job:
     def pool(self) -> Tensor:
         """Draws from the prior under the job's seed."""
         self.restart(self.seed)
-        drawn: Tensor = self.prior.sample(torch.Size([POOL]))
+        count = min(POOL, max(1024, POOL_NUMBERS // self.vae.spec.latent_dim))
+        drawn: Tensor = self.prior.sample(torch.Size([count]))
         return drawn
 
     @cached_property

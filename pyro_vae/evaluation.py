@@ -41,6 +41,7 @@ def evaluate(
         metrics["independent"] = baseline
     found = sharded_evidence(vae, x, **{name: getattr(options, name) for name in HOW}, progress=progress)
     summary = asdict(found.summary())
+    summary.pop("seconds")  # the metrics are the same for the same seed
     if found.measure is None or found.measure.kind != "mass":
         summary.pop("bits_per_dim")  # a density has the inverse of the data's units, and so no bits
     return {**metrics, "rate": float(rate(vae, x).mean()), **summary}, found
@@ -62,8 +63,14 @@ def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
     return float(np.square(errors).mean())
 
 
-def table(metrics: Metrics, *, held_out: bool = True) -> str:
-    """The metrics as a person reads them; `held_out` where no row is known to have been fitted."""
+def table(metrics: Metrics, *, held_out: bool = True, seconds: float | None = None) -> str:
+    """The metrics as a person reads them.
+
+    Arguments:
+        metrics: from `evaluate`.
+        held_out: whether no row is known to have been fitted.
+        seconds: that the evidence took.
+    """
     m = metrics
     lines = [
         f"  active units        {m['active_units']:7.0f} of {m['latent_dim']:.0f}",
@@ -71,6 +78,7 @@ def table(metrics: Metrics, *, held_out: bool = True) -> str:
     ]
     if "log_marginal" in m:
         of_rows = "held-out " if held_out else ""
+        took = "" if seconds is None else f", {seconds:.0f} s"
         bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
         lines = [
             f"  {of_rows + 'log p(x)':<18}{m['log_marginal']:12.2f} ± {m['log_marginal_se']:.2f} nats per row{bits}",
@@ -79,7 +87,7 @@ def table(metrics: Metrics, *, held_out: bool = True) -> str:
             f"  {of_rows + 'ELBO':<18}{m['elbo']:12.2f} ± {m['elbo_se']:.2f} nats per row",
             f"  rate KL(q‖p)        {m['rate']:10.2f} nats per row",
             *lines,
-            f"  {m['rows']:.0f} rows, {_draws(m)} each, {m['seconds']:.0f} s; ± is one standard error over rows",
+            f"  {m['rows']:.0f} rows, {_draws(m)} each{took}; ± is one standard error over rows",
         ]
     return "\n".join(lines)
 

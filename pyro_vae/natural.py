@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-FROM_MAXIMUM = {"binomial": "total_count", "categorical": "num_classes"}
+FROM_MAXIMUM = {"beta_binomial": "total_count", "binomial": "total_count", "categorical": "num_classes"}
 """The options that the largest value decides."""
 
 MANY = 10

@@ -91,6 +91,7 @@ def test_a_wrong_call_is_explained(case: str, run: Any) -> None:
 
 
 NEEDS = {
+    ("likelihood", "beta_binomial"): "total_count",
     ("likelihood", "binomial"): "total_count",
     ("likelihood", "categorical"): "num_classes",
     ("likelihood", "distribution"): "name",

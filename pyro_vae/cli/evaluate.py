@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if options.output is not None:
         require_density(vae)
     metrics, found = evaluate(vae, rows, experiment.evaluate)
-    say(words(options, vae) + table(metrics, held_out=options.data is None))
+    say(words(options, vae) + table(metrics, held_out=options.data is None, seconds=found.seconds if found else None))
     if options.output is not None and found is not None and launched_first():
         with written_whole(options.output) as draft:
             write_evidence(draft, found)

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         _save(vae, folder, unfinished, options.overwrite)
     say(f"{_trained(done, folder)}\n")
     metrics, found = evaluate(vae, held.test, experiment.evaluate)
-    say(table(metrics))
+    say(table(metrics, seconds=found.seconds if found else None))
     if launched_first():
         write_run(folder, experiment, done, held, metrics, found)
     files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]

@@ -1,10 +1,10 @@
 """Counts up to a known number that vary more than independent trials do."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import pyro.distributions as dist
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -45,7 +45,13 @@ class BetaBinomial(Family):
     offset: Tensor
     unit: Tensor
 
-    def __init__(self, data_shape: Shape, *, total_count: PositiveInt, concentration: Source = "decoder") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        total_count: Annotated[PositiveInt, Field(examples=[16])],
+        concentration: Source = "decoder",
+    ) -> None:
         source = Positive(concentration, data_shape)
         super().__init__(data_shape, stacked(1 + source.heads, data_shape))
         self.total_count, self.concentration = total_count, source

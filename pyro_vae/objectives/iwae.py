@@ -37,8 +37,13 @@ def _terms(model: Trace, log_q: Mapping[str, Tensor], particles: int, rows: int)
 
 
 def _scale_gradient(weights: Tensor) -> Callable[[Tensor], Tensor]:
-    """A hook that multiplies the gradient of the draws by the weight of each draw and row."""
-    return lambda gradient: gradient * weights.reshape(*weights.shape, *(1,) * (gradient.ndim - weights.ndim))
+    """A hook that multiplies the gradient of the draws, in its own type, by the weight of each draw and row."""
+
+    def scaled(gradient: Tensor) -> Tensor:
+        each = weights.reshape(*weights.shape, *(1,) * (gradient.ndim - weights.ndim))
+        return gradient * each.to(gradient.dtype)
+
+    return scaled
 
 
 @OBJECTIVES.register("renyi")

@@ -1,5 +1,6 @@
 """What a model has to beat: the same likelihood without latent variables, each column by itself."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,11 +9,13 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.data import LoaderRows, Rows, Target, as_rows
+from pyro_vae.data.arrays import LARGEST
 from pyro_vae.training.epoch import weighted_batches
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
 
 SIZE = 1024
+"""Rows at once, and fewer where they are wide."""
 
 
 def baseline_of(vae: VAE, x: Any) -> float | None:
@@ -26,14 +29,20 @@ def baseline_of(vae: VAE, x: Any) -> float | None:
     """
     weight = next(vae.parameters())
     rows = as_rows(x, vae.spec.data_shape, Target(weight.device, weight.dtype))
-    return _score(vae, ((batch, None) for batch in rows.batches(SIZE)))
+    return _score(vae, ((batch, None) for batch in rows.batches(_size(vae))))
 
 
 def independent_score(vae: VAE, train: Rows, valid: Rows | None, weights: RowWeights | None = None) -> float | None:
     """The same of validation rows, and without them of the training rows; None where a loader gives those."""
     if valid is not None:
-        return _score(vae, weighted_batches(valid, SIZE, weights))
-    return None if isinstance(train, LoaderRows) else _score(vae, ((batch, None) for batch in train.batches(SIZE)))
+        return _score(vae, weighted_batches(valid, _size(vae), weights))
+    return (
+        None if isinstance(train, LoaderRows) else _score(vae, ((batch, None) for batch in train.batches(_size(vae))))
+    )
+
+
+def _size(vae: VAE) -> int:
+    return max(1, min(SIZE, LARGEST // math.prod(vae.spec.data_shape)))
 
 
 def _score(vae: VAE, batches: Iterable[tuple[Tensor, Tensor | None]]) -> float | None:

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 from pydantic import (
     AllowInfNan,
@@ -15,7 +14,6 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    field_validator,
 )
 from torch import nn
 from torch.optim import Optimizer
@@ -54,14 +52,6 @@ class FitOptions(Described):
     """The options of `fit` that a file can hold: the table [fit]."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _plain(cls, value: Any) -> Any:
-        """NumPy's numbers are numbers, and True is none."""
-        if isinstance(value, bool | np.bool_):
-            raise ValueError(f"expected another kind of value, got {value}")
-        return value.item() if isinstance(value, np.generic) else value
 
     epochs: PositiveInt | None = Field(
         default=None,

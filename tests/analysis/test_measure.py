@@ -14,6 +14,7 @@ from pyro_vae.analysis.measure import Measure, measure_of
 from tests.likelihoods.families import CASES, vae
 
 MASSES = {
+    "beta_binomial",
     "bernoulli",
     "binomial",
     "categorical",

@@ -281,7 +281,7 @@ def test_interrupted_before_an_epoch_saves_nothing(home: Path, monkeypatch: pyte
 
 
 def test_interrupted_evaluation_keeps_the_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(monkeypatch, "pyro_vae.experiment", "sharded_evidence", 1)
+    interrupt_at(monkeypatch, "pyro_vae.evaluation", "sharded_evidence", 1)
     done = pyro_vae("fit", str(home / "spec.toml"))
     assert (done.status, done.err) == (130, "pyro-vae: interrupted\n")
     assert "saved in runs/normal" in done.out

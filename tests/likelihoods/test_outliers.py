@@ -71,6 +71,7 @@ def test_a_fit_with_one_sentinel_is_as_good_on_clean_rows_and_names_the_cell():
             rows = torch.as_tensor(CLEAN).float()
             scores.append(float(vae.likelihood(vae.posterior(rows).mean).log_prob(rows).mean()))
     assert scores[1] == pytest.approx(scores[0], abs=0.3)
+    seen = [one for one in seen if "independent columns" not in str(one.message)]  # fifteen epochs are few
     message = str(seen[0].message)
     assert "-9999 in row 417, column 1 is" in message
     far = abs(-9999 - np.median(DIRTY[:, 1])) / stats.median_abs_deviation(DIRTY[:, 1], scale="normal")
