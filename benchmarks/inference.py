@@ -6,8 +6,8 @@ Log p(x) of the same 100 random test rows by importance sampling with 100, 1000 
 proposal and by default, and by annealed importance sampling from the prior and from the guide (in a published
 comparison, IS-10000 of one IWAE was 1.28 nats off); the inference gaps of 1000 rows beside those of Cremer, Li and
 Duvenaud (2018, Inference Suboptimality in Variational Autoencoders: 1.43 and 1.34); active units beside the 19 of
-Burda, Grosse and Salakhutdinov (2016); time and peak memory of the evidence of all test rows with 100 and with 1000 draws, in
-processes of their own.
+Burda, Grosse and Salakhutdinov (2016); time and peak memory of the evidence of all test rows with 100 and with 1000
+draws, in processes of their own.
 """
 
 import argparse

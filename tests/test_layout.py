@@ -19,7 +19,7 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 LEVELS = (
     (
         *("arguments", "described", "explain", "registry", "rng", "threads"),
-        *("writing", "launch", "ranks", "data", "networks"),
+        *("long_tails", "special", "writing", "launch", "ranks", "data", "networks"),
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "vae"),

@@ -3,7 +3,7 @@
 import pyro.distributions as dist
 from torch import Tensor
 
-from pyro_vae.likelihoods.factorials import HALF_LOG_2_PI
+from pyro_vae.special import HALF_LOG_2_PI
 
 
 class Normal(dist.Normal):

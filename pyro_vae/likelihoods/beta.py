@@ -10,7 +10,9 @@ from torch.distributions import Distribution, constraints
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.parameters import Positive, Source, stacked, unstacked
+from pyro_vae.long_tails import log_beta
 from pyro_vae.networks import Shape
+from pyro_vae.special import wide
 
 FLOOR = 1e-4
 
@@ -91,3 +93,11 @@ class _Beta(dist.Beta):
         drawn: Tensor = super().rsample(sample_shape, **options)
         numbers = torch.finfo(drawn.dtype)
         return drawn.clamp(numbers.tiny, 1 - numbers.eps / 2)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(a - 1) log x + (b - 1) log(1 - x) - log B(a, b), in float64: its terms cancel where both are large."""
+        if self._validate_args:
+            self._validate_sample(value)
+        x, a, b = (wide(part) for part in (value, self.concentration1, self.concentration0))
+        density = (a - 1) * x.log() + (b - 1) * (-x).log1p() - log_beta(a, b)
+        return density.to(self.concentration1.dtype)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.likelihoods.factorials import log_factorial, log_one_plus, log_rising, softplus, wide
+from pyro_vae.special import log_factorial, log_one_plus, log_rising, softplus, wide
 
 IN_CACHE, MOST_PARTS = 2**16, 16
 """Numbers that are looked at together: half a megabyte of float64. A graph has no more than so many parts."""
@@ -136,7 +136,7 @@ class Binomial(Counts):
 
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         (logits,) = parameters
-        return (value * logits).sub_(self.total_count * softplus(logits))
+        return (value * logits).sub_(self.total_count * softplus(logits, self.logits.dtype))
 
     def constant(self, value: Tensor) -> Tensor:
         n = self.total_count
@@ -178,7 +178,7 @@ class NegativeBinomial(Counts):
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         mean, dispersion = parameters
         theta, odds = 1 / dispersion, mean * dispersion
-        failures = (theta + value) * log_one_plus(odds)
+        failures = (theta + value) * log_one_plus(odds, self.dispersion.dtype)
         return (value * odds.log()).sub_(failures) + log_rising(theta, value, self.dispersion.dtype)
 
     def constant(self, value: Tensor) -> Tensor:
@@ -228,7 +228,9 @@ class ZeroInflated(Counts):
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         gate, *rest = parameters
         counted = self.counts.varying(value, *rest)  # where x is 0, the constant of the counts is 0 too
-        return torch.where(value == 0, gate + softplus(counted - gate), counted).sub_(softplus(gate))
+        narrow = self.gate_logits.dtype
+        zero = gate + softplus(counted - gate, narrow)
+        return torch.where(value == 0, zero, counted).sub_(softplus(gate, narrow))
 
     def constant(self, value: Tensor) -> Tensor:
         return self.counts.constant(value)

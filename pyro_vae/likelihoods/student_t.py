@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-import pyro.distributions as dist
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch.distributions import Distribution, constraints
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.parameters import Positive, Scale, resolved, spread, stacked, unstacked
+from pyro_vae.long_tails import StudentT as RowOfStudentT
 from pyro_vae.networks import Shape
 
 EXCESS_DF = 4.0
@@ -64,13 +64,13 @@ class StudentT(Family):
         self.std.copy_(spread(data, robust=True))
 
     def independent(self) -> Distribution:
-        return dist.StudentT(1 + EXCESS_DF, self.mean, self.std).to_event(len(self.data_shape))
+        return RowOfStudentT(1 + EXCESS_DF, self.mean, self.std).to_event(len(self.data_shape))
 
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
         scale = self.scale(self.std, *rest[: self.scale.heads])
         df = 1 + self.excess_df(torch.full_like(self.std, EXCESS_DF), *rest[self.scale.heads :])
-        return dist.StudentT(df, self.mean + self.std * loc, scale).to_event(len(self.data_shape))
+        return RowOfStudentT(df, self.mean + self.std * loc, scale).to_event(len(self.data_shape))
 
     def extra_repr(self) -> str:
         return f"x ~ StudentT(df, loc, scale), df={self.df!r}, scale={self.scale.source!r}"

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-import pyro.distributions as dist
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from pyro_vae.long_tails import StudentT as RowOfStudentT
 from pyro_vae.priors.base import PRIORS, Scale
 
 START = 5.0
@@ -42,7 +42,7 @@ class StudentT(nn.Module):
         self.scale = Scale((latent_dim,), scale)
 
     def forward(self) -> Distribution:
-        return dist.StudentT(self.df(), self.loc, self.scale()).to_event(1)
+        return RowOfStudentT(self.df(), self.loc, self.scale()).to_event(1)
 
     def extra_repr(self) -> str:
         return "z ~ t(ν, 0, σ)"

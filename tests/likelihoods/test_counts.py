@@ -8,8 +8,8 @@ from scipy import special, stats
 from pyro_vae import VAE
 from pyro_vae.likelihoods import LIKELIHOODS, counts
 from pyro_vae.likelihoods.beta_binomial import BetaBinomialCounts
-from pyro_vae.likelihoods.factorials import log_factorial, log_rising
 from pyro_vae.spec import Spec
+from pyro_vae.special import log_factorial, log_rising
 
 ROWS = 4
 
