@@ -2,7 +2,7 @@
 
 from pyro_vae.training.checkpoint import load, save
 from pyro_vae.training.compiled import CompiledStep
-from pyro_vae.training.fit import fit
+from pyro_vae.training.loop import fit
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.run import Run
 from pyro_vae.training.step import Info, State, step

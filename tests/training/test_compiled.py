@@ -20,7 +20,7 @@ from pyro_vae.rng import own_seed
 from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
 from pyro_vae.training import compiled as module
 from pyro_vae.training.compiled import agree
-from pyro_vae.training.fit import SEVERAL, WORTH_COMPILING, stepper
+from pyro_vae.training.loop import SEVERAL, WORTH_COMPILING, stepper
 from pyro_vae.training.step import Pace, steps
 from tests.training.small import X, same, small, weights, without_clock
 
