@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyro_vae.analysis.fitted import evaluation, require_density, require_full_precision
 from pyro_vae.analysis.hmc import Kick

@@ -11,7 +11,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyro_vae.data import Target, as_rows
 from pyro_vae.networks import evaluating

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.analysis.automatic import automatic
+from pyro_vae.analysis.automatic import GUIDE_DRAWS, automatic
 from pyro_vae.analysis.fitted import evaluation, require_density, rows_of, target_of, warn_of_half
 from pyro_vae.analysis.joint import log_joint
 from pyro_vae.analysis.measure import measure_of
 from pyro_vae.analysis.pareto import FEWEST_DRAWS, khat_limit
-from pyro_vae.analysis.proposals import Named, Proposal, proposal_of
+from pyro_vae.analysis.proposals import Guide, Named, Proposal, proposal_of
 from pyro_vae.analysis.reliability import Evidence, Summary, Until
 from pyro_vae.analysis.sampling import BLOCK, Job, Sampling
 from pyro_vae.arguments import public
@@ -174,22 +174,33 @@ def _check(
 
 
 def _estimate(job: Job, x: Tensor, first: Proposal, second: Proposal | None) -> dict[str, np.ndarray]:
-    """The columns of `Evidence` for some rows."""
+    """The columns of `Evidence` for some rows, from a proposal that was asked for."""
     sampling = Sampling(job, x, first)
     everything = np.arange(len(x))
     sampling.draw(everything, job.num_particles)
+    looked = sampling.columns()
     bad = np.zeros(len(x), bool)
     if second is not None:
-        columns = sampling.columns()
-        bad = ~(columns["pareto_k"] <= khat_limit(columns["num_particles"]))
+        bad = ~(looked["pareto_k"] <= khat_limit(looked["num_particles"]))
     columns = sampling.finish(everything[~bad])
     if second is not None and bad.any():
         again = Sampling(job, x[torch.from_numpy(bad).to(x.device)], second, "again")
         again.draw(np.arange(bad.sum()), job.num_particles)
         for name, column in again.finish(np.arange(bad.sum())).items():
             columns[name][bad] = column
+    proposal_elbo = columns["elbo"]
+    columns["elbo"] = np.where(bad, looked["elbo"], proposal_elbo)
+    if not isinstance(first, Guide):
+        columns["elbo"] = _elbo_of_guide(job, x)
     rest = {"method": np.full(len(x), "importance"), "upper": np.full(len(x), np.nan)}
-    return {**columns, "proposal_elbo": columns["elbo"], "retried": bad, **rest}
+    return {**columns, "proposal_elbo": proposal_elbo, "retried": bad, **rest}
+
+
+def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
+    """The ELBO of each row's q(z | x), from draws of its own."""
+    sampling = Sampling(job, x, Guide(), "elbo of the guide")
+    sampling.draw(np.arange(len(x)), min(job.num_particles, GUIDE_DRAWS))
+    return sampling.columns()["elbo"]
 
 
 def _affordable_pairs(vae: VAE) -> int:

@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.analysis.latent import encode, rate

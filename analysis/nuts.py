@@ -12,7 +12,7 @@ from pyro.infer import MCMC, NUTS
 from pyro.infer.autoguide import init_to_sample
 from torch import Tensor
 from torch.distributions import biject_to
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyro_vae.analysis.bridge import _arviz
 from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision, rows_of

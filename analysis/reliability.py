@@ -168,7 +168,7 @@ class Summary:
             yield f"seconds       {self.seconds:10.1f}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evidence:
     """log p(x) of each row; every array has one number a row, in nats where it has a unit.
 
@@ -209,6 +209,15 @@ class Evidence:
     upper: np.ndarray
     measure: "Measure | None" = None
     seconds: float = math.nan
+
+    def __repr__(self) -> str:
+        found = self.summary()
+        trust = "unknown" if math.isnan(found.unreliable) else f"{1 - found.unreliable:.1%}"
+        value = f"{found.log_marginal:.3f} ± {found.log_marginal_se:.3f} nats per row"
+        return f"Evidence(rows={found.rows}, log p(x) {value}, trusted: {trust})"
+
+    def __str__(self) -> str:
+        return str(self.summary())
 
     @property
     def constant(self) -> np.ndarray:

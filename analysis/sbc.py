@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of, require_density, target_of, warn_of_half
 from pyro_vae.analysis.joint import log_joint

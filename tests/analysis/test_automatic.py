@@ -152,6 +152,16 @@ def test_the_elbo_is_the_guides() -> None:
     assert (plain.proposal_elbo == plain.elbo).all()
 
 
+@pytest.mark.parametrize(
+    "how", [{"proposal": "refined"}, {"retry": "refined"}, {"proposal": "guide", "retry": "widened"}]
+)
+def test_the_elbo_stays_the_guides_with_other_proposals(how: dict[str, str]) -> None:
+    vae = TRUTH.vae(widen=0.4)
+    found, plain = evidence(vae, X[:200], num_particles=400, **how), evidence(vae, X[:200], proposal="guide")
+    assert abs((found.elbo - plain.elbo).mean()) < 0.05  # 100 and 1000 draws a row of sd 1: 0.007
+    assert found.proposal_elbo.mean() > plain.elbo.mean() + 0.1
+
+
 def test_hard_rows_get_more_draws_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     """16 times as many: 2, 4, 8, 16; then annealing."""
     drawn: list[int] = []

@@ -111,6 +111,14 @@ def test_reliable_rows_are_said_to_be() -> None:
     assert "trusted       all rows     (3 importance)" in numbers(3, np.zeros(3)).summary().verdict
 
 
+def test_evidence_prints_its_summary_and_has_a_short_repr() -> None:
+    found = numbers(1000, np.full(1000, 0.1))
+    assert str(found) == str(found.summary())
+    assert repr(found).startswith("Evidence(rows=1000, log p(x) -")
+    assert "trusted: 100.0%)" in repr(found)
+    assert len(repr(found)) < 100
+
+
 def test_more_unreliable_rows_than_are_named() -> None:
     verdict = numbers(9, np.arange(9) / 2).summary().verdict
     assert "7 of 9 rows   (k-hat too high: rows 8, 7, 6, 5, 4, ...; the mean is a low estimate; leave" in verdict
