@@ -11,7 +11,8 @@ from pyro_vae import VAE
 from pyro_vae.data import ArrayRows, Target
 from pyro_vae.objectives import Objective
 from pyro_vae.training import FitOptions, State
-from pyro_vae.training.loop import TOGETHER, stepper
+from pyro_vae.training.epoch import TOGETHER
+from pyro_vae.training.loop import stepper
 from pyro_vae.training.run import Means
 from pyro_vae.training.step import Pace
 

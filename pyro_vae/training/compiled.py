@@ -254,4 +254,4 @@ def _told(info: Info) -> str:
 
 
 def _warn(what: str, reason: str) -> None:
-    warnings.warn(f"fit: {what}: {reason}; compile='off' avoids the attempt", stacklevel=5)
+    warnings.warn(f"fit: {what}: {reason}; compile='off' avoids the attempt", stacklevel=6)

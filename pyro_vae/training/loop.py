@@ -151,7 +151,7 @@ def fit(
         state = state if kept is None else kept.read(state)
         _loop(run, state, train, valid, rule, order, kept, progress, row_weights)
     if run.warning is not None:
-        warnings.warn(f"fit: {run.warning}", stacklevel=2)
+        warnings.warn(f"fit: {run.warning}", stacklevel=3)
     return run
 
 

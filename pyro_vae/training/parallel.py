@@ -27,7 +27,7 @@ def parallel(state: State, options: FitOptions, count: int) -> Callable[..., tup
     if len(set(ahead := gathered(count))) > 1:
         raise ValueError(f"x: expected the same rows in every process, got {ahead} steps ahead; pass all rows to each")
     if options.compile in {"step", "loss"} and is_first():
-        warnings.warn(f"fit: {world_size()} processes make eager steps, not compiled ones", stacklevel=4)
+        warnings.warn(f"fit: {world_size()} processes make eager steps, not compiled ones", stacklevel=5)
     return partial(steps, move=ParallelStep(state, options.seed))
 
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from pyro_vae.data import Rows, binarized
 from pyro_vae.networks import evaluating
-from pyro_vae.ranks import world_size
 from pyro_vae.rng import own_seed
 from pyro_vae.training.epoch import validate
 from pyro_vae.training.options import SCHEDULES, FitOptions, make_optimizer
@@ -28,7 +27,7 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
     ELBO and not log p(x). Drawn rows are new in each step. The weights that do best on the validation rows are kept,
     those from before among them. Modules are in evaluation mode, since rows that are always new need no noise and no
     dropout. The learning rate falls from half of `lr` along a cosine. Steps are eager, rows count alike, and the
-    optimizer is one of its own.
+    optimizer is one of its own. Of several processes each makes all of the steps, with the same numbers.
 
     References:
         The "wake-sleep" algorithm for unsupervised neural networks (Hinton, Dayan, Frey, Neal, 1995), whose sleep phase
@@ -36,7 +35,7 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018), on encoders that overfit.
 
     Raises:
-        ValueError: a prior that is made of the guide (a VampPrior), which would change with it; several processes.
+        ValueError: a prior that is made of the guide (a VampPrior), which would change with it.
     """
     options, vae = run.options, run.vae
     epochs = math.ceil(options.sleep_share * len(run.history))
@@ -91,8 +90,6 @@ def own_parameters(vae: VAE) -> list[nn.Parameter]:
 
 def require_sleep(vae: VAE) -> None:
     """Raise ValueError where the model would change with the guide."""
-    if world_size() > 1:
-        raise ValueError(f"sleep_share: expected one process, got {world_size()}; leave it out")
     parameters = own_parameters(vae)
     with evaluating(vae):
         log_p = vae.prior().log_prob(next(vae.parameters()).new_zeros(vae.spec.latent_dim))

@@ -149,6 +149,8 @@ def test_shared_evidence_is_that_of_one_process(hard):
     for first, second in zip(*hard["evidence_of_rows"], strict=True):
         (shared, alone), (shared_too, _) = first, second
         for name, column in alone.items():
+            if name == "seconds":
+                continue
             np.testing.assert_array_equal(shared[name], shared_too[name])
             if np.asarray(column).dtype.kind == "f":
                 np.testing.assert_allclose(shared[name], column, rtol=1e-4, atol=1e-5, err_msg=name)

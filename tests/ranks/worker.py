@@ -251,7 +251,7 @@ def interrupted():
 
 
 def different_rows():
-    return refusal(lambda: fit(small(), X[: 30 + 20 * ranks.rank()], validation=None, batch_size=5))
+    return refusal(lambda: fit(small(), X[: 30 + 20 * ranks.rank()], validation=None, batch_size=5, epochs=100))
 
 
 def compiled():
@@ -259,7 +259,8 @@ def compiled():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         run = fit(small(), X, epochs=1, compile="step")
-    return [(str(warning.message), Path(warning.filename).name) for warning in said], len(run.history)
+    about_steps = [warning for warning in said if "independent columns" not in str(warning.message)]
+    return [(str(warning.message), Path(warning.filename).name) for warning in about_steps], len(run.history)
 
 
 def a_gpu_by_number():
