@@ -15,22 +15,45 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.mnist_priors import MODELS, NET, TRAINING
 from pyro_vae import VAE, evidence, fit, load, save
 from pyro_vae.data import load_splits
 
 SHAPE = (1, 28, 28)
 CONVOLUTIONS: dict[str, Any] = {"kind": "conv", "channels": (32, 64), "hidden_dims": (300,)}
+MODEL: dict[str, Any] = {
+    "data_shape": SHAPE,
+    "latent_dim": 80,
+    "likelihood": "bernoulli",
+    "prior": {
+        "kind": "hierarchical",
+        "top_dim": 40,
+        "top": {"kind": "flow", "transform": "realnvp", "transforms": 8, "hidden_dims": (128, 128)},
+        "hidden_dims": (300, 300),
+    },
+    "guide": {"kind": "hierarchical", "top_dim": 40, "direction": "top_down", "hidden_dim": 300},
+    "encoder": CONVOLUTIONS,
+    "decoder": CONVOLUTIONS,
+    "standardize": "all",
+    "denoise": 0.25,
+}
+TRAINING: dict[str, Any] = {
+    "epochs": 100,
+    "compile": "step",
+    "batch_size": 250,
+    "optimizer": "adamw",
+    "optimizer_options": {"eps": 1e-4, "weight_decay": 0.1},
+    "lr": 1.5e-3,
+    "annealing": 25,
+    "average": 0.999,
+    "objective": {"kind": "elbo", "gradient": "stl"},
+}
 PROPOSAL: dict[str, Any] = {"kind": "refined", "steps": 20, "lr": 0.2, "num_particles": 16}
 PARTICLES, PART = 100, 250
 
 
 def train(x: np.ndarray, validation: np.ndarray, folder: Path) -> None:
     """Fit the model and save it."""
-    model, training = MODELS["two_levels_flow_prior"]
-    nets = {"encoder": CONVOLUTIONS, "decoder": CONVOLUTIONS}
-    vae = VAE(**{**NET, **model, **nets, "data_shape": SHAPE}, seed=0)
-    run = fit(vae, x, validation=validation, seed=0, **{**TRAINING, **training})
+    run = fit(VAE(**MODEL, seed=0), x, validation=validation, seed=0, **TRAINING)
     save(run.vae, folder, overwrite=True)
     print(run.summary(), flush=True)
 
