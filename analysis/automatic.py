@@ -1,7 +1,8 @@
 """log p(x) with a proposal for each row that is as elaborate as the row needs, and no more.
 
 1. `refined`: a Student t about the normal that the row's own ELBO prefers, with shares of the guide and the prior.
-2. `several starts`: for rows that 1. leaves untrusted, fits from the guide and from the best of many other places.
+2. `several starts`: for rows that 1. leaves untrusted, fits from the guide and from the places that those before miss
+   the most.
 3. `more draws`: from the same proposal, twice as many again and again, up to a cap.
 4. `annealed`: annealed importance sampling from that proposal to the posterior.
 
@@ -132,15 +133,21 @@ def second_look(job: Job, x: Tensor, first: np.ndarray) -> Columns:
         columns["method"] = _assigned(columns["method"], needy, np.full(len(needy), "more draws"))
         needy = everything[~_satisfied(job, columns)]
     columns["upper"] = np.full(len(x), np.nan)
-    contradicted = columns["log_marginal"] < first - CONTRADICTED
-    columns["pareto_k"][contradicted] = np.inf
+    _distrust_contradicted(columns, first)
     untrusted = np.flatnonzero(~_trusted(columns))
-    if len(untrusted):
+    if len(untrusted) and fits.each:  # without fits z may be bounded or on a lattice, where no chain can move
         before = {name: column[untrusted] for name, column in columns.items()}
         annealed = merged(before, _annealed(job, sampling, untrusted))
         for name, column in annealed.items():
             columns[name] = _assigned(columns[name], untrusted, column)
+        _distrust_contradicted(columns, first)
     return columns
+
+
+def _distrust_contradicted(columns: Columns, first: np.ndarray) -> None:
+    """A k-hat of infinity for rows whose log p(x) is far below another unbiased estimate."""
+    contradicted = columns["log_marginal"] < first - CONTRADICTED
+    columns["pareto_k"] = np.where(contradicted, np.inf, columns["pareto_k"])
 
 
 def _annealed(job: Job, sampling: "MixtureSampling", rows: np.ndarray) -> Columns:

@@ -57,8 +57,11 @@ def evidence(
 
     - "guide": q(z | x), where fixed points show that it is the posterior: then any draw gives log p(x);
     - "refined": 0.8 t(z) + 0.15 q(z | x) + 0.05 p(z), a Student t about the normal that the row's own ELBO prefers;
-    - "several starts": the same with four t's, fitted from the guide and from the three likeliest of many other places:
-      where k-hat is too high, where the fit has not arrived, or where it lies beyond all that the prior draws;
+      0.95 t(z) + 0.05 p(z) beside an inverse autoregressive guide, whose density at any z takes many passes;
+    - "defensive": 0.95 q(z | x) + 0.05 p(z), for a guide without mean and standard deviation over real vectors;
+    - "several starts": "refined" with four t's, fitted from the guide and then three times from the place, of many that
+      the prior draws, which the fits before miss the most: where k-hat is too high, where the fit has not arrived, or
+      where it lies beyond all that the prior draws;
     - "more draws": from that proposal, up to 16 K, or the cap of `until`, while k-hat is too high;
     - "annealed": annealed importance sampling from that proposal with 64 chains, for what is left.
 
@@ -66,8 +69,8 @@ def evidence(
 
     The mean of K weights is unbiased for p(x) with any proposal that is chosen before the draws are seen, and the fits
     are functions of the row alone. A second look is conditional on the first draws: rows that look well by chance stay
-    as they are. On a model with a known answer, a hundred draws and a hundred times the usual share of second looks
-    that moves the mean weight by less than a thousandth (tests/analysis/test_automatic.py).
+    as they are, and on average low. For a row whose second mode the first look hardly sees, the mean weight over 2000
+    replicates was 0.943 of p(x) with 100 draws, 0.991 with 200 and 0.9995 with 1000, each ± 0.003 or less.
 
     The sums are kept in float64 while the draws pass, so the memory does not grow with K. The draws of a row depend on
     `seed` and on the row alone: its numbers are the same in any order, batch or chunk, up to rounding, and equal rows

@@ -227,6 +227,32 @@ def test_a_guide_over_bounded_numbers_gets_a_share_of_the_prior() -> None:
     assert (np.abs(found.log_marginal - plain.log_marginal) < 5 * np.hypot(found.se, plain.se)).all()
 
 
+class Meanless(torch.nn.Module):
+    """A guide whose distribution tells no mean and no standard deviation."""
+
+    def forward(self, x: Tensor) -> dist.TransformedDistribution:
+        doubled = torch.distributions.AffineTransform(0.0, 0.5, event_dim=1)
+        return dist.TransformedDistribution(dist.Normal(x[:, :2], 1.0).to_event(1), [doubled])
+
+
+def test_a_guide_without_moments_is_never_annealed() -> None:
+    """With 21 draws k-hat may be 0.24 at most, so that all rows are looked at again."""
+    vae = VAE(data_shape=(4,), latent_dim=2, guide=Meanless())
+    found = evidence(vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), num_particles=21)
+    assert np.isfinite(found.log_marginal).all()
+    assert "annealed" not in found.method
+    assert found.retried.any()
+
+
+def test_what_another_estimate_contradicts_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unbiased estimate is 5 nats above log p(x) with probability below exp(-5): then this one is too low."""
+    monkeypatch.setattr("pyro_vae.analysis.starts.NEAR", 0.0)  # all rows are looked at again
+    vae = TRUTH.vae(widen=0.5)
+    assert evidence(vae, X[:3], num_particles=50).retried.all()
+    monkeypatch.setattr("pyro_vae.analysis.automatic.CONTRADICTED", -5.0)
+    assert not evidence(vae, X[:3], num_particles=50).trusted.any()
+
+
 # Rows and seeds
 
 
