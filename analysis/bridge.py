@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_vae.analysis.pareto import khat_limit
-from pyro_vae.writing import written_whole
+from pyro_vae.atomic_files import written_whole
 
 __all__ = ["as_integers", "to_datatree", "to_elpd", "write_netcdf"]
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
 from pyro_vae.analysis.labels import by_label
-from pyro_vae.writing import written_whole
+from pyro_vae.atomic_files import written_whole
 
 __all__ = [
     "guess_image_shape",

@@ -17,12 +17,12 @@ from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
 from pyro_vae.analysis.importance import Evidence
 from pyro_vae.analysis.plots import latent_scatter, learning_curve, marginals, save_figure
+from pyro_vae.atomic_files import whole_files
 from pyro_vae.evaluation import Metrics
 from pyro_vae.experiment import Experiment
 from pyro_vae.held import Held
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE
-from pyro_vae.writing import whole_files
 
 SHOWN_ROWS, DRAWS = 20, 200
 EXPERIMENT = "experiment.json"

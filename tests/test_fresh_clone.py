@@ -9,7 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ("--set", "fit.epochs=1", "--set", "evaluate.num_particles=10", "--set", "hidden_dims=[8]")
-SOME = ("tests/cli/test_refusals.py", "tests/cli/test_readme.py", "tests/test_writing.py", "pyro_vae/data/files.py")
+SOME = (
+    "tests/cli/test_refusals.py",
+    "tests/cli/test_readme.py",
+    "tests/test_atomic_files.py",
+    "pyro_vae/data/files.py",
+)
 
 pytestmark = [
     pytest.mark.slow,

@@ -19,11 +19,11 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 LEVELS = (
     (
         *("arguments", "described", "explain", "registry", "rng", "threads"),
-        *("long_tails", "special", "writing", "launch", "ranks", "data", "networks"),
+        *("long_tails", "special", "atomic_files", "launch", "ranks", "data", "networks"),
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "vae"),
-    ("objectives",),
+    ("objectives", "saving"),
     ("training",),
     ("analysis",),
     ("evaluation", "experiment", "held", "natural", "outputs"),

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.held import read_source
     from pyro_vae.outputs import files_of, write_run
     from pyro_vae.ranks import world_size
-    from pyro_vae.training.checkpoint import SPEC, WEIGHTS
+    from pyro_vae.saving import SPEC, WEIGHTS
 
     experiment = _experiment(options)
     rows = read_source(experiment.data, experiment.data_shape)
@@ -105,7 +105,7 @@ def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, He
 def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -> None:
     """Raise ValueError where there is a run, or files that a run would replace, or no run to go on with."""
     from pyro_vae.outputs import files_of
-    from pyro_vae.training.checkpoint import SPEC, require_free
+    from pyro_vae.saving import SPEC, require_free
 
     require_free(folder, overwrite=options.overwrite)
     if not options.overwrite and (files := files_of(folder)):

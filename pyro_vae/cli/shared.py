@@ -116,7 +116,7 @@ def write_arrays(file: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]
     """Write arrays by name, or the first of them, and say what was written."""
     import numpy as np
 
-    from pyro_vae.writing import written_whole
+    from pyro_vae.atomic_files import written_whole
 
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     first = next(iter(arrays))

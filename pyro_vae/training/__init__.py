@@ -1,6 +1,6 @@
 """Training: one step, eager or compiled, the loop, and what is written to disk."""
 
-from pyro_vae.training.checkpoint import load, save
+from pyro_vae.saving import load, save
 from pyro_vae.training.compiled import CompiledStep
 from pyro_vae.training.loop import fit
 from pyro_vae.training.options import FitOptions

@@ -13,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pyro_vae.atomic_files import require_permission, written_whole
 from pyro_vae.data import Rows
 from pyro_vae.data.streams import LoaderRows
 from pyro_vae.ranks import world_size
 from pyro_vae.rng import generators, row_hash
 from pyro_vae.training.run import Run
 from pyro_vae.training.step import State
-from pyro_vae.writing import require_permission, written_whole
 
 FORMAT = 1
 SECONDS = 10.0

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from pyro_vae.analysis.bridge import as_integers, to_datatree, to_elpd, write_netcdf
-from pyro_vae.writing import written_whole
+from pyro_vae.atomic_files import written_whole
 
 ROOT = Path(__file__).parents[2]
 OLD = az.__version__.startswith("0.")

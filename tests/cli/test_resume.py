@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pyro_vae import outputs
-from pyro_vae.training import checkpoint, unfinished
+from pyro_vae import saving as checkpoint
+from pyro_vae.training import unfinished
 from pyro_vae.training.options import SCHEDULES
 from tests.cli.command import Done, contents, pyro_vae, write_data
 

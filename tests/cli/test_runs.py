@@ -12,9 +12,9 @@ import pytest
 
 import pyro_vae as pv
 from pyro_vae import outputs, training
+from pyro_vae import saving as checkpoint
 from pyro_vae.experiment import DataOptions
 from pyro_vae.held import read_data
-from pyro_vae.training import checkpoint
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
 

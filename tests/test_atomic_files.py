@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import pyro_vae as pv
-from pyro_vae.training import checkpoint
-from pyro_vae.writing import whole_files, written_whole
+from pyro_vae import saving as checkpoint
+from pyro_vae.atomic_files import whole_files, written_whole
 
 
 @pytest.fixture(params=[0o022, 0o002, 0o077], ids=oct)

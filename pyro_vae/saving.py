@@ -12,11 +12,11 @@ from torch import nn
 from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
+from pyro_vae.atomic_files import require_permission, whole_files
 from pyro_vae.registry import place
 from pyro_vae.spec import Spec
 from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
-from pyro_vae.writing import require_permission, whole_files
 
 SPEC, WEIGHTS, FORMAT = "spec.json", "model.safetensors", 1
 PathLike = str | os.PathLike[str]

@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pyro_vae import saving as checkpoint
 from pyro_vae.analysis import encode, evidence, reconstruct, sample
+from pyro_vae.atomic_files import whole_files
 from pyro_vae.rng import own_seed
-from pyro_vae.training import checkpoint, fit, load, save
-from pyro_vae.training.checkpoint import require_free
+from pyro_vae.saving import require_free
+from pyro_vae.training import fit, load, save
 from pyro_vae.vae import VAE
-from pyro_vae.writing import whole_files
 from tests.training.small import BITS, X, same, small, weights
 
 FILES = ["model.safetensors", "spec.json"]
