@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_vae.analysis.agreement import gradient_errors
-    from pyro_vae.analysis.ais import Annealed, annealed
+    from pyro_vae.analysis.annealing.ais import Annealed, annealed
+    from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
     from pyro_vae.analysis.anomaly_scores import Anomaly, anomaly
-    from pyro_vae.analysis.brackets import Bracket, bidirectional
     from pyro_vae.analysis.checks import checkup
     from pyro_vae.analysis.comparison import Comparison, compare
     from pyro_vae.analysis.draws import to_arviz
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "PROPOSALS": "proposals",
-    "Annealed": "ais",
+    "Annealed": "annealing.ais",
     "Anomaly": "anomaly_scores",
     "Audit": "nuts",
-    "Bracket": "brackets",
+    "Bracket": "annealing.bidirectional_mc",
     "Calibration": "sbc",
     "Checkup": "verdicts",
     "Codes": "latent",
@@ -46,10 +46,10 @@ _HOMES = {
     "Samples": "latent",
     "Summary": "reliability",
     "Until": "reliability",
-    "annealed": "ais",
+    "annealed": "annealing.ais",
     "anomaly": "anomaly_scores",
     "audit": "nuts",
-    "bidirectional": "brackets",
+    "bidirectional": "annealing.bidirectional_mc",
     "calibration": "sbc",
     "checkup": "checks",
     "class_probabilities": "latent",

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from pyro_vae.analysis.ais import annealed
+from pyro_vae.analysis.annealing.ais import annealed
 from pyro_vae.analysis.importance import evidence
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.pareto import khat_limit

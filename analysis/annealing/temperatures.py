@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.annealing import PILOTS, Ladder, Plan, Walker, shown
-from pyro_vae.analysis.paths import Path
+from pyro_vae.analysis.annealing.chains import PILOTS, Ladder, Plan, Walker, shown
+from pyro_vae.analysis.annealing.geometric_path import Path
 
 ACCEPTANCE = 0.8
 """What the step sizes are tuned to: with 3 leapfrog steps a move is about a quarter turn, which forgets the most."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from pyro_vae.analysis.annealing.hmc import Kick, move
 from pyro_vae.analysis.fitted import posterior_of
-from pyro_vae.analysis.hmc import Kick, move
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.annealing import Plan, downward, log_mean, require_moves, seeds_of, upward
+from pyro_vae.analysis.annealing.chains import Plan, downward, log_mean, require_moves, seeds_of, upward
+from pyro_vae.analysis.annealing.geometric_path import Path
+from pyro_vae.analysis.annealing.temperatures import tuned
 from pyro_vae.analysis.fitted import as_numpy, evaluation, target_of
-from pyro_vae.analysis.ladders import tuned
-from pyro_vae.analysis.paths import Path
 from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.hmc import Kick, LogDensity, Point, leapfrog, move, point
+from pyro_vae.analysis.annealing.hmc import Kick, LogDensity, Point, leapfrog, move, point
 
 COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 0.8]], dtype=torch.float64)
 SIGMAS = 4.5

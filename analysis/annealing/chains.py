@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from pyro_vae.analysis.annealing.geometric_path import Path
+from pyro_vae.analysis.annealing.hmc import Kick
 from pyro_vae.analysis.fitted import evaluation, require_density, require_full_precision
-from pyro_vae.analysis.hmc import Kick
-from pyro_vae.analysis.paths import Path
 from pyro_vae.rng import row_seed
 from pyro_vae.vae import VAE
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.analysis.annealing import Plan, log_mean, require_moves, seeds_of, upward
+from pyro_vae.analysis.annealing.chains import Plan, log_mean, require_moves, seeds_of, upward
+from pyro_vae.analysis.annealing.geometric_path import Path
+from pyro_vae.analysis.annealing.temperatures import ACCEPTANCE, tuned
 from pyro_vae.analysis.fitted import evaluation, rows_of
-from pyro_vae.analysis.ladders import ACCEPTANCE, tuned
-from pyro_vae.analysis.paths import Path
 from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 
