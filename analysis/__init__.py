@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.comparison import Comparison, compare
     from pyro_vae.analysis.draws import to_arviz
     from pyro_vae.analysis.gaps import Gaps, inference_gaps
-    from pyro_vae.analysis.importance import evidence
     from pyro_vae.analysis.known_answers import installation
     from pyro_vae.analysis.latent import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
     from pyro_vae.analysis.latent_space import LatentUse, latent_use
-    from pyro_vae.analysis.measure import Measure, measure_of
+    from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
+    from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
+    from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
+    from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
     from pyro_vae.analysis.nuts import Audit, audit
     from pyro_vae.analysis.prior_samples import Match, samples_match_density
-    from pyro_vae.analysis.proposals import PROPOSALS
-    from pyro_vae.analysis.reliability import Evidence, Summary, Until
     from pyro_vae.analysis.sbc import Calibration, calibration
     from pyro_vae.analysis.verdicts import Checkup, Finding
 
 _HOMES = {
-    "PROPOSALS": "proposals",
+    "PROPOSALS": "marginal_likelihood.proposals",
     "Annealed": "annealing.ais",
     "Anomaly": "anomaly_scores",
     "Audit": "nuts",
@@ -37,15 +37,15 @@ _HOMES = {
     "Checkup": "verdicts",
     "Codes": "latent",
     "Comparison": "comparison",
-    "Evidence": "reliability",
+    "Evidence": "marginal_likelihood.results",
     "Finding": "verdicts",
     "Gaps": "gaps",
     "LatentUse": "latent_space",
-    "Measure": "measure",
+    "Measure": "marginal_likelihood.measure",
     "Match": "prior_samples",
     "Samples": "latent",
-    "Summary": "reliability",
-    "Until": "reliability",
+    "Summary": "marginal_likelihood.results",
+    "Until": "marginal_likelihood.results",
     "annealed": "annealing.ais",
     "anomaly": "anomaly_scores",
     "audit": "nuts",
@@ -55,12 +55,12 @@ _HOMES = {
     "class_probabilities": "latent",
     "compare": "comparison",
     "encode": "latent",
-    "evidence": "importance",
+    "evidence": "marginal_likelihood.importance_sampling",
     "gradient_errors": "agreement",
     "inference_gaps": "gaps",
     "installation": "known_answers",
     "latent_use": "latent_space",
-    "measure_of": "measure",
+    "measure_of": "marginal_likelihood.measure",
     "rate": "latent",
     "reconstruct": "latent",
     "sample": "latent",

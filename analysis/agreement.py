@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of, target_of
-from pyro_vae.analysis.importance import evidence, log_joint
-from pyro_vae.analysis.reliability import Evidence
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence, log_joint
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.verdicts import OURS, Finding, mean_and_error
 from pyro_vae.arguments import public
 from pyro_vae.guides.semi_amortized import SemiAmortized

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyro_vae.analysis.pareto import khat_limit
+from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.atomic_files import written_whole
 
 __all__ = ["as_integers", "to_datatree", "to_elpd", "write_netcdf"]

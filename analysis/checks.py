@@ -10,11 +10,11 @@ from torch import Tensor
 from pyro_vae.analysis.agreement import alone, bound, chunks, closed_form, density, gradient
 from pyro_vae.analysis.fitted import evaluation, has_density, rows_of
 from pyro_vae.analysis.gaps import inference_gaps
-from pyro_vae.analysis.importance import evidence
 from pyro_vae.analysis.latent_space import latent_use
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
+from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.nuts import audit
-from pyro_vae.analysis.pareto import khat_limit
-from pyro_vae.analysis.reliability import Evidence
 from pyro_vae.analysis.sbc import calibration
 from pyro_vae.analysis.verdicts import BASELINE, TRUSTED, Checkup, Finding, mean_and_error
 from pyro_vae.arguments import public

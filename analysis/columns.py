@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from pyro_vae.analysis.fitted import evaluation, rows_of, target_of
-from pyro_vae.analysis.importance import log_joint
-from pyro_vae.analysis.proposals import Proposal, proposal_of
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import log_joint
+from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_of
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
 

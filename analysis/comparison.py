@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pyro_vae.analysis.bridge import to_elpd
-from pyro_vae.analysis.importance import evidence
-from pyro_vae.analysis.measure import Measure, measure_of
-from pyro_vae.analysis.reliability import Evidence
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
+from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pyro_vae.analysis.best_member import ascend, best_full_rank, log_weights, mixture_log_weights
 from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision, rows_of
-from pyro_vae.analysis.pareto import khat_limit, pareto_k, tail_length
-from pyro_vae.analysis.reliability import Evidence
+from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.row_families import Rows, local
 from pyro_vae.analysis.verdicts import Finding, mean_and_error, refit
 from pyro_vae.arguments import public

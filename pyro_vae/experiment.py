@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from pyro_vae.analysis.proposals import PROPOSALS
-from pyro_vae.analysis.reliability import Until
+from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
+from pyro_vae.analysis.marginal_likelihood.results import Until
 from pyro_vae.described import Described
 from pyro_vae.natural import FROM_MAXIMUM, Natural, natural_likelihood, sized_likelihood, unsized
 from pyro_vae.registry import Choice, Options

@@ -15,7 +15,7 @@ from pyro_vae.analysis import encode, reconstruct, sample, to_arviz
 from pyro_vae.analysis.bridge import write_netcdf
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
-from pyro_vae.analysis.importance import Evidence
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import Evidence
 from pyro_vae.analysis.plots import latent_scatter, learning_curve, marginals, save_figure
 from pyro_vae.atomic_files import whole_files
 from pyro_vae.evaluation import Metrics

@@ -244,7 +244,7 @@ LIGHT = {
     "import pyro_vae": ("arviz", "matplotlib", "pyro", "torch"),
     HELP: ("arviz", "matplotlib", "pyro", "torch"),
     "import pyro_vae.analysis.bridge": ("pyro", "torch"),
-    "import pyro_vae.analysis.pareto": ("pyro", "torch"),
+    "import pyro_vae.analysis.marginal_likelihood.pareto": ("pyro", "torch"),
     "import pyro_vae.analysis.plots": ("pyro", "torch"),
 }
 

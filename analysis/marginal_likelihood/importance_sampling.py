@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.analysis.automatic import GUIDE_DRAWS, automatic
 from pyro_vae.analysis.fitted import evaluation, require_density, rows_of, target_of, warn_of_half
-from pyro_vae.analysis.joint import log_joint
-from pyro_vae.analysis.measure import measure_of
-from pyro_vae.analysis.pareto import FEWEST_DRAWS, khat_limit
-from pyro_vae.analysis.proposals import Guide, Named, Proposal, proposal_of
-from pyro_vae.analysis.reliability import Evidence, Summary, Until
-from pyro_vae.analysis.sampling import BLOCK, Job, Sampling
+from pyro_vae.analysis.marginal_likelihood.automatic import GUIDE_DRAWS, automatic
+from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
+from pyro_vae.analysis.marginal_likelihood.measure import measure_of
+from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
+from pyro_vae.analysis.marginal_likelihood.proposals import Guide, Named, Proposal, proposal_of
+from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
+from pyro_vae.analysis.marginal_likelihood.row_draws import BLOCK, Job, Sampling
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_hash

@@ -18,7 +18,7 @@ from torch.distributions import (
 )
 
 from pyro_vae.analysis.fitted import posterior_of
-from pyro_vae.analysis.local_fit import fit_normal, moments
+from pyro_vae.analysis.marginal_likelihood.refinement import fit_normal, moments
 from pyro_vae.registry import Choice, Options, Registry
 from pyro_vae.vae import VAE
 

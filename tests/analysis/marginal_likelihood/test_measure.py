@@ -10,7 +10,7 @@ from torch.distributions import constraints
 from torch.distributions.transforms import ExpTransform
 
 from pyro_vae import VAE
-from pyro_vae.analysis.measure import Measure, measure_of
+from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
 from tests.likelihoods.families import CASES, vae
 
 MASSES = {

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.annealed_rows import anneal, merged
 from pyro_vae.analysis.fitted import posterior_of
-from pyro_vae.analysis.pareto import khat_limit
-from pyro_vae.analysis.row_proposals import Drawn, Draws, NoiseMaker, RowProposals, drawn_from
-from pyro_vae.analysis.sampling import BLOCK, Job, cut, draw_blocks
-from pyro_vae.analysis.starts import Fits, exact_guide, fit_from_guide, fit_from_several
-from pyro_vae.analysis.student_t import RowNoise
-from pyro_vae.analysis.weights import Strata, Weights
+from pyro_vae.analysis.marginal_likelihood.annealed_rows import anneal, merged
+from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
+from pyro_vae.analysis.marginal_likelihood.row_draws import BLOCK, Job, cut, draw_blocks
+from pyro_vae.analysis.marginal_likelihood.row_proposals import Drawn, Draws, NoiseMaker, RowProposals, drawn_from
+from pyro_vae.analysis.marginal_likelihood.starts import Fits, exact_guide, fit_from_guide, fit_from_several
+from pyro_vae.analysis.marginal_likelihood.student_t import RowNoise
+from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
 from pyro_vae.rng import row_seed
 
 CONTRADICTED = 5.0

@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from pyro_vae import VAE, analysis
 from pyro_vae.analysis import Evidence
 from pyro_vae.analysis.fitted import evaluation
-from pyro_vae.analysis.joint import CompiledJoint, CompiledOnce, log_joint
+from pyro_vae.analysis.marginal_likelihood.log_joint import CompiledJoint, CompiledOnce, log_joint
 
 evidence = partial(analysis.evidence, method="importance")
 """Importance sampling from the guide, or from the proposal that is asked for."""
@@ -92,7 +92,10 @@ def test_an_error_of_the_compiler_is_no_error(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_graph_that_tells_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyro_vae.analysis.joint.CompiledJoint", lambda joint, x, z: lambda x, z: joint(x, z) + 1)
+    monkeypatch.setattr(
+        "pyro_vae.analysis.marginal_likelihood.log_joint.CompiledJoint",
+        lambda joint, x, z: lambda x, z: joint(x, z) + 1,
+    )
     vae, x = small(likelihood="bernoulli")
     with pytest.warns(UserWarning, match=r"stays eager: it tells -\S+ instead of -"):
         found = evidence(vae, x, num_particles=50, compile="on")
@@ -106,7 +109,7 @@ def test_short_work_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CompiledOnce, "__init__", never)
     vae, x = small(likelihood="bernoulli")
     evidence(vae, x, num_particles=1000)
-    monkeypatch.setattr("pyro_vae.analysis.importance.WORTH_COMPILING", 0)
+    monkeypatch.setattr("pyro_vae.analysis.marginal_likelihood.importance_sampling.WORTH_COMPILING", 0)
     with pytest.raises(AssertionError):
         evidence(vae, x, num_particles=1000)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.pareto import pareto_k, tail_length
+from pyro_vae.analysis.marginal_likelihood.pareto import pareto_k, tail_length
 
 
 @dataclass

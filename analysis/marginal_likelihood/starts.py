@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.analysis.fitted import posterior_of
-from pyro_vae.analysis.local_fit import ascend, moments
-from pyro_vae.analysis.sampling import PARTICLES
-from pyro_vae.analysis.student_t import RowStudentT
+from pyro_vae.analysis.marginal_likelihood.refinement import ascend, moments
+from pyro_vae.analysis.marginal_likelihood.row_draws import PARTICLES
+from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.guides.pushforward import noise_points, standard_normal
 from pyro_vae.priors.mixture import Marginal
 from pyro_vae.vae import VAE

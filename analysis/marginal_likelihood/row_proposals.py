@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal
 
-from pyro_vae.analysis.proposals import as_normal
-from pyro_vae.analysis.student_t import DEGREES_OF_FREEDOM, RowNoise, RowStudentT
+from pyro_vae.analysis.marginal_likelihood.proposals import as_normal
+from pyro_vae.analysis.marginal_likelihood.student_t import DEGREES_OF_FREEDOM, RowNoise, RowStudentT
 from pyro_vae.guides.pushforward import Pushforward, standard_normal
 
 GUIDE_SHARE, PRIOR_SHARE = 0.15, 0.05

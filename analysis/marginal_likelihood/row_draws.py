@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.joint import CompiledOnce, Joint, log_joint
-from pyro_vae.analysis.local_fit import slope_of_log_joint
-from pyro_vae.analysis.proposals import Proposal, as_normal
-from pyro_vae.analysis.reliability import Until
-from pyro_vae.analysis.weights import Weights
+from pyro_vae.analysis.marginal_likelihood.log_joint import CompiledOnce, Joint, log_joint
+from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, as_normal
+from pyro_vae.analysis.marginal_likelihood.refinement import slope_of_log_joint
+from pyro_vae.analysis.marginal_likelihood.results import Until
+from pyro_vae.analysis.marginal_likelihood.weights import Weights
 from pyro_vae.guides.pushforward import standard_normal
 from pyro_vae.rng import row_seed
 from pyro_vae.vae import VAE

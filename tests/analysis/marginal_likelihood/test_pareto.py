@@ -4,7 +4,7 @@ import arviz as az
 import numpy as np
 import pytest
 
-from pyro_vae.analysis.pareto import pareto_k, tail_length
+from pyro_vae.analysis.marginal_likelihood.pareto import pareto_k, tail_length
 
 OLD = az.__version__.startswith("0.")
 NORMAL = [("normal", sd) for sd in (1e-3, 0.1, 0.5, 1, 2, 5, 50)]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_vae.analysis.pareto import FEWEST_DRAWS, LIMIT, khat_limit
+from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, LIMIT, khat_limit
 
 if TYPE_CHECKING:
-    from pyro_vae.analysis.measure import Measure
+    from pyro_vae.analysis.marginal_likelihood.measure import Measure
 
 __all__ = ["LIMIT", "Evidence", "Summary", "Until", "monte_carlo_se"]
 

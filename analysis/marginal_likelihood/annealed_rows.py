@@ -9,9 +9,9 @@ from torch import Tensor
 from pyro_vae.analysis.annealing.chains import Ladder, Plan, Walk, downward, log_mean, seeds_of, upward
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import tuned
-from pyro_vae.analysis.pareto import khat_limit
-from pyro_vae.analysis.row_proposals import RowProposals
-from pyro_vae.analysis.weights import Weights
+from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
+from pyro_vae.analysis.marginal_likelihood.row_proposals import RowProposals
+from pyro_vae.analysis.marginal_likelihood.weights import Weights
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pyro_vae.analysis.importance import evidence
-from pyro_vae.analysis.reliability import Evidence
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.ranks import gathered, is_first, rank, world_size
 from pyro_vae.vae import VAE
 

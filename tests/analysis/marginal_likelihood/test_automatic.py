@@ -10,12 +10,12 @@ from torch import Tensor
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
-from pyro_vae.analysis.pareto import khat_limit
-from pyro_vae.analysis.reliability import monte_carlo_se
-from pyro_vae.analysis.row_proposals import NoiseMaker, RowProposals, drawn_from
-from pyro_vae.analysis.sampling import Job
-from pyro_vae.analysis.student_t import RowStudentT
-from pyro_vae.analysis.weights import Strata
+from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
+from pyro_vae.analysis.marginal_likelihood.results import monte_carlo_se
+from pyro_vae.analysis.marginal_likelihood.row_draws import Job
+from pyro_vae.analysis.marginal_likelihood.row_proposals import NoiseMaker, RowProposals, drawn_from
+from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
+from pyro_vae.analysis.marginal_likelihood.weights import Strata
 from pyro_vae.guides.pushforward import Pushforward
 from pyro_vae.rng import own_seed
 from tests import extremes
@@ -101,9 +101,10 @@ def test_what_conditioning_on_a_first_look_costs(draws: int, loss: float) -> Non
 def test_first_looks_are_unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
     """For any number of draws: components are chosen systematically, and each draw follows the mixture."""
     monkeypatch.setattr(
-        "pyro_vae.analysis.automatic._satisfied", lambda job, columns: np.ones(len(columns["se"]), bool)
+        "pyro_vae.analysis.marginal_likelihood.automatic._satisfied",
+        lambda job, columns: np.ones(len(columns["se"]), bool),
     )
-    monkeypatch.setattr("pyro_vae.analysis.starts.NEAR", np.inf)
+    monkeypatch.setattr("pyro_vae.analysis.marginal_likelihood.starts.NEAR", np.inf)
     x = bimodal.replicates(2000)
     found = evidence(bimodal.bimodal_vae(), x, num_particles=37)
     weights = np.exp(found.log_marginal - bimodal.exact(x))
@@ -166,9 +167,12 @@ def test_hard_rows_get_more_draws_up_to_the_cap(monkeypatch: pytest.MonkeyPatch)
     """16 times as many: 2, 4, 8, 16; then annealing."""
     drawn: list[int] = []
     monkeypatch.setattr(
-        "pyro_vae.analysis.automatic._satisfied", lambda job, columns: np.zeros(len(columns["se"]), bool)
+        "pyro_vae.analysis.marginal_likelihood.automatic._satisfied",
+        lambda job, columns: np.zeros(len(columns["se"]), bool),
     )
-    monkeypatch.setattr("pyro_vae.analysis.automatic._trusted", lambda columns: np.zeros(len(columns["se"]), bool))
+    monkeypatch.setattr(
+        "pyro_vae.analysis.marginal_likelihood.automatic._trusted", lambda columns: np.zeros(len(columns["se"]), bool)
+    )
     original = Job.__dict__["cap"].fget
     monkeypatch.setattr(Job, "cap", property(lambda job: drawn.append(original(job)) or original(job)))
     found = evidence(TRUTH.vae(widen=0.5), X[:3], num_particles=50)
@@ -246,10 +250,10 @@ def test_a_guide_without_moments_is_never_annealed() -> None:
 
 def test_what_another_estimate_contradicts_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unbiased estimate is 5 nats above log p(x) with probability below exp(-5): then this one is too low."""
-    monkeypatch.setattr("pyro_vae.analysis.starts.NEAR", 0.0)  # all rows are looked at again
+    monkeypatch.setattr("pyro_vae.analysis.marginal_likelihood.starts.NEAR", 0.0)  # all rows are looked at again
     vae = TRUTH.vae(widen=0.5)
     assert evidence(vae, X[:3], num_particles=50).retried.all()
-    monkeypatch.setattr("pyro_vae.analysis.automatic.CONTRADICTED", -5.0)
+    monkeypatch.setattr("pyro_vae.analysis.marginal_likelihood.automatic.CONTRADICTED", -5.0)
     assert not evidence(vae, X[:3], num_particles=50).trusted.any()
 
 
