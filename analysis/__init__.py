@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
     from pyro_vae.analysis.nuts import Audit, audit
     from pyro_vae.analysis.prior_samples import Match, samples_match_density
+    from pyro_vae.analysis.results.verdicts import Checkup, Finding
     from pyro_vae.analysis.sbc import Calibration, calibration
-    from pyro_vae.analysis.verdicts import Checkup, Finding
 
 _HOMES = {
     "PROPOSALS": "marginal_likelihood.proposals",
@@ -34,11 +34,11 @@ _HOMES = {
     "Audit": "nuts",
     "Bracket": "annealing.bidirectional_mc",
     "Calibration": "sbc",
-    "Checkup": "verdicts",
+    "Checkup": "results.verdicts",
     "Codes": "latent",
     "Comparison": "comparison",
     "Evidence": "marginal_likelihood.results",
-    "Finding": "verdicts",
+    "Finding": "results.verdicts",
     "Gaps": "gaps",
     "LatentUse": "latent_space",
     "Measure": "marginal_likelihood.measure",

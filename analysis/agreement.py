@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of, target_of
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence, log_joint
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.verdicts import OURS, Finding, mean_and_error
+from pyro_vae.analysis.results.verdicts import OURS, Finding, mean_and_error
 from pyro_vae.arguments import public
 from pyro_vae.guides.semi_amortized import SemiAmortized
 from pyro_vae.likelihoods import Likelihood

@@ -19,7 +19,7 @@ from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, 
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
 from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, labelled, sd_error, stacked, weighted_moments
-from pyro_vae.analysis.verdicts import Finding, refit
+from pyro_vae.analysis.results.verdicts import Finding, refit
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.rng import own_seed, row_seed

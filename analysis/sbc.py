@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of, require_density, target_of, warn_of_half
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
-from pyro_vae.analysis.verdicts import Finding, refit
+from pyro_vae.analysis.results.verdicts import Finding, refit
 from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE

@@ -19,7 +19,7 @@ from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.moments import Difference, Moments
 from pyro_vae.analysis.nuts import Audit
-from pyro_vae.analysis.verdicts import BASELINE, LATENT, TRUSTED, Checkup, Finding
+from pyro_vae.analysis.results.verdicts import BASELINE, LATENT, TRUSTED, Checkup, Finding
 from pyro_vae.cli.program import parser
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2, seed=1)
