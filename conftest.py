@@ -2,7 +2,7 @@
 
 And that no test reads or writes the folder that pytest was started from: each one runs in an empty folder.
 
-Nothing here imports torch at the top: `tests/analysis/test_bridge.py` also runs where there is none.
+Nothing here imports torch at the top: `tests/analysis/export/test_arviz_objects.py` also runs where there is none.
 """
 
 import os

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.anomaly_scores import Anomaly, anomaly
     from pyro_vae.analysis.checks import checkup
     from pyro_vae.analysis.comparison import Comparison, compare
-    from pyro_vae.analysis.draws import to_arviz
+    from pyro_vae.analysis.export.draws import to_arviz
     from pyro_vae.analysis.gaps import Gaps, inference_gaps
     from pyro_vae.analysis.known_answers import installation
     from pyro_vae.analysis.latent import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
@@ -65,7 +65,7 @@ _HOMES = {
     "reconstruct": "latent",
     "sample": "latent",
     "samples_match_density": "prior_samples",
-    "to_arviz": "draws",
+    "to_arviz": "export.draws",
 }
 
 __all__ = [

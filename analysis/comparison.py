@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyro_vae.analysis.bridge import to_elpd
+from pyro_vae.analysis.export.arviz_objects import to_elpd
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
 from pyro_vae.analysis.marginal_likelihood.results import Evidence

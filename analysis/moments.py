@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.analysis.bridge import _arviz
+from pyro_vae.analysis.export.arviz_objects import _arviz
 
 SHIFT, RATIO = 0.2, 1.2
 """A guide agrees with NUTS while its means are off by less than 0.2 sd and its sds by less than a factor of 1.2."""

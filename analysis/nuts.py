@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import biject_to
 from tqdm.auto import tqdm
 
-from pyro_vae.analysis.bridge import _arviz
+from pyro_vae.analysis.export.arviz_objects import _arviz
 from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision, rows_of
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length

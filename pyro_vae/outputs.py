@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pyro_vae.analysis import encode, reconstruct, sample, to_arviz
-from pyro_vae.analysis.bridge import write_netcdf
+from pyro_vae.analysis.export.arviz_objects import write_netcdf
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import Evidence

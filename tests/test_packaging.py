@@ -96,6 +96,6 @@ def test_a_users_own_folders_do_not_hide_ours(wheel, tmp_path):
     for name in ("analysis", "guides"):
         (home / name).mkdir(parents=True)
         (home / name / "__init__.py").write_text("raise RuntimeError('the user meant something else')\n")
-    code = "import pyro_vae.analysis.bridge, pyro_vae.guides as g; print(g.__file__)"
+    code = "import pyro_vae.analysis.export.arviz_objects, pyro_vae.guides as g; print(g.__file__)"
     found = run(sys.executable, "-c", code, cwd=home, PYTHONPATH=str(site))
     assert Path(found.strip()).is_relative_to(site)

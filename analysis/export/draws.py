@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae import __version__
-from pyro_vae.analysis.bridge import as_integers, to_datatree
+from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.arguments import public
