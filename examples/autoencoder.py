@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import pyro_vae as pv
-from pyro_vae.analysis.plots import image_grid, save_figure
+from pyro_vae.analysis.figures.plots import image_grid, save_figure
 
 x = pv.data.load("digits")
 common = {"data_shape": (64,), "latent_dim": 8, "likelihood": {"kind": "normal", "scale": 2.0}}

@@ -127,7 +127,7 @@ def test_the_order_itself_is_checked():
     assert objection("pyro_vae.guides.base", "pyro_vae.vae")
     assert objection("pyro_vae.guides.base", "pyro_vae.priors.base")
     assert objection("pyro_vae.vae", "pyro_vae")
-    assert not objection("pyro_vae.cli", "pyro_vae.analysis.plots")
+    assert not objection("pyro_vae.cli", "pyro_vae.analysis.figures.plots")
     assert not objection("pyro_vae.networks", "pyro_vae.registry")
 
 
@@ -245,7 +245,7 @@ LIGHT = {
     HELP: ("arviz", "matplotlib", "pyro", "torch"),
     "import pyro_vae.analysis.export.arviz_objects": ("pyro", "torch"),
     "import pyro_vae.analysis.marginal_likelihood.pareto": ("pyro", "torch"),
-    "import pyro_vae.analysis.plots": ("pyro", "torch"),
+    "import pyro_vae.analysis.figures.plots": ("pyro", "torch"),
 }
 
 

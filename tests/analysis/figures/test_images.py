@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
+from pyro_vae.analysis.figures.images import guess_image_shape, image_grid, reconstructions
 
 
 def uniform(*shape: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyro_vae.analysis.labels import by_label
+from pyro_vae.analysis.figures.labels import by_label
 
 
 @pytest.mark.parametrize(

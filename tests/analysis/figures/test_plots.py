@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import StepPatch
 
-from pyro_vae.analysis.plots import image_grid, latent_scatter, learning_curve, marginals, save_figure
+from pyro_vae.analysis.figures.plots import image_grid, latent_scatter, learning_curve, marginals, save_figure
 
 ROOT = Path(__file__).parents[2]
 
@@ -252,7 +252,7 @@ def test_save_figure_checks(tmp_path: Path) -> None:
 
 def test_no_global_state() -> None:
     program = (
-        "import sys, numpy as np; from pyro_vae.analysis.plots import image_grid; image_grid(np.eye(16)); "
+        "import sys, numpy as np; from pyro_vae.analysis.figures.plots import image_grid; image_grid(np.eye(16)); "
         "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pyro_vae.analysis.images import guess_image_shape, image_grid, reconstructions
-from pyro_vae.analysis.labels import by_label
+from pyro_vae.analysis.figures.images import guess_image_shape, image_grid, reconstructions
+from pyro_vae.analysis.figures.labels import by_label
 from pyro_vae.atomic_files import written_whole
 
 __all__ = [
