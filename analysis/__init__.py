@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.checks import checkup
     from pyro_vae.analysis.comparison import Comparison, compare
     from pyro_vae.analysis.export.draws import to_arviz
-    from pyro_vae.analysis.gaps import Gaps, inference_gaps
+    from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
     from pyro_vae.analysis.known_answers import installation
     from pyro_vae.analysis.latent import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
     from pyro_vae.analysis.latent_space import LatentUse, latent_use
@@ -39,7 +39,7 @@ _HOMES = {
     "Comparison": "comparison",
     "Evidence": "marginal_likelihood.results",
     "Finding": "results.verdicts",
-    "Gaps": "gaps",
+    "Gaps": "gaps.gaps",
     "LatentUse": "latent_space",
     "Measure": "marginal_likelihood.measure",
     "Match": "prior_samples",
@@ -57,7 +57,7 @@ _HOMES = {
     "encode": "latent",
     "evidence": "marginal_likelihood.importance_sampling",
     "gradient_errors": "agreement",
-    "inference_gaps": "gaps",
+    "inference_gaps": "gaps.gaps",
     "installation": "known_answers",
     "latent_use": "latent_space",
     "measure_of": "marginal_likelihood.measure",

@@ -8,7 +8,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.row_families import FullRankNormals, Local, Parameters
+from pyro_vae.analysis.gaps.families import FullRankNormals, Local, Parameters
 
 LogJoint = Callable[[Tensor], Tensor]
 """log p(x, z) of draws z (draws, rows, latent_dim): (draws, rows)."""

@@ -14,9 +14,9 @@ from torch.distributions import AffineTransform, Distribution, MultivariateNorma
 
 from pyro_vae import VAE
 from pyro_vae.analysis import evidence
-from pyro_vae.analysis.gaps import Gaps, inference_gaps
+from pyro_vae.analysis.gaps.families import FullRankNormals, Rows
+from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
-from pyro_vae.analysis.row_families import FullRankNormals, Rows
 from tests.quadrature import real_grid
 
 TRUTH = LinearGaussian(
