@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.export.draws import to_arviz
     from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
     from pyro_vae.analysis.known_answers import installation
-    from pyro_vae.analysis.latent import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
-    from pyro_vae.analysis.latent_space import LatentUse, latent_use
+    from pyro_vae.analysis.latent.codes import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
+    from pyro_vae.analysis.latent.use import LatentUse, latent_use
     from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
     from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
     from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
@@ -35,15 +35,15 @@ _HOMES = {
     "Bracket": "annealing.bidirectional_mc",
     "Calibration": "sbc",
     "Checkup": "results.verdicts",
-    "Codes": "latent",
+    "Codes": "latent.codes",
     "Comparison": "comparison",
     "Evidence": "marginal_likelihood.results",
     "Finding": "results.verdicts",
     "Gaps": "gaps.gaps",
-    "LatentUse": "latent_space",
+    "LatentUse": "latent.use",
     "Measure": "marginal_likelihood.measure",
     "Match": "prior_samples",
-    "Samples": "latent",
+    "Samples": "latent.codes",
     "Summary": "marginal_likelihood.results",
     "Until": "marginal_likelihood.results",
     "annealed": "annealing.ais",
@@ -52,18 +52,18 @@ _HOMES = {
     "bidirectional": "annealing.bidirectional_mc",
     "calibration": "sbc",
     "checkup": "checks",
-    "class_probabilities": "latent",
+    "class_probabilities": "latent.codes",
     "compare": "comparison",
-    "encode": "latent",
+    "encode": "latent.codes",
     "evidence": "marginal_likelihood.importance_sampling",
     "gradient_errors": "agreement",
     "inference_gaps": "gaps.gaps",
     "installation": "known_answers",
-    "latent_use": "latent_space",
+    "latent_use": "latent.use",
     "measure_of": "marginal_likelihood.measure",
-    "rate": "latent",
-    "reconstruct": "latent",
-    "sample": "latent",
+    "rate": "latent.codes",
+    "reconstruct": "latent.codes",
+    "sample": "latent.codes",
     "samples_match_density": "prior_samples",
     "to_arviz": "export.draws",
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 from pyro_vae.analysis.agreement import alone, bound, chunks, closed_form, density, gradient
 from pyro_vae.analysis.fitted import evaluation, has_density, rows_of
 from pyro_vae.analysis.gaps.gaps import inference_gaps
-from pyro_vae.analysis.latent_space import latent_use
+from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import Evidence

@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Independent, LowRankMultivariateNo
 from tqdm.auto import tqdm
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
-from pyro_vae.analysis.latent import encode, rate
+from pyro_vae.analysis.latent.codes import encode, rate
 from pyro_vae.analysis.results.verdicts import LATENT, Finding
 from pyro_vae.arguments import public
 from pyro_vae.objectives import analytic_kl

@@ -12,7 +12,7 @@ from torch.distributions import Distribution, MultivariateNormal, kl_divergence
 
 from pyro_vae import VAE
 from pyro_vae.analysis import encode, rate
-from pyro_vae.analysis.latent_space import LatentUse, latent_use
+from pyro_vae.analysis.latent.use import LatentUse, latent_use
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2, sigma=1.0)
@@ -209,7 +209,7 @@ def test_the_model_and_the_generator_are_left_alone() -> None:
 def test_no_batch_changes_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     vae, x = TRUTH.vae(widen=1.5), TRUTH.sample(300)
     whole = latent_use(vae, x)
-    monkeypatch.setattr("pyro_vae.analysis.latent_space.PAIRS", 5000)
+    monkeypatch.setattr("pyro_vae.analysis.latent.use.PAIRS", 5000)
     split = latent_use(vae, x)
     assert whole.information == pytest.approx(split.information, rel=1e-12)
     assert whole.information_upper == pytest.approx(split.information_upper, rel=1e-12)
