@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
     from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
     from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
-    from pyro_vae.analysis.nuts import Audit, audit
+    from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
+    from pyro_vae.analysis.posterior_checks.sbc import Calibration, calibration
     from pyro_vae.analysis.prior_samples import Match, samples_match_density
     from pyro_vae.analysis.results.verdicts import Checkup, Finding
-    from pyro_vae.analysis.sbc import Calibration, calibration
 
 _HOMES = {
     "PROPOSALS": "marginal_likelihood.proposals",
     "Annealed": "annealing.ais",
     "Anomaly": "anomaly_scores",
-    "Audit": "nuts",
+    "Audit": "posterior_checks.nuts",
     "Bracket": "annealing.bidirectional_mc",
-    "Calibration": "sbc",
+    "Calibration": "posterior_checks.sbc",
     "Checkup": "results.verdicts",
     "Codes": "latent.codes",
     "Comparison": "comparison",
@@ -48,9 +48,9 @@ _HOMES = {
     "Until": "marginal_likelihood.results",
     "annealed": "annealing.ais",
     "anomaly": "anomaly_scores",
-    "audit": "nuts",
+    "audit": "posterior_checks.nuts",
     "bidirectional": "annealing.bidirectional_mc",
-    "calibration": "sbc",
+    "calibration": "posterior_checks.sbc",
     "checkup": "checks",
     "class_probabilities": "latent.codes",
     "compare": "comparison",

@@ -14,9 +14,9 @@ from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.nuts import audit
+from pyro_vae.analysis.posterior_checks.nuts import audit
+from pyro_vae.analysis.posterior_checks.sbc import calibration
 from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Checkup, Finding, mean_and_error
-from pyro_vae.analysis.sbc import calibration
 from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 

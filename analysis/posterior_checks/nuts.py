@@ -18,7 +18,16 @@ from pyro_vae.analysis.export.arviz_objects import _arviz
 from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision, rows_of
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
-from pyro_vae.analysis.moments import RATIO, SHIFT, Difference, Moments, labelled, sd_error, stacked, weighted_moments
+from pyro_vae.analysis.posterior_checks.moments import (
+    RATIO,
+    SHIFT,
+    Difference,
+    Moments,
+    labelled,
+    sd_error,
+    stacked,
+    weighted_moments,
+)
 from pyro_vae.analysis.results.verdicts import Finding, refit
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows

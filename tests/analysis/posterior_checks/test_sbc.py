@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from pyro_vae import VAE
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
-from pyro_vae.analysis.sbc import Calibration, _pit, calibration, components, holm, uniformity
+from pyro_vae.analysis.posterior_checks.sbc import Calibration, _pit, calibration, components, holm, uniformity
 
 TRUTH = LinearGaussian.random()
 CORRELATED = LinearGaussian(torch.tensor([[1.0, 1.0], [1.0, 0.6]]).double(), torch.zeros(2).double(), 0.5)
@@ -165,7 +165,7 @@ def test_the_rows_are_the_same_with_and_without_resampling() -> None:
 
 
 def test_chunks_bound_what_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyro_vae.analysis.sbc.CHUNK", 50)
+    monkeypatch.setattr("pyro_vae.analysis.posterior_checks.sbc.CHUNK", 50)
     vae, sizes = TRUTH.vae(), []
     vae.likelihood.decoder.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
     assert calibration(vae, num_rows=7, draws=20).pit.shape == (7, 2)
