@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.agreement import gradient_errors
     from pyro_vae.analysis.annealing.ais import Annealed, annealed
     from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
-    from pyro_vae.analysis.anomaly_scores import Anomaly, anomaly
     from pyro_vae.analysis.checks import checkup
     from pyro_vae.analysis.comparison import Comparison, compare
     from pyro_vae.analysis.export.draws import to_arviz
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
     from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
     from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
+    from pyro_vae.analysis.outliers.scores import Anomaly, anomaly
     from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
     from pyro_vae.analysis.posterior_checks.sbc import Calibration, calibration
     from pyro_vae.analysis.prior_samples import Match, samples_match_density
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "PROPOSALS": "marginal_likelihood.proposals",
     "Annealed": "annealing.ais",
-    "Anomaly": "anomaly_scores",
+    "Anomaly": "outliers.scores",
     "Audit": "posterior_checks.nuts",
     "Bracket": "annealing.bidirectional_mc",
     "Calibration": "posterior_checks.sbc",
@@ -47,7 +47,7 @@ _HOMES = {
     "Summary": "marginal_likelihood.results",
     "Until": "marginal_likelihood.results",
     "annealed": "annealing.ais",
-    "anomaly": "anomaly_scores",
+    "anomaly": "outliers.scores",
     "audit": "posterior_checks.nuts",
     "bidirectional": "annealing.bidirectional_mc",
     "calibration": "posterior_checks.sbc",

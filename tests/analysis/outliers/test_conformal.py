@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyro_vae.analysis.conformal import discoveries, low_p_value, typicality_p_value
+from pyro_vae.analysis.outliers.conformal import discoveries, low_p_value, typicality_p_value
 
 PValue = Callable[[np.ndarray, np.ndarray], np.ndarray]
 both = pytest.mark.parametrize("p_value", [low_p_value, typicality_p_value])
