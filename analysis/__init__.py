@@ -7,14 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyro_vae.analysis.agreement import gradient_errors
     from pyro_vae.analysis.annealing.ais import Annealed, annealed
     from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
-    from pyro_vae.analysis.checks import checkup
-    from pyro_vae.analysis.comparison import Comparison, compare
     from pyro_vae.analysis.export.draws import to_arviz
     from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
-    from pyro_vae.analysis.known_answers import installation
     from pyro_vae.analysis.latent.codes import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
     from pyro_vae.analysis.latent.use import LatentUse, latent_use
     from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
@@ -24,7 +20,11 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.outliers.scores import Anomaly, anomaly
     from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
     from pyro_vae.analysis.posterior_checks.sbc import Calibration, calibration
-    from pyro_vae.analysis.prior_samples import Match, samples_match_density
+    from pyro_vae.analysis.report.agreement import gradient_errors
+    from pyro_vae.analysis.report.checks import checkup
+    from pyro_vae.analysis.report.comparison import Comparison, compare
+    from pyro_vae.analysis.report.known_answers import installation
+    from pyro_vae.analysis.report.prior_samples import Match, samples_match_density
     from pyro_vae.analysis.results.verdicts import Checkup, Finding
 
 _HOMES = {
@@ -36,13 +36,13 @@ _HOMES = {
     "Calibration": "posterior_checks.sbc",
     "Checkup": "results.verdicts",
     "Codes": "latent.codes",
-    "Comparison": "comparison",
+    "Comparison": "report.comparison",
     "Evidence": "marginal_likelihood.results",
     "Finding": "results.verdicts",
     "Gaps": "gaps.gaps",
     "LatentUse": "latent.use",
     "Measure": "marginal_likelihood.measure",
-    "Match": "prior_samples",
+    "Match": "report.prior_samples",
     "Samples": "latent.codes",
     "Summary": "marginal_likelihood.results",
     "Until": "marginal_likelihood.results",
@@ -51,20 +51,20 @@ _HOMES = {
     "audit": "posterior_checks.nuts",
     "bidirectional": "annealing.bidirectional_mc",
     "calibration": "posterior_checks.sbc",
-    "checkup": "checks",
+    "checkup": "report.checks",
     "class_probabilities": "latent.codes",
-    "compare": "comparison",
+    "compare": "report.comparison",
     "encode": "latent.codes",
     "evidence": "marginal_likelihood.importance_sampling",
-    "gradient_errors": "agreement",
+    "gradient_errors": "report.agreement",
     "inference_gaps": "gaps.gaps",
-    "installation": "known_answers",
+    "installation": "report.known_answers",
     "latent_use": "latent.use",
     "measure_of": "marginal_likelihood.measure",
     "rate": "latent.codes",
     "reconstruct": "latent.codes",
     "sample": "latent.codes",
-    "samples_match_density": "prior_samples",
+    "samples_match_density": "report.prior_samples",
     "to_arviz": "export.draws",
 }
 

@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     import numpy as np
 
-    from pyro_vae.analysis.comparison import compare
+    from pyro_vae.analysis.report.comparison import compare
     from pyro_vae.experiment import some_rows
 
     asked = [fitted(argparse.Namespace(**{**vars(options), "run": run})) for run in options.runs]

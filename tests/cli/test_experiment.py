@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 import pyro_vae as pv
 from pyro_vae.analysis import rate
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.data import Splits, as_rows
 from pyro_vae.evaluation import evaluate, table
 from pyro_vae.experiment import DIGITS, DataOptions, EvaluateOptions, Experiment, make_vae, natural_likelihood, override

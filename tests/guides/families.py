@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
 from pyro_vae import ELBO, VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 CASES: dict[str, dict[str, Any]] = {
     "mean_field": {"kind": "mean_field"},

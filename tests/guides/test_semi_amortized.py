@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal, constraints, kl_divergence
 
 from pyro_vae import VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.guides import SemiAmortized
 from pyro_vae.likelihoods.base import Family, Likelihood
 from tests.guides.families import TRUTH, X, normal_of, small, untrained

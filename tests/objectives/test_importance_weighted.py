@@ -8,7 +8,7 @@ import torch
 from pyro.infer import RenyiELBO
 from torch import Tensor
 
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import ELBO, IWAE, Renyi, traces
 from pyro_vae.objectives.base import log_prob_without_score
 from pyro_vae.vae import VAE

@@ -14,7 +14,7 @@ from pyro.optim import Adam
 from torch import Tensor
 
 from pyro_vae import VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
 STEPS = 60

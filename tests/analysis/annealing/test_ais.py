@@ -17,7 +17,7 @@ from pyro_vae.analysis.annealing.chains import Ladder, Noise, Plan, Walk, Walker
 from pyro_vae.analysis.annealing.chains import ais as module
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import spaced, tuned
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.quadrature import real_grid
 
 TRUTH = LinearGaussian.random()

@@ -15,7 +15,7 @@ from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
 from pyro_vae.analysis.annealing.chains import Ladder, Plan, Walk, downward
 from pyro_vae.analysis.annealing.chains import bidirectional_mc as module
 from pyro_vae.analysis.annealing.geometric_path import Path
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 Downward = Callable[[Path, Tensor, Ladder, list[int], Plan], Walk]

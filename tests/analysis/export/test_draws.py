@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae import VAE, __version__
 from pyro_vae.analysis import to_arviz
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.likelihoods import families
 
 OLD = az.__version__.startswith("0.")

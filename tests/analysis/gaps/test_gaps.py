@@ -16,7 +16,7 @@ from pyro_vae import VAE
 from pyro_vae.analysis import evidence
 from pyro_vae.analysis.gaps.families import FullRankNormals, Rows
 from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.quadrature import real_grid
 
 TRUTH = LinearGaussian(

@@ -14,7 +14,7 @@ from torch.distributions import AffineTransform, Distribution, MultivariateNorma
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Codes, encode, rate, reconstruct, sample
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2)
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors

@@ -13,7 +13,7 @@ from torch.distributions import Distribution, MultivariateNormal, kl_divergence
 from pyro_vae import VAE
 from pyro_vae.analysis import encode, rate
 from pyro_vae.analysis.latent.use import LatentUse, latent_use
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2, sigma=1.0)
 ROWS, SIGMAS = 1000, 4

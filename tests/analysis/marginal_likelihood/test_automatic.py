@@ -9,13 +9,13 @@ from torch import Tensor
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import monte_carlo_se
 from pyro_vae.analysis.marginal_likelihood.row_draws import Job
 from pyro_vae.analysis.marginal_likelihood.row_proposals import NoiseMaker, RowProposals, drawn_from
 from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.analysis.marginal_likelihood.weights import Strata
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.guides.pushforward import Pushforward
 from pyro_vae.rng import own_seed
 from tests import extremes

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from pyro_vae import ELBO, VAE, analysis
 from pyro_vae.analysis import Evidence
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.marginal_likelihood.pareto import pareto_k, tail_length
 from pyro_vae.analysis.marginal_likelihood.weights import Weights
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.random_bits import all_bits, bernoulli_vae, by_quadrature
 
 evidence = partial(analysis.evidence, method="importance")

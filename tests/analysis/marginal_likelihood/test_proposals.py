@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution, TransformedDistribution
 
 from pyro_vae import VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS, Widened, proposal_of
 from pyro_vae.analysis.marginal_likelihood.refinement import fit_normal
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.guides import GUIDES
 from pyro_vae.guides.pushforward import Pushforward
 from tests.quadrature import SIGMAS, real_grid

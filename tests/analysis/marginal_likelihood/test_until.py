@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae import VAE, analysis
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import Until
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 evidence = partial(analysis.evidence, method="importance")
 """Importance sampling from the guide, or from the proposal that is asked for."""

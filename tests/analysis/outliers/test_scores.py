@@ -13,8 +13,8 @@ from torch.distributions import Distribution, MultivariateNormal, kl_divergence
 
 import pyro_vae as pv
 from pyro_vae import VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.outliers.columns import column_log_prob, column_shares, factorises
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.likelihoods.families import CASES, every_case
 from tests.likelihoods.families import vae as vae_of
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.posterior_checks.moments import Difference, Moments, sd_error, weighted_moments
 from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 TINY = {"chains": 2, "draws": 4, "warmup": 4, "num_particles": 20}

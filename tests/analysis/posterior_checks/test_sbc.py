@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.posterior_checks.sbc import Calibration, _pit, calibration, components, holm, uniformity
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 CORRELATED = LinearGaussian(torch.tensor([[1.0, 1.0], [1.0, 0.6]]).double(), torch.zeros(2).double(), 0.5)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 import pyro_vae as pv
 from pyro_vae import VAE
-from pyro_vae.analysis import agreement, checks
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.posterior_checks.moments import Difference, Moments
 from pyro_vae.analysis.posterior_checks.nuts import Audit
+from pyro_vae.analysis.report import agreement, checks
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.results.verdicts import BASELINE, LATENT, TRUSTED, Checkup, Finding
 from pyro_vae.cli.program import parser
 

@@ -11,9 +11,9 @@ import torch
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
-from pyro_vae.analysis.comparison import Comparison, compare, elpd
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
+from pyro_vae.analysis.report.comparison import Comparison, compare, elpd
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.likelihoods import Multinomial, Poisson
 
 TRUTH = LinearGaussian.random()

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Checkup, checkup, installation
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.results.verdicts import BASELINE, LATENT, TRUSTED
 from tests.guides.families import CASES as GUIDES
 from tests.guides.families import X as GUIDE_ROWS

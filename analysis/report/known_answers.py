@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from pyro_vae.analysis.annealing.ais import annealed
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.posterior_checks.sbc import calibration
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.results.verdicts import Checkup, Finding
 from pyro_vae.objectives import ELBO
 

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.agreement import alone, bound, chunks, closed_form, density, gradient
 from pyro_vae.analysis.fitted import evaluation, has_density, rows_of
 from pyro_vae.analysis.gaps.gaps import inference_gaps
 from pyro_vae.analysis.latent.use import latent_use
@@ -16,6 +15,7 @@ from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.posterior_checks.nuts import audit
 from pyro_vae.analysis.posterior_checks.sbc import calibration
+from pyro_vae.analysis.report.agreement import alone, bound, chunks, closed_form, density, gradient
 from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Checkup, Finding, mean_and_error
 from pyro_vae.arguments import public
 from pyro_vae.vae import VAE

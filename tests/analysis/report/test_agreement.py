@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae import VAE, fit
-from pyro_vae.analysis.agreement import NATS, alone, chunks, density
+from pyro_vae.analysis.report.agreement import NATS, alone, chunks, density
 from tests.likelihoods.families import CASES, every_case
 from tests.likelihoods.families import vae as vae_of
 
