@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from pyro_vae.training.inductor import compile_graph
+from pyro_vae.compiler.inductor import compile_graph
 from pyro_vae.vae import VAE
 
 __all__ = ["CompiledJoint", "CompiledOnce", "Joint", "compiled_joint", "filled", "log_joint"]

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.compiler.cuda_graph import Replay
+from pyro_vae.compiler.inductor import compile_graph
 from pyro_vae.training import adam
 from pyro_vae.training.graph import Graph, numbers, trace
-from pyro_vae.training.inductor import compile_graph
-from pyro_vae.training.replay import Replay
 from pyro_vae.training.step import Info, Pace, State, paced, step, steps
 
 EAGER = "the step can't be compiled and stays eager"

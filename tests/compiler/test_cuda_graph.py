@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from pyro_vae.compiler.cuda_graph import Replay
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, State, fit, step
 from pyro_vae.training import compiled as module
-from pyro_vae.training.replay import Replay
 from pyro_vae.training.step import Average
 from tests.training.small import X, same, small, weights
 
