@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data.bits import PackedBits
-from pyro_vae.data.places import shuffled
-from pyro_vae.data.target import Target, as_tensor
+from pyro_vae.data.indices import shuffled
+from pyro_vae.data.placement import Target, as_tensor
 
 MOST = 16
 """Batches that are cut together: beyond, the price of a call is small against that of its rows."""

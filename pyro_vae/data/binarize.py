@@ -10,9 +10,9 @@ from torch import Tensor
 from pyro_vae.data.arrays import ArrayRows
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import Shape
-from pyro_vae.data.moments import Statistics
+from pyro_vae.data.placement import Target
 from pyro_vae.data.rows import Rows
-from pyro_vae.data.target import Target
+from pyro_vae.data.summary_statistics import Statistics
 
 
 def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:

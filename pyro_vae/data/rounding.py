@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data.arrays import ArrayRows
-from pyro_vae.data.moments import statistics
-from pyro_vae.data.streams import DatasetRows, LoaderRows
+from pyro_vae.data.loaders import DatasetRows, LoaderRows
+from pyro_vae.data.summary_statistics import statistics
 from pyro_vae.rng import own_seed
 
 TOLERANCE = 1e-3

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import Shape, as_array, check_array, check_shape
-from pyro_vae.data.streams import DatasetRows, LoaderRows
-from pyro_vae.data.target import CPU, Target
+from pyro_vae.data.loaders import DatasetRows, LoaderRows
+from pyro_vae.data.placement import CPU, Target
 
 
 class Rows(Protocol):

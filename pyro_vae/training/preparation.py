@@ -13,9 +13,9 @@ from torch.distributions import constraints
 from pyro_vae.data import ArrayRows, DatasetRows, LoaderRows, Rows, Target, as_rows, checked, statistics
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import bits_of, levels
-from pyro_vae.data.moments import Statistics, farthest
-from pyro_vae.data.places import marked, shuffled
+from pyro_vae.data.indices import marked, shuffled
 from pyro_vae.data.rounding import require_precision
+from pyro_vae.data.summary_statistics import Statistics, farthest
 from pyro_vae.networks import Standardize
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import data_support

@@ -7,8 +7,8 @@ from torch.distributions import constraints
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from pyro_vae.data import ArrayRows, Target, as_rows, checked, statistics
+from pyro_vae.data.placement import as_tensor
 from pyro_vae.data.supports import describe
-from pyro_vae.data.target import as_tensor
 from pyro_vae.likelihoods import LIKELIHOODS
 
 ROWS, SHAPE = 23, (2, 3)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from pyro_vae.data.checks import as_array, check_numbers
-from pyro_vae.data.target import Target
+from pyro_vae.data.placement import Target
 
 
 class LoaderRows:
