@@ -19,7 +19,7 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 LEVELS = (
     (
         *("arguments", "described", "explain", "registry", "rng", "threads"),
-        *("long_tails", "special", "atomic_files", "launch", "ranks", "data", "networks", "compiler"),
+        *("long_tails", "special", "atomic_files", "distributed", "data", "networks", "compiler"),
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "vae"),

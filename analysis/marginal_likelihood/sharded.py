@@ -7,7 +7,7 @@ import numpy as np
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.ranks import gathered, is_first, rank, world_size
+from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
 from pyro_vae.vae import VAE
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pyro_vae.cli.shared import Say, check_output, fitted, path, takes_a_run, takes_data, takes_settings
 from pyro_vae.cli.trained import words
-from pyro_vae.launch import launched_first
+from pyro_vae.distributed.launch import launched_first
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

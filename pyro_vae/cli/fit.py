@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae import __version__
 from pyro_vae.cli.shared import Say, path, require_writable, takes_settings, with_source
-from pyro_vae.launch import launched_first
+from pyro_vae.distributed.launch import launched_first
 
 if TYPE_CHECKING:
     from pyro_vae.data import Splits
@@ -28,10 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+    from pyro_vae.distributed.process_group import world_size
     from pyro_vae.evaluation import evaluate, table
     from pyro_vae.held import read_source
     from pyro_vae.outputs import files_of, write_run
-    from pyro_vae.ranks import world_size
     from pyro_vae.saving import SPEC, WEIGHTS
 
     experiment = _experiment(options)
@@ -122,7 +122,7 @@ def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -
 def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     import torch
 
-    from pyro_vae.ranks import world_size
+    from pyro_vae.distributed.process_group import world_size
     from pyro_vae.training.options import choose_device
 
     device, splits = choose_device(experiment.fit.device), held.splits

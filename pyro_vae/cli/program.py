@@ -16,7 +16,7 @@ from pyro_vae.cli import anomaly, check, compare, encode, evaluate, fit, kinds, 
 from pyro_vae.cli.pipes import STATUS, outlets
 from pyro_vae.cli.processes import one_speaks, tell, tells_why, together
 from pyro_vae.cli.shared import Say
-from pyro_vae.launch import launched_first
+from pyro_vae.distributed.launch import launched_first
 
 COMMANDS = (fit, evaluate, compare, check, anomaly, sample, encode, reconstruct, kinds, schema)
 SHARED = (fit.run, evaluate.run)

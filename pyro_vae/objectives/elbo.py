@@ -10,6 +10,7 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 from torch.distributions import Independent
 
+from pyro_vae.distributed.process_group import batch_mean
 from pyro_vae.objectives.base import (
     OBJECTIVES,
     Program,
@@ -28,7 +29,6 @@ from pyro_vae.objectives.base import (
     traces,
     type_name,
 )
-from pyro_vae.ranks import batch_mean
 
 KL = Literal["auto", "analytic", "monte_carlo"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data import Rows
+from pyro_vae.distributed.process_group import mean_over_ranks, part_of_rank, seed_of_rank, weighing
 from pyro_vae.networks import evaluating
-from pyro_vae.ranks import mean_over_ranks, part_of_rank, seed_of_rank, weighing
 from pyro_vae.rng import own_seed
 from pyro_vae.training.options import FitOptions, Schedule, rate_weight
 from pyro_vae.training.progress import Progress

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data import LoaderRows, Rows, binarized
+from pyro_vae.distributed.process_group import world_size
 from pyro_vae.networks import evaluating
-from pyro_vae.ranks import world_size
 from pyro_vae.rng import own_seed
 from pyro_vae.training.options import FitOptions, rate_weight
 from pyro_vae.training.step import State

@@ -14,9 +14,7 @@ from torch.optim import Optimizer
 from pyro_vae.arguments import public
 from pyro_vae.data import Rows, Target, as_rows
 from pyro_vae.data.binarize import binarized_once
-from pyro_vae.networks import products_in
-from pyro_vae.objectives import Objective
-from pyro_vae.ranks import (
+from pyro_vae.distributed.process_group import (
     average_buffers,
     device_of_rank,
     interrupted_together,
@@ -24,6 +22,8 @@ from pyro_vae.ranks import (
     make_alike,
     world_size,
 )
+from pyro_vae.networks import products_in
+from pyro_vae.objectives import Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.baseline import independent_score
@@ -82,7 +82,7 @@ def fit(
     are kept, and `run.summary()` says when that was the last one, so that more might help. There the ELBO stands beside
     that of independent columns, `run.baseline`; a model that stays below is warned about.
 
-    In several processes (`pyro_vae.ranks.joined`) all call it with the same arguments and end with the same weights;
+    In several processes (`pyro_vae.distributed.process_group.joined`) all call it with the same arguments and end with the same weights;
     `batch_size` counts the rows of all.
 
     Arguments:

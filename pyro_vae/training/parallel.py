@@ -10,9 +10,17 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pyro_vae.data import binarized
+from pyro_vae.distributed.process_group import (
+    begin_mean_over_ranks,
+    gathered,
+    is_first,
+    part_of_rank,
+    seed_of_rank,
+    weighing,
+    world_size,
+)
 from pyro_vae.objectives import Terms
 from pyro_vae.objectives.base import Program
-from pyro_vae.ranks import begin_mean_over_ranks, gathered, is_first, part_of_rank, seed_of_rank, weighing, world_size
 from pyro_vae.rng import Stream
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.step import Info, State, step, steps

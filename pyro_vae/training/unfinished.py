@@ -16,7 +16,7 @@ from torch import Tensor
 from pyro_vae.atomic_files import require_permission, written_whole
 from pyro_vae.data import Rows
 from pyro_vae.data.loaders import LoaderRows
-from pyro_vae.ranks import world_size
+from pyro_vae.distributed.process_group import world_size
 from pyro_vae.rng import generators, row_hash
 from pyro_vae.training.run import Run
 from pyro_vae.training.step import State

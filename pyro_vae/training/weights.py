@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows
-from pyro_vae.ranks import world_size
+from pyro_vae.distributed.process_group import world_size
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.preparation import select_part
 

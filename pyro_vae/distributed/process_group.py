@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from pyro_vae.launch import launched
+from pyro_vae.distributed.launch import launched
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
