@@ -20,8 +20,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_
 
 from pyro_vae import VAE, evidence, fit
 from pyro_vae.data import Splits
-from pyro_vae.experiment import DataOptions
-from pyro_vae.held import hold_out
+from pyro_vae.experiment.description import DataOptions
+from pyro_vae.experiment.splits import hold_out
 
 
 def penguins() -> np.ndarray:

@@ -15,8 +15,8 @@ from scipy.special import logsumexp
 from scipy.stats import binom
 
 from pyro_vae import evidence, fit
-from pyro_vae.experiment import DIGITS, Experiment, make_vae
-from pyro_vae.held import read_data
+from pyro_vae.experiment.description import DIGITS, Experiment, make_vae
+from pyro_vae.experiment.splits import read_data
 
 COUNT = 16
 

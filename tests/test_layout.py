@@ -26,7 +26,7 @@ LEVELS = (
     ("objectives", "saving"),
     ("training",),
     ("analysis",),
-    ("evaluation", "experiment", "held", "natural", "outputs"),
+    ("experiment",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import anomaly
     from pyro_vae.atomic_files import written_whole
-    from pyro_vae.held import read_source
+    from pyro_vae.experiment.splits import read_source
 
     check_output(options.output, ".csv")
     if options.top < 1:

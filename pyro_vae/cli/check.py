@@ -21,8 +21,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from dataclasses import asdict
 
     from pyro_vae.analysis import checkup, installation
-    from pyro_vae.experiment import some_rows
-    from pyro_vae.outputs import EXPERIMENT, finite
+    from pyro_vae.experiment.description import some_rows
+    from pyro_vae.experiment.run_folder import EXPERIMENT, finite
 
     if options.run is None:
         if options.data or options.set:

@@ -18,7 +18,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     import numpy as np
 
     from pyro_vae.analysis.report.comparison import compare
-    from pyro_vae.experiment import some_rows
+    from pyro_vae.experiment.description import some_rows
 
     asked = [fitted(argparse.Namespace(**{**vars(options), "run": run})) for run in options.runs]
     rows = [some_rows(held, experiment.evaluate) for _, experiment, held in asked]

@@ -18,8 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis.fitted import require_density
     from pyro_vae.atomic_files import written_whole
-    from pyro_vae.evaluation import evaluate, table
-    from pyro_vae.outputs import write_evidence
+    from pyro_vae.experiment.evaluation import evaluate, table
+    from pyro_vae.experiment.run_folder import write_evidence
 
     check_output(options.output, ".csv")
     vae, experiment, rows = fitted(options)

@@ -12,8 +12,8 @@ from pyro_vae.distributed.launch import launched_first
 
 if TYPE_CHECKING:
     from pyro_vae.data import Splits
-    from pyro_vae.experiment import Experiment
-    from pyro_vae.held import Held
+    from pyro_vae.experiment.description import Experiment
+    from pyro_vae.experiment.splits import Held
     from pyro_vae.training import Run
     from pyro_vae.vae import VAE
 
@@ -29,9 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.distributed.process_group import world_size
-    from pyro_vae.evaluation import evaluate, table
-    from pyro_vae.held import read_source
-    from pyro_vae.outputs import files_of, write_run
+    from pyro_vae.experiment.evaluation import evaluate, table
+    from pyro_vae.experiment.run_folder import files_of, write_run
+    from pyro_vae.experiment.splits import read_source
     from pyro_vae.saving import SPEC, WEIGHTS
 
     experiment = _experiment(options)
@@ -74,7 +74,7 @@ def _fit(vae: "VAE", rows: Any, chosen: dict[str, Any]) -> "Run":
 
 def _experiment(options: argparse.Namespace) -> "Experiment":
     """The description that the arguments name: a file, or data with defaults, or the digits."""
-    from pyro_vae.experiment import DIGITS, Experiment, override
+    from pyro_vae.experiment.description import DIGITS, Experiment, override
     from pyro_vae.spec import read
 
     source = options.source
@@ -89,8 +89,8 @@ def _experiment(options: argparse.Namespace) -> "Experiment":
 
 def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, Held, VAE, str]":
     """The experiment with what its rows decide, the rows held out and checked, the model, and what is said of them."""
-    from pyro_vae.experiment import make_vae, settled
-    from pyro_vae.held import check_rows, hold_out, seen
+    from pyro_vae.experiment.description import make_vae, settled
+    from pyro_vae.experiment.splits import check_rows, hold_out, seen
 
     splits = (part for part in (rows.train, rows.valid, rows.test) if part is not None)
     whole, why = settled(experiment, *splits)
@@ -104,7 +104,7 @@ def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, He
 
 def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -> None:
     """Raise ValueError where there is a run, or files that a run would replace, or no run to go on with."""
-    from pyro_vae.outputs import files_of
+    from pyro_vae.experiment.run_folder import files_of
     from pyro_vae.saving import SPEC, require_free
 
     require_free(folder, overwrite=options.overwrite)
@@ -136,7 +136,7 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
 
 def _chosen(vae: "VAE", why: str) -> str:
     """Why this likelihood, where the data decided, and how to take another."""
-    from pyro_vae.natural import FROM_MAXIMUM
+    from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM
 
     if not why:
         return ""
@@ -148,7 +148,7 @@ def _chosen(vae: "VAE", why: str) -> str:
 
 def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:
     """Save the model, and remove what is left of the run that is replaced, and of this one before its end."""
-    from pyro_vae.outputs import files_of
+    from pyro_vae.experiment.run_folder import files_of
     from pyro_vae.training import save
 
     save(vae, folder, overwrite=overwrite)

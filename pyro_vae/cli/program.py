@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
             warnings.showwarning = lambda message, *_: print(f"pyro-vae: {message}", file=sys.stderr)
             result: dict[str, Any] = options.run_command(options, say)
         if options.json:
-            from pyro_vae.outputs import finite
+            from pyro_vae.experiment.run_folder import finite
 
             print(json.dumps(finite(result), indent=2), flush=True)
     except KeyboardInterrupt as stop:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyro_vae.experiment import Experiment
+    from pyro_vae.experiment.description import Experiment
     from pyro_vae.vae import VAE
 
 Say = Callable[[str], None]
@@ -46,7 +46,7 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
-    from pyro_vae.held import check_rows, hold_out, read_source, seen
+    from pyro_vae.experiment.splits import check_rows, hold_out, read_source, seen
     from pyro_vae.training import load
 
     _check_settings(options)
@@ -60,7 +60,7 @@ def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
 
 def experiment_of(options: argparse.Namespace) -> "Experiment":
     """The description of a run, changed by the arguments."""
-    from pyro_vae.experiment import Experiment, override
+    from pyro_vae.experiment.description import Experiment, override
 
     fields = with_source(written(options.run), options.data)
     if "data" not in fields:
@@ -70,7 +70,7 @@ def experiment_of(options: argparse.Namespace) -> "Experiment":
 
 def written(run: Path) -> dict[str, Any]:
     """The description that `fit` wrote beside a model; empty where there is none."""
-    from pyro_vae.outputs import EXPERIMENT
+    from pyro_vae.experiment.run_folder import EXPERIMENT
     from pyro_vae.spec import read
 
     return read(run / EXPERIMENT) if (run / EXPERIMENT).exists() else {}

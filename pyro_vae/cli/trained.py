@@ -25,8 +25,8 @@ def trained(options: argparse.Namespace, vae: "VAE") -> int | None:
     """How many rows of `--data` equal rows of the run's training data; None where these can't be read any more."""
     import numpy as np
 
-    from pyro_vae.experiment import Experiment
-    from pyro_vae.held import hold_out, read_source
+    from pyro_vae.experiment.description import Experiment
+    from pyro_vae.experiment.splits import hold_out, read_source
 
     fields = written(options.run)
     if "data" not in fields:

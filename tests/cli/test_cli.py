@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import pyro_vae as pv
-from pyro_vae.experiment import DIGITS, DataOptions
+from pyro_vae.experiment.description import DIGITS, DataOptions
+from pyro_vae.experiment.splits import read_data
 from pyro_vae.guides import GUIDES
-from pyro_vae.held import read_data
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.networks import NETWORKS
 from pyro_vae.priors import PRIORS

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import outputs
 from pyro_vae.cli import main
+from pyro_vae.experiment.description import run_folder as outputs
 from tests.cli.command import write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
 

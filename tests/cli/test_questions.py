@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import outputs
-from pyro_vae.experiment import DataOptions
-from pyro_vae.held import hold_out, read_source
+from pyro_vae.experiment.description import DataOptions
+from pyro_vae.experiment.description import run_folder as outputs
+from pyro_vae.experiment.splits import hold_out, read_source
 from tests.cli.command import pyro_vae, write_data
 
 

@@ -164,6 +164,6 @@ def test_each_wrong_field_has_a_line() -> None:
 
 def test_other_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is nobody's input is a defect: it keeps its traceback."""
-    monkeypatch.setattr("pyro_vae.experiment.make_vae", lambda *args: 1 / 0)
+    monkeypatch.setattr("pyro_vae.experiment.description.make_vae", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         pyro_vae("fit")

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import outputs, training
 from pyro_vae import saving as checkpoint
-from pyro_vae.experiment import DataOptions
-from pyro_vae.held import read_data
+from pyro_vae import training
+from pyro_vae.experiment.description import DataOptions
+from pyro_vae.experiment.description import run_folder as outputs
+from pyro_vae.experiment.splits import read_data
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
 
@@ -281,7 +282,7 @@ def test_interrupted_before_an_epoch_saves_nothing(home: Path, monkeypatch: pyte
 
 
 def test_interrupted_evaluation_keeps_the_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(monkeypatch, "pyro_vae.evaluation", "sharded_evidence", 1)
+    interrupt_at(monkeypatch, "pyro_vae.experiment.evaluation", "sharded_evidence", 1)
     done = pyro_vae("fit", str(home / "spec.toml"))
     assert (done.status, done.err) == (130, "pyro-vae: interrupted\n")
     assert "saved in runs/normal" in done.out

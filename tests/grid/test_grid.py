@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyro_vae import ELBO, VAE, evidence, fit, load, save
 from pyro_vae.analysis.fitted import has_density
-from pyro_vae.experiment import Experiment
+from pyro_vae.experiment.description import Experiment
 from pyro_vae.spec import read
 from tests.grid.parts import GRID, REFUSED, SAMPLE, Combination, obstacle
 

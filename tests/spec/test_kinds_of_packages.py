@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import pyro_vae as pv
-from pyro_vae.experiment import Experiment
+from pyro_vae.experiment.description import Experiment
 from pyro_vae.priors import PRIORS, Vamp
 from tests.cli.command import pyro_vae
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pyro_vae.data import ArrayRows, Target
-from pyro_vae.experiment import Experiment
+from pyro_vae.experiment.description import Experiment
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import read
 from pyro_vae.training import CompiledStep, State, step

@@ -9,7 +9,7 @@ import numpy as np
 from pyro_vae.analysis import Evidence, encode, rate, reconstruct
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
-from pyro_vae.experiment import EvaluateOptions, some_rows
+from pyro_vae.experiment.description import EvaluateOptions, some_rows
 from pyro_vae.training.baseline import baseline_of
 from pyro_vae.vae import VAE
 

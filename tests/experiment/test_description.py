@@ -13,10 +13,18 @@ import pyro_vae as pv
 from pyro_vae.analysis import rate
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.data import Splits, as_rows
-from pyro_vae.evaluation import evaluate, table
-from pyro_vae.experiment import DIGITS, DataOptions, EvaluateOptions, Experiment, make_vae, natural_likelihood, override
-from pyro_vae.held import check_rows, hold_out, read_data, read_source
-from pyro_vae.outputs import finite
+from pyro_vae.experiment.description import (
+    DIGITS,
+    DataOptions,
+    EvaluateOptions,
+    Experiment,
+    make_vae,
+    natural_likelihood,
+    override,
+)
+from pyro_vae.experiment.evaluation import evaluate, table
+from pyro_vae.experiment.run_folder import finite
+from pyro_vae.experiment.splits import check_rows, hold_out, read_data, read_source
 from tests.watched import Watched
 
 TRUTH = LinearGaussian.random()

@@ -12,7 +12,7 @@ import torch
 
 from pyro_vae.analysis.fitted import target_of
 from pyro_vae.data import Selected, Splits, Target, as_rows, binarized, load_splits
-from pyro_vae.experiment import DataOptions, Experiment
+from pyro_vae.experiment.description import DataOptions, Experiment
 from pyro_vae.training.preparation import inspect
 from pyro_vae.vae import VAE
 

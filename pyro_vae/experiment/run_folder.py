@@ -18,9 +18,9 @@ from pyro_vae.analysis.figures.plots import latent_scatter, learning_curve, marg
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import Evidence
 from pyro_vae.atomic_files import whole_files
-from pyro_vae.evaluation import Metrics
-from pyro_vae.experiment import Experiment
-from pyro_vae.held import Held
+from pyro_vae.experiment.description import Experiment
+from pyro_vae.experiment.evaluation import Metrics
+from pyro_vae.experiment.splits import Held
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE
 

@@ -21,7 +21,7 @@ from pydantic import (
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
 from pyro_vae.analysis.marginal_likelihood.results import Until
 from pyro_vae.described import Described
-from pyro_vae.natural import FROM_MAXIMUM, Natural, natural_likelihood, sized_likelihood, unsized
+from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM, Natural, natural_likelihood, sized_likelihood, unsized
 from pyro_vae.registry import Choice, Options
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
