@@ -14,7 +14,7 @@ from pyro_vae.training import FitOptions, State
 from pyro_vae.training.epoch import TOGETHER
 from pyro_vae.training.loop import stepper
 from pyro_vae.training.run import Means
-from pyro_vae.training.step import Pace
+from pyro_vae.training.train_step import Pace
 
 COMPILED = "ours, compiled"
 How = Literal["off", "step"]

@@ -6,7 +6,7 @@ which the guide projects. A decoder ends in the parameters of the likelihood, sh
 
 from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation, import_zuko, positive
 from pyro_vae.networks.convolution import conv
-from pyro_vae.networks.modes import evaluating, exported, traced
+from pyro_vae.networks.evaluation_mode import evaluating, exported, traced
 from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
 from pyro_vae.networks.precision import Float32Products, Products, products, products_in
 from pyro_vae.networks.standardize import Standardize

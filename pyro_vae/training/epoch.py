@@ -15,7 +15,7 @@ from pyro_vae.rng import own_seed
 from pyro_vae.training.options import FitOptions, Schedule, rate_weight
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Means
-from pyro_vae.training.step import Pace, State, steps
+from pyro_vae.training.train_step import Pace, State, steps
 from pyro_vae.training.weights import RowWeights
 
 Moves = Callable[[State, Tensor, Sequence[Pace]], tuple[State, Tensor]]

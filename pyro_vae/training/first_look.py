@@ -11,7 +11,7 @@ from pyro_vae.distributed.process_group import world_size
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
 from pyro_vae.training.options import FitOptions, rate_weight
-from pyro_vae.training.step import State
+from pyro_vae.training.train_step import State
 from pyro_vae.vae import VAE
 
 EXTREME = 1e15

@@ -27,7 +27,9 @@ from pyro_vae.objectives import Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.baseline import independent_score
-from pyro_vae.training.compiled import CompiledStep
+from pyro_vae.training.checkpoint import Unfinished
+from pyro_vae.training.compiled_step import CompiledStep
+from pyro_vae.training.data_parallel import parallel
 from pyro_vae.training.epoch import Moves, require_finite, train_epoch, validate
 from pyro_vae.training.first_look import first_look, require_trainable
 from pyro_vae.training.options import (
@@ -40,13 +42,11 @@ from pyro_vae.training.options import (
     make_optimizer,
     with_budget,
 )
-from pyro_vae.training.parallel import parallel
 from pyro_vae.training.preparation import is_number, split, start
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Run
 from pyro_vae.training.sleep import require_sleep, sleep
-from pyro_vae.training.step import Average, State, steps
-from pyro_vae.training.unfinished import Unfinished
+from pyro_vae.training.train_step import Average, State, steps
 from pyro_vae.training.weights import RowWeights, eager, refuse_hidden_weights
 from pyro_vae.vae import VAE
 

@@ -15,7 +15,7 @@ from pyro_vae.rng import own_seed
 from pyro_vae.training.epoch import validate
 from pyro_vae.training.options import SCHEDULES, FitOptions, make_optimizer
 from pyro_vae.training.run import Run
-from pyro_vae.training.step import State, step
+from pyro_vae.training.train_step import State, step
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
 

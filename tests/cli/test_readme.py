@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyro_vae.cli.program import parser
+from pyro_vae.cli.main import parser
 from pyro_vae.experiment.description import Experiment
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import pytest
 
 from pyro_vae import saving as checkpoint
 from pyro_vae.experiment.description import run_folder as outputs
-from pyro_vae.training import unfinished
+from pyro_vae.training import checkpoint as unfinished
 from pyro_vae.training.options import SCHEDULES
 from tests.cli.command import Done, contents, pyro_vae, write_data
 

@@ -6,8 +6,8 @@ import torch
 from pyro_vae.compiler.cuda_graph import Replay
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, State, fit, step
-from pyro_vae.training import compiled as module
-from pyro_vae.training.step import Average
+from pyro_vae.training import compiled_step as module
+from pyro_vae.training.train_step import Average
 from tests.training.small import X, same, small, weights
 
 

@@ -20,7 +20,7 @@ from pyro_vae.analysis.posterior_checks.nuts import Audit
 from pyro_vae.analysis.report import agreement, checks
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.results.verdicts import BASELINE, LATENT, TRUSTED, Checkup, Finding
-from pyro_vae.cli.program import parser
+from pyro_vae.cli.main import parser
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2, seed=1)
 X = TRUTH.sample(40, seed=2)

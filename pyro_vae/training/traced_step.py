@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from pyro_vae.data import binarized
 from pyro_vae.objectives import Terms
 from pyro_vae.training import adam
-from pyro_vae.training.step import Pace, State
+from pyro_vae.training.train_step import Pace, State
 
 Place = tuple[Any, Any]
 

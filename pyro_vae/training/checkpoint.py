@@ -19,7 +19,7 @@ from pyro_vae.data.loaders import LoaderRows
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.rng import generators, row_hash
 from pyro_vae.training.run import Run
-from pyro_vae.training.step import State
+from pyro_vae.training.train_step import State
 
 FORMAT = 1
 SECONDS = 10.0

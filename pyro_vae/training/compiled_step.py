@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pyro_vae.compiler.cuda_graph import Replay
 from pyro_vae.compiler.inductor import compile_graph
 from pyro_vae.training import adam
-from pyro_vae.training.graph import Graph, numbers, trace
-from pyro_vae.training.step import Info, Pace, State, paced, step, steps
+from pyro_vae.training.traced_step import Graph, numbers, trace
+from pyro_vae.training.train_step import Info, Pace, State, paced, step, steps
 
 EAGER = "the step can't be compiled and stays eager"
 INDUCTOR = {"cpp_wrapper": True, "fallback_random": True}

@@ -12,7 +12,7 @@ from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import Info, State, fit, step
 from pyro_vae.training.preparation import start
-from pyro_vae.training.step import Average
+from pyro_vae.training.train_step import Average
 from tests.training.small import X, same, small, watched, weights
 
 BATCH = torch.as_tensor(X[:7]).double()

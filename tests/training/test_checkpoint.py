@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from pyro_vae.training import fit, unfinished
+from pyro_vae.training import checkpoint as unfinished
+from pyro_vae.training import fit
 from tests.training.small import BITS, X, same, small, weights, without_clock
 
 RUN = {"epochs": 6, "batch_size": 16, "lr": 1e-2, "validation": 8, "device": "cpu"}

@@ -18,10 +18,10 @@ from torch.distributions import Distribution
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
-from pyro_vae.training import compiled as module
-from pyro_vae.training.compiled import agree
+from pyro_vae.training import compiled_step as module
+from pyro_vae.training.compiled_step import agree
 from pyro_vae.training.loop import SEVERAL, WORTH_COMPILING, stepper
-from pyro_vae.training.step import Pace, steps
+from pyro_vae.training.train_step import Pace, steps
 from tests.training.small import X, same, small, weights, without_clock
 
 RUN = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "validation": 4}  # 46 rows: two batches of 16, one of 14

@@ -23,7 +23,7 @@ from pyro_vae.objectives import Terms
 from pyro_vae.objectives.base import Program
 from pyro_vae.rng import Stream
 from pyro_vae.training.options import FitOptions
-from pyro_vae.training.step import Info, State, step, steps
+from pyro_vae.training.train_step import Info, State, step, steps
 
 
 def parallel(state: State, options: FitOptions, count: int) -> Callable[..., tuple[State, Tensor]]:
