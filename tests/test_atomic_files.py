@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import saving as checkpoint
+from pyro_vae import saving
 from pyro_vae.atomic_files import whole_files, written_whole
 
 
@@ -77,7 +77,7 @@ def not_found(path: Path) -> None:
 def test_a_forbidden_file_is_not_damaged(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(4,)), tmp_path)
     if name == "model.safetensors":
-        monkeypatch.setattr(checkpoint, "load_file", not_found)
+        monkeypatch.setattr(saving, "load_file", not_found)
     forbid(name, monkeypatch)
     with pytest.raises(ValueError, match=f"{name}: no permission to read it; ask its owner for chmod a.r {name}"):
         pv.load(tmp_path)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pyro_vae import saving as checkpoint
+from pyro_vae import saving
 from pyro_vae.analysis import encode, evidence, reconstruct, sample
 from pyro_vae.atomic_files import whole_files
 from pyro_vae.rng import own_seed
@@ -294,9 +294,9 @@ def breaks(monkeypatch, how):
     if isinstance(how, int):
         monkeypatch.setattr(os, "replace", fails_at(how))
     elif how == "weights":
-        monkeypatch.setattr(checkpoint, "save_file", fails_half_way)
+        monkeypatch.setattr(saving, "save_file", fails_half_way)
     else:
-        monkeypatch.setattr(checkpoint.json, "dumps", fails)
+        monkeypatch.setattr(saving.json, "dumps", fails)
 
 
 @pytest.mark.parametrize("how", ["weights", "description", 1])

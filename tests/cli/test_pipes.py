@@ -12,7 +12,7 @@ import pytest
 
 import pyro_vae as pv
 from pyro_vae.cli import main
-from pyro_vae.experiment.description import run_folder as outputs
+from pyro_vae.experiment import run_folder
 from tests.cli.command import write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
     return tmp_path
 
 

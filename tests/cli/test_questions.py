@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import pyro_vae as pv
+from pyro_vae.experiment import run_folder
 from pyro_vae.experiment.description import DataOptions
-from pyro_vae.experiment.description import run_folder as outputs
 from pyro_vae.experiment.splits import hold_out, read_source
 from tests.cli.command import pyro_vae, write_data
 
@@ -22,7 +22,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     write_data(folder)
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        patched.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
+        patched.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
         for name, *changes in (("a",), ("b", "fit.seed=1"), ("point", "guide=delta", "prior=flat", "data=bits.npy")):
             sets = [word for change in changes for word in ("--set", change)]
             assert pyro_vae("fit", "spec.toml", *sets, "--output", name).status == 0

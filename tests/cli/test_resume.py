@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pyro_vae import saving as checkpoint
-from pyro_vae.experiment.description import run_folder as outputs
-from pyro_vae.training import checkpoint as unfinished
+from pyro_vae import saving
+from pyro_vae.experiment import run_folder
+from pyro_vae.training import checkpoint
 from pyro_vae.training.options import SCHEDULES
 from tests.cli.command import Done, contents, pyro_vae, write_data
 
@@ -22,8 +22,8 @@ class PowerCut(Exception):
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
-    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
+    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     return tmp_path
 
 
@@ -83,7 +83,7 @@ def test_what_a_full_disk_did_not_take_is_saved_later(monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full)
+        patch.setattr(saving, "save_file", full)
         assert pyro_vae(*FIT).status == 1
     assert pyro_vae(*FIT, "--resume").status == 0
     assert pyro_vae(*FIT, "--output", "whole").status == 0

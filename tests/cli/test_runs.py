@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import saving as checkpoint
-from pyro_vae import training
+from pyro_vae import saving, training
+from pyro_vae.experiment import run_folder
 from pyro_vae.experiment.description import DataOptions
-from pyro_vae.experiment.description import run_folder as outputs
 from pyro_vae.experiment.splits import read_data
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
@@ -29,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with small data; a picture is written as a word, because drawing takes most of the time."""
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
     return tmp_path
 
 
@@ -299,7 +298,7 @@ def fail(*args: Any, **kwargs: Any) -> None:
 
 @pytest.mark.parametrize("where", ["write_netcdf", "write_json"])
 def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, where, fail)
+    monkeypatch.setattr(run_folder, where, fail)
     done = pyro_vae("fit", "spec.toml")
     assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
     assert names("runs") == {"normal"}
@@ -307,7 +306,7 @@ def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(where: str, monkey
 
 
 def test_a_disk_that_is_full_when_pictures_come_leaves_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "save_figure", fail)
+    monkeypatch.setattr(run_folder, "save_figure", fail)
     done = pyro_vae("fit", "spec.toml")
     assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
     assert names("runs/normal") == MODEL | TABLES
@@ -317,7 +316,7 @@ def test_a_picture_that_cannot_be_drawn_costs_nothing_else(monkeypatch: pytest.M
     def no_font(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(outputs, "latent_scatter", no_font)
+    monkeypatch.setattr(run_folder, "latent_scatter", no_font)
     done = pyro_vae("fit", "spec.toml")
     assert (done.status, done.err) == (0, "pyro-vae: latent.png is not drawn: RuntimeError: no font\n")
     assert names("runs/normal") == (MODEL | TABLES | PICTURES) - {"latent.png", "reconstructions.png"}
@@ -327,7 +326,7 @@ def test_a_picture_that_cannot_be_drawn_costs_nothing_else(monkeypatch: pytest.M
 def test_a_full_disk_leaves_no_half_of_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_done(pyro_vae("fit", "spec.toml"))
     before = contents(home)
-    monkeypatch.setattr(checkpoint, "save_file", fail)
+    monkeypatch.setattr(saving, "save_file", fail)
     for arguments, name in ((("--output", "runs/other"), "other"), (("--overwrite",), "normal")):
         done = pyro_vae("fit", "spec.toml", "--set", "seed=1", *arguments)
         assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")

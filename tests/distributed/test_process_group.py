@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.ranks.worker import several
 
-from pyro_vae.distributed import process_group as ranks
+from pyro_vae.distributed import process_group
 from pyro_vae.distributed.launch import VARIABLES
 from tests.cli.command import Done, pyro_vae
 from tests.ranks import worker
@@ -202,24 +202,24 @@ def test_three_processes_share_batches_that_three_does_not_divide(tmp_path):
 
 
 def test_a_process_alone_keeps_what_it_has():
-    with ranks.joined():
-        assert (ranks.rank(), ranks.world_size(), ranks.is_first()) == (0, 1, True)
-        assert ranks.first_to_fail()
+    with process_group.joined():
+        assert (process_group.rank(), process_group.world_size(), process_group.is_first()) == (0, 1, True)
+        assert process_group.first_to_fail()
     values = torch.tensor([1.0, 2.0])
-    assert ranks.mean_over_ranks(values) is values
-    assert ranks.gathered("a") == ["a"]
-    assert ranks.device_of_rank(torch.device("cuda:1")) == torch.device("cuda:1")
+    assert process_group.mean_over_ranks(values) is values
+    assert process_group.gathered("a") == ["a"]
+    assert process_group.device_of_rank(torch.device("cuda:1")) == torch.device("cuda:1")
 
 
 def test_parts_are_whole_batches_by_their_weights(monkeypatch):
     """Σ wᵣ meanᵣ / W is the mean over the rows, for any number of rows and processes."""
     for world in (1, 2, 3, 7):
-        monkeypatch.setattr(ranks, "world_size", lambda world=world: world)
+        monkeypatch.setattr(process_group, "world_size", lambda world=world: world)
         for rows in (1, 2, 3, 5, 16, 20):
             batch, total = torch.randn(rows, 2, dtype=torch.float64), 0
             for number in range(world):
-                monkeypatch.setattr(ranks, "rank", lambda number=number: number)
-                part, weight = ranks.part_of_rank(batch)
+                monkeypatch.setattr(process_group, "rank", lambda number=number: number)
+                part, weight = process_group.part_of_rank(batch)
                 assert len(part) > 0
                 total = total + weight * part.mean(0) / world
             torch.testing.assert_close(total, batch.mean(0), rtol=1e-12, atol=1e-14)
@@ -228,8 +228,8 @@ def test_parts_are_whole_batches_by_their_weights(monkeypatch):
 def test_seeds_of_processes_differ(monkeypatch):
     seeds = set()
     for number in range(4):
-        monkeypatch.setattr(ranks, "rank", lambda number=number: number)
-        seeds |= {ranks.seed_of_rank(seed) for seed in range(10)}
+        monkeypatch.setattr(process_group, "rank", lambda number=number: number)
+        seeds |= {process_group.seed_of_rank(seed) for seed in range(10)}
     assert len(seeds) == 40
     assert all(0 <= seed < 2**63 for seed in seeds)
 
@@ -237,8 +237,8 @@ def test_seeds_of_processes_differ(monkeypatch):
 def test_only_processes_that_torchrun_started_are_several(monkeypatch):
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with ranks.joined():
-        assert ranks.world_size() == 1
+    with process_group.joined():
+        assert process_group.world_size() == 1
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(("kinds", "priors"), 0), (("fit", "--no-such-option"), 2)])

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Until
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
-from pyro_vae.distributed import process_group as ranks
+from pyro_vae.distributed import process_group
 from pyro_vae.objectives import ELBO, IWAE
 from pyro_vae.training import Run, fit
 from tests.training.small import X, small, weights, without_clock
@@ -151,7 +151,7 @@ def noisy(seed=3):
 
 def strangers():
     """The processes bring different weights, and in one step the averages hardly leave them."""
-    return told(fit(small(seed=ranks.rank()), X, epochs=1, batch_size=50, average=0.999, validation=None))
+    return told(fit(small(seed=process_group.rank()), X, epochs=1, batch_size=50, average=0.999, validation=None))
 
 
 def early():
@@ -239,7 +239,7 @@ def interrupted():
 
     def objective(model, guide, x, rate_weight=1.0):
         calls.append(x)
-        if len(calls) == 14 and ranks.rank() == 1:
+        if len(calls) == 14 and process_group.rank() == 1:
             os.kill(os.getpid(), signal.SIGINT)
         return ELBO()(model, guide, x, rate_weight)
 
@@ -251,7 +251,7 @@ def interrupted():
 
 
 def different_rows():
-    return refusal(lambda: fit(small(), X[: 30 + 20 * ranks.rank()], validation=None, batch_size=5, epochs=100))
+    return refusal(lambda: fit(small(), X[: 30 + 20 * process_group.rank()], validation=None, batch_size=5, epochs=100))
 
 
 def compiled():
@@ -264,7 +264,7 @@ def compiled():
 
 
 def a_gpu_by_number():
-    return refusal(lambda: ranks.device_of_rank(torch.device("cuda:1")))
+    return refusal(lambda: process_group.device_of_rank(torch.device("cuda:1")))
 
 
 def refusal(attempt: Callable[[], Any]) -> str:
@@ -279,15 +279,15 @@ def one_fails():
     """An error in the second process, in its third step: it leaves the group, and the first one does not wait."""
 
     def objective(model, guide, x, rate_weight=1.0):
-        if torch.is_grad_enabled() and ranks.rank() == 1:
+        if torch.is_grad_enabled() and process_group.rank() == 1:
             raise ValueError("no")
         return ELBO()(model, guide, x, rate_weight)
 
-    with ranks.joined():
+    with process_group.joined():
         try:
             fit(small(), X, objective=objective, validation=None)
         except (ValueError, RuntimeError) as error:
-            return type(error).__name__, ranks.first_to_fail() if ranks.rank() == 1 else None
+            return type(error).__name__, process_group.first_to_fail() if process_group.rank() == 1 else None
     return "nothing"
 
 
@@ -297,7 +297,7 @@ if __name__ == "__main__":
         if name == "one_fails":
             results[name] = one_fails()
             continue
-        with ranks.joined():
+        with process_group.joined():
             results[name] = globals()[name]()
-            number = ranks.rank()
+            number = process_group.rank()
     Path(sys.argv[1], f"{os.environ['RANK']}.pickle").write_bytes(pickle.dumps(results))

@@ -8,8 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from pyro_vae.training import checkpoint as unfinished
-from pyro_vae.training import fit
+from pyro_vae.training import checkpoint, fit
 from tests.training.small import BITS, X, same, small, weights, without_clock
 
 RUN = {"epochs": 6, "batch_size": 16, "lr": 1e-2, "validation": 8, "device": "cpu"}
@@ -32,7 +31,7 @@ def steady(done):
 
 @pytest.fixture(autouse=True)
 def after_each_epoch(monkeypatch):
-    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
 
 
 def run(vae, x=X, schedule=steady, **options):
@@ -99,8 +98,8 @@ def test_the_bar_shows_the_steps_of_the_whole_run(tmp_path, capsys):
 
 
 def test_steps_are_counted_on(tmp_path, monkeypatch):
-    seen, read = [], unfinished.Unfinished.read
-    monkeypatch.setattr(unfinished.Unfinished, "read", lambda self, state: seen.append(read(self, state)) or seen[-1])
+    seen, read = [], checkpoint.Unfinished.read
+    monkeypatch.setattr(checkpoint.Unfinished, "read", lambda self, state: seen.append(read(self, state)) or seen[-1])
     broken(tmp_path / "run")
     assert [state.steps for state in seen] == [0, 4 * 3]
 
@@ -155,7 +154,7 @@ def test_other_weights_of_the_rows_are_another_run(tmp_path):
 
 
 def test_it_is_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(unfinished, "SECONDS", 3600.0)
+    monkeypatch.setattr(checkpoint, "SECONDS", 3600.0)
     with pytest.raises(PowerCut):
         run(small(), schedule=cut, checkpoint=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
@@ -190,7 +189,7 @@ def test_another_run_is_refused_and_left_alone(options, fields, x, message, tmp_
 
 def test_a_file_of_another_version_is_refused(tmp_path, monkeypatch):
     run(small(), checkpoint=tmp_path / "run")
-    monkeypatch.setattr(unfinished, "FORMAT", 2)
+    monkeypatch.setattr(checkpoint, "FORMAT", 2)
     with pytest.raises(ValueError, match=r"holds another run: format was 1, and is 2"):
         run(small(), checkpoint=tmp_path / "run")
 
@@ -231,7 +230,7 @@ def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
     def full(*arguments, **named):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(unfinished, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.warns(UserWarning, match=r"^fit: the checkpoint can't be written.* goes on without: .*space"):
         history, _, _ = run(small(), checkpoint=tmp_path / "run")
     assert len(history) == RUN["epochs"]
@@ -239,7 +238,7 @@ def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
 
 
 def test_several_processes_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(unfinished, "world_size", lambda: 2)
+    monkeypatch.setattr(checkpoint, "world_size", lambda: 2)
     with pytest.raises(ValueError, match=r"^checkpoint: expected one process, got 2"):
         run(small(), checkpoint=tmp_path / "run")
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from pyro_vae import VAE
+from pyro_vae.analysis.annealing import ais as module
 from pyro_vae.analysis.annealing.ais import Annealed, annealed
 from pyro_vae.analysis.annealing.chains import Ladder, Noise, Plan, Walk, Walker, seeds_of, upward
-from pyro_vae.analysis.annealing.chains import ais as module
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import spaced, tuned
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian

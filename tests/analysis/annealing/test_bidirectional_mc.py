@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pyro_vae import VAE
+from pyro_vae.analysis.annealing import bidirectional_mc as module
 from pyro_vae.analysis.annealing.ais import annealed
 from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
 from pyro_vae.analysis.annealing.chains import Ladder, Plan, Walk, downward
-from pyro_vae.analysis.annealing.chains import bidirectional_mc as module
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
