@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pyro_vae.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from pyro_vae import analysis, data, guides, likelihoods, networks, objectives, priors, training
     from pyro_vae.analysis import (
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from pyro_vae.spec import Spec
     from pyro_vae.training import Run, fit, load, save
     from pyro_vae.vae import VAE
-
-__version__ = "0.1.0"
 
 _ROOMS = ("analysis", "data", "guides", "likelihoods", "networks", "objectives", "priors", "training")
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from pyro_vae.analysis.annealing.chains import Plan, log_mean, require_moves, seeds_of, upward
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import ACCEPTANCE, tuned
-from pyro_vae.analysis.fitted import evaluation, rows_of
+from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.arguments import public
+from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from pyro_vae.analysis.annealing.chains import Plan, downward, log_mean, require_moves, seeds_of, upward
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import tuned
-from pyro_vae.analysis.fitted import as_numpy, evaluation, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation
 from pyro_vae.arguments import public
+from pyro_vae.inputs import placement_of
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -118,7 +119,7 @@ def bidirectional(
     plan = Plan(num_chains, temperatures, leapfrog_steps, start, seed, chunk_size, progress)
     require_moves(vae)
     with evaluation(vae):
-        with own_seed(seed, target_of(vae).device):
+        with own_seed(seed, placement_of(vae).device):
             z = vae.prior().sample(torch.Size([num_rows]))
             x = vae.likelihood(z).sample()
         parts = [

@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae import __version__
 from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree
-from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
+from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
+from pyro_vae.version import __version__
 
 Groups = dict[str, dict[str, np.ndarray]]
 GIBIBYTE = 2**30
@@ -116,7 +117,7 @@ def _data(vae: VAE, x: Tensor) -> np.ndarray:
 
 
 def _require_room(vae: VAE, rows: int, draws: int, max_bytes: int) -> None:
-    size = target_of(vae).dtype.itemsize
+    size = placement_of(vae).dtype.itemsize
     needed = 2 * size * rows * draws * (vae.spec.latent_dim + math.prod(vae.spec.data_shape))
     if needed > max_bytes:
         raise ValueError(

@@ -8,13 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision
 from pyro_vae.analysis.gaps.families import Rows, local
 from pyro_vae.analysis.gaps.search import ascend, best_full_rank, log_weights, mixture_log_weights
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.verdicts import Finding, mean_and_error, refit
 from pyro_vae.arguments import public
+from pyro_vae.inputs import rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 

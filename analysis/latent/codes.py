@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterior_of
 from pyro_vae.arguments import public
+from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
@@ -140,7 +141,7 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
             "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder compresses and does "
             "not generate. Take prior 'standard_normal' and guide 'mean_field'"
         )
-    with evaluation(vae), own_seed(seed, target_of(vae).device):
+    with evaluation(vae), own_seed(seed, placement_of(vae).device):
         z = vae.prior().sample(torch.Size([n]))
         p = vae.likelihood(z)
         z, x, mean = (as_numpy(part) for part in (z, p.sample(), p.mean))
@@ -166,7 +167,7 @@ def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndar
     """
     if num_particles < 1:
         raise ValueError(f"num_particles: expected at least 1, got {num_particles}")
-    with evaluation(vae), own_seed(seed, target_of(vae).device):
+    with evaluation(vae), own_seed(seed, placement_of(vae).device):
         rates = []
         for batch in rows_of(vae, x, "x"):
             q, p = posterior_of(vae, batch), vae.prior()

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
 from tqdm.auto import tqdm
 
-from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
 from pyro_vae.analysis.latent.codes import encode, rate
 from pyro_vae.analysis.results.verdicts import LATENT, Finding
 from pyro_vae.arguments import public
+from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -192,7 +193,7 @@ def latent_use(
         raise ValueError("x: expected at least 2 rows, got 1; I(x; z) needs rows to tell apart")
     with evaluation(vae):
         guides = [posterior_of(vae, batch) for batch in rows_of(vae, x, "x")]
-        with own_seed(seed, target_of(vae).device):
+        with own_seed(seed, placement_of(vae).device):
             draws = [q.sample(torch.Size([num_particles])) for q in guides]
             prior_mean, prior_scale = (as_numpy(part) for part in _moments(vae.prior()))
             per_dim = [_rate_per_dim(q, vae.prior()) for q in guides]

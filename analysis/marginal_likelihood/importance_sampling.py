@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.analysis.fitted import evaluation, require_density, rows_of, target_of, warn_of_half
+from pyro_vae.analysis.fitted import evaluation, require_density, warn_of_half
 from pyro_vae.analysis.marginal_likelihood.automatic import GUIDE_DRAWS, automatic
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
@@ -20,6 +20,7 @@ from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Unt
 from pyro_vae.analysis.marginal_likelihood.row_draws import BLOCK, Job, Sampling
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
+from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
 
@@ -118,12 +119,12 @@ def evidence(
         method = "importance"
     first = proposal_of("guide" if proposal is None else proposal)
     second = None if retry is None else proposal_of(retry, "retry")
-    target, pairs = target_of(vae), chunk_size or _affordable_pairs(vae)
-    given = as_rows(x, vae.spec.data_shape, target, name="x")
+    placement, pairs = placement_of(vae), chunk_size or _affordable_pairs(vae)
+    given = as_rows(x, vae.spec.data_shape, placement, name="x")
     compiles = compile == "on" or (compile == "auto" and len(given) * num_particles >= WORTH_COMPILING * pairs)
     pairs = pairs * _WHEN_COMPILED if compiles and chunk_size is None else pairs
     hashes: list[int] = []
-    with evaluation(vae), own_seed(seed, target.device) as restart:
+    with evaluation(vae), own_seed(seed, placement.device) as restart:
         job = Job(vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles)
         groups = _groups(job, rows_of(vae, given, "x", batch_size=job.group, progress=progress), hashes)
         if method == "auto":
@@ -208,7 +209,7 @@ def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
 
 def _affordable_pairs(vae: VAE) -> int:
     """Pairs of a row and a draw whose widest layer fits into the processor's cache: larger chunks are slower."""
-    target = target_of(vae)
+    placement = placement_of(vae)
     sizes = [math.prod(vae.spec.data_shape)]
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -218,6 +219,6 @@ def _affordable_pairs(vae: VAE) -> int:
     with evaluation(vae), ExitStack() as hooks:
         for module in vae.likelihood.modules():
             hooks.enter_context(module.register_forward_hook(note))
-        vae.likelihood(torch.zeros((1, vae.spec.latent_dim), dtype=target.dtype, device=target.device))
-    cache = _CACHE.get(target.device.type, max(_CACHE.values()))
-    return int(np.clip(cache // (max(sizes) * target.dtype.itemsize), 1, 2**14))
+        vae.likelihood(torch.zeros((1, vae.spec.latent_dim), dtype=placement.dtype, device=placement.device))
+    cache = _CACHE.get(placement.device.type, max(_CACHE.values()))
+    return int(np.clip(cache // (max(sizes) * placement.dtype.itemsize), 1, 2**14))

@@ -10,7 +10,8 @@ import torch
 from pyro.distributions.constraints import ordered_vector, positive_ordered_vector
 from torch.distributions import TransformedDistribution, constraints
 
-from pyro_vae.analysis.fitted import evaluation, target_of
+from pyro_vae.analysis.fitted import evaluation
+from pyro_vae.inputs import placement_of
 from pyro_vae.likelihoods import Family, Mixed, Multinomial
 from pyro_vae.likelihoods.mixed import ranges
 from pyro_vae.likelihoods.size_factor import RowSize
@@ -134,9 +135,9 @@ def _of_own(vae: VAE, columns: Sequence[int]) -> Iterator[_Part]:
     if named is not None:
         yield from _of_support(named, columns)
         return
-    target = target_of(vae)
+    placement = placement_of(vae)
     with evaluation(vae):
-        z = torch.zeros((1, vae.spec.latent_dim), dtype=target.dtype, device=target.device)
+        z = torch.zeros((1, vae.spec.latent_dim), dtype=placement.dtype, device=placement.device)
         row: Any = vae.likelihood(z)
     yield from _of_support(_support(row), columns)
 

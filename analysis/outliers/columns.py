@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from pyro_vae.analysis.fitted import evaluation, rows_of, target_of
+from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import log_joint
 from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_of
+from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
 
@@ -122,7 +123,7 @@ def column_shares(vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, pr
     columns = math.prod(vae.spec.data_shape)
     together = max(1, NUMBERS // (num_samples * columns))
     parts = []
-    with evaluation(vae), own_seed(seed, target_of(vae).device) as restart:
+    with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
         for batch in rows_of(vae, x, "x", batch_size=max(together, 64), progress=progress):
             for rows in batch.split(together):
                 z, log_q = _draws(vae, rows, num_samples, seed, restart)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.fitted import rows_of
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.outliers.columns import WHY, Shares, column_shares, factorises, names_of
 from pyro_vae.analysis.outliers.conformal import discoveries, low_p_value, typicality_p_value
 from pyro_vae.arguments import public
+from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
 REFERENCE_SHARES = 500

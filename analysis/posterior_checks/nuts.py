@@ -15,7 +15,7 @@ from torch.distributions import biject_to
 from tqdm.auto import tqdm
 
 from pyro_vae.analysis.export.arviz_objects import _arviz
-from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision, rows_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
 from pyro_vae.analysis.posterior_checks.moments import (
@@ -31,6 +31,7 @@ from pyro_vae.analysis.posterior_checks.moments import (
 from pyro_vae.analysis.results.verdicts import Finding, refit
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
+from pyro_vae.inputs import rows_of
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.spec import support_of
 from pyro_vae.vae import VAE

@@ -9,10 +9,11 @@ from scipy import stats
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of, require_density, target_of, warn_of_half
+from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of, require_density, warn_of_half
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.results.verdicts import Finding, refit
 from pyro_vae.arguments import public
+from pyro_vae.inputs import placement_of
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -194,7 +195,7 @@ def calibration(
     parts = []
     with (
         evaluation(vae),
-        own_seed(seed, target_of(vae).device),
+        own_seed(seed, placement_of(vae).device),
         tqdm(total=num_rows, disable=hidden, desc="calibration", unit="row", dynamic_ncols=True) as bar,
     ):
         z = vae.prior().sample(torch.Size([num_rows]))

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.analysis.fitted import evaluation, posterior_of, rows_of, target_of
+from pyro_vae.analysis.fitted import evaluation, posterior_of
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence, log_joint
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.verdicts import OURS, Finding, mean_and_error
 from pyro_vae.arguments import public
 from pyro_vae.guides.semi_amortized import SemiAmortized
+from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
@@ -154,8 +155,8 @@ def density(vae: VAE, x: Tensor, seed: int) -> Finding:
     random, four times over. Errors of a formula, such as the lgamma of a large count, are not rounding in this sense:
     they are alike in all columns and add up.
     """
-    name, type_name = "density of the likelihood", str(target_of(vae).dtype).removeprefix("torch.")
-    if target_of(vae).dtype == torch.float64:
+    name, type_name = "density of the likelihood", str(placement_of(vae).dtype).removeprefix("torch.")
+    if placement_of(vae).dtype == torch.float64:
         return Finding(name=name, verdict="none", meaning="the model computes in float64, which is the reference")
     few = x[:100]
     with evaluation(vae), own_seed(seed, x.device):

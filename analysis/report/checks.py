@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.fitted import evaluation, has_density, rows_of
+from pyro_vae.analysis.fitted import evaluation, has_density
 from pyro_vae.analysis.gaps.gaps import inference_gaps
 from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
@@ -18,6 +18,7 @@ from pyro_vae.analysis.posterior_checks.sbc import calibration
 from pyro_vae.analysis.report.agreement import alone, bound, chunks, closed_form, density, gradient
 from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Checkup, Finding, mean_and_error
 from pyro_vae.arguments import public
+from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
 SHARE = 0.98

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyro_vae import __version__
 from pyro_vae.cli.shared import Say, path, require_writable, takes_settings, with_source
 from pyro_vae.distributed.launch import launched_first
+from pyro_vae.version import __version__
 
 if TYPE_CHECKING:
     from pyro_vae.data import Splits

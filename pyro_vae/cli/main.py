@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from pyro_vae import __version__
 from pyro_vae.cli import anomaly, check, compare, encode, evaluate, fit, kinds, reconstruct, sample, schema
 from pyro_vae.cli.pipes import STATUS, outlets
 from pyro_vae.cli.processes import one_speaks, tell, tells_why, together
 from pyro_vae.cli.shared import Say
 from pyro_vae.distributed.launch import launched_first
+from pyro_vae.version import __version__
 
 COMMANDS = (fit, evaluate, compare, check, anomaly, sample, encode, reconstruct, kinds, schema)
 SHARED = (fit.run, evaluate.run)

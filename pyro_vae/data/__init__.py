@@ -6,7 +6,7 @@ from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import checked
 from pyro_vae.data.files import Splits, load, load_splits
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
-from pyro_vae.data.placement import Target
+from pyro_vae.data.placement import Placement
 from pyro_vae.data.rows import Rows, as_rows
 from pyro_vae.data.summary_statistics import Statistics, statistics
 
@@ -15,11 +15,11 @@ __all__ = [
     "DatasetRows",
     "LoaderRows",
     "PackedBits",
+    "Placement",
     "Rows",
     "Selected",
     "Splits",
     "Statistics",
-    "Target",
     "as_rows",
     "binarized",
     "checked",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.indices import shuffled
-from pyro_vae.data.placement import Target, as_tensor
+from pyro_vae.data.placement import Placement, as_tensor
 
 MOST = 16
 """Batches that are cut together: beyond, the price of a call is small against that of its rows."""
@@ -49,15 +49,17 @@ class ArrayRows:
 
     Arguments:
         array: (n, *data_shape).
-        target: device and type of the batches.
+        placement: device and type of the batches.
         index: which of the rows; all by default.
     """
 
-    def __init__(self, array: Tensor | np.ndarray | PackedBits, target: Target, index: Tensor | None = None) -> None:
+    def __init__(
+        self, array: Tensor | np.ndarray | PackedBits, placement: Placement, index: Tensor | None = None
+    ) -> None:
         stored = array.array if isinstance(array, PackedBits) else array
-        self.array = stored if isinstance(stored, np.memmap) else as_tensor(stored).to(target.device)
+        self.array = stored if isinstance(stored, np.memmap) else as_tensor(stored).to(placement.device)
         self.packed = array if isinstance(array, PackedBits) else None
-        self.target, self.index = target, index
+        self.placement, self.index = placement, index
 
     def __len__(self) -> int:
         return len(self.array if self.index is None else self.index)
@@ -99,10 +101,10 @@ class ArrayRows:
 
     def _cut(self, place: slice | Tensor) -> Tensor:
         if isinstance(self.array, np.memmap):
-            rows = _read(self.array, place).to(self.target.device)
+            rows = _read(self.array, place).to(self.placement.device)
         else:
             rows = self.array[place] if isinstance(place, slice) else self.array.index_select(0, place)
-        return self.target.take(rows if self.packed is None else self.packed.unpack(rows))
+        return self.placement.take(rows if self.packed is None else self.packed.unpack(rows))
 
 
 def _read(array: np.memmap, place: slice | Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from pyro_vae.data.arrays import ArrayRows
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import Shape
-from pyro_vae.data.placement import Target
+from pyro_vae.data.placement import Placement
 from pyro_vae.data.rows import Rows
 from pyro_vae.data.summary_statistics import Statistics
 
@@ -35,12 +35,12 @@ def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.bernoulli(grey, generator=generator)
 
 
-def binarized_once(rows: Rows, data_shape: Shape, seed: int, target: Target) -> ArrayRows:
+def binarized_once(rows: Rows, data_shape: Shape, seed: int, placement: Placement) -> ArrayRows:
     """Grey rows as bits that are the same in every pass; an eighth of a byte each in memory."""
     generator = torch.Generator().manual_seed(seed)
     bits = (binarized(batch.cpu(), generator).flatten(1).bool().numpy() for batch in rows.batches(1024))
     packed = np.concatenate([np.packbits(batch, axis=1) for batch in bits])
-    return ArrayRows(PackedBits(packed, data_shape), target)
+    return ArrayRows(PackedBits(packed, data_shape), placement)
 
 
 def bits_of(grey: Statistics) -> Statistics:

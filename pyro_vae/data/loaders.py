@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from pyro_vae.data.checks import as_array, check_numbers
-from pyro_vae.data.placement import Target
+from pyro_vae.data.placement import Placement
 
 
 class LoaderRows:
     """Batches of a DataLoader, in its own size and order. Of a batch of several tensors the first is taken."""
 
-    def __init__(self, loader: DataLoader[Any], target: Target, name: str = "x") -> None:
-        self.loader, self.target, self.name = loader, target, name
+    def __init__(self, loader: DataLoader[Any], placement: Placement, name: str = "x") -> None:
+        self.loader, self.placement, self.name = loader, placement, name
         self._steps: int | None = None
         self._length = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None
 
@@ -42,7 +42,7 @@ class LoaderRows:
             array = first if isinstance(first, Tensor | np.ndarray) else as_array(first, self.name)
             check_numbers(array, self.name)
             empty = False
-            yield self.target.take(array)
+            yield self.placement.take(array)
         if empty:
             raise ValueError(f"{self.name}: expected at least one row in each pass over the loader, got none")
 
@@ -53,8 +53,8 @@ class LoaderRows:
 class DatasetRows:
     """Rows of a map-style Dataset, collated in batches of the size and the order that are asked for."""
 
-    def __init__(self, dataset: Dataset[Any], target: Target, name: str = "x") -> None:
-        self.dataset, self.target, self.name = dataset, target, name
+    def __init__(self, dataset: Dataset[Any], placement: Placement, name: str = "x") -> None:
+        self.dataset, self.placement, self.name = dataset, placement, name
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
@@ -65,11 +65,11 @@ class DatasetRows:
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
         order = range(len(self)) if generator is None else torch.randperm(len(self), generator=generator).tolist()
         loader: DataLoader[Any] = DataLoader(self.dataset, batch_size=size, sampler=order, generator=torch.Generator())
-        return LoaderRows(loader, self.target, self.name).batches(size)
+        return LoaderRows(loader, self.placement, self.name).batches(size)
 
     def stacks(self, size: int, count: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
         return (batch.unsqueeze(0) for batch in self.batches(size, generator))
 
     def select(self, index: Tensor) -> "DatasetRows":
         """The rows at `index`, from the same dataset."""
-        return DatasetRows(Subset(self.dataset, index.tolist()), self.target, self.name)
+        return DatasetRows(Subset(self.dataset, index.tolist()), self.placement, self.name)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Target:
+class Placement:
     """Where batches go: a device and a floating-point type; whether bytes are grey levels, to be divided by 255."""
 
     device: torch.device = torch.device("cpu")
@@ -21,7 +21,7 @@ class Target:
         return numbers / 255 if self.grey and given.dtype == torch.uint8 else numbers
 
 
-CPU = Target()
+CPU = Placement()
 
 
 def as_tensor(array: Tensor | np.ndarray) -> Tensor:

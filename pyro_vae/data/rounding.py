@@ -34,10 +34,10 @@ def require_precision(rows: Source, size: int, name: str, *, std: Tensor | None 
         std: spread of each column; None: that of the rows.
         shift: whether the columns may be shifted, which is then a remedy.
     """
-    if rows.target.dtype != torch.float32 or (isinstance(rows, ArrayRows) and _fits(rows.array.dtype)):
+    if rows.placement.dtype != torch.float32 or (isinstance(rows, ArrayRows) and _fits(rows.array.dtype)):
         return
     exact = copy.copy(rows)
-    exact.target = replace(rows.target, device=torch.device("cpu"), dtype=torch.float64, grey=False)
+    exact.placement = replace(rows.placement, device=torch.device("cpu"), dtype=torch.float64, grey=False)
     if not isinstance(rows, ArrayRows) and not _moved(next(_undisturbed(exact, size))).any():
         return  # a stream of float32, as far as its first batch says
     error = torch.zeros(())

@@ -13,7 +13,7 @@ from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import Shape, as_array, check_array, check_shape
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
-from pyro_vae.data.placement import CPU, Target
+from pyro_vae.data.placement import CPU, Placement
 
 
 class Rows(Protocol):
@@ -34,14 +34,14 @@ class Rows(Protocol):
         ...
 
 
-def as_rows(x: Any, data_shape: Shape, target: Target = CPU, *, name: str = "x") -> Rows:
+def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str = "x") -> Rows:
     """Whatever holds the data, as `Rows`; its shape and type are checked, its values are not yet.
 
     Arguments:
         x: array, tensor or memmap shaped (n, *data_shape), `Selected` rows of one, `PackedBits`, or a Dataset or
             DataLoader of such rows.
         data_shape: shape of one row.
-        target: device and type of the batches.
+        placement: device and type of the batches.
         name: what the error messages call the data.
 
     Raises:
@@ -57,18 +57,18 @@ def as_rows(x: Any, data_shape: Shape, target: Target = CPU, *, name: str = "x")
         raise ValueError(f"{name}: expected rows, got the path {str(x)!r}; read it: pyro_vae.data.load({str(x)!r})")
     if isinstance(x, PackedBits):
         check_shape((len(x), *x.data_shape), data_shape, name)
-        return ArrayRows(x, target)
+        return ArrayRows(x, placement)
     if isinstance(x, TensorDataset):
         x = x.tensors[0]
     if isinstance(x, IterableDataset):
         x = DataLoader(x, batch_size=256)
     if isinstance(x, DataLoader):
-        return LoaderRows(x, target, name)
+        return LoaderRows(x, placement, name)
     if isinstance(x, Dataset):
-        return DatasetRows(x, target, name)
+        return DatasetRows(x, placement, name)
     if isinstance(x, Selected):
         check_array(x.array, data_shape, name)
-        return ArrayRows(x.array, target, torch.from_numpy(x.places))
+        return ArrayRows(x.array, placement, torch.from_numpy(x.places))
     array = x if isinstance(x, Tensor | np.ndarray) else as_array(x, name)
     check_array(array, data_shape, name)
-    return ArrayRows(array, target)
+    return ArrayRows(array, placement)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from pyro_vae.analysis.fitted import target_of
-from pyro_vae.data import Selected, Splits, Target, as_rows, binarized, load_splits
+from pyro_vae.data import Placement, Selected, Splits, as_rows, binarized, load_splits
 from pyro_vae.experiment.description import DataOptions, Experiment
-from pyro_vae.training.preparation import inspect
+from pyro_vae.inputs import checked_batches, placement_of
 from pyro_vae.vae import VAE
 
 
@@ -107,7 +106,7 @@ def seen(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
     if experiment.fit.binarize == "none":
         return rows
     generator = torch.Generator().manual_seed(experiment.data.seed)
-    return binarized(Target(grey=True).take(rows), generator).bool().numpy()
+    return binarized(Placement(grey=True).take(rows), generator).bool().numpy()
 
 
 def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> None:
@@ -116,13 +115,13 @@ def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> Non
     given = {name: rows for name, rows in parts.items() if rows is not None}
     for name, rows in given.items():
         place = f"{source}, {name}" if len(given) > 1 else source
-        batches = as_rows(rows, vae.spec.data_shape, replace(target_of(vae), grey=grey), name=place).batches(1024)
-        for _ in inspect(vae, batches, place, grey):
+        batches = as_rows(rows, vae.spec.data_shape, replace(placement_of(vae), grey=grey), name=place).batches(1024)
+        for _ in checked_batches(vae, batches, place, grey):
             pass
 
 
 def _digit_labels() -> np.ndarray:
     from sklearn.datasets import load_digits
 
-    labels: np.ndarray = load_digits().target
+    labels: np.ndarray = load_digits().placement
     return labels

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.data import LoaderRows, Rows, Target, as_rows
+from pyro_vae.data import LoaderRows, Placement, Rows, as_rows
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.training.epoch import weighted_batches
 from pyro_vae.training.weights import RowWeights
@@ -28,7 +28,7 @@ def baseline_of(vae: VAE, x: Any) -> float | None:
         x: rows, (n, *data_shape).
     """
     weight = next(vae.parameters())
-    rows = as_rows(x, vae.spec.data_shape, Target(weight.device, weight.dtype))
+    rows = as_rows(x, vae.spec.data_shape, Placement(weight.device, weight.dtype))
     return _score(vae, ((batch, None) for batch in rows.batches(_size(vae))))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch.optim import Optimizer
 
 from pyro_vae.arguments import public
-from pyro_vae.data import Rows, Target, as_rows
+from pyro_vae.data import Placement, Rows, as_rows
 from pyro_vae.data.binarize import binarized_once
 from pyro_vae.distributed.process_group import (
     average_buffers,
@@ -82,7 +82,8 @@ def fit(
     are kept, and `run.summary()` says when that was the last one, so that more might help. There the ELBO stands beside
     that of independent columns, `run.baseline`; a model that stays below is warned about.
 
-    In several processes (`pyro_vae.distributed.process_group.joined`) all call it with the same arguments and end with the same weights;
+    In several processes (`pyro_vae.distributed.process_group.joined`) all call it with the same arguments and end with
+    the same weights;
     `batch_size` counts the rows of all.
 
     Arguments:
@@ -124,24 +125,24 @@ def fit(
     named["validation"] = validation if a_part else None
     chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
     device = device_of_rank(choose_device(chosen.device))
-    target = Target(device, next(vae.parameters()).dtype, grey=chosen.binarize == "dynamic")
+    placement = Placement(device, next(vae.parameters()).dtype, grey=chosen.binarize == "dynamic")
     with torch.inference_mode(False), torch.enable_grad(), own_seed(chosen.seed, device):
         require_trainable(vae)
-        rows = as_rows(x, vae.spec.data_shape, target)
-        train, valid = split(rows, validation, vae, target, chosen.seed)
-        row_weights = None if weights is None else RowWeights(weights, rows, validation, target, chosen.seed)
+        rows = as_rows(x, vae.spec.data_shape, placement)
+        train, valid = split(rows, validation, vae, placement, chosen.seed)
+        row_weights = None if weights is None else RowWeights(weights, rows, validation, placement, chosen.seed)
         chosen = with_budget(chosen if row_weights is None else eager(chosen), train.steps(chosen.batch_size))
         run = Run(vae, chosen)
         make_alike(vae.to(device))
         state = _state(vae, chosen, objective, optimizer)
         given = {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}
-        start(vae, given, train, grey=target.grey)
+        start(vae, given, train, grey=placement.grey)
         if chosen.sleep_share:
             require_sleep(vae)
-        if target.grey and valid is not None:
-            valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, target)
+        if placement.grey and valid is not None:
+            valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, placement)
         first_look(state, train, chosen)
-        if valid is not None or not target.grey:  # of grey training rows the bits are drawn in each step
+        if valid is not None or not placement.grey:  # of grey training rows the bits are drawn in each step
             run.baseline = independent_score(vae, train, valid, row_weights)
         run.remember()
         rule, order = schedule if callable(schedule) else SCHEDULES[chosen.schedule], torch.Generator()

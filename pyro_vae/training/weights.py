@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows
+from pyro_vae.data import ArrayRows, DatasetRows, Placement, Rows, as_rows
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.preparation import select_part
@@ -42,17 +42,17 @@ class RowWeights:
             rows; rows without an order; several processes.
     """
 
-    def __init__(self, weights: Any, rows: Rows, validation: Any, target: Target, seed: int) -> None:
+    def __init__(self, weights: Any, rows: Rows, validation: Any, placement: Placement, seed: int) -> None:
         if world_size() > 1:
             raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
         if not isinstance(rows, ArrayRows | DatasetRows):
             raise ValueError("weights: expected x as an array or a Dataset, got a DataLoader, whose order is its own")
-        given = _checked(weights, len(rows)).to(target.dtype)
-        train, _ = select_part(as_rows(given, (), target, name="weights"), validation, seed)
+        given = _checked(weights, len(rows)).to(placement.dtype)
+        train, _ = select_part(as_rows(given, (), placement, name="weights"), validation, seed)
         mean = float(torch.cat(list(train.batches(4096))).double().mean())
         if mean == 0:
             raise ValueError("weights: expected some above 0 among the training rows, got zeros only")
-        scaled = as_rows(given / mean, (), target, name="weights")
+        scaled = as_rows(given / mean, (), placement, name="weights")
         self.train, self.valid = select_part(scaled, validation, seed)
 
     def stacked(self, train: Rows, size: int, count: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_vae.data import Target, as_rows, binarized, statistics
+from pyro_vae.data import Placement, as_rows, binarized, statistics
 from pyro_vae.data.binarize import binarized_once, bits_of, levels
 from pyro_vae.rng import own_seed
 
 GREY = np.random.default_rng(0).integers(0, 256, (300, 3, 5), dtype=np.uint8)
-TARGET = Target(grey=True)
+TARGET = Placement(grey=True)
 ROWS = as_rows(GREY, (3, 5), TARGET)
 
 

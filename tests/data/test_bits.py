@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_vae.data import PackedBits, Target, as_rows
+from pyro_vae.data import PackedBits, Placement, as_rows
 
 
 def bits(n, *shape):
@@ -24,7 +24,7 @@ def test_packed_rows_give_the_batches_of_their_bits(shape, on_disk, seed, tmp_pa
     if on_disk:
         np.save(tmp_path / "x.npy", rows.array)
         rows = PackedBits(np.load(tmp_path / "x.npy", mmap_mode="r"), shape)
-    for target in (Target(), Target(dtype=torch.float64)):
+    for target in (Placement(), Placement(dtype=torch.float64)):
         ours, theirs = (
             list(as_rows(one, shape, target).batches(5, None if seed is None else torch.Generator().manual_seed(seed)))
             for one in (rows, x)

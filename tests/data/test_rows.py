@@ -6,14 +6,14 @@ import torch
 from torch.distributions import constraints
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from pyro_vae.data import ArrayRows, Target, as_rows, checked, statistics
+from pyro_vae.data import ArrayRows, Placement, as_rows, checked, statistics
 from pyro_vae.data.placement import as_tensor
 from pyro_vae.data.supports import describe
 from pyro_vae.likelihoods import LIKELIHOODS
 
 ROWS, SHAPE = 23, (2, 3)
 X = np.random.default_rng(0).normal(size=(ROWS, *SHAPE)).astype(np.float32)
-WIDE = Target(dtype=torch.float64)
+WIDE = Placement(dtype=torch.float64)
 
 
 class Listed(Dataset):
@@ -225,7 +225,7 @@ def test_bytes_stay_bytes_until_they_are_cut():
 
 
 def test_a_plain_array_is_shared_not_copied():
-    assert rows_of(X, Target()).array.data_ptr() == X.ctypes.data
+    assert rows_of(X, Placement()).array.data_ptr() == X.ctypes.data
 
 
 TROUBLE = {
@@ -257,7 +257,7 @@ def test_any_layout_and_type_gives_plain_contiguous_batches(case, order):
 def test_a_read_only_array_is_copied_and_never_written_to():
     array = X.copy()
     array.flags.writeable = False
-    rows = rows_of(array, Target())
+    rows = rows_of(array, Placement())
     rows.array.zero_()
     np.testing.assert_array_equal(array, X)
 
@@ -314,7 +314,7 @@ def test_statistics_are_those_of_numpy(offset, size):
 
 def test_statistics_of_bytes_are_exact():
     x = np.random.default_rng(2).integers(0, 256, size=(1000, *SHAPE), dtype=np.uint8)
-    summary = statistics(rows_of(x, Target(dtype=torch.float32)).batches(64))
+    summary = statistics(rows_of(x, Placement(dtype=torch.float32)).batches(64))
     np.testing.assert_allclose(summary.mean, x.mean(0), rtol=1e-14)
     np.testing.assert_allclose(summary.std, x.std(0), rtol=1e-13)
 

@@ -7,7 +7,7 @@ import pyro
 import pytest
 import torch
 
-from pyro_vae.data import ArrayRows, Target
+from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import read
@@ -30,7 +30,7 @@ def trained(combination, dtype, folder, move):
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True)
     state, losses = State(vae, make_objective(experiment.fit), optimizer), []
     with own_seed(1), pyro.validation_enabled(False):
-        rows = ArrayRows(x, Target(dtype=dtype))
+        rows = ArrayRows(x, Placement(dtype=dtype))
         start(vae, {"x": rows}, rows)
         vae.train()
         for _ in range(STEPS):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from pyro_vae.data import ArrayRows, Target
+from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import Info, State, fit, step
@@ -133,7 +133,7 @@ def test_twenty_lines_of_a_user_are_fit():
     fitted, vae = small(), small()
     history = fit(fitted, X, epochs=2, batch_size=16, lr=1e-2, schedule="constant", validation=None, seed=3).history
 
-    rows = ArrayRows(X, Target())
+    rows = ArrayRows(X, Placement())
     order = torch.Generator().manual_seed(3)
     state = State(vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2, fused=True))
     losses = []
