@@ -45,7 +45,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     changed = _listing(session.config) ^ session.config.stash[BEFORE]
     if changed:
         reporter = session.config.pluginmanager.getplugin("terminalreporter")
-        reporter.write_line(f"the tests changed the folder that they were started from: {sorted(changed)}", red=True)
+        reporter.write_line(
+            f"the tests changed the folder that they were started from: {sorted(changed)}", red=True
+        )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -73,7 +75,11 @@ def _listing(config: pytest.Config) -> set[str]:
     start, found = config.invocation_params.dir, set()
     for folder, folders, names in os.walk(start):
         is_ours = start.is_relative_to(config.rootpath)
-        kept = [name for name in folders if name not in CACHES and name[0] != "." and not name.endswith(".egg-info")]
+        kept = [
+            name
+            for name in folders
+            if name not in CACHES and name[0] != "." and not name.endswith(".egg-info")
+        ]
         folders[:] = kept if is_ours else []
         found |= {os.path.relpath(Path(folder, name), start) for name in names if name[0] != "."}
     return found
@@ -93,7 +99,9 @@ def _started_from(pytestconfig: pytest.Config) -> Iterator[None]:
     yield
     left = _emptied_folder(pytestconfig.stash[EMPTY])
     if left:
-        pytest.fail(f"left in the folder that the tests are started from: {', '.join(left)}", pytrace=False)
+        pytest.fail(
+            f"left in the folder that the tests are started from: {', '.join(left)}", pytrace=False
+        )
 
 
 def _emptied() -> list[str]:

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
     from pyro_vae.analysis.export.draws import to_arviz
     from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
-    from pyro_vae.analysis.latent.codes import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
+    from pyro_vae.analysis.latent.codes import (
+        Codes,
+        Samples,
+        class_probabilities,
+        encode,
+        rate,
+        reconstruct,
+        sample,
+    )
     from pyro_vae.analysis.latent.use import LatentUse, latent_use
     from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
     from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
@@ -113,5 +121,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pyro_vae.analysis' has no attribute {name!r}")
-    globals()[name] = value = getattr(importlib.import_module(f"pyro_vae.analysis.{_HOMES[name]}"), name)
+    globals()[name] = value = getattr(
+        importlib.import_module(f"pyro_vae.analysis.{_HOMES[name]}"), name
+    )
     return value

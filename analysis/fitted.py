@@ -60,7 +60,9 @@ def require_full_precision(vae: VAE, what: str) -> None:
     """Raise ValueError where chains or solvers would run in 16-bit numbers, in which their steps are lost."""
     dtype = placement_of(vae).dtype
     if dtype in HALF:
-        raise ValueError(f"{what}: expected a model of float32 or float64 numbers, got {dtype}; take vae.float()")
+        raise ValueError(
+            f"{what}: expected a model of float32 or float64 numbers, got {dtype}; take vae.float()"
+        )
 
 
 def has_samples(vae: VAE) -> bool:
@@ -73,7 +75,9 @@ def has_density(vae: VAE) -> bool:
     """Whether guide and prior have densities: an autoencoder's point and flat prior have none."""
     placement = placement_of(vae)
     with evaluation(vae):
-        q: Any = vae.posterior(torch.zeros((1, *vae.spec.data_shape), dtype=placement.dtype, device=placement.device))
+        q: Any = vae.posterior(
+            torch.zeros((1, *vae.spec.data_shape), dtype=placement.dtype, device=placement.device)
+        )
     while isinstance(q, Independent):
         q = q.base_dist
     return has_samples(vae) and not isinstance(q, dist.Delta)

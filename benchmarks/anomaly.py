@@ -50,7 +50,9 @@ def main() -> None:
         labels = np.repeat([0, 1], [len(scores), len(rows)])
         area = roc_auc_score(labels, -np.concatenate([scores, found.log_marginal]))
         shares = [(p <= 0.05).mean() for p in (found.p_value, found.typicality_p_value)]
-        print(f"{name:<34} {area:6.3f} {shares[0]:10.2f} {shares[1]:18.2f} {found.trusted.mean():8.2f}")
+        print(
+            f"{name:<34} {area:6.3f} {shares[0]:10.2f} {shares[1]:18.2f} {found.trusted.mean():8.2f}"
+        )
 
 
 if __name__ == "__main__":

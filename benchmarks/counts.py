@@ -77,7 +77,9 @@ def multinomial(x: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def usual_nb(x: Tensor, mean: Tensor) -> Tensor:
-    return NegativeBinomial(torch.tensor(2.0), logits=(mean / 2).log(), validate_args=False).log_prob(x)
+    return NegativeBinomial(
+        torch.tensor(2.0), logits=(mean / 2).log(), validate_args=False
+    ).log_prob(x)
 
 
 def ours_nb(mean: Tensor) -> Any:
@@ -119,8 +121,12 @@ KINDS: dict[str, Kind] = {
     ),
     "zero_inflated_poisson": Kind(
         2,
-        lambda x, rate, gate: counts.ZeroInflated(counts.Poisson(rate), gate).to_event(1).log_prob(x),
-        lambda x, rate, gate: usual_zero_inflated(Poisson(rate, validate_args=False).log_prob(x), gate, x).sum(-1),
+        lambda x, rate, gate: (
+            counts.ZeroInflated(counts.Poisson(rate), gate).to_event(1).log_prob(x)
+        ),
+        lambda x, rate, gate: usual_zero_inflated(
+            Poisson(rate, validate_args=False).log_prob(x), gate, x
+        ).sum(-1),
         lambda x, rate, gate: inflated(stats.poisson.logpmf(x, rate), gate, x).sum(-1),
         lambda rate, gate: torch.poisson(rate) * torch.bernoulli(torch.sigmoid(-gate)),
         rates,

@@ -103,15 +103,21 @@ def line(name: str, x: np.ndarray, results: Sequence[Result]) -> str:
     mean = Result(*np.mean(results, 0))
     gained, beyond = mean.model - mean.independent, mean.model - mean.full
     numbers = f"{mean.model:>10.2f}{mean.independent:>13.2f}{mean.full:>10.2f}{gained:>+10.2f}{beyond:>+10.2f}"
-    trained = f"{mean.untrusted:>11.1%}{mean.best_epoch:>8.0f}/{mean.epochs:<6.0f}{mean.seconds:>8.1f}"
+    trained = (
+        f"{mean.untrusted:>11.1%}{mean.best_epoch:>8.0f}/{mean.epochs:<6.0f}{mean.seconds:>8.1f}"
+    )
     return f"{name:<14}{len(x):>5}{x.shape[1]:>8}{numbers}{trained}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Small tables with all defaults; nats per row.")
-    parser.add_argument("--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)")
-    parser.add_argument("--splits", type=int, default=1, help="random splits, seeds 0, 1, ... (default: 1)")
+    parser.add_argument(
+        "--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)"
+    )
+    parser.add_argument(
+        "--splits", type=int, default=1, help="random splits, seeds 0, 1, ... (default: 1)"
+    )
     options = parser.parse_args(arguments)
     print(
         f"{'data':<14}{'rows':>5}{'columns':>8}{'log p(x)':>10}{'independent':>13}{'full':>10}{'- indep.':>10}"

@@ -50,21 +50,27 @@ def main() -> None:
     for name, components in (("independent binomials", 1), ("mixture of 30 binomials", 30)):
         began = time.process_time()
         score = logsumexp(joint_log_density(test, *binomial_mixture(train, components)), axis=1)
-        rows.append((name, score.mean(), score.std(ddof=1) / len(score) ** 0.5, time.process_time() - began))
+        rows.append(
+            (name, score.mean(), score.std(ddof=1) / len(score) ** 0.5, time.process_time() - began)
+        )
     began = time.process_time()
     run = fit(make_vae(experiment, train), train, **experiment.fit.model_dump())
     fitted = time.process_time() - began
     found = evidence(run.vae, test)
     seconds = time.process_time() - began
     score = found.log_marginal
-    rows.append(("VAE, the command's", score.mean(), score.std(ddof=1) / len(score) ** 0.5, seconds))
+    rows.append(
+        ("VAE, the command's", score.mean(), score.std(ddof=1) / len(score) ** 0.5, seconds)
+    )
     print(f"digits, {len(train)} rows to fit, {len(test)} held out; nats per row")
     print(f"{'model':<26}{'log p(x)':>10}{'± se':>8}{'CPU s':>9}")
     for name, mean, error, seconds in rows:
         print(f"{name:<26}{mean:>10.2f}{error:>8.2f}{seconds:>9.1f}")
     untrusted = (found.pareto_k > 0.7).mean()
     print(f"fit {fitted:.0f} CPU s, best epoch {run.best_epoch} of {len(run.history)}")
-    print(f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}: {found.summary().methods}")
+    print(
+        f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}: {found.summary().methods}"
+    )
     print(f"log p(x) - ELBO of the guide: {(score - found.elbo).mean():.2f}")
     began = time.process_time()
     plain = evidence(run.vae, test, proposal="guide")
@@ -72,7 +78,9 @@ def main() -> None:
     began = time.process_time()
     evidence(run.vae, test)
     ratio = (time.process_time() - began) / alone
-    print(f"from the guide: {plain.log_marginal.mean():.2f}, k-hat > 0.7 in {(plain.pareto_k > 0.7).mean():.1%}")
+    print(
+        f"from the guide: {plain.log_marginal.mean():.2f}, k-hat > 0.7 in {(plain.pareto_k > 0.7).mean():.1%}"
+    )
     print(f"time of the default to that of the guide alone: {ratio:.2f}")
 
 

@@ -26,21 +26,35 @@ LIKELIHOODS: dict[str, dict[str, Any]] = {
     "discretized_logistic": {"kind": "discretized_logistic"},
 }
 MODEL = {"latent_dim": 16, "hidden_dims": (300, 300), "denoise": 0.1}
-TRAINING: dict[str, Any] = {"epochs": 300, "batch_size": 100, "lr": 1e-3, "annealing": 10, "average": 0.995}
+TRAINING: dict[str, Any] = {
+    "epochs": 300,
+    "batch_size": 100,
+    "lr": 1e-3,
+    "annealing": 10,
+    "average": 0.995,
+}
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, help="a .npz with an array x of frames")
     levels = load_splits(parser.parse_args().data).train.reshape(-1, 28, 20).astype(np.float32)
     dequantized = levels + np.random.default_rng(0).uniform(size=levels.shape).astype(np.float32)
-    print(f"Frey faces, {len(levels) - TEST} frames to fit, the last {TEST} held out; IS-{PARTICLES}")
-    print(f"{'likelihood':<32}{'bits per dim':>13}{'± se':>8}{'log p(x)':>11}{'ELBO':>11}{'k > 0.7':>9}{'seconds':>9}")
+    print(
+        f"Frey faces, {len(levels) - TEST} frames to fit, the last {TEST} held out; IS-{PARTICLES}"
+    )
+    print(
+        f"{'likelihood':<32}{'bits per dim':>13}{'± se':>8}{'log p(x)':>11}{'ELBO':>11}{'k > 0.7':>9}{'seconds':>9}"
+    )
     for name, likelihood in LIKELIHOODS.items():
         x = levels if likelihood["kind"] == "discretized_logistic" else dequantized
         before, test = x[:-TEST], x[-TEST:]
-        choosing = np.r_[len(before) // 2 - VALID : len(before) // 2, len(before) - VALID : len(before)]
+        choosing = np.r_[
+            len(before) // 2 - VALID : len(before) // 2, len(before) - VALID : len(before)
+        ]
         began = time.perf_counter()
         vae = VAE(data_shape=(28, 20), likelihood=likelihood, **MODEL)
         fit(vae, np.delete(before, choosing, 0), validation=before[choosing], **TRAINING)

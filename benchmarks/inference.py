@@ -55,7 +55,9 @@ def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[
         return found.log_marginal, f"trusted: {found.trusted.mean():.0%}"
 
     def annealing(start: Literal["prior", "guide"]) -> tuple[np.ndarray, str]:
-        found = annealed(vae, x, num_chains=chains, temperatures=temperatures, start=start, progress=None)
+        found = annealed(
+            vae, x, num_chains=chains, temperatures=temperatures, start=start, progress=None
+        )
         return found.log_marginal, f"ess {np.median(found.ess):.1f} of {chains} chains"
 
     return {
@@ -71,8 +73,12 @@ def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[
 
 def print_estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> None:
     """Log p(x) of the same rows by each estimator, and its paired difference to annealing from the prior."""
-    print(f"log p(x) of {len(x)} test rows, nats per row; AIS: {chains} chains, {temperatures} temperatures")
-    print(f"{'estimator':<28}{'log p(x)':>10}{'minus the first':>21}{'± se':>8}{'seconds':>9}   reliability")
+    print(
+        f"log p(x) of {len(x)} test rows, nats per row; AIS: {chains} chains, {temperatures} temperatures"
+    )
+    print(
+        f"{'estimator':<28}{'log p(x)':>10}{'minus the first':>21}{'± se':>8}{'seconds':>9}   reliability"
+    )
     first = None
     for name, estimate in estimators(vae, x, chains, temperatures).items():
         began = time.perf_counter()
@@ -103,9 +109,15 @@ def peak(data: Path, model: Path, particles: int) -> tuple[str, float, float]:
     test, vae = read_test(data), load(model)
     began = time.perf_counter()
     summary = str(
-        evidence(vae, test, num_particles=particles, compile="on", method="importance", progress=None).summary()
+        evidence(
+            vae, test, num_particles=particles, compile="on", method="importance", progress=None
+        ).summary()
     )
-    return summary, time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return (
+        summary,
+        time.perf_counter() - began,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
 
 
 def print_costs(data: Path, model: Path) -> None:
@@ -123,12 +135,22 @@ def print_costs(data: Path, model: Path) -> None:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a .npz of arrays train, valid and test, rows packed by numpy.packbits")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="a .npz of arrays train, valid and test, rows packed by numpy.packbits",
+    )
     parser.add_argument("model", type=Path, help="folder of a fitted model")
     parser.add_argument("--chains", type=int, default=16, help="of annealed importance sampling")
-    parser.add_argument("--temperatures", type=int, default=1000, help="of annealed importance sampling")
-    parser.add_argument("--rows", type=int, default=100, help="for the estimators; ten times as many for the gaps")
+    parser.add_argument(
+        "--temperatures", type=int, default=1000, help="of annealed importance sampling"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=100, help="for the estimators; ten times as many for the gaps"
+    )
     options = parser.parse_args()
     print_costs(options.data, options.model)
     test, vae, rows = read_test(options.data), load(options.model), options.rows

@@ -60,11 +60,23 @@ def train(x: np.ndarray, validation: np.ndarray, folder: Path) -> None:
 
 def main() -> None:
     """Fit the model where it isn't yet, and print log p(x) of more and more test rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a .npz of arrays train, valid and test, rows packed by numpy.packbits")
-    parser.add_argument("--output", type=Path, default=Path("runs/mnist_conv"), help="folder of the fitted model")
-    parser.add_argument("--rows", type=int, default=10_000, help="how many test rows, from --first on")
-    parser.add_argument("--first", type=int, default=0, help="position in the random order of the test rows")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="a .npz of arrays train, valid and test, rows packed by numpy.packbits",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/mnist_conv"), help="folder of the fitted model"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=10_000, help="how many test rows, from --first on"
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, help="position in the random order of the test rows"
+    )
     options = parser.parse_args()
     splits = load_splits(options.data, packed_bits=True)
     if splits.valid is None or splits.test is None:
@@ -82,7 +94,10 @@ def main() -> None:
         values = np.concatenate(log_p)
         mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
         share = (np.concatenate(k_hat) > 0.7).mean()
-        print(f"{len(values):>6} rows  log p(x) {mean:.3f} ± {error:.3f}  k-hat > 0.7: {share:.1%}", flush=True)
+        print(
+            f"{len(values):>6} rows  log p(x) {mean:.3f} ± {error:.3f}  k-hat > 0.7: {share:.1%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -51,7 +51,10 @@ SLOWLY: dict[str, Any] = {**STL, "epochs": 100, "annealing": 25}
 
 def two_levels(top: dict[str, Any] | str) -> dict[str, Any]:
     """p(z₂) p(z₁ | z₂) with 40 latent variables on each level."""
-    return {**TWO_LEVELS, "prior": {"kind": "hierarchical", "top_dim": 40, "top": top, "hidden_dims": (300, 300)}}
+    return {
+        **TWO_LEVELS,
+        "prior": {"kind": "hierarchical", "top_dim": 40, "top": top, "hidden_dims": (300, 300)},
+    }
 
 
 VAMP = {"kind": "vamp", "pseudo_inputs": 500}
@@ -61,10 +64,16 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "mixture": ({**ONE_LEVEL, "prior": {"kind": "mixture", "components": 100}}, STL),
     "vamp": ({**ONE_LEVEL, "prior": VAMP}, {**STL, "epochs": 70}),
     "flow_prior": ({**ONE_LEVEL, "prior": FLOW}, STL),
-    "flow_guide": ({**ONE_LEVEL, "guide": {"kind": "flow", "transforms": 2, "hidden_dims": (256,)}}, ANNEALED),
+    "flow_guide": (
+        {**ONE_LEVEL, "guide": {"kind": "flow", "transforms": 2, "hidden_dims": (256,)}},
+        ANNEALED,
+    ),
     "two_levels_vamp": (two_levels(VAMP), {**SLOWLY, "epochs": 75}),
     "two_levels_flow_prior": (two_levels(FLOW), SLOWLY),
-    "iwae_5_dreg": (ONE_LEVEL, {"epochs": 50, "objective": {"kind": "iwae", "num_particles": 5, "gradient": "dreg"}}),
+    "iwae_5_dreg": (
+        ONE_LEVEL,
+        {"epochs": 50, "objective": {"kind": "iwae", "num_particles": 5, "gradient": "dreg"}},
+    ),
 }
 ROWS, PARTICLES = 2000, 1000
 COLUMNS = ("log_marginal", "elbo", "pareto_k", "trusted", "method")
@@ -73,7 +82,9 @@ COLUMNS = ("log_marginal", "elbo", "pareto_k", "trusted", "method")
 def train(name: str, x: np.ndarray, validation: np.ndarray) -> Run:
     """The model of that name, fitted."""
     model, training = MODELS[name]
-    return fit(VAE(**NET, **model, seed=0), x, validation=validation, seed=0, **{**TRAINING, **training})
+    return fit(
+        VAE(**NET, **model, seed=0), x, validation=validation, seed=0, **{**TRAINING, **training}
+    )
 
 
 def test_rows(test: np.ndarray) -> np.ndarray:
@@ -99,9 +110,13 @@ def said(values: np.ndarray) -> str:
 
 def print_table(output: Path, names: Sequence[str], x: np.ndarray, proposal: str) -> None:
     """One line for each model that is fitted; differences against the first one, positive where a model is better."""
-    print(f"\nstatic binarized MNIST, {len(x)} test rows, IS-{PARTICLES} from proposal {proposal!r}, nats per row")
+    print(
+        f"\nstatic binarized MNIST, {len(x)} test rows, IS-{PARTICLES} from proposal {proposal!r}, nats per row"
+    )
     names_of_columns = f"{'k > 0.7':>9}{'trusted':>9}{'seconds':>9}{'minutes':>9}"
-    print(f"{'model':<22}{'log p(x)':>16}{'difference':>16}{'ELBO':>9}{names_of_columns}", flush=True)
+    print(
+        f"{'model':<22}{'log p(x)':>16}{'difference':>16}{'ELBO':>9}{names_of_columns}", flush=True
+    )
     first = None
     for folder in (output / name for name in names if (output / name / "minutes.npy").exists()):
         found = evaluated(folder, x, proposal)
@@ -109,18 +124,34 @@ def print_table(output: Path, names: Sequence[str], x: np.ndarray, proposal: str
         numbers = f"{said(found['log_marginal'])}{said(found['log_marginal'] - first)}{found['elbo'].mean():>9.2f}"
         minutes = float(np.load(folder / "minutes.npy"))
         trust = f"{(found['pareto_k'] > 0.7).mean():>9.1%}{found['trusted'].mean():>9.1%}"
-        print(f"{folder.name:<22}{numbers}{trust}{float(found['seconds']):>9.0f}{minutes:>9.1f}", flush=True)
+        print(
+            f"{folder.name:<22}{numbers}{trust}{float(found['seconds']):>9.0f}{minutes:>9.1f}",
+            flush=True,
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit what is asked for and print the table of all that is fitted."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a .npz of arrays train, valid and test, rows packed by numpy.packbits")
-    parser.add_argument(
-        "models", nargs="*", choices=[*MODELS, []], help="which to fit; by default all that are not yet"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--proposals", nargs="*", default=["guide", "auto"], help="a table each (default: both)")
-    parser.add_argument("--output", type=Path, default=Path("runs/mnist"), help="folder of the fitted models")
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="a .npz of arrays train, valid and test, rows packed by numpy.packbits",
+    )
+    parser.add_argument(
+        "models",
+        nargs="*",
+        choices=[*MODELS, []],
+        help="which to fit; by default all that are not yet",
+    )
+    parser.add_argument(
+        "--proposals", nargs="*", default=["guide", "auto"], help="a table each (default: both)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/mnist"), help="folder of the fitted models"
+    )
     options = parser.parse_args(arguments)
     splits = load_splits(options.data, packed_bits=True)
     assert splits.valid is not None
@@ -134,7 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             np.save(folder / "minutes.npy", sum(row["seconds"] for row in run.history) / 60)
             print(f"best epoch {run.best_epoch}, {run.history[run.best_epoch - 1]}", flush=True)
     for proposal in options.proposals:
-        print_table(options.output, options.models or list(MODELS), test_rows(splits.test), proposal)
+        print_table(
+            options.output, options.models or list(MODELS), test_rows(splits.test), proposal
+        )
 
 
 if __name__ == "__main__":

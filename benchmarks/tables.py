@@ -61,7 +61,9 @@ class Result(NamedTuple):
 
     def within(self, errors: float = 3.0) -> float:
         """The share of rows whose estimate lies within so many standard errors of the exact value."""
-        return float((np.abs(self.found.log_marginal - self.exact) <= errors * self.found.se).mean())
+        return float(
+            (np.abs(self.found.log_marginal - self.exact) <= errors * self.found.se).mean()
+        )
 
 
 def standardised(data: str) -> np.ndarray:
@@ -94,7 +96,12 @@ def compare(data: str, latent_dim: int, *, seed: int = 0, **training: Any) -> Re
     """Train on a table in float64 and compare with PCA; `training` replaces options of `fit`."""
     x = standardised(data)
     one_scale = {"kind": "normal", "scale": "learned"}
-    fields = {"data_shape": x.shape[1:], "likelihood": one_scale, "guide": "full_rank", "hidden_dims": ()}
+    fields = {
+        "data_shape": x.shape[1:],
+        "likelihood": one_scale,
+        "guide": "full_rank",
+        "hidden_dims": (),
+    }
     vae = VAE(latent_dim=latent_dim, seed=seed, **fields).double()
     began = time.perf_counter()
     fit(vae, x, seed=seed, **{**TRAINING, **training})
@@ -115,10 +122,22 @@ def line(result: Result) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Linear VAEs against probabilistic PCA; nats per row.")
-    parser.add_argument("--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)")
-    parser.add_argument("--latent-dims", nargs="+", type=int, default=LATENT_DIMS, help="lengths of z (default: 2 5)")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the training (default: 0)")
+    parser = argparse.ArgumentParser(
+        description="Linear VAEs against probabilistic PCA; nats per row."
+    )
+    parser.add_argument(
+        "--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)"
+    )
+    parser.add_argument(
+        "--latent-dims",
+        nargs="+",
+        type=int,
+        default=LATENT_DIMS,
+        help="lengths of z (default: 2 5)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the weights and of the training (default: 0)"
+    )
     options = parser.parse_args(arguments)
     print(
         f"{'data':<14}{'rows':>6}{'columns':>9}{'latent_dim':>12}{'PCA score':>11}{'log p(x)':>11}"

@@ -27,7 +27,9 @@ pictures = [x[:12]]
 for name, vae in models.items():
     pv.fit(vae, x, epochs=100, lr=2e-3)
     codes, error = pv.encode(vae, x).loc, np.square(pv.reconstruct(vae, x) - x).mean()
-    print(f"{name:<12} squared error {error:5.2f} per pixel, codes: mean {codes.mean():5.2f}, sd {codes.std():5.2f}")
+    print(
+        f"{name:<12} squared error {error:5.2f} per pixel, codes: mean {codes.mean():5.2f}, sd {codes.std():5.2f}"
+    )
     with torch.no_grad():
         pictures.append(vae.likelihood(noise).mean.clamp(0, 16).numpy())
 

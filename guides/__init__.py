@@ -12,4 +12,14 @@ from pyro_vae.guides.low_rank import LowRank
 from pyro_vae.guides.mean_field import MeanField
 from pyro_vae.guides.semi_amortized import SemiAmortized
 
-__all__ = ["GUIDES", "Delta", "Flow", "FullRank", "Hierarchical", "LowRank", "MeanField", "Posterior", "SemiAmortized"]
+__all__ = [
+    "GUIDES",
+    "Delta",
+    "Flow",
+    "FullRank",
+    "Hierarchical",
+    "LowRank",
+    "MeanField",
+    "Posterior",
+    "SemiAmortized",
+]

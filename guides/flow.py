@@ -75,7 +75,10 @@ class Flow(nn.Module):
         self.register_buffer("points", noise_points(256, latent_dim), persistent=False)
 
     def forward(self, features: Tensor) -> Distribution:
-        base, transform = self.base(features), with_parameters_of_now(self.transform, self.context(features))
+        base, transform = (
+            self.base(features),
+            with_parameters_of_now(self.transform, self.context(features)),
+        )
         return Flowed(base.mean, base.stddev, transform, self.points, self.transform.passes)
 
     def extra_repr(self) -> str:
@@ -93,20 +96,28 @@ class Transforms(nn.Module):
         hidden_dims: widths of the hidden layers of each network.
     """
 
-    def __init__(self, dim: int, context_dim: int, kind: Kind, count: int, hidden_dims: tuple[int, ...]) -> None:
+    def __init__(
+        self, dim: int, context_dim: int, kind: Kind, count: int, hidden_dims: tuple[int, ...]
+    ) -> None:
         super().__init__()
         options: dict[str, Any] = {"hidden_features": hidden_dims, "activation": nn.SiLU}
         self.passes = dim if kind == "iaf" else 2
         options |= {"passes": self.passes} | (SPLINE if kind == "spline" else {})
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         self.steps = nn.ModuleList(
-            zuko.flows.MaskedAutoregressiveTransform(dim, context_dim, order=orders[k % 2], **options)
+            zuko.flows.MaskedAutoregressiveTransform(
+                dim, context_dim, order=orders[k % 2], **options
+            )
             for k in range(count)
         )
 
-    def forward(self, context: Tensor, value: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, context: Tensor, value: Tensor, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
         transform = zuko.transforms.ComposedTransform(*(step(context) for step in self.steps))
-        moved: tuple[Tensor, Tensor] = (transform.inv if inverse else transform).call_and_ladj(value)
+        moved: tuple[Tensor, Tensor] = (transform.inv if inverse else transform).call_and_ladj(
+            value
+        )
         return moved
 
 
@@ -121,7 +132,12 @@ class Flowed(Pushforward):
     """
 
     def __init__(
-        self, loc: Tensor, scale: Tensor, transform: Callable[..., Any], points: Tensor, passes: int = 1
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        transform: Callable[..., Any],
+        points: Tensor,
+        passes: int = 1,
     ) -> None:
         self.loc, self.scale, self.transform, self.passes = loc, scale, transform, passes
         super().__init__(points, loc.shape[:-1])
@@ -136,4 +152,10 @@ class Flowed(Pushforward):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Flowed":
         shape = (*batch_shape, -1)
-        return Flowed(self.loc.expand(shape), self.scale.expand(shape), self.transform, self.points, self.passes)
+        return Flowed(
+            self.loc.expand(shape),
+            self.scale.expand(shape),
+            self.transform,
+            self.points,
+            self.passes,
+        )

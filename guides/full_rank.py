@@ -49,9 +49,13 @@ class CholeskyNormal(dist.MultivariateNormal):
 
     _drawn: Drawn | None = None
 
-    def rsample(self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None) -> Tensor:
+    def rsample(
+        self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None
+    ) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
-        noise = torch.randn(shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device)
+        noise = torch.randn(
+            shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device
+        )
         z: Tensor = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         self._drawn = Drawn(z, standard_normal(noise) - log_det, torch.is_grad_enabled())
@@ -63,7 +67,9 @@ class CholeskyNormal(dist.MultivariateNormal):
 
 
 @register_kl(MultivariateNormal, Independent)
-def _kl_multivariate_normal_independent_normal(q: MultivariateNormal, p: Independent[Any]) -> Tensor:
+def _kl_multivariate_normal_independent_normal(
+    q: MultivariateNormal, p: Independent[Any]
+) -> Tensor:
     """KL = ½ Σᵢ [(Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ² - 1 + log sᵢ²] - log det L for q = N(μ, Σ = L Lᵀ) and p = N(m, diag s²)."""
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError

@@ -67,7 +67,10 @@ class Hierarchical(nn.Module):
         sizes = top_dim, latent_dim - top_dim
         first, second = sizes if direction == "top_down" else sizes[::-1]
         self.direction, self.top_dim = direction, top_dim
-        self.first, self.second = MeanField(features, first), Conditional(features, first, second, hidden_dim)
+        self.first, self.second = (
+            MeanField(features, first),
+            Conditional(features, first, second, hidden_dim),
+        )
         self.register_buffer("points", noise_points(256, latent_dim), persistent=False)
 
     def forward(self, features: Tensor) -> Distribution:
@@ -126,7 +129,9 @@ class TwoLevels(Pushforward):
     def top(self) -> Distribution:
         """q(z₂ | x)."""
         if self.direction == "bottom_up":
-            raise AttributeError("q(z₂ | x) has no closed form with direction 'bottom_up'; take 'top_down'")
+            raise AttributeError(
+                "q(z₂ | x) has no closed form with direction 'bottom_up'; take 'top_down'"
+            )
         return self.first
 
     def push(self, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,7 +143,9 @@ class TwoLevels(Pushforward):
     def pull(self, z: Tensor) -> tuple[Tensor, Tensor]:
         one, other = self._in_order(z)
         q_one, q_other = self.first, self.second(one)
-        noise = self._together((one - q_one.mean) / q_one.stddev, (other - q_other.mean) / q_other.stddev)
+        noise = self._together(
+            (one - q_one.mean) / q_one.stddev, (other - q_other.mean) / q_other.stddev
+        )
         return noise, q_one.stddev.log().sum(-1) + q_other.stddev.log().sum(-1)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "TwoLevels":

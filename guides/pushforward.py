@@ -66,9 +66,13 @@ class Pushforward(TorchDistribution):
     def pull(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """ε = f⁻¹(z) and log |∂z/∂ε|."""
 
-    def rsample(self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None) -> Tensor:
+    def rsample(
+        self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None
+    ) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
-        noise = torch.randn(shape, generator=generator, dtype=self.points.dtype, device=self.points.device)
+        noise = torch.randn(
+            shape, generator=generator, dtype=self.points.dtype, device=self.points.device
+        )
         z, log_det = self.push(noise)
         self._drawn = Drawn(z, standard_normal(noise) - log_det, torch.is_grad_enabled())
         return z
@@ -111,7 +115,9 @@ def with_parameters_of_now(network: nn.Module, *first: Any) -> Callable[..., Any
     if traced():
         return partial(network, *first)
     grad = torch.is_grad_enabled()
-    parameters = {name: weight if grad else weight.detach() for name, weight in network.named_parameters()}
+    parameters = {
+        name: weight if grad else weight.detach() for name, weight in network.named_parameters()
+    }
     return lambda *rest, **options: functional_call(network, parameters, (*first, *rest), options)
 
 

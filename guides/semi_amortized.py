@@ -7,7 +7,13 @@ import pyro.distributions as dist
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
 
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.guides.pushforward import noise_points
@@ -81,7 +87,9 @@ class SemiAmortized(nn.Module):
             torch.stack([noise_points(num_particles, latent_dim, seed) for seed in range(steps)]),
             persistent=False,
         )
-        self._model: tuple[nn.Module, ...] = ()  # a tuple, since modules would be registered here a second time
+        self._model: tuple[
+            nn.Module, ...
+        ] = ()  # a tuple, since modules would be registered here a second time
         self._refining = False
 
     def bind_parts(self, parts: Any) -> None:
@@ -96,7 +104,9 @@ class SemiAmortized(nn.Module):
     def refine(self, q: Distribution, x: Tensor) -> Distribution:
         """The distribution after the steps."""
         if not self._model:
-            raise ValueError("semi_amortized: expected a model to refine for, got none; call bind_parts(vae.parts)")
+            raise ValueError(
+                "semi_amortized: expected a model to refine for, got none; call bind_parts(vae.parts)"
+            )
         if self._refining:
             return q
         if traced() or exported():
@@ -122,15 +132,21 @@ class SemiAmortized(nn.Module):
             z = now.mean + deviations(now, noise)
             slope = self._slope(x, z, p, now, unroll)
             step, step_log = now.variance * slope.mean(0), 0.5 * (slope * (z - now.mean)).mean(0)
-            length = self.lr**2 * (step.square() / now.variance + 2 * step_log.square()).sum(-1, keepdim=True)
+            length = self.lr**2 * (step.square() / now.variance + 2 * step_log.square()).sum(
+                -1, keepdim=True
+            )
             rate = self.lr * length.clamp_min(1.0).rsqrt()
             shift, log_scale = shift + rate * step, log_scale + rate * step_log
         return shift, log_scale
 
-    def _slope(self, x: Tensor, z: Tensor, p: Distribution, q: Distribution, unroll: bool) -> Tensor:
+    def _slope(
+        self, x: Tensor, z: Tensor, p: Distribution, q: Distribution, unroll: bool
+    ) -> Tensor:
         """∂ log w / ∂z for w = p(x, z) / q(z); 0 where it is not finite."""
         likelihood = self._model[1]
-        dtype = next((weight.dtype for weight in likelihood.parameters()), z.dtype)  # until the parts are of one type
+        dtype = next(
+            (weight.dtype for weight in likelihood.parameters()), z.dtype
+        )  # until the parts are of one type
         with torch.enable_grad():
             z = z if z.requires_grad else z.detach().requires_grad_()
             log_weight = p.log_prob(z) + likelihood(z.to(dtype)).log_prob(x) - q.log_prob(z)

@@ -35,7 +35,16 @@ if TYPE_CHECKING:
     from pyro_vae.training import Run, fit, load, save
     from pyro_vae.vae import VAE
 
-_ROOMS = ("analysis", "data", "guides", "likelihoods", "networks", "objectives", "priors", "training")
+_ROOMS = (
+    "analysis",
+    "data",
+    "guides",
+    "likelihoods",
+    "networks",
+    "objectives",
+    "priors",
+    "training",
+)
 
 _HOMES = {
     "Anomaly": "analysis",

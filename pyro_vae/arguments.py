@@ -34,7 +34,9 @@ def as_int(value: Any, name: str, at_least: int | None = None) -> int:
     number = _index(value)
     if number is None or (at_least is not None and number < at_least):
         expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
-        raise ValueError(f"{name}: expected {expected}, got {_shown(value) if number is None else number}")
+        raise ValueError(
+            f"{name}: expected {expected}, got {_shown(value) if number is None else number}"
+        )
     return number
 
 
@@ -71,7 +73,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """
     signature = inspect.signature(function)
     names = list(signature.parameters)
-    integers = {name for name, p in signature.parameters.items() if p.annotation in (int, int | None)}
+    integers = {
+        name for name, p in signature.parameters.items() if p.annotation in (int, int | None)
+    }
 
     def checked(name: str, value: Any) -> Any:
         if name == "vae" == names[0]:
@@ -95,17 +99,27 @@ def _require_vae(name: str, vae: Any) -> None:
     if hasattr(vae, "model") and hasattr(vae, "guide"):
         return
     got = type(vae).__name__
-    remedy = f"pass {got.lower()}.vae" if hasattr(vae, "vae") else f"the model comes first: {name}(vae, ...)"
+    remedy = (
+        f"pass {got.lower()}.vae"
+        if hasattr(vae, "vae")
+        else f"the model comes first: {name}(vae, ...)"
+    )
     raise ValueError(f"{name}: expected a VAE, got {got}; {remedy}")
 
 
-def _misfit(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+def _misfit(
+    signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> str | None:
     """Why a call doesn't fit a signature, or None where it does."""
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
         parameters = {name: p for name, p in signature.parameters.items() if name != "self"}
-        named = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        named = [
+            name
+            for name, p in parameters.items()
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
         first = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
         given = len(args) - ("self" in signature.parameters)
         unknown = [name for name in kwargs if name not in named]

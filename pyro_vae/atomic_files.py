@@ -31,7 +31,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: expected an existing folder, got {target.parent}; make the folder first")
+        raise FileNotFoundError(
+            f"{target}: expected an existing folder, got {target.parent}; make the folder first"
+        )
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
@@ -77,7 +79,9 @@ def require_permission(file: Path) -> None:
         with file.open("rb"):
             pass
     except PermissionError as error:
-        raise ValueError(f"{file}: no permission to read it; ask its owner for chmod a+r {file.name}") from error
+        raise ValueError(
+            f"{file}: no permission to read it; ask its owner for chmod a+r {file.name}"
+        ) from error
     except OSError:  # missing, or a folder: the caller's error says so
         return
 

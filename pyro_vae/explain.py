@@ -9,7 +9,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-BRANCH = re.compile(r"constrained-\w+|literal\[.*\]|function-\w+\[.*\]|float|int|str|bool|tuple\[.*\]|list\[.*\]")
+BRANCH = re.compile(
+    r"constrained-\w+|literal\[.*\]|function-\w+\[.*\]|float|int|str|bool|tuple\[.*\]|list\[.*\]"
+)
 """What pydantic puts into a place for one of several types of a field."""
 
 OTHER_NAMES = {
@@ -87,7 +89,9 @@ def _needed(place: Sequence[Any], model: Any) -> str:
     required = {key: field for key, field in options.model_fields.items() if field.is_required()}
     if not all(field.examples for field in required.values()):
         return f"{kind!r} needs {name}: give {{'kind': {kind!r}, {name!r}: ...}}"
-    example = json.dumps({"kind": kind} | {key: field.examples[0] for key, field in required.items()})
+    example = json.dumps(
+        {"kind": kind} | {key: field.examples[0] for key, field in required.items()}
+    )
     return f"{kind!r} needs {name}, for example {outside[-1]}={example}"
 
 
@@ -113,10 +117,18 @@ def _table_at(place: Sequence[Any], model: Any) -> Any:
         field = getattr(model, "model_fields", {}).get(name)
         if field is None:
             return None
-        inside = (item for part in get_args(field.annotation) for item in getattr(part, "__metadata__", ()))
+        inside = (
+            item
+            for part in get_args(field.annotation)
+            for item in getattr(part, "__metadata__", ())
+        )
         registries = (getattr(item, "registry", None) for item in (*field.metadata, *inside))
         registry = next((found for found in registries if found is not None), None)
-        model = _described(field.annotation) if registry is None else registry.options(next(names, "custom"))
+        model = (
+            _described(field.annotation)
+            if registry is None
+            else registry.options(next(names, "custom"))
+        )
     return model
 
 

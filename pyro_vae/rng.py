@@ -33,7 +33,9 @@ def row_hash(row: Tensor) -> int:
 
 def _digest(row: Tensor, purpose: str, size: int) -> int:
     row = row.float() if row.dtype == torch.bfloat16 else row  # NumPy has no bfloat16
-    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=purpose.encode(), digest_size=size).digest()
+    digest = hashlib.blake2b(
+        row.cpu().numpy().tobytes(), key=purpose.encode(), digest_size=size
+    ).digest()
     return int.from_bytes(digest, "big")
 
 

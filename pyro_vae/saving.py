@@ -28,7 +28,9 @@ def require_free(folder: PathLike, *, overwrite: bool = False) -> None:
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path}: expected a folder to write to, got a file; choose another name")
     if not overwrite and any((path / name).exists() for name in (SPEC, WEIGHTS)):
-        raise ValueError(f"{path}: holds another run; choose another folder, or overwrite it (overwrite=True)")
+        raise ValueError(
+            f"{path}: holds another run; choose another folder, or overwrite it (overwrite=True)"
+        )
 
 
 @public
@@ -58,7 +60,11 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
             uncompiled(name): value.detach().to("cpu", copy=True).contiguous()
             for name, value in vae.state_dict().items()
         }
-    description = {"format": FORMAT, "library": "pyro_vae", "model": vae.spec.model_dump(mode="json")}
+    description = {
+        "format": FORMAT,
+        "library": "pyro_vae",
+        "model": vae.spec.model_dump(mode="json"),
+    }
     if type(vae) is not VAE:
         description["class"] = place(type(vae))
     with whole_files(folder) as draft:
@@ -94,9 +100,13 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     own = spec.custom()
     if missing := {slot: kind for slot, kind in own.items() if slot not in parts}:
         passed = ", ".join(f"{slot}=<your {kind}>" for slot, kind in missing.items())
-        raise ValueError(f"{path}: this model was saved with objects of your own; pass them: load(folder, {passed})")
+        raise ValueError(
+            f"{path}: this model was saved with objects of your own; pass them: load(folder, {passed})"
+        )
     if unknown := [slot for slot in parts if slot not in own]:
-        raise ValueError(f"{path}: the saved model brings its own {', '.join(unknown)}; expected parts: {list(own)}")
+        raise ValueError(
+            f"{path}: the saved model brings its own {', '.join(unknown)}; expected parts: {list(own)}"
+        )
     vae = VAE.from_spec(spec, **parts)
     try:
         weights = load_file(path / WEIGHTS)
@@ -108,7 +118,9 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     except (SafetensorError, RuntimeError, OSError) as error:
         require_permission(path / WEIGHTS)
         _refuse_subclass(path, description, error)
-        raise ValueError(f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}") from error
+        raise ValueError(
+            f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}"
+        ) from error
     return vae.eval()
 
 
@@ -137,13 +149,19 @@ def _read_description(path: Path) -> dict[str, Any]:
         description: Any = json.loads((path / SPEC).read_text(encoding="utf-8"))
     except OSError as error:
         require_permission(path / SPEC)
-        raise ValueError(f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror})") from error
+        raise ValueError(
+            f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror})"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{path / SPEC}: damaged: {error}") from error
     if not isinstance(description, dict) or description.get("library") != "pyro_vae":
-        raise ValueError(f"{path / SPEC}: expected a description written by pyro_vae, got something else")
+        raise ValueError(
+            f"{path / SPEC}: expected a description written by pyro_vae, got something else"
+        )
     if description.get("format") != FORMAT:
-        raise ValueError(f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update pyro_vae")
+        raise ValueError(
+            f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update pyro_vae"
+        )
     return description
 
 
@@ -151,4 +169,6 @@ def _spec_of(path: Path, description: Mapping[str, Any]) -> Spec:
     try:
         return Spec.model_validate(description["model"])
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{path / SPEC}: damaged, or written by another version: {error}") from error
+        raise ValueError(
+            f"{path / SPEC}: damaged, or written by another version: {error}"
+        ) from error

@@ -36,7 +36,9 @@ def _excess(r: float) -> float:
     """x (log Γ(x + 1) - ((x + ½) log x - x + ½ log 2π)) at x = 1 / r, by Stirling's series where that is exact."""
     if r < 0.1:
         s = r * r
-        return 1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))
+        return 1 / 12 - s * (
+            1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360)))
+        )
     x = 1 / r
     return x * (math.lgamma(x + 1) - ((x + 0.5) * math.log(x) - x + HALF_LOG_2_PI))
 
@@ -48,7 +50,9 @@ def _coefficients(degree: int) -> list[float]:
 
 
 _EXCESS = {torch.float32: _coefficients(7), torch.float64: _coefficients(10)}
-_SLOPE = {dtype: [-(k + 1) * one for k, one in enumerate(terms)] for dtype, terms in _EXCESS.items()}
+_SLOPE = {
+    dtype: [-(k + 1) * one for k, one in enumerate(terms)] for dtype, terms in _EXCESS.items()
+}
 
 
 def stirling_error(x: Tensor) -> Tensor:
@@ -101,7 +105,9 @@ class _LogRising(torch.autograd.Function):
     def forward(theta: Tensor, count: Tensor, narrow: torch.dtype) -> Tensor:
         y = theta + 1
         x_and_y = y + count
-        rising = log_one_plus(count / y, narrow).mul_(y - 0.5).add_(x_and_y.log().sub_(1).mul_(count))
+        rising = (
+            log_one_plus(count / y, narrow).mul_(y - 0.5).add_(x_and_y.log().sub_(1).mul_(count))
+        )
         errors = stirling_error(x_and_y.to(narrow)).sub_(stirling_error(y.to(narrow)))
         return rising.sub_(log_one_plus(count / theta, narrow)).add_(errors)
 
@@ -114,7 +120,9 @@ class _LogRising(torch.autograd.Function):
         theta, count = ctx.saved_tensors
         y = theta + 1
         x_and_y = y + count
-        slope = torch.log1p(count / y) + 0.5 * count / (y * x_and_y) + count / (theta * (theta + count))
+        slope = (
+            torch.log1p(count / y) + 0.5 * count / (y * x_and_y) + count / (theta * (theta + count))
+        )
         slope = slope + (_slope_of_stirling_error(x_and_y) - _slope_of_stirling_error(y))
         return (gradients[0] * slope).sum_to_size(theta.shape), None, None
 

@@ -32,7 +32,9 @@ class Model(PyroModule):
         self.prior, self.likelihood = prior, likelihood
         joined(self)
 
-    def forward(self, x: Tensor | None = None, n: int = 1, observations: Observations = None) -> Tensor:
+    def forward(
+        self, x: Tensor | None = None, n: int = 1, observations: Observations = None
+    ) -> Tensor:
         x = x if not observations else observations["x"]
         draw_weights(self, self.likelihood)
         with pyro.plate("data", n if x is None else len(x)):
@@ -179,4 +181,8 @@ class VAE(nn.Module):
 def _symbols(part: nn.Module) -> str:
     """The distribution of a part in symbols, as its family writes it; the type of one of the user's."""
     family = getattr(part, "family", part)
-    return family.extra_repr() if isinstance(family, nn.Module) and family.extra_repr() else type(family).__name__
+    return (
+        family.extra_repr()
+        if isinstance(family, nn.Module) and family.extra_repr()
+        else type(family).__name__
+    )

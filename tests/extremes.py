@@ -67,7 +67,9 @@ def _one(vae: VAE, row: Tensor) -> float:
 def _climb(log_joint: object, start: Tensor) -> Tensor:
     """The mode that gradients lead to."""
     z = start.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([z], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [z], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> Tensor:
         optimizer.zero_grad()

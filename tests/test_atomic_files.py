@@ -74,10 +74,14 @@ def not_found(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["spec.json", "model.safetensors"])
-def test_a_forbidden_file_is_not_damaged(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_file_is_not_damaged(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(4,)), tmp_path)
     if name == "model.safetensors":
         monkeypatch.setattr(saving, "load_file", not_found)
     forbid(name, monkeypatch)
-    with pytest.raises(ValueError, match=f"{name}: no permission to read it; ask its owner for chmod a.r {name}"):
+    with pytest.raises(
+        ValueError, match=f"{name}: no permission to read it; ask its owner for chmod a.r {name}"
+    ):
         pv.load(tmp_path)

@@ -37,6 +37,8 @@ def test_fit_and_then_the_tests(tmp_path: Path) -> None:
     assert (clone / "runs/digits/posterior.nc").exists()
     run(sys.executable, "-m", "pytest", "-q", "-n", "0", *SOME, cwd=clone)
     assert run("git", "status", "--porcelain", cwd=clone) == ""
-    again = subprocess.run([sys.executable, "-m", "pyro_vae", "fit"], cwd=clone, capture_output=True, text=True)
+    again = subprocess.run(
+        [sys.executable, "-m", "pyro_vae", "fit"], cwd=clone, capture_output=True, text=True
+    )
     assert again.returncode == 2  # the second run of a user is asked about the first
     assert "holds another run" in again.stderr

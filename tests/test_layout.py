@@ -101,7 +101,9 @@ def objection(module: str, target: str) -> str | None:
 def python(code: str, cwd: Path | None = None) -> str:
     """The output of a program in a fresh interpreter, which finds this checkout first."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -164,7 +166,9 @@ def test_links_are_relative_and_point_to_the_real_folders(name):
 
 def test_the_packages_list_is_what_is_on_disk():
     config = PYPROJECT["tool"]["setuptools"]
-    assert config["packages"] == sorted(module_name(path) for path in MODULES.values() if path.name == "__init__.py")
+    assert config["packages"] == sorted(
+        module_name(path) for path in MODULES.values() if path.name == "__init__.py"
+    )
     assert config["package-dir"] == {f"pyro_vae.{name}": name for name in LINKED}
     bare = [path for path in files("pyro_vae") if not (path.parent / "__init__.py").exists()]
     assert not bare, "a folder without __init__.py is missing from the wheel"
@@ -175,13 +179,19 @@ def test_the_packages_list_is_what_is_on_disk():
 
 def test_files_stay_under_300_lines():
     every = [path for folder in ("pyro_vae", "benchmarks", "examples") for path in files(folder)]
-    long = {str(path): n for path in every if (n := len(path.read_text(encoding="utf-8").splitlines())) >= 300}
+    long = {
+        str(path): n
+        for path in every
+        if (n := len(path.read_text(encoding="utf-8").splitlines())) >= 300
+    }
     assert not long
 
 
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines from the first statement after the docstring to the last."""
-    body = function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
+    body = (
+        function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
+    )
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
@@ -218,14 +228,25 @@ def test_a_wrong_name_is_an_attribute_error():
 
 
 def test_the_package_and_the_project_have_one_version():
-    assert python("import pyro_vae; print(pyro_vae.__version__)").split() == [PYPROJECT["project"]["version"]]
+    assert python("import pyro_vae; print(pyro_vae.__version__)").split() == [
+        PYPROJECT["project"]["version"]
+    ]
 
 
 # Doctests
 
 
 def test_every_doctest_is_collected_once_and_through_the_package():
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "pyro_vae"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "pyro_vae",
+    ]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     found = [line.split("::") for line in listed.splitlines() if "::" in line]
     names = [name for _, name in found]
@@ -254,12 +275,16 @@ LIGHT = {
 @pytest.mark.parametrize("statement", LIGHT, ids=lambda s: "--help" if s == HELP else s.split()[-1])
 def test_light_imports_stay_light(statement, tmp_path):
     loaded = f"print('\\nloaded', *({set(LIGHT[statement])} & set(sys.modules)))"
-    assert python(f"import sys\n{statement}\n{loaded}", tmp_path).splitlines()[-1].split() == ["loaded"]
+    assert python(f"import sys\n{statement}\n{loaded}", tmp_path).splitlines()[-1].split() == [
+        "loaded"
+    ]
 
 
 def test_reading_files_needs_no_torch_at_the_top():
     top = ast.parse((ROOT / "pyro_vae/data/files.py").read_text(encoding="utf-8")).body
-    assert not {"pyro", "torch"} & {name.split(".")[0] for node in top for name in imported(node, "pyro_vae.data")}
+    assert not {"pyro", "torch"} & {
+        name.split(".")[0] for node in top for name in imported(node, "pyro_vae.data")
+    }
 
 
 WATCH = """
@@ -297,4 +322,9 @@ for name in {modules}:
 
 @pytest.mark.parametrize("validation", [True, False])
 def test_imports_change_nothing(validation):
-    python(WATCH.format(validation=validation, modules=[name for name in MODULES if not name.endswith("__main__")]))
+    python(
+        WATCH.format(
+            validation=validation,
+            modules=[name for name in MODULES if not name.endswith("__main__")],
+        )
+    )

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 import pyro_vae as pv
 
-pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
+)
 X = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
 
 
@@ -41,7 +43,10 @@ def test_a_compiled_part_is_the_part(saved: Any, loaded: Any, slot: str, tmp_pat
     vae = trained(small(**{slot: saved(network(size))}))
     assert vae.spec.custom() == {slot: "torch.nn.modules.container.Sequential"}
     pv.save(vae, tmp_path / "run")
-    assert not any("_orig_mod" in name for name in safetensors.torch.load_file(tmp_path / "run" / "model.safetensors"))
+    assert not any(
+        "_orig_mod" in name
+        for name in safetensors.torch.load_file(tmp_path / "run" / "model.safetensors")
+    )
     again = pv.load(tmp_path / "run", **{slot: loaded(network(size))})
     torch.testing.assert_close(again.posterior(X).mean, vae.posterior(X).mean)
     torch.testing.assert_close(again.likelihood(X[:, :2]).mean, vae.likelihood(X[:, :2]).mean)
@@ -61,9 +66,13 @@ def test_weights_that_were_saved_under_wrapped_names(tmp_path: Path) -> None:
     pv.save(vae, tmp_path / "run")
     file = tmp_path / "run" / "model.safetensors"
     weights = safetensors.torch.load_file(file)
-    renamed = {name.replace("encoder.", "encoder._orig_mod."): value for name, value in weights.items()}
+    renamed = {
+        name.replace("encoder.", "encoder._orig_mod."): value for name, value in weights.items()
+    }
     safetensors.torch.save_file(renamed, file)
-    torch.testing.assert_close(pv.load(tmp_path / "run", encoder=network()).posterior(X).mean, vae.posterior(X).mean)
+    torch.testing.assert_close(
+        pv.load(tmp_path / "run", encoder=network()).posterior(X).mean, vae.posterior(X).mean
+    )
 
 
 class WithHead(pv.VAE):
@@ -85,7 +94,9 @@ def test_a_subclass_is_named_and_the_remedy_works(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         pv.load(tmp_path / "run")
     remedy = (
-        str(error.value).partition("its weights: ")[2].replace("(...)", "(3, data_shape=(4,), latent_dim=2, seed=1)")
+        str(error.value)
+        .partition("its weights: ")[2]
+        .replace("(...)", "(3, data_shape=(4,), latent_dim=2, seed=1)")
     )
     names: dict[str, Any] = {"WithHead": WithHead, "safetensors": safetensors}
     exec(remedy, names)

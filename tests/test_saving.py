@@ -54,7 +54,13 @@ MODELS = {
     "counts": {"likelihood": {"kind": "binomial", "total_count": 3}},
     "decoder scale": {"likelihood": {"kind": "normal", "scale": "decoder"}},
     "autoencoder": {"prior": "flat", "guide": "delta"},
-    "options": {"hidden_dims": (), "standardize": "all", "denoise": 0.1, "activation": "tanh", "seed": 5},
+    "options": {
+        "hidden_dims": (),
+        "standardize": "all",
+        "denoise": 0.1,
+        "activation": "tanh",
+        "seed": 5,
+    },
     "gated": {"encoder": {"kind": "gated_mlp", "hidden_dims": (3,)}, "decoder": "gated_mlp"},
 }
 
@@ -73,7 +79,9 @@ def test_a_model_comes_back_as_it_was(fields, folder):
     np.testing.assert_array_equal(reconstruct(loaded, BITS), reconstruct(vae, BITS))
     if fields.get("prior") != "flat":
         np.testing.assert_array_equal(sample(loaded, 5).x, sample(vae, 5).x)
-        ours, theirs = (evidence(model, BITS, num_particles=10).log_marginal for model in (loaded, vae))
+        ours, theirs = (
+            evidence(model, BITS, num_particles=10).log_marginal for model in (loaded, vae)
+        )
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -86,7 +94,11 @@ def test_the_type_is_kept(dtype, folder):
     loaded = load(folder, prior=dist.Laplace(torch.zeros(2), 1.0).to_event(1))
     assert {value.dtype for value in weights(loaded).values()} == {dtype, torch.bool}
     assert same(weights(loaded), weights(vae))
-    assert loaded.prior().sample().dtype == loaded.likelihood(torch.zeros(1, 2, dtype=dtype)).mean.dtype == dtype
+    assert (
+        loaded.prior().sample().dtype
+        == loaded.likelihood(torch.zeros(1, 2, dtype=dtype)).mean.dtype
+        == dtype
+    )
 
 
 def test_buffers_outside_the_file_have_the_type_too(folder):
@@ -180,7 +192,9 @@ def test_own_modules_are_asked_for_by_name_and_take_their_weights_from_the_file(
     vae = VAE(data_shape=(4,), latent_dim=2, **parts(1))
     fit(vae, X, epochs=1)
     save(vae, folder)
-    with pytest.raises(ValueError, match=r"prior=<your .*Prior>, encoder=<your .*Encoder>\)") as found:
+    with pytest.raises(
+        ValueError, match=r"prior=<your .*Prior>, encoder=<your .*Encoder>\)"
+    ) as found:
         load(folder)
     assert str(folder) in str(found.value)
     given = parts(2)
@@ -207,7 +221,9 @@ def test_a_plain_distribution_is_asked_for_too(folder):
 
 def test_a_part_of_another_size_is_refused(folder):
     save(VAE(data_shape=(4,), latent_dim=2, **parts(1)), folder)
-    with pytest.raises(ValueError, match=r"model\.safetensors: damaged, or of another model(?s:.*)size mismatch"):
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors: damaged, or of another model(?s:.*)size mismatch"
+    ):
         load(folder, **parts(1, width=7))
 
 
@@ -219,7 +235,9 @@ def test_a_part_that_does_not_fit_is_refused(folder):
 
 @pytest.mark.parametrize("slot", ["encoder", "prior", "colour"])
 def test_a_part_too_many_is_refused(slot, saved):
-    with pytest.raises(ValueError, match=rf"run: the saved model brings its own {slot}; expected parts: \[\]"):
+    with pytest.raises(
+        ValueError, match=rf"run: the saved model brings its own {slot}; expected parts: \[\]"
+    ):
         load(saved, **{slot: nn.Linear(4, 4)})
 
 
@@ -228,7 +246,9 @@ def test_a_part_too_many_is_refused(slot, saved):
 
 def test_another_run_is_replaced_only_on_demand(saved):
     before = contents(saved)
-    with pytest.raises(ValueError, match=r"run: holds another run; choose another folder, or .*overwrite=True"):
+    with pytest.raises(
+        ValueError, match=r"run: holds another run; choose another folder, or .*overwrite=True"
+    ):
         save(small(seed=2), saved)
     assert contents(saved) == before
     save(small(seed=2), saved, overwrite=True)
@@ -249,7 +269,9 @@ def test_a_file_is_no_folder(overwrite, folder):
     with pytest.raises(ValueError, match="run: expected a folder to write to, got a file"):
         save(small(), folder, overwrite=overwrite)
     assert folder.read_text() == "mine"
-    with pytest.raises(ValueError, match=r"run: holds no saved model: spec\.json can't be read \(Not a directory\)"):
+    with pytest.raises(
+        ValueError, match=r"run: holds no saved model: spec\.json can't be read \(Not a directory\)"
+    ):
         load(folder)
 
 
@@ -371,14 +393,20 @@ def model_with(folder, **changes):
 
 FOREIGN = r"spec\.json: expected a description written by pyro_vae, got something else"
 SPEC_DAMAGE = {
-    "missing": (lambda f: (f / "spec.json").unlink(), r"holds no saved model: spec\.json can't be read \(No such file"),
+    "missing": (
+        lambda f: (f / "spec.json").unlink(),
+        r"holds no saved model: spec\.json can't be read \(No such file",
+    ),
     "no folder": (shutil.rmtree, r"holds no saved model: spec\.json can't be read \(No such file"),
     "a folder": (
         lambda f: ((f / "spec.json").unlink(), (f / "spec.json").mkdir()),
         r"can't be read \(Is a directory\)",
     ),
     "empty": (lambda f: (f / "spec.json").write_text(""), r"spec\.json: damaged"),
-    "cut off": (lambda f: (f / "spec.json").write_text((f / "spec.json").read_text()[:50]), r"spec\.json: damaged"),
+    "cut off": (
+        lambda f: (f / "spec.json").write_text((f / "spec.json").read_text()[:50]),
+        r"spec\.json: damaged",
+    ),
     "bytes": (lambda f: (f / "spec.json").write_bytes(b"\xff\xfe\x00"), r"spec\.json: damaged"),
     "a list": (
         lambda f: (f / "spec.json").write_text("[1]"),
@@ -392,14 +420,23 @@ SPEC_DAMAGE = {
         lambda f: rewrite(f, library="other"),
         FOREIGN,
     ),
-    "another format": (lambda f: rewrite(f, format=2), r"spec\.json: expected format 1, got 2; update pyro_vae"),
+    "another format": (
+        lambda f: rewrite(f, format=2),
+        r"spec\.json: expected format 1, got 2; update pyro_vae",
+    ),
     "no format": (lambda f: rewrite(f, format=None), r"spec\.json: expected format 1, got None"),
-    "no model": (lambda f: rewrite(f, model=None), r"spec\.json: damaged, or written by another version"),
+    "no model": (
+        lambda f: rewrite(f, model=None),
+        r"spec\.json: damaged, or written by another version",
+    ),
     "no key for it": (
         lambda f: (f / "spec.json").write_text('{"library": "pyro_vae", "format": 1}'),
         r"spec\.json: damaged, or written by another version",
     ),
-    "unknown kind": (lambda f: model_with(f, prior={"kind": "odd"}), r"spec\.json: .*unknown prior 'odd'"),
+    "unknown kind": (
+        lambda f: model_with(f, prior={"kind": "odd"}),
+        r"spec\.json: .*unknown prior 'odd'",
+    ),
     "unknown field": (lambda f: model_with(f, colour="red"), r"spec\.json: .*colour"),
     "bad value": (lambda f: model_with(f, latent_dim=0), r"spec\.json: .*latent_dim"),
 }
@@ -444,7 +481,9 @@ WEIGHT_DAMAGE = {
     "of another kind": lambda f: model_with(f, likelihood={"kind": "bernoulli"}),
     "one tensor fewer": edit_weights(lambda tensors: tensors.pop(LARGEST)),
     "one tensor more": edit_weights(lambda tensors: tensors.update(surplus=torch.zeros(1))),
-    "one transposed": edit_weights(lambda tensors: tensors.update({LARGEST: tensors[LARGEST].T.contiguous()})),
+    "one transposed": edit_weights(
+        lambda tensors: tensors.update({LARGEST: tensors[LARGEST].T.contiguous()})
+    ),
     "nothing in it": edit_weights(dict.clear),
 }
 

@@ -36,19 +36,29 @@ BAD = {
 
 def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Pytest, started in a folder with one test file and the guard."""
-    (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "conftest.py").write_text(
+        (ROOT / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     (folder / "pyproject.toml").write_text(SETTINGS)
     (folder / "there.txt").touch()
     (folder / "test_one.py").write_text(text)
     command = [sys.executable, "-B", "-m", "pytest", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}
+    )
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_it_fails(name: str, tmp_path: Path) -> None:
     done = run(tmp_path, BAD[name])
     assert done.returncode == 1, done.stdout
-    if name in {"writes", "makes folders", "in a doctest", "in a fixture of the module", "in a subprocess"}:
+    if name in {
+        "writes",
+        "makes folders",
+        "in a doctest",
+        "in a fixture of the module",
+        "in a subprocess",
+    }:
         assert "left in the folder that the tests are started from" in done.stdout
         assert {path.name for path in tmp_path.iterdir()} == {
             "conftest.py",

@@ -64,7 +64,9 @@ def test_one_model_and_many_threads() -> None:
     vae = small(encoder=nn.Sequential(nn.Linear(4, 16), nn.Dropout(), nn.ReLU())).train()
     expected = {name: ask(vae) for name, ask in QUESTIONS.items()}
     before, names = state(), [*QUESTIONS] * 3
-    found = in_threads([lambda name=name: QUESTIONS[name](vae) for name in names], workers=len(names))
+    found = in_threads(
+        [lambda name=name: QUESTIONS[name](vae) for name in names], workers=len(names)
+    )
     for name, answer in zip(names, found, strict=True):
         np.testing.assert_array_equal(answer, expected[name], err_msg=name)
     assert state() == before
@@ -156,7 +158,9 @@ def test_a_fork_while_another_thread_holds_the_lock() -> None:
     thread.start()
     taken.wait(60)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 3.12 on forks in a process with threads: that is what is tried
+        warnings.simplefilter(
+            "ignore"
+        )  # Python 3.12 on forks in a process with threads: that is what is tried
         child = os.fork()
     if child == 0:
         threading.Timer(30, lambda: os._exit(1)).start()

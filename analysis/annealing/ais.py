@@ -118,8 +118,12 @@ def annealed(
     require_moves(vae)
     rows = rows_of(vae, x, "x", batch_size=plan.rows_together, progress=progress)
     with evaluation(vae):
-        parts = [_estimate(vae, some, plan) for batch in rows for some in batch.split(plan.rows_together)]
-    log_marginal, se, ess, acceptance, step_size = (np.concatenate(column) for column in zip(*parts, strict=True))
+        parts = [
+            _estimate(vae, some, plan) for batch in rows for some in batch.split(plan.rows_together)
+        ]
+    log_marginal, se, ess, acceptance, step_size = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     return Annealed(log_marginal, se, ess, acceptance, step_size, num_chains, temperatures)
 
 

@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.annealing.chains import Plan, downward, log_mean, require_moves, seeds_of, upward
+from pyro_vae.analysis.annealing.chains import (
+    Plan,
+    downward,
+    log_mean,
+    require_moves,
+    seeds_of,
+    upward,
+)
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import tuned
 from pyro_vae.analysis.fitted import as_numpy, evaluation
@@ -126,7 +133,9 @@ def bidirectional(
             _bracket(vae, *some, plan)
             for some in zip(x.split(plan.rows_together), z.split(plan.rows_together), strict=True)
         ]
-    lower, upper, lower_se, upper_se = (np.concatenate(column) for column in zip(*parts, strict=True))
+    lower, upper, lower_se, upper_se = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     return Bracket(as_numpy(x), lower, upper, lower_se, upper_se, num_chains, temperatures)
 
 
@@ -136,7 +145,9 @@ def _bracket(vae: VAE, x: Tensor, z: Tensor, plan: Plan) -> tuple[np.ndarray, ..
     pair = torch.cat([x.flatten(1).to(z), z], 1)  # rows of a few bits come twice, their z do not
     ladder = tuned(path, seeds_of(pair, f"pilot {plan.seed}"), plan)
     up = upward(path, ladder, seeds_of(pair, f"upward {plan.seed}"), plan)
-    down = downward(path, z.repeat(plan.num_chains, 1, 1), ladder, seeds_of(pair, f"downward {plan.seed}"), plan)
+    down = downward(
+        path, z.repeat(plan.num_chains, 1, 1), ladder, seeds_of(pair, f"downward {plan.seed}"), plan
+    )
     lower, lower_se, _ = log_mean(up.log_weight)
     minus_upper, upper_se, _ = log_mean(-down.log_weight)
     return tuple(as_numpy(column) for column in (lower, -minus_upper, lower_se, upper_se))

@@ -125,7 +125,9 @@ class Walker:
         """Move all chains at bₜ."""
         kick, jitter = self.noise.draw()
         here = self.here._replace(b=self.ladder.b[t].to(self.here.b))
-        self.here, acceptance = self.path.move(here, jitter * self.ladder.step[t], kick, self.leapfrog_steps)
+        self.here, acceptance = self.path.move(
+            here, jitter * self.ladder.step[t], kick, self.leapfrog_steps
+        )
         self.acceptance.append(acceptance.mean(0))
 
     def weigh(self, first: int, last: int) -> None:
@@ -172,7 +174,9 @@ def seeds_of(rows: Tensor, purpose: str) -> list[int]:
 def shown(temperatures: Iterable[int], plan: Plan) -> Iterable[int]:
     """The temperatures, with a bar that goes away at the end."""
     hidden = None if plan.progress is None else not plan.progress
-    bar: Iterable[int] = tqdm(temperatures, disable=hidden, desc="temperature", leave=False, dynamic_ncols=True)
+    bar: Iterable[int] = tqdm(
+        temperatures, disable=hidden, desc="temperature", leave=False, dynamic_ncols=True
+    )
     return bar
 
 
@@ -185,5 +189,7 @@ def log_mean(log_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     chains, log_sum = len(log_weight), log_weight.logsumexp(0)
     ess = (2 * log_sum - (2 * log_weight).logsumexp(0)).exp()
-    relative_variance = (chains / ess - 1).clamp_min(0) / (chains - 1) if chains > 1 else ess * torch.nan
+    relative_variance = (
+        (chains / ess - 1).clamp_min(0) / (chains - 1) if chains > 1 else ess * torch.nan
+    )
     return log_sum - math.log(chains), relative_variance.sqrt(), ess

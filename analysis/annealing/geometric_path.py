@@ -87,7 +87,14 @@ class Path:
         if start == "guide":
             starts = [posterior_of(vae, row) for row in x.split(1)]
             return cls(x, prior, vae.likelihood, q, starts, (q.stddev, q.stddev))
-        return cls(x, prior, vae.likelihood, prior, [prior] * len(x), (robust_scale(prior, x.device), q.stddev))
+        return cls(
+            x,
+            prior,
+            vae.likelihood,
+            prior,
+            [prior] * len(x),
+            (robust_scale(prior, x.device), q.stddev),
+        )
 
     def ends(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """log q₀(z) and U(z), each (chains, rows)."""
@@ -115,7 +122,9 @@ class Path:
                 drawn.append(q.sample(torch.Size([chains])).reshape(chains, 1, -1))
         return torch.cat(drawn, 1)
 
-    def move(self, here: Between, step: Tensor, kick: Kick, leapfrog_steps: int) -> tuple[Between, Tensor]:
+    def move(
+        self, here: Between, step: Tensor, kick: Kick, leapfrog_steps: int
+    ) -> tuple[Between, Tensor]:
         """A move that leaves f as it is, and the acceptance of its proposals (chains, rows).
 
         The steps (chains, rows) are in standard deviations of f, were both ends normal.
@@ -123,7 +132,9 @@ class Path:
         first, last = self.spread
         b = here.b.unsqueeze(-1)
         scale = ((1 - b) / first.square() + b / last.square()).rsqrt()
-        moved = move(lambda z: self.at(z, here.b), here, kick, step.unsqueeze(-1) * scale, leapfrog_steps)
+        moved = move(
+            lambda z: self.at(z, here.b), here, kick, step.unsqueeze(-1) * scale, leapfrog_steps
+        )
         return here.where(moved.accepted, moved.end), moved.acceptance
 
 
@@ -131,7 +142,9 @@ def _slope(values: Tensor, z: Tensor) -> Tensor:
     """∂ values / ∂z; zero where they don't depend on z, as inside a uniform prior."""
     if not values.requires_grad:
         return torch.zeros_like(z)
-    found = torch.autograd.grad(values.sum(), z, retain_graph=True, allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        values.sum(), z, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
     return found[0]
 
 

@@ -66,7 +66,9 @@ def point(log_density: LogDensity, z: Tensor) -> Point:
     return Point(z.detach(), value.detach(), slope)
 
 
-def leapfrog(at: Callable[[Tensor], P], start: P, momentum: Tensor, step: Tensor, steps: int) -> tuple[P, Tensor]:
+def leapfrog(
+    at: Callable[[Tensor], P], start: P, momentum: Tensor, step: Tensor, steps: int
+) -> tuple[P, Tensor]:
     """Follow Hamilton's equations for the energy H(z, r) = -log f(z) + r² / 2.
 
     r ← r + ½ ε ∂ log f(z),   z ← z + ε r,   r ← r + ½ ε ∂ log f(z)

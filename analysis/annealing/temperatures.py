@@ -28,8 +28,16 @@ def tuned(path: Path, seeds: list[int], plan: Plan) -> Ladder:
         1998), for the temperatures.
     """
     b = schedule(max(20, plan.temperatures // 10)).to(path.x.device)
-    steps = torch.full((len(b), len(path.x)), FIRST_STEP, dtype=path.spread[1].dtype, device=b.device)
-    pilot = Walker(path, Ladder(b.unsqueeze(1).expand(-1, len(path.x)), steps), path.draw(seeds, PILOTS), seeds, plan)
+    steps = torch.full(
+        (len(b), len(path.x)), FIRST_STEP, dtype=path.spread[1].dtype, device=b.device
+    )
+    pilot = Walker(
+        path,
+        Ladder(b.unsqueeze(1).expand(-1, len(path.x)), steps),
+        path.draw(seeds, PILOTS),
+        seeds,
+        plan,
+    )
     spreads = [pilot.here.gain.std(0)]
     for t in shown(range(1, len(b)), plan):
         pilot.move(t)
@@ -66,10 +74,15 @@ def spaced(b: Tensor, spread: Tensor, step: Tensor, temperatures: int) -> Ladder
     speed = speed + EVEN * speed.mean(0) + 1e-9
     pieces = 0.5 * (speed[1:] + speed[:-1]) * b.diff().unsqueeze(1)
     reached = torch.cat([torch.zeros_like(pieces[:1]), pieces.cumsum(0)])
-    wanted = torch.linspace(0, 1, temperatures + 1, dtype=b.dtype, device=b.device).unsqueeze(1) * reached[-1]
+    wanted = (
+        torch.linspace(0, 1, temperatures + 1, dtype=b.dtype, device=b.device).unsqueeze(1)
+        * reached[-1]
+    )
     above = torch.searchsorted(reached.T.contiguous(), wanted.T.contiguous()).T.clamp(1, len(b) - 1)
     low, high = reached.gather(0, above - 1), reached.gather(0, above)
     share = ((wanted - low) / (high - low)).clamp(0, 1)
     ladder_b = b[above - 1].lerp(b[above], share)
-    log_step = step.log().gather(0, above - 1).lerp(step.log().gather(0, above), share.to(step.dtype))
+    log_step = (
+        step.log().gather(0, above - 1).lerp(step.log().gather(0, above), share.to(step.dtype))
+    )
     return Ladder(ladder_b, log_step.exp())

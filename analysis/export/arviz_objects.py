@@ -25,7 +25,11 @@ _LEADING = {
     "observed_data": ("observation",),
     "sample_stats": _DRAWN,
 }
-_TRAILING: dict[str, tuple[str, ...]] = {"posterior": ("latent",), "prior": ("latent",), "sample_stats": ()}
+_TRAILING: dict[str, tuple[str, ...]] = {
+    "posterior": ("latent",),
+    "prior": ("latent",),
+    "sample_stats": (),
+}
 
 
 class _Labelled(NamedTuple):
@@ -83,7 +87,11 @@ def to_datatree(
 
     _check_groups(groups)
     _check_attributes(attrs)
-    arrays = [_label(group, name, np.asarray(a)) for group, found in groups.items() for name, a in found.items()]
+    arrays = [
+        _label(group, name, np.asarray(a))
+        for group, found in groups.items()
+        for name, a in found.items()
+    ]
     _check_sizes(arrays)
     names = None if columns is None else _feature_names(arrays, columns)
     nodes = {group: _dataset([a for a in arrays if a.group == group], names) for group in groups}
@@ -150,8 +158,16 @@ def to_elpd(
         >>> int(to_elpd([-80.0, -90.0, -100.0], [0.1, 0.2, 0.3], num_particles=100).n_data_points)
         3
     """
-    log_p, k_hat = np.asarray(log_marginal, dtype=np.float64), np.asarray(pareto_k, dtype=np.float64)
-    if log_p.ndim != 1 or not log_p.size or log_p.shape != k_hat.shape or not np.isfinite(log_p).all():
+    log_p, k_hat = (
+        np.asarray(log_marginal, dtype=np.float64),
+        np.asarray(pareto_k, dtype=np.float64),
+    )
+    if (
+        log_p.ndim != 1
+        or not log_p.size
+        or log_p.shape != k_hat.shape
+        or not np.isfinite(log_p).all()
+    ):
         raise ValueError(
             f"to_elpd: expected a finite log p(x) and a k-hat for each of one or more rows, got shapes {log_p.shape} "
             f"and {k_hat.shape} with {np.sum(~np.isfinite(log_p))} numbers that are not finite; drop those rows"
@@ -159,11 +175,17 @@ def to_elpd(
     elpd, se = float(log_p.sum()), float(np.sqrt(log_p.size * log_p.var()))
     limit = float(khat_limit(num_particles))
     doubtful = ~(k_hat <= limit) if untrusted is None else np.asarray(untrusted)
-    counts = {"n_samples": num_particles, "n_data_points": log_p.size, "warning": bool(doubtful.any())}
+    counts = {
+        "n_samples": num_particles,
+        "n_data_points": log_p.size,
+        "warning": bool(doubtful.any()),
+    }
     shared = {"pareto_k": _by_row(k_hat, "pareto_k"), "scale": "log", "good_k": limit}
     arviz, each = _arviz(), _by_row(log_p, "elpd_i")
     if hasattr(arviz, "from_datatree"):
-        return arviz.ELPDData({"elpd_loo": elpd, "se": se, "p_loo": np.nan, **counts, "loo_i": each, **shared})
+        return arviz.ELPDData(
+            {"elpd_loo": elpd, "se": se, "p_loo": np.nan, **counts, "loo_i": each, **shared}
+        )
     stats = importlib.import_module("arviz_stats")
     return stats.ELPDDataLOO(elpd=elpd, se=se, p=np.nan, **counts, elpd_i=each, **shared)
 
@@ -201,15 +223,21 @@ def _arviz() -> Any:
 def _check_groups(groups: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
     unknown = sorted(set(groups) - set(_LEADING))
     if unknown:
-        raise ValueError(f"groups: expected names out of {list(_LEADING)}, got {unknown}; rename or drop them")
+        raise ValueError(
+            f"groups: expected names out of {list(_LEADING)}, got {unknown}; rename or drop them"
+        )
     empty = [group for group, found in groups.items() if not found]
     if empty or not groups:
-        raise ValueError(f"groups: expected at least one array in each, got none in {empty or 'any'}; leave them out")
+        raise ValueError(
+            f"groups: expected at least one array in each, got none in {empty or 'any'}; leave them out"
+        )
 
 
 def _check_attributes(attrs: Mapping[str, str | int | float]) -> None:
     for name, value in attrs.items():
-        if isinstance(value, bool | np.bool) or not isinstance(value, str | int | float | np.number):
+        if isinstance(value, bool | np.bool) or not isinstance(
+            value, str | int | float | np.number
+        ):
             raise ValueError(
                 f"attrs[{name!r}]: expected a string or a number, got {value!r} of type {type(value).__name__}; "
                 "write it as a string (json.dumps), or leave it out"
@@ -258,10 +286,16 @@ def _by_row(values: Array, name: str) -> Any:
 
 
 def _feature_names(arrays: Sequence[_Labelled], columns: Sequence[str]) -> list[str]:
-    expected = next((labelled.sizes["feature"] for labelled in arrays if "feature" in labelled.dims), None)
+    expected = next(
+        (labelled.sizes["feature"] for labelled in arrays if "feature" in labelled.dims), None
+    )
     if expected is None or len(columns) != expected or len(set(columns)) != expected:
-        want = "data with one dimension to name" if expected is None else f"{expected} different names"
-        raise ValueError(f"columns: expected {want}, got {len(columns)}: {list(columns)}; give one name a feature")
+        want = (
+            "data with one dimension to name" if expected is None else f"{expected} different names"
+        )
+        raise ValueError(
+            f"columns: expected {want}, got {len(columns)}: {list(columns)}; give one name a feature"
+        )
     return [str(column) for column in columns]
 
 
@@ -270,5 +304,9 @@ def _dataset(arrays: Sequence[_Labelled], names: list[str] | None) -> Any:
     import xarray as xr
 
     sizes = {dim: size for labelled in arrays for dim, size in labelled.sizes.items()}
-    coords = {dim: names if names and dim == "feature" else np.arange(size) for dim, size in sizes.items()}
-    return xr.Dataset({labelled.name: (labelled.dims, labelled.array) for labelled in arrays}, coords=coords)
+    coords = {
+        dim: names if names and dim == "feature" else np.arange(size) for dim, size in sizes.items()
+    }
+    return xr.Dataset(
+        {labelled.name: (labelled.dims, labelled.array) for labelled in arrays}, coords=coords
+    )

@@ -101,7 +101,10 @@ def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
 
 def _prior(vae: VAE, rows: int, draws: int) -> Groups:
     z = vae.prior().sample(torch.Size([draws, rows]))
-    return {"prior": {"z": _array(z)}, "prior_predictive": {"x": _data(vae, vae.likelihood(z).sample())}}
+    return {
+        "prior": {"z": _array(z)},
+        "prior_predictive": {"x": _data(vae, vae.likelihood(z).sample())},
+    }
 
 
 def _array(tensor: Tensor) -> np.ndarray:

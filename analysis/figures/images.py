@@ -69,7 +69,9 @@ def image_grid(
     pictures = _pictures(rows, image_shape, "image_grid")
     if columns < 1 or (captions is not None and len(captions) != len(pictures)):
         got = f"{columns} columns" if columns < 1 else f"{len(captions or ())} captions"
-        raise ValueError(f"image_grid: expected at least 1 column and {len(pictures)} captions, got {got}; correct it")
+        raise ValueError(
+            f"image_grid: expected at least 1 column and {len(pictures)} captions, got {got}; correct it"
+        )
     columns = min(columns, len(pictures))
     step = 1 + _GAP + (0.19 / _inches(pictures, columns) if captions else 0)
     places = [(i % columns, i // columns * step) for i in range(len(pictures))]
@@ -107,20 +109,28 @@ def reconstructions(
         24
     """
     if np.shape(data) != np.shape(reconstructed):
-        raise ValueError(f"reconstructed: expected shape {np.shape(data)} as the data, got {np.shape(reconstructed)}")
-    above, below = (_pictures(rows, image_shape, "reconstructions") for rows in (data, reconstructed))
+        raise ValueError(
+            f"reconstructed: expected shape {np.shape(data)} as the data, got {np.shape(reconstructed)}"
+        )
+    above, below = (
+        _pictures(rows, image_shape, "reconstructions") for rows in (data, reconstructed)
+    )
     columns = min(10, len(above))
     upper = [(i % columns, 2.25 * (i // columns)) for i in range(len(above))]
     lower = [(column, top + 1 + _GAP) for column, top in upper]
     pictures = np.concatenate([above, below])
-    figure, axes = _mosaic(pictures, upper + lower, columns, _range(above), before=1.1 / _inches(pictures, columns))
+    figure, axes = _mosaic(
+        pictures, upper + lower, columns, _range(above), before=1.1 / _inches(pictures, columns)
+    )
     for name, places in (("data", upper), ("reconstruction", lower)):
         for top in sorted({top for _, top in places}):
             axes.text(-0.1, top + 0.5, name, ha="right", va="center", fontsize=9)
     return figure
 
 
-def _pictures(rows: npt.ArrayLike, image_shape: Sequence[int] | None, place: str) -> npt.NDArray[Any]:
+def _pictures(
+    rows: npt.ArrayLike, image_shape: Sequence[int] | None, place: str
+) -> npt.NDArray[Any]:
     """Rows as (n, h, w), or (n, h, w, 3)."""
     values = np.asarray(rows)
     shape = guess_image_shape(values.shape[1:]) if image_shape is None else tuple(image_shape)
@@ -154,14 +164,20 @@ def _inches(pictures: npt.NDArray[Any], columns: int) -> float:
 
 
 def _write_below(
-    axes: Axes, pictures: npt.NDArray[Any], places: Sequence[tuple[int, float]], captions: Sequence[str], points: float
+    axes: Axes,
+    pictures: npt.NDArray[Any],
+    places: Sequence[tuple[int, float]],
+    captions: Sequence[str],
+    points: float,
 ) -> None:
     """Write a line below each picture, as small as the longest needs; `points` is the height of a picture."""
     width = pictures.shape[2] / pictures.shape[1]
     size = min(8.0, points * width / (0.62 * max(1, *map(len, captions))))
     for (column, top), caption in zip(places, captions, strict=True):
         middle = column * (width + _GAP) + width / 2
-        axes.text(middle, top + 1.03, caption, ha="center", va="top", fontsize=size, parse_math=False)
+        axes.text(
+            middle, top + 1.03, caption, ha="center", va="top", fontsize=size, parse_math=False
+        )
 
 
 def _mosaic(
@@ -177,7 +193,9 @@ def _mosaic(
     width = pictures.shape[2] / pictures.shape[1]
     right, bottom = columns * (width + _GAP) - _GAP, max(top for _, top in places) + 1 + below
     inches = _inches(pictures, columns)
-    figure = Figure(figsize=((before + right) * inches + 0.15, bottom * inches + 0.15), layout="constrained")
+    figure = Figure(
+        figsize=((before + right) * inches + 0.15, bottom * inches + 0.15), layout="constrained"
+    )
     axes = figure.add_subplot()
     low, high = limits
     if pictures.ndim == 4:
@@ -185,7 +203,9 @@ def _mosaic(
     for picture, (column, top) in zip(pictures, places, strict=True):
         left = column * (width + _GAP)
         extent = (left, left + width, top + 1, top)
-        axes.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="nearest", extent=extent)
+        axes.imshow(
+            picture, cmap="gray", vmin=low, vmax=high, interpolation="nearest", extent=extent
+        )
     axes.set(xlim=(-before, right), ylim=(bottom, 0))
     axes.set_axis_off()
     return figure, axes

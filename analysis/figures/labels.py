@@ -35,7 +35,9 @@ def by_label(labels: npt.ArrayLike | None, rows: int) -> Groups:
     values = np.asarray(labels)
     if values.shape != (rows,):
         got = f"{values.dtype} of shape {values.shape}"
-        raise ValueError(f"labels: expected one a row, shape ({rows},), got {got}; give a number or a name a row")
+        raise ValueError(
+            f"labels: expected one a row, shape ({rows},), got {got}; give a number or a name a row"
+        )
     if values.dtype.kind == "f" and len(np.unique(values)) > 2 * RANGES:
         return _ranges(values)
     texts = np.array([_text(value) for value in values.tolist()], dtype=object)

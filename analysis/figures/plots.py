@@ -46,7 +46,10 @@ _FIRST, _SECOND, _MARK = "#0072b2", "#d55e00", "#666666"
 
 
 def latent_scatter(
-    codes: npt.ArrayLike, *, labels: npt.ArrayLike | None = None, explained: npt.ArrayLike | None = None
+    codes: npt.ArrayLike,
+    *,
+    labels: npt.ArrayLike | None = None,
+    explained: npt.ArrayLike | None = None,
 ) -> Figure:
     """Draw codes: a histogram of one dimension, a scatter of two, the first two principal components of more.
 
@@ -68,7 +71,9 @@ def latent_scatter(
     """
     values = np.asarray(codes, dtype=np.float64)
     if values.ndim != 2 or not values.size or not np.isfinite(values).all():
-        raise ValueError(f"codes: expected finite numbers of shape (n, d), got shape {values.shape}; drop other rows")
+        raise ValueError(
+            f"codes: expected finite numbers of shape (n, d), got shape {values.shape}; drop other rows"
+        )
     groups = by_label(labels, len(values))
     points, names = _two_dimensions(values, explained)
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
@@ -79,22 +84,34 @@ def latent_scatter(
     for i, chosen in enumerate(groups.values()):
         colour, marker = _COLOURS[i % 10], _MARKERS[(i + i // 10) % 10]
         if points.shape[1] == 1:
-            drawn: Any = axes.hist(points[chosen, 0], list(bins), histtype="step", linewidth=1.6, color=colour)[2]
+            drawn: Any = axes.hist(
+                points[chosen, 0], list(bins), histtype="step", linewidth=1.6, color=colour
+            )[2]
             handles.append(drawn[0])
         else:
             x, y = points[chosen].T
-            handles.append(axes.scatter(x, y, s=size, c=colour, marker=marker, linewidths=0, alpha=0.8))
+            handles.append(
+                axes.scatter(x, y, s=size, c=colour, marker=marker, linewidths=0, alpha=0.8)
+            )
             axes.set_aspect("equal", adjustable="datalim")
     if labels is not None:
         columns, scale = math.ceil(len(groups) / 20), math.sqrt(40 / size)
-        where: dict[str, Any] = {"loc": "outside right upper", "ncols": columns, "markerscale": scale}
-        legend = figure.legend(handles, [_short(name) for name in groups], frameon=False, title="label", **where)
+        where: dict[str, Any] = {
+            "loc": "outside right upper",
+            "ncols": columns,
+            "markerscale": scale,
+        }
+        legend = figure.legend(
+            handles, [_short(name) for name in groups], frameon=False, title="label", **where
+        )
         for text in legend.get_texts():
             text.set_parse_math(False)  # a label is no formula, whatever its characters
     return figure
 
 
-def learning_curve(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = None) -> Figure:
+def learning_curve(
+    history: Sequence[Mapping[str, float]], *, best_epoch: int | None = None
+) -> Figure:
     """Draw the ELBO (left), the rate and the distortion (right) over the epochs.
 
     The height shows each curve's bulk: what the first epochs reach far away from it is cut off.
@@ -126,13 +143,21 @@ def learning_curve(history: Sequence[Mapping[str, float]], *, best_epoch: int | 
     terms |= {"rate": ("rate, train", _FIRST, "-"), "val_rate": ("rate, validation", _FIRST, ":")}
     for axes, title, lines in ((left, "ELBO", elbo), (right, "rate and distortion", terms)):
         if best_epoch is not None:
-            axes.axvline(best_epoch, color=_MARK, linewidth=1, linestyle="--", label=f"best epoch ({best_epoch})")
+            axes.axvline(
+                best_epoch,
+                color=_MARK,
+                linewidth=1,
+                linestyle="--",
+                label=f"best epoch ({best_epoch})",
+            )
         _curves(axes, history, lines)
         axes.set(title=title, xlabel="epoch", ylabel="nats per row")
     return figure
 
 
-def marginals(data: npt.ArrayLike, samples: npt.ArrayLike, *, columns: Sequence[str] | None = None) -> Figure:
+def marginals(
+    data: npt.ArrayLike, samples: npt.ArrayLike, *, columns: Sequence[str] | None = None
+) -> Figure:
     """Draw the histogram of each column of a table, data against samples, for the first 16 columns.
 
     Both have the same bins, which cover the data: what the model draws beyond them counts in the outermost ones.
@@ -155,13 +180,21 @@ def marginals(data: npt.ArrayLike, samples: npt.ArrayLike, *, columns: Sequence[
         3
     """
     first, second = np.asarray(data, dtype=np.float64), np.asarray(samples, dtype=np.float64)
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or not first.size or not second.size:
+    if (
+        first.ndim != 2
+        or second.ndim != 2
+        or first.shape[1] != second.shape[1]
+        or not first.size
+        or not second.size
+    ):
         raise ValueError(
             f"marginals: expected shapes (n, d) and (m, d), got {first.shape} and {second.shape}; flatten rows"
         )
     names = [f"column {i}" for i in range(first.shape[1])] if columns is None else list(columns)
     if len(names) != first.shape[1]:
-        raise ValueError(f"columns: expected {first.shape[1]} names, got {len(names)}: {names}; give one a column")
+        raise ValueError(
+            f"columns: expected {first.shape[1]} names, got {len(names)}: {names}; give one a column"
+        )
     count = min(16, len(names))
     across = min(4, count)
     down = math.ceil(count / across)
@@ -210,35 +243,57 @@ def _two_dimensions(codes: Floats, explained: npt.ArrayLike | None) -> tuple[Flo
     if codes.shape[1] > 2:
         centred = codes - codes.mean(axis=0)
         directions, variances, _ = np.linalg.svd(centred.T @ centred)
-        directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), range(len(directions))])
+        directions = directions * np.sign(
+            directions[np.abs(directions).argmax(axis=0), range(len(directions))]
+        )
         codes = centred @ directions[:, :2]
         shares = variances / (variances.sum() or 1.0) if shares is None else shares
     count = codes.shape[1]
     names = [f"latent dimension {i + 1}" for i in range(count)]
     if shares is not None:
         if len(shares) < count:
-            raise ValueError(f"explained: expected {count} shares of the variance, got {len(shares)}; give one an axis")
-        names = [f"principal component {i + 1} ({100 * shares[i]:.0f} % of the variance)" for i in range(count)]
+            raise ValueError(
+                f"explained: expected {count} shares of the variance, got {len(shares)}; give one an axis"
+            )
+        names = [
+            f"principal component {i + 1} ({100 * shares[i]:.0f} % of the variance)"
+            for i in range(count)
+        ]
     return codes, names if count == 2 else [*names, "rows"]
 
 
 def _check_history(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> None:
     if not history:
-        raise ValueError("history: expected at least one record, got none; train for one epoch or more")
+        raise ValueError(
+            "history: expected at least one record, got none; train for one epoch or more"
+        )
     for i, record in enumerate(history):
         missing = [name for name in ("epoch", "elbo", "rate", "distortion") if name not in record]
         if missing:
-            raise ValueError(f"history[{i}]: expected epoch, elbo, rate, distortion, got no {missing}; add them")
+            raise ValueError(
+                f"history[{i}]: expected epoch, elbo, rate, distortion, got no {missing}; add them"
+            )
     epochs = [record["epoch"] for record in history]
     if best_epoch is not None and best_epoch not in epochs:
-        raise ValueError(f"best_epoch: expected one of {epochs[0]} to {epochs[-1]}, got {best_epoch}; correct it")
+        raise ValueError(
+            f"best_epoch: expected one of {epochs[0]} to {epochs[-1]}, got {best_epoch}; correct it"
+        )
 
 
-def _curves(axes: Axes, history: Sequence[Mapping[str, float]], lines: Mapping[str, tuple[str, str, str]]) -> None:
+def _curves(
+    axes: Axes, history: Sequence[Mapping[str, float]], lines: Mapping[str, tuple[str, str, str]]
+) -> None:
     """Draw the values that the records have, and set the height to their bulk."""
     epochs = [record["epoch"] for record in history]
-    curves = {name: np.array([record.get(name, np.nan) for record in history], dtype=np.float64) for name in lines}
-    known = {name: values[np.isfinite(values)] for name, values in curves.items() if np.isfinite(values).any()}
+    curves = {
+        name: np.array([record.get(name, np.nan) for record in history], dtype=np.float64)
+        for name in lines
+    }
+    known = {
+        name: values[np.isfinite(values)]
+        for name, values in curves.items()
+        if np.isfinite(values).any()
+    }
     for name in known:
         label, colour, style = lines[name]
         marker = "." if len(known[name]) <= 12 else None
@@ -264,7 +319,9 @@ def _edges(data: Floats) -> Floats:
     low, high = data.min(), data.max()
     if np.array_equal(data, np.round(data)) and high - low <= 40:
         return np.arange(math.floor(low) - 0.5, math.ceil(high) + 1)
-    return np.linspace(low, high if high > low else low + 1, 1 + int(np.clip(math.isqrt(data.size), 10, 30)))
+    return np.linspace(
+        low, high if high > low else low + 1, 1 + int(np.clip(math.isqrt(data.size), 10, 30))
+    )
 
 
 def _short(name: str) -> str:
@@ -279,7 +336,18 @@ def _marginal(axes: Axes, data: Floats, samples: Floats, name: str) -> None:
     edges = _edges(data if data.size else np.zeros(1))
     if edges[1] - edges[0] == 1:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    for values, label, fill, colour in ((data, "data", True, _FIRST), (samples, "samples", False, _SECOND)):
+    for values, label, fill, colour in (
+        (data, "data", True, _FIRST),
+        (samples, "samples", False, _SECOND),
+    ):
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
         shares = counts / max(len(values), 1)
-        axes.stairs(shares, edges, label=label, fill=fill, color=colour, alpha=0.45 if fill else 1, linewidth=1.5)
+        axes.stairs(
+            shares,
+            edges,
+            label=label,
+            fill=fill,
+            color=colour,
+            alpha=0.45 if fill else 1,
+            linewidth=1.5,
+        )

@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 import pyro.distributions as dist
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
 
 from pyro_vae.guides.low_rank import LowRankNormal
 from pyro_vae.guides.pushforward import standard_normal
@@ -76,7 +82,10 @@ class Local(ABC):
         """Noise for `count` draws of each row, (count, rows, ...); each row and stream has numbers of its own."""
         blocks = range(-(-count // BLOCK))
         each = zip(self.rows.each, self.rows.seeds, strict=True)
-        noise = [torch.cat([self._block(q, own + (stream << 20) + block) for block in blocks]) for q, own in each]
+        noise = [
+            torch.cat([self._block(q, own + (stream << 20) + block) for block in blocks])
+            for q, own in each
+        ]
         return torch.cat(noise, 1)[:count]
 
     def _block(self, q: Distribution, seed: int) -> Tensor:
@@ -160,7 +169,9 @@ class FullRankNormals(_Normals):
         """log q = log N(ε | 0, I) - log det L, and ∂ log q / ∂z = -L⁻ᵀ ε: solving for ε would multiply rounding."""
         q: Any = self.at(parameters)
         z, tril = self.push(q, noise), q.scale_tril.detach()
-        slope = torch.linalg.solve_triangular(tril.mT, noise.permute(1, 2, 0), upper=True).permute(2, 0, 1)
+        slope = torch.linalg.solve_triangular(tril.mT, noise.permute(1, 2, 0), upper=True).permute(
+            2, 0, 1
+        )
         log_q = standard_normal(noise) - tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return z, log_q - (slope * (z - z.detach())).sum(-1)
 
@@ -173,7 +184,11 @@ class LowRankNormals(_Normals):
         self.loc, self.diagonal, self.scale = q.loc, q.cov_diag, q.stddev
         dim, rank = q.cov_factor.shape[-2:]
         self.name, self.width = f"normals with a covariance diag + rank {rank}", dim + rank
-        self.start = [torch.zeros_like(self.loc), q.cov_factor / self.scale.unsqueeze(-1), torch.zeros_like(self.loc)]
+        self.start = [
+            torch.zeros_like(self.loc),
+            q.cov_factor / self.scale.unsqueeze(-1),
+            torch.zeros_like(self.loc),
+        ]
 
     def at(self, parameters: Parameters) -> Distribution:
         shift, factor, log_scale = parameters

@@ -8,7 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision
+from pyro_vae.analysis.fitted import (
+    evaluation,
+    posterior_of,
+    require_density,
+    require_full_precision,
+)
 from pyro_vae.analysis.gaps.families import Rows, local
 from pyro_vae.analysis.gaps.search import ascend, best_full_rank, log_weights, mixture_log_weights
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
@@ -102,10 +107,14 @@ class Gaps:
         if max(approximation, amortization) < SMALL:
             return f"both gaps are below {SMALL} nats, so the guide costs little; change the decoder or the prior"
         gain = (self.elbo_full_rank - self.elbo_best).mean()
-        widen = "widen the family" + (f" (full-rank normals would gain {gain:.2f} nats)" if gain > 0.1 else "")
+        widen = "widen the family" + (
+            f" (full-rank normals would gain {gain:.2f} nats)" if gain > 0.1 else ""
+        )
         train = "train the encoder more, or enlarge it"
         difference = self.approximation_gap - self.amortization_gap
-        if len(difference) > 1 and abs(difference.mean()) < 2 * difference.std(ddof=1) / math.sqrt(len(difference)):
+        if len(difference) > 1 and abs(difference.mean()) < 2 * difference.std(ddof=1) / math.sqrt(
+            len(difference)
+        ):
             return f"both gaps are alike: {widen}, and {train}"
         if approximation > amortization:
             return f"the approximation gap dominates: {widen}"
@@ -113,7 +122,10 @@ class Gaps:
 
     def finding(self, guide: str = "semi_amortized") -> Finding:
         """The verdict on the larger gap; where it is no pass, the remedy is a guide of this kind."""
-        gaps = {"approximation gap": self.approximation_gap, "amortization gap": self.amortization_gap}
+        gaps = {
+            "approximation gap": self.approximation_gap,
+            "amortization gap": self.amortization_gap,
+        }
         name = max(gaps, key=lambda name: float(gaps[name].mean()))
         number, error = mean_and_error(gaps[name])
         return Finding.judged(
@@ -207,7 +219,9 @@ def inference_gaps(
             for batch in rows_of(vae, x, "x", batch_size=batch_size, progress=progress)
             for some in batch.split(batch_size)
         ]
-    columns = [np.concatenate(column) for column in zip(*(found for _, found in parts), strict=True)]
+    columns = [
+        np.concatenate(column) for column in zip(*(found for _, found in parts), strict=True)
+    ]
     elbo, best, full, amortization_se, best_se, last_gain, *own = columns
     log_p, log_p_se, k_hat = own if marginal is None else _given(marginal, len(elbo))
     return Gaps(
@@ -243,8 +257,14 @@ def _batch(
     before, best = ascend(family, log_joint, steps, lr, FITTING)
     wide, full = best_full_rank(family, best, log_joint, steps, lr, REFITTING)
     noise = family.noise(draws, EVALUATING)
-    guide, almost, star = (log_weights(family, where, log_joint, noise) for where in (family.start, before, best))
-    full_star = star if wide is family else log_weights(wide, full, log_joint, wide.noise(draws, EVALUATING))
+    guide, almost, star = (
+        log_weights(family, where, log_joint, noise) for where in (family.start, before, best)
+    )
+    full_star = (
+        star
+        if wide is family
+        else log_weights(wide, full, log_joint, wide.noise(draws, EVALUATING))
+    )
     columns = [
         guide.mean(0),
         star.mean(0),
@@ -267,19 +287,30 @@ def _log_mean(log_w: Tensor) -> list[np.ndarray]:
     mean = w.mean((0, 1))
     se = (w.var(1).mean(0) / count).sqrt() / mean
     tail = log_w.flatten(0, 1).topk(tail_length(count) + 1, 0).values
-    return [(largest + mean.log()).cpu().numpy(), se.cpu().numpy(), pareto_k(tail.T.cpu().numpy(), count)]
+    return [
+        (largest + mean.log()).cpu().numpy(),
+        se.cpu().numpy(),
+        pareto_k(tail.T.cpu().numpy(), count),
+    ]
 
 
 def _require_rows(marginal: Evidence, batches: Iterator[Tensor]) -> None:
     """Raise ValueError where the evidence is about other rows, or about these in another order."""
     hashes = np.array([row_hash(row) for batch in batches for row in batch], np.uint64)
-    if len(hashes) == len(marginal.row_hashes) and (differ := np.flatnonzero(hashes != marginal.row_hashes)).size:
-        raise ValueError(f"marginal: expected log p(x) of these rows in their order, got another at row {differ[0]}")
+    if (
+        len(hashes) == len(marginal.row_hashes)
+        and (differ := np.flatnonzero(hashes != marginal.row_hashes)).size
+    ):
+        raise ValueError(
+            f"marginal: expected log p(x) of these rows in their order, got another at row {differ[0]}"
+        )
 
 
 def _given(marginal: Marginal, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if len(marginal.log_marginal) != rows:
-        raise ValueError(f"marginal: expected log p(x) of the {rows} rows, got {len(marginal.log_marginal)}; use one x")
+        raise ValueError(
+            f"marginal: expected log p(x) of the {rows} rows, got {len(marginal.log_marginal)}; use one x"
+        )
     unknown = np.full(rows, math.nan)
     return marginal.log_marginal, marginal.se, getattr(marginal, "pareto_k", unknown)
 

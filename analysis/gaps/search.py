@@ -19,7 +19,9 @@ PAIRS = 1000
 """Pairs of a row and a draw that are decoded at once."""
 
 
-def ascend(family: Local, log_joint: LogJoint, steps: int, lr: float, stream: int) -> tuple[Parameters, Parameters]:
+def ascend(
+    family: Local, log_joint: LogJoint, steps: int, lr: float, stream: int
+) -> tuple[Parameters, Parameters]:
     """Climb the ELBO of each row over the family by Adam, whose step falls from `lr` to zero along a cosine.
 
     Arguments:
@@ -49,7 +51,9 @@ def ascend(family: Local, log_joint: LogJoint, steps: int, lr: float, stream: in
     return before, [parameter.detach() for parameter in parameters]
 
 
-def log_weights(family: Local, parameters: Parameters, log_joint: LogJoint, noise: Tensor) -> Tensor:
+def log_weights(
+    family: Local, parameters: Parameters, log_joint: LogJoint, noise: Tensor
+) -> Tensor:
     """log p(x, z) - log q(z) of draws from members of a family, (draws, rows) in float64."""
     drawn = (family.draw(parameters, some) for some in _chunks(noise))
     return torch.cat([(log_joint(z) - log_q).double() for z, log_q in drawn])
@@ -68,7 +72,12 @@ def best_full_rank(
 
 
 def mixture_log_weights(
-    family: Local, full_rank: FullRankNormals, best: Parameters, log_joint: LogJoint, draws: int, stream: int
+    family: Local,
+    full_rank: FullRankNormals,
+    best: Parameters,
+    log_joint: LogJoint,
+    draws: int,
+    stream: int,
 ) -> Tensor:
     """log p(x, z) - log m(z) for m = (q + r) / 2, of the guide q and a full-rank normal r, (2, draws, rows) in float64.
 
@@ -82,7 +91,10 @@ def mixture_log_weights(
 
     def half(own: Local, other: Local, stream: int) -> Tensor:
         drawn = (own.draw(own.start, some) for some in _chunks(own.noise(draws, stream)))
-        scored = ((log_joint(z), torch.logaddexp(log_own, other.log_prob(other.start, z))) for z, log_own in drawn)
+        scored = (
+            (log_joint(z), torch.logaddexp(log_own, other.log_prob(other.start, z)))
+            for z, log_own in drawn
+        )
         return torch.cat([(log_p - log_both + math.log(2)).double() for log_p, log_both in scored])
 
     return torch.stack([half(family, proposal, stream), half(proposal, family, stream + 1)])

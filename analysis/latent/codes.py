@@ -52,7 +52,9 @@ def encode(vae: VAE, x: Any) -> Codes:
         (3, 2)
     """
     with evaluation(vae):
-        found = [(q.mean, q.stddev) for q in (posterior_of(vae, batch) for batch in rows_of(vae, x, "x"))]
+        found = [
+            (q.mean, q.stddev) for q in (posterior_of(vae, batch) for batch in rows_of(vae, x, "x"))
+        ]
         loc, scale = (as_numpy(torch.cat(part)) for part in zip(*found, strict=True))
     return Codes(loc, scale)
 
@@ -75,7 +77,9 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
         (3, 4)
     """
     with evaluation(vae):
-        pairs = ((batch, vae.likelihood(posterior_of(vae, batch).mean)) for batch in rows_of(vae, x, "x"))
+        pairs = (
+            (batch, vae.likelihood(posterior_of(vae, batch).mean)) for batch in rows_of(vae, x, "x")
+        )
         return as_numpy(torch.cat([representative(given(p, batch)) for batch, p in pairs]))
 
 
@@ -173,5 +177,7 @@ def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndar
             q, p = posterior_of(vae, batch), vae.prior()
             closed_form = analytic_kl(q, p.expand(q.batch_shape))
             z = q.sample(torch.Size([num_particles]))
-            rates.append((q.log_prob(z) - p.log_prob(z)).mean(0) if closed_form is None else closed_form)
+            rates.append(
+                (q.log_prob(z) - p.log_prob(z)).mean(0) if closed_form is None else closed_form
+            )
         return as_numpy(torch.cat(rates))

@@ -8,7 +8,12 @@ import numpy as np
 import pyro.distributions as dist
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+)
 from tqdm.auto import tqdm
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
@@ -86,7 +91,9 @@ class LatentUse:
         if not dead.any():
             return ""
         nats = self.rate_per_dim[dead].sum()
-        cost = "" if math.isnan(nats) else f"; together they carry {nats:.3f} of {self.rate:.3f} nats"
+        cost = (
+            "" if math.isnan(nats) else f"; together they carry {nats:.3f} of {self.rate:.3f} nats"
+        )
         found = f"{dead.sum()} of {latent_dim} units are dead (variance of their mean at most {self.threshold}){cost}"
         if dead.all():
             return f"posterior collapse: {found}; z says nothing about x"
@@ -139,7 +146,9 @@ class LatentUse:
             f" {ratio.min():.3f} to {ratio.max():.3f} times as wide",
         ]
         if self.information > math.log(self.num_rows) - 1:
-            lines.append(f"I(x; z) is near its ceiling log n = {math.log(self.num_rows):.3f}; pass more rows")
+            lines.append(
+                f"I(x; z) is near its ceiling log n = {math.log(self.num_rows):.3f}; pass more rows"
+            )
         return "\n".join([*lines, self.warning] if self.warning else lines)
 
 
@@ -248,7 +257,9 @@ def _information(guides: list[Distribution], draws: list[Tensor], progress: bool
 def _log_ratios(guides: list[Distribution], z: Tensor, own: Tensor) -> Bounds:
     """Both ratios for draws z (draws, some rows, latent_dim) of the rows that `own` counts."""
     each = z.unsqueeze(-2)
-    log_q = torch.cat([q.log_prob(each.expand(*z.shape[:-1], *q.batch_shape, -1)) for q in guides], -1).double()
+    log_q = torch.cat(
+        [q.log_prob(each.expand(*z.shape[:-1], *q.batch_shape, -1)) for q in guides], -1
+    ).double()
     index = own.expand(len(z), -1).unsqueeze(-1)
     itself, rows = log_q.gather(-1, index).squeeze(-1), log_q.shape[-1]
     with_itself = log_q.logsumexp(-1) - math.log(rows)

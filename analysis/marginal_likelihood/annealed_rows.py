@@ -6,7 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.annealing.chains import Ladder, Plan, Walk, downward, log_mean, seeds_of, upward
+from pyro_vae.analysis.annealing.chains import (
+    Ladder,
+    Plan,
+    Walk,
+    downward,
+    log_mean,
+    seeds_of,
+    upward,
+)
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import tuned
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
@@ -68,5 +76,7 @@ def merged(before: Columns, annealed: Columns) -> Columns:
     names = ("log_marginal", "se", "ess", "pareto_k", "num_particles")
     columns = {name: np.where(better, annealed[name], before[name]) for name in names}
     columns["method"] = np.where(better, "annealed", before["method"])
-    columns["upper"] = np.where(trusted, np.nan, np.maximum(annealed["upper"], columns["log_marginal"]))
+    columns["upper"] = np.where(
+        trusted, np.nan, np.maximum(annealed["upper"], columns["log_marginal"])
+    )
     return columns

@@ -20,8 +20,19 @@ from pyro_vae.analysis.fitted import posterior_of
 from pyro_vae.analysis.marginal_likelihood.annealed_rows import anneal, merged
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.row_draws import BLOCK, Job, cut, draw_blocks
-from pyro_vae.analysis.marginal_likelihood.row_proposals import Drawn, Draws, NoiseMaker, RowProposals, drawn_from
-from pyro_vae.analysis.marginal_likelihood.starts import Fits, exact_guide, fit_from_guide, fit_from_several
+from pyro_vae.analysis.marginal_likelihood.row_proposals import (
+    Drawn,
+    Draws,
+    NoiseMaker,
+    RowProposals,
+    drawn_from,
+)
+from pyro_vae.analysis.marginal_likelihood.starts import (
+    Fits,
+    exact_guide,
+    fit_from_guide,
+    fit_from_several,
+)
 from pyro_vae.analysis.marginal_likelihood.student_t import RowNoise
 from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
 from pyro_vae.rng import row_seed
@@ -45,7 +56,9 @@ def automatic(job: Job, batches: Iterable[Tensor]) -> Columns:
         found = first_look(job, x)
         looks.append(found)
         needy = np.flatnonzero(~(found.pop("arrived") & _satisfied(job, found)))
-        again.add(done + needy, x[torch.from_numpy(needy).to(x.device)], found["log_marginal"][needy])
+        again.add(
+            done + needy, x[torch.from_numpy(needy).to(x.device)], found["log_marginal"][needy]
+        )
         done += len(x)
     again.flush()
     columns = {name: np.concatenate([found[name] for found in looks]) for name in looks[0]}
@@ -135,7 +148,9 @@ def second_look(job: Job, x: Tensor, first: np.ndarray) -> Columns:
     columns["upper"] = np.full(len(x), np.nan)
     _distrust_contradicted(columns, first)
     untrusted = np.flatnonzero(~_trusted(columns))
-    if len(untrusted) and fits.each:  # without fits z may be bounded or on a lattice, where no chain can move
+    if (
+        len(untrusted) and fits.each
+    ):  # without fits z may be bounded or on a lattice, where no chain can move
         before = {name: column[untrusted] for name, column in columns.items()}
         annealed = merged(before, _annealed(job, sampling, untrusted))
         for name, column in annealed.items():
@@ -214,7 +229,9 @@ class MixtureSampling:
             for start, stop in cut(first, count, PIECE):
                 self._draw(some, proposals, start, stop)
             if first == 0 and not proposals.mixes_guide:
-                self._add_guide(some, self._from_guide(some, proposals.guide, 0, min(count, GUIDE_DRAWS)))
+                self._add_guide(
+                    some, self._from_guide(some, proposals.guide, 0, min(count, GUIDE_DRAWS))
+                )
 
     def draw_guide(self, rows: np.ndarray, count: int) -> None:
         """Draw for `rows` from the guide alone."""
@@ -233,12 +250,16 @@ class MixtureSampling:
         if proposals.mixes_guide:
             self._add_guide(rows, log_joint - draws.log_guide, draws.from_guide)
 
-    def drawn(self, rows: np.ndarray, proposals: RowProposals, seeds: list[int], first: int, last: int) -> Draws:
+    def drawn(
+        self, rows: np.ndarray, proposals: RowProposals, seeds: list[int], first: int, last: int
+    ) -> Draws:
         """Draws `first` to `last` of some rows from their proposals, under a seed for each."""
         noise = self._noise(seeds, first, last)
         if not proposals.mixes_guide:
             return proposals.draw(noise, None)
-        return proposals.draw(noise, self._guide_draws(rows, proposals.guide, noise, seeds, first, last))
+        return proposals.draw(
+            noise, self._guide_draws(rows, proposals.guide, noise, seeds, first, last)
+        )
 
     def _from_guide(self, rows: np.ndarray, guide: Distribution, first: int, last: int) -> Tensor:
         """log p(x, z) - log q(z | x) of draws from the guide, (draws, rows)."""
@@ -252,7 +273,13 @@ class MixtureSampling:
         return NoiseMaker(BLOCK, self.job.restart, pool, len(pool)).draw(seeds, first, last)
 
     def _guide_draws(
-        self, rows: np.ndarray, guide: Distribution, noise: RowNoise, seeds: list[int], first: int, last: int
+        self,
+        rows: np.ndarray,
+        guide: Distribution,
+        noise: RowNoise,
+        seeds: list[int],
+        first: int,
+        last: int,
     ) -> Drawn:
         drawn = drawn_from(guide, noise.normal)
         if drawn is not None:
@@ -265,12 +292,18 @@ class MixtureSampling:
     def _log_likelihood(self, rows: np.ndarray, z: Tensor) -> Tensor:
         """log p(x | z), as many pairs at once as the cache holds, (draws, rows)."""
         job, columns = self.job, []
-        for some, part in zip(np.split(rows, range(job.rows, len(rows), job.rows)), z.split(job.rows, 1), strict=True):
+        for some, part in zip(
+            np.split(rows, range(job.rows, len(rows), job.rows)), z.split(job.rows, 1), strict=True
+        ):
             x = self.x[torch.from_numpy(some).to(self.x.device)]
-            columns.append(torch.cat([job.log_likelihood(x, chunk) for chunk in part.split(job.draws)]))
+            columns.append(
+                torch.cat([job.log_likelihood(x, chunk) for chunk in part.split(job.draws)])
+            )
         return torch.cat(columns, 1)
 
-    def _add_guide(self, rows: np.ndarray, log_weights: Tensor, which: Tensor | None = None) -> None:
+    def _add_guide(
+        self, rows: np.ndarray, log_weights: Tensor, which: Tensor | None = None
+    ) -> None:
         """Take in log p(x, z) - log q(z | x) of draws from the guide, (draws, rows)."""
         chosen = torch.ones_like(log_weights, dtype=torch.bool) if which is None else which
         self.guide_sum[rows] += torch.where(chosen, log_weights, 0.0).sum(0).cpu().numpy()

@@ -121,12 +121,16 @@ def evidence(
     second = None if retry is None else proposal_of(retry, "retry")
     placement, pairs = placement_of(vae), chunk_size or _affordable_pairs(vae)
     given = as_rows(x, vae.spec.data_shape, placement, name="x")
-    compiles = compile == "on" or (compile == "auto" and len(given) * num_particles >= WORTH_COMPILING * pairs)
+    compiles = compile == "on" or (
+        compile == "auto" and len(given) * num_particles >= WORTH_COMPILING * pairs
+    )
     pairs = pairs * _WHEN_COMPILED if compiles and chunk_size is None else pairs
     hashes: list[int] = []
     with evaluation(vae), own_seed(seed, placement.device) as restart:
         job = Job(vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles)
-        groups = _groups(job, rows_of(vae, given, "x", batch_size=job.group, progress=progress), hashes)
+        groups = _groups(
+            job, rows_of(vae, given, "x", batch_size=job.group, progress=progress), hashes
+        )
         if method == "auto":
             columns = automatic(job, groups)
         else:
@@ -177,7 +181,9 @@ def _check(
         raise ValueError(f"compile: expected 'auto', 'on' or 'off', got {compile!r}")
 
 
-def _estimate(job: Job, x: Tensor, first: Proposal, second: Proposal | None) -> dict[str, np.ndarray]:
+def _estimate(
+    job: Job, x: Tensor, first: Proposal, second: Proposal | None
+) -> dict[str, np.ndarray]:
     """The columns of `Evidence` for some rows, from a proposal that was asked for."""
     sampling = Sampling(job, x, first)
     everything = np.arange(len(x))
@@ -219,6 +225,8 @@ def _affordable_pairs(vae: VAE) -> int:
     with evaluation(vae), ExitStack() as hooks:
         for module in vae.likelihood.modules():
             hooks.enter_context(module.register_forward_hook(note))
-        vae.likelihood(torch.zeros((1, vae.spec.latent_dim), dtype=placement.dtype, device=placement.device))
+        vae.likelihood(
+            torch.zeros((1, vae.spec.latent_dim), dtype=placement.dtype, device=placement.device)
+        )
     cache = _CACHE.get(placement.device.type, max(_CACHE.values()))
     return int(np.clip(cache // (max(sizes) * placement.dtype.itemsize), 1, 2**14))

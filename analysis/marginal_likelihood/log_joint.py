@@ -33,7 +33,9 @@ def log_joint(vae: VAE, x: Tensor, z: Tensor, prior: Distribution | None = None)
 
     A prior that is made once, `vae.prior()`, saves making it again for each chunk of draws.
     """
-    density: Tensor = (vae.prior() if prior is None else prior).log_prob(z) + vae.likelihood(z).log_prob(x)
+    density: Tensor = (vae.prior() if prior is None else prior).log_prob(z) + vae.likelihood(
+        z
+    ).log_prob(x)
     return density
 
 
@@ -59,7 +61,9 @@ class CompiledJoint:
 
     def __init__(self, joint: Joint, x: Tensor, z: Tensor) -> None:
         self.draws, self.rows = z.shape[:2]
-        trace = make_fx(joint, decomposition_table=CHEAPER, tracing_mode="fake", _allow_non_fake_inputs=True)
+        trace = make_fx(
+            joint, decomposition_table=CHEAPER, tracing_mode="fake", _allow_non_fake_inputs=True
+        )
         module = trace(x, z)
         self.held = _lifted(module)
         self.run = compile_graph(module, [*self.held, x, z], OPTIONS)
@@ -107,13 +111,19 @@ def compiled_joint(joint: Joint, x: Tensor, z: Tensor) -> Joint:
     except Exception as error:  # whatever stops the tracer or the compiler, the eager sum remains
         return _eager(joint, _reason(error))
     if not torch.allclose(found, expected, rtol=1e-4, atol=1e-2, equal_nan=True):
-        return _eager(joint, f"it tells {found.flatten()[0]:g} instead of {expected.flatten()[0]:g}")
+        return _eager(
+            joint, f"it tells {found.flatten()[0]:g} instead of {expected.flatten()[0]:g}"
+        )
     return compiled
 
 
 def _lifted(module: GraphModule) -> list[Tensor]:
     """Make the tensors that the graph holds its first inputs; these tensors."""
-    held = {node.target: getattr(module, str(node.target)) for node in module.graph.nodes if node.op == "get_attr"}
+    held = {
+        node.target: getattr(module, str(node.target))
+        for node in module.graph.nodes
+        if node.op == "get_attr"
+    }
     start = next(iter(module.graph.nodes))
     for name in held:
         with module.graph.inserting_before(start):

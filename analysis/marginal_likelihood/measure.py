@@ -54,10 +54,16 @@ class Measure:
             >>> Measure(density="0:3, 5", mass="4").size
             5
         """
-        return sum(_length(run) for runs in (self.density, self.mass) if runs for run in runs.split(", "))
+        return sum(
+            _length(run) for runs in (self.density, self.mass) if runs for run in runs.split(", ")
+        )
 
     def __str__(self) -> str:
-        parts = [f"{name} of columns {getattr(self, name)}" for name in ("density", "mass") if getattr(self, name)]
+        parts = [
+            f"{name} of columns {getattr(self, name)}"
+            for name in ("density", "mass")
+            if getattr(self, name)
+        ]
         return " and ".join(parts) + (f", given {self.given}" if self.given else "")
 
 
@@ -84,11 +90,15 @@ def measure_of(vae: VAE) -> Measure | None:
     """
     columns = range(math.prod(vae.spec.data_shape))
     family = getattr(vae.likelihood, "family", None)
-    parts = list(_of_family(family, columns) if isinstance(family, Family) else _of_own(vae, columns))
+    parts = list(
+        _of_family(family, columns) if isinstance(family, Family) else _of_own(vae, columns)
+    )
     if any(part.kind is None for part in parts):
         return None
     return Measure(
-        density=_ranges(parts, "density"), mass=_ranges(parts, "mass"), given=" and ".join(_given(parts, columns))
+        density=_ranges(parts, "density"),
+        mass=_ranges(parts, "mass"),
+        given=" and ".join(_given(parts, columns)),
     )
 
 
@@ -150,8 +160,12 @@ def _support(row: Any) -> Any:
         return None
     while (base := getattr(row, "base_dist", None)) is not None:
         inside = _support(base)
-        has_atom = isinstance(row, dist.ZeroInflatedDistribution) and not getattr(inside, "is_discrete", False)
-        is_mapped = isinstance(row, TransformedDistribution) and getattr(inside, "is_discrete", True)
+        has_atom = isinstance(row, dist.ZeroInflatedDistribution) and not getattr(
+            inside, "is_discrete", False
+        )
+        is_mapped = isinstance(row, TransformedDistribution) and getattr(
+            inside, "is_discrete", True
+        )
         if inside is None or has_atom or is_mapped:
             return None
         row = base
@@ -182,7 +196,10 @@ def _kind(support: Any) -> str | None:
     try:
         if support.is_discrete:
             return "mass"
-    except (AttributeError, NotImplementedError):  # no support, or one that depends on what isn't known
+    except (
+        AttributeError,
+        NotImplementedError,
+    ):  # no support, or one that depends on what isn't known
         return None
     is_full = support.event_dim == 0 or type(support) in {type(whole) for whole in FULL}
     return "density" if is_full else None

@@ -20,7 +20,9 @@ _PRIOR_COUNT, _PRIOR_K = 10, 0.5  # the prior on k is worth ten values at one ha
 _FLOAT32 = float(np.finfo(np.float32).eps)
 _ROUNDINGS = 8  # a log weight is a sum, and may be off by so many times the rounding of its size
 _HIDDEN = 0.05  # nats of rounding beyond which it hides what the weights are
-_SMALLEST = math.log(np.finfo(np.float64).tiny)  # log weights this far below the largest count as zero
+_SMALLEST = math.log(
+    np.finfo(np.float64).tiny
+)  # log weights this far below the largest count as zero
 _BLOCK = 2**21  # numbers worked on at once
 
 
@@ -46,7 +48,9 @@ def tail_length(num_draws: int) -> int:
         95
     """
     if num_draws < 1:
-        raise ValueError(f"num_draws: expected at least 1, got {num_draws}; k-hat is a property of drawn weights")
+        raise ValueError(
+            f"num_draws: expected at least 1, got {num_draws}; k-hat is a property of drawn weights"
+        )
     return min(math.ceil(min(num_draws / 5, 3 * math.sqrt(num_draws))), num_draws - 1)
 
 
@@ -144,7 +148,9 @@ def _fit(excess: Floats) -> Floats:
     """The posterior mean of k for rows of positive excesses sorted upwards: the paper's -k, and its theta is b here."""
     count, grid = excess.shape[1], _grid_size(excess.shape[1])
     quartile, largest = excess[:, [int(count / 4 + 0.5) - 1]], excess[:, [-1]]
-    with np.errstate(all="ignore"):  # a quartile that rounds to zero leaves nan here and inf in the answer
+    with np.errstate(
+        all="ignore"
+    ):  # a quartile that rounds to zero leaves nan here and inf in the answer
         b = (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile) + 1 / largest
         k = np.log1p(-b[:, :, None] * excess[:, None, :]).mean(axis=2)
         log_profile = count * (np.log(-b / k) - k - 1)

@@ -92,7 +92,9 @@ class Widened(Proposal):
 
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
         q = posterior_of(vae, rows)
-        about_the_mean = AffineTransform((1 - self.factor) * moments(q)[0], self.factor, event_dim=1, cache_size=1)
+        about_the_mean = AffineTransform(
+            (1 - self.factor) * moments(q)[0], self.factor, event_dim=1, cache_size=1
+        )
         return TransformedDistribution(q, [about_the_mean])
 
 
@@ -133,10 +135,14 @@ class Refined(Proposal):
     def each(self, vae: VAE, rows: Tensor) -> list[Distribution]:
         """All rows are fitted together, which is faster."""
         parts = rows, *fit_normal(vae, rows, **self.fitting)
-        return [self._mixed(vae, *one) for one in zip(*(part.split(1) for part in parts), strict=True)]
+        return [
+            self._mixed(vae, *one) for one in zip(*(part.split(1) for part in parts), strict=True)
+        ]
 
     def _mixed(self, vae: VAE, rows: Tensor, loc: Tensor, scale_tril: Tensor) -> Distribution:
-        fitted = dist.MultivariateStudentT(torch.as_tensor(self.df).to(loc), loc, self.factor * scale_tril)
+        fitted = dist.MultivariateStudentT(
+            torch.as_tensor(self.df).to(loc), loc, self.factor * scale_tril
+        )
         return Mixture(fitted, posterior_of(vae, rows), self.weight)
 
 
@@ -149,7 +155,11 @@ class Own(Proposal):
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
         q: Any = self.function(vae, rows)
         expected = (len(rows),), (vae.spec.latent_dim,)
-        got = (tuple(q.batch_shape), tuple(q.event_shape)) if isinstance(q, Distribution) else type(q).__name__
+        got = (
+            (tuple(q.batch_shape), tuple(q.event_shape))
+            if isinstance(q, Distribution)
+            else type(q).__name__
+        )
         if got != expected:
             raise ValueError(
                 f"proposal: expected a Distribution with batch and event shape {expected}, got {got} "
@@ -210,7 +220,9 @@ def proposal_of(named: Named, place: str = "proposal") -> Proposal:
     if callable(named) and not isinstance(named, Options):
         return named if isinstance(named, Proposal) else Own(named)
     if isinstance(named, Mapping) and named.get("kind") == "custom":
-        raise ValueError(f"{place}: expected a kind, or the function itself, got kind 'custom'; pass the function")
+        raise ValueError(
+            f"{place}: expected a kind, or the function itself, got kind 'custom'; pass the function"
+        )
     try:
         options: Options = TypeAdapter(Annotated[Options, Choice(PROPOSALS)]).validate_python(named)
     except ValidationError as error:

@@ -50,7 +50,9 @@ def fit_normal(
         prior = vae.prior()
         rates = [lr] * steps
         start = moments(posterior_of(vae, rows))
-        ascent = ascend(lambda z: slope_of_log_joint(vae, prior, rows, z), *start, rates, num_particles)
+        ascent = ascend(
+            lambda z: slope_of_log_joint(vae, prior, rows, z), *start, rates, num_particles
+        )
         return ascent.loc, ascent.scale_tril
 
 
@@ -66,7 +68,11 @@ class Ascent(NamedTuple):
 
 
 def ascend(
-    slope: Callable[[Tensor], Tensor], loc: Tensor, tril: Tensor, rates: Iterable[float], num_particles: int
+    slope: Callable[[Tensor], Tensor],
+    loc: Tensor,
+    tril: Tensor,
+    rates: Iterable[float],
+    num_particles: int,
 ) -> Ascent:
     """The steps of `fit_normal` from any normals N(m, L Lᵀ), one for each of `rates`.
 
@@ -107,7 +113,10 @@ def moments(q: Distribution) -> tuple[Tensor, Tensor]:
         mean, tril, support = q.mean, _scale_tril(q), q.support
         far = mean.new_tensor([-1e6, 1e6]).reshape(2, *(1,) * mean.ndim).expand(2, *mean.shape)
         fits = bool(
-            mean.isfinite().all() and tril.isfinite().all() and support is not None and support.check(far).all()
+            mean.isfinite().all()
+            and tril.isfinite().all()
+            and support is not None
+            and support.check(far).all()
         )
     except NotImplementedError:
         fits = False

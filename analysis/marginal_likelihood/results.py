@@ -44,7 +44,9 @@ class Until:
 
     def __post_init__(self) -> None:
         if self.se is None and self.pareto_k is None:
-            raise ValueError("until: expected a target, got none; give se=0.05 (nats), pareto_k=0.7, or both")
+            raise ValueError(
+                "until: expected a target, got none; give se=0.05 (nats), pareto_k=0.7, or both"
+            )
         for name in ("se", "pareto_k", "max_particles"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -128,7 +130,9 @@ class Summary:
                 "(all weights are one number, up to rounding: the draws' density is exact, and so is log p(x))"
             )
         if self.retried:
-            lines.append(f"retried       {self.retried:10d} of {self.rows} rows   (drawn anew, from another proposal)")
+            lines.append(
+                f"retried       {self.retried:10d} of {self.rows} rows   (drawn anew, from another proposal)"
+            )
         if self.capped:
             lines.append(
                 f"capped        {self.capped:10d} of {self.rows} rows   (max_particles first; they reached "
@@ -236,7 +240,9 @@ class Evidence:
 
     def worst(self, count: int = _SHOWN) -> np.ndarray:
         """The indices of at most `count` unreliable rows, the largest k-hat first."""
-        order = np.argsort(-np.nan_to_num(self.pareto_k, nan=np.inf, posinf=np.inf, neginf=-np.inf), kind="stable")
+        order = np.argsort(
+            -np.nan_to_num(self.pareto_k, nan=np.inf, posinf=np.inf, neginf=-np.inf), kind="stable"
+        )
         return order[self.unreliable[order]][:count]
 
     def summary(self) -> Summary:

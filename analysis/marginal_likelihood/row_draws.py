@@ -146,7 +146,10 @@ class Sampling:
 
     def __init__(self, job: Job, x: Tensor, proposal: Proposal, name: str = "") -> None:
         self.job, self.x = job, x
-        self.q, self.seeds = proposal.each(job.vae, x), [row_seed(row, f"{job.seed}{name}") for row in x.split(1)]
+        self.q, self.seeds = (
+            proposal.each(job.vae, x),
+            [row_seed(row, f"{job.seed}{name}") for row in x.split(1)],
+        )
         self.weights, self.drawn = Weights.empty(len(x), job.most, x.dtype), 0
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -174,8 +177,14 @@ class Sampling:
             index = torch.from_numpy(some)
             x = self.x[index.to(self.x.device)]
             for first, last in cut(self.drawn, count, held):
-                drawn = [draw_blocks(self.q[row], self.seeds[row], first, last, job.restart) for row in some]
-                z, log_q = (part[0] if len(part) == 1 else torch.cat(part, 1) for part in zip(*drawn, strict=True))
+                drawn = [
+                    draw_blocks(self.q[row], self.seeds[row], first, last, job.restart)
+                    for row in some
+                ]
+                z, log_q = (
+                    part[0] if len(part) == 1 else torch.cat(part, 1)
+                    for part in zip(*drawn, strict=True)
+                )
                 log_p = torch.cat([job.joint(x, chunk) for chunk in z.split(job.draws)])
                 self.weights.add(log_p - log_q, index)
         self.drawn = count
@@ -194,16 +203,22 @@ def draw_blocks(
     wanted = slice(first - BLOCK * blocks[0], last - BLOCK * blocks[0])
     normal = as_normal(q)
     if normal is not None:
-        noise = torch.empty((len(blocks) * BLOCK, *q.event_shape), dtype=normal.loc.dtype, device=normal.loc.device)
+        noise = torch.empty(
+            (len(blocks) * BLOCK, *q.event_shape), dtype=normal.loc.dtype, device=normal.loc.device
+        )
         for block, part in zip(blocks, noise.split(BLOCK), strict=True):
             restart(seed + block)
             part.normal_()
         noise = noise[wanted].unsqueeze(1)
-        return torch.addcmul(normal.loc, normal.scale, noise), standard_normal(noise) - normal.scale.log().sum(-1)
+        return torch.addcmul(normal.loc, normal.scale, noise), standard_normal(
+            noise
+        ) - normal.scale.log().sum(-1)
     parts = []
     for block in blocks:
         restart(seed + block)
         z = q.sample(torch.Size([BLOCK]))
-        parts.append((z, q.log_prob(z)))  # a flow knows the density of its last draw only as a whole
+        parts.append(
+            (z, q.log_prob(z))
+        )  # a flow knows the density of its last draw only as a whole
     z, log_q = (torch.cat(part) for part in zip(*parts, strict=True))
     return z[wanted], log_q[wanted]

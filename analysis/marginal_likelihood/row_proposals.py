@@ -10,7 +10,11 @@ from torch import Tensor
 from torch.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal
 
 from pyro_vae.analysis.marginal_likelihood.proposals import as_normal
-from pyro_vae.analysis.marginal_likelihood.student_t import DEGREES_OF_FREEDOM, RowNoise, RowStudentT
+from pyro_vae.analysis.marginal_likelihood.student_t import (
+    DEGREES_OF_FREEDOM,
+    RowNoise,
+    RowStudentT,
+)
 from pyro_vae.guides.pushforward import Pushforward, standard_normal
 
 GUIDE_SHARE, PRIOR_SHARE = 0.15, 0.05
@@ -73,7 +77,12 @@ class RowProposals:
 
     @classmethod
     def of(
-        cls, fits: Sequence[RowStudentT], weights: Tensor, guide: Distribution, prior: Distribution, pool: Tensor
+        cls,
+        fits: Sequence[RowStudentT],
+        weights: Tensor,
+        guide: Distribution,
+        prior: Distribution,
+        pool: Tensor,
     ) -> "RowProposals":
         """The mixture whose fits share what guide and prior leave, by `weights` (rows, fits) that sum to one."""
         guide_share = GUIDE_SHARE if density_is_cheap(guide) else 0.0
@@ -177,7 +186,9 @@ class NoiseMaker:
         pool_size: of the pool that `pool_index` points into.
     """
 
-    def __init__(self, block: int, restart: Callable[[int], None], like: Tensor, pool_size: int) -> None:
+    def __init__(
+        self, block: int, restart: Callable[[int], None], like: Tensor, pool_size: int
+    ) -> None:
         self.block, self.restart, self.like, self.pool_size = block, restart, like, pool_size
 
     def draw(self, seeds: Sequence[int], first: int, last: int) -> RowNoise:
@@ -186,7 +197,9 @@ class NoiseMaker:
         rows = [self._row(seed, numbers) for seed in seeds]
         start = numbers[0] * self.block
         wanted = slice(first - start, last - start)
-        normal, mixing, uniform, index = (torch.stack(parts, 1)[wanted] for parts in zip(*rows, strict=True))
+        normal, mixing, uniform, index = (
+            torch.stack(parts, 1)[wanted] for parts in zip(*rows, strict=True)
+        )
         return RowNoise(normal, mixing, uniform, index)
 
     def _row(self, seed: int, numbers: range) -> RowNoise:
@@ -201,6 +214,8 @@ class NoiseMaker:
         mixing = torch._standard_gamma(half) / half
         index = torch.randint(self.pool_size, (self.block,), device=self.like.device)
         steps = torch.arange(number * self.block, (number + 1) * self.block, dtype=torch.float64)
-        start = (seed % 2**32) / 2**32  # the seed is a hash: uniform over rows and seeds, the same for all blocks
+        start = (
+            seed % 2**32
+        ) / 2**32  # the seed is a hash: uniform over rows and seeds, the same for all blocks
         uniform = (start + GOLDEN * steps) % 1
         return RowNoise(normal, mixing, uniform.to(self.like.device), index)

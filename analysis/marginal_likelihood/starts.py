@@ -74,10 +74,16 @@ def fit_from_guide(vae: VAE, x: Tensor, slope: Slope, lowest_log_prior: float) -
 
 
 def _no_fits(x: Tensor) -> Fits:
-    return Fits((), torch.ones(len(x), 0, device=x.device), torch.ones(len(x), dtype=torch.bool, device=x.device))
+    return Fits(
+        (),
+        torch.ones(len(x), 0, device=x.device),
+        torch.ones(len(x), dtype=torch.bool, device=x.device),
+    )
 
 
-def fit_from_several(vae: VAE, x: Tensor, slope: Slope, log_joint: LogJoint, places: Tensor) -> Fits:
+def fit_from_several(
+    vae: VAE, x: Tensor, slope: Slope, log_joint: LogJoint, places: Tensor
+) -> Fits:
     """Fits from the guide and then, one after another, from the place that the fits before miss the most.
 
     That is where p(x, z) / (½ t(z) + ½ p(z)) is the largest, for the mean t of the fits so far: about p(x) where they
@@ -97,7 +103,9 @@ def fit_from_several(vae: VAE, x: Tensor, slope: Slope, log_joint: LogJoint, pla
         ascent = ascend(lambda z: slope(x, z), loc, tril, SECOND_RATES, PARTICLES)
         fits.append(RowStudentT(ascent.loc, ascent.scale_tril))
     elbos = torch.stack([_elbo(fit, x, log_joint) for fit in fits], 1)
-    shares = elbos.nan_to_num(-torch.inf, -torch.inf, -torch.inf).softmax(1).nan_to_num(1 / len(fits))
+    shares = (
+        elbos.nan_to_num(-torch.inf, -torch.inf, -torch.inf).softmax(1).nan_to_num(1 / len(fits))
+    )
     weights = (1 - LEAST_WEIGHT * len(fits)) * shares + LEAST_WEIGHT
     return Fits(fits, weights, torch.ones(len(x), dtype=torch.bool, device=x.device))
 

@@ -68,7 +68,9 @@ class RowStudentT(NamedTuple):
 
     def _density(self, squared_distance: Tensor) -> Tensor:
         nu, dim = DEGREES_OF_FREEDOM, self.loc.shape[-1]
-        constant = math.lgamma((nu + dim) / 2) - math.lgamma(nu / 2) - dim / 2 * math.log(nu * math.pi)
+        constant = (
+            math.lgamma((nu + dim) / 2) - math.lgamma(nu / 2) - dim / 2 * math.log(nu * math.pi)
+        )
         log_det = self.scale_tril.double().diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return constant - log_det - (nu + dim) / 2 * (squared_distance / nu).log1p()
 

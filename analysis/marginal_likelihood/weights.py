@@ -39,7 +39,9 @@ class Weights:
         """Take in new log weights (draws, some) of `rows`."""
         new = log_weights.double().cpu()
         self.log_sum[rows] = torch.logaddexp(self.log_sum[rows], new.logsumexp(0))
-        self.log_sum_of_squares[rows] = torch.logaddexp(self.log_sum_of_squares[rows], (2 * new).logsumexp(0))
+        self.log_sum_of_squares[rows] = torch.logaddexp(
+            self.log_sum_of_squares[rows], (2 * new).logsumexp(0)
+        )
         self.sum_of_logs[rows] += new.sum(0)
         self.tail[rows] = torch.cat([self.tail[rows], new.T], 1).topk(self.tail.shape[1], 1).values
         self.count[rows] += len(new)
@@ -56,7 +58,10 @@ class Weights:
             "ess": ess,
             "num_particles": self.count,
         }
-        return {**{name: column.numpy().copy() for name, column in columns.items()}, "pareto_k": self._pareto_k()}
+        return {
+            **{name: column.numpy().copy() for name, column in columns.items()},
+            "pareto_k": self._pareto_k(),
+        }
 
     def _pareto_k(self) -> np.ndarray:
         k, counts, tail = np.full(len(self.count), np.nan), self.count.numpy(), self.tail.numpy()
@@ -95,7 +100,9 @@ class Strata:
         for number in range(self.count.shape[1]):
             own = (component == number).cpu()
             new = torch.where(own, log_weights.double().cpu(), -torch.inf)
-            self.log_sum[rows, number] = torch.logaddexp(self.log_sum[rows, number], new.logsumexp(0))
+            self.log_sum[rows, number] = torch.logaddexp(
+                self.log_sum[rows, number], new.logsumexp(0)
+            )
             squares = torch.logaddexp(self.log_sum_of_squares[rows, number], (2 * new).logsumexp(0))
             self.log_sum_of_squares[rows, number] = squares
             self.count[rows, number] += own.sum(0)

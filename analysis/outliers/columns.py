@@ -70,7 +70,9 @@ def column_log_prob(p: Distribution, x: Tensor) -> Tensor | None:
 def _terms(p: Any, x: Tensor) -> Tensor | None:
     if callable(own := getattr(p, "column_log_prob", None)):
         return torch.as_tensor(own(x))
-    if hasattr(p, "counts") and hasattr(p, "typical"):  # counts with a size factor in the last column
+    if hasattr(p, "counts") and hasattr(
+        p, "typical"
+    ):  # counts with a size factor in the last column
         counts = p.counts(x[..., -1:]).log_prob(x[..., :-1])
         return torch.cat([counts, torch.zeros_like(counts[..., :1])], -1)
     if hasattr(p, "parts") and hasattr(p, "order"):  # groups of columns side by side
@@ -92,7 +94,9 @@ def factorises(vae: VAE, x: Tensor) -> bool:
         return column_log_prob(vae.likelihood(z), row) is not None
 
 
-def column_shares(vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = False) -> Shares:
+def column_shares(
+    vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = False
+) -> Shares:
     """Estimate what each column adds to log p(x), by self-normalised importance sampling of p(z | x).
 
     E[f(z)] ≈ Σₖ wₖ f(zₖ) / Σₖ wₖ   with wₖ = p(x, zₖ) / q(zₖ) and zₖ ~ q, k = 1, ..., K
@@ -132,7 +136,9 @@ def column_shares(vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, pr
     return Shares(value, se)
 
 
-def _draws(vae: VAE, rows: Tensor, num_samples: int, seed: int, restart: Any) -> tuple[Tensor, Tensor]:
+def _draws(
+    vae: VAE, rows: Tensor, num_samples: int, seed: int, restart: Any
+) -> tuple[Tensor, Tensor]:
     """Draws (num_samples, rows, latent_dim) and their log densities (num_samples, rows)."""
     parts = []
     for row, q in zip(rows.split(1), _proposals(vae, rows), strict=True):
@@ -151,7 +157,9 @@ def _proposals(vae: VAE, rows: Tensor) -> list[Distribution]:
         return proposal_of("guide").each(vae, rows)
 
 
-def _weighted(vae: VAE, rows: Tensor, z: Tensor, log_q: Tensor, columns: int) -> tuple[np.ndarray, np.ndarray]:
+def _weighted(
+    vae: VAE, rows: Tensor, z: Tensor, log_q: Tensor, columns: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The means of the terms of some rows and their standard errors, (rows, columns)."""
     weights = (log_joint(vae, rows, z) - log_q).double().softmax(0)
     terms = _terms(vae.likelihood(z), rows)

@@ -95,7 +95,9 @@ class Anomaly:
             ValueError: no reference to calibrate by; a level that is not between 0 and 1.
         """
         if not len(self.reference):
-            raise ValueError("outliers: expected p-values, got none; pass reference=held_out_rows to anomaly")
+            raise ValueError(
+                "outliers: expected p-values, got none; pass reference=held_out_rows to anomaly"
+            )
         return discoveries(self.p_value, level)
 
     def top_columns(self, row: int, count: int = TOP) -> list[tuple[str, float]]:
@@ -129,7 +131,11 @@ class Anomaly:
         lines = [
             f"anomaly of {len(self)} rows: log p(x) from {low:.2f} to {high:.2f} nats, median {middle:.2f}",
             f"trusted on {self.trusted.sum()} of {len(self)} rows"
-            + ("" if self.trusted.all() else "; on the others log p(x) is likely too low, and they seem too unlikely"),
+            + (
+                ""
+                if self.trusted.all()
+                else "; on the others log p(x) is likely too low, and they seem too unlikely"
+            ),
             *self._calibrated(),
             f"{'row':>6} {'log p(x)':>18} {'p':>8} {'typical p':>10}  trusted  "
             "columns that make it less likely (nats below the usual)",
@@ -149,7 +155,9 @@ class Anomaly:
             return ["no p-values: pass reference=held_out_rows, which the model was not fitted to"]
         found, unlikely = self.outliers(), int((self.p_value <= 0.01).sum())
         atypical = int((self.typicality_p_value <= 0.01).sum())
-        likely = int(((self.typicality_p_value <= 0.01) & (self.log_marginal > self.reference.mean())).sum())
+        likely = int(
+            ((self.typicality_p_value <= 0.01) & (self.log_marginal > self.reference.mean())).sum()
+        )
         lines = [
             f"{count} reference rows, mean log p(x) {self.reference.mean():.2f}; "
             f"the smallest possible p is {1 / (count + 1):.2g}",
@@ -159,7 +167,9 @@ class Anomaly:
         ]
         needed = math.ceil(len(self) / LEVEL) - 1
         if count < needed:
-            lines.append(f"one outlier alone among {len(self)} rows needs {needed} reference rows to be found")
+            lines.append(
+                f"one outlier alone among {len(self)} rows needs {needed} reference rows to be found"
+            )
         if self.shared:
             lines.append(f"{self.shared} rows are reference rows too: their p-values say nothing")
         return lines
@@ -235,7 +245,9 @@ def anomaly(
         >>> found.p_value.shape, found.shares.shape, len(found.to_dataframe())
         ((3,), (3, 4), 3)
     """
-    names = names_of(getattr(x, "columns", None) if columns is None else columns, vae.spec.data_shape)
+    names = names_of(
+        getattr(x, "columns", None) if columns is None else columns, vae.spec.data_shape
+    )
     has_shares = shares is not False and factorises(vae, next(rows_of(vae, x, "x"))[:1])
     if shares and not has_shares:
         raise ValueError(f"shares: {WHY}")
@@ -248,7 +260,11 @@ def anomaly(
     parts: dict[str, Any] = {"shares": None, "share_se": None, "usual": None, "usual_rate": np.nan}
     if has_shares:
         own = column_shares(vae, x, num_samples=num_samples, seed=seed, progress=progress)
-        others = own if usual_rows is None else column_shares(vae, usual_rows, num_samples=num_samples, seed=seed)
+        others = (
+            own
+            if usual_rows is None
+            else column_shares(vae, usual_rows, num_samples=num_samples, seed=seed)
+        )
         parts = _parts(own, others, (known or found).log_marginal)
     return Anomaly(
         log_marginal=found.log_marginal,

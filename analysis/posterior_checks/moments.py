@@ -47,7 +47,9 @@ class Difference:
     def small(self) -> np.ndarray:
         """Whether all shifts and ratios of a row are below `SHIFT` and `RATIO`, within 3 standard errors, (row,)."""
         shift_fits = np.abs(self.shift) <= SHIFT + 3 * self.shift_se
-        ratio_fits = (self.ratio <= RATIO + 3 * self.ratio_se) & (self.ratio >= 1 / RATIO - 3 * self.ratio_se)
+        ratio_fits = (self.ratio <= RATIO + 3 * self.ratio_se) & (
+            self.ratio >= 1 / RATIO - 3 * self.ratio_se
+        )
         fits: np.ndarray = (shift_fits & ratio_fits).all(1)
         return fits
 
@@ -107,4 +109,6 @@ def labelled(z: np.ndarray) -> Any:
     import xarray as xr
 
     dims = ("chain", "draw", "observation", "latent")
-    return xr.Dataset({"z": (dims, z)}, coords={d: np.arange(n) for d, n in zip(dims, z.shape, strict=True)})
+    return xr.Dataset(
+        {"z": (dims, z)}, coords={d: np.arange(n) for d, n in zip(dims, z.shape, strict=True)}
+    )

@@ -15,7 +15,12 @@ from torch.distributions import biject_to
 from tqdm.auto import tqdm
 
 from pyro_vae.analysis.export.arviz_objects import _arviz
-from pyro_vae.analysis.fitted import evaluation, posterior_of, require_density, require_full_precision
+from pyro_vae.analysis.fitted import (
+    evaluation,
+    posterior_of,
+    require_density,
+    require_full_precision,
+)
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
 from pyro_vae.analysis.posterior_checks.moments import (
@@ -106,8 +111,13 @@ class Audit:
     def finding(self, guide: str = "semi_amortized") -> Finding:
         """The verdict over all rows; where it is no pass, the remedy is a guide of this kind."""
         said = self.verdicts
-        good, unclear = (sum(verdict.startswith(how) for verdict in said) for how in ("agrees", "inconclusive"))
-        longer = {"remedy": "run longer chains", "python": "pv.audit(vae, x[:1], draws=2000, warmup=2000)"}
+        good, unclear = (
+            sum(verdict.startswith(how) for verdict in said) for how in ("agrees", "inconclusive")
+        )
+        longer = {
+            "remedy": "run longer chains",
+            "python": "pv.audit(vae, x[:1], draws=2000, warmup=2000)",
+        }
         return Finding.judged(
             good == len(said),
             "warn",
@@ -126,7 +136,9 @@ class Audit:
         return self.summary()
 
     def _line(self, row: int, verdict: Verdict) -> str:
-        chains = f"{self.r_hat[row].max():5.3f} {self.ess[row].min():6.0f} {self.divergences[row]:5d}"
+        chains = (
+            f"{self.r_hat[row].max():5.3f} {self.ess[row].min():6.0f} {self.divergences[row]:5d}"
+        )
         sides = f"{self.guide.worst(row)}  {self.resampled.worst(row)}"
         return f"{row:4d}   {chains}  {sides}  {self.pareto_k[row]:5.2f}  {verdict}"
 
@@ -191,7 +203,10 @@ def audit(
     require_full_precision(vae, "audit")
     require_density(vae)
     _require_few(len(as_rows(x, vae.spec.data_shape)), max_rows, chains * (draws + warmup))
-    rows, hidden = list(rows_of(vae, x, "x", batch_size=1)), None if progress is None else not progress
+    rows, hidden = (
+        list(rows_of(vae, x, "x", batch_size=1)),
+        None if progress is None else not progress,
+    )
     rows = [row for batch in rows for row in batch.split(1)]  # a DataLoader has a size of its own
     steps = len(rows) * chains * (draws + warmup)
     with (
@@ -200,10 +215,15 @@ def audit(
         tqdm(total=steps, disable=hidden, desc="NUTS", unit="step", dynamic_ncols=True) as bar,
     ):
         runs = [
-            [_chain(vae, row, row_seed(row, f"{seed} {chain}"), draws, warmup, bar.update) for chain in range(chains)]
+            [
+                _chain(vae, row, row_seed(row, f"{seed} {chain}"), draws, warmup, bar.update)
+                for chain in range(chains)
+            ]
             for row in rows
         ]
-        proposals = [_guide(vae, row, row_seed(row, f"{seed} guide"), num_particles) for row in rows]
+        proposals = [
+            _guide(vae, row, row_seed(row, f"{seed} guide"), num_particles) for row in rows
+        ]
     z = np.stack([np.stack([chain for chain, _ in run]) for run in runs], 2)
     divergences = np.array([sum(count for _, count in run) for run in runs])
     return _compare(z, divergences, proposals, warmup)
@@ -222,7 +242,12 @@ def frozen(vae: VAE) -> Iterator[None]:
 
 
 def _check(chains: int, draws: int, warmup: int, num_particles: int) -> None:
-    got = {"chains": (chains, 2), "draws": (draws, 4), "warmup": (warmup, 1), "num_particles": (num_particles, 2)}
+    got = {
+        "chains": (chains, 2),
+        "draws": (draws, 4),
+        "warmup": (warmup, 1),
+        "num_particles": (num_particles, 2),
+    }
     for name, (value, fewest) in got.items():
         if value < fewest:
             raise ValueError(f"{name}: expected at least {fewest}, got {value}")
@@ -243,7 +268,11 @@ def _chain(
     transform = biject_to(support_of(vae.prior())).inv
     kernel = NUTS(vae.model, init_strategy=init_to_sample, transforms={"z": transform})
     mcmc = MCMC(kernel, draws, warmup, disable_progbar=True, hook_fn=lambda *_: advance(1))
-    with pyro.settings.context(module_local_params=True), own_seed(seed, row.device), torch.enable_grad():
+    with (
+        pyro.settings.context(module_local_params=True),
+        own_seed(seed, row.device),
+        torch.enable_grad(),
+    ):
         mcmc.run(row)
     z: Tensor = mcmc.get_samples()["z"][:, 0]
     return z.cpu().numpy(), len(mcmc.diagnostics()["divergences"]["chain 0"])
@@ -258,11 +287,15 @@ def _guide(vae: VAE, row: Tensor, seed: int, num_particles: int) -> tuple[Tensor
     return z[:, 0].double().cpu(), (log_p - q.log_prob(z))[:, 0].double().cpu()
 
 
-def _compare(z: np.ndarray, divergences: np.ndarray, proposals: list[tuple[Tensor, Tensor]], warmup: int) -> Audit:
+def _compare(
+    z: np.ndarray, divergences: np.ndarray, proposals: list[tuple[Tensor, Tensor]], warmup: int
+) -> Audit:
     arviz, draws = _arviz(), labelled(z)
     mean_se = np.asarray(arviz.mcse(draws, method="mean")["z"])
     nuts = Moments(z.mean((0, 1), dtype=float), mean_se, z.std((0, 1), dtype=float), sd_error(z))
-    guide = stacked([weighted_moments(draws, torch.zeros_like(log_weights)) for draws, log_weights in proposals])
+    guide = stacked(
+        [weighted_moments(draws, torch.zeros_like(log_weights)) for draws, log_weights in proposals]
+    )
     resampled = stacked([weighted_moments(draws, log_weights) for draws, log_weights in proposals])
     return Audit(
         z=z,

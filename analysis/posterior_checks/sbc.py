@@ -9,7 +9,13 @@ from scipy import stats
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of, require_density, warn_of_half
+from pyro_vae.analysis.fitted import (
+    as_numpy,
+    evaluation,
+    posterior_of,
+    require_density,
+    warn_of_half,
+)
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.results.verdicts import Finding, refit
 from pyro_vae.arguments import public
@@ -84,7 +90,11 @@ class Calibration:
     def summary(self) -> str:
         """The overall p-value, the worst dimensions in words, and what they do and do not show."""
         rows, dims = self.pit.shape
-        source = "the guide" if self.resample is None else f"the guide, resampled from {self.resample} proposals"
+        source = (
+            "the guide"
+            if self.resample is None
+            else f"the guide, resampled from {self.resample} proposals"
+        )
         verdict = "NOT calibrated" if self.p_value < SIGNIFICANT else "no departure found"
         worst = np.argsort(self.adjusted[:dims], kind="stable")[:SHOWN]
         return "\n".join(
@@ -136,7 +146,8 @@ class Calibration:
     def _joint_reading(self) -> str:
         slope = components(self.joint_pit)[0]
         shapes = {
-            "draws less probable than the truth: too wide, biased, or blind to correlations": slope > 3,
+            "draws less probable than the truth: too wide, biased, or blind to correlations": slope
+            > 3,
             "draws more probable than the truth: too narrow": slope < -3,
         }
         return _said(self.adjusted[-1], [words for words, seen in shapes.items() if seen])
@@ -191,12 +202,17 @@ def calibration(
     _check(num_rows, draws, resample)
     require_density(vae)
     warn_of_half(vae, "calibration")
-    together, hidden = max(1, CHUNK // (resample or draws)), None if progress is None else not progress
+    together, hidden = (
+        max(1, CHUNK // (resample or draws)),
+        None if progress is None else not progress,
+    )
     parts = []
     with (
         evaluation(vae),
         own_seed(seed, placement_of(vae).device),
-        tqdm(total=num_rows, disable=hidden, desc="calibration", unit="row", dynamic_ncols=True) as bar,
+        tqdm(
+            total=num_rows, disable=hidden, desc="calibration", unit="row", dynamic_ncols=True
+        ) as bar,
     ):
         z = vae.prior().sample(torch.Size([num_rows]))
         x = torch.cat([vae.likelihood(some).sample() for some in z.split(CHUNK)])
@@ -222,7 +238,9 @@ def components(pit: np.ndarray) -> np.ndarray:
     The first is above 0 where the truth lies above the draws, the second where it lies outside them.
     """
     polynomials = np.polynomial.legendre.legvander(2 * pit - 1, ORDER)[..., 1:]
-    scores: np.ndarray = math.sqrt(len(pit)) * polynomials.mean(0) * np.sqrt(2 * np.arange(1, ORDER + 1) + 1)
+    scores: np.ndarray = (
+        math.sqrt(len(pit)) * polynomials.mean(0) * np.sqrt(2 * np.arange(1, ORDER + 1) + 1)
+    )
     return np.moveaxis(scores, -1, 0)
 
 
@@ -254,7 +272,9 @@ def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | Non
     truth = torch.cat([z, log_joint(vae, x, z).unsqueeze(-1)], -1)
     q = posterior_of(vae, x)
     proposals = q.sample(torch.Size([resample or draws]))
-    log_p = torch.cat([log_joint(vae, x, some) for some in proposals.split(max(1, CHUNK // len(x)))])
+    log_p = torch.cat(
+        [log_joint(vae, x, some) for some in proposals.split(max(1, CHUNK // len(x)))]
+    )
     drawn = torch.cat([proposals, log_p.unsqueeze(-1)], -1)
     if truth.isnan().any() or drawn.isnan().any():
         raise ValueError(

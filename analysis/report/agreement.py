@@ -83,7 +83,9 @@ def closed_form(vae: VAE, x: Tensor, seed: int) -> Finding:
     try:
         analytic = elbos(vae, x, seed, "analytic")
     except ValueError:
-        return Finding(name=name, verdict="none", meaning="this pair of guide and prior has no closed-form KL")
+        return Finding(
+            name=name, verdict="none", meaning="this pair of guide and prior has no closed-form KL"
+        )
     difference, error = mean_and_error(elbos(vae, x, seed, "monte_carlo") - analytic)
     allowed = SIGMAS * error + NATS
     return Finding.judged(
@@ -129,9 +131,16 @@ def bound(vae: VAE, x: Tensor, found: Evidence, seed: int) -> Finding:
 def chunks(vae: VAE, x: Tensor, seed: int) -> Finding:
     """log p(x) from the same draws in other chunks, in float64."""
     twin, few = _in_float64(vae), x[:FEW].double()
-    how: dict[str, Any] = {"num_particles": 250, "proposal": "guide", "seed": seed, "compile": "off"}
+    how: dict[str, Any] = {
+        "num_particles": 250,
+        "proposal": "guide",
+        "seed": seed,
+        "compile": "off",
+    }
     whole, parts = (evidence(twin, few, chunk_size=size, **how).log_marginal for size in (5000, 37))
-    return _same("chunks of draws", whole, parts, "log p(x) does not depend on the chunk size", "the draws")
+    return _same(
+        "chunks of draws", whole, parts, "log p(x) does not depend on the chunk size", "the draws"
+    )
 
 
 def alone(vae: VAE, x: Tensor, seed: int) -> Finding:
@@ -142,7 +151,12 @@ def alone(vae: VAE, x: Tensor, seed: int) -> Finding:
         z = q.sample()
         together = log_joint(twin, few, z) - q.log_prob(z)
         pairs = zip(few.split(1), z.split(1), strict=True)
-        single = torch.cat([log_joint(twin, row, one) - posterior_of(twin, row).log_prob(one) for row, one in pairs])
+        single = torch.cat(
+            [
+                log_joint(twin, row, one) - posterior_of(twin, row).log_prob(one)
+                for row, one in pairs
+            ]
+        )
     name, meaning = "rows together and alone", "a row's numbers do not depend on the rows beside it"
     return _same(name, together.cpu().numpy(), single.cpu().numpy(), meaning, "the rows")
 
@@ -155,9 +169,16 @@ def density(vae: VAE, x: Tensor, seed: int) -> Finding:
     random, four times over. Errors of a formula, such as the lgamma of a large count, are not rounding in this sense:
     they are alike in all columns and add up.
     """
-    name, type_name = "density of the likelihood", str(placement_of(vae).dtype).removeprefix("torch.")
+    name, type_name = (
+        "density of the likelihood",
+        str(placement_of(vae).dtype).removeprefix("torch."),
+    )
     if placement_of(vae).dtype == torch.float64:
-        return Finding(name=name, verdict="none", meaning="the model computes in float64, which is the reference")
+        return Finding(
+            name=name,
+            verdict="none",
+            meaning="the model computes in float64, which is the reference",
+        )
     few = x[:100]
     with evaluation(vae), own_seed(seed, x.device):
         z = posterior_of(vae, few).sample()
@@ -166,7 +187,10 @@ def density(vae: VAE, x: Tensor, seed: int) -> Finding:
         exact = reference(given, few.double())
         epsilon = torch.finfo(few.dtype).eps
         ulp = epsilon * (1 + given.abs()) * (2 * torch.rand_like(given).round() - 1)
-        rounding = 4 * epsilon * exact.abs() + 4 * layers * (reference(given + ulp, few.double()) - exact).abs()
+        rounding = (
+            4 * epsilon * exact.abs()
+            + 4 * layers * (reference(given + ulp, few.double()) - exact).abs()
+        )
     off, allowed = (part.cpu().numpy() for part in ((own - exact).abs(), NATS + rounding))
     worst = int(np.argmax(np.nan_to_num(off, nan=np.inf) / allowed))
     return Finding.judged(
@@ -188,7 +212,9 @@ def elbos(vae: VAE, x: Tensor, seed: int, kl: Literal["analytic", "monte_carlo"]
     """Independent estimates of the mean ELBO of the rows, (REPEATS,)."""
     objective = ELBO(kl=kl)
     with evaluation(vae), torch.no_grad(), own_seed(seed, x.device):
-        return np.array([float(objective(vae.model, vae.guide, x).elbo.double().mean()) for _ in range(REPEATS)])
+        return np.array(
+            [float(objective(vae.model, vae.guide, x).elbo.double().mean()) for _ in range(REPEATS)]
+        )
 
 
 def _in_float64(vae: VAE) -> VAE:
@@ -212,13 +238,17 @@ def _gradient_error(twin: VAE, x: Tensor, parameters: list[nn.Parameter], seed: 
         here = loss()
         gradients = torch.autograd.grad(here, parameters, allow_unused=True, materialize_grads=True)
         slope = sum(float((g * v).sum()) for g, v in zip(gradients, direction, strict=True))
-        measured = (_moved(parameters, direction, STEP, loss) - _moved(parameters, direction, -STEP, loss)) / (2 * STEP)
+        measured = (
+            _moved(parameters, direction, STEP, loss) - _moved(parameters, direction, -STEP, loss)
+        ) / (2 * STEP)
     # Far above what rounding makes of a derivative that is zero.
     noise = 1e-6 * max(1.0, abs(float(here.detach())))
     return abs(slope - measured) / max(abs(measured), noise)
 
 
-def _moved(parameters: list[nn.Parameter], direction: list[Tensor], step: float, loss: Callable[[], Tensor]) -> float:
+def _moved(
+    parameters: list[nn.Parameter], direction: list[Tensor], step: float, loss: Callable[[], Tensor]
+) -> float:
     """The loss a step away; the parameters are put back."""
     own = [p.data for p in parameters]
     for p, v in zip(parameters, direction, strict=True):

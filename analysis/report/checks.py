@@ -62,11 +62,15 @@ def checkup(
     """
     rows = torch.cat(list(rows_of(vae, x, "x")))
     if not 0 <= audit_rows <= len(rows):
-        raise ValueError(f"audit_rows: expected 0 to the number of rows, {len(rows)}, got {audit_rows}")
+        raise ValueError(
+            f"audit_rows: expected 0 to the number of rows, {len(rows)}, got {audit_rows}"
+        )
     findings = [gradient(vae, rows, seed)]
     if not has_density(vae):
         reason = "the model is an autoencoder, whose codes have no density, so there is no log p(x) to check"
-        nothing = [Finding(name=name, verdict="none", meaning=reason) for name in (TRUSTED, BASELINE)]
+        nothing = [
+            Finding(name=name, verdict="none", meaning=reason) for name in (TRUSTED, BASELINE)
+        ]
         return Checkup((*findings, *nothing))
     found = evidence(vae, rows, num_particles=num_particles, seed=seed, progress=progress)
     findings += [
@@ -163,7 +167,9 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
 
 def _suited(vae: VAE, finding: Finding) -> Finding:
     """A model with parts of the user's own can't be built from its description: such a remedy stays words."""
-    parts = (getattr(vae.spec, name) for name in ("prior", "likelihood", "guide", "encoder", "decoder"))
+    parts = (
+        getattr(vae.spec, name) for name in ("prior", "likelihood", "guide", "encoder", "decoder")
+    )
     custom = any(getattr(part, "kind", "") == "custom" for part in parts)
     if not custom:
         return finding

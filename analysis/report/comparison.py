@@ -66,7 +66,9 @@ class Comparison:
 
         A row's draws come from the seed and its numbers, so equal rows may have the very same error: it doesn't cancel.
         """
-        variances = np.array([_variance_of_sum(*one) for one in zip(self.log_marginal, self.se, strict=True)])
+        variances = np.array(
+            [_variance_of_sum(*one) for one in zip(self.log_marginal, self.se, strict=True)]
+        )
         both = np.sqrt(variances + variances[0]) / self.se.shape[1]
         return np.where(np.arange(len(both)) == 0, 0.0, both)
 
@@ -78,7 +80,14 @@ class Comparison:
 
     def to_elpd(self) -> dict[str, Any]:
         """The ELPD object of each model, which `az.compare` takes; it gives sums over rows where this gives means."""
-        columns = zip(self.names, self.log_marginal, self.pareto_k, self.num_particles, self.untrusted, strict=True)
+        columns = zip(
+            self.names,
+            self.log_marginal,
+            self.pareto_k,
+            self.num_particles,
+            self.untrusted,
+            strict=True,
+        )
         return {
             name: to_elpd(log_p, k, num_particles=round(draws.mean()), untrusted=untrusted)
             for name, log_p, k, draws, untrusted in columns
@@ -92,7 +101,14 @@ class Comparison:
     def __str__(self) -> str:
         width = max(len("model"), *map(len, self.names))
         head = f"{'model':<{width}}  {'log p(x)':>20}  {'less than the best':>20}  not trusted"
-        columns = self.names, self.mean, self.mean_se, self.difference, self.difference_se, self.unreliable
+        columns = (
+            self.names,
+            self.mean,
+            self.mean_se,
+            self.difference,
+            self.difference_se,
+            self.unreliable,
+        )
         lines = [
             f"{name:<{width}}  {mean:11.3f} ± {se:6.3f}  {less:11.3f} ± {less_se:6.3f}  {_share(unreliable):>11}"
             for name, mean, se, less, less_se, unreliable in zip(*columns, strict=True)
@@ -106,10 +122,14 @@ class Comparison:
         alike = [name for name, near in zip(self.names[1:], close, strict=True) if near]
         if alike:
             yield f"within 2 standard errors of the best, so not told apart by these rows: {', '.join(alike)}"
-        doubtful = [name for name, share in zip(self.names, self.unreliable, strict=True) if share > 0.1]
+        doubtful = [
+            name for name, share in zip(self.names, self.unreliable, strict=True) if share > 0.1
+        ]
         if doubtful:
             yield f"log p(x) is likely too low by an unknown amount (k-hat) for: {', '.join(doubtful)}"
-        unknown = [name for name, measure in zip(self.names, self.measures, strict=True) if measure is None]
+        unknown = [
+            name for name, measure in zip(self.names, self.measures, strict=True) if measure is None
+        ]
         if unknown:
             yield (
                 "compare only a density with a density, and a probability with a probability of the same numbers; "
@@ -202,14 +222,20 @@ def elpd(found: Evidence) -> Any:
         3
     """
     draws = round(found.num_particles.mean())
-    return to_elpd(found.log_marginal, found.pareto_k, num_particles=draws, untrusted=found.unreliable)
+    return to_elpd(
+        found.log_marginal, found.pareto_k, num_particles=draws, untrusted=found.unreliable
+    )
 
 
 def _require_same_rows(found: Mapping[str, Evidence]) -> None:
     sizes = {name: (len(one.log_marginal), one.data_size) for name, one in found.items()}
     if len(set(sizes.values())) > 1:
-        rows = ", ".join(f"{name!r}: {rows} rows of {size} numbers" for name, (rows, size) in sizes.items())
-        raise ValueError(f"compare: expected evidence about the same rows, got {rows}; evaluate all on one x")
+        rows = ", ".join(
+            f"{name!r}: {rows} rows of {size} numbers" for name, (rows, size) in sizes.items()
+        )
+        raise ValueError(
+            f"compare: expected evidence about the same rows, got {rows}; evaluate all on one x"
+        )
     (first, expected), *others = found.items()
     for name, one in others:
         differ = np.flatnonzero(one.row_hashes != expected.row_hashes)
@@ -226,17 +252,23 @@ def _require_models(models: Any, x: Any) -> None:
     """Raise ValueError where there are not two models or evidences by name, or no rows for a model."""
     if not isinstance(models, Mapping):
         got = type(models).__name__
-        raise ValueError(f'models: expected names and models, got a {got}; pass a dict: {{"a": a, "b": b}}')
+        raise ValueError(
+            f'models: expected names and models, got a {got}; pass a dict: {{"a": a, "b": b}}'
+        )
     if len(models) < 2:
         raise ValueError(f"models: expected at least 2 to compare, got {list(models)}")
     for name, model in models.items():
         if not isinstance(model, VAE | Evidence):
             remedy = "pass run.vae" if hasattr(model, "vae") else "pass one of these"
             got = type(model).__name__
-            raise ValueError(f"models[{name!r}]: expected a VAE or its Evidence, got a {got}; {remedy}")
+            raise ValueError(
+                f"models[{name!r}]: expected a VAE or its Evidence, got a {got}; {remedy}"
+            )
     fitted = [name for name, model in models.items() if isinstance(model, VAE)]
     if fitted and x is None:
-        raise ValueError(f"x: expected rows to evaluate {fitted} on, got none; pass x, or Evidence in their place")
+        raise ValueError(
+            f"x: expected rows to evaluate {fitted} on, got none; pass x, or Evidence in their place"
+        )
 
 
 def _measure(model: VAE | Evidence) -> Measure | None:
@@ -264,7 +296,9 @@ def _variance_of_sum(log_marginal: np.ndarray, se: np.ndarray) -> float:
 def _standard_error(values: np.ndarray) -> np.ndarray:
     rows = values.shape[1]
     with np.errstate(invalid="ignore"):
-        return values.std(1, ddof=1) / math.sqrt(rows) if rows > 1 else np.full(len(values), math.nan)
+        return (
+            values.std(1, ddof=1) / math.sqrt(rows) if rows > 1 else np.full(len(values), math.nan)
+        )
 
 
 def _share(value: float) -> str:

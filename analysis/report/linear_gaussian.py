@@ -23,7 +23,9 @@ class LinearGaussian:
     sigma: float
 
     @classmethod
-    def random(cls, data_dim: int = 5, latent_dim: int = 2, sigma: float = 0.5, seed: int = 0) -> "LinearGaussian":
+    def random(
+        cls, data_dim: int = 5, latent_dim: int = 2, sigma: float = 0.5, seed: int = 0
+    ) -> "LinearGaussian":
         generator = torch.Generator().manual_seed(seed)
         draw = torch.randn(data_dim, latent_dim + 1, generator=generator, dtype=torch.float64)
         return cls(draw[:, :-1], draw[:, -1], sigma)
@@ -35,7 +37,9 @@ class LinearGaussian:
 
     def posterior(self, x: Tensor, widen: float = 1.0) -> MultivariateNormal:
         """p(z | x), its standard deviations multiplied by `widen`."""
-        m = self.weight.T @ self.weight + self.sigma**2 * torch.eye(self.weight.shape[1], dtype=torch.float64)
+        m = self.weight.T @ self.weight + self.sigma**2 * torch.eye(
+            self.weight.shape[1], dtype=torch.float64
+        )
         covariance = widen**2 * self.sigma**2 * torch.linalg.inv(m)
         loc = (x - self.bias) @ self.weight @ torch.linalg.inv(m)
         return dist.MultivariateNormal(loc, covariance)

@@ -135,7 +135,9 @@ class Proposal:
         quartiles = draws.quantile(draws.new_tensor([0.25, 0.5, 0.75]), 0)
         scale = ((quartiles[2] - quartiles[0]) / 1.349).clamp_min(1e-12)
         clipped = ((draws - quartiles[1]) / scale).clamp(-5, 5)
-        spread = clipped.T @ clipped / len(draws) + 1e-6 * torch.eye(draws.shape[1], dtype=draws.dtype)
+        spread = clipped.T @ clipped / len(draws) + 1e-6 * torch.eye(
+            draws.shape[1], dtype=draws.dtype
+        )
         return cls(quartiles[1], scale.unsqueeze(1) * torch.linalg.cholesky(spread))
 
     def axes(self) -> Tensor:
@@ -145,7 +147,9 @@ class Proposal:
         return torch.linalg.eigh(correlation).eigenvectors / scale.unsqueeze(1)
 
     def local(self, y: Tensor) -> Tensor:
-        width = y.new_tensor(WIDTHS)[torch.randint(len(WIDTHS), (len(y), 1))] / math.sqrt(y.shape[1])
+        width = y.new_tensor(WIDTHS)[torch.randint(len(WIDTHS), (len(y), 1))] / math.sqrt(
+            y.shape[1]
+        )
         return y + width * (torch.randn_like(y) @ self.tril.T)
 
     def anywhere(self, y: Tensor) -> Tensor:
@@ -158,7 +162,9 @@ class Proposal:
         return -0.5 * (DF + y.shape[1]) * torch.log1p(white.square().sum(-1) / DF)
 
 
-def _walk(log_prob: Callable[[Tensor], Tensor], y: Tensor, density: Tensor, proposal: Proposal) -> Tensor:
+def _walk(
+    log_prob: Callable[[Tensor], Tensor], y: Tensor, density: Tensor, proposal: Proposal
+) -> Tensor:
     """The chains after their steps: each is a Metropolis-Hastings step, chosen without looking at y."""
     for _ in range(STEPS):
         far = torch.rand(len(y), dtype=y.dtype) < 0.5
@@ -186,7 +192,9 @@ def _quantities(p: Unbounded, proposal: Proposal, fitting: Tensor, y: Tensor) ->
 def _rank(others: Tensor, values: Tensor) -> Tensor:
     """The share of `others` below each value, ties by half."""
     ordered = others.sort().values
-    below, above = (torch.searchsorted(ordered, values.contiguous(), right=right) for right in (False, True))
+    below, above = (
+        torch.searchsorted(ordered, values.contiguous(), right=right) for right in (False, True)
+    )
     return (below + above).double() / (2 * len(others))
 
 

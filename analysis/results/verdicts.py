@@ -61,10 +61,16 @@ class Finding:
     command: str = ""
 
     @classmethod
-    def judged(cls, good: bool, otherwise: Verdict, *, passed: str, failed: str, **fields: Any) -> "Finding":
+    def judged(
+        cls, good: bool, otherwise: Verdict, *, passed: str, failed: str, **fields: Any
+    ) -> "Finding":
         """A pass, which needs no remedy, or the other verdict with its remedy; each has a meaning of its own."""
         if good:
-            fields = {name: value for name, value in fields.items() if name not in {"remedy", "python", "command"}}
+            fields = {
+                name: value
+                for name, value in fields.items()
+                if name not in {"remedy", "python", "command"}
+            }
             return cls(verdict="pass", meaning=passed, **fields)
         return cls(verdict=otherwise, meaning=failed, **fields)
 
@@ -75,7 +81,9 @@ class Finding:
             return ""
         if self.unit == "p":
             return f"p = {self.number:.2g}" if self.number >= 1e-6 else "p < 1e-6"
-        number = f"{self.number:.3g}" if math.isnan(self.error) else with_error(self.number, self.error)
+        number = (
+            f"{self.number:.3g}" if math.isnan(self.error) else with_error(self.number, self.error)
+        )
         return f"{number} {self.unit}".rstrip()
 
     @property
@@ -94,11 +102,20 @@ class Finding:
         line = f"{self.verdict:<5} {self.name:<32} {self.value:<33} {self.limit}".rstrip()
         if self.verdict == "pass":
             return line
-        words = [self.meaning, f"-> {self.remedy}" if self.remedy else "", self.python, self.command]
+        words = [
+            self.meaning,
+            f"-> {self.remedy}" if self.remedy else "",
+            self.python,
+            self.command,
+        ]
         indents = ("      ", "      ", "         ", "         ")
-        return "\n".join([line, *(i + text for i, text in zip(indents, words, strict=True) if text)])
+        return "\n".join(
+            [line, *(i + text for i, text in zip(indents, words, strict=True) if text)]
+        )
 
-    def for_run(self, run: str | PathLike[str], data: Sequence[str] = (), refits: bool = True) -> "Finding":
+    def for_run(
+        self, run: str | PathLike[str], data: Sequence[str] = (), refits: bool = True
+    ) -> "Finding":
         """The same with the folder of a run in its command.
 
         Arguments:
@@ -110,7 +127,9 @@ class Finding:
         words = [word.replace("RUN", folder) for word in shlex.split(self.command)]
         if words[1:2] == ["fit"] and not refits:
             return replace(self, command="")
-        return replace(self, command=shlex.join([*words, *(data if words[1:2] != ["fit"] and words else [])]))
+        return replace(
+            self, command=shlex.join([*words, *(data if words[1:2] != ["fit"] and words else [])])
+        )
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
@@ -192,16 +211,23 @@ class Checkup:
         asks = TRUSTED in {finding.name for finding in self.findings}
         return (self._believed(), self._better(), self._next()) if asks else ()
 
-    def for_run(self, run: str | PathLike[str], data: Sequence[str] = (), refits: bool = True) -> "Checkup":
+    def for_run(
+        self, run: str | PathLike[str], data: Sequence[str] = (), refits: bool = True
+    ) -> "Checkup":
         """The same with the folder of a run in every command: see `Finding.for_run`."""
-        return replace(self, findings=tuple(finding.for_run(run, data, refits) for finding in self.findings))
+        return replace(
+            self, findings=tuple(finding.for_run(run, data, refits) for finding in self.findings)
+        )
 
     def __str__(self) -> str:
         lines = [*map(str, self.findings), "", f"{self.worst}: {READING[self.worst]}"]
         return "\n".join([*lines, "", *self.sentences] if self.sentences else lines)
 
     def _believed(self) -> str:
-        trusted, number = self[TRUSTED], f"log p(x) = {with_error(self.log_marginal, self.log_marginal_se)} nats a row"
+        trusted, number = (
+            self[TRUSTED],
+            f"log p(x) = {with_error(self.log_marginal, self.log_marginal_se)} nats a row",
+        )
         broken = [finding.name for finding in self.findings if failing(finding)]
         if math.isnan(self.log_marginal):
             return f"There is no log p(x) that could be believed: {trusted.meaning}."
@@ -218,7 +244,9 @@ class Checkup:
         if baseline.verdict == "none":
             return f"Whether the model is better than no model is not known: {baseline.meaning}."
         by = f"by {with_error(abs(baseline.number), baseline.error)} nats a row"
-        against = "columns that are modelled one by one, as if they had nothing to do with each other"
+        against = (
+            "columns that are modelled one by one, as if they had nothing to do with each other"
+        )
         if abs(baseline.number) <= 2 * baseline.error:
             return f"The model is no better than no model: it differs {by} from {against}, which may be chance."
         how, times = "worse" if baseline.number < 0 else "better", factor(abs(baseline.number))

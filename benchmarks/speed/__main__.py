@@ -35,17 +35,40 @@ TABLES = ("steps", "evidence", "growth")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", nargs="*", choices=TABLES, default=TABLES, help="which (default: all)")
-    parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES), help="of the steps (default: all)")
-    parser.add_argument("--richer", nargs="*", choices=RICHER, default=list(RICHER), help="parts for M (default: all)")
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS, help="other packages (default: all)")
-    parser.add_argument("--rounds", type=int, default=20, help="of the steps; the rest takes a quarter (default: 20)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch, and one of XLA for one (default: 1)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tables", nargs="*", choices=TABLES, default=TABLES, help="which (default: all)"
+    )
+    parser.add_argument(
+        "--sizes", nargs="*", choices=SIZES, default=list(SIZES), help="of the steps (default: all)"
+    )
+    parser.add_argument(
+        "--richer",
+        nargs="*",
+        choices=RICHER,
+        default=list(RICHER),
+        help="parts for M (default: all)",
+    )
+    parser.add_argument(
+        "--peers", nargs="*", choices=PEERS, default=PEERS, help="other packages (default: all)"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=20,
+        help="of the steps; the rest takes a quarter (default: 20)",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of torch, and one of XLA for one (default: 1)"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     fewer = max(3, options.rounds // 4)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, {date.today():%d %B %Y}")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, {date.today():%d %B %Y}"
+    )
     print(versions(), flush=True)
     with pyro.validation_enabled(False):
         for name in options.sizes if "steps" in options.tables else ():

@@ -39,7 +39,10 @@ def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
 
 
 def contestants(size: Size) -> dict[str, Run]:
-    return {"ours, eager": train(size.vae(), "off", size), COMPILED: train(size.vae(), "step", size)}
+    return {
+        "ours, eager": train(size.vae(), "off", size),
+        COMPILED: train(size.vae(), "step", size),
+    }
 
 
 def richer(size: Size, names: Sequence[str]) -> dict[str, Run]:

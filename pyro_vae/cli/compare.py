@@ -9,7 +9,9 @@ from pyro_vae.cli.trained import words
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", type=path, nargs="+", metavar="run", help="folders of fitted models")
+    parser.add_argument(
+        "runs", type=path, nargs="+", metavar="run", help="folders of fitted models"
+    )
     takes_data(parser)
     takes_settings(parser)
 
@@ -30,11 +32,20 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
             )
     models = {str(folder): vae for folder, (vae, _, _) in zip(options.runs, asked, strict=True)}
     first = asked[0][1].evaluate
-    found = compare(models, rows[0], num_particles=first.num_particles, seed=first.seed, progress=None)
+    found = compare(
+        models, rows[0], num_particles=first.num_particles, seed=first.seed, progress=None
+    )
     for folder, vae in models.items():
         if about := words(argparse.Namespace(**{**vars(options), "run": Path(folder)}), vae):
             say(f"{folder}: {about.strip()}")
     say(str(found))
-    columns = found.names, found.mean, found.mean_se, found.difference, found.difference_se, found.unreliable
+    columns = (
+        found.names,
+        found.mean,
+        found.mean_se,
+        found.difference,
+        found.difference_se,
+        found.unreliable,
+    )
     names = ("run", "log_marginal", "log_marginal_se", "difference", "difference_se", "unreliable")
     return {"models": [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]}

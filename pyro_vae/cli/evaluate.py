@@ -3,7 +3,15 @@
 import argparse
 from typing import Any
 
-from pyro_vae.cli.shared import Say, check_output, fitted, path, takes_a_run, takes_data, takes_settings
+from pyro_vae.cli.shared import (
+    Say,
+    check_output,
+    fitted,
+    path,
+    takes_a_run,
+    takes_data,
+    takes_settings,
+)
 from pyro_vae.cli.trained import words
 from pyro_vae.distributed.launch import launched_first
 
@@ -11,7 +19,9 @@ from pyro_vae.distributed.launch import launched_first
 def arguments(parser: argparse.ArgumentParser) -> None:
     takes_a_run(parser)
     takes_data(parser)
-    parser.add_argument("--output", type=path, help="also write log p(x) of each row to this .csv file")
+    parser.add_argument(
+        "--output", type=path, help="also write log p(x) of each row to this .csv file"
+    )
     takes_settings(parser)
 
 
@@ -26,7 +36,10 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if options.output is not None:
         require_density(vae)
     metrics, found = evaluate(vae, rows, experiment.evaluate)
-    say(words(options, vae) + table(metrics, held_out=options.data is None, seconds=found.seconds if found else None))
+    say(
+        words(options, vae)
+        + table(metrics, held_out=options.data is None, seconds=found.seconds if found else None)
+    )
     if options.output is not None and found is not None and launched_first():
         with written_whole(options.output) as draft:
             write_evidence(draft, found)

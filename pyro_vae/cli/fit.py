@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", nargs="?", help="a description (.toml, .json) or data; by default the bundled digits")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        help="a description (.toml, .json) or data; by default the bundled digits",
+    )
     parser.add_argument("--data", help="the data of a description, or another file")
-    parser.add_argument("--output", type=path, help="folder of the run (default: runs/NAME OF THE DATA)")
+    parser.add_argument(
+        "--output", type=path, help="folder of the run (default: runs/NAME OF THE DATA)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in that folder")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed before its end")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was killed before its end"
+    )
     takes_settings(parser, "fit.epochs=10")
 
 
@@ -60,7 +68,12 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         write_run(folder, experiment, done, held, metrics, found)
     files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
-    return {"metrics": metrics, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "files": files}
+    return {
+        "metrics": metrics,
+        "best_epoch": done.best_epoch,
+        "interrupted": done.interrupted,
+        "files": files,
+    }
 
 
 def _fit(vae: "VAE", rows: Any, chosen: dict[str, Any]) -> "Run":
@@ -98,7 +111,9 @@ def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, He
     check_rows(vae, rows, experiment.data.source, grey=experiment.fit.binarize == "dynamic")
     held = replace(held, splits=replace(held.splits, test=seen(held.test, experiment)))
     heading = _heading(experiment, held, vae) + _chosen(vae, why)
-    described = experiment if experiment.open_kind is None else whole  # what is left open is a default, and stays one
+    described = (
+        experiment if experiment.open_kind is None else whole
+    )  # what is left open is a default, and stays one
     return described, held, vae, heading
 
 
@@ -110,13 +125,19 @@ def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -
     require_free(folder, overwrite=options.overwrite)
     if not options.overwrite and (files := files_of(folder)):
         names = ", ".join(file.name for file in files)
-        raise ValueError(f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)")
+        raise ValueError(
+            f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)"
+        )
     require_writable(folder)
     require_writable(folder / SPEC)
     if options.resume and not unfinished.exists():
-        raise ValueError(f"--resume: expected an unfinished run in {unfinished}, found none; leave --resume out")
+        raise ValueError(
+            f"--resume: expected an unfinished run in {unfinished}, found none; leave --resume out"
+        )
     if not options.resume and not options.overwrite and unfinished.exists():
-        raise ValueError(f"{unfinished}: holds a run that was killed; go on with --resume, or replace it (--overwrite)")
+        raise ValueError(
+            f"{unfinished}: holds a run that was killed; go on with --resume, or replace it (--overwrite)"
+        )
 
 
 def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
@@ -159,4 +180,6 @@ def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:
 def _trained(done: "Run", folder: Path) -> str:
     """The summary of the run, and where its weights are."""
     first, *rest = done.summary().splitlines()
-    return "\n".join([f"trained {first.replace('weights are those', 'weights')} are saved in {folder}", *rest])
+    return "\n".join(
+        [f"trained {first.replace('weights are those', 'weights')} are saved in {folder}", *rest]
+    )

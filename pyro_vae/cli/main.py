@@ -11,7 +11,18 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from pyro_vae.cli import anomaly, check, compare, encode, evaluate, fit, kinds, reconstruct, sample, schema
+from pyro_vae.cli import (
+    anomaly,
+    check,
+    compare,
+    encode,
+    evaluate,
+    fit,
+    kinds,
+    reconstruct,
+    sample,
+    schema,
+)
 from pyro_vae.cli.pipes import STATUS, outlets
 from pyro_vae.cli.processes import one_speaks, tell, tells_why, together
 from pyro_vae.cli.shared import Say
@@ -48,7 +59,9 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            warnings.showwarning = lambda message, *_: print(f"pyro-vae: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *_: print(
+                f"pyro-vae: {message}", file=sys.stderr
+            )
             result: dict[str, Any] = options.run_command(options, say)
         if options.json:
             from pyro_vae.experiment.run_folder import finite
@@ -69,14 +82,18 @@ def _run(options: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    whole = argparse.ArgumentParser(prog="pyro-vae", description="Variational autoencoders as Pyro programs.")
+    whole = argparse.ArgumentParser(
+        prog="pyro-vae", description="Variational autoencoders as Pyro programs."
+    )
     whole.add_argument("--version", action="version", version=f"pyro-vae {__version__}")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         added = commands.add_parser(
             command.__name__.rpartition(".")[2], help=command.__doc__, description=command.__doc__
         )
-        added.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+        added.add_argument(
+            "--json", action="store_true", help="print one JSON object instead of text"
+        )
         command.arguments(added)
         added.set_defaults(run_command=command.run)
     return whole
@@ -90,4 +107,8 @@ def _fail(message: str, status: int) -> int:
 
 def _sentence(error: ValueError) -> str:
     """What is wrong, in the words of the command line."""
-    return str(error).replace("overwrite=True", "--overwrite").replace("pass array=", "pass --set data.array=")
+    return (
+        str(error)
+        .replace("overwrite=True", "--overwrite")
+        .replace("pass array=", "pass --set data.array=")
+    )

@@ -24,16 +24,22 @@ def takes_a_run(parser: argparse.ArgumentParser) -> None:
 
 
 def takes_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", help="all rows of this file, or its test rows, instead of the run's own test rows")
+    parser.add_argument(
+        "--data", help="all rows of this file, or its test rows, instead of the run's own test rows"
+    )
 
 
-def takes_settings(parser: argparse.ArgumentParser, example: str = "evaluate.num_particles=5000") -> None:
+def takes_settings(
+    parser: argparse.ArgumentParser, example: str = "evaluate.num_particles=5000"
+) -> None:
     help_text = f"override one field of the description, for example {example}; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help=help_text)
 
 
 def writes_arrays(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=path, required=True, help="a .npz file, or .npy for the first array")
+    parser.add_argument(
+        "--output", type=path, required=True, help="a .npz file, or .npy for the first array"
+    )
 
 
 def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
@@ -64,7 +70,9 @@ def experiment_of(options: argparse.Namespace) -> "Experiment":
 
     fields = with_source(written(options.run), options.data)
     if "data" not in fields:
-        raise ValueError(f"{options.run}: holds a model without a description of its data; pass --data")
+        raise ValueError(
+            f"{options.run}: holds a model without a description of its data; pass --data"
+        )
     return Experiment.model_validate(override(fields, options.set))
 
 
@@ -81,7 +89,9 @@ def _check_settings(options: argparse.Namespace) -> None:
     for setting in options.set:
         if setting.partition(".")[0] not in tables:
             allowed = " or ".join(f"{name}.NAME=VALUE" for name in sorted(tables))
-            raise ValueError(f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model")
+            raise ValueError(
+                f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model"
+            )
 
 
 def check_output(file: Path | None, *suffixes: str) -> None:
@@ -91,7 +101,9 @@ def check_output(file: Path | None, *suffixes: str) -> None:
     if file.suffix not in suffixes:
         raise ValueError(f"--output: expected a {' or '.join(suffixes)} file, got {file}")
     if not file.parent.is_dir():
-        raise ValueError(f"--output: expected an existing folder, got {file.parent}; make the folder first")
+        raise ValueError(
+            f"--output: expected an existing folder, got {file.parent}; make the folder first"
+        )
     if file.is_dir():
         raise ValueError(f"--output: expected a file, got the folder {file}; name a file in it")
     require_writable(file)

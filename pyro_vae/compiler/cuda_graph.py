@@ -53,7 +53,10 @@ class Replay:
         try:
             results, replay = self.record(lambda: self.run(*held, *copies))
         except RuntimeError as error:
-            warnings.warn(f"fit: the compiled step can't be recorded and is called each time: {error}", stacklevel=2)
+            warnings.warn(
+                f"fit: the compiled step can't be recorded and is called each time: {error}",
+                stacklevel=2,
+            )
             return _Recording([], [], (), lambda: None)
         return _Recording(_places(held), copies, results, replay)
 

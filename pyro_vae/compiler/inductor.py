@@ -8,7 +8,9 @@ from typing import Any
 from torch.fx import GraphModule
 
 
-def compile_graph(module: GraphModule, inputs: Sequence[Any], options: Mapping[str, Any]) -> Callable[..., Any]:
+def compile_graph(
+    module: GraphModule, inputs: Sequence[Any], options: Mapping[str, Any]
+) -> Callable[..., Any]:
     """The graph for inputs like these, without gradients.
 
     A compiler that was killed leaves half a library in its cache, which every later run would take for the whole one:
@@ -22,7 +24,9 @@ def compile_graph(module: GraphModule, inputs: Sequence[Any], options: Mapping[s
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            run: Callable[..., Any] = torch._inductor.compile(module, [*inputs], options={**options})
+            run: Callable[..., Any] = torch._inductor.compile(
+                module, [*inputs], options={**options}
+            )
         except Exception as error:
             if not removed(error):
                 raise

@@ -54,10 +54,15 @@ class ArrayRows:
     """
 
     def __init__(
-        self, array: Tensor | np.ndarray | PackedBits, placement: Placement, index: Tensor | None = None
+        self,
+        array: Tensor | np.ndarray | PackedBits,
+        placement: Placement,
+        index: Tensor | None = None,
     ) -> None:
         stored = array.array if isinstance(array, PackedBits) else array
-        self.array = stored if isinstance(stored, np.memmap) else as_tensor(stored).to(placement.device)
+        self.array = (
+            stored if isinstance(stored, np.memmap) else as_tensor(stored).to(placement.device)
+        )
         self.packed = array if isinstance(array, PackedBits) else None
         self.placement, self.index = placement, index
 
@@ -71,7 +76,9 @@ class ArrayRows:
         for stack in self.stacks(size, self._fitting(size, MOST, NUMBERS), generator):
             yield from stack.unbind()
 
-    def stacks(self, size: int, count: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def stacks(
+        self, size: int, count: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
         order, count = self._order(generator), self._fitting(size, count, LARGEST)
         whole = len(self) // size * size
         for start, stop in pairwise([*range(0, whole, size * count), whole, len(self)]):
@@ -97,13 +104,19 @@ class ArrayRows:
         else:
             drawn = shuffled(len(self), generator)
             order = drawn if self.index is None else self.index.index_select(0, drawn)
-        return order.to(self.array.device) if isinstance(self.array, Tensor) and order is not None else order
+        return (
+            order.to(self.array.device)
+            if isinstance(self.array, Tensor) and order is not None
+            else order
+        )
 
     def _cut(self, place: slice | Tensor) -> Tensor:
         if isinstance(self.array, np.memmap):
             rows = _read(self.array, place).to(self.placement.device)
         else:
-            rows = self.array[place] if isinstance(place, slice) else self.array.index_select(0, place)
+            rows = (
+                self.array[place] if isinstance(place, slice) else self.array.index_select(0, place)
+            )
         return self.placement.take(rows if self.packed is None else self.packed.unpack(rows))
 
 

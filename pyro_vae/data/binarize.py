@@ -38,7 +38,9 @@ def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
 def binarized_once(rows: Rows, data_shape: Shape, seed: int, placement: Placement) -> ArrayRows:
     """Grey rows as bits that are the same in every pass; an eighth of a byte each in memory."""
     generator = torch.Generator().manual_seed(seed)
-    bits = (binarized(batch.cpu(), generator).flatten(1).bool().numpy() for batch in rows.batches(1024))
+    bits = (
+        binarized(batch.cpu(), generator).flatten(1).bool().numpy() for batch in rows.batches(1024)
+    )
     packed = np.concatenate([np.packbits(batch, axis=1) for batch in bits])
     return ArrayRows(PackedBits(packed, data_shape), placement)
 

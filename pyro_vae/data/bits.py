@@ -46,7 +46,12 @@ class PackedBits:
 
     def unpack(self, rows: Tensor) -> Tensor:
         """Booleans (k, *data_shape) of k packed rows."""
-        bits = _words(rows.device).index_select(0, rows.flatten().int()).view(torch.bool).view(len(rows), -1)
+        bits = (
+            _words(rows.device)
+            .index_select(0, rows.flatten().int())
+            .view(torch.bool)
+            .view(len(rows), -1)
+        )
         return bits[:, : math.prod(self.data_shape)].reshape(-1, *self.data_shape)
 
 

@@ -44,9 +44,13 @@ class LoaderRows:
             empty = False
             yield self.placement.take(array)
         if empty:
-            raise ValueError(f"{self.name}: expected at least one row in each pass over the loader, got none")
+            raise ValueError(
+                f"{self.name}: expected at least one row in each pass over the loader, got none"
+            )
 
-    def stacks(self, size: int, count: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def stacks(
+        self, size: int, count: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
         return (batch.unsqueeze(0) for batch in self.batches(size, generator))
 
 
@@ -63,11 +67,19 @@ class DatasetRows:
         return math.ceil(len(self) / size)
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
-        order = range(len(self)) if generator is None else torch.randperm(len(self), generator=generator).tolist()
-        loader: DataLoader[Any] = DataLoader(self.dataset, batch_size=size, sampler=order, generator=torch.Generator())
+        order = (
+            range(len(self))
+            if generator is None
+            else torch.randperm(len(self), generator=generator).tolist()
+        )
+        loader: DataLoader[Any] = DataLoader(
+            self.dataset, batch_size=size, sampler=order, generator=torch.Generator()
+        )
         return LoaderRows(loader, self.placement, self.name).batches(size)
 
-    def stacks(self, size: int, count: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def stacks(
+        self, size: int, count: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
         return (batch.unsqueeze(0) for batch in self.batches(size, generator))
 
     def select(self, index: Tensor) -> "DatasetRows":

@@ -28,5 +28,7 @@ def as_tensor(array: Tensor | np.ndarray) -> Tensor:
     """The same numbers as a tensor without a history; copied only where torch can't share an array's memory."""
     if isinstance(array, Tensor):
         return array.detach()
-    plain = array.astype(np.float64 if array.dtype.char == "g" else array.dtype.newbyteorder("="), copy=False)
+    plain = array.astype(
+        np.float64 if array.dtype.char == "g" else array.dtype.newbyteorder("="), copy=False
+    )
     return torch.from_numpy(np.require(plain, requirements=["C", "W"]))

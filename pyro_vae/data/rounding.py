@@ -21,7 +21,9 @@ e nats where it lies one standard deviation out, up or down as it is rounded: 1e
 Source = ArrayRows | DatasetRows | LoaderRows
 
 
-def require_precision(rows: Source, size: int, name: str, *, std: Tensor | None = None, shift: bool = True) -> None:
+def require_precision(
+    rows: Source, size: int, name: str, *, std: Tensor | None = None, shift: bool = True
+) -> None:
     """Raise ValueError where the cast to float32 moves the values of a column by a share of its spread that matters.
 
     It reads once more the rows that come in float64 or in wide integers. A column that never varies is let through: its
@@ -34,10 +36,14 @@ def require_precision(rows: Source, size: int, name: str, *, std: Tensor | None 
         std: spread of each column; None: that of the rows.
         shift: whether the columns may be shifted, which is then a remedy.
     """
-    if rows.placement.dtype != torch.float32 or (isinstance(rows, ArrayRows) and _fits(rows.array.dtype)):
+    if rows.placement.dtype != torch.float32 or (
+        isinstance(rows, ArrayRows) and _fits(rows.array.dtype)
+    ):
         return
     exact = copy.copy(rows)
-    exact.placement = replace(rows.placement, device=torch.device("cpu"), dtype=torch.float64, grey=False)
+    exact.placement = replace(
+        rows.placement, device=torch.device("cpu"), dtype=torch.float64, grey=False
+    )
     if not isinstance(rows, ArrayRows) and not _moved(next(_undisturbed(exact, size))).any():
         return  # a stream of float32, as far as its first batch says
     error = torch.zeros(())
@@ -80,10 +86,16 @@ def _fits(dtype: Any) -> bool:
     return bool(dtype.itemsize <= (4 if floating else 2))
 
 
-def _message(name: str, feature: tuple[int, ...], mean: float, error: float, spread: float, shift: bool) -> str:
+def _message(
+    name: str, feature: tuple[int, ...], mean: float, error: float, spread: float, shift: bool
+) -> str:
     column = feature[0] if len(feature) == 1 else feature
     double = "take a model in float64, vae = VAE(...).double()"
-    remedy = f"subtract the column's mean in float64 first, x - x.mean(0), or {double}" if shift else double
+    remedy = (
+        f"subtract the column's mean in float64 first, x - x.mean(0), or {double}"
+        if shift
+        else double
+    )
     return (
         f"{name}: column {column} has values around {mean:.10g} with standard deviation {spread:.3g}, and float32, the "
         f"type of the model, rounds them by up to {error:.3g} ({error / spread:.1g} of it): the model would see other "

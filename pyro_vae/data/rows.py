@@ -29,7 +29,9 @@ class Rows(Protocol):
         """Batches of at most `size` rows on the device; in random order where a generator is given."""
         ...
 
-    def stacks(self, size: int, count: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def stacks(
+        self, size: int, count: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
         """The same batches, at most `count` at a time: (k, size, *data_shape), a shorter last one as (1, rest, ...)."""
         ...
 
@@ -54,7 +56,9 @@ def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str 
     if isinstance(x, ArrayRows | DatasetRows | LoaderRows):
         return x
     if isinstance(x, str | PathLike):
-        raise ValueError(f"{name}: expected rows, got the path {str(x)!r}; read it: pyro_vae.data.load({str(x)!r})")
+        raise ValueError(
+            f"{name}: expected rows, got the path {str(x)!r}; read it: pyro_vae.data.load({str(x)!r})"
+        )
     if isinstance(x, PackedBits):
         check_shape((len(x), *x.data_shape), data_shape, name)
         return ArrayRows(x, placement)

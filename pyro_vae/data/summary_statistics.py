@@ -88,7 +88,9 @@ def statistics(batches: Iterable[Tensor]) -> Statistics:
     return Statistics(rows, origin + mean, (squares / max(rows, 1)).sqrt(), sample)
 
 
-def farthest(batches: Iterable[Tensor], data: Statistics, feature: tuple[int, ...]) -> tuple[int, float, float]:
+def farthest(
+    batches: Iterable[Tensor], data: Statistics, feature: tuple[int, ...]
+) -> tuple[int, float, float]:
     """The row whose value of a feature is farthest from the median, the value, and its distance in robust stds.
 
     Example:

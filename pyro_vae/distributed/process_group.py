@@ -75,7 +75,9 @@ def joined() -> Iterator[None]:
     former = torch.cuda.current_device() if has_gpu else -1
     torch.cuda.set_device(gpu if has_gpu else -1)  # a negative number changes nothing
     backend = "cpu:gloo,cuda:nccl" if has_gpu and dist.is_nccl_available() else "gloo"
-    dist.init_process_group(backend, store=_group.store, rank=number, world_size=size, timeout=PATIENCE)
+    dist.init_process_group(
+        backend, store=_group.store, rank=number, world_size=size, timeout=PATIENCE
+    )
     try:
         yield
     finally:
@@ -98,10 +100,14 @@ def device_of_rank(device: torch.device) -> torch.device:
     if world_size() == 1 or device.type != "cuda":
         return device
     if str(device) != "cuda":
-        raise ValueError(f"device: expected cpu, cuda or auto in {world_size()} processes, got '{device}'; take 'cuda'")
+        raise ValueError(
+            f"device: expected cpu, cuda or auto in {world_size()} processes, got '{device}'; take 'cuda'"
+        )
     here, there = int(os.environ.get("LOCAL_WORLD_SIZE", world_size())), torch.cuda.device_count()
     if here > there:
-        raise ValueError(f"device: {here} processes need as many GPUs, got {there}; start fewer, or take device='cpu'")
+        raise ValueError(
+            f"device: {here} processes need as many GPUs, got {there}; start fewer, or take device='cpu'"
+        )
     return torch.device("cuda", torch.cuda.current_device())
 
 
@@ -215,7 +221,9 @@ def average_buffers(module: nn.Module) -> None:
     if world_size() == 1 or not buffers:
         return
     means = mean_over_ranks(torch.cat([buffer.double().flatten() for buffer in buffers]))
-    for buffer, new in zip(buffers, means.split([buffer.numel() for buffer in buffers]), strict=True):
+    for buffer, new in zip(
+        buffers, means.split([buffer.numel() for buffer in buffers]), strict=True
+    ):
         buffer.copy_(new.reshape(buffer.shape))
 
 

@@ -21,7 +21,13 @@ from pydantic import (
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
 from pyro_vae.analysis.marginal_likelihood.results import Until
 from pyro_vae.described import Described
-from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM, Natural, natural_likelihood, sized_likelihood, unsized
+from pyro_vae.experiment.natural_likelihood import (
+    FROM_MAXIMUM,
+    Natural,
+    natural_likelihood,
+    sized_likelihood,
+    unsized,
+)
 from pyro_vae.registry import Choice, Options
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
@@ -35,7 +41,9 @@ class DataOptions(Described):
 
     source: str = Field(default="digits", description="'digits', or a path")
     array: str | None = Field(default=None, description="the array of a file that holds several")
-    packed_bits: bool = Field(default=False, description="rows are packed by numpy.packbits(axis=1)")
+    packed_bits: bool = Field(
+        default=False, description="rows are packed by numpy.packbits(axis=1)"
+    )
     test: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
         default=0.2, description="share (below 1) or number of rows held out as test rows"
     )
@@ -52,13 +60,18 @@ class EvaluateOptions(Described):
         default="auto", description="proposals that suit each row, or importance sampling from one"
     )
     proposal: Annotated[Options, Choice(PROPOSALS)] | None = Field(
-        default=None, description="where all draws come from, such as 'guide'; by default what method says"
+        default=None,
+        description="where all draws come from, such as 'guide'; by default what method says",
     )
     retry: Annotated[Options, Choice(PROPOSALS)] | None = Field(
         default=None, description="another proposal for the rows whose k-hat is above 0.7"
     )
-    until: Until | None = Field(default=None, description="draw on until se and pareto_k are small, or max_particles")
-    rows: PositiveInt | None = Field(default=None, description="a random subset of the test rows; all by default")
+    until: Until | None = Field(
+        default=None, description="draw on until se and pareto_k are small, or max_particles"
+    )
+    rows: PositiveInt | None = Field(
+        default=None, description="a random subset of the test rows; all by default"
+    )
     seed: NonNegativeInt = Field(default=0, description="of the draws and of the subset")
 
 
@@ -75,9 +88,12 @@ class Experiment(Spec):
     """
 
     data_shape: tuple[PositiveInt, ...] | None = Field(  # type: ignore[assignment]
-        default=None, description="shape of one row; by default that of the data, which are reshaped to it"
+        default=None,
+        description="shape of one row; by default that of the data, which are reshaped to it",
     )
-    data: Annotated[DataOptions, BeforeValidator(_source)] = Field(default=DataOptions(), description="the rows")
+    data: Annotated[DataOptions, BeforeValidator(_source)] = Field(
+        default=DataOptions(), description="the rows"
+    )
     fit: FitOptions = Field(default=FitOptions(), description="training")
     evaluate: EvaluateOptions = Field(default=EvaluateOptions(), description="evaluation")
     _open_kind: str | None = PrivateAttr(default=None)
@@ -100,7 +116,9 @@ class Experiment(Spec):
 
     def model_fields_of(self) -> dict[str, Any]:
         """The fields that describe the model."""
-        return {name: value for name, value in self.model_dump().items() if name in Spec.model_fields}
+        return {
+            name: value for name, value in self.model_dump().items() if name in Spec.model_fields
+        }
 
 
 def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -120,7 +138,9 @@ def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
         for name in tables:
             inner = target.get(name, {})
             if not isinstance(inner, str | Mapping):
-                raise ValueError(f"--set: expected a table at {name!r} in {setting!r}, got {inner!r}")
+                raise ValueError(
+                    f"--set: expected a table at {name!r} in {setting!r}, got {inner!r}"
+                )
             named = {"source" if name == "data" else "kind": inner}
             target[name] = target = named if isinstance(inner, str) else dict(inner)
         target[last] = _value(text)

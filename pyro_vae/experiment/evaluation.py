@@ -39,7 +39,9 @@ def evaluate(
         return metrics, None
     if (baseline := baseline_of(vae, x)) is not None:
         metrics["independent"] = baseline
-    found = sharded_evidence(vae, x, **{name: getattr(options, name) for name in HOW}, progress=progress)
+    found = sharded_evidence(
+        vae, x, **{name: getattr(options, name) for name in HOW}, progress=progress
+    )
     summary = asdict(found.summary())
     summary.pop("seconds")  # the metrics are the same for the same seed
     if found.measure is None or found.measure.kind != "mass":
@@ -99,7 +101,9 @@ def _trust(m: Metrics) -> str:
     how = ", ".join(f"{count} {method}" for method, count in m["methods"].items())
     if m["unreliable"] == 0:
         return f"  all rows ({how})"
-    low = "" if math.isnan(m["low_by"]) else f", by about {m['low_by']:.2g} nats in the mean or more"
+    low = (
+        "" if math.isnan(m["low_by"]) else f", by about {m['low_by']:.2g} nats in the mean or more"
+    )
     return f"{1 - m['unreliable']:10.1%} of rows ({how}); on the others log p(x) is a low estimate{low}"
 
 
@@ -114,5 +118,9 @@ def _against_baseline(metrics: Metrics) -> list[str]:
     if "independent" not in metrics:
         return []
     gained = metrics["log_marginal"] - metrics["independent"]
-    verdict = f"the model is {gained:.2f} above" if gained > 0 else f"WARNING: the model is {-gained:.2f} below"
+    verdict = (
+        f"the model is {gained:.2f} above"
+        if gained > 0
+        else f"WARNING: the model is {-gained:.2f} below"
+    )
     return [f"  independent columns {metrics['independent']:10.2f} nats per row; {verdict}"]

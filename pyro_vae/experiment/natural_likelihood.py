@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-FROM_MAXIMUM = {"beta_binomial": "total_count", "binomial": "total_count", "categorical": "num_classes"}
+FROM_MAXIMUM = {
+    "beta_binomial": "total_count",
+    "binomial": "total_count",
+    "categorical": "num_classes",
+}
 """The options that the largest value decides."""
 
 MANY = 10
@@ -90,7 +94,9 @@ def natural_likelihood(*splits: np.ndarray) -> Natural:
     if splits[0].ndim > 2 or facts.high == BYTES:
         return Natural("normal", f"{span} are taken for grey levels")
     if len(facts.values) <= MANY:
-        return Natural("normal", f"{span} with few values; 'binomial', 'categorical' or 'mixed' may fit better")
+        return Natural(
+            "normal", f"{span} with few values; 'binomial', 'categorical' or 'mixed' may fit better"
+        )
     times = f"{span} whose variance is {facts.dispersion:.2g} times their mean"
     if facts.dispersion > OVERDISPERSED:
         return Natural("negative_binomial", times)

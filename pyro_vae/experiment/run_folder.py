@@ -74,7 +74,12 @@ def write_evidence(path: Path, found: Evidence) -> None:
 
 
 def write_run(
-    folder: Path, experiment: Experiment, run: Run, held: Held, metrics: Metrics, found: Evidence | None
+    folder: Path,
+    experiment: Experiment,
+    run: Run,
+    held: Held,
+    metrics: Metrics,
+    found: Evidence | None,
 ) -> None:
     """Everything of a run but the model itself: its description and numbers, and then its pictures.
 
@@ -88,13 +93,23 @@ def write_run(
         _draw_pictures(draft, run, held)
 
 
-def _write_numbers(folder: Path, run: Run, held: Held, metrics: Metrics, found: Evidence | None) -> None:
+def _write_numbers(
+    folder: Path, run: Run, held: Held, metrics: Metrics, found: Evidence | None
+) -> None:
     """What a run has in numbers, but for the model itself and its description."""
     write_json(folder / "metrics.json", metrics)
-    write_rows(folder / "history.csv", {name: [row[name] for row in run.history] for name in run.history[0]})
+    write_rows(
+        folder / "history.csv",
+        {name: [row[name] for row in run.history] for name in run.history[0]},
+    )
     if found is not None:
         write_evidence(folder / "evidence.csv", found)
-    tree = to_arviz(run.vae, held.test[:SHOWN_ROWS], draws=_affordable_draws(run.vae), columns=held.splits.columns)
+    tree = to_arviz(
+        run.vae,
+        held.test[:SHOWN_ROWS],
+        draws=_affordable_draws(run.vae),
+        columns=held.splits.columns,
+    )
     write_netcdf(tree, folder / "posterior.nc")
 
 
@@ -137,7 +152,9 @@ def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure
     return reconstructions(chosen, reconstruct(vae, chosen), image_shape=shape)
 
 
-def _samples(vae: VAE, rows: np.ndarray, shape: tuple[int, ...] | None, columns: tuple[str, ...] | None) -> Figure:
+def _samples(
+    vae: VAE, rows: np.ndarray, shape: tuple[int, ...] | None, columns: tuple[str, ...] | None
+) -> Figure:
     if shape is None:
         drawn = sample(vae, 2000).x.reshape(2000, -1)
         return marginals(rows.reshape(len(rows), -1), drawn, columns=columns)

@@ -33,7 +33,9 @@ class Held:
     @property
     def train(self) -> np.ndarray | Selected:
         """The rows to be fitted."""
-        return self.splits.train if self.places is None else Selected(self.splits.train, self.places)
+        return (
+            self.splits.train if self.places is None else Selected(self.splits.train, self.places)
+        )
 
     @property
     def test(self) -> np.ndarray:
@@ -47,16 +49,26 @@ def read_source(options: DataOptions, data_shape: tuple[int, ...] | None) -> Spl
     Raises:
         ValueError: as `load_splits`; a shape that the rows don't have.
     """
-    found = load_splits(os.path.expanduser(options.source), array=options.array, packed_bits=options.packed_bits)
+    found = load_splits(
+        os.path.expanduser(options.source), array=options.array, packed_bits=options.packed_bits
+    )
     shape = data_shape or found.train.shape[1:]
     if math.prod(shape) != math.prod(found.train.shape[1:]):
         got = found.train.shape[1:]
-        raise ValueError(f"{options.source}: expected rows of shape {shape}, got {got}; change data_shape or the data")
-    valid, test = (None if rows is None else rows.reshape(-1, *shape) for rows in (found.valid, found.test))
-    columns = found.columns if len(shape) == 1 else None  # the pixels of an image have no names of their own
+        raise ValueError(
+            f"{options.source}: expected rows of shape {shape}, got {got}; change data_shape or the data"
+        )
+    valid, test = (
+        None if rows is None else rows.reshape(-1, *shape) for rows in (found.valid, found.test)
+    )
+    columns = (
+        found.columns if len(shape) == 1 else None
+    )  # the pixels of an image have no names of their own
     if columns is not None:
         columns = _distinct(columns, options.source)
-    return replace(found, train=found.train.reshape(-1, *shape), valid=valid, test=test, columns=columns)
+    return replace(
+        found, train=found.train.reshape(-1, *shape), valid=valid, test=test, columns=columns
+    )
 
 
 def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
@@ -66,10 +78,14 @@ def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
         stem = str(column).strip() or f"column {position}"
         numbered = (f"{stem} ({count})" for count in itertools.count(2))
         names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))
-    changed = [name for name, column in zip(names, columns, strict=True) if name != str(column).strip()]
+    changed = [
+        name for name, column in zip(names, columns, strict=True) if name != str(column).strip()
+    ]
     if changed:
         given = f"{len(changed)} of {len(names)} columns have no name or that of another"
-        warnings.warn(f"{source}: {given}, and are called {', '.join(map(repr, changed[:5]))}", stacklevel=2)
+        warnings.warn(
+            f"{source}: {given}, and are called {', '.join(map(repr, changed[:5]))}", stacklevel=2
+        )
     return tuple(names)
 
 
@@ -115,7 +131,9 @@ def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> Non
     given = {name: rows for name, rows in parts.items() if rows is not None}
     for name, rows in given.items():
         place = f"{source}, {name}" if len(given) > 1 else source
-        batches = as_rows(rows, vae.spec.data_shape, replace(placement_of(vae), grey=grey), name=place).batches(1024)
+        batches = as_rows(
+            rows, vae.spec.data_shape, replace(placement_of(vae), grey=grey), name=place
+        ).batches(1024)
         for _ in checked_batches(vae, batches, place, grey):
             pass
 

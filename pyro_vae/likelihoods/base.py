@@ -42,7 +42,9 @@ class Family(nn.Module):
 
     def forward(self, raw: Tensor) -> Distribution:
         """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method forward(raw) that gives a distribution over x")
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a method forward(raw) that gives a distribution over x"
+        )
 
     def start_from(self, data: Statistics) -> None:
         """Start at the training data."""

@@ -66,7 +66,9 @@ class _Bits(dist.Independent):
         first = -self.reinterpreted_batch_ndims
         x, logits = value.flatten(first), self.base_dist.logits.flatten(first)
         grouped = logits.shape[-1] // GROUP * GROUP
-        (most, rest), (most_logits, rest_logits) = (part.tensor_split((grouped,), -1) for part in (x, logits))
+        (most, rest), (most_logits, rest_logits) = (
+            part.tensor_split((grouped,), -1) for part in (x, logits)
+        )
         groups = (grouped // GROUP, GROUP)
         whole = _log_prob(most.unflatten(-1, groups), most_logits.unflatten(-1, groups)).sum(-1)
         return whole + _log_prob(rest, rest_logits)

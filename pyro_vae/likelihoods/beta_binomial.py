@@ -75,11 +75,15 @@ class BetaBinomial(Family):
 
     def _row(self, logits: Tensor, concentration: Tensor) -> Distribution:
         a, b = (FLOOR + concentration * torch.sigmoid(sign * logits) for sign in (1, -1))
-        row: Distribution = BetaBinomialCounts(a.new_tensor(self.total_count), a, b).to_event(len(self.data_shape))
+        row: Distribution = BetaBinomialCounts(a.new_tensor(self.total_count), a, b).to_event(
+            len(self.data_shape)
+        )
         return row
 
     def extra_repr(self) -> str:
-        return f"x ~ BetaBinomial({self.total_count}, c m, c (1 - m)), c={self.concentration.source!r}"
+        return (
+            f"x ~ BetaBinomial({self.total_count}, c m, c (1 - m)), c={self.concentration.source!r}"
+        )
 
 
 class BetaBinomialCounts(Counts):
@@ -96,7 +100,9 @@ class BetaBinomialCounts(Counts):
         return constraints.integer_interval(0, self.total_count)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "BetaBinomialCounts":
-        return BetaBinomialCounts(self.total_count, self.a.expand(batch_shape), self.b.expand(batch_shape))
+        return BetaBinomialCounts(
+            self.total_count, self.a.expand(batch_shape), self.b.expand(batch_shape)
+        )
 
     def parameters(self) -> tuple[Tensor, ...]:
         return self.a, self.b

@@ -50,7 +50,9 @@ class Binomial(Family):
             self.support = constraints.integer_interval(0, total_count)
         else:
             self.support = _UpTo(total_count)
-        self.register_buffer("total", torch.tensor(total_count, dtype=torch.float32), persistent=False)
+        self.register_buffer(
+            "total", torch.tensor(total_count, dtype=torch.float32), persistent=False
+        )
         self.register_buffer("offset", torch.zeros(data_shape))
 
     def start_from(self, data: Statistics) -> None:

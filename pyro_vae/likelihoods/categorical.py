@@ -32,7 +32,9 @@ class Categorical(Family):
     remedy = "number the categories from 0 and raise num_classes to their number, or take likelihood 'normal'"
     offset: Tensor
 
-    def __init__(self, data_shape: Shape, *, num_classes: Annotated[int, Field(ge=2, examples=[3])]) -> None:
+    def __init__(
+        self, data_shape: Shape, *, num_classes: Annotated[int, Field(ge=2, examples=[3])]
+    ) -> None:
         super().__init__(data_shape, (num_classes, *data_shape))
         self.num_classes = num_classes
         self.support = constraints.integer_interval(0, num_classes - 1)

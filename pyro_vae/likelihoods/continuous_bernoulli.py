@@ -63,7 +63,9 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
             self._validate_sample(value)
         log_normaliser = _joined(
             self.logits,
-            lambda square: square * (1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800))),
+            lambda square: (
+                square * (1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800)))
+            ),
             lambda logits: logits.abs() / 2 + torch.log(-torch.expm1(-logits.abs()) / logits.abs()),
         )
         return self.logits * (value - 0.5) - log_normaliser
@@ -122,7 +124,11 @@ def logits_of(mean: Tensor) -> Tensor:
     return logits
 
 
-def _joined(logits: Tensor, series: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor]) -> Tensor:
+def _joined(
+    logits: Tensor, series: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor]
+) -> Tensor:
     """`series` of the squared logits near zero, where `exact` would cancel, and `exact` of the logits elsewhere."""
     near = logits.abs() < 0.3
-    return torch.where(near, series(torch.where(near, logits, 0.0).square()), exact(torch.where(near, 1.0, logits)))
+    return torch.where(
+        near, series(torch.where(near, logits, 0.0).square()), exact(torch.where(near, 1.0, logits))
+    )

@@ -43,8 +43,12 @@ class Counts(dist.TorchDistribution):
         """log p(x), summed over so many dimensions on the right."""
         with torch.no_grad():
             x = wide(value)
-            exact = [_sum(self.varying(x, *map(wide, part)), dims) for part in self._parts(value.ndim)]
-            total = (exact[0] if len(exact) == 1 else torch.cat(exact)) - _sum(self.constant(value), dims)
+            exact = [
+                _sum(self.varying(x, *map(wide, part)), dims) for part in self._parts(value.ndim)
+            ]
+            total = (exact[0] if len(exact) == 1 else torch.cat(exact)) - _sum(
+                self.constant(value), dims
+            )
         if not torch.is_grad_enabled():
             return total
         narrow = _sum(self.varying(value, *self.parameters()), dims)
@@ -57,11 +61,18 @@ class Counts(dist.TorchDistribution):
         if most.ndim <= dims or not most.numel():
             return [parameters]
         count = min(len(most), MOST_PARTS, math.ceil(most.numel() / IN_CACHE))
-        cut = [p.tensor_split(count) if p.ndim == most.ndim and len(p) > 1 else [p] * count for p in parameters]
+        cut = [
+            p.tensor_split(count) if p.ndim == most.ndim and len(p) > 1 else [p] * count
+            for p in parameters
+        ]
         return list(zip(*cut, strict=True))
 
     def to_event(self, reinterpreted_batch_ndims: int | None = None) -> Any:
-        dims = len(self.batch_shape) if reinterpreted_batch_ndims is None else reinterpreted_batch_ndims
+        dims = (
+            len(self.batch_shape)
+            if reinterpreted_batch_ndims is None
+            else reinterpreted_batch_ndims
+        )
         return CountRow(self, dims)
 
 
@@ -145,7 +156,9 @@ class Binomial(Counts):
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
-            return torch.binomial(self.total_count.expand(shape), self.logits.sigmoid().expand(shape))
+            return torch.binomial(
+                self.total_count.expand(shape), self.logits.sigmoid().expand(shape)
+            )
 
     @property
     def mean(self) -> Tensor:
@@ -188,7 +201,10 @@ class NegativeBinomial(Counts):
         """Poisson counts whose rate is a gamma variable."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
-            theta, scale = (1 / self.dispersion).expand(shape), (self.loc * self.dispersion).expand(shape)
+            theta, scale = (
+                (1 / self.dispersion).expand(shape),
+                (self.loc * self.dispersion).expand(shape),
+            )
             return torch.poisson(scale * torch._standard_gamma(theta))
 
     @property
@@ -227,7 +243,9 @@ class ZeroInflated(Counts):
 
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         gate, *rest = parameters
-        counted = self.counts.varying(value, *rest)  # where x is 0, the constant of the counts is 0 too
+        counted = self.counts.varying(
+            value, *rest
+        )  # where x is 0, the constant of the counts is 0 too
         narrow = self.gate_logits.dtype
         zero = gate + softplus(counted - gate, narrow)
         return torch.where(value == 0, zero, counted).sub_(softplus(gate, narrow))

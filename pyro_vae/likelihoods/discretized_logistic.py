@@ -124,7 +124,9 @@ class _DiscretizedLogistic(TorchDistribution):
             shape = self._extended_shape(sample_shape)
             uniform = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device)
             numbers = torch.finfo(uniform.dtype)
-            y = self.loc + self.scale * torch.logit(uniform.clamp(numbers.tiny, 1 - numbers.eps / 2))
+            y = self.loc + self.scale * torch.logit(
+                uniform.clamp(numbers.tiny, 1 - numbers.eps / 2)
+            )
             return y.round().clamp(0, self.levels - 1)
 
     @property

@@ -21,7 +21,9 @@ from pyro_vae.likelihoods.parameters import factor, spread, stacked, unstacked
 from pyro_vae.networks import Shape
 
 CLASSES: dict[str, Any] = {
-    name: item for name, item in vars(dist).items() if isinstance(item, type) and issubclass(item, Distribution)
+    name: item
+    for name, item in vars(dist).items()
+    if isinstance(item, type) and issubclass(item, Distribution)
 }
 STRICTER = {  # where torch's support has ends at which the density is infinite, or more than one period
     "Beta": open_unit_interval,
@@ -64,11 +66,19 @@ class AnyDistribution(Family):
     offset: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, name: Annotated[str, Field(examples=["Gumbel"])], fixed: Mapping[str, float] = {}
+        self,
+        data_shape: Shape,
+        *,
+        name: Annotated[str, Field(examples=["Gumbel"])],
+        fixed: Mapping[str, float] = {},
     ) -> None:
         if name not in CLASSES:
             close = difflib.get_close_matches(name, CLASSES, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see pyro.distributions"
+            hint = (
+                f"did you mean {' or '.join(map(repr, close))}?"
+                if close
+                else "see pyro.distributions"
+            )
             raise ValueError(f"distribution: unknown name {name!r}; {hint}")
         try:
             maps = _maps(name, fixed)
@@ -111,7 +121,9 @@ class AnyDistribution(Family):
             values["loc"] = self.mean + self.std * values["loc"]
         if "scale" in values:
             values["scale"] = self.std * values["scale"]
-        return CLASSES[self.name](**values, **{key: raw.new_full((), value) for key, value in self.fixed.items()})
+        return CLASSES[self.name](
+            **values, **{key: raw.new_full((), value) for key, value in self.fixed.items()}
+        )
 
     def _support(self) -> constraints.Constraint:
         """The values x may take, which no output of the decoder may change."""
@@ -120,7 +132,9 @@ class AnyDistribution(Family):
         if each[0].event_shape or each[0].batch_shape != self.data_shape:
             raise ValueError("it is over vectors, and each feature needs a number")
         if len(set(map(str, found))) > 1:
-            raise ValueError(f"its support changes with {' and '.join(self.maps)}; fix what bounds it")
+            raise ValueError(
+                f"its support changes with {' and '.join(self.maps)}; fix what bounds it"
+            )
         each[0].mean  # noqa: B018
         with suppress(ValueError):  # 0 may lie outside its support
             each[0].log_prob(torch.zeros(self.data_shape))
@@ -137,7 +151,9 @@ def _maps(name: str, fixed: Mapping[str, float]) -> dict[str, Callable[[Tensor],
         raise ValueError("its parameters depend on each other")
     pairs = {probs: logits for probs, logits in LOG_ODDS.items() if logits in limits}
     replaced = {logits if probs in fixed else probs for probs, logits in pairs.items()}
-    maps = {key: _map(key, limit) for key, limit in limits.items() if key not in {*fixed, *replaced}}
+    maps = {
+        key: _map(key, limit) for key, limit in limits.items() if key not in {*fixed, *replaced}
+    }
     if not maps:
         raise ValueError("it has no parameter for the decoder")
     return maps
@@ -145,7 +161,9 @@ def _maps(name: str, fixed: Mapping[str, float]) -> dict[str, Callable[[Tensor],
 
 def _map(key: str, limit: Any) -> Callable[[Tensor], Tensor]:
     if constraints.is_dependent(limit) or limit.is_discrete:
-        raise ValueError(f"{key} can't come from a decoder; give it as a number, fixed={{{key!r}: ...}}")
+        raise ValueError(
+            f"{key} can't come from a decoder; give it as a number, fixed={{{key!r}: ...}}"
+        )
     if limit.event_dim:
         raise ValueError(f"{key} is a vector or a matrix, and each feature needs a number")
     if type(limit) in {type(constraints.positive), type(constraints.nonnegative)}:
@@ -160,7 +178,9 @@ def _above(bound: float, raw: Tensor) -> Tensor:
 
 def _with_numbers(support: Any) -> Any:
     """The same constraint with numbers for bounds, which fixed parameters have made tensors."""
-    bounds = {key: bound.unique() for key, bound in vars(support).items() if isinstance(bound, Tensor)}
+    bounds = {
+        key: bound.unique() for key, bound in vars(support).items() if isinstance(bound, Tensor)
+    }
     plain = copy.copy(support) if bounds else support
     for key, bound in bounds.items():
         if len(bound) == 1:

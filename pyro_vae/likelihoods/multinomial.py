@@ -37,7 +37,9 @@ class Multinomial(Family):
 
     def __init__(self, data_shape: Shape, *, total_count: PositiveInt | None = None) -> None:
         if len(data_shape) != 1:
-            raise ValueError(f"multinomial: expected a row of counts, data_shape (D,), got {data_shape}; flatten it")
+            raise ValueError(
+                f"multinomial: expected a row of counts, data_shape (D,), got {data_shape}; flatten it"
+            )
         super().__init__(data_shape, data_shape)
         self.total_count = total_count
         self.register_buffer("offset", torch.zeros(data_shape))

@@ -40,7 +40,11 @@ class NegativeBinomial(Family):
     unit: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, dispersion: Source = "per_feature", size_factor: SizeFactor = "none"
+        self,
+        data_shape: Shape,
+        *,
+        dispersion: Source = "per_feature",
+        size_factor: SizeFactor = "none",
     ) -> None:
         size = RowSize(data_shape, size_factor)
         source = Positive(dispersion, size.features)
@@ -59,7 +63,9 @@ class NegativeBinomial(Family):
         self.unit.copy_(excess.clamp(1e-2, 1e2))
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(lambda size: counts.NegativeBinomial(size * self.mean, self.unit))
+        row: Distribution = self.size(
+            lambda size: counts.NegativeBinomial(size * self.mean, self.unit)
+        )
         return row
 
     def forward(self, raw: Tensor) -> Distribution:

@@ -55,13 +55,17 @@ class ZeroInflatedPoisson(Family):
         self.offset.copy_(odds.log())
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(lambda size: counts.ZeroInflated(counts.Poisson(size * self.rate), self.offset))
+        row: Distribution = self.size(
+            lambda size: counts.ZeroInflated(counts.Poisson(size * self.rate), self.offset)
+        )
         return row
 
     def forward(self, raw: Tensor) -> Distribution:
         raw_rate, gate = unstacked(raw, self.size.features, self.param_shape)
         rate, gate_logits = self.rate * factor(raw_rate), self.offset + gate
-        row: Distribution = self.size(lambda size: counts.ZeroInflated(counts.Poisson(size * rate), gate_logits))
+        row: Distribution = self.size(
+            lambda size: counts.ZeroInflated(counts.Poisson(size * rate), gate_logits)
+        )
         return row
 
     def extra_repr(self) -> str:
@@ -95,7 +99,11 @@ class ZeroInflatedNegativeBinomial(Family):
     offset: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, dispersion: Source = "per_feature", size_factor: SizeFactor = "none"
+        self,
+        data_shape: Shape,
+        *,
+        dispersion: Source = "per_feature",
+        size_factor: SizeFactor = "none",
     ) -> None:
         size = RowSize(data_shape, size_factor)
         source = Positive(dispersion, size.features)
@@ -117,7 +125,9 @@ class ZeroInflatedNegativeBinomial(Family):
 
     def independent(self) -> Distribution:
         row: Distribution = self.size(
-            lambda size: counts.ZeroInflated(counts.NegativeBinomial(size * self.mean, self.unit), self.offset)
+            lambda size: counts.ZeroInflated(
+                counts.NegativeBinomial(size * self.mean, self.unit), self.offset
+            )
         )
         return row
 
@@ -126,7 +136,9 @@ class ZeroInflatedNegativeBinomial(Family):
         mean, dispersion = self.mean * factor(raw_mean), self.dispersion(self.unit, *rest)
         gate_logits = self.offset + gate
         row: Distribution = self.size(
-            lambda size: counts.ZeroInflated(counts.NegativeBinomial(size * mean, dispersion), gate_logits)
+            lambda size: counts.ZeroInflated(
+                counts.NegativeBinomial(size * mean, dispersion), gate_logits
+            )
         )
         return row
 

@@ -17,7 +17,16 @@ Shape = tuple[int, ...]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     name.lower(): getattr(activations, name)
     for name in activations.__all__
-    if name not in {"MultiheadAttention", "GLU", "Threshold", "Softmin", "Softmax", "Softmax2d", "LogSoftmax"}
+    if name
+    not in {
+        "MultiheadAttention",
+        "GLU",
+        "Threshold",
+        "Softmin",
+        "Softmax",
+        "Softmax2d",
+        "LogSoftmax",
+    }
 }
 
 
@@ -29,7 +38,9 @@ def activation(name: str) -> nn.Module:
         Tanh()
     """
     if name.lower() not in _ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}; {nearest(name.lower(), sorted(_ACTIVATIONS))}")
+        raise ValueError(
+            f"unknown activation {name!r}; {nearest(name.lower(), sorted(_ACTIVATIONS))}"
+        )
     return _ACTIVATIONS[name.lower()]()
 
 

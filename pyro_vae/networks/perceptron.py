@@ -28,7 +28,9 @@ class Gated(nn.Module):
         return self.linear(x) * torch.sigmoid(self.gate(x))
 
 
-def _perceptron(in_shape: Shape, out_shape: Shape | None, hidden: Sequence[nn.Module], width: int) -> nn.Sequential:
+def _perceptron(
+    in_shape: Shape, out_shape: Shape | None, hidden: Sequence[nn.Module], width: int
+) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten(-len(in_shape)), *hidden]
     if out_shape is not None:
         last = nn.Linear(width, math.prod(out_shape))
@@ -94,7 +96,9 @@ class Residual(nn.Module):
 
     def __init__(self, width: int, activation: str) -> None:
         super().__init__()
-        self.change = nn.Sequential(nn.LayerNorm(width), named_activation(activation), nn.Linear(width, width))
+        self.change = nn.Sequential(
+            nn.LayerNorm(width), named_activation(activation), nn.Linear(width, width)
+        )
 
     def forward(self, h: Tensor) -> Tensor:
         out: Tensor = h + self.change(h)
@@ -133,4 +137,6 @@ def residual(
     width = widths[0]
     blocks = [Residual(width, name) for _ in widths[1:]]
     ends = nn.LayerNorm(width), named_activation(name)
-    return _perceptron(in_shape, out_shape, [nn.Linear(math.prod(in_shape), width), *blocks, *ends], width)
+    return _perceptron(
+        in_shape, out_shape, [nn.Linear(math.prod(in_shape), width), *blocks, *ends], width
+    )

@@ -15,7 +15,9 @@ _products: ContextVar[torch.dtype | None] = ContextVar("products", default=None)
 
 
 @contextmanager
-def products_in(products: Products, float32_products: Float32Products = "highest") -> Iterator[None]:
+def products_in(
+    products: Products, float32_products: Float32Products = "highest"
+) -> Iterator[None]:
     """Encoders and decoders multiply in bfloat16 inside the block; their parameters and outputs stay as they are.
 
     Densities are sums over many terms, for which bfloat16 has too few digits, so nothing else is rounded.

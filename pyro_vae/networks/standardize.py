@@ -27,7 +27,9 @@ class Standardize(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, mode: Literal["feature", "all", "none"], noise: float = 0.0) -> None:
+    def __init__(
+        self, data_shape: Shape, mode: Literal["feature", "all", "none"], noise: float = 0.0
+    ) -> None:
         super().__init__()
         self.mode, self.noise = mode, noise
         self.register_buffer("mean", torch.zeros(data_shape))
@@ -49,7 +51,11 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         standard = x if self.mode == "none" else (x - self.mean) / self.std
-        return standard + self.noise * torch.randn_like(standard) if self.training and self.noise else standard
+        return (
+            standard + self.noise * torch.randn_like(standard)
+            if self.training and self.noise
+            else standard
+        )
 
     def extra_repr(self) -> str:
         return f"{tuple(self.mean.shape)}, mode={self.mode!r}, noise={self.noise}"

@@ -4,4 +4,14 @@ from pyro_vae.objectives.base import OBJECTIVES, Objective, Terms, analytic_kl, 
 from pyro_vae.objectives.elbo import ELBO, KL
 from pyro_vae.objectives.iwae import IWAE, Renyi
 
-__all__ = ["ELBO", "IWAE", "KL", "OBJECTIVES", "Objective", "Renyi", "Terms", "analytic_kl", "traces"]
+__all__ = [
+    "ELBO",
+    "IWAE",
+    "KL",
+    "OBJECTIVES",
+    "Objective",
+    "Renyi",
+    "Terms",
+    "analytic_kl",
+    "traces",
+]

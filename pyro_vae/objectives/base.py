@@ -47,7 +47,9 @@ class Terms(NamedTuple):
 class Objective(Protocol):
     """What `fit` minimises: any callable that gives the terms of each row; `rate_weight` is the β of the ELBO."""
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms: ...
+    def __call__(
+        self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
+    ) -> Terms: ...
 
 
 def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tuple[Trace, Trace]:
@@ -89,7 +91,9 @@ def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tens
 
 def set_particles(objective: Any) -> None:
     """Check the number of draws of an objective, which is frozen, and keep it as Python's integer."""
-    object.__setattr__(objective, "num_particles", as_int(objective.num_particles, "num_particles", at_least=1))
+    object.__setattr__(
+        objective, "num_particles", as_int(objective.num_particles, "num_particles", at_least=1)
+    )
 
 
 def require_rsample(q: Trace, names: list[str]) -> None:
@@ -154,7 +158,9 @@ def latent_sites(model: Trace, guide: Trace) -> list[str]:
 
 def log_prob(site: Site) -> Tensor:
     """The log density at a site, one number for each element of its batch."""
-    density: Tensor = scale_and_mask(site["fn"].log_prob(site["value"]), site["scale"], site["mask"])
+    density: Tensor = scale_and_mask(
+        site["fn"].log_prob(site["value"]), site["scale"], site["mask"]
+    )
     return density
 
 

@@ -80,7 +80,9 @@ class ELBO:
                 "gradient 'stl' needs log q at the draws: take kl='monte_carlo' or 'auto', and no free_bits"
             )
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms:
+    def __call__(
+        self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
+    ) -> Terms:
         p, q = traces(model, guide, x, self.num_particles)
         names = latent_sites(p, q)
         require_rsample(q, names)
@@ -94,8 +96,17 @@ class ELBO:
             rates = {name: self._rate(name, q.nodes[name], p.nodes[name]) for name in names}
         rate = self._mean({name: rate for name, (rate, _) in rates.items()}, len(x))
         distortion = self._mean(distortions, len(x))
-        bits = sum((self._free(name, q.nodes[name], p.nodes[name]) for name in names), rate) if self.free_bits else rate
-        return Terms(rate, distortion, {name: how for name, (_, how) in rates.items()}, distortion + rate_weight * bits)
+        bits = (
+            sum((self._free(name, q.nodes[name], p.nodes[name]) for name in names), rate)
+            if self.free_bits
+            else rate
+        )
+        return Terms(
+            rate,
+            distortion,
+            {name: how for name, (_, how) in rates.items()},
+            distortion + rate_weight * bits,
+        )
 
     def _mean(self, terms: Mapping[str, Tensor], rows: int) -> Tensor:
         """The mean over draws, one number a row."""
@@ -123,7 +134,9 @@ class ELBO:
                 f"site {name!r}: free_bits needs a closed-form KL, and none is registered for {type_name(q_fn)} "
                 f"against {type_name(p_fn)}; take another prior, or no free_bits"
             )
-        missing: Tensor = torch.relu(self.free_bits - batch_mean(each_dimension.flatten(0, -2).mean(0))).sum()
+        missing: Tensor = torch.relu(
+            self.free_bits - batch_mean(each_dimension.flatten(0, -2).mean(0))
+        ).sum()
         return missing
 
 

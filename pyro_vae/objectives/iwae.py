@@ -29,7 +29,9 @@ from pyro_vae.objectives.base import (
 Gradient = Literal["plain", "stl", "dreg"]
 
 
-def _terms(model: Trace, log_q: Mapping[str, Tensor], particles: int, rows: int) -> tuple[Tensor, Tensor]:
+def _terms(
+    model: Trace, log_q: Mapping[str, Tensor], particles: int, rows: int
+) -> tuple[Tensor, Tensor]:
     """log q - log p(z) and -log p(x | z) of each draw and row, (particles, rows); their sum is minus the log weight."""
     rates = {name: density - log_prob(model.nodes[name]) for name, density in log_q.items()}
     distortions = {name: -log_prob(model.nodes[name]) for name in observed_sites(model)}
@@ -87,9 +89,13 @@ class Renyi:
                 f"alpha: expected at least 0 and not 1 (which is the ELBO: objective 'elbo'), got {self.alpha}"
             )
         if self.gradient == "dreg" and self.alpha:
-            raise ValueError(f"gradient 'dreg' holds for alpha = 0 (the IWAE), got alpha = {self.alpha}; take 'plain'")
+            raise ValueError(
+                f"gradient 'dreg' holds for alpha = 0 (the IWAE), got alpha = {self.alpha}; take 'plain'"
+            )
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms:
+    def __call__(
+        self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
+    ) -> Terms:
         if rate_weight != 1:
             raise ValueError(
                 f"rate_weight: importance weights have no β, got {rate_weight:g}; train without annealing and with "
@@ -111,7 +117,11 @@ class Renyi:
             for name in names:
                 z: Any = q.nodes[name]["value"]
                 if z.requires_grad:
-                    z.register_hook(_scale_gradient(normalised.squeeze(0) if self.num_particles == 1 else normalised))
+                    z.register_hook(
+                        _scale_gradient(
+                            normalised.squeeze(0) if self.num_particles == 1 else normalised
+                        )
+                    )
         return Terms(rate.mean(0), distortion.mean(0), kl, -self._bound(log_weights))
 
     def _bound(self, log_weights: Tensor) -> Tensor:

@@ -66,13 +66,20 @@ class Flow(nn.Module):
         self.transform = transform
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
         if transform == "realnvp":
-            layers: list[nn.Module] = [Coupling(latent_dim, step % 2 == 1, hidden_dims) for step in range(transforms)]
+            layers: list[nn.Module] = [
+                Coupling(latent_dim, step % 2 == 1, hidden_dims) for step in range(transforms)
+            ]
         else:
-            layers = [Autoregressive(layer) for layer in _zuko_layers(transform, latent_dim, transforms, hidden_dims)]
+            layers = [
+                Autoregressive(layer)
+                for layer in _zuko_layers(transform, latent_dim, transforms, hidden_dims)
+            ]
         self.layers = nn.ModuleList(layers)
 
     def forward(self) -> Distribution:
-        return _Flow(dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1), list(self.layers))
+        return _Flow(
+            dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1), list(self.layers)
+        )
 
     def extra_repr(self) -> str:
         return f"z = f⁻¹(ε), ε ~ N(0, I), {self.transform}"
@@ -160,12 +167,16 @@ class _Flow(TorchDistribution):
         return z
 
 
-def _zuko_layers(transform: str, latent_dim: int, transforms: int, hidden_dims: Widths) -> list[nn.Module]:
+def _zuko_layers(
+    transform: str, latent_dim: int, transforms: int, hidden_dims: Widths
+) -> list[nn.Module]:
     """The autoregressive transforms of zuko's flow of that name, each at the identity."""
     flow = getattr(import_zuko().flows, transform.upper())
     built = flow(latent_dim, transforms=transforms, hidden_features=hidden_dims, activation=nn.SiLU)
     layers = list(built.transform.transforms)
     for layer in layers:  # a single number has no network, and the parameters stand by themselves
-        for parameter in layer.hyper[-1].parameters() if hasattr(layer, "hyper") else layer.parameters():
+        for parameter in (
+            layer.hyper[-1].parameters() if hasattr(layer, "hyper") else layer.parameters()
+        ):
             nn.init.zeros_(parameter)
     return layers

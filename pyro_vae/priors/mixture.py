@@ -50,7 +50,9 @@ class Mixture(nn.Module):
         return self._mixture().log_joint(z).softmax(-1)
 
     def _mixture(self) -> "Marginal":
-        return Marginal(self.logits.log_softmax(-1), dist.Normal(self.loc, self.scale()).to_event(1))
+        return Marginal(
+            self.logits.log_softmax(-1), dist.Normal(self.loc, self.scale()).to_event(1)
+        )
 
     def extra_repr(self) -> str:
         return "z ~ Σₖ πₖ N(μₖ, diag σₖ²)"
@@ -74,8 +76,14 @@ def log_normals(z: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     """
     wide, loc, scale = z.double(), loc.double(), scale.double()
     precision = scale.reciprocal().square()
-    squares = wide.square() @ precision.mT - 2 * wide @ (loc * precision).mT + (loc.square() * precision).sum(-1)
-    return (-0.5 * squares - scale.log().sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)).to(z.dtype)
+    squares = (
+        wide.square() @ precision.mT
+        - 2 * wide @ (loc * precision).mT
+        + (loc.square() * precision).sum(-1)
+    )
+    return (-0.5 * squares - scale.log().sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)).to(
+        z.dtype
+    )
 
 
 class Marginal(TorchDistribution):
@@ -110,7 +118,9 @@ class Marginal(TorchDistribution):
         """log wₖ pₖ(z) for z (..., latent_dim): shaped (..., K)."""
         independent: Any = self.components
         if isinstance(independent, Independent) and isinstance(independent.base_dist, Normal):
-            return self.log_weights + log_normals(z, independent.base_dist.loc, independent.base_dist.scale)
+            return self.log_weights + log_normals(
+                z, independent.base_dist.loc, independent.base_dist.scale
+            )
         each = z.unsqueeze(-2).expand(*z.shape[:-1], len(self.log_weights), z.shape[-1])
         log_density: Tensor = self.components.log_prob(each)
         return self.log_weights + log_density
@@ -123,7 +133,9 @@ class Marginal(TorchDistribution):
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:
         """Draw the component of each sample; then from every component as many as the most wanted one needs."""
         with torch.no_grad():
-            which = Categorical(logits=self.log_weights).sample(torch.Size([math.prod(sample_shape)]))
+            which = Categorical(logits=self.log_weights).sample(
+                torch.Size([math.prod(sample_shape)])
+            )
             wanted = which.bincount(minlength=len(self.log_weights))
             order = which.argsort()
             before = wanted.cumsum(0) - wanted

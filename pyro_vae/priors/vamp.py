@@ -50,7 +50,9 @@ class Vamp(nn.Module):
     def __init__(self, latent_dim: int, *, pseudo_inputs: PositiveInt = 500) -> None:
         super().__init__()
         self.latent_dim, self.components = latent_dim, pseudo_inputs
-        self._guide: tuple[nn.Module, ...] = ()  # in a tuple, where nn.Module doesn't look for submodules
+        self._guide: tuple[
+            nn.Module, ...
+        ] = ()  # in a tuple, where nn.Module doesn't look for submodules
 
     def bind_parts(self, parts: Any) -> None:
         """Mix the guide of `parts`; the pseudo-inputs take the shape of a row, and are random until `start_from`."""
@@ -95,8 +97,13 @@ class Vamp(nn.Module):
 
     def _check(self, q: Distribution) -> None:
         if isinstance(q, dist.Delta):
-            raise ValueError("vamp: expected a guide with a density, got points (guide 'delta'); take 'mean_field'")
-        expected, got = ((self.components,), (self.latent_dim,)), (tuple(q.batch_shape), tuple(q.event_shape))
+            raise ValueError(
+                "vamp: expected a guide with a density, got points (guide 'delta'); take 'mean_field'"
+            )
+        expected, got = (
+            ((self.components,), (self.latent_dim,)),
+            (tuple(q.batch_shape), tuple(q.event_shape)),
+        )
         if got != expected:
             raise ValueError(
                 f"vamp: expected of the guide, for {self.components} pseudo-inputs, batch and event shape "

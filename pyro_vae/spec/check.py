@@ -16,7 +16,9 @@ PROBES = (-3.0, -0.7, 0.0, 0.4, 1.0, 2.5, 4.0)
 NAMES = ("prior", "likelihood", "posterior")
 
 
-def check(parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, latent_dim: int) -> list[Distribution]:
+def check(
+    parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, latent_dim: int
+) -> list[Distribution]:
     """Call each part once on zeros and compare what it gives with the shapes of the model.
 
     Returns:
@@ -39,7 +41,9 @@ def check(parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, late
 
 def _check_shapes(name: str, got: Any, event_shape: Shape, rows: bool) -> None:
     if not isinstance(got, Distribution):
-        raise ValueError(f"{name}: expected a module that returns a Distribution, got {type(got).__name__}")
+        raise ValueError(
+            f"{name}: expected a module that returns a Distribution, got {type(got).__name__}"
+        )
     if tuple(got.event_shape) != tuple(event_shape):
         raise ValueError(
             f"{name}: expected event shape {tuple(event_shape)}, got {tuple(got.event_shape)} "
@@ -47,7 +51,9 @@ def _check_shapes(name: str, got: Any, event_shape: Shape, rows: bool) -> None:
         )
     batch, allowed = tuple(got.batch_shape), ((ROWS,), ()) if rows else ((),)
     if batch not in allowed:
-        meaning = f"one distribution for each of {ROWS} rows" if rows else "one distribution for all rows"
+        meaning = (
+            f"one distribution for each of {ROWS} rows" if rows else "one distribution for all rows"
+        )
         raise ValueError(
             f"{name}: expected batch shape {allowed[0]}, {meaning}, got {batch} (event shape {event_shape})"
         )
@@ -81,7 +87,9 @@ def _of_numbers(support: Any) -> Any:
     """The constraint on each number, with numbers for the bounds that are the same everywhere."""
     while type(support) is type(constraints.independent(constraints.real, 1)):
         support = support.base_constraint
-    bounds = {name: bound.unique() for name, bound in vars(support).items() if isinstance(bound, Tensor)}
+    bounds = {
+        name: bound.unique() for name, bound in vars(support).items() if isinstance(bound, Tensor)
+    }
     plain = copy.copy(support)
     vars(plain).update({name: bound.item() for name, bound in bounds.items() if len(bound) == 1})
     return plain
@@ -101,12 +109,20 @@ def check_draws(likelihood: nn.Module, latent_dim: int) -> None:
 def called(name: str, part: nn.Module, *inputs: Tensor, grad: bool = False) -> Any:
     """The output of a part in evaluation mode, which touches neither gradients nor statistics."""
     try:
-        with torch.set_grad_enabled(grad), evaluating(part), pyro.settings.context(module_local_params=True):
+        with (
+            torch.set_grad_enabled(grad),
+            evaluating(part),
+            pyro.settings.context(module_local_params=True),
+        ):
             return part(*inputs)
     except ValueError:
         raise
     except Exception as error:  # whatever a part of somebody's raises
-        on = "on zeros of shape " + ", ".join(str(tuple(x.shape)) for x in inputs) if inputs else "without arguments"
+        on = (
+            "on zeros of shape " + ", ".join(str(tuple(x.shape)) for x in inputs)
+            if inputs
+            else "without arguments"
+        )
         raise ValueError(f"{name}: failed {on}: {error}") from error
 
 

@@ -10,7 +10,9 @@ from pyro_vae.networks import Shape
 from pyro_vae.spec.check import called, zeros_like
 
 
-def require_training(slot: str, part: nn.Module, shapes: tuple[Shape, ...], trained: Collection[Tensor]) -> None:
+def require_training(
+    slot: str, part: nn.Module, shapes: tuple[Shape, ...], trained: Collection[Tensor]
+) -> None:
     """Raise ValueError where what a part gives depends on tensors that ask for gradients and would not be trained."""
     got = called(slot, part, *(zeros_like(part, shape) for shape in shapes), grad=True)
     known = {id(parameter) for parameter in trained}
@@ -26,7 +28,11 @@ def require_training(slot: str, part: nn.Module, shapes: tuple[Shape, ...], trai
 def leaves(value: Any) -> list[Tensor]:
     """The tensors that ask for gradients and that the tensors of a distribution are computed from."""
     nodes = [tensor.grad_fn for tensor in _tensors(value, set()) if tensor.grad_fn is not None]
-    found = {id(tensor): tensor for tensor in _tensors(value, set()) if tensor.is_leaf and tensor.requires_grad}
+    found = {
+        id(tensor): tensor
+        for tensor in _tensors(value, set())
+        if tensor.is_leaf and tensor.requires_grad
+    }
     seen: set[Any] = set()
     while nodes:
         node = nodes.pop()

@@ -56,7 +56,11 @@ def support_of(distribution: Any) -> Any:
 
 
 def _of_components(support: Any) -> Any:
-    return support.base_constraint if type(support).__name__ == "MixtureSameFamilyConstraint" else support
+    return (
+        support.base_constraint
+        if type(support).__name__ == "MixtureSameFamilyConstraint"
+        else support
+    )
 
 
 def _domain(distribution: Any) -> Any:
@@ -113,7 +117,11 @@ def _drawn(distribution: Any) -> Tensor:
 def _class_for(kind: type) -> type:
     """The subclass of a kind of distribution with what it lacks."""
     metaclass: Any = type(TorchDistributionMixin)
-    bases = (Converted, kind) if issubclass(kind, TorchDistributionMixin) else (Converted, kind, TorchDistributionMixin)
+    bases = (
+        (Converted, kind)
+        if issubclass(kind, TorchDistributionMixin)
+        else (Converted, kind, TorchDistributionMixin)
+    )
     made: type = metaclass(kind.__name__, bases, {})
     made.__module__, made.__doc__ = kind.__module__, kind.__doc__
     return made

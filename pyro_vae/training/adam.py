@@ -20,11 +20,18 @@ def is_adam(optimizer: Optimizer) -> bool:
         (True, False, False)
     """
     hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    return type(optimizer) in {Adam, AdamW} and not hooks and all(_is_plain(group) for group in optimizer.param_groups)
+    return (
+        type(optimizer) in {Adam, AdamW}
+        and not hooks
+        and all(_is_plain(group) for group in optimizer.param_groups)
+    )
 
 
 def _is_plain(group: Group) -> bool:
-    numbers = all(isinstance(number, float | int) for number in (group["lr"], group["weight_decay"], *group["betas"]))
+    numbers = all(
+        isinstance(number, float | int)
+        for number in (group["lr"], group["weight_decay"], *group["betas"])
+    )
     return numbers and not (group["amsgrad"] or group["capturable"] or group["differentiable"])
 
 
@@ -55,7 +62,9 @@ def rates(group: Group, lrs: Sequence[float], steps: np.ndarray) -> list[Any]:
     return [lrs, 1 - first**steps, np.sqrt(1 - second**steps)]
 
 
-def update(weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rates: Tensor, group: Group) -> None:
+def update(
+    weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rates: Tensor, group: Group
+) -> None:
     """One step of a weight and its moments, in place: θ ← θ - lr m̂ / (√v̂ + ε).
 
     References:

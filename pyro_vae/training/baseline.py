@@ -32,12 +32,16 @@ def baseline_of(vae: VAE, x: Any) -> float | None:
     return _score(vae, ((batch, None) for batch in rows.batches(_size(vae))))
 
 
-def independent_score(vae: VAE, train: Rows, valid: Rows | None, weights: RowWeights | None = None) -> float | None:
+def independent_score(
+    vae: VAE, train: Rows, valid: Rows | None, weights: RowWeights | None = None
+) -> float | None:
     """The same of validation rows, and without them of the training rows; None where a loader gives those."""
     if valid is not None:
         return _score(vae, weighted_batches(valid, _size(vae), weights))
     return (
-        None if isinstance(train, LoaderRows) else _score(vae, ((batch, None) for batch in train.batches(_size(vae))))
+        None
+        if isinstance(train, LoaderRows)
+        else _score(vae, ((batch, None) for batch in train.batches(_size(vae))))
     )
 
 

@@ -67,7 +67,11 @@ class Unfinished:
         if not last and time.monotonic() - self.written < SECONDS:
             return
         numbers, tensors = _kept(state)
-        told = {"history": self.run.history, "best_epoch": self.run.best_epoch, "steps": state.steps}
+        told = {
+            "history": self.run.history,
+            "best_epoch": self.run.best_epoch,
+            "steps": state.steps,
+        }
         text = json.dumps({"made_for": self._made_for(), "optimizer": numbers, **told})
         groups: dict[str, Mapping[str, Tensor]] = {
             "model": self.run.vae.state_dict(),
@@ -76,14 +80,21 @@ class Unfinished:
             "optimizer": tensors,
             "generator": dict(_numbered([one.get_state() for one in self._generators(state)])),
         }
-        flat = {f"{group}.{name}": _own(value) for group, named in groups.items() for name, value in named.items()}
+        flat = {
+            f"{group}.{name}": _own(value)
+            for group, named in groups.items()
+            for name, value in named.items()
+        }
         self.written = time.monotonic()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(self.path) as draft:
                 save_file(flat, draft, metadata={"pyro_vae": text})
         except (OSError, SafetensorError) as error:
-            warnings.warn(f"fit: the checkpoint can't be written, and the run goes on without: {error}", stacklevel=2)
+            warnings.warn(
+                f"fit: the checkpoint can't be written, and the run goes on without: {error}",
+                stacklevel=2,
+            )
 
     def read(self, state: State) -> State:
         """The state as the file has it; model, optimizer, averages, generators and history change in place.
@@ -109,9 +120,13 @@ class Unfinished:
 
     def _restore(self, state: State, told: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.run.vae.load_state_dict(_group(tensors, "model"))
-        self.run.best = {name: value.to(self._device(state)) for name, value in _group(tensors, "best").items()}
+        self.run.best = {
+            name: value.to(self._device(state)) for name, value in _group(tensors, "best").items()
+        }
         self.run.history, self.run.best_epoch = told["history"], told["best_epoch"]
-        kept: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in told["optimizer"].items()}
+        kept: dict[int, dict[str, Any]] = {
+            int(index): dict(values) for index, values in told["optimizer"].items()
+        }
         for name, value in _group(tensors, "optimizer").items():
             index, _, key = name.partition(".")
             kept[int(index)][key] = value
@@ -129,7 +144,9 @@ class Unfinished:
                 return json.loads((file.metadata() or {})["pyro_vae"]), load_file(self.path)
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             require_permission(self.path)
-            raise ValueError(f"{self.path}: holds no unfinished run: {error}; choose another file") from error
+            raise ValueError(
+                f"{self.path}: holds no unfinished run: {error}; choose another file"
+            ) from error
 
     def _require_same(self, made_for: dict[str, Any]) -> None:
         own = self._made_for()
@@ -144,7 +161,12 @@ class Unfinished:
     def _made_for(self) -> dict[str, Any]:
         """What a run must have to be the same: model, options, rows; as JSON has it."""
         options = self.run.options.model_dump(mode="json", exclude={*FREE, *LENGTH})
-        made_for = {"format": FORMAT, "model": self.run.vae.spec.model_dump(mode="json"), "rows": self.rows, **options}
+        made_for = {
+            "format": FORMAT,
+            "model": self.run.vae.spec.model_dump(mode="json"),
+            "rows": self.rows,
+            **options,
+        }
         same: dict[str, Any] = json.loads(json.dumps(made_for))
         return same
 
@@ -160,8 +182,12 @@ def _kept(state: State) -> tuple[dict[int, dict[str, Any]], dict[str, Tensor]]:
     numbers: dict[int, dict[str, Any]] = {}
     tensors: dict[str, Tensor] = {}
     for index, values in state.optimizer.state_dict()["state"].items():
-        numbers[index] = {key: value for key, value in values.items() if not isinstance(value, Tensor)}
-        tensors |= {f"{index}.{key}": value for key, value in values.items() if isinstance(value, Tensor)}
+        numbers[index] = {
+            key: value for key, value in values.items() if not isinstance(value, Tensor)
+        }
+        tensors |= {
+            f"{index}.{key}": value for key, value in values.items() if isinstance(value, Tensor)
+        }
     return numbers, tensors
 
 
@@ -171,7 +197,11 @@ def _numbered(tensors: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 def _group(tensors: dict[str, Tensor], group: str) -> dict[str, Tensor]:
     """The tensors whose names start with that of a group, without it."""
-    return {name.partition(".")[2]: value for name, value in tensors.items() if name.partition(".")[0] == group}
+    return {
+        name.partition(".")[2]: value
+        for name, value in tensors.items()
+        if name.partition(".")[0] == group
+    }
 
 
 def _own(tensor: Tensor) -> Tensor:

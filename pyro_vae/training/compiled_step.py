@@ -92,7 +92,9 @@ class CompiledStep:
                 tried = [self._try(state, batch, 1, moves)]
                 if moves and self.together > 1:
                     tried.append(self._try(state, batch, self.together, moves, tried[0][0].counts))
-            except Exception as error:  # whatever stops the tracer or the compiler, the eager step remains
+            except (
+                Exception
+            ) as error:  # whatever stops the tracer or the compiler, the eager step remains
                 reasons.append(explain(error, state))
                 continue
             if reasons:
@@ -101,7 +103,9 @@ class CompiledStep:
         _warn(EAGER, reasons[-1])
         return []
 
-    def _try(self, state: State, batch: Tensor, together: int, moves: bool, counts: Tensor | None = None) -> "Tried":
+    def _try(
+        self, state: State, batch: Tensor, together: int, moves: bool, counts: Tensor | None = None
+    ) -> "Tried":
         with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
             compiled = _Compiled(state, batch.repeat(together, *[1] * batch.ndim), moves, counts)
         with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
@@ -117,10 +121,18 @@ class _Compiled:
         counts: the step counts of the weights, where another graph has them already.
     """
 
-    def __init__(self, state: State, stack: Tensor, moves: bool, counts: Tensor | None = None) -> None:
+    def __init__(
+        self, state: State, stack: Tensor, moves: bool, counts: Tensor | None = None
+    ) -> None:
         self.state, self.moves, self.together = state, moves, len(stack)
         self.graph, self.rate_weight = _traced(state, stack, moves)
-        self.counts = counts if counts is not None else _counts(state, self.graph) if moves else torch.zeros(1)
+        self.counts = (
+            counts
+            if counts is not None
+            else _counts(state, self.graph)
+            if moves
+            else torch.zeros(1)
+        )
         self.count = self.counts[0]
         self.groups = state.optimizer.param_groups if moves else []
         self.signature = self._signature(state, stack[0])
@@ -130,13 +142,18 @@ class _Compiled:
 
     def fits(self, state: State, batch: Tensor, paces: Sequence[Pace]) -> bool:
         """Whether state, batch and paces differ from the first ones in numbers only."""
-        free = self.rate_weight is None or all(pace.rate_weight == self.rate_weight for pace in paces)
+        free = self.rate_weight is None or all(
+            pace.rate_weight == self.rate_weight for pace in paces
+        )
         return free and self._signature(state, batch) == self.signature
 
     def trial(self, state: State, batch: Tensor) -> Info:
         """What the step would tell, the first of several; it moves copies."""
         copies = [tensor.detach().clone() for tensor in self._tensors()]
-        paces, stack = [Pace.of(state)] * self.together, batch.repeat(self.together, *[1] * batch.ndim)
+        paces, stack = (
+            [Pace.of(state)] * self.together,
+            batch.repeat(self.together, *[1] * batch.ndim),
+        )
         with torch.no_grad():
             told = self.plain(*copies, self._numbers(paces, stack), stack)[0]
         return Info(*told[0].unbind())
@@ -197,7 +214,9 @@ def _traced(state: State, stack: Tensor, moves: bool) -> tuple[Graph, float | No
 
 
 def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...]]:
-    return compile_graph(graph.module, inputs, INDUCTOR | (ON_CPU if inputs[-1].device.type == "cpu" else {}))
+    return compile_graph(
+        graph.module, inputs, INDUCTOR | (ON_CPU if inputs[-1].device.type == "cpu" else {})
+    )
 
 
 def _counts(state: State, graph: Graph) -> Tensor:
@@ -206,7 +225,9 @@ def _counts(state: State, graph: Graph) -> Tensor:
     Raises:
         ValueError: they are not one number.
     """
-    kept = [state.optimizer.state[weight] for weight in graph.reached if weight in state.optimizer.state]
+    kept = [
+        state.optimizer.state[weight] for weight in graph.reached if weight in state.optimizer.state
+    ]
     counts = torch.stack([one["step"] for one in kept])
     if counts.unique().numel() != 1:
         raise ValueError("its optimizer has made more steps of some weights than of others")
@@ -237,8 +258,12 @@ def explain(error: Exception, state: State) -> str:
         return reason
     owners = (frame.f_locals.get("self") for frame, _ in frames)
     part = next((name for owner in owners for name in _part(owner, state)), None)
-    name, line = next(place for place in places if place[0].split(".")[0] not in {"torch", "pyro", "contextlib"})
-    place = "the compiler" if name in {__name__, compile_graph.__module__} else f"{name}, line {line}"
+    name, line = next(
+        place for place in places if place[0].split(".")[0] not in {"torch", "pyro", "contextlib"}
+    )
+    place = (
+        "the compiler" if name in {__name__, compile_graph.__module__} else f"{name}, line {line}"
+    )
     return f"{part or place}: {type(error).__name__}: {reason}"
 
 

@@ -33,9 +33,13 @@ def parallel(state: State, options: FitOptions, count: int) -> Callable[..., tup
         ValueError: the processes have different numbers of steps ahead, so one would wait for ever.
     """
     if len(set(ahead := gathered(count))) > 1:
-        raise ValueError(f"x: expected the same rows in every process, got {ahead} steps ahead; pass all rows to each")
+        raise ValueError(
+            f"x: expected the same rows in every process, got {ahead} steps ahead; pass all rows to each"
+        )
     if options.compile in {"step", "loss"} and is_first():
-        warnings.warn(f"fit: {world_size()} processes make eager steps, not compiled ones", stacklevel=5)
+        warnings.warn(
+            f"fit: {world_size()} processes make eager steps, not compiled ones", stacklevel=5
+        )
     return partial(steps, move=ParallelStep(state, options.seed))
 
 
@@ -73,11 +77,19 @@ class ParallelStep:
         loss, rate, distortion = self.told()
         return replace(state, steps=moved.steps), Info(loss, rate, distortion, info.grad_norm)
 
-    def _weighted(self, weight: float, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms:
+    def _weighted(
+        self, weight: float, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
+    ) -> Terms:
         """The terms of this process, whose mean loss is wᵣ times that of its rows; the means of all are asked for."""
         with self.noise.drawn(), weighing(weight):
             terms: Terms = self.terms(x, rate_weight)
-        means = torch.stack([terms.loss.detach().mean(), terms.rate.detach().mean(), terms.distortion.detach().mean()])
+        means = torch.stack(
+            [
+                terms.loss.detach().mean(),
+                terms.rate.detach().mean(),
+                terms.distortion.detach().mean(),
+            ]
+        )
         self.told = begin_mean_over_ranks(weight * means)
         return terms._replace(loss=weight * terms.loss)
 

@@ -55,8 +55,17 @@ def train_epoch(
         number += len(stack)
         progress.advance(len(stack))
     loss, rate, distortion, grad_norm = means.now()
-    row: dict[str, float] = {"epoch": epoch, "loss": loss, "elbo": -(rate + distortion), "rate": rate}
-    row |= {"distortion": distortion, "grad_norm": grad_norm, "lr": state.optimizer.param_groups[0]["lr"]}
+    row: dict[str, float] = {
+        "epoch": epoch,
+        "loss": loss,
+        "elbo": -(rate + distortion),
+        "rate": rate,
+    }
+    row |= {
+        "distortion": distortion,
+        "grad_norm": grad_norm,
+        "lr": state.optimizer.param_groups[0]["lr"],
+    }
     return state, row | {"seconds": time.perf_counter() - began}
 
 
@@ -68,7 +77,9 @@ def _stacks(
     return weights.stacked(train, size, TOGETHER, order)
 
 
-def validate(state: State, valid: Rows, options: FitOptions, weights: RowWeights | None = None) -> dict[str, float]:
+def validate(
+    state: State, valid: Rows, options: FitOptions, weights: RowWeights | None = None
+) -> dict[str, float]:
     """The loss with the final β, the plain ELBO and its terms on the validation rows, with one noise in every epoch."""
     total, totals = 0.0, torch.zeros(3, dtype=torch.float64)
     averaged = state.average.applied() if state.average else nullcontext()
@@ -83,10 +94,17 @@ def validate(state: State, valid: Rows, options: FitOptions, weights: RowWeights
             totals += weight * len(batch) / len(part) * sums.cpu()
             total += len(batch) if counts is None else float(counts.sum())
     loss, rate, distortion = (mean_over_ranks(totals) / total).tolist()
-    return {"val_loss": loss, "val_elbo": -(rate + distortion), "val_rate": rate, "val_distortion": distortion}
+    return {
+        "val_loss": loss,
+        "val_elbo": -(rate + distortion),
+        "val_rate": rate,
+        "val_distortion": distortion,
+    }
 
 
-def weighted_batches(valid: Rows, size: int, weights: RowWeights | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+def weighted_batches(
+    valid: Rows, size: int, weights: RowWeights | None
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The batches of the validation rows, each with the weights of its rows where they have some."""
     batches = valid.batches(size)
     if weights is None or weights.valid is None:

@@ -68,8 +68,12 @@ def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOption
         with torch.no_grad(), own_seed(0, row.device), pyro.validation_enabled(False):
             state.objective(trial.model, trial.guide, row, 1.0)
     except Exception as error:
-        better = next((number for number in range(size + 1, count + 1) if count % number != 1), None)
-        remedy = "take networks without BatchNorm" if better is None else f"take batch_size={better}"
+        better = next(
+            (number for number in range(size + 1, count + 1) if count % number != 1), None
+        )
+        remedy = (
+            "take networks without BatchNorm" if better is None else f"take batch_size={better}"
+        )
         raise ValueError(
             f"batch_size: {count} rows in batches of {size} end with a batch of one row, on which the model can't be "
             f"trained ({str(error).splitlines()[0]}); {remedy}"
@@ -81,5 +85,9 @@ def _batches_of(train: Rows, options: FitOptions) -> tuple[int, int]:
     if not isinstance(train, LoaderRows):
         return options.batch_size, len(train)
     loader = train.loader
-    known = loader.batch_size is not None and not loader.drop_last and hasattr(loader.dataset, "__len__")
+    known = (
+        loader.batch_size is not None
+        and not loader.drop_last
+        and hasattr(loader.dataset, "__len__")
+    )
     return (int(loader.batch_size or 0), len(train)) if known else (0, 0)

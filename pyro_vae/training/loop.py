@@ -123,15 +123,23 @@ def fit(
     a_part = is_number(validation)
     named: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "objective": objective}
     named["validation"] = validation if a_part else None
-    chosen = FitOptions(**options, **{name: value for name, value in named.items() if not callable(value)})
+    chosen = FitOptions(
+        **options, **{name: value for name, value in named.items() if not callable(value)}
+    )
     device = device_of_rank(choose_device(chosen.device))
     placement = Placement(device, next(vae.parameters()).dtype, grey=chosen.binarize == "dynamic")
     with torch.inference_mode(False), torch.enable_grad(), own_seed(chosen.seed, device):
         require_trainable(vae)
         rows = as_rows(x, vae.spec.data_shape, placement)
         train, valid = split(rows, validation, vae, placement, chosen.seed)
-        row_weights = None if weights is None else RowWeights(weights, rows, validation, placement, chosen.seed)
-        chosen = with_budget(chosen if row_weights is None else eager(chosen), train.steps(chosen.batch_size))
+        row_weights = (
+            None
+            if weights is None
+            else RowWeights(weights, rows, validation, placement, chosen.seed)
+        )
+        chosen = with_budget(
+            chosen if row_weights is None else eager(chosen), train.steps(chosen.batch_size)
+        )
         run = Run(vae, chosen)
         make_alike(vae.to(device))
         state = _state(vae, chosen, objective, optimizer)
@@ -142,13 +150,22 @@ def fit(
         if placement.grey and valid is not None:
             valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, placement)
         first_look(state, train, chosen)
-        if valid is not None or not placement.grey:  # of grey training rows the bits are drawn in each step
+        if (
+            valid is not None or not placement.grey
+        ):  # of grey training rows the bits are drawn in each step
             run.baseline = independent_score(vae, train, valid, row_weights)
         run.remember()
-        rule, order = schedule if callable(schedule) else SCHEDULES[chosen.schedule], torch.Generator()
+        rule, order = (
+            schedule if callable(schedule) else SCHEDULES[chosen.schedule],
+            torch.Generator(),
+        )
         order.manual_seed(chosen.seed)
         counts = None if row_weights is None else row_weights.train
-        kept = None if checkpoint is None else Unfinished(Path(checkpoint), run, order, train, valid, counts)
+        kept = (
+            None
+            if checkpoint is None
+            else Unfinished(Path(checkpoint), run, order, train, valid, counts)
+        )
         state = state if kept is None else kept.read(state)
         _loop(run, state, train, valid, rule, order, kept, progress, row_weights)
     if run.warning is not None:
@@ -165,7 +182,9 @@ def _state(
     """Where training begins: what is not named by an option is a function of the user's."""
     return State(
         vae,
-        make_objective(options) if objective is None or isinstance(objective, str | Mapping) else objective,
+        make_objective(options)
+        if objective is None or isinstance(objective, str | Mapping)
+        else objective,
         make_optimizer(options, vae.parameters(), optimizer if callable(optimizer) else None),
         clip_norm=options.clip_norm,
         average=Average(list(vae.parameters()), options.average) if options.average else None,
@@ -187,7 +206,11 @@ def _loop(
     options, total = run.options, run.options.epochs or 0
     epochs, each = range(len(run.history) + 1, total + 1), train.steps(options.batch_size)
     ahead = each * len(epochs)
-    move = stepper(options, state.optimizer, ahead) if world_size() == 1 else parallel(state, options, ahead)
+    move = (
+        stepper(options, state.optimizer, ahead)
+        if world_size() == 1
+        else parallel(state, options, ahead)
+    )
     for group in state.optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     progress = Progress(each * len(run.history), each * total, shown=shown if is_first() else False)
@@ -199,7 +222,9 @@ def _loop(
                 if run.exhausted():
                     break
                 with products_in(options.products, options.float32_products):
-                    state, row = train_epoch(state, train, epoch, options, schedule, order, move, progress, weights)
+                    state, row = train_epoch(
+                        state, train, epoch, options, schedule, order, move, progress, weights
+                    )
                 average_buffers(state.vae)
                 row |= validate(state, valid, options, weights) if valid is not None else {}
                 require_finite(row, options)
@@ -232,4 +257,6 @@ def stepper(options: FitOptions, optimizer: Optimizer, count: int) -> Moves:
     products = options.batch_size * sum(
         weight.numel() for group in optimizer.param_groups for weight in group["params"]
     )
-    return CompiledStep(moves, SEVERAL if moves and products < SMALL and count >= WORTH_SEVERAL else 1).steps
+    return CompiledStep(
+        moves, SEVERAL if moves and products < SMALL and count >= WORTH_SEVERAL else 1
+    ).steps

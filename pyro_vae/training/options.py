@@ -35,7 +35,10 @@ _UNSUITED = {
 _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     name.lower(): item
     for name, item in vars(torch.optim).items()
-    if inspect.isclass(item) and issubclass(item, Optimizer) and item is not Optimizer and name.lower() not in _UNSUITED
+    if inspect.isclass(item)
+    and issubclass(item, Optimizer)
+    and item is not Optimizer
+    and name.lower() not in _UNSUITED
 }
 
 SCHEDULES: dict[str, Schedule] = {
@@ -58,26 +61,40 @@ class FitOptions(Described):
         description=f"passes over the training rows; by default {EPOCHS}, and for small data as many as make min_steps",
     )
     batch_size: PositiveInt = Field(default=128, description="rows a step")
-    min_steps: PositiveInt = Field(default=MIN_STEPS, description="steps at least, where epochs is not given")
+    min_steps: PositiveInt = Field(
+        default=MIN_STEPS, description="steps at least, where epochs is not given"
+    )
     optimizer: str = Field(default="adam", description="an optimizer of torch.optim, by its name")
     lr: PositiveFloat = Field(default=2e-3, description="learning rate at the start")
-    optimizer_options: dict[str, Any] = Field(default={}, description="further options of the optimizer")
-    schedule: Literal["constant", "cosine"] = Field(default="cosine", description="learning rate over the run")
-    clip_norm: PositiveFloat | None = Field(default=None, description="largest norm of the gradient")
+    optimizer_options: dict[str, Any] = Field(
+        default={}, description="further options of the optimizer"
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        default="cosine", description="learning rate over the run"
+    )
+    clip_norm: PositiveFloat | None = Field(
+        default=None, description="largest norm of the gradient"
+    )
     objective: Annotated[Options, Choice(OBJECTIVES)] | None = Field(
         default=None, description="what is minimised; by default the ELBO with kl and num_particles"
     )
-    beta: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(default=1.0, description="final weight of the rate")
-    annealing: NonNegativeInt = Field(default=0, description="epochs in which the rate's weight grows from 0 to beta")
+    beta: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
+        default=1.0, description="final weight of the rate"
+    )
+    annealing: NonNegativeInt = Field(
+        default=0, description="epochs in which the rate's weight grows from 0 to beta"
+    )
     cycles: PositiveInt = Field(default=1, description="times that it grows within those epochs")
     average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="decay of averaged weights; they are validated and kept instead of the last ones"
+        default=None,
+        description="decay of averaged weights; they are validated and kept instead of the last ones",
     )
     validation: Annotated[NonNegativeFloat, AllowInfNan(False)] | None = Field(
         default=0.1, description="share (below 1) or number of rows that only choose the best epoch"
     )
     binarize: Literal["none", "dynamic"] = Field(
-        default="none", description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, once"
+        default="none",
+        description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, once",
     )
     patience: PositiveInt | None = Field(
         default=None,
@@ -90,16 +107,20 @@ class FitOptions(Described):
     )
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
-    seed: NonNegativeInt = Field(default=0, description="of the noise, the order of the rows and the split")
+    seed: NonNegativeInt = Field(
+        default=0, description="of the noise, the order of the rows and the split"
+    )
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
     compile: Literal["auto", "step", "loss", "off"] = Field(
-        default="auto", description="compile the whole step, the loss and its gradient, or nothing; auto for long runs"
+        default="auto",
+        description="compile the whole step, the loss and its gradient, or nothing; auto for long runs",
     )
     products: Products = Field(
         default="float32", description="numbers in which encoder and decoder multiply in training"
     )
     float32_products: Float32Products = Field(
-        default="highest", description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'"
+        default="highest",
+        description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'",
     )
 
 
@@ -165,7 +186,9 @@ def make_optimizer(
     optimizer = _named_optimizer(options, parameters) if make is None else make(parameters)
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
-        raise ValueError(f"optimizer: {type(optimizer).__name__} {_UNSUITED['lbfgs']}; take 'adam' or 'sgd'")
+        raise ValueError(
+            f"optimizer: {type(optimizer).__name__} {_UNSUITED['lbfgs']}; take 'adam' or 'sgd'"
+        )
     return optimizer
 
 
@@ -174,15 +197,22 @@ def _named_optimizer(options: FitOptions, parameters: Iterable[nn.Parameter]) ->
     if name in _UNSUITED:
         raise ValueError(f"optimizer: {options.optimizer} {_UNSUITED[name]}; take 'adam' or 'sgd'")
     if name not in _OPTIMIZERS:
-        raise ValueError(f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(_OPTIMIZERS))}")
+        raise ValueError(
+            f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(_OPTIMIZERS))}"
+        )
     make = _OPTIMIZERS[name]
     own = {"lr": options.lr, **options.optimizer_options}
-    if "fused" in inspect.signature(make).parameters and not {"foreach", "differentiable"} & own.keys():
+    if (
+        "fused" in inspect.signature(make).parameters
+        and not {"foreach", "differentiable"} & own.keys()
+    ):
         own = {"fused": True, **own}
     try:
         return make(parameters, **own)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"optimizer_options: {options.optimizer} does not take them: {error}") from error
+        raise ValueError(
+            f"optimizer_options: {options.optimizer} does not take them: {error}"
+        ) from error
 
 
 def choose_device(name: str) -> torch.device:
@@ -204,5 +234,7 @@ def choose_device(name: str) -> torch.device:
     if device.type not in {"cpu", "cuda"}:
         raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device: got {name!r}, and this machine has {torch.cuda.device_count()} GPUs; take 'auto'")
+        raise ValueError(
+            f"device: got {name!r}, and this machine has {torch.cuda.device_count()} GPUs; take 'auto'"
+        )
     return device

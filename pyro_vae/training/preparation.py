@@ -18,7 +18,9 @@ from pyro_vae.spec import data_support
 from pyro_vae.vae import VAE
 
 
-def split(rows: Rows, validation: Any, vae: VAE, placement: Placement, seed: int) -> tuple[Rows, Rows | None]:
+def split(
+    rows: Rows, validation: Any, vae: VAE, placement: Placement, seed: int
+) -> tuple[Rows, Rows | None]:
     """Training and validation rows: a random part of `rows` by share or number, or rows that come by themselves.
 
     Raises:
@@ -40,7 +42,9 @@ def select_part(rows: Rows, validation: Any, seed: int) -> tuple[Rows, Rows | No
         )
     held_out = math.ceil(validation * len(rows)) if validation < 1 else int(validation)
     if held_out >= len(rows):
-        raise ValueError(f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for fewer")
+        raise ValueError(
+            f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for fewer"
+        )
     held = torch.zeros(len(rows), dtype=torch.bool)
     held[shuffled(len(rows), torch.Generator().manual_seed(seed))[:held_out]] = True
     return rows.select(marked(~held)), rows.select(marked(held))

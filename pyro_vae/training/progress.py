@@ -29,7 +29,9 @@ class Progress:
         bar = _interactive() if shown is None else shown
         self.lines = shown is None and not bar
         self.done, self.total = done, total
-        self.bar: Any = tqdm(initial=done, total=total, disable=not bar, desc="fit", unit="step", dynamic_ncols=True)
+        self.bar: Any = tqdm(
+            initial=done, total=total, disable=not bar, desc="fit", unit="step", dynamic_ncols=True
+        )
         self.first, self.began = done, time.monotonic()
         self.written = self.began
 
@@ -37,7 +39,12 @@ class Progress:
         self.bar.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.bar.__exit__(kind, error, at)
 
     def compiling(self) -> None:

@@ -81,13 +81,20 @@ class Run:
     @property
     def still_improving(self) -> bool:
         """Whether the last epoch is the best on the validation rows, by 0.1 nats over the first nine tenths of them."""
-        early = [row["val_loss"] for row in self.history[: len(self.history) * 9 // 10] if "val_loss" in row]
+        early = [
+            row["val_loss"]
+            for row in self.history[: len(self.history) * 9 // 10]
+            if "val_loss" in row
+        ]
         is_last = self.best_epoch == len(self.history) and not self.interrupted
         return is_last and bool(early) and self.history[-1]["val_loss"] < min(early) - TELLING
 
     def summary(self) -> str:
         """What there is to know about the run, in a few lines."""
-        count, seconds = len(self.history), sum(row["seconds"] for row in [*self.history, *self.slept])
+        count, seconds = (
+            len(self.history),
+            sum(row["seconds"] for row in [*self.history, *self.slept]),
+        )
         lines = [
             f"{count} epoch{'s' * (count != 1)} in {seconds:.0f} s; the weights are those of epoch {self.best_epoch}"
         ]
@@ -96,11 +103,15 @@ class Run:
         if self.elbo is not None and self.baseline is not None:
             lines[-1] += f"; independent columns have {self.baseline:.2f}"
         if self.slept:
-            lines.append(f"the guide was refitted in {len(self.slept)} epochs on rows that the model drew")
+            lines.append(
+                f"the guide was refitted in {len(self.slept)} epochs on rows that the model drew"
+            )
         if self.warning is not None:
             lines.append(self.warning)
         if self.still_improving:
-            lines.append(f"still improving: the last epoch is the best; epochs={2 * count} may bring more")
+            lines.append(
+                f"still improving: the last epoch is the best; epochs={2 * count} may bring more"
+            )
         return "\n".join(lines)
 
     def keep(self, row: dict[str, float]) -> None:
@@ -113,7 +124,11 @@ class Run:
 
     def keep_asleep(self, row: dict[str, float]) -> None:
         """Add a row of the sleep phase, and keep the weights when they are the best so far."""
-        earlier = [one["val_loss"] for one in [self.history[self.best_epoch - 1], *self.slept] if "val_loss" in one]
+        earlier = [
+            one["val_loss"]
+            for one in [self.history[self.best_epoch - 1], *self.slept]
+            if "val_loss" in one
+        ]
         self.slept.append(row)
         if not earlier or row["val_loss"] < min(earlier):
             self.remember()
@@ -124,7 +139,10 @@ class Run:
 
     def exhausted(self) -> bool:
         """Whether the last `patience` epochs brought nothing better."""
-        return self.options.patience is not None and len(self.history) - self.best_epoch >= self.options.patience
+        return (
+            self.options.patience is not None
+            and len(self.history) - self.best_epoch >= self.options.patience
+        )
 
     def restore(self) -> None:
         """Put the kept weights back."""

@@ -51,20 +51,30 @@ def trace(state: State, stack: Tensor, *, moves: bool, rate_weight: float | None
     inputs = [container[key] for container, key in recipe.places.values()]
     groups = state.optimizer.param_groups if moves else []
     rates = numbers([Pace.of(state)] * len(stack), groups, 1, stack.device)
-    apart = {torch.ops.aten.addmm.default: _product_and_bias} if stack.device.type == "cpu" else None
+    apart = (
+        {torch.ops.aten.addmm.default: _product_and_bias} if stack.device.type == "cpu" else None
+    )
     with pyro.validation_enabled(False):
-        module = make_fx(recipe, apart, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs, rates, stack)
+        module = make_fx(recipe, apart, tracing_mode="fake", _allow_non_fake_inputs=True)(
+            *inputs, rates, stack
+        )
     used = _drop_unused(module, len(inputs))
     places = list(recipe.places.values())
-    return Graph(module, [places[index] for index in used], [recipe.weights[name] for name in recipe.reached])
+    return Graph(
+        module, [places[index] for index in used], [recipe.weights[name] for name in recipe.reached]
+    )
 
 
-def _product_and_bias(bias: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def _product_and_bias(
+    bias: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """A linear layer whose bias the next operation adds in passing: a compiler puts a sum back into the product."""
     return alpha * (left @ right) - -beta * bias
 
 
-def numbers(paces: Sequence[Pace], groups: Sequence[adam.Group], first: float, device: torch.device) -> Tensor:
+def numbers(
+    paces: Sequence[Pace], groups: Sequence[adam.Group], first: float, device: torch.device
+) -> Tensor:
     """What changes by a rule, a row for each step from number `first` on: β, and the rates of each group of Adam."""
     steps = first + np.arange(len(paces))
     columns: list[Any] = [[pace.rate_weight for pace in paces]]
@@ -99,7 +109,9 @@ class _Recipe:
             for weight in group["params"]
             if weight.requires_grad
         }
-        self.weights = {name: p for name, p in self.program.named_parameters() if id(p) in self.groups}
+        self.weights = {
+            name: p for name, p in self.program.named_parameters() if id(p) in self.groups
+        }
         self.reached: list[str] = []
         if moves:
             self._add_places()
@@ -108,31 +120,51 @@ class _Recipe:
         """The moments of the weights that the optimizer moves, and the averages."""
         for name, weight in self.weights.items():
             kept = adam.moments(self.state.optimizer, weight, self.groups[id(weight)][0])
-            self.places |= {f"{name}:mean": (kept, "exp_avg"), f"{name}:square": (kept, "exp_avg_sq")}
+            self.places |= {
+                f"{name}:mean": (kept, "exp_avg"),
+                f"{name}:square": (kept, "exp_avg_sq"),
+            }
         if self.state.average is not None:
-            averaged = {id(weight): index for index, weight in enumerate(self.state.average.parameters)}
+            averaged = {
+                id(weight): index for index, weight in enumerate(self.state.average.parameters)
+            }
             for name, weight in self.program.named_parameters():
                 if id(weight) in averaged:
-                    self.places[f"{name}:average"] = (self.state.average.values, averaged[id(weight)])
+                    self.places[f"{name}:average"] = (
+                        self.state.average.values,
+                        averaged[id(weight)],
+                    )
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         *given, rates, stack = inputs
-        tensors, told, gradients = dict(zip(self.places, given, strict=True)), [], dict[str, Tensor]()
+        tensors, told, gradients = (
+            dict(zip(self.places, given, strict=True)),
+            [],
+            dict[str, Tensor](),
+        )
         for numbers, batch in zip(rates.unbind(), stack.unbind(), strict=True):
             one, gradients = self._step(tensors, numbers, batch)
             told.append(one)
         return (torch.stack(told),) if self.moves else (torch.stack(told), *gradients.values())
 
-    def _step(self, tensors: dict[str, Tensor], rates: Tensor, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _step(
+        self, tensors: dict[str, Tensor], rates: Tensor, batch: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
         own = {name: tensors[name] for name in self.names} | leaves
         weight = rates[0].to(batch.dtype) if self.rate_weight is None else self.rate_weight
         batch = binarized(batch) if self.state.binarize else batch
         terms, buffers = functional_call(self.program, own, (batch, weight))
         loss = terms.loss.mean()
-        each: Sequence[Tensor | None] = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        each: Sequence[Tensor | None] = torch.autograd.grad(
+            loss, list(leaves.values()), allow_unused=True
+        )
         with torch.no_grad():
-            gradients = {name: gradient for name, gradient in zip(leaves, each, strict=True) if gradient is not None}
+            gradients = {
+                name: gradient
+                for name, gradient in zip(leaves, each, strict=True)
+                if gradient is not None
+            }
             self.reached = list(gradients)
             norm, gradients = clipped(gradients, self.state.clip_norm)
             for name, buffer in buffers.items():
@@ -140,21 +172,31 @@ class _Recipe:
                     tensors[name].copy_(buffer)
             if self.moves:
                 self._move(tensors, gradients, rates)
-        told = torch.stack([loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), norm])
+        told = torch.stack(
+            [loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), norm]
+        )
         return told, gradients
 
-    def _move(self, tensors: dict[str, Tensor], gradients: dict[str, Tensor], rates: Tensor) -> None:
+    def _move(
+        self, tensors: dict[str, Tensor], gradients: dict[str, Tensor], rates: Tensor
+    ) -> None:
         for name, gradient in gradients.items():
             group, number = self.groups[id(self.weights[name])]
             mean, square = tensors[f"{name}:mean"], tensors[f"{name}:square"]
-            adam.update(tensors[name], gradient, mean, square, rates[1 + 3 * number : 4 + 3 * number], group)
+            adam.update(
+                tensors[name], gradient, mean, square, rates[1 + 3 * number : 4 + 3 * number], group
+            )
         if self.state.average is not None:
             for name in self.places:
                 if name.endswith(":average"):
-                    tensors[name].lerp_(tensors[name.removesuffix(":average")], 1 - self.state.average.decay)
+                    tensors[name].lerp_(
+                        tensors[name.removesuffix(":average")], 1 - self.state.average.decay
+                    )
 
 
-def clipped(gradients: dict[str, Tensor], clip_norm: float | None) -> tuple[Tensor, dict[str, Tensor]]:
+def clipped(
+    gradients: dict[str, Tensor], clip_norm: float | None
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The norm of all gradients together, and the gradients shortened to `clip_norm`, as torch clips them."""
     norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
     if clip_norm is None:

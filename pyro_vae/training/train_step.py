@@ -151,8 +151,12 @@ def step(state: State, batch: Tensor, weights: Tensor | None = None) -> tuple[St
     """
     batch = binarized(batch) if state.binarize else batch
     terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.rate_weight)
-    loss, rate, distortion = (_mean(term, weights) for term in (terms.loss, terms.rate, terms.distortion))
-    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    loss, rate, distortion = (
+        _mean(term, weights) for term in (terms.loss, terms.rate, terms.distortion)
+    )
+    parameters = [
+        parameter for group in state.optimizer.param_groups for parameter in group["params"]
+    ]
     for parameter in parameters:
         parameter.grad = None
     loss.backward()

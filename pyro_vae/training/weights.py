@@ -42,20 +42,28 @@ class RowWeights:
             rows; rows without an order; several processes.
     """
 
-    def __init__(self, weights: Any, rows: Rows, validation: Any, placement: Placement, seed: int) -> None:
+    def __init__(
+        self, weights: Any, rows: Rows, validation: Any, placement: Placement, seed: int
+    ) -> None:
         if world_size() > 1:
             raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
         if not isinstance(rows, ArrayRows | DatasetRows):
-            raise ValueError("weights: expected x as an array or a Dataset, got a DataLoader, whose order is its own")
+            raise ValueError(
+                "weights: expected x as an array or a Dataset, got a DataLoader, whose order is its own"
+            )
         given = _checked(weights, len(rows)).to(placement.dtype)
         train, _ = select_part(as_rows(given, (), placement, name="weights"), validation, seed)
         mean = float(torch.cat(list(train.batches(4096))).double().mean())
         if mean == 0:
-            raise ValueError("weights: expected some above 0 among the training rows, got zeros only")
+            raise ValueError(
+                "weights: expected some above 0 among the training rows, got zeros only"
+            )
         scaled = as_rows(given / mean, (), placement, name="weights")
         self.train, self.valid = select_part(scaled, validation, seed)
 
-    def stacked(self, train: Rows, size: int, count: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def stacked(
+        self, train: Rows, size: int, count: int, order: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """The stacks of `train` in the order that `order` draws, each with the weights of its rows."""
         same = torch.Generator()
         same.set_state(order.get_state())
@@ -80,9 +88,13 @@ def eager(options: FitOptions) -> FitOptions:
 def _checked(weights: Any, rows: int) -> Tensor:
     given = torch.as_tensor(weights, dtype=torch.float64, device="cpu")
     if given.shape != (rows,):
-        raise ValueError(f"weights: expected one for each of the {rows} rows, got shape {tuple(given.shape)}")
+        raise ValueError(
+            f"weights: expected one for each of the {rows} rows, got shape {tuple(given.shape)}"
+        )
     bad = ~(torch.isfinite(given) & (given >= 0))
     if bad.any():
         row = int(bad.nonzero()[0])
-        raise ValueError(f"weights: expected finite numbers from 0 on, got {float(given[row]):g} in row {row}")
+        raise ValueError(
+            f"weights: expected finite numbers from 0 on, got {float(given[row]):g} in row {row}"
+        )
     return given

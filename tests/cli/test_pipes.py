@@ -71,8 +71,15 @@ def test_fit_writes_everything(lines: int, errors_too: bool) -> None:
 
 def test_the_other_commands_write_everything() -> None:
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,)), "run")
-    Path("run/experiment.json").write_text('{"data": "normal.npy", "evaluate": {"num_particles": 20}}')
-    for command, name in (("evaluate", "rows.csv"), ("sample", "x.npz"), ("encode", "z.npz"), ("reconstruct", "r.npy")):
+    Path("run/experiment.json").write_text(
+        '{"data": "normal.npy", "evaluate": {"num_particles": 20}}'
+    )
+    for command, name in (
+        ("evaluate", "rows.csv"),
+        ("sample", "x.npz"),
+        ("encode", "z.npz"),
+        ("reconstruct", "r.npy"),
+    ):
         assert status(command, "run", "--output", name) == 141
         assert Path(name).stat().st_size
         assert status(command, "run", "--output", f"again-{name}", "--json") == 141

@@ -15,7 +15,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     write_data(folder)
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,)), folder / "model")
-    pv.save(pv.VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), folder / "autoencoder")
+    pv.save(
+        pv.VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), folder / "autoencoder"
+    )
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2), folder / "bare")
     for name in ("model", "autoencoder"):
         (folder / name / "experiment.json").write_text(json.dumps({"data": "normal.npy"}))
@@ -25,7 +27,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "missing.toml").write_text('data = "nowhere.npy"')
     (folder / "words.csv").write_text("1,2\n3,four\n")
     (folder / "empty.npy").touch()
-    (folder / "twice.json").write_text('{"latent_dim": 2, "fit": {"epochs": 1, "lr": 1, "epochs": 2}}')
+    (folder / "twice.json").write_text(
+        '{"latent_dim": 2, "fit": {"epochs": 1, "lr": 1, "epochs": 2}}'
+    )
     return folder
 
 

@@ -63,8 +63,14 @@ def test_it_goes_on_where_it_was_killed() -> None:
 def test_nobody_forgets_it(home: Path) -> None:
     kill()
     before = contents(home)
-    refused(pyro_vae(*FIT), f"{LEFT}: holds a run that was killed; go on with --resume, or replace it (--overwrite)")
-    refused(pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"), f"{LEFT}: holds another run: lr was 0.002, and is 1.0; ")
+    refused(
+        pyro_vae(*FIT),
+        f"{LEFT}: holds a run that was killed; go on with --resume, or replace it (--overwrite)",
+    )
+    refused(
+        pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"),
+        f"{LEFT}: holds another run: lr was 0.002, and is 1.0; ",
+    )
     assert contents(home) == before
 
 
@@ -75,7 +81,10 @@ def test_it_is_replaced_by_one_that_starts_anew() -> None:
 
 
 def test_there_is_none() -> None:
-    refused(pyro_vae(*FIT, "--resume"), f"--resume: expected an unfinished run in {LEFT}, found none; leave")
+    refused(
+        pyro_vae(*FIT, "--resume"),
+        f"--resume: expected an unfinished run in {LEFT}, found none; leave",
+    )
 
 
 def test_what_a_full_disk_did_not_take_is_saved_later(monkeypatch: pytest.MonkeyPatch) -> None:

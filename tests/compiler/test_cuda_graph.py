@@ -61,7 +61,9 @@ def test_what_can_not_be_recorded_runs_each_time():
         raise RuntimeError("operation not permitted when stream is capturing")
 
     run, total = Replay(add, changing=1, record=refuse), torch.zeros(2)
-    with pytest.warns(UserWarning, match=r"^fit: the compiled step can't be recorded.*: operation not permitted"):
+    with pytest.warns(
+        UserWarning, match=r"^fit: the compiled step can't be recorded.*: operation not permitted"
+    ):
         run(total, torch.ones(2))
     assert run(total, torch.ones(2))[0].tolist() == [2, 2]
 
@@ -73,7 +75,9 @@ def test_a_recorded_step_is_the_step(monkeypatch):
     for move in (CompiledStep(), step):
         vae = small()
         average = Average(list(vae.parameters()), 0.9)
-        state = State(vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2), clip_norm=5.0, average=average)
+        state = State(
+            vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2), clip_norm=5.0, average=average
+        )
         torch.manual_seed(0)
         for number, start in enumerate((0, 16, 32, 8, 24)):
             state, _ = move(state, torch.as_tensor(X[start : start + 16]))
@@ -87,7 +91,14 @@ def test_a_recorded_step_is_the_step(monkeypatch):
         torch.testing.assert_close(value, found[1][name], rtol=1e-4, atol=1e-5)
 
 
-OPTIONS = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "validation": 4, "device": "cuda", "average": 0.9}
+OPTIONS = {
+    "epochs": 3,
+    "batch_size": 16,
+    "lr": 1e-2,
+    "validation": 4,
+    "device": "cuda",
+    "average": 0.9,
+}
 
 
 @pytest.mark.gpu
@@ -99,7 +110,9 @@ def test_a_gpu_replays_the_compiled_step(products):
         vae = small()
         runs.append(fit(vae, X, compile=how, products=products, **OPTIONS))
         found.append(weights(vae.cpu()))
-    tolerance = {"rtol": 1e-3, "atol": 1e-4} if products == "float32" else {"rtol": 0.1, "atol": 0.05}
+    tolerance = (
+        {"rtol": 1e-3, "atol": 1e-4} if products == "float32" else {"rtol": 0.1, "atol": 0.05}
+    )
     for ours, theirs in zip(runs[0].history, runs[1].history, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=tolerance["rtol"])
     for name, value in found[0].items():

@@ -20,7 +20,11 @@ from tests.watched import Watched
 
 ROOT = Path(__file__).resolve().parents[2]
 MB = 2**20
-GIVEN_BACK = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "1000000"}
+GIVEN_BACK = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000",
+}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of a process as Linux has them")
 
 
@@ -45,7 +49,10 @@ def run(code, *arguments):
 @pytest.mark.parametrize("validation", [None, 0.1])
 def test_wide_rows_are_read_in_pieces_no_larger_than_those_of_narrow_ones(validation, tmp_path):
     x = np.load(sparse(tmp_path / "x.npy", 700, 2**14, np.uint8), mmap_mode="r").view(Watched)
-    vae, Watched.asked = VAE(data_shape=(2**14,), latent_dim=2, hidden_dims=(2,), likelihood="bernoulli"), []
+    vae, Watched.asked = (
+        VAE(data_shape=(2**14,), latent_dim=2, hidden_dims=(2,), likelihood="bernoulli"),
+        [],
+    )
     fit(vae, x, epochs=1, batch_size=64, validation=validation, device="cpu")
     assert LARGEST // 2 < max(math.prod(shape) for shape in Watched.asked) <= LARGEST
 

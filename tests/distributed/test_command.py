@@ -37,20 +37,26 @@ def test_fit_writes_one_run_and_prints_once(fitted, home):
     assert fitted.stdout.count("trained 2 epochs") == 1
     assert fitted.stdout.count("held-out log p(x)") == 1
     assert "digits" in os.listdir(home / "runs")
-    assert {"model.safetensors", "metrics.json", "posterior.nc"} <= set(os.listdir(home / "runs/digits"))
+    assert {"model.safetensors", "metrics.json", "posterior.nc"} <= set(
+        os.listdir(home / "runs/digits")
+    )
     history = np.genfromtxt(home / "runs/digits/history.csv", delimiter=",", names=True)
     assert history["elbo"][1] > history["elbo"][0]
 
 
 def test_evaluate_is_that_of_one_process(fitted, home, monkeypatch):
-    shared = torchrun(*COMMAND, "evaluate", "runs/digits", "--json", "--output", "two.csv", cwd=home)
+    shared = torchrun(
+        *COMMAND, "evaluate", "runs/digits", "--json", "--output", "two.csv", cwd=home
+    )
     assert shared.returncode == 0, shared.stderr
     monkeypatch.chdir(home)
     alone = pyro_vae("evaluate", "runs/digits", "--json", "--output", "one.csv")
     metrics, expected = json.loads(shared.stdout)["metrics"], alone.json["metrics"]
     assert metrics.keys() == expected.keys()
     for name, value in expected.items():
-        assert metrics[name] == (pytest.approx(value, rel=1e-4) if isinstance(value, float) else value), name
+        assert metrics[name] == (
+            pytest.approx(value, rel=1e-4) if isinstance(value, float) else value
+        ), name
     one, two = (np.genfromtxt(f"{name}.csv", delimiter=",", names=True) for name in ("one", "two"))
     np.testing.assert_allclose(two["log_marginal"], one["log_marginal"], rtol=1e-5)
 
@@ -73,7 +79,9 @@ def test_bad_input_is_said_once(home, arguments, message):
 
 
 def test_other_subcommands_are_done_by_the_first(fitted, home):
-    done = torchrun(*COMMAND, "sample", "runs/digits", "-n", "5", "--output", "samples.npz", cwd=home)
+    done = torchrun(
+        *COMMAND, "sample", "runs/digits", "-n", "5", "--output", "samples.npz", cwd=home
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("samples.npz") == 1
 
@@ -92,7 +100,12 @@ def test_an_interrupt_ends_with_a_run(home: Path):
     """torchrun passes Ctrl-C on to its processes, which stop together, evaluate and write."""
     many = ("fit", "spec.toml", "--set", "fit.epochs=100000", "--output", "stopped")
     command = subprocess.Popen(
-        [sys.executable, *TWO, *COMMAND, *many], cwd=home, env=environment(), stdout=-1, stderr=-1, text=True
+        [sys.executable, *TWO, *COMMAND, *many],
+        cwd=home,
+        env=environment(),
+        stdout=-1,
+        stderr=-1,
+        text=True,
     )
     assert command.stdout is not None
     for line in command.stdout:

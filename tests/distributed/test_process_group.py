@@ -60,7 +60,10 @@ def test_clipping_and_free_bits_are_at_work():
     """What the equalities above would not see if it did nothing."""
     norms = [row["grad_norm"] for row in worker.clipped_and_averaged()["history"]]
     assert max(norms) > 0.5
-    free, full = worker.free_bits()["history"][-1], worker.quiet(worker.QuietGuide(), "standard_normal")["history"][-1]
+    free, full = (
+        worker.free_bits()["history"][-1],
+        worker.quiet(worker.QuietGuide(), "standard_normal")["history"][-1],
+    )
     assert free["loss"] - free["rate"] - free["distortion"] > 0.01
     assert full["loss"] == pytest.approx(full["rate"] + full["distortion"])
 
@@ -72,8 +75,12 @@ def test_running_statistics_are_averaged(hard):
     assert same(first, second)
     one = worker.normed()["weights"]
     (norm,) = (name.removesuffix("running_mean") for name in one if name.endswith("running_mean"))
-    torch.testing.assert_close(first[f"{norm}running_mean"], one[f"{norm}running_mean"], rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(first[f"{norm}running_var"], one[f"{norm}running_var"], rtol=0.2, atol=0)
+    torch.testing.assert_close(
+        first[f"{norm}running_mean"], one[f"{norm}running_mean"], rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(
+        first[f"{norm}running_var"], one[f"{norm}running_var"], rtol=0.2, atol=0
+    )
     assert first[f"{norm}num_batches_tracked"] == 6
 
 
@@ -119,7 +126,9 @@ def test_each_row_goes_to_one_process_and_noise_is_its_own(hard):
     first, second = hard["parts"]
     rows = [one + other for (one, _), (other, _) in zip(first[:8], second[:8], strict=True)]
     assert [len(batch) for batch in rows] == 2 * [16, 16, 16, 2]
-    one_epoch, other_epoch = ([row for batch in batches for row in batch] for batches in (rows[:4], rows[4:]))
+    one_epoch, other_epoch = (
+        [row for batch in batches for row in batch] for batches in (rows[:4], rows[4:])
+    )
     assert sorted(one_epoch) == sorted(other_epoch) == list(range(50))
     assert one_epoch != other_epoch != sorted(one_epoch)
     (ones, rates), (others, other_rates) = first[8], second[8]
@@ -203,7 +212,11 @@ def test_three_processes_share_batches_that_three_does_not_divide(tmp_path):
 
 def test_a_process_alone_keeps_what_it_has():
     with process_group.joined():
-        assert (process_group.rank(), process_group.world_size(), process_group.is_first()) == (0, 1, True)
+        assert (process_group.rank(), process_group.world_size(), process_group.is_first()) == (
+            0,
+            1,
+            True,
+        )
         assert process_group.first_to_fail()
     values = torch.tensor([1.0, 2.0])
     assert process_group.mean_over_ranks(values) is values
@@ -241,7 +254,9 @@ def test_only_processes_that_torchrun_started_are_several(monkeypatch):
         assert process_group.world_size() == 1
 
 
-@pytest.mark.parametrize(("arguments", "status"), [(("kinds", "priors"), 0), (("fit", "--no-such-option"), 2)])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(("kinds", "priors"), 0), (("fit", "--no-such-option"), 2)]
+)
 def test_the_first_process_speaks(monkeypatch, arguments, status):
     """Of the others nothing is heard, and nothing is done that is not shared."""
     for name in VARIABLES:

@@ -37,19 +37,31 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
     As torchrun does, this process holds the store in which the others meet, on a port that no one else has.
     """
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    address = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
     command = [sys.executable, "-m", "tests.ranks.worker", str(folder), *names]
     started = []
     try:
         for number in map(str, range(processes)):
-            env = environment() | address | {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": str(processes)}
-            started.append(subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True))
+            env = (
+                environment()
+                | address
+                | {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": str(processes)}
+            )
+            started.append(
+                subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+            )
         errors = [process.communicate(timeout=200)[1] for process in started]
     finally:
         for process in started:
             process.kill()
     assert not any(process.returncode for process in started), "\n".join(errors)
-    found = [pickle.loads((folder / f"{number}.pickle").read_bytes()) for number in range(processes)]
+    found = [
+        pickle.loads((folder / f"{number}.pickle").read_bytes()) for number in range(processes)
+    ]
     return {name: [each[name] for each in found] for name in names}
 
 
@@ -62,7 +74,9 @@ def environment() -> dict[str, str]:
 def torchrun(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """`torchrun` with two processes of a program: a file, or `-m` and a module."""
     command = [sys.executable, *TWO, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300
+    )
 
 
 # Models without noise, in float64: several processes make the numbers of one, up to the order of sums
@@ -88,7 +102,11 @@ class QuietGuide(nn.Module):
 
 
 def told(run: Run) -> dict[str, Any]:
-    return {"history": without_clock(run.history), "best": run.best_epoch, "weights": weights(run.vae)}
+    return {
+        "history": without_clock(run.history),
+        "best": run.best_epoch,
+        "weights": weights(run.vae),
+    }
 
 
 def quiet(guide: Any = "delta", prior: str = "flat", **options: Any) -> dict[str, Any]:
@@ -120,7 +138,9 @@ def spare():
     """A guide with weights that nothing uses: no gradient, and no decay either."""
     guide = QuietGuide()
     guide.spare = nn.Linear(3, 3)
-    return quiet(guide, "standard_normal", optimizer="adamw", optimizer_options={"weight_decay": 0.1})
+    return quiet(
+        guide, "standard_normal", optimizer="adamw", optimizer_options={"weight_decay": 0.1}
+    )
 
 
 class Normed(nn.Module):
@@ -145,13 +165,24 @@ def normed():
 
 def noisy(seed=3):
     before = torch.get_rng_state()
-    found = told(fit(small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, average=0.9, validation=None))
+    found = told(
+        fit(small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, average=0.9, validation=None)
+    )
     return {**found, "untouched": torch.equal(before, torch.get_rng_state())}
 
 
 def strangers():
     """The processes bring different weights, and in one step the averages hardly leave them."""
-    return told(fit(small(seed=process_group.rank()), X, epochs=1, batch_size=50, average=0.999, validation=None))
+    return told(
+        fit(
+            small(seed=process_group.rank()),
+            X,
+            epochs=1,
+            batch_size=50,
+            average=0.999,
+            validation=None,
+        )
+    )
 
 
 def early():
@@ -217,7 +248,9 @@ def every_kind():
     for name, fields in KINDS.items():
         found[name] = told(fit(small(**fields), X, epochs=2, batch_size=16))
     for name, objective in OBJECTIVES.items():
-        found[name] = told(fit(small(), X, epochs=2, batch_size=16, objective=objective, optimizer="adamw"))
+        found[name] = told(
+            fit(small(), X, epochs=2, batch_size=16, objective=objective, optimizer="adamw")
+        )
     return found
 
 
@@ -227,7 +260,9 @@ def evidence_of_rows():
     hard = {"retry": "widened", "until": Until(se=0.01, max_particles=400)}
     asked = [(X[:13], {}), (X[:1], {}), (X[:5], hard)]
     calls = sharded_evidence, evidence
-    return [[vars(call(vae, x, num_particles=100, seed=2, **how)) for call in calls] for x, how in asked]
+    return [
+        [vars(call(vae, x, num_particles=100, seed=2, **how)) for call in calls] for x, how in asked
+    ]
 
 
 # What goes wrong
@@ -247,11 +282,19 @@ def interrupted():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         run = fit(small(), X, objective=objective, validation=None, epochs=9, batch_size=10)
-    return {**told(run), "interrupted": run.interrupted, "handler": signal.getsignal(signal.SIGINT) is handler}
+    return {
+        **told(run),
+        "interrupted": run.interrupted,
+        "handler": signal.getsignal(signal.SIGINT) is handler,
+    }
 
 
 def different_rows():
-    return refusal(lambda: fit(small(), X[: 30 + 20 * process_group.rank()], validation=None, batch_size=5, epochs=100))
+    return refusal(
+        lambda: fit(
+            small(), X[: 30 + 20 * process_group.rank()], validation=None, batch_size=5, epochs=100
+        )
+    )
 
 
 def compiled():
@@ -260,7 +303,9 @@ def compiled():
         warnings.simplefilter("always")
         run = fit(small(), X, epochs=1, compile="step")
     about_steps = [warning for warning in said if "independent columns" not in str(warning.message)]
-    return [(str(warning.message), Path(warning.filename).name) for warning in about_steps], len(run.history)
+    return [(str(warning.message), Path(warning.filename).name) for warning in about_steps], len(
+        run.history
+    )
 
 
 def a_gpu_by_number():
@@ -287,7 +332,9 @@ def one_fails():
         try:
             fit(small(), X, objective=objective, validation=None)
         except (ValueError, RuntimeError) as error:
-            return type(error).__name__, process_group.first_to_fail() if process_group.rank() == 1 else None
+            return type(
+                error
+            ).__name__, process_group.first_to_fail() if process_group.rank() == 1 else None
     return "nothing"
 
 

@@ -50,7 +50,10 @@ def splits(rows: int = 10, **others: Any) -> Splits:
         ("data.test=0.5", {"data": {"source": "digits", "test": 0.5}}),
         ("likelihood.total_count=4", {"likelihood": {"kind": "binomial", "total_count": 4}}),
         ("guide.kind=full_rank", {"guide": {"kind": "full_rank"}}),
-        ("fit.optimizer_options.betas=[0.5, 0.9]", {"fit": {"epochs": 1, "optimizer_options": {"betas": [0.5, 0.9]}}}),
+        (
+            "fit.optimizer_options.betas=[0.5, 0.9]",
+            {"fit": {"epochs": 1, "optimizer_options": {"betas": [0.5, 0.9]}}},
+        ),
         ("data=a=b.npy", {"data": "a=b.npy"}),
         ("likelihood={kind='normal', scale=0.5}", {"likelihood": {"kind": "normal", "scale": 0.5}}),
         ("standardize=none", {"standardize": "none"}),
@@ -103,7 +106,10 @@ def test_rows_of_a_file_stay_there(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 2, (5000, 2)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     Watched.asked = []
-    file, options = np.load(tmp_path / "x.npy", mmap_mode="r").view(Watched), DataOptions(source="x.npy", test=50)
+    file, options = (
+        np.load(tmp_path / "x.npy", mmap_mode="r").view(Watched),
+        DataOptions(source="x.npy", test=50),
+    )
     held, copied = (hold_out(Splits("x", rows, None, None, None), options) for rows in (file, x))
     vae = make_vae(Experiment(data=options, latent_dim=1), file)
     assert max(shape[0] for shape in Watched.asked) == 1000
@@ -114,7 +120,9 @@ def test_rows_of_a_file_stay_there(tmp_path: Path) -> None:
 
 
 def test_the_choice_follows_its_seed() -> None:
-    first, again, other = (hold_out(splits(100), DataOptions(source="some.npy", seed=seed)).test for seed in (0, 0, 1))
+    first, again, other = (
+        hold_out(splits(100), DataOptions(source="some.npy", seed=seed)).test for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -134,27 +142,38 @@ def test_labels_are_those_of_the_held_out_digits() -> None:
     held, digits = read_data(DataOptions(), None), load_digits()
     assert held.labels is not None
     assert len(held.labels) == len(held.test) == 360
-    place = {row.tobytes(): label for row, label in zip(digits.data.astype(np.uint8), digits.target, strict=True)}
+    place = {
+        row.tobytes(): label
+        for row, label in zip(digits.data.astype(np.uint8), digits.target, strict=True)
+    }
     assert [place[row.tobytes()] for row in held.test] == held.labels.tolist()
 
 
 def test_rows_are_reshaped(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", train=np.arange(24).reshape(2, 12), test=np.arange(12).reshape(1, 12))
+    np.savez(
+        tmp_path / "x.npz", train=np.arange(24).reshape(2, 12), test=np.arange(12).reshape(1, 12)
+    )
     found = read_source(DataOptions(source=str(tmp_path / "x.npz")), (3, 4))
     assert found.train.shape == (2, 3, 4)
     assert found.test is not None
     np.testing.assert_array_equal(found.test[0], np.arange(12).reshape(3, 4))
     assert found.valid is None
-    with pytest.raises(ValueError, match=r"x.npz: expected rows of shape \(5,\), got \(12,\); change data_shape"):
+    with pytest.raises(
+        ValueError, match=r"x.npz: expected rows of shape \(5,\), got \(12,\); change data_shape"
+    ):
         read_source(DataOptions(source=str(tmp_path / "x.npz")), (5,))
 
 
 def test_the_bad_row_is_named_by_its_place_in_the_source() -> None:
     vae, bad = pv.VAE(data_shape=(2,), latent_dim=1), np.zeros((300, 2))
     bad[270, 1] = np.inf
-    with pytest.raises(ValueError, match=r"some\.npy: expected finite numbers, got inf in row 270, column 1"):
+    with pytest.raises(
+        ValueError, match=r"some\.npy: expected finite numbers, got inf in row 270, column 1"
+    ):
         check_rows(vae, Splits("some", bad, None, None, None), "some.npy")
-    with pytest.raises(ValueError, match=r"some\.npz, test: expected finite numbers, got inf in row 270, column 1"):
+    with pytest.raises(
+        ValueError, match=r"some\.npz, test: expected finite numbers, got inf in row 270, column 1"
+    ):
         check_rows(vae, Splits("some", bad[:9], None, bad, None), "some.npz")
 
 
@@ -175,7 +194,9 @@ def test_the_bad_row_is_named_by_its_place_in_the_source() -> None:
 )
 def test_the_natural_likelihood(rows: np.ndarray, kind: str) -> None:
     assert natural_likelihood(rows).likelihood == kind
-    assert make_vae(Experiment.model_validate({"hidden_dims": [4]}), rows).spec.likelihood.kind == kind
+    assert (
+        make_vae(Experiment.model_validate({"hidden_dims": [4]}), rows).spec.likelihood.kind == kind
+    )
 
 
 def test_a_likelihood_that_is_asked_for_is_taken() -> None:
@@ -193,9 +214,13 @@ def test_metrics_are_those_of_the_parts() -> None:
     expected = pv.evidence(vae, x, num_particles=200, seed=4)
     np.testing.assert_array_equal(found.log_marginal, expected.log_marginal)
     summary = {
-        name: value for name, value in vars(expected.summary()).items() if name not in ("seconds", "bits_per_dim")
+        name: value
+        for name, value in vars(expected.summary()).items()
+        if name not in ("seconds", "bits_per_dim")
     }
-    assert {name: str(metrics[name]) for name in summary} == {name: str(value) for name, value in summary.items()}
+    assert {name: str(metrics[name]) for name in summary} == {
+        name: str(value) for name, value in summary.items()
+    }
     assert "bits_per_dim" not in metrics  # of a density
     assert metrics["rate"] == pytest.approx(rate(vae, x).mean())
     left = ((pv.reconstruct(vae, x) - x) ** 2).mean(0) / x.var(0)
@@ -210,9 +235,13 @@ def test_some_of_the_rows_are_chosen_at_random() -> None:
     all_rows = pv.evidence(vae, x, num_particles=50)
     chosen = {}
     for seed in (0, 1):
-        metrics, found = evaluate(vae, x, EvaluateOptions(num_particles=50, rows=15, seed=seed), progress=False)
+        metrics, found = evaluate(
+            vae, x, EvaluateOptions(num_particles=50, rows=15, seed=seed), progress=False
+        )
         assert found is not None
-        assert metrics["rows"] == len(found.log_marginal) == len(np.unique(found.log_marginal)) == 15
+        assert (
+            metrics["rows"] == len(found.log_marginal) == len(np.unique(found.log_marginal)) == 15
+        )
         chosen[seed] = found.log_marginal
     assert np.abs(chosen[0][:, None] - all_rows.log_marginal).min(1).max() < 1e-9
     assert set(chosen[0].round(9)) != set(chosen[1].round(9))
@@ -241,7 +270,9 @@ def test_an_autoencoder_has_no_evidence() -> None:
 
 def test_the_table_says_what_is_unknown() -> None:
     vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(9).numpy()
-    few, many = (evaluate(vae, x, EvaluateOptions(num_particles=k), progress=False)[0] for k in (5, 100))
+    few, many = (
+        evaluate(vae, x, EvaluateOptions(num_particles=k), progress=False)[0] for k in (5, 100)
+    )
     assert "unknown: too few draws to tell" in table(few)
     assert "trusted               all rows (9 refined)" in table(many)
     assert "held-out" in table(many)
@@ -250,12 +281,25 @@ def test_the_table_says_what_is_unknown() -> None:
 
 
 def test_the_table_says_what_is_not_to_be_trusted() -> None:
-    metrics, _ = evaluate(TRUTH.vae(widen=1.3), TRUTH.sample(9).numpy(), EvaluateOptions(num_particles=50))
-    doubtful = table({**metrics, "unreliable": 1 / 9, "low_by": 0.25, "methods": {"refined": 8, "annealed": 1}})
-    assert "88.9% of rows (8 refined, 1 annealed); on the others log p(x) is a low estimate" in doubtful
+    metrics, _ = evaluate(
+        TRUTH.vae(widen=1.3), TRUTH.sample(9).numpy(), EvaluateOptions(num_particles=50)
+    )
+    doubtful = table(
+        {**metrics, "unreliable": 1 / 9, "low_by": 0.25, "methods": {"refined": 8, "annealed": 1}}
+    )
+    assert (
+        "88.9% of rows (8 refined, 1 annealed); on the others log p(x) is a low estimate"
+        in doubtful
+    )
     assert "by about 0.25 nats in the mean or more" in doubtful
 
 
 def test_json_has_no_word_for_what_is_not_finite() -> None:
     value = {"a": math.nan, "b": {"c": -math.inf, "d": 1.5}, "e": [1, 2], "f": None, "g": True}
-    assert finite(value) == {"a": None, "b": {"c": None, "d": 1.5}, "e": [1, 2], "f": None, "g": True}
+    assert finite(value) == {
+        "a": None,
+        "b": {"c": None, "d": 1.5},
+        "e": [1, 2],
+        "f": None,
+        "g": True,
+    }

@@ -21,12 +21,23 @@ CASES: dict[str, dict[str, Any]] = {
     "top_down": {"kind": "hierarchical", "top_dim": 1, "hidden_dim": 16},
     "bottom_up": {"kind": "hierarchical", "top_dim": 1, "direction": "bottom_up", "hidden_dim": 16},
     "semi_amortized": {"kind": "semi_amortized", "steps": 2},
-    "semi_full_rank": {"kind": "semi_amortized", "base": {"kind": "full_rank"}, "steps": 2, "unroll": True},
-    "semi_low_rank": {"kind": "semi_amortized", "base": {"kind": "low_rank", "rank": 1}, "steps": 2},
+    "semi_full_rank": {
+        "kind": "semi_amortized",
+        "base": {"kind": "full_rank"},
+        "steps": 2,
+        "unroll": True,
+    },
+    "semi_low_rank": {
+        "kind": "semi_amortized",
+        "base": {"kind": "low_rank", "rank": 1},
+        "steps": 2,
+    },
 }
 PUSHFORWARDS = "iaf", "coupling", "spline", "top_down", "bottom_up"
 TWO_LEVELS = "top_down", "bottom_up"
-X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.0, 2.0, 0.5, 1.0])
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor(
+    [1.0, 2.0, 0.5, 1.0]
+)
 
 TRUTH = LinearGaussian(
     torch.tensor([[1.0, 0.8], [0.6, 0.9], [0.5, 0.1], [-0.3, -0.6]], dtype=torch.float64),
@@ -36,7 +47,9 @@ TRUTH = LinearGaussian(
 """Its posterior is correlated, so that a guide with independent dimensions misses it."""
 
 MILD = LinearGaussian(
-    torch.tensor([[1.0, 0.3], [0.3, 0.9], [0.6, -0.2], [-0.3, 0.5]], dtype=torch.float64), TRUTH.bias, sigma=0.7
+    torch.tensor([[1.0, 0.3], [0.3, 0.9], [0.6, -0.2], [-0.3, 0.5]], dtype=torch.float64),
+    TRUTH.bias,
+    sigma=0.7,
 )
 """Its posterior is hardly correlated, so that the weights of such a guide have a variance."""
 
@@ -55,7 +68,9 @@ def small(name: str, latent_dim: int = 2, spread: float = 0.3, **fields: Any) ->
 def normal_of(q: Distribution) -> MultivariateNormal:
     """A normal of any type as torch's multivariate normal."""
     covariance = getattr(q, "covariance_matrix", None)
-    return MultivariateNormal(q.mean, torch.diag_embed(q.variance) if covariance is None else covariance)
+    return MultivariateNormal(
+        q.mean, torch.diag_embed(q.variance) if covariance is None else covariance
+    )
 
 
 def untrained(name: str, truth: LinearGaussian = TRUTH) -> VAE:

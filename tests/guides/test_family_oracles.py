@@ -42,7 +42,9 @@ def test_evidence_is_exact_within_its_error(name: str) -> None:
     mild = name in INDEPENDENT
     exact = (MILD if mild else TRUTH).marginal().log_prob(X)
     found = evidence(trained(name, mild), X, num_particles=500)
-    error = (torch.from_numpy(found.log_marginal) - exact).abs() / torch.from_numpy(found.se + 1e-12)
+    error = (torch.from_numpy(found.log_marginal) - exact).abs() / torch.from_numpy(
+        found.se + 1e-12
+    )
     assert float((error < 3).double().mean()) >= 0.97
     assert math.isclose(found.log_marginal.mean(), float(exact.mean()), abs_tol=0.02)
     assert (torch.from_numpy(found.elbo) < exact + 0.1).all()

@@ -77,7 +77,9 @@ def test_the_density_of_a_draw_survives_a_nearly_singular_covariance(name: str) 
         draws, exact = q.log_prob(z), -q.entropy()
     error = draws.std(0) / 500**0.5
     assert ((draws.mean(0) - exact).abs() < 5 * error).all()
-    assert (error < 2 / 8**0.5).all()  # ½ χ² of eight dimensions, from which any rounding would stand out
+    assert (
+        error < 2 / 8**0.5
+    ).all()  # ½ χ² of eight dimensions, from which any rounding would stand out
 
 
 def test_the_density_of_a_draw_has_the_gradient_of_torch() -> None:
@@ -88,7 +90,9 @@ def test_the_density_of_a_draw_has_the_gradient_of_torch() -> None:
     weight = torch.randn(3, 5, dtype=torch.float64)
     parameters = list(family.parameters())
     expected, got = (
-        torch.autograd.grad((weight * p.log_prob(z)).sum(), parameters, retain_graph=True, materialize_grads=True)
+        torch.autograd.grad(
+            (weight * p.log_prob(z)).sum(), parameters, retain_graph=True, materialize_grads=True
+        )
         for p in (normal_of(q), q)
     )
     torch.testing.assert_close(got, expected)

@@ -29,11 +29,17 @@ KINDS = [
 
 def fitted(likelihood, x):
     vae = VAE(data_shape=(3,), latent_dim=2, hidden_dims=(6,), likelihood=likelihood)
-    run = fit(vae, x.astype(np.float32), epochs=5, batch_size=20, lr=1e-2, validation=None, progress=False)
+    run = fit(
+        vae, x.astype(np.float32), epochs=5, batch_size=20, lr=1e-2, validation=None, progress=False
+    )
     z = torch.zeros(len(x), 2)
     with torch.no_grad():
         rows = torch.as_tensor(x.astype(np.float32))
-        return vae.likelihood(z).log_prob(rows), vae.likelihood.independent().log_prob(rows), run.history[-1]["elbo"]
+        return (
+            vae.likelihood(z).log_prob(rows),
+            vae.likelihood.independent().log_prob(rows),
+            run.history[-1]["elbo"],
+        )
 
 
 @pytest.mark.parametrize("likelihood", KINDS, ids=str)

@@ -41,7 +41,9 @@ def test_parameters_distributions_and_draws_stay_in_float32():
 
 def test_it_trains_to_about_the_same_elbo():
     options = {"epochs": 10, "batch_size": 20, "lr": 3e-3, "seed": 0}
-    rounded, exact = (fit(vae(), X, products=kind, **options).history for kind in ("bfloat16", "float32"))
+    rounded, exact = (
+        fit(vae(), X, products=kind, **options).history for kind in ("bfloat16", "float32")
+    )
     assert rounded[0]["loss"] != exact[0]["loss"]
     assert rounded[-1]["elbo"] == pytest.approx(exact[-1]["elbo"], rel=5e-3)
 
@@ -49,7 +51,9 @@ def test_it_trains_to_about_the_same_elbo():
 def test_validation_is_not_rounded():
     """With a learning rate of nearly nothing all epochs validate the first weights, whatever the products were."""
     options = {"epochs": 1, "lr": 1e-30, "seed": 0}
-    rounded, exact = (fit(vae(), X, products=kind, **options).history[0] for kind in ("bfloat16", "float32"))
+    rounded, exact = (
+        fit(vae(), X, products=kind, **options).history[0] for kind in ("bfloat16", "float32")
+    )
     assert rounded["val_elbo"] == exact["val_elbo"]
     assert rounded["elbo"] != exact["elbo"]
 

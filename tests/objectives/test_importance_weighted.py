@@ -59,7 +59,9 @@ def test_the_bound_and_its_gradient_are_brute_force(alpha):
     terms = Renyi(alpha=alpha, num_particles=5)(vae.model, vae.guide, X)
     torch.testing.assert_close(-terms.loss, bound, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(terms.elbo, log_w.mean(0), rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(gradient(vae, terms.loss), gradient(vae, -bound), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(
+        gradient(vae, terms.loss), gradient(vae, -bound), rtol=1e-8, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
@@ -70,9 +72,9 @@ def test_renyi_is_pyros_where_pyros_is_right(alpha):
     ours = Renyi(alpha=alpha, num_particles=3)(vae.model, vae.guide, X).loss.sum()
     torch.manual_seed(0)
     with pyro.settings.context(module_local_params=True):
-        theirs = RenyiELBO(alpha=alpha, num_particles=3, vectorize_particles=True, max_plate_nesting=1).loss(
-            vae.model, vae.guide, X
-        )
+        theirs = RenyiELBO(
+            alpha=alpha, num_particles=3, vectorize_particles=True, max_plate_nesting=1
+        ).loss(vae.model, vae.guide, X)
     assert ours.item() == pytest.approx(theirs, rel=1e-9)
 
 
@@ -97,7 +99,9 @@ def test_gradient_estimators_agree_in_the_mean(reference, estimator):
 def test_sticking_the_landing_biases_the_iwae():
     """Which is why "dreg" is its default; the test also shows that the comparison above has the power to fail."""
     vae = small_vae()
-    one, other = (gradients(vae, IWAE(num_particles=4, gradient=how), 600) for how in ("plain", "stl"))
+    one, other = (
+        gradients(vae, IWAE(num_particles=4, gradient=how), 600) for how in ("plain", "stl")
+    )
     error = ((one.var(0) + other.var(0)) / 600).sqrt()
     assert ((one.mean(0) - other.mean(0)).abs() > 8 * error).any()
 
@@ -113,11 +117,14 @@ class OwnGuide(torch.nn.Module):
         self.tril = torch.nn.Parameter(q.scale_tril[0].clone())
 
     def forward(self, x: Tensor) -> torch.distributions.Distribution:
-        return pyro.distributions.MultivariateNormal(x.double() @ self.weight + self.bias, scale_tril=self.tril.tril())
+        return pyro.distributions.MultivariateNormal(
+            x.double() @ self.weight + self.bias, scale_tril=self.tril.tril()
+        )
 
 
 @pytest.mark.parametrize(
-    "objective", [ELBO(gradient="stl"), IWAE(num_particles=4), IWAE(num_particles=4, gradient="stl")]
+    "objective",
+    [ELBO(gradient="stl"), IWAE(num_particles=4), IWAE(num_particles=4, gradient="stl")],
 )
 def test_the_guides_gradient_has_no_noise_at_the_exact_posterior(objective):
     vae = TRUTH.vae(guide=OwnGuide())
@@ -143,7 +150,9 @@ def test_more_particles_tighten_the_iwae():
     vae = TRUTH.vae(widen=1.6)
     torch.manual_seed(0)
     many = X.repeat_interleave(500, 0)
-    means = [-IWAE(num_particles=k)(vae.model, vae.guide, many).loss.mean().item() for k in (1, 5, 50)]
+    means = [
+        -IWAE(num_particles=k)(vae.model, vae.guide, many).loss.mean().item() for k in (1, 5, 50)
+    ]
     assert means[0] < means[1] < means[2] < TRUTH.marginal().log_prob(X).mean() + 0.05
 
 
@@ -210,12 +219,20 @@ def test_free_bits_need_independent_dimensions():
 def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
     """A flow computes its density by modules after the guide has returned; there too the parameters are constant."""
     torch.manual_seed(0)
-    vae = VAE(data_shape=(5,), latent_dim=2, likelihood={"kind": "normal", "scale": 0.5}, guide=guide, hidden_dims=(4,))
+    vae = VAE(
+        data_shape=(5,),
+        latent_dim=2,
+        likelihood={"kind": "normal", "scale": 0.5},
+        guide=guide,
+        hidden_dims=(4,),
+    )
     vae = vae.double()
     site = traces(vae.model, vae.guide, X, 1)[1].nodes["z"]
     weights, point = list(vae.guide.parameters()), site["value"].detach().requires_grad_()
     (slope,) = torch.autograd.grad(site["fn"].log_prob(point).sum(), point, retain_graph=True)
-    expected = torch.autograd.grad(site["value"], weights, slope, retain_graph=True, materialize_grads=True)
+    expected = torch.autograd.grad(
+        site["value"], weights, slope, retain_graph=True, materialize_grads=True
+    )
     found = torch.autograd.grad(log_prob_without_score(site).sum(), weights, materialize_grads=True)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)

@@ -53,11 +53,17 @@ every_guide = pytest.mark.parametrize("guide", GUIDES)
 every_kl = pytest.mark.parametrize("kl", KLS)
 
 
-STANDARD = MultivariateNormal(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
+STANDARD = MultivariateNormal(
+    torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+)
 
 
 def as_multivariate(q: Distribution) -> MultivariateNormal:
-    return q if isinstance(q, MultivariateNormal) else MultivariateNormal(q.mean, torch.diag_embed(q.variance))
+    return (
+        q
+        if isinstance(q, MultivariateNormal)
+        else MultivariateNormal(q.mean, torch.diag_embed(q.variance))
+    )
 
 
 def gap(vae: VAE, x: Tensor) -> Tensor:
@@ -70,9 +76,14 @@ def expected_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
     q = as_multivariate(vae.posterior(x))
     decoder = vae.likelihood.decoder
     residual = x - q.mean @ decoder.weight.T - decoder.bias
-    trace = (decoder.weight @ q.covariance_matrix @ decoder.weight.T).diagonal(dim1=-2, dim2=-1).sum(-1)
+    trace = (
+        (decoder.weight @ q.covariance_matrix @ decoder.weight.T).diagonal(dim1=-2, dim2=-1).sum(-1)
+    )
     variance = truth.sigma**2
-    return -0.5 * (x.shape[1] * math.log(2 * math.pi * variance) + (residual.square().sum(1) + trace) / variance)
+    return -0.5 * (
+        x.shape[1] * math.log(2 * math.pi * variance)
+        + (residual.square().sum(1) + trace) / variance
+    )
 
 
 def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
@@ -138,7 +149,9 @@ def test_no_bound_exceeds_the_evidence(guide: str, kl: str, particles: int) -> N
 
 
 @pytest.mark.parametrize("particles", [1, 2, 50])
-@pytest.mark.parametrize(("data_dim", "latent_dim", "sigma"), [(5, 2, 0.5), (20, 4, 0.1), (3, 3, 2.0)])
+@pytest.mark.parametrize(
+    ("data_dim", "latent_dim", "sigma"), [(5, 2, 0.5), (20, 4, 0.1), (3, 3, 2.0)]
+)
 def test_with_the_exact_posterior_one_draw_is_the_evidence(
     data_dim: int, latent_dim: int, sigma: float, particles: int
 ) -> None:
@@ -178,15 +191,24 @@ def wrong(guide: Linear) -> Linear:
 
 def gradient(value: Tensor, vae: VAE) -> Tensor:
     """The gradient in all parameters of the VAE, as one vector."""
-    parts = torch.autograd.grad(value, list(vae.parameters()), allow_unused=True, materialize_grads=True)
+    parts = torch.autograd.grad(
+        value, list(vae.parameters()), allow_unused=True, materialize_grads=True
+    )
     return torch.cat([part.flatten() for part in parts])
 
 
-def repeated_gradients(objective: ELBO, vae: VAE, x: Tensor, repetitions: int, copies: int) -> Tensor:
+def repeated_gradients(
+    objective: ELBO, vae: VAE, x: Tensor, repetitions: int, copies: int
+) -> Tensor:
     """Independent estimates of the gradient of the mean ELBO over rows, shaped (repetitions, parameters)."""
     torch.manual_seed(0)
     batch = x.repeat(copies, 1)
-    return torch.stack([gradient(objective(vae.model, vae.guide, batch).elbo.mean(), vae) for _ in range(repetitions)])
+    return torch.stack(
+        [
+            gradient(objective(vae.model, vae.guide, batch).elbo.mean(), vae)
+            for _ in range(repetitions)
+        ]
+    )
 
 
 @every_kl
@@ -206,7 +228,9 @@ def test_with_the_exact_posterior_the_gradient_is_that_of_the_evidence(kl: str) 
     """Zero for the guide, which is at its optimum, and d log p(x) / dθ for the decoder."""
     vae, x = truth.vae(Linear("full_rank")), truth.sample(ROWS)
     decoder = vae.likelihood.decoder
-    covariance = decoder.weight @ decoder.weight.T + truth.sigma**2 * torch.eye(5, dtype=torch.float64)
+    covariance = decoder.weight @ decoder.weight.T + truth.sigma**2 * torch.eye(
+        5, dtype=torch.float64
+    )
     exact = gradient(MultivariateNormal(decoder.bias, covariance).log_prob(x).mean(), vae)
     assert exact.count_nonzero() == decoder.weight.numel() + decoder.bias.numel()
     found = repeated_gradients(ELBO(kl=kl), vae, x, repetitions=100, copies=200)
@@ -218,7 +242,10 @@ class Learned(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loc, self.log_scale = nn.Parameter(torch.tensor([0.5, -1.0])), nn.Parameter(torch.tensor([0.3, -0.2]))
+        self.loc, self.log_scale = (
+            nn.Parameter(torch.tensor([0.5, -1.0])),
+            nn.Parameter(torch.tensor([0.3, -0.2])),
+        )
 
     def forward(self) -> Distribution:
         return dist.Normal(self.loc, self.log_scale.exp()).to_event(1)
@@ -253,11 +280,15 @@ PRIORS = {
 @pytest.mark.parametrize("prior", PRIORS)
 def test_both_estimators_have_one_value_and_one_gradient(prior: str, guide: str) -> None:
     """The estimators see the same draws, so their difference is that of the two KLs: zero on average, everywhere."""
-    vae = VAE(data_shape=(5,), latent_dim=2, prior=PRIORS[prior](), guide=guide, hidden_dims=(6,)).double()
+    vae = VAE(
+        data_shape=(5,), latent_dim=2, prior=PRIORS[prior](), guide=guide, hidden_dims=(6,)
+    ).double()
     x = truth.sample(ROWS)
     closed, sampled = (draws(ELBO(kl=kl), vae, x) for kl in KLS)
     assert z_scores(sampled.rate, closed.rate[0]).abs().max() < SIGMAS
     assert torch.equal(sampled.distortion, closed.distortion)
-    first, second = (repeated_gradients(ELBO(kl=kl, num_particles=50), vae, x, 60, 10) for kl in KLS)
+    first, second = (
+        repeated_gradients(ELBO(kl=kl, num_particles=50), vae, x, 60, 10) for kl in KLS
+    )
     assert z_scores(second - first, torch.zeros(first.shape[1])).abs().max() < SIGMAS
     assert (second - first).std(0).norm() / 60**0.5 < 0.02 * first.mean(0).norm()

@@ -59,11 +59,18 @@ class Wide(nn.Module):
 
 def build(name: str, latent_dim: int = 2, **fields: Any) -> VAE:
     """A small model with this prior for rows of four bits; prior and encoder are not where they start."""
-    fields = {"data_shape": (4,), "likelihood": "bernoulli", "hidden_dims": (6,), "prior": CASES[name]} | fields
+    fields = {
+        "data_shape": (4,),
+        "likelihood": "bernoulli",
+        "hidden_dims": (6,),
+        "prior": CASES[name],
+    } | fields
     vae = VAE(latent_dim=latent_dim, **fields)
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     for parameter in (*vae.prior.parameters(), *vae.posterior.parameters()):
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        parameter.data += 0.3 * torch.randn(
+            parameter.shape, generator=generator, dtype=parameter.dtype
+        )
     return vae
 
 

@@ -69,7 +69,11 @@ def install(site: Path) -> Install:
     return write
 
 
-FIELDS: dict[str, Any] = {"data_shape": (4,), "latent_dim": 3, "prior": {"kind": "cauchy", "scale": 3}}
+FIELDS: dict[str, Any] = {
+    "data_shape": (4,),
+    "latent_dim": 3,
+    "prior": {"kind": "cauchy", "scale": 3},
+}
 
 
 def kinds_in_the_schema() -> list[str]:
@@ -93,7 +97,9 @@ def test_a_kind_may_be_registered_at_any_time() -> None:
         assert described.model_dump()["prior"] == {"kind": "cauchy", "scale": 3.0}
         assert model.model_validate_json(described.model_dump_json()) == described
     assert kinds_in_the_schema()[-1] == "cauchy"
-    with pytest.raises(ValueError, match=r"^prior\.cauchy\.scale: Input should be a valid number.*, got \'big\'"):
+    with pytest.raises(
+        ValueError, match=r"^prior\.cauchy\.scale: Input should be a valid number.*, got \'big\'"
+    ):
         pv.Spec(**FIELDS | {"prior": {"kind": "cauchy", "scale": "big"}})
     nested = {"kind": "hierarchical", "top_dim": 1, "top": FIELDS["prior"]}
     assert isinstance(pv.VAE(**FIELDS | {"prior": nested}).prior.top, cauchy)
@@ -125,7 +131,9 @@ def test_an_entry_point_is_a_kind(install: Install) -> None:
     assert "my_kinds" not in sys.modules
     vae = pv.VAE(data_shape=(4,), latent_dim=2, prior={"kind": "wide", "width": 3})
     assert vae.prior().stddev.tolist() == [3, 3]
-    assert pv.Spec(data_shape=(4,), prior="cauchy").prior.options() == {"scale": 1.0}  # which the module registered
+    assert pv.Spec(data_shape=(4,), prior="cauchy").prior.options() == {
+        "scale": 1.0
+    }  # which the module registered
     assert {"cauchy", "wide"} <= set(kinds_in_the_schema())
     assert pv.Spec(data_shape=(4,), prior="cauchy") == pickle.loads(
         pickle.dumps(pv.Spec(data_shape=(4,), prior="cauchy"))
@@ -136,9 +144,15 @@ def test_the_command_lists_it(install: Install) -> None:
     install("wide-priors", cauchy="my_kinds:Cauchy", wide="my_kinds:later")
     listed = pyro_vae("kinds", "priors")
     assert (listed.status, listed.err) == (0, "")
-    assert {"  cauchy           Heavy tails.", "  wide             Wide."} <= set(listed.out.splitlines())
+    assert {"  cauchy           Heavy tails.", "  wide             Wide."} <= set(
+        listed.out.splitlines()
+    )
     described = pyro_vae("kinds", "priors", "--json").json["priors"]
-    assert described["cauchy"] == {"summary": "Heavy tails.", "required": [], "defaults": {"scale": 1.0}}
+    assert described["cauchy"] == {
+        "summary": "Heavy tails.",
+        "required": [],
+        "defaults": {"scale": 1.0},
+    }
 
 
 BROKEN = {
@@ -149,7 +163,13 @@ BROKEN = {
 
 
 def test_a_broken_entry_point_is_named_and_the_others_stay(install: Install) -> None:
-    install("gone-priors", gone="no_such_module:Gone", number="math:pi", wide="my_kinds:later", good="my_kinds:later")
+    install(
+        "gone-priors",
+        gone="no_such_module:Gone",
+        number="math:pi",
+        wide="my_kinds:later",
+        good="my_kinds:later",
+    )
     install("twin-priors", wide="my_kinds:Cauchy")
     for kind, message in BROKEN.items():
         with pytest.raises(ValueError, match=f"^prior: prior kind '{kind}' {message}"):

@@ -10,7 +10,11 @@ from torch import Tensor
 from pyro_vae.objectives import ELBO, Terms
 from pyro_vae.vae import VAE
 
-X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32) @ np.diag([1, 2, 3, 4]).astype(np.float32) + 1
+X = (
+    np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    @ np.diag([1, 2, 3, 4]).astype(np.float32)
+    + 1
+)
 BITS = (X > 1).astype(np.float32)
 Weights = dict[str, Tensor]
 
@@ -57,14 +61,20 @@ class Watch:
         if not torch.is_grad_enabled() and not self.train:
             self.looks += 1
             return terms
-        kind, rows = (self.train, self.train_rows) if self.vae.training else (self.valid, self.valid_rows)
+        kind, rows = (
+            (self.train, self.train_rows) if self.vae.training else (self.valid, self.valid_rows)
+        )
         assert torch.is_grad_enabled() == self.vae.training
-        kind.append((len(x), *(float(term.detach().mean()) for term in (terms.rate, terms.distortion))))
+        kind.append(
+            (len(x), *(float(term.detach().mean()) for term in (terms.rate, terms.distortion)))
+        )
         rows.append(x.detach().clone())
         return self.react(self, terms) if self.react else terms
 
 
-def watched(kind: type[torch.optim.Optimizer], steps: list[dict[str, Any]], **options: Any) -> Callable[..., Any]:
+def watched(
+    kind: type[torch.optim.Optimizer], steps: list[dict[str, Any]], **options: Any
+) -> Callable[..., Any]:
     """A function that makes an optimizer of that kind, which notes each step: lr, gradient norm, new parameters."""
 
     class Watched(kind):  # type: ignore[misc, valid-type]
@@ -73,7 +83,9 @@ def watched(kind: type[torch.optim.Optimizer], steps: list[dict[str, Any]], **op
             norm = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm()
             done = super().step(closure)
             after = [p.detach().clone() for p in parameters]
-            steps.append({"lr": [g["lr"] for g in self.param_groups], "norm": float(norm), "after": after})
+            steps.append(
+                {"lr": [g["lr"] for g in self.param_groups], "norm": float(norm), "after": after}
+            )
             return done
 
     def make(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -99,22 +99,36 @@ def test_the_bar_shows_the_steps_of_the_whole_run(tmp_path, capsys):
 
 def test_steps_are_counted_on(tmp_path, monkeypatch):
     seen, read = [], checkpoint.Unfinished.read
-    monkeypatch.setattr(checkpoint.Unfinished, "read", lambda self, state: seen.append(read(self, state)) or seen[-1])
+    monkeypatch.setattr(
+        checkpoint.Unfinished,
+        "read",
+        lambda self, state: seen.append(read(self, state)) or seen[-1],
+    )
     broken(tmp_path / "run")
     assert [state.steps for state in seen] == [0, 4 * 3]
 
 
 def test_a_checkpoint_changes_nothing(tmp_path):
-    without, beside = run(small()), run(small(), checkpoint=tmp_path / "folders" / "are made" / "run")
+    without, beside = (
+        run(small()),
+        run(small(), checkpoint=tmp_path / "folders" / "are made" / "run"),
+    )
     assert without[:2] == beside[:2]
     assert same(without[2], beside[2])
 
 
-@pytest.mark.parametrize("options", [{}, {"lr": 5.0, "optimizer": "sgd", "clip_norm": 1.0, "patience": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"lr": 5.0, "optimizer": "sgd", "clip_norm": 1.0, "patience": 1}]
+)
 def test_a_run_that_was_over_is_given_back(options, tmp_path):
     first = run(small(), checkpoint=tmp_path / "run", **options)
     asked = []
-    again = run(small(), checkpoint=tmp_path / "run", schedule=lambda done: asked.append(done) or 1.0, **options)
+    again = run(
+        small(),
+        checkpoint=tmp_path / "run",
+        schedule=lambda done: asked.append(done) or 1.0,
+        **options,
+    )
     assert first[:2] == again[:2]
     assert same(first[2], again[2])
     assert asked == []
@@ -141,7 +155,9 @@ def test_more_epochs_follow_the_schedule_of_the_longer_run(tmp_path):
 def test_fewer_epochs_than_were_made_are_refused(tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path, epochs=4)
-    with pytest.raises(ValueError, match=f"^{path}: holds a run of 4 epochs, and 3 are asked for; take epochs=4"):
+    with pytest.raises(
+        ValueError, match=f"^{path}: holds a run of 4 epochs, and 3 are asked for; take epochs=4"
+    ):
         run(small(), checkpoint=path, epochs=3)
     assert len(run(small(), checkpoint=path, epochs=4)[0]) == 4
 
@@ -165,12 +181,19 @@ def test_it_is_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
 def test_device_and_compiler_may_be_others(tmp_path):
     with pytest.raises(PowerCut):
         run(small(), schedule=cut, checkpoint=tmp_path / "run", device="auto", compile="auto")
-    assert run(small(), checkpoint=tmp_path / "run", device="cpu", compile="off")[0] == run(small())[0]
+    assert (
+        run(small(), checkpoint=tmp_path / "run", device="cpu", compile="off")[0] == run(small())[0]
+    )
 
 
 OTHERS = {
     "an option": ({"lr": 0.02}, {}, X, r"lr was 0\.01, and is 0\.02"),
-    "an objective": ({"objective": {"kind": "iwae", "num_particles": 2}}, {}, X, "objective was None"),
+    "an objective": (
+        {"objective": {"kind": "iwae", "num_particles": 2}},
+        {},
+        X,
+        "objective was None",
+    ),
     "a model": ({}, {"latent_dim": 3}, X, r"model was .*latent_dim"),
     "fewer rows": ({}, {}, X[:40], r"rows was \[42, 8, .*and is \[32, 8"),
     "rows of the same number": ({}, {}, X + 1, r"rows was \[42, 8, .*and is \[42, 8"),
@@ -211,7 +234,9 @@ def test_a_damaged_file_is_refused(damage, tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path)
     damage(path)
-    with pytest.raises(ValueError, match=f"^{path}: holds no unfinished run: .*; choose another file"):
+    with pytest.raises(
+        ValueError, match=f"^{path}: holds no unfinished run: .*; choose another file"
+    ):
         run(small(), checkpoint=path)
 
 
@@ -220,7 +245,9 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
     run(small(), checkpoint=path)
     with safe_open(path, "pt") as file:
         told = file.metadata()
-    tensors = {name: value for name, value in load_file(path).items() if not name.startswith("model.model")}
+    tensors = {
+        name: value for name, value in load_file(path).items() if not name.startswith("model.model")
+    }
     save_file(tensors, path, metadata=told)
     with pytest.raises(ValueError, match=f"^{path}: damaged, or of another model: "):
         run(small(), checkpoint=path)
@@ -231,7 +258,9 @@ def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.warns(UserWarning, match=r"^fit: the checkpoint can't be written.* goes on without: .*space"):
+    with pytest.warns(
+        UserWarning, match=r"^fit: the checkpoint can't be written.* goes on without: .*space"
+    ):
         history, _, _ = run(small(), checkpoint=tmp_path / "run")
     assert len(history) == RUN["epochs"]
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,12 @@ from pyro_vae.training.loop import SEVERAL, WORTH_COMPILING, stepper
 from pyro_vae.training.train_step import Pace, steps
 from tests.training.small import X, same, small, weights, without_clock
 
-RUN = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "validation": 4}  # 46 rows: two batches of 16, one of 14
+RUN = {
+    "epochs": 3,
+    "batch_size": 16,
+    "lr": 1e-2,
+    "validation": 4,
+}  # 46 rows: two batches of 16, one of 14
 
 
 @pytest.fixture
@@ -43,7 +48,9 @@ def compilations(monkeypatch):
 def close(one, other, tolerance=1e-5):
     """Whether all parameters and buffers agree up to rounding."""
     pairs = [(a.double(), other[name].double()) for name, a in one.items()]
-    return one.keys() == other.keys() and all(torch.allclose(a, b, rtol=1e-4, atol=tolerance) for a, b in pairs)
+    return one.keys() == other.keys() and all(
+        torch.allclose(a, b, rtol=1e-4, atol=tolerance) for a, b in pairs
+    )
 
 
 def both(make, x=X, **options):
@@ -70,7 +77,9 @@ class Modern(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3))
+        self.net = nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3)
+        )
         self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, x):
@@ -146,11 +155,15 @@ def test_the_norm_is_that_of_the_weights_that_move(compilations):
         infos.append(info)
     assert agree(*infos)
     moved = [weight.grad for weight in vae.model.parameters() if weight.grad is not None]
-    assert torch.isclose(info.grad_norm, torch.cat([gradient.flatten() for gradient in moved]).norm())
+    assert torch.isclose(
+        info.grad_norm, torch.cat([gradient.flatten() for gradient in moved]).norm()
+    )
 
 
 def test_an_optimizer_that_is_not_adam_stays_outside(compilations):
-    with pytest.warns(UserWarning, match="only the loss and its gradient are compiled.* SGD is not plain Adam") as seen:
+    with pytest.warns(
+        UserWarning, match="only the loss and its gradient are compiled.* SGD is not plain Adam"
+    ) as seen:
         runs = both(small, optimizer="sgd", average=0.9, clip_norm=0.5)
     agrees(*runs)
     assert (len(about_compiling(seen)), len(compilations)) == (1, 1)
@@ -187,7 +200,10 @@ class Cautious:
 
 
 def test_a_graph_for_one_beta_makes_no_steps_with_another(compilations):
-    stack, paces = torch.as_tensor(X[:32]).unflatten(0, (2, 16)), [Pace(1.0, (1e-2,)), Pace(0.25, (1e-2,))]
+    stack, paces = (
+        torch.as_tensor(X[:32]).unflatten(0, (2, 16)),
+        [Pace(1.0, (1e-2,)), Pace(0.25, (1e-2,))],
+    )
     told = []
     for move in (CompiledStep().steps, steps):
         vae = small()
@@ -217,7 +233,11 @@ def test_several_steps_in_one_graph_are_several_steps(make, options, compilation
 
 def steps_of(graph):
     """The steps in a graph: the stack of batches is its last input."""
-    return [node for node in graph.module.graph.nodes if node.op == "placeholder"][-1].meta["val"].shape[0]
+    return (
+        [node for node in graph.module.graph.nodes if node.op == "placeholder"][-1]
+        .meta["val"]
+        .shape[0]
+    )
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(100, 4), (1_000_000, 1)])
@@ -300,7 +320,9 @@ def test_an_interrupt_while_compiling_ends_the_run(monkeypatch):
     with pytest.warns(UserWarning, match="interrupted after 0 of 3"):
         run = fit(vae, X, compile="step", **RUN)
     assert run.interrupted
-    assert all(torch.equal(before[name], p) for name, p in vae.named_parameters() if "bias" not in name)
+    assert all(
+        torch.equal(before[name], p) for name, p in vae.named_parameters() if "bias" not in name
+    )
 
 
 def test_a_loss_that_is_not_finite_is_refused(compilations):
@@ -336,7 +358,9 @@ def test_by_default_a_short_run_compiles_nothing(compilations):
 # With the compiler
 
 
-ADDRESS = "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"  # how inductor tells its C++ code where a function is
+ADDRESS = (
+    "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"  # how inductor tells its C++ code where a function is
+)
 
 
 def outside():
@@ -367,7 +391,9 @@ def compiled_run():
 
     count, compile_graph = [], torch._inductor.compile
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch._inductor, "compile", lambda *a, **k: count.append(1) or compile_graph(*a, **k))
+        patch.setattr(
+            torch._inductor, "compile", lambda *a, **k: count.append(1) or compile_graph(*a, **k)
+        )
         before = outside()
         runs = both(modern, annealing=2, clip_norm=5.0, average=0.9)
         return runs, before, outside(), count

@@ -13,7 +13,10 @@ import torch
 from pyro_vae.training import load
 from tests.training.small import same, weights
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
+]
 ROOT = Path(__file__).resolve().parents[2]
 RUN = """
 import json, os, signal, sys
@@ -44,7 +47,12 @@ def run(home, how, kind, cache):
     home.mkdir(exist_ok=True)
     return subprocess.run(
         [sys.executable, "-W", "error:fit", "-c", RUN, str(home), how, kind],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": str(cache)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "TORCHINDUCTOR_CACHE_DIR": str(cache),
+        },
         capture_output=True,
         text=True,
     )

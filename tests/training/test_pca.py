@@ -17,7 +17,9 @@ ALL = [(data, latent_dim) for data in TABLES for latent_dim in LATENT_DIMS]
 def agrees(result):
     """The trained model is the optimum, and the estimates are those of its closed form."""
     mean_of_errors = np.sqrt(np.square(result.found.se).sum()) / len(result.x)
-    best = result.score + 1e-3  # scikit-learn divides by n - 1 and stays that little below the maximum
+    best = (
+        result.score + 1e-3
+    )  # scikit-learn divides by n - 1 and stays that little below the maximum
     assert best - 0.01 < result.exact.mean() <= best
     assert abs(result.difference()) < 0.01
     assert abs(result.found.log_marginal.mean() - result.exact.mean()) < 4 * mean_of_errors

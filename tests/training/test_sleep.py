@@ -44,7 +44,9 @@ def test_without_validation_the_last_epoch_is_kept():
 
 
 def test_a_run_that_was_over_sleeps_the_same_again(tmp_path):
-    one, other = (fit(small(), X, **RUN, sleep_share=1, checkpoint=tmp_path / "run") for _ in range(2))
+    one, other = (
+        fit(small(), X, **RUN, sleep_share=1, checkpoint=tmp_path / "run") for _ in range(2)
+    )
     assert same(weights(one.vae), weights(other.vae))
 
 
@@ -73,7 +75,9 @@ def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
         with torch.no_grad():
             vae.likelihood.decoder.weight.copy_(torch.linspace(-1, 1, 12).reshape(6, 2))
             vae.likelihood.decoder.bias.zero_()
-        run = fit(vae, x[:40], validation=x[40:], epochs=30, batch_size=20, lr=5e-3, sleep_share=share)
+        run = fit(
+            vae, x[:40], validation=x[40:], epochs=30, batch_size=20, lr=5e-3, sleep_share=share
+        )
         exact = log_density(run.vae, x[40:])
         gaps[share] = exact - run.elbo
     assert gaps[0] > 0.1

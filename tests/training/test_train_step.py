@@ -54,9 +54,15 @@ def test_a_step_is_the_one_written_by_hand(beta, clip):
     factor = 1.0 if clip is None else min(1.0, clip / (float(norm) + 1e-6))  # as torch clips
     with own_seed(11):
         _, info = step(state_of(ours, rate_weight=beta, clip_norm=clip), BATCH)
-    torch.testing.assert_close(info, Info(loss.detach(), rate.detach(), distortion.detach(), norm), rtol=1e-12, atol=0)
-    for moved, first, gradient in zip(ours.parameters(), theirs.parameters(), gradients, strict=True):
-        torch.testing.assert_close(moved.detach(), first - 0.1 * factor * gradient, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        info, Info(loss.detach(), rate.detach(), distortion.detach(), norm), rtol=1e-12, atol=0
+    )
+    for moved, first, gradient in zip(
+        ours.parameters(), theirs.parameters(), gradients, strict=True
+    ):
+        torch.testing.assert_close(
+            moved.detach(), first - 0.1 * factor * gradient, rtol=1e-12, atol=1e-14
+        )
 
 
 def test_a_step_returns_another_state_and_leaves_the_first():
@@ -72,7 +78,10 @@ def test_a_step_returns_another_state_and_leaves_the_first():
 
 def test_what_a_step_tells_has_no_history():
     _, info = step(state_of(double()), BATCH)
-    assert all(value.shape == () and not value.requires_grad and value.dtype == torch.float64 for value in info)
+    assert all(
+        value.shape == () and not value.requires_grad and value.dtype == torch.float64
+        for value in info
+    )
     assert float(info.loss) == pytest.approx(float(info.rate + info.distortion), rel=1e-14)
 
 
@@ -91,7 +100,9 @@ def test_the_mean_over_rows_does_not_depend_on_their_number():
     """Twice the same rows with twice the same noise would be the same step; without noise they are."""
     results = []
     for x in (BATCH, BATCH.repeat(2, 1)):
-        vae = small(prior="flat", guide="delta", likelihood={"kind": "normal", "scale": 0.7}).double()
+        vae = small(
+            prior="flat", guide="delta", likelihood={"kind": "normal", "scale": 0.7}
+        ).double()
         step(State(vae, ELBO(), torch.optim.SGD(vae.parameters(), lr=0.1)), x)
         results.append(weights(vae))
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-14)
@@ -104,7 +115,10 @@ def test_the_average_follows_the_steps():
     expected = [p.detach().clone() for p in vae.parameters()]
     for _ in range(4):
         state, _ = step(state, BATCH)
-        expected = [0.9 * mean + 0.1 * p.detach() for mean, p in zip(expected, vae.parameters(), strict=True)]
+        expected = [
+            0.9 * mean + 0.1 * p.detach()
+            for mean, p in zip(expected, vae.parameters(), strict=True)
+        ]
     torch.testing.assert_close(average.values, expected, rtol=1e-12, atol=1e-14)
 
 
@@ -131,7 +145,9 @@ def test_the_average_is_applied_inside_a_block_only():
 def test_twenty_lines_of_a_user_are_fit():
     """The same rows in the same order with the same noise, to the last bit."""
     fitted, vae = small(), small()
-    history = fit(fitted, X, epochs=2, batch_size=16, lr=1e-2, schedule="constant", validation=None, seed=3).history
+    history = fit(
+        fitted, X, epochs=2, batch_size=16, lr=1e-2, schedule="constant", validation=None, seed=3
+    ).history
 
     rows = ArrayRows(X, Placement())
     order = torch.Generator().manual_seed(3)
@@ -140,7 +156,9 @@ def test_twenty_lines_of_a_user_are_fit():
     with own_seed(3):
         start(vae, {"x": rows}, rows)
         with torch.no_grad():
-            state.objective(vae.model, vae.guide, next(rows.batches(16)))  # `fit` looks at the first rows
+            state.objective(
+                vae.model, vae.guide, next(rows.batches(16))
+            )  # `fit` looks at the first rows
         for _ in range(2):
             total = 0.0
             for batch in rows.batches(16, order):

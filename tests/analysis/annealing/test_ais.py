@@ -56,18 +56,28 @@ def check_unbiased(start: str, temperatures: int) -> None:
     """The mean of 10 000 weights is p(x) within its standard error, though there are few temperatures."""
     x = TRUTH.sample(2, seed=4)
     found = annealed(
-        TRUTH.vae(widen=1.2), x, num_chains=10_000, temperatures=temperatures, leapfrog_steps=2, start=start, seed=1
+        TRUTH.vae(widen=1.2),
+        x,
+        num_chains=10_000,
+        temperatures=temperatures,
+        leapfrog_steps=2,
+        start=start,
+        seed=1,
     )
     assert (found.se < 0.06).all()
     assert (np.abs(found.log_marginal - exact(x)) < 4 * found.se).all()
 
 
-@pytest.mark.parametrize(("start", "temperatures"), [("guide", 1), ("guide", 2), ("guide", 4), ("prior", 6)])
+@pytest.mark.parametrize(
+    ("start", "temperatures"), [("guide", 1), ("guide", 2), ("guide", 4), ("prior", 6)]
+)
 def test_weights_are_unbiased(start: str, temperatures: int) -> None:
     check_unbiased(start, temperatures)
 
 
-@pytest.mark.parametrize("broken", [without_the_last_weight, with_the_other_sign, one_temperature_ahead])
+@pytest.mark.parametrize(
+    "broken", [without_the_last_weight, with_the_other_sign, one_temperature_ahead]
+)
 def test_broken_walks_are_rejected(broken: Upward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "upward", broken)
     with pytest.raises(AssertionError):
@@ -82,7 +92,12 @@ def test_broken_walks_are_rejected(broken: Upward, monkeypatch: pytest.MonkeyPat
 def test_agrees_with_the_exact_answer(start: str, chains: int, temperatures: int) -> None:
     x = TRUTH.sample(4, seed=1)
     found = annealed(
-        TRUTH.vae(widen=1.5), x, num_chains=chains, temperatures=temperatures, leapfrog_steps=5, start=start
+        TRUTH.vae(widen=1.5),
+        x,
+        num_chains=chains,
+        temperatures=temperatures,
+        leapfrog_steps=5,
+        start=start,
     )
     assert (np.abs(found.log_marginal - exact(x)) < 0.05).all()
     assert (found.se < 0.04).all()
@@ -92,7 +107,13 @@ def test_agrees_with_the_exact_answer(start: str, chains: int, temperatures: int
 def test_the_standard_error_covers() -> None:
     x = TRUTH.sample(200, seed=2)
     found = annealed(
-        TRUTH.vae(widen=1.5), x, num_chains=64, temperatures=20, leapfrog_steps=3, start="guide", chunk_size=20_000
+        TRUTH.vae(widen=1.5),
+        x,
+        num_chains=64,
+        temperatures=20,
+        leapfrog_steps=3,
+        start="guide",
+        chunk_size=20_000,
     )
     errors = (found.log_marginal - exact(x)) / found.se
     assert 0.85 < errors.std() < 1.15
@@ -111,7 +132,8 @@ def test_from_the_exact_posterior_every_weight_is_the_answer(temperatures: int) 
 def test_more_temperatures_raise_a_low_estimate() -> None:
     x = TRUTH.sample(100, seed=3)
     errors = [
-        annealed(TRUTH.vae(), x, num_chains=2, temperatures=t, leapfrog_steps=3).log_marginal - exact(x)
+        annealed(TRUTH.vae(), x, num_chains=2, temperatures=t, leapfrog_steps=3).log_marginal
+        - exact(x)
         for t in (1, 10, 100)
     ]
     assert errors[0].mean() < errors[1].mean() < errors[2].mean() < 4 * errors[2].std() / 10
@@ -121,7 +143,9 @@ def test_more_temperatures_raise_a_low_estimate() -> None:
 @pytest.mark.parametrize("widen", [0.3, 3.0])
 def test_steps_are_tuned(start: str, widen: float) -> None:
     """Whatever the width of the guide, which is the unit of the steps."""
-    found = annealed(TRUTH.vae(widen=widen), TRUTH.sample(5), temperatures=100, start=start, leapfrog_steps=5)
+    found = annealed(
+        TRUTH.vae(widen=widen), TRUTH.sample(5), temperatures=100, start=start, leapfrog_steps=5
+    )
     assert 0.7 < found.acceptance.mean() < 0.9
     assert 0.5 < found.step_size.mean() * widen < 2.5
 
@@ -132,7 +156,9 @@ def test_temperatures_are_spaced_by_the_spread() -> None:
     found = spaced(b, torch.stack([b, 0 * b], 1), torch.stack([b + 1, b + 2], 1), 10)
     even = torch.linspace(0, 1, 11, dtype=torch.float64)
     torch.testing.assert_close(found.b[:, 1], even)
-    torch.testing.assert_close((found.b[:, 0].square() / 2 + found.b[:, 0] / 10) / 0.6, even, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        (found.b[:, 0].square() / 2 + found.b[:, 0] / 10) / 0.6, even, rtol=0, atol=1e-5
+    )
     torch.testing.assert_close(found.step, found.b + torch.tensor([1.0, 2.0]), rtol=1e-6, atol=0)
 
 
@@ -157,7 +183,13 @@ def bits(features: int = 4) -> Tensor:
 
 def bernoulli_vae(prior: Any = "standard_normal", guide: Any = "mean_field") -> VAE:
     vae = VAE(
-        data_shape=(4,), latent_dim=2, prior=prior, likelihood="bernoulli", guide=guide, hidden_dims=(8,), seed=1
+        data_shape=(4,),
+        latent_dim=2,
+        prior=prior,
+        likelihood="bernoulli",
+        guide=guide,
+        hidden_dims=(8,),
+        seed=1,
     ).double()
     generator = torch.Generator().manual_seed(3)
     for parameter in vae.likelihood.parameters():
@@ -184,7 +216,9 @@ def check_against_quadrature(vae: VAE, start: str) -> None:
     x = bits()
     expected = by_quadrature(vae, x)
     assert abs(np.exp(expected).sum() - 1) < 1e-4
-    found = annealed(vae, x, num_chains=400, temperatures=20, leapfrog_steps=3, start=start, chunk_size=10_000)
+    found = annealed(
+        vae, x, num_chains=400, temperatures=20, leapfrog_steps=3, start=start, chunk_size=10_000
+    )
     errors = np.abs(found.log_marginal - expected)
     assert (found.se < 0.1).all()
     assert (errors < 4 * found.se).all()
@@ -211,12 +245,16 @@ GUIDES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: prior if isinstance(prior, str) else prior["kind"])
+@pytest.mark.parametrize(
+    "prior", PRIORS, ids=lambda prior: prior if isinstance(prior, str) else prior["kind"]
+)
 def test_agrees_with_quadrature_for_each_prior(prior: Any) -> None:
     check_against_quadrature(bernoulli_vae(prior), "prior")
 
 
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide if isinstance(guide, str) else guide["kind"])
+@pytest.mark.parametrize(
+    "guide", GUIDES, ids=lambda guide: guide if isinstance(guide, str) else guide["kind"]
+)
 def test_agrees_with_quadrature_for_each_guide(guide: Any) -> None:
     check_against_quadrature(bernoulli_vae(guide=guide), "guide")
 
@@ -245,7 +283,9 @@ def test_a_uniform_prior_has_no_slope() -> None:
 
 def test_float32_agrees_with_float64() -> None:
     vae, x = bernoulli_vae(), bits()
-    found = annealed(vae.float(), x.float(), num_chains=100, temperatures=20, leapfrog_steps=3, chunk_size=10_000)
+    found = annealed(
+        vae.float(), x.float(), num_chains=100, temperatures=20, leapfrog_steps=3, chunk_size=10_000
+    )
     assert found.log_marginal.dtype == np.float64
     assert (np.abs(found.log_marginal - by_quadrature(vae.double(), x)) < 4 * found.se).all()
 
@@ -262,7 +302,11 @@ def test_a_row_does_not_depend_on_the_others(start: str) -> None:
     vae, x = bernoulli_vae(), bits()[:4]
 
     def run(rows: Tensor, **options: Any) -> np.ndarray:
-        return arrays(annealed(vae, rows, num_chains=5, temperatures=12, leapfrog_steps=2, start=start, **options))
+        return arrays(
+            annealed(
+                vae, rows, num_chains=5, temperatures=12, leapfrog_steps=2, start=start, **options
+            )
+        )
 
     together = run(x)
     for chunk_size in (1, 10):
@@ -284,7 +328,10 @@ def test_noise_is_standard_normal_and_uniform() -> None:
     noise = Noise(torch.zeros(500, 3, 2, dtype=torch.float64), [1, 2, 3])
     drawn = [noise.draw() for _ in range(20)]
     momentum = torch.stack([kick.momentum for kick, _ in drawn]).flatten()
-    log_u, jitter = torch.stack([kick.log_uniform for kick, _ in drawn]), torch.stack([factor for _, factor in drawn])
+    log_u, jitter = (
+        torch.stack([kick.log_uniform for kick, _ in drawn]),
+        torch.stack([factor for _, factor in drawn]),
+    )
     n = log_u.numel()
     assert abs(momentum.mean()) < 4 / math.sqrt(2 * n)
     assert abs(momentum.var() - 1) < 4 * math.sqrt(2 / (2 * n))
@@ -325,7 +372,13 @@ def test_the_summary_says_how_to_read_it() -> None:
     found = annealed(bernoulli_vae(), bits(), num_chains=4, temperatures=5)
     text = found.summary()
     assert f"{found.log_marginal.mean():.3f} ±" in text
-    for part in ("4 chains", "5 temperatures", "16 rows", "more chains would remove", "take more temperatures"):
+    for part in (
+        "4 chains",
+        "5 temperatures",
+        "16 rows",
+        "more chains would remove",
+        "take more temperatures",
+    ):
         assert part in text
 
 

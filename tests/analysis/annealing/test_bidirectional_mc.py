@@ -28,18 +28,24 @@ def exact(bracket: Bracket) -> np.ndarray:
 # The oracle, and walks that it must reject
 
 
-def without_the_last_weight(path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
+def without_the_last_weight(
+    path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan
+) -> Walk:
     """Broken: the sum ends one temperature early."""
     walk = downward(path, z, ladder, seeds, plan)
     return walk._replace(log_weight=walk.log_weight - ladder.b[1] * path.ends(z)[1])
 
 
-def from_the_guide_mean(path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
+def from_the_guide_mean(
+    path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan
+) -> Walk:
     """Broken: a start that is no draw from the posterior."""
     return downward(path, path.start.mean.expand_as(z).contiguous(), ladder, seeds, plan)
 
 
-def in_the_wrong_direction(path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
+def in_the_wrong_direction(
+    path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan
+) -> Walk:
     """Broken: the weights of 1 / p(x) instead of p(x)."""
     walk = downward(path, z, ladder, seeds, plan)
     return walk._replace(log_weight=-walk.log_weight)
@@ -65,16 +71,22 @@ def test_both_sides_are_unbiased() -> None:
     check_unbiased()
 
 
-@pytest.mark.parametrize("broken", [without_the_last_weight, from_the_guide_mean, in_the_wrong_direction])
+@pytest.mark.parametrize(
+    "broken", [without_the_last_weight, from_the_guide_mean, in_the_wrong_direction]
+)
 def test_broken_walks_are_rejected(broken: Downward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "downward", broken)
     with pytest.raises(AssertionError):
         check_unbiased()
 
 
-@pytest.mark.parametrize(("start", "temperatures"), [pytest.param("prior", 300, marks=pytest.mark.slow), ("guide", 40)])
+@pytest.mark.parametrize(
+    ("start", "temperatures"), [pytest.param("prior", 300, marks=pytest.mark.slow), ("guide", 40)]
+)
 def test_the_bracket_holds_the_truth_and_closes(start: str, temperatures: int) -> None:
-    found = bidirectional(TRUTH.vae(widen=1.5), num_rows=30, num_chains=32, temperatures=temperatures, start=start)
+    found = bidirectional(
+        TRUTH.vae(widen=1.5), num_rows=30, num_chains=32, temperatures=temperatures, start=start
+    )
     truth = exact(found)
     assert found.gap.mean() < 0.1
     assert ((found.lower - truth) < 4 * found.lower_se).all()
@@ -91,7 +103,9 @@ def test_few_temperatures_leave_it_open() -> None:
 
 def bernoulli_vae() -> VAE:
     guide = dist.Normal(torch.zeros(2), 1.3).to_event(1)
-    vae = VAE(data_shape=(7,), latent_dim=2, likelihood="bernoulli", guide=guide, hidden_dims=(8,)).double()
+    vae = VAE(
+        data_shape=(7,), latent_dim=2, likelihood="bernoulli", guide=guide, hidden_dims=(8,)
+    ).double()
     generator = torch.Generator().manual_seed(3)
     for parameter in vae.parameters():
         parameter.data.copy_(1.5 * torch.randn(parameter.shape, generator=generator))
@@ -103,7 +117,9 @@ def by_quadrature(vae: VAE, x: Tensor, points: int = 301) -> np.ndarray:
     z = torch.cartesian_prod(*[torch.linspace(-8, 8, points, dtype=torch.float64)] * 2)
     with torch.no_grad():
         logits = vae.likelihood(z).base_dist.logits
-        log_joint = x @ logits.T - torch.nn.functional.softplus(logits).sum(1) + vae.prior().log_prob(z)
+        log_joint = (
+            x @ logits.T - torch.nn.functional.softplus(logits).sum(1) + vae.prior().log_prob(z)
+        )
     return (log_joint.logsumexp(1) + 2 * math.log(16 / (points - 1))).numpy()
 
 
@@ -123,7 +139,9 @@ def test_the_bracket_holds_the_truth_of_bits() -> None:
 
 
 def test_rows_come_from_the_model() -> None:
-    found = bidirectional(TRUTH.vae(), num_rows=2000, num_chains=1, temperatures=1, leapfrog_steps=1, chunk_size=4000)
+    found = bidirectional(
+        TRUTH.vae(), num_rows=2000, num_chains=1, temperatures=1, leapfrog_steps=1, chunk_size=4000
+    )
     p = TRUTH.marginal()
     errors = (found.x.mean(0) - p.mean.numpy()) / (p.stddev.numpy() / math.sqrt(2000))
     assert (np.abs(errors) < 4).all()
@@ -133,25 +151,34 @@ def test_rows_come_from_the_model() -> None:
 def test_gap_and_chunks() -> None:
     vae = TRUTH.vae(widen=1.3)
     found, chunked = (
-        bidirectional(vae, num_rows=3, num_chains=3, temperatures=5, leapfrog_steps=3, chunk_size=size)
+        bidirectional(
+            vae, num_rows=3, num_chains=3, temperatures=5, leapfrog_steps=3, chunk_size=size
+        )
         for size in (100, 4)
     )
     np.testing.assert_array_equal(found.gap, found.upper - found.lower)
     np.testing.assert_array_equal(found.se, np.hypot(found.lower_se, found.upper_se))
     for name in ("x", "lower", "upper", "lower_se", "upper_se"):
-        np.testing.assert_allclose(getattr(found, name), getattr(chunked, name), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(chunked, name), rtol=1e-9, atol=1e-9
+        )
 
 
 def test_its_lower_side_is_what_annealing_gives() -> None:
     vae = TRUTH.vae(widen=1.3)
-    found = bidirectional(vae, num_rows=10, num_chains=64, temperatures=20, start="guide", leapfrog_steps=3)
+    found = bidirectional(
+        vae, num_rows=10, num_chains=64, temperatures=20, start="guide", leapfrog_steps=3
+    )
     again = annealed(vae, found.x, num_chains=64, temperatures=20, start="guide", leapfrog_steps=3)
     assert (np.abs(found.lower - again.log_marginal) < 4 * np.hypot(found.lower_se, again.se)).all()
 
 
 def test_nothing_is_left_changed() -> None:
     vae = bernoulli_vae().train()
-    before, state = {name: value.clone() for name, value in vae.state_dict().items()}, torch.get_rng_state()
+    before, state = (
+        {name: value.clone() for name, value in vae.state_dict().items()},
+        torch.get_rng_state(),
+    )
     bidirectional(vae, num_rows=2, num_chains=2, temperatures=3)
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
     assert vae.training
@@ -161,11 +188,20 @@ def test_nothing_is_left_changed() -> None:
 def test_the_summary_says_how_to_read_it() -> None:
     found = bidirectional(bernoulli_vae(), num_rows=3, num_chains=2, temperatures=3)
     text = found.summary()
-    for part in (f"{found.gap.mean():.3f} ±", "2 chains", "3 temperatures", "3 rows drawn", "lies between", "resemble"):
+    for part in (
+        f"{found.gap.mean():.3f} ±",
+        "2 chains",
+        "3 temperatures",
+        "3 rows drawn",
+        "lies between",
+        "resemble",
+    ):
         assert part in text
 
 
-@pytest.mark.parametrize("name", ["num_rows", "num_chains", "temperatures", "leapfrog_steps", "chunk_size"])
+@pytest.mark.parametrize(
+    "name", ["num_rows", "num_chains", "temperatures", "leapfrog_steps", "chunk_size"]
+)
 def test_nothing_to_do_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected at least 1"):
         bidirectional(bernoulli_vae(), **{name: 0})

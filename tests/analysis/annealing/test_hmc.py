@@ -34,7 +34,10 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def kick(chains: int, dim: int, seed: int) -> Kick:
     generator = torch.Generator().manual_seed(seed)
-    return Kick(normal(chains, dim, seed=seed + 1000), torch.rand(chains, generator=generator).double().log())
+    return Kick(
+        normal(chains, dim, seed=seed + 1000),
+        torch.rand(chains, generator=generator).double().log(),
+    )
 
 
 def at(log_density: LogDensity) -> Callable[[Tensor], Point]:
@@ -47,7 +50,9 @@ def at(log_density: LogDensity) -> Callable[[Tensor], Point]:
 def flow(state: Tensor, steps: int = 7) -> Tensor:
     """(z, r) to (z', r') for steps that differ between the dimensions."""
     step = torch.tensor([0.2, 0.35], dtype=torch.float64)
-    end, momentum = leapfrog(at(quartic), point(quartic, state[..., :2]), state[..., 2:], step, steps)
+    end, momentum = leapfrog(
+        at(quartic), point(quartic, state[..., :2]), state[..., 2:], step, steps
+    )
     return torch.cat([end.z, momentum], -1)
 
 
@@ -86,7 +91,9 @@ def test_the_leapfrog_of_a_spring() -> None:
     z, step = normal(5, 3), 0.4
     for steps in (1, 2, 9):
         end, _ = leapfrog(at(bowl), point(bowl, z), torch.zeros_like(z), torch.tensor(step), steps)
-        torch.testing.assert_close(end.z, z * math.cos(steps * math.acos(1 - step**2 / 2)), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            end.z, z * math.cos(steps * math.acos(1 - step**2 / 2)), rtol=0, atol=1e-6
+        )
 
 
 def test_the_energy_errs_by_the_square_of_the_step() -> None:
@@ -95,7 +102,9 @@ def test_the_energy_errs_by_the_square_of_the_step() -> None:
     def error(step: float) -> float:
         start = point(quartic, z)
         end, momentum = leapfrog(at(quartic), start, r, torch.tensor(step), round(0.8 / step))
-        change = end.log_density - start.log_density - 0.5 * (momentum.square() - r.square()).sum(-1)
+        change = (
+            end.log_density - start.log_density - 0.5 * (momentum.square() - r.square()).sum(-1)
+        )
         return float(change.abs().mean())
 
     assert error(0.02) / error(0.01) == pytest.approx(4, rel=0.02)
@@ -116,19 +125,25 @@ def test_the_slope_of_each_chain_is_its_own() -> None:
 Transition = Callable[[LogDensity, Tensor, Kick, Tensor, int], tuple[Tensor, Tensor]]
 
 
-def transition(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def transition(
+    log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
     """Where chains at z are after a move, and the acceptance."""
     moved = move(at(log_density), point(log_density, z), kick, step, steps)
     return torch.where(moved.accepted.unsqueeze(-1), moved.end.z, z), moved.acceptance
 
 
-def every_proposal(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def every_proposal(
+    log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
     """Broken: nothing is rejected."""
     always = torch.full_like(kick.log_uniform, -torch.inf)
     return transition(log_density, z, kick._replace(log_uniform=always), step, steps)
 
 
-def the_wrong_way(log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def the_wrong_way(
+    log_density: LogDensity, z: Tensor, kick: Kick, step: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
     """Broken: the slope is that of another density."""
     return transition(lambda z: log_density(1.1 * z), z, kick, step, steps)
 
@@ -160,7 +175,9 @@ def test_chains_get_to_a_density_that_is_not_normal() -> None:
     """For ∝ exp(-z⁴ / 4): E z² = 2 Γ(3/4) / Γ(1/4), E z⁴ = 1."""
     chains, z = 20_000, torch.zeros(20_000, 1, dtype=torch.float64)
     for turn in range(30):
-        z, _ = transition(lambda z: -0.25 * z.pow(4).sum(-1), z, kick(chains, 1, turn), torch.tensor(0.6), 3)
+        z, _ = transition(
+            lambda z: -0.25 * z.pow(4).sum(-1), z, kick(chains, 1, turn), torch.tensor(0.6), 3
+        )
     second = 2 * math.gamma(0.75) / math.gamma(0.25)
     assert abs(z.square().mean() - second) < SIGMAS * math.sqrt((1 - second**2) / chains)
     assert abs(z.mean()) < SIGMAS * math.sqrt(second / chains)
@@ -170,7 +187,9 @@ def test_a_density_with_an_edge() -> None:
     """Gamma(3, 1), whose log is nan where z < 0: mean and variance are 3."""
     chains, z = 20_000, torch.full((20_000, 1), 3.0, dtype=torch.float64)
     for turn in range(25):
-        z, accepted = transition(lambda z: (2 * z.log() - z).sum(-1), z, kick(chains, 1, turn), torch.tensor(1.2), 3)
+        z, accepted = transition(
+            lambda z: (2 * z.log() - z).sum(-1), z, kick(chains, 1, turn), torch.tensor(1.2), 3
+        )
     assert (z > 0).all()
     assert (accepted == 0).any()  # those that stepped over it
     assert abs(z.mean() - 3) < SIGMAS * math.sqrt(3 / chains)
@@ -181,7 +200,9 @@ def test_the_acceptance_is_that_of_the_energies() -> None:
     z, given, step = normal(1000, 2), kick(1000, 2, 3), torch.tensor(1.0)
     z_after, acceptance = transition(quartic, z, given, step, 2)
     end, momentum = leapfrog(at(quartic), point(quartic, z), given.momentum, step, 2)
-    change = quartic(end.z) - quartic(z) - 0.5 * (momentum.square() - given.momentum.square()).sum(-1)
+    change = (
+        quartic(end.z) - quartic(z) - 0.5 * (momentum.square() - given.momentum.square()).sum(-1)
+    )
     torch.testing.assert_close(acceptance, change.exp().clamp_max(1))
     accepted = given.log_uniform < change
     assert accepted.any()

@@ -21,7 +21,9 @@ OLD = az.__version__.startswith("0.")
 DRAWS, ROWS, LATENT, FEATURES = 50, 4, 2, 6
 
 
-def groups(data_shape: tuple[int, ...] = (FEATURES,), dtype: str = "float32") -> dict[str, dict[str, np.ndarray]]:
+def groups(
+    data_shape: tuple[int, ...] = (FEATURES,), dtype: str = "float32"
+) -> dict[str, dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     z = rng.normal(size=(DRAWS, ROWS, LATENT)).astype("float32")
     x = rng.uniform(0, 200, size=(DRAWS, ROWS, *data_shape)).astype(dtype)
@@ -56,7 +58,11 @@ def test_is_what_the_installed_arviz_takes() -> None:
 def test_values_dimensions_and_coordinates(data_shape: tuple[int, ...]) -> None:
     given = groups(data_shape)
     tree = to_datatree(given)
-    data_dims = ("feature",) if len(data_shape) == 1 else tuple(f"feature_{i}" for i in range(len(data_shape)))
+    data_dims = (
+        ("feature",)
+        if len(data_shape) == 1
+        else tuple(f"feature_{i}" for i in range(len(data_shape)))
+    )
     drawn = ("chain", "draw", "observation")
     dims = {"posterior": (*drawn, "latent"), "prior": (*drawn, "latent"), "sample_stats": drawn}
     dims |= {"observed_data": ("observation", *data_dims)}
@@ -94,7 +100,9 @@ def test_posterior_plot_takes_the_codes(pyplot: Any) -> None:
 @pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping:DeprecationWarning")
 def test_predictive_plot_takes_the_data(pyplot: Any) -> None:
     draw = az.plot_ppc if OLD else az.plot_ppc_dist
-    draw(to_datatree(groups()), num_pp_samples=10) if OLD else draw(to_datatree(groups()), num_samples=10)
+    draw(to_datatree(groups()), num_pp_samples=10) if OLD else draw(
+        to_datatree(groups()), num_samples=10
+    )
     assert pyplot.gcf().axes[0].lines
 
 
@@ -122,7 +130,12 @@ def counts(whole: bool) -> dict[str, dict[str, np.ndarray]]:
 
 
 def test_integers_hold_the_same_numbers() -> None:
-    for largest, kind in ((9.0, np.int32), (2.0**31, np.int64), (2.0**53, np.int64), (1e19, np.float64)):
+    for largest, kind in (
+        (9.0, np.int32),
+        (2.0**31, np.int64),
+        (2.0**53, np.int64),
+        (1e19, np.float64),
+    ):
         values = np.array([0.0, -largest, largest, 3.0])
         assert as_integers(values).dtype == kind
         np.testing.assert_array_equal(as_integers(values), values)
@@ -140,7 +153,10 @@ def test_arviz_0_draws_integers_as_steps(pyplot: Any) -> None:
 
 @pytest.mark.skipif(OLD, reason="ArviZ 1.x")
 def test_arviz_1_takes_integers_for_counts(pyplot: Any) -> None:
-    real, whole = (to_datatree(counts(is_whole)).isel(feature=0, missing_dims="ignore") for is_whole in (False, True))
+    real, whole = (
+        to_datatree(counts(is_whole)).isel(feature=0, missing_dims="ignore")
+        for is_whole in (False, True)
+    )
     with pytest.raises(ValueError, match="continuous"):
         az.plot_ppc_rootogram(real)
     az.plot_ppc_rootogram(whole)
@@ -165,7 +181,9 @@ def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
     path.write_text("before")
     with pytest.raises(OSError, match="disk full"):
         write_netcdf(Broken(), path)
-    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("run.nc", "before")]
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [
+        ("run.nc", "before")
+    ]
 
 
 def test_writing_wants_a_folder(tmp_path: Path) -> None:
@@ -192,14 +210,26 @@ def array(*shape: int) -> np.ndarray:
     [
         ({}, "groups: expected at least one array in each, got none"),
         ({"posterior": {}}, r"groups: .* got none in \['posterior'\]"),
-        ({"posteriors": {"z": array(9, 4, 2)}}, r"groups: expected names out of .* got \['posteriors'\]"),
+        (
+            {"posteriors": {"z": array(9, 4, 2)}},
+            r"groups: expected names out of .* got \['posteriors'\]",
+        ),
         (
             {"posterior": {"z": array(1, 9, 4, 2)}},
             r"posterior\['z'\]: expected shape \(draw, observation, latent\), got",
         ),
-        ({"posterior_predictive": {"x": array(9, 4)}}, r"expected shape \(draw, observation, feature\), got \(9, 4\)"),
-        ({"sample_stats": {"log_p": array(9)}}, r"sample_stats\['log_p'\]: expected shape \(draw, observation\), got"),
-        ({"observed_data": {"x": array(4)}}, r"observed_data\['x'\]: expected shape \(observation, feature\), got"),
+        (
+            {"posterior_predictive": {"x": array(9, 4)}},
+            r"expected shape \(draw, observation, feature\), got \(9, 4\)",
+        ),
+        (
+            {"sample_stats": {"log_p": array(9)}},
+            r"sample_stats\['log_p'\]: expected shape \(draw, observation\), got",
+        ),
+        (
+            {"observed_data": {"x": array(4)}},
+            r"observed_data\['x'\]: expected shape \(observation, feature\), got",
+        ),
         (
             {"posterior": {"z": array(9, 4, 2)}, "sample_stats": {"log_q": array(8, 4)}},
             r"sample_stats\['log_q'\]: expected draws = 9 as in posterior\['z'\], got 8",
@@ -248,7 +278,13 @@ def test_imports_no_torch() -> None:
         "to_datatree({'posterior': {'z': np.zeros((9, 4, 2))}}); assert 'torch' not in sys.modules"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "ArviZ is undergoing" not in done.stderr
 
@@ -260,30 +296,48 @@ def log_marginals(rows: int = 120, level: float = -80) -> tuple[np.ndarray, np.n
     """log p(x) of two models, the first one better, and a k-hat of each row."""
     rng = np.random.default_rng(0)
     first = rng.normal(level, 10, rows)
-    return first, first - rng.normal(1, 2, rows), np.r_[-np.inf, np.nan, rng.normal(0.2, 0.1, rows - 2)]
+    return (
+        first,
+        first - rng.normal(1, 2, rows),
+        np.r_[-np.inf, np.nan, rng.normal(0.2, 0.1, rows - 2)],
+    )
 
 
 # ArviZ 0.23 on pandas 3, and stacking's optimiser.
-@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame", "ignore:delta_grad == 0.0:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:The inplace keyword in DataFrame", "ignore:delta_grad == 0.0:UserWarning"
+)
 @pytest.mark.parametrize("method", ["stacking", "BB-pseudo-BMA"])
 def test_compare_takes_held_out_evidence(method: str) -> None:
     first, second, k_hat = log_marginals()
-    elpds = {name: to_elpd(p, k_hat, num_particles=500) for name, p in {"second": second, "first": first}.items()}
+    elpds = {
+        name: to_elpd(p, k_hat, num_particles=500)
+        for name, p in {"second": second, "first": first}.items()
+    }
     table = az.compare(elpds, method=method, **({} if OLD else {"round_to": "none"}))
     assert list(table.index) == ["first", "second"]
-    np.testing.assert_allclose(table["elpd_loo" if OLD else "elpd"].astype(float), [first.sum(), second.sum()])
+    np.testing.assert_allclose(
+        table["elpd_loo" if OLD else "elpd"].astype(float), [first.sum(), second.sum()]
+    )
     difference = first - second
     np.testing.assert_allclose(np.abs(table["elpd_diff"].astype(float)), [0, difference.sum()])
-    np.testing.assert_allclose(table["dse"].astype(float), [0, np.sqrt(len(first) * difference.var())])
+    np.testing.assert_allclose(
+        table["dse"].astype(float), [0, np.sqrt(len(first) * difference.var())]
+    )
     assert table["weight"].iloc[0] > table["weight"].iloc[1]
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame")
 def test_compare_of_rows_that_are_very_unlikely() -> None:
     first, second, k_hat = log_marginals(level=-2000)
-    elpds = {name: to_elpd(p, k_hat, num_particles=500) for name, p in {"first": first, "second": second}.items()}
+    elpds = {
+        name: to_elpd(p, k_hat, num_particles=500)
+        for name, p in {"first": first, "second": second}.items()
+    }
     table = az.compare(elpds, method="BB-pseudo-BMA", **({} if OLD else {"round_to": "none"}))
-    np.testing.assert_allclose(np.abs(table["elpd_diff"].astype(float)), [0, (first - second).sum()])
+    np.testing.assert_allclose(
+        np.abs(table["elpd_diff"].astype(float)), [0, (first - second).sum()]
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping")
@@ -308,7 +362,8 @@ def test_elpd_is_a_sum_with_its_standard_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("log_marginal", "pareto_k"), [([], []), ([-1.0], [0.1, 0.2]), ([-1.0, -np.inf], [0.1, 0.1]), ([[-1.0]], [[0.1]])]
+    ("log_marginal", "pareto_k"),
+    [([], []), ([-1.0], [0.1, 0.2]), ([-1.0, -np.inf], [0.1, 0.1]), ([[-1.0]], [[0.1]])],
 )
 def test_elpd_wants_finite_rows(log_marginal: Any, pareto_k: Any) -> None:
     with pytest.raises(ValueError, match="to_elpd: expected a finite log p"):

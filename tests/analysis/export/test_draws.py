@@ -46,7 +46,9 @@ def pyplot() -> Iterator[Any]:
 
 
 def autoencoder() -> VAE:
-    return VAE(data_shape=(5,), latent_dim=2, prior="flat", guide="delta", hidden_dims=(4,)).double()
+    return VAE(
+        data_shape=(5,), latent_dim=2, prior="flat", guide="delta", hidden_dims=(4,)
+    ).double()
 
 
 def groups(tree: Any) -> set[str]:
@@ -72,7 +74,9 @@ def test_groups_and_dimensions(tree: Any) -> None:
     for (group, name), expected in dims.items():
         assert tree[group][name].dims == expected
         assert tree[group][name].shape == tuple(sizes[dim] for dim in expected)
-    assert {name for group, name in dims if group == "sample_stats"} == set(tree["sample_stats"].data_vars)
+    assert {name for group, name in dims if group == "sample_stats"} == set(
+        tree["sample_stats"].data_vars
+    )
 
 
 def test_attributes_say_where_it_is_from(tree: Any) -> None:
@@ -120,7 +124,11 @@ def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:
 
 
 def test_prior_draws_are_from_the_model(tree: Any) -> None:
-    z, x, p = tree["prior"]["z"].values.reshape(-1, 2), tree["prior_predictive"]["x"].values, TRUTH.marginal()
+    z, x, p = (
+        tree["prior"]["z"].values.reshape(-1, 2),
+        tree["prior_predictive"]["x"].values,
+        TRUTH.marginal(),
+    )
     n = len(z)
     assert len(np.unique(z)) == z.size  # each row has draws of its own
     assert (np.abs(z.mean(0)) < SIGMAS / math.sqrt(n)).all()
@@ -144,8 +152,12 @@ def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tens
     with torch.no_grad():
         log_p = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
     np.testing.assert_allclose(stats["log_p"].values[0], log_p, rtol=1e-12)
-    np.testing.assert_allclose(stats["log_q"].values[0], TRUTH.posterior(x, WIDEN).log_prob(z), rtol=1e-12)
-    np.testing.assert_array_equal(stats["log_weight"], stats["log_p"].values - stats["log_q"].values)
+    np.testing.assert_allclose(
+        stats["log_q"].values[0], TRUTH.posterior(x, WIDEN).log_prob(z), rtol=1e-12
+    )
+    np.testing.assert_array_equal(
+        stats["log_weight"], stats["log_p"].values - stats["log_q"].values
+    )
     weights = stats["log_weight"].values[0]
     found = logsumexp(weights, 0) - math.log(DRAWS)
     se = np.exp(weights - found).std(0) / math.sqrt(DRAWS)
@@ -154,7 +166,9 @@ def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tens
 
 def test_weights_are_differences_of_what_was_rounded() -> None:
     """In float32 a log density of -1e4 has steps of 1e-3: the difference is taken in float64, of the stored numbers."""
-    stats = to_arviz(VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), draws=50)["sample_stats"]
+    stats = to_arviz(VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), draws=50)[
+        "sample_stats"
+    ]
     assert stats["log_p"].dtype == stats["log_q"].dtype == np.float32
     expected = stats["log_p"].values.astype(float) - stats["log_q"].values.astype(float)
     np.testing.assert_array_equal(stats["log_weight"].values, expected)
@@ -166,7 +180,9 @@ def test_an_autoencoder_has_codes_only() -> None:
     assert groups(tree) == {"posterior", "posterior_predictive", "observed_data"}
     with torch.no_grad():
         code = vae.posterior(x).sample().numpy()
-    np.testing.assert_array_equal(tree["posterior"]["z"].values[0], np.broadcast_to(code, (20, 4, 2)))
+    np.testing.assert_array_equal(
+        tree["posterior"]["z"].values[0], np.broadcast_to(code, (20, 4, 2))
+    )
 
 
 def test_a_plain_distribution_is_a_guide() -> None:
@@ -203,7 +219,12 @@ def test_draws_follow_their_seed_and_leave_the_generator_alone(x: Tensor) -> Non
     first, again, other = (to_arviz(vae, x, draws=10, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(module.training for module in vae.modules())
-    for group, name in (("posterior", "z"), ("prior", "z"), ("posterior_predictive", "x"), ("prior_predictive", "x")):
+    for group, name in (
+        ("posterior", "z"),
+        ("prior", "z"),
+        ("posterior_predictive", "x"),
+        ("prior_predictive", "x"),
+    ):
         np.testing.assert_array_equal(first[group][name], again[group][name])
         assert (first[group][name].values != other[group][name].values).all()
 
@@ -248,7 +269,9 @@ def test_summary(tree: Any, x: Tensor) -> None:
     table = az.summary(tree, var_names=["z"], kind="stats", round_to="none")
     expected = tree["posterior"]["z"].values[0]
     np.testing.assert_allclose(table["mean"].astype(float), expected.mean(0).ravel(), rtol=1e-9)
-    np.testing.assert_allclose(table["sd"].astype(float), expected.std(0, ddof=1).ravel(), rtol=1e-3)
+    np.testing.assert_allclose(
+        table["sd"].astype(float), expected.std(0, ddof=1).ravel(), rtol=1e-3
+    )
 
 
 def test_posterior_plot(tree: Any, pyplot: Any) -> None:
@@ -285,7 +308,11 @@ def test_predictive_plot_of_counts(pyplot: Any) -> None:
         (torch.zeros(3, 5), {"draws": 0}, "draws: expected at least 1, got 0"),
         (torch.zeros(0, 5), {}, "x: expected at least one row"),
         (torch.zeros(3, 4), {}, r"x: expected rows of shape \(5,\), got \(4,\)"),
-        (torch.full((3, 5), torch.nan), {}, "x: expected finite numbers, got nan in row 0, column 0"),
+        (
+            torch.full((3, 5), torch.nan),
+            {},
+            "x: expected finite numbers, got nan in row 0, column 0",
+        ),
         (torch.zeros(3, 4), {"draws": 10**12}, r"x: expected rows of shape \(5,\), got \(4,\)"),
     ],
 )
@@ -295,7 +322,9 @@ def test_bad_input_is_refused(x: Tensor, options: dict[str, int], message: str) 
 
 
 @pytest.mark.parametrize("form", ["dataset", "list", "loader"])
-def test_too_much_memory_is_refused_before_any_draw(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_memory_is_refused_before_any_draw(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """2 groups of 8 bytes for 1000 rows, 10 million draws, and 2 + 5 numbers: 1.12e12 bytes, 1043.1 GiB."""
     monkeypatch.setattr(VAE, "posterior", None)
     message = (

@@ -45,7 +45,9 @@ def nothing_cut_off(figure: Figure) -> bool:
         ((), None),
     ],
 )
-def test_guess_image_shape(data_shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> None:
+def test_guess_image_shape(
+    data_shape: tuple[int, ...], image_shape: tuple[int, ...] | None
+) -> None:
     assert guess_image_shape(data_shape) == image_shape
 
 
@@ -95,13 +97,19 @@ def test_image_grid_takes_one_channel_missing_cells_and_constants() -> None:
 
 
 def test_a_long_title_widens_the_figure() -> None:
-    assert nothing_cut_off(image_grid(uniform(1, 64), title="a long title over a single small picture, all of it"))
+    assert nothing_cut_off(
+        image_grid(uniform(1, 64), title="a long title over a single small picture, all of it")
+    )
 
 
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        (uniform(5, 20), {}, r"image_grid: expected rows that make pictures, got shape \(5, 20\).*give image_shape"),
+        (
+            uniform(5, 20),
+            {},
+            r"image_grid: expected rows that make pictures, got shape \(5, 20\).*give image_shape",
+        ),
         (uniform(5, 20), {"image_shape": (4, 6)}, r"image_shape \(4, 6\).*a product of 20"),
         (uniform(5, 20), {"image_shape": (20,)}, "expected rows that make pictures"),
         (uniform(5, 20), {"image_shape": (2, 2, 5)}, "expected rows that make pictures"),
@@ -119,7 +127,9 @@ def test_image_grid_checks(rows: np.ndarray, options: dict[str, Any], message: s
 def test_reconstructions_are_below_the_data(count: int) -> None:
     data, reconstructed = uniform(count, 64), uniform(count, 64) ** 2
     figure = reconstructions(data, reconstructed)
-    np.testing.assert_array_equal(drawn(figure), np.concatenate([data, reconstructed]).reshape(-1, 8, 8))
+    np.testing.assert_array_equal(
+        drawn(figure), np.concatenate([data, reconstructed]).reshape(-1, 8, 8)
+    )
     extents = [image.get_extent() for image in figure.axes[0].images]
     for above, below in zip(extents[:count], extents[count:], strict=True):
         assert above[:2] == below[:2]
@@ -130,7 +140,9 @@ def test_reconstructions_are_below_the_data(count: int) -> None:
 
 
 def test_reconstructions_check_the_shapes() -> None:
-    with pytest.raises(ValueError, match=r"reconstructed: expected shape \(3, 64\) as the data, got \(4, 64\)"):
+    with pytest.raises(
+        ValueError, match=r"reconstructed: expected shape \(3, 64\) as the data, got \(4, 64\)"
+    ):
         reconstructions(uniform(3, 64), uniform(4, 64))
     with pytest.raises(ValueError, match="reconstructions: expected rows that make pictures"):
         reconstructions(uniform(3, 20), uniform(3, 20))

@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import StepPatch
 
-from pyro_vae.analysis.figures.plots import image_grid, latent_scatter, learning_curve, marginals, save_figure
+from pyro_vae.analysis.figures.plots import (
+    image_grid,
+    latent_scatter,
+    learning_curve,
+    marginals,
+    save_figure,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,15 +44,22 @@ def points(figure: Figure) -> np.ndarray:
 
 def test_latent_scatter_of_one_two_and_more_dimensions() -> None:
     codes = np.random.default_rng(0).normal(size=(200, 5)) * [3, 2, 1, 0.5, 0.1]
-    assert sum(len(patch.get_path()) > 0 for patch in latent_scatter(codes[:, :1]).axes[0].patches) == 1
+    assert (
+        sum(len(patch.get_path()) > 0 for patch in latent_scatter(codes[:, :1]).axes[0].patches)
+        == 1
+    )
     np.testing.assert_array_equal(points(latent_scatter(codes[:, :2])), codes[:, :2])
     figure = latent_scatter(codes)
     centred = codes - codes.mean(axis=0)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     np.testing.assert_allclose(abs(points(figure)), abs(left[:, :2] * singular[:2]), atol=1e-10)
     share = 100 * singular**2 / (singular**2).sum()
-    assert figure.axes[0].get_xlabel() == f"principal component 1 ({share[0]:.0f} % of the variance)"
-    assert figure.axes[0].get_ylabel() == f"principal component 2 ({share[1]:.0f} % of the variance)"
+    assert (
+        figure.axes[0].get_xlabel() == f"principal component 1 ({share[0]:.0f} % of the variance)"
+    )
+    assert (
+        figure.axes[0].get_ylabel() == f"principal component 2 ({share[1]:.0f} % of the variance)"
+    )
     assert figure.axes[0].get_aspect() == 1
     assert nothing_cut_off(figure)
 
@@ -57,9 +70,14 @@ def test_latent_scatter_colours_by_label(dim: int, classes: int) -> None:
     labels = np.arange(300) % classes
     figure = latent_scatter(uniform(300, dim), labels=labels)
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == [str(label) for label in range(classes)]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        str(label) for label in range(classes)
+    ]
     if dim > 1:
-        looks = {(c.get_facecolor().tobytes(), c.get_paths()[0].vertices.tobytes()) for c in figure.axes[0].collections}
+        looks = {
+            (c.get_facecolor().tobytes(), c.get_paths()[0].vertices.tobytes())
+            for c in figure.axes[0].collections
+        }
         assert len(looks) == classes
     assert nothing_cut_off(figure)
 
@@ -97,7 +115,10 @@ def test_latent_scatter_checks(codes: np.ndarray, options: dict[str, Any], messa
 def history(epochs: int, validation: bool = True) -> list[dict[str, float]]:
     records = []
     for epoch in range(1, epochs + 1):
-        rate, distortion = 14 * (1 - np.exp(-epoch / 5)), 110 + 5000 * np.exp(-epoch) + 30 * np.exp(-epoch / 15)
+        rate, distortion = (
+            14 * (1 - np.exp(-epoch / 5)),
+            110 + 5000 * np.exp(-epoch) + 30 * np.exp(-epoch / 15),
+        )
         record = {"rate": rate, "distortion": distortion, "elbo": -rate - distortion}
         seen = {f"val_{name}": value * 1.02 for name, value in record.items()} if validation else {}
         records.append({"epoch": epoch, "loss": 0.0} | record | seen)
@@ -115,7 +136,9 @@ def test_learning_curve_draws_the_history(validation: bool) -> None:
     np.testing.assert_array_equal(lines["train"], [record["elbo"] for record in records])
     np.testing.assert_array_equal(lines["rate, train"], [record["rate"] for record in records])
     if validation:
-        np.testing.assert_array_equal(lines["validation"], [record["val_elbo"] for record in records])
+        np.testing.assert_array_equal(
+            lines["validation"], [record["val_elbo"] for record in records]
+        )
     assert set(left.lines[0].get_xdata()) == {62}
     assert {axes.get_ylabel() for axes in figure.axes} == {"nats per row"}
     assert nothing_cut_off(figure)
@@ -146,18 +169,27 @@ def test_learning_curve_of_one_epoch_and_of_gaps() -> None:
     ("records", "best_epoch", "message"),
     [
         ([], None, "history: expected at least one record, got none"),
-        ([{"epoch": 1, "elbo": 0.0, "rate": 0.0}], None, r"history\[0\]: expected .* got no \['distortion'\]"),
+        (
+            [{"epoch": 1, "elbo": 0.0, "rate": 0.0}],
+            None,
+            r"history\[0\]: expected .* got no \['distortion'\]",
+        ),
         (history(3), 4, "best_epoch: expected one of 1 to 3, got 4"),
     ],
 )
-def test_learning_curve_checks(records: list[dict[str, float]], best_epoch: int | None, message: str) -> None:
+def test_learning_curve_checks(
+    records: list[dict[str, float]], best_epoch: int | None, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         learning_curve(records, best_epoch=best_epoch)
 
 
 def steps(figure: Figure, panel: int) -> list[tuple[np.ndarray, np.ndarray]]:
     patches = [patch for patch in figure.axes[panel].patches if isinstance(patch, StepPatch)]
-    return [(np.asarray(patch.get_data().values), np.asarray(patch.get_data().edges)) for patch in patches]
+    return [
+        (np.asarray(patch.get_data().values), np.asarray(patch.get_data().edges))
+        for patch in patches
+    ]
 
 
 @pytest.mark.parametrize(("columns", "panels"), [(1, 1), (5, 5), (16, 16), (20, 16)])
@@ -192,7 +224,10 @@ def test_marginals_of_counts_missing_values_and_outliers() -> None:
 def test_marginals_follow_the_data_whatever_the_model_draws() -> None:
     """An untrained model doesn't hide the shape of the data."""
     data = uniform(400, 2)
-    narrow, wide = (steps(marginals(data, scale * uniform(400, 2) + shift), 0) for scale, shift in ((1, 0), (99, -50)))
+    narrow, wide = (
+        steps(marginals(data, scale * uniform(400, 2) + shift), 0)
+        for scale, shift in ((1, 0), (99, -50))
+    )
     np.testing.assert_array_equal(narrow[0][0], wide[0][0])
     np.testing.assert_array_equal(narrow[0][1], wide[0][1])
     assert (narrow[0][1][0], narrow[0][1][-1]) == (data[:, 0].min(), data[:, 0].max())
@@ -217,7 +252,8 @@ def test_text_of_the_data_is_no_formula(tmp_path: Path) -> None:
 
 def test_marginals_checks() -> None:
     with pytest.raises(
-        ValueError, match=r"marginals: expected shapes \(n, d\) and \(m, d\), got \(5, 3\) and \(5, 4\)"
+        ValueError,
+        match=r"marginals: expected shapes \(n, d\) and \(m, d\), got \(5, 3\) and \(5, 4\)",
     ):
         marginals(uniform(5, 3), uniform(5, 4))
     with pytest.raises(ValueError, match="marginals: expected shapes"):
@@ -232,7 +268,9 @@ def test_save_figure_writes_png_at_120_dots_per_inch(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["curve.png"]
 
 
-def test_save_figure_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_save_figure_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(figure: Figure, path: Path, **options: Any) -> None:
         Path(path).write_bytes(b"half")
         raise OSError("disk full")
@@ -244,7 +282,9 @@ def test_save_figure_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
 
 
 def test_save_figure_checks(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"path: expected a name that ends in \.png, got 'curve\.pdf'"):
+    with pytest.raises(
+        ValueError, match=r"path: expected a name that ends in \.png, got 'curve\.pdf'"
+    ):
         save_figure(Figure(), "curve.pdf")
     with pytest.raises(FileNotFoundError, match="expected an existing folder"):
         save_figure(Figure(), tmp_path / "missing" / "curve.png")
@@ -256,5 +296,7 @@ def test_no_global_state() -> None:
         "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

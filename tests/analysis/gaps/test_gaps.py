@@ -20,7 +20,9 @@ from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.quadrature import real_grid
 
 TRUTH = LinearGaussian(
-    torch.tensor([[1.0, 0.9], [0.8, 1.0], [0.5, 0.2], [1.0, 1.0], [0.3, 0.4]]).double(), torch.zeros(5).double(), 0.7
+    torch.tensor([[1.0, 0.9], [0.8, 1.0], [0.5, 0.2], [1.0, 1.0], [0.3, 0.4]]).double(),
+    torch.zeros(5).double(),
+    0.7,
 )
 ROWS = 20
 
@@ -28,14 +30,18 @@ ROWS = 20
 class Off(nn.Module):
     """The best member of a family for the exact posterior, or of its own one, moved away and made too narrow."""
 
-    def __init__(self, kind: str, shift: float = 0.3, narrow: float = 0.7, truth: LinearGaussian = TRUTH) -> None:
+    def __init__(
+        self, kind: str, shift: float = 0.3, narrow: float = 0.7, truth: LinearGaussian = TRUTH
+    ) -> None:
         super().__init__()
         self.kind, self.shift, self.narrow, self.truth = kind, shift, narrow, truth
 
     def forward(self, x: Tensor) -> Distribution:
         q = self.truth.posterior(x.double())
         loc = q.mean + self.shift
-        scale = (self.narrow / q.precision_matrix.diagonal(dim1=-2, dim2=-1).sqrt()).expand(loc.shape)
+        scale = (self.narrow / q.precision_matrix.diagonal(dim1=-2, dim2=-1).sqrt()).expand(
+            loc.shape
+        )
         if self.kind == "mean_field":
             return dist.Normal(loc, scale).to_event(1)
         if self.kind == "full_rank":
@@ -47,8 +53,14 @@ class Off(nn.Module):
 
     def normal(self, x: Tensor) -> MultivariateNormal:
         """What `forward` gives, written as a normal."""
-        q: Any = self.forward(x) if self.kind != "affine" else Off("mean_field", self.shift, self.narrow)(x)
-        covariance = q.covariance_matrix if hasattr(q, "covariance_matrix") else torch.diag_embed(q.variance)
+        q: Any = (
+            self.forward(x)
+            if self.kind != "affine"
+            else Off("mean_field", self.shift, self.narrow)(x)
+        )
+        covariance = (
+            q.covariance_matrix if hasattr(q, "covariance_matrix") else torch.diag_embed(q.variance)
+        )
         return MultivariateNormal(q.mean, covariance)
 
 
@@ -61,7 +73,9 @@ def unreachable(truth: LinearGaussian, x: Tensor) -> float:
 def closed_forms(guide: Off, x: Tensor) -> tuple[np.ndarray, float]:
     """The inference gap of each row, KL(q ‖ p(z | x)), and the approximation gap, the same for all."""
     posterior = guide.truth.posterior(x)
-    gap = kl_divergence(guide.normal(x), MultivariateNormal(posterior.mean, posterior.covariance_matrix))
+    gap = kl_divergence(
+        guide.normal(x), MultivariateNormal(posterior.mean, posterior.covariance_matrix)
+    )
     return gap.numpy(), unreachable(guide.truth, x) if guide.kind == "mean_field" else 0.0
 
 
@@ -108,11 +122,15 @@ def test_evidence_is_exact(case: tuple[Off, Tensor, Gaps]) -> None:
 
 def test_gaps_add_up(case: tuple[Off, Tensor, Gaps]) -> None:
     *_, found = case
-    np.testing.assert_allclose(found.inference_gap, found.approximation_gap + found.amortization_gap, rtol=1e-12)
+    np.testing.assert_allclose(
+        found.inference_gap, found.approximation_gap + found.amortization_gap, rtol=1e-12
+    )
     np.testing.assert_allclose(found.log_marginal - found.elbo, found.inference_gap, rtol=1e-12)
 
 
-def test_search_has_converged_and_a_full_rank_normal_reaches_everything(case: tuple[Off, Tensor, Gaps]) -> None:
+def test_search_has_converged_and_a_full_rank_normal_reaches_everything(
+    case: tuple[Off, Tensor, Gaps],
+) -> None:
     _, x, found = case
     assert found.converged == 1
     assert (np.abs(found.last_gain) < 0.05).all()
@@ -124,7 +142,9 @@ def test_the_exact_posterior_has_no_gaps() -> None:
     found = inference_gaps(TRUTH.vae(), x, steps=20, num_particles=50)
     np.testing.assert_allclose(found.amortization_gap, 0, atol=1e-9)
     np.testing.assert_allclose(found.elbo, TRUTH.marginal().log_prob(x), atol=1e-9)
-    np.testing.assert_allclose(found.approximation_gap, 0, atol=4 * found.approximation_gap_se.max())
+    np.testing.assert_allclose(
+        found.approximation_gap, 0, atol=4 * found.approximation_gap_se.max()
+    )
     assert "change the decoder or the prior" in found.reading()
 
 
@@ -168,15 +188,25 @@ def test_bits_by_quadrature() -> None:
         return float(mass @ log_joint(loc + log_scale.exp() * unit)) + entropy
 
     start = np.concatenate([vae.posterior(x).mean[0], vae.posterior(x).stddev[0].log()])
-    best = -minimize(lambda parameters: -elbo(parameters), start, method="Nelder-Mead", options={"maxiter": 300}).fun
-    assert abs(found.elbo[0] - elbo(start)) < 4 * found.amortization_gap_se[0] + 4 * found.approximation_gap_se[0]
+    best = -minimize(
+        lambda parameters: -elbo(parameters), start, method="Nelder-Mead", options={"maxiter": 300}
+    ).fun
+    assert (
+        abs(found.elbo[0] - elbo(start))
+        < 4 * found.amortization_gap_se[0] + 4 * found.approximation_gap_se[0]
+    )
     assert abs(found.log_marginal[0] - exact) < 4 * found.log_marginal_se[0]
     assert abs(found.approximation_gap[0] - (exact - best)) < 0.02
-    assert abs(found.amortization_gap[0] - (best - elbo(start))) < 0.02 + 4 * found.amortization_gap_se[0]
+    assert (
+        abs(found.amortization_gap[0] - (best - elbo(start)))
+        < 0.02 + 4 * found.amortization_gap_se[0]
+    )
     assert best - elbo(start) > 0.2
 
 
-@pytest.mark.parametrize("kind", ["flow", {"kind": "hierarchical", "top_dim": 1}, "semi_amortized", "low_rank"])
+@pytest.mark.parametrize(
+    "kind", ["flow", {"kind": "hierarchical", "top_dim": 1}, "semi_amortized", "low_rank"]
+)
 def test_every_guide_has_a_family(kind: Any) -> None:
     """No search ends below where it started, and none above log p(x)."""
     vae = VAE(data_shape=(5,), latent_dim=2, guide=kind, hidden_dims=(8,))
@@ -184,7 +214,9 @@ def test_every_guide_has_a_family(kind: Any) -> None:
     assert (found.amortization_gap > -3 * found.amortization_gap_se).all()
     assert (found.approximation_gap > -4 * found.approximation_gap_se - 1e-3).all()
     assert found.amortization_gap.mean() > 0.05
-    assert found.family.startswith("affine maps of the guide's" if kind == "flow" or "top_dim" in kind else "")
+    assert found.family.startswith(
+        "affine maps of the guide's" if kind == "flow" or "top_dim" in kind else ""
+    )
 
 
 # Given evidence, readings, and what is asked of every question
@@ -198,18 +230,32 @@ def test_log_marginal_may_be_given() -> None:
     np.testing.assert_array_equal(found.pareto_k, given.pareto_k)
     assert found.estimator == "given as Evidence"
     plain = SimpleNamespace(log_marginal=given.log_marginal, se=given.se)
-    assert np.isnan(inference_gaps(vae, x, steps=20, num_particles=50, marginal=plain).pareto_k).all()
+    assert np.isnan(
+        inference_gaps(vae, x, steps=20, num_particles=50, marginal=plain).pareto_k
+    ).all()
     with pytest.raises(ValueError, match="marginal: expected log p"):
         inference_gaps(vae, x[:4], steps=20, num_particles=50, marginal=given)
 
 
 def numbers(approximation: float, amortization: float, **others: Any) -> Gaps:
     noise = np.linspace(-0.1, 0.1, 20)
-    columns = {name: np.zeros(20) for name in Gaps.__dataclass_fields__ if name not in ("family", "estimator")} | {
+    columns = {
+        name: np.zeros(20)
+        for name in Gaps.__dataclass_fields__
+        if name not in ("family", "estimator")
+    } | {
         "approximation_gap": approximation + noise,
         "amortization_gap": amortization - noise,
     }
-    return Gaps(**{**columns, "family": "independent normals", "estimator": "ours", "num_particles": 2000, **others})
+    return Gaps(
+        **{
+            **columns,
+            "family": "independent normals",
+            "estimator": "ours",
+            "num_particles": 2000,
+            **others,
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,7 +263,10 @@ def numbers(approximation: float, amortization: float, **others: Any) -> Gaps:
     [
         (numbers(0.1, 0.2), "both gaps are below 0.5 nats, .*change the decoder or the prior"),
         (numbers(3.0, 1.0), "the approximation gap dominates: widen the family$"),
-        (numbers(3.0, 1.0, elbo_full_rank=np.full(20, 2.5)), r"widen the family \(full-rank normals would gain 2.50"),
+        (
+            numbers(3.0, 1.0, elbo_full_rank=np.full(20, 2.5)),
+            r"widen the family \(full-rank normals would gain 2.50",
+        ),
         (numbers(1.0, 3.0), "the amortization gap dominates: train the encoder more"),
         (numbers(1.0, 1.01), "both gaps are alike: widen the family, and train the encoder more"),
     ],
@@ -229,7 +278,9 @@ def test_readings(gaps: Gaps, reading: str) -> None:
 
 
 def test_doubts_are_said() -> None:
-    text = numbers(1.0, 3.0, pareto_k=np.full(20, 0.9), last_gain=np.r_[np.zeros(10), np.ones(10)]).summary()
+    text = numbers(
+        1.0, 3.0, pareto_k=np.full(20, 0.9), last_gain=np.r_[np.zeros(10), np.ones(10)]
+    ).summary()
     assert "k-hat is above 0.70 for 100% of rows" in text
     assert "50% of rows have not converged" in text
     assert "converged:" not in numbers(1.0, 3.0).summary()
@@ -237,20 +288,38 @@ def test_doubts_are_said() -> None:
 
 @pytest.mark.parametrize("kind", ["mean_field", "flow"])
 def test_numbers_of_a_row_are_its_own(kind: str) -> None:
-    vae, x = VAE(data_shape=(5,), latent_dim=2, guide=kind, hidden_dims=(8,)).double(), TRUTH.sample(5)
+    vae, x = (
+        VAE(data_shape=(5,), latent_dim=2, guide=kind, hidden_dims=(8,)).double(),
+        TRUTH.sample(5),
+    )
     whole = inference_gaps(vae, x, steps=10, num_particles=250)
     parts = inference_gaps(vae, x.flip(0), steps=10, num_particles=250, batch_size=2)
-    for name in ("log_marginal", "elbo", "elbo_best", "elbo_full_rank", "approximation_gap_se", "last_gain"):
-        np.testing.assert_allclose(getattr(whole, name), getattr(parts, name)[::-1], rtol=1e-7, atol=1e-9)
+    for name in (
+        "log_marginal",
+        "elbo",
+        "elbo_best",
+        "elbo_full_rank",
+        "approximation_gap_se",
+        "last_gain",
+    ):
+        np.testing.assert_allclose(
+            getattr(whole, name), getattr(parts, name)[::-1], rtol=1e-7, atol=1e-9
+        )
     other = inference_gaps(vae, x, steps=10, num_particles=250, seed=1)
     assert (whole.elbo != other.elbo).all()
 
 
 @pytest.mark.parametrize("kind", ["full_rank", "flow"])
 def test_the_model_and_the_generator_are_left_alone(kind: str) -> None:
-    vae, x = VAE(data_shape=(5,), latent_dim=2, guide=kind, hidden_dims=(8,)), TRUTH.sample(3).float()
+    vae, x = (
+        VAE(data_shape=(5,), latent_dim=2, guide=kind, hidden_dims=(8,)),
+        TRUTH.sample(3).float(),
+    )
     torch.manual_seed(3)
-    before, state = torch.get_rng_state(), {name: value.clone() for name, value in vae.state_dict().items()}
+    before, state = (
+        torch.get_rng_state(),
+        {name: value.clone() for name, value in vae.state_dict().items()},
+    )
     inference_gaps(vae, x, steps=10, num_particles=10)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(value, state[name]) for name, value in vae.state_dict().items())
@@ -300,5 +369,7 @@ def test_the_gradient_of_a_draw_is_that_of_its_path() -> None:
 def test_log_marginal_of_other_rows_is_refused() -> None:
     vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(4)
     given = evidence(vae, x[[0, 2, 1, 3]], num_particles=50)
-    with pytest.raises(ValueError, match=r"marginal: expected log p\(x\) of these rows in their order, .* at row 1"):
+    with pytest.raises(
+        ValueError, match=r"marginal: expected log p\(x\) of these rows in their order, .* at row 1"
+    ):
         inference_gaps(vae, x, steps=20, num_particles=50, marginal=given)

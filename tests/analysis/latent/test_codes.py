@@ -58,7 +58,9 @@ def test_active_units_are_those_that_vary_over_the_rows() -> None:
     dead = LinearGaussian(weight, TRUTH.bias, TRUTH.sigma)
     assert encode(TRUTH.vae(), TRUTH.sample(ROWS)).active_units() == 2
     assert encode(dead.vae(), dead.sample(ROWS)).active_units() == 1
-    np.testing.assert_allclose(rate(dead.vae(), dead.sample(5)), kl(dead, dead.sample(5)), rtol=1e-12)
+    np.testing.assert_allclose(
+        rate(dead.vae(), dead.sample(5)), kl(dead, dead.sample(5)), rtol=1e-12
+    )
 
 
 def test_active_units_count_variances_above_the_threshold() -> None:
@@ -96,12 +98,16 @@ def test_samples_are_from_the_marginal() -> None:
     assert drawn.x.shape == drawn.mean.shape == (n, 5)
     variance, covariance = p.variance.numpy(), p.covariance_matrix.numpy()
     assert (np.abs(drawn.x.mean(0) - p.mean.numpy()) < SIGMAS * np.sqrt(variance / n)).all()
-    error = np.sqrt((covariance**2 + np.outer(variance, variance)) / n)  # of a covariance of normals
+    error = np.sqrt(
+        (covariance**2 + np.outer(variance, variance)) / n
+    )  # of a covariance of normals
     assert (np.abs(np.cov(drawn.x.T) - covariance) < SIGMAS * error).all()
     whitened = np.linalg.solve(p.scale_tril.numpy(), (drawn.x - p.mean.numpy()).T)
     for feature in whitened:
         assert kstest(feature, norm.cdf).pvalue > 1e-4
-    np.testing.assert_allclose(drawn.mean, drawn.z @ TRUTH.weight.numpy().T + TRUTH.bias.numpy(), rtol=1e-10)
+    np.testing.assert_allclose(
+        drawn.mean, drawn.z @ TRUTH.weight.numpy().T + TRUTH.bias.numpy(), rtol=1e-10
+    )
     noise = drawn.x - drawn.mean
     assert abs(noise.std() / TRUTH.sigma - 1) < SIGMAS / math.sqrt(2 * noise.size)
 
@@ -131,7 +137,9 @@ def test_samples_of_counts_are_counts(kind: Any) -> None:
 def kl(truth: LinearGaussian, x: torch.Tensor) -> torch.Tensor:
     """KL(p(z | x) ‖ N(0, I))."""
     q = truth.posterior(x)
-    p = MultivariateNormal(torch.zeros_like(q.mean[0]), torch.eye(q.event_shape[0], dtype=torch.float64))
+    p = MultivariateNormal(
+        torch.zeros_like(q.mean[0]), torch.eye(q.event_shape[0], dtype=torch.float64)
+    )
     return kl_divergence(MultivariateNormal(q.mean, q.covariance_matrix), p)
 
 
@@ -157,7 +165,9 @@ def test_rate_without_a_closed_form_is_a_mean_over_draws() -> None:
 # A guide that is one distribution for all rows
 
 
-@pytest.mark.parametrize("ask", [lambda vae, x: encode(vae, x).loc, lambda vae, x: encode(vae, x).scale, reconstruct])
+@pytest.mark.parametrize(
+    "ask", [lambda vae, x: encode(vae, x).loc, lambda vae, x: encode(vae, x).scale, reconstruct]
+)
 def test_a_plain_distribution_is_a_guide(ask: Callable[..., np.ndarray]) -> None:
     q = dist.Normal(torch.tensor([1.0, -2.0], dtype=torch.float64), 0.5).to_event(1)
     found = ask(TRUTH.vae(guide=q), TRUTH.sample(300))
@@ -168,7 +178,9 @@ def test_a_plain_distribution_is_a_guide(ask: Callable[..., np.ndarray]) -> None
 def test_the_rate_of_a_plain_distribution_is_one_number_for_all_rows() -> None:
     q = dist.Normal(torch.tensor([1.0, -2.0], dtype=torch.float64), 0.5).to_event(1)
     expected = 0.5 * (2 * 0.25 + 5 - 2 - 2 * math.log(0.25))
-    np.testing.assert_allclose(rate(TRUTH.vae(guide=q), TRUTH.sample(300)), np.full(300, expected), rtol=1e-12)
+    np.testing.assert_allclose(
+        rate(TRUTH.vae(guide=q), TRUTH.sample(300)), np.full(300, expected), rtol=1e-12
+    )
 
 
 # What is left alone, and what is refused
@@ -208,6 +220,8 @@ def test_bad_numbers_of_draws_are_refused() -> None:
 
 
 def test_an_autoencoder_generates_nothing() -> None:
-    with pytest.raises(ValueError, match=r"prior 'flat' has no density.*Take prior 'standard_normal'"):
+    with pytest.raises(
+        ValueError, match=r"prior 'flat' has no density.*Take prior 'standard_normal'"
+    ):
         sample(autoencoder(), 3)
     assert sample(autoencoder("standard_normal"), 3).x.shape == (3, 5)

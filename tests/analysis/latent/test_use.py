@@ -40,12 +40,16 @@ def aggregate(truth: LinearGaussian, widen: float = 1.0) -> MultivariateNormal:
 def information(truth: LinearGaussian, widen: float = 1.0) -> float:
     """½ log det Cov[z] - ½ log det Cov[z | x]."""
     s = truth.posterior(torch.zeros(1, len(truth.bias), dtype=torch.float64)).covariance_matrix[0]
-    return float(0.5 * (torch.logdet(aggregate(truth, widen).covariance_matrix) - torch.logdet(widen**2 * s)))
+    return float(
+        0.5 * (torch.logdet(aggregate(truth, widen).covariance_matrix) - torch.logdet(widen**2 * s))
+    )
 
 
 def orthogonal(*lengths: float) -> LinearGaussian:
     """Columns at right angles: the dimensions of z are independent given x. A column of length zero is a dead unit."""
-    weight = torch.linalg.qr(TRUTH.weight.new_ones(5, 5).tril()).Q[:, : len(lengths)] * torch.tensor(lengths)
+    weight = torch.linalg.qr(TRUTH.weight.new_ones(5, 5).tril()).Q[
+        :, : len(lengths)
+    ] * torch.tensor(lengths)
     return LinearGaussian(weight.double(), TRUTH.bias, 1.0)
 
 
@@ -72,9 +76,13 @@ def test_information_is_the_channels_capacity(used: LatentUse, widen: float) -> 
     assert used.information_se < 0.07
 
 
-def test_the_aggregate_posterior_is_the_normal_that_it_should_be(used: LatentUse, widen: float) -> None:
+def test_the_aggregate_posterior_is_the_normal_that_it_should_be(
+    used: LatentUse, widen: float
+) -> None:
     q, (low, high) = aggregate(TRUTH, widen), used.marginal_kl
-    expected = float(kl_divergence(q, MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double())))
+    expected = float(
+        kl_divergence(q, MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double()))
+    )
     assert low - SIGMAS * used.rate_se < expected < high + SIGMAS * used.rate_se
     assert (np.abs(used.mean) < SIGMAS * used.mean_se).all()
     assert (np.abs(used.scale - q.stddev.numpy()) < SIGMAS * used.scale_se).all()
@@ -103,7 +111,9 @@ def test_bracket_closes_with_rows_and_the_lower_bound_has_a_ceiling() -> None:
     assert "pass more rows" in few.summary()
     gaps = [
         found.information_upper - found.information
-        for found in (latent_use(TRUTH.vae(), TRUTH.sample(rows, seed=5)) for rows in (20, 100, 500))
+        for found in (
+            latent_use(TRUTH.vae(), TRUTH.sample(rows, seed=5)) for rows in (20, 100, 500)
+        )
     ]
     assert gaps[0] > 2 * gaps[1]
     assert gaps[1] > 2 * gaps[2] > 0
@@ -151,7 +161,9 @@ def test_a_prior_without_marginals_has_no_rates_of_dimensions() -> None:
     np.testing.assert_allclose(found.prior_scale, draws.std(0), atol=0.06)
     assert "carry" not in found.warning
     for guide in ("flow", "low_rank", "full_rank", "semi_amortized"):
-        found = latent_use(VAE(data_shape=(5,), latent_dim=2, guide=guide).double(), TRUTH.sample(9))
+        found = latent_use(
+            VAE(data_shape=(5,), latent_dim=2, guide=guide).double(), TRUTH.sample(9)
+        )
         assert np.isnan(found.rate_per_dim).all() == (guide == "flow")
         assert -0.1 < found.information <= math.log(9)
 
@@ -165,7 +177,9 @@ def test_dead_units_are_counted_with_their_rate() -> None:
     found = latent_use(vae, x)
     np.testing.assert_array_equal(found.active, [True, False, True, False])
     assert found.active_units == encode(vae, x).active_units() == 2
-    np.testing.assert_allclose(found.variance[[0, 2]], [0.9, 0.5], atol=0.15)  # 1 - 1 / (1 + length²)
+    np.testing.assert_allclose(
+        found.variance[[0, 2]], [0.9, 0.5], atol=0.15
+    )  # 1 - 1 / (1 + length²)
     assert "partial posterior collapse: 2 of 4 units are dead" in found.warning
     assert f"carry 0.000 of {found.rate:.3f} nats" in found.summary()
     assert latent_use(vae, x, threshold=0.7).active_units == 1
@@ -197,7 +211,10 @@ def test_a_collapsed_posterior_says_nothing() -> None:
 def test_the_model_and_the_generator_are_left_alone() -> None:
     vae, x = VAE(data_shape=(5,), latent_dim=2, guide="flow"), TRUTH.sample(9)
     torch.manual_seed(3)
-    before, state = torch.get_rng_state(), {name: value.clone() for name, value in vae.state_dict().items()}
+    before, state = (
+        torch.get_rng_state(),
+        {name: value.clone() for name, value in vae.state_dict().items()},
+    )
     first, again, other = latent_use(vae, x), latent_use(vae, x), latent_use(vae, x, seed=1)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(value, state[name]) for name, value in vae.state_dict().items())

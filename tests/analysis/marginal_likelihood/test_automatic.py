@@ -112,9 +112,13 @@ def test_first_looks_are_unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(weights.mean() - 1) < 4 * weights.std() / np.sqrt(len(x))
 
 
-def without_the_guide(self: RowProposals, densities: list[Tensor], log_guide: Tensor, log_prior: Tensor) -> Tensor:
+def without_the_guide(
+    self: RowProposals, densities: list[Tensor], log_guide: Tensor, log_prior: Tensor
+) -> Tensor:
     """Broken: draws of the guide are weighed as if they had been drawn from the others."""
-    each = torch.stack([*densities, torch.full_like(densities[0], -torch.inf), log_prior.double()], -1)
+    each = torch.stack(
+        [*densities, torch.full_like(densities[0], -torch.inf), log_prior.double()], -1
+    )
     return (each + self.shares.log()).logsumexp(-1)
 
 
@@ -127,9 +131,12 @@ def all_errors_in_one(self: Strata) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("name", "broken"), [("RowProposals._mixed", without_the_guide), ("Strata.se", all_errors_in_one)]
+    ("name", "broken"),
+    [("RowProposals._mixed", without_the_guide), ("Strata.se", all_errors_in_one)],
 )
-def test_broken_estimators_are_caught(name: str, broken: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_estimators_are_caught(
+    name: str, broken: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     room = "row_proposals" if name.startswith("Row") else "weights"
     monkeypatch.setattr(f"pyro_vae.analysis.{room}.{name}", broken)
     with pytest.raises(AssertionError):
@@ -154,11 +161,15 @@ def test_the_elbo_is_the_guides() -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [{"proposal": "refined"}, {"retry": "refined"}, {"proposal": "guide", "retry": "widened"}]
+    "how",
+    [{"proposal": "refined"}, {"retry": "refined"}, {"proposal": "guide", "retry": "widened"}],
 )
 def test_the_elbo_stays_the_guides_with_other_proposals(how: dict[str, str]) -> None:
     vae = TRUTH.vae(widen=0.4)
-    found, plain = evidence(vae, X[:200], num_particles=400, **how), evidence(vae, X[:200], proposal="guide")
+    found, plain = (
+        evidence(vae, X[:200], num_particles=400, **how),
+        evidence(vae, X[:200], proposal="guide"),
+    )
     assert abs((found.elbo - plain.elbo).mean()) < 0.05  # 100 and 1000 draws a row of sd 1: 0.007
     assert found.proposal_elbo.mean() > plain.elbo.mean() + 0.1
 
@@ -171,10 +182,13 @@ def test_hard_rows_get_more_draws_up_to_the_cap(monkeypatch: pytest.MonkeyPatch)
         lambda job, columns: np.zeros(len(columns["se"]), bool),
     )
     monkeypatch.setattr(
-        "pyro_vae.analysis.marginal_likelihood.automatic._trusted", lambda columns: np.zeros(len(columns["se"]), bool)
+        "pyro_vae.analysis.marginal_likelihood.automatic._trusted",
+        lambda columns: np.zeros(len(columns["se"]), bool),
     )
     original = Job.__dict__["cap"].fget
-    monkeypatch.setattr(Job, "cap", property(lambda job: drawn.append(original(job)) or original(job)))
+    monkeypatch.setattr(
+        Job, "cap", property(lambda job: drawn.append(original(job)) or original(job))
+    )
     found = evidence(TRUTH.vae(widen=0.5), X[:3], num_particles=50)
     assert set(drawn) == {800}
     assert set(found.method) <= {"annealed", "more draws"}
@@ -201,7 +215,9 @@ def test_annealing_brackets_what_it_leaves_untrusted() -> None:
     radius = torch.linspace(0, 10, 2_000_001, dtype=torch.float64)
     for row, value in enumerate((0.0, 1.0)):
         misfit = value - 40 * (radius.square() - 4)
-        density = radius * (-0.5 * radius.square() - 0.5 * misfit.square()).exp() / np.sqrt(2 * np.pi)
+        density = (
+            radius * (-0.5 * radius.square() - 0.5 * misfit.square()).exp() / np.sqrt(2 * np.pi)
+        )
         exact = float(torch.trapezoid(density, radius).log())
         assert not found.trusted[row] or abs(found.log_marginal[row] - exact) < 4 * found.se[row]
         if not found.trusted[row]:
@@ -217,18 +233,34 @@ def test_an_inverse_autoregressive_flow_is_never_inverted(monkeypatch: pytest.Mo
     monkeypatch.setattr("pyro_vae.guides.flow.Flowed.pull", inverted)
     found = evidence(vae, torch.zeros(2, 4), num_particles=50)
     assert np.isfinite(found.elbo).all()
-    coupled = VAE(data_shape=(4,), latent_dim=3, guide={"kind": "flow", "transform": "coupling"}, hidden_dims=(8,))
+    coupled = VAE(
+        data_shape=(4,),
+        latent_dim=3,
+        guide={"kind": "flow", "transform": "coupling"},
+        hidden_dims=(8,),
+    )
     with pytest.raises(AssertionError):
         evidence(coupled, torch.zeros(2, 4), num_particles=50)
 
 
 def test_a_guide_over_bounded_numbers_gets_a_share_of_the_prior() -> None:
     prior = dist.Gamma(torch.tensor([2.0, 3.0]), 1.0).to_event(1)
-    vae = VAE(data_shape=(4,), latent_dim=2, prior=prior, guide=dist.Gamma(torch.tensor([2.5, 2.5]), 1.0).to_event(1))
-    found = evidence(vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), num_particles=2000)
-    plain = evidence(vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), proposal="guide")
+    vae = VAE(
+        data_shape=(4,),
+        latent_dim=2,
+        prior=prior,
+        guide=dist.Gamma(torch.tensor([2.5, 2.5]), 1.0).to_event(1),
+    )
+    found = evidence(
+        vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), num_particles=2000
+    )
+    plain = evidence(
+        vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), proposal="guide"
+    )
     assert set(found.method) <= {"defensive", "several starts", "more draws"}
-    assert (np.abs(found.log_marginal - plain.log_marginal) < 5 * np.hypot(found.se, plain.se)).all()
+    assert (
+        np.abs(found.log_marginal - plain.log_marginal) < 5 * np.hypot(found.se, plain.se)
+    ).all()
 
 
 class Meanless(torch.nn.Module):
@@ -242,7 +274,9 @@ class Meanless(torch.nn.Module):
 def test_a_guide_without_moments_is_never_annealed() -> None:
     """With 21 draws k-hat may be 0.24 at most, so that all rows are looked at again."""
     vae = VAE(data_shape=(4,), latent_dim=2, guide=Meanless())
-    found = evidence(vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), num_particles=21)
+    found = evidence(
+        vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), num_particles=21
+    )
     assert np.isfinite(found.log_marginal).all()
     assert "annealed" not in found.method
     assert found.retried.any()
@@ -250,7 +284,9 @@ def test_a_guide_without_moments_is_never_annealed() -> None:
 
 def test_what_another_estimate_contradicts_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unbiased estimate is 5 nats above log p(x) with probability below exp(-5): then this one is too low."""
-    monkeypatch.setattr("pyro_vae.analysis.marginal_likelihood.starts.NEAR", 0.0)  # all rows are looked at again
+    monkeypatch.setattr(
+        "pyro_vae.analysis.marginal_likelihood.starts.NEAR", 0.0
+    )  # all rows are looked at again
     vae = TRUTH.vae(widen=0.5)
     assert evidence(vae, X[:3], num_particles=50).retried.all()
     monkeypatch.setattr("pyro_vae.analysis.marginal_likelihood.automatic.CONTRADICTED", -5.0)
@@ -269,11 +305,15 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
         (evidence(vae, x[:1], num_particles=200), [0]),
     ):
         for name in names:
-            np.testing.assert_allclose(getattr(again, name), getattr(found, name)[rows], rtol=1e-6, atol=1e-6)
+            np.testing.assert_allclose(
+                getattr(again, name), getattr(found, name)[rows], rtol=1e-6, atol=1e-6
+            )
         np.testing.assert_array_equal(again.method, found.method[rows])
     chunked = evidence(vae, x, num_particles=200, chunk_size=37)
     for name in names:
-        np.testing.assert_allclose(getattr(chunked, name), getattr(found, name), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            getattr(chunked, name), getattr(found, name), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_equal_rows_share_their_error() -> None:
@@ -288,7 +328,10 @@ def test_equal_rows_share_their_error() -> None:
 
 def test_the_caller_is_left_as_it_was() -> None:
     vae = TRUTH.vae(widen=0.5).train()
-    before, states = torch.get_rng_state(), {name: value.clone() for name, value in vae.state_dict().items()}
+    before, states = (
+        torch.get_rng_state(),
+        {name: value.clone() for name, value in vae.state_dict().items()},
+    )
     evidence(vae, X[:3], num_particles=50)
     assert torch.equal(torch.get_rng_state(), before)
     assert vae.training
@@ -305,13 +348,18 @@ def test_the_student_t_is_scipys() -> None:
     z = torch.randn(5, 2, 3, generator=generator).double()
     found = RowStudentT(loc, tril).log_prob(z)
     for row in range(2):
-        expected = scipy.stats.multivariate_t(loc[row].numpy(), (tril[row] @ tril[row].T).numpy(), df=20)
+        expected = scipy.stats.multivariate_t(
+            loc[row].numpy(), (tril[row] @ tril[row].T).numpy(), df=20
+        )
         np.testing.assert_allclose(found[:, row], expected.logpdf(z[:, row].numpy()), rtol=1e-10)
 
 
 def test_draws_follow_the_mixture_and_know_their_density() -> None:
     """The shares are 0.8, 0.15 and 0.05, and the density of a draw's own noise is that of the draw."""
-    guide, prior = TRUTH.posterior(X[:3], widen=0.7), dist.Normal(torch.zeros(2).double(), 1.0).to_event(1)
+    guide, prior = (
+        TRUTH.posterior(X[:3], widen=0.7),
+        dist.Normal(torch.zeros(2).double(), 1.0).to_event(1),
+    )
     fit = RowStudentT(torch.zeros(3, 2).double(), torch.eye(2).double().expand(3, 2, 2))
     with own_seed(0) as restart:
         pool = prior.sample((4096,))
@@ -328,7 +376,9 @@ def test_draws_follow_the_mixture_and_know_their_density() -> None:
 
 def test_the_limit_of_k_hat() -> None:
     """Vehtari et al. (2024): min(1 - 1 / log10 S, 0.7)."""
-    np.testing.assert_allclose(khat_limit([100, 1000, 2154, 10_000, 10**6]), [0.5, 2 / 3, 0.7, 0.7, 0.7], atol=1e-4)
+    np.testing.assert_allclose(
+        khat_limit([100, 1000, 2154, 10_000, 10**6]), [0.5, 2 / 3, 0.7, 0.7, 0.7], atol=1e-4
+    )
 
 
 def test_what_is_said_is_what_was_found() -> None:
@@ -348,7 +398,9 @@ def test_fewer_draws_than_a_k_hat_takes_come_from_the_guide() -> None:
 def test_more_draws_until_the_error_is_small() -> None:
     from pyro_vae import Until
 
-    found = evidence(TRUTH.vae(widen=0.5), X[:10], num_particles=100, until=Until(se=0.01, max_particles=12_800))
+    found = evidence(
+        TRUTH.vae(widen=0.5), X[:10], num_particles=100, until=Until(se=0.01, max_particles=12_800)
+    )
     assert (found.se <= 0.01).all()
     assert (found.reached == "target").all()
     assert (found.num_particles > 100).any()

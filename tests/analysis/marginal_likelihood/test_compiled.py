@@ -21,8 +21,16 @@ evidence = partial(analysis.evidence, method="importance")
 
 GRID: dict[str, dict[str, Any]] = {
     "bits": {"likelihood": "bernoulli"},
-    "mixture": {"likelihood": {"kind": "binomial", "total_count": 1}, "prior": "mixture", "guide": "full_rank"},
-    "vamp": {"likelihood": "normal", "prior": {"kind": "vamp", "pseudo_inputs": 5}, "guide": "flow"},
+    "mixture": {
+        "likelihood": {"kind": "binomial", "total_count": 1},
+        "prior": "mixture",
+        "guide": "full_rank",
+    },
+    "vamp": {
+        "likelihood": "normal",
+        "prior": {"kind": "vamp", "pseudo_inputs": 5},
+        "guide": "flow",
+    },
     "counts": {"likelihood": "negative_binomial", "prior": "student_t"},
     "flow": {"likelihood": "poisson", "prior": {"kind": "flow", "transform": "realnvp"}},
 }
@@ -35,11 +43,15 @@ def small(**parts: Any) -> tuple[VAE, Tensor]:
 
 def assert_close(found: Evidence, expected: Evidence) -> None:
     for name in ("log_marginal", "elbo"):
-        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-4
+        )
     np.testing.assert_allclose(found.ess, expected.ess, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["bits", *(pytest.param(n, marks=pytest.mark.slow) for n in GRID if n != "bits")])
+@pytest.mark.parametrize(
+    "name", ["bits", *(pytest.param(n, marks=pytest.mark.slow) for n in GRID if n != "bits")]
+)
 def test_compiled_and_eager_agree(name: str) -> None:
     """With chunks of 2 rows by 100 draws, so that the last row and the last draws leave chunks to be filled up."""
     vae, x = small(**GRID[name])
@@ -76,7 +88,10 @@ class Looks(nn.Module):
 
 def test_what_cannot_be_traced_stays_eager() -> None:
     vae, x = small(likelihood=Looks())
-    with pytest.warns(UserWarning, match=r"stays eager: test_importance_compiled.py, line \d+: .*compile='off' avoids"):
+    with pytest.warns(
+        UserWarning,
+        match=r"stays eager: test_importance_compiled.py, line \d+: .*compile='off' avoids",
+    ):
         found = evidence(vae, x, num_particles=50, compile="on")
     assert_close(found, evidence(vae, x, num_particles=50, compile="off"))
 
@@ -109,7 +124,9 @@ def test_short_work_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CompiledOnce, "__init__", never)
     vae, x = small(likelihood="bernoulli")
     evidence(vae, x, num_particles=1000)
-    monkeypatch.setattr("pyro_vae.analysis.marginal_likelihood.importance_sampling.WORTH_COMPILING", 0)
+    monkeypatch.setattr(
+        "pyro_vae.analysis.marginal_likelihood.importance_sampling.WORTH_COMPILING", 0
+    )
     with pytest.raises(AssertionError):
         evidence(vae, x, num_particles=1000)
 
@@ -119,7 +136,9 @@ def test_row_hashes_tell_the_rows() -> None:
     found = evidence(vae, x, num_particles=2).row_hashes
     assert found.dtype == np.uint64
     assert len(set(found.tolist())) == len(x)
-    np.testing.assert_array_equal(evidence(vae.double(), x.flip(0), num_particles=3).row_hashes, found[::-1])
+    np.testing.assert_array_equal(
+        evidence(vae.double(), x.flip(0), num_particles=3).row_hashes, found[::-1]
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ CHUNKS = (1, 7, 249, 250, 251, 1000)
 class Watched(nn.Module):
     """The likelihood of a linear-Gaussian model, which keeps all z that it decodes. The model has no parameters."""
 
-    family = SimpleNamespace(support=constraints.real)  # said, so that nobody decodes to find it out
+    family = SimpleNamespace(
+        support=constraints.real
+    )  # said, so that nobody decodes to find it out
 
     def __init__(self, truth: LinearGaussian) -> None:
         super().__init__()
@@ -40,7 +42,9 @@ class Watched(nn.Module):
 
     def forward(self, z: Tensor) -> Distribution:
         self.seen.append(z)
-        return dist.Normal(z.double() @ self.truth.weight.T + self.truth.bias, self.truth.sigma).to_event(1)
+        return dist.Normal(
+            z.double() @ self.truth.weight.T + self.truth.bias, self.truth.sigma
+        ).to_event(1)
 
     @property
     def pairs(self) -> list[int]:
@@ -57,7 +61,9 @@ def watched() -> tuple[VAE, Watched]:
 
 def assert_same(found: Evidence, expected: Evidence, rows: Any = slice(None)) -> None:
     for name in COLUMNS:
-        np.testing.assert_allclose(getattr(found, name), getattr(expected, name)[rows], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name)[rows], rtol=1e-9, atol=1e-9
+        )
 
 
 # How many
@@ -79,7 +85,12 @@ def test_as_many_draws_as_asked_for(draws: int, chunk_size: int) -> None:
 def test_no_more_than_a_chunk_is_decoded_at_once(given: str, draws: int) -> None:
     vae, likelihood = watched()
     x = TRUTH.sample(64)
-    evidence(vae, DataLoader(TensorDataset(x), 64) if given == "loader" else x, num_particles=draws, chunk_size=500)
+    evidence(
+        vae,
+        DataLoader(TensorDataset(x), 64) if given == "loader" else x,
+        num_particles=draws,
+        chunk_size=500,
+    )
     assert sum(likelihood.pairs) == 64 * draws
     assert max(likelihood.pairs) == 500
 
@@ -108,7 +119,9 @@ def test_the_encoder_runs_once_a_row() -> None:
     encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     x = TRUTH.sample(20)
     evidence(vae, x, num_particles=300, until=Until(se=1e-3, max_particles=1000))
-    assert sum(map(len, seen)) == 20 + 1  # and once on zeros, to see whether the guide has a density
+    assert (
+        sum(map(len, seen)) == 20 + 1
+    )  # and once on zeros, to see whether the guide has a density
 
 
 # A row's own
@@ -122,7 +135,11 @@ def fifty() -> Evidence:
 @pytest.mark.parametrize("chunk_size", CHUNKS)
 def test_the_chunk_size_changes_nothing(chunk_size: int, fifty: Evidence) -> None:
     x = TRUTH.sample(50)[:10]
-    assert_same(evidence(TRUTH.vae(widen=1.3), x, num_particles=300, chunk_size=chunk_size), fifty, slice(10))
+    assert_same(
+        evidence(TRUTH.vae(widen=1.3), x, num_particles=300, chunk_size=chunk_size),
+        fifty,
+        slice(10),
+    )
 
 
 def test_order_and_company_change_nothing(fifty: Evidence) -> None:
@@ -193,23 +210,38 @@ FORMS: dict[str, Callable[[Tensor, Path], Any]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_of_any_origin(form: str, tmp_path: Path) -> None:
     vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(7).round().abs()
-    assert_same(evidence(vae, FORMS[form](x, tmp_path), num_particles=30), evidence(vae, x, num_particles=30))
+    assert_same(
+        evidence(vae, FORMS[form](x, tmp_path), num_particles=30),
+        evidence(vae, x, num_particles=30),
+    )
 
 
 # What is left alone
 
 
 def test_everything_is_left_as_it_was() -> None:
-    decoder = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 5)).double()
+    decoder = nn.Sequential(
+        nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 5)
+    ).double()
     vae = VAE(data_shape=(5,), latent_dim=2, decoder=decoder).double().train()
     decoder[2].eval()
     state = {name: value.clone() for name, value in vae.state_dict().items()}
     modes = [module.training for module in vae.modules()]
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002 - the global generator is what must not move
-    before = torch.get_rng_state(), str(np.random.get_state()), pyro.settings.get(), Distribution._validate_args  # noqa: NPY002
+    before = (
+        torch.get_rng_state(),
+        str(np.random.get_state()),
+        pyro.settings.get(),
+        Distribution._validate_args,
+    )  # noqa: NPY002
     first, second = (evidence(vae, TRUTH.sample(6), num_particles=20) for _ in range(2))
-    after = torch.get_rng_state(), str(np.random.get_state()), pyro.settings.get(), Distribution._validate_args  # noqa: NPY002
+    after = (
+        torch.get_rng_state(),
+        str(np.random.get_state()),
+        pyro.settings.get(),
+        Distribution._validate_args,
+    )  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
     assert_same(first, second)
@@ -222,9 +254,16 @@ def test_everything_is_left_as_it_was() -> None:
 def test_dropout_is_off() -> None:
     """With the decoder in training mode half of the units would be missing, other ones for each draw."""
     decoder = nn.Sequential(nn.Linear(2, 64), nn.Dropout(0.5), nn.Linear(64, 5)).double()
-    vae = VAE(data_shape=(5,), latent_dim=2, guide=TRUTH.vae().posterior, decoder=decoder).double().train()
+    vae = (
+        VAE(data_shape=(5,), latent_dim=2, guide=TRUTH.vae().posterior, decoder=decoder)
+        .double()
+        .train()
+    )
     same = VAE(
-        data_shape=(5,), latent_dim=2, guide=TRUTH.vae().posterior, decoder=nn.Sequential(decoder[0], decoder[2])
+        data_shape=(5,),
+        latent_dim=2,
+        guide=TRUTH.vae().posterior,
+        decoder=nn.Sequential(decoder[0], decoder[2]),
     ).double()
     x = TRUTH.sample(4)
     assert_same(evidence(vae, x, num_particles=50), evidence(same, x, num_particles=50))
@@ -244,18 +283,58 @@ PENALISED = VAE(data_shape=(4,), latent_dim=2, guide="delta")
 @pytest.mark.parametrize(
     ("vae", "x", "options", "message"),
     [
-        (bits(), torch.zeros(3, 4), {"num_particles": 0}, "num_particles: expected at least 1, got 0"),
-        (bits(), torch.zeros(3, 4), {"chunk_size": 0}, "chunk_size: expected at least 1, or None, got 0"),
-        (bits(), torch.zeros(0, 4), {}, r"x: expected at least one row, got none \(shape \(0, 4\)\)"),
+        (
+            bits(),
+            torch.zeros(3, 4),
+            {"num_particles": 0},
+            "num_particles: expected at least 1, got 0",
+        ),
+        (
+            bits(),
+            torch.zeros(3, 4),
+            {"chunk_size": 0},
+            "chunk_size: expected at least 1, or None, got 0",
+        ),
+        (
+            bits(),
+            torch.zeros(0, 4),
+            {},
+            r"x: expected at least one row, got none \(shape \(0, 4\)\)",
+        ),
         (bits(), Plain(torch.zeros(0, 4)), {}, "x: expected at least one row .* got none"),
         (bits(), torch.zeros(3, 5), {}, r"x: expected rows of shape \(4,\), got \(5,\)"),
-        (bits(), torch.zeros(3, 2, 2), {}, r"x: expected rows of shape \(4,\), got \(2, 2\) .* reshape it to \(n, 4\)"),
+        (
+            bits(),
+            torch.zeros(3, 2, 2),
+            {},
+            r"x: expected rows of shape \(4,\), got \(2, 2\) .* reshape it to \(n, 4\)",
+        ),
         (bits(), torch.zeros(4), {}, r"x: expected rows of shape \(4,\), got \(\)"),
-        (bits(), torch.full((300, 4), torch.nan), {}, "x: expected finite numbers, got nan in row 0, column 0"),
-        (bits(), torch.full((3, 4), 0.5), {}, r"support \{0, 1\}, got 0.5 in row 0, column 0; binarize the data, or"),
+        (
+            bits(),
+            torch.full((300, 4), torch.nan),
+            {},
+            "x: expected finite numbers, got nan in row 0, column 0",
+        ),
+        (
+            bits(),
+            torch.full((3, 4), 0.5),
+            {},
+            r"support \{0, 1\}, got 0.5 in row 0, column 0; binarize the data, or",
+        ),
         (bits(), torch.zeros(3, 4, dtype=torch.complex64), {}, "x: expected real numbers"),
-        (AUTOENCODER, torch.zeros(3, 4), {}, "autoencoder: .* log p.x. does not exist for it; take guide 'mean_field'"),
-        (PENALISED, torch.zeros(3, 4), {}, "guide 'delta' with prior 'standard_normal' is an autoencoder"),
+        (
+            AUTOENCODER,
+            torch.zeros(3, 4),
+            {},
+            "autoencoder: .* log p.x. does not exist for it; take guide 'mean_field'",
+        ),
+        (
+            PENALISED,
+            torch.zeros(3, 4),
+            {},
+            "guide 'delta' with prior 'standard_normal' is an autoencoder",
+        ),
     ],
 )
 def test_bad_input_is_refused(vae: VAE, x: Any, options: dict[str, int], message: str) -> None:
@@ -266,7 +345,9 @@ def test_bad_input_is_refused(vae: VAE, x: Any, options: dict[str, int], message
 def test_the_offending_row_is_named_wherever_it_is() -> None:
     x = torch.zeros(300, 4)
     x[257, 3] = torch.inf
-    with pytest.raises(ValueError, match="x: expected finite numbers, got inf in row 257, column 3"):
+    with pytest.raises(
+        ValueError, match="x: expected finite numbers, got inf in row 257, column 3"
+    ):
         evidence(bits(), x, num_particles=100)
 
 

@@ -55,7 +55,11 @@ def one_shot(weights: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     k, largest = len(weights), weights.max(0).values
     w = (weights - largest).exp()
     se = (w.var(0, correction=0) / max(k - 1, 1)).sqrt() / w.mean(0)
-    return (largest + w.mean(0).log()).numpy(), se.numpy(), (w.sum(0).square() / w.square().sum(0)).numpy()
+    return (
+        (largest + w.mean(0).log()).numpy(),
+        se.numpy(),
+        (w.sum(0).square() / w.square().sum(0)).numpy(),
+    )
 
 
 # The oracle, and three estimators that it must reject
@@ -105,7 +109,9 @@ def test_agrees_with_the_exact_answer(estimate: Estimator, x: Tensor, exact: np.
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("compile", ["on", "off"])
-def test_agrees_with_the_exact_answer_on_a_gpu(compile: Literal["on", "off"], x: Tensor, exact: np.ndarray) -> None:
+def test_agrees_with_the_exact_answer_on_a_gpu(
+    compile: Literal["on", "off"], x: Tensor, exact: np.ndarray
+) -> None:
     def on_a_gpu(vae: VAE, x: Tensor, draws: int) -> tuple[np.ndarray, np.ndarray]:
         found = evidence(vae.to("cuda"), x, num_particles=draws, compile=compile)
         return found.log_marginal, found.se
@@ -113,7 +119,9 @@ def test_agrees_with_the_exact_answer_on_a_gpu(compile: Literal["on", "off"], x:
     check_against_the_exact_answer(on_a_gpu, x, exact)
 
 
-@pytest.mark.parametrize("estimate", [one_draw_short, one_weight_for_all_rows, without_the_constant])
+@pytest.mark.parametrize(
+    "estimate", [one_draw_short, one_weight_for_all_rows, without_the_constant]
+)
 def test_broken_estimators_are_rejected(estimate: Estimator, x: Tensor, exact: np.ndarray) -> None:
     with pytest.raises(AssertionError):
         check_against_the_exact_answer(estimate, x, exact)
@@ -158,7 +166,11 @@ def test_elbo_is_below_log_marginal(wide: Evidence, x: Tensor) -> None:
 @pytest.mark.parametrize(("widen", "share"), [(1 / 2, 0.5), (1 / 3, 0.85)])
 def test_k_hat_tells_a_guide_that_is_too_narrow(widen: float, share: float, x: Tensor) -> None:
     """The weights of a guide s times as wide have the tail index 1 - s², which k-hat draws to 0.5 by ten values."""
-    found, rows, tail = evidence(TRUTH.vae(widen=widen), x[:200], num_particles=5000), 200, tail_length(5000)
+    found, rows, tail = (
+        evidence(TRUTH.vae(widen=widen), x[:200], num_particles=5000),
+        200,
+        tail_length(5000),
+    )
     expected = (tail * (1 - widen**2) + 5) / (tail + 10)
     assert abs(found.pareto_k.mean() - expected) < 4 * found.pareto_k.std() / math.sqrt(rows)
     assert found.summary().unreliable == (found.pareto_k > 0.7).mean() > share
@@ -176,11 +188,17 @@ def test_the_constants_of_a_normal_are_kept() -> None:
     nn.init.zeros_(decoder.bias)
     prior = dist.Normal(torch.zeros(2), 1.0).to_event(1)
     vae = VAE(
-        data_shape=(64,), latent_dim=2, likelihood={"kind": "normal", "scale": 1.0}, guide=prior, decoder=decoder
+        data_shape=(64,),
+        latent_dim=2,
+        likelihood={"kind": "normal", "scale": 1.0},
+        guide=prior,
+        decoder=decoder,
     ).double()
     found = evidence(vae, torch.zeros(3, 64), num_particles=10)
     np.testing.assert_allclose(found.log_marginal, -32 * math.log(2 * math.pi), rtol=1e-12)
-    np.testing.assert_allclose(found.summary().bits_per_dim, 0.5 * math.log2(2 * math.pi), rtol=1e-12)
+    np.testing.assert_allclose(
+        found.summary().bits_per_dim, 0.5 * math.log2(2 * math.pi), rtol=1e-12
+    )
 
 
 # Bits, by quadrature
@@ -193,7 +211,10 @@ def test_agrees_with_quadrature(latent_dim: int) -> None:
     assert abs(np.exp(expected).sum() - 1) < 1e-9
     found = evidence(vae, x, num_particles=2000)
     assert (np.abs(found.log_marginal - expected) < 3 * found.se).mean() >= 0.97
-    total, error = np.exp(found.log_marginal).sum(), np.linalg.norm(np.exp(found.log_marginal) * found.se)
+    total, error = (
+        np.exp(found.log_marginal).sum(),
+        np.linalg.norm(np.exp(found.log_marginal) * found.se),
+    )
     assert abs(total - 1) < 4 * error
     assert error < 0.02
 
@@ -205,24 +226,32 @@ def test_elbo_is_that_of_the_objective() -> None:
     for kl in ("monte_carlo", "analytic"):
         with torch.no_grad():
             elbo = ELBO(kl=kl, num_particles=draws)(vae.model, vae.guide, x).elbo.numpy()
-        assert (np.abs(found - elbo) < 5 * math.sqrt(2 / draws) * sd).all()  # the analytic one errs less
+        assert (
+            np.abs(found - elbo) < 5 * math.sqrt(2 / draws) * sd
+        ).all()  # the analytic one errs less
 
 
 # The sums
 
 
-def captured(monkeypatch: pytest.MonkeyPatch, vae: VAE, x: Tensor, draws: int) -> tuple[Evidence, Tensor]:
+def captured(
+    monkeypatch: pytest.MonkeyPatch, vae: VAE, x: Tensor, draws: int
+) -> tuple[Evidence, Tensor]:
     """The evidence of a few rows, and the log weights that it was made from, (draws, rows)."""
     seen: list[Tensor] = []
     add = Weights.add
-    monkeypatch.setattr(Weights, "add", lambda self, new, rows: (seen.append(new), add(self, new, rows))[1])
+    monkeypatch.setattr(
+        Weights, "add", lambda self, new, rows: (seen.append(new), add(self, new, rows))[1]
+    )
     found = evidence(vae, x, num_particles=draws, chunk_size=draws * len(x))
     monkeypatch.undo()
     return found, torch.cat(seen)
 
 
 @pytest.mark.parametrize("draws", [2, 25, 250, 777])
-def test_results_follow_from_the_weights(draws: int, monkeypatch: pytest.MonkeyPatch, x: Tensor) -> None:
+def test_results_follow_from_the_weights(
+    draws: int, monkeypatch: pytest.MonkeyPatch, x: Tensor
+) -> None:
     found, weights = captured(monkeypatch, TRUTH.vae(widen=0.7), x[:9], draws)
     assert weights.shape == (draws, 9)
     log_marginal, se, ess = one_shot(weights)
@@ -234,7 +263,9 @@ def test_results_follow_from_the_weights(draws: int, monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(found.pareto_k, pareto_k(largest, draws))
 
 
-@pytest.mark.parametrize(("level", "spread"), [(-1e4, 200.0), (-1e4, 0.0), (900.0, 5.0), (-745.0, 1e-3)])
+@pytest.mark.parametrize(
+    ("level", "spread"), [(-1e4, 200.0), (-1e4, 0.0), (900.0, 5.0), (-745.0, 1e-3)]
+)
 def test_running_sums_at_extreme_weights(level: float, spread: float) -> None:
     rng = np.random.default_rng(0)
     weights = torch.from_numpy(level + spread * rng.normal(size=(1000, 20)))

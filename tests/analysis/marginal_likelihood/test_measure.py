@@ -59,15 +59,23 @@ def test_no_mass_is_above_one(name: str) -> None:
 
 
 def test_words() -> None:
-    assert str(Measure(mass="0:3", given="the total of each row")) == "mass of columns 0:3, given the total of each row"
-    assert str(Measure(density="0, 3:5", mass="1")) == "density of columns 0, 3:5 and mass of columns 1"
+    assert (
+        str(Measure(mass="0:3", given="the total of each row"))
+        == "mass of columns 0:3, given the total of each row"
+    )
+    assert (
+        str(Measure(density="0, 3:5", mass="1"))
+        == "density of columns 0, 3:5 and mass of columns 1"
+    )
     assert Measure(density="0, 3:5", mass="1").kind == "density and mass"
     assert Measure(density="0, 3:5", mass="1", given="column 2").size == 4
 
 
 def test_the_total_of_a_group_is_conditioned_on_in_a_table_too() -> None:
     groups = [{"columns": [4, 2, 3], "kind": "multinomial"}, {"columns": "0:2", "kind": "normal"}]
-    found = measure_of(VAE(data_shape=(5,), latent_dim=1, likelihood={"kind": "mixed", "columns": groups}))
+    found = measure_of(
+        VAE(data_shape=(5,), latent_dim=1, likelihood={"kind": "mixed", "columns": groups})
+    )
     assert found == Measure(density="0:2", mass="2:5", given="the total of columns 2:5")
 
 
@@ -76,7 +84,11 @@ def test_how_a_table_is_grouped_changes_nothing() -> None:
     two = [{"columns": [3, 1], "kind": "laplace"}, {"columns": [0, 2], "kind": "student_t"}]
     found = [
         measure_of(VAE(data_shape=(4,), latent_dim=1, likelihood=likelihood))
-        for likelihood in ("gamma", {"kind": "mixed", "columns": one}, {"kind": "mixed", "columns": two})
+        for likelihood in (
+            "gamma",
+            {"kind": "mixed", "columns": one},
+            {"kind": "mixed", "columns": two},
+        )
     ]
     assert found == [Measure(density="0:4")] * 3
 
@@ -88,7 +100,9 @@ class _Beside(dist.TorchDistribution):
     """A number and two counts, whose support says which is which."""
 
     arg_constraints = {}  # noqa: RUF012
-    support = constraints.cat([constraints.real, constraints.nonnegative_integer], dim=-1, lengths=[1, 2])
+    support = constraints.cat(
+        [constraints.real, constraints.nonnegative_integer], dim=-1, lengths=[1, 2]
+    )
 
     def __init__(self, mean: Tensor) -> None:
         self.mean_of_row = mean
@@ -137,11 +151,16 @@ def _rates(z: Tensor) -> Any:
         (lambda z: dist.Uniform(_mean(z), _mean(z) + 1).to_event(1), Measure(density="0:3")),
         (lambda z: dist.LogNormal(_mean(z), 1.0).to_event(1), Measure(density="0:3")),
         (
-            lambda z: dist.TransformedDistribution(dist.Normal(_mean(z), 1.0), ExpTransform()).to_event(1),
+            lambda z: dist.TransformedDistribution(
+                dist.Normal(_mean(z), 1.0), ExpTransform()
+            ).to_event(1),
             Measure(density="0:3"),
         ),
         (lambda z: dist.OneHotCategorical(logits=_mean(z)), Measure(mass="0:3")),
-        (lambda z: dist.ZeroInflatedPoisson(_mean(z).exp(), gate=torch.tensor(0.5)).to_event(1), Measure(mass="0:3")),
+        (
+            lambda z: dist.ZeroInflatedPoisson(_mean(z).exp(), gate=torch.tensor(0.5)).to_event(1),
+            Measure(mass="0:3"),
+        ),
         (
             lambda z: dist.Dirichlet(_mean(z).exp()),
             Measure(density="0:3", given="the total of each row"),
@@ -153,11 +172,15 @@ def _rates(z: Tensor) -> Any:
         (lambda z: _Silent(_mean(z), 1.0).to_event(1), None),
         (lambda z: dist.Delta(_mean(z)).to_event(1), None),
         (
-            lambda z: dist.ZeroInflatedDistribution(dist.Normal(_mean(z), 1.0), gate=torch.tensor(0.5)).to_event(1),
+            lambda z: dist.ZeroInflatedDistribution(
+                dist.Normal(_mean(z), 1.0), gate=torch.tensor(0.5)
+            ).to_event(1),
             None,
         ),
         (lambda z: dist.ProjectedNormal(_mean(z)), None),
     ],
 )
-def test_the_support_of_an_own_distribution_tells(likelihood: Any, expected: Measure | None) -> None:
+def test_the_support_of_an_own_distribution_tells(
+    likelihood: Any, expected: Measure | None
+) -> None:
     assert measure_of(VAE(data_shape=(3,), latent_dim=2, likelihood=likelihood)) == expected

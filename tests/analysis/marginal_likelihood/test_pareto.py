@@ -14,7 +14,9 @@ PARETO = [("pareto", k) for k in (0.1, 0.3, 0.7, 1.0, 2.0)]
 def weights(kind: str, parameter: float, rows: int, draws: int, seed: int = 0) -> np.ndarray:
     """Log weights: normal with a standard deviation, or of an exact Pareto tail with a shape."""
     rng = np.random.default_rng(seed)
-    drawn = rng.normal(size=(rows, draws)) if kind == "normal" else rng.exponential(size=(rows, draws))
+    drawn = (
+        rng.normal(size=(rows, draws)) if kind == "normal" else rng.exponential(size=(rows, draws))
+    )
     return parameter * drawn - 300
 
 
@@ -24,7 +26,8 @@ def k_hat(log_weights: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("draws", "length"), [(1, 0), (2, 1), (5, 1), (21, 5), (25, 5), (100, 20), (225, 45), (1000, 95), (10**5, 949)]
+    ("draws", "length"),
+    [(1, 0), (2, 1), (5, 1), (21, 5), (25, 5), (100, 20), (225, 45), (1000, 95), (10**5, 949)],
 )
 def test_tail_length(draws: int, length: int) -> None:
     assert tail_length(draws) == length
@@ -35,7 +38,9 @@ def test_tail_length(draws: int, length: int) -> None:
 @pytest.mark.parametrize(("kind", "parameter"), NORMAL + PARETO)
 def test_agrees_with_arviz_0(kind: str, parameter: float, draws: int) -> None:
     log_weights = weights(kind, parameter, 20, draws)
-    np.testing.assert_allclose(k_hat(log_weights), az.psislw(log_weights)[1], atol=1e-10, rtol=1e-10)
+    np.testing.assert_allclose(
+        k_hat(log_weights), az.psislw(log_weights)[1], atol=1e-10, rtol=1e-10
+    )
 
 
 @pytest.mark.skipif(not OLD, reason="ArviZ 0.x only")
@@ -49,13 +54,17 @@ def test_agrees_with_arviz_0_where_most_weights_vanish() -> None:
 
 
 @pytest.mark.skipif(OLD, reason="ArviZ 1.x only")
-@pytest.mark.parametrize("draws", [100, 900, 10000])  # 1.x rounds the length of the tail down, the paper up
+@pytest.mark.parametrize(
+    "draws", [100, 900, 10000]
+)  # 1.x rounds the length of the tail down, the paper up
 @pytest.mark.parametrize(("kind", "parameter"), NORMAL + PARETO)
 def test_agrees_with_arviz_1(kind: str, parameter: float, draws: int) -> None:
     from arviz_stats.base import array_stats
 
     log_weights = weights(kind, parameter, 20, draws)
-    np.testing.assert_allclose(k_hat(log_weights), array_stats.psislw(-log_weights)[1], atol=1e-10, rtol=1e-10)
+    np.testing.assert_allclose(
+        k_hat(log_weights), array_stats.psislw(-log_weights)[1], atol=1e-10, rtol=1e-10
+    )
 
 
 @pytest.mark.parametrize("k", [0.3, 0.7, 1.0])
@@ -76,7 +85,9 @@ def test_a_constant_and_the_order_do_not_matter() -> None:
 
 
 def test_a_row_does_not_depend_on_its_batch() -> None:
-    log_weights = np.concatenate([weights(kind, p, 400, 1000) for kind, p in (*NORMAL, ("normal", 500.0), *PARETO)])
+    log_weights = np.concatenate(
+        [weights(kind, p, 400, 1000) for kind, p in (*NORMAL, ("normal", 500.0), *PARETO)]
+    )
     together = k_hat(log_weights)
     alone = np.concatenate([k_hat(row[None]) for row in log_weights[::37]])
     np.testing.assert_allclose(together[::37], alone, rtol=1e-13, atol=1e-14)

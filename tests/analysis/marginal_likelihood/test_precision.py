@@ -32,7 +32,9 @@ DRAWN = {"sample", "to_arviz"}
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", ARRAYS)
-def test_what_comes_out_of_a_16_bit_model_is_float32_and_near(name: str, dtype: torch.dtype) -> None:
+def test_what_comes_out_of_a_16_bit_model_is_float32_and_near(
+    name: str, dtype: torch.dtype
+) -> None:
     """8 bits of a bfloat16 are 0.4 %; a few layers of them stay within a tenth of the scale."""
     vae = fitted()
     expected = ARRAYS[name](vae)
@@ -44,12 +46,16 @@ def test_what_comes_out_of_a_16_bit_model_is_float32_and_near(name: str, dtype: 
 
 def test_arrays_of_other_types_stay() -> None:
     for dtype in (torch.float32, torch.float64, torch.int64):
-        assert torch.equal(torch.from_numpy(as_numpy(torch.arange(3).to(dtype))), torch.arange(3).to(dtype))
+        assert torch.equal(
+            torch.from_numpy(as_numpy(torch.arange(3).to(dtype))), torch.arange(3).to(dtype)
+        )
 
 
 QUESTIONS: dict[str, Callable[[pv.VAE], Any]] = {
     "annealed": lambda vae: pv.annealed(vae, X[:2], num_chains=2, temperatures=5),
-    "annealed, both ways": lambda vae: pv.bidirectional(vae, num_rows=2, num_chains=2, temperatures=5),
+    "annealed, both ways": lambda vae: pv.bidirectional(
+        vae, num_rows=2, num_chains=2, temperatures=5
+    ),
     "audit": lambda vae: pv.audit(vae, X[:1], chains=2, draws=4, warmup=4),
     "inference_gaps": lambda vae: pv.inference_gaps(vae, X[:2], steps=4),
 }
@@ -59,7 +65,8 @@ QUESTIONS: dict[str, Callable[[pv.VAE], Any]] = {
 def test_chains_in_16_bits_are_refused(name: str) -> None:
     what = name.partition(",")[0]
     with pytest.raises(
-        ValueError, match=rf"^{what}: expected a model of float32 .* got torch.bfloat16; take vae.float"
+        ValueError,
+        match=rf"^{what}: expected a model of float32 .* got torch.bfloat16; take vae.float",
     ):
         QUESTIONS[name](fitted().bfloat16())
 
@@ -68,10 +75,13 @@ def test_chains_in_16_bits_are_refused(name: str) -> None:
 def test_a_density_in_16_bits_is_given_with_a_word() -> None:
     vae = fitted().bfloat16()
     assert pv.evidence(vae, X[:3], num_particles=10).log_marginal.dtype == np.float64
-    with pytest.warns(UserWarning, match=r"^calibration: the model's numbers are torch.bfloat16, .* about 0.4%"):
+    with pytest.warns(
+        UserWarning, match=r"^calibration: the model's numbers are torch.bfloat16, .* about 0.4%"
+    ):
         pv.calibration(vae, num_rows=5, draws=9)
     with pytest.warns(
-        UserWarning, match=r"^evidence: .*float16, so log p\(x\) is rounded to about 0.0%|take vae.float"
+        UserWarning,
+        match=r"^evidence: .*float16, so log p\(x\) is rounded to about 0.0%|take vae.float",
     ):
         warn_of_half(vae.half(), "evidence")
 
@@ -80,9 +90,17 @@ def test_a_density_in_16_bits_is_given_with_a_word() -> None:
 def test_inside_autocast_the_numbers_are_those_outside(dtype: torch.dtype) -> None:
     """Autocast belongs to training: a density in 16 bits is off by a tenth of a nat without a word."""
     vae = fitted()
-    expected = pv.evidence(vae, X, num_particles=20).log_marginal, pv.encode(vae, X).loc, pv.sample(vae, 3).x
+    expected = (
+        pv.evidence(vae, X, num_particles=20).log_marginal,
+        pv.encode(vae, X).loc,
+        pv.sample(vae, 3).x,
+    )
     with torch.autocast("cpu", dtype=dtype):
-        found = pv.evidence(vae, X, num_particles=20).log_marginal, pv.encode(vae, X).loc, pv.sample(vae, 3).x
+        found = (
+            pv.evidence(vae, X, num_particles=20).log_marginal,
+            pv.encode(vae, X).loc,
+            pv.sample(vae, 3).x,
+        )
         assert torch.is_autocast_enabled("cpu")
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)

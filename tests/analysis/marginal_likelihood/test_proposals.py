@@ -51,7 +51,10 @@ def test_the_density_is_that_of_the_draws(name: str, guide: str) -> None:
         q = proposal_of(CASES[name])(vae, rows)
         torch.manual_seed(0)
         z = q.sample((20_000,))
-        middle, spread = z[:, 0].median(0).values, (z[:, 0].quantile(0.8, 0) - z[:, 0].quantile(0.2, 0)) / 1.7
+        middle, spread = (
+            z[:, 0].median(0).values,
+            (z[:, 0].quantile(0.8, 0) - z[:, 0].quantile(0.2, 0)) / 1.7,
+        )
         grid = real_grid(middle, spread, reach=6.0, size=201)
         mass = q.log_prob(grid.points.unsqueeze(1)).squeeze(1).exp() * grid.weights
     assert z.shape == (20_000, 1, 2)
@@ -89,7 +92,9 @@ def test_defensive_draws_its_share_from_the_prior() -> None:
     far = dist.Normal(torch.full((2,), 50.0), 1.0).to_event(1)
     vae = VAE(data_shape=(4,), latent_dim=2, guide=far)
     with torch.no_grad():
-        z = proposal_of({"kind": "defensive", "weight": 0.3})(vae, torch.zeros(2, 4)).sample((20_000,))
+        z = proposal_of({"kind": "defensive", "weight": 0.3})(vae, torch.zeros(2, 4)).sample(
+            (20_000,)
+        )
     assert ((z < 25).all(-1).float().mean(0) - 0.3).abs().max() < 5 * (0.21 / 20_000) ** 0.5
     assert ((z < 25).all(-1) == (z < 25).any(-1)).all()  # whole vectors, not single numbers
 
@@ -105,7 +110,10 @@ def test_agrees_with_quadrature(name: str) -> None:
     errors = (found.log_marginal - expected) / found.se
     assert (np.abs(errors) < 3).mean() >= 0.95  # 99.7 % of normal errors; 7 sd below of 64 rows
     assert abs(errors.mean()) < 4 / np.sqrt(64)
-    total, error = np.exp(found.log_marginal).sum(), np.linalg.norm(np.exp(found.log_marginal) * found.se)
+    total, error = (
+        np.exp(found.log_marginal).sum(),
+        np.linalg.norm(np.exp(found.log_marginal) * found.se),
+    )
     assert abs(total - 1) < 4 * error
     assert error < 0.05
 
@@ -118,10 +126,14 @@ def test_agrees_with_the_exact_answer(name: str) -> None:
     assert 0.90 <= (errors < 2).mean() <= 0.99
 
 
-@pytest.mark.parametrize(("name", "limit"), [({"kind": "widened", "factor": 2.5}, 0.7), ("refined", 0.6)])
+@pytest.mark.parametrize(
+    ("name", "limit"), [({"kind": "widened", "factor": 2.5}, 0.7), ("refined", 0.6)]
+)
 def test_better_proposals_mend_a_narrow_guide(name: Any, limit: float) -> None:
     vae = TRUTH.vae(widen=0.4)
-    plain, better = (evidence(vae, X[:50], num_particles=1000, proposal=kind) for kind in ("guide", name))
+    plain, better = (
+        evidence(vae, X[:50], num_particles=1000, proposal=kind) for kind in ("guide", name)
+    )
     assert (plain.pareto_k > limit).mean() > 0.5
     assert (better.pareto_k > limit).mean() < 0.2
     errors = np.abs(better.log_marginal - EXACT[:50])
@@ -170,13 +182,19 @@ def test_the_fit_raises_the_elbo_of_every_row() -> None:
         with torch.no_grad():
             return (vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x) - q.log_prob(z)).mean(0)
 
-    gain = elbo(dist.MultivariateNormal(loc, scale_tril=tril)) - elbo(vae.posterior(x).expand((len(x),)))
+    gain = elbo(dist.MultivariateNormal(loc, scale_tril=tril)) - elbo(
+        vae.posterior(x).expand((len(x),))
+    )
     assert (gain > 0.1).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_fit_of_a_row_does_not_depend_on_its_batch(dtype: torch.dtype) -> None:
-    vae = VAE(data_shape=(7,), latent_dim=3, likelihood="bernoulli", hidden_dims=(16,), seed=1).to(dtype).eval()
+    vae = (
+        VAE(data_shape=(7,), latent_dim=3, likelihood="bernoulli", hidden_dims=(16,), seed=1)
+        .to(dtype)
+        .eval()
+    )
     x = all_bits(7).to(dtype)
     together, tolerance = fit_normal(vae, x), 1e-4 if dtype == torch.float32 else 1e-10
     for row in (0, 50, 127):
@@ -193,7 +211,10 @@ def test_every_guide_makes_every_proposal(guide: str, kind: str) -> None:
     vae = VAE(data_shape=(4,), latent_dim=3, guide=options, prior=prior, hidden_dims=(8,))
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     found = evidence(
-        vae, torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), num_particles=40, proposal=kind
+        vae,
+        torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),
+        num_particles=40,
+        proposal=kind,
     )
     assert np.isfinite(found.log_marginal).all()
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
@@ -202,7 +223,9 @@ def test_every_guide_makes_every_proposal(guide: str, kind: str) -> None:
 
 @pytest.mark.parametrize("proposal", ["guide", "widened"])
 @pytest.mark.parametrize("draws", [10, 600])
-def test_a_flow_is_never_inverted(proposal: str, draws: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flow_is_never_inverted(
+    proposal: str, draws: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def inverted(self: Pushforward, z: Tensor) -> tuple[Tensor, Tensor]:
         raise AssertionError("the density of the last draw is known")
 
@@ -220,7 +243,9 @@ class Meanless(nn.Module):
     """A guide without a mean."""
 
     def forward(self, x: Tensor) -> Distribution:
-        return TransformedDistribution(dist.Normal(x[:, :2], 1.0).to_event(1), [AffineTransform(0.0, 2.0, event_dim=1)])
+        return TransformedDistribution(
+            dist.Normal(x[:, :2], 1.0).to_event(1), [AffineTransform(0.0, 2.0, event_dim=1)]
+        )
 
 
 class Positive(nn.Module):
@@ -247,7 +272,10 @@ class Cauchy(nn.Module):
         ({"kind": "refined", "num_particles": 3}, "multiple of 2"),
         ({"kind": "custom", "type": "x"}, "pass the function"),
         (lambda vae, rows: rows, "proposal: expected a Distribution .* got Tensor"),
-        (lambda vae, rows: dist.Normal(torch.zeros(1, 2), 1.0), r"got \(\(1, 2\), \(\)\) .*to_event\(1\)"),
+        (
+            lambda vae, rows: dist.Normal(torch.zeros(1, 2), 1.0),
+            r"got \(\(1, 2\), \(\)\) .*to_event\(1\)",
+        ),
         (
             lambda vae, rows: dist.Normal(torch.zeros(2), 1.0).to_event(1),
             r"expected .* \(\(1,\), \(2,\)\), got \(\(\),",
@@ -270,8 +298,15 @@ def test_a_guide_without_a_formula_for_its_mean_is_widened_by_an_estimate(kind: 
         half = dist.Normal((x[:, :2] - x[:, 2:]) / 6, 0.4).to_event(1)
         return TransformedDistribution(half, [AffineTransform(0.0, 2.0, event_dim=1)])
 
-    x, weight = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.cat([torch.eye(2), -torch.eye(2)])
-    exact = dist.MultivariateNormal(torch.zeros(4), torch.eye(4) + weight @ weight.T).log_prob(x).numpy()
+    x, weight = (
+        torch.randn(20, 4, generator=torch.Generator().manual_seed(0)),
+        torch.cat([torch.eye(2), -torch.eye(2)]),
+    )
+    exact = (
+        dist.MultivariateNormal(torch.zeros(4), torch.eye(4) + weight @ weight.T)
+        .log_prob(x)
+        .numpy()
+    )
     vae = VAE(data_shape=(4,), latent_dim=2, likelihood=likelihood, guide=guide)
     found = evidence(vae, x, num_particles=2000, proposal=kind)
     assert (np.abs(found.log_marginal - exact) < 4 * found.se + 1e-4).all()
@@ -280,8 +315,17 @@ def test_a_guide_without_a_formula_for_its_mean_is_widened_by_an_estimate(kind: 
 @pytest.mark.parametrize("guide", [Cauchy(), Positive()])
 @pytest.mark.parametrize("kind", ["widened", "refined"])
 def test_a_guide_that_cannot_be_widened_is_refused(guide: nn.Module, kind: str) -> None:
-    prior = dist.LogNormal(torch.zeros(2), 1.0).to_event(1) if isinstance(guide, Positive) else "standard_normal"
+    prior = (
+        dist.LogNormal(torch.zeros(2), 1.0).to_event(1)
+        if isinstance(guide, Positive)
+        else "standard_normal"
+    )
     vae = VAE(data_shape=(5,), latent_dim=2, prior=prior, guide=guide)
-    with pytest.raises(ValueError, match=r"proposal: expected a guide over all real vectors .* take proposal 'guide'"):
+    with pytest.raises(
+        ValueError,
+        match=r"proposal: expected a guide over all real vectors .* take proposal 'guide'",
+    ):
         evidence(vae, X[:2], num_particles=30, proposal=kind)
-    assert np.isfinite(evidence(vae, X[:2], num_particles=30, proposal="defensive").log_marginal).all()
+    assert np.isfinite(
+        evidence(vae, X[:2], num_particles=30, proposal="defensive").log_marginal
+    ).all()

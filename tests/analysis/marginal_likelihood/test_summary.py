@@ -93,7 +93,9 @@ def test_rows_whose_k_hat_is_not_a_number_are_not_trusted() -> None:
 def test_what_untrusted_rows_lack_is_said() -> None:
     found = numbers(4, np.array([0.9, 0.1, 0.9, 0.1]))
     upper = np.array([found.log_marginal[0] + 2.0, np.nan, np.nan, np.nan])
-    found = replace(found, upper=upper, method=np.array(["annealed", "refined", "annealed", "refined"]))
+    found = replace(
+        found, upper=upper, method=np.array(["annealed", "refined", "annealed", "refined"])
+    )
     assert found.summary().low_by == pytest.approx(0.5)  # two nats of one row among four
     assert "the mean is a low estimate by about 0.500 nats or more)" in str(found.summary())
     assert "2 annealed, 2 refined" in str(found.summary())
@@ -121,7 +123,10 @@ def test_evidence_prints_its_summary_and_has_a_short_repr() -> None:
 
 def test_more_unreliable_rows_than_are_named() -> None:
     verdict = numbers(9, np.arange(9) / 2).summary().verdict
-    assert "7 of 9 rows   (k-hat too high: rows 8, 7, 6, 5, 4, ...; the mean is a low estimate; leave" in verdict
+    assert (
+        "7 of 9 rows   (k-hat too high: rows 8, 7, 6, 5, 4, ...; the mean is a low estimate; leave"
+        in verdict
+    )
 
 
 def test_constant_weights_are_reported_as_such() -> None:

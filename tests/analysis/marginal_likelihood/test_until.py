@@ -36,14 +36,17 @@ class Unequal(nn.Module):
         easy, hard = (TRUTH.posterior(x.double(), widen) for widen in self.widths)
         is_hard = x[:, 0].double() > TRUTH.bias[0]
         return dist.MultivariateNormal(
-            easy.loc, scale_tril=torch.where(is_hard[:, None, None], hard.scale_tril, easy.scale_tril)
+            easy.loc,
+            scale_tril=torch.where(is_hard[:, None, None], hard.scale_tril, easy.scale_tril),
         )
 
 
 class Counted(nn.Module):
     """A likelihood that counts the pairs of a row and a draw that it decodes."""
 
-    family = SimpleNamespace(support=constraints.real)  # said, so that nobody decodes to find it out
+    family = SimpleNamespace(
+        support=constraints.real
+    )  # said, so that nobody decodes to find it out
 
     def __init__(self, likelihood: nn.Module) -> None:
         super().__init__()
@@ -89,7 +92,11 @@ def test_only_hard_rows_get_more_draws() -> None:
     assert (found.reached == "target").all()
     assert_within_three_errors(found)
     summary = found.summary()
-    assert (summary.num_particles, summary.most_particles, summary.capped) == (100, found.num_particles.max(), 0)
+    assert (summary.num_particles, summary.most_particles, summary.capped) == (
+        100,
+        found.num_particles.max(),
+        0,
+    )
 
 
 def test_the_cap_is_reported() -> None:
@@ -98,7 +105,10 @@ def test_the_cap_is_reported() -> None:
     np.testing.assert_array_equal(found.reached, np.where(HARD, "cap", "target"))
     summary = found.summary()
     assert summary.capped == HARD.sum()
-    assert (summary.capped_se, summary.capped_k) == (found.se[HARD].max(), found.pareto_k[HARD].max())
+    assert (summary.capped_se, summary.capped_k) == (
+        found.se[HARD].max(),
+        found.pareto_k[HARD].max(),
+    )
 
 
 def test_numbers_are_those_of_as_many_draws_at_once() -> None:
@@ -107,7 +117,9 @@ def test_numbers_are_those_of_as_many_draws_at_once() -> None:
     for row, draws in enumerate(found.num_particles):
         same = evidence(unequal(1.3), X[row : row + 1], num_particles=int(draws))
         for name in ("log_marginal", "se", "elbo", "ess", "pareto_k"):
-            np.testing.assert_allclose(getattr(found, name)[row], getattr(same, name)[0], rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(
+                getattr(found, name)[row], getattr(same, name)[0], rtol=1e-9, atol=1e-9
+            )
 
 
 @pytest.mark.parametrize("options", [{}, {"retry": "refined"}, {"retry": "widened"}])
@@ -118,7 +130,9 @@ def test_a_row_does_not_depend_on_its_batch(options: dict[str, Any]) -> None:
     assert_same(evidence(vae, X[order], num_particles=100, until=until, **options), found, order)
     for row in (0, 7, 23):
         assert_same(
-            evidence(vae, X[row : row + 1], num_particles=100, until=until, **options), found, slice(row, row + 1)
+            evidence(vae, X[row : row + 1], num_particles=100, until=until, **options),
+            found,
+            slice(row, row + 1),
         )
     assert_same(evidence(vae, X, num_particles=100, until=until, chunk_size=37, **options), found)
 
@@ -167,7 +181,9 @@ def test_rows_with_a_high_k_hat_start_again() -> None:
     kept = ~found.retried
     np.testing.assert_array_equal(found.log_marginal[kept], first.log_marginal[kept])
     again = evidence(TRUTH.vae(widen=1.3), X[found.retried], num_particles=1000)
-    assert (found.log_marginal[found.retried] != again.log_marginal).all()  # the draws are fresh ones
+    assert (
+        found.log_marginal[found.retried] != again.log_marginal
+    ).all()  # the draws are fresh ones
     assert (found.pareto_k <= 0.7).all()
     assert (np.abs(found.log_marginal - EXACT)[found.retried] < 5 * found.se[found.retried]).all()
     assert found.summary().retried == found.retried.sum()
@@ -201,7 +217,9 @@ def test_targets_that_make_no_sense_are_refused(options: dict[str, Any], message
 
 
 def test_a_cap_below_the_draws_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"until.max_particles: expected at least num_particles = 1000, got 999"):
+    with pytest.raises(
+        ValueError, match=r"until.max_particles: expected at least num_particles = 1000, got 999"
+    ):
         evidence(TRUTH.vae(), X, until=Until(max_particles=999))
 
 
@@ -213,7 +231,9 @@ def test_too_few_draws_for_a_k_hat_are_refused() -> None:
 def test_k_hat_is_the_tail_index_of_a_guide_too_narrow_and_has_none_of_one_too_wide() -> None:
     """A normal s times as wide as a normal posterior gives weights of tail index 1 - s², and bounded ones for s > 1."""
     x = TRUTH.sample(100)
-    narrow, wide = (evidence(TRUTH.vae(widen=s), x, num_particles=20_000).pareto_k for s in (0.5, 1.3))
+    narrow, wide = (
+        evidence(TRUTH.vae(widen=s), x, num_particles=20_000).pareto_k for s in (0.5, 1.3)
+    )
     assert abs(narrow.mean() - 0.75) < 0.05
     assert (narrow > 0.7).mean() > 0.5
     assert (wide < 0.7).all()

@@ -98,7 +98,10 @@ class Correlated(nn.Module):
 
 @pytest.mark.parametrize(
     ("likelihood", "rows"),
-    [("multinomial", torch.tensor([[1.0, 2.0, 0.0], [3.0, 0.0, 1.0]])), (Correlated(), torch.randn(2, 3))],
+    [
+        ("multinomial", torch.tensor([[1.0, 2.0, 0.0], [3.0, 0.0, 1.0]])),
+        (Correlated(), torch.randn(2, 3)),
+    ],
 )
 def test_what_is_no_product_over_columns_has_no_shares(likelihood: Any, rows: Tensor) -> None:
     vae = VAE(data_shape=(3,), latent_dim=2, likelihood=likelihood)
@@ -118,7 +121,12 @@ def test_a_guide_without_moments_gives_shares_too() -> None:
         def forward(self, x: Tensor) -> Distribution:
             return dist.Uniform(torch.zeros(len(x), 2), 1.0).to_event(1)
 
-    vae = VAE(data_shape=(3,), latent_dim=2, guide=Bounded(), prior=dist.Uniform(torch.zeros(2), 1.0).to_event(1))
+    vae = VAE(
+        data_shape=(3,),
+        latent_dim=2,
+        guide=Bounded(),
+        prior=dist.Uniform(torch.zeros(2), 1.0).to_event(1),
+    )
     assert np.isfinite(column_shares(vae, torch.zeros(2, 3), num_samples=20).value).all()
 
 
@@ -126,7 +134,9 @@ def test_a_guide_without_moments_gives_shares_too() -> None:
 
 
 def test_p_values_of_ordinary_rows_are_uniform() -> None:
-    found = pv.anomaly(TRUTH.vae(), TRUTH.sample(400, seed=8), reference=TRUTH.sample(399, seed=9), shares=False)
+    found = pv.anomaly(
+        TRUTH.vae(), TRUTH.sample(400, seed=8), reference=TRUTH.sample(399, seed=9), shares=False
+    )
     for p in (found.p_value, found.typicality_p_value):
         assert p.min() >= 1 / 400
         for level in (0.1, 0.5, 0.9):  # both samples are finite: twice the variance of a share

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import VAE
-from pyro_vae.analysis.posterior_checks.moments import Difference, Moments, sd_error, weighted_moments
+from pyro_vae.analysis.posterior_checks.moments import (
+    Difference,
+    Moments,
+    sd_error,
+    weighted_moments,
+)
 from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
@@ -35,7 +40,10 @@ def moments(mean: float = 0.0, sd: float = 1.0, se: float = 0.0) -> Moments:
 @pytest.mark.slow
 def test_nuts_finds_the_exact_posterior_and_how_wrong_the_guide_is() -> None:
     x = TRUTH.sample(1, seed=5)
-    exact, found = TRUTH.posterior(x), audit(TRUTH.vae(widen=0.8), x, draws=800, warmup=300, num_particles=5000)
+    exact, found = (
+        TRUTH.posterior(x),
+        audit(TRUTH.vae(widen=0.8), x, draws=800, warmup=300, num_particles=5000),
+    )
     mean, sd = exact.mean.numpy(), exact.stddev.numpy()
     assert (np.abs(found.nuts.mean - mean) < 0.05 * sd).all()
     assert (np.abs(found.nuts.sd / sd - 1) < 0.05).all()
@@ -53,7 +61,9 @@ class Bent(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(3)
-        self.a, self.b = (nn.Parameter(2 * torch.randn(*shape, generator=generator)) for shape in ((6, 4), (4, 1)))
+        self.a, self.b = (
+            nn.Parameter(2 * torch.randn(*shape, generator=generator)) for shape in ((6, 4), (4, 1))
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.tanh(z @ self.b.T) @ self.a.T
@@ -68,7 +78,9 @@ class Fixed(nn.Module):
 
 @pytest.mark.slow
 def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
-    vae = VAE(data_shape=(6,), latent_dim=1, likelihood="bernoulli", guide=Fixed(), decoder=Bent()).double()
+    vae = VAE(
+        data_shape=(6,), latent_dim=1, likelihood="bernoulli", guide=Fixed(), decoder=Bent()
+    ).double()
     x = torch.tensor([[1.0, 0.0, 1.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
     grid = torch.linspace(-9, 9, 20001, dtype=torch.float64).unsqueeze(-1)
     with torch.no_grad():
@@ -88,7 +100,9 @@ def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
 def test_weighted_moments_are_those_of_the_target() -> None:
     """Draws of N(0, 1.2²), weighted to N(0.4, 1): 400 repetitions lie around it as the standard errors say."""
     q, p = torch.distributions.Normal(0.0, 1.2), torch.distributions.Normal(0.4, 1.0)
-    z = 1.2 * torch.randn(400, 500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = 1.2 * torch.randn(
+        400, 500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     found = [weighted_moments(some, (p.log_prob(some) - q.log_prob(some))[:, 0]) for some in z]
     mean, mean_se, sd, sd_se = (np.array(column)[:, 0] for column in zip(*found, strict=True))
     for errors in ((mean - 0.4) / mean_se, (sd - 1) / sd_se):
@@ -110,7 +124,9 @@ def test_the_error_of_a_standard_deviation_is_that_of_arviz(correlation: float) 
     import xarray as xr
 
     if find_spec("numba"):
-        pytest.skip("with numba arviz.mcse(method='sd') raises TypeError, which is why it isn't called")
+        pytest.skip(
+            "with numba arviz.mcse(method='sd') raises TypeError, which is why it isn't called"
+        )
     z = np.random.default_rng(1).normal(size=(4, 300, 2, 3))
     for draw in range(1, 300):
         z[:, draw] += correlation * z[:, draw - 1]
@@ -125,7 +141,9 @@ def test_the_error_of_a_standard_deviation_is_its_spread_over_repetitions() -> N
     assert abs(sd_error(z).mean() / spread - 1) < 0.15
 
 
-def test_the_audit_does_without_the_function_of_arviz_that_fails_under_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_audit_does_without_the_function_of_arviz_that_fails_under_numba(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import arviz
 
     original = arviz.mcse
@@ -163,7 +181,10 @@ def test_a_difference_is_small_within_its_error(found: Moments, small: bool) -> 
 
 
 def test_verdicts() -> None:
-    good, bad = Difference.between(moments(), moments()), Difference.between(moments(sd=0.5), moments())
+    good, bad = (
+        Difference.between(moments(), moments()),
+        Difference.between(moments(sd=0.5), moments()),
+    )
     fine = Audit(
         z=np.zeros((4, 500, 1, 2)),
         r_hat=np.full((1, 2), 1.0),
@@ -181,14 +202,22 @@ def test_verdicts() -> None:
         "agrees after resampling": replace(fine, guide=bad),
         "differs": replace(fine, guide=bad, resampled=bad),
     }
-    unmixed = {"r_hat": np.array([[1.0, 1.02]]), "ess": np.array([[900.0, 300.0]]), "divergences": np.array([1])}
+    unmixed = {
+        "r_hat": np.array([[1.0, 1.02]]),
+        "ess": np.array([[900.0, 300.0]]),
+        "divergences": np.array([1]),
+    }
     for verdict, case in cases.items():
         assert case.verdicts == [verdict]
         assert verdict in str(case).splitlines()[3]
         for name, value in unmixed.items():
             assert replace(case, **{name: value}).verdicts == ["inconclusive"]
-    assert replace(cases["agrees after resampling"], pareto_k=np.array([0.8])).verdicts == ["differs"]
-    assert replace(cases["agrees after resampling"], pareto_k=np.array([np.nan])).verdicts == ["differs"]
+    assert replace(cases["agrees after resampling"], pareto_k=np.array([0.8])).verdicts == [
+        "differs"
+    ]
+    assert replace(cases["agrees after resampling"], pareto_k=np.array([np.nan])).verdicts == [
+        "differs"
+    ]
 
 
 # What stays as it was
@@ -206,7 +235,10 @@ def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
     assert vae.training
     assert [p.requires_grad for p in vae.parameters()] == asked
     assert not first.requires_grad
-    assert all((p == old).all() and p.grad is None for p, old in zip(vae.parameters(), weights, strict=True))
+    assert all(
+        (p == old).all() and p.grad is None
+        for p, old in zip(vae.parameters(), weights, strict=True)
+    )
     assert both.z.shape == (2, 4, 2, 2)
     np.testing.assert_allclose(both.z[:, :, 1:], second.z, rtol=1e-5)
     np.testing.assert_allclose(both.resampled.shift[1:], second.resampled.shift, rtol=1e-4)
@@ -232,7 +264,9 @@ def test_what_is_refused(options: dict[str, int], message: str) -> None:
 
 
 def test_more_rows_than_the_cap_are_refused_with_the_cost() -> None:
-    with pytest.raises(ValueError, match=r"at most max_rows = 10 rows, got 11; each takes 4,000 NUTS.*x\[:10\]"):
+    with pytest.raises(
+        ValueError, match=r"at most max_rows = 10 rows, got 11; each takes 4,000 NUTS.*x\[:10\]"
+    ):
         audit(TRUTH.vae(), TRUTH.sample(11))
 
 

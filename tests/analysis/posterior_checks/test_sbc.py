@@ -11,11 +11,20 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import VAE
-from pyro_vae.analysis.posterior_checks.sbc import Calibration, _pit, calibration, components, holm, uniformity
+from pyro_vae.analysis.posterior_checks.sbc import (
+    Calibration,
+    _pit,
+    calibration,
+    components,
+    holm,
+    uniformity,
+)
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
-CORRELATED = LinearGaussian(torch.tensor([[1.0, 1.0], [1.0, 0.6]]).double(), torch.zeros(2).double(), 0.5)
+CORRELATED = LinearGaussian(
+    torch.tensor([[1.0, 1.0], [1.0, 0.6]]).double(), torch.zeros(2).double(), 0.5
+)
 
 
 class Marginals(nn.Module):
@@ -90,20 +99,26 @@ def test_the_exact_posterior_has_uniform_p_values_and_ranks(draws: int) -> None:
 
 def test_ties_are_broken_evenly() -> None:
     """Numbers of which most are equal: where there are ties, the pit is uniform all the same."""
-    coins = torch.bernoulli(torch.full((6, 5000, 1), 0.3), generator=torch.Generator().manual_seed(0))
+    coins = torch.bernoulli(
+        torch.full((6, 5000, 1), 0.3), generator=torch.Generator().manual_seed(0)
+    )
     assert stats.kstest(_pit(coins[0], coins[1:])[:, 0], "uniform").pvalue > 0.001
 
 
 # Guides that are wrong in a known way
 
 
-@pytest.mark.parametrize(("widen", "words"), [(0.7, "too narrow"), (1.4, "too wide"), (0.85, "too narrow")])
+@pytest.mark.parametrize(
+    ("widen", "words"), [(0.7, "too narrow"), (1.4, "too wide"), (0.85, "too narrow")]
+)
 def test_a_wrong_width_is_rejected_and_named(widen: float, words: str) -> None:
     run = found(widen)
     assert run.p_value < 1e-6
     assert (run.p_values < 1e-3).all()
     assert "NOT calibrated" in str(run)
-    assert [words in line for line in str(run).splitlines()[2:5]] == [True] * 3  # both dimensions and log p(x, z)
+    assert [words in line for line in str(run).splitlines()[2:5]] == [
+        True
+    ] * 3  # both dimensions and log p(x, z)
 
 
 @pytest.mark.parametrize("widen", [0.7, 1.0, 1.4])
@@ -137,7 +152,9 @@ def test_importance_resampling_repairs_what_it_can() -> None:
         assert found(widen, 1000).p_value > 0.01
         assert "resampled from 1000 proposals" in str(found(widen, 1000))
     assert found(1.0, 1000).p_value > 0.01
-    assert calibration(TRUTH.vae(widen=0.7), resample=99).p_value < 1e-6  # too few proposals to choose from
+    assert (
+        calibration(TRUTH.vae(widen=0.7), resample=99).p_value < 1e-6
+    )  # too few proposals to choose from
 
 
 # What stays as it was
@@ -181,7 +198,10 @@ def test_chunks_bound_what_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -
     [
         ({"num_rows": 0}, "num_rows, draws: expected at least 1, got 0, 99"),
         ({"draws": 0}, "num_rows, draws: expected at least 1, got 1000, 0"),
-        ({"resample": 50}, r"resample: expected at least as many proposals as draws \(99\), got 50; take resample=990"),
+        (
+            {"resample": 50},
+            r"resample: expected at least as many proposals as draws \(99\), got 50; take resample=990",
+        ),
     ],
 )
 def test_what_is_refused(options: dict[str, int], message: str) -> None:

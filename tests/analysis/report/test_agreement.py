@@ -48,7 +48,9 @@ def test_large_counts_in_float32_are_found(rate: float, verdict: str) -> None:
 
 @pytest.mark.parametrize("columns", [64, 3072])
 def test_rounding_of_long_rows_is_no_fault(columns: int) -> None:
-    x = torch.randn(30, columns, generator=torch.Generator().manual_seed(1)) * torch.linspace(0.1, 10, columns)
+    x = torch.randn(30, columns, generator=torch.Generator().manual_seed(1)) * torch.linspace(
+        0.1, 10, columns
+    )
     vae = VAE(data_shape=(columns,), latent_dim=2, hidden_dims=(8,))
     fit(vae, x, epochs=1, validation=None)
     assert density(vae, x, 0).verdict == "pass"
@@ -77,7 +79,9 @@ class Offset(nn.Module):
         return Off(self.layer(z), 1.0).to_event(1)
 
 
-@pytest.mark.parametrize(("nats", "verdict"), [(0.0, "pass"), (0.0005, "pass"), (0.002, "fail"), (np.nan, "fail")])
+@pytest.mark.parametrize(
+    ("nats", "verdict"), [(0.0, "pass"), (0.0005, "pass"), (0.002, "fail"), (np.nan, "fail")]
+)
 def test_the_tolerance_is_in_nats(nats: float, verdict: str) -> None:
     vae = VAE(data_shape=(3,), latent_dim=2, likelihood=Offset(nats), hidden_dims=(8,))
     found = density(vae, torch.randn(20, 3, generator=torch.Generator().manual_seed(2)), 0)

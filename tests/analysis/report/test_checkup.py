@@ -89,7 +89,10 @@ def test_the_number_of_the_sentences_is_log_p() -> None:
     found, exact = checkup(TRUTH.vae(), X, num_particles=500), TRUTH.marginal().log_prob(X)
     assert found.log_marginal == pytest.approx(float(exact.mean()), abs=1e-6)
     assert found.log_marginal_se == pytest.approx(float(exact.std() / len(X) ** 0.5), abs=1e-6)
-    assert f"{exact.mean():.3f} ± {exact.std() / len(X) ** 0.5:.3f} nats a row, is to be believed" in str(found)
+    assert (
+        f"{exact.mean():.3f} ± {exact.std() / len(X) ** 0.5:.3f} nats a row, is to be believed"
+        in str(found)
+    )
     assert found[TRUSTED].number == 100
     assert len(found.sentences) == 3
 
@@ -102,7 +105,9 @@ def test_nuts_agrees_with_the_exact_posterior() -> None:
 
 
 def test_more_rows_for_nuts_than_there_are() -> None:
-    with pytest.raises(ValueError, match="audit_rows: expected 0 to the number of rows, 40, got 41"):
+    with pytest.raises(
+        ValueError, match="audit_rows: expected 0 to the number of rows, 40, got 41"
+    ):
         checkup(TRUTH.vae(), X, audit_rows=41)
 
 
@@ -125,7 +130,10 @@ def test_dead_units_warn() -> None:
 @pytest.mark.parametrize(
     ("broken", "parts"),
     [
-        ("gradient of the loss", {"decoder": Detached(), "likelihood": {"kind": "normal", "scale": 1.0}}),
+        (
+            "gradient of the loss",
+            {"decoder": Detached(), "likelihood": {"kind": "normal", "scale": 1.0}},
+        ),
         ("rows together and alone", {"encoder": Neighbours()}),
         ("ELBO, Monte Carlo - analytic", {"guide": Miscounting()}),
     ],

@@ -53,7 +53,9 @@ def gamma(rate: float) -> Distribution:
 def modes(share: float) -> Distribution:
     """Two modes, 10 standard deviations apart."""
     weights = td.Categorical(torch.tensor([share, 1 - share]))
-    return td.MixtureSameFamily(weights, td.Independent(td.Normal(torch.tensor([[-5.0] * 2, [5.0] * 2]), 1.0), 1))
+    return td.MixtureSameFamily(
+        weights, td.Independent(td.Normal(torch.tensor([[-5.0] * 2, [5.0] * 2]), 1.0), 1)
+    )
 
 
 def correlated(rho: float) -> Distribution:
@@ -81,7 +83,9 @@ DISAGREE: dict[str, Callable[[], Distribution]] = {
     "a scale": lambda: Mismatch(normal(scale=1.15), normal()),
     "a scale in 16 dimensions": lambda: Mismatch(normal(scale=1.1, dim=16), normal(dim=16)),
     "tails": lambda: Mismatch(dist.StudentT(3.0, ZEROS, 1.0).to_event(1), normal()),
-    "tails that are missing": lambda: Mismatch(normal(), dist.StudentT(3.0, ZEROS, 1.0).to_event(1)),
+    "tails that are missing": lambda: Mismatch(
+        normal(), dist.StudentT(3.0, ZEROS, 1.0).to_event(1)
+    ),
     "shares of modes": lambda: Mismatch(modes(0.5), modes(0.7)),
     "a correlation": lambda: Mismatch(correlated(0.5), normal()),
     "a correlation that is missing": lambda: Mismatch(normal(), correlated(0.5)),
@@ -105,7 +109,9 @@ AGREE: dict[str, Callable[[], Distribution]] = {
     "positive": lambda: dist.LogNormal(ZEROS, 1.5).to_event(1),
     "bounded": lambda: dist.Uniform(ZEROS, torch.ones(2)).to_event(1),
     "a simplex": lambda: dist.Dirichlet(torch.full((3,), 0.7)),
-    "tiny and large": lambda: dist.Normal(torch.tensor([1e6, 0.0]), torch.tensor([1e3, 1e-6])).to_event(1),
+    "tiny and large": lambda: dist.Normal(
+        torch.tensor([1e6, 0.0]), torch.tensor([1e3, 1e-6])
+    ).to_event(1),
     "not normalised": lambda: Mismatch(normal(), Doubled(normal())),
     "zuko's flow": lambda: zuko.flows.NSF(2, transforms=2, hidden_features=(16,))(),
 }
@@ -129,7 +135,9 @@ def test_draws_from_the_density_are_not(name: str) -> None:
 
 def test_the_p_values_are_valid() -> None:
     """Over 100 seeds 5 ± 2.2 of them lie below 0.05, were they exact; corrected, they are larger."""
-    p_values = np.array([samples_match_density(normal(), num_samples=400, seed=seed).p_value for seed in range(100)])
+    p_values = np.array(
+        [samples_match_density(normal(), num_samples=400, seed=seed).p_value for seed in range(100)]
+    )
     assert (p_values < 0.05).sum() <= 5 + 3 * 2.2
 
 
@@ -146,7 +154,9 @@ def test_every_prior_of_ours_passes(kind: str) -> None:
 
 def test_the_same_seed_gives_the_same_answer_and_no_draw_of_the_callers() -> None:
     before = torch.get_rng_state()
-    assert samples_match_density(normal(), seed=np.int64(3)) == samples_match_density(normal(), seed=3)
+    assert samples_match_density(normal(), seed=np.int64(3)) == samples_match_density(
+        normal(), seed=3
+    )
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -65,17 +65,29 @@ def test_the_limit_of_k_hat() -> None:
 
 def test_a_good_model_in_three_sentences() -> None:
     believed, better, after = FINE.sentences
-    assert believed.startswith("The number, log p(x) = -12.345 ± 0.250 nats a row, is to be believed: it is trusted on")
-    assert better.startswith("The model is better than no model, by 3.250 ± 0.500 nats a row: it calls a row 26 times")
+    assert believed.startswith(
+        "The number, log p(x) = -12.345 ± 0.250 nats a row, is to be believed: it is trusted on"
+    )
+    assert better.startswith(
+        "The model is better than no model, by 3.250 ± 0.500 nats a row: it calls a row 26 times"
+    )
     assert after == "Nothing has to be done next: all 4 checks have passed."
     assert str(FINE).splitlines()[-3:] == list(FINE.sentences)
 
 
 def test_sentences_follow_the_findings() -> None:
-    few = changed(TRUSTED, verdict="warn", meaning="it is trusted on 4 of 40 rows only", remedy="anneal", command="c")
+    few = changed(
+        TRUSTED,
+        verdict="warn",
+        meaning="it is trusted on 4 of 40 rows only",
+        remedy="anneal",
+        command="c",
+    )
     assert "is only a lower estimate: it is trusted on 4 of 40 rows only" in few.sentences[0]
     assert few.sentences[2] == f"Next, because of '{TRUSTED}': anneal, with `c`."
-    unknown = changed(TRUSTED, verdict="none", meaning="10 draws of a row are too few to tell", remedy="draw more")
+    unknown = changed(
+        TRUSTED, verdict="none", meaning="10 draws of a row are too few to tell", remedy="draw more"
+    )
     assert "is not known: 10 draws" in unknown.sentences[0]
     assert unknown.sentences[2] == f"Next, because of '{TRUSTED}': draw more."
     broken = changed("bound", verdict="fail", remedy="mend it", python="mend()")
@@ -87,7 +99,11 @@ def test_sentences_follow_the_findings() -> None:
 @pytest.mark.parametrize(
     ("number", "error", "said"),
     [
-        (-30.0, 0.5, "worse than no model, by 30.000 ± 0.500 nats a row: it calls a row 10^13 times less probable"),
+        (
+            -30.0,
+            0.5,
+            "worse than no model, by 30.000 ± 0.500 nats a row: it calls a row 10^13 times less probable",
+        ),
         (0.4, 0.5, "no better than no model: it differs by 0.400"),
     ],
 )
@@ -96,7 +112,9 @@ def test_a_model_that_is_no_better_than_none(number: float, error: float, said: 
 
 
 def test_a_model_without_a_baseline() -> None:
-    said = changed(BASELINE, verdict="none", number=np.nan, error=np.nan, meaning="there is none").sentences[1]
+    said = changed(
+        BASELINE, verdict="none", number=np.nan, error=np.nan, meaning="there is none"
+    ).sentences[1]
     assert said == "Whether the model is better than no model is not known: there is none."
 
 
@@ -112,16 +130,35 @@ def test_what_comes_first() -> None:
 
 
 def test_the_folder_of_a_run_is_put_into_commands() -> None:
-    one = finding("a", "warn", command="pyro-vae fit RUN/experiment.json --output RUN-b").for_run("my runs/x/")
-    assert shlex.split(one.command) == ["pyro-vae", "fit", "my runs/x/experiment.json", "--output", "my runs/x-b"]
+    one = finding("a", "warn", command="pyro-vae fit RUN/experiment.json --output RUN-b").for_run(
+        "my runs/x/"
+    )
+    assert shlex.split(one.command) == [
+        "pyro-vae",
+        "fit",
+        "my runs/x/experiment.json",
+        "--output",
+        "my runs/x-b",
+    ]
     assert finding("a", "pass").for_run("x").command == ""
     assert one.for_run("x", refits=False).command == ""
-    asks = finding("a", "warn", command="pyro-vae evaluate RUN").for_run("x", ["--data", "my rows.csv"], refits=False)
+    asks = finding("a", "warn", command="pyro-vae evaluate RUN").for_run(
+        "x", ["--data", "my rows.csv"], refits=False
+    )
     assert shlex.split(asks.command) == ["pyro-vae", "evaluate", "x", "--data", "my rows.csv"]
 
 
 def test_a_finding_shows_number_threshold_source_and_remedy() -> None:
-    one = finding("a", "warn", number=0.8, unit="nats", threshold=0.7, source="Someone 2020", remedy="r", python="p()")
+    one = finding(
+        "a",
+        "warn",
+        number=0.8,
+        unit="nats",
+        threshold=0.7,
+        source="Someone 2020",
+        remedy="r",
+        python="p()",
+    )
     lines = str(one).splitlines()
     assert "0.8 nats" in lines[0]
     assert "at most 0.7 (Someone 2020)" in lines[0]
@@ -186,7 +223,9 @@ def unrepaired(name: str) -> tuple[VAE, Tensor, Finding]:
         vae = VAE(**SMALL, decoder=Detached(), likelihood={"kind": "normal", "scale": 1.0})
         return vae, x, agreement.gradient(vae, x, 0)
     if name == "density":
-        counts = torch.poisson(torch.full((20, 500), 1e5), generator=torch.Generator().manual_seed(0))
+        counts = torch.poisson(
+            torch.full((20, 500), 1e5), generator=torch.Generator().manual_seed(0)
+        )
         vae = VAE(data_shape=(500,), latent_dim=3, likelihood=Counts(500, 1e5))
         pv.fit(vae, counts, epochs=1, validation=None)
         return vae, counts, agreement.density(vae, counts, 0)
@@ -196,9 +235,17 @@ def unrepaired(name: str) -> tuple[VAE, Tensor, Finding]:
     if name == "bound":
         vae = VAE(**SMALL)
         found = pv.evidence(vae, x, num_particles=50, proposal="guide")
-        return vae, x, agreement.bound(vae, x, replace(found, log_marginal=found.log_marginal - 9), 0)
+        return (
+            vae,
+            x,
+            agreement.bound(vae, x, replace(found, log_marginal=found.log_marginal - 9), 0),
+        )
     if name == "the same":
-        return vae, x, agreement._same("rows together and alone", np.zeros(2), np.ones(2), "", "the rows")
+        return (
+            vae,
+            x,
+            agreement._same("rows together and alone", np.zeros(2), np.ones(2), "", "the rows"),
+        )
     if name == "trusted":
         found = pv.evidence(vae, x, num_particles=100, proposal="guide")
         return vae, x, checks.trusted(replace(found, pareto_k=np.linspace(0, 2, len(x))))
@@ -207,14 +254,26 @@ def unrepaired(name: str) -> tuple[VAE, Tensor, Finding]:
     if name == "baseline":
         baseline = dist.Normal(x.mean(0), x.std(0)).to_event(1)
         vae.likelihood.independent = lambda: baseline
-        return vae, x, checks.baseline(vae, x, pv.evidence(vae, x, num_particles=50, proposal="guide"))
+        return (
+            vae,
+            x,
+            checks.baseline(vae, x, pv.evidence(vae, x, num_particles=50, proposal="guide")),
+        )
     if name in {"collapse", "partial collapse"}:
-        use = replace(pv.latent_use(vae, x), variance=np.array([0.0, 0.0, 1.0 if name != "collapse" else 0.0]))
+        use = replace(
+            pv.latent_use(vae, x), variance=np.array([0.0, 0.0, 1.0 if name != "collapse" else 0.0])
+        )
         return vae, x, use.finding()
     if name == "calibration":
         return vae, x, pv.calibration(vae, num_rows=300).finding()
     if name == "gaps":
-        return vae, x, replace(pv.inference_gaps(vae, x[:5], steps=4), amortization_gap=np.full(5, 3.0)).finding("flow")
+        return (
+            vae,
+            x,
+            replace(
+                pv.inference_gaps(vae, x[:5], steps=4), amortization_gap=np.full(5, 3.0)
+            ).finding("flow"),
+        )
     found = Audit(
         z=np.zeros((4, 500, 1, 2)),
         r_hat=np.full((1, 2), 1.0 if name == "audit" else 1.1),
@@ -297,7 +356,9 @@ def test_the_remedy_for_a_wrong_gradient_names_the_parameter() -> None:
     named = set(agreement.gradient_errors(vae, x))
     assert {f"model.likelihood.decoder.other.{part}" for part in ("weight", "bias")} <= named
     assert not any("decoder.one" in name for name in named)
-    assert any("encoder" in name for name in named)  # its gradient comes through the part that is cut off
+    assert any(
+        "encoder" in name for name in named
+    )  # its gradient comes through the part that is cut off
 
 
 @pytest.mark.slow
