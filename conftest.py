@@ -1,8 +1,11 @@
-"""What every test and doctest may count on: no window opens, no parameter outlives a test, no GPU is needed.
+"""What every test and doctest may count on: no window opens, no parameter outlives a test, no GPU
+is needed.
 
-And that no test reads or writes the folder that pytest was started from: each one runs in an empty folder.
+And that no test reads or writes the folder that pytest was started from: each one runs in an empty
+folder.
 
-Nothing here imports torch at the top: `tests/analysis/export/test_arviz_objects.py` also runs where there is none.
+Nothing here imports torch at the top: `tests/analysis/export/test_arviz_objects.py` also runs where
+there is none.
 """
 
 import os
@@ -53,7 +56,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave the folder that pytest was started from, and skip a `gpu` test where no CUDA device answers."""
+    """Leave the folder that pytest was started from, and skip a `gpu` test where no CUDA device
+    answers.
+    """
     if _here() in {item.config.invocation_params.dir, None}:
         os.chdir(item.config.stash[EMPTY])
     if item.get_closest_marker("gpu"):
@@ -95,7 +100,9 @@ def _emptied_folder(folder: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _started_from(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Fail the test that leaves a file in its working folder, which is its user's: it takes `tmp_path` instead."""
+    """Fail the test that leaves a file in its working folder, which is its user's: it takes
+    `tmp_path` instead.
+    """
     yield
     left = _emptied_folder(pytestconfig.stash[EMPTY])
     if left:

@@ -1,6 +1,8 @@
-"""Questions about a fitted pair: tensors in, named results out. Names are lazy: the ArviZ bridge needs no torch.
+"""Questions about a fitted pair: tensors in, named results out. Names are lazy: the ArviZ bridge
+needs no torch.
 
-No module has the name of a function that is reached from here: importing the module would hide the function.
+No module has the name of a function that is reached from here: importing the module would hide the
+function.
 """
 
 import importlib

@@ -1,4 +1,6 @@
-"""What every question about a fitted model starts with: rows that are checked, and a model that is left as it was."""
+"""What every question about a fitted model starts with: rows that are checked, and a model that is
+left as it was.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -22,7 +24,8 @@ HALF = (torch.bfloat16, torch.float16)
 
 @contextmanager
 def evaluation(vae: VAE) -> Iterator[None]:
-    """No gradients, evaluation mode, no validation of each density, no autocast; all as before after the block.
+    """No gradients, evaluation mode, no validation of each density, no autocast; all as before
+    after the block.
 
     Of several threads one is inside such a block at a time.
     """
@@ -34,7 +37,8 @@ def evaluation(vae: VAE) -> Iterator[None]:
 
 
 def as_numpy(tensor: Tensor) -> np.ndarray:
-    """A tensor as an array: the 16-bit numbers of a cast model as float32, since NumPy has no bfloat16.
+    """A tensor as an array: the 16-bit numbers of a cast model as float32, since NumPy has no
+    bfloat16.
 
     Example:
         >>> as_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype
@@ -57,7 +61,9 @@ def warn_of_half(vae: VAE, what: str) -> None:
 
 
 def require_full_precision(vae: VAE, what: str) -> None:
-    """Raise ValueError where chains or solvers would run in 16-bit numbers, in which their steps are lost."""
+    """Raise ValueError where chains or solvers would run in 16-bit numbers, in which their steps
+    are lost.
+    """
     dtype = placement_of(vae).dtype
     if dtype in HALF:
         raise ValueError(
@@ -84,12 +90,14 @@ def has_density(vae: VAE) -> bool:
 
 
 def require_density(vae: VAE) -> None:
-    """Raise ValueError where importance weights don't exist: a point as guide, a prior without a density."""
+    """Raise ValueError where importance weights don't exist: a point as guide, a prior without a
+    density.
+    """
     if not has_density(vae):
         raise ValueError(
-            f"vae: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: it "
-            "gives one code a row and no density over z, so log p(x) does not exist for it; take guide "
-            "'mean_field' and prior 'standard_normal'"
+            f"vae: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an "
+            "autoencoder: it gives one code a row and no density over z, so log p(x) does not "
+            "exist for it; take guide 'mean_field' and prior 'standard_normal'"
         )
 
 

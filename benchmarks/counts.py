@@ -1,10 +1,12 @@
-"""log p(x | z) of counts in float32: how far from SciPy in float64, and how long it takes beside the usual formulas.
+"""log p(x | z) of counts in float32: how far from SciPy in float64, and how long it takes beside
+the usual formulas.
 
     python -m benchmarks.counts
 
-The usual formulas are torch's, with log Γ in float32: the rounding of log x! is the same in each column with the same
-count, so it adds up over the columns of a row. Both are timed in turn in one run, on a decoder of 128 hidden units and
-its log density, once without gradients for several draws of each row, and once with the gradient of its weights.
+The usual formulas are torch's, with log Γ in float32: the rounding of log x! is the same in each
+column with the same count, so it adds up over the columns of a row. Both are timed in turn in one
+run, on a decoder of 128 hidden units and its log density, once without gradients for several draws
+of each row, and once with the gradient of its weights.
 """
 
 import math

@@ -1,12 +1,14 @@
-"""Held-out log p(x) of small tables with all defaults, beside the two models that everybody has: normals.
+"""Held-out log p(x) of small tables with all defaults, beside the two models that everybody has:
+normals.
 
     python -m benchmarks.defaults
     python -m benchmarks.defaults --splits 5 --data iris wine
 
-`pv.fit(pv.VAE(data_shape=(columns,)), x)` and nothing else, on the rows that `pyro-vae fit` would take (a fifth is held
-out, chosen by the seed 0; further splits have the seeds 1, 2, ...). Beside it stand independent normals and one normal
-with a full covariance, both with the moments of the training rows. The penguins (four numeric columns, rows without
-missing values) are there where the package palmerpenguins is installed.
+`pv.fit(pv.VAE(data_shape=(columns,)), x)` and nothing else, on the rows that `pyro-vae fit` would
+take (a fifth is held out, chosen by the seed 0; further splits have the seeds 1, 2, ...). Beside it
+stand independent normals and one normal with a full covariance, both with the moments of the
+training rows. The penguins (four numeric columns, rows without missing values) are there where the
+package palmerpenguins is installed.
 """
 
 import argparse
@@ -46,7 +48,8 @@ class Result(NamedTuple):
     """Held-out log p(x) of one split in nats per row.
 
     Attributes:
-        model, independent, full: of the model, of independent normals, and of one with a full covariance.
+        model, independent, full: of the model, of independent normals, and of one with a full
+            covariance.
         untrusted: share of rows whose estimate is not to be trusted.
         epochs, best_epoch: of the training.
         seconds: CPU time of the training and of the evidence.
@@ -73,7 +76,9 @@ def independent_normals(train: np.ndarray, test: np.ndarray) -> float:
 
 
 def full_normal(train: np.ndarray, test: np.ndarray) -> float:
-    """Mean log N(x | m, S) with the moments of the training rows, computed in units of their spread."""
+    """Mean log N(x | m, S) with the moments of the training rows, computed in units of their
+    spread.
+    """
     mean, spread = train.mean(0), train.std(0)
     covariance = np.cov(((train - mean) / spread).T, bias=True)
     standard = multivariate_normal(np.zeros(len(mean)), covariance).logpdf((test - mean) / spread)

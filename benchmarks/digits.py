@@ -1,11 +1,13 @@
-"""Held-out log p(x) of scikit-learn's digits: the run of `pyro-vae fit` beside two tractable baselines.
+"""Held-out log p(x) of scikit-learn's digits: the run of `pyro-vae fit` beside two tractable
+baselines.
 
     python -m benchmarks.digits
 
-All are densities of counts from 0 to 16, of the same rows: a fifth is held out, chosen by the seed 0, as the command
-does. Both baselines are exact: independent binomials, and a mixture of 30 products of binomials fitted by expectation
-maximisation (Dempster, Laird, Rubin, 1977). log p(x) of the VAE is that of `evidence` as it is by default; the last
-lines say on which share of rows it is trusted, how far the guide's ELBO is below it, and what the guide alone gives.
+All are densities of counts from 0 to 16, of the same rows: a fifth is held out, chosen by the seed
+0, as the command does. Both baselines are exact: independent binomials, and a mixture of 30
+products of binomials fitted by expectation maximisation (Dempster, Laird, Rubin, 1977). log p(x) of
+the VAE is that of `evidence` as it is by default; the last lines say on which share of rows it is
+trusted, how far the guide's ELBO is below it, and what the guide alone gives.
 """
 
 import time
@@ -24,7 +26,9 @@ COUNT = 16
 def binomial_mixture(
     x: np.ndarray, components: int, *, steps: int = 200, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (k,) and success probabilities (k, d) by EM, one pseudo-count of success and failure in each cell."""
+    """Weights (k,) and success probabilities (k, d) by EM, one pseudo-count of success and failure
+    in each cell.
+    """
     responsibility = np.random.default_rng(seed).dirichlet(np.full(components, 0.1), len(x))
     for _ in range(steps):
         mass = responsibility.sum(0)
@@ -69,7 +73,8 @@ def main() -> None:
     untrusted = (found.pareto_k > 0.7).mean()
     print(f"fit {fitted:.0f} CPU s, best epoch {run.best_epoch} of {len(run.history)}")
     print(
-        f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}: {found.summary().methods}"
+        f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}: "
+        f"{found.summary().methods}"
     )
     print(f"log p(x) - ELBO of the guide: {(score - found.elbo).mean():.2f}")
     began = time.process_time()
@@ -79,7 +84,8 @@ def main() -> None:
     evidence(run.vae, test)
     ratio = (time.process_time() - began) / alone
     print(
-        f"from the guide: {plain.log_marginal.mean():.2f}, k-hat > 0.7 in {(plain.pareto_k > 0.7).mean():.1%}"
+        f"from the guide: {plain.log_marginal.mean():.2f}, k-hat > 0.7 in "
+        f"{(plain.pareto_k > 0.7).mean():.1%}"
     )
     print(f"time of the default to that of the guide alone: {ratio:.2f}")
 

@@ -1,11 +1,13 @@
-"""Frey faces, 1965 frames of a film, 28 x 20 pixels of 256 levels: a normal against a discretized logistic likelihood.
+"""Frey faces, 1965 frames of a film, 28 x 20 pixels of 256 levels: a normal against a discretized
+logistic likelihood.
 
     python -m benchmarks.frey frey_faces.npz
 
-The frames follow each other, so the first 1565 are fitted (100 in the middle and 100 at the end of them choose the
-epoch) and the last 400 held out: a random split would put neighbours of training frames into the test. A density
-of continuous pixels is made comparable with a probability of levels by uniform noise: E log p(x + u) ≤ log P(x) for u
-uniform on [0, 1)^560 (Theis, van den Oord, Bethge, 2016, A Note on the Evaluation of Generative Models).
+The frames follow each other, so the first 1565 are fitted (100 in the middle and 100 at the end of
+them choose the epoch) and the last 400 held out: a random split would put neighbours of training
+frames into the test. A density of continuous pixels is made comparable with a probability of levels
+by uniform noise: E log p(x + u) ≤ log P(x) for u uniform on [0, 1)^560 (Theis, van den Oord,
+Bethge, 2016, A Note on the Evaluation of Generative Models).
 """
 
 import argparse

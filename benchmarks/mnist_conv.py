@@ -1,12 +1,14 @@
-"""The best recipe here for the static binarized MNIST: two levels, a flow on top, convolutional nets.
+"""The best recipe here for the static binarized MNIST: two levels, a flow on top, convolutional
+nets.
 
     python -m benchmarks.mnist_conv binarized_mnist.npz --output runs/mnist_conv
     python -m benchmarks.mnist_conv binarized_mnist.npz --output runs/mnist_conv --rows 2000
 
-The training is that of `two_levels_flow_prior` in `benchmarks.mnist_priors`, with encoder and decoder of two
-convolutions of 32 and 64 channels and one layer of 300 units; published rows of perceptrons compare with
-`mnist_priors`, not with this. log p(x) of the test rows is importance sampling with 100 draws from a refined proposal,
-which is low by a few hundredths of a nat; the rows come in a random order, so that a part of them is a fair sample.
+The training is that of `two_levels_flow_prior` in `benchmarks.mnist_priors`, with encoder and
+decoder of two convolutions of 32 and 64 channels and one layer of 300 units; published rows of
+perceptrons compare with `mnist_priors`, not with this. log p(x) of the test rows is importance
+sampling with 100 draws from a refined proposal, which is low by a few hundredths of a nat; the rows
+come in a random order, so that a part of them is a fair sample.
 """
 
 import argparse

@@ -1,14 +1,16 @@
 """Priors, guides and objectives on the static binarized MNIST, one by one, beside N(0, I).
 
-    python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist           # all, in two hours
-    python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist vamp      # one of them
+    python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist           # all, in
+    two hours python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist vamp      #
+    one of them
 
-The net of Tomczak and Welling (2018, VAE with a VampPrior), 784-300-300-40 of gated layers, 40 latent variables on each
-level; one learning rate, batch size and seed for all, and a quarter of an hour on two cores at most. With two levels
-the encoder sees slightly corrupted rows, and the warm-up is longer. The gradient is sticking the landing's, and DReG's
-for the IWAE; the flow guide, which would be inverted for it, has the plain one. The weights are averaged and the epoch
-is chosen on validation rows. log p(x) is importance sampling with 1000 draws on the same 2000 random test rows, from
-the guide and as `evidence` does it by default; the differences are paired.
+The net of Tomczak and Welling (2018, VAE with a VampPrior), 784-300-300-40 of gated layers, 40
+latent variables on each level; one learning rate, batch size and seed for all, and a quarter of an
+hour on two cores at most. With two levels the encoder sees slightly corrupted rows, and the warm-up
+is longer. The gradient is sticking the landing's, and DReG's for the IWAE; the flow guide, which
+would be inverted for it, has the plain one. The weights are averaged and the epoch is chosen on
+validation rows. log p(x) is importance sampling with 1000 draws on the same 2000 random test rows,
+from the guide and as `evidence` does it by default; the differences are paired.
 """
 
 import argparse
@@ -109,9 +111,12 @@ def said(values: np.ndarray) -> str:
 
 
 def print_table(output: Path, names: Sequence[str], x: np.ndarray, proposal: str) -> None:
-    """One line for each model that is fitted; differences against the first one, positive where a model is better."""
+    """One line for each model that is fitted; differences against the first one, positive where a
+    model is better.
+    """
     print(
-        f"\nstatic binarized MNIST, {len(x)} test rows, IS-{PARTICLES} from proposal {proposal!r}, nats per row"
+        f"\nstatic binarized MNIST, {len(x)} test rows, IS-{PARTICLES} from proposal {proposal!r}, "
+        "nats per row"
     )
     names_of_columns = f"{'k > 0.7':>9}{'trusted':>9}{'seconds':>9}{'minutes':>9}"
     print(

@@ -1,11 +1,13 @@
-"""Linear VAEs against probabilistic PCA on scikit-learn's tables: the optimum and log p(x) are known in closed form.
+"""Linear VAEs against probabilistic PCA on scikit-learn's tables: the optimum and log p(x) are
+known in closed form.
 
     python -m benchmarks.tables
 
-A linear decoder with one noise level is x ~ N(μ, W Wᵀ + σ² I), whose maximum likelihood is PCA's, and the posterior of
-z is a normal with one covariance for all rows, which a linear encoder with a full-rank guide can reach. So the mean
-log p(x) of the rows that were trained on must come up to `PCA.score`, and the estimate of each row must agree with the
-density that the trained decoder has (Tipping, Bishop, 1999, Probabilistic Principal Component Analysis).
+A linear decoder with one noise level is x ~ N(μ, W Wᵀ + σ² I), whose maximum likelihood is PCA's,
+and the posterior of z is a normal with one covariance for all rows, which a linear encoder with a
+full-rank guide can reach. So the mean log p(x) of the rows that were trained on must come up to
+`PCA.score`, and the estimate of each row must agree with the density that the trained decoder has
+(Tipping, Bishop, 1999, Probabilistic Principal Component Analysis).
 """
 
 import argparse
@@ -30,7 +32,9 @@ TABLES: dict[str, Callable[[], Any]] = {
 }
 LATENT_DIMS = (2, 5)
 TRAINING = {"epochs": 400, "batch_size": 1000, "lr": 0.05, "validation": None}
-"""All rows in each step: the noise that is left is that of z, and the cosine schedule averages it away."""
+"""All rows in each step: the noise that is left is that of z, and the cosine schedule averages it
+away.
+"""
 
 
 class Result(NamedTuple):
@@ -73,7 +77,8 @@ def standardised(data: str) -> np.ndarray:
 
 
 def linear_gaussian(vae: VAE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """μ, W and σ of x | z ~ N(μ + W z, diag σ²) in the units of the data; the decoder works in units of their spread.
+    """μ, W and σ of x | z ~ N(μ + W z, diag σ²) in the units of the data; the decoder works in
+    units of their spread.
 
     They are read off the likelihood at z = 0 and at the unit vectors.
     """

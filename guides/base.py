@@ -1,4 +1,6 @@
-"""What every amortized guide is: standardised inputs, an encoder, and a family of distributions over z."""
+"""What every amortized guide is: standardised inputs, an encoder, and a family of distributions
+over z.
+"""
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -10,9 +12,11 @@ GUIDES = Registry("guide")
 
 
 class Posterior(nn.Module):
-    """q(z | x): `posterior(x)` encodes rows (n, *data_shape) and gives a distribution with event shape (latent_dim,).
+    """q(z | x): `posterior(x)` encodes rows (n, *data_shape) and gives a distribution with event
+    shape (latent_dim,).
 
-    A family that has a method `refine(q, x)` sees the rows once more, beside the distribution that it proposed.
+    A family that has a method `refine(q, x)` sees the rows once more, beside the distribution that
+    it proposed.
 
     Arguments:
         standardize: what the encoder's inputs go through.
@@ -34,8 +38,8 @@ class Posterior(nn.Module):
     def forward(self, x: Tensor) -> Distribution:
         if not isinstance(x, Tensor):
             raise ValueError(
-                f"posterior: expected a tensor of rows, got {type(x).__name__}; pass torch.as_tensor(x) of the model's "
-                "dtype, or any rows to pyro_vae.encode(vae, x)"
+                f"posterior: expected a tensor of rows, got {type(x).__name__}; pass "
+                "torch.as_tensor(x) of the model's dtype, or any rows to pyro_vae.encode(vae, x)"
             )
         distribution: Distribution = self.family(products(self.encoder, self.standardize(x)))
         refine = getattr(self.family, "refine", None)

@@ -25,15 +25,17 @@ SPLINE = {
 
 @GUIDES.register("flow")
 class Flow(nn.Module):
-    """q(z | x) is the density of z = μ(x) + σ(x) T(ε; x) with ε ~ N(0, I), T = Tₙ ∘ ... ∘ T₁ and T of networks.
+    """q(z | x) is the density of z = μ(x) + σ(x) T(ε; x) with ε ~ N(0, I), T = Tₙ ∘ ... ∘ T₁ and T
+    of networks.
 
     log q(z | x) = log N(ε | 0, I) - Σᵢ log σᵢ - log |∂T/∂ε|
 
-    "iaf": each Tₖ scales and shifts each dimension by a network of all before it, in alternating order; draws with
-    their densities take one pass, the density of any other z takes latent_dim passes a transform. "coupling": scales
-    and shifts half of the dimensions by a network of the other half; two passes at most. "spline": a coupling with
-    monotonic rational-quadratic splines on (-5, 5) in place of scales and shifts. With T = 1 it is the guide
-    `mean_field`. Mean and standard deviation are estimates, with fixed noise (see `Pushforward`). Fitted by the ELBO, a
+    "iaf": each Tₖ scales and shifts each dimension by a network of all before it, in alternating
+    order; draws with their densities take one pass, the density of any other z takes latent_dim
+    passes a transform. "coupling": scales and shifts half of the dimensions by a network of the
+    other half; two passes at most. "spline": a coupling with monotonic rational-quadratic splines
+    on (-5, 5) in place of scales and shifts. With T = 1 it is the guide `mean_field`. Mean and
+    standard deviation are estimates, with fixed noise (see `Pushforward`). Fitted by the ELBO, a
     flow can have tails that are too thin, splines most of all: `evidence` tells by its pareto_k.
 
     References:
@@ -86,7 +88,8 @@ class Flow(nn.Module):
 
 
 class Transforms(nn.Module):
-    """T = Tₙ ∘ ... ∘ T₁ given a context: called with ε, or with T(ε) and inverse=True, it gives the other and log |∂|.
+    """T = Tₙ ∘ ... ∘ T₁ given a context: called with ε, or with T(ε) and inverse=True, it gives the
+    other and log |∂|.
 
     Arguments:
         dim: length of ε.

@@ -14,7 +14,8 @@ from pyro_vae.networks import positive
 
 @GUIDES.register("full_rank")
 class FullRank(nn.Module):
-    """q(z | x) = N(z | μ(x), L(x) L(x)ᵀ), L lower triangular with a positive diagonal, drawn as z = μ + L ε.
+    """q(z | x) = N(z | μ(x), L(x) L(x)ᵀ), L lower triangular with a positive diagonal, drawn as z =
+    μ + L ε.
 
     Arguments:
         features: width of the encoder's output.
@@ -41,10 +42,11 @@ class FullRank(nn.Module):
 
 
 class CholeskyNormal(dist.MultivariateNormal):
-    """N(μ, L Lᵀ) whose last draw keeps its log density, log N(ε | 0, I) - log det L at its own noise ε.
+    """N(μ, L Lᵀ) whose last draw keeps its log density, log N(ε | 0, I) - log det L at its own
+    noise ε.
 
-    At other points ε = L⁻¹ (z - μ), which multiplies the rounding of z: by 10⁸ and more where L is nearly singular, as
-    for rows far from those that were trained on.
+    At other points ε = L⁻¹ (z - μ), which multiplies the rounding of z: by 10⁸ and more where L is
+    nearly singular, as for rows far from those that were trained on.
     """
 
     _drawn: Drawn | None = None
@@ -70,7 +72,9 @@ class CholeskyNormal(dist.MultivariateNormal):
 def _kl_multivariate_normal_independent_normal(
     q: MultivariateNormal, p: Independent[Any]
 ) -> Tensor:
-    """KL = ½ Σᵢ [(Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ² - 1 + log sᵢ²] - log det L for q = N(μ, Σ = L Lᵀ) and p = N(m, diag s²)."""
+    """KL = ½ Σᵢ [(Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ² - 1 + log sᵢ²] - log det L for q = N(μ, Σ = L Lᵀ) and p =
+    N(m, diag s²).
+    """
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
     scaled = (q.variance + (q.loc - p.base_dist.loc).square()) / p.base_dist.variance

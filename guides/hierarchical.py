@@ -18,14 +18,16 @@ Direction = Literal["top_down", "bottom_up"]
 
 @GUIDES.register("hierarchical")
 class Hierarchical(nn.Module):
-    """q(z | x) over two levels z = (z₁, z₂), the last `top_dim` entries being the top z₂; all factors diagonal normals.
+    """q(z | x) over two levels z = (z₁, z₂), the last `top_dim` entries being the top z₂; all
+    factors diagonal normals.
 
     top_down:   q(z | x) = q(z₂ | x) q(z₁ | x, z₂)
     bottom_up:  q(z | x) = q(z₁ | x) q(z₂ | x, z₁)
 
-    The distribution over z of direction "top_down" has an attribute `top`, the distribution q(z₂ | x): a VampPrior on
-    the top level needs it. With "bottom_up" q(z₂ | x) has no closed form, so there is none. Mean and standard deviation
-    are exact for the first factor and estimates with fixed noise for the second (see `Pushforward`).
+    The distribution over z of direction "top_down" has an attribute `top`, the distribution q(z₂ |
+    x): a VampPrior on the top level needs it. With "bottom_up" q(z₂ | x) has no closed form, so
+    there is none. Mean and standard deviation are exact for the first factor and estimates with
+    fixed noise for the second (see `Pushforward`).
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), for bottom_up.
@@ -61,8 +63,8 @@ class Hierarchical(nn.Module):
         super().__init__()
         if top_dim >= latent_dim:
             raise ValueError(
-                f"hierarchical: expected top_dim, the length of z₂ in z = (z₁, z₂), below latent_dim = {latent_dim}, "
-                f"got {top_dim}; lower it, or raise latent_dim"
+                "hierarchical: expected top_dim, the length of z₂ in z = (z₁, z₂), below "
+                f"latent_dim = {latent_dim}, got {top_dim}; lower it, or raise latent_dim"
             )
         sizes = top_dim, latent_dim - top_dim
         first, second = sizes if direction == "top_down" else sizes[::-1]
@@ -104,7 +106,8 @@ class Conditional(nn.Module):
 
 
 class TwoLevels(Pushforward):
-    """The distribution of z = (z₁, z₂), of which one is drawn from `first` and the other from `second(that one)`.
+    """The distribution of z = (z₁, z₂), of which one is drawn from `first` and the other from
+    `second(that one)`.
 
     Arguments:
         first: a diagonal normal.

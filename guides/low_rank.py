@@ -20,12 +20,14 @@ from pyro_vae.networks import positive
 
 @GUIDES.register("low_rank")
 class LowRank(nn.Module):
-    """q(z | x) = N(z | μ(x), diag σ(x)² + V(x) V(x)ᵀ) with `rank` columns in V, drawn as z = μ + σ ε + V η.
+    """q(z | x) = N(z | μ(x), diag σ(x)² + V(x) V(x)ᵀ) with `rank` columns in V, drawn as z = μ + σ
+    ε + V η.
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra,
-        2014), for structured covariances.
-        Gaussian Variational Approximation with a Factor Covariance Structure (Ong, Nott, Smith, 2018).
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende,
+        Mohamed, Wierstra, 2014), for structured covariances.
+        Gaussian Variational Approximation with a Factor Covariance Structure (Ong, Nott, Smith,
+        2018).
 
     Arguments:
         features: width of the encoder's output.
@@ -57,7 +59,9 @@ class LowRank(nn.Module):
 
 
 class LowRankNormal(dist.LowRankMultivariateNormal):
-    """The normal of torch, its density in float64: it is a difference of two numbers that both grow like V² / σ⁴."""
+    """The normal of torch, its density in float64: it is a difference of two numbers that both grow
+    like V² / σ⁴.
+    """
 
     def log_prob(self, value: Tensor) -> Tensor:
         wide = LowRankMultivariateNormal(
@@ -68,7 +72,9 @@ class LowRankNormal(dist.LowRankMultivariateNormal):
 
 @register_kl(LowRankMultivariateNormal, Independent)
 def _kl_low_rank_independent_normal(q: LowRankMultivariateNormal, p: Independent[Any]) -> Tensor:
-    """KL = ½ Σᵢ [log 2π sᵢ² + (Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ²] - H(q) for q of mean μ and covariance Σ, p = N(m, diag s²)."""
+    """KL = ½ Σᵢ [log 2π sᵢ² + (Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ²] - H(q) for q of mean μ and covariance Σ, p
+    = N(m, diag s²).
+    """
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
     m, s2 = p.base_dist.loc, p.base_dist.variance

@@ -27,32 +27,39 @@ Even = Annotated[int, Field(ge=2, multiple_of=2)]
 
 @GUIDES.register("semi_amortized")
 class SemiAmortized(nn.Module):
-    """q(z | x) = N(μ + δ, diag(e^s) Σ diag(e^s)): N(μ(x), Σ(x)) is proposed, then (δ, s) ascend the ELBO of the row.
+    """q(z | x) = N(μ + δ, diag(e^s) Σ diag(e^s)): N(μ(x), Σ(x)) is proposed, then (δ, s) ascend the
+    ELBO of the row.
 
-    δ ← δ + lr σ² (1/K) Σₖ ∂log w/∂zₖ   and   s ← s + lr/2 (1/K) Σₖ (zₖ - μ - δ) ∂log w/∂zₖ   for w = p(x, z) / q(z | x)
+    δ ← δ + lr σ² (1/K) Σₖ ∂log w/∂zₖ   and   s ← s + lr/2 (1/K) Σₖ (zₖ - μ - δ) ∂log w/∂zₖ   for w
+    = p(x, z) / q(z | x)
 
-    These are natural gradients, with zₖ from the q of now and σ² its variances; a step that would change q by more than
-    about half a nat is shortened. The exact posterior stays where it is, for any K: all ∂log w/∂z are zero. The noise
-    of the zₖ is fixed, so q is a function of the row alone. Refining takes `steps` gradients of the model with K draws.
+    These are natural gradients, with zₖ from the q of now and σ² its variances; a step that would
+    change q by more than about half a nat is shortened. The exact posterior stays where it is, for
+    any K: all ∂log w/∂z are zero. The noise of the zₖ is fixed, so q is a function of the row
+    alone. Refining takes `steps` gradients of the model with K draws.
 
-    The encoder's gradient goes through μ and Σ as if (δ, s) were constants; with unroll=True it goes through the steps
-    too, as in the reference. A prior that is itself made of q(z | x) counts with the proposed q while refining.
+    The encoder's gradient goes through μ and Σ as if (δ, s) were constants; with unroll=True it
+    goes through the steps too, as in the reference. A prior that is itself made of q(z | x) counts
+    with the proposed q while refining.
 
     References:
         Semi-Amortized Variational Autoencoders (Kim, Wiseman, Miller, Sontag, Rush, 2018).
-        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud, 2017), for the gradient.
+        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud,
+        2017), for the gradient.
 
     Arguments:
         features: width of the encoder's output.
         latent_dim: length of z.
-        base: the guide that proposes, whose distribution is normal: "mean_field", "full_rank" or "low_rank".
+        base: the guide that proposes, whose distribution is normal: "mean_field", "full_rank" or
+            "low_rank".
         steps: gradient steps.
         lr: their length; 1 is Newton's step for an independent normal posterior.
         num_particles: K, even: the draws are antithetic pairs.
         unroll: whether the encoder's gradient goes through the steps.
 
     Raises:
-        ValueError: a base whose distribution is not normal; called without a model (`VAE` tells it by `bind_parts`).
+        ValueError: a base whose distribution is not normal; called without a model (`VAE` tells it
+            by `bind_parts`).
 
     Example:
         >>> from pyro_vae import VAE
@@ -78,7 +85,8 @@ class SemiAmortized(nn.Module):
         chosen: Options = TypeAdapter(Base).validate_python(base)
         if chosen.kind in {"semi_amortized", "custom"}:
             raise ValueError(
-                f"semi_amortized: expected base 'mean_field', 'full_rank' or 'low_rank', got {chosen.kind!r}"
+                "semi_amortized: expected base 'mean_field', 'full_rank' or 'low_rank', got "
+                f"{chosen.kind!r}"
             )
         self.base: nn.Module = GUIDES.build(chosen, features, latent_dim)
         self.steps, self.lr, self.unroll = steps, lr, unroll
@@ -105,14 +113,16 @@ class SemiAmortized(nn.Module):
         """The distribution after the steps."""
         if not self._model:
             raise ValueError(
-                "semi_amortized: expected a model to refine for, got none; call bind_parts(vae.parts)"
+                "semi_amortized: expected a model to refine for, got none; call "
+                "bind_parts(vae.parts)"
             )
         if self._refining:
             return q
         if traced() or exported():
             raise ValueError(
-                "guide 'semi_amortized': its steps take gradients, which TorchScript and torch.export can't trace; "
-                "take Trace_ELBO in place of JitTrace_ELBO, export its base, or take another guide"
+                "guide 'semi_amortized': its steps take gradients, which TorchScript and "
+                "torch.export can't trace; take Trace_ELBO in place of JitTrace_ELBO, export its "
+                "base, or take another guide"
             )
         unroll = self.unroll and torch.is_grad_enabled()
         self._refining = True
@@ -158,7 +168,9 @@ class SemiAmortized(nn.Module):
 
 
 def deviations(q: Distribution, noise: Tensor) -> Tensor:
-    """L ε for noise (K, latent_dim) and each row of a normal with covariance L Lᵀ: (K, n, latent_dim)."""
+    """L ε for noise (K, latent_dim) and each row of a normal with covariance L Lᵀ: (K, n,
+    latent_dim).
+    """
     noise = noise.unsqueeze(-2)
     if isinstance(q, MultivariateNormal | LowRankMultivariateNormal):
         return (q.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)

@@ -1,4 +1,6 @@
-"""Variational autoencoders as Pyro programs: a model, an amortized guide, and answers with their standard errors."""
+"""Variational autoencoders as Pyro programs: a model, an amortized guide, and answers with their
+standard errors.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -124,7 +126,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Names are looked up when they are first used, so that `import pyro_vae` is quick and needs no torch."""
+    """Names are looked up when they are first used, so that `import pyro_vae` is quick and needs no
+    torch.
+    """
     if name in _HOMES:
         value = getattr(importlib.import_module(f"pyro_vae.{_HOMES[name]}"), name)
     elif name in _ROOMS:

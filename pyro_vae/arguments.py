@@ -1,4 +1,6 @@
-"""Arguments as users pass them: NumPy's numbers are numbers, True is not 1, and a wrong call is explained."""
+"""Arguments as users pass them: NumPy's numbers are numbers, True is not 1, and a wrong call is
+explained.
+"""
 
 import inspect
 import operator
@@ -59,10 +61,11 @@ def _shown(value: Any) -> str:
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
-    """A function for users: a call that doesn't fit it is a ValueError, and its integers may be of any library.
+    """A function for users: a call that doesn't fit it is a ValueError, and its integers may be of
+    any library.
 
-    Refused are names that it doesn't have, too many arguments by position, what is no VAE where one is expected, and
-    True or 2.0 where the annotation is `int`.
+    Refused are names that it doesn't have, too many arguments by position, what is no VAE where one
+    is expected, and True or 2.0 where the annotation is `int`.
 
     Example:
         >>> @public
@@ -95,7 +98,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _require_vae(name: str, vae: Any) -> None:
-    """Raise ValueError for what is no model; it is known by its two programs: its class is in a room to the right."""
+    """Raise ValueError for what is no model; it is known by its two programs: its class is in a
+    room to the right.
+    """
     if hasattr(vae, "model") and hasattr(vae, "guide"):
         return
     got = type(vae).__name__

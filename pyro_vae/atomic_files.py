@@ -1,4 +1,6 @@
-"""Files that are written whole or not at all: under another name, and renamed when they are complete."""
+"""Files that are written whole or not at all: under another name, and renamed when they are
+complete.
+"""
 
 import os
 import shutil
@@ -13,10 +15,12 @@ __all__ = ["require_permission", "whole_files", "written_whole"]
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside `path`, which takes that name only when the block ends without an error.
+    """Give a temporary name beside `path`, which takes that name only when the block ends without
+    an error.
 
     Arguments:
-        path: The file to write; one of that name is replaced, and stays as it was when the block fails.
+        path: The file to write; one of that name is replaced, and stays as it was when the block
+            fails.
 
     Returns:
         A context manager that gives the temporary name, in the same folder.
@@ -45,7 +49,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary folder beside `folder`; what the block writes there moves into `folder` by renaming, all or nothing.
+    """A temporary folder beside `folder`; what the block writes there moves into `folder` by
+    renaming, all or nothing.
 
     Example:
         >>> home = Path(tempfile.mkdtemp())
@@ -74,7 +79,9 @@ def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def require_permission(file: Path) -> None:
-    """Raise ValueError where a file may not be read; libraries have other words for it, such as "no such file"."""
+    """Raise ValueError where a file may not be read; libraries have other words for it, such as "no
+    such file".
+    """
     try:
         with file.open("rb"):
             pass
@@ -87,7 +94,9 @@ def require_permission(file: Path) -> None:
 
 
 def _usual_mode(folder: Path) -> int:
-    """The mode of a new file in a folder: that of the umask, which some writers (safetensors) don't keep to."""
+    """The mode of a new file in a folder: that of the umask, which some writers (safetensors) don't
+    keep to.
+    """
     probe = folder / f".{uuid.uuid4().hex[:8]}.tmp"
     try:
         probe.touch()
@@ -97,7 +106,9 @@ def _usual_mode(folder: Path) -> int:
 
 
 def _exchange(draft: Path, path: Path, former: Path) -> None:
-    """Move the files of `draft` into `path`, and the ones they replace to `former`; after a failure, all back again."""
+    """Move the files of `draft` into `path`, and the ones they replace to `former`; after a
+    failure, all back again.
+    """
     names = sorted(file.name for file in draft.iterdir())
     try:
         for name in names:

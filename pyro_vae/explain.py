@@ -1,4 +1,6 @@
-"""What is wrong with a description or a call, in words that name the field, what is allowed, and what came."""
+"""What is wrong with a description or a call, in words that name the field, what is allowed, and
+what came.
+"""
 
 import difflib
 import json
@@ -96,7 +98,9 @@ def _needed(place: Sequence[Any], model: Any) -> str:
 
 
 def _allowed(place: Sequence[Any], model: Any) -> str:
-    """What the description has instead of the unknown field at `place`: the same name elsewhere, or names beside it."""
+    """What the description has instead of the unknown field at `place`: the same name elsewhere, or
+    names beside it.
+    """
     *table, name = place
     if table:
         return nearest(name, _fields(_table_at(table, model)))

@@ -1,4 +1,6 @@
-"""Rows on their way into a model: on its device, in its type, and checked against its shape and its support."""
+"""Rows on their way into a model: on its device, in its type, and checked against its shape and its
+support.
+"""
 
 import math
 from collections.abc import Iterator
@@ -47,7 +49,9 @@ def rows_of(
 def checked_batches(
     vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False
 ) -> Iterator[Tensor]:
-    """The batches, each checked against the shape and the support of the model; or grey rows, against [0, 1]."""
+    """The batches, each checked against the shape and the support of the model; or grey rows,
+    against [0, 1].
+    """
     support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
     if grey:
         support, remedy = (
@@ -61,9 +65,11 @@ def checked_batches(
 
 
 def require_precise(vae: VAE, rows: Rows, name: str) -> None:
-    """Raise ValueError where the cast to the model's type gives other data: see `require_precision`.
+    """Raise ValueError where the cast to the model's type gives other data: see
+    `require_precision`.
 
-    A fitted model compares with the spread of its training rows, so that one row can be asked about too.
+    A fitted model compares with the spread of its training rows, so that one row can be asked about
+    too.
     """
     if not isinstance(rows, ArrayRows | DatasetRows | LoaderRows):
         return
@@ -84,7 +90,9 @@ def pass_size(vae: VAE) -> int:
 
 
 def undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """The same batches; a DataLoader draws random numbers for each pass, and none of them are the caller's."""
+    """The same batches; a DataLoader draws random numbers for each pass, and none of them are the
+    caller's.
+    """
     while True:
         with own_seed(0):
             batch = next(batches, None)

@@ -1,4 +1,6 @@
-"""One registry a room: `kind` -> constructor, whose keyword-only arguments are the options of that kind."""
+"""One registry a room: `kind` -> constructor, whose keyword-only arguments are the options of that
+kind.
+"""
 
 import inspect
 import warnings
@@ -41,7 +43,9 @@ class Options(Described):
 
 
 class Custom(Options):
-    """An object of the user's: the description keeps its type, the object itself is passed in again on loading."""
+    """An object of the user's: the description keeps its type, the object itself is passed in again
+    on loading.
+    """
 
     kind: Literal["custom"] = "custom"
     type: str
@@ -95,10 +99,11 @@ def place(constructor: Any) -> str:
 
 
 class Registry(Mapping[str, Callable[..., Any]]):
-    """The members of one room by `kind`: those registered, and those that installed packages offer as entry points.
+    """The members of one room by `kind`: those registered, and those that installed packages offer
+    as entry points.
 
-    An entry point `name = "module:constructor"` in the group `pyro_vae.priors` (likelihoods, guides, networks,
-    objectives) is loaded when its name is first asked for.
+    An entry point `name = "module:constructor"` in the group `pyro_vae.priors` (likelihoods,
+    guides, networks, objectives) is loaded when its name is first asked for.
 
     Example:
         >>> toys = Registry("toy")
@@ -113,7 +118,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
         self._constructors: dict[str, Callable[..., Any]] = {}
 
     def register(self, kind: str) -> Callable[[Constructor], Constructor]:
-        """Decorator that adds a constructor under `kind`; a definition that is run again replaces itself.
+        """Decorator that adds a constructor under `kind`; a definition that is run again replaces
+        itself.
 
         Raises:
             ValueError: the name is another's.
@@ -150,12 +156,15 @@ class Registry(Mapping[str, Callable[..., Any]]):
         except TypeError as error:
             expected = f"{len(args)} positional arguments and its options by keyword"
             raise ValueError(
-                f"{self.room} {options.kind!r}: expected {place(constructor)} to take {expected}: {error}"
+                f"{self.room} {options.kind!r}: expected {place(constructor)} to take {expected}: "
+                f"{error}"
             ) from error
         return constructor(*args, **chosen)
 
     def usable(self) -> Iterator[str]:
-        """Every kind that can be had; a warning tells of an entry point that can't be loaded or whose name is taken."""
+        """Every kind that can be had; a warning tells of an entry point that can't be loaded or
+        whose name is taken.
+        """
         installed = self.installed()
         for kind in self:
             try:
@@ -185,7 +194,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
         said = " and ".join(map(_said, offers))
         if len(offers) > 1:
             raise ValueError(
-                f"{self.room} kind {kind!r} exists twice, in the packages {said}; uninstall one of them"
+                f"{self.room} kind {kind!r} exists twice, in the packages {said}; uninstall one of "
+                "them"
             )
         try:
             constructor = offers[0].load()
@@ -197,7 +207,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
         if not callable(constructor):
             got = type(constructor).__name__
             raise ValueError(
-                f"{self.room} kind {kind!r} of package {said}: expected a class or a function, got {got}"
+                f"{self.room} kind {kind!r} of package {said}: expected a class or a function, got "
+                f"{got}"
             )
         return self._constructors.setdefault(kind, constructor)
 
@@ -218,7 +229,8 @@ def _said(point: EntryPoint) -> str:
 
 
 class Choice:
-    """Annotation of a pydantic field that takes a name, a table with `kind`, or `Options`: one member of a room.
+    """Annotation of a pydantic field that takes a name, a table with `kind`, or `Options`: one
+    member of a room.
 
     The registry is asked at each validation, so a kind may be registered at any time.
     """
@@ -234,7 +246,9 @@ class Choice:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Any kind by its name, or the table of its options; inside one of these tables they are only referred to."""
+        """Any kind by its name, or the table of its options; inside one of these tables they are
+        only referred to.
+        """
         room, outside = self.registry.room, _described.get()
         kinds = outside[room] if room in outside else [*self.registry.usable(), "custom"]
         tables: dict[Any, Any] = {

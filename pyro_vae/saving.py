@@ -1,4 +1,6 @@
-"""A model on disk: one folder with its description (JSON) and its weights (safetensors). No pickle, no data."""
+"""A model on disk: one folder with its description (JSON) and its weights (safetensors). No pickle,
+no data.
+"""
 
 import json
 import os
@@ -79,8 +81,8 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
 
     Arguments:
         folder: where it was saved.
-        **parts: the user's own objects, by slot (prior, likelihood, guide, encoder, decoder), where the model had some;
-            modules take their weights from the file.
+        **parts: the user's own objects, by slot (prior, likelihood, guide, encoder, decoder), where
+            the model had some; modules take their weights from the file.
 
     Returns:
         The model, on the CPU, in evaluation mode.
@@ -101,11 +103,13 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     if missing := {slot: kind for slot, kind in own.items() if slot not in parts}:
         passed = ", ".join(f"{slot}=<your {kind}>" for slot, kind in missing.items())
         raise ValueError(
-            f"{path}: this model was saved with objects of your own; pass them: load(folder, {passed})"
+            f"{path}: this model was saved with objects of your own; pass them: load(folder, "
+            f"{passed})"
         )
     if unknown := [slot for slot in parts if slot not in own]:
         raise ValueError(
-            f"{path}: the saved model brings its own {', '.join(unknown)}; expected parts: {list(own)}"
+            f"{path}: the saved model brings its own {', '.join(unknown)}; expected parts: "
+            f"{list(own)}"
         )
     vae = VAE.from_spec(spec, **parts)
     try:
@@ -135,12 +139,16 @@ def uncompiled(name: str) -> str:
 
 
 def _refuse_subclass(path: Path, description: Mapping[str, Any], error: Exception) -> None:
-    """Raise ValueError where the weights are those of a subclass, which only its own constructor can make."""
+    """Raise ValueError where the weights are those of a subclass, which only its own constructor
+    can make.
+    """
     if kind := description.get("class"):
         name = kind.rpartition(".")[2]
         raise ValueError(
-            f"{path}: holds a {kind}, a subclass of VAE with weights of its own; make it and read its weights: "
-            f"vae = {name}(...); vae.load_state_dict(safetensors.torch.load_file({str(path / WEIGHTS)!r}))"
+            f"{path}: holds a {kind}, a subclass of VAE with weights of its own; make it and read "
+            "its weights: "
+            f"vae = {name}(...); "
+            f"vae.load_state_dict(safetensors.torch.load_file({str(path / WEIGHTS)!r}))"
         ) from error
 
 
@@ -160,7 +168,8 @@ def _read_description(path: Path) -> dict[str, Any]:
         )
     if description.get("format") != FORMAT:
         raise ValueError(
-            f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update pyro_vae"
+            f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update "
+            "pyro_vae"
         )
     return description
 

@@ -1,4 +1,6 @@
-"""In a fresh clone the README's commands work in their order: what the first one leaves disturbs no test."""
+"""In a fresh clone the README's commands work in their order: what the first one leaves disturbs no
+test.
+"""
 
 import os
 import subprocess
@@ -23,7 +25,9 @@ pytestmark = [
 
 
 def run(*command: str, cwd: Path) -> str:
-    """The output of a command that must succeed, in a folder where it finds this folder's package first."""
+    """The output of a command that must succeed, in a folder where it finds this folder's package
+    first.
+    """
     env = {**os.environ, "PYTHONPATH": str(cwd)}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"

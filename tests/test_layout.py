@@ -1,4 +1,6 @@
-"""The house rules that a machine can read: rooms, links, sizes, public names, and imports that change nothing."""
+"""The house rules that a machine can read: rooms, links, sizes, public names, and imports that
+change nothing.
+"""
 
 import ast
 import os
@@ -15,7 +17,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LINKED = ("analysis", "guides")
 FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 
-# Left to right; a room imports from rooms to its left. Rooms of one level may import each other, except the families.
+# Left to right; a room imports from rooms to its left. Rooms of one level may import each other,
+# except the families.
 LEVELS = (
     (
         *("arguments", "described", "explain", "registry", "rng", "threads", "version"),
@@ -34,7 +37,9 @@ SIBLINGS = (FAMILIES, ("training", "analysis"))
 
 
 def files(folder: str) -> list[Path]:
-    """Every Python file below a folder of the repository, links followed: `guides/x.py` as `pyro_vae/guides/x.py`."""
+    """Every Python file below a folder of the repository, links followed: `guides/x.py` as
+    `pyro_vae/guides/x.py`.
+    """
     found = []
     for place, folders, names in os.walk(ROOT / folder, followlinks=True):
         folders[:] = [name for name in folders if name != "__pycache__"]
@@ -217,9 +222,9 @@ def test_the_face_is_what_is_importable():  # ruff keeps it sorted
         "assert set(names) <= set(dir(pv)), set(names) - set(dir(pv))\n"
         "for name in names: getattr(pv, name)\n"
         "from pyro_vae import *\n"
-        "mine = {k for k, v in vars(pv).items() if getattr(v, '__module__', '').startswith('pyro_vae')}\n"
-        "extra = {k for k in mine if not k.startswith('_')} - set(names)\n"
-        "assert not extra, extra\n"
+        "mine = {k for k, v in vars(pv).items() if getattr(v, '__module__', "
+        "'').startswith('pyro_vae')}\nextra = {k for k in mine if not k.startswith('_')} - "
+        "set(names)\nassert not extra, extra\n"
     )
 
 

@@ -1,4 +1,6 @@
-"""Saved models whose modules were wrapped or whose class was the user's own, and what `load` says of them."""
+"""Saved models whose modules were wrapped or whose class was the user's own, and what `load` says
+of them.
+"""
 
 import re
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Normalising constants in float32 where their logarithms of gamma functions are large, against SciPy's."""
+"""Normalising constants in float32 where their logarithms of gamma functions are large, against
+SciPy's.
+"""
 
 import numpy as np
 import pytest

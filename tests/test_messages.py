@@ -71,7 +71,8 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "an array": (
         lambda run: run.vae.posterior(X.numpy()),
-        r"^posterior: expected a tensor of rows, got ndarray; pass torch.as_tensor\(x\) .*encode\(vae, x\)$",
+        r"^posterior: expected a tensor of rows, got ndarray; pass torch.as_tensor\(x\) "
+        r".*encode\(vae, x\)$",
     ),
     "an array z": (
         lambda run: run.vae.likelihood(np.zeros((3, 2))),
@@ -148,7 +149,9 @@ def test_every_kind_that_needs_an_option_is_among_them() -> None:
 
 @pytest.mark.parametrize("name", functions())
 def test_every_public_function_explains_its_calls(name: str) -> None:
-    """It is decorated; an unknown argument and a fourth or twentieth by position are told by its own name."""
+    """It is decorated; an unknown argument and a fourth or twentieth by position are told by its
+    own name.
+    """
     function = functions()[name]
     assert function.__module__.startswith("pyro_vae.")
     with pytest.raises(ValueError, match=f"^{name}: expected .* by position, got 20"):

@@ -1,4 +1,6 @@
-"""What a user installs: the wheel holds the whole package and nothing bare, and the sdist builds the same wheel."""
+"""What a user installs: the wheel holds the whole package and nothing bare, and the sdist builds
+the same wheel.
+"""
 
 import os
 import shutil

@@ -22,13 +22,14 @@ BAD = {
     "makes folders": "import os\ndef test_it():\n    os.makedirs('runs/digits')\n",
     "in a doctest": 'def f():\n    """\n    >>> open("left.txt", "w").close()\n    """\n',
     "in a fixture of the module": (
-        "import pytest\n@pytest.fixture(scope='module')\ndef made():\n    open('left.txt', 'w').close()\n"
-        "def test_it(made): pass\n"
+        "import pytest\n@pytest.fixture(scope='module')\ndef made():\n    open('left.txt', "
+        "'w').close()\ndef test_it(made): pass\n"
     ),
     "reads": "def test_it():\n    open('there.txt').close()\n",
     "lists": "import os\ndef test_it():\n    assert 'there.txt' in os.listdir()\n",
     "by a whole path": (
-        "from pathlib import Path\ndef test_it():\n    Path(__file__).with_name('left.txt').write_text('')\n"
+        "from pathlib import Path\ndef test_it():\n    "
+        "Path(__file__).with_name('left.txt').write_text('')\n"
     ),
     "in a subprocess": "import os\ndef test_it():\n    os.system('echo left > left.txt')\n",
 }

@@ -1,4 +1,6 @@
-"""Threads wait for each other where state of the process is switched: their results are the sequential ones."""
+"""Threads wait for each other where state of the process is switched: their results are the
+sequential ones.
+"""
 
 import os
 import threading
@@ -60,7 +62,9 @@ QUESTIONS: dict[str, Callable[[pv.VAE], np.ndarray]] = {
 
 
 def test_one_model_and_many_threads() -> None:
-    """Each of these draws from torch's generator, switches Pyro's validation off, and puts the model to evaluation."""
+    """Each of these draws from torch's generator, switches Pyro's validation off, and puts the
+    model to evaluation.
+    """
     vae = small(encoder=nn.Sequential(nn.Linear(4, 16), nn.Dropout(), nn.ReLU())).train()
     expected = {name: ask(vae) for name, ask in QUESTIONS.items()}
     before, names = state(), [*QUESTIONS] * 3

@@ -1,4 +1,6 @@
-"""Annealed importance sampling: log p(x) of each row by a slow walk from a simple density to the posterior."""
+"""Annealed importance sampling: log p(x) of each row by a slow walk from a simple density to the
+posterior.
+"""
 
 import math
 from dataclasses import dataclass
@@ -18,14 +20,18 @@ from pyro_vae.vae import VAE
 
 @dataclass(frozen=True)
 class Annealed:
-    """log p(x) of each row by annealed importance sampling; every array has one number a row, log p(x) in nats.
+    """log p(x) of each row by annealed importance sampling; every array has one number a row, log
+    p(x) in nats.
 
     Attributes:
-        log_marginal: log of the mean weight over chains: unbiased for p(x), so on average below log p(x).
-        se: its standard error by the delta method, sd(w) / (√C mean(w)) over C chains: itself rough with few chains,
-            and too small where one chain holds most of the weight; nan for a single chain.
+        log_marginal: log of the mean weight over chains: unbiased for p(x), so on average below log
+            p(x).
+        se: its standard error by the delta method, sd(w) / (√C mean(w)) over C chains: itself rough
+            with few chains, and too small where one chain holds most of the weight; nan for a
+            single chain.
         ess: effective number of chains, (Σ w)² / Σ w², from 1 to C.
-        acceptance: mean probability with which a proposal was accepted; nan for a single temperature.
+        acceptance: mean probability with which a proposal was accepted; nan for a single
+            temperature.
         step_size: of the leapfrog at the posterior, in standard deviations of q(z | x).
         num_chains: C.
         temperatures: T.
@@ -45,13 +51,21 @@ class Annealed:
         error = self.log_marginal.std(ddof=1) / math.sqrt(rows) if rows > 1 else math.nan
         return "\n".join(
             [
-                f"log p(x)      {self.log_marginal.mean():10.3f} ± {error:.3f} nats per row   (annealed importance "
-                f"sampling, {self.num_chains} chains, {self.temperatures} temperatures, {rows} rows)",
-                f"Monte Carlo   {math.sqrt(np.square(self.se).sum()) / rows:10.3f} of that error   (what more chains "
-                "would remove; on average the estimate is below log p(x))",
-                f"ess           {np.median(self.ess):10.1f} chains in the median row   (near 1: log p(x) is likely too "
-                "low; take more temperatures)",
-                f"acceptance    {self.acceptance.mean():10.2f}   (the steps were tuned to {ACCEPTANCE})",
+                (
+                    f"log p(x)      {self.log_marginal.mean():10.3f} ± {error:.3f} nats per row   "
+                    "(annealed importance "
+                )(
+                    f"sampling, {self.num_chains} chains, {self.temperatures} temperatures, {rows} "
+                    "rows)"
+                ),
+                f"Monte Carlo   {math.sqrt(np.square(self.se).sum()) / rows:10.3f} of that error   "
+                "(what more chains would remove; on average the estimate is below log p(x))",
+                f"ess           {np.median(self.ess):10.1f} chains in the median row   (near 1: "
+                "log p(x) is likely too low; take more temperatures)",
+                (
+                    f"acceptance    {self.acceptance.mean():10.2f}   (the steps were tuned to "
+                    f"{ACCEPTANCE})"
+                ),
             ]
         )
 
@@ -75,29 +89,34 @@ def annealed(
 
     log w = Σₜ (bₜ - bₜ₋₁) U(zₜ₋₁),   t = 1, ..., T
 
-    where z₀ ~ q₀ and zₜ is zₜ₋₁ after a move that leaves fₜ as it is. The mean weight is unbiased for p(x) however well
-    the chains mix; the slower the walk, the nearer is each weight. A ladder that adapts to the chains on it would bias
-    it a little: here a pilot walk of T / 10 temperatures (at least 20) and 16 chains tunes temperatures and steps of
-    each row (`tuned`), and then they are frozen.
+    where z₀ ~ q₀ and zₜ is zₜ₋₁ after a move that leaves fₜ as it is. The mean weight is unbiased
+    for p(x) however well the chains mix; the slower the walk, the nearer is each weight. A ladder
+    that adapts to the chains on it would bias it a little: here a pilot walk of T / 10 temperatures
+    (at least 20) and 16 chains tunes temperatures and steps of each row (`tuned`), and then they
+    are frozen.
 
-    From the guide the way is shorter, so that a fifth of the temperatures do as well; from the prior the answer leans
-    on the guide for nothing but the scale of its steps.
+    From the guide the way is shorter, so that a fifth of the temperatures do as well; from the
+    prior the answer leans on the guide for nothing but the scale of its steps.
 
-    It fails where the posterior has modes that no chain finds in time: log p(x) is then low, and neither `se` nor `ess`
-    need show it. Run it from both starts, and `bidirectional` on rows of the model. A row's numbers depend on `seed`
-    and on the row alone, up to rounding: where rounding tips an acceptance, a chain goes another way.
+    It fails where the posterior has modes that no chain finds in time: log p(x) is then low, and
+    neither `se` nor `ess` need show it. Run it from both starts, and `bidirectional` on rows of the
+    model. A row's numbers depend on `seed` and on the row alone, up to rounding: where rounding
+    tips an acceptance, a chain goes another way.
 
     References:
         Annealed Importance Sampling (Neal, 2001).
-        On the Quantitative Analysis of Decoder-Based Generative Models (Wu, Burda, Salakhutdinov, Grosse, 2017).
+        On the Quantitative Analysis of Decoder-Based Generative Models (Wu, Burda, Salakhutdinov,
+        Grosse, 2017).
 
     Arguments:
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
         num_chains: C, for each row.
         temperatures: T; 1 is importance sampling from q₀.
-        leapfrog_steps: of each move. A chain takes T leapfrog_steps gradients, and the pilot 1.6 times what one takes.
-        start: q₀, "prior" or "guide". The density of a guide of kind "flow" with transform "iaf" is slow.
+        leapfrog_steps: of each move. A chain takes T leapfrog_steps gradients, and the pilot 1.6
+            times what one takes.
+        start: q₀, "prior" or "guide". The density of a guide of kind "flow" with transform "iaf" is
+            slow.
         seed: of the chains.
         chunk_size: pairs of a row and a chain that move at once.
         progress: show bars; None on a terminal only.
@@ -106,7 +125,8 @@ def annealed(
         `Annealed`, an array for each quantity.
 
     Raises:
-        ValueError: no rows, chains, temperatures or steps; rows that don't fit the model; an autoencoder; a discrete z.
+        ValueError: no rows, chains, temperatures or steps; rows that don't fit the model; an
+            autoencoder; a discrete z.
 
     Example:
         >>> import torch

@@ -1,4 +1,6 @@
-"""Bidirectional Monte Carlo: log p(x) from below and from above, on rows whose posterior can be drawn from exactly."""
+"""Bidirectional Monte Carlo: log p(x) from below and from above, on rows whose posterior can be
+drawn from exactly.
+"""
 
 import math
 from dataclasses import dataclass
@@ -27,15 +29,18 @@ from pyro_vae.vae import VAE
 
 @dataclass(frozen=True)
 class Bracket:
-    """log p(x) of rows drawn from the model, from below and from above; arrays have one number a row, in nats.
+    """log p(x) of rows drawn from the model, from below and from above; arrays have one number a
+    row, in nats.
 
     Attributes:
         x: the rows, (n, *data_shape).
-        lower: by annealing from q₀ to the posterior: above log p(x) + c with probability below exp(-c).
-        upper: by annealing from the posterior to q₀: below log p(x) - c with probability below exp(-c).
+        lower: by annealing from q₀ to the posterior: above log p(x) + c with probability below
+            exp(-c).
+        upper: by annealing from the posterior to q₀: below log p(x) - c with probability below
+            exp(-c).
         lower_se: standard error of `lower` over its chains, by the delta method.
-        upper_se: of `upper`, for the one posterior draw that all its chains start from: what another draw would
-            change is not in it.
+        upper_se: of `upper`, for the one posterior draw that all its chains start from: what
+            another draw would change is not in it.
         num_chains: C, each way.
         temperatures: T.
     """
@@ -72,7 +77,10 @@ class Bracket:
                 line("lower", self.lower, how),
                 line("upper", self.upper, "the mean log p(x) of these rows lies between"),
                 line("gap", self.gap, f"largest {self.gap.max():.3f}"),
-                "Where your rows resemble these, `annealed` with these options errs on them by about the gap at most.",
+                (
+                    "Where your rows resemble these, `annealed` with these options errs on them by "
+                    "about the gap at most."
+                ),
             ]
         )
 
@@ -94,15 +102,17 @@ def bidirectional(
 
     z* ~ p(z), x ~ p(x | z*), so that z* is an exact draw from p(z | x);
 
-    lower = log (1/C) Σ w of chains from q₀ to p(x, z),   upper = -log (1/C) Σ 1 / w of chains from z* to q₀
+    lower = log (1/C) Σ w of chains from q₀ to p(x, z),   upper = -log (1/C) Σ 1 / w of chains from
+    z* to q₀
 
     Both have the same temperatures and the same frozen steps, so that E[exp(lower)] = p(x) and
-    E[exp(-upper)] = 1 / p(x): on average the truth lies between. It says nothing of rows that the model would not draw,
-    and a model that was fitted badly draws others than yours.
+    E[exp(-upper)] = 1 / p(x): on average the truth lies between. It says nothing of rows that the
+    model would not draw, and a model that was fitted badly draws others than yours.
 
     References:
-        Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo (Grosse, Ghahramani, Adams, 2015).
-        On the Quantitative Analysis of Decoder-Based Generative Models (Wu, Burda, Salakhutdinov, Grosse, 2017).
+        Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo (Grosse, Ghahramani,
+        Adams, 2015). On the Quantitative Analysis of Decoder-Based Generative Models (Wu, Burda,
+        Salakhutdinov, Grosse, 2017).
 
     Arguments:
         vae: a model whose guide and prior have densities.

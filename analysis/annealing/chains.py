@@ -51,13 +51,15 @@ def require_moves(vae: VAE) -> None:
         support: Any = vae.prior().support
     if support.is_discrete:
         raise ValueError(
-            "annealed: expected a prior over real vectors, got discrete values, along which no gradient leads; "
-            "take `evidence`, which only draws"
+            "annealed: expected a prior over real vectors, got discrete values, along which no "
+            "gradient leads; take `evidence`, which only draws"
         )
 
 
 class Ladder(NamedTuple):
-    """Temperatures 0 = b₀ < b₁ < ... < b_T = 1 of each row, in float64, and the steps there, each (T + 1, rows)."""
+    """Temperatures 0 = b₀ < b₁ < ... < b_T = 1 of each row, in float64, and the steps there, each
+    (T + 1, rows).
+    """
 
     b: Tensor
     step: Tensor
@@ -93,7 +95,8 @@ def upward(path: Path, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
 
 
 def downward(path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
-    """From draws of p(z | x) (chains, rows, latent_dim) to q₀: the mean of 1 / w is unbiased for 1 / p(x).
+    """From draws of p(z | x) (chains, rows, latent_dim) to q₀: the mean of 1 / w is unbiased for 1
+    / p(x).
 
     The moves and the weights of `upward`, last to first, after one more move at b = 1.
     """
@@ -142,7 +145,8 @@ class Walker:
 
 
 class Noise:
-    """A stream of random numbers for each row: what a row gets does not depend on the rows beside it.
+    """A stream of random numbers for each row: what a row gets does not depend on the rows beside
+    it.
 
     Arguments:
         like: positions (chains, rows, latent_dim), for shape, type and device.
@@ -181,7 +185,8 @@ def shown(temperatures: Iterable[int], plan: Plan) -> Iterable[int]:
 
 
 def log_mean(log_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log of the mean weight over chains (chains, rows), its standard error by the delta method, and the ESS.
+    """log of the mean weight over chains (chains, rows), its standard error by the delta method,
+    and the ESS.
 
     Example:
         >>> [round(float(value), 4) for value in log_mean(torch.tensor([[1.0], [3.0]]).log())]

@@ -25,7 +25,8 @@ class Between(NamedTuple):
 
     Attributes:
         z: positions, (chains, rows, latent_dim).
-        log_start, gain: log q₀(z) and U(z), (chains, rows); U is -inf outside the support of the prior.
+        log_start, gain: log q₀(z) and U(z), (chains, rows); U is -inf outside the support of the
+            prior.
         log_start_slope, gain_slope: what they change by along z, (chains, rows, latent_dim).
         b: of each row, (rows,).
     """
@@ -60,7 +61,8 @@ class Between(NamedTuple):
 
 @dataclass(frozen=True)
 class Path:
-    """The densities between q₀(z) and p(x, z) for some rows: log f(z) = (1 - b) log q₀(z) + b log p(x, z).
+    """The densities between q₀(z) and p(x, z) for some rows: log f(z) = (1 - b) log q₀(z) + b log
+    p(x, z).
 
     Attributes:
         x: the rows, (n, *data_shape).
@@ -68,8 +70,10 @@ class Path:
         likelihood: from z to p(x | z).
         start: q₀ for all rows, with batch shape () or (n,).
         starts: q₀ of each row by itself, for draws that do not depend on the rows beside it.
-        spread: standard deviations at both ends, of q₀ and of q(z | x), which stands in for the posterior.
-        drawn: from a seed for each row and a number of chains to draws of q₀, where `starts` is empty.
+        spread: standard deviations at both ends, of q₀ and of q(z | x), which stands in for the
+            posterior.
+        drawn: from a seed for each row and a number of chains to draws of q₀, where `starts` is
+            empty.
     """
 
     x: Tensor
@@ -149,7 +153,9 @@ def _slope(values: Tensor, z: Tensor) -> Tensor:
 
 
 def robust_scale(p: Distribution, device: torch.device) -> Tensor:
-    """The standard deviation of a normal with p's quartiles: there is one where p has no variance, or no formula."""
+    """The standard deviation of a normal with p's quartiles: there is one where p has no variance,
+    or no formula.
+    """
     with own_seed(0, device):
         draws = p.sample(torch.Size([1000]))
     low, high = draws.quantile(torch.tensor([0.25, 0.75]).to(draws), 0)

@@ -38,14 +38,18 @@ class Point(NamedTuple):
 
 
 class Kick(NamedTuple):
-    """The random numbers of a move: a momentum r ~ N(0, I) (..., dim), and log u (...) for u uniform on (0, 1)."""
+    """The random numbers of a move: a momentum r ~ N(0, I) (..., dim), and log u (...) for u
+    uniform on (0, 1).
+    """
 
     momentum: Tensor
     log_uniform: Tensor
 
 
 class Moved(NamedTuple, Generic[P]):
-    """Where the leapfrog led, whether each chain went there (...), and the probability (...) with which it does."""
+    """Where the leapfrog led, whether each chain went there (...), and the probability (...) with
+    which it does.
+    """
 
     end: P
     accepted: Tensor
@@ -53,7 +57,8 @@ class Moved(NamedTuple, Generic[P]):
 
 
 def point(log_density: LogDensity, z: Tensor) -> Point:
-    """The density and its slope at z; every chain's by one backward pass, since no chain's depends on another.
+    """The density and its slope at z; every chain's by one backward pass, since no chain's depends
+    on another.
 
     Example:
         >>> point(lambda z: -0.5 * z.square().sum(-1), torch.tensor([[1.0, 2.0]])).slope
@@ -73,8 +78,8 @@ def leapfrog(
 
     r ← r + ½ ε ∂ log f(z),   z ← z + ε r,   r ← r + ½ ε ∂ log f(z)
 
-    The map keeps volumes, and with r turned around at its end it is its own inverse. An ε for each dimension is the
-    same as a mass matrix diag ε⁻².
+    The map keeps volumes, and with r turned around at its end it is its own inverse. An ε for each
+    dimension is the same as a mass matrix diag ε⁻².
 
     Arguments:
         at: from positions (..., dim) to the place there.
@@ -104,9 +109,11 @@ def leapfrog(
 def move(at: Callable[[Tensor], P], start: P, kick: Kick, step: Tensor, steps: int) -> Moved[P]:
     """One transition of Hamiltonian Monte Carlo, after which draws from f are still draws from f.
 
-    z' is where the leapfrog leads from (z, r); accept it with probability min(1, exp(H(z, r) - H(z', r'))).
+    z' is where the leapfrog leads from (z, r); accept it with probability min(1, exp(H(z, r) -
+    H(z', r'))).
 
-    It leaves f as it is for any step that does not depend on z. A proposal where log f is not finite is rejected.
+    It leaves f as it is for any step that does not depend on z. A proposal where log f is not
+    finite is rejected.
 
     References:
         MCMC Using Hamiltonian Dynamics (Neal, 2011).

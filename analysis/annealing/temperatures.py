@@ -1,4 +1,6 @@
-"""Temperatures and step sizes of annealing, tuned for each row by a shorter walk that is then thrown away."""
+"""Temperatures and step sizes of annealing, tuned for each row by a shorter walk that is then
+thrown away.
+"""
 
 import torch
 from torch import Tensor
@@ -7,25 +9,30 @@ from pyro_vae.analysis.annealing.chains import PILOTS, Ladder, Plan, Walker, sho
 from pyro_vae.analysis.annealing.geometric_path import Path
 
 ACCEPTANCE = 0.8
-"""What the step sizes are tuned to: with 3 leapfrog steps a move is about a quarter turn, which forgets the most."""
+"""What the step sizes are tuned to: with 3 leapfrog steps a move is about a quarter turn, which
+forgets the most.
+"""
 FIRST_STEP = 0.5
 EVEN = 0.2
 """Share of an even spacing in the temperatures, since the spread of few chains is rough."""
 
 
 def tuned(path: Path, seeds: list[int], plan: Plan) -> Ladder:
-    """The ladder of each row, from a walk of T / 10 temperatures (at least 20) of chains of its own.
+    """The ladder of each row, from a walk of T / 10 temperatures (at least 20) of chains of its
+    own.
 
-    log ε ← log ε + 2 (acceptance - 0.8) after each move, and temperatures whose density changes evenly:
+    log ε ← log ε + 2 (acceptance - 0.8) after each move, and temperatures whose density changes
+    evenly:
 
-    (bₜ - bₜ₋₁) sd[U(z)] is the same for all t, for U(z) = log p(x, z) - log q₀(z) and its sd over the chains at bₜ
+    (bₜ - bₜ₋₁) sd[U(z)] is the same for all t, for U(z) = log p(x, z) - log q₀(z) and its sd over
+    the chains at bₜ
 
-    which makes Var[log w], about Σₜ (bₜ - bₜ₋₁)² Var[U(z)] where chains mix, the smallest. The other walks know
-    nothing of these chains, so that to them temperatures and steps are constants.
+    which makes Var[log w], about Σₜ (bₜ - bₜ₋₁)² Var[U(z)] where chains mix, the smallest. The
+    other walks know nothing of these chains, so that to them temperatures and steps are constants.
 
     References:
-        Simulating Normalizing Constants: From Importance Sampling to Bridge Sampling to Path Sampling (Gelman, Meng,
-        1998), for the temperatures.
+        Simulating Normalizing Constants: From Importance Sampling to Bridge Sampling to Path
+        Sampling (Gelman, Meng, 1998), for the temperatures.
     """
     b = schedule(max(20, plan.temperatures // 10)).to(path.x.device)
     steps = torch.full(
@@ -47,7 +54,8 @@ def tuned(path: Path, seeds: list[int], plan: Plan) -> Ladder:
 
 
 def schedule(temperatures: int) -> Tensor:
-    """0 = b₀ < b₁ < ... < b_T = 1 along a sigmoid from -4 to 4: slow at both ends, where the density may change most.
+    """0 = b₀ < b₁ < ... < b_T = 1 along a sigmoid from -4 to 4: slow at both ends, where the
+    density may change most.
 
     Example:
         >>> schedule(4)
@@ -58,7 +66,8 @@ def schedule(temperatures: int) -> Tensor:
 
 
 def spaced(b: Tensor, spread: Tensor, step: Tensor, temperatures: int) -> Ladder:
-    """T + 1 temperatures between which the integral of the spread over b is the same, and the steps there.
+    """T + 1 temperatures between which the integral of the spread over b is the same, and the steps
+    there.
 
     Arguments:
         b: where spread and step are known, (some,).

@@ -56,18 +56,20 @@ def to_datatree(
 ) -> Any:
     """Label arrays with ArviZ's groups, dimensions and coordinates.
 
-    The dimensions are `chain` (added here, of size 1), `draw`, `observation`, then `latent` for codes, and `feature`
-    (one data dimension) or `feature_0`, `feature_1`, ... (several) for data. Values keep their type and are not copied.
-    ArviZ 0.23's `plot_ppc` refuses unsigned integers: pass pictures of `uint8` as `int16` where it shall draw them.
+    The dimensions are `chain` (added here, of size 1), `draw`, `observation`, then `latent` for
+    codes, and `feature` (one data dimension) or `feature_0`, `feature_1`, ... (several) for data.
+    Values keep their type and are not copied. ArviZ 0.23's `plot_ppc` refuses unsigned integers:
+    pass pictures of `uint8` as `int16` where it shall draw them.
 
     References:
-        ArviZ a unified library for exploratory analysis of Bayesian models in Python (Kumar, Carroll, Hartikainen,
-        Martin, 2019)
+        ArviZ a unified library for exploratory analysis of Bayesian models in Python (Kumar,
+        Carroll, Hartikainen, Martin, 2019)
 
     Arguments:
-        groups: group -> variable -> array without the chain dimension. `posterior`, `prior`: (draw, observation,
-            latent); `posterior_predictive`, `prior_predictive`: (draw, observation, *data_shape); `observed_data`:
-            (observation, *data_shape); `sample_stats`: (draw, observation), in nats.
+        groups: group -> variable -> array without the chain dimension. `posterior`, `prior`: (draw,
+            observation, latent); `posterior_predictive`, `prior_predictive`: (draw, observation,
+            *data_shape); `observed_data`: (observation, *data_shape); `sample_stats`: (draw,
+            observation), in nats.
         attrs: What to note on the whole tree: strings and numbers only, which is what netCDF keeps.
         columns: The names of the features of one-dimensional data; the default is integers from 0.
 
@@ -75,7 +77,8 @@ def to_datatree(
         An `arviz.InferenceData` on ArviZ 0.x, an `xarray.DataTree` on ArviZ 1.x.
 
     Raises:
-        ValueError: For an unknown group, sizes that do not agree, or an attribute that is no string or number.
+        ValueError: For an unknown group, sizes that do not agree, or an attribute that is no string
+            or number.
 
     Example:
         >>> z, x = np.zeros((100, 5, 2)), np.zeros((5, 64))
@@ -101,10 +104,11 @@ def to_datatree(
 
 
 def as_integers(whole: Array) -> Array:
-    """Whole numbers in floating point as int32, or as int64 where they don't fit; beyond that they stay as they are.
+    """Whole numbers in floating point as int32, or as int64 where they don't fit; beyond that they
+    stay as they are.
 
-    ArviZ takes the type for the kind of data: it draws integers as steps and a density of floating point, and its
-    rootograms refuse the latter.
+    ArviZ takes the type for the kind of data: it draws integers as steps and a density of floating
+    point, and its rootograms refuse the latter.
 
     Example:
         >>> as_integers(np.array([0.0, 3.0])).dtype, as_integers(np.array([1e10])).dtype, as_integers(np.array([1e20]))
@@ -123,36 +127,40 @@ def to_elpd(
     num_particles: int,
     untrusted: npt.ArrayLike | None = None,
 ) -> Any:
-    """Make held-out log p(x) the ELPD object of the installed ArviZ, which its `compare` and `plot_khat` take.
+    """Make held-out log p(x) the ELPD object of the installed ArviZ, which its `compare` and
+    `plot_khat` take.
 
     elpd = Σᵢ log p(xᵢ),   se = √(n Varᵢ log p(xᵢ))
 
-    `az.loo` on log p(x | z) is not that: z belongs to the row, and leaving the row out leaves its z out. It is then a
-    harmonic mean of p(x | z) over the guide's draws: for the digits' VAE of the README k-hat is above 0.7 on 99 % of
-    rows; with 200 draws it is too good by 2.2 ± 0.4 nats a row held out and by 6.6 ± 0.4 on trained rows, with 1000
-    draws off by -0.9 ± 0.7, and on single rows by -41 to +16.
+    `az.loo` on log p(x | z) is not that: z belongs to the row, and leaving the row out leaves its z
+    out. It is then a harmonic mean of p(x | z) over the guide's draws: for the digits' VAE of the
+    README k-hat is above 0.7 on 99 % of rows; with 200 draws it is too good by 2.2 ± 0.4 nats a row
+    held out and by 6.6 ± 0.4 on trained rows, with 1000 draws off by -0.9 ± 0.7, and on single rows
+    by -41 to +16.
 
-    ArviZ calls the object "loo"; no row was left out here, and the effective number of parameters, p, is nan. The
-    default weights of `az.compare`, stacking, underflow where all log p(x) are below about -700 nats: take
-    method="BB-pseudo-BMA" there; differences and their standard errors don't depend on it. ArviZ 1.3 rounds its table
-    of comparisons (-42 152.86 is -42 000.0 there): `az.compare(models, round_to="none")` has the numbers.
+    ArviZ calls the object "loo"; no row was left out here, and the effective number of parameters,
+    p, is nan. The default weights of `az.compare`, stacking, underflow where all log p(x) are below
+    about -700 nats: take method="BB-pseudo-BMA" there; differences and their standard errors don't
+    depend on it. ArviZ 1.3 rounds its table of comparisons (-42 152.86 is -42 000.0 there):
+    `az.compare(models, round_to="none")` has the numbers.
 
     References:
-        Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC (Vehtari, Gelman, Gabry,
-        2017)
+        Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC (Vehtari,
+        Gelman, Gabry, 2017)
 
     Arguments:
         log_marginal: log p(x) of each held-out row in nats, (rows,).
         pareto_k: k-hat of each, (rows,).
         num_particles: The draws behind each, or their mean.
-        untrusted: whether log p(x) of a row is not to be trusted; by default where k-hat is above the limit for so many
-            draws, `khat_limit`, or is no number.
+        untrusted: whether log p(x) of a row is not to be trusted; by default where k-hat is above
+            the limit for so many draws, `khat_limit`, or is no number.
 
     Returns:
         An `arviz.ELPDData` on ArviZ 0.x, an `arviz_stats.ELPDDataLOO` on ArviZ 1.x.
 
     Raises:
-        ValueError: When there is no row, or the arrays are not two of one length, or log p(x) is not finite.
+        ValueError: When there is no row, or the arrays are not two of one length, or log p(x) is
+            not finite.
 
     Example:
         >>> int(to_elpd([-80.0, -90.0, -100.0], [0.1, 0.2, 0.3], num_particles=100).n_data_points)
@@ -169,8 +177,10 @@ def to_elpd(
         or not np.isfinite(log_p).all()
     ):
         raise ValueError(
-            f"to_elpd: expected a finite log p(x) and a k-hat for each of one or more rows, got shapes {log_p.shape} "
-            f"and {k_hat.shape} with {np.sum(~np.isfinite(log_p))} numbers that are not finite; drop those rows"
+            "to_elpd: expected a finite log p(x) and a k-hat for each of one or more rows, got "
+            f"shapes {log_p.shape} "
+            f"and {k_hat.shape} with {np.sum(~np.isfinite(log_p))} numbers that are not finite; "
+            "drop those rows"
         )
     elpd, se = float(log_p.sum()), float(np.sqrt(log_p.size * log_p.var()))
     limit = float(khat_limit(num_particles))
@@ -229,7 +239,8 @@ def _check_groups(groups: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
     empty = [group for group, found in groups.items() if not found]
     if empty or not groups:
         raise ValueError(
-            f"groups: expected at least one array in each, got none in {empty or 'any'}; leave them out"
+            f"groups: expected at least one array in each, got none in {empty or 'any'}; leave "
+            "them out"
         )
 
 
@@ -239,8 +250,8 @@ def _check_attributes(attrs: Mapping[str, str | int | float]) -> None:
             value, str | int | float | np.number
         ):
             raise ValueError(
-                f"attrs[{name!r}]: expected a string or a number, got {value!r} of type {type(value).__name__}; "
-                "write it as a string (json.dumps), or leave it out"
+                f"attrs[{name!r}]: expected a string or a number, got {value!r} of type "
+                f"{type(value).__name__}; write it as a string (json.dumps), or leave it out"
             )
 
 
@@ -251,8 +262,9 @@ def _label(group: str, name: str, array: Array) -> _Labelled:
     trailing = _TRAILING.get(group, _data_dims(array.ndim - len(given)))
     if array.ndim != len(given) + len(trailing):
         raise ValueError(
-            f"{group}[{name!r}]: expected shape ({', '.join([*given, *trailing])}), got {array.shape}; "
-            "leave out the chain, and keep the other dimensions even where they are 1"
+            f"{group}[{name!r}]: expected shape ({', '.join([*given, *trailing])}), got "
+            f"{array.shape}; leave out the chain, and keep the other dimensions even where they "
+            "are 1"
         )
     return _Labelled(group, name, leading + trailing, array[None] if "chain" in leading else array)
 
@@ -262,7 +274,9 @@ def _data_dims(count: int) -> tuple[str, ...]:
 
 
 def _check_sizes(arrays: Sequence[_Labelled]) -> None:
-    """Each dimension has one size everywhere, except that prior and posterior have draws of their own."""
+    """Each dimension has one size everywhere, except that prior and posterior have draws of their
+    own.
+    """
     seen: dict[str, tuple[int, _Labelled]] = {}
     for labelled in arrays:
         draws = "draws of the prior" if labelled.group.startswith("prior") else "draws"
@@ -294,7 +308,8 @@ def _feature_names(arrays: Sequence[_Labelled], columns: Sequence[str]) -> list[
             "data with one dimension to name" if expected is None else f"{expected} different names"
         )
         raise ValueError(
-            f"columns: expected {want}, got {len(columns)}: {list(columns)}; give one name a feature"
+            f"columns: expected {want}, got {len(columns)}: {list(columns)}; give one name a "
+            "feature"
         )
     return [str(column) for column in columns]
 

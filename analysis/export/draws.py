@@ -35,17 +35,18 @@ def to_arviz(
 ) -> Any:
     """Posterior, prior and predictive draws for some rows, as what the installed ArviZ takes.
 
-    Groups: posterior z ~ q(z | x), posterior_predictive x ~ p(x | z), prior z ~ p(z), prior_predictive x ~ p(x | z),
-    observed_data, and sample_stats with log_p = log p(x, z), log_q = log q(z | x) and log_weight = log_p - log_q of
-    each draw and row in nats. The draws are independent: R-hat and ESS say nothing about them. A row's mean weight is
-    its p(x): `evidence` computes that with any number of draws.
+    Groups: posterior z ~ q(z | x), posterior_predictive x ~ p(x | z), prior z ~ p(z),
+    prior_predictive x ~ p(x | z), observed_data, and sample_stats with log_p = log p(x, z), log_q =
+    log q(z | x) and log_weight = log_p - log_q of each draw and row in nats. The draws are
+    independent: R-hat and ESS say nothing about them. A row's mean weight is its p(x): `evidence`
+    computes that with any number of draws.
 
-    Bits, counts and categories are integers, which ArviZ draws as steps. Where a row has other numbers beside them,
-    such as a size factor, all of it is floating point.
+    Bits, counts and categories are integers, which ArviZ draws as steps. Where a row has other
+    numbers beside them, such as a size factor, all of it is floating point.
 
     References:
-        ArviZ a unified library for exploratory analysis of Bayesian models in Python (Kumar, Carroll, Hartikainen,
-        Martin, 2019).
+        ArviZ a unified library for exploratory analysis of Bayesian models in Python (Kumar,
+        Carroll, Hartikainen, Martin, 2019).
 
     Arguments:
         vae: the model. An autoencoder has posterior and posterior_predictive only.
@@ -56,7 +57,8 @@ def to_arviz(
         max_bytes: the most memory that the draws may take.
 
     Returns:
-        `arviz.InferenceData` with ArviZ 0.x, `xarray.DataTree` with 1.x; dims chain, draw, observation, latent.
+        `arviz.InferenceData` with ArviZ 0.x, `xarray.DataTree` with 1.x; dims chain, draw,
+        observation, latent.
 
     Raises:
         ValueError: no rows or draws, more memory than allowed, rows that don't fit the model.
@@ -124,6 +126,7 @@ def _require_room(vae: VAE, rows: int, draws: int, max_bytes: int) -> None:
     needed = 2 * size * rows * draws * (vae.spec.latent_dim + math.prod(vae.spec.data_shape))
     if needed > max_bytes:
         raise ValueError(
-            f"to_arviz: {draws} draws for {rows} rows would take {needed / GIBIBYTE:.1f} GiB, and max_bytes is "
-            f"{max_bytes / GIBIBYTE:.1f} GiB; pass fewer rows (x[:50]) or draws, or raise max_bytes"
+            f"to_arviz: {draws} draws for {rows} rows would take {needed / GIBIBYTE:.1f} GiB, and "
+            f"max_bytes is {max_bytes / GIBIBYTE:.1f} GiB; pass fewer rows (x[:50]) or draws, or "
+            "raise max_bytes"
         )

@@ -21,8 +21,8 @@ def guess_image_shape(data_shape: Sequence[int]) -> tuple[int, ...] | None:
         data_shape: The shape of one row.
 
     Returns:
-        (h, w), (c, h, w) or (h, w, c), c of 1 or 3, as they are (the first where both fit); (s, s) for a flat row of
-        s * s values, s of 4 or more; else None.
+        (h, w), (c, h, w) or (h, w, c), c of 1 or 3, as they are (the first where both fit); (s, s)
+        for a flat row of s * s values, s of 4 or more; else None.
 
     Example:
         >>> guess_image_shape((64,)), guess_image_shape((3, 32, 32)), guess_image_shape((20,))
@@ -48,12 +48,14 @@ def image_grid(
 
     Arguments:
         rows: The data, (n, *data_shape).
-        image_shape: (h, w), (c, h, w) or (h, w, c), c of 1 or 3; the default is what `guess_image_shape` says.
+        image_shape: (h, w), (c, h, w) or (h, w, c), c of 1 or 3; the default is what
+            `guess_image_shape` says.
         columns: The number of pictures side by side.
         title: A line above the pictures.
         captions: A short line below each picture, n of them.
-        limits: The values that are black and white, such as the range of the data for rows of a model; the default is
-            the range of these rows, which gives noise the contrast of a picture.
+        limits: The values that are black and white, such as the range of the data for rows of a
+            model; the default is the range of these rows, which gives noise the contrast of a
+            picture.
 
     Returns:
         The figure.
@@ -70,7 +72,8 @@ def image_grid(
     if columns < 1 or (captions is not None and len(captions) != len(pictures)):
         got = f"{columns} columns" if columns < 1 else f"{len(captions or ())} captions"
         raise ValueError(
-            f"image_grid: expected at least 1 column and {len(pictures)} captions, got {got}; correct it"
+            f"image_grid: expected at least 1 column and {len(pictures)} captions, got {got}; "
+            "correct it"
         )
     columns = min(columns, len(pictures))
     step = 1 + _GAP + (0.19 / _inches(pictures, columns) if captions else 0)
@@ -88,7 +91,8 @@ def image_grid(
 def reconstructions(
     data: npt.ArrayLike, reconstructed: npt.ArrayLike, *, image_shape: Sequence[int] | None = None
 ) -> Figure:
-    """Draw rows in pairs of pictures, ten pairs side by side: the data above, its reconstruction below.
+    """Draw rows in pairs of pictures, ten pairs side by side: the data above, its reconstruction
+    below.
 
     Black and white are the smallest and the largest value of the data.
 
@@ -110,7 +114,8 @@ def reconstructions(
     """
     if np.shape(data) != np.shape(reconstructed):
         raise ValueError(
-            f"reconstructed: expected shape {np.shape(data)} as the data, got {np.shape(reconstructed)}"
+            f"reconstructed: expected shape {np.shape(data)} as the data, got "
+            f"{np.shape(reconstructed)}"
         )
     above, below = (
         _pictures(rows, image_shape, "reconstructions") for rows in (data, reconstructed)
@@ -143,8 +148,9 @@ def _pictures(
         or math.prod(shape) != size
     ):
         raise ValueError(
-            f"{place}: expected rows that make pictures, got shape {values.shape} and image_shape {image_shape}; give "
-            f"image_shape=(h, w), (c, h, w) or (h, w, c) with c of 1 or 3 and a product of {size}"
+            f"{place}: expected rows that make pictures, got shape {values.shape} and image_shape "
+            f"{image_shape}; give image_shape=(h, w), (c, h, w) or (h, w, c) with c of 1 or 3 and "
+            f"a product of {size}"
         )
     pictures = values.reshape(-1, *shape)
     if len(shape) == 3 and shape[0] in (1, 3):
@@ -170,7 +176,9 @@ def _write_below(
     captions: Sequence[str],
     points: float,
 ) -> None:
-    """Write a line below each picture, as small as the longest needs; `points` is the height of a picture."""
+    """Write a line below each picture, as small as the longest needs; `points` is the height of a
+    picture.
+    """
     width = pictures.shape[2] / pictures.shape[1]
     size = min(8.0, points * width / (0.62 * max(1, *map(len, captions))))
     for (column, top), caption in zip(places, captions, strict=True):
@@ -189,7 +197,9 @@ def _mosaic(
     before: float = 0.0,
     below: float = 0.0,
 ) -> tuple[Figure, Axes]:
-    """Draw pictures at their (column, top) on one axes whose unit is the height of one, with room before and below."""
+    """Draw pictures at their (column, top) on one axes whose unit is the height of one, with room
+    before and below.
+    """
     width = pictures.shape[2] / pictures.shape[1]
     right, bottom = columns * (width + _GAP) - _GAP, max(top for _, top in places) + 1 + below
     inches = _inches(pictures, columns)

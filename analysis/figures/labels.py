@@ -8,20 +8,24 @@ import numpy.typing as npt
 __all__ = ["by_label"]
 
 MOST, RANGES = 40, 10
-"""Groups in one picture, at most; and of a number that takes more than twice as many values as there are ranges."""
+"""Groups in one picture, at most; and of a number that takes more than twice as many values as
+there are ranges.
+"""
 
 Groups = dict[str, npt.NDArray[np.bool_]]
 
 
 def by_label(labels: npt.ArrayLike | None, rows: int) -> Groups:
-    """The rows of each label, in order: text, whole numbers, or ten ranges of a number that takes many values.
+    """The rows of each label, in order: text, whole numbers, or ten ranges of a number that takes
+    many values.
 
     Arguments:
         labels: One a row, (rows,), of any type; None for one group without a name.
         rows: How many there are.
 
     Returns:
-        Text of a label -> which rows have it; the rarer ones of more than 40 are one group, "others".
+        Text of a label -> which rows have it; the rarer ones of more than 40 are one group,
+        "others".
 
     Raises:
         ValueError: When the labels are not one a row.

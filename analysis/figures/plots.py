@@ -27,8 +27,8 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-# Ten colours told apart with any kind of colour vision (Petroff, Accessible color sequences for data visualization,
-# 2021); each has a marker too. The pair and the grey are Okabe and Ito's.
+# Ten colours told apart with any kind of colour vision (Petroff, Accessible color sequences for
+# data visualization, 2021); each has a marker too. The pair and the grey are Okabe and Ito's.
 _COLOURS = (
     "#3f90da",
     "#ffa90e",
@@ -51,12 +51,14 @@ def latent_scatter(
     labels: npt.ArrayLike | None = None,
     explained: npt.ArrayLike | None = None,
 ) -> Figure:
-    """Draw codes: a histogram of one dimension, a scatter of two, the first two principal components of more.
+    """Draw codes: a histogram of one dimension, a scatter of two, the first two principal
+    components of more.
 
     Arguments:
         codes: A code a row, such as the posterior mean, (n, d).
         labels: One a row, (n,), names or numbers: colour, marker and legend; see `by_label`.
-        explained: Shares of the variance to write at the axes, for codes that are principal components already.
+        explained: Shares of the variance to write at the axes, for codes that are principal
+            components already.
 
     Returns:
         The figure.
@@ -72,7 +74,8 @@ def latent_scatter(
     values = np.asarray(codes, dtype=np.float64)
     if values.ndim != 2 or not values.size or not np.isfinite(values).all():
         raise ValueError(
-            f"codes: expected finite numbers of shape (n, d), got shape {values.shape}; drop other rows"
+            f"codes: expected finite numbers of shape (n, d), got shape {values.shape}; drop other "
+            "rows"
         )
     groups = by_label(labels, len(values))
     points, names = _two_dimensions(values, explained)
@@ -117,8 +120,8 @@ def learning_curve(
     The height shows each curve's bulk: what the first epochs reach far away from it is cut off.
 
     Arguments:
-        history: A record an epoch with `epoch`, `elbo`, `rate`, `distortion` in nats per row, and perhaps `val_elbo`,
-            `val_rate`, `val_distortion`.
+        history: A record an epoch with `epoch`, `elbo`, `rate`, `distortion` in nats per row, and
+            perhaps `val_elbo`, `val_rate`, `val_distortion`.
         best_epoch: The epoch to mark.
 
     Returns:
@@ -160,8 +163,8 @@ def marginals(
 ) -> Figure:
     """Draw the histogram of each column of a table, data against samples, for the first 16 columns.
 
-    Both have the same bins, which cover the data: what the model draws beyond them counts in the outermost ones.
-    Missing values (nan) are left out.
+    Both have the same bins, which cover the data: what the model draws beyond them counts in the
+    outermost ones. Missing values (nan) are left out.
 
     Arguments:
         data: The table, (n, d).
@@ -172,7 +175,8 @@ def marginals(
         The figure.
 
     Raises:
-        ValueError: When the tables are not two matrices with the same columns, or a name is missing.
+        ValueError: When the tables are not two matrices with the same columns, or a name is
+            missing.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(200, 3))
@@ -188,12 +192,14 @@ def marginals(
         or not second.size
     ):
         raise ValueError(
-            f"marginals: expected shapes (n, d) and (m, d), got {first.shape} and {second.shape}; flatten rows"
+            f"marginals: expected shapes (n, d) and (m, d), got {first.shape} and {second.shape}; "
+            "flatten rows"
         )
     names = [f"column {i}" for i in range(first.shape[1])] if columns is None else list(columns)
     if len(names) != first.shape[1]:
         raise ValueError(
-            f"columns: expected {first.shape[1]} names, got {len(names)}: {names}; give one a column"
+            f"columns: expected {first.shape[1]} names, got {len(names)}: {names}; give one a "
+            "column"
         )
     count = min(16, len(names))
     across = min(4, count)
@@ -231,7 +237,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """
     if not str(path).lower().endswith(".png"):
         raise ValueError(
-            f"path: expected a name that ends in .png, got {str(path)!r}; figure.savefig writes other kinds"
+            f"path: expected a name that ends in .png, got {str(path)!r}; figure.savefig writes "
+            "other kinds"
         )
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
@@ -253,7 +260,8 @@ def _two_dimensions(codes: Floats, explained: npt.ArrayLike | None) -> tuple[Flo
     if shares is not None:
         if len(shares) < count:
             raise ValueError(
-                f"explained: expected {count} shares of the variance, got {len(shares)}; give one an axis"
+                f"explained: expected {count} shares of the variance, got {len(shares)}; give one "
+                "an axis"
             )
         names = [
             f"principal component {i + 1} ({100 * shares[i]:.0f} % of the variance)"
@@ -305,7 +313,9 @@ def _curves(
 
 
 def _bulk(curves: Sequence[Floats]) -> tuple[float, float]:
-    """The range of the curves, up to three interquartile ranges (of the widest) beyond their quartiles."""
+    """The range of the curves, up to three interquartile ranges (of the widest) beyond their
+    quartiles.
+    """
     quartiles = np.array([np.quantile(values, (0.25, 0.75)) for values in curves])
     reach = 3 * np.diff(quartiles).max()
     low = max(quartiles[:, 0].min() - reach, min(values.min() for values in curves))
@@ -315,7 +325,9 @@ def _bulk(curves: Sequence[Floats]) -> tuple[float, float]:
 
 
 def _edges(data: Floats) -> Floats:
-    """The edges of bins over the data: one a number for counts of a small range, else ten to thirty."""
+    """The edges of bins over the data: one a number for counts of a small range, else ten to
+    thirty.
+    """
     low, high = data.min(), data.max()
     if np.array_equal(data, np.round(data)) and high - low <= 40:
         return np.arange(math.floor(low) - 0.5, math.ceil(high) + 1)

@@ -1,4 +1,6 @@
-"""Families of distributions over z with parameters of their own for each row, which contain the guide's q(z | x)."""
+"""Families of distributions over z with parameters of their own for each row, which contain the
+guide's q(z | x).
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ from pyro_vae.rng import own_seed, row_seed
 Parameters = Sequence[Tensor]
 
 BLOCK = 200
-"""Draws of a row that share one seed: always drawn whole, so that no number of draws changes the first ones."""
+"""Draws of a row that share one seed: always drawn whole, so that no number of draws changes the
+first ones.
+"""
 
 
 class Rows(NamedTuple):
@@ -46,7 +50,8 @@ class Rows(NamedTuple):
 
 
 class Local(ABC):
-    """Distributions of one family, one for each row; those at the parameters `start` are the guide's.
+    """Distributions of one family, one for each row; those at the parameters `start` are the
+    guide's.
 
     Arguments:
         rows: which they are for.
@@ -72,14 +77,18 @@ class Local(ABC):
 
     @abstractmethod
     def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z (draws, rows, latent_dim) made from noise, and log q of each (draws, rows), with gradients."""
+        """Draws z (draws, rows, latent_dim) made from noise, and log q of each (draws, rows), with
+        gradients.
+        """
 
     @abstractmethod
     def noise_of(self, q: Distribution) -> Tensor:
         """One block of noise for one row."""
 
     def noise(self, count: int, stream: int) -> Tensor:
-        """Noise for `count` draws of each row, (count, rows, ...); each row and stream has numbers of its own."""
+        """Noise for `count` draws of each row, (count, rows, ...); each row and stream has numbers
+        of its own.
+        """
         blocks = range(-(-count // BLOCK))
         each = zip(self.rows.each, self.rows.seeds, strict=True)
         noise = [
@@ -117,10 +126,12 @@ class _Normals(Local):
         return q.mean, q.stddev
 
     def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The density has the gradient of the draws alone: the rest has mean zero and would only be noise.
+        """The density has the gradient of the draws alone: the rest has mean zero and would only be
+        noise.
 
         References:
-            Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud, 2017).
+            Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud,
+            2017).
         """
         z = self.push(self.at(parameters), noise)
         return z, self.log_prob([parameter.detach() for parameter in parameters], z)
@@ -166,7 +177,9 @@ class FullRankNormals(_Normals):
         return drawn
 
     def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """log q = log N(ε | 0, I) - log det L, and ∂ log q / ∂z = -L⁻ᵀ ε: solving for ε would multiply rounding."""
+        """log q = log N(ε | 0, I) - log det L, and ∂ log q / ∂z = -L⁻ᵀ ε: solving for ε would
+        multiply rounding.
+        """
         q: Any = self.at(parameters)
         z, tril = self.push(q, noise), q.scale_tril.detach()
         slope = torch.linalg.solve_triangular(tril.mT, noise.permute(1, 2, 0), upper=True).permute(
@@ -207,7 +220,8 @@ class LowRankNormals(_Normals):
 class AffineMaps(Local):
     """The distributions of z = μ + σ (δ + T (u - μ) / σ) for u ~ q(z | x), with T lower triangular.
 
-    The noise is u, with log q(u | x) behind it; μ and σ are mean and standard deviation of a block of it.
+    The noise is u, with log q(u | x) behind it; μ and σ are mean and standard deviation of a block
+    of it.
     """
 
     def __init__(self, q: Distribution, rows: Rows) -> None:
@@ -243,7 +257,8 @@ class AffineMaps(Local):
 
 
 def local(q: Any, rows: Rows) -> Local:
-    """The family of the guide, free for each row: of normals if q is normal, else the affine maps of what it is.
+    """The family of the guide, free for each row: of normals if q is normal, else the affine maps
+    of what it is.
 
     Arguments:
         q: q(z | x) of some rows.
@@ -263,7 +278,8 @@ def local(q: Any, rows: Rows) -> Local:
 
 
 def times(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """A v for the matrix A (rows, n, m) of each row and vectors v (draws, rows, m): one product a row.
+    """A v for the matrix A (rows, n, m) of each row and vectors v (draws, rows, m): one product a
+    row.
 
     Example:
         >>> times(2 * torch.eye(3).expand(4, 3, 3), torch.ones(5, 4, 3)).shape

@@ -42,12 +42,15 @@ class Marginal(Protocol):
 
 @dataclass(frozen=True)
 class Gaps:
-    """log p(x) - ELBO = approximation gap + amortization gap; every array has one number a row, in nats.
+    """log p(x) - ELBO = approximation gap + amortization gap; every array has one number a row, in
+    nats.
 
     Attributes:
-        log_marginal: log p(x), by `estimator`; on average a low estimate, and so is the approximation gap.
+        log_marginal: log p(x), by `estimator`; on average a low estimate, and so is the
+            approximation gap.
         log_marginal_se: its standard error.
-        pareto_k: k-hat of its weights; above `khat_limit(num_particles)` it is unreliable, nan where that is not known.
+        pareto_k: k-hat of its weights; above `khat_limit(num_particles)` it is unreliable, nan
+            where that is not known.
         num_particles: draws behind log p(x) and its k-hat.
         elbo: of the guide, q(z | x).
         elbo_best: of q*, the best member of the family for the row.
@@ -56,7 +59,8 @@ class Gaps:
         approximation_gap_se: its standard error, of both terms as if they were independent.
         amortization_gap: elbo_best - elbo.
         amortization_gap_se: its standard error, with the same draws for both.
-        last_gain: what the last quarter of the steps added to elbo_best; near zero where the search has converged.
+        last_gain: what the last quarter of the steps added to elbo_best; near zero where the search
+            has converged.
         family: over which q* is the best.
         estimator: of log p(x).
     """
@@ -147,8 +151,9 @@ class Gaps:
         unreliable = float((self.pareto_k > limit).mean())
         if unreliable > 0.1:
             yield (
-                f"k-hat is above {limit:.2f} for {unreliable:.0%} of rows: log p(x) and the approximation gap are "
-                "likely low; pass marginal=, from annealed importance sampling"
+                f"k-hat is above {limit:.2f} for {unreliable:.0%} of rows: log p(x) and the "
+                "approximation gap are likely low; pass marginal=, from annealed importance "
+                "sampling"
             )
         if self.converged < 0.9:
             share = f"{1 - self.converged:.0%} of rows have not converged"
@@ -168,17 +173,19 @@ def inference_gaps(
     batch_size: int = 128,
     progress: bool | None = False,
 ) -> Gaps:
-    """Split log p(x) - ELBO of each row into what the family can't reach and what the encoder misses.
+    """Split log p(x) - ELBO of each row into what the family can't reach and what the encoder
+    misses.
 
-    log p(x) - ELBO[q] = (log p(x) - ELBO[q*]) + (ELBO[q*] - ELBO[q]),   q* = argmax ELBO over the family, for the row
+    log p(x) - ELBO[q] = (log p(x) - ELBO[q*]) + (ELBO[q*] - ELBO[q]),   q* = argmax ELBO over the
+    family, for the row
 
-    The family of a normal guide (`mean_field`, `low_rank`, `full_rank`, `semi_amortized`) is all normals of its type;
-    that of another guide is the affine maps of its own q(z | x), which is named in the result: then the approximation
-    gap is that of a wider family than the row's q(z | x), and a narrower one than all that the guide might express.
-    Adam finds q* from where the guide is; `last_gain` tells whether it got there. All rows of a batch move at once,
-    and no row's numbers depend on the others.
-    log p(x) is the weakest link: where its k-hat is above `khat_limit`, take `marginal` from annealed importance
-    sampling.
+    The family of a normal guide (`mean_field`, `low_rank`, `full_rank`, `semi_amortized`) is all
+    normals of its type; that of another guide is the affine maps of its own q(z | x), which is
+    named in the result: then the approximation gap is that of a wider family than the row's q(z |
+    x), and a narrower one than all that the guide might express. Adam finds q* from where the guide
+    is; `last_gain` tells whether it got there. All rows of a batch move at once, and no row's
+    numbers depend on the others. log p(x) is the weakest link: where its k-hat is above
+    `khat_limit`, take `marginal` from annealed importance sampling.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018).
@@ -189,7 +196,8 @@ def inference_gaps(
         steps: of the search for q*.
         lr: length of its first steps, in the guide's standard deviations.
         num_particles: draws from each of guide, q* and proposal.
-        marginal: log p(x) of these rows with its standard error, such as `Evidence`; estimated here if None.
+        marginal: log p(x) of these rows with its standard error, such as `Evidence`; estimated here
+            if None.
         seed: of the draws.
         batch_size: rows that are worked on at once.
         progress: show a bar; None on a terminal only.
@@ -198,8 +206,8 @@ def inference_gaps(
         `Gaps`, an array for each quantity.
 
     Raises:
-        ValueError: no rows, fewer than 4 steps or 2 draws, log p(x) of other rows, rows that don't fit the model, an
-            autoencoder.
+        ValueError: no rows, fewer than 4 steps or 2 draws, log p(x) of other rows, rows that don't
+            fit the model, an autoencoder.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -280,7 +288,9 @@ def _batch(
 
 
 def _log_mean(log_w: Tensor) -> list[np.ndarray]:
-    """From (2, draws, rows) log weights the log of their mean, its standard error by the delta method, and k-hat."""
+    """From (2, draws, rows) log weights the log of their mean, its standard error by the delta
+    method, and k-hat.
+    """
     count = 2 * log_w.shape[1]
     largest = log_w.amax((0, 1))
     w = (log_w - largest).exp()
@@ -302,21 +312,25 @@ def _require_rows(marginal: Evidence, batches: Iterator[Tensor]) -> None:
         and (differ := np.flatnonzero(hashes != marginal.row_hashes)).size
     ):
         raise ValueError(
-            f"marginal: expected log p(x) of these rows in their order, got another at row {differ[0]}"
+            "marginal: expected log p(x) of these rows in their order, got another at row "
+            f"{differ[0]}"
         )
 
 
 def _given(marginal: Marginal, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if len(marginal.log_marginal) != rows:
         raise ValueError(
-            f"marginal: expected log p(x) of the {rows} rows, got {len(marginal.log_marginal)}; use one x"
+            f"marginal: expected log p(x) of the {rows} rows, got {len(marginal.log_marginal)}; "
+            "use one x"
         )
     unknown = np.full(rows, math.nan)
     return marginal.log_marginal, marginal.se, getattr(marginal, "pareto_k", unknown)
 
 
 def _draws(marginal: Marginal) -> int:
-    """The fewest draws behind a number that was given; enough for the largest limit where it isn't known."""
+    """The fewest draws behind a number that was given; enough for the largest limit where it isn't
+    known.
+    """
     return int(np.min(getattr(marginal, "num_particles", 10_000)))
 
 

@@ -22,7 +22,8 @@ PAIRS = 1000
 def ascend(
     family: Local, log_joint: LogJoint, steps: int, lr: float, stream: int
 ) -> tuple[Parameters, Parameters]:
-    """Climb the ELBO of each row over the family by Adam, whose step falls from `lr` to zero along a cosine.
+    """Climb the ELBO of each row over the family by Adam, whose step falls from `lr` to zero along
+    a cosine.
 
     Arguments:
         family: where to climb, from its `start`.
@@ -62,7 +63,9 @@ def log_weights(
 def best_full_rank(
     family: Local, best: Parameters, log_joint: LogJoint, steps: int, lr: float, stream: int
 ) -> tuple[FullRankNormals, Parameters]:
-    """The best normal with a full covariance for each row, sought from the best member of the guide's family."""
+    """The best normal with a full covariance for each row, sought from the best member of the
+    guide's family.
+    """
     if isinstance(family, FullRankNormals):
         return family, best
     loc, scale = family.moments(best)
@@ -79,10 +82,12 @@ def mixture_log_weights(
     draws: int,
     stream: int,
 ) -> Tensor:
-    """log p(x, z) - log m(z) for m = (q + r) / 2, of the guide q and a full-rank normal r, (2, draws, rows) in float64.
+    """log p(x, z) - log m(z) for m = (q + r) / 2, of the guide q and a full-rank normal r, (2,
+    draws, rows) in float64.
 
-    The first half is drawn from q and the second from r, which is the best full-rank normal with its variances times
-    1 + 1/√d: in any dimension d, of draws from such a one e^(-1/2) are effective where the posterior is normal.
+    The first half is drawn from q and the second from r, which is the best full-rank normal with
+    its variances times 1 + 1/√d: in any dimension d, of draws from such a one e^(-1/2) are
+    effective where the posterior is normal.
     """
     normal: Any = full_rank.at(best)
     width = math.sqrt(1 + 1 / math.sqrt(normal.event_shape[0]))

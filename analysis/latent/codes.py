@@ -28,7 +28,8 @@ class Codes:
     scale: np.ndarray
 
     def active_units(self, threshold: float = 0.01) -> int:
-        """The number of latent dimensions whose mean varies over the rows: Var_x E_q[z] > threshold.
+        """The number of latent dimensions whose mean varies over the rows: Var_x E_q[z] >
+        threshold.
 
         References:
             Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016).
@@ -63,7 +64,8 @@ def encode(vae: VAE, x: Any) -> Codes:
 def reconstruct(vae: VAE, x: Any) -> np.ndarray:
     """E[x' | z] at z = E[z | x], the mean of q: each row as the model sees it, shaped as x.
 
-    Rows with a size factor or a total keep their own. Of categories it is the most probable one, not a mean of numbers.
+    Rows with a size factor or a total keep their own. Of categories it is the most probable one,
+    not a mean of numbers.
 
     Arguments:
         vae: the model.
@@ -85,7 +87,8 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
 
 @public
 def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
-    """p(x'ᵢ = k | z) at z = E[z | x] for each categorical column i: column -> (n, K); empty where there is none.
+    """p(x'ᵢ = k | z) at z = E[z | x] for each categorical column i: column -> (n, K); empty where
+    there is none.
 
     Arguments:
         vae: the model.
@@ -142,8 +145,8 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
         raise ValueError(f"n: expected at least 1 row, got {n}")
     if not has_samples(vae):
         raise ValueError(
-            "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder compresses and does "
-            "not generate. Take prior 'standard_normal' and guide 'mean_field'"
+            "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder "
+            "compresses and does not generate. Take prior 'standard_normal' and guide 'mean_field'"
         )
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
         z = vae.prior().sample(torch.Size([n]))
@@ -154,7 +157,8 @@ def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
 
 @public
 def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndarray:
-    """KL(q(z | x) ‖ p(z)) of each row in nats: the closed form where there is one, else a mean over draws.
+    """KL(q(z | x) ‖ p(z)) of each row in nats: the closed form where there is one, else a mean over
+    draws.
 
     Arguments:
         vae: the model.

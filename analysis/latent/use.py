@@ -1,4 +1,6 @@
-"""How much of the latent space is used: active units, rates, mutual information, and the aggregate posterior."""
+"""How much of the latent space is used: active units, rates, mutual information, and the aggregate
+posterior.
+"""
 
 import math
 from dataclasses import dataclass
@@ -37,14 +39,16 @@ class LatentUse:
     """How much of the latent space is used; in nats where it has a unit.
 
     Attributes:
-        variance: Var_x E_q[z_d] of each dimension, (latent_dim,); an active unit has more than `threshold`.
+        variance: Var_x E_q[z_d] of each dimension, (latent_dim,); an active unit has more than
+            `threshold`.
         threshold: for active units.
         rate, rate_se: the mean of KL(q(z | x) ‖ p(z)) over rows and its standard error.
-        rate_per_dim: the mean over rows of KL(q(z_d | x) ‖ p(z_d)) of the marginals, (latent_dim,), which sum to the
-            rate where the dimensions are independent in q(z | x) and p(z); a covariance in q adds its total
-            correlation. nan where q or p has no marginals in closed form.
-        information, information_upper: bounds of I(x; z) under q, from below and above in expectation; the lower one
-            is at most log n.
+        rate_per_dim: the mean over rows of KL(q(z_d | x) ‖ p(z_d)) of the marginals, (latent_dim,),
+            which sum to the rate where the dimensions are independent in q(z | x) and p(z); a
+            covariance in q adds its total correlation. nan where q or p has no marginals in closed
+            form.
+        information, information_upper: bounds of I(x; z) under q, from below and above in
+            expectation; the lower one is at most log n.
         information_se, information_upper_se: their standard errors over rows.
         num_rows: n.
         mean, mean_se: of the aggregate posterior q(z) = (1/n) Σᵢ q(z | xᵢ), (latent_dim,).
@@ -81,7 +85,9 @@ class LatentUse:
 
     @property
     def marginal_kl(self) -> tuple[float, float]:
-        """KL(q(z) ‖ p(z)) = rate - I(x; z), between what the bounds of I leave; it is never negative."""
+        """KL(q(z) ‖ p(z)) = rate - I(x; z), between what the bounds of I leave; it is never
+        negative.
+        """
         return max(self.rate - self.information_upper, 0.0), max(self.rate - self.information, 0.0)
 
     @property
@@ -117,18 +123,25 @@ class LatentUse:
         )
 
     def _remedy(self) -> dict[str, str]:
-        """Units that never carried anything can go; where none does, training has to start with less pressure."""
+        """Units that never carried anything can go; where none does, training has to start with
+        less pressure.
+        """
         if not self.active_units:
             return {
                 "remedy": "fit anew with a rate whose weight grows from 0 over the first epochs",
                 "python": "pv.fit(pv.VAE.from_spec(vae.spec), x_train, annealing=50)",
-                "command": "pyro-vae fit RUN/experiment.json --set fit.annealing=50 --output RUN-annealed",
+                "command": (
+                    "pyro-vae fit RUN/experiment.json --set fit.annealing=50 --output RUN-annealed"
+                ),
             }
         units = self.active_units
         return {
             "remedy": f"leave it, or fit again with latent_dim {units}, which loses nothing",
             "python": f"pv.fit(pv.VAE.from_spec(vae.spec, latent_dim={units}), x_train)",
-            "command": f"pyro-vae fit RUN/experiment.json --set latent_dim={units} --output RUN-{units}-units",
+            "command": (
+                f"pyro-vae fit RUN/experiment.json --set latent_dim={units} --output "
+                f"RUN-{units}-units"
+            ),
         }
 
     def summary(self) -> str:
@@ -137,8 +150,14 @@ class LatentUse:
         shift = np.abs(self.mean - self.prior_mean) / self.prior_scale
         ratio = self.scale / self.prior_scale
         lines = [
-            f"active units      {self.active_units} of {len(self.variance)}   ({self.num_rows} rows)",
-            f"rate              {self.rate:8.3f} ± {self.rate_se:.3f} nats per row, KL(q(z | x) ‖ p(z))",
+            (
+                f"active units      {self.active_units} of {len(self.variance)}   ({self.num_rows} "
+                "rows)"
+            ),
+            (
+                f"rate              {self.rate:8.3f} ± {self.rate_se:.3f} nats per row, KL(q(z | "
+                "x) ‖ p(z))"
+            ),
             f"I(x; z)           {self.information:8.3f} ± {self.information_se:.3f}"
             f" to {self.information_upper:.3f} ± {self.information_upper_se:.3f} nats",
             f"KL(q(z) ‖ p(z))   {low:8.3f} to {high:.3f} nats: what samples from the prior miss",
@@ -162,19 +181,21 @@ def latent_use(
     seed: int = 0,
     progress: bool | None = False,
 ) -> LatentUse:
-    """Measure what z says about x, dimension by dimension and as a whole, and how far q(z) is from the prior.
+    """Measure what z says about x, dimension by dimension and as a whole, and how far q(z) is from
+    the prior.
 
     E KL(q(z | x) ‖ p(z)) = I(x; z) + KL(q(z) ‖ p(z)),   I(x; z) = E log q(z | x) / q(z)
 
-    q(z) is a mean over the rows. With the row itself in it the estimate of I is low on average and at most log n, since
-    n rows can't tell more apart; without it, high: the two are a bracket, which more rows close and more draws don't.
-    Their standard errors are over rows, as if q(z) were known. The densities of all draws under all rows are computed:
-    num_particles n² of them.
+    q(z) is a mean over the rows. With the row itself in it the estimate of I is low on average and
+    at most log n, since n rows can't tell more apart; without it, high: the two are a bracket,
+    which more rows close and more draws don't. Their standard errors are over rows, as if q(z) were
+    known. The densities of all draws under all rows are computed: num_particles n² of them.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), for active units.
-        ELBO surgery: yet another way to carve up the variational evidence lower bound (Hoffman, Johnson, 2016).
-        On Variational Bounds of Mutual Information (Poole, Ozair, van den Oord, Alemi, Tucker, 2019), for the bracket.
+        ELBO surgery: yet another way to carve up the variational evidence lower bound (Hoffman,
+        Johnson, 2016). On Variational Bounds of Mutual Information (Poole, Ozair, van den Oord,
+        Alemi, Tucker, 2019), for the bracket.
 
     Arguments:
         vae: a model whose guide and prior have densities.
@@ -232,13 +253,17 @@ def latent_use(
 def _require_density(vae: VAE) -> None:
     if not has_density(vae):
         raise ValueError(
-            f"latent_use: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: a point "
-            "has no rate and no finite I(x; z); encode(vae, x).active_units() counts its active units"
+            f"latent_use: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an "
+            "autoencoder: a point "
+            "has no rate and no finite I(x; z); encode(vae, x).active_units() counts its active "
+            "units"
         )
 
 
 def _information(guides: list[Distribution], draws: list[Tensor], progress: bool | None) -> Bounds:
-    """log q(z | x) / q(z) of each row, meaned over its draws: with the row itself in q(z), and without it."""
+    """log q(z | x) / q(z) of each row, meaned over its draws: with the row itself in q(z), and
+    without it.
+    """
     rows = sum(len(z[0]) for z in draws)
     columns: list[Bounds] = []
     first = 0
@@ -268,7 +293,9 @@ def _log_ratios(guides: list[Distribution], z: Tensor, own: Tensor) -> Bounds:
 
 
 def _rate_per_dim(q: Distribution, p: Distribution, draws: int = 64) -> Tensor:
-    """KL(q(z_d | x) ‖ p(z_d)) of each row and dimension: closed, or from draws; nan without marginals."""
+    """KL(q(z_d | x) ‖ p(z_d)) of each row and dimension: closed, or from draws; nan without
+    marginals.
+    """
     q_d, p_d = _marginals(q), _marginals(p)
     if q_d is None or p_d is None:
         return torch.full((*q.batch_shape, *q.event_shape), torch.nan)
@@ -280,7 +307,9 @@ def _rate_per_dim(q: Distribution, p: Distribution, draws: int = 64) -> Tensor:
 
 
 def _marginals(p: Any) -> Distribution | None:
-    """The distributions of the dimensions, each a batch element; None where there is no closed form."""
+    """The distributions of the dimensions, each a batch element; None where there is no closed
+    form.
+    """
     if isinstance(p, Independent) and p.reinterpreted_batch_ndims == 1:
         base: Distribution = p.base_dist
         return base

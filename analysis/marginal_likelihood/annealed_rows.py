@@ -1,4 +1,6 @@
-"""Annealed importance sampling of rows that no proposal suits: from their proposals to the posterior, and back."""
+"""Annealed importance sampling of rows that no proposal suits: from their proposals to the
+posterior, and back.
+"""
 
 from collections.abc import Callable
 
@@ -28,15 +30,18 @@ CHUNK = 1024
 
 Columns = dict[str, np.ndarray]
 Starts = Callable[[list[int], int], Tensor]
-"""From a seed for each row and a number of chains to draws of the proposals, (chains, rows, latent_dim)."""
+"""From a seed for each row and a number of chains to draws of the proposals, (chains, rows,
+latent_dim).
+"""
 
 
 def anneal(vae: VAE, x: Tensor, proposals: RowProposals, starts: Starts, seed: int) -> Columns:
-    """log p(x) of each row by annealed importance sampling from its proposal, and from above on the way back.
+    """log p(x) of each row by annealed importance sampling from its proposal, and from above on the
+    way back.
 
-    The way back starts from where the chains end, drawn by their weights. Were these draws of the posterior, `upper`
-    would be above log p(x) on average (`bidirectional`); as they are nearly, the distance between both tells about how
-    far log p(x) may be off.
+    The way back starts from where the chains end, drawn by their weights. Were these draws of the
+    posterior, `upper` would be above log p(x) on average (`bidirectional`); as they are nearly, the
+    distance between both tells about how far log p(x) may be off.
 
     Returns:
         log_marginal, se, ess, pareto_k, num_particles and upper, each (rows,).
@@ -69,7 +74,8 @@ def _from_above(path: Path, walk: Walk, ladder: Ladder, seeds: list[int], plan: 
 def merged(before: Columns, annealed: Columns) -> Columns:
     """The annealed columns where they are to be trusted; elsewhere the larger of two low estimates.
 
-    A low estimate is above log p(x) + c with probability below exp(-c), so the larger of two is with twice that.
+    A low estimate is above log p(x) + c with probability below exp(-c), so the larger of two is
+    with twice that.
     """
     trusted = annealed["pareto_k"] <= khat_limit(annealed["num_particles"])
     better = trusted | ~(annealed["log_marginal"] <= before["log_marginal"])

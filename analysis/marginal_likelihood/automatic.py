@@ -1,7 +1,8 @@
 """log p(x) with a proposal for each row that is as elaborate as the row needs, and no more.
 
-1. `refined`: a Student t about the normal that the row's own ELBO prefers, with shares of the guide and the prior.
-2. `several starts`: for rows that 1. leaves untrusted, fits from the guide and from the places that those before miss
+1. `refined`: a Student t about the normal that the row's own ELBO prefers, with shares of the guide
+and the prior. 2. `several starts`: for rows that 1. leaves untrusted, fits from the guide and from
+the places that those before miss
    the most.
 3. `more draws`: from the same proposal, twice as many again and again, up to a cap.
 4. `annealed`: annealed importance sampling from that proposal to the posterior.
@@ -38,7 +39,9 @@ from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
 from pyro_vae.rng import row_seed
 
 CONTRADICTED = 5.0
-"""Nats that an unbiased estimate is above log p(x) with probability below exp(-5): then another one is too low."""
+"""Nats that an unbiased estimate is above log p(x) with probability below exp(-5): then another one
+is too low.
+"""
 GUIDE_DRAWS = 100
 """For the ELBO of a guide that has no share in the proposal."""
 WAITING = 32
@@ -112,7 +115,9 @@ class _Waiting:
 
 
 def first_look(job: Job, x: Tensor) -> Columns:
-    """The columns of rows from the guide where it is the posterior, and from refined proposals elsewhere."""
+    """The columns of rows from the guide where it is the posterior, and from refined proposals
+    elsewhere.
+    """
     exact = exact_guide(job.vae, x, job.eager_joint).cpu().numpy()
     fits = fit_from_guide(job.vae, x, job.slope, job.lowest_log_prior)
     refined = MixtureSampling(job, x, fits, f"{job.seed}")
@@ -125,7 +130,8 @@ def first_look(job: Job, x: Tensor) -> Columns:
 
 
 def second_look(job: Job, x: Tensor, first: np.ndarray) -> Columns:
-    """The columns of rows that a refined proposal left untrusted, or whose fit may have gone astray.
+    """The columns of rows that a refined proposal left untrusted, or whose fit may have gone
+    astray.
 
     Arguments:
         job: what is asked for.

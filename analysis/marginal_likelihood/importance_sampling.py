@@ -29,7 +29,9 @@ __all__ = ["BLOCK", "Evidence", "Summary", "Until", "evidence", "log_joint", "re
 Compile = Literal["auto", "on", "off"]
 Method = Literal["auto", "importance"]
 WORTH_COMPILING = 10_000
-"""Calls of a chunk: compiling takes some ten seconds, and a compiled chunk saves at least a millisecond."""
+"""Calls of a chunk: compiling takes some ten seconds, and a compiled chunk saves at least a
+millisecond.
+"""
 
 _CACHE = {"cpu": 2**21, "cuda": 2**28}  # bytes of the widest layer of a chunk
 _WHEN_COMPILED = 2  # times as much: no copies of that layer are made
@@ -50,61 +52,72 @@ def evidence(
     compile: Compile = "auto",
     progress: bool | None = False,
 ) -> Evidence:
-    """Estimate log p(x) of each row by importance sampling from what suits the row, and say where to trust it.
+    """Estimate log p(x) of each row by importance sampling from what suits the row, and say where
+    to trust it.
 
     log p(x) ≈ log (1/K) Σₖ p(x | zₖ) p(zₖ) / r(zₖ) with zₖ ~ r, k = 1, ..., K
 
     By default r is as elaborate as the row needs, and `Evidence.method` says which each row got:
 
-    - "guide": q(z | x), where fixed points show that it is the posterior: then any draw gives log p(x);
-    - "refined": 0.8 t(z) + 0.15 q(z | x) + 0.05 p(z), a Student t about the normal that the row's own ELBO prefers;
-      0.95 t(z) + 0.05 p(z) beside an inverse autoregressive guide, whose density at any z takes many passes;
-    - "defensive": 0.95 q(z | x) + 0.05 p(z), for a guide without mean and standard deviation over real vectors;
-    - "several starts": "refined" with four t's, fitted from the guide and then three times from the place, of many that
-      the prior draws, which the fits before miss the most: where k-hat is too high, where the fit has not arrived, or
-      where it lies beyond all that the prior draws;
+    - "guide": q(z | x), where fixed points show that it is the posterior: then any draw gives log
+      p(x);
+    - "refined": 0.8 t(z) + 0.15 q(z | x) + 0.05 p(z), a Student t about the normal that the row's
+      own ELBO prefers; 0.95 t(z) + 0.05 p(z) beside an inverse autoregressive guide, whose density
+      at any z takes many passes;
+    - "defensive": 0.95 q(z | x) + 0.05 p(z), for a guide without mean and standard deviation over
+      real vectors;
+    - "several starts": "refined" with four t's, fitted from the guide and then three times from the
+      place, of many that the prior draws, which the fits before miss the most: where k-hat is too
+      high, where the fit has not arrived, or where it lies beyond all that the prior draws;
     - "more draws": from that proposal, up to 16 K, or the cap of `until`, while k-hat is too high;
     - "annealed": annealed importance sampling from that proposal with 64 chains, for what is left.
 
-    A row is trusted where k-hat is at most min(1 - 1 / log₁₀ K, 0.7). A row that is not has a low estimate.
+    A row is trusted where k-hat is at most min(1 - 1 / log₁₀ K, 0.7). A row that is not has a low
+    estimate.
 
-    The mean of K weights is unbiased for p(x) with any proposal that is chosen before the draws are seen, and the fits
-    are functions of the row alone. A second look is conditional on the first draws: rows that look well by chance stay
-    as they are, and on average low. For a row whose second mode the first look hardly sees, the mean weight over 2000
-    replicates was 0.943 of p(x) with 100 draws, 0.991 with 200 and 0.9995 with 1000, each ± 0.003 or less.
+    The mean of K weights is unbiased for p(x) with any proposal that is chosen before the draws are
+    seen, and the fits are functions of the row alone. A second look is conditional on the first
+    draws: rows that look well by chance stay as they are, and on average low. For a row whose
+    second mode the first look hardly sees, the mean weight over 2000 replicates was 0.943 of p(x)
+    with 100 draws, 0.991 with 200 and 0.9995 with 1000, each ± 0.003 or less.
 
-    The sums are kept in float64 while the draws pass, so the memory does not grow with K. The draws of a row depend on
-    `seed` and on the row alone: its numbers are the same in any order, batch or chunk, up to rounding, and equal rows
-    have equal errors. `proposal="guide"` is importance sampling from the guide, the number of most papers' tables.
+    The sums are kept in float64 while the draws pass, so the memory does not grow with K. The draws
+    of a row depend on `seed` and on the row alone: its numbers are the same in any order, batch or
+    chunk, up to rounding, and equal rows have equal errors. `proposal="guide"` is importance
+    sampling from the guide, the number of most papers' tables.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016).
         Safe and Effective Importance Sampling (Owen, Zhou, 2000), for mixtures as proposals.
-        Pareto Smoothed Importance Sampling (Vehtari, Simpson, Gelman, Yao, Gabry, 2024), for k-hat and its limit.
+        Pareto Smoothed Importance Sampling (Vehtari, Simpson, Gelman, Yao, Gabry, 2024), for k-hat
+        and its limit.
 
     Arguments:
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
-        num_particles: K; fewer than 21 have no k-hat, and all of them come from the guide. With `until` the draws
-            before the first look, which doubles them as often as needed.
+        num_particles: K; fewer than 21 have no k-hat, and all of them come from the guide. With
+            `until` the draws before the first look, which doubles them as often as needed.
         seed: of the draws.
-        method: "auto", as above, or "importance": K draws from `proposal`, which is the guide if it isn't given.
-        proposal: r for all rows, instead of the above: "guide", "widened", "defensive", "refined", a table
-            {"kind": ..., options}, or a function of
-            (vae, rows) to a distribution over z with batch shape (n,), which is called with one row at a time.
+        method: "auto", as above, or "importance": K draws from `proposal`, which is the guide if it
+            isn't given.
+        proposal: r for all rows, instead of the above: "guide", "widened", "defensive", "refined",
+            a table {"kind": ..., options}, or a function of
+            (vae, rows) to a distribution over z with batch shape (n,), which is called with one row
+            at a time.
         until: draw more for the rows that don't meet these targets.
         retry: the proposal from which rows whose k-hat is too high after K draws start again.
-        chunk_size: pairs of a row and a draw that are decoded at once; None: what fits the cache by the widest layer.
-        compile: whether a chunk's density comes from a compiled graph: "on", "off", or "auto" where the draws ahead
-            are worth the time to compile. The numbers are the same up to rounding.
+        chunk_size: pairs of a row and a draw that are decoded at once; None: what fits the cache by
+            the widest layer.
+        compile: whether a chunk's density comes from a compiled graph: "on", "off", or "auto" where
+            the draws ahead are worth the time to compile. The numbers are the same up to rounding.
         progress: show a bar; None on a terminal only.
 
     Returns:
         `Evidence`, an array for each quantity.
 
     Raises:
-        ValueError: no rows or draws, a cap below num_particles, too few draws for a k-hat to retry by, rows that don't
-            fit the model, an autoencoder.
+        ValueError: no rows or draws, a cap below num_particles, too few draws for a k-hat to retry
+            by, rows that don't fit the model, an autoencoder.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -142,7 +155,9 @@ def evidence(
 
 
 def _groups(job: Job, batches: Iterator[Tensor], hashes: list[int]) -> Iterator[Tensor]:
-    """Rows whose proposals are made together; a DataLoader has a size of its own. Each row's hash is noted."""
+    """Rows whose proposals are made together; a DataLoader has a size of its own. Each row's hash
+    is noted.
+    """
     for batch in batches:
         for some in batch.split(job.group):
             hashes += [row_hash(row) for row in some]
@@ -167,8 +182,8 @@ def _check(
         raise ValueError(f"chunk_size: expected at least 1, or None, got {chunk_size}")
     if until is not None and until.max_particles < num_particles:
         raise ValueError(
-            f"until.max_particles: expected at least num_particles = {num_particles}, got {until.max_particles}; "
-            "raise the cap, or lower num_particles"
+            f"until.max_particles: expected at least num_particles = {num_particles}, got "
+            f"{until.max_particles}; raise the cap, or lower num_particles"
         )
     if retry is not None and num_particles < FEWEST_DRAWS:
         raise ValueError(
@@ -214,7 +229,9 @@ def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
 
 
 def _affordable_pairs(vae: VAE) -> int:
-    """Pairs of a row and a draw whose widest layer fits into the processor's cache: larger chunks are slower."""
+    """Pairs of a row and a draw whose widest layer fits into the processor's cache: larger chunks
+    are slower.
+    """
     placement = placement_of(vae)
     sizes = [math.prod(vae.spec.data_shape)]
 

@@ -24,12 +24,13 @@ CHEAPER: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.addmm.default: lambda b, x, w: x @ w - -b,
     torch.ops.aten.tanh.default: lambda x: 1 - 2 / ((2 * x).exp() + 1),
 }
-"""Equal up to rounding, and faster on processors. A difference stays apart from its product, so that the bias is added
-where the result is used next; tanh takes three times as long as exp."""
+"""Equal up to rounding, and faster on processors. A difference stays apart from its product, so
+that the bias is added where the result is used next; tanh takes three times as long as exp."""
 
 
 def log_joint(vae: VAE, x: Tensor, z: Tensor, prior: Distribution | None = None) -> Tensor:
-    """log p(x, z) = log p(z) + log p(x | z) for rows x (n, *data_shape) and draws z (draws, n, latent_dim).
+    """log p(x, z) = log p(z) + log p(x | z) for rows x (n, *data_shape) and draws z (draws, n,
+    latent_dim).
 
     A prior that is made once, `vae.prior()`, saves making it again for each chunk of draws.
     """
@@ -42,7 +43,8 @@ def log_joint(vae: VAE, x: Tensor, z: Tensor, prior: Distribution | None = None)
 class CompiledJoint:
     """`log_joint` of up to `draws` draws of each of up to `rows` rows, as one compiled graph.
 
-    The Python of likelihood and prior runs once, when it is made; numbers that the modules hold may change after that.
+    The Python of likelihood and prior runs once, when it is made; numbers that the modules hold may
+    change after that.
 
     Arguments:
         joint: from rows and draws to log p(x, z).
@@ -104,7 +106,9 @@ class CompiledOnce:
 
 
 def compiled_joint(joint: Joint, x: Tensor, z: Tensor) -> Joint:
-    """`joint`, compiled for rows and draws like these; as it is, with a warning, where that fails or disagrees."""
+    """`joint`, compiled for rows and draws like these; as it is, with a warning, where that fails
+    or disagrees.
+    """
     try:
         compiled = CompiledJoint(joint, x, z)
         found, expected = compiled(x, z), joint(x, z)
@@ -139,7 +143,8 @@ def _lifted(module: GraphModule) -> list[Tensor]:
 
 def _eager(joint: Joint, reason: str) -> Joint:
     warnings.warn(
-        f"evidence: log p(x, z) can't be compiled and stays eager: {reason}; compile='off' avoids the attempt",
+        f"evidence: log p(x, z) can't be compiled and stays eager: {reason}; compile='off' avoids "
+        "the attempt",
         stacklevel=2,
     )
     return joint

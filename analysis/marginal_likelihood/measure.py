@@ -1,4 +1,6 @@
-"""What a log p(x) is the logarithm of: a density or a probability, of which numbers of a row, and given what."""
+"""What a log p(x) is the logarithm of: a density or a probability, of which numbers of a row, and
+given what.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,21 +22,26 @@ from pyro_vae.vae import VAE
 __all__ = ["Measure", "measure_of"]
 
 FULL = (ordered_vector, positive_ordered_vector)
-"""Supports over vectors that have a volume; a correlation matrix or a point on a sphere has none."""
+"""Supports over vectors that have a volume; a correlation matrix or a point on a sphere has none.
+"""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """The reference measure of log p(x): Lebesgue's for a density, counting for a mass; and what is conditioned on.
+    """The reference measure of log p(x): Lebesgue's for a density, counting for a mass; and what is
+    conditioned on.
 
-    p(x) = dP / dμ, so two models of the same rows have comparable log p(x) only where μ and the condition are the
-    same: measures that are equal. The supports may differ: bits under a Bernoulli and under a Poisson compare.
+    p(x) = dP / dμ, so two models of the same rows have comparable log p(x) only where μ and the
+    condition are the same: measures that are equal. The supports may differ: bits under a Bernoulli
+    and under a Poisson compare.
 
     Attributes:
-        density: the columns that p(x) is a density of, as ranges: "0:3, 5"; of a row of several dimensions, the
-            positions in the flattened row. A density has the inverse of the data's units.
+        density: the columns that p(x) is a density of, as ranges: "0:3, 5"; of a row of several
+            dimensions, the positions in the flattened row. A density has the inverse of the data's
+            units.
         mass: the columns that it is the probability of: a pure number.
-        given: what it is conditioned on, in words: "the total of each row", "column 3"; empty where nothing is.
+        given: what it is conditioned on, in words: "the total of each row", "column 3"; empty where
+            nothing is.
     """
 
     density: str = ""
@@ -79,8 +86,8 @@ def measure_of(vae: VAE) -> Measure | None:
         vae: a model, fitted or not.
 
     Returns:
-        The `Measure`; None where a likelihood of the user's own doesn't tell: it has no `support`, or one that is
-        neither discrete nor of full dimension.
+        The `Measure`; None where a likelihood of the user's own doesn't tell: it has no `support`,
+        or one that is neither discrete nor of full dimension.
 
     Example:
         >>> str(measure_of(VAE(data_shape=(3,), latent_dim=1, likelihood="multinomial")))
@@ -104,7 +111,9 @@ def measure_of(vae: VAE) -> Measure | None:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some columns: of kind "density", "mass", "column" (conditioned on), "total" (its sum is), or unknown."""
+    """Some columns: of kind "density", "mass", "column" (conditioned on), "total" (its sum is), or
+    unknown.
+    """
 
     kind: str | None
     columns: Sequence[int]
@@ -140,7 +149,9 @@ def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:
 
 
 def _of_own(vae: VAE, columns: Sequence[int]) -> Iterator[_Part]:
-    """The parts of a likelihood of the user's own, from the support that it names or the distribution that it gives."""
+    """The parts of a likelihood of the user's own, from the support that it names or the
+    distribution that it gives.
+    """
     named = getattr(getattr(vae.likelihood, "family", None), "support", None)
     if named is not None:
         yield from _of_support(named, columns)
@@ -153,7 +164,9 @@ def _of_own(vae: VAE, columns: Sequence[int]) -> Iterator[_Part]:
 
 
 def _support(row: Any) -> Any:
-    """The support of a distribution; None where it doesn't say what kind of measure its density refers to."""
+    """The support of a distribution; None where it doesn't say what kind of measure its density
+    refers to.
+    """
     try:
         support = row.support
     except NotImplementedError:

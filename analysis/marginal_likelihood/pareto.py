@@ -75,24 +75,28 @@ def khat_limit(num_draws: npt.ArrayLike) -> Floats:
 def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floats:
     """Estimate the shape k of a generalised Pareto tail of the importance weights, for each row.
 
-    P(w - u > t | w > u) = (1 + k t / sigma)^(-1 / k), with u the smallest weight in `tail`; k is the posterior mean of
-    Zhang and Stephens over the M weights above u, drawn to one half by a prior worth ten of them:
-    (M k + 10 * 0.5) / (M + 10). A row's mean of weights is reliable while k < 0.7.
+    P(w - u > t | w > u) = (1 + k t / sigma)^(-1 / k), with u the smallest weight in `tail`; k is
+    the posterior mean of Zhang and Stephens over the M weights above u, drawn to one half by a
+    prior worth ten of them: (M k + 10 * 0.5) / (M + 10). A row's mean of weights is reliable while
+    k < 0.7.
 
-    What is not a fit: nan, too few draws to tell (M < 5), a log weight that is nan or +inf, only zero weights, or log
-    weights so large that their rounding, eps times their size, is above 0.05 nats and hides what the weights are;
-    -inf, no tail at all (the log weights differ by rounding only, at most 8 eps times their size: the guide is the
-    posterior); +inf, a handful of weights so large that the rest of the tail vanishes beside them.
+    What is not a fit: nan, too few draws to tell (M < 5), a log weight that is nan or +inf, only
+    zero weights, or log weights so large that their rounding, eps times their size, is above 0.05
+    nats and hides what the weights are; -inf, no tail at all (the log weights differ by rounding
+    only, at most 8 eps times their size: the guide is the posterior); +inf, a handful of weights so
+    large that the rest of the tail vanishes beside them.
 
     References:
-        A new and efficient estimation method for the generalized Pareto distribution (Zhang, Stephens, 2009);
-        Pareto smoothed importance sampling (Vehtari, Simpson, Gelman, Yao, Gabry, 2024)
+        A new and efficient estimation method for the generalized Pareto distribution (Zhang,
+        Stephens, 2009); Pareto smoothed importance sampling (Vehtari, Simpson, Gelman, Yao, Gabry,
+        2024)
 
     Arguments:
-        tail: The M + 1 largest log weights of each row, in any order, in nats, as they were computed:
-            (rows, M + 1) with M = `tail_length(num_draws)`.
+        tail: The M + 1 largest log weights of each row, in any order, in nats, as they were
+            computed: (rows, M + 1) with M = `tail_length(num_draws)`.
         num_draws: The number S of weights that the tail was taken from.
-        eps: The relative rounding of the numbers that the log weights were computed in; float32's by default.
+        eps: The relative rounding of the numbers that the log weights were computed in; float32's
+            by default.
 
     Returns:
         k-hat, (rows,).
@@ -110,8 +114,9 @@ def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floa
     length = tail_length(num_draws)
     if log_weights.ndim != 2 or log_weights.shape[1] != length + 1:
         raise ValueError(
-            f"tail: expected shape (rows, {length + 1}) for {num_draws} draws, got {log_weights.shape}; "
-            "pass the tail_length(num_draws) + 1 largest log weights of each row"
+            f"tail: expected shape (rows, {length + 1}) for {num_draws} draws, got "
+            f"{log_weights.shape}; pass the tail_length(num_draws) + 1 largest log weights of each "
+            "row"
         )
     k = np.full(len(log_weights), np.nan)
     if length >= _FEWEST:
@@ -122,7 +127,9 @@ def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floa
 
 
 def _fit_rows(log_weights: Floats, eps: float) -> Floats:
-    """k of rows sorted upwards whose largest value is finite; rows with equally long tails are fitted together."""
+    """k of rows sorted upwards whose largest value is finite; rows with equally long tails are
+    fitted together.
+    """
     largest = log_weights[:, -1:]
     rounding = _ROUNDINGS * eps * np.maximum(1, np.abs(largest))
     constant = (largest - log_weights[:, :1] <= rounding)[:, 0]
@@ -145,7 +152,9 @@ def _grid_size(count: int) -> int:
 
 
 def _fit(excess: Floats) -> Floats:
-    """The posterior mean of k for rows of positive excesses sorted upwards: the paper's -k, and its theta is b here."""
+    """The posterior mean of k for rows of positive excesses sorted upwards: the paper's -k, and its
+    theta is b here.
+    """
     count, grid = excess.shape[1], _grid_size(excess.shape[1])
     quartile, largest = excess[:, [int(count / 4 + 0.5) - 1]], excess[:, [-1]]
     with np.errstate(

@@ -1,4 +1,6 @@
-"""Where the draws of importance sampling come from: the guide, or what has heavier tails than the guide."""
+"""Where the draws of importance sampling come from: the guide, or what has heavier tails than the
+guide.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -30,14 +32,18 @@ Named = str | Mapping[str, Any] | Callable[[VAE, Tensor], Distribution]
 
 
 class Proposal(ABC):
-    """From a fitted model and rows (n, *data_shape) to a distribution over z with batch shape (n,) and a density."""
+    """From a fitted model and rows (n, *data_shape) to a distribution over z with batch shape (n,)
+    and a density.
+    """
 
     @abstractmethod
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
         """The distribution that the draws of the rows come from."""
 
     def each(self, vae: VAE, rows: Tensor) -> list[Distribution]:
-        """One distribution a row, of batch shape (1,), so that each row is drawn under its own seed."""
+        """One distribution a row, of batch shape (1,), so that each row is drawn under its own
+        seed.
+        """
         return [self(vae, row) for row in rows.split(1)]
 
 
@@ -60,7 +66,8 @@ class Guide(Proposal):
 
 @PROPOSALS.register("defensive")
 class Defensive(Proposal):
-    """(1 - a) q(z | x) + a p(z): where the likelihood is bounded, so are the weights, by max p(x | z) / a.
+    """(1 - a) q(z | x) + a p(z): where the likelihood is bounded, so are the weights, by max p(x |
+    z) / a.
 
     References:
         Safe and Effective Importance Sampling (Owen, Zhou, 2000).
@@ -78,10 +85,11 @@ class Defensive(Proposal):
 
 @PROPOSALS.register("widened")
 class Widened(Proposal):
-    """The distribution of m + f (z - m) for z ~ q(z | x) of mean m: every standard deviation is f times as large.
+    """The distribution of m + f (z - m) for z ~ q(z | x) of mean m: every standard deviation is f
+    times as large.
 
-    In d dimensions a factor f that was not needed costs: of K draws from a widened normal posterior about
-    K ((2 f² - 1) / f⁴)^(d / 2) count.
+    In d dimensions a factor f that was not needed costs: of K draws from a widened normal posterior
+    about K ((2 f² - 1) / f⁴)^(d / 2) count.
 
     Arguments:
         factor: f.
@@ -100,11 +108,12 @@ class Widened(Proposal):
 
 @PROPOSALS.register("refined")
 class Refined(Proposal):
-    """(1 - a) t(z) + a q(z | x): a Student t about the normal that the row's own ELBO prefers (`fit_normal`).
+    """(1 - a) t(z) + a q(z | x): a Student t about the normal that the row's own ELBO prefers
+    (`fit_normal`).
 
-    The fit finds one mode of a posterior that has several; so a share of the draws comes from the guide, and no weight
-    is above 1 / a times what the guide would give it. It costs as much as steps × num_particles draws and their
-    gradients, and the density of the guide at any z.
+    The fit finds one mode of a posterior that has several; so a share of the draws comes from the
+    guide, and no weight is above 1 / a times what the guide would give it. It costs as much as
+    steps × num_particles draws and their gradients, and the density of the guide at any z.
 
     References:
         Safe and Effective Importance Sampling (Owen, Zhou, 2000), for the mixture.
@@ -162,8 +171,8 @@ class Own(Proposal):
         )
         if got != expected:
             raise ValueError(
-                f"proposal: expected a Distribution with batch and event shape {expected}, got {got} "
-                f"for {len(rows)} row(s); declare event dimensions with .to_event(1)"
+                f"proposal: expected a Distribution with batch and event shape {expected}, got "
+                f"{got} for {len(rows)} row(s); declare event dimensions with .to_event(1)"
             )
         return q
 
@@ -196,7 +205,8 @@ class Mixture(Distribution):
 
 
 def as_normal(q: Any) -> Normal | None:
-    """The independent normals that q is made of, whose draws are loc + scale ε; None for any other distribution.
+    """The independent normals that q is made of, whose draws are loc + scale ε; None for any other
+    distribution.
 
     Example:
         >>> as_normal(dist.Normal(torch.zeros(2), 1.0).to_event(1))
@@ -221,7 +231,8 @@ def proposal_of(named: Named, place: str = "proposal") -> Proposal:
         return named if isinstance(named, Proposal) else Own(named)
     if isinstance(named, Mapping) and named.get("kind") == "custom":
         raise ValueError(
-            f"{place}: expected a kind, or the function itself, got kind 'custom'; pass the function"
+            f"{place}: expected a kind, or the function itself, got kind 'custom'; pass the "
+            "function"
         )
     try:
         options: Options = TypeAdapter(Annotated[Options, Choice(PROPOSALS)]).validate_python(named)

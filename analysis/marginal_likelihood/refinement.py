@@ -1,4 +1,6 @@
-"""The best normal for each row: the guide's moments, improved by gradient steps on the row's own ELBO."""
+"""The best normal for each row: the guide's moments, improved by gradient steps on the row's own
+ELBO.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -17,16 +19,20 @@ def fit_normal(
 ) -> tuple[Tensor, Tensor]:
     """Ascend the ELBO of each row from the guide's moments to a full-rank normal N(m, L Lᵀ).
 
-    For z = m + L ε, ε ~ N(0, I), and g = Lᵀ ∂log w/∂z = Lᵀ ∂log p(x, z)/∂z + ε, with w = p(x, z) / N(z | m, L Lᵀ):
+    For z = m + L ε, ε ~ N(0, I), and g = Lᵀ ∂log w/∂z = Lᵀ ∂log p(x, z)/∂z + ε, with w = p(x, z) /
+    N(z | m, L Lᵀ):
 
-    m ← m + ρ L E[g]   and   L ← L (I + ρ T),  T the lower triangle of E[g εᵀ] with half its diagonal
+    m ← m + ρ L E[g]   and   L ← L (I + ρ T),  T the lower triangle of E[g εᵀ] with half its
+    diagonal
 
-    are natural gradient steps, of ρ = lr or less: one that would change the normal by more than about half a nat is
-    shortened. Where the posterior is that normal, all g are zero. The expectations are means over draws with fixed
-    noise, so the fit is a function of the row alone. It finds one mode of a posterior that has several.
+    are natural gradient steps, of ρ = lr or less: one that would change the normal by more than
+    about half a nat is shortened. Where the posterior is that normal, all g are zero. The
+    expectations are means over draws with fixed noise, so the fit is a function of the row alone.
+    It finds one mode of a posterior that has several.
 
     References:
-        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud, 2017), for g.
+        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud,
+        2017), for g.
 
     Arguments:
         vae: the model, in evaluation mode.
@@ -36,7 +42,8 @@ def fit_normal(
         num_particles: draws in each step, even: they are antithetic pairs.
 
     Returns:
-        m, (n, latent_dim), and L, (n, latent_dim, latent_dim), lower triangular with a positive diagonal.
+        m, (n, latent_dim), and L, (n, latent_dim, latent_dim), lower triangular with a positive
+        diagonal.
 
     Raises:
         ValueError: a guide without a mean and a standard deviation.
@@ -57,9 +64,11 @@ def fit_normal(
 
 
 class Ascent(NamedTuple):
-    """Where steps from a normal lead: N(m, L Lᵀ), and the length |E[g]| of the last step's direction, (rows,).
+    """Where steps from a normal lead: N(m, L Lᵀ), and the length |E[g]| of the last step's
+    direction, (rows,).
 
-    Where the ELBO is the largest that length is zero, and elsewhere about the way to go, in standard deviations.
+    Where the ELBO is the largest that length is zero, and elsewhere about the way to go, in
+    standard deviations.
     """
 
     loc: Tensor
@@ -104,7 +113,8 @@ def ascend(
 
 
 def moments(q: Distribution) -> tuple[Tensor, Tensor]:
-    """The mean of a guide and a Cholesky factor of its covariance, without correlations where it doesn't tell them.
+    """The mean of a guide and a Cholesky factor of its covariance, without correlations where it
+    doesn't tell them.
 
     Raises:
         ValueError: it has no finite mean and standard deviation, or z is bounded.
@@ -122,8 +132,10 @@ def moments(q: Distribution) -> tuple[Tensor, Tensor]:
         fits = False
     if not fits:
         raise ValueError(
-            "proposal: expected a guide over all real vectors with finite mean and standard deviation, "
-            f"got {type(q).__name__}; take proposal 'guide' or 'defensive', or your own function of (vae, rows)"
+            "proposal: expected a guide over all real vectors with finite mean and standard "
+            "deviation, "
+            f"got {type(q).__name__}; take proposal 'guide' or 'defensive', or your own function "
+            "of (vae, rows)"
         )
     return mean, tril
 

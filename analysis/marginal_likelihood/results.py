@@ -21,9 +21,9 @@ _SHOWN = 5  # of the worst rows
 class Until:
     """When a row has draws enough: both targets hold, or the cap is reached.
 
-    A standard error alone can't be trusted where k-hat is high, so that is a target by default; None drops it. More
-    draws lower the standard error; k-hat they only make surer: where the weights' tail is heavy, the cap is reached,
-    and another proposal helps (`retry=` of `evidence`).
+    A standard error alone can't be trusted where k-hat is high, so that is a target by default;
+    None drops it. More draws lower the standard error; k-hat they only make surer: where the
+    weights' tail is heavy, the cap is reached, and another proposal helps (`retry=` of `evidence`).
 
     Arguments:
         se: the largest standard error of log p(x), in nats.
@@ -66,19 +66,22 @@ class Summary:
         rows: how many.
         num_particles, most_particles: draws of each row; the fewest and the most where rows differ.
         log_marginal, log_marginal_se: mean log p(x).
-        monte_carlo_se: the part of that error which more draws would remove; equal rows have equal errors.
+        monte_carlo_se: the part of that error which more draws would remove; equal rows have equal
+            errors.
         elbo, elbo_se: mean ELBO of the guide.
         bits_per_dim: -log p(x) / (D log 2), for D modelled numbers in a row.
         median_ess: median effective number of draws.
-        unreliable: share of rows that are not to be trusted: their log p(x) is likely too low, by an unknown amount;
-            nan where the draws are too few to tell.
+        unreliable: share of rows that are not to be trusted: their log p(x) is likely too low, by
+            an unknown amount; nan where the draws are too few to tell.
         worst: up to five of these rows, the largest k-hat first.
-        constant: rows whose weights are all one number: the proposal is the posterior, and log p(x) is exact.
+        constant: rows whose weights are all one number: the proposal is the posterior, and log p(x)
+            is exact.
         retried: rows that were drawn again from the second proposal.
         capped: rows whose draws reached their cap before the targets of `until` held.
-        capped_se, capped_k: the largest standard error and k-hat that these rows had by then; nan where there are none.
-        low_by: nats per row, in the mean over all rows, that the untrusted rows lack, as far as annealing back from
-            where its chains ended tells; nan where it wasn't done.
+        capped_se, capped_k: the largest standard error and k-hat that these rows had by then; nan
+            where there are none.
+        low_by: nats per row, in the mean over all rows, that the untrusted rows lack, as far as
+            annealing back from where its chains ended tells; nan where it wasn't done.
         methods: how many rows have their numbers from which method.
         measure: of what log p(x) is: a density or a mass, in words; empty where that is not known.
         seconds: that it took.
@@ -111,10 +114,18 @@ class Summary:
         draws = f"{fewest} draws" if fewest == most else f"{fewest} to {most} draws"
         return "\n".join(
             [
-                f"log p(x)      {self.log_marginal:10.3f} ± {self.log_marginal_se:.3f} nats per row   "
-                f"({self.rows} rows, {draws}; {self.monte_carlo_se:.3f} of the error is Monte Carlo)",
+                (
+                    f"log p(x)      {self.log_marginal:10.3f} ± {self.log_marginal_se:.3f} nats "
+                    "per row   "
+                )(
+                    f"({self.rows} rows, {draws}; {self.monte_carlo_se:.3f} of the error is Monte "
+                    "Carlo)"
+                ),
                 self.verdict,
-                f"ELBO          {self.elbo:10.3f} ± {self.elbo_se:.3f} nats per row   (of the guide)",
+                (
+                    f"ELBO          {self.elbo:10.3f} ± {self.elbo_se:.3f} nats per row   (of the "
+                    "guide)"
+                ),
                 *self._bits(),
                 *self._took(),
             ]
@@ -127,16 +138,18 @@ class Summary:
         if self.constant:
             lines.append(
                 f"constant      {self.constant:10d} of {self.rows} rows   "
-                "(all weights are one number, up to rounding: the draws' density is exact, and so is log p(x))"
+                "(all weights are one number, up to rounding: the draws' density is exact, and so "
+                "is log p(x))"
             )
         if self.retried:
             lines.append(
-                f"retried       {self.retried:10d} of {self.rows} rows   (drawn anew, from another proposal)"
+                f"retried       {self.retried:10d} of {self.rows} rows   (drawn anew, from another "
+                "proposal)"
             )
         if self.capped:
             lines.append(
-                f"capped        {self.capped:10d} of {self.rows} rows   (max_particles first; they reached "
-                f"se {self.capped_se:.3g} and k-hat {self.capped_k:.2f} or better)"
+                f"capped        {self.capped:10d} of {self.rows} rows   (max_particles first; they "
+                f"reached se {self.capped_se:.3g} and k-hat {self.capped_k:.2f} or better)"
             )
         return "\n".join(lines)
 
@@ -177,24 +190,29 @@ class Evidence:
     """log p(x) of each row; every array has one number a row, in nats where it has a unit.
 
     Attributes:
-        log_marginal: log (1/K) Σₖ wₖ with w = p(x, z) / r(z) for draws z from a proposal r: unbiased for p(x), so on
-            average below log p(x).
-        se: its standard error by the delta method, sd(w) / (√K mean(w)); believe it where `trusted`.
+        log_marginal: log (1/K) Σₖ wₖ with w = p(x, z) / r(z) for draws z from a proposal r:
+            unbiased for p(x), so on average below log p(x).
+        se: its standard error by the delta method, sd(w) / (√K mean(w)); believe it where
+            `trusted`.
         elbo: of the guide.
         ess: effective number of draws, (Σ w)² / Σ w².
-        pareto_k: tail index of the weights; -inf where the largest weights are equal, nan where the draws are too few
-            to tell, or where the rounding of the density hides what the weights are.
+        pareto_k: tail index of the weights; -inf where the largest weights are equal, nan where the
+            draws are too few to tell, or where the rounding of the density hides what the weights
+            are.
         num_particles: K, or the number of chains where `method` is "annealed".
         data_size: modelled numbers in a row.
-        reached: what ended the draws: "num_particles" where nothing else was asked for, "target" of `until`, or "cap".
+        reached: what ended the draws: "num_particles" where nothing else was asked for, "target" of
+            `until`, or "cap".
         retried: whether the numbers come from the second proposal.
         row_hashes: uint64, equal for equal rows: whether two results are over the same ones.
-        method: where the numbers come from: "guide", "refined", "several starts", "more draws", "annealed"
-            (`evidence` describes them), or "importance" with a proposal that was asked for.
+        method: where the numbers come from: "guide", "refined", "several starts", "more draws",
+            "annealed" (`evidence` describes them), or "importance" with a proposal that was asked
+            for.
         proposal_elbo: the mean of log w: the ELBO of what was drawn from.
-        upper: of rows that annealing leaves untrusted, an estimate of log p(x) from above, by way back from where the
-            chains ended; nan elsewhere.
-        measure: what log p(x) is: a density or a mass, of which columns, given what; None where that is not known.
+        upper: of rows that annealing leaves untrusted, an estimate of log p(x) from above, by way
+            back from where the chains ended; nan elsewhere.
+        measure: what log p(x) is: a density or a mass, of which columns, given what; None where
+            that is not known.
         seconds: that it took.
     """
 
@@ -230,7 +248,9 @@ class Evidence:
 
     @property
     def trusted(self) -> np.ndarray:
-        """Whether a row's k-hat is at most min(1 - 1 / log₁₀ K, 0.7) for its K draws or chains (`khat_limit`)."""
+        """Whether a row's k-hat is at most min(1 - 1 / log₁₀ K, 0.7) for its K draws or chains
+        (`khat_limit`).
+        """
         return np.asarray(self.pareto_k <= khat_limit(self.num_particles))
 
     @property

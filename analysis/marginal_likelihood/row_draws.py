@@ -28,8 +28,10 @@ BLOCK = 250
 CAP = 16
 """Times the draws asked for that a row may get automatically."""
 POOL, POOL_NUMBERS = 2**16, 2**22
-"""Draws from the prior that all rows choose theirs from, and numbers in them at most: a flow is slow to draw from a few
-at a time. What the pool itself is off by is no part of the standard errors, and far below them."""
+"""Draws from the prior that all rows choose theirs from, and numbers in them at most: a flow is
+slow to draw from a few at a time. What the pool itself is off by is no part of the standard errors,
+and far below them.
+"""
 
 PLACES, PLACES_SEED = 512, 1
 PARTICLES = 16
@@ -198,7 +200,9 @@ def cut(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
 def draw_blocks(
     q: Distribution, seed: int, first: int, last: int, restart: Callable[[int], None]
 ) -> tuple[Tensor, Tensor]:
-    """The draws from `first` to `last` of one row's q, (draws, 1, latent_dim), and their log densities, (draws, 1)."""
+    """The draws from `first` to `last` of one row's q, (draws, 1, latent_dim), and their log
+    densities, (draws, 1).
+    """
     blocks = range(first // BLOCK, (last - 1) // BLOCK + 1)
     wanted = slice(first - BLOCK * blocks[0], last - BLOCK * blocks[0])
     normal = as_normal(q)

@@ -1,4 +1,6 @@
-"""The proposals of automatic evidence: of each row a mixture of fitted Student t's, the guide and the prior."""
+"""The proposals of automatic evidence: of each row a mixture of fitted Student t's, the guide and
+the prior.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +20,8 @@ from pyro_vae.analysis.marginal_likelihood.student_t import (
 from pyro_vae.guides.pushforward import Pushforward, standard_normal
 
 GUIDE_SHARE, PRIOR_SHARE = 0.15, 0.05
-"""Of the draws: the guide's show the ELBO, and the prior's show a fit that found the wrong place."""
+"""Of the draws: the guide's show the ELBO, and the prior's show a fit that found the wrong place.
+"""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 """u, u + φ, u + 2 φ, ... mod 1 fills [0, 1) evenly, whatever the number of draws."""
@@ -38,7 +41,8 @@ class Draws(NamedTuple):
         z: (draws, rows, latent_dim).
         log_prior: log p(z), (draws, rows).
         log_proposal: log of the mixture, (draws, rows), in float64.
-        component: what each was drawn from: the number of a fit, then the guide, then the prior, (draws, rows).
+        component: what each was drawn from: the number of a fit, then the guide, then the prior,
+            (draws, rows).
         from_guide: which were drawn from q(z | x), (draws, rows).
         log_guide: log q(z | x), (draws, rows); empty where the guide has no share.
     """
@@ -53,20 +57,24 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True)
 class RowProposals:
-    """r(z) = Σⱼ aⱼ tⱼ(z) + b q(z | x) + c p(z) of each row: no weight is above 1 / b times what the guide would give.
+    """r(z) = Σⱼ aⱼ tⱼ(z) + b q(z | x) + c p(z) of each row: no weight is above 1 / b times what the
+    guide would give.
 
-    The component of a draw is chosen by a systematic sample, u + k φ mod 1: each draw follows r, so that the mean
-    weight is unbiased for any number of draws, and every component gets nearly its share.
+    The component of a draw is chosen by a systematic sample, u + k φ mod 1: each draw follows r, so
+    that the mean weight is unbiased for any number of draws, and every component gets nearly its
+    share.
 
     References:
         Safe and Effective Importance Sampling (Owen, Zhou, 2000).
 
     Attributes:
         fits: tⱼ.
-        shares: aⱼ, ..., b, c of each row, (rows, len(fits) + 2); b is zero where the guide's density costs many passes.
+        shares: aⱼ, ..., b, c of each row, (rows, len(fits) + 2); b is zero where the guide's
+            density costs many passes.
         guide: q(z | x), of batch shape (rows,).
         prior: p(z).
-        pool: draws from the prior under the seed of the whole job, (many, latent_dim), of which each row takes its own.
+        pool: draws from the prior under the seed of the whole job, (many, latent_dim), of which
+            each row takes its own.
     """
 
     fits: Sequence[RowStudentT]
@@ -84,7 +92,9 @@ class RowProposals:
         prior: Distribution,
         pool: Tensor,
     ) -> "RowProposals":
-        """The mixture whose fits share what guide and prior leave, by `weights` (rows, fits) that sum to one."""
+        """The mixture whose fits share what guide and prior leave, by `weights` (rows, fits) that
+        sum to one.
+        """
         guide_share = GUIDE_SHARE if density_is_cheap(guide) else 0.0
         prior_share = PRIOR_SHARE
         if not fits:
@@ -112,8 +122,9 @@ class RowProposals:
 
         Arguments:
             noise: of these rows.
-            guide_draws: draws of the guide, as many, and their densities: a draw keeps the density of its own noise,
-                since solving for it would multiply the rounding of z. None where the guide has no share.
+            guide_draws: draws of the guide, as many, and their densities: a draw keeps the density
+                of its own noise, since solving for it would multiply the rounding of z. None where
+                the guide has no share.
         """
         component = self._component(noise.uniform)
         z = self.pool[noise.pool_index]
@@ -155,12 +166,16 @@ class RowProposals:
 
 
 def density_is_cheap(guide: Distribution) -> bool:
-    """Whether log q(z | x) of any z takes a pass or two: an inverse autoregressive flow takes one a dimension."""
+    """Whether log q(z | x) of any z takes a pass or two: an inverse autoregressive flow takes one a
+    dimension.
+    """
     return not isinstance(guide, Pushforward) or guide.passes <= 2
 
 
 def drawn_from(guide: Any, noise: Tensor) -> Drawn | None:
-    """Draws of a guide that is made from standard normal noise (draws, rows, latent_dim); None for another guide."""
+    """Draws of a guide that is made from standard normal noise (draws, rows, latent_dim); None for
+    another guide.
+    """
     normal = as_normal(guide)
     if normal is not None:
         log_det = normal.scale.log().sum(-1)
@@ -177,7 +192,8 @@ def drawn_from(guide: Any, noise: Tensor) -> Drawn | None:
 
 
 class NoiseMaker:
-    """Noise of each row under its own seed, in blocks that are always drawn whole, so that no chunk size changes them.
+    """Noise of each row under its own seed, in blocks that are always drawn whole, so that no chunk
+    size changes them.
 
     Arguments:
         block: draws that share one seed.

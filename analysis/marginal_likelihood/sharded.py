@@ -12,10 +12,12 @@ from pyro_vae.vae import VAE
 
 
 def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
-    """`evidence` of the rows x: process r of W estimates rows r, r + W, r + 2W, ..., and each is given all of them.
+    """`evidence` of the rows x: process r of W estimates rows r, r + W, r + 2W, ..., and each is
+    given all of them.
 
-    The draws of a row depend on the row alone, so its numbers are those of one process, up to rounding. Every process
-    of the group calls it, with the same model and rows; a process alone does all rows.
+    The draws of a row depend on the row alone, so its numbers are those of one process, up to
+    rounding. Every process of the group calls it, with the same model and rows; a process alone
+    does all rows.
 
     Arguments:
         vae: a model whose guide and prior have densities.

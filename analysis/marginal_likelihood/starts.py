@@ -1,4 +1,6 @@
-"""Where a row's proposal is fitted from: the guide, and for a row that needs more the best of many other places."""
+"""Where a row's proposal is fitted from: the guide, and for a row that needs more the best of many
+other places.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,20 +25,28 @@ Slope = Callable[[Tensor, Tensor], Tensor]
 """From rows (n, *data_shape) and z (draws, n, latent_dim) to ∂ log p(x, z) / ∂z."""
 
 FIRST_RATES = tuple(np.linspace(0.25, 0.1, 28))
-"""Of natural gradient steps: large ones to get near, smaller ones to average the noise of few draws."""
+"""Of natural gradient steps: large ones to get near, smaller ones to average the noise of few
+draws.
+"""
 SECOND_RATES = (*np.full(30, 0.3), *np.linspace(0.3, 0.03, 50))
 OTHERS = 3
 """Starts besides the guide."""
 NARROW = 0.1
-"""Spread of a start at another place, in that of the places: a wide one would leave the mode that it is at."""
+"""Spread of a start at another place, in that of the places: a wide one would leave the mode that
+it is at.
+"""
 LEAST_WEIGHT = 0.05
-"""Of a fit in the mixture of several: an ELBO is a bound, and a fit may be the better one for all that."""
+"""Of a fit in the mixture of several: an ELBO is a bound, and a fit may be the better one for all
+that.
+"""
 EXACT = 1e-3
 """Nats by which log weights at fixed points may differ where the guide is the posterior."""
 
 
 NEAR = 0.25
-"""Standard deviations in each dimension that a fit may have to go: beyond, its steps have not led it there."""
+"""Standard deviations in each dimension that a fit may have to go: beyond, its steps have not led
+it there.
+"""
 
 
 class Fits(NamedTuple):
@@ -45,7 +55,8 @@ class Fits(NamedTuple):
     Attributes:
         each: Student t's of each row.
         weights: theirs, (rows, fits), which sum to one.
-        arrived: whether the steps have led to the largest ELBO, and to where the prior draws too, (rows,).
+        arrived: whether the steps have led to the largest ELBO, and to where the prior draws too,
+            (rows,).
     """
 
     each: Sequence[RowStudentT]
@@ -54,7 +65,8 @@ class Fits(NamedTuple):
 
 
 def fit_from_guide(vae: VAE, x: Tensor, slope: Slope, lowest_log_prior: float) -> Fits:
-    """One fit from the guide's moments; none for a guide without mean and standard deviation over real vectors.
+    """One fit from the guide's moments; none for a guide without mean and standard deviation over
+    real vectors.
 
     Arguments:
         vae: the model.
@@ -84,10 +96,12 @@ def _no_fits(x: Tensor) -> Fits:
 def fit_from_several(
     vae: VAE, x: Tensor, slope: Slope, log_joint: LogJoint, places: Tensor
 ) -> Fits:
-    """Fits from the guide and then, one after another, from the place that the fits before miss the most.
+    """Fits from the guide and then, one after another, from the place that the fits before miss the
+    most.
 
-    That is where p(x, z) / (½ t(z) + ½ p(z)) is the largest, for the mean t of the fits so far: about p(x) where they
-    are, and p(x | z) elsewhere. Each fit weighs as its ELBO says, and none less than 0.05 of all.
+    That is where p(x, z) / (½ t(z) + ½ p(z)) is the largest, for the mean t of the fits so far:
+    about p(x) where they are, and p(x | z) elsewhere. Each fit weighs as its ELBO says, and none
+    less than 0.05 of all.
     """
     try:
         loc, tril = moments(posterior_of(vae, x))
@@ -120,7 +134,9 @@ class _AtPlaces:
         self.log_joint = self.log_prior + torch.stack(rows, 1)
 
     def most_missed(self, fits: Sequence[RowStudentT]) -> Tensor:
-        """The place of each row where p(x, z) / (½ t(z) + ½ p(z)) is the largest, (rows, latent_dim)."""
+        """The place of each row where p(x, z) / (½ t(z) + ½ p(z)) is the largest, (rows,
+        latent_dim).
+        """
         rows = self.log_joint.shape[1]
         z = self.places.unsqueeze(1).expand(-1, rows, -1)
         log_fits = torch.stack([fit.log_prob(z) for fit in fits]).logsumexp(0) - math.log(len(fits))
@@ -129,9 +145,11 @@ class _AtPlaces:
 
 
 def exact_guide(vae: VAE, x: Tensor, log_joint: LogJoint) -> Tensor:
-    """Whether q(z | x) is the posterior of each row: log p(x, z) - log q(z | x) is one number at fixed points.
+    """Whether q(z | x) is the posterior of each row: log p(x, z) - log q(z | x) is one number at
+    fixed points.
 
-    The points are no draws, so that what is drawn afterwards is as if the proposal had been known before.
+    The points are no draws, so that what is drawn afterwards is as if the proposal had been known
+    before.
     """
     q: Any = posterior_of(vae, x)
     points = noise_points(PARTICLES, q.event_shape[0]).to(x)

@@ -1,4 +1,6 @@
-"""Student t distributions with a location and a covariance for each row, as proposals of importance sampling."""
+"""Student t distributions with a location and a covariance for each row, as proposals of importance
+sampling.
+"""
 
 import math
 from typing import NamedTuple
@@ -7,7 +9,9 @@ import torch
 from torch import Tensor
 
 DEGREES_OF_FREEDOM = 20.0
-"""ν: tails heavy enough to cover a normal that was fitted too narrow, light enough to waste few draws."""
+"""ν: tails heavy enough to cover a normal that was fitted too narrow, light enough to waste few
+draws.
+"""
 
 
 class RowNoise(NamedTuple):
@@ -29,7 +33,8 @@ class RowNoise(NamedTuple):
 class RowStudentT(NamedTuple):
     """t(z) = t_ν(z | m, L Lᵀ) of each row, drawn as z = m + L ε / √w.
 
-    log t(z) = log Γ((ν + d) / 2) - log Γ(ν / 2) - (d / 2) log(ν π) - log det L - ((ν + d) / 2) log(1 + |y|² / ν)
+    log t(z) = log Γ((ν + d) / 2) - log Γ(ν / 2) - (d / 2) log(ν π) - log det L - ((ν + d) / 2)
+    log(1 + |y|² / ν)
 
     with y = L⁻¹ (z - m), which is ε / √w for its own draws.
 
@@ -76,5 +81,7 @@ class RowStudentT(NamedTuple):
 
 
 def _times(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """A v for the matrix A (rows, n, n) of each row and vectors v (draws, rows, n): one product a row."""
+    """A v for the matrix A (rows, n, n) of each row and vectors v (draws, rows, n): one product a
+    row.
+    """
     return (matrix @ vectors.permute(1, 2, 0)).permute(2, 0, 1)

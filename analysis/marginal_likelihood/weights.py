@@ -1,4 +1,6 @@
-"""Importance weights while they pass: running sums of each row, so that the memory does not grow with the draws."""
+"""Importance weights while they pass: running sums of each row, so that the memory does not grow
+with the draws.
+"""
 
 from dataclasses import dataclass
 
@@ -11,7 +13,8 @@ from pyro_vae.analysis.marginal_likelihood.pareto import pareto_k, tail_length
 
 @dataclass
 class Weights:
-    """Running sums over the log weights of some rows, in float64, and the largest of them for k-hat.
+    """Running sums over the log weights of some rows, in float64, and the largest of them for
+    k-hat.
 
     Attributes:
         log_sum, log_sum_of_squares, sum_of_logs: of the weights, shaped (rows,).
@@ -73,15 +76,18 @@ class Weights:
 
 @dataclass
 class Strata:
-    """Running sums over the weights of draws from a mixture whose components get fixed shares of the draws.
+    """Running sums over the weights of draws from a mixture whose components get fixed shares of
+    the draws.
 
-    Var[(1/K) Σ w] = (1/K²) Σⱼ nⱼ Var[w | j]: what differs between components is no error where their shares are fixed.
+    Var[(1/K) Σ w] = (1/K²) Σⱼ nⱼ Var[w | j]: what differs between components is no error where
+    their shares are fixed.
 
     References:
         Sampling Techniques (Cochran, 1977), chapter 5.
 
     Attributes:
-        log_sum, log_sum_of_squares: of the weights of each component, (rows, components), in float64.
+        log_sum, log_sum_of_squares: of the weights of each component, (rows, components), in
+            float64.
         count: their numbers, (rows, components).
     """
 
@@ -96,7 +102,9 @@ class Strata:
         return cls(nothing, nothing.clone(), torch.zeros(rows, components, dtype=torch.float64))
 
     def add(self, log_weights: Tensor, component: Tensor, rows: Tensor) -> None:
-        """Take in log weights of `rows` and the number of each draw's component, both (draws, some)."""
+        """Take in log weights of `rows` and the number of each draw's component, both (draws,
+        some).
+        """
         for number in range(self.count.shape[1]):
             own = (component == number).cpu()
             new = torch.where(own, log_weights.double().cpu(), -torch.inf)

@@ -20,8 +20,10 @@ from pyro_vae.vae import VAE
 NUMBERS = 2**24
 """Numbers that are worked on at once: rows times draws times columns."""
 WHY = (
-    "p(x | z) is not a product over columns (the counts of a multinomial share their total), so no column "
-    "has a part of log p(x) that is its own; leave shares out, or take a likelihood such as 'poisson'"
+    "p(x | z) is not a product over columns (the counts of a multinomial share their total), so no "
+    "column "
+    "has a part of log p(x) that is its own; leave shares out, or take a likelihood such as "
+    "'poisson'"
 )
 
 
@@ -43,8 +45,8 @@ class Shares:
 def column_log_prob(p: Distribution, x: Tensor) -> Tensor | None:
     """log p(xᵢ | z) for each number of a row, (..., *event_shape), with sum log p(x | z).
 
-    A distribution may have a method `column_log_prob(x)` of its own. A size factor, on which its row
-    is conditioned, adds nothing.
+    A distribution may have a method `column_log_prob(x)` of its own. A size factor, on which its
+    row is conditioned, adds nothing.
 
     Arguments:
         p: of batch shape (...), over rows.
@@ -97,7 +99,8 @@ def factorises(vae: VAE, x: Tensor) -> bool:
 def column_shares(
     vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = False
 ) -> Shares:
-    """Estimate what each column adds to log p(x), by self-normalised importance sampling of p(z | x).
+    """Estimate what each column adds to log p(x), by self-normalised importance sampling of p(z |
+    x).
 
     E[f(z)] ≈ Σₖ wₖ f(zₖ) / Σₖ wₖ   with wₖ = p(x, zₖ) / q(zₖ) and zₖ ~ q, k = 1, ..., K
 
@@ -108,7 +111,8 @@ def column_shares(
         Monte Carlo Theory, Methods and Examples (Owen, 2013), chapter 9.2.
 
     Arguments:
-        vae: a model whose guide and prior have densities, and whose likelihood is a product over columns.
+        vae: a model whose guide and prior have densities, and whose likelihood is a product over
+            columns.
         x: rows shaped (n, *data_shape).
         num_samples: K.
         seed: of the draws. A row's numbers depend on it and on the row alone.
@@ -187,8 +191,8 @@ def names_of(columns: Any, data_shape: tuple[int, ...]) -> tuple[str, ...]:
     names = tuple(map(str, columns))
     if len(names) != count or len(set(names)) != count:
         raise ValueError(
-            f"columns: expected {count} different names, one for each number of a row, got {len(names)} "
-            f"({len(set(names))} different); pass one name a column in their order"
+            f"columns: expected {count} different names, one for each number of a row, got "
+            f"{len(names)} ({len(set(names))} different); pass one name a column in their order"
         )
     return names
 

@@ -73,7 +73,8 @@ def typicality_p_value(scores: npt.ArrayLike, reference: npt.ArrayLike) -> Float
 
 
 def discoveries(p_values: npt.ArrayLike, level: float) -> npt.NDArray[np.int64]:
-    """Indices of the rows that are called outliers, of which on average a share of `level` at most is ordinary.
+    """Indices of the rows that are called outliers, of which on average a share of `level` at most
+    is ordinary.
 
     The k smallest of m p-values, with the largest k for which the k-th is at most level k / m. It
     holds for conformal p-values that share one reference, which depend on each other positively.

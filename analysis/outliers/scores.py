@@ -1,4 +1,6 @@
-"""Scores for decisions: which rows are unlikely under a model, how unlikely, and because of which columns."""
+"""Scores for decisions: which rows are unlikely under a model, how unlikely, and because of which
+columns.
+"""
 
 import math
 from collections.abc import Sequence
@@ -27,22 +29,28 @@ SHOWN, TOP = 10, 3
 
 @dataclass(frozen=True, kw_only=True)
 class Anomaly:
-    """How unlikely each row is, and why; arrays have one entry a row, in nats where they have a unit.
+    """How unlikely each row is, and why; arrays have one entry a row, in nats where they have a
+    unit.
 
-    log p(x) = Σᵢ shareᵢ - rate,   shareᵢ = E[log p(xᵢ | z)],   rate = KL(p(z | x) ‖ p(z)),   E over p(z | x)
+    log p(x) = Σᵢ shareᵢ - rate,   shareᵢ = E[log p(xᵢ | z)],   rate = KL(p(z | x) ‖ p(z)),   E over
+    p(z | x)
 
     Attributes:
         log_marginal: log p(x).
         se: its Monte Carlo standard error.
         trusted: whether log p(x) is to be trusted; where it isn't, it is likely too low.
-        p_value: of "this row is like the held-out ones", small where log p(x) is low; nan without a reference.
+        p_value: of "this row is like the held-out ones", small where log p(x) is low; nan without a
+            reference.
         typicality: |log p(x) - mean log p(x) of the reference|; nan without one.
-        typicality_p_value: small where log p(x) is far from that mean, on either side; nan without a reference.
+        typicality_p_value: small where log p(x) is far from that mean, on either side; nan without
+            a reference.
         reference: log p(x) of the reference rows, (m,); none without one.
         shared: how many of the rows are reference rows too; their p-values say nothing.
-        shares: what each column adds to log p(x), (row, column); None where p(x | z) is no product over columns.
+        shares: what each column adds to log p(x), (row, column); None where p(x | z) is no product
+            over columns.
         share_se: their Monte Carlo standard errors, (row, column); None where there are no shares.
-        usual: mean share of each column over the reference rows, without them over all rows, (column,); or None.
+        usual: mean share of each column over the reference rows, without them over all rows,
+            (column,); or None.
         usual_rate: mean rate over the same rows; nan without shares.
         columns: names of the columns.
     """
@@ -66,7 +74,9 @@ class Anomaly:
 
     @property
     def rate(self) -> np.ndarray:
-        """Σᵢ shareᵢ - log p(x), (row,): KL(p(z | x) ‖ p(z)), how unusual the row's z is; nan without shares."""
+        """Σᵢ shareᵢ - log p(x), (row,): KL(p(z | x) ‖ p(z)), how unusual the row's z is; nan
+        without shares.
+        """
         if self.shares is None:
             return np.full(len(self), np.nan)
         rate: np.ndarray = self.shares.sum(1) - self.log_marginal
@@ -74,7 +84,8 @@ class Anomaly:
 
     @property
     def excess(self) -> np.ndarray:
-        """share - usual, (row, column): below 0 where a column makes a row less likely than a usual one.
+        """share - usual, (row, column): below 0 where a column makes a row less likely than a usual
+        one.
 
         Raises:
             ValueError: no shares.
@@ -89,7 +100,8 @@ class Anomaly:
         return np.argsort(np.nan_to_num(self.log_marginal, nan=-np.inf), kind="stable")[:n]
 
     def outliers(self, level: float = LEVEL) -> np.ndarray:
-        """The indices of unlikely rows among which a share of `level` at most is ordinary, on average.
+        """The indices of unlikely rows among which a share of `level` at most is ordinary, on
+        average.
 
         Raises:
             ValueError: no reference to calibrate by; a level that is not between 0 and 1.
@@ -114,7 +126,9 @@ class Anomaly:
         return [(names[part], float(excess[part])) for part in order]
 
     def to_dataframe(self, top: int = TOP) -> Any:
-        """A pandas DataFrame, one line a row of x, the least likely first; its index is the row's position."""
+        """A pandas DataFrame, one line a row of x, the least likely first; its index is the row's
+        position.
+        """
         import pandas as pd
 
         order = self.worst(len(self))
@@ -129,7 +143,10 @@ class Anomaly:
         """How many rows stand out, the n least likely ones, and how to read the numbers."""
         low, middle, high = np.quantile(self.log_marginal, [0, 0.5, 1])
         lines = [
-            f"anomaly of {len(self)} rows: log p(x) from {low:.2f} to {high:.2f} nats, median {middle:.2f}",
+            (
+                f"anomaly of {len(self)} rows: log p(x) from {low:.2f} to {high:.2f} nats, median "
+                f"{middle:.2f}"
+            ),
             f"trusted on {self.trusted.sum()} of {len(self)} rows"
             + (
                 ""
@@ -161,14 +178,15 @@ class Anomaly:
         lines = [
             f"{count} reference rows, mean log p(x) {self.reference.mean():.2f}; "
             f"the smallest possible p is {1 / (count + 1):.2g}",
-            f"p <= 0.01: {unlikely} rows ({0.01 * len(self):.3g} expected of ordinary ones); typical p <= 0.01: "
-            f"{atypical} rows, {likely} of them too likely",
+            f"p <= 0.01: {unlikely} rows ({0.01 * len(self):.3g} expected of ordinary ones); "
+            f"typical p <= 0.01: {atypical} rows, {likely} of them too likely",
             f"outliers at a false discovery rate of {LEVEL:.0%}: {len(found)} rows",
         ]
         needed = math.ceil(len(self) / LEVEL) - 1
         if count < needed:
             lines.append(
-                f"one outlier alone among {len(self)} rows needs {needed} reference rows to be found"
+                f"one outlier alone among {len(self)} rows needs {needed} reference rows to be "
+                "found"
             )
         if self.shared:
             lines.append(f"{self.shared} rows are reference rows too: their p-values say nothing")
@@ -202,17 +220,17 @@ def anomaly(
 
     p = (1 + #{log p of a reference row ≤ log p(x)}) / (m + 1) for m reference rows
 
-    is at most a with probability at most a for a row like the reference rows, whatever the model and
-    however rough its estimate of log p, which is the same for both; it is only as sharp as both are
-    good. The reference rows must not have been fitted to: those are too likely, and every new row
-    then seems an outlier.
+    is at most a with probability at most a for a row like the reference rows, whatever the model
+    and however rough its estimate of log p, which is the same for both; it is only as sharp as both
+    are good. The reference rows must not have been fitted to: those are too likely, and every new
+    row then seems an outlier.
 
-    A low log p(x) is not what makes a row strange to a person, and a high one is no proof of the contrary.
-    Densities of images follow their smoothness and contrast: models of CIFAR-10 find SVHN more likely
-    than CIFAR-10 (Nalisnick et al., 2019), and an empty image may be the likeliest of all. So look at
-    `typicality_p_value` too, which is small for a row that is too likely. log p(x) of densities also
-    depends on the units of x: a monotone transform of a column changes the order of the rows.
-    Whole-row scores miss what a single column shows when there are many: see `excess`.
+    A low log p(x) is not what makes a row strange to a person, and a high one is no proof of the
+    contrary. Densities of images follow their smoothness and contrast: models of CIFAR-10 find SVHN
+    more likely than CIFAR-10 (Nalisnick et al., 2019), and an empty image may be the likeliest of
+    all. So look at `typicality_p_value` too, which is small for a row that is too likely. log p(x)
+    of densities also depends on the units of x: a monotone transform of a column changes the order
+    of the rows. Whole-row scores miss what a single column shows when there are many: see `excess`.
 
     References:
         Do Deep Generative Models Know What They Don't Know? (Nalisnick, Matsukawa, Teh, Gorur,
@@ -224,9 +242,11 @@ def anomaly(
     Arguments:
         vae: a fitted model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
-        reference: ordinary rows that the model was not fitted to, (m, *data_shape); None for no p-values.
+        reference: ordinary rows that the model was not fitted to, (m, *data_shape); None for no
+            p-values.
         columns: names of the numbers of a row.
-        shares: True: each column's share of log p(x), False: none, None: where p(x | z) is a product over columns.
+        shares: True: each column's share of log p(x), False: none, None: where p(x | z) is a
+            product over columns.
         num_particles: draws of each row for log p(x), as in `evidence`.
         num_samples: draws of each row for the shares.
         seed: of the draws.
@@ -236,8 +256,8 @@ def anomaly(
         `Anomaly`; print it.
 
     Raises:
-        ValueError: no rows, rows that don't fit the model, an autoencoder, other names than columns; shares=True
-            for a likelihood that is no product over columns.
+        ValueError: no rows, rows that don't fit the model, an autoencoder, other names than
+            columns; shares=True for a likelihood that is no product over columns.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)

@@ -10,12 +10,16 @@ from torch import Tensor
 from pyro_vae.analysis.export.arviz_objects import _arviz
 
 SHIFT, RATIO = 0.2, 1.2
-"""A guide agrees with NUTS while its means are off by less than 0.2 sd and its sds by less than a factor of 1.2."""
+"""A guide agrees with NUTS while its means are off by less than 0.2 sd and its sds by less than a
+factor of 1.2.
+"""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and standard deviation of z in each row, with their Monte Carlo standard errors, all (row, latent)."""
+    """Mean and standard deviation of z in each row, with their Monte Carlo standard errors, all
+    (row, latent).
+    """
 
     mean: np.ndarray
     mean_se: np.ndarray
@@ -45,7 +49,9 @@ class Difference:
 
     @property
     def small(self) -> np.ndarray:
-        """Whether all shifts and ratios of a row are below `SHIFT` and `RATIO`, within 3 standard errors, (row,)."""
+        """Whether all shifts and ratios of a row are below `SHIFT` and `RATIO`, within 3 standard
+        errors, (row,).
+        """
         shift_fits = np.abs(self.shift) <= SHIFT + 3 * self.shift_se
         ratio_fits = (self.ratio <= RATIO + 3 * self.ratio_se) & (
             self.ratio >= 1 / RATIO - 3 * self.ratio_se
@@ -61,10 +67,12 @@ class Difference:
 
 
 def weighted_moments(z: Tensor, log_weights: Tensor) -> tuple[np.ndarray, ...]:
-    """Mean, its standard error, sd, its standard error, (latent,), of draws (draw, latent) under weights (draw,).
+    """Mean, its standard error, sd, its standard error, (latent,), of draws (draw, latent) under
+    weights (draw,).
 
-    The weights are normalised to w with sum one: mean = Σ w z and sd² = Σ w (z - mean)², with the errors of independent
-    draws, √Σ w² (z - mean)² and, by the delta method, √Σ w² ((z - mean)² - sd²)² / 2 sd.
+    The weights are normalised to w with sum one: mean = Σ w z and sd² = Σ w (z - mean)², with the
+    errors of independent draws, √Σ w² (z - mean)² and, by the delta method, √Σ w² ((z - mean)² -
+    sd²)² / 2 sd.
 
     Example:
         >>> import torch
@@ -86,11 +94,14 @@ def stacked(rows: Sequence[tuple[np.ndarray, ...]]) -> Moments:
 
 
 def sd_error(z: np.ndarray) -> np.ndarray:
-    """Monte Carlo standard error of the standard deviation of draws (chain, draw, ...), by the delta method.
+    """Monte Carlo standard error of the standard deviation of draws (chain, draw, ...), by the
+    delta method.
 
-    se(sd)² = Var(s) / (4 ess(s) E[s])  with s = (z - mean)² and ess(s) the effective number of draws for its mean.
+    se(sd)² = Var(s) / (4 ess(s) E[s])  with s = (z - mean)² and ess(s) the effective number of
+    draws for its mean.
 
-    It is what ArviZ calls mcse(method="sd"), which raises TypeError in ArviZ 0.23 where numba is installed.
+    It is what ArviZ calls mcse(method="sd"), which raises TypeError in ArviZ 0.23 where numba is
+    installed.
 
     Example:
         >>> z = np.random.default_rng(0).normal(size=(4, 500, 1, 1))

@@ -1,4 +1,6 @@
-"""Audit by NUTS: the guide's posterior of single rows beside one that Markov chains draw from the same model."""
+"""Audit by NUTS: the guide's posterior of single rows beside one that Markov chains draw from the
+same model.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,7 +46,9 @@ from pyro_vae.vae import VAE
 CHUNK = 1000
 """Draws of the guide that are decoded at once."""
 R_HAT, ESS = 1.01, 400
-"""The chains of a row are trusted up to this R-hat and from this effective number of draws on, without divergences."""
+"""The chains of a row are trusted up to this R-hat and from this effective number of draws on,
+without divergences.
+"""
 
 HEADER = """\
        NUTS                guide: worst               resampled: worst
@@ -62,11 +66,13 @@ class Audit:
         r_hat: rank-normalised split R-hat, (row, latent); above 1.01 the chains disagree.
         ess: effective number of draws in the bulk, (row, latent).
         divergences: transitions after warm-up that diverged, (row,).
-        pareto_k: of the guide's importance weights, (row,); above `khat_limit` resampling is not to be trusted.
+        pareto_k: of the guide's importance weights, (row,); above `khat_limit` resampling is not to
+            be trusted.
         num_particles: draws of the guide.
         nuts: mean and standard deviation by NUTS.
         guide: the guide beside NUTS.
-        resampled: the guide after importance resampling without end, that is under its self-normalised weights.
+        resampled: the guide after importance resampling without end, that is under its
+            self-normalised weights.
         warmup: transitions of each chain that were dropped.
     """
 
@@ -89,7 +95,9 @@ class Audit:
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """One a row: the guide agrees with NUTS, or only after resampling, or not; or NUTS itself did not converge."""
+        """One a row: the guide agrees with NUTS, or only after resampling, or not; or NUTS itself
+        did not converge.
+        """
         repaired = self.resampled.small & (self.pareto_k <= khat_limit(self.num_particles))
         facts = zip(self.converged, self.guide.small, repaired, strict=True)
         return [_verdict(*fact) for fact in facts]
@@ -99,12 +107,23 @@ class Audit:
         chains, draws, rows, _ = self.z.shape
         return "\n".join(
             [
-                f"audit by NUTS: {rows} rows, {chains} chains of {draws} draws after {self.warmup} of warm-up",
+                (
+                    f"audit by NUTS: {rows} rows, {chains} chains of {draws} draws after "
+                    f"{self.warmup} of warm-up"
+                ),
                 HEADER,
                 *(self._line(row, verdict) for row, verdict in enumerate(self.verdicts)),
-                "shift: (mean - NUTS mean) / NUTS sd; ratio: sd / NUTS sd, below 1 is too narrow; ± a standard error.",
-                f"agrees: shifts below {SHIFT}, ratios below a factor of {RATIO}. inconclusive: R-hat above {R_HAT}, "
-                f"ESS below {ESS},\nor divergences: raise warmup and draws before you blame the guide.",
+                (
+                    "shift: (mean - NUTS mean) / NUTS sd; ratio: sd / NUTS sd, below 1 is too "
+                    "narrow; ± a standard error."
+                ),
+                (
+                    f"agrees: shifts below {SHIFT}, ratios below a factor of {RATIO}. "
+                    f"inconclusive: R-hat above {R_HAT}, "
+                )(
+                    f"ESS below {ESS},\nor divergences: raise warmup and draws before you blame "
+                    "the guide."
+                ),
             ]
         )
 
@@ -126,9 +145,12 @@ class Audit:
             unit=f"of {len(said)} rows agree",
             threshold=len(said),
             side="at least",
-            source=f"shift {SHIFT} sd, ratio {RATIO}: ours; R-hat {R_HAT}, ESS {ESS}: Vehtari et al. 2021",
-            passed="the guide, resampled where needed, has the means and widths that Markov chains find",
-            failed=f"{len(said) - good - unclear} rows differ, {unclear} are inconclusive: the chains did not converge",
+            source=f"shift {SHIFT} sd, ratio {RATIO}: ours; R-hat {R_HAT}, ESS {ESS}: Vehtari et "
+            "al. 2021",
+            passed="the guide, resampled where needed, has the means and widths that Markov chains "
+            "find",
+            failed=f"{len(said) - good - unclear} rows differ, {unclear} are inconclusive: the "
+            "chains did not converge",
             **(longer if unclear else refit(guide)),
         )
 
@@ -167,14 +189,15 @@ def audit(
 
     shift = (E_q[z_d] - E_NUTS[z_d]) / sd_NUTS[z_d]        ratio = sd_q[z_d] / sd_NUTS[z_d]
 
-    The same for the guide's draws under their importance weights p(x, z) / q(z | x). The chains start from the prior
-    and run one after the other; the parameters stay as they are. Chains that all miss a mode agree with each other:
-    R-hat can't see what no chain has found. A transition takes about 10 ms for a small decoder.
+    The same for the guide's draws under their importance weights p(x, z) / q(z | x). The chains
+    start from the prior and run one after the other; the parameters stay as they are. Chains that
+    all miss a mode agree with each other: R-hat can't see what no chain has found. A transition
+    takes about 10 ms for a small decoder.
 
     References:
-        The No-U-Turn Sampler: Adaptively Setting Path Lengths in Hamiltonian Monte Carlo (Hoffman, Gelman, 2014).
-        Rank-Normalization, Folding, and Localization: An Improved R-hat for Assessing Convergence of MCMC (Vehtari,
-        Gelman, Simpson, Carpenter, Bürkner, 2021).
+        The No-U-Turn Sampler: Adaptively Setting Path Lengths in Hamiltonian Monte Carlo (Hoffman,
+        Gelman, 2014). Rank-Normalization, Folding, and Localization: An Improved R-hat for
+        Assessing Convergence of MCMC (Vehtari, Gelman, Simpson, Carpenter, Bürkner, 2021).
 
     Arguments:
         vae: a model whose guide and prior have densities.
@@ -191,8 +214,8 @@ def audit(
         `Audit`; print it.
 
     Raises:
-        ValueError: no rows, more than `max_rows`, too few chains or draws, rows that don't fit the model, an
-            autoencoder.
+        ValueError: no rows, more than `max_rows`, too few chains or draws, rows that don't fit the
+            model, an autoencoder.
 
     Example:
         >>> found = audit(VAE(data_shape=(4,), latent_dim=2), torch.zeros(1, 4), chains=2, draws=4, warmup=4)
@@ -256,8 +279,10 @@ def _check(chains: int, draws: int, warmup: int, num_particles: int) -> None:
 def _require_few(rows: int, max_rows: int, steps: int) -> None:
     if rows > max_rows:
         raise ValueError(
-            f"audit: expected at most max_rows = {max_rows} rows, got {rows}; each takes {steps:,} NUTS transitions, "
-            f"some {steps / 100:,.0f} s, {rows * steps:,} in all; pass fewer rows (x[:{max_rows}]) or raise max_rows"
+            f"audit: expected at most max_rows = {max_rows} rows, got {rows}; each takes {steps:,} "
+            "NUTS transitions, "
+            f"some {steps / 100:,.0f} s, {rows * steps:,} in all; pass fewer rows (x[:{max_rows}]) "
+            "or raise max_rows"
         )
 
 

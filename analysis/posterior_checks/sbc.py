@@ -32,25 +32,32 @@ SIGNIFICANT = 0.01
 SHOWN = 5
 """Latent dimensions in the summary, the worst first."""
 SCOPE = (
-    "It shows whether q(z | x) is p(z | x) on rows drawn from the model, on average over p(x). It does not show that\n"
-    "the model fits your rows, that the guide is right on your rows, or that it is right on each row by itself."
+    "It shows whether q(z | x) is p(z | x) on rows drawn from the model, on average over p(x). It "
+    "does not show that\n"
+    "the model fits your rows, that the guide is right on your rows, or that it is right on each "
+    "row by itself."
 )
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Where the true z of each simulated row stands among its draws; uniform if the draws are from p(z | x).
+    """Where the true z of each simulated row stands among its draws; uniform if the draws are from
+    p(z | x).
 
-    p-values are of Neyman's smooth test of uniformity: the chi-squared of the first four Legendre polynomials.
+    p-values are of Neyman's smooth test of uniformity: the chi-squared of the first four Legendre
+    polynomials.
 
     References:
         'Smooth test' for goodness of fit (Neyman, 1937).
 
     Attributes:
-        pit: (rank + u) / (draws + 1) of z, with the rank from 0 to `draws` and u ~ U(0, 1), (num_rows, latent_dim).
-        joint_pit: the same of log p(x, z), which sees what the dimensions hide: correlations, a guide that ignores x.
+        pit: (rank + u) / (draws + 1) of z, with the rank from 0 to `draws` and u ~ U(0, 1),
+            (num_rows, latent_dim).
+        joint_pit: the same of log p(x, z), which sees what the dimensions hide: correlations, a
+            guide that ignores x.
         draws: for each row.
-        resample: proposals of each row that the draws were resampled from; None for the guide's own draws.
+        resample: proposals of each row that the draws were resampled from; None for the guide's own
+            draws.
     """
 
     pit: np.ndarray
@@ -80,11 +87,15 @@ class Calibration:
 
     @property
     def p_value(self) -> float:
-        """Of everything: Bonferroni's over the latent dimensions and log p(x, z), which is Holm's smallest."""
+        """Of everything: Bonferroni's over the latent dimensions and log p(x, z), which is Holm's
+        smallest.
+        """
         return float(self.adjusted.min())
 
     def coverage(self, level: float = 0.9) -> np.ndarray:
-        """Share of rows whose true z lies in the central interval of that probability, (latent_dim,)."""
+        """Share of rows whose true z lies in the central interval of that probability,
+        (latent_dim,).
+        """
         return (np.abs(self.pit - 0.5) < level / 2).mean(0)
 
     def summary(self) -> str:
@@ -99,7 +110,10 @@ class Calibration:
         worst = np.argsort(self.adjusted[:dims], kind="stable")[:SHOWN]
         return "\n".join(
             [
-                f"calibration of {source}: {rows} rows drawn from the model, {self.draws} draws each",
+                (
+                    f"calibration of {source}: {rows} rows drawn from the model, {self.draws} "
+                    "draws each"
+                ),
                 f"overall      p = {self.p_value:<8.2g}   {verdict}"
                 f"   (smooth test, Bonferroni over {dims} dimensions and log p(x, z))",
                 *(self._line(d) for d in worst),
@@ -120,8 +134,10 @@ class Calibration:
             threshold=SIGNIFICANT,
             side="at least",
             source="ours; the test: Talts et al. 2018, Neyman 1937",
-            passed="on rows of the model, intervals of q(z | x) hold the truth as often as they say",
-            failed="on rows of the model, q(z | x) is off; print(pv.calibration(vae)) says in which dimension and how",
+            passed="on rows of the model, intervals of q(z | x) hold the truth as often as they "
+            "say",
+            failed="on rows of the model, q(z | x) is off; print(pv.calibration(vae)) says in "
+            "which dimension and how",
             **refit(guide),
         )
 
@@ -163,22 +179,26 @@ def calibration(
     seed: int = 0,
     progress: bool | None = False,
 ) -> Calibration:
-    """Simulation-based calibration of the guide: ranks of the true z among draws of q(z | x), without refits.
+    """Simulation-based calibration of the guide: ranks of the true z among draws of q(z | x),
+    without refits.
 
-    z ~ p(z),  x ~ p(x | z),  z₁, ..., z_L ~ q(z | x);  rank_d = #{l: z_{l,d} < z_d} is uniform on 0, ..., L
-    if q(z | x) = p(z | x), for each dimension d.
+    z ~ p(z),  x ~ p(x | z),  z₁, ..., z_L ~ q(z | x);  rank_d = #{l: z_{l,d} < z_d} is uniform on
+    0, ..., L if q(z | x) = p(z | x), for each dimension d.
 
-    With `resample=M` the L draws are picked, with replacement, out of M proposals of the guide with probabilities
-    proportional to p(x, z) / q(z | x): what is left of the miscalibration is what importance sampling does not repair.
-    The same seed simulates the same rows, so call it with and without. M of 10 L or more keeps copies few.
+    With `resample=M` the L draws are picked, with replacement, out of M proposals of the guide with
+    probabilities proportional to p(x, z) / q(z | x): what is left of the miscalibration is what
+    importance sampling does not repair. The same seed simulates the same rows, so call it with and
+    without. M of 10 L or more keeps copies few.
 
-    Uniform ranks are necessary, not sufficient: the guide is judged on rows of the model, on average over p(x).
+    Uniform ranks are necessary, not sufficient: the guide is judged on rows of the model, on
+    average over p(x).
 
     References:
-        Validating Bayesian Inference Algorithms with Simulation-Based Calibration (Talts, Betancourt, Simpson, Vehtari,
-        Gelman, 2018).
-        Simulation-Based Calibration Checking for Bayesian Computation: The Choice of Test Quantities Shapes Sensitivity
-        (Modrák, Moon, Kim, Bürkner, Huurre, Faltejsková, Gelman, Vehtari, 2023), for log p(x, z).
+        Validating Bayesian Inference Algorithms with Simulation-Based Calibration (Talts,
+        Betancourt, Simpson, Vehtari, Gelman, 2018).
+        Simulation-Based Calibration Checking for Bayesian Computation: The Choice of Test
+        Quantities Shapes Sensitivity (Modrák, Moon, Kim, Bürkner, Huurre, Faltejsková, Gelman,
+        Vehtari, 2023), for log p(x, z).
 
     Arguments:
         vae: a model whose guide and prior have densities.
@@ -192,7 +212,8 @@ def calibration(
         `Calibration`; print it.
 
     Raises:
-        ValueError: no rows or draws, fewer proposals than draws, an autoencoder, a density that is nan.
+        ValueError: no rows or draws, fewer proposals than draws, an autoencoder, a density that is
+            nan.
 
     Example:
         >>> found = calibration(VAE(data_shape=(4,), latent_dim=2), num_rows=20, draws=9)
@@ -233,9 +254,11 @@ def uniformity(pit: np.ndarray) -> np.ndarray:
 
 
 def components(pit: np.ndarray) -> np.ndarray:
-    """√n mean(√(2k + 1) P_k(2 pit - 1)) for k = 1, ..., 4: (4, ...), each about N(0, 1) if (rows, ...) is uniform.
+    """√n mean(√(2k + 1) P_k(2 pit - 1)) for k = 1, ..., 4: (4, ...), each about N(0, 1) if (rows,
+    ...) is uniform.
 
-    The first is above 0 where the truth lies above the draws, the second where it lies outside them.
+    The first is above 0 where the truth lies above the draws, the second where it lies outside
+    them.
     """
     polynomials = np.polynomial.legendre.legvander(2 * pit - 1, ORDER)[..., 1:]
     scores: np.ndarray = (
@@ -245,7 +268,8 @@ def components(pit: np.ndarray) -> np.ndarray:
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """p-values (m,) adjusted so that the chance of any below α, all being true, is at most α (Holm, 1979).
+    """p-values (m,) adjusted so that the chance of any below α, all being true, is at most α (Holm,
+    1979).
 
     Example:
         >>> holm(np.array([0.01, 0.04, 0.03]))
@@ -279,7 +303,8 @@ def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | Non
     if truth.isnan().any() or drawn.isnan().any():
         raise ValueError(
             "calibration: z or log p(x, z) is nan on rows drawn from the model; expected numbers; "
-            "the parameters may have diverged while training, or p(x | z) draws values outside its support"
+            "the parameters may have diverged while training, or p(x | z) draws values outside its "
+            "support"
         )
     if resample:
         drawn = _resampled(drawn, log_p - q.log_prob(proposals), draws)
@@ -287,7 +312,9 @@ def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | Non
 
 
 def _resampled(proposals: Tensor, log_weights: Tensor, draws: int) -> Tensor:
-    """`draws` of the proposals (M, rows, ...), picked with replacement in proportion to their weights (M, rows)."""
+    """`draws` of the proposals (M, rows, ...), picked with replacement in proportion to their
+    weights (M, rows).
+    """
     picked = torch.multinomial(log_weights.double().softmax(0).T, draws, replacement=True).T
     return proposals.take_along_dim(picked.unsqueeze(-1), 0)
 

@@ -36,7 +36,9 @@ FEW = 20
 
 
 def gradient(vae: VAE, x: Tensor, seed: int) -> Finding:
-    """The derivative of the loss along a random direction, by backpropagation and by a central difference."""
+    """The derivative of the loss along a random direction, by backpropagation and by a central
+    difference.
+    """
     twin = _in_float64(vae)
     parameters = [p for p in twin.parameters() if p.requires_grad]
     off = _gradient_error(twin, x[:50].double(), parameters, seed)
@@ -49,7 +51,8 @@ def gradient(vae: VAE, x: Tensor, seed: int) -> Finding:
         threshold=RELATIVE,
         source="truncation error of a central difference in float64",
         passed="backpropagation and a finite difference agree",
-        failed="backpropagation and a finite difference disagree: training has not followed the loss",
+        failed="backpropagation and a finite difference disagree: training has not followed the "
+        "loss",
         remedy="find the parameters that are named, and the detach() or no_grad() on their way",
         python="from pyro_vae.analysis import gradient_errors; gradient_errors(vae, x)",
     )
@@ -57,7 +60,8 @@ def gradient(vae: VAE, x: Tensor, seed: int) -> Finding:
 
 @public
 def gradient_errors(vae: VAE, x: Any, *, seed: int = 0) -> dict[str, float]:
-    """Relative difference of backpropagation and a finite difference for each parameter where it is above 1e-3.
+    """Relative difference of backpropagation and a finite difference for each parameter where it is
+    above 1e-3.
 
     Arguments:
         vae: a model.
@@ -98,10 +102,13 @@ def closed_form(vae: VAE, x: Tensor, seed: int) -> Finding:
         threshold=allowed,
         source=f"{SIGMAS:.0f} standard errors + {NATS} nats, {OURS}",
         passed="the KL by draws and in closed form are the same number",
-        failed="the KL by draws and in closed form differ: density and samples of guide or prior contradict each other",
-        remedy="mend log_prob or rsample of the guide or the prior; until then train without the closed form",
+        failed="the KL by draws and in closed form differ: density and samples of guide or prior "
+        "contradict each other",
+        remedy="mend log_prob or rsample of the guide or the prior; until then train without the "
+        "closed form",
         python='pv.fit(vae, x_train, kl="monte_carlo")',
-        command="pyro-vae fit RUN/experiment.json --set fit.kl=monte_carlo --output RUN-monte-carlo",
+        command="pyro-vae fit RUN/experiment.json --set fit.kl=monte_carlo --output "
+        "RUN-monte-carlo",
     )
 
 
@@ -122,7 +129,8 @@ def bound(vae: VAE, x: Tensor, found: Evidence, seed: int) -> Finding:
         side="at least",
         source="Jensen's inequality, Jordan et al. 1999",
         passed="the bound is below what it bounds",
-        failed="the ELBO is above the log p(x) that it bounds: a density is not normalised, or log p(x) is far too low",
+        failed="the ELBO is above the log p(x) that it bounds: a density is not normalised, or log "
+        "p(x) is far too low",
         remedy="take log p(x) from the prior by annealed importance sampling, which needs no guide",
         python="pv.annealed(vae, x[:10])",
     )
@@ -162,12 +170,14 @@ def alone(vae: VAE, x: Tensor, seed: int) -> Finding:
 
 
 def density(vae: VAE, x: Tensor, seed: int) -> Finding:
-    """log p(x | z) in the model's own type, and by the same family in float64 for the same decoder outputs.
+    """log p(x | z) in the model's own type, and by the same family in float64 for the same decoder
+    outputs.
 
-    What may differ is rounding: of the sum, whose result and last few partial sums have half an ulp each (4 ε |log p|
-    in all), and of the numbers that go into it, measured in float64 by moving each of them by one ulp, up or down at
-    random, four times over. Errors of a formula, such as the lgamma of a large count, are not rounding in this sense:
-    they are alike in all columns and add up.
+    What may differ is rounding: of the sum, whose result and last few partial sums have half an ulp
+    each (4 ε |log p| in all), and of the numbers that go into it, measured in float64 by moving
+    each of them by one ulp, up or down at random, four times over. Errors of a formula, such as the
+    lgamma of a large count, are not rounding in this sense: they are alike in all columns and add
+    up.
     """
     name, type_name = (
         "density of the likelihood",
@@ -202,7 +212,8 @@ def density(vae: VAE, x: Tensor, seed: int) -> Finding:
         threshold=float(allowed[worst]),
         source=f"{NATS} nats + rounding, {OURS}",
         passed=f"log p(x | z) in {type_name} is that of float64",
-        failed=f"log p(x | z) in {type_name} is {off[worst]:.3g} nats off in row {worst}, and so is log p(x)",
+        failed=f"log p(x | z) in {type_name} is {off[worst]:.3g} nats off in row {worst}, and so "
+        "is log p(x)",
         remedy="compute log p(x) in float64",
         python="import copy; pv.evidence(copy.deepcopy(vae).double(), x)",
     )
@@ -274,17 +285,18 @@ def _same(name: str, first: np.ndarray, second: np.ndarray, meaning: str, others
         source=f"{NATS} nats, {OURS}",
         passed=meaning,
         failed=f"log p(x) of a row changes with {others} beside it",
-        remedy=f"look for a part that mixes {others} (a mean over the batch, BatchNorm), and make it work on the last "
-        "dimension only",
+        remedy=f"look for a part that mixes {others} (a mean over the batch, BatchNorm), and make "
+        "it work on the last dimension only",
         python="print(vae.likelihood.decoder, vae.posterior)",
     )
 
 
 def _reference(vae: VAE, z: Tensor) -> tuple[Tensor, Callable[[Tensor, Tensor], Tensor], int]:
-    """What goes into the density in float64, the density of rows for it, and how many roundings lie on the way.
+    """What goes into the density in float64, the density of rows for it, and how many roundings lie
+    on the way.
 
-    Of a decoder and a family the numbers are the decoder's outputs; of a user's own likelihood they are z, and a few
-    layers round before the density.
+    Of a decoder and a family the numbers are the decoder's outputs; of a user's own likelihood they
+    are z, and a few layers round before the density.
     """
     twin = _in_float64(vae)
     if not isinstance(vae.likelihood, Likelihood):

@@ -1,4 +1,6 @@
-"""A check-up of a fitted model: do its numbers agree, are they to be believed, and what do they say of the model?"""
+"""A check-up of a fitted model: do its numbers agree, are they to be believed, and what do they say
+of the model?
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -39,7 +41,8 @@ def checkup(
     seed: int = 0,
     progress: bool | None = False,
 ) -> Checkup:
-    """Check a fitted model on rows: do its numbers agree, is log p(x) to be believed, is the model better than none?
+    """Check a fitted model on rows: do its numbers agree, is log p(x) to be believed, is the model
+    better than none?
 
     Arguments:
         vae: a fitted model.
@@ -126,18 +129,22 @@ def trusted(found: Evidence) -> Finding:
         unit="% of rows",
         threshold=100 * SHARE,
         side="at least",
-        source=f"ours; k-hat at most {khat_limit(draws):.2f} for {draws} draws: Vehtari et al. 2024",
+        source=f"ours; k-hat at most {khat_limit(draws):.2f} for {draws} draws: Vehtari et al. "
+        "2024",
         passed=f"it is trusted on {count}",
         failed=f"it is trusted on {count} only, and too low by an unknown amount on the others",
-        remedy="estimate log p(x) of these rows by annealed importance sampling, or of all rows with ten times the "
-        "draws from a refined proposal",
+        remedy="estimate log p(x) of these rows by annealed importance sampling, or of all rows "
+        "with ten times the draws from a refined proposal",
         python=f"pv.annealed(vae, x[{worst}])",
-        command=f"pyro-vae evaluate RUN --set evaluate.num_particles={10 * draws} --set evaluate.proposal=refined",
+        command=f"pyro-vae evaluate RUN --set evaluate.num_particles={10 * draws} --set "
+        "evaluate.proposal=refined",
     )
 
 
 def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
-    """Mean log p(x) above that of independent columns, each with the likelihood's family and no latent variable."""
+    """Mean log p(x) above that of independent columns, each with the likelihood's family and no
+    latent variable.
+    """
     make = getattr(vae.likelihood, "independent", None)
     with evaluation(vae):
         columns = make() if make else None
@@ -158,7 +165,8 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
         side="at least",
         source="two standard errors over rows, ours",
         passed="the model knows how the columns hang together",
-        failed="the model is no better than columns that are modelled one by one, without any latent variable",
+        failed="the model is no better than columns that are modelled one by one, without any "
+        "latent variable",
         remedy="train longer: small tables need thousands of steps",
         python="pv.fit(vae, x_train, epochs=1000)",
         command="pyro-vae fit RUN/experiment.json --set fit.epochs=1000 --output RUN-longer",
@@ -166,7 +174,9 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
 
 
 def _suited(vae: VAE, finding: Finding) -> Finding:
-    """A model with parts of the user's own can't be built from its description: such a remedy stays words."""
+    """A model with parts of the user's own can't be built from its description: such a remedy stays
+    words.
+    """
     parts = (
         getattr(vae.spec, name) for name in ("prior", "likelihood", "guide", "encoder", "decoder")
     )

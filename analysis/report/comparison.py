@@ -1,4 +1,6 @@
-"""Which of several models gives held-out rows more probability: differences of log p(x), paired row by row."""
+"""Which of several models gives held-out rows more probability: differences of log p(x), paired row
+by row.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -19,8 +21,9 @@ from pyro_vae.vae import VAE
 class Comparison:
     """Models sorted by held-out log p(x), the best first; nats per row.
 
-    The estimates of log p(x) are low on average, by about se² / 2 a row where k-hat is below 0.7 and by an unknown
-    amount where it isn't: of two models the one that is harder to estimate looks worse than it is.
+    The estimates of log p(x) are low on average, by about se² / 2 a row where k-hat is below 0.7
+    and by an unknown amount where it isn't: of two models the one that is harder to estimate looks
+    worse than it is.
 
     Attributes:
         names: of the models.
@@ -28,8 +31,10 @@ class Comparison:
         se: its Monte Carlo standard error, (models, rows).
         pareto_k: k-hat of the importance weights, (models, rows).
         num_particles: draws of each model for each row, (models, rows).
-        untrusted: whether a row's estimate is not to be trusted, (models, rows); see `Evidence.unreliable`.
-        measures: what each log p(x) is the logarithm of; equal where they are known, None where not.
+        untrusted: whether a row's estimate is not to be trusted, (models, rows); see
+            `Evidence.unreliable`.
+        measures: what each log p(x) is the logarithm of; equal where they are known, None where
+            not.
     """
 
     names: tuple[str, ...]
@@ -57,14 +62,17 @@ class Comparison:
 
     @property
     def difference_se(self) -> np.ndarray:
-        """Its standard error over rows, that of paired differences: zero for the best model, (models,)."""
+        """Its standard error over rows, that of paired differences: zero for the best model,
+        (models,).
+        """
         return _standard_error(self._differences)
 
     @property
     def monte_carlo_se(self) -> np.ndarray:
         """The part of that error which more draws would remove, (models,).
 
-        A row's draws come from the seed and its numbers, so equal rows may have the very same error: it doesn't cancel.
+        A row's draws come from the seed and its numbers, so equal rows may have the very same
+        error: it doesn't cancel.
         """
         variances = np.array(
             [_variance_of_sum(*one) for one in zip(self.log_marginal, self.se, strict=True)]
@@ -74,12 +82,16 @@ class Comparison:
 
     @property
     def unreliable(self) -> np.ndarray:
-        """Share of rows that are not to be trusted, (models,); nan where the draws are too few to tell."""
+        """Share of rows that are not to be trusted, (models,); nan where the draws are too few to
+        tell.
+        """
         unknown = (np.isnan(self.pareto_k) & self.untrusted).all(1)
         return np.where(unknown, math.nan, self.untrusted.mean(1))
 
     def to_elpd(self) -> dict[str, Any]:
-        """The ELPD object of each model, which `az.compare` takes; it gives sums over rows where this gives means."""
+        """The ELPD object of each model, which `az.compare` takes; it gives sums over rows where
+        this gives means.
+        """
         columns = zip(
             self.names,
             self.log_marginal,
@@ -110,7 +122,10 @@ class Comparison:
             self.unreliable,
         )
         lines = [
-            f"{name:<{width}}  {mean:11.3f} ± {se:6.3f}  {less:11.3f} ± {less_se:6.3f}  {_share(unreliable):>11}"
+            (
+                f"{name:<{width}}  {mean:11.3f} ± {se:6.3f}  {less:11.3f} ± {less_se:6.3f}  "
+                f"{_share(unreliable):>11}"
+            )
             for name, mean, se, less, less_se, unreliable in zip(*columns, strict=True)
         ]
         return "\n".join([head, *lines, *self._reading()])
@@ -132,8 +147,9 @@ class Comparison:
         ]
         if unknown:
             yield (
-                "compare only a density with a density, and a probability with a probability of the same numbers; "
-                f"which of them log p(x) is can't be told for: {', '.join(unknown)}"
+                "compare only a density with a density, and a probability with a probability of "
+                "the same numbers; which of them log p(x) is can't be told for: "
+                f"{', '.join(unknown)}"
             )
 
 
@@ -150,15 +166,16 @@ def compare(
 
     difference = (1/n) Σᵢ dᵢ ± sd(d) / √n   with dᵢ = log p(xᵢ | model) - log p(xᵢ | best)
 
-    Rows that some models find easy and others hard cancel in dᵢ, so the error of a difference is far below that of
-    either mean. With fewer than about 100 rows the standard error itself is uncertain. Rows must be held out from the
-    training of every model. A probability doesn't compare with a density, nor either of them with one that is
-    conditioned on part of the row: log p(x) of a multinomial is that of a row among the rows with its total, and a
-    Poisson would lose by log p(total). What compares has equal `measure_of`.
+    Rows that some models find easy and others hard cancel in dᵢ, so the error of a difference is
+    far below that of either mean. With fewer than about 100 rows the standard error itself is
+    uncertain. Rows must be held out from the training of every model. A probability doesn't compare
+    with a density, nor either of them with one that is conditioned on part of the row: log p(x) of
+    a multinomial is that of a row among the rows with its total, and a Poisson would lose by log
+    p(total). What compares has equal `measure_of`.
 
     References:
-        Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC (Vehtari, Gelman, Gabry,
-        2017).
+        Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC (Vehtari,
+        Gelman, Gabry, 2017).
 
     Arguments:
         models: name -> a model, or its `Evidence` about the rows, in their order.
@@ -171,8 +188,8 @@ def compare(
         `Comparison`: print it for a table; `to_elpd()` for ArviZ.
 
     Raises:
-        ValueError: fewer than two models, no rows for a model, evidence about other rows, measures that differ,
-            what `evidence` refuses.
+        ValueError: fewer than two models, no rows for a model, evidence about other rows, measures
+            that differ, what `evidence` refuses.
 
     Example:
         >>> import torch
@@ -204,7 +221,8 @@ def compare(
 
 
 def elpd(found: Evidence) -> Any:
-    """Held-out evidence as the ELPD object of the installed ArviZ, which `az.compare` and `az.plot_khat` take.
+    """Held-out evidence as the ELPD object of the installed ArviZ, which `az.compare` and
+    `az.plot_khat` take.
 
     Arguments:
         found: the evidence of held-out rows.
@@ -243,8 +261,9 @@ def _require_same_rows(found: Mapping[str, Evidence]) -> None:
             again = np.array_equal(np.sort(one.row_hashes), np.sort(expected.row_hashes))
             what = "the same rows in another order" if again else f"{len(differ)} other rows"
             raise ValueError(
-                f"compare: expected evidence about the same rows in the same order, got {what} for {name!r} than for "
-                f"{first!r}, the first of them row {differ[0]}; evaluate all on one x"
+                f"compare: expected evidence about the same rows in the same order, got {what} for "
+                f"{name!r} than for {first!r}, the first of them row {differ[0]}; evaluate all on "
+                "one x"
             )
 
 
@@ -267,7 +286,8 @@ def _require_models(models: Any, x: Any) -> None:
     fitted = [name for name, model in models.items() if isinstance(model, VAE)]
     if fitted and x is None:
         raise ValueError(
-            f"x: expected rows to evaluate {fitted} on, got none; pass x, or Evidence in their place"
+            f"x: expected rows to evaluate {fitted} on, got none; pass x, or Evidence in their "
+            "place"
         )
 
 
@@ -282,13 +302,17 @@ def _require_one_measure(measures: Mapping[str, Measure | None]) -> None:
         first, expected = next(iter(known.items()))
         if measure != expected:
             raise ValueError(
-                f"compare: p(x) of {first!r} and {name!r} don't compare: {expected}, and {measure}; "
-                "take models that give the same numbers, all a density or all a mass, given the same"
+                f"compare: p(x) of {first!r} and {name!r} don't compare: {expected}, and "
+                f"{measure}; "
+                "take models that give the same numbers, all a density or all a mass, given the "
+                "same"
             )
 
 
 def _variance_of_sum(log_marginal: np.ndarray, se: np.ndarray) -> float:
-    """Var Σᵢ eᵢ for errors eᵢ with standard errors seᵢ: the same error where estimates agree to the last bit."""
+    """Var Σᵢ eᵢ for errors eᵢ with standard errors seᵢ: the same error where estimates agree to the
+    last bit.
+    """
     _, which = np.unique(np.stack([log_marginal, se]), axis=1, return_inverse=True)
     return float(np.square(np.bincount(which, weights=se)).sum())
 

@@ -20,7 +20,8 @@ COMMAND = "pip install --force-reinstall pyro-vae"
 
 
 def installation(*, seed: int = 0) -> Checkup:
-    """Check what is installed on linear-Gaussian models, all of whose answers are known in closed form.
+    """Check what is installed on linear-Gaussian models, all of whose answers are known in closed
+    form.
 
     Example:
         >>> installation().worst

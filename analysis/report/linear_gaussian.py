@@ -1,7 +1,7 @@
 """Probabilistic PCA: the latent variable model whose answers are all known in closed form.
 
-z ~ N(0, I), x | z ~ N(W z + μ, σ² I), so x ~ N(μ, W Wᵀ + σ² I) and z | x ~ N(M⁻¹ Wᵀ (x - μ), σ² M⁻¹), M = Wᵀ W + σ² I.
-(Tipping, Bishop, 1999, Probabilistic Principal Component Analysis.)
+z ~ N(0, I), x | z ~ N(W z + μ, σ² I), so x ~ N(μ, W Wᵀ + σ² I) and z | x ~ N(M⁻¹ Wᵀ (x - μ), σ²
+M⁻¹), M = Wᵀ W + σ² I. (Tipping, Bishop, 1999, Probabilistic Principal Component Analysis.)
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,9 @@ class LinearGaussian:
         return z @ self.weight.T + self.bias + self.sigma * noise
 
     def vae(self, guide: nn.Module | str | None = None, widen: float = 1.0) -> VAE:
-        """The model as a VAE in float64; by default with the exact posterior, or a widened one, as its guide."""
+        """The model as a VAE in float64; by default with the exact posterior, or a widened one, as
+        its guide.
+        """
         data_dim, latent_dim = self.weight.shape
         decoder = nn.Linear(latent_dim, data_dim).double()
         decoder.weight.data.copy_(self.weight)

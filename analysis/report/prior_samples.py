@@ -27,10 +27,12 @@ class Match(NamedTuple):
     """What the check found.
 
     Attributes:
-        statistic: the largest |z| over the test quantities, where z is about N(0, 1) if the draws are from the density.
-        p_value: of it, corrected for the number of quantities; small where draws and density disagree.
-        quantity: which one it was: "log density", "z[0]", "|z[0]|" (the distance from the middle), ..., "axis[0]" (a
-            principal axis of the draws), or "density" where that is not finite at a draw.
+        statistic: the largest |z| over the test quantities, where z is about N(0, 1) if the draws
+            are from the density.
+        p_value: of it, corrected for the number of quantities; small where draws and density
+            disagree.
+        quantity: which one it was: "log density", "z[0]", "|z[0]|" (the distance from the middle),
+            ..., "axis[0]" (a principal axis of the draws), or "density" where that is not finite at a draw.
     """
 
     statistic: float
@@ -40,21 +42,24 @@ class Match(NamedTuple):
 
 @public
 def samples_match_density(prior: Distribution, *, num_samples: int = 4000, seed: int = 0) -> Match:
-    """Test that `prior.sample()` draws from `exp(prior.log_prob(z))`, up to its normalising constant.
+    """Test that `prior.sample()` draws from `exp(prior.log_prob(z))`, up to its normalising
+    constant.
 
     z ~ sample(),  z' ~ a Metropolis chain from z that leaves the density as it is
 
-    If z is from the density, then so is z', and (z, z') has the distribution of (z', z), whatever the chain does:
-    its kernel is reversible. So T(z') - T(z) is symmetric about 0 for any function T: here log p(z), and each
-    coordinate and principal axis with the distance from the middle, in ranks, so that no tail is too heavy. The mean
-    of each is tested, and the smallest p-value is corrected for their number (Bonferroni). The steps are local ones
-    and, with equal chance, draws from a Student-t that is fitted to other draws: shares of modes are seen too.
+    If z is from the density, then so is z', and (z, z') has the distribution of (z', z), whatever
+    the chain does: its kernel is reversible. So T(z') - T(z) is symmetric about 0 for any function
+    T: here log p(z), and each coordinate and principal axis with the distance from the middle, in
+    ranks, so that no tail is too heavy. The mean of each is tested, and the smallest p-value is
+    corrected for their number (Bonferroni). The steps are local ones and, with equal chance, draws
+    from a Student-t that is fitted to other draws: shares of modes are seen too.
 
-    It can't see what no step finds: a mode that is never drawn, far from those that are; a difference below about
-    3 / √num_samples of a standard deviation; the normalising constant.
+    It can't see what no step finds: a mode that is never drawn, far from those that are; a
+    difference below about 3 / √num_samples of a standard deviation; the normalising constant.
 
     References:
-        Generalized Monte Carlo Significance Tests (Besag, Clifford, 1989), for the exchangeable pair.
+        Generalized Monte Carlo Significance Tests (Besag, Clifford, 1989), for the exchangeable
+        pair.
 
     Arguments:
         prior: over vectors, with `sample`, `log_prob` and a continuous support.
@@ -98,8 +103,8 @@ class Unbounded:
             self.to_support = biject_to(support_of(prior))
         except NotImplementedError as error:
             raise ValueError(
-                f"prior: expected continuous vectors, got the support {support_of(prior)}, which has no map to real "
-                "vectors; its draws can't be checked in this way"
+                f"prior: expected continuous vectors, got the support {support_of(prior)}, which "
+                "has no map to real vectors; its draws can't be checked in this way"
             ) from error
 
     def draws(self, count: int) -> Tensor:
@@ -141,7 +146,9 @@ class Proposal:
         return cls(quartiles[1], scale.unsqueeze(1) * torch.linalg.cholesky(spread))
 
     def axes(self) -> Tensor:
-        """The principal axes of the standardised draws, (dim, dim): a correlation is a spread along them."""
+        """The principal axes of the standardised draws, (dim, dim): a correlation is a spread along
+        them.
+        """
         scale = self.tril.norm(dim=1)
         correlation = (self.tril @ self.tril.T) / (scale.unsqueeze(1) * scale)
         return torch.linalg.eigh(correlation).eigenvectors / scale.unsqueeze(1)
@@ -165,7 +172,9 @@ class Proposal:
 def _walk(
     log_prob: Callable[[Tensor], Tensor], y: Tensor, density: Tensor, proposal: Proposal
 ) -> Tensor:
-    """The chains after their steps: each is a Metropolis-Hastings step, chosen without looking at y."""
+    """The chains after their steps: each is a Metropolis-Hastings step, chosen without looking at
+    y.
+    """
     for _ in range(STEPS):
         far = torch.rand(len(y), dtype=y.dtype) < 0.5
         moved = torch.where(far.unsqueeze(1), proposal.anywhere(y), proposal.local(y))
@@ -178,7 +187,9 @@ def _walk(
 
 
 def _quantities(p: Unbounded, proposal: Proposal, fitting: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """T(y) by name, each (n,): ranks among other draws of log p, of places along lines, and of distances there."""
+    """T(y) by name, each (n,): ranks among other draws of log p, of places along lines, and of
+    distances there.
+    """
     found = {"log density": _rank(p.log_prob(fitting), p.log_prob(y))}
     lines = {"z": torch.eye(y.shape[1], dtype=y.dtype), "axis": proposal.axes()}
     for line, directions in lines.items():

@@ -1,4 +1,6 @@
-"""Verdicts: what a diagnostic found, what it means and what to do about it, in one form for all diagnostics."""
+"""Verdicts: what a diagnostic found, what it means and what to do about it, in one form for all
+diagnostics.
+"""
 
 import math
 import shlex
@@ -12,7 +14,10 @@ import numpy as np
 Verdict = Literal["pass", "warn", "fail", "none"]
 READING: dict[Verdict, str] = {
     "pass": "the numbers agree with each other, and nothing looks weak",
-    "warn": "the numbers agree with each other; they say that the model or its guide is weak where it says warn",
+    "warn": (
+        "the numbers agree with each other; they say that the model or its guide is weak where "
+        "it says warn"
+    ),
     "fail": "numbers that must agree do not, where it says fail: trust none that depends on them",
     "none": "there was nothing to check",
 }
@@ -29,8 +34,8 @@ class Finding:
 
     Attributes:
         name: what was looked at.
-        verdict: "pass"; "warn": the numbers agree, and say that model or guide is weak; "fail": they contradict each
-            other; "none": the question does not arise for this model.
+        verdict: "pass"; "warn": the numbers agree, and say that model or guide is weak; "fail":
+            they contradict each other; "none": the question does not arise for this model.
         meaning: the verdict in words.
         number: what was measured; nan where nothing was.
         error: its standard error; nan where it has none.
@@ -39,7 +44,8 @@ class Finding:
         side: whether the number should be at most or at least the threshold.
         source: where the threshold comes from: authors and year.
         remedy: what to do; empty where nothing has to be done.
-        python: a line that does it, for the names `pv` (this package), `vae`, `x` (the rows) and `x_train`.
+        python: a line that does it, for the names `pv` (this package), `vae`, `x` (the rows) and
+            `x_train`.
         command: a command that does it, for a model in the folder RUN.
 
     Example:
@@ -64,7 +70,9 @@ class Finding:
     def judged(
         cls, good: bool, otherwise: Verdict, *, passed: str, failed: str, **fields: Any
     ) -> "Finding":
-        """A pass, which needs no remedy, or the other verdict with its remedy; each has a meaning of its own."""
+        """A pass, which needs no remedy, or the other verdict with its remedy; each has a meaning
+        of its own.
+        """
         if good:
             fields = {
                 name: value
@@ -121,7 +129,8 @@ class Finding:
         Arguments:
             run: the folder.
             data: what names other rows than those of the run, for commands that ask about rows.
-            refits: whether the run has a description that can be fitted again; without, no command says so.
+            refits: whether the run has a description that can be fitted again; without, no command
+                says so.
         """
         folder = fspath(run).rstrip("/")
         words = [word.replace("RUN", folder) for word in shlex.split(self.command)]
@@ -177,7 +186,8 @@ class Checkup:
 
     Attributes:
         findings: one for each diagnostic.
-        log_marginal, log_marginal_se: mean log p(x) and its standard error over rows, in nats; nan without a density.
+        log_marginal, log_marginal_se: mean log p(x) and its standard error over rows, in nats; nan
+            without a density.
     """
 
     findings: tuple[Finding, ...]
@@ -204,7 +214,8 @@ class Checkup:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Is the number to be believed? Is the model better than none, by how much? What is to be done next?
+        """Is the number to be believed? Is the model better than none, by how much? What is to be
+        done next?
 
         None where it wasn't a model that was checked.
         """
@@ -264,7 +275,9 @@ class Checkup:
 
 
 def _urgency(finding: Finding) -> int:
-    """Contradictions first; then a model that is no better than none, or has collapsed; then an untrusted number."""
+    """Contradictions first; then a model that is no better than none, or has collapsed; then an
+    untrusted number.
+    """
     collapsed = finding.name == LATENT and finding.number == 0
     order = [failing(finding), finding.name == BASELINE, collapsed, finding.name == TRUSTED]
     return order.index(True) if True in order else len(order)

@@ -37,7 +37,9 @@ def ratio(seconds: Sequence[float], unit: Sequence[float]) -> Ratio:
 
 
 def take_turns(runs: Mapping[str, Run], rounds: int) -> tuple[Times, list[float]]:
-    """The seconds of each run in each round, after two that warm up; and the operations a second of each round."""
+    """The seconds of each run in each round, after two that warm up; and the operations a second of
+    each round.
+    """
     left, right = torch.rand(2, SIDE, SIDE)
     for run in [*runs.values(), *runs.values()]:
         run()

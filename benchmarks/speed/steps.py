@@ -30,7 +30,8 @@ def print_steps(name: str, parts: Sequence[str], others: Sequence[str], rounds: 
     runs = {**first, **more}
     times, rates = take_turns(runs, rounds)
     print(
-        f"\n{name}: {size}, epochs of {size.steps} steps, {statistics.median(rates) / 1e9:.0f} GFLOP/s"
+        f"\n{name}: {size}, epochs of {size.steps} steps, {statistics.median(rates) / 1e9:.0f} "
+        "GFLOP/s"
     )
     print(f"{'':<42}{'ms a step':>9}{'ratio':>8}{'quartiles':>13}{'ours to it':>15}")
     unit, best = times[by_hand.UNIT], times[ours.COMPILED]

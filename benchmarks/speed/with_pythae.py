@@ -1,4 +1,6 @@
-"""pythae: the epoch of its BaseTrainer, without the progress bar, the log and the saved files around it."""
+"""pythae: the epoch of its BaseTrainer, without the progress bar, the log and the saved files
+around it.
+"""
 
 import logging
 from typing import Any

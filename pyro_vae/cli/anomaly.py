@@ -1,4 +1,6 @@
-"""Rank rows by log p(x), with p-values against held-out rows and the columns that make each row unlikely."""
+"""Rank rows by log p(x), with p-values against held-out rows and the columns that make each row
+unlikely.
+"""
 
 import argparse
 from pathlib import Path
@@ -50,7 +52,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         with written_whole(options.output) as draft:
             table.to_csv(draft, index=False)
         say(
-            f"\n{options.output}: log p(x), p-values and columns of each row, the least likely first"
+            f"\n{options.output}: log p(x), p-values and columns of each row, the least likely "
+            "first"
         )
     return {
         "rows": len(found),

@@ -1,4 +1,6 @@
-"""Check a fitted model, or without one the installation: one line a question, and the worst as exit status."""
+"""Check a fitted model, or without one the installation: one line a question, and the worst as exit
+status.
+"""
 
 import argparse
 from typing import Any

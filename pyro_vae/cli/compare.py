@@ -27,8 +27,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     for folder, others in zip(options.runs, rows, strict=True):
         if rows[0].shape != others.shape or not np.array_equal(rows[0], others):
             raise ValueError(
-                f"{folder}: expected the test rows of {options.runs[0]}, got others; pass --data with rows that "
-                "no model was fitted to"
+                f"{folder}: expected the test rows of {options.runs[0]}, got others; pass --data "
+                "with rows that no model was fitted to"
             )
     models = {str(folder): vae for folder, (vae, _, _) in zip(options.runs, asked, strict=True)}
     first = asked[0][1].evaluate

@@ -101,7 +101,9 @@ def _experiment(options: argparse.Namespace) -> "Experiment":
 
 
 def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, Held, VAE, str]":
-    """The experiment with what its rows decide, the rows held out and checked, the model, and what is said of them."""
+    """The experiment with what its rows decide, the rows held out and checked, the model, and what
+    is said of them.
+    """
     from pyro_vae.experiment.description import make_vae, settled
     from pyro_vae.experiment.splits import check_rows, hold_out, seen
 
@@ -118,7 +120,9 @@ def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, He
 
 
 def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -> None:
-    """Raise ValueError where there is a run, or files that a run would replace, or no run to go on with."""
+    """Raise ValueError where there is a run, or files that a run would replace, or no run to go on
+    with.
+    """
     from pyro_vae.experiment.run_folder import files_of
     from pyro_vae.saving import SPEC, require_free
 
@@ -136,7 +140,8 @@ def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -
         )
     if not options.resume and not options.overwrite and unfinished.exists():
         raise ValueError(
-            f"{unfinished}: holds a run that was killed; go on with --resume, or replace it (--overwrite)"
+            f"{unfinished}: holds a run that was killed; go on with --resume, or replace it "
+            "(--overwrite)"
         )
 
 
@@ -168,7 +173,9 @@ def _chosen(vae: "VAE", why: str) -> str:
 
 
 def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:
-    """Save the model, and remove what is left of the run that is replaced, and of this one before its end."""
+    """Save the model, and remove what is left of the run that is replaced, and of this one before
+    its end.
+    """
     from pyro_vae.experiment.run_folder import files_of
     from pyro_vae.training import save
 

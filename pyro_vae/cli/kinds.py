@@ -39,7 +39,9 @@ def _lines(kinds: Mapping[str, str], width: int) -> Iterator[str]:
 
 
 def _sentences(room: str) -> dict[str, str]:
-    """The first sentence of each kind; those of this package are read from its files, which needs no torch."""
+    """The first sentence of each kind; those of this package are read from its files, which needs
+    no torch.
+    """
     own = dict(
         entry
         for file in _files(room)

@@ -1,7 +1,8 @@
 """The command itself: its subcommands, its exit status, and what it says when something is wrong.
 
-A subcommand is a module: its docstring is the help, `arguments(parser)` adds what it takes, and `run(options, say)`
-does it and returns what `--json` prints. What is heavy is imported inside `run`, so that `--help` is quick.
+A subcommand is a module: its docstring is the help, `arguments(parser)` adds what it takes, and
+`run(options, say)` does it and returns what `--json` prints. What is heavy is imported inside
+`run`, so that `--help` is quick.
 """
 
 import argparse
@@ -35,10 +36,11 @@ SHARED = (fit.run, evaluate.run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0 done, 2 bad input, 1 another failure, 130 interrupted.
+    """Run the command and return its exit status: 0 done, 2 bad input, 1 another failure, 130
+    interrupted.
 
-    A check returns the status of its worst finding. Where nobody reads what is printed, all work is done and every
-    file written, and the status is 141.
+    A check returns the status of its worst finding. Where nobody reads what is printed, all work is
+    done and every file written, and the status is 141.
     """
     with one_speaks(), outlets() as outlet:
         status = _main(arguments)

@@ -1,4 +1,6 @@
-"""A reader that goes away, such as `head`: the command does its work to the end, and says so by its status."""
+"""A reader that goes away, such as `head`: the command does its work to the end, and says so by its
+status.
+"""
 
 import os
 import sys
@@ -50,7 +52,9 @@ class Outlet:
 
 @contextmanager
 def outlets() -> Iterator[Outlet]:
-    """Inside the block nothing fails because stdout or stderr has no reader; gives the outlet of stdout."""
+    """Inside the block nothing fails because stdout or stderr has no reader; gives the outlet of
+    stdout.
+    """
     with ExitStack() as both:
         nowhere = both.enter_context(
             open(os.devnull, "w")

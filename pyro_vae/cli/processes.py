@@ -1,4 +1,6 @@
-"""The command in several processes, as torchrun starts them: all work, the first one speaks and writes."""
+"""The command in several processes, as torchrun starts them: all work, the first one speaks and
+writes.
+"""
 
 import os
 import sys
@@ -21,7 +23,9 @@ def one_speaks() -> Iterator[None]:
 
 @contextmanager
 def together(shared: bool) -> Iterator[None]:
-    """Where the work is shared the processes are one group inside the block; torch is imported where it has to be."""
+    """Where the work is shared the processes are one group inside the block; torch is imported
+    where it has to be.
+    """
     with ExitStack() as group:
         if shared and launched():
             from pyro_vae.distributed.process_group import joined
@@ -31,7 +35,9 @@ def together(shared: bool) -> Iterator[None]:
 
 
 def tells_why() -> bool:
-    """Whether this process says why it fails: it is the first that does, and the others fail because of it."""
+    """Whether this process says why it fails: it is the first that does, and the others fail
+    because of it.
+    """
     if not launched():
         return True
     from pyro_vae.distributed.process_group import first_to_fail

@@ -1,4 +1,6 @@
-"""What several subcommands share: their arguments, the model of a run with the rows asked about, and arrays on disk."""
+"""What several subcommands share: their arguments, the model of a run with the rows asked about,
+and arrays on disk.
+"""
 
 import argparse
 import os
@@ -112,7 +114,8 @@ def check_output(file: Path | None, *suffixes: str) -> None:
 def require_writable(target: Path) -> None:
     """Raise ValueError where a file or folder of that name can't be made; nothing is left.
 
-    A name is tried in the nearest folder above it that exists; permissions alone don't tell, on a read-only disk.
+    A name is tried in the nearest folder above it that exists; permissions alone don't tell, on a
+    read-only disk.
     """
     try:
         above = next(folder for folder in target.absolute().parents if folder.exists())
@@ -120,7 +123,8 @@ def require_writable(target: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(
-            f"--output: {target} can't be written: {error.strerror} ({error.filename}); give another --output"
+            f"--output: {target} can't be written: {error.strerror} ({error.filename}); give "
+            "another --output"
         ) from error
 
 

@@ -1,4 +1,6 @@
-"""A function of tensors on a GPU, recorded once and replayed: its kernels start without a word from the processor."""
+"""A function of tensors on a GPU, recorded once and replayed: its kernels start without a word from
+the processor.
+"""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,13 +17,15 @@ Record = Callable[[Work], tuple[Sequence[Tensor], Callable[[], None]]]
 class Replay:
     """`run(*held, *given)` as a CUDA graph, which is recorded at the first call.
 
-    The held tensors are read and changed where they are. The given ones are copied to where the recording reads them,
-    and results are copies too. A call whose held tensors lie elsewhere runs as before, without the recording.
+    The held tensors are read and changed where they are. The given ones are copied to where the
+    recording reads them, and results are copies too. A call whose held tensors lie elsewhere runs
+    as before, without the recording.
 
     Arguments:
         run: has run before, so that its kernels are loaded; the recording runs nothing.
         changing: how many of its last arguments are given anew at each call.
-        record: records work that runs nothing meanwhile; gives where its results will lie, and what replays it.
+        record: records work that runs nothing meanwhile; gives where its results will lie, and what
+            replays it.
 
     Example:
         >>> def later(work):  # stands in for a GPU
@@ -62,7 +66,9 @@ class Replay:
 
 
 class _Recording(NamedTuple):
-    """Addresses of what is held, where the rest is read, where the results lie, and what replays it."""
+    """Addresses of what is held, where the rest is read, where the results lie, and what replays
+    it.
+    """
 
     places: list[int]
     given: list[Tensor]

@@ -13,8 +13,8 @@ def compile_graph(
 ) -> Callable[..., Any]:
     """The graph for inputs like these, without gradients.
 
-    A compiler that was killed leaves half a library in its cache, which every later run would take for the whole one:
-    it is removed, and built again.
+    A compiler that was killed leaves half a library in its cache, which every later run would take
+    for the whole one: it is removed, and built again.
 
     Raises:
         Exception: of many types, where the graph can't be compiled.
@@ -35,7 +35,8 @@ def compile_graph(
 
 
 def removed(error: Exception) -> bool:
-    """Whether a library that can't be loaded was behind the compiler's error; it is gone then, and can be built again.
+    """Whether a library that can't be loaded was behind the compiler's error; it is gone then, and
+    can be built again.
 
     Example:
         >>> import tempfile

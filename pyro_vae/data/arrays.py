@@ -17,9 +17,13 @@ from pyro_vae.data.placement import Placement, as_tensor
 MOST = 16
 """Batches that are cut together: beyond, the price of a call is small against that of its rows."""
 NUMBERS = 2**18
-"""Numbers that are cut together at most, where a batch has fewer: 1 MB of float32 is still in the cache when used."""
+"""Numbers that are cut together at most, where a batch has fewer: 1 MB of float32 is still in the
+cache when used.
+"""
 LARGEST = 2**22
-"""Numbers in a stack at most, where a batch has fewer: wide rows take no more memory than narrow ones."""
+"""Numbers in a stack at most, where a batch has fewer: wide rows take no more memory than narrow
+ones.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Selected:
 
 
 class ArrayRows:
-    """Rows of a tensor, a NumPy array or `PackedBits`, on the device in their own type until they are cut.
+    """Rows of a tensor, a NumPy array or `PackedBits`, on the device in their own type until they
+    are cut.
 
     A memmap stays on disk, and random rows are read in the order in which they lie there.
 
@@ -98,7 +103,9 @@ class ArrayRows:
         return max(1, min(count, numbers // (size * width)))
 
     def _order(self, generator: torch.Generator | None) -> Tensor | None:
-        """The places of the rows of one pass in the array, where they don't simply follow each other."""
+        """The places of the rows of one pass in the array, where they don't simply follow each
+        other.
+        """
         if generator is None:
             order = self.index
         else:

@@ -46,7 +46,8 @@ def binarized_once(rows: Rows, data_shape: Shape, seed: int, placement: Placemen
 
 
 def bits_of(grey: Statistics) -> Statistics:
-    """The statistics of the bits of grey rows, whose variance is mean (1 - mean), whatever that of the grey levels is.
+    """The statistics of the bits of grey rows, whose variance is mean (1 - mean), whatever that of
+    the grey levels is.
 
     Example:
         >>> half = torch.tensor([0.5])
@@ -60,7 +61,8 @@ def levels(batches: Iterable[Tensor], name: str) -> Iterator[Tensor]:
     """The same batches of grey levels, looked at as they pass.
 
     Raises:
-        ValueError: at the end, where no level is above 1 / 255: bytes of 0 and 1, which are bits and not levels.
+        ValueError: at the end, where no level is above 1 / 255: bytes of 0 and 1, which are bits
+            and not levels.
     """
     brightest = 0.0
     for batch in batches:
@@ -69,5 +71,6 @@ def levels(batches: Iterable[Tensor], name: str) -> Iterator[Tensor]:
     if 0 < brightest <= 1.001 / 255:
         raise ValueError(
             f"{name}: expected grey levels in [0, 1] or bytes up to 255, got none above 1 / 255; "
-            "bits need no binarize='dynamic', and levels in [0, 1] are divided by 255 only if they are bytes"
+            "bits need no binarize='dynamic', and levels in [0, 1] are divided by 255 only if they "
+            "are bytes"
         )

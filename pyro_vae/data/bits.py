@@ -37,8 +37,10 @@ class PackedBits:
         width, shape = math.ceil(math.prod(self.data_shape) / 8), tuple(self.array.shape)
         if self.array.dtype not in (np.uint8, torch.uint8) or len(shape) != 2 or shape[1] != width:
             raise ValueError(
-                f"PackedBits: expected uint8 of shape (n, {width}) for rows of shape {tuple(self.data_shape)}, got "
-                f"{self.array.dtype} {shape}; pack them by numpy.packbits(x.reshape(len(x), -1), axis=1)"
+                f"PackedBits: expected uint8 of shape (n, {width}) for rows of shape "
+                f"{tuple(self.data_shape)}, got "
+                f"{self.array.dtype} {shape}; pack them by numpy.packbits(x.reshape(len(x), -1), "
+                "axis=1)"
             )
 
     def __len__(self) -> int:

@@ -28,11 +28,13 @@ def check_numbers(array: Tensor | np.ndarray, name: str) -> None:
     real = not array.dtype.is_complex if isinstance(array, Tensor) else array.dtype.kind in "biuf"
     if not real:
         raise ValueError(
-            f"{name}: expected real numbers, got dtype {array.dtype}; convert it first, for example x.astype('float32')"
+            f"{name}: expected real numbers, got dtype {array.dtype}; convert it first, for "
+            "example x.astype('float32')"
         )
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise ValueError(
-            f"{name}: expected all numbers to be there, got a masked array; fill or drop the masked rows"
+            f"{name}: expected all numbers to be there, got a masked array; fill or drop the "
+            "masked rows"
         )
 
 
@@ -54,14 +56,16 @@ def check_shape(shape: Shape, data_shape: Shape, name: str) -> None:
             else "change data_shape or the data"
         )
         raise ValueError(
-            f"{name}: expected rows of shape {tuple(data_shape)}, got {shape[1:]} in {shape}; {remedy}"
+            f"{name}: expected rows of shape {tuple(data_shape)}, got {shape[1:]} in {shape}; "
+            f"{remedy}"
         )
 
 
 def checked(
     batches: Iterable[Tensor], data_shape: Shape, *, support: Any, remedy: str, name: str
 ) -> Iterator[Tensor]:
-    """The same batches, each looked at as it passes: its shape, that every number is finite, that it is in the support.
+    """The same batches, each looked at as it passes: its shape, that every number is finite, that
+    it is in the support.
 
     Raises:
         ValueError: with the first offending row and column, what was found there, and what to do.

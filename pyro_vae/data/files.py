@@ -23,7 +23,8 @@ class Splits:
 
     Arguments:
         name: "digits", or the file's stem.
-        train, valid, test: (n, *data_shape) in the source's own unit; None for a split that the source lacks.
+        train, valid, test: (n, *data_shape) in the source's own unit; None for a split that the
+            source lacks.
         columns: the columns' names, for tables that carry names; otherwise None.
 
     Example:
@@ -44,17 +45,20 @@ def load(
     """Read one array of rows from a bundled name or a file.
 
     Arguments:
-        source: "digits" (scikit-learn's 8 x 8 images, counts 0 to 16), or a path to .npy (opened as a read-only
-            memory map), .npz, .csv, .tsv, .parquet, .amat, .mat or IDX; text and IDX also as .gz. The first line
-            of a text file is a header when none of its cells is a number.
+        source: "digits" (scikit-learn's 8 x 8 images, counts 0 to 16), or a path to .npy (opened as
+            a read-only memory map), .npz, .csv, .tsv, .parquet, .amat, .mat or IDX; text and IDX
+            also as .gz. The first line of a text file is a header when none of its cells is a
+            number.
         array: the name of the array to take from a file of several.
-        packed_bits: whether rows are pixels packed by `numpy.packbits(axis=1)`, to be unpacked into 0 and 1.
+        packed_bits: whether rows are pixels packed by `numpy.packbits(axis=1)`, to be unpacked into
+            0 and 1.
 
     Returns:
         (n, *data_shape) numbers in the source's own unit; booleans come as uint8.
 
     Raises:
-        ValueError: the file is missing, damaged or of unknown format, or does not hold one array of real rows.
+        ValueError: the file is missing, damaged or of unknown format, or does not hold one array of
+            real rows.
 
     Example:
         >>> x = load("digits")
@@ -72,7 +76,8 @@ def load_splits(
     """Read the training, validation and test rows that a source comes with.
 
     Arguments:
-        source: as for `load`; arrays called train, valid and test, or x_train, val_images and the like, are the splits.
+        source: as for `load`; arrays called train, valid and test, or x_train, val_images and the
+            like, are the splits.
         array: the name of an array which is all of `train`, whatever the others are called.
         packed_bits: as for `load`.
 
@@ -80,7 +85,8 @@ def load_splits(
         The splits; all rows are in `train` where the source names no training split.
 
     Raises:
-        ValueError: as for `load`, and when two arrays claim one split or the splits' rows differ in shape.
+        ValueError: as for `load`, and when two arrays claim one split or the splits' rows differ in
+            shape.
 
     Example:
         >>> splits = load_splits("digits")
@@ -108,7 +114,8 @@ def load_splits(
     )
 
 
-# An array before its values are read, and what a source holds: arrays by name ("" for none), names of columns.
+# An array before its values are read, and what a source holds: arrays by name ("" for none), names
+# of columns.
 _Stored = tuple[tuple[int, ...], np.dtype[Any], Callable[[], np.ndarray]]
 _Contents = tuple[dict[str, _Stored], tuple[str, ...] | None]
 
@@ -169,7 +176,8 @@ def _choose(arrays: dict[str, _Stored], array: str | None) -> str:
     )
     if array is not None and (array not in arrays or not array):
         raise _Fault(
-            f"expected an array named {array!r}, got {held}; pass one of these names or leave array= out"
+            f"expected an array named {array!r}, got {held}; pass one of these names or leave "
+            "array= out"
         )
     names = [
         name
@@ -200,7 +208,8 @@ def _named_splits(names: Iterable[str]) -> dict[str, str]:
     rivals = [name for split, name in claims if split and found[split] != name]
     if rivals:
         raise _Fault(
-            f"expected one array for each split, got {rivals} as well as {found}; pass array= to take one"
+            f"expected one array for each split, got {rivals} as well as {found}; pass array= to "
+            "take one"
         )
     return found
 
@@ -232,11 +241,13 @@ def _check(what: str, shape: tuple[int, ...], dtype: np.dtype[Any], packed_bits:
         )
     if 0 in shape:
         raise _Fault(
-            f"expected {what} of at least one row and one value a row, got shape {shape}; save some rows"
+            f"expected {what} of at least one row and one value a row, got shape {shape}; save "
+            "some rows"
         )
     if packed_bits and (dtype != np.uint8 or len(shape) != 2):
         raise _Fault(
-            f"expected {what} of packed bits, uint8 (n, bytes), got {dtype} {shape}; leave packed_bits out"
+            f"expected {what} of packed bits, uint8 (n, bytes), got {dtype} {shape}; leave "
+            "packed_bits out"
         )
 
 
@@ -308,7 +319,8 @@ def _idx(path: Path, opener: Callable[..., Any]) -> _Contents:
     expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         raise _Fault(
-            f"expected {expected + 4} bytes for shape {shape}, got {len(content) + 4}; write it again"
+            f"expected {expected + 4} bytes for shape {shape}, got {len(content) + 4}; write it "
+            "again"
         )
     return {"": _stored(np.frombuffer(content, dtype, offset=start).reshape(shape))}, None
 
@@ -346,11 +358,13 @@ def _parse(table: Iterable[list[str]], start: int, width: int) -> Iterator[list[
             column = numbers.index(None)
             got = f"{cells[column]!r} in row {row}, column {column + 1}"
             raise _Fault(
-                f"expected numbers below at most one row of names, got {got}; write nan for a missing number"
+                f"expected numbers below at most one row of names, got {got}; write nan for a "
+                "missing number"
             )
         if len(cells) != width:
             raise _Fault(
-                f"expected {width} columns as in row 1, got {len(cells)} in row {row}; mend that row"
+                f"expected {width} columns as in row 1, got {len(cells)} in row {row}; mend that "
+                "row"
             )
         yield numbers
 

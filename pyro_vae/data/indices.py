@@ -1,11 +1,14 @@
-"""Places of rows in an array, in four bytes each where they fit: they are all of the rows that lies in memory."""
+"""Places of rows in an array, in four bytes each where they fit: they are all of the rows that lies
+in memory.
+"""
 
 import torch
 from torch import Tensor
 
 
 def shuffled(count: int, generator: torch.Generator) -> Tensor:
-    """The places of `count` rows in random order, the same as those of `torch.randperm` in any type.
+    """The places of `count` rows in random order, the same as those of `torch.randperm` in any
+    type.
 
     Example:
         >>> shuffled(3, torch.Generator().manual_seed(0)).sort().values

@@ -14,7 +14,9 @@ from pyro_vae.data.placement import Placement
 
 
 class LoaderRows:
-    """Batches of a DataLoader, in its own size and order. Of a batch of several tensors the first is taken."""
+    """Batches of a DataLoader, in its own size and order. Of a batch of several tensors the first
+    is taken.
+    """
 
     def __init__(self, loader: DataLoader[Any], placement: Placement, name: str = "x") -> None:
         self.loader, self.placement, self.name = loader, placement, name
@@ -55,7 +57,9 @@ class LoaderRows:
 
 
 class DatasetRows:
-    """Rows of a map-style Dataset, collated in batches of the size and the order that are asked for."""
+    """Rows of a map-style Dataset, collated in batches of the size and the order that are asked
+    for.
+    """
 
     def __init__(self, dataset: Dataset[Any], placement: Placement, name: str = "x") -> None:
         self.dataset, self.placement, self.name = dataset, placement, name

@@ -9,7 +9,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Placement:
-    """Where batches go: a device and a floating-point type; whether bytes are grey levels, to be divided by 255."""
+    """Where batches go: a device and a floating-point type; whether bytes are grey levels, to be
+    divided by 255.
+    """
 
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
@@ -25,7 +27,9 @@ CPU = Placement()
 
 
 def as_tensor(array: Tensor | np.ndarray) -> Tensor:
-    """The same numbers as a tensor without a history; copied only where torch can't share an array's memory."""
+    """The same numbers as a tensor without a history; copied only where torch can't share an
+    array's memory.
+    """
     if isinstance(array, Tensor):
         return array.detach()
     plain = array.astype(

@@ -1,4 +1,6 @@
-"""Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, without a loop over rows."""
+"""Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, without a
+loop over rows.
+"""
 
 from collections.abc import Iterator
 from os import PathLike
@@ -32,7 +34,9 @@ class Rows(Protocol):
     def stacks(
         self, size: int, count: int, generator: torch.Generator | None = None
     ) -> Iterator[Tensor]:
-        """The same batches, at most `count` at a time: (k, size, *data_shape), a shorter last one as (1, rest, ...)."""
+        """The same batches, at most `count` at a time: (k, size, *data_shape), a shorter last one
+        as (1, rest, ...).
+        """
         ...
 
 
@@ -40,8 +44,8 @@ def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str 
     """Whatever holds the data, as `Rows`; its shape and type are checked, its values are not yet.
 
     Arguments:
-        x: array, tensor or memmap shaped (n, *data_shape), `Selected` rows of one, `PackedBits`, or a Dataset or
-            DataLoader of such rows.
+        x: array, tensor or memmap shaped (n, *data_shape), `Selected` rows of one, `PackedBits`, or
+            a Dataset or DataLoader of such rows.
         data_shape: shape of one row.
         placement: device and type of the batches.
         name: what the error messages call the data.
@@ -57,7 +61,8 @@ def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str 
         return x
     if isinstance(x, str | PathLike):
         raise ValueError(
-            f"{name}: expected rows, got the path {str(x)!r}; read it: pyro_vae.data.load({str(x)!r})"
+            f"{name}: expected rows, got the path {str(x)!r}; read it: "
+            f"pyro_vae.data.load({str(x)!r})"
         )
     if isinstance(x, PackedBits):
         check_shape((len(x), *x.data_shape), data_shape, name)

@@ -31,16 +31,20 @@ class Statistics:
 
     @cached_property
     def median(self) -> Tensor:
-        """Per feature, of at most 1000 random rows: those of the sample; the mean where there are fewer than 20."""
+        """Per feature, of at most 1000 random rows: those of the sample; the mean where there are
+        fewer than 20.
+        """
         if len(self.sample) < min(ENOUGH, self.rows):
             return self.mean
         return self.sample[:MOST].double().quantile(0.5, 0)
 
     @cached_property
     def robust_std(self) -> Tensor:
-        """1.4826 median absolute deviations from the median, the std of a normal column, which outliers hardly move.
+        """1.4826 median absolute deviations from the median, the std of a normal column, which
+        outliers hardly move.
 
-        It is the std where it would be 0: where half of the rows are equal, or where there are too few rows.
+        It is the std where it would be 0: where half of the rows are equal, or where there are too
+        few rows.
 
         References:
             The Influence Curve and Its Role in Robust Estimation (Hampel, 1974).
@@ -58,7 +62,9 @@ class Statistics:
 
     @property
     def outlying(self) -> Tensor:
-        """The features whose std is ten times that of most rows: few cells, far away, make their mean and their std."""
+        """The features whose std is ten times that of most rows: few cells, far away, make their
+        mean and their std.
+        """
         return self.std > OUTLYING * self.robust_std
 
 
@@ -91,7 +97,8 @@ def statistics(batches: Iterable[Tensor]) -> Statistics:
 def farthest(
     batches: Iterable[Tensor], data: Statistics, feature: tuple[int, ...]
 ) -> tuple[int, float, float]:
-    """The row whose value of a feature is farthest from the median, the value, and its distance in robust stds.
+    """The row whose value of a feature is farthest from the median, the value, and its distance in
+    robust stds.
 
     Example:
         >>> x = torch.cat([torch.linspace(-1, 1, 99), torch.tensor([-9999.0])]).unsqueeze(1)

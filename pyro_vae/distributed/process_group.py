@@ -1,4 +1,5 @@
-"""The processes of one run, as `torchrun` starts them: which of them this one is, and what they tell each other.
+"""The processes of one run, as `torchrun` starts them: which of them this one is, and what they
+tell each other.
 
 A process alone is rank 0 of 1, and every function here leaves what it is given as it is.
 """
@@ -21,11 +22,15 @@ from pyro_vae.distributed.launch import launched
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
-"""How long a process waits for another one that lives and says nothing; one that has ended is noticed at once."""
+"""How long a process waits for another one that lives and says nothing; one that has ended is
+noticed at once.
+"""
 
 
 class _Group:
-    """What a process knows of its group besides torch: the store, whether it was interrupted, what its rows weigh."""
+    """What a process knows of its group besides torch: the store, whether it was interrupted, what
+    its rows weigh.
+    """
 
     store: Any = None
     interrupted = False
@@ -52,10 +57,12 @@ def is_first() -> bool:
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """The processes that torchrun started are one group inside the block; a process alone stays alone.
+    """The processes that torchrun started are one group inside the block; a process alone stays
+    alone.
 
-    Tensors on the CPU travel by gloo and those on GPUs by nccl; "cuda" means the GPU of this process. A process that
-    leaves the block, with an error too, is gone for the others: what they ask of it is a RuntimeError.
+    Tensors on the CPU travel by gloo and those on GPUs by nccl; "cuda" means the GPU of this
+    process. A process that leaves the block, with an error too, is gone for the others: what they
+    ask of it is a RuntimeError.
 
     Example:
         >>> with joined():
@@ -101,18 +108,21 @@ def device_of_rank(device: torch.device) -> torch.device:
         return device
     if str(device) != "cuda":
         raise ValueError(
-            f"device: expected cpu, cuda or auto in {world_size()} processes, got '{device}'; take 'cuda'"
+            f"device: expected cpu, cuda or auto in {world_size()} processes, got '{device}'; take "
+            "'cuda'"
         )
     here, there = int(os.environ.get("LOCAL_WORLD_SIZE", world_size())), torch.cuda.device_count()
     if here > there:
         raise ValueError(
-            f"device: {here} processes need as many GPUs, got {there}; start fewer, or take device='cpu'"
+            f"device: {here} processes need as many GPUs, got {there}; start fewer, or take "
+            "device='cpu'"
         )
     return torch.device("cuda", torch.cuda.current_device())
 
 
 def seed_of_rank(seed: int) -> int:
-    """A seed for each process, from the seed of the run: `seed` itself for the first, a hash for the others.
+    """A seed for each process, from the seed of the run: `seed` itself for the first, a hash for
+    the others.
 
     Example:
         >>> seed_of_rank(7)
@@ -125,8 +135,9 @@ def seed_of_rank(seed: int) -> int:
 def part_of_rank(batch: Tensor) -> tuple[Tensor, float]:
     """The rows of a batch that are this process's, and the weight wᵣ = W nᵣ / n of their mean.
 
-    With it the mean over the W processes, (1/W) Σᵣ wᵣ meanᵣ, is the mean over the n rows of the batch, also where n
-    can't be divided by W. A process without a row takes the first one, with weight 0.
+    With it the mean over the W processes, (1/W) Σᵣ wᵣ meanᵣ, is the mean over the n rows of the
+    batch, also where n can't be divided by W. A process without a row takes the first one, with
+    weight 0.
 
     Example:
         >>> part_of_rank(torch.zeros(5, 2))[1]
@@ -162,7 +173,9 @@ def begin_mean_over_ranks(values: Tensor) -> Callable[[], Tensor]:
 
 
 class _Mean(torch.autograd.Function):
-    """`mean_over_ranks` with a gradient: what comes back to one process is the mean of what comes back to all."""
+    """`mean_over_ranks` with a gradient: what comes back to one process is the mean of what comes
+    back to all.
+    """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -175,7 +188,9 @@ class _Mean(torch.autograd.Function):
 
 @contextmanager
 def weighing(weight: float) -> Iterator[None]:
-    """Inside the block the rows at hand are the part of a batch that `part_of_rank` gave with this weight."""
+    """Inside the block the rows at hand are the part of a batch that `part_of_rank` gave with this
+    weight.
+    """
     _group.weight = weight
     try:
         yield
@@ -184,7 +199,8 @@ def weighing(weight: float) -> Iterator[None]:
 
 
 def batch_mean(part_mean: Tensor) -> Tensor:
-    """The mean over the rows of the batch, from that over the rows at hand: another one only inside `weighing`.
+    """The mean over the rows of the batch, from that over the rows at hand: another one only inside
+    `weighing`.
 
     Example:
         >>> batch_mean(torch.ones(2))
@@ -212,10 +228,11 @@ def make_alike(module: nn.Module) -> None:
 
 
 def average_buffers(module: nn.Module) -> None:
-    """Every floating-point buffer becomes its mean over the processes; those that are alike stay as they are.
+    """Every floating-point buffer becomes its mean over the processes; those that are alike stay as
+    they are.
 
-    Running statistics, such as BatchNorm's, are linear in those of their batches: the mean over the processes is what
-    one process would have from the batches of all.
+    Running statistics, such as BatchNorm's, are linear in those of their batches: the mean over the
+    processes is what one process would have from the batches of all.
     """
     buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
     if world_size() == 1 or not buffers:
@@ -229,7 +246,9 @@ def average_buffers(module: nn.Module) -> None:
 
 @contextmanager
 def interrupted_together() -> Iterator[None]:
-    """Inside the block Ctrl-C waits for the next `mean_over_ranks`, where all processes stop at the same place."""
+    """Inside the block Ctrl-C waits for the next `mean_over_ranks`, where all processes stop at the
+    same place.
+    """
     if world_size() == 1 or threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -101,7 +101,9 @@ class Experiment(Spec):
     @model_validator(mode="wrap")
     @classmethod
     def _leaves_open(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """A likelihood without the option that the data decide is checked with some value in its place."""
+        """A likelihood without the option that the data decide is checked with some value in its
+        place.
+        """
         kind = unsized(given.get("likelihood")) if isinstance(given, Mapping) else None
         if kind is None:
             return validate(given)
@@ -167,7 +169,9 @@ DIGITS: dict[str, Any] = {
 
 
 def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:
-    """The experiment with the likelihood that its rows decide, where it leaves that open, and why it is this one."""
+    """The experiment with the likelihood that its rows decide, where it leaves that open, and why
+    it is this one.
+    """
     if experiment.fit.binarize == "dynamic" and "likelihood" not in experiment.model_fields_set:
         found = Natural("bernoulli", "bits are drawn from grey levels")
     elif experiment.open_kind is not None:

@@ -26,7 +26,8 @@ def evaluate(
     Several processes share the work on log p(x), and each has the whole result.
 
     Returns:
-        The metrics by name, and log p(x) of each row; an autoencoder has its reconstruction and no evidence.
+        The metrics by name, and log p(x) of each row; an autoencoder has its reconstruction and no
+        evidence.
     """
     x = some_rows(x, options)
     metrics: Metrics = {
@@ -50,7 +51,8 @@ def evaluate(
 
 
 def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
-    """Mean over columns of E(x - x̂)² / Var x, which has no unit; columns that never vary don't count.
+    """Mean over columns of E(x - x̂)² / Var x, which has no unit; columns that never vary don't
+    count.
 
     Example:
         >>> unexplained_variance(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 1.0]]))
@@ -76,14 +78,20 @@ def table(metrics: Metrics, *, held_out: bool = True, seconds: float | None = No
     m = metrics
     lines = [
         f"  active units        {m['active_units']:7.0f} of {m['latent_dim']:.0f}",
-        f"  reconstruction      {m['unexplained_variance']:10.1%} of a column's variance is left, on average",
+        (
+            f"  reconstruction      {m['unexplained_variance']:10.1%} of a column's variance is "
+            "left, on average"
+        ),
     ]
     if "log_marginal" in m:
         of_rows = "held-out " if held_out else ""
         took = "" if seconds is None else f", {seconds:.0f} s"
         bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
         lines = [
-            f"  {of_rows + 'log p(x)':<18}{m['log_marginal']:12.2f} ± {m['log_marginal_se']:.2f} nats per row{bits}",
+            (
+                f"  {of_rows + 'log p(x)':<18}{m['log_marginal']:12.2f} ± "
+                f"{m['log_marginal_se']:.2f} nats per row{bits}"
+            ),
             f"  trusted             {_trust(m)}",
             *_against_baseline(m),
             f"  {of_rows + 'ELBO':<18}{m['elbo']:12.2f} ± {m['elbo_se']:.2f} nats per row",

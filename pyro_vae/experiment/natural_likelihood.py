@@ -1,4 +1,6 @@
-"""What the rows themselves say about the likelihood: its kind where none is named, its size where only the kind is."""
+"""What the rows themselves say about the likelihood: its kind where none is named, its size where
+only the kind is.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ BYTES = 255
 
 
 class Natural(NamedTuple):
-    """A likelihood that the rows decide, and why in half a sentence; no reason where nothing was decided."""
+    """A likelihood that the rows decide, and why in half a sentence; no reason where nothing was
+    decided.
+    """
 
     likelihood: Any
     why: str
@@ -29,7 +33,9 @@ class Natural(NamedTuple):
 
 @dataclass
 class Facts:
-    """What decides: the extremes, whether all values are whole, how many there are, and how they spread."""
+    """What decides: the extremes, whether all values are whole, how many there are, and how they
+    spread.
+    """
 
     low: float = np.inf
     high: float = -np.inf
@@ -106,7 +112,8 @@ def natural_likelihood(*splits: np.ndarray) -> Natural:
 
 
 def sized_likelihood(kind: str, *splits: np.ndarray) -> Natural:
-    """A likelihood of which only the kind was named, with the option that the largest value decides.
+    """A likelihood of which only the kind was named, with the option that the largest value
+    decides.
 
     Example:
         >>> sized_likelihood("categorical", np.array([[0, 2], [1, 1]]))

@@ -30,7 +30,9 @@ FILES = (
     *(EXPERIMENT, "metrics.json", "evidence.csv", "history.csv", "history.png"),
     *("latent.png", "reconstructions.png", "samples.png", "posterior.nc"),
 )
-"""What a run may hold beside its model: no evidence and samples of an autoencoder, no pictures of what is no image."""
+"""What a run may hold beside its model: no evidence and samples of an autoencoder, no pictures of
+what is no image.
+"""
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -66,7 +68,9 @@ def write_rows(path: Path, columns: dict[str, Sequence[Any] | np.ndarray]) -> No
 
 
 def write_evidence(path: Path, found: Evidence) -> None:
-    """One line a row: log_marginal, se, elbo, ess, pareto_k, and the method where rows have different ones."""
+    """One line a row: log_marginal, se, elbo, ess, pareto_k, and the method where rows have
+    different ones.
+    """
     names = ["log_marginal", "se", "elbo", "ess", "pareto_k"]
     if getattr(found, "method", None) is not None:
         names.append("method")

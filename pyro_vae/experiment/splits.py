@@ -23,7 +23,8 @@ class Held:
     Attributes:
         splits: train, valid and test rows; test is never None.
         labels: of the test rows, where they are known.
-        places: which of the train rows are to be fitted, where they stay in their file; None for all.
+        places: which of the train rows are to be fitted, where they stay in their file; None for
+            all.
     """
 
     splits: Splits
@@ -56,7 +57,8 @@ def read_source(options: DataOptions, data_shape: tuple[int, ...] | None) -> Spl
     if math.prod(shape) != math.prod(found.train.shape[1:]):
         got = found.train.shape[1:]
         raise ValueError(
-            f"{options.source}: expected rows of shape {shape}, got {got}; change data_shape or the data"
+            f"{options.source}: expected rows of shape {shape}, got {got}; change data_shape or "
+            "the data"
         )
     valid, test = (
         None if rows is None else rows.reshape(-1, *shape) for rows in (found.valid, found.test)
@@ -72,7 +74,9 @@ def read_source(options: DataOptions, data_shape: tuple[int, ...] | None) -> Spl
 
 
 def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
-    """The names of columns, each of them one of its own: what was blank has its position, what was there a number."""
+    """The names of columns, each of them one of its own: what was blank has its position, what was
+    there a number.
+    """
     names: list[str] = []
     for position, column in enumerate(columns):
         stem = str(column).strip() or f"column {position}"
@@ -102,8 +106,8 @@ def hold_out(splits: Splits, options: DataOptions) -> Held:
     count = math.ceil(options.test * len(order)) if options.test < 1 else int(options.test)
     if not 0 < count < len(order):
         raise ValueError(
-            f"data.test: expected to hold out at least 1 row of {options.source} and to leave at least 1 to fit, "
-            f"got {count} of {len(order)} rows"
+            f"data.test: expected to hold out at least 1 row of {options.source} and to leave at "
+            f"least 1 to fit, got {count} of {len(order)} rows"
         )
     test, train = np.sort(order[:count]), np.sort(order[count:])
     held = Held(replace(splits, test=splits.train[test]), None if labels is None else labels[test])
@@ -118,7 +122,9 @@ def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> Held:
 
 
 def seen(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
-    """Rows as the fitted model takes them: grey levels, from which training draws bits, as the same bits each time."""
+    """Rows as the fitted model takes them: grey levels, from which training draws bits, as the same
+    bits each time.
+    """
     if experiment.fit.binarize == "none":
         return rows
     generator = torch.Generator().manual_seed(experiment.data.seed)

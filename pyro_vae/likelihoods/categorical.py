@@ -17,8 +17,8 @@ from pyro_vae.networks import Shape
 class Categorical(Family):
     """p(x | z) = ∏ᵢ softmax(lᵢ)[xᵢ] with logits l = offset + decoder(z), for x in {0, ..., K - 1}.
 
-    The offset is the logarithm of each category's share, with half a row added to each, in one random batch of the
-    training rows.
+    The offset is the logarithm of each category's share, with half a row added to each, in one
+    random batch of the training rows.
 
     Arguments:
         data_shape: shape of one row.
@@ -56,7 +56,9 @@ class Categorical(Family):
 
 
 class _Categorical(dist.Categorical):
-    """Categories as numbers in the type of the logits, with the mean and the variance of those numbers."""
+    """Categories as numbers in the type of the logits, with the mean and the variance of those
+    numbers.
+    """
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         drawn: Tensor = super().sample(sample_shape)  # type: ignore[no-untyped-call]
@@ -76,7 +78,9 @@ class _Categorical(dist.Categorical):
 
 
 class _Categories(dist.Independent):
-    """A row of categories; the most probable one of each feature stands for it, not the mean of their numbers."""
+    """A row of categories; the most probable one of each feature stands for it, not the mean of
+    their numbers.
+    """
 
     @property
     def representative(self) -> Tensor:

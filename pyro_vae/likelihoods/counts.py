@@ -1,4 +1,6 @@
-"""Distributions of counts, whose large terms cancel: their sums are in float64, whatever the type of the model."""
+"""Distributions of counts, whose large terms cancel: their sums are in float64, whatever the type
+of the model.
+"""
 
 import math
 from abc import abstractmethod
@@ -12,14 +14,17 @@ from torch.distributions import constraints
 from pyro_vae.special import log_factorial, log_one_plus, log_rising, softplus, wide
 
 IN_CACHE, MOST_PARTS = 2**16, 16
-"""Numbers that are looked at together: half a megabyte of float64. A graph has no more than so many parts."""
+"""Numbers that are looked at together: half a megabyte of float64. A graph has no more than so many
+parts.
+"""
 
 
 class Counts(dist.TorchDistribution):
     """A distribution of counts with log p(x) = varying(x, parameters) - constant(x), in float64.
 
-    The value is that of the formulas in float64. Where gradients are asked for, they come from the formula in the
-    type of the parameters, whose terms do not cancel in the derivative, and which is faster: its value is subtracted.
+    The value is that of the formulas in float64. Where gradients are asked for, they come from the
+    formula in the type of the parameters, whose terms do not cancel in the derivative, and which is
+    faster: its value is subtracted.
     """
 
     @abstractmethod
@@ -55,7 +60,9 @@ class Counts(dist.TorchDistribution):
         return total + (narrow - narrow.detach())
 
     def _parts(self, dims: int) -> list[tuple[Tensor, ...]]:
-        """The parameters, cut along the draws of each row where there are some: float64 numbers stay in the cache."""
+        """The parameters, cut along the draws of each row where there are some: float64 numbers
+        stay in the cache.
+        """
         parameters = self.parameters()
         most = max(parameters, key=lambda parameter: parameter.ndim)
         if most.ndim <= dims or not most.numel():
@@ -170,9 +177,11 @@ class Binomial(Counts):
 
 
 class NegativeBinomial(Counts):
-    """Counts with mean m and variance m + φ m²: p(x) = Γ(θ + x) / (Γ(θ) x!) (φ m)^x / (1 + φ m)^(θ + x), θ = 1 / φ.
+    """Counts with mean m and variance m + φ m²: p(x) = Γ(θ + x) / (Γ(θ) x!) (φ m)^x / (1 + φ m)^(θ
+    + x), θ = 1 / φ.
 
-    The dispersion φ may be of fewer dimensions than the mean: what depends on it alone is then computed once.
+    The dispersion φ may be of fewer dimensions than the mean: what depends on it alone is then
+    computed once.
     """
 
     arg_constraints = {}  # noqa: RUF012
@@ -219,8 +228,9 @@ class NegativeBinomial(Counts):
 class ZeroInflated(Counts):
     """Zero with probability σ(gate_logits), else a draw from `counts`, all in log odds.
 
-    p(0) = σ(-g) (e^g + p_counts(0)) and p(x) = σ(-g) p_counts(x). Pyro's own computes with probabilities once its mean
-    has been looked at: log p(x > 0) is then -inf from log odds of 17 in float32.
+    p(0) = σ(-g) (e^g + p_counts(0)) and p(x) = σ(-g) p_counts(x). Pyro's own computes with
+    probabilities once its mean has been looked at: log p(x > 0) is then -inf from log odds of 17 in
+    float32.
 
     Example:
         >>> ZeroInflated(Poisson(torch.tensor(3.0)), torch.tensor(60.0)).log_prob(torch.tensor(2.0))
@@ -269,7 +279,9 @@ class ZeroInflated(Counts):
 
 
 class Multinomial(Counts):
-    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is that of draws and of the mean."""
+    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is that of draws and
+    of the mean.
+    """
 
     arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
     support = constraints.independent(constraints.nonnegative_integer, 1)

@@ -25,7 +25,8 @@ CLASSES: dict[str, Any] = {
     for name, item in vars(dist).items()
     if isinstance(item, type) and issubclass(item, Distribution)
 }
-STRICTER = {  # where torch's support has ends at which the density is infinite, or more than one period
+# where torch's support has ends at which the density is infinite, or more than one period
+STRICTER = {
     "Beta": open_unit_interval,
     "Chi2": constraints.positive,
     "Gamma": constraints.positive,
@@ -41,10 +42,11 @@ FIRST_ROWS, STEPS = 500, 200
 class AnyDistribution(Family):
     """p(x | z) = ∏ᵢ p(xᵢ | its parameters), for any univariate distribution of Pyro or torch.
 
-    Each parameter is one decoder output a feature, mapped into its constraint: above a bound by a smooth factor that
-    stays above it, else by `transform_to`; log odds instead of probabilities. For x on the whole line `loc` and `scale`
-    are in units of the data's median and of the std of most rows. The outputs start where the parameters of all rows
-    together have their largest likelihood, sought on 500 random training rows.
+    Each parameter is one decoder output a feature, mapped into its constraint: above a bound by a
+    smooth factor that stays above it, else by `transform_to`; log odds instead of probabilities.
+    For x on the whole line `loc` and `scale` are in units of the data's median and of the std of
+    most rows. The outputs start where the parameters of all rows together have their largest
+    likelihood, sought on 500 random training rows.
 
     Arguments:
         data_shape: shape of one row.
@@ -52,8 +54,9 @@ class AnyDistribution(Family):
         fixed: parameters that are numbers: {"df": 4}.
 
     Raises:
-        ValueError: an unknown name; a distribution over vectors; one without a mean, or with a support that changes
-            with z; a parameter that can't come from a decoder, such as a count: put it into `fixed`.
+        ValueError: an unknown name; a distribution over vectors; one without a mean, or with a
+            support that changes with z; a parameter that can't come from a decoder, such as a
+            count: put it into `fixed`.
 
     Example:
         >>> AnyDistribution((3,), name="Weibull", fixed={"concentration": 1.5})(torch.zeros(5, 3)).event_shape

@@ -21,7 +21,9 @@ GROUPS = [{"columns": "0:3", "kind": "normal"}, {"columns": 3, "kind": "bernoull
 
 
 class Group(BaseModel):
-    """Some columns and the likelihood they share: {"columns": "0:3", "kind": ..., options of the kind}."""
+    """Some columns and the likelihood they share: {"columns": "0:3", "kind": ..., options of the
+    kind}.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -56,19 +58,23 @@ class Group(BaseModel):
 
 @LIKELIHOODS.register("mixed")
 class Mixed(Family):
-    """p(x | z) = ∏_g p_g(x_g | z): each group g of columns has a likelihood of its own, and all share z.
+    """p(x | z) = ∏_g p_g(x_g | z): each group g of columns has a likelihood of its own, and all
+    share z.
 
     References:
-        Handling Incomplete Heterogeneous Data using VAEs (Nazábal, Olmos, Ghahramani, Valera, 2020).
+        Handling Incomplete Heterogeneous Data using VAEs (Nazábal, Olmos, Ghahramani, Valera,
+        2020).
 
     Arguments:
         data_shape: shape of one row, one-dimensional.
-        columns: the groups: {"columns": "0:3", "kind": ..., options of the kind}; columns as a range, one number or a
-            list, each in exactly one group. A group that has one row vector as its unit (multinomial, size_factor)
-            takes its columns in the order they are listed in.
+        columns: the groups: {"columns": "0:3", "kind": ..., options of the kind}; columns as a
+            range, one number or a list, each in exactly one group. A group that has one row vector
+            as its unit (multinomial, size_factor) takes its columns in the order they are listed
+            in.
 
     Raises:
-        ValueError: rows that are not one-dimensional; columns in no group or in several; a group of kind "custom".
+        ValueError: rows that are not one-dimensional; columns in no group or in several; a group of
+            kind "custom".
 
     Example:
         >>> from pyro_vae import Spec
@@ -149,10 +155,13 @@ def _require_partition(data_shape: Shape, groups: tuple[Group, ...]) -> None:
 
 
 def _family(group: Group) -> Family:
-    """The family of a group. It is started by `mixed`, on its own columns, and by nobody else who walks the modules."""
+    """The family of a group. It is started by `mixed`, on its own columns, and by nobody else who
+    walks the modules.
+    """
     if group.likelihood.kind == "custom":
         raise ValueError(
-            "mixed: expected the kind of a likelihood for each group, got an object; pass it as the whole"
+            "mixed: expected the kind of a likelihood for each group, got an object; pass it as "
+            "the whole"
         )
     family: Family = LIKELIHOODS.build(group.likelihood, (len(group.columns),))
     family.start_from = _started_by_mixed  # type: ignore[method-assign]

@@ -16,17 +16,21 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("zero_inflated_poisson")
 class ZeroInflatedPoisson(Family):
-    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) Poisson(xᵢ | rᵢ) for counts x, with π = σ(offset + decoder(z)).
+    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) Poisson(xᵢ | rᵢ) for counts x, with π = σ(offset +
+    decoder(z)).
 
-    The rate is r = rate * factor(decoder(z)), times the size factor. Rate and offset start at the moments of the
-    training rows: r (1 - π) is their mean, and π / (1 - π) their (variance - mean) / mean².
+    The rate is r = rate * factor(decoder(z)), times the size factor. Rate and offset start at the
+    moments of the training rows: r (1 - π) is their mean, and π / (1 - π) their (variance - mean) /
+    mean².
 
     References:
-        Zero-Inflated Poisson Regression, with an Application to Defects in Manufacturing (Lambert, 1992).
+        Zero-Inflated Poisson Regression, with an Application to Defects in Manufacturing (Lambert,
+        1992).
 
     Arguments:
         data_shape: shape of one row.
-        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on, not modelled.
+        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on,
+            not modelled.
 
     Example:
         >>> float(ZeroInflatedPoisson((1,))(torch.zeros(2, 1)).mean)  # half of rate 1, before it has seen data
@@ -74,19 +78,23 @@ class ZeroInflatedPoisson(Family):
 
 @LIKELIHOODS.register("zero_inflated_negative_binomial")
 class ZeroInflatedNegativeBinomial(Family):
-    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) NegativeBinomial(xᵢ | mᵢ, θ) for counts x, with π = σ(offset + decoder(z)).
+    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) NegativeBinomial(xᵢ | mᵢ, θ) for counts x, with π =
+    σ(offset + decoder(z)).
 
-    Mean and dispersion 1 / θ are those of the counts that are not put to zero, as in `negative_binomial`. π starts at
-    1 / 11, mean and dispersion at what then gives the moments of the training rows.
+    Mean and dispersion 1 / θ are those of the counts that are not put to zero, as in
+    `negative_binomial`. π starts at 1 / 11, mean and dispersion at what then gives the moments of
+    the training rows.
 
     References:
-        Deep generative modeling for single-cell transcriptomics (Lopez, Regier, Cole, Jordan, Yosef, 2018).
+        Deep generative modeling for single-cell transcriptomics (Lopez, Regier, Cole, Jordan,
+        Yosef, 2018).
 
     Arguments:
         data_shape: shape of one row.
-        dispersion: 1 / θ: a number; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z.
-        size_factor: "column": the last column of a row multiplies its means, and is conditioned on, not modelled.
+        dispersion: 1 / θ: a number; "learned": one number for all features; "per_feature": one
+            number each; "decoder": from z.
+        size_factor: "column": the last column of a row multiplies its means, and is conditioned on,
+            not modelled.
 
     Example:
         >>> ZeroInflatedNegativeBinomial((3,))(torch.zeros(5, 2, 3)).event_shape

@@ -1,7 +1,8 @@
 """Networks: tensors to tensors. They know no probability.
 
-A network constructor takes `in_shape` and `out_shape`. An encoder has no `out_shape`: it ends in features of any width,
-which the guide projects. A decoder ends in the parameters of the likelihood, shaped `out_shape`.
+A network constructor takes `in_shape` and `out_shape`. An encoder has no `out_shape`: it ends in
+features of any width, which the guide projects. A decoder ends in the parameters of the likelihood,
+shaped `out_shape`.
 """
 
 from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation, import_zuko, positive

@@ -1,4 +1,6 @@
-"""What networks share: their registry, activations by name, a positive number, and the package of flows."""
+"""What networks share: their registry, activations by name, a positive number, and the package of
+flows.
+"""
 
 from typing import Annotated, Any
 
@@ -64,7 +66,8 @@ def positive(raw: Tensor, floor: float = 1e-4) -> Tensor:
 
 
 def import_zuko() -> Any:
-    """The package zuko. Importing it switches off torch's validation of distributions, so that is put back.
+    """The package zuko. Importing it switches off torch's validation of distributions, so that is
+    put back.
 
     Example:
         >>> before = Distribution._validate_args

@@ -20,14 +20,15 @@ def conv(
     hidden_dims: tuple[PositiveInt, ...] | None = None,
     activation: Activation | None = None,
 ) -> nn.Sequential:
-    """A convolutional network: each layer of an encoder halves height and width, each of a decoder doubles them.
+    """A convolutional network: each layer of an encoder halves height and width, each of a decoder
+    doubles them.
 
-    An encoder is convolutions and then a perceptron; a decoder is its mirror image, to any height and width. All
-    dimensions of `out_shape` before height and width are channels of its last layer.
+    An encoder is convolutions and then a perceptron; a decoder is its mirror image, to any height
+    and width. All dimensions of `out_shape` before height and width are channels of its last layer.
 
     References:
-        Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks (Radford, Metz,
-        Chintala, 2016).
+        Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks
+        (Radford, Metz, Chintala, 2016).
 
     Arguments:
         in_shape: of an encoder: (height, width) or (channels, height, width).
@@ -61,8 +62,8 @@ def _encoder(
 ) -> nn.Sequential:
     if len(in_shape) not in {2, 3}:
         raise ValueError(
-            f"conv: expected data_shape (height, width) or (channels, height, width), got {tuple(in_shape)}; "
-            "reshape the rows, or take network 'mlp'"
+            "conv: expected data_shape (height, width) or (channels, height, width), got "
+            f"{tuple(in_shape)}; reshape the rows, or take network 'mlp'"
         )
     image = (1, *in_shape)[-3:]
     layers: list[nn.Module] = [nn.Unflatten(1, (1, in_shape[0]))] if len(in_shape) == 2 else []
@@ -79,8 +80,9 @@ def _decoder(
 ) -> nn.Sequential:
     if len(out_shape) < 2:
         raise ValueError(
-            f"conv: expected the likelihood's parameters shaped (..., height, width), got {tuple(out_shape)}; "
-            "take data_shape (height, width) or (channels, height, width), or network 'mlp'"
+            "conv: expected the likelihood's parameters shaped (..., height, width), got "
+            f"{tuple(out_shape)}; take data_shape (height, width) or (channels, height, width), or "
+            "network 'mlp'"
         )
     *lead, height, width = out_shape
     sizes = _sizes((height, width), len(channels))
@@ -102,7 +104,9 @@ def _sizes(size: Shape, times: int) -> list[Shape]:
 
 
 def _double(before: int, after: int, size: Shape) -> nn.ConvTranspose2d:
-    """From half of `size`, rounded up, to `size`: 2 n - odd = 2 (n - 1) - 2 padding + kernel + output_padding."""
+    """From half of `size`, rounded up, to `size`: 2 n - odd = 2 (n - 1) - 2 padding + kernel +
+    output_padding.
+    """
     odd = tuple(length % 2 for length in size)
     padding = (1 + odd[0], 1 + odd[1])
     return nn.ConvTranspose2d(

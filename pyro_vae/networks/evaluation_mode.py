@@ -11,9 +11,11 @@ from pyro_vae.threads import alone
 
 @contextmanager
 def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """The modules are in evaluation mode inside the block; after it each of their parts is in its former mode.
+    """The modules are in evaluation mode inside the block; after it each of their parts is in its
+    former mode.
 
-    Of several threads one is inside such a block at a time: the mode is the module's, not the thread's.
+    Of several threads one is inside such a block at a time: the mode is the module's, not the
+    thread's.
 
     Example:
         >>> dropout = nn.Dropout()

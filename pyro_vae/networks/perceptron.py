@@ -52,7 +52,8 @@ def mlp(
     Arguments:
         in_shape: shape of one input; any number of leading dimensions may stand before it.
         out_shape: shape of one output; None ends after the last hidden layer.
-        hidden_dims: widths of the hidden layers; none makes a linear map. None: the widths of the model.
+        hidden_dims: widths of the hidden layers; none makes a linear map. None: the widths of the
+            model.
         activation: its name in `torch.nn`. None: the activation of the model.
 
     Example:
@@ -70,7 +71,8 @@ def mlp(
 def gated_mlp(
     in_shape: Shape, out_shape: Shape | None, *, hidden_dims: tuple[PositiveInt, ...] | None = None
 ) -> nn.Sequential:
-    """A multilayer perceptron of gated linear layers, the network of Tomczak and Welling (2018, VAE with a VampPrior).
+    """A multilayer perceptron of gated linear layers, the network of Tomczak and Welling (2018, VAE
+    with a VampPrior).
 
     Arguments:
         in_shape: shape of one input.
@@ -131,8 +133,8 @@ def residual(
     widths, name = hidden_dims or (), activation or "silu"
     if len(set(widths)) != 1:
         raise ValueError(
-            f"residual: expected hidden_dims of one width, since the layers are added, got {tuple(widths)}; "
-            "take equal widths, like (128, 128), or network 'mlp'"
+            "residual: expected hidden_dims of one width, since the layers are added, got "
+            f"{tuple(widths)}; take equal widths, like (128, 128), or network 'mlp'"
         )
     width = widths[0]
     blocks = [Residual(width, name) for _ in widths[1:]]

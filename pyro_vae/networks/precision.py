@@ -18,14 +18,17 @@ _products: ContextVar[torch.dtype | None] = ContextVar("products", default=None)
 def products_in(
     products: Products, float32_products: Float32Products = "highest"
 ) -> Iterator[None]:
-    """Encoders and decoders multiply in bfloat16 inside the block; their parameters and outputs stay as they are.
+    """Encoders and decoders multiply in bfloat16 inside the block; their parameters and outputs
+    stay as they are.
 
-    Densities are sums over many terms, for which bfloat16 has too few digits, so nothing else is rounded.
+    Densities are sums over many terms, for which bfloat16 has too few digits, so nothing else is
+    rounded.
 
     Arguments:
         products: "bfloat16", or "float32" for the parameters' own type.
-        float32_products: what torch may do to products of float32, `torch.set_float32_matmul_precision`: with "high"
-            GPUs take TF32. As before after the block.
+        float32_products: what torch may do to products of float32,
+            `torch.set_float32_matmul_precision`: with "high" GPUs take TF32. As before after the
+            block.
 
     Example:
         >>> layer, x = nn.Linear(100, 1), torch.ones(1, 100)

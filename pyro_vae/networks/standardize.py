@@ -12,15 +12,18 @@ from pyro_vae.networks.base import Shape
 class Standardize(nn.Module):
     """Inputs in units of their spread: (x - mean) / std, with the statistics of the training rows.
 
-    Where few cells far away make the std of a feature ten times that of most rows, it takes median and robust std.
+    Where few cells far away make the std of a feature ten times that of most rows, it takes median
+    and robust std.
 
-    Until `start_from` it is the identity. While training it adds `noise` standard deviations of Gaussian noise, which
-    makes an autoencoder a denoising one (Vincent et al., 2008, Extracting and Composing Robust Features with Denoising
-    Autoencoders): the encoder sees corrupted inputs, the likelihood the data as given.
+    Until `start_from` it is the identity. While training it adds `noise` standard deviations of
+    Gaussian noise, which makes an autoencoder a denoising one (Vincent et al., 2008, Extracting and
+    Composing Robust Features with Denoising Autoencoders): the encoder sees corrupted inputs, the
+    likelihood the data as given.
 
     Arguments:
         data_shape: shape of one row.
-        mode: "feature": one mean and std each feature; "all": one mean and std for all; "none": the identity.
+        mode: "feature": one mean and std each feature; "all": one mean and std for all; "none": the
+            identity.
         noise: standard deviation of the corruption, in standardised units.
     """
 

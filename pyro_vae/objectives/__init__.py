@@ -1,4 +1,6 @@
-"""Objectives: (model, guide, x) -> a loss in nats per row, which goes down; the ELBO reported is the plain one."""
+"""Objectives: (model, guide, x) -> a loss in nats per row, which goes down; the ELBO reported is
+the plain one.
+"""
 
 from pyro_vae.objectives.base import OBJECTIVES, Objective, Terms, analytic_kl, traces
 from pyro_vae.objectives.elbo import ELBO, KL

@@ -38,18 +38,21 @@ KL = Literal["auto", "analytic", "monte_carlo"]
 class ELBO:
     """The evidence lower bound of a Pyro model and guide, written as its two terms.
 
-    ELBO(x) = E_q[log p(x | z)] - KL(q(z | x) ‖ p(z)) ≤ log p(x). The loss is distortion + β · rate, -ELBO for β = 1.
+    ELBO(x) = E_q[log p(x | z)] - KL(q(z | x) ‖ p(z)) ≤ log p(x). The loss is distortion + β · rate,
+    -ELBO for β = 1.
 
-    With kl="monte_carlo" it is the estimator of Pyro's `Trace_ELBO`, with kl="analytic" that of `TraceMeanField_ELBO`
-    (which would sample, silently, where no closed form is registered: this one raises). "auto" takes the closed form
-    where there is one, site by site; `Terms.kl` says what was done. gradient="stl" leaves out the score of q, which has
-    mean zero: the gradient then has no noise where q is the posterior; its KL is Monte Carlo. free_bits=λ replaces the
-    mean rate of each latent dimension by λ where it is smaller: no dimension gains from being emptied below λ.
+    With kl="monte_carlo" it is the estimator of Pyro's `Trace_ELBO`, with kl="analytic" that of
+    `TraceMeanField_ELBO` (which would sample, silently, where no closed form is registered: this
+    one raises). "auto" takes the closed form where there is one, site by site; `Terms.kl` says what
+    was done. gradient="stl" leaves out the score of q, which has mean zero: the gradient then has
+    no noise where q is the posterior; its KL is Monte Carlo. free_bits=λ replaces the mean rate of
+    each latent dimension by λ where it is smaller: no dimension gains from being emptied below λ.
 
     References:
         Auto-Encoding Variational Bayes (Kingma, Welling, 2014).
-        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud, 2017).
-        Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016), for free bits.
+        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud,
+        2017). Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al.,
+        2016), for free bits.
 
     Arguments:
         kl: how KL(q ‖ p) is computed.
@@ -58,8 +61,9 @@ class ELBO:
         free_bits: λ, in nats for each latent dimension.
 
     Raises:
-        ValueError: no closed form where one is asked for; a latent variable that can't be reparameterised, or that only
-            one of model and guide has; a site with more or fewer log densities than rows; options that exclude another.
+        ValueError: no closed form where one is asked for; a latent variable that can't be
+            reparameterised, or that only one of model and guide has; a site with more or fewer log
+            densities than rows; options that exclude another.
 
     Example:
         >>> from pyro_vae import VAE
@@ -77,7 +81,8 @@ class ELBO:
         set_particles(self)
         if self.gradient == "stl" and (self.kl == "analytic" or self.free_bits):
             raise ValueError(
-                "gradient 'stl' needs log q at the draws: take kl='monte_carlo' or 'auto', and no free_bits"
+                "gradient 'stl' needs log q at the draws: take kl='monte_carlo' or 'auto', and no "
+                "free_bits"
             )
 
     def __call__(
@@ -121,7 +126,8 @@ class ELBO:
             pair = f"{type_name(q['fn'])} against {type_name(p['fn'])}"
             raise ValueError(
                 f"site {name!r}: no closed-form KL is registered for {pair}; "
-                "take kl='auto' or 'monte_carlo', or register one with torch.distributions.register_kl"
+                "take kl='auto' or 'monte_carlo', or register one with "
+                "torch.distributions.register_kl"
             )
         return log_prob(q) - log_prob(p), "monte_carlo"
 
@@ -131,8 +137,8 @@ class ELBO:
         each_dimension = analytic_kl(q_fn.base_dist, p_fn.base_dist)
         if each_dimension is None:
             raise ValueError(
-                f"site {name!r}: free_bits needs a closed-form KL, and none is registered for {type_name(q_fn)} "
-                f"against {type_name(p_fn)}; take another prior, or no free_bits"
+                f"site {name!r}: free_bits needs a closed-form KL, and none is registered for "
+                f"{type_name(q_fn)} against {type_name(p_fn)}; take another prior, or no free_bits"
             )
         missing: Tensor = torch.relu(
             self.free_bits - batch_mean(each_dimension.flatten(0, -2).mean(0))
@@ -143,7 +149,7 @@ class ELBO:
 def _independent(name: str, fn: Any) -> "Independent[Any]":
     if not isinstance(fn, Independent):
         raise ValueError(
-            f"site {name!r}: free_bits counts the KL of each latent dimension, and {type_name(fn)} has none for "
-            "each; take guide 'mean_field' with a prior of independent dimensions"
+            f"site {name!r}: free_bits counts the KL of each latent dimension, and {type_name(fn)} "
+            "has none for each; take guide 'mean_field' with a prior of independent dimensions"
         )
     return fn

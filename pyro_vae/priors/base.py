@@ -1,4 +1,6 @@
-"""The registry of priors, the module that a plain distribution becomes, and the scales of the others."""
+"""The registry of priors, the module that a plain distribution becomes, and the scales of the
+others.
+"""
 
 import copy
 import math
@@ -16,7 +18,8 @@ PRIORS = Registry("prior")
 
 
 class Constant(nn.Module):
-    """A distribution that depends on nothing, as a module: it moves with the model to a device or a dtype.
+    """A distribution that depends on nothing, as a module: it moves with the model to a device or a
+    dtype.
 
     Arguments:
         distribution: any `torch.distributions.Distribution`.

@@ -20,11 +20,12 @@ Widths = tuple[PositiveInt, ...]
 
 @PRIORS.register("flow")
 class Flow(nn.Module):
-    """p(z) = N(f(z) | 0, I) |det ∂f/∂z|, f = f_T ∘ … ∘ f₁ invertible: an exact density of nearly any shape.
+    """p(z) = N(f(z) | 0, I) |det ∂f/∂z|, f = f_T ∘ … ∘ f₁ invertible: an exact density of nearly
+    any shape.
 
-    It starts at f(z) = z, the standard normal. With "realnvp" density and draws cost the same; "maf" and "nsf" pay for
-    a draw latent_dim times what they pay for a density. "nsf" bends only inside [-5, 5]. A flexible prior can overfit:
-    choose the epoch on validation rows.
+    It starts at f(z) = z, the standard normal. With "realnvp" density and draws cost the same;
+    "maf" and "nsf" pay for a draw latent_dim times what they pay for a density. "nsf" bends only
+    inside [-5, 5]. A flexible prior can overfit: choose the epoch on validation rows.
 
     References:
         Density estimation using Real NVP (Dinh, Sohl-Dickstein, Bengio, 2017).
@@ -33,8 +34,9 @@ class Flow(nn.Module):
 
     Arguments:
         latent_dim: length of z.
-        transform: "realnvp": one half of z shifts and scales the other; "maf": each number is shifted and scaled by
-            those before it; "nsf": each is bent by a monotone spline that depends on those before it.
+        transform: "realnvp": one half of z shifts and scales the other; "maf": each number is
+            shifted and scaled by those before it; "nsf": each is bent by a monotone spline that
+            depends on those before it.
         transforms: T.
         hidden_dims: widths of the hidden layers of each f.
 
@@ -60,8 +62,9 @@ class Flow(nn.Module):
         super().__init__()
         if transform == "realnvp" and latent_dim == 1:
             raise ValueError(
-                "flow: transform 'realnvp' moves one half of z by the other, expected latent_dim of at least 2, got 1; "
-                "take transform 'nsf' (or 'maf', which leaves a single number normal)"
+                "flow: transform 'realnvp' moves one half of z by the other, expected latent_dim "
+                "of at least 2, got 1; take transform 'nsf' (or 'maf', which leaves a single "
+                "number normal)"
             )
         self.transform = transform
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
@@ -86,13 +89,15 @@ class Flow(nn.Module):
 
 
 class Coupling(nn.Module):
-    """(a, b) ↦ (b · exp s(a) + t(a), a) for the two parts of z, with s and t from one network: log|det| = Σ s(a).
+    """(a, b) ↦ (b · exp s(a) + t(a), a) for the two parts of z, with s and t from one network:
+    log|det| = Σ s(a).
 
     The parts change places, so that the next coupling moves the other; s stays between -3 and 3.
 
     Arguments:
         latent_dim: length of z.
-        swapped: whether the first part is the shorter one, as it is after an odd number of couplings.
+        swapped: whether the first part is the shorter one, as it is after an odd number of
+            couplings.
         hidden_dims: widths of the hidden layers.
 
     Example:
@@ -125,7 +130,9 @@ class Coupling(nn.Module):
 
 
 class Autoregressive(nn.Module):
-    """zᵢ ↦ g(zᵢ; z₁, …, zᵢ₋₁), monotone in zᵢ: a lazy transform of zuko's. Its inverse goes number by number."""
+    """zᵢ ↦ g(zᵢ; z₁, …, zᵢ₋₁), monotone in zᵢ: a lazy transform of zuko's. Its inverse goes number
+    by number.
+    """
 
     def __init__(self, lazy: nn.Module) -> None:
         super().__init__()

@@ -56,7 +56,8 @@ class Hierarchical(nn.Module):
         described = TypeAdapter[Options](Top).validate_python(top)
         if described.kind in {"flat", "custom"}:
             raise ValueError(
-                f"hierarchical: expected a kind of prior with a density as top, got {described.kind!r}"
+                "hierarchical: expected a kind of prior with a density as top, got "
+                f"{described.kind!r}"
             )
         self.latent_dim = latent_dim
         self.top: nn.Module = PRIORS.build(described, top_dim)

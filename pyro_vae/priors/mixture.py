@@ -18,13 +18,13 @@ from pyro_vae.priors.base import PRIORS, Scale
 class Mixture(nn.Module):
     """p(z) = Σₖ πₖ N(z | μₖ, diag σₖ²), with the component summed out; π, μ and σ are learned.
 
-    It starts with equal weights at locations drawn from N(0, I). Where the rows fall into groups, so may z:
-    `responsibilities` says which component a z belongs to.
+    It starts with equal weights at locations drawn from N(0, I). Where the rows fall into groups,
+    so may z: `responsibilities` says which component a z belongs to.
 
     References:
-        Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang, Zheng, Tan, Tang,
-        Zhou, 2017); Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
-        2016).
+        Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang,
+        Zheng, Tan, Tang, Zhou, 2017); Deep Unsupervised Clustering with Gaussian Mixture
+        Variational Autoencoders (Dilokthanakul et al., 2016).
 
     Arguments:
         latent_dim: length of z.
@@ -46,7 +46,9 @@ class Mixture(nn.Module):
         return self._mixture()
 
     def responsibilities(self, z: Tensor) -> Tensor:
-        """p(k | z) ∝ πₖ N(z | μₖ, diag σₖ²) for z (..., latent_dim): probabilities (..., K) of the components."""
+        """p(k | z) ∝ πₖ N(z | μₖ, diag σₖ²) for z (..., latent_dim): probabilities (..., K) of the
+        components.
+        """
         return self._mixture().log_joint(z).softmax(-1)
 
     def _mixture(self) -> "Marginal":
@@ -59,9 +61,11 @@ class Mixture(nn.Module):
 
 
 def log_normals(z: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
-    """log N(z | μₖ, diag σₖ²) = -½ (Σ z²/σₖ² - 2 Σ z μₖ/σₖ² + Σ μₖ²/σₖ²) - Σ log σₖ - D/2 log 2π for every z and k.
+    """log N(z | μₖ, diag σₖ²) = -½ (Σ z²/σₖ² - 2 Σ z μₖ/σₖ² + Σ μₖ²/σₖ²) - Σ log σₖ - D/2 log 2π
+    for every z and k.
 
-    The sums over the D dimensions are matrix products, in float64 since the three nearly cancel where σ is small.
+    The sums over the D dimensions are matrix products, in float64 since the three nearly cancel
+    where σ is small.
 
     Arguments:
         z: (..., D).
@@ -89,8 +93,8 @@ def log_normals(z: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
 class Marginal(TorchDistribution):
     """p(z) = Σₖ wₖ pₖ(z) over vectors z, for components of any family.
 
-    Unlike `MixtureSameFamily` it doesn't expand the components with the batch, which copies covariances, and draws no
-    more than it needs.
+    Unlike `MixtureSameFamily` it doesn't expand the components with the batch, which copies
+    covariances, and draws no more than it needs.
 
     Arguments:
         log_weights: log wₖ, shaped (K,).
@@ -131,7 +135,9 @@ class Marginal(TorchDistribution):
         return self.log_joint(value).logsumexp(-1)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:
-        """Draw the component of each sample; then from every component as many as the most wanted one needs."""
+        """Draw the component of each sample; then from every component as many as the most wanted
+        one needs.
+        """
         with torch.no_grad():
             which = Categorical(logits=self.log_weights).sample(
                 torch.Size([math.prod(sample_shape)])

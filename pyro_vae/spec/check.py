@@ -47,7 +47,8 @@ def _check_shapes(name: str, got: Any, event_shape: Shape, rows: bool) -> None:
     if tuple(got.event_shape) != tuple(event_shape):
         raise ValueError(
             f"{name}: expected event shape {tuple(event_shape)}, got {tuple(got.event_shape)} "
-            f"(batch shape {tuple(got.batch_shape)}); set its size, or declare event dimensions with .to_event(k)"
+            f"(batch shape {tuple(got.batch_shape)}); set its size, or declare event dimensions "
+            "with .to_event(k)"
         )
     batch, allowed = tuple(got.batch_shape), ((ROWS,), ()) if rows else ((),)
     if batch not in allowed:
@@ -55,12 +56,15 @@ def _check_shapes(name: str, got: Any, event_shape: Shape, rows: bool) -> None:
             f"one distribution for each of {ROWS} rows" if rows else "one distribution for all rows"
         )
         raise ValueError(
-            f"{name}: expected batch shape {allowed[0]}, {meaning}, got {batch} (event shape {event_shape})"
+            f"{name}: expected batch shape {allowed[0]}, {meaning}, got {batch} (event shape "
+            f"{event_shape})"
         )
 
 
 def _check_supports(prior: Distribution, posterior: Distribution, z: Tensor) -> None:
-    """p(z) and q(z | x) live on the same vectors: elsewhere one of them has a density of 0 and the other has not."""
+    """p(z) and q(z | x) live on the same vectors: elsewhere one of them has a density of 0 and the
+    other has not.
+    """
     supports = [_support(prior), _support(posterior)]
     if any(support is None for support in supports):
         return
@@ -71,8 +75,8 @@ def _check_supports(prior: Distribution, posterior: Distribution, z: Tensor) -> 
     where = PROBES[int((inside[0] != inside[1]).nonzero()[0])]
     expected, got = (describe(_of_numbers(support)) for support in supports)
     raise ValueError(
-        f"guide: expected the support of the prior, {expected}, got {got}: only one of them allows z = {where:g}; "
-        "change the guide or the prior"
+        f"guide: expected the support of the prior, {expected}, got {got}: only one of them allows "
+        f"z = {where:g}; change the guide or the prior"
     )
 
 
@@ -101,8 +105,8 @@ def check_draws(likelihood: nn.Module, latent_dim: int) -> None:
     got, shape = called("likelihood", likelihood, draws).batch_shape, tuple(draws.shape)
     if got not in (draws.shape[:-1], ()):
         raise ValueError(
-            f"likelihood: expected batch shape {shape[:-1]} for z of shape {shape}, got {tuple(got)}; "
-            "index and reshape z from its end: z[..., 0]"
+            f"likelihood: expected batch shape {shape[:-1]} for z of shape {shape}, got "
+            f"{tuple(got)}; index and reshape z from its end: z[..., 0]"
         )
 
 
@@ -135,7 +139,8 @@ def zeros_like(part: nn.Module, shape: Shape) -> Tensor:
 def data_support(likelihood: nn.Module, latent_dim: int) -> tuple[Any, str]:
     """The values that x may take under p(x | z), and what to do where the data are others.
 
-    A likelihood of the user's is asked for the support of its distribution; one that depends on z says nothing.
+    A likelihood of the user's is asked for the support of its distribution; one that depends on z
+    says nothing.
     """
     family: Any = getattr(likelihood, "family", None)
     if hasattr(family, "support"):

@@ -66,7 +66,8 @@ class Spec(Described):
     )
     standardize: Literal["feature", "all", "none"] = Field(
         default="feature",
-        description="what the encoder's inputs are divided by: each feature's std, one std, nothing",
+        description="what the encoder's inputs are divided by: each feature's std, one std, "
+        "nothing",
     )
     denoise: NonNegativeFloat = Field(
         default=0.0,
@@ -78,8 +79,8 @@ class Spec(Described):
     def _sensible(self) -> Self:
         if self.prior.kind == "flat" and self.guide.kind not in {"delta", "custom"}:
             raise ValueError(
-                f"prior 'flat' has no density, so guide {self.guide.kind!r} would spread without bound; "
-                "expected guide 'delta' (the autoencoder), or another prior"
+                f"prior 'flat' has no density, so guide {self.guide.kind!r} would spread without "
+                "bound; expected guide 'delta' (the autoencoder), or another prior"
             )
         return self
 
@@ -89,7 +90,9 @@ class Spec(Described):
         return {slot: part.type for slot, part in parts.items() if isinstance(part, Custom)}
 
     def ignored(self) -> dict[str, str]:
-        """The fields that only a network reads which a part of the user's replaces, each with that part."""
+        """The fields that only a network reads which a part of the user's replaces, each with that
+        part.
+        """
         own = self.custom()
         readers = {
             "encoder": "guide",
@@ -141,7 +144,9 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The table of these pairs; of a key that stands twice, JSON's own reader takes the last in silence."""
+    """The table of these pairs; of a key that stands twice, JSON's own reader takes the last in
+    silence.
+    """
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]

@@ -46,7 +46,8 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     """The modules that `spec` describes; `objects` holds the user's own parts by slot.
 
     Raises:
-        ValueError: a part of the user's is missing, doesn't fit, or leaves nothing to do for another field.
+        ValueError: a part of the user's is missing, doesn't fit, or leaves nothing to do for
+            another field.
     """
     for slot, kind in spec.custom().items():
         if slot not in objects:
@@ -56,7 +57,8 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     for name, whole in spec.ignored().items():
         if " and " in whole:
             raise ValueError(
-                f"{name}: your own {whole} are all the networks there are, and don't read it; leave it out"
+                f"{name}: your own {whole} are all the networks there are, and don't read it; "
+                "leave it out"
             )
         raise ValueError(
             f"{name}: your own {whole} brings its network; pass {whole}= or {name}=, not both"
@@ -108,8 +110,9 @@ def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
     family: Any = _member(LIKELIHOODS, spec.likelihood, spec.data_shape)
     if not isinstance(getattr(family, "param_shape", None), tuple):
         raise ValueError(
-            f"likelihood {spec.likelihood.kind!r}: expected a Family with param_shape, the shape of the decoder's "
-            f"output for one row, got {type(family).__name__}; subclass pyro_vae.likelihoods.Family"
+            f"likelihood {spec.likelihood.kind!r}: expected a Family with param_shape, the shape "
+            f"of the decoder's output for one row, got {type(family).__name__}; subclass "
+            "pyro_vae.likelihoods.Family"
         )
     if decoder is None:
         decoder = _network(
@@ -125,7 +128,8 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
         got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise ValueError(
-            f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten its output"
+            f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten "
+            "its output"
         )
     standardize = Standardize(spec.data_shape, spec.standardize, spec.denoise)
     family = _member(GUIDES, spec.guide, features.shape[1], spec.latent_dim)
@@ -136,7 +140,9 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
 def _network(
     spec: Spec, options: Options, in_shape: Shape, out_shape: Shape | None, hidden: Shape
 ) -> nn.Module:
-    """A network of the model: its own options first, then the hidden_dims and the activation of the model."""
+    """A network of the model: its own options first, then the hidden_dims and the activation of the
+    model.
+    """
     shared = {"hidden_dims": hidden, "activation": spec.activation}
     inherited = {
         name: shared[name]

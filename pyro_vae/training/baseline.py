@@ -19,7 +19,8 @@ SIZE = 1024
 
 
 def baseline_of(vae: VAE, x: Any) -> float | None:
-    """Mean log p(x) in nats per row of independent columns, each with the moments of the rows that were trained on.
+    """Mean log p(x) in nats per row of independent columns, each with the moments of the rows that
+    were trained on.
 
     None where the likelihood has no such form, as one of the user's.
 
@@ -35,7 +36,9 @@ def baseline_of(vae: VAE, x: Any) -> float | None:
 def independent_score(
     vae: VAE, train: Rows, valid: Rows | None, weights: RowWeights | None = None
 ) -> float | None:
-    """The same of validation rows, and without them of the training rows; None where a loader gives those."""
+    """The same of validation rows, and without them of the training rows; None where a loader gives
+    those.
+    """
     if valid is not None:
         return _score(vae, weighted_batches(valid, _size(vae), weights))
     return (

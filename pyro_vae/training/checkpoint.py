@@ -1,4 +1,6 @@
-"""A run on disk while it goes on: all that changes from epoch to epoch, so that it can go on after it was killed."""
+"""A run on disk while it goes on: all that changes from epoch to epoch, so that it can go on after
+it was killed.
+"""
 
 import json
 import time
@@ -31,15 +33,18 @@ LENGTH = ("epochs", "min_steps")
 
 
 class Unfinished:
-    """One file with weights, best weights, averages, optimizer, random numbers and history, written after epochs.
+    """One file with weights, best weights, averages, optimizer, random numbers and history, written
+    after epochs.
 
-    Another model, other options and other rows are told; what a function of the user's computes is not.
+    Another model, other options and other rows are told; what a function of the user's computes is
+    not.
 
     Arguments:
         path: the file; no pickle is in it, and no data.
         run: what is kept; its model has the weights.
         order: draws the order of the rows.
-        train, valid, weights: the rows, by which another run is told, and the weights of the training rows.
+        train, valid, weights: the rows, by which another run is told, and the weights of the
+            training rows.
 
     Raises:
         ValueError: several processes.
@@ -97,7 +102,8 @@ class Unfinished:
             )
 
     def read(self, state: State) -> State:
-        """The state as the file has it; model, optimizer, averages, generators and history change in place.
+        """The state as the file has it; model, optimizer, averages, generators and history change
+        in place.
 
         Raises:
             ValueError: the file is of another run, or damaged.
@@ -154,8 +160,8 @@ class Unfinished:
         if others:
             name = others[0]
             raise ValueError(
-                f"{self.path}: holds another run: {name} was {made_for.get(name)}, and is {own[name]}; "
-                "take what was taken there, or another file"
+                f"{self.path}: holds another run: {name} was {made_for.get(name)}, and is "
+                f"{own[name]}; take what was taken there, or another file"
             )
 
     def _made_for(self) -> dict[str, Any]:

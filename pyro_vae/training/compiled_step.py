@@ -1,4 +1,6 @@
-"""The step from a compiled graph: the same numbers as `step`, without Python between the operations."""
+"""The step from a compiled graph: the same numbers as `step`, without Python between the
+operations.
+"""
 
 import traceback
 import warnings
@@ -17,26 +19,31 @@ from pyro_vae.training.train_step import Info, Pace, State, paced, step, steps
 
 EAGER = "the step can't be compiled and stays eager"
 INDUCTOR = {"cpp_wrapper": True, "fallback_random": True}
-"""The graph is called from C++, and its random numbers are those that torch draws without a compiler."""
+"""The graph is called from C++, and its random numbers are those that torch draws without a
+compiler.
+"""
 ON_CPU = {"cpp.use_decompose_tanh": True}
 """tanh(x) is 2 sigmoid(2 x) - 1, in half the time; it differs by rounding."""
 
 
 class CompiledStep:
-    """`step` as one compiled graph: the handlers of Pyro, both networks, the gradient, its clipping, Adam, the average.
+    """`step` as one compiled graph: the handlers of Pyro, both networks, the gradient, its
+    clipping, Adam, the average.
 
-    It is compiled at the first call, in some ten seconds, for the state and the batch of that call. That call itself is
-    eager, and compares. Later calls may have other numbers (rows, learning rate, step count, β); what differs in more,
-    such as a shorter batch, takes the eager step. `steps` may have several steps in one graph, for nets so small that
-    calling it takes longer than computing. On a GPU the graph is recorded and replayed. The Python of the model runs
-    once: what it does besides computing tensors is not repeated, and modules keep the mode of the first call.
+    It is compiled at the first call, in some ten seconds, for the state and the batch of that call.
+    That call itself is eager, and compares. Later calls may have other numbers (rows, learning
+    rate, step count, β); what differs in more, such as a shorter batch, takes the eager step.
+    `steps` may have several steps in one graph, for nets so small that calling it takes longer than
+    computing. On a GPU the graph is recorded and replayed. The Python of the model runs once: what
+    it does besides computing tensors is not repeated, and modules keep the mode of the first call.
 
-    Where something can't be in the graph, the next best is taken, with one warning that names it: the loss and its
-    gradient are compiled and the optimizer is not, or nothing is.
+    Where something can't be in the graph, the next best is taken, with one warning that names it:
+    the loss and its gradient are compiled and the optimizer is not, or nothing is.
 
     Arguments:
         moves: whether the optimizer is to be in the graph; it must be Adam or AdamW.
-        together: steps in one graph, which takes as many times longer to compile; only with `moves`.
+        together: steps in one graph, which takes as many times longer to compile; only with
+            `moves`.
 
     Example:
         >>> from pyro_vae.objectives import ELBO
@@ -61,7 +68,9 @@ class CompiledStep:
         return step(state, batch)
 
     def steps(self, state: State, stack: Tensor, paces: Sequence[Pace]) -> tuple[State, Tensor]:
-        """`steps` from the graph: nothing is looked at between them, so that small nets don't wait for Python."""
+        """`steps` from the graph: nothing is looked at between them, so that small nets don't wait
+        for Python.
+        """
         compiled, several = self._compiled, self._several
         if compiled is None or not compiled.moves or not compiled.fits(state, stack[0], paces):
             return steps(state, stack, paces, self)
@@ -220,7 +229,8 @@ def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...
 
 
 def _counts(state: State, graph: Graph) -> Tensor:
-    """The step counts of the weights that the graph moves, which the optimizer has from now on in one tensor.
+    """The step counts of the weights that the graph moves, which the optimizer has from now on in
+    one tensor.
 
     Raises:
         ValueError: they are not one number.

@@ -34,7 +34,8 @@ def parallel(state: State, options: FitOptions, count: int) -> Callable[..., tup
     """
     if len(set(ahead := gathered(count))) > 1:
         raise ValueError(
-            f"x: expected the same rows in every process, got {ahead} steps ahead; pass all rows to each"
+            f"x: expected the same rows in every process, got {ahead} steps ahead; pass all rows "
+            "to each"
         )
     if options.compile in {"step", "loss"} and is_first():
         warnings.warn(
@@ -46,14 +47,14 @@ def parallel(state: State, options: FitOptions, count: int) -> Callable[..., tup
 class ParallelStep:
     """`step` in W processes at once, which give it the same state and the same batch.
 
-    Each computes the gradient on its rows of the batch, and while it goes backward torch's DistributedDataParallel
-    averages it over the processes, weighted so that it is the gradient of the mean over all rows. Clipping, optimizer
-    and average then see the same numbers everywhere, so the parameters stay the same to the last bit. What a step tells
-    is of the whole batch.
+    Each computes the gradient on its rows of the batch, and while it goes backward torch's
+    DistributedDataParallel averages it over the processes, weighted so that it is the gradient of
+    the mean over all rows. Clipping, optimizer and average then see the same numbers everywhere, so
+    the parameters stay the same to the last bit. What a step tells is of the whole batch.
 
-    Each process has noise of its own, from the seed and its rank, and leaves torch's generators alone: whatever else is
-    drawn from them is the same in all. A layer that looks across rows, such as BatchNorm, sees the rows of its process.
-    The same weights must have a gradient in every step.
+    Each process has noise of its own, from the seed and its rank, and leaves torch's generators
+    alone: whatever else is drawn from them is the same in all. A layer that looks across rows, such
+    as BatchNorm, sees the rows of its process. The same weights must have a gradient in every step.
 
     References:
         PyTorch Distributed: Experiences on Accelerating Data Parallel Training (Li et al., 2020).
@@ -80,7 +81,9 @@ class ParallelStep:
     def _weighted(
         self, weight: float, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
     ) -> Terms:
-        """The terms of this process, whose mean loss is wᵣ times that of its rows; the means of all are asked for."""
+        """The terms of this process, whose mean loss is wᵣ times that of its rows; the means of all
+        are asked for.
+        """
         with self.noise.drawn(), weighing(weight):
             terms: Terms = self.terms(x, rate_weight)
         means = torch.stack(
@@ -95,7 +98,9 @@ class ParallelStep:
 
 
 class _Objective(nn.Module):
-    """The objective as a module with the parameters of the model; its buffers are not of this module."""
+    """The objective as a module with the parameters of the model; its buffers are not of this
+    module.
+    """
 
     def __init__(self, state: State) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""One epoch of `fit`: a pass over the training rows, a look at the validation rows, and what is asked of both."""
+"""One epoch of `fit`: a pass over the training rows, a look at the validation rows, and what is
+asked of both.
+"""
 
 import math
 import time
@@ -34,7 +36,9 @@ def train_epoch(
     progress: Progress,
     weights: RowWeights | None = None,
 ) -> tuple[State, dict[str, float]]:
-    """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs what it holds."""
+    """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs
+    what it holds.
+    """
     began, number, means = time.perf_counter(), 0, Means()
     count = train.steps(options.batch_size)
     base = [group["initial_lr"] for group in state.optimizer.param_groups]
@@ -80,7 +84,9 @@ def _stacks(
 def validate(
     state: State, valid: Rows, options: FitOptions, weights: RowWeights | None = None
 ) -> dict[str, float]:
-    """The loss with the final β, the plain ELBO and its terms on the validation rows, with one noise in every epoch."""
+    """The loss with the final β, the plain ELBO and its terms on the validation rows, with one
+    noise in every epoch.
+    """
     total, totals = 0.0, torch.zeros(3, dtype=torch.float64)
     averaged = state.average.applied() if state.average else nullcontext()
     device, seed = next(state.vae.parameters()).device, seed_of_rank(options.seed + 1)
@@ -117,7 +123,7 @@ def require_finite(row: dict[str, float], options: FitOptions) -> None:
     bad = [name for name, value in row.items() if not math.isfinite(value)]
     if bad:
         raise ValueError(
-            f"fit: {', '.join(bad)} not finite in epoch {row['epoch']:.0f} (rate {row['rate']:g}, distortion "
-            f"{row['distortion']:g}), and finite before the first step; the best weights before are kept; "
-            f"lower lr (now {options.lr:g}) or set clip_norm"
+            f"fit: {', '.join(bad)} not finite in epoch {row['epoch']:.0f} (rate {row['rate']:g}, "
+            f"distortion {row['distortion']:g}), and finite before the first step; the best "
+            f"weights before are kept; lower lr (now {options.lr:g}) or set clip_norm"
         )

@@ -22,17 +22,18 @@ def require_trainable(vae: VAE) -> None:
     """Raise ValueError for weights that can't have a gradient."""
     if any(parameter.is_inference() for parameter in vae.parameters()):
         raise ValueError(
-            "vae: expected weights that have gradients, got those of a model made inside torch.inference_mode(); "
-            "make the model outside of it"
+            "vae: expected weights that have gradients, got those of a model made inside "
+            "torch.inference_mode(); make the model outside of it"
         )
 
 
 def first_look(state: State, train: Rows, options: FitOptions) -> None:
-    """Evaluate the objective once, with Pyro's validation on, and once as in training where the last batch is one row.
+    """Evaluate the objective once, with Pyro's validation on, and once as in training where the
+    last batch is one row.
 
     Raises:
-        ValueError: with Pyro's message; a loss that is not finite; a model that can't be trained on one row, and is
-            going to be.
+        ValueError: with Pyro's message; a loss that is not finite; a model that can't be trained on
+            one row, and is going to be.
     """
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
         batch = next(train.batches(16))
@@ -40,8 +41,9 @@ def first_look(state: State, train: Rows, options: FitOptions) -> None:
         terms = state.objective(state.vae.model, state.vae.guide, rows, rate_weight(options, 0))
     if not bool(torch.isfinite(terms.distortion + terms.rate).all()):
         raise ValueError(
-            f"fit: the loss is not finite before the first step (rate {float(terms.rate.mean()):g}, distortion "
-            f"{float(terms.distortion.mean()):g} on {len(rows)} rows); {_remedy(batch)}"
+            "fit: the loss is not finite before the first step (rate "
+            f"{float(terms.rate.mean()):g}, distortion {float(terms.distortion.mean()):g} on "
+            f"{len(rows)} rows); {_remedy(batch)}"
         )
     if world_size() == 1:
         _require_lone_row(state, rows[:1], train, options)
@@ -52,14 +54,17 @@ def _remedy(batch: Tensor) -> str:
     spread = batch.std(0).amax().item() if len(batch) > 1 else 1.0
     if size > EXTREME or 0 < spread < 1 / EXTREME:
         return (
-            f"the rows have numbers up to {size:g}, with a standard deviation of {spread:g}, and their squares leave "
-            "float32: divide each column by its spread, or compute in float64 (vae.double())"
+            f"the rows have numbers up to {size:g}, with a standard deviation of {spread:g}, and "
+            "their squares leave float32: divide each column by its spread, or compute in float64 "
+            "(vae.double())"
         )
     return "so no learning rate helps: look at the prior, the likelihood and the guide that the model was given"
 
 
 def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOptions) -> None:
-    """Raise ValueError where an epoch has a batch of one row, and BatchNorm or the like fails on it."""
+    """Raise ValueError where an epoch has a batch of one row, and BatchNorm or the like fails on
+    it.
+    """
     size, count = _batches_of(train, options)
     if size == 0 or (count % size != 1 and size != 1):
         return
@@ -75,13 +80,15 @@ def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOption
             "take networks without BatchNorm" if better is None else f"take batch_size={better}"
         )
         raise ValueError(
-            f"batch_size: {count} rows in batches of {size} end with a batch of one row, on which the model can't be "
-            f"trained ({str(error).splitlines()[0]}); {remedy}"
+            f"batch_size: {count} rows in batches of {size} end with a batch of one row, on which "
+            f"the model can't be trained ({str(error).splitlines()[0]}); {remedy}"
         ) from error
 
 
 def _batches_of(train: Rows, options: FitOptions) -> tuple[int, int]:
-    """The size of a batch and the number of rows; zeros where a loader doesn't tell, or drops the last batch."""
+    """The size of a batch and the number of rows; zeros where a loader doesn't tell, or drops the
+    last batch.
+    """
     if not isinstance(train, LoaderRows):
         return options.batch_size, len(train)
     loader = train.loader

@@ -54,7 +54,9 @@ WORTH_COMPILING = 20_000
 """Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
 
 SMALL, SEVERAL, WORTH_SEVERAL = 10_000_000, 4, 100_000
-"""A step of fewer products than SMALL is so short that calling it counts: SEVERAL in one graph save a fifth."""
+"""A step of fewer products than SMALL is so short that calling it counts: SEVERAL in one graph save
+a fifth.
+"""
 
 
 @public
@@ -71,47 +73,56 @@ def fit(
     progress: bool | None = None,
     **options: Any,
 ) -> Run:
-    """Train `vae` by stochastic variational inference: minimise the mean over rows of -ELBO = distortion + rate.
+    """Train `vae` by stochastic variational inference: minimise the mean over rows of -ELBO =
+    distortion + rate.
 
-    Before the first step the rows are checked, the encoder's inputs standardised and the output biases set to the
-    data's means; a model that was trained before is trained on. One seed gives one result, and torch's global
-    generators are left as they were. An interrupt (Ctrl-C) ends the run with the best weights in place.
+    Before the first step the rows are checked, the encoder's inputs standardised and the output
+    biases set to the data's means; a model that was trained before is trained on. One seed gives
+    one result, and torch's global generators are left as they were. An interrupt (Ctrl-C) ends the
+    run with the best weights in place.
 
-    Without `epochs` the budget is 100 passes over the rows, and for small data as many more as make 4000 steps, and it
-    ends early where half of it brought nothing better. The weights of the epoch that does best on the validation rows
-    are kept, and `run.summary()` says when that was the last one, so that more might help. There the ELBO stands beside
-    that of independent columns, `run.baseline`; a model that stays below is warned about.
+    Without `epochs` the budget is 100 passes over the rows, and for small data as many more as make
+    4000 steps, and it ends early where half of it brought nothing better. The weights of the epoch
+    that does best on the validation rows are kept, and `run.summary()` says when that was the last
+    one, so that more might help. There the ELBO stands beside that of independent columns,
+    `run.baseline`; a model that stays below is warned about.
 
-    In several processes (`pyro_vae.distributed.process_group.joined`) all call it with the same arguments and end with
-    the same weights;
+    In several processes (`pyro_vae.distributed.process_group.joined`) all call it with the same
+    arguments and end with the same weights;
     `batch_size` counts the rows of all.
 
     Arguments:
         vae: the model; trained in place.
         x: rows shaped (n, *data_shape): array, tensor, memmap, Dataset or DataLoader.
-        validation: share or number of rows of `x` that choose the best epoch; or such rows themselves; or None.
-        weights: how much each row of `x` counts in the loss, (n,), as importance or survey weights do; only their
-            ratios matter. None: all the same. Where the model starts, they don't count.
-        objective: "elbo", "iwae", "renyi", a table {"kind": ..., options}, or (model, guide, x, rate_weight) -> Terms;
-            None takes `ELBO(kl, num_particles)`.
+        validation: share or number of rows of `x` that choose the best epoch; or such rows
+            themselves; or None.
+        weights: how much each row of `x` counts in the loss, (n,), as importance or survey weights
+            do; only their ratios matter. None: all the same. Where the model starts, they don't
+            count.
+        objective: "elbo", "iwae", "renyi", a table {"kind": ..., options}, or (model, guide, x,
+            rate_weight) -> Terms; None takes `ELBO(kl, num_particles)`.
         optimizer: a name in torch.optim, or a function from parameters to an optimizer.
-        schedule: "constant", "cosine", or a function from the share of the run done to a factor of the learning rate.
-        checkpoint: a file that holds the run while it goes on, written after an epoch where the last writing is 10
-            seconds ago. Where it is there already, the same call goes on after the epoch that it holds, with the same
-            random numbers; a run that was over is given back as it was. With more `epochs` than it had it goes on, with
-            learning rate and β of the longer run from there on: with the schedule "constant" that is what one long run
-            does, and "cosine" rises again. Not for several processes.
-        progress: show a bar on stderr; None shows it on a terminal and in a notebook, and elsewhere a line a minute.
-        **options: the fields of `FitOptions`: epochs, min_steps, batch_size, lr, clip_norm, annealing, average,
-            patience, sleep_share, kl, num_particles, seed, device, compile, binarize, products, float32_products.
+        schedule: "constant", "cosine", or a function from the share of the run done to a factor of
+            the learning rate.
+        checkpoint: a file that holds the run while it goes on, written after an epoch where the
+            last writing is 10 seconds ago. Where it is there already, the same call goes on after
+            the epoch that it holds, with the same random numbers; a run that was over is given back
+            as it was. With more `epochs` than it had it goes on, with learning rate and β of the
+            longer run from there on: with the schedule "constant" that is what one long run does,
+            and "cosine" rises again. Not for several processes.
+        progress: show a bar on stderr; None shows it on a terminal and in a notebook, and elsewhere
+            a line a minute.
+        **options: the fields of `FitOptions`: epochs, min_steps, batch_size, lr, clip_norm,
+            annealing, average, patience, sleep_share, kl, num_particles, seed, device, compile,
+            binarize, products, float32_products.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
 
     Raises:
-        ValueError: data that don't fit the model, options out of range, a loss that is not finite, a checkpoint of
-            another run, weights that don't fit the rows or with a compiled step, a last batch of one row for a model
-            that can't be trained on one.
+        ValueError: data that don't fit the model, options out of range, a loss that is not finite,
+            a checkpoint of another run, weights that don't fit the rows or with a compiled step, a
+            last batch of one row for a model that can't be trained on one.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -250,7 +261,9 @@ def _loop(
 
 
 def stepper(options: FitOptions, optimizer: Optimizer, count: int) -> Moves:
-    """Eager steps or compiled ones, as `compile` says; "auto" compiles where the steps ahead are worth it."""
+    """Eager steps or compiled ones, as `compile` says; "auto" compiles where the steps ahead are
+    worth it.
+    """
     if options.compile == "off" or (options.compile == "auto" and count < WORTH_COMPILING):
         return steps
     moves = options.compile == "step" or (options.compile == "auto" and is_adam(optimizer))

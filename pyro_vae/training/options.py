@@ -1,4 +1,6 @@
-"""What can be said about a run of `fit`, as data; and the optimizer, schedule and device that it names."""
+"""What can be said about a run of `fit`, as data; and the optimizer, schedule and device that it
+names.
+"""
 
 import inspect
 import math
@@ -58,7 +60,8 @@ class FitOptions(Described):
 
     epochs: PositiveInt | None = Field(
         default=None,
-        description=f"passes over the training rows; by default {EPOCHS}, and for small data as many as make min_steps",
+        description=f"passes over the training rows; by default {EPOCHS}, and for small data as "
+        "many as make min_steps",
     )
     batch_size: PositiveInt = Field(default=128, description="rows a step")
     min_steps: PositiveInt = Field(
@@ -87,23 +90,26 @@ class FitOptions(Described):
     cycles: PositiveInt = Field(default=1, description="times that it grows within those epochs")
     average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="decay of averaged weights; they are validated and kept instead of the last ones",
+        description="decay of averaged weights; they are validated and kept instead of the last "
+        "ones",
     )
     validation: Annotated[NonNegativeFloat, AllowInfNan(False)] | None = Field(
         default=0.1, description="share (below 1) or number of rows that only choose the best epoch"
     )
     binarize: Literal["none", "dynamic"] = Field(
         default="none",
-        description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, once",
+        description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, "
+        "once",
     )
     patience: PositiveInt | None = Field(
         default=None,
-        description="stop after so many epochs without a better one; by default half of them where epochs is not given",
+        description="stop after so many epochs without a better one; by default half of them where "
+        "epochs is not given",
     )
     sleep_share: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
         default=0.0,
-        description="further epochs, as a share of those made, for the guide alone, on rows that the model draws: "
-        "a smaller inference gap",
+        description="further epochs, as a share of those made, for the guide alone, on rows that "
+        "the model draws: a smaller inference gap",
     )
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
@@ -113,7 +119,8 @@ class FitOptions(Described):
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
     compile: Literal["auto", "step", "loss", "off"] = Field(
         default="auto",
-        description="compile the whole step, the loss and its gradient, or nothing; auto for long runs",
+        description="compile the whole step, the loss and its gradient, or nothing; auto for long "
+        "runs",
     )
     products: Products = Field(
         default="float32", description="numbers in which encoder and decoder multiply in training"
@@ -125,9 +132,11 @@ class FitOptions(Described):
 
 
 def with_budget(options: FitOptions, steps: int) -> FitOptions:
-    """The options with a number of epochs: by default 100, or more where those make fewer than `min_steps` steps.
+    """The options with a number of epochs: by default 100, or more where those make fewer than
+    `min_steps` steps.
 
-    By default, too, a run stops early where half of its epochs brought nothing better; with `epochs` it doesn't.
+    By default, too, a run stops early where half of its epochs brought nothing better; with
+    `epochs` it doesn't.
 
     Arguments:
         options: what was asked for.
@@ -160,7 +169,8 @@ def make_objective(options: FitOptions) -> Objective:
 
 
 def rate_weight(options: FitOptions, epochs_done: float) -> float:
-    """β after so many epochs: linear from 0 to `beta` over the annealing; each of several cycles ends at beta.
+    """β after so many epochs: linear from 0 to `beta` over the annealing; each of several cycles
+    ends at beta.
 
     References:
         Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing (Fu et al., 2019).
@@ -178,10 +188,12 @@ def rate_weight(options: FitOptions, epochs_done: float) -> float:
 def make_optimizer(
     options: FitOptions, parameters: Iterable[nn.Parameter], make: MakeOptimizer | None = None
 ) -> Optimizer:
-    """The optimizer that `make` gives, or that `options` name; the latter in one fused kernel where torch has one.
+    """The optimizer that `make` gives, or that `options` name; the latter in one fused kernel where
+    torch has one.
 
     Raises:
-        ValueError: an unknown name, options that the optimizer doesn't take, or one whose step needs a closure.
+        ValueError: an unknown name, options that the optimizer doesn't take, or one whose step
+            needs a closure.
     """
     optimizer = _named_optimizer(options, parameters) if make is None else make(parameters)
     closure = inspect.signature(optimizer.step).parameters.get("closure")
@@ -235,6 +247,7 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f"device: got {name!r}, and this machine has {torch.cuda.device_count()} GPUs; take 'auto'"
+            f"device: got {name!r}, and this machine has {torch.cuda.device_count()} GPUs; take "
+            "'auto'"
         )
     return device

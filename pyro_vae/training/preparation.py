@@ -21,7 +21,8 @@ from pyro_vae.vae import VAE
 def split(
     rows: Rows, validation: Any, vae: VAE, placement: Placement, seed: int
 ) -> tuple[Rows, Rows | None]:
-    """Training and validation rows: a random part of `rows` by share or number, or rows that come by themselves.
+    """Training and validation rows: a random part of `rows` by share or number, or rows that come
+    by themselves.
 
     Raises:
         ValueError: fewer rows than asked for, or a loader of which no part can be taken.
@@ -32,7 +33,9 @@ def split(
 
 
 def select_part(rows: Rows, validation: Any, seed: int) -> tuple[Rows, Rows | None]:
-    """The rows without a random part, and that part, of a share or number of them; the seed alone chooses it."""
+    """The rows without a random part, and that part, of a share or number of them; the seed alone
+    chooses it.
+    """
     if not is_number(validation) or validation == 0:
         return rows, None
     if not isinstance(rows, ArrayRows | DatasetRows):
@@ -43,7 +46,8 @@ def select_part(rows: Rows, validation: Any, seed: int) -> tuple[Rows, Rows | No
     held_out = math.ceil(validation * len(rows)) if validation < 1 else int(validation)
     if held_out >= len(rows):
         raise ValueError(
-            f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for fewer"
+            f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for "
+            "fewer"
         )
     held = torch.zeros(len(rows), dtype=torch.bool)
     held[shuffled(len(rows), torch.Generator().manual_seed(seed))[:held_out]] = True
@@ -65,7 +69,9 @@ def is_number(validation: Any) -> bool:
 
 
 def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
-    """Check every row that was given, by its name; an untrained model takes the statistics of the training rows."""
+    """Check every row that was given, by its name; an untrained model takes the statistics of the
+    training rows.
+    """
     size = pass_size(vae)
     for name, rows in given.items():
         for _ in checked_batches(vae, rows.batches(size), name, grey):
@@ -83,7 +89,9 @@ def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) 
 
 
 def _warn_of_outliers(vae: VAE, batches: Iterator[Tensor], summary: Statistics) -> None:
-    """Name the cell that makes the standard deviation of a column: one of those on the whole line, with the most."""
+    """Name the cell that makes the standard deviation of a column: one of those on the whole line,
+    with the most.
+    """
     support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
     real = support.check(torch.full((1, *vae.spec.data_shape), -0.5))
     outlying = summary.outlying.cpu() & real.expand(1, *vae.spec.data_shape)[0]
@@ -94,9 +102,10 @@ def _warn_of_outliers(vae: VAE, batches: Iterator[Tensor], summary: Statistics) 
     row, value, distance = farthest(undisturbed(batches), summary, feature)
     column = feature[0] if len(feature) == 1 else feature
     warnings.warn(
-        f"x: {value:g} in row {row}, column {column} is {distance:.3g} robust standard deviations (1.4826 median "
-        f"absolute deviations) from the column's median, and makes its standard deviation {float(ratio.max()):.3g} "
-        f"times that of most rows; columns like this: {int((ratio > 0).sum())}. If it stands for a missing value, "
-        "drop the row or fill it in; if it is real, take likelihood 'student_t'",
+        f"x: {value:g} in row {row}, column {column} is {distance:.3g} robust standard deviations "
+        "(1.4826 median absolute deviations) from the column's median, and makes its standard "
+        f"deviation {float(ratio.max()):.3g} times that of most rows; columns like this: "
+        f"{int((ratio > 0).sum())}. If it stands for a missing value, drop the row or fill it in; "
+        "if it is real, take likelihood 'student_t'",
         stacklevel=4,
     )

@@ -1,4 +1,6 @@
-"""What is seen of a run while it goes on: a bar on a terminal or in a notebook, a line a minute in a log."""
+"""What is seen of a run while it goes on: a bar on a terminal or in a notebook, a line a minute in
+a log.
+"""
 
 import sys
 import time
@@ -17,8 +19,8 @@ class Progress:
 
     Arguments:
         done, total: steps made before, and of the whole run.
-        shown: True shows a bar and False nothing; None shows a bar on a terminal or in a notebook, and elsewhere a line
-            a minute.
+        shown: True shows a bar and False nothing; None shows a bar on a terminal or in a notebook,
+            and elsewhere a line a minute.
 
     Example:
         >>> with Progress(0, 10, shown=False) as progress:
@@ -48,7 +50,9 @@ class Progress:
         self.bar.__exit__(kind, error, at)
 
     def compiling(self) -> None:
-        """Say that the step is being compiled, which takes so long that it looks like standing still."""
+        """Say that the step is being compiled, which takes so long that it looks like standing
+        still.
+        """
         self.bar.set_postfix_str("compiling the step")
         if self.lines:
             _write("fit: compiling the step, which takes some 20 seconds")

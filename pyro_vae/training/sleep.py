@@ -23,18 +23,21 @@ from pyro_vae.vae import VAE
 def sleep(
     run: Run, state: State, train: Rows, valid: Rows | None, weights: RowWeights | None = None
 ) -> None:
-    """Refit the guide of a trained model on x' ~ p(x' | z), z ~ q(z | x), for the training rows x; p stays as it is.
+    """Refit the guide of a trained model on x' ~ p(x' | z), z ~ q(z | x), for the training rows x;
+    p stays as it is.
 
-    An encoder overfits the rows that it has seen, and its q(z | x) for others is too narrow or misplaced, which costs
-    ELBO and not log p(x). Drawn rows are new in each step. The weights that do best on the validation rows are kept,
-    those from before among them. Modules are in evaluation mode, since rows that are always new need no noise and no
-    dropout. The learning rate falls from half of `lr` along a cosine. Steps are eager, rows count alike, and the
-    optimizer is one of its own. Of several processes each makes all of the steps, with the same numbers.
+    An encoder overfits the rows that it has seen, and its q(z | x) for others is too narrow or
+    misplaced, which costs ELBO and not log p(x). Drawn rows are new in each step. The weights that
+    do best on the validation rows are kept, those from before among them. Modules are in evaluation
+    mode, since rows that are always new need no noise and no dropout. The learning rate falls from
+    half of `lr` along a cosine. Steps are eager, rows count alike, and the optimizer is one of its
+    own. Of several processes each makes all of the steps, with the same numbers.
 
     References:
-        The "wake-sleep" algorithm for unsupervised neural networks (Hinton, Dayan, Frey, Neal, 1995), whose sleep phase
-        learns from such draws, by another divergence.
-        Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018), on encoders that overfit.
+        The "wake-sleep" algorithm for unsupervised neural networks (Hinton, Dayan, Frey, Neal,
+        1995), whose sleep phase learns from such draws, by another divergence.
+        Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018), on
+        encoders that overfit.
 
     Raises:
         ValueError: a prior that is made of the guide (a VampPrior), which would change with it.
@@ -118,6 +121,7 @@ def require_sleep(vae: VAE) -> None:
     )
     if not parameters or any(slope is not None for slope in slopes):
         raise ValueError(
-            "sleep_share: expected a guide with weights of its own, of which the prior is not made, got prior "
-            f"{vae.spec.prior.kind!r} and guide {vae.spec.guide.kind!r}; leave sleep_share out"
+            "sleep_share: expected a guide with weights of its own, of which the prior is not "
+            f"made, got prior {vae.spec.prior.kind!r} and guide {vae.spec.guide.kind!r}; leave "
+            "sleep_share out"
         )

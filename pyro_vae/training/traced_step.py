@@ -25,9 +25,11 @@ class Graph:
     """One step or several as a graph.
 
     Attributes:
-        module: from tensors to one with loss, rate, distortion and norm of the gradient, (steps, 4); and, where the
-            graph doesn't move the weights, the clipped gradients of the reached ones. The rest changes in place.
-        places: (container, key) of each tensor that the graph takes, before the numbers and the stack of batches.
+        module: from tensors to one with loss, rate, distortion and norm of the gradient, (steps,
+            4); and, where the graph doesn't move the weights, the clipped gradients of the reached
+            ones. The rest changes in place.
+        places: (container, key) of each tensor that the graph takes, before the numbers and the
+            stack of batches.
         reached: the weights that have a gradient.
     """
 
@@ -41,11 +43,12 @@ def trace(state: State, stack: Tensor, *, moves: bool, rate_weight: float | None
 
     Where it `moves` the weights, Adam and the average too; without, the stack is of one batch.
 
-    Shapes, modes and options are constants in it; so is β where a number is given. Learning rates and step counts are
-    not. Nothing is computed, drawn or changed.
+    Shapes, modes and options are constants in it; so is β where a number is given. Learning rates
+    and step counts are not. Nothing is computed, drawn or changed.
 
     Raises:
-        Exception: of many types, where the Python looks at values, which are not there while tracing.
+        Exception: of many types, where the Python looks at values, which are not there while
+            tracing.
     """
     recipe = _Recipe(state, moves, rate_weight)
     inputs = [container[key] for container, key in recipe.places.values()]
@@ -68,14 +71,18 @@ def trace(state: State, stack: Tensor, *, moves: bool, rate_weight: float | None
 def _product_and_bias(
     bias: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
-    """A linear layer whose bias the next operation adds in passing: a compiler puts a sum back into the product."""
+    """A linear layer whose bias the next operation adds in passing: a compiler puts a sum back into
+    the product.
+    """
     return alpha * (left @ right) - -beta * bias
 
 
 def numbers(
     paces: Sequence[Pace], groups: Sequence[adam.Group], first: float, device: torch.device
 ) -> Tensor:
-    """What changes by a rule, a row for each step from number `first` on: β, and the rates of each group of Adam."""
+    """What changes by a rule, a row for each step from number `first` on: β, and the rates of each
+    group of Adam.
+    """
     steps = first + np.arange(len(paces))
     columns: list[Any] = [[pace.rate_weight for pace in paces]]
     for index, group in enumerate(groups):
@@ -84,7 +91,9 @@ def numbers(
 
 
 class _Program(nn.Module):
-    """The objective as a module, in which every tensor can be exchanged; it gives its buffers after the call too."""
+    """The objective as a module, in which every tensor can be exchanged; it gives its buffers after
+    the call too.
+    """
 
     def __init__(self, state: State) -> None:
         super().__init__()
@@ -96,7 +105,9 @@ class _Program(nn.Module):
 
 
 class _Recipe:
-    """The steps as a function of all tensors that they read or change, whose names and places it knows."""
+    """The steps as a function of all tensors that they read or change, whose names and places it
+    knows.
+    """
 
     def __init__(self, state: State, moves: bool, rate_weight: float | None) -> None:
         self.state, self.moves, self.rate_weight = state, moves, rate_weight
@@ -197,7 +208,9 @@ class _Recipe:
 def clipped(
     gradients: dict[str, Tensor], clip_norm: float | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The norm of all gradients together, and the gradients shortened to `clip_norm`, as torch clips them."""
+    """The norm of all gradients together, and the gradients shortened to `clip_norm`, as torch
+    clips them.
+    """
     norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
     if clip_norm is None:
         return norm, gradients
@@ -216,7 +229,9 @@ def _places(program: nn.Module) -> Iterator[tuple[str, Place]]:
 
 
 def _drop_unused(module: GraphModule, count: int) -> list[int]:
-    """Take the inputs that nothing uses out of the graph, of the first `count`; the numbers of those that stay."""
+    """Take the inputs that nothing uses out of the graph, of the first `count`; the numbers of
+    those that stay.
+    """
     inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     for node in inputs[:count]:
         if not node.users:

@@ -16,7 +16,9 @@ from pyro_vae.vae import VAE
 
 
 class Info(NamedTuple):
-    """What a step reports: means over the rows of its batch in nats, and the norm of the gradient before clipping."""
+    """What a step reports: means over the rows of its batch in nats, and the norm of the gradient
+    before clipping.
+    """
 
     loss: Tensor
     rate: Tensor
@@ -25,7 +27,8 @@ class Info(NamedTuple):
 
 
 class Average:
-    """Exponentially averaged parameters: average ← decay · average + (1 - decay) · parameter, after each step.
+    """Exponentially averaged parameters: average ← decay · average + (1 - decay) · parameter, after
+    each step.
 
     Arguments:
         parameters: those of the model.
@@ -84,7 +87,9 @@ Step = Callable[[State, Tensor], tuple[State, Info]]
 
 
 class Pace(NamedTuple):
-    """What a schedule changes from step to step: β, and the learning rate of each group of parameters."""
+    """What a schedule changes from step to step: β, and the learning rate of each group of
+    parameters.
+    """
 
     rate_weight: float
     lrs: tuple[float, ...]
@@ -133,12 +138,14 @@ def steps(
 
 
 def step(state: State, batch: Tensor, weights: Tensor | None = None) -> tuple[State, Info]:
-    """Move the parameters once down the gradient of the mean loss over the rows of `batch`, or of wᵢ lossᵢ.
+    """Move the parameters once down the gradient of the mean loss over the rows of `batch`, or of
+    wᵢ lossᵢ.
 
     Arguments:
         state: where training is.
         batch: rows, (n, *data_shape).
-        weights: w, (n,), with mean 1 over all rows: what is told is weighted likewise. None: 1 for each row.
+        weights: w, (n,), with mean 1 over all rows: what is told is weighted likewise. None: 1 for
+            each row.
 
     Example:
         >>> import torch

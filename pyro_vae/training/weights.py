@@ -14,7 +14,8 @@ from pyro_vae.training.preparation import select_part
 
 
 def refuse_hidden_weights(x: Any) -> None:
-    """Raise ValueError for a TensorDataset whose second tensor holds one real number a row: it would be dropped.
+    """Raise ValueError for a TensorDataset whose second tensor holds one real number a row: it
+    would be dropped.
 
     Integers are labels, which `fit` has no use for.
     """
@@ -38,8 +39,8 @@ class RowWeights:
         seed: of the choice of the validation rows.
 
     Raises:
-        ValueError: more or fewer weights than rows; one that is negative or not finite; none above 0 among the training
-            rows; rows without an order; several processes.
+        ValueError: more or fewer weights than rows; one that is negative or not finite; none above
+            0 among the training rows; rows without an order; several processes.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class RowWeights:
             raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
         if not isinstance(rows, ArrayRows | DatasetRows):
             raise ValueError(
-                "weights: expected x as an array or a Dataset, got a DataLoader, whose order is its own"
+                "weights: expected x as an array or a Dataset, got a DataLoader, whose order is "
+                "its own"
             )
         given = _checked(weights, len(rows)).to(placement.dtype)
         train, _ = select_part(as_rows(given, (), placement, name="weights"), validation, seed)
@@ -80,7 +82,8 @@ def eager(options: FitOptions) -> FitOptions:
     """
     if options.compile in {"step", "loss"}:
         raise ValueError(
-            f"compile: expected 'auto' or 'off' with weights, whose steps are eager, got {options.compile!r}"
+            "compile: expected 'auto' or 'off' with weights, whose steps are eager, got "
+            f"{options.compile!r}"
         )
     return options.model_copy(update={"compile": "off"})
 

@@ -1,4 +1,6 @@
-"""The command from data to files: what `fit` writes and prints, and that the other commands agree with it."""
+"""The command from data to files: what `fit` writes and prints, and that the other commands agree
+with it.
+"""
 
 import csv
 import json
@@ -106,7 +108,8 @@ def test_fit_prints_what_it_does_and_finds(digits: Done, metrics: dict[str, Any]
         "p(x | z)  x ~ BetaBinomial(16, c m, c (1 - m))",
         "saved in runs/digits",
         f"held-out ELBO       {metrics['elbo']:10.2f} ± {metrics['elbo_se']:.2f} nats per row",
-        f"held-out log p(x)   {metrics['log_marginal']:10.2f} ± {metrics['log_marginal_se']:.2f} nats per row",
+        f"held-out log p(x)   {metrics['log_marginal']:10.2f} ± {metrics['log_marginal_se']:.2f} "
+        "nats per row",
         f"rate KL(q‖p)        {metrics['rate']:10.2f} nats per row",
         f"active units        {metrics['active_units']:7d} of 32",
         "trusted                unknown: too few draws to tell",

@@ -1,4 +1,6 @@
-"""A reader that goes away, as in `pyro-vae fit | head -2`, costs no file; the status says that not all was read."""
+"""A reader that goes away, as in `pyro-vae fit | head -2`, costs no file; the status says that not
+all was read.
+"""
 
 import os
 import subprocess

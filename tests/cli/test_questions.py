@@ -1,4 +1,6 @@
-"""`pyro-vae compare`, `pyro-vae check` and `pyro-vae anomaly`: what they say, and with which exit status."""
+"""`pyro-vae compare`, `pyro-vae check` and `pyro-vae anomaly`: what they say, and with which exit
+status.
+"""
 
 import shlex
 from collections.abc import Iterator

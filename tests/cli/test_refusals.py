@@ -1,4 +1,6 @@
-"""What the command refuses: one line on stderr that names place and remedy, exit status 2, and nothing is written."""
+"""What the command refuses: one line on stderr that names place and remedy, exit status 2, and
+nothing is written.
+"""
 
 import json
 from pathlib import Path
@@ -11,7 +13,9 @@ from tests.cli.command import contents, pyro_vae, write_data
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small data, and models in `model` (on normal.npy), `autoencoder` and `bare` (without a description)."""
+    """Small data, and models in `model` (on normal.npy), `autoencoder` and `bare` (without a
+    description).
+    """
     folder = tmp_path_factory.mktemp("home")
     write_data(folder)
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,)), folder / "model")

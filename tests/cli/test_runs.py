@@ -1,4 +1,6 @@
-"""`pyro-vae fit` on data of many sorts, and runs that are replaced, interrupted or can't be written."""
+"""`pyro-vae fit` on data of many sorts, and runs that are replaced, interrupted or can't be
+written.
+"""
 
 import importlib
 import json
@@ -25,7 +27,9 @@ NO_SPACE = OSError(28, "No space left on device")
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with small data; a picture is written as a word, because drawing takes most of the time."""
+    """A folder with small data; a picture is written as a word, because drawing takes most of the
+    time.
+    """
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
@@ -202,8 +206,8 @@ def test_columns_without_names_of_their_own_get_some_before_the_fit() -> None:
     done = pyro_vae("fit", "named.csv", *SMALL)
     assert done.status == 0
     assert done.err == (
-        "pyro-vae: named.csv: 4 of 5 columns have no name or that of another, and are called 'a (2)', 'column 2', "
-        "'a (2) (2)', 'column 2 (2)'\n"
+        "pyro-vae: named.csv: 4 of 5 columns have no name or that of another, and are called 'a "
+        "(2)', 'column 2', 'a (2) (2)', 'column 2 (2)'\n"
     )
     tree = az.from_netcdf("runs/named/posterior.nc")
     found = tree["observed_data"]["x"]["feature"].values.tolist()

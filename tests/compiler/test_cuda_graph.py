@@ -1,4 +1,6 @@
-"""A recording makes the same steps as the graph that was recorded; where no GPU records, a stand-in runs it later."""
+"""A recording makes the same steps as the graph that was recorded; where no GPU records, a stand-in
+runs it later.
+"""
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ from tests.training.small import X, same, small, weights
 
 
 class Recorder:
-    """Records work as a GPU does: nothing runs meanwhile, and each replay writes its results to the same place."""
+    """Records work as a GPU does: nothing runs meanwhile, and each replay writes its results to the
+    same place.
+    """
 
     def __init__(self):
         self.recordings, self.replays = 0, 0
@@ -69,7 +73,9 @@ def test_what_can_not_be_recorded_runs_each_time():
 
 
 def test_a_recorded_step_is_the_step(monkeypatch):
-    """With Adam's moments and averages, over rows that change; averages that are looked at between don't disturb it."""
+    """With Adam's moments and averages, over rows that change; averages that are looked at between
+    don't disturb it.
+    """
     monkeypatch.setattr(module, "_compile", lambda graph, inputs: graph.module)
     found, recorder = [], Recorder()
     for move in (CompiledStep(), step):
@@ -104,7 +110,9 @@ OPTIONS = {
 @pytest.mark.gpu
 @pytest.mark.parametrize("products", ["float32", "bfloat16"])
 def test_a_gpu_replays_the_compiled_step(products):
-    """The eager steps draw the same numbers, so that loss and weights agree; the shorter last batch is eager."""
+    """The eager steps draw the same numbers, so that loss and weights agree; the shorter last batch
+    is eager.
+    """
     runs, found = [], []
     for how in ("step", "off"):
         vae = small()

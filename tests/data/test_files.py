@@ -1,4 +1,6 @@
-"""Every format gives back the array that was written, and every mistake gets a sentence that names it."""
+"""Every format gives back the array that was written, and every mistake gets a sentence that names
+it.
+"""
 
 import gzip
 import os
@@ -320,7 +322,8 @@ def test_arrays_that_are_no_rows(tmp_path):
     for values, message in (
         (
             X[0],
-            r"expected an array of shape \(n, ...\), got \(3,\); reshape n single numbers to \(n, 1\)",
+            r"expected an array of shape \(n, ...\), got \(3,\); reshape n single numbers to \(n, "
+            r"1\)",
         ),
         (X[:0], r"at least one row .* got shape \(0, 3\)"),
         (X * 1j, r"real numbers, got dtype complex128"),

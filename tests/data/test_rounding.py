@@ -1,4 +1,6 @@
-"""Rows in float64 for a model in float32: the same data up to rounding that doesn't matter, or refused."""
+"""Rows in float64 for a model in float32: the same data up to rounding that doesn't matter, or
+refused.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Rows of any origin become the same batches, each row once a pass; what is no rows gets a sentence that says why."""
+"""Rows of any origin become the same batches, each row once a pass; what is no rows gets a sentence
+that says why.
+"""
 
 import numpy as np
 import pytest
@@ -310,8 +312,8 @@ def test_rows_are_taken_as_they_are():
 def test_statistics_are_those_of_numpy(offset, size):
     """Batches of 1 to 5000 of 5000 rows, the last one short.
 
-    A sum of 5003 squares loses at most 5003 · eps = 1e-12, and in practice its root. The offset must cost nothing: the
-    textbook E x² - (E x)² would be off by 1e-4.
+    A sum of 5003 squares loses at most 5003 · eps = 1e-12, and in practice its root. The offset
+    must cost nothing: the textbook E x² - (E x)² would be off by 1e-4.
     """
     x = offset + np.random.default_rng(1).normal(size=(5003, 3)) * [0.5, 1.0, 3.0]
     summary = statistics(rows_of(x, shape=(3,)).batches(size))

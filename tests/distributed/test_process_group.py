@@ -1,4 +1,6 @@
-"""Several processes are one with the same batches: equal numbers without noise, equal weights everywhere."""
+"""Several processes are one with the same batches: equal numbers without noise, equal weights
+everywhere.
+"""
 
 import math
 
@@ -70,7 +72,9 @@ def test_clipping_and_free_bits_are_at_work():
 
 @pytest.mark.slow
 def test_running_statistics_are_averaged(hard):
-    """The mean of two halves' running means is that of the whole; their variances are within the halves."""
+    """The mean of two halves' running means is that of the whole; their variances are within the
+    halves.
+    """
     first, second = (found["weights"] for found in hard["normed"])
     assert same(first, second)
     one = worker.normed()["weights"]

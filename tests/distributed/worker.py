@@ -1,7 +1,8 @@
-"""What one of several processes does in the tests: `python -m tests.ranks.worker FOLDER NAME...` for each.
+"""What one of several processes does in the tests: `python -m tests.ranks.worker FOLDER NAME...`
+for each.
 
-Each scenario is a function without arguments; what it gives in each process is pickled for the test that started it.
-A test may also call it itself, and is then the one process to compare with.
+Each scenario is a function without arguments; what it gives in each process is pickled for the test
+that started it. A test may also call it itself, and is then the one process to compare with.
 """
 
 import os
@@ -34,7 +35,8 @@ TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any]]:
     """Run the scenarios in several processes; what each of them gave, by scenario.
 
-    As torchrun does, this process holds the store in which the others meet, on a port that no one else has.
+    As torchrun does, this process holds the store in which the others meet, on a port that no one
+    else has.
     """
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     address = {
@@ -66,7 +68,9 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
 
 
 def environment() -> dict[str, str]:
-    """That of this process, for others that find this checkout first and talk on the loopback device."""
+    """That of this process, for others that find this checkout first and talk on the loopback
+    device.
+    """
     loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **loopback}
 
@@ -79,7 +83,8 @@ def torchrun(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[s
     )
 
 
-# Models without noise, in float64: several processes make the numbers of one, up to the order of sums
+# Models without noise, in float64: several processes make the numbers of one, up to the order of
+# sums
 
 
 class Quiet(dist.Normal):
@@ -321,7 +326,9 @@ def refusal(attempt: Callable[[], Any]) -> str:
 
 
 def one_fails():
-    """An error in the second process, in its third step: it leaves the group, and the first one does not wait."""
+    """An error in the second process, in its third step: it leaves the group, and the first one
+    does not wait.
+    """
 
     def objective(model, guide, x, rate_weight=1.0):
         if torch.is_grad_enabled() and process_group.rank() == 1:

@@ -1,4 +1,6 @@
-"""The likelihood that the rows decide: its kind where none is named, its size where only the kind is."""
+"""The likelihood that the rows decide: its kind where none is named, its size where only the kind
+is.
+"""
 
 import re
 from pathlib import Path

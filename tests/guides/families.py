@@ -1,4 +1,6 @@
-"""What the tests of guides share: each family by name, small models with it, and models trained where all is known."""
+"""What the tests of guides share: each family by name, small models with it, and models trained
+where all is known.
+"""
 
 from functools import cache
 from typing import Any
@@ -91,7 +93,9 @@ def untrained(name: str, truth: LinearGaussian = TRUTH) -> VAE:
 
 @cache
 def trained(name: str, mild: bool = False, steps: int = 400) -> VAE:
-    """The same after a short training of the guide alone, by the gradient that has no noise at the exact posterior."""
+    """The same after a short training of the guide alone, by the gradient that has no noise at the
+    exact posterior.
+    """
     truth = MILD if mild else TRUTH
     vae = untrained(name, truth)
     parameters = [*vae.guide.parameters()]

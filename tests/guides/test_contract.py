@@ -1,4 +1,6 @@
-"""What every guide keeps: `posterior(x)` is a distribution with event shape (latent_dim,). A new kind adds a case."""
+"""What every guide keeps: `posterior(x)` is a distribution with event shape (latent_dim,). A new
+kind adds a case.
+"""
 
 import math
 from typing import Any

@@ -1,4 +1,6 @@
-"""Every likelihood in its variants, with rows that it may be asked about; and the same question put to all of them."""
+"""Every likelihood in its variants, with rows that it may be asked about; and the same question put
+to all of them.
+"""
 
 import copy
 from functools import cache

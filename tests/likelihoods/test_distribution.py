@@ -10,7 +10,8 @@ from pyro_vae.data import statistics
 from pyro_vae.likelihoods.distribution import CLASSES
 from tests.likelihoods.families import build, outputs
 
-# Every univariate distribution of Pyro 1.9 and torch that needs nothing fixed, with some values it may take.
+# Every univariate distribution of Pyro 1.9 and torch that needs nothing fixed, with some values it
+# may take.
 VALUES = {
     (0.0, 1.0): ("Bernoulli",),
     (0.2, 0.6): ("Beta", "Kumaraswamy", "ContinuousBernoulli"),

@@ -1,4 +1,6 @@
-"""One cell far away: heavy-tailed families and the encoder's inputs hardly notice it, and a warning names it."""
+"""One cell far away: heavy-tailed families and the encoder's inputs hardly notice it, and a warning
+names it.
+"""
 
 import warnings
 

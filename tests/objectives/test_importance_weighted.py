@@ -30,7 +30,9 @@ def small_vae() -> VAE:
 
 
 def log_weights(vae: VAE, particles: int, seed: int) -> Tensor:
-    """log p(x, z) - log q(z | x), written out, with the draws that the objective makes under the same seed."""
+    """log p(x, z) - log q(z | x), written out, with the draws that the objective makes under the
+    same seed.
+    """
     torch.manual_seed(seed)
     q = vae.posterior(X)
     z = q.rsample((particles,))
@@ -97,7 +99,9 @@ def test_gradient_estimators_agree_in_the_mean(reference, estimator):
 
 
 def test_sticking_the_landing_biases_the_iwae():
-    """Which is why "dreg" is its default; the test also shows that the comparison above has the power to fail."""
+    """Which is why "dreg" is its default; the test also shows that the comparison above has the
+    power to fail.
+    """
     vae = small_vae()
     one, other = (
         gradients(vae, IWAE(num_particles=4, gradient=how), 600) for how in ("plain", "stl")
@@ -217,7 +221,9 @@ def test_free_bits_need_independent_dimensions():
 
 @pytest.mark.parametrize("guide", ["flow", {"kind": "hierarchical", "top_dim": 1}, "low_rank"])
 def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
-    """A flow computes its density by modules after the guide has returned; there too the parameters are constant."""
+    """A flow computes its density by modules after the guide has returned; there too the parameters
+    are constant.
+    """
     torch.manual_seed(0)
     vae = VAE(
         data_shape=(5,),

@@ -1,4 +1,6 @@
-"""What every prior keeps: `prior()` is a distribution with event shape (latent_dim,). A new kind adds a case here."""
+"""What every prior keeps: `prior()` is a distribution with event shape (latent_dim,). A new kind
+adds a case here.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""Kinds from outside: registered by a module while running, or offered by an installed package as entry points."""
+"""Kinds from outside: registered by a module while running, or offered by an installed package as
+entry points.
+"""
 
 import importlib
 import os
@@ -46,7 +48,9 @@ Install = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in the path that holds the module, in which the test runs; the registry is put back after it."""
+    """A folder in the path that holds the module, in which the test runs; the registry is put back
+    after it.
+    """
     (tmp_path / "my_kinds.py").write_text(KINDS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -156,9 +160,15 @@ def test_the_command_lists_it(install: Install) -> None:
 
 
 BROKEN = {
-    "gone": r"of package gone-priors \(no_such_module:Gone\) can't be loaded: ModuleNotFoundError: No module named",
+    "gone": (
+        r"of package gone-priors \(no_such_module:Gone\) can't be loaded: ModuleNotFoundError: "
+        r"No module named"
+    ),
     "number": r"of package gone-priors \(math:pi\): expected a class or a function, got float",
-    "wide": r"exists twice, in the packages (gone|twin)-priors .* and (gone|twin)-priors .*; uninstall one of them",
+    "wide": (
+        r"exists twice, in the packages (gone|twin)-priors .* and (gone|twin)-priors .*; "
+        r"uninstall one of them"
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""What a user brings in place of a kind: functions, and what is refused because it could not be right."""
+"""What a user brings in place of a kind: functions, and what is refused because it could not be
+right.
+"""
 
 import pickle
 from collections.abc import Callable
@@ -199,12 +201,14 @@ class Gives(nn.Module):
         (
             "guide",
             (3,),
-            r"posterior: expected batch shape \(2,\), one distribution for each of 2 rows, got \(3,\)",
+            r"posterior: expected batch shape \(2,\), one distribution for each of 2 rows, got "
+            r"\(3,\)",
         ),
         (
             "likelihood",
             (2, 2),
-            r"likelihood: expected batch shape \(2,\), one distribution for each of 2 rows, got \(2, 2\)",
+            r"likelihood: expected batch shape \(2,\), one distribution for each of 2 rows, got "
+            r"\(2, 2\)",
         ),
     ],
 )
@@ -253,15 +257,18 @@ def test_whatever_a_part_raises_is_told_with_its_name(error: Exception) -> None:
     [
         (
             {"guide": dist.LogNormal(torch.zeros(2), 1.0).to_event(1)},
-            "the support of the prior, of real numbers, got of numbers above 0: only one of them allows z = -3",
+            "the support of the prior, of real numbers, got of numbers above 0: only one of them "
+            "allows z = -3",
         ),
         (
             {"prior": dist.Gamma(torch.ones(2), 1.0).to_event(1)},
-            "the support of the prior, of numbers .*, got of real numbers: only one of them allows z = -3",
+            "the support of the prior, of numbers .*, got of real numbers: only one of them allows "
+            "z = -3",
         ),
         (
             {"prior": dist.Uniform(torch.zeros(2), 1.0).to_event(1)},
-            r"the support of the prior, \[0, 1\], got of real numbers: only one of them allows z = -3",
+            r"the support of the prior, \[0, 1\], got of real numbers: only one of them allows z = "
+            r"-3",
         ),
         (
             {"prior": dist.Dirichlet(torch.ones(2))},

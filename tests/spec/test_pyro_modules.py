@@ -1,4 +1,6 @@
-"""PyroModules of the user's as parts, made where Pyro's parameters are global, and what `to_pyro_module_` does."""
+"""PyroModules of the user's as parts, made where Pyro's parameters are global, and what
+`to_pyro_module_` does.
+"""
 
 import copy
 import pickle
@@ -57,7 +59,9 @@ class Likelihood(PyroModule):
 
 
 class Process(nn.Module):
-    """A Gaussian process over the places 0 and 1, with a kernel of Pyro's, which is a PyroModule in a plain module."""
+    """A Gaussian process over the places 0 and 1, with a kernel of Pyro's, which is a PyroModule in
+    a plain module.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +100,9 @@ def moved(vae: nn.Module, act: Callable[[], Any]) -> set[str]:
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_pyro_module_is_a_part_like_any_other(name: str) -> None:
-    """Every parameter is trained, every question is answered, and Pyro's global parameter store stays empty."""
+    """Every parameter is trained, every question is answered, and Pyro's global parameter store
+    stays empty.
+    """
     slot, make = PARTS[name]
     with own_seed(0):
         vae = small(**{slot: make()})
@@ -128,7 +134,9 @@ def test_it_is_saved_and_copied(name: str, tmp_path: Any) -> None:
 @pytest.mark.param_store
 @pytest.mark.parametrize("name", PARTS)
 def test_pyros_svi_trains_two_models_of_one_part(name: str) -> None:
-    """Parameters below a plain module have names of their own too: of two with one name, one would be frozen."""
+    """Parameters below a plain module have names of their own too: of two with one name, one would
+    be frozen.
+    """
     slot, make = PARTS[name]
     first, second = small(**{slot: make()}), small(**{slot: make()})
     for vae in (first, second, copy.deepcopy(second)):

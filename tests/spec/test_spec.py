@@ -1,4 +1,6 @@
-"""The description of a model: keywords, dicts and files to modules and back; and what is said when it is wrong."""
+"""The description of a model: keywords, dicts and files to modules and back; and what is said when
+it is wrong.
+"""
 
 import json
 import random
@@ -563,11 +565,13 @@ WRONG_PARTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "decoder, output": (
         {"decoder": nn.Linear(2, 5)},
-        r"decoder: expected 4 numbers a row for the likelihood Normal \(shape \(4,\)\), got \(2, 5\) for 2 rows",
+        r"decoder: expected 4 numbers a row for the likelihood Normal \(shape \(4,\)\), got \(2, "
+        r"5\) for 2 rows",
     ),
     "decoder, scale": (
         {"decoder": nn.Linear(2, 4), "likelihood": {"kind": "normal", "scale": "decoder"}},
-        r"decoder: expected 8 numbers a row for the likelihood Normal \(shape \(2, 4\)\), got \(2, 4\)",
+        r"decoder: expected 8 numbers a row for the likelihood Normal \(shape \(2, 4\)\), got \(2, "
+        r"4\)",
     ),
     "decoder, tuple": (
         {"decoder": Returns((1, 2))},
@@ -579,7 +583,8 @@ WRONG_PARTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "encoder, 3-d": (
         {"encoder": nn.Unflatten(-1, (2, 2))},
-        r"encoder: expected features of shape \(n, width\) for n = 2 rows, got \(2, 2, 2\); flatten its output",
+        r"encoder: expected features of shape \(n, width\) for n = 2 rows, got \(2, 2, 2\); "
+        r"flatten its output",
     ),
     "encoder, 1-d": (
         {"encoder": nn.Flatten(0)},
@@ -651,7 +656,9 @@ def test_the_seed_does_not_depend_on_what_was_drawn_before() -> None:
 
 
 class Stateful(nn.Module):
-    """An encoder with running statistics, dropout, and one layer that its owner keeps in evaluation mode."""
+    """An encoder with running statistics, dropout, and one layer that its owner keeps in evaluation
+    mode.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""What the tests of training share: a small model, its rows, and observers that look on while it trains."""
+"""What the tests of training share: a small model, its rows, and observers that look on while it
+trains.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -44,8 +46,8 @@ def without_clock(history: list[dict[str, float]]) -> list[dict[str, float]]:
 class Watch:
     """The ELBO; each call is noted, and `react` may change its terms or raise.
 
-    `train` and `valid` hold (rows, mean rate, mean distortion) for each call of their kind; the look at the first rows
-    before training is in neither.
+    `train` and `valid` hold (rows, mean rate, mean distortion) for each call of their kind; the
+    look at the first rows before training is in neither.
     """
 
     def __init__(self, vae: VAE, react: Callable[["Watch", Terms], Terms] | None = None) -> None:
@@ -75,7 +77,9 @@ class Watch:
 def watched(
     kind: type[torch.optim.Optimizer], steps: list[dict[str, Any]], **options: Any
 ) -> Callable[..., Any]:
-    """A function that makes an optimizer of that kind, which notes each step: lr, gradient norm, new parameters."""
+    """A function that makes an optimizer of that kind, which notes each step: lr, gradient norm,
+    new parameters.
+    """
 
     class Watched(kind):  # type: ignore[misc, valid-type]
         def step(self, closure: Any = None) -> Any:

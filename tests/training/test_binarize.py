@@ -41,7 +41,9 @@ def test_each_epoch_has_new_bits_and_validation_rows_keep_theirs():
 
 
 def test_a_model_of_bits_learns_from_grey_rows():
-    """Dark rows and bright ones: 4 log 2 nats at the start; log 2 and four entropies of 0.05 would be 1.5."""
+    """Dark rows and bright ones: 4 log 2 nats at the start; log 2 and four entropies of 0.05 would
+    be 1.5.
+    """
     x = np.tile(np.where(X[:, :1] > 1, 0.95, 0.05), (4, 4))
     history = trained(x, epochs=40, lr=2e-2, validation=None)[0].history
     assert history[0]["elbo"] < -2.4

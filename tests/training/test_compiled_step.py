@@ -1,6 +1,8 @@
-"""The compiled step tells and does what the eager step does, and where it can't be had, the eager step is taken.
+"""The compiled step tells and does what the eager step does, and where it can't be had, the eager
+step is taken.
 
-Most tests run the graph without compiling it: that takes no compiler, and everything but the compiler is the same.
+Most tests run the graph without compiling it: that takes no compiler, and everything but the
+compiler is the same.
 """
 
 import os
@@ -111,7 +113,9 @@ def test_the_graph_and_the_eager_step_agree(make, options, compilations):
 
 
 def test_each_number_may_change_without_another_graph(compilations):
-    """β, learning rate and rows; a shorter batch is eager. The graph is what moves the weights of the others."""
+    """β, learning rate and rows; a shorter batch is eager. The graph is what moves the weights of
+    the others.
+    """
     calls = []
     vae = small()
     state, move = State(vae, ELBO(), torch.optim.Adam(vae.parameters())), CompiledStep()
@@ -226,7 +230,9 @@ def several(monkeypatch):
 
 @pytest.mark.parametrize(("make", "options"), TRACED.values(), ids=TRACED)
 def test_several_steps_in_one_graph_are_several_steps(make, options, compilations, several):
-    """46 rows in batches of 7: six steps, of which four go together and two by themselves, and a short batch."""
+    """46 rows in batches of 7: six steps, of which four go together and two by themselves, and a
+    short batch.
+    """
     agrees(*both(make, batch_size=7, **options))
     assert [steps_of(graph) for graph in compilations] == [1, SEVERAL]
 
@@ -386,7 +392,9 @@ def outside():
 
 @pytest.fixture(scope="module")
 def compiled_run():
-    """A run with a warm-up, clipping, averaged weights and a short last batch, compiled; and what it changed."""
+    """A run with a warm-up, clipping, averaged weights and a short last batch, compiled; and what
+    it changed.
+    """
     import torch._inductor
 
     count, compile_graph = [], torch._inductor.compile

@@ -1,4 +1,5 @@
-"""The compiled step follows the eager one for priors, likelihoods, guides and objectives of every kind.
+"""The compiled step follows the eager one for priors, likelihoods, guides and objectives of every
+kind.
 
 A warning that something can't be compiled is an error here.
 """

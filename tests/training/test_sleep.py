@@ -58,7 +58,9 @@ def test_drawn_rows_are_of_the_kind_of_the_data(options):
 
 
 def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
-    """Linear decoder, normal noise: log p(x) is known, and what the ELBO is below it is the guide's alone."""
+    """Linear decoder, normal noise: log p(x) is known, and what the ELBO is below it is the guide's
+    alone.
+    """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(400, 3, generator=generator) @ torch.randn(3, 6, generator=generator)
     x = x + 0.5 * torch.randn(400, 6, generator=generator)

@@ -15,7 +15,9 @@ W = np.random.default_rng(1).gamma(1.0, size=50)
 
 
 def squares(model, guide, x, rate_weight=1.0):
-    """An objective without noise whose loss of a row depends on the row and on a weight of the model."""
+    """An objective without noise whose loss of a row depends on the row and on a weight of the
+    model.
+    """
     q = guide.posterior(x)
     loss = (q.mean.sum(-1) - x.sum(-1)).square()
     return Terms(torch.zeros_like(loss), loss, {}, loss)
@@ -29,7 +31,9 @@ def after(x, **options):
 
 
 def test_whole_weights_are_repeated_rows():
-    """One step down the gradient, in closed form the same: 50 rows with weights 1, 2, 3 and the rows so many times."""
+    """One step down the gradient, in closed form the same: 50 rows with weights 1, 2, 3 and the
+    rows so many times.
+    """
     counts = np.random.default_rng(0).integers(1, 4, size=50)
     one, other = (
         after(X, weights=counts, epochs=3),
@@ -79,7 +83,9 @@ class Listed(Dataset):
 @pytest.mark.parametrize("make", [lambda: X, lambda: Listed(X)], ids=["array", "Dataset"])
 @pytest.mark.parametrize("validation", [None, 0.3])
 def test_every_row_meets_its_own_weight(make, validation):
-    """The first column of each row is its weight: the weighted mean of any batch is told by the rows themselves."""
+    """The first column of each row is its weight: the weighted mean of any batch is told by the
+    rows themselves.
+    """
     x = np.concatenate([W[:, None], X[:, 1:]], 1).astype(np.float32)
     rows = Listed(x) if isinstance(make(), Listed) else x
 

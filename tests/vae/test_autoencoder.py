@@ -1,4 +1,6 @@
-"""The autoencoder as a special case: a point as guide, a flat prior, and squared error up to a known constant."""
+"""The autoencoder as a special case: a point as guide, a flat prior, and squared error up to a
+known constant.
+"""
 
 import math
 from typing import Any
@@ -33,7 +35,9 @@ def rows(n: int = ROWS) -> Tensor:
 
 
 def with_statistics(vae: VAE) -> VAE:
-    """The same model after `fit` has looked at data whose features have means and spreads of their own."""
+    """The same model after `fit` has looked at data whose features have means and spreads of their
+    own.
+    """
     mean, std = torch.linspace(-1, 2, FEATURES).double(), torch.linspace(0.5, 3, FEATURES).double()
     for part in (vae.posterior.standardize, vae.likelihood.family):
         part.mean.copy_(mean)

@@ -1,4 +1,6 @@
-"""The programs of docs/export.md and docs/threads.md run, and what they say of guides and rows is so."""
+"""The programs of docs/export.md and docs/threads.md run, and what they say of guides and rows is
+so.
+"""
 
 import os
 import re

@@ -1,4 +1,6 @@
-"""Pyro's algorithms that call a guide in ways of their own: sleep phases, compiled inference, TorchScript."""
+"""Pyro's algorithms that call a guide in ways of their own: sleep phases, compiled inference,
+TorchScript.
+"""
 
 from typing import Any
 
@@ -75,6 +77,7 @@ def test_what_torchscript_cannot_trace_says_so() -> None:
     vae = small("semi_amortized")
     with pytest.raises(
         ValueError,
-        match=r"^guide 'semi_amortized': .* TorchScript and torch.export can't trace; take Trace_ELBO",
+        match=r"^guide 'semi_amortized': .* TorchScript and torch.export can't trace; take "
+        r"Trace_ELBO",
     ):
         JitTrace_ELBO(ignore_jit_warnings=True).loss_and_grads(vae.model, vae.guide, X)

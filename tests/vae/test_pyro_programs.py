@@ -1,4 +1,6 @@
-"""`vae.model` and `vae.guide` in Pyro's hands: each of its tools takes the two programs as they are."""
+"""`vae.model` and `vae.guide` in Pyro's hands: each of its tools takes the two programs as they
+are.
+"""
 
 import copy
 from collections.abc import Callable

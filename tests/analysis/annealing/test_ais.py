@@ -53,7 +53,9 @@ def one_temperature_ahead(path: Path, ladder: Ladder, seeds: list[int], plan: Pl
 
 
 def check_unbiased(start: str, temperatures: int) -> None:
-    """The mean of 10 000 weights is p(x) within its standard error, though there are few temperatures."""
+    """The mean of 10 000 weights is p(x) within its standard error, though there are few
+    temperatures.
+    """
     x = TRUTH.sample(2, seed=4)
     found = annealed(
         TRUTH.vae(widen=1.2),
@@ -151,7 +153,9 @@ def test_steps_are_tuned(start: str, widen: float) -> None:
 
 
 def test_temperatures_are_spaced_by_the_spread() -> None:
-    """A spread b, with a fifth of its mean ½ added, has the integral b² / 2 + b / 10; no spread is spaced evenly."""
+    """A spread b, with a fifth of its mean ½ added, has the integral b² / 2 + b / 10; no spread is
+    spaced evenly.
+    """
     b = torch.linspace(0, 1, 1001, dtype=torch.float64)
     found = spaced(b, torch.stack([b, 0 * b], 1), torch.stack([b + 1, b + 2], 1), 10)
     even = torch.linspace(0, 1, 11, dtype=torch.float64)

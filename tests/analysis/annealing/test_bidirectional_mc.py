@@ -1,4 +1,6 @@
-"""Bidirectional Monte Carlo: the truth is inside the bracket, and each side is unbiased on its own scale."""
+"""Bidirectional Monte Carlo: the truth is inside the bracket, and each side is unbiased on its own
+scale.
+"""
 
 import math
 from collections.abc import Callable
@@ -52,7 +54,9 @@ def in_the_wrong_direction(
 
 
 def check_unbiased(rows: int = 1000) -> None:
-    """Over rows, p(x) exp(-upper) and exp(lower) / p(x) have mean 1, though there are few temperatures."""
+    """Over rows, p(x) exp(-upper) and exp(lower) / p(x) have mean 1, though there are few
+    temperatures.
+    """
     found = bidirectional(
         TRUTH.vae(widen=1.2),
         num_rows=rows,

@@ -165,7 +165,9 @@ def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tens
 
 
 def test_weights_are_differences_of_what_was_rounded() -> None:
-    """In float32 a log density of -1e4 has steps of 1e-3: the difference is taken in float64, of the stored numbers."""
+    """In float32 a log density of -1e4 has steps of 1e-3: the difference is taken in float64, of
+    the stored numbers.
+    """
     stats = to_arviz(VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), draws=50)[
         "sample_stats"
     ]
@@ -325,7 +327,9 @@ def test_bad_input_is_refused(x: Tensor, options: dict[str, int], message: str) 
 def test_too_much_memory_is_refused_before_any_draw(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2 groups of 8 bytes for 1000 rows, 10 million draws, and 2 + 5 numbers: 1.12e12 bytes, 1043.1 GiB."""
+    """2 groups of 8 bytes for 1000 rows, 10 million draws, and 2 + 5 numbers: 1.12e12 bytes, 1043.1
+    GiB.
+    """
     monkeypatch.setattr(VAE, "posterior", None)
     message = (
         r"10000000 draws for 1000 rows would take 1043\.1 GiB, and max_bytes is 1\.0 GiB; "

@@ -239,7 +239,9 @@ NAMES = ["US$ a $b", "$\\frac{$", "a_b^{c", "_x", "café", "", "a\nb"]
 
 
 def test_text_of_the_data_is_no_formula(tmp_path: Path) -> None:
-    """Names as they come, in titles, captions and legends; two dollar signs were an error of mathtext."""
+    """Names as they come, in titles, captions and legends; two dollar signs were an error of
+    mathtext.
+    """
     figure = marginals(uniform(9, len(NAMES)), uniform(9, len(NAMES)), columns=NAMES)
     save_figure(figure, tmp_path / "marginals.png")
     assert [axes.get_title() for axes in figure.axes] == NAMES
@@ -292,8 +294,8 @@ def test_save_figure_checks(tmp_path: Path) -> None:
 
 def test_no_global_state() -> None:
     program = (
-        "import sys, numpy as np; from pyro_vae.analysis.figures.plots import image_grid; image_grid(np.eye(16)); "
-        "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
+        "import sys, numpy as np; from pyro_vae.analysis.figures.plots import image_grid; "
+        "image_grid(np.eye(16)); assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

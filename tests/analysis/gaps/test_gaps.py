@@ -28,7 +28,9 @@ ROWS = 20
 
 
 class Off(nn.Module):
-    """The best member of a family for the exact posterior, or of its own one, moved away and made too narrow."""
+    """The best member of a family for the exact posterior, or of its own one, moved away and made
+    too narrow.
+    """
 
     def __init__(
         self, kind: str, shift: float = 0.3, narrow: float = 0.7, truth: LinearGaussian = TRUTH
@@ -65,7 +67,9 @@ class Off(nn.Module):
 
 
 def unreachable(truth: LinearGaussian, x: Tensor) -> float:
-    """KL of the best independent normals from the posterior: ½ (Σ log Λ_ii - log det Λ), for its precision Λ."""
+    """KL of the best independent normals from the posterior: ½ (Σ log Λ_ii - log det Λ), for its
+    precision Λ.
+    """
     precision = truth.posterior(x[:1]).precision_matrix[0]
     return float(0.5 * (precision.diagonal().log().sum() - torch.logdet(precision)))
 
@@ -162,7 +166,9 @@ def test_standard_errors_are_those_of_other_seeds() -> None:
 
 
 def test_bits_by_quadrature() -> None:
-    """log p(x) and the ELBO of the best independent normals of one row, by quadrature and a search of scipy's."""
+    """log p(x) and the ELBO of the best independent normals of one row, by quadrature and a search
+    of scipy's.
+    """
     from scipy.optimize import minimize
 
     vae = VAE(data_shape=(6,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,))

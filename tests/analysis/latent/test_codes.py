@@ -26,7 +26,9 @@ def autoencoder(prior: str = "flat") -> VAE:
 
 
 class Peaked(nn.Module):
-    """A Laplace distribution whose KL to the prior torch doesn't know, because it is written as a transformed one."""
+    """A Laplace distribution whose KL to the prior torch doesn't know, because it is written as a
+    transformed one.
+    """
 
     def forward(self, x: torch.Tensor) -> Distribution:
         unit = dist.Laplace(torch.zeros_like(x[:, :2]), 1.0)
@@ -154,7 +156,8 @@ def test_rate_without_a_closed_form_is_a_mean_over_draws() -> None:
     loc = x[:, :2].numpy()
     expected = (0.5 * math.log(2 * math.pi) - math.log(2 * b) - 1 + (loc**2 + 2 * b**2) / 2).sum(1)
     errors = rate(vae, x, num_particles=draws) - expected
-    # log q - log p = -|u| + (μ + b u)² / 2 + const with u a unit Laplace: variance 1 + 2 (b μ)² + 5 b⁴ - 4 b²
+    # log q - log p = -|u| + (μ + b u)² / 2 + const with u a unit Laplace: variance 1 + 2 (b μ)² + 5
+    # b⁴ - 4 b²
     deviation = np.sqrt((1 + 2 * (b * loc) ** 2 + 5 * b**4 - 4 * b**2).sum(1) / draws)
     assert (np.abs(errors) < SIGMAS * deviation).all()
     assert 0.9 < (errors / deviation).std() < 1.1

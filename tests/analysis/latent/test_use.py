@@ -1,4 +1,6 @@
-"""The use of the latent space against the linear-Gaussian model, where the aggregate posterior is a normal."""
+"""The use of the latent space against the linear-Gaussian model, where the aggregate posterior is a
+normal.
+"""
 
 import math
 from typing import Any
@@ -20,7 +22,9 @@ ROWS, SIGMAS = 1000, 4
 
 
 class Diagonal(nn.Module):
-    """The exact posterior of a model with orthogonal columns, or its marginals, as independent distributions."""
+    """The exact posterior of a model with orthogonal columns, or its marginals, as independent
+    distributions.
+    """
 
     def __init__(self, truth: LinearGaussian, kind: Any = dist.Normal) -> None:
         super().__init__()
@@ -32,7 +36,9 @@ class Diagonal(nn.Module):
 
 
 def aggregate(truth: LinearGaussian, widen: float = 1.0) -> MultivariateNormal:
-    """q(z) for x ~ p(x): Cov E[z | x] = I - S and Cov[z | x] = widen² S, for S the posterior's covariance."""
+    """q(z) for x ~ p(x): Cov E[z | x] = I - S and Cov[z | x] = widen² S, for S the posterior's
+    covariance.
+    """
     s = truth.posterior(torch.zeros(1, len(truth.bias), dtype=torch.float64)).covariance_matrix[0]
     return MultivariateNormal(torch.zeros(len(s)).double(), torch.eye(len(s)) + (widen**2 - 1) * s)
 
@@ -46,7 +52,9 @@ def information(truth: LinearGaussian, widen: float = 1.0) -> float:
 
 
 def orthogonal(*lengths: float) -> LinearGaussian:
-    """Columns at right angles: the dimensions of z are independent given x. A column of length zero is a dead unit."""
+    """Columns at right angles: the dimensions of z are independent given x. A column of length zero
+    is a dead unit.
+    """
     weight = torch.linalg.qr(TRUTH.weight.new_ones(5, 5).tril()).Q[
         :, : len(lengths)
     ] * torch.tensor(lengths)
@@ -193,7 +201,9 @@ def test_a_used_latent_space_has_no_warning(used: LatentUse) -> None:
 
 
 def test_a_collapsed_posterior_says_nothing() -> None:
-    """q = N(0.5, 1) for every row: no information, a rate of 0.125 nats a dimension, and q(z) off by 0.5."""
+    """q = N(0.5, 1) for every row: no information, a rate of 0.125 nats a dimension, and q(z) off
+    by 0.5.
+    """
     guide = dist.Normal(torch.full((2,), 0.5), 1.0).to_event(1)
     found = latent_use(TRUTH.vae(guide=guide), TRUTH.sample(60))
     np.testing.assert_allclose([found.information, found.information_upper], 0, atol=1e-12)

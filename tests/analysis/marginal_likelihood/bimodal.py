@@ -1,4 +1,6 @@
-"""A model whose posterior has two modes, and whose log p(x) is a finite sum: a mixture prior and a linear decoder."""
+"""A model whose posterior has two modes, and whose log p(x) is a finite sum: a mixture prior and a
+linear decoder.
+"""
 
 import numpy as np
 import pyro.distributions as dist
@@ -12,7 +14,9 @@ from pyro_vae.priors.mixture import Marginal
 MEANS = torch.tensor([[-3.0, 0.0], [3.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
 SPREAD, NOISE, LOG_SHARES = 0.5, 0.7, torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
 WEIGHT = torch.tensor([[0.05, 1.0], [0.1, 0.8], [0.0, 0.0]], dtype=torch.float64)
-"""The first latent variable hardly shows in the data, and the last column shows none: it only tells rows apart."""
+"""The first latent variable hardly shows in the data, and the last column shows none: it only tells
+rows apart.
+"""
 
 
 def bimodal_vae() -> VAE:
@@ -41,7 +45,9 @@ def ambiguous(count: int) -> Tensor:
 
 
 def replicates(count: int) -> Tensor:
-    """One row again and again: only the last column differs, which the latent variables don't show in."""
+    """One row again and again: only the last column differs, which the latent variables don't show
+    in.
+    """
     rows = torch.tensor([0.05, 0.1, 0.0], dtype=torch.float64).repeat(count, 1)
     rows[:, 2] = torch.linspace(-1, 1, count, dtype=torch.float64)
     return rows

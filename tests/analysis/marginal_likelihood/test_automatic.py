@@ -1,4 +1,6 @@
-"""The default of `evidence` against what is known from outside: closed forms, finite sums, quadrature."""
+"""The default of `evidence` against what is known from outside: closed forms, finite sums,
+quadrature.
+"""
 
 import numpy as np
 import pyro.distributions as dist
@@ -28,7 +30,9 @@ EXACT = TRUTH.marginal().log_prob(X).numpy()
 
 
 def assert_calibrated(found: Evidence, exact: np.ndarray) -> None:
-    """Within 3 standard errors on 99 % of rows and within 2 on 93 to 97 %; 2 % are two sd of 500 rows' share."""
+    """Within 3 standard errors on 99 % of rows and within 2 on 93 to 97 %; 2 % are two sd of 500
+    rows' share.
+    """
     errors = np.abs(found.log_marginal - exact) / found.se
     assert found.trusted.all()
     assert (errors < 3).mean() >= 0.99
@@ -60,7 +64,9 @@ def test_agrees_with_quadrature() -> None:
 
 
 def test_a_posterior_of_two_modes() -> None:
-    """One normal isn't enough, which k-hat shows; the other mode is then found among draws of the prior."""
+    """One normal isn't enough, which k-hat shows; the other mode is then found among draws of the
+    prior.
+    """
     vae, x = bimodal.bimodal_vae(), bimodal.ambiguous(100)
     found, exact = evidence(vae, x), bimodal.exact(x)
     plain = evidence(vae, x, proposal="guide")
@@ -89,7 +95,9 @@ def test_rows_with_a_glitch_are_right_or_untrusted(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("draws", "loss"), [(100, 0.06), (1000, 0.001)])
 def test_what_conditioning_on_a_first_look_costs(draws: int, loss: float) -> None:
-    """Replicates of one row whose second mode the first look hardly sees: those that miss it keep their numbers."""
+    """Replicates of one row whose second mode the first look hardly sees: those that miss it keep
+    their numbers.
+    """
     x = bimodal.replicates(2000)
     found = evidence(bimodal.bimodal_vae(), x, num_particles=draws)
     weights = np.exp(found.log_marginal - bimodal.exact(x))
@@ -99,7 +107,9 @@ def test_what_conditioning_on_a_first_look_costs(draws: int, loss: float) -> Non
 
 
 def test_first_looks_are_unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For any number of draws: components are chosen systematically, and each draw follows the mixture."""
+    """For any number of draws: components are chosen systematically, and each draw follows the
+    mixture.
+    """
     monkeypatch.setattr(
         "pyro_vae.analysis.marginal_likelihood.automatic._satisfied",
         lambda job, columns: np.ones(len(columns["se"]), bool),
@@ -283,7 +293,9 @@ def test_a_guide_without_moments_is_never_annealed() -> None:
 
 
 def test_what_another_estimate_contradicts_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unbiased estimate is 5 nats above log p(x) with probability below exp(-5): then this one is too low."""
+    """An unbiased estimate is 5 nats above log p(x) with probability below exp(-5): then this one
+    is too low.
+    """
     monkeypatch.setattr(
         "pyro_vae.analysis.marginal_likelihood.starts.NEAR", 0.0
     )  # all rows are looked at again

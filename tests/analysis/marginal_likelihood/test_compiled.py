@@ -1,4 +1,6 @@
-"""log p(x) from a compiled density of a chunk: the numbers of the eager one, and that one where it can't be had."""
+"""log p(x) from a compiled density of a chunk: the numbers of the eager one, and that one where it
+can't be had.
+"""
 
 import warnings
 from functools import partial
@@ -53,7 +55,9 @@ def assert_close(found: Evidence, expected: Evidence) -> None:
     "name", ["bits", *(pytest.param(n, marks=pytest.mark.slow) for n in GRID if n != "bits")]
 )
 def test_compiled_and_eager_agree(name: str) -> None:
-    """With chunks of 2 rows by 100 draws, so that the last row and the last draws leave chunks to be filled up."""
+    """With chunks of 2 rows by 100 draws, so that the last row and the last draws leave chunks to
+    be filled up.
+    """
     vae, x = small(**GRID[name])
     expected = evidence(vae, x, num_particles=130, chunk_size=260, compile="off")
     with warnings.catch_warnings():

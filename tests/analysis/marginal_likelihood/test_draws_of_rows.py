@@ -1,4 +1,6 @@
-"""The draws behind log p(x): as many as asked for, a row's own, and nothing else is touched; and what is refused."""
+"""The draws behind log p(x): as many as asked for, a row's own, and nothing else is touched; and
+what is refused.
+"""
 
 import math
 from collections.abc import Callable
@@ -30,7 +32,9 @@ CHUNKS = (1, 7, 249, 250, 251, 1000)
 
 
 class Watched(nn.Module):
-    """The likelihood of a linear-Gaussian model, which keeps all z that it decodes. The model has no parameters."""
+    """The likelihood of a linear-Gaussian model, which keeps all z that it decodes. The model has
+    no parameters.
+    """
 
     family = SimpleNamespace(
         support=constraints.real
@@ -234,14 +238,14 @@ def test_everything_is_left_as_it_was() -> None:
         str(np.random.get_state()),
         pyro.settings.get(),
         Distribution._validate_args,
-    )  # noqa: NPY002
+    )
     first, second = (evidence(vae, TRUTH.sample(6), num_particles=20) for _ in range(2))
     after = (
         torch.get_rng_state(),
         str(np.random.get_state()),
         pyro.settings.get(),
         Distribution._validate_args,
-    )  # noqa: NPY002
+    )
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
     assert_same(first, second)
@@ -252,7 +256,9 @@ def test_everything_is_left_as_it_was() -> None:
 
 
 def test_dropout_is_off() -> None:
-    """With the decoder in training mode half of the units would be missing, other ones for each draw."""
+    """With the decoder in training mode half of the units would be missing, other ones for each
+    draw.
+    """
     decoder = nn.Sequential(nn.Linear(2, 64), nn.Dropout(0.5), nn.Linear(64, 5)).double()
     vae = (
         VAE(data_shape=(5,), latent_dim=2, guide=TRUTH.vae().posterior, decoder=decoder)

@@ -93,7 +93,9 @@ def without_the_constant(vae: VAE, x: Tensor, draws: int) -> tuple[np.ndarray, n
 
 
 def check_against_the_exact_answer(estimate: Estimator, x: Tensor, exact: np.ndarray) -> None:
-    """The exact posterior gives the answer with any number of draws; a wider one within its standard error."""
+    """The exact posterior gives the answer with any number of draws; a wider one within its
+    standard error.
+    """
     for draws in (1, 5):
         np.testing.assert_allclose(estimate(TRUTH.vae(), x, draws)[0], exact, rtol=0, atol=1e-9)
     log_marginal, se = estimate(TRUTH.vae(widen=WIDEN), x, DRAWS)
@@ -140,7 +142,9 @@ def test_weights_of_the_exact_posterior_are_constant(x: Tensor, exact: np.ndarra
 
 
 def test_elbo_is_the_evidence_less_the_gap(wide: Evidence, exact: np.ndarray) -> None:
-    """KL(q ‖ p(z | x)) = d (s² - 1 - log s²) / 2, and the log weights have variance d (s² - 1)² / 2, for width s."""
+    """KL(q ‖ p(z | x)) = d (s² - 1 - log s²) / 2, and the log weights have variance d (s² - 1)² /
+    2, for width s.
+    """
     d, s2 = 2, WIDEN**2
     gap, se = d * (s2 - 1 - math.log(s2)) / 2, math.sqrt(d * (s2 - 1) ** 2 / 2 / DRAWS)
     errors = (wide.elbo - (exact - gap)) / se
@@ -165,7 +169,9 @@ def test_elbo_is_below_log_marginal(wide: Evidence, x: Tensor) -> None:
 
 @pytest.mark.parametrize(("widen", "share"), [(1 / 2, 0.5), (1 / 3, 0.85)])
 def test_k_hat_tells_a_guide_that_is_too_narrow(widen: float, share: float, x: Tensor) -> None:
-    """The weights of a guide s times as wide have the tail index 1 - s², which k-hat draws to 0.5 by ten values."""
+    """The weights of a guide s times as wide have the tail index 1 - s², which k-hat draws to 0.5
+    by ten values.
+    """
     found, rows, tail = (
         evidence(TRUTH.vae(widen=widen), x[:200], num_particles=5000),
         200,

@@ -1,4 +1,6 @@
-"""What a log p(x) is: by hand for every likelihood, and by counting or integrating where that tells."""
+"""What a log p(x) is: by hand for every likelihood, and by counting or integrating where that
+tells.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""Proposals other than the guide: their densities, and log p(x) under each against what is known from outside."""
+"""Proposals other than the guide: their densities, and log p(x) under each against what is known
+from outside.
+"""
 
 from typing import Any
 
@@ -157,7 +159,9 @@ def test_weights_of_a_mixture_are_bounded(kind: str) -> None:
 
 
 def test_the_fit_finds_a_normal_posterior() -> None:
-    """Steps of 0.2 shrink any error by 0.8 each, and the fixed noise has the covariance of its distribution."""
+    """Steps of 0.2 shrink any error by 0.8 each, and the fixed noise has the covariance of its
+    distribution.
+    """
     exact = TRUTH.posterior(X[:20])
     for start in (TRUTH.vae(widen=0.3), TRUTH.vae(guide="mean_field")):
         loc, tril = fit_normal(start, X[:20], steps=150, lr=0.2)

@@ -26,7 +26,9 @@ COLUMNS = ("log_marginal", "se", "elbo", "ess", "pareto_k", "num_particles", "re
 
 
 class Unequal(nn.Module):
-    """The exact posterior, `easy` times as wide for half of the rows and `hard` times for the others."""
+    """The exact posterior, `easy` times as wide for half of the rows and `hard` times for the
+    others.
+    """
 
     def __init__(self, easy: float, hard: float) -> None:
         super().__init__()
@@ -80,7 +82,9 @@ def assert_within_three_errors(found: Any, exact: np.ndarray = EXACT) -> None:
 
 
 def test_only_hard_rows_get_more_draws() -> None:
-    """A width s leaves (2 s² - 1) / s⁴ of the draws: at s = 3 the error is 1.9 / √K, so 0.04 takes 2400 draws."""
+    """A width s leaves (2 s² - 1) / s⁴ of the draws: at s = 3 the error is 1.9 / √K, so 0.04 takes
+    2400 draws.
+    """
     counted = Counted(TRUTH.vae().likelihood)
     vae = VAE(data_shape=(5,), latent_dim=2, likelihood=counted, guide=Unequal(1.05, 3.0)).double()
     counted.pairs = 0
@@ -138,7 +142,9 @@ def test_a_row_does_not_depend_on_its_batch(options: dict[str, Any]) -> None:
 
 
 def test_a_heavy_tail_is_not_drawn_away() -> None:
-    """Weights of a guide a third as wide have tail index 0.89 for ever; some k-hat is low at one of three looks."""
+    """Weights of a guide a third as wide have tail index 0.89 for ever; some k-hat is low at one of
+    three looks.
+    """
     found = evidence(unequal(1.3, 1 / 3), X, num_particles=500, until=Until(max_particles=2000))
     assert (found.reached[~HARD] == "target").all()
     assert (found.reached[HARD] == "cap").mean() > 0.5
@@ -229,7 +235,9 @@ def test_too_few_draws_for_a_k_hat_are_refused() -> None:
 
 
 def test_k_hat_is_the_tail_index_of_a_guide_too_narrow_and_has_none_of_one_too_wide() -> None:
-    """A normal s times as wide as a normal posterior gives weights of tail index 1 - s², and bounded ones for s > 1."""
+    """A normal s times as wide as a normal posterior gives weights of tail index 1 - s², and
+    bounded ones for s > 1.
+    """
     x = TRUTH.sample(100)
     narrow, wide = (
         evidence(TRUTH.vae(widen=s), x, num_particles=20_000).pareto_k for s in (0.5, 1.3)

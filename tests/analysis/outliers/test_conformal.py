@@ -15,7 +15,9 @@ both = pytest.mark.parametrize("p_value", [low_p_value, typicality_p_value])
 @both
 @pytest.mark.parametrize("draw", ["normal", "standard_cauchy", "exponential"])
 def test_p_values_of_exchangeable_scores_are_uniform(p_value: PValue, draw: str) -> None:
-    """19 reference scores and one more: its p-value is 1/20, 2/20, ..., 1, each with probability 1/20."""
+    """19 reference scores and one more: its p-value is 1/20, 2/20, ..., 1, each with probability
+    1/20.
+    """
     scores = getattr(np.random.default_rng(0), draw)(size=(4000, 20))
     p = np.array([p_value(row[:1], row[1:])[0] for row in scores])
     counts = np.bincount(np.round(20 * p).astype(int), minlength=21)
@@ -67,7 +69,9 @@ def test_discoveries_are_those_of_scipy() -> None:
 
 
 def test_few_of_the_discoveries_are_ordinary() -> None:
-    """200 repetitions of 90 ordinary rows and 10 others: the share of ordinary ones is 10 % or less on average."""
+    """200 repetitions of 90 ordinary rows and 10 others: the share of ordinary ones is 10 % or less
+    on average.
+    """
     rng, shares = np.random.default_rng(5), []
     for _ in range(200):
         reference, scores = rng.normal(size=500), rng.normal(size=100)

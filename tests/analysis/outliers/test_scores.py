@@ -1,4 +1,6 @@
-"""Anomaly scores: shares against closed forms, p-values that are uniform, and rows from elsewhere that are found."""
+"""Anomaly scores: shares against closed forms, p-values that are uniform, and rows from elsewhere
+that are found.
+"""
 
 from typing import Any
 
@@ -23,7 +25,9 @@ X = TRUTH.sample(40, seed=2)
 
 
 def expected_terms(x: Tensor) -> np.ndarray:
-    """E log N(xᵢ | wᵢ z + bᵢ, σ²) over p(z | x) = N(m, C): -½ log 2πσ² - ((xᵢ - wᵢ m - bᵢ)² + wᵢ C wᵢᵀ) / 2σ²."""
+    """E log N(xᵢ | wᵢ z + bᵢ, σ²) over p(z | x) = N(m, C): -½ log 2πσ² - ((xᵢ - wᵢ m - bᵢ)² + wᵢ C
+    wᵢᵀ) / 2σ².
+    """
     posterior, w = TRUTH.posterior(x), TRUTH.weight
     residual = x - TRUTH.bias - posterior.mean @ w.T
     variance = torch.einsum("il,nlm,im->ni", w, posterior.covariance_matrix, w)

@@ -1,4 +1,6 @@
-"""NUTS on single rows against closed forms and quadrature, and what it says of guides that are wrong."""
+"""NUTS on single rows against closed forms and quadrature, and what it says of guides that are
+wrong.
+"""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -98,7 +100,9 @@ def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
 
 
 def test_weighted_moments_are_those_of_the_target() -> None:
-    """Draws of N(0, 1.2²), weighted to N(0.4, 1): 400 repetitions lie around it as the standard errors say."""
+    """Draws of N(0, 1.2²), weighted to N(0.4, 1): 400 repetitions lie around it as the standard
+    errors say.
+    """
     q, p = torch.distributions.Normal(0.0, 1.2), torch.distributions.Normal(0.4, 1.0)
     z = 1.2 * torch.randn(
         400, 500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64

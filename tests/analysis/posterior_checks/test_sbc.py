@@ -81,7 +81,9 @@ def test_components_are_means_of_orthonormal_polynomials() -> None:
 
 
 def test_holm_by_hand() -> None:
-    """0.005 · 4, then 0.01 · 3, then 0.03 · 2, then 0.04 · 1, which may not be below the one before it."""
+    """0.005 · 4, then 0.01 · 3, then 0.03 · 2, then 0.04 · 1, which may not be below the one before
+    it.
+    """
     np.testing.assert_allclose(holm(np.array([0.04, 0.01, 0.03, 0.005])), [0.06, 0.03, 0.06, 0.02])
     assert holm(np.array([0.9, 0.8])).max() == 1
 
@@ -200,7 +202,8 @@ def test_chunks_bound_what_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -
         ({"draws": 0}, "num_rows, draws: expected at least 1, got 1000, 0"),
         (
             {"resample": 50},
-            r"resample: expected at least as many proposals as draws \(99\), got 50; take resample=990",
+            r"resample: expected at least as many proposals as draws \(99\), got 50; take "
+            r"resample=990",
         ),
     ],
 )

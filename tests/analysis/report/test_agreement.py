@@ -1,4 +1,6 @@
-"""Numbers that must agree: what is right passes for every likelihood, and errors in nats are found at any size."""
+"""Numbers that must agree: what is right passes for every likelihood, and errors in nats are found
+at any size.
+"""
 
 from typing import Any
 
@@ -26,7 +28,9 @@ def test_every_likelihood_agrees_with_itself(name: str) -> None:
 
 
 class Counts(nn.Module):
-    """torch's Poisson with log(count!) by lgamma in float32, whose rounding is the same in each column."""
+    """torch's Poisson with log(count!) by lgamma in float32, whose rounding is the same in each
+    column.
+    """
 
     def __init__(self, columns: int, rate: float) -> None:
         super().__init__()

@@ -86,7 +86,8 @@ def test_statistics_by_hand() -> None:
 def test_equal_rows_share_their_error() -> None:
     """A table of categories: 4 different rows, 10 times each. What is stated is what seeds show.
 
-    The better model has the exact posterior, so all of the error is the other one's: models share their noise too.
+    The better model has the exact posterior, so all of the error is the other one's: models share
+    their noise too.
     """
     x = TRUTH.sample(4, seed=3).repeat(10, 1)
     models = {"truth": TRUTH.vae(), "wider": WIDER.vae(widen=1.5)}
@@ -284,7 +285,9 @@ def test_probabilities_and_densities_do_not_compare() -> None:
 
 
 def test_a_row_and_a_row_given_its_total_do_not_compare() -> None:
-    """For the very same rates, log Poisson(x) = log Multinomial(x | n) + log Poisson(n), so the truth would lose."""
+    """For the very same rates, log Poisson(x) = log Multinomial(x | n) + log Poisson(n), so the
+    truth would lose.
+    """
     x = torch.tensor([[4.0, 0, 2, 1, 3], [1, 1, 1, 1, 1]])
     poisson, multinomial = (
         family((5,))(torch.zeros(2, 5)).log_prob(x) for family in (Poisson, Multinomial)

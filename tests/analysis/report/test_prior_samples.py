@@ -1,4 +1,6 @@
-"""A sampler and a density that disagree are found, each by an error of known size; those that agree are not."""
+"""A sampler and a density that disagree are found, each by an error of known size; those that agree
+are not.
+"""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,6 @@
-"""The grammar of verdicts: numbers, thresholds and sources, three sentences, and remedies that work."""
+"""The grammar of verdicts: numbers, thresholds and sources, three sentences, and remedies that
+work.
+"""
 
 import copy
 import shlex
@@ -102,7 +104,8 @@ def test_sentences_follow_the_findings() -> None:
         (
             -30.0,
             0.5,
-            "worse than no model, by 30.000 ± 0.500 nats a row: it calls a row 10^13 times less probable",
+            "worse than no model, by 30.000 ± 0.500 nats a row: it calls a row 10^13 times less "
+            "probable",
         ),
         (0.4, 0.5, "no better than no model: it differs by 0.400"),
     ],
