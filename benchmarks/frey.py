@@ -32,8 +32,8 @@ TRAINING: dict[str, Any] = {
     "epochs": 300,
     "batch_size": 100,
     "lr": 1e-3,
-    "annealing": 10,
-    "average": 0.995,
+    "kl_warmup_epochs": 10,
+    "ema_decay": 0.995,
 }
 
 

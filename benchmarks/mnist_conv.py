@@ -45,8 +45,8 @@ TRAINING: dict[str, Any] = {
     "optimizer": "adamw",
     "optimizer_options": {"eps": 1e-4, "weight_decay": 0.1},
     "lr": 1.5e-3,
-    "annealing": 25,
-    "average": 0.999,
+    "kl_warmup_epochs": 25,
+    "ema_decay": 0.999,
     "objective": {"kind": "elbo", "gradient": "stl"},
 }
 PROPOSAL: dict[str, Any] = {"kind": "refined", "steps": 20, "lr": 0.2, "num_particles": 16}

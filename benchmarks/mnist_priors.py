@@ -38,7 +38,7 @@ TRAINING: dict[str, Any] = {
     "optimizer": "adamw",
     "optimizer_options": {"eps": 1e-4, "weight_decay": 0.1},
     "lr": 1.5e-3,
-    "average": 0.999,
+    "ema_decay": 0.999,
 }
 ONE_LEVEL: dict[str, Any] = {"latent_dim": 40}
 TWO_LEVELS: dict[str, Any] = {
@@ -46,9 +46,9 @@ TWO_LEVELS: dict[str, Any] = {
     "denoise": 0.25,
     "guide": {"kind": "hierarchical", "top_dim": 40, "direction": "top_down", "hidden_dim": 300},
 }
-ANNEALED: dict[str, Any] = {"annealing": 10}
+ANNEALED: dict[str, Any] = {"kl_warmup_epochs": 10}
 STL: dict[str, Any] = {**ANNEALED, "objective": {"kind": "elbo", "gradient": "stl"}}
-SLOWLY: dict[str, Any] = {**STL, "epochs": 100, "annealing": 25}
+SLOWLY: dict[str, Any] = {**STL, "epochs": 100, "kl_warmup_epochs": 25}
 
 
 def two_levels(top: dict[str, Any] | str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ over z.
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.networks import Standardize, products
+from pyro_vae.networks import Standardize, autocast
 from pyro_vae.registry import Registry
 
 GUIDES = Registry("guide")
@@ -41,6 +41,6 @@ class Posterior(nn.Module):
                 f"posterior: expected a tensor of rows, got {type(x).__name__}; pass "
                 "torch.as_tensor(x) of the model's dtype, or any rows to pyro_vae.encode(vae, x)"
             )
-        distribution: Distribution = self.family(products(self.encoder, self.standardize(x)))
+        distribution: Distribution = self.family(autocast(self.encoder, self.standardize(x)))
         refine = getattr(self.family, "refine", None)
         return refine(distribution, x) if callable(refine) else distribution

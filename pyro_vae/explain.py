@@ -39,6 +39,15 @@ OTHER_NAMES = {
 }
 """What others call what is here under another name."""
 
+RENAMED = {
+    "annealing": "kl_warmup_epochs",
+    "average": "ema_decay",
+    "cycles": "kl_cycles",
+    "float32_products": "matmul_precision",
+    "products": "precision ('full' or 'bf16-mixed')",
+}
+"""Options that had other names before version 0.1.0."""
+
 
 def nearest(word: str, allowed: list[str]) -> str:
     """The sentence about what is allowed: `allowed: 'a', 'b'; did you mean 'a'?`.
@@ -75,6 +84,9 @@ def _problem(found: list[ErrorDetails], model: Any) -> str:
 
 
 def _sentence(found: ErrorDetails, model: Any) -> str:
+    name = found["loc"][-1] if found["loc"] else ""
+    if found["type"] == "extra_forbidden" and name in RENAMED:
+        return f"this option is now called {RENAMED[str(name)]}"
     if found["type"] == "extra_forbidden":
         return f"unknown field; {_allowed(found['loc'], model)}"
     if found["type"] == "missing":

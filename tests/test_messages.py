@@ -235,3 +235,18 @@ def test_a_bool_is_no_number_of_a_description(fields: dict[str, Any], place: str
             ValueError, match=rf"^{place}: expected an? (integer|number), got True$"
         ):
             make(**fields)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "new"),
+    [
+        ("annealing", 5, "kl_warmup_epochs"),
+        ("average", 0.9, "ema_decay"),
+        ("cycles", 2, "kl_cycles"),
+        ("float32_products", "high", "matmul_precision"),
+        ("products", "bfloat16", r"precision \('full' or 'bf16-mixed'\)"),
+    ],
+)
+def test_an_option_that_was_renamed_names_the_new_one(option, value, new):
+    with pytest.raises(ValueError, match=rf"^{option}: this option is now called {new}$"):
+        pv.fit(pv.VAE(data_shape=(4,), latent_dim=2), X, **{option: value})

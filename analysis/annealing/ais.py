@@ -54,7 +54,6 @@ class Annealed:
                 (
                     f"log p(x)      {self.log_marginal.mean():10.3f} ± {error:.3f} nats per row   "
                     "(annealed importance "
-                )(
                     f"sampling, {self.num_chains} chains, {self.temperatures} temperatures, {rows} "
                     "rows)"
                 ),

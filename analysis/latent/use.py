@@ -129,9 +129,10 @@ class LatentUse:
         if not self.active_units:
             return {
                 "remedy": "fit anew with a rate whose weight grows from 0 over the first epochs",
-                "python": "pv.fit(pv.VAE.from_spec(vae.spec), x_train, annealing=50)",
+                "python": "pv.fit(pv.VAE.from_spec(vae.spec), x_train, kl_warmup_epochs=50)",
                 "command": (
-                    "pyro-vae fit RUN/experiment.json --set fit.annealing=50 --output RUN-annealed"
+                    "pyro-vae fit RUN/experiment.json --set fit.kl_warmup_epochs=50 --output "
+                    "RUN-annealed"
                 ),
             }
         units = self.active_units

@@ -117,7 +117,6 @@ class Summary:
                 (
                     f"log p(x)      {self.log_marginal:10.3f} ± {self.log_marginal_se:.3f} nats "
                     "per row   "
-                )(
                     f"({self.rows} rows, {draws}; {self.monte_carlo_se:.3f} of the error is Monte "
                     "Carlo)"
                 ),

@@ -120,7 +120,6 @@ class Audit:
                 (
                     f"agrees: shifts below {SHIFT}, ratios below a factor of {RATIO}. "
                     f"inconclusive: R-hat above {R_HAT}, "
-                )(
                     f"ESS below {ESS},\nor divergences: raise warmup and draws before you blame "
                     "the guide."
                 ),

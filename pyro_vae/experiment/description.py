@@ -163,7 +163,7 @@ DIGITS: dict[str, Any] = {
     "guide": {"kind": "full_rank"},
     "hidden_dims": [512, 512],
     "denoise": 0.3,
-    "fit": {"epochs": 160, "batch_size": 64, "lr": 2e-3, "average": 0.998, "sleep_share": 0.1},
+    "fit": {"epochs": 160, "batch_size": 64, "lr": 2e-3, "ema_decay": 0.998, "sleep_share": 0.1},
 }
 """The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
 

@@ -147,5 +147,5 @@ def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> Non
 def _digit_labels() -> np.ndarray:
     from sklearn.datasets import load_digits
 
-    labels: np.ndarray = load_digits().placement
+    labels: np.ndarray = load_digits().target
     return labels

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
-from pyro_vae.networks import Shape, products
+from pyro_vae.networks import Shape, autocast
 from pyro_vae.registry import Registry
 
 LIKELIHOODS = Registry("likelihood")
@@ -129,7 +129,7 @@ class Likelihood(nn.Module):
                 f"likelihood: expected a tensor z, got {type(z).__name__}; pass torch.as_tensor(z) "
                 "of the model's dtype"
             )
-        raw: Any = products(self.decoder, z.reshape(-1, z.shape[-1]))
+        raw: Any = autocast(self.decoder, z.reshape(-1, z.shape[-1]))
         rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
         got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
         if isinstance(got, str) or got[:1] != (rows,) or math.prod(got[1:]) != math.prod(shape):

@@ -9,28 +9,28 @@ from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation, impo
 from pyro_vae.networks.convolution import conv
 from pyro_vae.networks.evaluation_mode import evaluating, exported, traced
 from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
-from pyro_vae.networks.precision import Float32Products, Products, products, products_in
+from pyro_vae.networks.precision import MatmulPrecision, Precision, autocast, mixed_precision
 from pyro_vae.networks.standardize import Standardize
 
 __all__ = [
     "NETWORKS",
     "Activation",
-    "Float32Products",
     "Gated",
-    "Products",
+    "MatmulPrecision",
+    "Precision",
     "Residual",
     "Shape",
     "Standardize",
     "activation",
+    "autocast",
     "conv",
     "evaluating",
     "exported",
     "gated_mlp",
     "import_zuko",
+    "mixed_precision",
     "mlp",
     "positive",
-    "products",
-    "products_in",
     "residual",
     "traced",
 ]

@@ -46,13 +46,11 @@ class Terms(NamedTuple):
 
 
 class Objective(Protocol):
-    """What `fit` minimises: any callable that gives the terms of each row; `rate_weight` is the β
+    """What `fit` minimises: any callable that gives the terms of each row; `beta` is the β
     of the ELBO.
     """
 
-    def __call__(
-        self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
-    ) -> Terms: ...
+    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms: ...
 
 
 def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tuple[Trace, Trace]:

@@ -85,9 +85,7 @@ class ELBO:
                 "free_bits"
             )
 
-    def __call__(
-        self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
-    ) -> Terms:
+    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms:
         p, q = traces(model, guide, x, self.num_particles)
         names = latent_sites(p, q)
         require_rsample(q, names)
@@ -110,7 +108,7 @@ class ELBO:
             rate,
             distortion,
             {name: how for name, (_, how) in rates.items()},
-            distortion + rate_weight * bits,
+            distortion + beta * bits,
         )
 
     def _mean(self, terms: Mapping[str, Tensor], rows: int) -> Tensor:

@@ -102,13 +102,11 @@ class Renyi:
                 "'plain'"
             )
 
-    def __call__(
-        self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
-    ) -> Terms:
-        if rate_weight != 1:
+    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms:
+        if beta != 1:
             raise ValueError(
-                f"rate_weight: importance weights have no β, got {rate_weight:g}; train without "
-                "annealing and with beta = 1, or take objective 'elbo'"
+                f"beta: importance weights have no β, got {beta:g}; train without "
+                "KL warm-up and with beta = 1, or take objective 'elbo'"
             )
         p, q = traces(model, guide, x, self.num_particles)
         names = latent_sites(p, q)

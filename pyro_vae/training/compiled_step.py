@@ -134,7 +134,7 @@ class _Compiled:
         self, state: State, stack: Tensor, moves: bool, counts: Tensor | None = None
     ) -> None:
         self.state, self.moves, self.together = state, moves, len(stack)
-        self.graph, self.rate_weight = _traced(state, stack, moves)
+        self.graph, self.beta = _traced(state, stack, moves)
         self.counts = (
             counts
             if counts is not None
@@ -151,9 +151,7 @@ class _Compiled:
 
     def fits(self, state: State, batch: Tensor, paces: Sequence[Pace]) -> bool:
         """Whether state, batch and paces differ from the first ones in numbers only."""
-        free = self.rate_weight is None or all(
-            pace.rate_weight == self.rate_weight for pace in paces
-        )
+        free = self.beta is None or all(pace.beta == self.beta for pace in paces)
         return free and self._signature(state, batch) == self.signature
 
     def trial(self, state: State, batch: Tensor) -> Info:
@@ -219,7 +217,7 @@ def _traced(state: State, stack: Tensor, moves: bool) -> tuple[Graph, float | No
     try:
         return trace(state, stack, moves=moves), None
     except Exception:  # the objective may compare β with a number
-        return trace(state, stack, moves=moves, rate_weight=state.rate_weight), state.rate_weight
+        return trace(state, stack, moves=moves, beta=state.beta), state.beta
 
 
 def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...]]:

@@ -79,13 +79,13 @@ class ParallelStep:
         return replace(state, steps=moved.steps), Info(loss, rate, distortion, info.grad_norm)
 
     def _weighted(
-        self, weight: float, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0
+        self, weight: float, model: Program, guide: Program, x: Tensor, beta: float = 1.0
     ) -> Terms:
         """The terms of this process, whose mean loss is wᵣ times that of its rows; the means of all
         are asked for.
         """
         with self.noise.drawn(), weighing(weight):
-            terms: Terms = self.terms(x, rate_weight)
+            terms: Terms = self.terms(x, beta)
         means = torch.stack(
             [
                 terms.loss.detach().mean(),
@@ -107,5 +107,5 @@ class _Objective(nn.Module):
         self.weights = nn.ParameterList(state.vae.parameters())
         self.state = state
 
-    def forward(self, x: Tensor, rate_weight: float) -> Terms:
-        return self.state.objective(self.state.vae.model, self.state.vae.guide, x, rate_weight)
+    def forward(self, x: Tensor, beta: float) -> Terms:
+        return self.state.objective(self.state.vae.model, self.state.vae.guide, x, beta)

@@ -14,7 +14,7 @@ from pyro_vae.data import Rows
 from pyro_vae.distributed.process_group import mean_over_ranks, part_of_rank, seed_of_rank, weighing
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
-from pyro_vae.training.options import FitOptions, Schedule, rate_weight
+from pyro_vae.training.options import FitOptions, Schedule, beta_at
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Means
 from pyro_vae.training.train_step import Pace, State, steps
@@ -46,7 +46,7 @@ def train_epoch(
     def pace(number: int) -> Pace:
         done = epoch - 1 + number / count
         factor = schedule(done / (options.epochs or 1))
-        return Pace(rate_weight(options, done), tuple(lr * factor for lr in base))
+        return Pace(beta_at(options, done), tuple(lr * factor for lr in base))
 
     state.vae.train()
     for stack, row_weights in _stacks(train, weights, options.batch_size, order):

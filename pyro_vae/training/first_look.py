@@ -10,7 +10,7 @@ from pyro_vae.data import LoaderRows, Rows, binarized
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
-from pyro_vae.training.options import FitOptions, rate_weight
+from pyro_vae.training.options import FitOptions, beta_at
 from pyro_vae.training.train_step import State
 from pyro_vae.vae import VAE
 
@@ -38,7 +38,7 @@ def first_look(state: State, train: Rows, options: FitOptions) -> None:
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
         batch = next(train.batches(16))
         rows = binarized(batch) if state.binarize else batch
-        terms = state.objective(state.vae.model, state.vae.guide, rows, rate_weight(options, 0))
+        terms = state.objective(state.vae.model, state.vae.guide, rows, beta_at(options, 0))
     if not bool(torch.isfinite(terms.distortion + terms.rate).all()):
         raise ValueError(
             "fit: the loss is not finite before the first step (rate "

@@ -22,7 +22,7 @@ from pyro_vae.distributed.process_group import (
     make_alike,
     world_size,
 )
-from pyro_vae.networks import products_in
+from pyro_vae.networks import mixed_precision
 from pyro_vae.objectives import Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.training.adam import is_adam
@@ -100,7 +100,7 @@ def fit(
             do; only their ratios matter. None: all the same. Where the model starts, they don't
             count.
         objective: "elbo", "iwae", "renyi", a table {"kind": ..., options}, or (model, guide, x,
-            rate_weight) -> Terms; None takes `ELBO(kl, num_particles)`.
+            beta) -> Terms; None takes `ELBO(kl, num_particles)`.
         optimizer: a name in torch.optim, or a function from parameters to an optimizer.
         schedule: "constant", "cosine", or a function from the share of the run done to a factor of
             the learning rate.
@@ -113,8 +113,8 @@ def fit(
         progress: show a bar on stderr; None shows it on a terminal and in a notebook, and elsewhere
             a line a minute.
         **options: the fields of `FitOptions`: epochs, min_steps, batch_size, lr, clip_norm,
-            annealing, average, patience, sleep_share, kl, num_particles, seed, device, compile,
-            binarize, products, float32_products.
+            kl_warmup_epochs, kl_cycles, ema_decay, patience, sleep_share, kl, num_particles, seed,
+            device, compile, binarize, precision, matmul_precision.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
@@ -198,7 +198,7 @@ def _state(
         else objective,
         make_optimizer(options, vae.parameters(), optimizer if callable(optimizer) else None),
         clip_norm=options.clip_norm,
-        average=Average(list(vae.parameters()), options.average) if options.average else None,
+        average=Average(list(vae.parameters()), options.ema_decay) if options.ema_decay else None,
         binarize=options.binarize == "dynamic",
     )
 
@@ -232,7 +232,7 @@ def _loop(
             for epoch in epochs:
                 if run.exhausted():
                     break
-                with products_in(options.products, options.float32_products):
+                with mixed_precision(options.precision, options.matmul_precision):
                     state, row = train_epoch(
                         state, train, epoch, options, schedule, order, move, progress, weights
                     )

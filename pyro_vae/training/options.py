@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from pyro_vae.described import Described
 from pyro_vae.explain import nearest
-from pyro_vae.networks import Float32Products, Products
+from pyro_vae.networks import MatmulPrecision, Precision
 from pyro_vae.objectives import ELBO, KL, OBJECTIVES, Objective
 from pyro_vae.registry import Choice, Options
 
@@ -82,16 +82,18 @@ class FitOptions(Described):
         default=None, description="what is minimised; by default the ELBO with kl and num_particles"
     )
     beta: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
-        default=1.0, description="final weight of the rate"
+        default=1.0, description="final KL weight"
     )
-    annealing: NonNegativeInt = Field(
-        default=0, description="epochs in which the rate's weight grows from 0 to beta"
+    kl_warmup_epochs: NonNegativeInt = Field(
+        default=0, description="epochs in which the KL weight grows from 0 to beta (KL annealing)"
     )
-    cycles: PositiveInt = Field(default=1, description="times that it grows within those epochs")
-    average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    kl_cycles: PositiveInt = Field(
+        default=1, description="times that the KL weight grows within those epochs"
+    )
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="decay of averaged weights; they are validated and kept instead of the last "
-        "ones",
+        description="decay of an exponential moving average of the weights, which is validated and "
+        "kept instead of the last weights",
     )
     validation: Annotated[NonNegativeFloat, AllowInfNan(False)] | None = Field(
         default=0.1, description="share (below 1) or number of rows that only choose the best epoch"
@@ -122,10 +124,11 @@ class FitOptions(Described):
         description="compile the whole step, the loss and its gradient, or nothing; auto for long "
         "runs",
     )
-    products: Products = Field(
-        default="float32", description="numbers in which encoder and decoder multiply in training"
+    precision: Precision = Field(
+        default="full",
+        description="of encoder and decoder in training: the parameters' own, or autocast",
     )
-    float32_products: Float32Products = Field(
+    matmul_precision: MatmulPrecision = Field(
         default="highest",
         description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'",
     )
@@ -168,21 +171,21 @@ def make_objective(options: FitOptions) -> Objective:
     return objective
 
 
-def rate_weight(options: FitOptions, epochs_done: float) -> float:
-    """β after so many epochs: linear from 0 to `beta` over the annealing; each of several cycles
-    ends at beta.
+def beta_at(options: FitOptions, epochs_done: float) -> float:
+    """The KL weight after so many epochs: linear from 0 to `beta` over the warm-up; each of several
+    cycles ends at `beta`.
 
     References:
         Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing (Fu et al., 2019).
 
     Example:
-        >>> [rate_weight(FitOptions(annealing=4, cycles=2), done) for done in (0, 0.5, 1, 2, 2.5, 4)]
+        >>> [beta_at(FitOptions(kl_warmup_epochs=4, kl_cycles=2), done) for done in (0, 0.5, 1, 2, 2.5, 4)]
         [0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
     """
-    if epochs_done >= options.annealing:
+    if epochs_done >= options.kl_warmup_epochs:
         return options.beta
-    done = epochs_done / options.annealing * options.cycles % 1
-    return options.beta * (done if options.cycles == 1 else min(1.0, 2 * done))
+    done = epochs_done / options.kl_warmup_epochs * options.kl_cycles % 1
+    return options.beta * (done if options.kl_cycles == 1 else min(1.0, 2 * done))
 
 
 def make_optimizer(

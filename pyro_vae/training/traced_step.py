@@ -38,7 +38,7 @@ class Graph:
     reached: list[nn.Parameter]
 
 
-def trace(state: State, stack: Tensor, *, moves: bool, rate_weight: float | None = None) -> Graph:
+def trace(state: State, stack: Tensor, *, moves: bool, beta: float | None = None) -> Graph:
     """The graph of a step for each batch of a stack: loss, gradient and clipping.
 
     Where it `moves` the weights, Adam and the average too; without, the stack is of one batch.
@@ -50,7 +50,7 @@ def trace(state: State, stack: Tensor, *, moves: bool, rate_weight: float | None
         Exception: of many types, where the Python looks at values, which are not there while
             tracing.
     """
-    recipe = _Recipe(state, moves, rate_weight)
+    recipe = _Recipe(state, moves, beta)
     inputs = [container[key] for container, key in recipe.places.values()]
     groups = state.optimizer.param_groups if moves else []
     rates = numbers([Pace.of(state)] * len(stack), groups, 1, stack.device)
@@ -84,7 +84,7 @@ def numbers(
     group of Adam.
     """
     steps = first + np.arange(len(paces))
-    columns: list[Any] = [[pace.rate_weight for pace in paces]]
+    columns: list[Any] = [[pace.beta for pace in paces]]
     for index, group in enumerate(groups):
         columns += adam.rates(group, [pace.lrs[index] for pace in paces], steps)
     return torch.as_tensor(np.array(columns, np.float64).T.copy(), device=device)
@@ -99,8 +99,8 @@ class _Program(nn.Module):
         super().__init__()
         self.vae, self.objective = state.vae, state.objective
 
-    def forward(self, x: Tensor, rate_weight: float | Tensor) -> tuple[Terms, dict[str, Tensor]]:
-        terms = self.objective(self.vae.model, self.vae.guide, x, rate_weight)  # type: ignore[arg-type]
+    def forward(self, x: Tensor, beta: float | Tensor) -> tuple[Terms, dict[str, Tensor]]:
+        terms = self.objective(self.vae.model, self.vae.guide, x, beta)  # type: ignore[arg-type]
         return terms, dict(self.named_buffers())
 
 
@@ -109,8 +109,8 @@ class _Recipe:
     knows.
     """
 
-    def __init__(self, state: State, moves: bool, rate_weight: float | None) -> None:
-        self.state, self.moves, self.rate_weight = state, moves, rate_weight
+    def __init__(self, state: State, moves: bool, beta: float | None) -> None:
+        self.state, self.moves, self.beta = state, moves, beta
         self.program = _Program(state)
         self.places = dict(_places(self.program))
         self.names = list(self.places)
@@ -163,7 +163,7 @@ class _Recipe:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
         own = {name: tensors[name] for name in self.names} | leaves
-        weight = rates[0].to(batch.dtype) if self.rate_weight is None else self.rate_weight
+        weight = rates[0].to(batch.dtype) if self.beta is None else self.beta
         batch = binarized(batch) if self.state.binarize else batch
         terms, buffers = functional_call(self.program, own, (batch, weight))
         loss = terms.loss.mean()

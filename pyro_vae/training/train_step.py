@@ -66,7 +66,7 @@ class State:
         vae: the model; its parameters and buffers change in place.
         objective: gives the terms of the loss.
         optimizer: any torch optimizer over the model's parameters; changes in place.
-        rate_weight: β, the weight of the rate in the loss (1 is the ELBO).
+        beta: β, the weight of the rate in the loss (1 is the ELBO).
         clip_norm: largest norm of the gradient.
         average: averaged parameters, where they are kept.
         binarize: whether rows are grey, and new bits are drawn from them in each step.
@@ -76,7 +76,7 @@ class State:
     vae: VAE
     objective: Objective
     optimizer: Optimizer
-    rate_weight: float = 1.0
+    beta: float = 1.0
     clip_norm: float | None = None
     average: Average | None = None
     binarize: bool = False
@@ -91,20 +91,20 @@ class Pace(NamedTuple):
     parameters.
     """
 
-    rate_weight: float
+    beta: float
     lrs: tuple[float, ...]
 
     @classmethod
     def of(cls, state: State) -> Self:
         """The pace of now."""
-        return cls(state.rate_weight, tuple(group["lr"] for group in state.optimizer.param_groups))
+        return cls(state.beta, tuple(group["lr"] for group in state.optimizer.param_groups))
 
 
 def paced(state: State, pace: Pace) -> State:
     """The state at another pace."""
     for group, lr in zip(state.optimizer.param_groups, pace.lrs, strict=True):
         group["lr"] = lr
-    return replace(state, rate_weight=pace.rate_weight)
+    return replace(state, beta=pace.beta)
 
 
 def steps(
@@ -157,7 +157,7 @@ def step(state: State, batch: Tensor, weights: Tensor | None = None) -> tuple[St
         1
     """
     batch = binarized(batch) if state.binarize else batch
-    terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.rate_weight)
+    terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.beta)
     loss, rate, distortion = (
         _mean(term, weights) for term in (terms.loss, terms.rate, terms.distortion)
     )

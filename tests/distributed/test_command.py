@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.ranks.worker import ROOT, TWO, environment, torchrun
 
 from tests.cli.command import QUICK, pyro_vae, write_data
+from tests.distributed.worker import ROOT, TWO, environment, torchrun
 
 pytestmark = pytest.mark.slow
 COMMAND = ("-m", "pyro_vae")

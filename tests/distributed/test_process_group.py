@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.ranks.worker import several
 
 from pyro_vae.distributed import process_group
 from pyro_vae.distributed.launch import VARIABLES
 from tests.cli.command import Done, pyro_vae
-from tests.ranks import worker
+from tests.distributed import worker
+from tests.distributed.worker import several
 from tests.training.small import same
 
 EXACT = ("plain", "clipped_and_averaged", "fewer_rows_than_processes", "free_bits", "spare")

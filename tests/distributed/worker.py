@@ -1,4 +1,4 @@
-"""What one of several processes does in the tests: `python -m tests.ranks.worker FOLDER NAME...`
+"""What one of several processes does in the tests: `python -m tests.distributed.worker FOLDER NAME...`
 for each.
 
 Each scenario is a function without arguments; what it gives in each process is pickled for the test
@@ -44,7 +44,7 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
         "MASTER_PORT": str(store.port),
         "TORCHELASTIC_USE_AGENT_STORE": "True",
     }
-    command = [sys.executable, "-m", "tests.ranks.worker", str(folder), *names]
+    command = [sys.executable, "-m", "tests.distributed.worker", str(folder), *names]
     started = []
     try:
         for number in map(str, range(processes)):
@@ -125,7 +125,7 @@ def plain():
 
 
 def clipped_and_averaged():
-    return quiet(clip_norm=0.5, average=0.9, validation=9)
+    return quiet(clip_norm=0.5, ema_decay=0.9, validation=9)
 
 
 def fewer_rows_than_processes():
@@ -136,7 +136,9 @@ def fewer_rows_than_processes():
 def free_bits():
     """A rate that looks across the rows of the batch, some of it below and some above λ."""
     objective = {"kind": "elbo", "free_bits": 2.5, "kl": "analytic"}
-    return quiet(QuietGuide(), "standard_normal", objective=objective, annealing=2, validation=9)
+    return quiet(
+        QuietGuide(), "standard_normal", objective=objective, kl_warmup_epochs=2, validation=9
+    )
 
 
 def spare():
@@ -171,7 +173,9 @@ def normed():
 def noisy(seed=3):
     before = torch.get_rng_state()
     found = told(
-        fit(small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, average=0.9, validation=None)
+        fit(
+            small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, ema_decay=0.9, validation=None
+        )
     )
     return {**found, "untouched": torch.equal(before, torch.get_rng_state())}
 
@@ -184,7 +188,7 @@ def strangers():
             X,
             epochs=1,
             batch_size=50,
-            average=0.999,
+            ema_decay=0.999,
             validation=None,
         )
     )
@@ -198,8 +202,8 @@ def parts():
     """Which rows a process sees, and its rates where all rows are alike."""
     seen = []
 
-    def objective(model, guide, x, rate_weight=1.0):
-        terms = ELBO(kl="monte_carlo")(model, guide, x, rate_weight)
+    def objective(model, guide, x, beta=1.0):
+        terms = ELBO(kl="monte_carlo")(model, guide, x, beta)
         if torch.is_grad_enabled():
             seen.append((x[:, 0].tolist(), terms.rate.tolist()))
         return terms
@@ -223,10 +227,10 @@ def grey():
             order.append(index)
             return torch.full((4,), 0.5)
 
-    def objective(model, guide, x, rate_weight=1.0):
+    def objective(model, guide, x, beta=1.0):
         if torch.is_grad_enabled():
             bits.append(x[:2].tolist())
-        return ELBO()(model, guide, x, rate_weight)
+        return ELBO()(model, guide, x, beta)
 
     vae, rows = small(likelihood="bernoulli"), DataLoader(Noted(), batch_size=5, shuffle=True)
     fit(vae, rows, objective=objective, binarize="dynamic", validation=None, epochs=4)
@@ -277,11 +281,11 @@ def interrupted():
     """Ctrl-C reaches the second process first, in the fifth step of the third epoch."""
     calls = []
 
-    def objective(model, guide, x, rate_weight=1.0):
+    def objective(model, guide, x, beta=1.0):
         calls.append(x)
         if len(calls) == 14 and process_group.rank() == 1:
             os.kill(os.getpid(), signal.SIGINT)
-        return ELBO()(model, guide, x, rate_weight)
+        return ELBO()(model, guide, x, beta)
 
     handler = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
@@ -330,10 +334,10 @@ def one_fails():
     does not wait.
     """
 
-    def objective(model, guide, x, rate_weight=1.0):
+    def objective(model, guide, x, beta=1.0):
         if torch.is_grad_enabled() and process_group.rank() == 1:
             raise ValueError("no")
-        return ELBO()(model, guide, x, rate_weight)
+        return ELBO()(model, guide, x, beta)
 
     with process_group.joined():
         try:

@@ -176,7 +176,7 @@ def test_free_bits_stop_the_gradient_of_an_empty_dimension():
     torch.manual_seed(0)
     with_bits = gradient(vae, ELBO(free_bits=50.0)(vae.model, vae.guide, X).loss)
     torch.manual_seed(0)
-    reconstruction = gradient(vae, ELBO()(vae.model, vae.guide, X, rate_weight=0.0).loss)
+    reconstruction = gradient(vae, ELBO()(vae.model, vae.guide, X, beta=0.0).loss)
     torch.testing.assert_close(with_bits, reconstruction)
     assert bounded.loss.mean() > 100
 
@@ -186,7 +186,7 @@ def test_a_rate_weight_changes_the_loss_and_not_the_elbo():
     torch.manual_seed(0)
     plain = ELBO()(vae.model, vae.guide, X)
     torch.manual_seed(0)
-    weighted = ELBO()(vae.model, vae.guide, X, rate_weight=0.25)
+    weighted = ELBO()(vae.model, vae.guide, X, beta=0.25)
     torch.testing.assert_close(weighted.elbo, plain.elbo)
     torch.testing.assert_close(weighted.loss, plain.distortion + 0.25 * plain.rate)
 
@@ -210,7 +210,7 @@ def test_options_that_exclude_each_other_are_refused(make, message):
 def test_importance_weights_take_no_beta():
     vae = small_vae()
     with pytest.raises(ValueError, match="no β"):
-        IWAE(num_particles=2)(vae.model, vae.guide, X, rate_weight=0.5)
+        IWAE(num_particles=2)(vae.model, vae.guide, X, beta=0.5)
 
 
 def test_free_bits_need_independent_dimensions():

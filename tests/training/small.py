@@ -58,8 +58,8 @@ class Watch:
         self.valid_rows: list[Tensor] = []
         self.looks = 0
 
-    def __call__(self, model: Any, guide: Any, x: Tensor, rate_weight: float = 1.0) -> Terms:
-        terms = ELBO()(model, guide, x, rate_weight)
+    def __call__(self, model: Any, guide: Any, x: Tensor, beta: float = 1.0) -> Terms:
+        terms = ELBO()(model, guide, x, beta)
         if not torch.is_grad_enabled() and not self.train:
             self.looks += 1
             return terms

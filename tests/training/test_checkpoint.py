@@ -73,7 +73,11 @@ class Tiring(torch.optim.SGD):
 
 
 CASES = {
-    "averaged and annealed": (small, X, {"average": 0.9, "annealing": 4, "clip_norm": 5.0}),
+    "averaged and annealed": (
+        small,
+        X,
+        {"ema_decay": 0.9, "kl_warmup_epochs": 4, "clip_norm": 5.0},
+    ),
     "with noise of its own": (modern, X, {"optimizer": "adamw"}),
     "momentum": (small, X, {"optimizer": "sgd", "optimizer_options": {"momentum": 0.9}}),
     "numbers in the optimizer": (small, X, {"optimizer": lambda weights: Tiring(weights, lr=0.05)}),

@@ -100,7 +100,10 @@ def laplace():
 
 TRACED = {
     "plain": (small, {}),
-    "changing": (small, {"annealing": 2, "clip_norm": 1.0, "average": 0.9, "optimizer": "adamw"}),
+    "changing": (
+        small,
+        {"kl_warmup_epochs": 2, "clip_norm": 1.0, "ema_decay": 0.9, "optimizer": "adamw"},
+    ),
     "batch norm, dropout, denoising": (modern, {}),
     "a distribution of the user's": (laplace, {"objective": {"kind": "iwae", "num_particles": 3}}),
 }
@@ -168,7 +171,7 @@ def test_an_optimizer_that_is_not_adam_stays_outside(compilations):
     with pytest.warns(
         UserWarning, match="only the loss and its gradient are compiled.* SGD is not plain Adam"
     ) as seen:
-        runs = both(small, optimizer="sgd", average=0.9, clip_norm=0.5)
+        runs = both(small, optimizer="sgd", ema_decay=0.9, clip_norm=0.5)
     agrees(*runs)
     assert (len(about_compiling(seen)), len(compilations)) == (1, 1)
 
@@ -199,8 +202,8 @@ def test_a_second_fit_compiles_again_and_continues_alike(compilations):
 class Cautious:
     """An objective that looks at β: none of the rate counts until β is a half."""
 
-    def __call__(self, model, guide, x, rate_weight=1.0):
-        return ELBO()(model, guide, x, rate_weight if rate_weight > 0.5 else 0.0)
+    def __call__(self, model, guide, x, beta=1.0):
+        return ELBO()(model, guide, x, beta if beta > 0.5 else 0.0)
 
 
 def test_a_graph_for_one_beta_makes_no_steps_with_another(compilations):
@@ -403,7 +406,7 @@ def compiled_run():
             torch._inductor, "compile", lambda *a, **k: count.append(1) or compile_graph(*a, **k)
         )
         before = outside()
-        runs = both(modern, annealing=2, clip_norm=5.0, average=0.9)
+        runs = both(modern, kl_warmup_epochs=2, clip_norm=5.0, ema_decay=0.9)
         return runs, before, outside(), count
 
 
@@ -416,7 +419,7 @@ def test_compiled_and_eager_agree(compiled_run):
 
 @pytest.mark.slow
 def test_several_compiled_steps_agree_with_eager_ones(several):
-    agrees(*both(modern, batch_size=7, epochs=9, annealing=2, clip_norm=5.0, average=0.9))
+    agrees(*both(modern, batch_size=7, epochs=9, kl_warmup_epochs=2, clip_norm=5.0, ema_decay=0.9))
 
 
 @pytest.mark.slow

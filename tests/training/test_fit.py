@@ -85,7 +85,7 @@ def test_the_reported_elbo_is_plain_while_annealing():
     vae = small()
     watch = Watch(vae)
     history = fit(
-        vae, X, objective=watch, epochs=4, batch_size=16, annealing=2, validation=None
+        vae, X, objective=watch, epochs=4, batch_size=16, kl_warmup_epochs=2, validation=None
     ).history
     betas = np.minimum(np.arange(16) / 8, 1).reshape(4, 4)
     for row, calls, beta in zip(history, np.reshape(watch.train, (4, 4, 3)), betas, strict=True):
@@ -96,7 +96,7 @@ def test_the_reported_elbo_is_plain_while_annealing():
 
 
 def test_the_validation_elbo_is_plain_while_annealing():
-    row = fit(small(), X, epochs=1, annealing=10, validation=20).history[0]
+    row = fit(small(), X, epochs=1, kl_warmup_epochs=10, validation=20).history[0]
     assert row["val_rate"] > 0
     assert row["val_elbo"] == pytest.approx(-(row["val_rate"] + row["val_distortion"]), rel=1e-12)
 
@@ -104,8 +104,8 @@ def test_the_validation_elbo_is_plain_while_annealing():
 def test_more_particles_are_drawn_in_training_and_validation():
     vae, seen = small(), []
 
-    def objective(model, guide, x, rate_weight=1.0):
-        terms = ELBO(num_particles=7)(model, guide, x, rate_weight)
+    def objective(model, guide, x, beta=1.0):
+        terms = ELBO(num_particles=7)(model, guide, x, beta)
         seen.append(terms)
         return terms
 
@@ -303,7 +303,7 @@ def test_validation_rows_change_no_weight_and_no_statistic(average):
     fitted = []
     for valid in (X[:5], np.concatenate([X[:5], OUTLIER])):
         vae = small()
-        run = fit(vae, X, validation=valid, epochs=1, batch_size=16, average=average)
+        run = fit(vae, X, validation=valid, epochs=1, batch_size=16, ema_decay=average)
         fitted.append((weights(vae), run.history[0]))
     assert same(fitted[0][0], fitted[1][0])
     assert fitted[1][1]["val_elbo"] < fitted[0][1]["val_elbo"] - 100
@@ -365,7 +365,7 @@ def test_the_kept_weights_have_the_best_elbo_of_the_history(average):
         batch_size=8,
         schedule="constant",
         seed=4,
-        average=average,
+        ema_decay=average,
     )
     scores = [row["val_elbo"] for row in run.history]
     assert run.best_epoch == 1 + int(np.argmax(scores)) < 12
@@ -374,7 +374,7 @@ def test_the_kept_weights_have_the_best_elbo_of_the_history(average):
     assert float(elbo) == pytest.approx(max(scores), rel=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"beta": 0.1}, {"beta": 4.0, "annealing": 6}])
+@pytest.mark.parametrize("options", [{"beta": 0.1}, {"beta": 4.0, "kl_warmup_epochs": 6}])
 def test_the_best_epoch_is_that_of_the_loss_with_the_final_weight(options):
     """While β grows, too; the reported ELBO stays the plain one."""
     run = fit(
@@ -427,7 +427,7 @@ def test_averaged_weights_are_the_moving_average_of_the_steps(validation):
     steps, vae = [], small()
     expected = [p.detach().clone() for p in vae.parameters()]
     make = watched(torch.optim.SGD, steps, lr=1e-2)
-    run = fit(vae, X, validation=validation, average=0.7, optimizer=make, epochs=2, batch_size=16)
+    run = fit(vae, X, validation=validation, ema_decay=0.7, optimizer=make, epochs=2, batch_size=16)
     for step in steps[: run.best_epoch * 4 if validation is None else run.best_epoch * 3]:
         expected = [0.7 * mean + 0.3 * p for mean, p in zip(expected, step["after"], strict=True)]
     torch.testing.assert_close(
@@ -443,7 +443,7 @@ def test_averaging_does_not_change_the_steps():
             small(),
             X,
             optimizer=watched(torch.optim.Adam, steps),
-            average=average,
+            ema_decay=average,
             epochs=2,
             batch_size=16,
         )
@@ -605,7 +605,7 @@ def test_a_double_model_stays_double():
     watch = Watch(
         vae, lambda watch, terms: seen.extend([terms.rate.dtype, terms.distortion.dtype]) or terms
     )
-    run = fit(vae, X, objective=watch, epochs=2, average=0.9, clip_norm=1.0)
+    run = fit(vae, X, objective=watch, epochs=2, ema_decay=0.9, clip_norm=1.0)
     assert set(seen) == {torch.float64}
     assert {value.dtype for value in weights(vae).values()} == {torch.float64, torch.bool}
     assert all(isinstance(value, float | int) for row in run.history for value in row.values())
@@ -795,8 +795,8 @@ BAD_OPTIONS = {
     "batch_size": [0, -5],
     "lr": [0.0, -1e-3, math.nan, "fast"],
     "clip_norm": [0.0, -1.0],
-    "annealing": [-1, 0.5],
-    "average": [0.0, 1.0, 1.5],
+    "kl_warmup_epochs": [-1, 0.5],
+    "ema_decay": [0.0, 1.0, 1.5],
     "patience": [0, -1],
     "validation": [-0.1, -5, math.nan, math.inf],
     "kl": ["exact"],

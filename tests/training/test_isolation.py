@@ -55,7 +55,8 @@ def modern(seed=0):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"average": 0.9, "num_particles": 3, "annealing": 1, "validation": None}]
+    "options",
+    [{}, {"ema_decay": 0.9, "num_particles": 3, "kl_warmup_epochs": 1, "validation": None}],
 )
 @pytest.mark.parametrize("encoder", [None, modern], ids=["plain", "with dropout"])
 def test_one_seed_gives_one_result_whatever_the_seed_outside(options, encoder):
@@ -366,5 +367,5 @@ def test_a_frozen_part_stays_as_it_is():
     encoder = modern().body[0].requires_grad_(False)
     before = weights(encoder)
     vae = VAE(data_shape=(4,), latent_dim=2, encoder=encoder)
-    fit(vae, X, **SHORT, average=0.9)
+    fit(vae, X, **SHORT, ema_decay=0.9)
     assert same(before, weights(encoder))

@@ -55,7 +55,7 @@ def test_a_step_is_the_one_written_by_hand(beta, clip):
     norm = norm_of(gradients)
     factor = 1.0 if clip is None else min(1.0, clip / (float(norm) + 1e-6))  # as torch clips
     with own_seed(11):
-        _, info = step(state_of(ours, rate_weight=beta, clip_norm=clip), BATCH)
+        _, info = step(state_of(ours, beta=beta, clip_norm=clip), BATCH)
     torch.testing.assert_close(
         info, Info(loss.detach(), rate.detach(), distortion.detach(), norm), rtol=1e-12, atol=0
     )
@@ -69,7 +69,7 @@ def test_a_step_is_the_one_written_by_hand(beta, clip):
 
 def test_a_step_returns_another_state_and_leaves_the_first():
     vae = double()
-    first = state_of(vae, rate_weight=0.5)
+    first = state_of(vae, beta=0.5)
     second, _ = step(first, BATCH)
     third, _ = step(second, BATCH)
     assert [state.steps for state in (first, second, third)] == [0, 1, 2]

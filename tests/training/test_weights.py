@@ -14,7 +14,7 @@ ALL = {"batch_size": 50, "validation": None, "schedule": "constant", "optimizer"
 W = np.random.default_rng(1).gamma(1.0, size=50)
 
 
-def squares(model, guide, x, rate_weight=1.0):
+def squares(model, guide, x, beta=1.0):
     """An objective without noise whose loss of a row depends on the row and on a weight of the
     model.
     """
@@ -89,8 +89,8 @@ def test_every_row_meets_its_own_weight(make, validation):
     x = np.concatenate([W[:, None], X[:, 1:]], 1).astype(np.float32)
     rows = Listed(x) if isinstance(make(), Listed) else x
 
-    def weight_itself(model, guide, batch, rate_weight=1.0):
-        terms = ELBO()(model, guide, batch, rate_weight)
+    def weight_itself(model, guide, batch, beta=1.0):
+        terms = ELBO()(model, guide, batch, beta)
         return Terms(0 * terms.rate, batch[:, 0], terms.kl, batch[:, 0] + 0 * terms.loss)
 
     run = fit(

@@ -235,14 +235,14 @@ def test_everything_is_left_as_it_was() -> None:
     np.random.seed(5)  # noqa: NPY002 - the global generator is what must not move
     before = (
         torch.get_rng_state(),
-        str(np.random.get_state()),
+        str(np.random.get_state()),  # noqa: NPY002
         pyro.settings.get(),
         Distribution._validate_args,
     )
     first, second = (evidence(vae, TRUTH.sample(6), num_particles=20) for _ in range(2))
     after = (
         torch.get_rng_state(),
-        str(np.random.get_state()),
+        str(np.random.get_state()),  # noqa: NPY002
         pyro.settings.get(),
         Distribution._validate_args,
     )
