@@ -21,7 +21,7 @@ from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.guides.pushforward import Pushforward
 from pyro_vae.rng import own_seed
 from tests import extremes
-from tests.analysis import bimodal
+from tests.analysis.marginal_likelihood import bimodal
 from tests.random_bits import all_bits, bernoulli_vae, by_quadrature
 
 TRUTH = LinearGaussian.random()
