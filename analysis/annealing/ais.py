@@ -2,7 +2,6 @@
 posterior.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,13 +12,14 @@ from pyro_vae.analysis.annealing.chains import Plan, log_mean, require_moves, se
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import ACCEPTANCE, tuned
 from pyro_vae.analysis.fitted import evaluation
+from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
 
-@dataclass(frozen=True)
-class Annealed:
+@dataclass(frozen=True, repr=False)
+class Annealed(Answer):
     """log p(x) of each row by annealed importance sampling; every array has one number a row, log
     p(x) in nats.
 
@@ -45,28 +45,58 @@ class Annealed:
     num_chains: int
     temperatures: int
 
-    def summary(self) -> str:
-        """The means over rows, and how to read them."""
-        rows = len(self.log_marginal)
-        error = self.log_marginal.std(ddof=1) / math.sqrt(rows) if rows > 1 else math.nan
-        return "\n".join(
-            [
-                (
-                    f"log p(x)      {self.log_marginal.mean():10.3f} ± {error:.3f} nats per row   "
-                    "(annealed importance "
-                    f"sampling, {self.num_chains} chains, {self.temperatures} temperatures, {rows} "
-                    "rows)"
-                ),
-                f"Monte Carlo   {math.sqrt(np.square(self.se).sum()) / rows:10.3f} of that error   "
-                "(what more chains would remove; on average the estimate is below log p(x))",
-                f"ess           {np.median(self.ess):10.1f} chains in the median row   (near 1: "
-                "log p(x) is likely too low; take more temperatures)",
-                (
-                    f"acceptance    {self.acceptance.mean():10.2f}   (the steps were tuned to "
-                    f"{ACCEPTANCE})"
-                ),
-            ]
-        )
+    reading = (
+        "log p(x) is on average a low estimate, and low without a sign where the chains miss a mode; "
+        "± is one standard error over rows"
+    )
+
+    def __repr__(self) -> str:
+        mean = f"{self.mean_log_marginal:.3f} ± {self.mean_log_marginal_se:.3f} nats per row"
+        return f"Annealed(rows={len(self.log_marginal)}, log p(x) {mean})"
+
+    @property
+    def mean_log_marginal(self) -> float:
+        """Mean of log p(x) over rows, in nats per row."""
+        return mean_and_se(self.log_marginal)[0]
+
+    @property
+    def mean_log_marginal_se(self) -> float:
+        """Standard error of that mean over rows; nan for a single row."""
+        return mean_and_se(self.log_marginal)[1]
+
+    @property
+    def monte_carlo_se(self) -> float:
+        """The part of that error which more chains would remove."""
+        return float(np.sqrt(np.square(self.se).sum()) / len(self.se))
+
+    @property
+    def median_ess(self) -> float:
+        """Median over rows of the effective number of chains."""
+        return float(np.median(self.ess))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of `to_dataframe`: the arrays above, by their names."""
+        names = ("log_marginal", "se", "ess", "acceptance", "step_size")
+        return {name: getattr(self, name) for name in names}
+
+    def totals(self) -> list[Total]:
+        """Mean log p(x), the part of its error that is Monte Carlo, and how the chains moved."""
+        mean, se = mean_and_se(self.log_marginal)
+        chains = f"{self.num_chains} chains, {self.temperatures} temperatures"
+        how = f"annealed importance sampling, {chains}, {len(self.log_marginal)} rows"
+        few = "in the median row; near 1, log p(x) is likely too low: take more temperatures"
+        acceptance = float(self.acceptance.mean())
+        return [
+            Total("log p(x)", mean, se, "nats per row", how),
+            Total(
+                "Monte Carlo",
+                self.monte_carlo_se,
+                unit="nats of that error",
+                note="what more chains would remove",
+            ),
+            Total("ess", self.median_ess, unit="chains", note=few, digits=1),
+            Total("acceptance", acceptance, note=f"the steps were tuned to {ACCEPTANCE}", digits=2),
+        ]
 
 
 @public
@@ -80,7 +110,7 @@ def annealed(
     start: Literal["prior", "guide"] = "prior",
     seed: int = 0,
     chunk_size: int = 1000,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Annealed:
     """Estimate log p(x) of each row by annealed importance sampling with Hamiltonian Monte Carlo.
 
@@ -118,7 +148,7 @@ def annealed(
             slow.
         seed: of the chains.
         chunk_size: pairs of a row and a chain that move at once.
-        progress: show bars; None on a terminal only.
+        progress: whether to show bars; None shows them on a terminal only.
 
     Returns:
         `Annealed`, an array for each quantity.

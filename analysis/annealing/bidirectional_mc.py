@@ -2,7 +2,6 @@
 drawn from exactly.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,14 +20,15 @@ from pyro_vae.analysis.annealing.chains import (
 from pyro_vae.analysis.annealing.geometric_path import Path
 from pyro_vae.analysis.annealing.temperatures import tuned
 from pyro_vae.analysis.fitted import as_numpy, evaluation
+from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
 from pyro_vae.arguments import public
 from pyro_vae.inputs import placement_of
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
 
-@dataclass(frozen=True)
-class Bracket:
+@dataclass(frozen=True, repr=False)
+class Bracket(Answer):
     """log p(x) of rows drawn from the model, from below and from above; arrays have one number a
     row, in nats.
 
@@ -53,6 +53,15 @@ class Bracket:
     num_chains: int
     temperatures: int
 
+    reading = (
+        "Where your rows resemble these, `annealed` with these options errs on them by about the "
+        "gap at most; ± is one standard error over rows."
+    )
+
+    def __repr__(self) -> str:
+        gap = f"{self.mean_gap:.3f} ± {self.mean_gap_se:.3f} nats per row"
+        return f"Bracket(rows={len(self.lower)}, gap {gap})"
+
     @property
     def gap(self) -> np.ndarray:
         """upper - lower of each row: on average at least what either of them errs."""
@@ -63,26 +72,33 @@ class Bracket:
         """Standard error of the gap of each row."""
         return np.hypot(self.lower_se, self.upper_se)
 
-    def summary(self) -> str:
-        """The means over rows, and how to read them."""
-        rows = len(self.lower)
+    @property
+    def mean_gap(self) -> float:
+        """Mean of the gap over rows, in nats per row."""
+        return mean_and_se(self.gap)[0]
 
-        def line(name: str, values: np.ndarray, note: str) -> str:
-            error = values.std(ddof=1) / math.sqrt(rows) if rows > 1 else math.nan
-            return f"{name:<13} {values.mean():10.3f} ± {error:.3f} nats per row   ({note})"
+    @property
+    def mean_gap_se(self) -> float:
+        """Standard error of that mean over rows; nan for a single row."""
+        return mean_and_se(self.gap)[1]
 
-        how = f"{self.num_chains} chains, {self.temperatures} temperatures, {rows} rows drawn from the model"
-        return "\n".join(
-            [
-                line("lower", self.lower, how),
-                line("upper", self.upper, "the mean log p(x) of these rows lies between"),
-                line("gap", self.gap, f"largest {self.gap.max():.3f}"),
-                (
-                    "Where your rows resemble these, `annealed` with these options errs on them by "
-                    "about the gap at most."
-                ),
-            ]
-        )
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of `to_dataframe`: bounds, gap and their standard errors."""
+        names = ("lower", "lower_se", "upper", "upper_se", "gap", "se")
+        return {name: getattr(self, name) for name in names}
+
+    def totals(self) -> list[Total]:
+        """The means over rows of both bounds and of the gap."""
+        chains = f"{self.num_chains} chains, {self.temperatures} temperatures"
+        notes = {
+            "lower": f"{chains}, {len(self.lower)} rows drawn from the model",
+            "upper": "the mean log p(x) of these rows lies between",
+            "gap": f"largest {self.gap.max():.3f}",
+        }
+        return [
+            Total(name, *mean_and_se(getattr(self, name)), "nats per row", note)
+            for name, note in notes.items()
+        ]
 
 
 @public
@@ -96,7 +112,7 @@ def bidirectional(
     start: Literal["prior", "guide"] = "prior",
     seed: int = 0,
     chunk_size: int = 1000,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Bracket:
     """Bracket log p(x) of rows drawn from the model, to see how far `annealed` is off.
 

@@ -417,3 +417,17 @@ def test_models_that_it_does_not_fit_are_refused() -> None:
     coin = dist.Bernoulli(torch.full((2,), 0.3)).to_event(1)
     with pytest.raises(ValueError, match="discrete"):
         annealed(VAE(data_shape=(4,), latent_dim=2, prior=coin, guide=coin), bits())
+
+
+def test_totals_and_a_line_for_each_row() -> None:
+    found = annealed(bernoulli_vae(), bits()[:5], num_chains=4, temperatures=5)
+    assert found.mean_log_marginal == found.log_marginal.mean()
+    spread = found.log_marginal.std(ddof=1)
+    assert found.mean_log_marginal_se == pytest.approx(spread / math.sqrt(5), rel=1e-14)
+    assert found.monte_carlo_se == pytest.approx(math.sqrt((found.se**2).sum()) / 5, rel=1e-14)
+    table = found.to_dataframe()
+    assert list(table) == ["log_marginal", "se", "ess", "acceptance", "step_size"]
+    np.testing.assert_array_equal(table["se"], found.se)
+    assert repr(found).startswith("Annealed(rows=5, log p(x) -")
+    assert len(repr(found)) < 100
+    assert str(found) == found.summary()

@@ -214,3 +214,14 @@ def test_nothing_to_do_is_refused(name: str) -> None:
 def test_an_autoencoder_is_refused() -> None:
     with pytest.raises(ValueError, match="autoencoder"):
         bidirectional(VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"))
+
+
+def test_totals_and_a_line_for_each_row() -> None:
+    found = bidirectional(bernoulli_vae(), num_rows=4, num_chains=2, temperatures=3)
+    assert found.mean_gap == found.gap.mean()
+    assert found.mean_gap_se == pytest.approx(found.gap.std(ddof=1) / 2, rel=1e-14)
+    table = found.to_dataframe()
+    np.testing.assert_array_equal(table["gap"], found.upper - found.lower)
+    np.testing.assert_array_equal(table["se"], np.hypot(found.lower_se, found.upper_se))
+    assert repr(found).startswith("Bracket(rows=4, gap ")
+    assert "array" not in repr(found)
