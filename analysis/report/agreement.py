@@ -145,7 +145,6 @@ def chunks(vae: VAE, x: Tensor, seed: int) -> Finding:
         "proposal": "guide",
         "seed": seed,
         "compile": "off",
-        "progress": False,
     }
     whole, parts = (evidence(twin, few, chunk_size=size, **how).log_marginal for size in (5000, 37))
     return _same(

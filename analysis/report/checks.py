@@ -98,8 +98,7 @@ def _of_results(
     findings = [calibration(vae, num_rows=500, seed=seed, progress=progress).finding(guide)]
     if len(rows) > 1:
         findings.append(latent_use(vae, rows, seed=seed).finding())
-    gaps = inference_gaps(vae, rows[:GAP_ROWS], steps=GAP_STEPS, seed=seed, progress=progress)
-    findings.append(gaps.finding(guide))
+    findings.append(inference_gaps(vae, rows[:GAP_ROWS], steps=GAP_STEPS, seed=seed).finding(guide))
     if audit_rows:
         audited = audit(vae, rows[:audit_rows], max_rows=audit_rows, seed=seed, progress=progress)
         findings.append(audited.finding(guide))

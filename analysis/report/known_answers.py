@@ -1,7 +1,7 @@
 """A check of the installation on models all of whose answers are known in closed form."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -40,19 +40,19 @@ def _known(seed: int) -> Iterator[Finding]:
     yield _most(
         "ELBO at the posterior", float(np.abs(one - exact).max()), 1e-9, "nats off at most", note
     )
-    how: dict[str, Any] = {"seed": seed, "progress": False}
-    wide = evidence(truth.vae(widen=1.3), x, num_particles=1000, proposal="guide", **how)
+    wide = evidence(truth.vae(widen=1.3), x, num_particles=1000, seed=seed, proposal="guide")
     outside = float((np.abs(wide.log_marginal - exact) > 3 * wide.se).mean())
     note = "of the rows are more than 3 standard errors from the exact log p(x)"
     yield _most("importance sampling", 100 * outside, 2, "% of rows", note)
-    found = annealed(truth.vae(widen=1.3), x[:20], num_chains=16, temperatures=200, **how)
+    found = annealed(truth.vae(widen=1.3), x[:20], num_chains=16, temperatures=200, seed=seed)
     off = float(np.abs((found.log_marginal - exact[:20]).mean()))
     yield _most(
         "annealed importance sampling", off, 0.05, "nats", "mean difference to the exact log p(x)"
     )
     for widen in (1.3, 0.5):
-        vae = truth.vae(widen=widen)
-        k = evidence(vae, x[:100], num_particles=5000, proposal="guide", **how).pareto_k
+        k = evidence(
+            truth.vae(widen=widen), x[:100], num_particles=5000, seed=seed, proposal="guide"
+        ).pareto_k
         wrong = (k > khat_limit(5000)) == (widen == 1.3)
         limit, share = 5 if widen == 1.3 else 50, 100 * float(wrong.mean())
         note = f"on the wrong side of {khat_limit(5000)} for a guide {widen} times as wide as the posterior"
