@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.analysis.fitted import evaluation, require_density, warn_of_half
-from pyro_vae.analysis.marginal_likelihood.automatic import GUIDE_DRAWS, automatic
+from pyro_vae.analysis.marginal_likelihood.automatic import automatic
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
+from pyro_vae.analysis.marginal_likelihood.mixture_sampling import GUIDE_DRAWS
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.marginal_likelihood.proposals import Guide, Named, Proposal, proposal_of
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
