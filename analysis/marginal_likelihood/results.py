@@ -18,20 +18,20 @@ _NAMED = 5  # of the untrusted rows
 
 @dataclass(frozen=True, repr=False)
 class Evidence(Answer):
-    """log p(x) of each row; every array has one number a row, in nats where it has a unit.
+    """log p(x) of each row; arrays have one number for each row, in nats where they have a unit.
 
     Attributes:
         log_marginal: log (1/K) Σₖ wₖ with w = p(x, z) / r(z) for draws z from a proposal r:
             unbiased for p(x), so on average below log p(x).
         se: its standard error by the delta method, sd(w) / (√K mean(w)); believe it where
             `trusted`.
-        elbo: of the guide.
+        elbo: the ELBO of the guide.
         ess: effective number of draws, (Σ w)² / Σ w².
         pareto_k: tail index of the weights; -inf where the largest weights are equal, nan where the
             draws are too few to tell, or where the rounding of the density hides what the weights
             are.
         num_particles: K, or the number of chains where `method` is "annealed".
-        data_size: modelled numbers in a row.
+        data_size: the modelled numbers in a row.
         reached: what ended the draws: "num_particles" where nothing else was asked for, "target" of
             `until`, or "cap".
         retried: whether the numbers come from the second proposal.
@@ -40,11 +40,11 @@ class Evidence(Answer):
             "annealed" (`evidence` describes them), or "importance" with a proposal that was asked
             for.
         proposal_elbo: the mean of log w: the ELBO of what was drawn from.
-        upper: of rows that annealing leaves untrusted, an estimate of log p(x) from above, by way
-            back from where the chains ended; nan elsewhere.
+        upper: of rows that annealing leaves untrusted, an estimate of log p(x) from above, by
+            reverse chains from where the chains ended; nan elsewhere.
         measure: what log p(x) is: a density or a mass, of which columns, given what; None where
             that is not known.
-        seconds: that it took.
+        seconds: the time that it took.
     """
 
     log_marginal: np.ndarray
@@ -254,7 +254,8 @@ def monte_carlo_se(se: np.ndarray, row_hashes: np.ndarray) -> float:
     The draws of a row are seeded by its numbers, so equal rows have one error and not several.
 
     Example:
-        >>> monte_carlo_se(np.array([0.3, 0.3, 0.4]), np.array([1, 1, 2], np.uint64))  # √(0.6² + 0.4²) / 3
+        >>> hashes = np.array([1, 1, 2], np.uint64)
+        >>> monte_carlo_se(np.array([0.3, 0.3, 0.4]), hashes)  # √(0.6² + 0.4²) / 3
         0.24037...
     """
     _, first, counts = np.unique(row_hashes, return_index=True, return_counts=True)

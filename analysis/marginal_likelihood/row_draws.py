@@ -28,7 +28,7 @@ BLOCK = 250
 CAP = 16
 """Times the requested draws that a row may get automatically."""
 POOL_SIZE = 2**16
-"""Draws from the prior that all rows choose theirs from: a flow is slow to draw from a few at a time.
+"""Draws from the prior that all rows choose theirs from: a flow is slow to draw from one by one.
 
 The error of the pool itself is no part of the standard errors, and far below them.
 """

@@ -12,12 +12,11 @@ from pyro_vae.vae import VAE
 
 
 def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
-    """`evidence` of the rows x: process r of W estimates rows r, r + W, r + 2W, ..., and each is
-    given all of them.
+    """`evidence` of the rows x by all processes of the group, each of which gets the whole result.
 
-    The draws of a row depend on the row alone, so its numbers are those of one process, up to
-    rounding. Every process of the group calls it, with the same model and rows; a process alone
-    does all rows.
+    Process r of W estimates rows r, r + W, r + 2W, .... The draws of a row depend on the row alone,
+    so its numbers are those of a single process, up to rounding. Every process of the group calls
+    it, with the same model and rows; a single process estimates all rows.
 
     Arguments:
         vae: a model whose guide and prior have densities.
@@ -25,7 +24,7 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
         **how: further arguments of `evidence`.
 
     Raises:
-        ValueError: as `evidence`; the other processes learn of it when this one leaves the group.
+        ValueError: as `evidence`; the other processes notice when this one leaves the group.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -37,18 +36,25 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
         return evidence(vae, x, **how)
     if not is_first():
         how["progress"] = False
-    own = evidence(vae, x[rank() :: world], **how) if rank() < world else None
+    # with fewer rows than processes, some processes have none
+    own = None
+    if rank() < world:
+        own = evidence(vae, x[rank() :: world], **how)
     return _interleaved([part for part in gathered(own) if part is not None])
 
 
 def _interleaved(parts: list[Evidence]) -> Evidence:
-    """Row i of the whole is row i // W of part i % W."""
+    """The whole, whose row i is row i // W of part i % W."""
     whole: dict[str, Any] = {}
-    for name in (field.name for field in fields(Evidence)):
-        columns = [getattr(part, name) for part in parts]
-        whole[name] = columns[0]
-        if isinstance(columns[0], np.ndarray):
-            whole[name] = np.empty(sum(map(len, columns)), np.result_type(*columns))
-            for number, column in enumerate(columns):
-                whole[name][number :: len(parts)] = column
+    for field in fields(Evidence):
+        values = [getattr(part, field.name) for part in parts]
+        is_column = isinstance(values[0], np.ndarray)
+        whole[field.name] = _interleaved_columns(values) if is_column else values[0]
     return Evidence(**whole)
+
+
+def _interleaved_columns(columns: list[np.ndarray]) -> np.ndarray:
+    whole = np.empty(sum(map(len, columns)), np.result_type(*columns))
+    for number, column in enumerate(columns):
+        whole[number :: len(columns)] = column
+    return whole

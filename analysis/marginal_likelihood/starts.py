@@ -25,14 +25,14 @@ Slope = Callable[[Tensor, Tensor], Tensor]
 """From rows (n, *data_shape) and z (draws, n, latent_dim) to ∂ log p(x, z) / ∂z."""
 
 FIRST_RATES = tuple(np.linspace(0.25, 0.1, 28))
-"""Of natural gradient steps: large ones to get near, small ones to average the noise of few draws."""
+"""Of natural gradient steps: large ones at first, small ones to average the noise of few draws."""
 SECOND_RATES = (*np.full(30, 0.3), *np.linspace(0.3, 0.03, 50))
 OTHER_STARTS = 3
 """Fits besides the one from the guide."""
 NARROW = 0.1
-"""Spread of another start, relative to that of the candidates: a wide one would leave its mode."""
+"""Spread of another start, relative to the candidates: a wide one would leave its mode."""
 LEAST_WEIGHT = 0.05
-"""Of a fit in the mixture of several: an ELBO is a bound, and the fit of a low one may be better."""
+"""Of a fit in the mixture of several: a fit of lower ELBO may be the better proposal."""
 EXACT = 1e-3
 """Nats by which log weights at fixed points may differ where the guide is the posterior."""
 NEAR = 0.25
@@ -179,7 +179,7 @@ def _modes(prior: Distribution) -> list[Tensor]:
 
 
 def _elbo(fit: RowStudentT, x: Tensor, log_joint: LogJoint) -> Tensor:
-    """E[log p(x, z)] over fixed points of N(m, L Lᵀ), plus its entropy up to a constant: (rows,)."""
+    """E[log p(x, z)] over fixed points of N(m, L Lᵀ), plus its entropy up to a constant."""
     points = noise_points(PARTICLES, fit.loc.shape[-1]).to(fit.loc)
     z = _at_points(fit.loc, fit.scale_tril, points)
     return log_joint(x, z).mean(0) + log_det(fit.scale_tril)
