@@ -15,8 +15,7 @@ SMALL = 0.5
 
 @dataclass(frozen=True, repr=False)
 class Gaps(Answer):
-    """log p(x) - ELBO = approximation gap + amortization gap; every array has one number a row, in
-    nats.
+    """log p(x) - ELBO = approximation gap + amortization gap, in nats, with a number for each row.
 
     Attributes:
         log_marginal: log p(x), by `estimator`; on average a low estimate, and so is the
@@ -191,7 +190,7 @@ class Gaps(Answer):
             yield f"{share}: the amortization gap is likely low; raise steps"
 
     def finding(self, guide: str = "semi_amortized") -> Finding:
-        """The verdict on the larger gap; where it is no pass, the remedy is a guide of this kind."""
+        """The verdict on the larger gap; the remedy for a large one is a guide of this kind."""
         gaps = {
             "approximation gap": self.approximation_gap,
             "amortization gap": self.amortization_gap,
