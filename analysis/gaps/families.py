@@ -252,7 +252,8 @@ class AffineMaps(Local):
 
     def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
         shift, tril = self._map(parameters)
-        u, log_q = noise[..., :-1], noise[..., -1]
+        u = noise[..., :-1]
+        log_q = noise[..., -1]
         return shift + times(tril, u), log_q - log_det_of_raw(parameters[1])
 
     def _map(self, parameters: Parameters) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,9 @@ FEWEST_DRAWS = 21
 """With fewer draws the tail is too short for a k-hat."""
 
 _FEWEST = 5  # values a tail must have to be fitted
-_PRIOR_COUNT, _PRIOR_K = 10, 0.5  # the prior on k is worth ten values at one half
+# the prior on k is worth ten values at one half
+_PRIOR_COUNT = 10
+_PRIOR_K = 0.5
 _FLOAT32 = float(np.finfo(np.float32).eps)
 _ROUNDINGS = 8  # a log weight is a sum, and may be off by so many times the rounding of its size
 _HIDDEN = 0.05  # nats of rounding beyond which it hides what the weights are

@@ -130,7 +130,9 @@ class Refined(Proposal):
         df: PositiveFloat = 20.0,
         factor: PositiveFloat = 1.0,
     ) -> None:
-        self.weight, self.df, self.factor = weight, df, factor
+        self.weight = weight
+        self.df = df
+        self.factor = factor
         self.fitting: dict[str, Any] = {"steps": steps, "lr": lr, "num_particles": num_particles}
 
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:

@@ -197,7 +197,8 @@ class Evidence(Answer):
         ]
 
     def _draws(self) -> str:
-        fewest, most = self.num_particles.min(), self.num_particles.max()
+        fewest = self.num_particles.min()
+        most = self.num_particles.max()
         return f"{most} draws" if fewest == most else f"{fewest} to {most} draws"
 
     def _trust(self) -> Iterator[Total]:
@@ -232,7 +233,8 @@ class Evidence(Answer):
         if self.retried.any():
             yield self._count("retried", self.retried, "drawn anew, from another proposal")
         if self.capped.any():
-            se, k = self.se[self.capped].max(), self.pareto_k[self.capped].max()
+            se = self.se[self.capped].max()
+            k = self.pareto_k[self.capped].max()
             reached = f"they reached se {se:.3g} and k-hat {k:.2f} or better"
             yield self._count("capped", self.capped, f"max_particles first; {reached}")
 
