@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         sample,
         to_arviz,
     )
+    from pyro_vae.experiment.run import Outcome, run
     from pyro_vae.guides import GUIDES
     from pyro_vae.likelihoods import LIKELIHOODS
     from pyro_vae.networks import NETWORKS
@@ -58,6 +59,7 @@ _HOMES = {
     "OBJECTIVES": "objectives",
     "PRIORS": "priors",
     "VAE": "vae",
+    "Outcome": "experiment.run",
     "Renyi": "objectives",
     "Run": "training",
     "Spec": "spec",
@@ -77,6 +79,7 @@ _HOMES = {
     "latent_use": "analysis",
     "load": "training",
     "reconstruct": "analysis",
+    "run": "experiment.run",
     "sample": "analysis",
     "save": "training",
     "to_arviz": "analysis",
@@ -92,6 +95,7 @@ __all__ = [
     "PRIORS",
     "VAE",
     "Anomaly",
+    "Outcome",
     "Renyi",
     "Run",
     "Spec",
@@ -118,6 +122,7 @@ __all__ = [
     "objectives",
     "priors",
     "reconstruct",
+    "run",
     "sample",
     "save",
     "to_arviz",

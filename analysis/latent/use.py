@@ -130,19 +130,13 @@ class LatentUse:
             return {
                 "remedy": "fit anew with a rate whose weight grows from 0 over the first epochs",
                 "python": "pv.fit(pv.VAE.from_spec(vae.spec), x_train, kl_warmup_epochs=50)",
-                "command": (
-                    "pyro-vae fit RUN/experiment.json --set fit.kl_warmup_epochs=50 --output "
-                    "RUN-annealed"
-                ),
+                "command": ("pyro-vae fit RUN --set fit.kl_warmup_epochs=50 --output RUN-annealed"),
             }
         units = self.active_units
         return {
             "remedy": f"leave it, or fit again with latent_dim {units}, which loses nothing",
             "python": f"pv.fit(pv.VAE.from_spec(vae.spec, latent_dim={units}), x_train)",
-            "command": (
-                f"pyro-vae fit RUN/experiment.json --set latent_dim={units} --output "
-                f"RUN-{units}-units"
-            ),
+            "command": (f"pyro-vae fit RUN --set latent_dim={units} --output RUN-{units}-units"),
         }
 
     def summary(self) -> str:

@@ -107,8 +107,7 @@ def closed_form(vae: VAE, x: Tensor, seed: int) -> Finding:
         remedy="mend log_prob or rsample of the guide or the prior; until then train without the "
         "closed form",
         python='pv.fit(vae, x_train, kl="monte_carlo")',
-        command="pyro-vae fit RUN/experiment.json --set fit.kl=monte_carlo --output "
-        "RUN-monte-carlo",
+        command="pyro-vae fit RUN --set fit.kl=monte_carlo --output RUN-monte-carlo",
     )
 
 

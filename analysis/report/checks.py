@@ -169,7 +169,7 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
         "latent variable",
         remedy="train longer: small tables need thousands of steps",
         python="pv.fit(vae, x_train, epochs=1000)",
-        command="pyro-vae fit RUN/experiment.json --set fit.epochs=1000 --output RUN-longer",
+        command="pyro-vae fit RUN --set fit.epochs=1000 --output RUN-longer",
     )
 
 
@@ -184,5 +184,5 @@ def _suited(vae: VAE, finding: Finding) -> Finding:
     if not custom:
         return finding
     python = "" if "from_spec" in finding.python else finding.python
-    command = "" if "experiment.json" in finding.command else finding.command
+    command = "" if finding.command.startswith("pyro-vae fit") else finding.command
     return replace(finding, python=python, command=command)

@@ -172,7 +172,7 @@ def refit(guide: str) -> dict[str, str]:
     return {
         "remedy": f"fit again with guide '{guide}'",
         "python": f'pv.fit(pv.VAE.from_spec(vae.spec, guide="{guide}"), x_train)',
-        "command": f"pyro-vae fit RUN/experiment.json --set guide={guide} --output RUN-{guide}",
+        "command": f"pyro-vae fit RUN --set guide={guide} --output RUN-{guide}",
     }
 
 

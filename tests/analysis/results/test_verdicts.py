@@ -133,7 +133,7 @@ def test_what_comes_first() -> None:
 
 
 def test_the_folder_of_a_run_is_put_into_commands() -> None:
-    one = finding("a", "warn", command="pyro-vae fit RUN/experiment.json --output RUN-b").for_run(
+    one = finding("a", "warn", command="pyro-vae fit RUN --output RUN-b").for_run(
         "my runs/x/"
     )
     assert shlex.split(one.command) == [
