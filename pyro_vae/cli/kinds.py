@@ -2,7 +2,7 @@
 
 import argparse
 import ast
-import importlib
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,9 @@ def _sentences(room: str) -> dict[str, str]:
 
 
 def _files(room: str) -> list[Path]:
-    return sorted(Path(__file__).parents[1].joinpath(room).glob("*.py"))
+    spec = importlib.util.find_spec(f"pyro_vae.{room}")
+    folders = (spec and spec.submodule_search_locations) or []
+    return sorted(file for folder in folders for file in Path(folder).glob("*.py"))
 
 
 def _registered(tree: ast.Module) -> Iterator[tuple[str, str]]:
