@@ -72,3 +72,19 @@ def test_fit_and_then_the_tests(clone: Path) -> None:
     again = python("-m", "pyro_vae", "fit", cwd=clone)
     assert again.returncode == 2  # the second run of a user is asked about the first
     assert "holds another run" in again.stderr
+
+
+@pytest.mark.slow
+def test_mypy_reads_the_top_folders(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    clone = tmp_path / "clone"
+    clone_to(clone, tmp_path / "scratch")
+    for folder in ("guides", "analysis"):
+        with (clone / folder / "__init__.py").open("a", encoding="utf-8") as file:
+            file.write('\nwrong: int = "text"\n')
+    output(".ci/links.py", cwd=clone)
+    checked = python("-m", "mypy", "--cache-dir", str(tmp_path / "cache"), cwd=clone)
+    assert checked.returncode == 1, checked.stderr
+    for folder in ("guides", "analysis"):
+        assert f"{folder}/__init__.py:" in checked.stdout
+    assert "Found 2 errors in 2 files" in checked.stdout
