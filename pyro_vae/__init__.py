@@ -3,6 +3,7 @@ standard errors.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae.version import __version__ as __version__
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
     from pyro_vae.spec import Spec
     from pyro_vae.training import Run, fit, load, save
     from pyro_vae.vae import VAE
+
+# An installed package contains `guides` and `analysis`; in a checkout they lie beside this folder.
+_HERE = os.path.dirname(__file__)
+_ABOVE = os.path.dirname(_HERE)
+_in_a_checkout = os.path.isfile(os.path.join(_ABOVE, "pyproject.toml"))
+if _in_a_checkout and not os.path.isfile(os.path.join(_HERE, "guides", "__init__.py")):
+    __path__.append(_ABOVE)
 
 _ROOMS = (
     "analysis",
