@@ -73,7 +73,7 @@ def mixture_log_weights(
     """log p(x, z) - log m(z) for m = (q + r) / 2, of the guide q and a full-rank normal r, (2, draws, rows) in float64.
 
     The first half is drawn from q and the second from r, which is the best full-rank normal with its variances times
-    1 + 1/√d: in any dimension d, of draws from such a one e^(-1/2) are effective where the posterior is normal.
+    1 + 1/√d: in any dimension d, at least a share of e^(-1/2) of such draws is effective where the posterior is normal.
     """
     normal: Any = full_rank.at(best)
     width = math.sqrt(1 + 1 / math.sqrt(normal.event_shape[0]))
