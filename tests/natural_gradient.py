@@ -1,4 +1,4 @@
-"""The Fisher information and the natural gradient of normals by automatic differentiation, from densities of torch."""
+"""Fisher information and natural gradient of normals, by differentiation of torch's KL."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ Family = Callable[[Tensor], MultivariateNormal]
 
 
 def fisher_information(member: Family, size: int) -> Tensor:
-    """F, the Hessian of KL(q_0 ‖ q_θ) at θ = 0, (size, size): a small step θ changes q by ½ θᵀ F θ nats."""
+    """F, the Hessian of KL(q_0 ‖ q_θ) at θ = 0: a small θ changes q by ½ θᵀ F θ nats."""
     origin = torch.zeros(size, dtype=torch.float64)
     start = member(origin)
     found: Tensor = hessian(lambda theta: kl_divergence(start, member(theta)), origin)

@@ -3,7 +3,7 @@
     python -m benchmarks.house.density                      # pyro_vae/, guides/ and analysis/
     python -m benchmarks.house.density PATH/TO/zuko         # another package, measured the same way
 
-A code line is a line that is not blank, not only a comment, and not in a docstring. Then, over all files of a package:
+A code line is not blank, not only a comment, and not in a docstring. Over all files of a package:
 
     chars       characters of a code line without its indentation and trailing space, the mean
     nodes       nodes of the syntax tree, of every kind, over code lines
@@ -16,9 +16,9 @@ A code line is a line that is not blank, not only a comment, and not in a docstr
     file        lines of the longest file
 """
 
-import argparse
 import ast
 import io
+import sys
 import tokenize
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -136,9 +136,7 @@ def table(files: dict[str, Path]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folders", nargs="*", type=Path, help="packages; by default ours")
-    folders: list[Path] = parser.parse_args().folders
+    folders = [Path(argument) for argument in sys.argv[1:]]
     if not folders:
         print(table(sources()))
     for folder in folders:

@@ -2,12 +2,14 @@
 
     python -m benchmarks.house.imports
 
-A room is a package of `pyro_vae`, or one of its modules that is in no package. An arrow says that a file of one room
-imports from another, anywhere in the file, for types too. A room is on the floor above the highest that it imports:
-the floors are the longest way down. A circle is a set of rooms each of which reaches the others; they share a floor.
+A room is a package of `pyro_vae`, or one of its modules that is in no package. An arrow says that a
+file of one room imports from another, anywhere in the file, for types too. A room is on the floor
+above the highest that it imports: the floors are the longest way down. A circle is a set of rooms
+each of which reaches the others; they share a floor.
 
-The face of the package, `pyro_vae/__init__.py`, passes on names of its modules and is in no room. One of these modules
-that imports the face stands below it: such an arrow runs back up. So does one from a file of `analysis` to its face.
+The face of the package, `pyro_vae/__init__.py`, passes on names of its modules and is in no room.
+One of these modules that imports the face stands below it: such an arrow runs back up. So does one
+from a file of `analysis` to its face.
 """
 
 import ast
@@ -56,9 +58,8 @@ def between(modules: Graph, place: Place) -> Graph:
     """The arrows between places."""
     graph: Graph = {found: set() for module in modules if (found := place(module))}
     for module, targets in modules.items():
-        here = place(module)
-        if here:
-            graph[here] |= {there for target in targets if (there := place(target)) and there != here}
+        if here := place(module):
+            graph[here] |= {there for target in targets if (there := place(target))} - {here}
     return graph
 
 
@@ -87,8 +88,8 @@ def package_of_analysis(module: str) -> str | None:
 def circles(graph: Graph) -> list[set[str]]:
     """Sets of nodes each of which reaches the others."""
     reached = {node: reach(graph, node) for node in graph}
-    found = {frozenset(other for other in reached[node] if node in reached[other]) for node in graph}
-    return [set(circle) for circle in found if circle]
+    around = {frozenset(one for one in reached[node] if node in reached[one]) for node in graph}
+    return [set(circle) for circle in around if circle]
 
 
 def reach(graph: Graph, start: str) -> set[str]:
@@ -111,8 +112,8 @@ def floors(graph: Graph) -> list[list[str]]:
         below = {target for one in circle for target in graph[one]} - circle
         return 1 + max(map(floor, below), default=0)
 
-    count = max(map(floor, graph), default=0)
-    return [sorted(node for node in graph if floor(node) == number) for number in range(1, count + 1)]
+    numbers = range(1, 1 + max(map(floor, graph), default=0))
+    return [sorted(node for node in graph if floor(node) == number) for number in numbers]
 
 
 def report(title: str, modules: Graph, place: Place, face: str) -> list[str]:

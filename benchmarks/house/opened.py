@@ -1,14 +1,14 @@
-"""Files of ours that a reader opens who follows every call from `evidence`, and from `pyro-vae fit`.
+"""Files that a reader opens who follows every call from `evidence`, and from `pyro-vae fit`.
 
     python -m benchmarks.house.opened
 
-The calls are those that happen: of `evidence(vae, x)` for a small fitted model, and of the command for the digits, with
-one epoch and 20 rows evaluated. A call is as deep as the functions of ours that are on the way to it. The reader reads
-each function once, in the order of their first calls, down to some depth; what happens while a file is imported is not
-read. Then
+The calls are those that happen: of `evidence(vae, x)` for a small fitted model, and of the command
+for the digits, with one epoch and 20 rows evaluated. The depth of a call is the number of functions
+of ours on the stack. The reader reads each function once, in the order of the first calls, down to
+some depth; what happens while a file is imported is not read. Then
 
     files       distinct files with a function that was read
-    stops       times that the next function is in another file than the one before, the first file included
+    stops       times that the next function is in another file than the one before, and the first
     back        stops at a file that was open before
 
 A depth of 5 is what the issues of this project compare.

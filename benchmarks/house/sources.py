@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"pyro_vae": "pyro_vae", "pyro_vae.analysis": "analysis", "pyro_vae.guides": "guides"}
-"""Packages, and the folders at the top of the repository that they are in, with links or without."""
+"""Packages, and their folders at the top of the repository, which a clone may not link."""
 
 
 def sources(root: Path = ROOT) -> dict[str, Path]:

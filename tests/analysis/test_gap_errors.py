@@ -1,4 +1,4 @@
-"""Both terms of the approximation gap's standard error, and the width of the proposal behind its log p(x)."""
+"""Both terms of the approximation gap's standard error, and the proposal behind its log p(x)."""
 
 import math
 from types import SimpleNamespace
@@ -16,7 +16,9 @@ from pyro_vae.analysis.gaps import inference_gaps
 from pyro_vae.analysis.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.row_families import FullRankNormals, Rows
 
-WEIGHT = torch.tensor([[1.0, 0.9], [0.8, 1.0], [0.5, 0.2], [1.0, 1.0], [0.3, 0.4]], dtype=torch.float64)
+WEIGHT = torch.tensor(
+    [[1.0, 0.9], [0.8, 1.0], [0.5, 0.2], [1.0, 1.0], [0.3, 0.4]], dtype=torch.float64
+)
 TRUTH = LinearGaussian(WEIGHT, torch.zeros(5, dtype=torch.float64), sigma=0.7)
 X = TRUTH.sample(3, seed=1)
 DRAWS = 4000
@@ -37,10 +39,10 @@ def gaps_with(error: float) -> Any:
 
 
 def error_of_the_best_elbo() -> float:
-    """sd of log p(x, z) - log q*(z) over √draws, for the best independent normals q* of a normal posterior.
+    """sd of log p(x, z) - log q*(z) over √draws, q* the best independent normals for z | x.
 
-    With its precision Λ = D + A, D diagonal, the log weight is c - ½ (z - μ)ᵀ A (z - μ), and z ~ N(μ, D⁻¹): its
-    variance is ½ tr (A D⁻¹)².
+    With its precision Λ = D + A, D diagonal, the log weight is c - ½ (z - μ)ᵀ A (z - μ), and
+    z ~ N(μ, D⁻¹): its variance is ½ tr (A D⁻¹)².
     """
     precision = TRUTH.posterior(X).precision_matrix[0]
     product = precision / precision.diagonal() - torch.eye(2, dtype=torch.float64)
@@ -55,7 +57,7 @@ def test_the_approximation_gap_has_the_errors_of_log_p_and_of_the_best_elbo(erro
 
 
 def drawn_and_weighed(dim: int, draws: int) -> tuple[Tensor, Tensor]:
-    """Draws of both halves of the mixture, (2, draws, dim), and log w, where posterior and guide are N(0, I)."""
+    """Draws of both halves, (2, draws, dim), and log w, where posterior and guide are N(0, I)."""
     zeros, eye = torch.zeros(1, dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
     q = dist.MultivariateNormal(zeros, scale_tril=eye)
     family = FullRankNormals(q, Rows.of(zeros, [q], seed=0))
@@ -79,12 +81,17 @@ def test_the_second_half_is_drawn_from_variances_times_one_and_one_over_root_d(d
     assert abs(float(variances[0]) - 1) < 4.5 * error
     assert abs(float(variances[1]) - wider) < 4.5 * error * wider
     log_p, log_r = log_normal(z, 1.0), log_normal(z, wider)
-    torch.testing.assert_close(log_w, log_p - torch.logaddexp(log_p, log_r) + math.log(2), rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        log_w, log_p - torch.logaddexp(log_p, log_r) + math.log(2), rtol=0, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 4, 100])
 def test_at_least_one_over_root_e_of_the_draws_of_the_wide_normal_are_effective(dim: int) -> None:
-    """(Σ w)² / (n Σ w²) of them alone: (√(2c - 1) / c)ᵈ for variances times c = 1 + 1/√d, which falls to e^(-1/2)."""
+    """(Σ w)² / (n Σ w²) of them alone is (√(2c - 1) / c)ᵈ for variances times c = 1 + 1/√d.
+
+    It falls to e^(-1/2) as d grows.
+    """
     z, wider = drawn_and_weighed(dim, draws=20_000)[0][1], 1 + 1 / math.sqrt(dim)
     w = (log_normal(z, 1.0) - log_normal(z, wider)).exp()
     share = float(w.sum().square() / w.square().sum() / len(w))

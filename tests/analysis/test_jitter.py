@@ -1,4 +1,4 @@
-"""The steps of Hamiltonian Monte Carlo in annealing vary by a factor that is uniform on (0.8, 1.2)."""
+"""The steps of Hamiltonian Monte Carlo in annealing vary by factors uniform on (0.8, 1.2)."""
 
 from typing import Any
 
@@ -24,11 +24,15 @@ def test_factors_are_uniform_on_0_8_to_1_2() -> None:
         assert kstest(row.numpy(), uniform(0.8, 0.4).cdf).pvalue > 1e-3
 
 
-def test_each_chain_moves_by_the_step_of_its_row_times_its_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_chain_moves_by_the_step_of_its_row_times_its_factor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     truth, used = LinearGaussian.random(), list[Tensor]()
     path = Path.of(truth.vae(), truth.sample(ROWS), "prior")
 
-    def moved(self: Path, here: Any, step: Tensor, kick: Any, leapfrog_steps: int) -> tuple[Any, Tensor]:
+    def moved(
+        self: Path, here: Any, step: Tensor, kick: Any, leapfrog_steps: int
+    ) -> tuple[Any, Tensor]:
         used.append(step)
         return here, torch.ones(CHAINS, ROWS)
 

@@ -1,4 +1,4 @@
-"""A step of `fit_normal` is a natural gradient step, and one of more than half a nat is shortened."""
+"""A step of `fit_normal` is a natural gradient step; one of more than half a nat is shortened."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_a_step_is_lr_times_the_natural_gradient() -> None:
 
 @pytest.mark.parametrize(("shift", "scale"), [(30.0, 0.5), (0.0, 30.0)], ids=["mean", "scale"])
 def test_a_long_step_is_shortened_to_about_half_a_nat(shift: float, scale: float) -> None:
-    """Below it where correlations change: the length of a step counts them as much as the diagonal, which is twice."""
+    """Below it where correlations change: a step's length counts them twice."""
     guide = off(shift, scale)
     for row, step in enumerate(after_one_step(guide, lr=0.5)):
         change = float(0.5 * step @ fisher_information(family(guide, row), 9) @ step)

@@ -26,13 +26,15 @@ def covariance(q: LowRankNormal) -> Tensor:
 
 def test_values_in_float64_are_those_of_scipy() -> None:
     q = normal(scale=1.0, length=1.0)
-    z = q.loc.double() + torch.randn(50, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    z = q.loc.double() + torch.randn(
+        50, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
     expected = multivariate_normal(q.loc.double().numpy(), covariance(q).numpy()).logpdf(z.numpy())
     np.testing.assert_allclose(q.log_prob(z).numpy(), expected, rtol=1e-12)
 
 
 def test_values_in_float32_lose_only_their_last_digits() -> None:
-    """V² / σ⁴ is 10⁸ here: of a difference of two such numbers in float32 no digit would be left."""
+    """V² / σ⁴ is 10⁸ here: of a difference of two such numbers no digit would be left."""
     q = normal(scale=1e-2, length=1.0)
     noise = torch.randn(50, 8, generator=torch.Generator().manual_seed(1))
     z = q.loc + 1e-2 * noise + (q.cov_factor @ torch.ones(2))

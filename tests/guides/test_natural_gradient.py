@@ -1,4 +1,4 @@
-"""A step of `semi_amortized` is a natural gradient step, and one of more than half a nat is shortened to that."""
+"""A step of `semi_amortized` is a natural gradient step of half a nat at most."""
 
 import pyro.distributions as dist
 import pytest

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, FitOptions, State, adam, fit
@@ -36,7 +39,7 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", [Adam, AdamW])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_an_update_is_that_of_torch(kind: type[Optimizer], options: dict[str, Any]) -> None:
-    """θ ← θ - lr m̂ / (√v̂ + ε), with ε beside the corrected root: for v from 10⁻⁶ to 1 it counts as 1e-8 does not."""
+    """θ ← θ - lr m̂ / (√v̂ + ε), with ε beside the corrected root, which is between 10⁻³ and 1."""
     generator = torch.Generator().manual_seed(0)
     gradients = 10 ** (-3 * torch.rand(20, 6, generator=generator, dtype=torch.float64))
     weight = torch.nn.Parameter(torch.ones(6, dtype=torch.float64))
@@ -47,18 +50,31 @@ def test_an_update_is_that_of_torch(kind: type[Optimizer], options: dict[str, An
     for step, gradient in enumerate(gradients, start=1):
         weight.grad = gradient.clone()
         optimizer.step()
-        numbers = [float(np.squeeze(number)) for number in adam.rates(group, [0.1], np.array([step]))]
+        numbers = [
+            float(np.squeeze(number)) for number in adam.rates(group, [0.1], np.array([step]))
+        ]
         rates = torch.tensor(numbers, dtype=torch.float64)
         adam.update(ours, gradient.clone(), mean, square, rates, group)
     torch.testing.assert_close(ours, weight.detach(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("eps", [1e-8, 1e-2, 1.0])
-def test_a_run_of_the_compiled_step_has_the_eps_of_the_eager_one(eps: float, uncompiled: None) -> None:
+def test_a_run_of_the_compiled_step_has_the_eps_of_the_eager_one(
+    eps: float, uncompiled: None
+) -> None:
     ends = []
     for how in ("step", "off"):
         vae = small().double()
-        fit(vae, X, compile=how, epochs=3, batch_size=16, lr=1e-2, validation=4, optimizer_options={"eps": eps})
+        fit(
+            vae,
+            X,
+            compile=how,
+            epochs=3,
+            batch_size=16,
+            lr=1e-2,
+            validation=4,
+            optimizer_options={"eps": eps},
+        )
         ends.append(weights(vae))
     for name, value in ends[0].items():
         torch.testing.assert_close(value, ends[1][name], rtol=1e-6, atol=1e-8)
@@ -109,7 +125,9 @@ def register(request: pytest.FixtureRequest) -> Iterator[Any]:
         handle.remove()
 
 
-def test_an_optimizer_with_hooks_is_not_compiled_and_they_fire(register: Any, uncompiled: None) -> None:
+def test_an_optimizer_with_hooks_is_not_compiled_and_they_fire(
+    register: Any, uncompiled: None
+) -> None:
     """3 epochs of 3 batches."""
     hook = Counted()
 
@@ -119,7 +137,9 @@ def test_an_optimizer_with_hooks_is_not_compiled_and_they_fire(register: Any, un
         return optimizer
 
     options = {"epochs": 3, "batch_size": 16, "validation": 4}
-    with pytest.warns(UserWarning, match="only the loss and its gradient are compiled, not the optimizer"):
+    with pytest.warns(
+        UserWarning, match="only the loss and its gradient are compiled, not the optimizer"
+    ):
         fit(small(), X, compile="step", optimizer=make, **options)
     assert hook.calls == 9
 
