@@ -31,6 +31,9 @@ def both(a, b):
     return [  # a third
         first,
     ]
+
+
+def nothing(): ...
 '''
 
 
@@ -41,12 +44,12 @@ def test_density_of_a_text_that_can_be_counted_by_hand() -> None:
         *("import math  # a comment", "LIMIT = 1", "def both(a, b):"),
         *("first, second = (a, b) if a else (b, a)", "first, second = second, first"),
         *("if first:", "def inner():", "return math.inf", "return inner"),
-        *("return [  # a third", "first,", "]"),
+        *("return [  # a third", "first,", "]", "def nothing(): ..."),
     ]
     assert (counts.lines, counts.characters) == (len(code), sum(map(len, code)))
     assert counts.nodes == len([*ast.walk(ast.parse(TEXT))])
     assert (counts.comments, counts.ternaries, counts.tuples) == (3, 1, 1)
-    assert (sorted(counts.bodies), counts.files, counts.long) == ([1, 6], [24], 0)
+    assert (sorted(counts.bodies), counts.files, counts.long) == ([1, 1, 6], [27], 0)
 
 
 def test_density_prints_a_row_for_each_package_and_the_total() -> None:

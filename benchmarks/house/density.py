@@ -94,7 +94,8 @@ def docstring_lines(nodes: Iterable[ast.AST]) -> set[int]:
     """The lines of all docstrings, and of strings below an attribute that document it."""
     found: set[int] = set()
     for node in nodes:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        value = getattr(getattr(node, "value", None), "value", None)
+        if isinstance(node, ast.Expr) and isinstance(value, str):
             found |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return found
 
