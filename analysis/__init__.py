@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.annealing.ais import Annealed, annealed
     from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
     from pyro_vae.analysis.export.draws import to_arviz
-    from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
+    from pyro_vae.analysis.gaps.gaps import inference_gaps
+    from pyro_vae.analysis.gaps.results import Gaps
     from pyro_vae.analysis.latent.codes import (
         Codes,
         Samples,
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
     from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
     from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
-    from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
+    from pyro_vae.analysis.marginal_likelihood.results import Evidence
+    from pyro_vae.analysis.marginal_likelihood.until import Until
     from pyro_vae.analysis.outliers.scores import Anomaly, anomaly
     from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
     from pyro_vae.analysis.posterior_checks.sbc import Calibration, calibration
@@ -49,13 +51,12 @@ _HOMES = {
     "Comparison": "report.comparison",
     "Evidence": "marginal_likelihood.results",
     "Finding": "results.verdicts",
-    "Gaps": "gaps.gaps",
+    "Gaps": "gaps.results",
     "LatentUse": "latent.use",
     "Measure": "marginal_likelihood.measure",
     "Match": "report.prior_samples",
     "Samples": "latent.codes",
-    "Summary": "marginal_likelihood.results",
-    "Until": "marginal_likelihood.results",
+    "Until": "marginal_likelihood.until",
     "annealed": "annealing.ais",
     "anomaly": "outliers.scores",
     "audit": "posterior_checks.nuts",
@@ -95,7 +96,6 @@ __all__ = [
     "Match",
     "Measure",
     "Samples",
-    "Summary",
     "Until",
     "annealed",
     "anomaly",

@@ -74,7 +74,7 @@ def main() -> None:
     print(f"fit {fitted:.0f} CPU s, best epoch {run.best_epoch} of {len(run.history)}")
     print(
         f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}: "
-        f"{found.summary().methods}"
+        f"{found.methods}"
     )
     print(f"log p(x) - ELBO of the guide: {(score - found.elbo).mean():.2f}")
     began = time.process_time()

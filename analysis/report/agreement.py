@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.analysis.fitted import evaluation, posterior_of
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence, log_joint
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
+from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.verdicts import OURS, Finding, mean_and_error
 from pyro_vae.arguments import public
@@ -115,7 +116,7 @@ def bound(vae: VAE, x: Tensor, found: Evidence, seed: int) -> Finding:
     """log p(x) - ELBO, from other draws than those of the evidence."""
     elbo, elbo_error = mean_and_error(elbos(vae, x, seed + 1, "monte_carlo"))
     gap = float(found.log_marginal.mean()) - elbo
-    error = math.hypot(elbo_error, found.summary().monte_carlo_se)
+    error = math.hypot(elbo_error, found.monte_carlo_se)
     allowed = -SIGMAS * error - NATS
     return Finding.judged(
         gap >= allowed,
