@@ -1,12 +1,9 @@
-"""What networks share: their registry, activations by name, a positive number, and the package of
-flows.
-"""
+"""What networks share: their registry, and activations by name."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.nn.functional import softplus
 from torch.nn.modules import activation as activations
 
@@ -63,19 +60,3 @@ def positive(raw: Tensor, floor: float = 1e-4) -> Tensor:
         tensor(1.0000e-04)
     """
     return floor + softplus(raw)
-
-
-def import_zuko() -> Any:
-    """The package zuko. Importing it switches off torch's validation of distributions, so that is
-    put back.
-
-    Example:
-        >>> before = Distribution._validate_args
-        >>> import_zuko().__name__, Distribution._validate_args == before
-        ('zuko', True)
-    """
-    validate = Distribution._validate_args
-    import zuko
-
-    Distribution.set_default_validate_args(validate)
-    return zuko
