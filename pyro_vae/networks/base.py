@@ -3,8 +3,7 @@
 from typing import Annotated
 
 from pydantic import AfterValidator
-from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch import nn
 from torch.nn.modules import activation as activations
 
 from pyro_vae.explain import nearest
@@ -49,14 +48,3 @@ def _known(name: str) -> str:
 
 
 Activation = Annotated[str, AfterValidator(_known)]
-
-
-def positive(raw: Tensor, floor: float = 1e-4) -> Tensor:
-    """A smooth map onto the numbers above `floor`: floor + log(1 + exp(raw)).
-
-    Example:
-        >>> import torch
-        >>> positive(torch.tensor(-100.0))
-        tensor(1.0000e-04)
-    """
-    return floor + softplus(raw)
