@@ -28,7 +28,7 @@ def to_arviz(
     vae: VAE,
     x: Any,
     *,
-    draws: int = 1000,
+    num_samples: int = 1000,
     seed: int = 0,
     columns: Sequence[str] | None = None,
     max_bytes: int = GIBIBYTE,
@@ -51,7 +51,7 @@ def to_arviz(
     Arguments:
         vae: the model. An autoencoder has posterior and posterior_predictive only.
         x: rows shaped (n, *data_shape).
-        draws: for each row.
+        num_samples: draws for each row.
         seed: of the draws.
         columns: names of the features of one-dimensional data.
         max_bytes: the most memory that the draws may take.
@@ -64,19 +64,19 @@ def to_arviz(
         ValueError: no rows or draws, more memory than allowed, rows that don't fit the model.
 
     Example:
-        >>> tree = to_arviz(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4), draws=10)
+        >>> tree = to_arviz(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4), num_samples=10)
         >>> dict(tree["posterior"].sizes)
         {'chain': 1, 'draw': 10, 'observation': 3, 'latent': 2}
     """
-    if draws < 1:
-        raise ValueError(f"draws: expected at least 1, got {draws}")
-    _require_room(vae, len(as_rows(x, vae.spec.data_shape)), draws, max_bytes)
+    if num_samples < 1:
+        raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
+    _require_room(vae, len(as_rows(x, vae.spec.data_shape)), num_samples, max_bytes)
     with evaluation(vae):
         rows = torch.cat(list(rows_of(vae, x, "x")))
         with own_seed(seed, rows.device):
-            groups = _posterior(vae, rows, draws)
+            groups = _posterior(vae, rows, num_samples)
             if has_density(vae):
-                groups |= _prior(vae, len(rows), draws)
+                groups |= _prior(vae, len(rows), num_samples)
     attrs: dict[str, str | int | float] = {
         "inference_library": "pyro_vae",
         "inference_library_version": __version__,
@@ -85,9 +85,9 @@ def to_arviz(
     return to_datatree(groups, attrs=attrs, columns=columns)
 
 
-def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
+def _posterior(vae: VAE, x: Tensor, num_samples: int) -> Groups:
     q = posterior_of(vae, x)
-    z = q.sample(torch.Size([draws]))
+    z = q.sample(torch.Size([num_samples]))
     p = vae.likelihood(z)
     groups: Groups = {
         "posterior": {"z": _array(z)},
@@ -101,8 +101,8 @@ def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
     return groups
 
 
-def _prior(vae: VAE, rows: int, draws: int) -> Groups:
-    z = vae.prior().sample(torch.Size([draws, rows]))
+def _prior(vae: VAE, rows: int, num_samples: int) -> Groups:
+    z = vae.prior().sample(torch.Size([num_samples, rows]))
     return {
         "prior": {"z": _array(z)},
         "prior_predictive": {"x": _data(vae, vae.likelihood(z).sample())},
@@ -121,12 +121,12 @@ def _data(vae: VAE, x: Tensor) -> np.ndarray:
     return as_integers(_array(x)) if is_whole else _array(x)
 
 
-def _require_room(vae: VAE, rows: int, draws: int, max_bytes: int) -> None:
+def _require_room(vae: VAE, rows: int, num_samples: int, max_bytes: int) -> None:
     size = placement_of(vae).dtype.itemsize
-    needed = 2 * size * rows * draws * (vae.spec.latent_dim + math.prod(vae.spec.data_shape))
+    needed = 2 * size * rows * num_samples * (vae.spec.latent_dim + math.prod(vae.spec.data_shape))
     if needed > max_bytes:
         raise ValueError(
-            f"to_arviz: {draws} draws for {rows} rows would take {needed / GIBIBYTE:.1f} GiB, and "
-            f"max_bytes is {max_bytes / GIBIBYTE:.1f} GiB; pass fewer rows (x[:50]) or draws, or "
-            "raise max_bytes"
+            f"to_arviz: {num_samples} draws for {rows} rows would take {needed / GIBIBYTE:.1f} GiB, and "
+            f"max_bytes is {max_bytes / GIBIBYTE:.1f} GiB; pass fewer rows (x[:50]), a smaller num_samples, or "
+            "a larger max_bytes"
         )

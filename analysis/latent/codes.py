@@ -126,30 +126,30 @@ class Samples:
 
 
 @public
-def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
-    """Draw n rows from the model: z ~ p(z), then x ~ p(x | z).
+def sample(vae: VAE, num_rows: int, *, seed: int = 0) -> Samples:
+    """Draw rows from the model: z ~ p(z), then x ~ p(x | z).
 
     Arguments:
         vae: the model.
-        n: rows, at least 1.
+        num_rows: how many rows, at least 1.
         seed: of the draws.
 
     Raises:
-        ValueError: n below 1; a flat prior, from which nothing can be drawn.
+        ValueError: num_rows below 1; a flat prior, from which nothing can be drawn.
 
     Example:
         >>> sample(VAE(data_shape=(4,), latent_dim=2), 5).x.shape
         (5, 4)
     """
-    if n < 1:
-        raise ValueError(f"n: expected at least 1 row, got {n}")
+    if num_rows < 1:
+        raise ValueError(f"num_rows: expected at least 1, got {num_rows}")
     if not has_samples(vae):
         raise ValueError(
             "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder "
             "compresses and does not generate. Take prior 'standard_normal' and guide 'mean_field'"
         )
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
-        z = vae.prior().sample(torch.Size([n]))
+        z = vae.prior().sample(torch.Size([num_rows]))
         p = vae.likelihood(z)
         z, x, mean = (as_numpy(part) for part in (z, p.sample(), p.mean))
     return Samples(z, x, mean)

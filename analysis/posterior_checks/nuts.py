@@ -73,7 +73,7 @@ class Audit:
         guide: the guide beside NUTS.
         resampled: the guide after importance resampling without end, that is under its
             self-normalised weights.
-        warmup: transitions of each chain that were dropped.
+        warmup_steps: transitions of each chain that were dropped.
     """
 
     z: np.ndarray
@@ -85,7 +85,7 @@ class Audit:
     nuts: Moments
     guide: Difference
     resampled: Difference
-    warmup: int
+    warmup_steps: int
 
     @property
     def converged(self) -> np.ndarray:
@@ -109,7 +109,7 @@ class Audit:
             [
                 (
                     f"audit by NUTS: {rows} rows, {chains} chains of {draws} draws after "
-                    f"{self.warmup} of warm-up"
+                    f"{self.warmup_steps} of warm-up"
                 ),
                 HEADER,
                 *(self._line(row, verdict) for row, verdict in enumerate(self.verdicts)),
@@ -120,7 +120,7 @@ class Audit:
                 (
                     f"agrees: shifts below {SHIFT}, ratios below a factor of {RATIO}. "
                     f"inconclusive: R-hat above {R_HAT}, "
-                    f"ESS below {ESS},\nor divergences: raise warmup and draws before you blame "
+                    f"ESS below {ESS},\nor divergences: raise warmup_steps and num_samples before you blame "
                     "the guide."
                 ),
             ]
@@ -134,7 +134,7 @@ class Audit:
         )
         longer = {
             "remedy": "run longer chains",
-            "python": "pv.audit(vae, x[:1], draws=2000, warmup=2000)",
+            "python": "pv.audit(vae, x[:1], num_samples=2000, warmup_steps=2000)",
         }
         return Finding.judged(
             good == len(said),
@@ -176,9 +176,9 @@ def audit(
     vae: VAE,
     x: Any,
     *,
-    chains: int = 4,
-    draws: int = 500,
-    warmup: int = 500,
+    num_chains: int = 4,
+    num_samples: int = 500,
+    warmup_steps: int = 500,
     num_particles: int = 2000,
     max_rows: int = 10,
     seed: int = 0,
@@ -201,11 +201,11 @@ def audit(
     Arguments:
         vae: a model whose guide and prior have densities.
         x: a few rows shaped (n, *data_shape).
-        chains: at least 2, for R-hat.
-        draws: of each chain after warm-up, at least 4.
-        warmup: transitions of each chain that adapt step size and mass matrix, and are dropped.
+        num_chains: at least 2, for R-hat.
+        num_samples: draws of each chain after warm-up, at least 4.
+        warmup_steps: transitions of each chain that adapt step size and mass matrix, and are dropped.
         num_particles: draws of the guide.
-        max_rows: the most rows that are taken: each costs chains * (draws + warmup) transitions.
+        max_rows: the most rows that are taken: each costs num_chains * (num_samples + warmup_steps) transitions.
         seed: of all draws. A row's numbers don't depend on the rows beside it.
         progress: show a bar; None on a terminal only.
 
@@ -217,20 +217,22 @@ def audit(
             model, an autoencoder.
 
     Example:
-        >>> found = audit(VAE(data_shape=(4,), latent_dim=2), torch.zeros(1, 4), chains=2, draws=4, warmup=4)
+        >>> found = audit(VAE(data_shape=(4,), latent_dim=2), torch.zeros(1, 4), num_chains=2, num_samples=4, warmup_steps=4)
         >>> found.z.shape, found.guide.shift.shape
         ((2, 4, 1, 2), (1, 2))
     """
-    _check(chains, draws, warmup, num_particles)
+    _check(num_chains, num_samples, warmup_steps, num_particles)
     require_full_precision(vae, "audit")
     require_density(vae)
-    _require_few(len(as_rows(x, vae.spec.data_shape)), max_rows, chains * (draws + warmup))
+    _require_few(
+        len(as_rows(x, vae.spec.data_shape)), max_rows, num_chains * (num_samples + warmup_steps)
+    )
     rows, hidden = (
         list(rows_of(vae, x, "x", batch_size=1)),
         None if progress is None else not progress,
     )
     rows = [row for batch in rows for row in batch.split(1)]  # a DataLoader has a size of its own
-    steps = len(rows) * chains * (draws + warmup)
+    steps = len(rows) * num_chains * (num_samples + warmup_steps)
     with (
         evaluation(vae),
         frozen(vae),
@@ -238,8 +240,15 @@ def audit(
     ):
         runs = [
             [
-                _chain(vae, row, row_seed(row, f"{seed} {chain}"), draws, warmup, bar.update)
-                for chain in range(chains)
+                _chain(
+                    vae,
+                    row,
+                    row_seed(row, f"{seed} {chain}"),
+                    num_samples,
+                    warmup_steps,
+                    bar.update,
+                )
+                for chain in range(num_chains)
             ]
             for row in rows
         ]
@@ -248,7 +257,7 @@ def audit(
         ]
     z = np.stack([np.stack([chain for chain, _ in run]) for run in runs], 2)
     divergences = np.array([sum(count for _, count in run) for run in runs])
-    return _compare(z, divergences, proposals, warmup)
+    return _compare(z, divergences, proposals, warmup_steps)
 
 
 @contextmanager
@@ -263,11 +272,11 @@ def frozen(vae: VAE) -> Iterator[None]:
             parameter.requires_grad_(gradient)
 
 
-def _check(chains: int, draws: int, warmup: int, num_particles: int) -> None:
+def _check(num_chains: int, num_samples: int, warmup_steps: int, num_particles: int) -> None:
     got = {
-        "chains": (chains, 2),
-        "draws": (draws, 4),
-        "warmup": (warmup, 1),
+        "num_chains": (num_chains, 2),
+        "num_samples": (num_samples, 4),
+        "warmup_steps": (warmup_steps, 1),
         "num_particles": (num_particles, 2),
     }
     for name, (value, fewest) in got.items():
@@ -286,12 +295,19 @@ def _require_few(rows: int, max_rows: int, steps: int) -> None:
 
 
 def _chain(
-    vae: VAE, row: Tensor, seed: int, draws: int, warmup: int, advance: Callable[[int], Any]
+    vae: VAE,
+    row: Tensor,
+    seed: int,
+    num_samples: int,
+    warmup_steps: int,
+    advance: Callable[[int], Any],
 ) -> tuple[np.ndarray, int]:
     """The draws of one chain for one row, (draw, latent), and its number of divergences."""
     transform = biject_to(support_of(vae.prior())).inv
     kernel = NUTS(vae.model, init_strategy=init_to_sample, transforms={"z": transform})
-    mcmc = MCMC(kernel, draws, warmup, disable_progbar=True, hook_fn=lambda *_: advance(1))
+    mcmc = MCMC(
+        kernel, num_samples, warmup_steps, disable_progbar=True, hook_fn=lambda *_: advance(1)
+    )
     with (
         pyro.settings.context(module_local_params=True),
         own_seed(seed, row.device),
@@ -312,7 +328,10 @@ def _guide(vae: VAE, row: Tensor, seed: int, num_particles: int) -> tuple[Tensor
 
 
 def _compare(
-    z: np.ndarray, divergences: np.ndarray, proposals: list[tuple[Tensor, Tensor]], warmup: int
+    z: np.ndarray,
+    divergences: np.ndarray,
+    proposals: list[tuple[Tensor, Tensor]],
+    warmup_steps: int,
 ) -> Audit:
     arviz, draws = _arviz(), labelled(z)
     mean_se = np.asarray(arviz.mcse(draws, method="mean")["z"])
@@ -331,7 +350,7 @@ def _compare(
         nuts=nuts,
         guide=Difference.between(guide, nuts),
         resampled=Difference.between(resampled, nuts),
-        warmup=warmup,
+        warmup_steps=warmup_steps,
     )
 
 

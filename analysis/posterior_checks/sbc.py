@@ -51,24 +51,24 @@ class Calibration:
         'Smooth test' for goodness of fit (Neyman, 1937).
 
     Attributes:
-        pit: (rank + u) / (draws + 1) of z, with the rank from 0 to `draws` and u ~ U(0, 1),
+        pit: (rank + u) / (num_samples + 1) of z, with the rank from 0 to `num_samples` and u ~ U(0, 1),
             (num_rows, latent_dim).
         joint_pit: the same of log p(x, z), which sees what the dimensions hide: correlations, a
             guide that ignores x.
-        draws: for each row.
+        num_samples: draws for each row.
         resample: proposals of each row that the draws were resampled from; None for the guide's own
             draws.
     """
 
     pit: np.ndarray
     joint_pit: np.ndarray
-    draws: int
+    num_samples: int
     resample: int | None
 
     @property
     def rank(self) -> np.ndarray:
-        """How many draws lie below the truth, from 0 to `draws`, (num_rows, latent_dim)."""
-        return np.floor(self.pit * (self.draws + 1)).astype(int)
+        """How many draws lie below the truth, from 0 to `num_samples`, (num_rows, latent_dim)."""
+        return np.floor(self.pit * (self.num_samples + 1)).astype(int)
 
     @property
     def p_values(self) -> np.ndarray:
@@ -111,7 +111,7 @@ class Calibration:
         return "\n".join(
             [
                 (
-                    f"calibration of {source}: {rows} rows drawn from the model, {self.draws} "
+                    f"calibration of {source}: {rows} rows drawn from the model, {self.num_samples} "
                     "draws each"
                 ),
                 f"overall      p = {self.p_value:<8.2g}   {verdict}"
@@ -174,7 +174,7 @@ def calibration(
     vae: VAE,
     *,
     num_rows: int = 1000,
-    draws: int = 99,
+    num_samples: int = 99,
     resample: int | None = None,
     seed: int = 0,
     progress: bool | None = False,
@@ -203,7 +203,7 @@ def calibration(
     Arguments:
         vae: a model whose guide and prior have densities.
         num_rows: simulated rows; 1000 see a width that is wrong by 10 %.
-        draws: L, for each row.
+        num_samples: L, draws of q(z | x) for each row.
         resample: M, proposals of each row for importance resampling; None for none.
         seed: of everything that is drawn.
         progress: show a bar; None on a terminal only.
@@ -216,15 +216,15 @@ def calibration(
             nan.
 
     Example:
-        >>> found = calibration(VAE(data_shape=(4,), latent_dim=2), num_rows=20, draws=9)
+        >>> found = calibration(VAE(data_shape=(4,), latent_dim=2), num_rows=20, num_samples=9)
         >>> found.rank.shape, found.p_values.shape
         ((20, 2), (2,))
     """
-    _check(num_rows, draws, resample)
+    _check(num_rows, num_samples, resample)
     require_density(vae)
     warn_of_half(vae, "calibration")
     together, hidden = (
-        max(1, CHUNK // (resample or draws)),
+        max(1, CHUNK // (resample or num_samples)),
         None if progress is None else not progress,
     )
     parts = []
@@ -238,10 +238,10 @@ def calibration(
         z = vae.prior().sample(torch.Size([num_rows]))
         x = torch.cat([vae.likelihood(some).sample() for some in z.split(CHUNK)])
         for rows in zip(z.split(together), x.split(together), strict=True):
-            parts.append(_pit_of_rows(vae, *rows, draws, resample))
+            parts.append(_pit_of_rows(vae, *rows, num_samples, resample))
             bar.update(len(rows[0]))
     pit = as_numpy(torch.cat(parts))
-    return Calibration(pit[:, :-1], pit[:, -1], draws, resample)
+    return Calibration(pit[:, :-1], pit[:, -1], num_samples, resample)
 
 
 def uniformity(pit: np.ndarray) -> np.ndarray:
@@ -281,21 +281,23 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _check(num_rows: int, draws: int, resample: int | None) -> None:
-    if num_rows < 1 or draws < 1:
-        raise ValueError(f"num_rows, draws: expected at least 1, got {num_rows}, {draws}")
-    if resample is not None and resample < draws:
+def _check(num_rows: int, num_samples: int, resample: int | None) -> None:
+    if num_rows < 1 or num_samples < 1:
         raise ValueError(
-            f"resample: expected at least as many proposals as draws ({draws}), got {resample}; "
-            f"take resample={10 * draws} or more, or fewer draws"
+            f"num_rows, num_samples: expected at least 1, got {num_rows}, {num_samples}"
+        )
+    if resample is not None and resample < num_samples:
+        raise ValueError(
+            f"resample: expected at least num_samples = {num_samples} proposals, got {resample}; "
+            f"take resample={10 * num_samples} or more, or a smaller num_samples"
         )
 
 
-def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | None) -> Tensor:
+def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, num_samples: int, resample: int | None) -> Tensor:
     """The pit of z and, last, of log p(x, z) for rows x from p(x | z), (n, latent_dim + 1)."""
     truth = torch.cat([z, log_joint(vae, x, z).unsqueeze(-1)], -1)
     q = posterior_of(vae, x)
-    proposals = q.sample(torch.Size([resample or draws]))
+    proposals = q.sample(torch.Size([resample or num_samples]))
     log_p = torch.cat(
         [log_joint(vae, x, some) for some in proposals.split(max(1, CHUNK // len(x)))]
     )
@@ -307,15 +309,15 @@ def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | Non
             "support"
         )
     if resample:
-        drawn = _resampled(drawn, log_p - q.log_prob(proposals), draws)
+        drawn = _resampled(drawn, log_p - q.log_prob(proposals), num_samples)
     return _pit(truth, drawn)
 
 
-def _resampled(proposals: Tensor, log_weights: Tensor, draws: int) -> Tensor:
-    """`draws` of the proposals (M, rows, ...), picked with replacement in proportion to their
+def _resampled(proposals: Tensor, log_weights: Tensor, num_samples: int) -> Tensor:
+    """`num_samples` of the proposals (M, rows, ...), picked with replacement in proportion to their
     weights (M, rows).
     """
-    picked = torch.multinomial(log_weights.double().softmax(0).T, draws, replacement=True).T
+    picked = torch.multinomial(log_weights.double().softmax(0).T, num_samples, replacement=True).T
     return proposals.take_along_dim(picked.unsqueeze(-1), 0)
 
 

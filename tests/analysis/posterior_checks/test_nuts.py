@@ -24,7 +24,7 @@ from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
-TINY = {"chains": 2, "draws": 4, "warmup": 4, "num_particles": 20}
+TINY = {"num_chains": 2, "num_samples": 4, "warmup_steps": 4, "num_particles": 20}
 
 
 def tiny(vae: VAE, x: Tensor, **options: int) -> Audit:
@@ -44,7 +44,7 @@ def test_nuts_finds_the_exact_posterior_and_how_wrong_the_guide_is() -> None:
     x = TRUTH.sample(1, seed=5)
     exact, found = (
         TRUTH.posterior(x),
-        audit(TRUTH.vae(widen=0.8), x, draws=800, warmup=300, num_particles=5000),
+        audit(TRUTH.vae(widen=0.8), x, num_samples=800, warmup_steps=300, num_particles=5000),
     )
     mean, sd = exact.mean.numpy(), exact.stddev.numpy()
     assert (np.abs(found.nuts.mean - mean) < 0.05 * sd).all()
@@ -89,7 +89,7 @@ def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
         p = (vae.prior().log_prob(grid) + vae.likelihood(grid).log_prob(x)).softmax(0)
     mean = float(p @ grid[:, 0])
     sd = float((p @ (grid[:, 0] - mean).square()).sqrt())
-    found = audit(vae, x, draws=600, warmup=300, num_particles=20_000)
+    found = audit(vae, x, num_samples=600, warmup_steps=300, num_particles=20_000)
     assert abs(sd - 1) > 0.1  # the row says something
     assert abs(found.nuts.mean - mean) < 4 * found.nuts.mean_se < 0.2 * sd
     assert abs(found.nuts.sd - sd) < 4 * found.nuts.sd_se < 0.2 * sd
@@ -199,7 +199,7 @@ def test_verdicts() -> None:
         nuts=moments(),
         guide=good,
         resampled=good,
-        warmup=500,
+        warmup_steps=500,
     )
     cases = {
         "agrees": fine,
@@ -256,9 +256,9 @@ def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"draws": 0}, "draws: expected at least 4, got 0"),
-        ({"chains": 1}, "chains: expected at least 2, got 1"),
-        ({"warmup": 0}, "warmup: expected at least 1, got 0"),
+        ({"num_samples": 0}, "num_samples: expected at least 4, got 0"),
+        ({"num_chains": 1}, "num_chains: expected at least 2, got 1"),
+        ({"warmup_steps": 0}, "warmup_steps: expected at least 1, got 0"),
         ({"num_particles": 0}, "num_particles: expected at least 2, got 0"),
     ],
 )

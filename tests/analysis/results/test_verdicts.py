@@ -318,7 +318,7 @@ def quick() -> SimpleNamespace:
         return lambda *given, **options: getattr(pv, name)(*given, **{**options, **steps})
 
     short = {
-        "audit": few("audit", chains=2, draws=4, warmup=4),
+        "audit": few("audit", num_chains=2, num_samples=4, warmup_steps=4),
         "annealed": few("annealed", num_chains=2, temperatures=5),
         "fit": few("fit", epochs=2),
     }
