@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         reconstruct,
         sample,
     )
-    from pyro_vae.analysis.latent.use import LatentUse, latent_use
+    from pyro_vae.analysis.latent.results import LatentUse
+    from pyro_vae.analysis.latent.use import latent_use
     from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
     from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
     from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
@@ -50,7 +51,7 @@ _HOMES = {
     "Evidence": "marginal_likelihood.results",
     "Finding": "results.verdicts",
     "Gaps": "gaps.gaps",
-    "LatentUse": "latent.use",
+    "LatentUse": "latent.results",
     "Measure": "marginal_likelihood.measure",
     "Match": "report.prior_samples",
     "Samples": "latent.codes",
