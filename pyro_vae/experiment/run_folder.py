@@ -111,7 +111,7 @@ def _write_numbers(
     tree = to_arviz(
         run.vae,
         held.test[:SHOWN_ROWS],
-        draws=_affordable_draws(run.vae),
+        num_samples=_affordable_draws(run.vae),
         columns=held.splits.columns,
     )
     write_netcdf(tree, folder / "posterior.nc")

@@ -20,7 +20,8 @@ from pyro_vae.analysis.posterior_checks.moments import (
     sd_error,
     weighted_moments,
 )
-from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
+from pyro_vae.analysis.posterior_checks.nuts import audit
+from pyro_vae.analysis.posterior_checks.nuts_results import Audit
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
@@ -214,6 +215,8 @@ def test_verdicts() -> None:
     for verdict, case in cases.items():
         assert case.verdicts == [verdict]
         assert verdict in str(case).splitlines()[3]
+        assert f"<td>{verdict}</td>" in case._repr_html_()
+        assert repr(case) == f"Audit(rows=1: 1 {verdict})"
         for name, value in unmixed.items():
             assert replace(case, **{name: value}).verdicts == ["inconclusive"]
     assert replace(cases["agrees after resampling"], pareto_k=np.array([0.8])).verdicts == [
@@ -221,6 +224,42 @@ def test_verdicts() -> None:
     ]
     assert replace(cases["agrees after resampling"], pareto_k=np.array([np.nan])).verdicts == [
         "differs"
+    ]
+
+
+def test_there_is_a_line_for_each_row_with_its_worst_dimension() -> None:
+    guide = Difference(
+        shift=np.array([[0.1, -0.4], [0.0, 0.0]]),
+        shift_se=np.array([[0.01, 0.02], [0.03, 0.03]]),
+        ratio=np.array([[0.5, 1.1], [1.0, 2.0]]),
+        ratio_se=np.array([[0.04, 0.05], [0.06, 0.07]]),
+    )
+    two = np.ones((2, 2))
+    found = Audit(
+        z=np.zeros((4, 500, 2, 2)),
+        r_hat=np.array([[1.0, 1.005], [1.2, 1.0]]),
+        ess=np.array([[900.0, 800.0], [500.0, 600.0]]),
+        divergences=np.array([0, 3]),
+        pareto_k=np.array([0.3, 0.9]),
+        num_particles=2000,
+        nuts=Moments(two, two, two, two),
+        guide=guide,
+        resampled=guide,
+        warmup_steps=500,
+    )
+    table = found.to_dataframe()
+    assert table.index.tolist() == [0, 1]
+    assert table["verdict"].tolist() == ["differs", "inconclusive"]
+    assert table["r_hat"].tolist() == [1.005, 1.2]
+    assert table["ess"].tolist() == [800.0, 500.0]
+    first = table.loc[0, ["guide_shift", "guide_shift_se", "guide_ratio", "guide_ratio_se"]]
+    assert first.tolist() == [-0.4, 0.02, 0.5, 0.04]
+    assert "-0.40 ± 0.02    0.50 ± 0.04" in str(found)
+    assert [(total.name, total.value) for total in found.totals()] == [
+        ("agrees", 0),
+        ("agrees after resampling", 0),
+        ("differs", 1),
+        ("inconclusive", 1),
     ]
 
 

@@ -1,6 +1,7 @@
 """Simulation-based calibration against guides whose miscalibration is known."""
 
 import functools
+import math
 
 import numpy as np
 import pyro.distributions as dist
@@ -11,14 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import VAE
-from pyro_vae.analysis.posterior_checks.sbc import (
-    Calibration,
-    _pit,
-    calibration,
-    components,
-    holm,
-    uniformity,
-)
+from pyro_vae.analysis.posterior_checks.sbc import _pit, calibration
+from pyro_vae.analysis.posterior_checks.sbc_results import Calibration
+from pyro_vae.analysis.posterior_checks.uniformity import components, holm, uniformity
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
@@ -157,6 +153,27 @@ def test_importance_resampling_repairs_what_it_can() -> None:
     assert (
         calibration(TRUTH.vae(widen=0.7), resample=99).p_value < 1e-6
     )  # too few proposals to choose from
+
+
+def test_there_is_a_line_for_each_simulated_row() -> None:
+    run = found(0.7)
+    table = run.to_dataframe()
+    assert len(table) == 1000
+    np.testing.assert_array_equal(table["rank[1]"], run.rank[:, 1])
+    np.testing.assert_array_equal(table["pit[0]"], run.pit[:, 0])
+    np.testing.assert_array_equal(table["joint_pit"], run.joint_pit)
+
+
+def test_a_notebook_shows_a_line_for_each_dimension() -> None:
+    run = found(0.7)
+    shown = run._repr_html_()
+    assert shown.count("<tr>") == 1 + 2 + 1  # head, dimensions, log p(x, z)
+    share = run.coverage()[1]
+    error = math.sqrt(share * (1 - share) / 1000)
+    assert f"<td>{share:.1%} ± {error:.1%}</td>" in shown
+    assert "too narrow (ranks U-shaped)" in shown
+    assert "NOT calibrated" in repr(run)
+    assert len(repr(run)) < 100
 
 
 # What stays as it was
