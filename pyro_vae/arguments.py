@@ -13,6 +13,14 @@ from pyro_vae.explain import nearest
 P = ParamSpec("P")
 R = TypeVar("R")
 
+RENAMED = {
+    "chains": "num_chains",
+    "draws": "num_samples",
+    "n": "num_rows",
+    "warmup": "warmup_steps",
+}
+"""Arguments of public functions that had other names before version 0.1.0."""
+
 
 def as_int(value: Any, name: str, at_least: int | None = None) -> int:
     """An integer of Python, NumPy or torch as an `int`.
@@ -132,6 +140,9 @@ def _misfit(
             expected = ", ".join(first) or "nothing"
             rest = ", ".join(f"{name}=" for name in named if name not in first)
             return f"expected {expected} by position, got {given}; name the others: {rest}"
+        renamed = [name for name in unknown if RENAMED.get(name) in named]
+        if renamed:
+            return f"the argument {renamed[0]!r} is now called {RENAMED[renamed[0]]!r}"
         if unknown:
             return f"unknown argument {unknown[0]!r}; {nearest(unknown[0], named)}"
         return str(error)

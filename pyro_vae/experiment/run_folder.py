@@ -130,7 +130,7 @@ def _write_numbers(
     tree = to_arviz(
         run.vae,
         rows.test[:SHOWN_ROWS],
-        draws=_affordable_draws(run.vae),
+        num_samples=_affordable_draws(run.vae),
         columns=rows.splits.columns,
     )
     write_netcdf(tree, folder / "posterior.nc")
