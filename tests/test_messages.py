@@ -34,7 +34,7 @@ def run() -> Any:
 WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "an option of fit": (
         lambda run: pv.fit(run.vae, X, epoch=3),
-        r"^epoch: unknown field; allowed: 'epochs', .*; did you mean 'epochs'\?$",
+        r"^fit: unknown argument 'epoch'; allowed: .*; did you mean 'epochs'\?$",
     ),
     "labels": (
         lambda run: pv.fit(run.vae, X, X[:, 0]),

@@ -25,7 +25,7 @@ from pyro_vae.cli import (
     schema,
 )
 from pyro_vae.cli.pipes import STATUS, outlets
-from pyro_vae.cli.processes import one_speaks, tell, tells_why, together
+from pyro_vae.cli.processes import rank_zero_output, tell, tells_why, together
 from pyro_vae.cli.shared import Say
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.version import __version__
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A check returns the status of its worst finding. Where nobody reads what is printed, all work is
     done and every file written, and the status is 141.
     """
-    with one_speaks(), outlets() as outlet:
+    with rank_zero_output(), outlets() as outlet:
         status = _main(arguments)
         outlet.flush()
     return STATUS if outlet.is_closed and not status else status

@@ -299,7 +299,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, module: str, name: str, call: 
 
 
 def test_interrupted_training_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(monkeypatch, "pyro_vae.training.loop", "steps", 2)  # 48 rows are one step an epoch
+    interrupt_at(monkeypatch, "pyro_vae.training.step_choice", "steps", 2)  # 48 rows are one step an epoch
     done = pyro_vae("fit", "spec.toml", "--set", "fit.epochs=5")
     assert done.status == 130
     assert (
@@ -315,7 +315,7 @@ def test_interrupted_before_an_epoch_saves_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(home)
-    interrupt_at(monkeypatch, "pyro_vae.training.loop", "steps", 1)
+    interrupt_at(monkeypatch, "pyro_vae.training.step_choice", "steps", 1)
     done = pyro_vae("fit", str(home / "spec.toml"), "--json")
     assert (done.status, done.out) == (130, "")
     assert done.err.endswith(

@@ -221,7 +221,7 @@ def test_a_process_alone_keeps_what_it_has():
             1,
             True,
         )
-        assert process_group.first_to_fail()
+        assert process_group.first_failure()
     values = torch.tensor([1.0, 2.0])
     assert process_group.mean_over_ranks(values) is values
     assert process_group.gathered("a") == ["a"]
