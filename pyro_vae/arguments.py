@@ -10,18 +10,10 @@ from functools import wraps
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-from pyro_vae.explain import RENAMED, nearest
+from pyro_vae.explain import nearest, new_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-RENAMED = {
-    "chains": "num_chains",
-    "draws": "num_samples",
-    "n": "num_rows",
-    "warmup": "warmup_steps",
-}
-"""Arguments of public functions that had other names before version 0.1.0."""
 
 
 def as_int(value: Any, name: str, at_least: int | None = None) -> int:
@@ -142,8 +134,8 @@ def _require_vae(name: str, vae: Any) -> None:
 def _refuse_former_names(names: Sequence[str], kwargs: Mapping[str, Any]) -> None:
     """Raise ValueError for an option by the name that it had in an earlier version."""
     for name in kwargs:
-        new = RENAMED.get(name, "")
-        if name not in names and new.split(" ")[0] in names:
+        new = new_name(name, names)
+        if name not in names and new is not None:
             raise ValueError(f"{name}: this option is now called {new}")
 
 
@@ -167,9 +159,6 @@ def _misfit(
             expected = ", ".join(first) or "nothing"
             rest = ", ".join(f"{name}=" for name in named if name not in first)
             return f"expected {expected} by position, got {given}; name the others: {rest}"
-        renamed = [name for name in unknown if RENAMED.get(name) in named]
-        if renamed:
-            return f"the argument {renamed[0]!r} is now called {RENAMED[renamed[0]]!r}"
         if unknown:
             return f"unknown argument {unknown[0]!r}; {nearest(unknown[0], named)}"
         return str(error)

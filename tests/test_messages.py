@@ -267,7 +267,7 @@ def test_an_option_that_was_renamed_names_the_new_one(option, value, new):
     ],
 )
 def test_an_argument_that_was_renamed_names_the_new_one(ask, old, new):
-    message = rf"^\w+: the argument '{next(iter(old))}' is now called '{new}'$"
+    message = rf"^{next(iter(old))}: this option is now called {new}$"
     with pytest.raises(ValueError, match=message):
         ask(small(), **old)
 

@@ -299,7 +299,9 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, module: str, name: str, call: 
 
 
 def test_interrupted_training_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(monkeypatch, "pyro_vae.training.step_choice", "steps", 2)  # 48 rows are one step an epoch
+    interrupt_at(
+        monkeypatch, "pyro_vae.training.step_choice", "steps", 2
+    )  # 48 rows are one step an epoch
     done = pyro_vae("fit", "spec.toml", "--set", "fit.epochs=5")
     assert done.status == 130
     assert (

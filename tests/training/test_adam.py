@@ -16,7 +16,7 @@ from torch.optim.optimizer import (
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, FitOptions, State, adam, fit
 from pyro_vae.training import compiled_step as module
-from pyro_vae.training.loop import WORTH_COMPILING, stepper
+from pyro_vae.training.step_choice import WORTH_COMPILING, stepper
 from tests.training.small import X, small, weights
 
 OPTIONS: dict[str, dict[str, Any]] = {

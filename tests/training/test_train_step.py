@@ -11,8 +11,8 @@ from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import Info, State, fit, step
-from pyro_vae.training.preparation import start
 from pyro_vae.training.ema import ExponentialMovingAverage
+from pyro_vae.training.preparation import start
 from tests.training.small import X, same, small, watched, weights
 
 BATCH = torch.as_tensor(X[:7]).double()
