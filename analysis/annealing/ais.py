@@ -147,8 +147,8 @@ def annealed(
         temperatures: T; 1 is importance sampling from q₀.
         leapfrog_steps: of each move. A chain takes T leapfrog_steps gradients, and the pilot 1.6
             times what one takes.
-        start: q₀, "prior" or "guide". The density of a guide of kind "flow" with transform "iaf"
-            is slow.
+        start: q₀, "prior" or "guide". The density of a guide "flow" with transform
+            "autoregressive" is slow.
         seed: of the chains.
         chunk_size: pairs of a row and a chain that move at once.
         progress: whether to show bars; None shows them on a terminal only.

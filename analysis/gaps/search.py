@@ -88,8 +88,8 @@ def mixture_log_weights(
     """log p(x, z) - log m(z) for the mixture m = (q + r) / 2 of the guide q and a normal r.
 
     The first half is drawn from q and the second from r, which is the best full-rank normal with
-    its variances times 1 + 1/√d: where the posterior is normal, a share e^(-1/2) of the draws from
-    r is effective, in any dimension d.
+    its variances times 1 + 1/√d: where the posterior is normal, a share of at least e^(-1/2) of the
+    draws from r is effective, in any dimension d.
 
     Returns:
         (2, draws, rows), in float64.

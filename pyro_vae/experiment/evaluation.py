@@ -89,7 +89,8 @@ def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
     count.
 
     Example:
-        >>> unexplained_variance(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 1.0]]))
+        >>> x = np.array([[0.0, 1.0], [2.0, 1.0]])
+        >>> unexplained_variance(x, np.array([[0.0, 1.0], [1.0, 1.0]]))
         0.5
     """
     rows = x.reshape(len(x), -1).astype(np.float64)
@@ -143,10 +144,11 @@ def _trust(m: Metrics) -> str:
     how = ", ".join(f"{count} {method}" for method, count in m["methods"].items())
     if m["unreliable"] == 0:
         return f"  all rows ({how})"
-    low = (
-        "" if math.isnan(m["low_by"]) else f", by about {m['low_by']:.2g} nats in the mean or more"
-    )
-    return f"{1 - m['unreliable']:10.1%} of rows ({how}); on the others log p(x) is a low estimate{low}"
+    low = ""
+    if not math.isnan(m["low_by"]):
+        low = f", by about {m['low_by']:.2g} nats in the mean or more"
+    share = f"{1 - m['unreliable']:10.1%} of rows"
+    return f"{share} ({how}); on the others log p(x) is a low estimate{low}"
 
 
 def _draws(m: Metrics) -> str:
@@ -160,9 +162,7 @@ def _against_baseline(metrics: Metrics) -> list[str]:
     if "independent" not in metrics:
         return []
     gained = metrics["log_marginal"] - metrics["independent"]
-    verdict = (
-        f"the model is {gained:.2f} above"
-        if gained > 0
-        else f"WARNING: the model is {-gained:.2f} below"
-    )
+    verdict = f"the model is {gained:.2f} above"
+    if gained <= 0:
+        verdict = f"WARNING: the model is {-gained:.2f} below"
     return [f"  independent columns {metrics['independent']:10.2f} nats per row; {verdict}"]

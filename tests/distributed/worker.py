@@ -345,7 +345,7 @@ def one_fails():
         except (ValueError, RuntimeError) as error:
             return type(
                 error
-            ).__name__, process_group.first_to_fail() if process_group.rank() == 1 else None
+            ).__name__, process_group.first_failure() if process_group.rank() == 1 else None
     return "nothing"
 
 
