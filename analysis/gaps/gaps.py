@@ -23,6 +23,7 @@ from pyro_vae.analysis.gaps.search import ascend, best_full_rank, log_weights, m
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.inputs import placement_of, rows_of
@@ -126,6 +127,7 @@ def inference_gaps(
         num_particles=2 * num_particles if marginal is None else _num_particles(marginal),
         family=parts[0][0],
         estimator=MIXTURE if marginal is None else f"given as {type(marginal).__name__}",
+        row_labels=row_labels(x),
     )
 
 

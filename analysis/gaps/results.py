@@ -1,7 +1,8 @@
 """The gap between log p(x) and the ELBO, in two parts, and which of them to close."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class Gaps(Answer):
             has converged.
         family: over which q* is the best.
         estimator: of log p(x).
+        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
     """
 
     log_marginal: np.ndarray
@@ -51,6 +53,7 @@ class Gaps(Answer):
     num_particles: int
     family: str
     estimator: str
+    row_labels: tuple[Any, ...] | None = None
 
     def __repr__(self) -> str:
         inference = f"{self.mean_inference_gap:.3f} nats per row"
@@ -133,6 +136,10 @@ class Gaps(Answer):
             "pareto_k": self.pareto_k,
             "last_gain": self.last_gain,
         }
+
+    def labels(self) -> Sequence[Any] | None:
+        """The names of the rows, where they are known."""
+        return self.row_labels
 
     def totals(self) -> list[Total]:
         """The means over rows of log p(x), of the ELBO and of the gap with its two parts."""

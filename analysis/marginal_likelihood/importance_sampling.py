@@ -25,6 +25,7 @@ from pyro_vae.analysis.marginal_likelihood.proposals import Guide, Named, Propos
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.row_draws import Job, Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.inputs import placement_of, rows_of
@@ -156,6 +157,7 @@ def evidence(
         data_size=math.prod(vae.spec.data_shape) if measure is None else measure.size,
         measure=measure,
         seconds=time.perf_counter() - began,
+        row_labels=row_labels(x),
     )
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Evidence(Answer):
         measure: what log p(x) is: a density or a mass, of which columns, given what; None where
             that is not known.
         seconds: the time that it took.
+        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
     """
 
     log_marginal: np.ndarray
@@ -62,6 +63,7 @@ class Evidence(Answer):
     upper: np.ndarray
     measure: "Measure | None" = None
     seconds: float = math.nan
+    row_labels: tuple[Any, ...] | None = None
 
     reading = (
         "log p(x) is on average a low estimate; believe it on trusted rows, whose k-hat is at most "
@@ -181,6 +183,10 @@ class Evidence(Answer):
             "proposal_elbo": self.proposal_elbo,
             "upper": self.upper,
         }
+
+    def labels(self) -> Sequence[Any] | None:
+        """The names of the rows, where they are known."""
+        return self.row_labels
 
     def totals(self) -> Sequence[Total]:
         """Mean log p(x), how far it is to be trusted, mean ELBO, bits and seconds."""

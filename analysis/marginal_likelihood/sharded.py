@@ -1,12 +1,13 @@
 """log p(x) of many rows by several processes, each of which takes its share of the rows."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
 from pyro_vae.vae import VAE
 
@@ -40,7 +41,8 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
     own = None
     if rank() < world:
         own = evidence(vae, x[rank() :: world], **how)
-    return _interleaved([part for part in gathered(own) if part is not None])
+    whole = _interleaved([part for part in gathered(own) if part is not None])
+    return replace(whole, row_labels=row_labels(x))
 
 
 def _interleaved(parts: list[Evidence]) -> Evidence:

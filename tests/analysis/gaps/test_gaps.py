@@ -253,7 +253,7 @@ def numbers(approximation: float, amortization: float, **others: Any) -> Gaps:
     columns = {
         name: np.zeros(20)
         for name in Gaps.__dataclass_fields__
-        if name not in ("family", "estimator")
+        if name not in ("family", "estimator", "row_labels")
     } | {
         "approximation_gap": approximation + noise,
         "amortization_gap": amortization - noise,

@@ -5,12 +5,14 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyro.distributions as dist
 import pytest
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.analysis import Evidence, Measure, evidence
+from pyro_vae.analysis import Evidence, Measure, annealed, evidence, inference_gaps
+from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
@@ -182,3 +184,15 @@ def test_a_density_has_no_bits() -> None:
     found = numbers(3, np.zeros(3))
     assert "bits per dim" in found.summary()
     assert "bits per dim" not in replace(found, measure=Measure(density="0:64")).summary()
+
+
+def test_rows_of_a_data_frame_keep_their_labels() -> None:
+    rows = pd.DataFrame(TRUTH.sample(3).numpy(), index=["b", "a", "c"])
+    found = evidence(TRUTH.vae(), rows, num_particles=50)
+    assert found.to_dataframe().index.tolist() == ["b", "a", "c"]
+    assert found.to_dataframe().loc["a", "log_marginal"] == found.log_marginal[1]
+    assert sharded_evidence(TRUTH.vae(), rows, num_particles=50).labels() == ("b", "a", "c")
+    chains = annealed(TRUTH.vae(), rows, num_chains=2, temperatures=2)
+    assert chains.to_dataframe().index.tolist() == ["b", "a", "c"]
+    gaps = inference_gaps(TRUTH.vae(), rows, steps=4, num_particles=2)
+    assert gaps.to_dataframe().index.tolist() == ["b", "a", "c"]
