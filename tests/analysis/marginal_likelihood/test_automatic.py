@@ -154,7 +154,8 @@ def test_broken_estimators_are_caught(
     name: str, broken: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = "row_proposals" if name.startswith("Row") else "weights"
-    monkeypatch.setattr(f"pyro_vae.analysis.{room}.{name}", broken)
+    home = f"pyro_vae.analysis.marginal_likelihood.{room}"
+    monkeypatch.setattr(f"{home}.{name}", broken)
     with pytest.raises(AssertionError):
         assert_calibrated(evidence(TRUTH.vae(widen=0.5), X), EXACT)
 
