@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
+from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import monte_carlo_se
-from pyro_vae.analysis.marginal_likelihood.row_draws import Job
 from pyro_vae.analysis.marginal_likelihood.row_proposals import NoiseMaker, RowProposals, drawn_from
 from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.analysis.marginal_likelihood.weights import Strata
