@@ -1,4 +1,4 @@
-"""`step`: one move down the gradient, equal to the same lines written by hand."""
+"""`step`: one step down the gradient, equal to the same lines written by hand."""
 
 import dataclasses
 import math
@@ -11,8 +11,8 @@ from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import Info, State, fit, step
-from pyro_vae.training.preparation import start
 from pyro_vae.training.ema import ExponentialMovingAverage
+from pyro_vae.training.preparation import start
 from tests.training.small import X, same, small, watched, weights
 
 BATCH = torch.as_tensor(X[:7]).double()
@@ -99,7 +99,7 @@ def test_gradients_do_not_pile_up():
 
 
 def test_the_mean_over_rows_does_not_depend_on_their_number():
-    """Twice the same rows with twice the same noise would be the same step; without noise they are."""
+    """Without noise, twice the same rows make the same step."""
     results = []
     for x in (BATCH, BATCH.repeat(2, 1)):
         vae = small(
