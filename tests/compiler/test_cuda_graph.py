@@ -6,7 +6,7 @@ import torch
 from pyro_vae.compiler.cuda_graph import CUDAGraphed
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, State, fit, step
-from pyro_vae.training import compiled_step as module
+from pyro_vae.training import compiled_graph as module
 from pyro_vae.training.ema import ExponentialMovingAverage
 from tests.training.small import X, same, small, weights
 

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
-from pyro_vae.training import compiled_step as module
+from pyro_vae.training import compiled_graph as module
 from pyro_vae.training.compiled_step import agree
 from pyro_vae.training.step_choice import SEVERAL, WORTH_COMPILING, stepper
 from pyro_vae.training.train_step import ScheduleValues, steps

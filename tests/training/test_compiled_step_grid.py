@@ -13,7 +13,7 @@ from pyro_vae.experiment.description import Experiment
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import read
 from pyro_vae.training import CompiledStep, State, step
-from pyro_vae.training import compiled_step as module
+from pyro_vae.training import compiled_graph as module
 from pyro_vae.training.options import make_objective
 from pyro_vae.training.preparation import start
 from pyro_vae.vae import VAE
