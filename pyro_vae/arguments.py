@@ -10,7 +10,7 @@ from functools import wraps
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-from pyro_vae.explain import RENAMED, nearest
+from pyro_vae.explain import nearest, new_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -134,8 +134,8 @@ def _require_vae(name: str, vae: Any) -> None:
 def _refuse_former_names(names: Sequence[str], kwargs: Mapping[str, Any]) -> None:
     """Raise ValueError for an option by the name that it had in an earlier version."""
     for name in kwargs:
-        new = RENAMED.get(name, "")
-        if name not in names and new.split(" ")[0] in names:
+        new = new_name(name, names)
+        if name not in names and new is not None:
             raise ValueError(f"{name}: this option is now called {new}")
 
 

@@ -12,8 +12,8 @@ from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import Objective
 from pyro_vae.training import FitOptions, State
 from pyro_vae.training.epoch import TOGETHER
-from pyro_vae.training.step_choice import stepper
 from pyro_vae.training.run import MetricMeans
+from pyro_vae.training.step_choice import stepper
 from pyro_vae.training.train_step import ScheduleValues
 
 COMPILED = "ours, compiled"

@@ -31,6 +31,14 @@ from pyro_vae.distributed.launch import launched_first
 from pyro_vae.version import __version__
 
 COMMANDS = (fit, evaluate, compare, check, anomaly, sample, encode, reconstruct, kinds, schema)
+ARGUMENTS = {
+    "leave resume out": "leave --resume out",
+    "overwrite=True": "--overwrite",
+    "pass array=": "pass --set data.array=",
+    "resume=True": "--resume",
+}
+"""What an error of the library names, as the command line calls it."""
+
 SHARED = (fit.run, evaluate.run)
 """What several processes do together; of the other subcommands the first process does all."""
 
@@ -109,8 +117,7 @@ def _fail(message: str, status: int) -> int:
 
 def _sentence(error: ValueError) -> str:
     """What is wrong, in the words of the command line."""
-    return (
-        str(error)
-        .replace("overwrite=True", "--overwrite")
-        .replace("pass array=", "pass --set data.array=")
-    )
+    sentence = str(error)
+    for python, command in ARGUMENTS.items():
+        sentence = sentence.replace(python, command)
+    return sentence

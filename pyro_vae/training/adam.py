@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import optimizer as optimizers
 
 Group = Mapping[str, Any]
 
@@ -20,12 +21,16 @@ def is_adam(optimizer: Optimizer) -> bool:
         >>> [is_adam(optimizer) for optimizer in optimizers]
         [True, False, False]
     """
-    hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    return (
-        type(optimizer) in {Adam, AdamW}
-        and not hooks
-        and all(_is_plain(group) for group in optimizer.param_groups)
-    )
+    if type(optimizer) not in {Adam, AdamW} or has_step_hooks(optimizer):
+        return False
+    return all(_is_plain(group) for group in optimizer.param_groups)
+
+
+def has_step_hooks(optimizer: Optimizer) -> bool:
+    """Whether torch calls hooks of this optimizer, or of every optimizer, at its steps."""
+    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    every = optimizers._global_optimizer_pre_hooks or optimizers._global_optimizer_post_hooks
+    return bool(own or every)
 
 
 def _is_plain(group: Group) -> bool:
@@ -37,9 +42,10 @@ def _is_plain(group: Group) -> bool:
 
 
 def options(optimizer: Optimizer) -> list[tuple[Any, ...]]:
-    """The options of each group that are constants of a graph."""
+    """The options of each group that are constants of a graph, and whether the steps have hooks."""
     names = ("betas", "eps", "weight_decay", "maximize")
-    return [tuple(group[name] for name in names) for group in optimizer.param_groups]
+    hooked = has_step_hooks(optimizer)  # hooks may come after the graph, which would not call them
+    return [(*(group[name] for name in names), hooked) for group in optimizer.param_groups]
 
 
 def moments(optimizer: Optimizer, weight: Tensor, group: Group) -> dict[str, Tensor]:

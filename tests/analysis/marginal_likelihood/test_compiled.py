@@ -34,7 +34,7 @@ GRID: dict[str, dict[str, Any]] = {
         "guide": "flow",
     },
     "counts": {"likelihood": "negative_binomial", "prior": "student_t"},
-    "flow": {"likelihood": "poisson", "prior": {"kind": "flow", "transform": "realnvp"}},
+    "flow": {"likelihood": "poisson", "prior": {"kind": "flow", "transform": "coupling"}},
 }
 
 
