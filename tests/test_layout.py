@@ -25,16 +25,8 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 LEVELS = (
     (
         *("arguments", "described", "explain", "registry", "rng", "threads", "version"),
-        *(
-            "long_tails",
-            "special",
-            "progress_bar",
-            "atomic_files",
-            "distributed",
-            "data",
-            "networks",
-            "compiler",
-        ),
+        *("long_tails", "special", "progress_bar", "atomic_files", "distributed"),
+        *("data", "networks", "compiler"),
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "vae"),

@@ -76,10 +76,13 @@ class CompiledGraph:
     ) -> tuple[State, Tensor]:
         """A step for each batch, with the metrics of each."""
         tensors = self._tensors()
-        numbers = self._numbers(schedule, batches)
-        stacks = zip(numbers.split(self.together), batches.split(self.together), strict=True)
+        numbers = self._numbers(schedule, batches).split(self.together)
+        stacks = batches.split(self.together)
         with torch.no_grad():
-            outputs = [self.run(*tensors, rows, stack)[0] for rows, stack in stacks]
+            outputs = [
+                self.run(*tensors, rows, stack)[0]
+                for rows, stack in zip(numbers, stacks, strict=True)
+            ]
             metrics = torch.cat(outputs)
             self.counts.add_(len(batches))
         state = with_schedule_values(state, schedule[-1])

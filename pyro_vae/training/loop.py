@@ -24,7 +24,6 @@ from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.checkpoint import Checkpoint
-from pyro_vae.training.compiled_step import CompiledStep
 from pyro_vae.training.epoch import StepsFunction, Training, require_finite, train_epoch, validate
 from pyro_vae.training.first_look import first_look, require_trainable
 from pyro_vae.training.options import (
@@ -44,7 +43,7 @@ from pyro_vae.training.preparation import (
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Run
 from pyro_vae.training.sleep import require_sleep, sleep
-from pyro_vae.training.step_choice import choose_steps
+from pyro_vae.training.step_choice import choose_steps, is_compiled
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.validation_split import is_number
@@ -170,9 +169,9 @@ def fit(
         >>> [row["epoch"] for row in run.history]
         [1, 2]
     """
-    given = {name: value for name, value in locals().items() if name in FitOptions.model_fields}
+    arguments = dict(locals())
     refuse_hidden_weights(x)
-    options = _described(given)
+    options = _described(arguments)
     torch_device = device_of_rank(choose_device(options.device))
     dtype = next(vae.parameters()).dtype
     placement = Placement(torch_device, dtype, grey=options.binarize == "dynamic")
@@ -198,12 +197,12 @@ def fit(
     return run
 
 
-def _described(given: dict[str, Any]) -> FitOptions:
-    """The options that a file can hold; objects of the user's take the place of some others."""
-    described = {name: value for name, value in given.items() if not callable(value)}
+def _described(arguments: dict[str, Any]) -> FitOptions:
+    """The arguments of `fit` that a file can hold, without functions and rows of the user's."""
+    given = {name: arguments[name] for name in FitOptions.model_fields}
     if not is_number(given["validation"]):
-        described["validation"] = None
-    return FitOptions(**described)
+        given["validation"] = None
+    return FitOptions(**{name: value for name, value in given.items() if not callable(value)})
 
 
 def _examine(run: Run, state: State, data: TrainingData) -> None:
@@ -241,10 +240,12 @@ def _train(training: Training, path: str | os.PathLike[str] | None, shown: bool 
                 sleep(run, training.state, training.data)
     except KeyboardInterrupt:
         run.interrupted = True
-        best = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"
+        kept = "those from before the run"
+        if run.best_epoch:
+            kept = f"those of epoch {run.best_epoch}"
         warn_caller(
             f"fit: interrupted after {len(run.history)} of {run.options.epochs} epochs; "
-            f"the weights are {best}"
+            f"the weights are {kept}"
         )
     finally:
         run.restore()
@@ -262,7 +263,7 @@ def _epochs(
     options = run.options
     last = options.epochs or 0
     epochs = range(len(run.history) + 1, last + 1)
-    if epochs and isinstance(getattr(steps_function, "__self__", None), CompiledStep):
+    if epochs and is_compiled(steps_function):
         progress.compiling()
     for epoch in epochs:
         if run.exhausted():
