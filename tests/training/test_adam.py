@@ -148,7 +148,7 @@ def test_auto_leaves_an_optimizer_with_hooks_outside(register: Any) -> None:
     optimizer = Adam(small().parameters())
     register(optimizer, Counted())
     chosen: Any = stepper(FitOptions(), optimizer, WORTH_COMPILING)
-    assert not chosen.__self__.moves
+    assert not chosen.__self__.with_optimizer
 
 
 def test_hooks_that_come_after_the_first_step_fire(register: Any, uncompiled: None) -> None:
