@@ -27,6 +27,7 @@ LEVELS = (
         *("arguments", "described", "explain", "registry", "rng", "threads", "version"),
         *(
             "lazy_names",
+            "progress_bar",
             "long_tails",
             "special",
             "atomic_files",

@@ -88,5 +88,5 @@ def test_the_compiled_step_rounds_too():
                 state, info = move(state, X)
         losses.append(info.loss)
     torch.testing.assert_close(*losses, rtol=2e-3, atol=0)
-    nodes = compiled._compiled.graph.module.graph.nodes
+    nodes = compiled._one.graph.module.graph.nodes
     assert any(getattr(node.meta.get("val"), "dtype", None) is torch.bfloat16 for node in nodes)
