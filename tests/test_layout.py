@@ -21,7 +21,7 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 # except the families.
 LEVELS = (
     (
-        *("arguments", "described", "explain", "registry", "rng", "threads", "version"),
+        *("arguments", "described", "explain", "hooks", "registry", "rng", "threads", "version"),
         *("long_tails", "special", "atomic_files", "distributed", "data", "networks", "compiler"),
     ),
     ("priors", "likelihoods", "guides"),

@@ -8,6 +8,7 @@ import torch
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterior_of
 from pyro_vae.arguments import public
+from pyro_vae.hooks import HasProbabilities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
@@ -106,7 +107,7 @@ def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
         found = []
         for batch in rows_of(vae, x, "x"):
             p: Any = vae.likelihood(posterior_of(vae, batch).mean)
-            found.append(p.probabilities() if hasattr(p, "probabilities") else {})
+            found.append(p.pyro_vae_probabilities() if isinstance(p, HasProbabilities) else {})
     return {column: as_numpy(torch.cat([each[column] for each in found])) for column in found[0]}
 
 

@@ -21,6 +21,7 @@ from pyro_vae.analysis.report.agreement import alone, bound, chunks, closed_form
 from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Checkup, Finding, mean_and_error
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
+from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.vae import VAE
 
 SHARE = 0.98
@@ -145,9 +146,8 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
     """Mean log p(x) above that of independent columns, each with the likelihood's family and no
     latent variable.
     """
-    make = getattr(vae.likelihood, "independent", None)
     with evaluation(vae):
-        columns = make() if make else None
+        columns = independent_columns(vae.likelihood)
         if columns is None:
             reason = "this likelihood has no baseline of independent columns, or was never started from rows"
             return Finding(name=BASELINE, verdict="none", meaning=reason)

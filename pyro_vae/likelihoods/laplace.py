@@ -16,8 +16,7 @@ from pyro_vae.networks.positive_numbers import Positive
 
 @LIKELIHOODS.register("laplace")
 class Laplace(Family):
-    """p(x | z) = ∏ᵢ exp(-|xᵢ - locᵢ| / scaleᵢ) / (2 scaleᵢ), with loc = median + std * decoder(z):
-    absolute errors.
+    """p(x | z) = ∏ᵢ exp(-|xᵢ - locᵢ| / scaleᵢ) / (2 scaleᵢ), with loc = median + std * decoder(z).
 
     Median and std are those of most training rows, std = 1.4826 median absolute deviations:
     outliers don't move them.
@@ -45,7 +44,7 @@ class Laplace(Family):
         self.register_buffer("mean", torch.zeros(data_shape))
         self.register_buffer("std", torch.ones(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.median)
         self.std.copy_(spread(data, robust=True))
 

@@ -51,7 +51,7 @@ class Normal(Family):
         self.register_buffer("mean", torch.zeros(data_shape))
         self.register_buffer("std", torch.ones(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
         self.std.copy_(spread(data))
 

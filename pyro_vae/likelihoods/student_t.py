@@ -58,11 +58,13 @@ class StudentT(Family):
         excess = Positive(df if isinstance(df, str) else df - 1, data_shape)
         noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads + excess.heads, data_shape))
-        self.df, self.excess_df, self.scale = df, excess, noise
+        self.df = df
+        self.excess_df = excess
+        self.scale = noise
         self.register_buffer("mean", torch.zeros(data_shape))
         self.register_buffer("std", torch.ones(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.median)
         self.std.copy_(spread(data, robust=True))
 
@@ -71,9 +73,12 @@ class StudentT(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
-        scale = self.scale(self.std, *rest[: self.scale.heads])
-        df = 1 + self.excess_df(torch.full_like(self.std, EXCESS_DF), *rest[self.scale.heads :])
-        return RowOfStudentT(df, self.mean + self.std * loc, scale).to_event(len(self.data_shape))
+        of_scale = rest[: self.scale.heads]
+        of_df = rest[self.scale.heads :]
+        scale = self.scale(self.std, *of_scale)
+        df = 1 + self.excess_df(torch.full_like(self.std, EXCESS_DF), *of_df)
+        row = RowOfStudentT(df, self.mean + self.std * loc, scale)
+        return row.to_event(len(self.data_shape))
 
     def extra_repr(self) -> str:
         return f"x ~ StudentT(df, loc, scale), df={self.df!r}, scale={self.scale.source!r}"

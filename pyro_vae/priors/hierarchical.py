@@ -82,7 +82,8 @@ class _TwoLevels(TorchDistribution):
     support = constraints.real_vector
 
     def __init__(self, top: Distribution, conditional: Any, latent_dim: int) -> None:
-        self.top, self.conditional = top, conditional
+        self.top = top
+        self.conditional = conditional
         super().__init__(event_shape=torch.Size([latent_dim]))
 
     @property

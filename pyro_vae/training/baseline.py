@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from pyro_vae.data import LoaderRows, Placement, Rows, as_rows
 from pyro_vae.data.arrays import LARGEST
+from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.training.epoch import weighted_batches
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
@@ -53,9 +53,8 @@ def _size(vae: VAE) -> int:
 
 
 def _score(vae: VAE, batches: Iterable[tuple[Tensor, Tensor | None]]) -> float | None:
-    independent = getattr(vae.likelihood, "independent", None)
-    found = independent() if callable(independent) else None
-    if not isinstance(found, Distribution):
+    found = independent_columns(vae.likelihood)
+    if found is None:
         return None
     score, total = 0.0, 0.0
     with torch.no_grad():

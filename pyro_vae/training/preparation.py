@@ -13,6 +13,7 @@ from pyro_vae.data import ArrayRows, DatasetRows, Placement, Rows, as_rows, stat
 from pyro_vae.data.binarize import bits_of
 from pyro_vae.data.indices import marked, shuffled
 from pyro_vae.data.summary_statistics import Statistics, farthest
+from pyro_vae.hooks import StartsFromData
 from pyro_vae.inputs import checked_batches, pass_size, require_precise, undisturbed
 from pyro_vae.spec import data_support
 from pyro_vae.vae import VAE
@@ -83,8 +84,8 @@ def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) 
         if not grey and summary.outlying.any():
             _warn_of_outliers(vae, given["x"].batches(size), summary)
         for module in vae.modules():
-            if callable(begin := getattr(module, "start_from", None)):
-                begin(summary)
+            if isinstance(module, StartsFromData):
+                module.pyro_vae_start(summary)
         vae.initialized.fill_(True)
 
 

@@ -1,4 +1,4 @@
-"""What every family of guides keeps: shapes, gradients, types, files, copies, densities and draws."""
+"""What every family of guides keeps: shapes, gradients, dtypes, files, densities and draws."""
 
 import copy
 import json
@@ -119,7 +119,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 
 @every
 def test_draws_move_as_the_density_says(name: str) -> None:
-    """∂/∂φ E_q f(z) = E_q[f(z) ∂ log q(z) / ∂φ] = E[∂f(z(ε, φ)) / ∂φ], by 40 blocks of draws each."""
+    """∂/∂φ E_q f(z) = E_q[f(z) ∂ log q(z) / ∂φ] = E[∂f(z(ε, φ)) / ∂φ], by 40 blocks of draws."""
     torch.manual_seed(0)
     vae = small(name).double()
     biases = [

@@ -44,7 +44,7 @@ def a_family(case: str, data_shape: tuple[int, ...] = (4,), seed: int = 0) -> Fa
     family: Family = LIKELIHOODS.build(options, data_shape)
     for parameter in family.parameters():
         parameter.data.add_(0.5 * noise(*parameter.shape, seed=seed))
-    family.start_from(rows_of(family, seed))
+    family.pyro_vae_start(rows_of(family, seed))
     return family
 
 
@@ -302,6 +302,6 @@ class Pooled(nn.Module):
 )
 def test_a_decoder_without_the_parameters_is_refused(decoder: nn.Module, got: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"^decoder: expected 6 numbers a row .* got {got} for 15 rows"
+        ValueError, match=rf"^decoder: expected 6 numbers for each row .* got {got} for 15 rows"
     ):
         Likelihood(decoder, Bernoulli((2, 3)))(noise(3, 5, LATENT))

@@ -133,7 +133,7 @@ def test_rows_of_many_and_large_counts_are_those_of_scipy(make):
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 7.0, 1000.0, 1_000_000.0])
 def test_rounding_does_not_add_up_over_equal_columns(value):
-    """The fault was a bias: log x! in float32 is off by as much in each column with the same count."""
+    """The fault was a bias: the error of log x! in float32 is the same for each equal count."""
     rate = torch.full((10_000,), value + 0.5)
     found = counts.Poisson(rate).to_event(1).log_prob(torch.full_like(rate, value))
     assert float(found) == pytest.approx(

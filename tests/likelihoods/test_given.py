@@ -1,4 +1,4 @@
-"""What a likelihood conditions on is the row's own, and what stands for a category is a category."""
+"""Each row has what its likelihood conditions on, and a category is shown as a category."""
 
 import math
 
@@ -81,7 +81,7 @@ def test_a_category_is_reconstructed_as_a_category():
     raw = torch.tensor([[[2.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.9, 1.0]]])
     assert representative(built(raw)).tolist() == [[0.0, 3.0]]
     p = special.softmax(raw.numpy(), 1)
-    for column, found in built(raw).probabilities().items():
+    for column, found in built(raw).pyro_vae_probabilities().items():
         np.testing.assert_allclose(found, p[..., column], rtol=1e-6)
 
 

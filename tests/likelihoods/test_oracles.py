@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pyro_vae import VAE
 from pyro_vae.data import Statistics, statistics
+from pyro_vae.hooks import StartsFromData
 from pyro_vae.likelihoods import Bernoulli, Binomial, ContinuousBernoulli, Family, Normal
 from pyro_vae.likelihoods.base import logit_of_mean
 
@@ -24,7 +25,7 @@ every_shape = pytest.mark.parametrize("data_shape", [(6,), (2, 3)])
 def started(family: Family, x: np.ndarray) -> Family:
     """The family in float64, started from the rows x."""
     family = family.double()
-    family.start_from(statistics([torch.tensor(x, dtype=torch.float64)]))
+    family.pyro_vae_start(statistics([torch.tensor(x, dtype=torch.float64)]))
     return family
 
 
@@ -118,7 +119,7 @@ def test_continuous_bernoulli_is_normalised_by_quadrature(logit: float) -> None:
 
 @pytest.mark.parametrize("size", [-1e-3, 0.25, 3.0, -20.0])
 def test_continuous_bernoulli_in_float32_agrees_with_float64(size: float) -> None:
-    """Densities and draws; the eleven uniform numbers for these end before 1, as torch.rand does."""
+    """Densities and draws; the eleven uniform numbers end before 1, as those of torch.rand do."""
     family, x, share = ContinuousBernoulli((11,)), torch.linspace(0, 1, 11), torch.arange(11) / 11
     found, exact = (
         family(torch.full((11,), size, dtype=dtype)).base_dist
@@ -271,8 +272,8 @@ def test_continuous_bernoulli_starts_uniform() -> None:
 
 def start_from(vae: VAE, data: Statistics) -> VAE:
     for module in vae.modules():
-        if hasattr(module, "start_from"):
-            module.start_from(data)
+        if isinstance(module, StartsFromData):
+            module.pyro_vae_start(data)
     return vae
 
 
@@ -338,7 +339,7 @@ def test_logit_of_mean_is_finite_and_symmetric(rows: int) -> None:
 
 
 def test_families_start_without_data_at_zero() -> None:
-    """Before `start_from` the decoder's numbers are taken as they are."""
+    """Before `pyro_vae_start` the decoder's numbers are taken as they are."""
     raw = torch.tensor(rng(0).normal(size=(3, 4)))
     mean = Normal((4,), scale=1.0).double()(raw).mean
     torch.testing.assert_close(mean, raw)

@@ -221,7 +221,7 @@ def test_a_closed_gate_is_the_plain_likelihood():
 def test_one_component_twice_is_one_component():
     one = build({"kind": "discretized_logistic", "levels": 16, "scale": 2.0}, (3,))
     two = build({"kind": "discretized_logistic", "levels": 16, "scale": 2.0, "mixtures": 2}, (3,))
-    two.places.zero_()
+    two.offsets.zero_()
     raw = outputs(one, 5)
     both = torch.stack([raw, raw, torch.zeros_like(raw), torch.zeros_like(raw)], 1)
     rows = CASES["discretized_logistic, mixture"].rows[:5]

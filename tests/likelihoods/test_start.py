@@ -79,7 +79,7 @@ def test_constant_features_are_no_trouble(name):
     options, data_shape, rows = CASES[name]
     for constant in (rows[:1].repeat(20, *(1 for _ in data_shape)), rows[:1]):
         built = build(options, data_shape)
-        built.start_from(statistics([constant]))
+        built.pyro_vae_start(statistics([constant]))
         p = built(zero(built))
         assert p.log_prob(constant).isfinite().all()
         assert p.mean.isfinite().all()
@@ -98,7 +98,7 @@ def test_constant_features_are_no_trouble(name):
 def test_features_that_are_never_counted_keep_a_small_mean(kind):
     rows = torch.cat([torch.zeros(50, 1), torch.full((50, 1), 3.0), torch.ones(50, 1)], 1).double()
     built = build({"kind": kind}, (3,))
-    built.start_from(statistics([rows]))
+    built.pyro_vae_start(statistics([rows]))
     mean = built(zero(built)).mean.detach()
     assert 0 < float(mean[0]) < 0.05
     assert built(zero(built)).log_prob(rows).isfinite().all()

@@ -1,4 +1,4 @@
-"""Densities know no unit: log p(c x) = log p(x) - D log c, also after training, from 1e-30 to 1e30."""
+"""Densities in any unit: log p(c x) = log p(x) - D log c for c from 1e-30 to 1e30."""
 
 import math
 

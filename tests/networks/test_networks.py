@@ -218,7 +218,7 @@ def test_standardize_is_the_identity_before_the_data(mode: str) -> None:
 def test_standardize_by_feature() -> None:
     x, summary = data()
     module = standardize("feature")
-    module.start_from(summary)
+    module.pyro_vae_start(summary)
     out = module(x).flatten(1).numpy()
     np.testing.assert_allclose(
         out[:, :3], ((COLUMNS - COLUMNS.mean(0))[:, :3] / COLUMNS.std(0)[:3]), rtol=1e-9
@@ -229,7 +229,7 @@ def test_standardize_by_feature() -> None:
 def test_a_constant_feature_keeps_its_unit() -> None:
     _, summary = data()
     module = standardize("feature")
-    module.start_from(summary)
+    module.pyro_vae_start(summary)
     moved = module(torch.full((1, 2, 2), 5.0, dtype=torch.float64))
     assert float(moved[0, 1, 1]) == 1.5
 
@@ -237,14 +237,14 @@ def test_a_constant_feature_keeps_its_unit() -> None:
 def test_standardize_by_all() -> None:
     x, summary = data()
     module = standardize("all")
-    module.start_from(summary)
+    module.pyro_vae_start(summary)
     np.testing.assert_allclose(module(x), (x - COLUMNS.mean()) / COLUMNS.std(), rtol=1e-9)
 
 
 def test_standardize_by_none_stays_the_identity() -> None:
     x, summary = data()
     module = standardize("none")
-    module.start_from(summary)
+    module.pyro_vae_start(summary)
     assert torch.equal(module(x), x)
 
 
@@ -252,7 +252,7 @@ def test_standardize_by_none_stays_the_identity() -> None:
 def test_rows_that_are_all_alike_break_nothing(mode: str) -> None:
     x = torch.full((5, 2, 2), 3.0, dtype=torch.float64)
     module = standardize(mode)
-    module.start_from(statistics([x]))
+    module.pyro_vae_start(statistics([x]))
     assert torch.equal(module(x), x if mode == "none" else torch.zeros_like(x))
 
 
@@ -260,7 +260,7 @@ def test_rows_that_are_all_alike_break_nothing(mode: str) -> None:
 def test_standardize_is_saved(mode: str) -> None:
     x, summary = data()
     first, second = standardize(mode), standardize(mode)
-    first.start_from(summary)
+    first.pyro_vae_start(summary)
     second.load_state_dict(first.state_dict())
     assert torch.equal(second(x), first(x))
 
@@ -268,7 +268,7 @@ def test_standardize_is_saved(mode: str) -> None:
 def test_noise_only_while_training() -> None:
     """Of the size that was asked for, in standardised units."""
     module = standardize("feature", noise=0.3)
-    module.start_from(data()[1])
+    module.pyro_vae_start(data()[1])
     x = data()[0][:1].expand(5000, 2, 2)
     torch.manual_seed(0)
     clean, noisy = module.eval()(x), module.train()(x)

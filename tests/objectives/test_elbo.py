@@ -1,4 +1,4 @@
-"""`ELBO` against Pyro's own objectives, its promises about rows and particles, and what it refuses."""
+"""`ELBO` against Pyro's objectives, what holds for rows and particles, and what is refused."""
 
 from collections.abc import Callable
 from typing import Any
@@ -194,7 +194,7 @@ def test_a_mask_silences_its_rows_and_no_others() -> None:
 
 
 def test_rate_of_several_sites_is_their_sum() -> None:
-    """KL(q(a) ‖ p(a)) + KL(q(b | a) ‖ p(b | a)) by hand, at the draw of a that the objective made."""
+    """KL(q(a) ‖ p(a)) + KL(q(b | a) ‖ p(b | a)) by hand, at the objective's draw of a."""
     chain, x = Chain(), rows()
     torch.manual_seed(0)
     terms = ELBO(kl="analytic")(chain.model, chain.guide, x)

@@ -68,7 +68,7 @@ def test_the_bound_and_its_gradient_are_brute_force(alpha):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_renyi_is_pyros_where_pyros_is_right(alpha):
-    """Without a plate scale, one row at a time: Pyro's is a bound of each row summed over the rows."""
+    """Without a plate scale, one row at a time: Pyro's is the sum of the bounds of the rows."""
     vae = small_vae()
     torch.manual_seed(0)
     ours = Renyi(alpha=alpha, num_particles=3)(vae.model, vae.guide, X).loss.sum()

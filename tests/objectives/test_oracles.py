@@ -165,7 +165,7 @@ def test_no_bound_exceeds_the_evidence(guide: str, kl: str, particles: int) -> N
 def test_with_the_exact_posterior_one_draw_is_the_evidence(
     data_dim: int, latent_dim: int, sigma: float, particles: int
 ) -> None:
-    """log p(x, z) - log p(z | x) = log p(x) whatever z: 1e-11 of the value is rounding in float64."""
+    """log p(x, z) - log p(z | x) = log p(x) for any z, to float64's rounding, 1e-11 of it."""
     model = LinearGaussian.random(data_dim, latent_dim, sigma, seed=1)
     vae, x = model.vae(), model.sample(200)
     elbo = ELBO(kl="monte_carlo", num_particles=particles)(vae.model, vae.guide, x).elbo

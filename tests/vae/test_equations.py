@@ -51,7 +51,7 @@ def scale_tril(q: Distribution) -> Tensor:
 
 
 def assert_exact_on_average(draws: Tensor, exact: Tensor) -> None:
-    """The mean of independent draws (first dimension) is the exact value within its standard error."""
+    """The mean of independent draws (first dimension) is exact within its standard error."""
     error = (draws.mean(0) - exact).abs() / (draws.std(0) / len(draws) ** 0.5)
     assert error.max() < SIGMAS, f"{error.max():.1f} standard errors off"
 
