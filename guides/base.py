@@ -30,7 +30,12 @@ class Posterior(nn.Module):
         torch.Size([5, 2])
     """
 
-    def __init__(self, standardize: Standardize, encoder: nn.Module, family: nn.Module) -> None:
+    def __init__(
+        self,
+        standardize: Standardize,
+        encoder: nn.Module,
+        family: nn.Module,
+    ) -> None:
         super().__init__()
         self.standardize = standardize
         self.encoder = encoder

@@ -56,7 +56,9 @@ class CholeskyNormal(dist.MultivariateNormal):
     _drawn: Drawn | None = None
 
     def rsample(
-        self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None
+        self,
+        sample_shape: Any = torch.Size(),
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
         noise = torch.randn(

@@ -94,7 +94,13 @@ class Conditional(nn.Module):
         hidden_dim: width of h.
     """
 
-    def __init__(self, features: int, given: int, dim: int, hidden_dim: int) -> None:
+    def __init__(
+        self,
+        features: int,
+        given: int,
+        dim: int,
+        hidden_dim: int,
+    ) -> None:
         super().__init__()
         self.see = nn.Linear(features, hidden_dim)
         self.hidden = nn.Linear(given, hidden_dim, bias=False)

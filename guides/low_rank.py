@@ -39,7 +39,13 @@ class LowRank(nn.Module):
         torch.Size([5, 8, 2])
     """
 
-    def __init__(self, features: int, latent_dim: int, *, rank: PositiveInt = 2) -> None:
+    def __init__(
+        self,
+        features: int,
+        latent_dim: int,
+        *,
+        rank: PositiveInt = 2,
+    ) -> None:
         super().__init__()
         self.rank = rank
         self.head = nn.Linear(features, 2 * latent_dim)

@@ -70,7 +70,9 @@ class Pushforward(TorchDistribution):
         """ε = f⁻¹(z) and log |∂z/∂ε|."""
 
     def rsample(
-        self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None
+        self,
+        sample_shape: Any = torch.Size(),
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
         noise = torch.randn(

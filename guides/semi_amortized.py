@@ -138,7 +138,12 @@ class SemiAmortized(nn.Module):
                 "base, or take another guide"
             )
 
-    def _ascend(self, q: Distribution, x: Tensor, unroll: bool) -> tuple[Tensor, Tensor]:
+    def _ascend(
+        self,
+        q: Distribution,
+        x: Tensor,
+        unroll: bool,
+    ) -> tuple[Tensor, Tensor]:
         """δ and s after the steps."""
         p = self._model[0]()
         shift = torch.zeros_like(q.mean)
@@ -158,7 +163,12 @@ class SemiAmortized(nn.Module):
         return shift, log_scale
 
     def _gradient(
-        self, x: Tensor, z: Tensor, p: Distribution, q: Distribution, unroll: bool
+        self,
+        x: Tensor,
+        z: Tensor,
+        p: Distribution,
+        q: Distribution,
+        unroll: bool,
     ) -> Tensor:
         """∂ log w / ∂z for w = p(x, z) / q(z); 0 where it is not finite."""
         likelihood = self._model[1]

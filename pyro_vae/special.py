@@ -119,7 +119,11 @@ class _LogRising(torch.autograd.Function):
         return rising.add_(errors)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, torch.dtype], output: Tensor) -> None:
+    def setup_context(
+        ctx: Any,
+        inputs: tuple[Tensor, Tensor, torch.dtype],
+        output: Tensor,
+    ) -> None:
         ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
@@ -133,7 +137,11 @@ class _LogRising(torch.autograd.Function):
         return (gradients[0] * slope).sum_to_size(theta.shape), None, None
 
 
-def log_rising(theta: Tensor, count: Tensor, narrow: torch.dtype | None = None) -> Tensor:
+def log_rising(
+    theta: Tensor,
+    count: Tensor,
+    narrow: torch.dtype | None = None,
+) -> Tensor:
     """log Γ(θ + x) - log Γ(θ), by Stirling's formula, whose leading terms cancel on paper.
 
     With y = θ + 1 it is (y - ½) log(1 + x / y) + x (log(y + x) - 1) + δ(y + x) - δ(y) - log(1 + x /

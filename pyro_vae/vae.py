@@ -29,13 +29,21 @@ class Model(PyroModule):
     Pyro's sleep phases pass `observations={"x": rows}` instead of x.
     """
 
-    def __init__(self, name: str, prior: nn.Module, likelihood: nn.Module) -> None:
+    def __init__(
+        self,
+        name: str,
+        prior: nn.Module,
+        likelihood: nn.Module,
+    ) -> None:
         super().__init__(name)
         self.prior, self.likelihood = prior, likelihood
         joined(self)
 
     def forward(
-        self, x: Tensor | None = None, n: int = 1, observations: Observations = None
+        self,
+        x: Tensor | None = None,
+        n: int = 1,
+        observations: Observations = None,
     ) -> Tensor:
         if observations:
             x = observations["x"]
@@ -56,7 +64,11 @@ class Guide(PyroModule):
         self.posterior = posterior
         joined(self)
 
-    def forward(self, x: Tensor | None = None, observations: Observations = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor | None = None,
+        observations: Observations = None,
+    ) -> Tensor:
         rows: Any = x
         if observations:
             rows = observations["x"]
@@ -155,7 +167,11 @@ class VAE(nn.Module):
         )
 
     @classmethod
-    def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:
+    def from_spec(
+        cls,
+        source: Spec | str | Path | Mapping[str, Any],
+        **parts: Any,
+    ) -> Self:
         """The model of a description: a `Spec`, a dict, or a TOML or JSON file.
 
         Arguments:

@@ -46,7 +46,12 @@ class Beta(Family):
     offset: Tensor
     unit: Tensor
 
-    def __init__(self, data_shape: Shape, *, concentration: Source = "per_feature") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        concentration: Source = "per_feature",
+    ) -> None:
         source = Positive(concentration, data_shape)
         super().__init__(data_shape, stacked(1 + source.heads, data_shape))
         self.support = open_unit_interval
@@ -96,7 +101,11 @@ class _Beta(dist.Beta):
 
     support = open_unit_interval  # type: ignore[assignment]
 
-    def rsample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
+    def rsample(
+        self,
+        sample_shape: Any = torch.Size(),
+        **options: Any,
+    ) -> Tensor:
         drawn: Tensor = super().rsample(sample_shape, **options)
         numbers = torch.finfo(drawn.dtype)
         return drawn.clamp(numbers.tiny, 1 - numbers.eps / 2)

@@ -109,7 +109,11 @@ class BetaBinomialCounts(Counts):
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self.total_count)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "BetaBinomialCounts":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "BetaBinomialCounts":
         a = self.a.expand(batch_shape)
         b = self.b.expand(batch_shape)
         return BetaBinomialCounts(self.total_count, a, b)

@@ -37,7 +37,10 @@ class Categorical(Family):
     offset: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, num_classes: Annotated[int, Field(ge=2, examples=[3])]
+        self,
+        data_shape: Shape,
+        *,
+        num_classes: Annotated[int, Field(ge=2, examples=[3])],
     ) -> None:
         super().__init__(data_shape, (num_classes, *data_shape))
         self.num_classes = num_classes

@@ -148,7 +148,9 @@ def logits_of(mean: Tensor) -> Tensor:
 
 
 def _series_or_exact(
-    logits: Tensor, series: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor]
+    logits: Tensor,
+    series: Callable[[Tensor], Tensor],
+    exact: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """`series` of the squared logits near zero, where the terms of `exact` cancel, else `exact`."""
     near = logits.abs() < 0.3

@@ -108,7 +108,11 @@ class NegativeBinomial(Counts):
         self.dispersion = dispersion
         super().__init__(torch.broadcast_shapes(mean.shape, dispersion.shape))
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "NegativeBinomial":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "NegativeBinomial":
         return NegativeBinomial(self.loc.expand(batch_shape), self.dispersion)
 
     def parameters(self) -> tuple[Tensor, ...]:

@@ -40,7 +40,12 @@ class Gamma(Family):
     mean: Tensor
     unit: Tensor
 
-    def __init__(self, data_shape: Shape, *, concentration: Source = "per_feature") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        concentration: Source = "per_feature",
+    ) -> None:
         source = Positive(concentration, data_shape)
         super().__init__(data_shape, stacked(1 + source.heads, data_shape))
         self.concentration = source

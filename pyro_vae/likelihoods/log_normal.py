@@ -81,7 +81,11 @@ class _LogNormal(dist.LogNormal):
         drawn: Tensor = super().sample(sample_shape, **options)  # type: ignore[no-untyped-call]
         return self._representable(drawn)
 
-    def rsample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
+    def rsample(
+        self,
+        sample_shape: Any = torch.Size(),
+        **options: Any,
+    ) -> Tensor:
         return self._representable(super().rsample(sample_shape, **options))
 
     def _representable(self, drawn: Tensor) -> Tensor:

@@ -91,7 +91,10 @@ class Mixed(Family):
     order: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, columns: Annotated[tuple[Group, ...], Field(examples=[GROUPS])]
+        self,
+        data_shape: Shape,
+        *,
+        columns: Annotated[tuple[Group, ...], Field(examples=[GROUPS])],
     ) -> None:
         _require_partition(data_shape, columns)
         families = [_family(group) for group in columns]

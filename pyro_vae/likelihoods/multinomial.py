@@ -36,7 +36,12 @@ class Multinomial(Family):
     offset: Tensor
     total: Tensor
 
-    def __init__(self, data_shape: Shape, *, total_count: PositiveInt | None = None) -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        total_count: PositiveInt | None = None,
+    ) -> None:
         if len(data_shape) != 1:
             raise ValueError(
                 f"multinomial: expected a row of counts, data_shape (D,), got {data_shape}; "

@@ -37,7 +37,12 @@ class Poisson(Family):
     )
     mean: Tensor
 
-    def __init__(self, data_shape: Shape, *, size_factor: SizeFactor = "none") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        size_factor: SizeFactor = "none",
+    ) -> None:
         size = RowSize(data_shape, size_factor)
         super().__init__(data_shape, size.features)
         self.size = size

@@ -42,7 +42,12 @@ class ZeroInflatedPoisson(Family):
     rate: Tensor
     offset: Tensor
 
-    def __init__(self, data_shape: Shape, *, size_factor: SizeFactor = "none") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        size_factor: SizeFactor = "none",
+    ) -> None:
         size = RowSize(data_shape, size_factor)
         super().__init__(data_shape, stacked(2, size.features))
         self.size = size
@@ -143,7 +148,12 @@ class ZeroInflatedNegativeBinomial(Family):
         dispersion = self.dispersion(self.unit, *rest)
         return self._row(mean, dispersion, self.offset + gate)
 
-    def _row(self, mean: Tensor, dispersion: Tensor, gate_logits: Tensor) -> Distribution:
+    def _row(
+        self,
+        mean: Tensor,
+        dispersion: Tensor,
+        gate_logits: Tensor,
+    ) -> Distribution:
         row: Distribution = self.size(
             lambda size: counts.ZeroInflated(
                 counts.NegativeBinomial(size * mean, dispersion), gate_logits

@@ -58,7 +58,10 @@ def conv(
 
 
 def _encoder(
-    in_shape: Shape, channels: Shape, hidden_dims: Shape, activation: str
+    in_shape: Shape,
+    channels: Shape,
+    hidden_dims: Shape,
+    activation: str,
 ) -> nn.Sequential:
     if len(in_shape) not in {2, 3}:
         raise ValueError(
@@ -79,7 +82,11 @@ def _encoder(
 
 
 def _decoder(
-    in_shape: Shape, out_shape: Shape, channels: Shape, hidden_dims: Shape, activation: str
+    in_shape: Shape,
+    out_shape: Shape,
+    channels: Shape,
+    hidden_dims: Shape,
+    activation: str,
 ) -> nn.Sequential:
     if len(out_shape) < 2:
         raise ValueError(

@@ -220,7 +220,12 @@ class ConditionalTransforms(nn.Module):
     """
 
     def __init__(
-        self, dim: int, context_dim: int, transform: TransformName, count: int, hidden_dims: Widths
+        self,
+        dim: int,
+        context_dim: int,
+        transform: TransformName,
+        count: int,
+        hidden_dims: Widths,
     ) -> None:
         super().__init__()
         self.passes = dim if transform == "autoregressive" else 2

@@ -29,7 +29,10 @@ class Gated(nn.Module):
 
 
 def _perceptron(
-    in_shape: Shape, out_shape: Shape | None, hidden: Sequence[nn.Module], width: int
+    in_shape: Shape,
+    out_shape: Shape | None,
+    hidden: Sequence[nn.Module],
+    width: int,
 ) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten(-len(in_shape)), *hidden]
     if out_shape is not None:
@@ -69,7 +72,10 @@ def mlp(
 
 @NETWORKS.register("gated_mlp")
 def gated_mlp(
-    in_shape: Shape, out_shape: Shape | None, *, hidden_dims: tuple[PositiveInt, ...] | None = None
+    in_shape: Shape,
+    out_shape: Shape | None,
+    *,
+    hidden_dims: tuple[PositiveInt, ...] | None = None,
 ) -> nn.Sequential:
     """A multilayer perceptron of gated linear layers.
 

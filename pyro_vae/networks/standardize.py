@@ -33,7 +33,10 @@ class Standardize(nn.Module):
     std: Tensor
 
     def __init__(
-        self, data_shape: Shape, mode: Literal["feature", "all", "none"], noise: float = 0.0
+        self,
+        data_shape: Shape,
+        mode: Literal["feature", "all", "none"],
+        noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.mode = mode

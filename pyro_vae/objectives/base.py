@@ -49,10 +49,21 @@ class Terms(NamedTuple):
 class Objective(Protocol):
     """What `fit` minimises: a callable that gives the terms of each row; `beta` weights the KL."""
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms: ...
+    def __call__(
+        self,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
+    ) -> Terms: ...
 
 
-def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tuple[Trace, Trace]:
+def traces(
+    model: Program,
+    guide: Program,
+    x: Tensor,
+    num_particles: int,
+) -> tuple[Trace, Trace]:
     """The model's trace on the guide's draws, and the guide's trace.
 
     Several particles are a plate to the left of that over rows. Parameters stay in their modules:
@@ -77,7 +88,11 @@ def _without_param_sites(program: Program) -> Program:
     return program
 
 
-def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tensor:
+def each_row(
+    terms: Mapping[str, Tensor],
+    num_particles: int,
+    rows: int,
+) -> Tensor:
     """The sum of the terms of all sites, shaped (num_particles, rows).
 
     Raises:

@@ -86,7 +86,13 @@ class ELBO:
                 "free_bits"
             )
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms:
+    def __call__(
+        self,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
+    ) -> Terms:
         p, q = traces(model, guide, x, self.num_particles)
         names = latent_sites(p, q)
         require_rsample(q, names)

@@ -30,7 +30,10 @@ Gradient = Literal["plain", "stl", "dreg"]
 
 
 def _terms(
-    model: Trace, log_q: Mapping[str, Tensor], particles: int, rows: int
+    model: Trace,
+    log_q: Mapping[str, Tensor],
+    particles: int,
+    rows: int,
 ) -> tuple[Tensor, Tensor]:
     """log q - log p(z) and -log p(x | z), shaped (particles, rows): they sum to -log w."""
     rates = {name: density - log_prob(model.nodes[name]) for name, density in log_q.items()}
@@ -98,7 +101,13 @@ class Renyi:
                 "'plain'"
             )
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms:
+    def __call__(
+        self,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
+    ) -> Terms:
         if beta != 1:
             raise ValueError(
                 f"beta: importance weights have no β, got {beta:g}; train without "
@@ -123,7 +132,12 @@ class Renyi:
         require_one_site(names, f"gradient {self.gradient!r}")
         return {name: log_prob_without_score(q.nodes[name]) for name in names}
 
-    def _weight_gradients(self, q: Trace, names: list[str], log_weights: Tensor) -> None:
+    def _weight_gradients(
+        self,
+        q: Trace,
+        names: list[str],
+        log_weights: Tensor,
+    ) -> None:
         """Multiply the gradients of the draws by the normalised weights once more."""
         weights = log_weights.softmax(0).detach()
         if self.num_particles == 1:

@@ -31,7 +31,11 @@ class Constant(nn.Module):
     def forward(self, *condition: Tensor) -> Distribution:
         return self.distribution
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(
+        self,
+        fn: Callable[[Tensor], Tensor],
+        recurse: bool = True,
+    ) -> Self:
         self.distribution = _map_tensors(fn, self.distribution, {})
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
@@ -39,7 +43,11 @@ class Constant(nn.Module):
         return str(self.distribution)
 
 
-def _map_tensors(fn: Callable[[Tensor], Tensor], value: Any, done: dict[int, Any]) -> Any:
+def _map_tensors(
+    fn: Callable[[Tensor], Tensor],
+    value: Any,
+    done: dict[int, Any],
+) -> Any:
     """`value` with `fn` applied to every tensor inside its distributions, transforms and lists.
 
     `done` has the copies made so far by the id of the original, since a transform and its inverse

@@ -50,7 +50,12 @@ class Vamp(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, latent_dim: int, *, pseudo_inputs: PositiveInt = 500) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        pseudo_inputs: PositiveInt = 500,
+    ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.components = pseudo_inputs

@@ -122,7 +122,7 @@ def test_a_decoder_of_ones_own_gives_all_parameters():
     decoder = nn.Linear(2, build(SMALL, (3,)).param_shape[0])
     model = VAE(data_shape=(3,), latent_dim=2, likelihood=SMALL, decoder=decoder)
     assert model.likelihood(torch.zeros(4, 2)).sample().shape == (4, 3)
-    with pytest.raises(ValueError, match="expected 4 numbers for each row .* likelihood Mixed"):
+    with pytest.raises(ValueError, match=r"expected 4 numbers for each row .* likelihood Mixed"):
         VAE(data_shape=(3,), latent_dim=2, likelihood=SMALL, decoder=nn.Linear(2, 3))
 
 
