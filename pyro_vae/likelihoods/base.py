@@ -9,6 +9,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.hooks import ConditionsOnData, HasRepresentative
+from pyro_vae.likelihoods.parameters import unstacked
 from pyro_vae.networks import Shape, autocast
 from pyro_vae.registry import Registry
 
@@ -58,6 +59,21 @@ class Family(nn.Module):
         loading change.
         """
         return None
+
+    def _outputs(self, raw: Tensor, shape: Shape | None = None) -> tuple[Tensor, ...]:
+        """The decoder's outputs in parts, each with one number for each feature.
+
+        Arguments:
+            raw: shaped (..., *param_shape), with param_shape from `stacked`.
+            shape: of the features. None: `data_shape`.
+        """
+        features = self.data_shape if shape is None else shape
+        return unstacked(raw, features, self.param_shape)
+
+    def _as_row(self, each: Any) -> Distribution:
+        """The distributions of all features as one over rows."""
+        row: Distribution = each.to_event(len(self.data_shape))
+        return row
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"

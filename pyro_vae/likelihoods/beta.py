@@ -9,7 +9,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked
 from pyro_vae.long_tails import log_beta
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive, Source
@@ -66,7 +66,7 @@ class Beta(Family):
         self.unit.copy_(concentration.clamp(1e-2, 1e3))
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        raw_mean, *rest = self._outputs(raw)
         concentration = self.concentration(self.unit, *rest)
         return self._row(self.offset + raw_mean, concentration)
 
@@ -76,8 +76,7 @@ class Beta(Family):
     def _row(self, logits: Tensor, concentration: Tensor) -> Distribution:
         a = FLOOR + concentration * torch.sigmoid(logits)
         b = FLOOR + concentration * torch.sigmoid(-logits)
-        row: Any = _Beta(a, b)
-        return row.to_event(len(self.data_shape))
+        return self._as_row(_Beta(a, b))
 
     def extra_repr(self) -> str:
         return f"x ~ Beta(c m, c (1 - m)), c={self.concentration.source!r}"

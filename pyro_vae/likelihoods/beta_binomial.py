@@ -11,7 +11,7 @@ from torch.distributions import Distribution, constraints
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, logit_of_mean
 from pyro_vae.likelihoods.count_distribution import Counts
-from pyro_vae.likelihoods.parameters import stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive, Source
 from pyro_vae.special import log_factorial, log_rising
@@ -72,7 +72,7 @@ class BetaBinomial(Family):
         self.unit.copy_(concentration.clamp(1e-2, 1e3))
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        raw_mean, *rest = self._outputs(raw)
         concentration = self.concentration(self.unit, *rest)
         return self._row(self.offset + raw_mean, concentration)
 
@@ -83,8 +83,7 @@ class BetaBinomial(Family):
         a = FLOOR + concentration * torch.sigmoid(logits)
         b = FLOOR + concentration * torch.sigmoid(-logits)
         n = a.new_tensor(self.total_count)
-        row: Distribution = BetaBinomialCounts(n, a, b).to_event(len(self.data_shape))
-        return row
+        return self._as_row(BetaBinomialCounts(n, a, b))
 
     def extra_repr(self) -> str:
         source = self.concentration.source

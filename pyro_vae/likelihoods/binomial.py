@@ -66,7 +66,7 @@ class Binomial(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         logits = self.offset + raw
-        return counts.Binomial(self.total, logits).to_event(len(self.data_shape))
+        return self._as_row(counts.Binomial(self.total, logits))
 
     def extra_repr(self) -> str:
         return f"x ~ Binomial({self.total_count}, logits)"

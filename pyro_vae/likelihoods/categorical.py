@@ -81,7 +81,8 @@ class _Categorical(dist.Categorical):
 
     @property
     def _numbers(self) -> Tensor:
-        return torch.arange(self._num_events, dtype=self.logits.dtype, device=self.logits.device)
+        logits = self.logits
+        return torch.arange(self._num_events, dtype=logits.dtype, device=logits.device)
 
 
 class _Categories(dist.Independent):

@@ -49,7 +49,7 @@ class ContinuousBernoulli(Family):
         return self(self.marginal)
 
     def forward(self, raw: Tensor) -> Distribution:
-        return _ContinuousBernoulli(logits=raw).to_event(len(self.data_shape))
+        return self._as_row(_ContinuousBernoulli(logits=raw))
 
     def extra_repr(self) -> str:
         return "x ~ ContinuousBernoulli(logits)"

@@ -78,9 +78,8 @@ class DiscretizedLogistic(Family):
         self.std.copy_(spread(data))
 
     def independent(self) -> Distribution:
-        one: Any = _DiscretizedLogistic(self.mean, self.std * STANDARD, self.levels)
-        row: Distribution = one.to_event(len(self.data_shape))
-        return row
+        row = _DiscretizedLogistic(self.mean, self.std * STANDARD, self.levels)
+        return self._as_row(row)
 
     def forward(self, raw: Tensor) -> Distribution:
         event_dim = len(self.data_shape)
@@ -145,11 +144,16 @@ class _DiscretizedLogistic(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return sum((tail for _, tail in self._tails()), torch.zeros_like(self.loc))
+        total = torch.zeros_like(self.loc)
+        for _, tail in self._tails():
+            total = total + tail
+        return total
 
     @property
     def variance(self) -> Tensor:
-        second = sum(((2 * k - 1) * tail for k, tail in self._tails()), torch.zeros_like(self.loc))
+        second = torch.zeros_like(self.loc)
+        for k, tail in self._tails():
+            second = second + (2 * k - 1) * tail
         return second - self.mean.square()
 
     def _tails(self) -> Iterator[tuple[int, Tensor]]:

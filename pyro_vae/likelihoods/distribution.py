@@ -17,7 +17,7 @@ from pyro_vae.data import Statistics
 from pyro_vae.data.supports import with_number_bounds
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.beta import open_unit_interval
-from pyro_vae.likelihoods.parameters import spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import spread, stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import factor
 
@@ -115,12 +115,11 @@ class AnyDistribution(Family):
         return self(torch.zeros_like(self.offset))
 
     def forward(self, raw: Tensor) -> Distribution:
-        row: Distribution = self._each(self.offset + raw).to_event(len(self.data_shape))
-        return row
+        return self._as_row(self._each(self.offset + raw))
 
     def _each(self, raw: Tensor) -> Any:
         """The distribution of each feature."""
-        heads = unstacked(raw, self.data_shape, self.param_shape)
+        heads = self._outputs(raw)
         values = {}
         for (key, to_constraint), head in zip(self.maps.items(), heads, strict=True):
             values[key] = to_constraint(head)

@@ -1,7 +1,5 @@
 """Positive numbers whose spread grows with their mean."""
 
-from typing import Any
-
 import pyro.distributions as dist
 import torch
 from torch import Tensor
@@ -9,7 +7,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive, Source, factor
 
@@ -64,11 +62,10 @@ class Gamma(Family):
 
         Two divisions, so that no gradient contains the square of a unit.
         """
-        row: Any = _Gamma(concentration, concentration / mean / self.mean)
-        return row.to_event(len(self.data_shape))
+        return self._as_row(_Gamma(concentration, concentration / mean / self.mean))
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_mean, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        raw_mean, *rest = self._outputs(raw)
         concentration = self.concentration(self.unit, *rest)
         return self._row(concentration, factor(raw_mean))
 

@@ -9,7 +9,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Scale, resolved, stacked, unstacked
+from pyro_vae.likelihoods.parameters import Scale, resolved, stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive
 
@@ -62,13 +62,12 @@ class LogNormal(Family):
         return self._row(self.log_mean - self.spread.square() / 2, self.spread)
 
     def forward(self, raw: Tensor) -> Distribution:
-        loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        loc, *rest = self._outputs(raw)
         scale = self.scale(self.spread, *rest)
         return self._row(self.start + self.spread * loc, scale)
 
     def _row(self, loc: Tensor, scale: Tensor) -> Distribution:
-        row: Any = _LogNormal(loc, scale)  # type: ignore[no-untyped-call]
-        return row.to_event(len(self.data_shape))
+        return self._as_row(_LogNormal(loc, scale))  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         return f"x ~ exp(N(loc, scale²)), scale={self.scale.source!r}"

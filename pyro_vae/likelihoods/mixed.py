@@ -160,10 +160,14 @@ def _require_partition(data_shape: Shape, groups: tuple[Group, ...]) -> None:
         "doubled": {column for column, count in times.items() if count > 1},
         "not there": {column for column in times if column >= total},
     }
-    shown = [f"{name}: {ranges(sorted(columns))}" for name, columns in problems.items() if columns]
+    shown = []
+    for name, columns in problems.items():
+        if columns:
+            shown.append(f"{name}: {ranges(sorted(columns))}")
     if shown:
-        got = "; ".join(shown)
-        raise ValueError(f"mixed: expected each of {total} columns in exactly one group, got {got}")
+        raise ValueError(
+            f"mixed: expected each of {total} columns in exactly one group, got {'; '.join(shown)}"
+        )
 
 
 def _remedy(group: Group, family: Family) -> str:

@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive, Source, factor
@@ -76,7 +76,7 @@ class NegativeBinomial(Family):
         return self._row(self.mean, self.unit)
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_mean, *rest = unstacked(raw, self.size.features, self.param_shape)
+        raw_mean, *rest = self._outputs(raw, self.size.features)
         mean = self.mean * factor(raw_mean)
         dispersion = self.dispersion(self.unit, *rest)
         return self._row(mean, dispersion)

@@ -9,7 +9,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked
 from pyro_vae.long_tails import StudentT as RowOfStudentT
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive
@@ -69,16 +69,16 @@ class StudentT(Family):
         self.std.copy_(spread(data, robust=True))
 
     def independent(self) -> Distribution:
-        return RowOfStudentT(1 + EXCESS_DF, self.mean, self.std).to_event(len(self.data_shape))
+        return self._as_row(RowOfStudentT(1 + EXCESS_DF, self.mean, self.std))
 
     def forward(self, raw: Tensor) -> Distribution:
-        loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        loc, *rest = self._outputs(raw)
         of_scale = rest[: self.scale.heads]
         of_df = rest[self.scale.heads :]
         scale = self.scale(self.std, *of_scale)
         df = 1 + self.excess_df(torch.full_like(self.std, EXCESS_DF), *of_df)
         row = RowOfStudentT(df, self.mean + self.std * loc, scale)
-        return row.to_event(len(self.data_shape))
+        return self._as_row(row)
 
     def extra_repr(self) -> str:
         return f"x ~ StudentT(df, loc, scale), df={self.df!r}, scale={self.scale.source!r}"

@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive, Source, factor
@@ -69,7 +69,7 @@ class ZeroInflatedPoisson(Family):
         return self._row(self.rate, self.offset)
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_rate, gate = unstacked(raw, self.size.features, self.param_shape)
+        raw_rate, gate = self._outputs(raw, self.size.features)
         return self._row(self.rate * factor(raw_rate), self.offset + gate)
 
     def _row(self, rate: Tensor, gate_logits: Tensor) -> Distribution:
@@ -143,7 +143,7 @@ class ZeroInflatedNegativeBinomial(Family):
         return self._row(self.mean, self.unit, self.offset)
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_mean, gate, *rest = unstacked(raw, self.size.features, self.param_shape)
+        raw_mean, gate, *rest = self._outputs(raw, self.size.features)
         mean = self.mean * factor(raw_mean)
         dispersion = self.dispersion(self.unit, *rest)
         return self._row(mean, dispersion, self.offset + gate)
