@@ -37,7 +37,8 @@ def test_every_row_gains_from_an_untrained_encoder(name: str, sigma: float) -> N
     narrower than q.
     """
     truth = LinearGaussian.random(data_dim=8, latent_dim=3, sigma=sigma)
-    x, vae = truth.sample(50), untrained(name, truth)
+    x = truth.sample(50)
+    vae = untrained(name, truth)
     with torch.no_grad():
         before, after = (
             distance(q, truth.posterior(x)) for q in (proposal(vae, x), vae.posterior(x))
@@ -61,7 +62,8 @@ def test_the_exact_posterior_stays(num_particles: int) -> None:
 
 def test_many_steps_reach_the_best_independent_normal() -> None:
     """Its mean is that of the posterior, its variances are 1 / Λᵢᵢ."""
-    exact, wrong = TRUTH.posterior(ROWS), dist.Normal(ROWS[:, :2], 3.0).to_event(1)
+    exact = TRUTH.posterior(ROWS)
+    wrong = dist.Normal(ROWS[:, :2], 3.0).to_event(1)
     refined = refiner(TRUTH, steps=200, lr=0.5).pyro_vae_refine(wrong, ROWS)
     torch.testing.assert_close(refined.mean, exact.mean, rtol=0, atol=1e-4)
     precision = exact.precision_matrix.diagonal(dim1=-2, dim2=-1)
@@ -97,7 +99,8 @@ def test_the_model_is_not_registered_twice(name: str) -> None:
 def test_a_copy_refines_for_its_own_model(name: str) -> None:
     vae = small(name)
     with torch.no_grad():
-        twin, before = copy.deepcopy(vae), vae.posterior(X).mean
+        twin = copy.deepcopy(vae)
+        before = vae.posterior(X).mean
         for weight in twin.likelihood.parameters():
             weight += 0.5
         assert torch.equal(vae.posterior(X).mean, before)
@@ -119,7 +122,8 @@ def test_steps_are_constants_to_the_encoder() -> None:
 def test_unrolled_steps_have_their_own_gradient() -> None:
     """Against finite differences, through the steps."""
     guide = {"kind": "semi_amortized", "steps": 3, "unroll": True}
-    vae, x = VAE(data_shape=(4,), latent_dim=2, guide=guide, hidden_dims=(8,)).double(), X.double()
+    vae = VAE(data_shape=(4,), latent_dim=2, guide=guide, hidden_dims=(8,)).double()
+    x = X.double()
     bias = bias_of(vae)
 
     def answer() -> Tensor:

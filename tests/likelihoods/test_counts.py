@@ -45,13 +45,15 @@ def poissons(size, columns):
 
 
 def binomials(size, columns):
-    logits, n = 0.5 * noise(ROWS, columns), 4 * size
+    logits = 0.5 * noise(ROWS, columns)
+    n = 4 * size
     row = counts.Binomial(torch.tensor(n), logits).to_event(1)
     return row, lambda x: stats.binom.logpmf(x, n, special.expit(wide(logits))).sum(-1)
 
 
 def negative_binomials(size, columns):
-    mean, dispersion = size * (0.3 * noise(ROWS, columns)).exp(), (noise(columns, seed=1) - 3).exp()
+    mean = size * (0.3 * noise(ROWS, columns)).exp()
+    dispersion = (noise(columns, seed=1) - 3).exp()
     row = counts.NegativeBinomial(mean, dispersion).to_event(1)
     return row, lambda x: nbinom(x, wide(mean), wide(dispersion)).sum(-1)
 
@@ -63,13 +65,15 @@ def multinomials(size, columns):
 
 
 def inflated_poissons(size, columns):
-    rate, gate = size * (0.3 * noise(ROWS, columns)).exp(), noise(ROWS, columns, seed=1)
+    rate = size * (0.3 * noise(ROWS, columns)).exp()
+    gate = noise(ROWS, columns, seed=1)
     row = counts.ZeroInflated(counts.Poisson(rate), gate).to_event(1)
     return row, lambda x: inflated(stats.poisson.logpmf(x, wide(rate)), wide(gate), x).sum(-1)
 
 
 def inflated_negative_binomials(size, columns):
-    mean, dispersion = size * (0.3 * noise(ROWS, columns)).exp(), torch.tensor(0.5)
+    mean = size * (0.3 * noise(ROWS, columns)).exp()
+    dispersion = torch.tensor(0.5)
     gate = torch.full((ROWS, columns), -2.3)
     row = counts.ZeroInflated(counts.NegativeBinomial(mean, dispersion), gate).to_event(1)
     return row, lambda x: inflated(nbinom(x, wide(mean), 0.5), wide(gate), x).sum(-1)
@@ -150,7 +154,8 @@ SIZED = [
 
 @pytest.mark.parametrize(("kind", "options"), SIZED)
 def test_rows_with_a_size_factor_are_those_of_scipy(kind, options):
-    columns, size = 500, torch.tensor([[0.5], [1.0], [2.0], [7.0]])
+    columns = 500
+    size = torch.tensor([[0.5], [1.0], [2.0], [7.0]])
     described = {"kind": kind, "size_factor": "column", **options}
     family = LIKELIHOODS.build(
         Spec(data_shape=(columns + 1,), likelihood=described).likelihood, (columns + 1,)
@@ -181,10 +186,8 @@ def test_counts_beside_other_columns_are_those_of_scipy():
     with torch.no_grad():
         row = model.likelihood(z)
         found = row.log_prob(x).numpy()
-        logits, normal = (
-            wide(row.parts[0].base_dist.logits),
-            wide(row.parts[1].log_prob(x[:, 1000:])),
-        )
+        logits = wide(row.parts[0].base_dist.logits)
+        normal = wide(row.parts[1].log_prob(x[:, 1000:]))
     expected = stats.binom.logpmf(30_000, 65_535, special.expit(logits)).sum(-1) + normal
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 

@@ -58,7 +58,8 @@ def test_words_keep_the_total_of_their_row():
 
 @every_case
 def test_the_density_is_the_same_and_others_are_as_they_were(name):
-    built, rows = family(name), CASES[name].rows[:6]
+    built = family(name)
+    rows = CASES[name].rows[:6]
     p = built(torch.zeros(6, *built.param_shape, dtype=torch.float64))
     q = given(p, rows)
     torch.testing.assert_close(q.log_prob(rows), p.log_prob(rows))

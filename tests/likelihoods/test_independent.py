@@ -87,7 +87,8 @@ def test_categories_have_their_shares():
 
 def test_positive_numbers_and_proportions_are_those_of_their_moments():
     x = table("gamma", 3.0, 2.0)
-    mean, variance = x.mean(0), x.var(0)
+    mean = x.mean(0)
+    variance = x.var(0)
     gamma = stats.gamma.logpdf(x, mean**2 / variance, scale=variance / mean).sum(1)
     np.testing.assert_allclose(baseline("gamma", x), gamma, rtol=1e-9)
     spread = np.log1p(variance / mean**2)
@@ -118,7 +119,8 @@ def test_columns_of_several_kinds_add_up():
 
 @every_case
 def test_every_kind_has_one_that_training_and_saving_do_not_change(name, tmp_path):
-    model, rows = vae(name), CASES[name].rows
+    model = vae(name)
+    rows = CASES[name].rows
     assert model.likelihood.independent() is None
     model.likelihood.pyro_vae_start(statistics([rows]))
     row = model.likelihood.independent()
@@ -143,7 +145,8 @@ GOOD = [
 @pytest.mark.parametrize("name", GOOD)
 def test_it_is_about_what_an_untrained_decoder_says(name):
     """At the start zeros from the decoder give the baseline, if each column has its parameters."""
-    built, rows = family(name), CASES[name].rows
+    built = family(name)
+    rows = CASES[name].rows
     start = (
         built(torch.zeros(built.param_shape, dtype=torch.float64)).log_prob(rows).mean().detach()
     )

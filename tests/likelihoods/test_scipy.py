@@ -179,7 +179,8 @@ def test_log_prob_is_that_of_scipy(kind):
 
 def test_the_multinomial_is_the_row_of_poissons_given_its_total():
     """∏ Poisson(xᵢ | rᵢ) / Poisson(n | Σ rᵢ) is the multinomial with shares rᵢ / Σ r."""
-    rates, x = np.array([1.0, 2.0, 4.0]), np.array([2, 0, 5])
+    rates = np.array([1.0, 2.0, 4.0])
+    x = np.array([2, 0, 5])
     joint = stats.poisson.logpmf(x, rates).sum() - stats.poisson.logpmf(x.sum(), rates.sum())
     row = build({"kind": "multinomial"}, (3,))(torch.as_tensor(np.log(rates)))
     assert float(row.log_prob(torch.as_tensor(x).double())) == pytest.approx(joint, abs=1e-9)

@@ -41,7 +41,8 @@ def test_a_decoder_at_zero_gives_the_mean_or_the_median_of_the_data(name):
     """Exact, but for half a row in the log odds, a rounded total, and what lies beyond the last
     level.
     """
-    built, rows = family(name), CASES[name].rows
+    built = family(name)
+    rows = CASES[name].rows
     tolerance = RELATIVE.get(name.split(",")[0], 0.01 if "logistic" in name else 1e-3)
     middle = rows.quantile(0.5, 0) if name.split(",")[0] in HEAVY_TAILED else rows.mean(0)
     torch.testing.assert_close(built(zero(built)).mean.detach(), middle, rtol=tolerance, atol=1e-6)
@@ -61,7 +62,8 @@ SPREAD += ["zero_inflated_negative_binomial", "discretized_logistic", "normal"]
 
 @pytest.mark.parametrize("name", SPREAD)
 def test_a_decoder_at_zero_gives_about_the_spread_of_the_data(name):
-    built, rows = family(name), CASES[name].rows
+    built = family(name)
+    rows = CASES[name].rows
     ratio = built(zero(built)).variance.detach().sum() / rows.var(0, correction=0).sum()
     assert 0.8 < float(ratio) < 1.25
 
@@ -69,7 +71,8 @@ def test_a_decoder_at_zero_gives_about_the_spread_of_the_data(name):
 @pytest.mark.parametrize("name", [name for name in CASES if name != "continuous_bernoulli"])
 def test_starting_from_the_data_makes_them_more_likely(name):
     options, data_shape, rows = CASES[name]
-    before, after = build(options, data_shape), family(name)
+    before = build(options, data_shape)
+    after = family(name)
     gained = after(zero(after)).log_prob(rows).mean() - before(zero(before)).log_prob(rows).mean()
     assert gained.detach() > -0.05
 

@@ -67,7 +67,8 @@ def test_densities_and_gradients_are_those_of_scipy_in_any_unit(kind, unit):
     raw = torch.zeros(1, requires_grad=True)
     found = built(raw).log_prob(torch.as_tensor(x))
     found.sum().backward()
-    wide, scale = x.astype(np.float64), float(np.float32(unit))
+    wide = x.astype(np.float64)
+    scale = float(np.float32(unit))
     oracle = {
         "normal": lambda: stats.norm.logpdf(wide, scale, scale * (1 + 1e-4)),
         "laplace": lambda: stats.laplace.logpdf(wide, scale, scale / math.sqrt(2)),

@@ -140,10 +140,12 @@ def test_the_guides_gradient_has_no_noise_at_the_exact_posterior(objective):
 @pytest.mark.parametrize("objective", ALL)
 def test_the_plain_elbo_is_reported_and_no_bound_exceeds_the_evidence(objective):
     vae = TRUTH.vae(widen=1.4)
-    exact, rows = TRUTH.marginal().log_prob(X), 400
+    exact = TRUTH.marginal().log_prob(X)
+    rows = 400
     torch.manual_seed(1)
     terms = objective(vae.model, vae.guide, X.repeat_interleave(rows, 0))
-    bounds, elbos = (-terms.loss).unflatten(0, (6, rows)), terms.elbo.unflatten(0, (6, rows))
+    bounds = (-terms.loss).unflatten(0, (6, rows))
+    elbos = terms.elbo.unflatten(0, (6, rows))
     assert (bounds.mean(1) <= exact + 4 * bounds.std(1) / math.sqrt(rows)).all()
     gap = exact - elbos.mean(1)
     known = torch.distributions.kl_divergence(TRUTH.posterior(X, widen=1.4), TRUTH.posterior(X))
@@ -234,7 +236,8 @@ def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
     )
     vae = vae.double()
     site = traces(vae.model, vae.guide, X, 1)[1].nodes["z"]
-    weights, point = list(vae.guide.parameters()), site["value"].detach().requires_grad_()
+    weights = list(vae.guide.parameters())
+    point = site["value"].detach().requires_grad_()
     (slope,) = torch.autograd.grad(site["fn"].log_prob(point).sum(), point, retain_graph=True)
     expected = torch.autograd.grad(
         site["value"], weights, slope, retain_graph=True, materialize_grads=True

@@ -16,7 +16,8 @@ from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import Terms, analytic_kl
 
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
-ROWS, COPIES = 4, 5000
+ROWS = 4
+COPIES = 5000
 KLS = "analytic", "monte_carlo"
 truth = LinearGaussian.random(data_dim=5, latent_dim=2, sigma=0.5, seed=0)
 
@@ -28,7 +29,8 @@ class Wrong(nn.Module):
 
     def __init__(self, widen: float, shift: float) -> None:
         super().__init__()
-        self.widen, self.shift = widen, shift
+        self.widen = widen
+        self.shift = shift
 
     def forward(self, x: Tensor) -> Distribution:
         exact = truth.posterior(x, self.widen)
@@ -118,7 +120,8 @@ def z_scores(draws: Tensor, exact: Tensor) -> Tensor:
 @every_guide
 def test_both_ways_of_writing_the_elbo_agree(guide: str) -> None:
     """Closed forms on both sides."""
-    vae, x = truth.vae(GUIDES[guide]()), truth.sample(ROWS)
+    vae = truth.vae(GUIDES[guide]())
+    x = truth.sample(ROWS)
     one = truth.marginal().log_prob(x) - gap(vae, x)
     rate = analytic_kl(vae.posterior(x), vae.prior())
     assert rate is not None
@@ -129,7 +132,8 @@ def test_both_ways_of_writing_the_elbo_agree(guide: str) -> None:
 @every_kl
 def test_the_elbo_misses_the_evidence_by_the_divergence(guide: str, kl: str) -> None:
     """log p(x) - ELBO = KL(q(z | x) ‖ p(z | x)) ≥ 0, row by row."""
-    vae, x = truth.vae(GUIDES[guide]()), truth.sample(ROWS)
+    vae = truth.vae(GUIDES[guide]())
+    x = truth.sample(ROWS)
     expected = gap(vae, x).detach()
     assert (expected.abs() < 1e-9).all() if guide == "exact" else (expected > 0.005).all()
     elbo = draws(ELBO(kl=kl), vae, x).elbo
@@ -139,7 +143,8 @@ def test_the_elbo_misses_the_evidence_by_the_divergence(guide: str, kl: str) -> 
 @every_guide
 @every_kl
 def test_rate_and_distortion_are_each_exact(guide: str, kl: str) -> None:
-    vae, x = truth.vae(GUIDES[guide]()), truth.sample(ROWS)
+    vae = truth.vae(GUIDES[guide]())
+    x = truth.sample(ROWS)
     terms = draws(ELBO(kl=kl), vae, x)
     exact_rate = kl_divergence(as_multivariate(vae.posterior(x)), STANDARD)
     assert z_scores(terms.rate, exact_rate).abs().max() < SIGMAS
@@ -151,7 +156,8 @@ def test_rate_and_distortion_are_each_exact(guide: str, kl: str) -> None:
 @pytest.mark.parametrize("particles", [1, 8])
 def test_no_bound_exceeds_the_evidence(guide: str, kl: str, particles: int) -> None:
     """On average over the draws; and no tighter with more particles, whose mean it is."""
-    vae, x = truth.vae(GUIDES[guide]()), truth.sample(ROWS)
+    vae = truth.vae(GUIDES[guide]())
+    x = truth.sample(ROWS)
     elbo = draws(ELBO(kl=kl, num_particles=particles), vae, x, COPIES // 2).elbo
     evidence = truth.marginal().log_prob(x)
     assert z_scores(elbo, evidence).max() < SIGMAS
@@ -167,7 +173,8 @@ def test_with_the_exact_posterior_one_draw_is_the_evidence(
 ) -> None:
     """log p(x, z) - log p(z | x) = log p(x) for any z, to float64's rounding, 1e-11 of it."""
     model = LinearGaussian.random(data_dim, latent_dim, sigma, seed=1)
-    vae, x = model.vae(), model.sample(200)
+    vae = model.vae()
+    x = model.sample(200)
     elbo = ELBO(kl="monte_carlo", num_particles=particles)(vae.model, vae.guide, x).elbo
     torch.testing.assert_close(elbo, model.marginal().log_prob(x), rtol=1e-11, atol=1e-11)
 
@@ -183,7 +190,8 @@ class Linear(nn.Module):
     def __init__(self, family: str) -> None:
         super().__init__()
         exact = truth.posterior(torch.eye(5, dtype=torch.float64) + truth.bias)
-        self.family, self.gain = family, nn.Parameter(exact.loc.clone())
+        self.family = family
+        self.gain = nn.Parameter(exact.loc.clone())
         root = exact.scale_tril[0] if family == "full_rank" else exact.stddev[0].log()
         self.root = nn.Parameter(root.clone())
 
@@ -229,7 +237,8 @@ def repeated_gradients(
 @pytest.mark.parametrize("family", ["full_rank", "mean_field"])
 def test_the_gradient_is_that_of_the_exact_elbo(family: str, kl: str) -> None:
     """In every parameter of decoder and guide, against autograd through the closed form."""
-    vae, x = truth.vae(wrong(Linear(family))), truth.sample(ROWS)
+    vae = truth.vae(wrong(Linear(family)))
+    x = truth.sample(ROWS)
     rate = kl_divergence(as_multivariate(vae.posterior(x)), STANDARD)
     exact = gradient((expected_log_likelihood(vae, x) - rate).mean(), vae)
     found = repeated_gradients(ELBO(kl=kl), vae, x, repetitions=100, copies=200)
@@ -240,7 +249,8 @@ def test_the_gradient_is_that_of_the_exact_elbo(family: str, kl: str) -> None:
 @every_kl
 def test_with_the_exact_posterior_the_gradient_is_that_of_the_evidence(kl: str) -> None:
     """Zero for the guide, which is at its optimum, and d log p(x) / dθ for the decoder."""
-    vae, x = truth.vae(Linear("full_rank")), truth.sample(ROWS)
+    vae = truth.vae(Linear("full_rank"))
+    x = truth.sample(ROWS)
     decoder = vae.likelihood.decoder
     covariance = decoder.weight @ decoder.weight.T + truth.sigma**2 * torch.eye(
         5, dtype=torch.float64
@@ -256,10 +266,8 @@ class Learned(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loc, self.log_scale = (
-            nn.Parameter(torch.tensor([0.5, -1.0])),
-            nn.Parameter(torch.tensor([0.3, -0.2])),
-        )
+        self.loc = nn.Parameter(torch.tensor([0.5, -1.0]))
+        self.log_scale = nn.Parameter(torch.tensor([0.3, -0.2]))
 
     def forward(self) -> Distribution:
         return dist.Normal(self.loc, self.log_scale.exp()).to_event(1)

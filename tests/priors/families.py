@@ -88,7 +88,8 @@ def grid(latent_dim: int, cells: int = 0) -> tuple[Tensor, Tensor]:
     """
     cells = cells or {1: 4000, 2: 360}[latent_dim]
     t = (torch.arange(cells, dtype=torch.float64) + 0.5) * 2 / cells - 1
-    z, log_weight = 2 * t / (1 - t**2), torch.log(2 * (1 + t**2) / (1 - t**2).square() * 2 / cells)
+    z = 2 * t / (1 - t**2)
+    log_weight = torch.log(2 * (1 + t**2) / (1 - t**2).square() * 2 / cells)
     points = torch.cartesian_prod(*[z] * latent_dim).reshape(-1, latent_dim)
     return points, torch.cartesian_prod(*[log_weight] * latent_dim).reshape(len(points), -1).sum(-1)
 

@@ -100,7 +100,9 @@ def test_the_gradient_of_the_density_is_the_numerical_one(name: str) -> None:
     for parameter, slope in zip(
         own, torch.autograd.grad(vae.prior().log_prob(Z.double()).sum(), own), strict=True
     ):
-        flat, index, ends = parameter.data.view(-1), int(slope.abs().argmax()), []
+        flat = parameter.data.view(-1)
+        index = int(slope.abs().argmax())
+        ends = []
         for step in (1e-5, -2e-5, 1e-5):
             flat[index] += step
             ends.append(float(vae.prior().log_prob(Z.double()).detach().sum()))
@@ -144,7 +146,8 @@ def test_saving_and_loading_keeps_the_density(name: str, tmp_path: Path) -> None
 @every_case
 def test_a_copy_is_its_own(name: str) -> None:
     vae = build(name)
-    twin, before = copy.deepcopy(vae), vae.prior().log_prob(Z)
+    twin = copy.deepcopy(vae)
+    before = vae.prior().log_prob(Z)
     assert torch.equal(twin.prior().log_prob(Z), before)
     moved = False
     for parameter in twin.parameters():
@@ -157,7 +160,8 @@ def test_a_copy_is_its_own(name: str) -> None:
 @every_case
 def test_parameters_may_be_passed_in(name: str) -> None:
     vae = build(name)
-    twin, before = copy.deepcopy(vae), vae.prior().log_prob(Z)
+    twin = copy.deepcopy(vae)
+    before = vae.prior().log_prob(Z)
     for parameter in twin.parameters():
         parameter.data.mul_(1.5).add_(0.1)
     passed = {f"vae.{key}": value for key, value in twin.named_parameters()}
@@ -196,7 +200,8 @@ def test_draws_follow_the_density(name: str, latent_dim: int) -> None:
     torch.manual_seed(0)
     draws = p.sample(torch.Size([DRAWS]))
     points, mass = masses(p, latent_dim)
-    values, exact = features(draws), mass @ features(points)
+    values = features(draws)
+    exact = mass @ features(points)
     error = (values.mean(0) - exact).abs() / (values.std(0) / DRAWS**0.5)
     assert error.max() < SIGMAS, f"{error.max():.1f} standard errors off"
     for column in range(latent_dim):
@@ -261,11 +266,9 @@ def test_the_kl_is_analytic_where_torch_knows_it_and_is_sampled_elsewhere(
             ELBO(kl="analytic")(vae.model, vae.guide, ROWS)
         return
     torch.manual_seed(0)
-    exact, q, p = (
-        ELBO(kl="analytic")(vae.model, vae.guide, ROWS).rate,
-        vae.posterior(ROWS),
-        vae.prior(),
-    )
+    exact = ELBO(kl="analytic")(vae.model, vae.guide, ROWS).rate
+    q = vae.posterior(ROWS)
+    p = vae.prior()
     z = q.sample(torch.Size([DRAWS]))
     draws = q.log_prob(z) - p.log_prob(z)
     error = (draws.mean(0) - exact).abs() / (draws.std(0) / DRAWS**0.5)

@@ -113,7 +113,8 @@ def with_vamp(guide: nn.Module | dict[str, object]) -> VAE:
 
 def test_a_vamp_on_top_mixes_the_top_of_the_guide() -> None:
     vae = with_vamp(Blocks(2))
-    z, top = torch.tensor(Z), vae.prior.top
+    z = torch.tensor(Z)
+    top = vae.prior.top
     loc = vae.posterior.head(top.pseudo_inputs)[:, -2:].detach()
     each = norm.logpdf(Z[:, None, 3:], loc.numpy(), 0.5).sum(-1)
     exact = np.logaddexp.reduce(each - np.log(3), 1)

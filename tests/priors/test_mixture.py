@@ -21,7 +21,8 @@ Z = np.random.default_rng(0).normal(size=(6, 2))
 
 def log_joint(prior: Mixture, z: np.ndarray) -> np.ndarray:
     """log πₖ N(z | μₖ, diag σₖ²), by scipy: shaped (rows, K)."""
-    loc, scale = prior.loc.detach().numpy(), prior.scale().detach().numpy()
+    loc = prior.loc.detach().numpy()
+    scale = prior.scale().detach().numpy()
     weights = softmax(prior.logits.detach().numpy())
     return np.log(weights) + norm.logpdf(z[:, None], loc, scale).sum(-1)
 

@@ -66,7 +66,8 @@ def test_the_guide_is_no_part_of_the_prior(tmp_path: Any) -> None:
 def test_a_copy_mixes_the_guide_of_the_copy() -> None:
     vae = build("vamp")
     twin = copy.deepcopy(vae)
-    z, before = torch.zeros(2), vae.prior().log_prob(torch.zeros(2))
+    z = torch.zeros(2)
+    before = vae.prior().log_prob(torch.zeros(2))
     vae.posterior.family.head.bias.data += 3
     assert torch.equal(twin.prior().log_prob(z), before)
     twin.posterior.family.head.bias.data += 3
@@ -138,7 +139,9 @@ class Normed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear, self.norm, self.drop = nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5)
+        self.linear = nn.Linear(4, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.drop = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         drawn: Tensor = self.drop(self.norm(self.linear(x)))

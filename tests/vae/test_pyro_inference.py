@@ -21,7 +21,8 @@ def small(guide: Any = "mean_field") -> pv.VAE:
 
 
 def test_observations_take_the_place_of_rows() -> None:
-    vae, other = small(), X.flip(0)
+    vae = small()
+    other = X.flip(0)
     z = torch.randn(20, 2)
     for program, observed in ((vae.guide, {}), (vae.model, {})):
         conditioned = poutine.condition(program, {"z": z})
