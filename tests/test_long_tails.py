@@ -1,6 +1,4 @@
-"""Normalising constants in float32 where their logarithms of gamma functions are large, against
-SciPy's.
-"""
+"""Normalising constants in float32 against SciPy, where log gamma functions are large."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,4 @@
-"""What every guide keeps: `posterior(x)` is a distribution with event shape (latent_dim,). A new
-kind adds a case.
-"""
+"""What every guide keeps: `posterior(x)` has event shape (latent_dim,). A new kind adds a case."""
 
 import math
 from typing import Any

@@ -62,9 +62,7 @@ def test_small_scales_stay_invertible_in_single_precision() -> None:
 
 @pytest.mark.parametrize("name", ["full_rank", "low_rank"])
 def test_the_density_of_a_draw_survives_a_nearly_singular_covariance(name: str) -> None:
-    """In float32, with a covariance like those of rows far from the data: L⁻¹ would turn rounding
-    into 10⁸ nats.
-    """
+    """As for rows far from the data: in float32, L⁻¹ would turn rounding into 10⁸ nats."""
     torch.manual_seed(1)
     family = {"full_rank": FullRank(7, 8), "low_rank": LowRank(7, 8, rank=2)}[name]
     with torch.no_grad():

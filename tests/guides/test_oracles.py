@@ -56,9 +56,7 @@ def test_mean_field_is_scipys_normals(latent_dim: int) -> None:
 
 
 def cholesky(family: FullRank) -> np.ndarray:
-    """L of each row, from the module's weights: a positive diagonal, numbers of any sign below,
-    zeros above.
-    """
+    """L of each row, from the module's weights: positive on the diagonal, zero above it."""
     diagonal = positive(linear(family.diagonal, features()))
     size = diagonal.shape[1]
     below = np.tril(linear(family.lower, features()).reshape(-1, size, size), -1)

@@ -1,6 +1,4 @@
-"""Every likelihood in its variants, with rows that it may be asked about; and the same question put
-to all of them.
-"""
+"""Every likelihood in its variants, with rows that it is asked about."""
 
 import copy
 from functools import cache

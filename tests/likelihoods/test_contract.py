@@ -1,6 +1,4 @@
-"""What every likelihood keeps: `likelihood(z)` has event shape data_shape. A new kind adds a case
-here.
-"""
+"""What every likelihood keeps, such as its event shape data_shape. A new kind adds a case here."""
 
 import math
 from typing import Any
@@ -176,9 +174,7 @@ def test_density_sums_to_one(case: str, raw: float) -> None:
 
 @pytest.mark.parametrize(("case", "raw"), IN_FLOAT32)
 def test_density_sums_to_one_in_float32(case: str, raw: float) -> None:
-    """A log density around -100 is rounded to some 1e-5, which is then the relative error of the
-    density.
-    """
+    """A log density near -100 is rounded to 1e-5, the relative error of the density."""
     family, p = at(case, raw, torch.float32)
     assert float(mass(p, grid(family.support, p)).sum()) == pytest.approx(1, abs=2e-5)
 

@@ -1,6 +1,4 @@
-"""Counts in float32 are as SciPy has them in float64: within 1e-3 nats a row, up to 1e7 counts in
-10 000 columns.
-"""
+"""Counts in float32 against SciPy in float64: within 1e-3 nats, up to 1e7 in 10 000 columns."""
 
 import numpy as np
 import pytest
@@ -17,9 +15,7 @@ ROWS = 4
 
 
 def nbinom(x, mean, dispersion):
-    """log p of the negative binomial; SciPy's own takes a p that is rounded to 1 where counts are
-    large.
-    """
+    """log p of the negative binomial; SciPy's takes a p that is rounded to 1 for large counts."""
     theta = 1 / dispersion
     rising = special.gammaln(theta + x) - special.gammaln(theta) - special.gammaln(x + 1)
     return rising - theta * np.log1p(mean * dispersion) - x * np.log1p(1 / (mean * dispersion))
@@ -195,9 +191,7 @@ def test_counts_beside_other_columns_are_those_of_scipy():
 @every_kind
 @pytest.mark.parametrize("size", [0.5, 300.0])
 def test_gradients_are_those_of_the_value(make, size):
-    """The gradient comes from another formula than the value, so the two are compared by
-    differences.
-    """
+    """Value and gradient come from two formulas, so they are compared by differences."""
     torch.set_default_dtype(torch.float64)
     try:
         row, _ = make(size, 5)

@@ -76,9 +76,7 @@ def test_binomial_with_one_trial_is_bernoulli() -> None:
 
 @pytest.mark.parametrize("logit", [-60.0, -20.0, -5.0, -0.3, -1e-3, 1e-3, 0.3, 5.0, 20.0, 60.0])
 def test_continuous_bernoulli_is_scipys_truncated_exponential(logit: float) -> None:
-    """λ^x (1 - λ)^(1 - x) ∝ exp(l x): an exponential of rate |l|, cut at 1 and counted from its
-    mode.
-    """
+    """λ^x (1 - λ)^(1 - x) ∝ exp(l x): an exponential of rate |l|, cut at 1, from its mode."""
     p = ContinuousBernoulli((1,))(torch.full((1,), logit, dtype=torch.float64)).base_dist
     oracle = stats.truncexpon(abs(logit), scale=1 / abs(logit))
     x = np.linspace(0, 1, 11)
@@ -212,9 +210,7 @@ BITS = (rng(0).uniform(size=(40, 5)) < [0, 0.1, 0.5, 0.9, 1]).astype(float)
 
 
 def test_bernoulli_starts_at_the_data() -> None:
-    """Each mean with half a one and half a zero added; the first column is always 0, the last
-    always 1.
-    """
+    """Half a one and half a zero are added; the first column is always 0, the last always 1."""
     mean, _ = the_start(started(Bernoulli((5,)), BITS))
     np.testing.assert_allclose(mean, (BITS.sum(0) + 0.5) / (len(BITS) + 1), rtol=1e-12)
     assert abs(mean - BITS.mean(0)).max() == pytest.approx(0.5 / (len(BITS) + 1))

@@ -1,6 +1,4 @@
-"""One cell far away: heavy-tailed families and the encoder's inputs hardly notice it, and a warning
-names it.
-"""
+"""One outlying cell hardly moves heavy-tailed families and the encoder's inputs, and is named."""
 
 import warnings
 

@@ -38,9 +38,7 @@ WITH_MEAN = [
 
 @pytest.mark.parametrize("name", WITH_MEAN)
 def test_a_decoder_at_zero_gives_the_mean_or_the_median_of_the_data(name):
-    """Exact, but for half a row in the log odds, a rounded total, and what lies beyond the last
-    level.
-    """
+    """But for half a row in the log odds, a rounded total, and what exceeds the last level."""
     built = family(name)
     rows = CASES[name].rows
     tolerance = RELATIVE.get(name.split(",")[0], 0.01 if "logistic" in name else 1e-3)

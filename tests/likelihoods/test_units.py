@@ -45,9 +45,7 @@ def fitted(likelihood, x):
 @pytest.mark.parametrize("likelihood", KINDS, ids=str)
 @pytest.mark.parametrize("power", [-99, 99])
 def test_training_and_density_do_not_depend_on_the_unit(likelihood, power):
-    """The unit is a power of two, so that the same numbers are rounded in the same way; 2^99 is
-    6e29.
-    """
+    """The unit is a power of two, so that rounding is the same; 2^99 is 6e29."""
     x = np.exp(X) if likelihood["kind"] in {"gamma", "log_normal"} else X
     shift = 3 * power * math.log(2)
     for one, other in zip(fitted(likelihood, x), fitted(likelihood, x * 2.0**power), strict=True):

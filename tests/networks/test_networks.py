@@ -295,9 +295,7 @@ def test_without_noise_no_random_numbers_are_drawn() -> None:
 
 
 def test_the_encoder_sees_the_noise_and_the_likelihood_the_data() -> None:
-    """A denoising autoencoder: the code comes from corrupted rows, the error is taken to the rows
-    as given.
-    """
+    """A denoising autoencoder: codes of corrupted rows, errors with the rows as given."""
     vae = VAE(
         data_shape=(4,), latent_dim=2, prior="flat", guide="delta", hidden_dims=(8,), denoise=0.5
     ).double()

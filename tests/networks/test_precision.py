@@ -18,9 +18,7 @@ X = (torch.rand(200, 64, generator=torch.Generator().manual_seed(0)) < 0.4).floa
 
 
 def test_a_product_has_eight_bits():
-    """bfloat16 keeps 8 bits of each factor and of the sum: each is off by at most 2^-8 of the
-    magnitudes' sum.
-    """
+    """bfloat16 keeps 8 bits of each factor and of the sum: errors of at most 2^-8 of |x| @ |w|."""
     torch.manual_seed(0)
     layer = nn.Linear(50, 20)
     x = torch.randn(30, 50)
@@ -53,9 +51,7 @@ def test_it_trains_to_about_the_same_elbo():
 
 
 def test_validation_is_not_rounded():
-    """With a learning rate of nearly nothing all epochs validate the first weights, whatever the
-    products were.
-    """
+    """At a learning rate near zero all epochs validate the first weights, in full precision."""
     options = {"epochs": 1, "lr": 1e-30, "seed": 0}
     rounded, exact = (
         fit(vae(), X, precision=kind, **options).history[0] for kind in ("bf16-mixed", "full")

@@ -92,9 +92,7 @@ def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
 def assert_equals_pyro(
     pair: tuple[Program, Program], parts: nn.Module, x: Tensor, kl: str, particles: int
 ) -> Terms:
-    """Loss (Pyro's is a sum over rows) and gradient of every parameter, from one seed, up to
-    rounding.
-    """
+    """Loss (Pyro's is a sum over rows) and all gradients, from one seed, up to rounding."""
     model, guide = pair
     parameters = list(parts.parameters())
     theirs = PYROS[kl](
@@ -341,9 +339,7 @@ def test_a_point_pays_the_priors_density_at_its_place(kl: str) -> None:
 
 
 def coin(logits: Tensor) -> tuple[Program, Program]:
-    """A latent coin for each row; KL(Bernoulli ‖ Bernoulli) has a closed form, its draw no
-    gradient.
-    """
+    """A latent coin for each row: its KL has a closed form, its draw no gradient."""
 
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x)):
@@ -433,9 +429,7 @@ def test_refuses_a_latent_that_all_rows_share(particles: int) -> None:
 
 
 def test_refuses_features_that_are_rows_of_their_own() -> None:
-    """A plate over features leaves a matrix of log densities, whose mean over rows would be no
-    distortion.
-    """
+    """A plate over features leaves a matrix of log densities, whose mean is no distortion."""
 
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x), dim=-2):
@@ -475,9 +469,7 @@ def test_deterministic_values_are_no_latents() -> None:
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @few_and_many_particles
 def test_a_rows_terms_do_not_depend_on_its_batch(likelihood: str, particles: int) -> None:
-    """With a point as guide nothing is random: alone, in a pair and in the batch a row has the same
-    terms.
-    """
+    """A point as guide has no noise: a row has the same terms alone, in a pair, in the batch."""
     vae = a_vae(likelihood, guide="delta")
     x = rows(likelihood)
     objective = ELBO(num_particles=particles)

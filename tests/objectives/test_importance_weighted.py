@@ -30,9 +30,7 @@ def small_vae() -> VAE:
 
 
 def log_weights(vae: VAE, particles: int, seed: int) -> Tensor:
-    """log p(x, z) - log q(z | x), written out, with the draws that the objective makes under the
-    same seed.
-    """
+    """log p(x, z) - log q(z | x), written out, with the objective's draws of the same seed."""
     torch.manual_seed(seed)
     q = vae.posterior(X)
     z = q.rsample((particles,))
@@ -99,9 +97,7 @@ def test_gradient_estimators_agree_in_the_mean(reference, estimator):
 
 
 def test_sticking_the_landing_biases_the_iwae():
-    """Which is why "dreg" is its default; the test also shows that the comparison above has the
-    power to fail.
-    """
+    """So "dreg" is its default; and the comparison above is able to fail."""
     vae = small_vae()
     one, other = (
         gradients(vae, IWAE(num_particles=4, gradient=how), 600) for how in ("plain", "stl")
@@ -223,9 +219,7 @@ def test_free_bits_need_independent_dimensions():
 
 @pytest.mark.parametrize("guide", ["flow", {"kind": "hierarchical", "top_dim": 1}, "low_rank"])
 def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
-    """A flow computes its density by modules after the guide has returned; there too the parameters
-    are constant.
-    """
+    """A flow computes its density after the guide has returned, also with constant parameters."""
     torch.manual_seed(0)
     vae = VAE(
         data_shape=(5,),

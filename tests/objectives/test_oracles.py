@@ -1,6 +1,4 @@
-"""The ELBO where every answer is known: probabilistic PCA in float64, with right and with
-deliberately wrong guides.
-"""
+"""The ELBO where every answer is known: probabilistic PCA with right and with wrong guides."""
 
 import math
 from collections.abc import Callable
@@ -23,9 +21,7 @@ truth = LinearGaussian.random(data_dim=5, latent_dim=2, sigma=0.5, seed=0)
 
 
 class Wrong(nn.Module):
-    """q(z | x) is the exact posterior, moved by `shift` and its standard deviations multiplied by
-    `widen`.
-    """
+    """q(z | x): the exact posterior, moved by `shift`, its standard deviations times `widen`."""
 
     def __init__(self, widen: float, shift: float) -> None:
         super().__init__()
@@ -78,8 +74,9 @@ def gap(vae: VAE, x: Tensor) -> Tensor:
 
 
 def expected_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
-    """E_q log N(x | W z + b, σ² I) = -½ [D log 2πσ² + (‖x - W m - b‖² + tr W S Wᵀ) / σ²] for q =
-    N(m, S).
+    """E_q log N(x | W z + b, σ² I) for q = N(m, S).
+
+    -½ [D log 2πσ² + (‖x - W m - b‖² + tr W S Wᵀ) / σ²]
     """
     q = as_multivariate(vae.posterior(x))
     decoder = vae.likelihood.decoder
@@ -95,9 +92,7 @@ def expected_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
 
 
 def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
-    """The terms of independent repetitions, shaped (copies, rows): a row's copies are rows of one
-    batch.
-    """
+    """The terms of independent repetitions, (copies, rows): copies of a row are rows of a batch."""
     torch.manual_seed(0)
     with torch.no_grad():
         terms = objective(vae.model, vae.guide, x.repeat(copies, 1))
@@ -108,9 +103,7 @@ def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
 
 
 def z_scores(draws: Tensor, exact: Tensor) -> Tensor:
-    """(mean - exact) in standard errors; rounding is forgiven, since the exact posterior has no
-    error at all.
-    """
+    """(mean - exact) in standard errors, plus rounding: the exact posterior has no error at all."""
     return (draws.mean(0) - exact) / (draws.std(0) / len(draws) ** 0.5 + 1e-12 * (1 + exact.abs()))
 
 
@@ -183,9 +176,7 @@ def test_with_the_exact_posterior_one_draw_is_the_evidence(
 
 
 class Linear(nn.Module):
-    """q(z | x) = N(A (x - b), S) with A and the root of S as parameters, at first those of the
-    exact posterior.
-    """
+    """q(z | x) = N(A (x - b), S), with A and the root of S as parameters, at first exact."""
 
     def __init__(self, family: str) -> None:
         super().__init__()
@@ -220,9 +211,7 @@ def gradient(value: Tensor, vae: VAE) -> Tensor:
 def repeated_gradients(
     objective: ELBO, vae: VAE, x: Tensor, repetitions: int, copies: int
 ) -> Tensor:
-    """Independent estimates of the gradient of the mean ELBO over rows, shaped (repetitions,
-    parameters).
-    """
+    """Independent estimates of the gradient of the mean ELBO, (repetitions, parameters)."""
     torch.manual_seed(0)
     batch = x.repeat(copies, 1)
     return torch.stack(
@@ -301,9 +290,7 @@ PRIORS = {
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("prior", PRIORS)
 def test_both_estimators_have_one_value_and_one_gradient(prior: str, guide: str) -> None:
-    """The estimators see the same draws, so their difference is that of the two KLs: zero on
-    average, everywhere.
-    """
+    """With the same draws they differ by the two KLs only, which is zero on average."""
     vae = VAE(
         data_shape=(5,), latent_dim=2, prior=PRIORS[prior](), guide=guide, hidden_dims=(6,)
     ).double()

@@ -1,6 +1,4 @@
-"""What every prior keeps: `prior()` is a distribution with event shape (latent_dim,). A new kind
-adds a case here.
-"""
+"""What every prior keeps: `prior()` has event shape (latent_dim,). A new kind adds a case here."""
 
 from typing import Any
 

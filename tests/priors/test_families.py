@@ -1,6 +1,4 @@
-"""What every prior promises: shapes, gradients, copies, a density that integrates to one, and draws
-that follow it.
-"""
+"""What every prior keeps: shapes, gradients, copies, an integral of one, and draws that fit."""
 
 import copy
 from pathlib import Path
@@ -183,9 +181,7 @@ def test_the_density_integrates_to_one(name: str, latent_dim: int) -> None:
 
 
 def features(z: Tensor) -> Tensor:
-    """Bounded functions of z, whose means say where its distribution lies, how wide and how tilted
-    it is.
-    """
+    """Bounded functions of z, whose means describe location, width and tilt of its distribution."""
     near = torch.cat(
         [torch.tanh(z), torch.tanh(z / 3), torch.tanh(z).square(), (-z.square()).exp()], -1
     )
@@ -230,9 +226,7 @@ def test_draws_that_have_gradients_are_the_draws(name: str) -> None:
 
 @every_size
 def test_the_evidence_is_the_integral(name: str, latent_dim: int) -> None:
-    """log p(x) = log ∫ p(x | z) p(z) dz for every row there is: the estimates lie within three
-    standard errors.
-    """
+    """log p(x) = log ∫ p(x | z) p(z) dz for every row, within three standard errors."""
     vae = build(name, latent_dim, guide=Wide(latent_dim)).double()
     for parameter in vae.likelihood.parameters():
         parameter.data *= 3

@@ -102,9 +102,7 @@ def test_it_is_the_mixture_of_torch() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_densities_by_matrix_products_are_those_of_torch(dtype: torch.dtype) -> None:
-    """With z on top of a component that is 1e-4 wide, where the three sums nearly cancel, gradients
-    included.
-    """
+    """Also at a component that is 1e-4 wide, where the three sums nearly cancel; with gradients."""
     generator = torch.Generator().manual_seed(0)
     z, loc, raw = (5 * torch.randn(k, 7, generator=generator, dtype=dtype) for k in (6, 9, 9))
     loc[0], raw[0] = z[0], math.log(1e-4)

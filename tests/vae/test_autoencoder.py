@@ -1,6 +1,4 @@
-"""The autoencoder as a special case: a point as guide, a flat prior, and squared error up to a
-known constant.
-"""
+"""The autoencoder: a point as guide, a flat prior, and squared error up to a known constant."""
 
 import math
 from typing import Any
@@ -37,9 +35,7 @@ def rows(n: int = ROWS) -> Tensor:
 
 
 def with_statistics(vae: VAE) -> VAE:
-    """The same model after `fit` has looked at data whose features have means and spreads of their
-    own.
-    """
+    """The same model with the statistics that `fit` takes, a mean and a spread for each feature."""
     mean = torch.linspace(-1, 2, FEATURES).double()
     std = torch.linspace(0.5, 3, FEATURES).double()
     for part in (vae.posterior.standardize, vae.likelihood.family):

@@ -75,9 +75,7 @@ def test_a_draw_is_loc_plus_scale_times_standard_noise(family: str) -> None:
 
 @every_family
 def test_the_draw_carries_the_gradient_to_every_parameter(family: str) -> None:
-    """d E f(z) / dθ by backpropagation against central differences with the same noise; θ: weights
-    behind μ and σ.
-    """
+    """d E f(z) / dθ by backpropagation and by differences, with the same noise."""
     module = guide_family(family)
     inputs = features()
     step = 1e-6
@@ -215,9 +213,7 @@ def test_kl_is_zero_at_equality(prior: str) -> None:
 
 
 def test_our_registered_kl_takes_only_independent_normals() -> None:
-    """A normal against other independent families, or against a matrix of normals, has no such
-    formula.
-    """
+    """A normal against other families, or against a matrix of normals, has no such formula."""
     q = a_posterior("full_rank")
     zero = torch.zeros(LATENT, dtype=torch.float64)
     assert analytic_kl(q, dist.Laplace(zero, 1.0).to_event(1)) is None

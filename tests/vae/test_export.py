@@ -1,6 +1,4 @@
-"""The programs of docs/export.md and docs/threads.md run, and what they say of guides and rows is
-so.
-"""
+"""The programs of docs/export.md and docs/threads.md run, and what they say is so."""
 
 import os
 import re

@@ -1,6 +1,4 @@
-"""Pyro's algorithms that call a guide in ways of their own: sleep phases, compiled inference,
-TorchScript.
-"""
+"""Pyro's algorithms that call a guide differently: sleep phases, compiled SVI, TorchScript."""
 
 from typing import Any
 

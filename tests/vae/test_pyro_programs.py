@@ -1,6 +1,4 @@
-"""`vae.model` and `vae.guide` in Pyro's hands: each of its tools takes the two programs as they
-are.
-"""
+"""`vae.model` and `vae.guide` with Pyro's tools, which take the two programs as they are."""
 
 import copy
 from collections.abc import Callable
