@@ -61,7 +61,7 @@ class ModelParts(Protocol):
 class StartsFromData(Protocol):
     """A module that takes something from the training rows before the first step."""
 
-    def pyro_vae_start(self, statistics: Statistics) -> None:
+    def pyro_vae_start(self, statistics: Statistics, /) -> None:
         """Change buffers and parameters in place.
 
         Arguments:
@@ -73,7 +73,7 @@ class StartsFromData(Protocol):
 class BindsParts(Protocol):
     """A module that needs the other parts of its model, as a prior that is made of the guide."""
 
-    def pyro_vae_bind(self, parts: ModelParts) -> None:
+    def pyro_vae_bind(self, parts: ModelParts, /) -> None:
         """Keep what is needed; in a tuple, so that it isn't registered as a submodule again."""
 
 
@@ -81,7 +81,7 @@ class BindsParts(Protocol):
 class RefinesProposal(Protocol):
     """A guide's family that looks at the rows again after the encoder has proposed q(z | x)."""
 
-    def pyro_vae_refine(self, q: Distribution, x: Tensor) -> Distribution:
+    def pyro_vae_refine(self, q: Distribution, x: Tensor, /) -> Distribution:
         """The refined distribution.
 
         Arguments:
@@ -97,7 +97,7 @@ class RefinesProposal(Protocol):
 class ConditionsOnData(Protocol):
     """A distribution that conditions on something in x, as counts on the total of their row."""
 
-    def pyro_vae_given(self, x: Tensor) -> Distribution:
+    def pyro_vae_given(self, x: Tensor, /) -> Distribution:
         """The same distribution, whose draws and means take what it conditions on from x."""
 
 
@@ -121,7 +121,7 @@ class HasProbabilities(Protocol):
 class HasColumnDensities(Protocol):
     """A distribution over rows that knows the density of each column."""
 
-    def pyro_vae_column_log_prob(self, x: Tensor) -> Tensor:
+    def pyro_vae_column_log_prob(self, x: Tensor, /) -> Tensor:
         """log p of each column, shaped as x; over the columns of a row they sum to its log p."""
 
 
