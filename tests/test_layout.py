@@ -24,7 +24,7 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 # except the families.
 LEVELS = (
     (
-        *("arguments", "described", "explain", "registry", "rng", "threads", "version"),
+        *("arguments", "described", "explain", "hooks", "registry", "rng", "threads", "version"),
         *(
             "lazy_names",
             "progress_bar",
