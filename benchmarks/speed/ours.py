@@ -32,9 +32,10 @@ def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
         nonlocal state
         means = MetricMeans()
         for stack in rows.stacks(size.batch_size, TOGETHER, order):
-            state, info = move(state, stack, [Pace.of(state)] * len(stack))
-            means.add(info, stack.shape[1])
-        means.now()
+            values = [ScheduleValues.of(state)] * len(stack)
+            state, metrics = move(state, stack, values)
+            means.add(metrics, stack.shape[1])
+        means.compute()
 
     return run
 
