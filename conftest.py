@@ -1,8 +1,11 @@
-"""What every test and doctest may count on: no window opens, no parameter outlives a test, no GPU is needed.
+"""What every test and doctest may count on: no window opens, no parameter outlives a test, no GPU
+is needed.
 
-And that no test reads or writes the folder that pytest was started from: each one runs in an empty folder.
+And that no test reads or writes the folder that pytest was started from: each one runs in an empty
+folder.
 
-Nothing here imports torch at the top: `tests/analysis/test_bridge.py` also runs where there is none.
+Nothing here imports torch at the top: `tests/analysis/export/test_arviz_objects.py` also runs where
+there is none.
 """
 
 import os
@@ -45,13 +48,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     changed = _listing(session.config) ^ session.config.stash[BEFORE]
     if changed:
         reporter = session.config.pluginmanager.getplugin("terminalreporter")
-        reporter.write_line(f"the tests changed the folder that they were started from: {sorted(changed)}", red=True)
+        reporter.write_line(
+            f"the tests changed the folder that they were started from: {sorted(changed)}", red=True
+        )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave the folder that pytest was started from, and skip a `gpu` test where no CUDA device answers."""
+    """Leave the folder that pytest was started from, and skip a `gpu` test where no CUDA device
+    answers.
+    """
     if _here() in {item.config.invocation_params.dir, None}:
         os.chdir(item.config.stash[EMPTY])
     if item.get_closest_marker("gpu"):
@@ -73,7 +80,11 @@ def _listing(config: pytest.Config) -> set[str]:
     start, found = config.invocation_params.dir, set()
     for folder, folders, names in os.walk(start):
         is_ours = start.is_relative_to(config.rootpath)
-        kept = [name for name in folders if name not in CACHES and name[0] != "." and not name.endswith(".egg-info")]
+        kept = [
+            name
+            for name in folders
+            if name not in CACHES and name[0] != "." and not name.endswith(".egg-info")
+        ]
         folders[:] = kept if is_ours else []
         found |= {os.path.relpath(Path(folder, name), start) for name in names if name[0] != "."}
     return found
@@ -89,11 +100,15 @@ def _emptied_folder(folder: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _started_from(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Fail the test that leaves a file in its working folder, which is its user's: it takes `tmp_path` instead."""
+    """Fail the test that leaves a file in its working folder, which is its user's: it takes
+    `tmp_path` instead.
+    """
     yield
     left = _emptied_folder(pytestconfig.stash[EMPTY])
     if left:
-        pytest.fail(f"left in the folder that the tests are started from: {', '.join(left)}", pytrace=False)
+        pytest.fail(
+            f"left in the folder that the tests are started from: {', '.join(left)}", pytrace=False
+        )
 
 
 def _emptied() -> list[str]:

@@ -1,71 +1,81 @@
-"""Questions about a fitted pair: tensors in, named results out. Names are lazy: the ArviZ bridge needs no torch.
+"""Questions about a fitted pair: tensors in, named results out. Names are lazy: the ArviZ bridge
+needs no torch.
 
-No module has the name of a function that is reached from here: importing the module would hide the function.
+No module has the name of a function that is reached from here: importing the module would hide the
+function.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyro_vae.analysis.agreement import gradient_errors
-    from pyro_vae.analysis.ais import Annealed, annealed
-    from pyro_vae.analysis.anomaly_scores import Anomaly, anomaly
-    from pyro_vae.analysis.brackets import Bracket, bidirectional
-    from pyro_vae.analysis.checks import checkup
-    from pyro_vae.analysis.comparison import Comparison, compare
-    from pyro_vae.analysis.draws import to_arviz
-    from pyro_vae.analysis.gaps import Gaps, inference_gaps
-    from pyro_vae.analysis.importance import evidence
-    from pyro_vae.analysis.known_answers import installation
-    from pyro_vae.analysis.latent import Codes, Samples, class_probabilities, encode, rate, reconstruct, sample
-    from pyro_vae.analysis.latent_space import LatentUse, latent_use
-    from pyro_vae.analysis.measure import Measure, measure_of
-    from pyro_vae.analysis.nuts import Audit, audit
-    from pyro_vae.analysis.prior_samples import Match, samples_match_density
-    from pyro_vae.analysis.proposals import PROPOSALS
-    from pyro_vae.analysis.reliability import Evidence, Summary, Until
-    from pyro_vae.analysis.sbc import Calibration, calibration
-    from pyro_vae.analysis.verdicts import Checkup, Finding
+    from pyro_vae.analysis.annealing.ais import Annealed, annealed
+    from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
+    from pyro_vae.analysis.export.draws import to_arviz
+    from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
+    from pyro_vae.analysis.latent.codes import (
+        Codes,
+        Samples,
+        class_probabilities,
+        encode,
+        rate,
+        reconstruct,
+        sample,
+    )
+    from pyro_vae.analysis.latent.use import LatentUse, latent_use
+    from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
+    from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
+    from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
+    from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
+    from pyro_vae.analysis.outliers.scores import Anomaly, anomaly
+    from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
+    from pyro_vae.analysis.posterior_checks.sbc import Calibration, calibration
+    from pyro_vae.analysis.report.agreement import gradient_errors
+    from pyro_vae.analysis.report.checks import checkup
+    from pyro_vae.analysis.report.comparison import Comparison, compare
+    from pyro_vae.analysis.report.known_answers import installation
+    from pyro_vae.analysis.report.prior_samples import Match, samples_match_density
+    from pyro_vae.analysis.results.verdicts import Checkup, Finding
 
 _HOMES = {
-    "PROPOSALS": "proposals",
-    "Annealed": "ais",
-    "Anomaly": "anomaly_scores",
-    "Audit": "nuts",
-    "Bracket": "brackets",
-    "Calibration": "sbc",
-    "Checkup": "verdicts",
-    "Codes": "latent",
-    "Comparison": "comparison",
-    "Evidence": "reliability",
-    "Finding": "verdicts",
-    "Gaps": "gaps",
-    "LatentUse": "latent_space",
-    "Measure": "measure",
-    "Match": "prior_samples",
-    "Samples": "latent",
-    "Summary": "reliability",
-    "Until": "reliability",
-    "annealed": "ais",
-    "anomaly": "anomaly_scores",
-    "audit": "nuts",
-    "bidirectional": "brackets",
-    "calibration": "sbc",
-    "checkup": "checks",
-    "class_probabilities": "latent",
-    "compare": "comparison",
-    "encode": "latent",
-    "evidence": "importance",
-    "gradient_errors": "agreement",
-    "inference_gaps": "gaps",
-    "installation": "known_answers",
-    "latent_use": "latent_space",
-    "measure_of": "measure",
-    "rate": "latent",
-    "reconstruct": "latent",
-    "sample": "latent",
-    "samples_match_density": "prior_samples",
-    "to_arviz": "draws",
+    "PROPOSALS": "marginal_likelihood.proposals",
+    "Annealed": "annealing.ais",
+    "Anomaly": "outliers.scores",
+    "Audit": "posterior_checks.nuts",
+    "Bracket": "annealing.bidirectional_mc",
+    "Calibration": "posterior_checks.sbc",
+    "Checkup": "results.verdicts",
+    "Codes": "latent.codes",
+    "Comparison": "report.comparison",
+    "Evidence": "marginal_likelihood.results",
+    "Finding": "results.verdicts",
+    "Gaps": "gaps.gaps",
+    "LatentUse": "latent.use",
+    "Measure": "marginal_likelihood.measure",
+    "Match": "report.prior_samples",
+    "Samples": "latent.codes",
+    "Summary": "marginal_likelihood.results",
+    "Until": "marginal_likelihood.results",
+    "annealed": "annealing.ais",
+    "anomaly": "outliers.scores",
+    "audit": "posterior_checks.nuts",
+    "bidirectional": "annealing.bidirectional_mc",
+    "calibration": "posterior_checks.sbc",
+    "checkup": "report.checks",
+    "class_probabilities": "latent.codes",
+    "compare": "report.comparison",
+    "encode": "latent.codes",
+    "evidence": "marginal_likelihood.importance_sampling",
+    "gradient_errors": "report.agreement",
+    "inference_gaps": "gaps.gaps",
+    "installation": "report.known_answers",
+    "latent_use": "latent.use",
+    "measure_of": "marginal_likelihood.measure",
+    "rate": "latent.codes",
+    "reconstruct": "latent.codes",
+    "sample": "latent.codes",
+    "samples_match_density": "report.prior_samples",
+    "to_arviz": "export.draws",
 }
 
 __all__ = [
@@ -113,5 +123,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pyro_vae.analysis' has no attribute {name!r}")
-    globals()[name] = value = getattr(importlib.import_module(f"pyro_vae.analysis.{_HOMES[name]}"), name)
+    globals()[name] = value = getattr(
+        importlib.import_module(f"pyro_vae.analysis.{_HOMES[name]}"), name
+    )
     return value

@@ -1,4 +1,6 @@
-"""What every question about a fitted model starts with: rows that are checked, and a model that is left as it was."""
+"""What every question about a fitted model starts with: rows that are checked, and a model that is
+left as it was.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -11,12 +13,10 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
-from tqdm.auto import tqdm
 
-from pyro_vae.data import Target, as_rows
+from pyro_vae.inputs import placement_of
 from pyro_vae.networks import evaluating
 from pyro_vae.spec import require_fixed_weights
-from pyro_vae.training.preparation import inspect, require_precise
 from pyro_vae.vae import VAE
 
 HALF = (torch.bfloat16, torch.float16)
@@ -24,19 +24,21 @@ HALF = (torch.bfloat16, torch.float16)
 
 @contextmanager
 def evaluation(vae: VAE) -> Iterator[None]:
-    """No gradients, evaluation mode, no validation of each density, no autocast; all as before after the block.
+    """No gradients, evaluation mode, no validation of each density, no autocast; all as before
+    after the block.
 
     Of several threads one is inside such a block at a time.
     """
     require_fixed_weights("vae", vae)
-    full_precision = torch.autocast(target_of(vae).device.type, enabled=False)
+    full_precision = torch.autocast(placement_of(vae).device.type, enabled=False)
     local = pyro.settings.context(module_local_params=True)
     with torch.no_grad(), evaluating(vae), local, pyro.validation_enabled(False), full_precision:
         yield
 
 
 def as_numpy(tensor: Tensor) -> np.ndarray:
-    """A tensor as an array: the 16-bit numbers of a cast model as float32, since NumPy has no bfloat16.
+    """A tensor as an array: the 16-bit numbers of a cast model as float32, since NumPy has no
+    bfloat16.
 
     Example:
         >>> as_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype
@@ -49,7 +51,7 @@ def as_numpy(tensor: Tensor) -> np.ndarray:
 
 def warn_of_half(vae: VAE, what: str) -> None:
     """Warn where a number is asked of a model whose own numbers are too short for it."""
-    dtype = target_of(vae).dtype
+    dtype = placement_of(vae).dtype
     if dtype in HALF:
         warnings.warn(
             f"{what}: the model's numbers are {dtype}, so log p(x) is rounded to about "
@@ -59,29 +61,14 @@ def warn_of_half(vae: VAE, what: str) -> None:
 
 
 def require_full_precision(vae: VAE, what: str) -> None:
-    """Raise ValueError where chains or solvers would run in 16-bit numbers, in which their steps are lost."""
-    dtype = target_of(vae).dtype
+    """Raise ValueError where chains or solvers would run in 16-bit numbers, in which their steps
+    are lost.
+    """
+    dtype = placement_of(vae).dtype
     if dtype in HALF:
-        raise ValueError(f"{what}: expected a model of float32 or float64 numbers, got {dtype}; take vae.float()")
-
-
-def target_of(vae: VAE) -> Target:
-    """The device and the type of the model's numbers."""
-    numbers = (tensor for tensor in (*vae.parameters(), *vae.buffers()) if tensor.is_floating_point())
-    first = next(numbers, torch.zeros(()))
-    return Target(first.device, first.dtype)
-
-
-def rows_of(vae: VAE, x: Any, name: str, *, batch_size: int = 256, progress: bool | None = False) -> Iterator[Tensor]:
-    """Checked batches of x on the model's device and in its type."""
-    rows = as_rows(x, vae.spec.data_shape, target_of(vae), name=name)
-    require_precise(vae, rows, name)
-    batches = inspect(vae, rows.batches(batch_size), name)
-    hidden = None if progress is None else not progress
-    with tqdm(total=len(rows), disable=hidden, desc="log p(x)", unit="row", dynamic_ncols=True) as bar:
-        for batch in batches:
-            yield batch
-            bar.update(len(batch))
+        raise ValueError(
+            f"{what}: expected a model of float32 or float64 numbers, got {dtype}; take vae.float()"
+        )
 
 
 def has_samples(vae: VAE) -> bool:
@@ -92,21 +79,25 @@ def has_samples(vae: VAE) -> bool:
 
 def has_density(vae: VAE) -> bool:
     """Whether guide and prior have densities: an autoencoder's point and flat prior have none."""
-    target = target_of(vae)
+    placement = placement_of(vae)
     with evaluation(vae):
-        q: Any = vae.posterior(torch.zeros((1, *vae.spec.data_shape), dtype=target.dtype, device=target.device))
+        q: Any = vae.posterior(
+            torch.zeros((1, *vae.spec.data_shape), dtype=placement.dtype, device=placement.device)
+        )
     while isinstance(q, Independent):
         q = q.base_dist
     return has_samples(vae) and not isinstance(q, dist.Delta)
 
 
 def require_density(vae: VAE) -> None:
-    """Raise ValueError where importance weights don't exist: a point as guide, a prior without a density."""
+    """Raise ValueError where importance weights don't exist: a point as guide, a prior without a
+    density.
+    """
     if not has_density(vae):
         raise ValueError(
-            f"vae: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an autoencoder: it "
-            "gives one code a row and no density over z, so log p(x) does not exist for it; take guide "
-            "'mean_field' and prior 'standard_normal'"
+            f"vae: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an "
+            "autoencoder: it gives one code a row and no density over z, so log p(x) does not "
+            "exist for it; take guide 'mean_field' and prior 'standard_normal'"
         )
 
 

@@ -1,8 +1,9 @@
 """Which strange rows log p(x) and typicality find, on digits: `python -m benchmarks.anomaly`.
 
-One model of 1000 digits. For 200 held-out digits and for strange rows of several sorts: the area under
-the ROC curve of -log p(x) against the held-out digits, and the shares of rows with p-values up to 0.05
-by 300 reference digits. By definition the share of ordinary digits is about 0.05, and their area 0.5.
+One model of 1000 digits. For 200 held-out digits and for strange rows of several sorts: the area
+under the ROC curve of -log p(x) against the held-out digits, and the shares of rows with p-values
+up to 0.05 by 300 reference digits. By definition the share of ordinary digits is about 0.05, and
+their area 0.5.
 """
 
 import argparse
@@ -50,7 +51,10 @@ def main() -> None:
         labels = np.repeat([0, 1], [len(scores), len(rows)])
         area = roc_auc_score(labels, -np.concatenate([scores, found.log_marginal]))
         shares = [(p <= 0.05).mean() for p in (found.p_value, found.typicality_p_value)]
-        print(f"{name:<34} {area:6.3f} {shares[0]:10.2f} {shares[1]:18.2f} {found.trusted.mean():8.2f}")
+        print(
+            f"{name:<34} {area:6.3f} {shares[0]:10.2f} {shares[1]:18.2f} "
+            f"{found.trusted.mean():8.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""log p(x | z) of counts in float32: how far from SciPy in float64, and how long it takes beside the usual formulas.
+"""log p(x | z) of counts in float32: how far from SciPy in float64, and how long it takes beside
+the usual formulas.
 
     python -m benchmarks.counts
 
-The usual formulas are torch's, with log Γ in float32: the rounding of log x! is the same in each column with the same
-count, so it adds up over the columns of a row. Both are timed in turn in one run, on a decoder of 128 hidden units and
-its log density, once without gradients for several draws of each row, and once with the gradient of its weights.
+The usual formulas are torch's, with log Γ in float32: the rounding of log x! is the same in each
+column with the same count, so it adds up over the columns of a row. Both are timed in turn in one
+run, on a decoder of 128 hidden units and its log density, once without gradients for several draws
+of each row, and once with the gradient of its weights.
 """
 
 import math
@@ -77,7 +79,9 @@ def multinomial(x: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def usual_nb(x: Tensor, mean: Tensor) -> Tensor:
-    return NegativeBinomial(torch.tensor(2.0), logits=(mean / 2).log(), validate_args=False).log_prob(x)
+    return NegativeBinomial(
+        torch.tensor(2.0), logits=(mean / 2).log(), validate_args=False
+    ).log_prob(x)
 
 
 def ours_nb(mean: Tensor) -> Any:
@@ -119,8 +123,12 @@ KINDS: dict[str, Kind] = {
     ),
     "zero_inflated_poisson": Kind(
         2,
-        lambda x, rate, gate: counts.ZeroInflated(counts.Poisson(rate), gate).to_event(1).log_prob(x),
-        lambda x, rate, gate: usual_zero_inflated(Poisson(rate, validate_args=False).log_prob(x), gate, x).sum(-1),
+        lambda x, rate, gate: (
+            counts.ZeroInflated(counts.Poisson(rate), gate).to_event(1).log_prob(x)
+        ),
+        lambda x, rate, gate: usual_zero_inflated(
+            Poisson(rate, validate_args=False).log_prob(x), gate, x
+        ).sum(-1),
         lambda x, rate, gate: inflated(stats.poisson.logpmf(x, rate), gate, x).sum(-1),
         lambda rate, gate: torch.poisson(rate) * torch.bernoulli(torch.sigmoid(-gate)),
         rates,

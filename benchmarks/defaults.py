@@ -1,12 +1,14 @@
-"""Held-out log p(x) of small tables with all defaults, beside the two models that everybody has: normals.
+"""Held-out log p(x) of small tables with all defaults, beside the two models that everybody has:
+normals.
 
     python -m benchmarks.defaults
     python -m benchmarks.defaults --splits 5 --data iris wine
 
-`pv.fit(pv.VAE(data_shape=(columns,)), x)` and nothing else, on the rows that `pyro-vae fit` would take (a fifth is held
-out, chosen by the seed 0; further splits have the seeds 1, 2, ...). Beside it stand independent normals and one normal
-with a full covariance, both with the moments of the training rows. The penguins (four numeric columns, rows without
-missing values) are there where the package palmerpenguins is installed.
+`pv.fit(pv.VAE(data_shape=(columns,)), x)` and nothing else, on the rows that `pyro-vae fit` would
+take (a fifth is held out, chosen by the seed 0; further splits have the seeds 1, 2, ...). Beside it
+stand independent normals and one normal with a full covariance, both with the moments of the
+training rows. The penguins (four numeric columns, rows without missing values) are there where the
+package palmerpenguins is installed.
 """
 
 import argparse
@@ -20,8 +22,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_
 
 from pyro_vae import VAE, evidence, fit
 from pyro_vae.data import Splits
-from pyro_vae.experiment import DataOptions
-from pyro_vae.held import hold_out
+from pyro_vae.experiment.description import DataOptions
+from pyro_vae.experiment.splits import hold_out
 
 
 def penguins() -> np.ndarray:
@@ -46,7 +48,8 @@ class Result(NamedTuple):
     """Held-out log p(x) of one split in nats per row.
 
     Attributes:
-        model, independent, full: of the model, of independent normals, and of one with a full covariance.
+        model, independent, full: of the model, of independent normals, and of one with a full
+            covariance.
         untrusted: share of rows whose estimate is not to be trusted.
         epochs, best_epoch: of the training.
         seconds: CPU time of the training and of the evidence.
@@ -73,7 +76,9 @@ def independent_normals(train: np.ndarray, test: np.ndarray) -> float:
 
 
 def full_normal(train: np.ndarray, test: np.ndarray) -> float:
-    """Mean log N(x | m, S) with the moments of the training rows, computed in units of their spread."""
+    """Mean log N(x | m, S) with the moments of the training rows, computed in units of their
+    spread.
+    """
     mean, spread = train.mean(0), train.std(0)
     covariance = np.cov(((train - mean) / spread).T, bias=True)
     standard = multivariate_normal(np.zeros(len(mean)), covariance).logpdf((test - mean) / spread)
@@ -103,15 +108,21 @@ def line(name: str, x: np.ndarray, results: Sequence[Result]) -> str:
     mean = Result(*np.mean(results, 0))
     gained, beyond = mean.model - mean.independent, mean.model - mean.full
     numbers = f"{mean.model:>10.2f}{mean.independent:>13.2f}{mean.full:>10.2f}{gained:>+10.2f}{beyond:>+10.2f}"
-    trained = f"{mean.untrusted:>11.1%}{mean.best_epoch:>8.0f}/{mean.epochs:<6.0f}{mean.seconds:>8.1f}"
+    trained = (
+        f"{mean.untrusted:>11.1%}{mean.best_epoch:>8.0f}/{mean.epochs:<6.0f}{mean.seconds:>8.1f}"
+    )
     return f"{name:<14}{len(x):>5}{x.shape[1]:>8}{numbers}{trained}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Small tables with all defaults; nats per row.")
-    parser.add_argument("--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)")
-    parser.add_argument("--splits", type=int, default=1, help="random splits, seeds 0, 1, ... (default: 1)")
+    parser.add_argument(
+        "--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)"
+    )
+    parser.add_argument(
+        "--splits", type=int, default=1, help="random splits, seeds 0, 1, ... (default: 1)"
+    )
     options = parser.parse_args(arguments)
     print(
         f"{'data':<14}{'rows':>5}{'columns':>8}{'log p(x)':>10}{'independent':>13}{'full':>10}{'- indep.':>10}"

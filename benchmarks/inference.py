@@ -1,13 +1,15 @@
-"""How far log p(x), the guide and the code of a model fitted to the static binarized MNIST can be trusted.
+"""How far log p(x), the guide and the code of a model fitted to the static binarized MNIST can be
+trusted.
 
     python -m benchmarks.inference binarized_mnist.npz runs/mnist/standard_normal
 
-Log p(x) of the same 100 random test rows by importance sampling with 100, 1000 and 10 000 draws, with a refined
-proposal and by default, and by annealed importance sampling from the prior and from the guide (in a published
-comparison, IS-10000 of one IWAE was 1.28 nats off); the inference gaps of 1000 rows beside those of Cremer, Li and
-Duvenaud (2018, Inference Suboptimality in Variational Autoencoders: 1.43 and 1.34); active units beside the 19 of
-Burda, Grosse and Salakhutdinov (2016); time and peak memory of the evidence of all test rows with 100 and with 1000
-draws, in processes of their own.
+Log p(x) of the same 100 random test rows by importance sampling with 100, 1000 and 10 000 draws,
+with a refined proposal and by default, and by annealed importance sampling from the prior and from
+the guide (in a published comparison, IS-10000 of one IWAE was 1.28 nats off); the inference gaps of
+1000 rows beside those of Cremer, Li and Duvenaud (2018, Inference Suboptimality in Variational
+Autoencoders: 1.43 and 1.34); active units beside the 19 of Burda, Grosse and Salakhutdinov (2016);
+time and peak memory of the evidence of all test rows with 100 and with 1000 draws, in processes of
+their own.
 """
 
 import argparse
@@ -22,9 +24,9 @@ from typing import Literal
 import numpy as np
 
 from pyro_vae import VAE, evidence, load
-from pyro_vae.analysis.ais import annealed
-from pyro_vae.analysis.gaps import Gaps, inference_gaps
-from pyro_vae.analysis.latent_space import latent_use
+from pyro_vae.analysis.annealing.ais import annealed
+from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
+from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.data import load_splits
 
 LogMarginal = Callable[[], tuple[np.ndarray, str]]
@@ -44,7 +46,9 @@ def some(test: np.ndarray, count: int) -> np.ndarray:
 
 
 def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[str, LogMarginal]:
-    """From the name of an estimator to what computes log p(x) of each row and a word on how reliable it is."""
+    """From the name of an estimator to what computes log p(x) of each row and a word on how
+    reliable it is.
+    """
 
     def importance(particles: int, proposal: str = "guide") -> tuple[np.ndarray, str]:
         found = evidence(vae, x, num_particles=particles, proposal=proposal, progress=None)
@@ -55,7 +59,9 @@ def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[
         return found.log_marginal, f"trusted: {found.trusted.mean():.0%}"
 
     def annealing(start: Literal["prior", "guide"]) -> tuple[np.ndarray, str]:
-        found = annealed(vae, x, num_chains=chains, temperatures=temperatures, start=start, progress=None)
+        found = annealed(
+            vae, x, num_chains=chains, temperatures=temperatures, start=start, progress=None
+        )
         return found.log_marginal, f"ess {np.median(found.ess):.1f} of {chains} chains"
 
     return {
@@ -70,9 +76,17 @@ def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[
 
 
 def print_estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> None:
-    """Log p(x) of the same rows by each estimator, and its paired difference to annealing from the prior."""
-    print(f"log p(x) of {len(x)} test rows, nats per row; AIS: {chains} chains, {temperatures} temperatures")
-    print(f"{'estimator':<28}{'log p(x)':>10}{'minus the first':>21}{'± se':>8}{'seconds':>9}   reliability")
+    """Log p(x) of the same rows by each estimator, and its paired difference to annealing from the
+    prior.
+    """
+    print(
+        f"log p(x) of {len(x)} test rows, nats per row; AIS: {chains} chains, {temperatures} "
+        "temperatures"
+    )
+    print(
+        f"{'estimator':<28}{'log p(x)':>10}{'minus the first':>21}{'± se':>8}{'seconds':>9}   "
+        "reliability"
+    )
     first = None
     for name, estimate in estimators(vae, x, chains, temperatures).items():
         began = time.perf_counter()
@@ -99,20 +113,28 @@ def timed(title: str, question: Callable[[], object]) -> None:
 
 
 def peak(data: Path, model: Path, particles: int) -> tuple[str, float, float]:
-    """The summary of the evidence of all test rows, its seconds, and the peak memory of this process in MB."""
+    """The summary of the evidence of all test rows, its seconds, and the peak memory of this
+    process in MB.
+    """
     test, vae = read_test(data), load(model)
     began = time.perf_counter()
     summary = str(
-        evidence(vae, test, num_particles=particles, compile="on", method="importance", progress=None).summary()
+        evidence(
+            vae, test, num_particles=particles, compile="on", method="importance", progress=None
+        ).summary()
     )
-    return summary, time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return (
+        summary,
+        time.perf_counter() - began,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
 
 
 def print_costs(data: Path, model: Path) -> None:
     """Time and memory of the evidence of all test rows with few and with many draws.
 
-    To be asked first: the peak of a process includes that of the one which started it. Both are compiled, and so both
-    hold the compiler.
+    To be asked first: the peak of a process includes that of the one which started it. Both are
+    compiled, and so both hold the compiler.
     """
     for particles in (100, 1000):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
@@ -123,12 +145,22 @@ def print_costs(data: Path, model: Path) -> None:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a .npz of arrays train, valid and test, rows packed by numpy.packbits")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="a .npz of arrays train, valid and test, rows packed by numpy.packbits",
+    )
     parser.add_argument("model", type=Path, help="folder of a fitted model")
     parser.add_argument("--chains", type=int, default=16, help="of annealed importance sampling")
-    parser.add_argument("--temperatures", type=int, default=1000, help="of annealed importance sampling")
-    parser.add_argument("--rows", type=int, default=100, help="for the estimators; ten times as many for the gaps")
+    parser.add_argument(
+        "--temperatures", type=int, default=1000, help="of annealed importance sampling"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=100, help="for the estimators; ten times as many for the gaps"
+    )
     options = parser.parse_args()
     print_costs(options.data, options.model)
     test, vae, rows = read_test(options.data), load(options.model), options.rows
@@ -138,7 +170,8 @@ def main() -> None:
         lambda: beside_published(inference_gaps(vae, some(test, 10 * rows), progress=None)),
     )
     timed(
-        f"use of the latent space, {20 * rows} test rows; Burda, Grosse, Salakhutdinov have 19 active units of 50",
+        f"use of the latent space, {20 * rows} test rows; Burda, Grosse, Salakhutdinov have 19 "
+        "active units of 50",
         lambda: latent_use(vae, some(test, 20 * rows), progress=None).summary(),
     )
 

@@ -1,12 +1,14 @@
-"""The best recipe here for the static binarized MNIST: two levels, a flow on top, convolutional nets.
+"""The best recipe here for the static binarized MNIST: two levels, a flow on top, convolutional
+nets.
 
     python -m benchmarks.mnist_conv binarized_mnist.npz --output runs/mnist_conv
     python -m benchmarks.mnist_conv binarized_mnist.npz --output runs/mnist_conv --rows 2000
 
-The training is that of `two_levels_flow_prior` in `benchmarks.mnist_priors`, with encoder and decoder of two
-convolutions of 32 and 64 channels and one layer of 300 units; published rows of perceptrons compare with
-`mnist_priors`, not with this. log p(x) of the test rows is importance sampling with 100 draws from a refined proposal,
-which is low by a few hundredths of a nat; the rows come in a random order, so that a part of them is a fair sample.
+The training is that of `two_levels_flow_prior` in `benchmarks.mnist_priors`, with encoder and
+decoder of two convolutions of 32 and 64 channels and one layer of 300 units; published rows of
+perceptrons compare with `mnist_priors`, not with this. log p(x) of the test rows is importance
+sampling with 100 draws from a refined proposal, which is low by a few hundredths of a nat; the rows
+come in a random order, so that a part of them is a fair sample.
 """
 
 import argparse
@@ -43,8 +45,8 @@ TRAINING: dict[str, Any] = {
     "optimizer": "adamw",
     "optimizer_options": {"eps": 1e-4, "weight_decay": 0.1},
     "lr": 1.5e-3,
-    "annealing": 25,
-    "average": 0.999,
+    "kl_warmup_epochs": 25,
+    "ema_decay": 0.999,
     "objective": {"kind": "elbo", "gradient": "stl"},
 }
 PROPOSAL: dict[str, Any] = {"kind": "refined", "steps": 20, "lr": 0.2, "num_particles": 16}
@@ -60,11 +62,23 @@ def train(x: np.ndarray, validation: np.ndarray, folder: Path) -> None:
 
 def main() -> None:
     """Fit the model where it isn't yet, and print log p(x) of more and more test rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a .npz of arrays train, valid and test, rows packed by numpy.packbits")
-    parser.add_argument("--output", type=Path, default=Path("runs/mnist_conv"), help="folder of the fitted model")
-    parser.add_argument("--rows", type=int, default=10_000, help="how many test rows, from --first on")
-    parser.add_argument("--first", type=int, default=0, help="position in the random order of the test rows")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="a .npz of arrays train, valid and test, rows packed by numpy.packbits",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/mnist_conv"), help="folder of the fitted model"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=10_000, help="how many test rows, from --first on"
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, help="position in the random order of the test rows"
+    )
     options = parser.parse_args()
     splits = load_splits(options.data, packed_bits=True)
     if splits.valid is None or splits.test is None:
@@ -82,7 +96,10 @@ def main() -> None:
         values = np.concatenate(log_p)
         mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
         share = (np.concatenate(k_hat) > 0.7).mean()
-        print(f"{len(values):>6} rows  log p(x) {mean:.3f} ± {error:.3f}  k-hat > 0.7: {share:.1%}", flush=True)
+        print(
+            f"{len(values):>6} rows  log p(x) {mean:.3f} ± {error:.3f}  k-hat > 0.7: {share:.1%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Linear VAEs against probabilistic PCA on scikit-learn's tables: the optimum and log p(x) are known in closed form.
+"""Linear VAEs against probabilistic PCA on scikit-learn's tables: the optimum and log p(x) are
+known in closed form.
 
     python -m benchmarks.tables
 
-A linear decoder with one noise level is x ~ N(μ, W Wᵀ + σ² I), whose maximum likelihood is PCA's, and the posterior of
-z is a normal with one covariance for all rows, which a linear encoder with a full-rank guide can reach. So the mean
-log p(x) of the rows that were trained on must come up to `PCA.score`, and the estimate of each row must agree with the
-density that the trained decoder has (Tipping, Bishop, 1999, Probabilistic Principal Component Analysis).
+A linear decoder with one noise level is x ~ N(μ, W Wᵀ + σ² I), whose maximum likelihood is PCA's,
+and the posterior of z is a normal with one covariance for all rows, which a linear encoder with a
+full-rank guide can reach. So the mean log p(x) of the rows that were trained on must come up to
+`PCA.score`, and the estimate of each row must agree with the density that the trained decoder has
+(Tipping, Bishop, 1999, Probabilistic Principal Component Analysis).
 """
 
 import argparse
@@ -30,7 +32,9 @@ TABLES: dict[str, Callable[[], Any]] = {
 }
 LATENT_DIMS = (2, 5)
 TRAINING = {"epochs": 400, "batch_size": 1000, "lr": 0.05, "validation": None}
-"""All rows in each step: the noise that is left is that of z, and the cosine schedule averages it away."""
+"""All rows in each step: the noise that is left is that of z, and the cosine schedule averages it
+away.
+"""
 
 
 class Result(NamedTuple):
@@ -61,7 +65,9 @@ class Result(NamedTuple):
 
     def within(self, errors: float = 3.0) -> float:
         """The share of rows whose estimate lies within so many standard errors of the exact value."""
-        return float((np.abs(self.found.log_marginal - self.exact) <= errors * self.found.se).mean())
+        return float(
+            (np.abs(self.found.log_marginal - self.exact) <= errors * self.found.se).mean()
+        )
 
 
 def standardised(data: str) -> np.ndarray:
@@ -71,7 +77,8 @@ def standardised(data: str) -> np.ndarray:
 
 
 def linear_gaussian(vae: VAE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """μ, W and σ of x | z ~ N(μ + W z, diag σ²) in the units of the data; the decoder works in units of their spread.
+    """μ, W and σ of x | z ~ N(μ + W z, diag σ²) in the units of the data; the decoder works in
+    units of their spread.
 
     They are read off the likelihood at z = 0 and at the unit vectors.
     """
@@ -94,7 +101,12 @@ def compare(data: str, latent_dim: int, *, seed: int = 0, **training: Any) -> Re
     """Train on a table in float64 and compare with PCA; `training` replaces options of `fit`."""
     x = standardised(data)
     one_scale = {"kind": "normal", "scale": "learned"}
-    fields = {"data_shape": x.shape[1:], "likelihood": one_scale, "guide": "full_rank", "hidden_dims": ()}
+    fields = {
+        "data_shape": x.shape[1:],
+        "likelihood": one_scale,
+        "guide": "full_rank",
+        "hidden_dims": (),
+    }
     vae = VAE(latent_dim=latent_dim, seed=seed, **fields).double()
     began = time.perf_counter()
     fit(vae, x, seed=seed, **{**TRAINING, **training})
@@ -115,10 +127,22 @@ def line(result: Result) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Linear VAEs against probabilistic PCA; nats per row.")
-    parser.add_argument("--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)")
-    parser.add_argument("--latent-dims", nargs="+", type=int, default=LATENT_DIMS, help="lengths of z (default: 2 5)")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the training (default: 0)")
+    parser = argparse.ArgumentParser(
+        description="Linear VAEs against probabilistic PCA; nats per row."
+    )
+    parser.add_argument(
+        "--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)"
+    )
+    parser.add_argument(
+        "--latent-dims",
+        nargs="+",
+        type=int,
+        default=LATENT_DIMS,
+        help="lengths of z (default: 2 5)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the weights and of the training (default: 0)"
+    )
     options = parser.parse_args(arguments)
     print(
         f"{'data':<14}{'rows':>6}{'columns':>9}{'latent_dim':>12}{'PCA score':>11}{'log p(x)':>11}"

@@ -2,9 +2,10 @@
 
     python examples/autoencoder.py [picture.png]
 
-Both have the same networks, the same Gaussian likelihood and the same training; they differ in prior and guide. Codes
-drawn from N(0, I) decode to digits in the VAE, whose loss pulls the codes of the data towards N(0, I). The codes of the
-autoencoder lie where they like: the same draws fall beside them and decode to nonsense.
+Both have the same networks, the same Gaussian likelihood and the same training; they differ in
+prior and guide. Codes drawn from N(0, I) decode to digits in the VAE, whose loss pulls the codes of
+the data towards N(0, I). The codes of the autoencoder lie where they like: the same draws fall
+beside them and decode to nonsense.
 """
 
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 import pyro_vae as pv
-from pyro_vae.analysis.plots import image_grid, save_figure
+from pyro_vae.analysis.figures.plots import image_grid, save_figure
 
 x = pv.data.load("digits")
 common = {"data_shape": (64,), "latent_dim": 8, "likelihood": {"kind": "normal", "scale": 2.0}}
@@ -27,7 +28,10 @@ pictures = [x[:12]]
 for name, vae in models.items():
     pv.fit(vae, x, epochs=100, lr=2e-3)
     codes, error = pv.encode(vae, x).loc, np.square(pv.reconstruct(vae, x) - x).mean()
-    print(f"{name:<12} squared error {error:5.2f} per pixel, codes: mean {codes.mean():5.2f}, sd {codes.std():5.2f}")
+    print(
+        f"{name:<12} squared error {error:5.2f} per pixel, codes: mean {codes.mean():5.2f}, sd "
+        f"{codes.std():5.2f}"
+    )
     with torch.no_grad():
         pictures.append(vae.likelihood(noise).mean.clamp(0, 16).numpy())
 

@@ -1,6 +1,8 @@
-"""Guides: variational families q(z | x), each an encoder's features turned into a distribution over z.
+"""Guides: variational families q(z | x), each an encoder's features turned into a distribution over
+z.
 
-A new family is one file with a constructor `(features, latent_dim, *, options)` under `@GUIDES.register(kind)`.
+A new family is one file with a constructor `(features, latent_dim, *, options)` under
+`@GUIDES.register(kind)`.
 """
 
 from pyro_vae.guides.base import GUIDES, Posterior
@@ -12,4 +14,14 @@ from pyro_vae.guides.low_rank import LowRank
 from pyro_vae.guides.mean_field import MeanField
 from pyro_vae.guides.semi_amortized import SemiAmortized
 
-__all__ = ["GUIDES", "Delta", "Flow", "FullRank", "Hierarchical", "LowRank", "MeanField", "Posterior", "SemiAmortized"]
+__all__ = [
+    "GUIDES",
+    "Delta",
+    "Flow",
+    "FullRank",
+    "Hierarchical",
+    "LowRank",
+    "MeanField",
+    "Posterior",
+    "SemiAmortized",
+]

@@ -1,18 +1,22 @@
-"""What every amortized guide is: standardised inputs, an encoder, and a family of distributions over z."""
+"""What every amortized guide is: standardised inputs, an encoder, and a family of distributions
+over z.
+"""
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.networks import Standardize, products
+from pyro_vae.networks import Standardize, autocast
 from pyro_vae.registry import Registry
 
 GUIDES = Registry("guide")
 
 
 class Posterior(nn.Module):
-    """q(z | x): `posterior(x)` encodes rows (n, *data_shape) and gives a distribution with event shape (latent_dim,).
+    """q(z | x): `posterior(x)` encodes rows (n, *data_shape) and gives a distribution with event
+    shape (latent_dim,).
 
-    A family that has a method `refine(q, x)` sees the rows once more, beside the distribution that it proposed.
+    A family that has a method `refine(q, x)` sees the rows once more, beside the distribution that
+    it proposed.
 
     Arguments:
         standardize: what the encoder's inputs go through.
@@ -34,9 +38,9 @@ class Posterior(nn.Module):
     def forward(self, x: Tensor) -> Distribution:
         if not isinstance(x, Tensor):
             raise ValueError(
-                f"posterior: expected a tensor of rows, got {type(x).__name__}; pass torch.as_tensor(x) of the model's "
-                "dtype, or any rows to pyro_vae.encode(vae, x)"
+                f"posterior: expected a tensor of rows, got {type(x).__name__}; pass "
+                "torch.as_tensor(x) of the model's dtype, or any rows to pyro_vae.encode(vae, x)"
             )
-        distribution: Distribution = self.family(products(self.encoder, self.standardize(x)))
+        distribution: Distribution = self.family(autocast(self.encoder, self.standardize(x)))
         refine = getattr(self.family, "refine", None)
         return refine(distribution, x) if callable(refine) else distribution

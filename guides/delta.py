@@ -9,7 +9,8 @@ from pyro_vae.guides.base import GUIDES
 
 @GUIDES.register("delta")
 class Delta(nn.Module):
-    """q(z | x) = δ(z - code(x)): one code a row. It has no density, so there is no evidence to estimate from it.
+    """q(z | x) = δ(z - code(x)): one code a row. It has no density, so there is no evidence to
+    estimate from it.
 
     Arguments:
         features: width of the encoder's output.

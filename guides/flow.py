@@ -25,15 +25,17 @@ SPLINE = {
 
 @GUIDES.register("flow")
 class Flow(nn.Module):
-    """q(z | x) is the density of z = μ(x) + σ(x) T(ε; x) with ε ~ N(0, I), T = Tₙ ∘ ... ∘ T₁ and T of networks.
+    """q(z | x) is the density of z = μ(x) + σ(x) T(ε; x) with ε ~ N(0, I), T = Tₙ ∘ ... ∘ T₁ and T
+    of networks.
 
     log q(z | x) = log N(ε | 0, I) - Σᵢ log σᵢ - log |∂T/∂ε|
 
-    "iaf": each Tₖ scales and shifts each dimension by a network of all before it, in alternating order; draws with
-    their densities take one pass, the density of any other z takes latent_dim passes a transform. "coupling": scales
-    and shifts half of the dimensions by a network of the other half; two passes at most. "spline": a coupling with
-    monotonic rational-quadratic splines on (-5, 5) in place of scales and shifts. With T = 1 it is the guide
-    `mean_field`. Mean and standard deviation are estimates, with fixed noise (see `Pushforward`). Fitted by the ELBO, a
+    "iaf": each Tₖ scales and shifts each dimension by a network of all before it, in alternating
+    order; draws with their densities take one pass, the density of any other z takes latent_dim
+    passes a transform. "coupling": scales and shifts half of the dimensions by a network of the
+    other half; two passes at most. "spline": a coupling with monotonic rational-quadratic splines
+    on (-5, 5) in place of scales and shifts. With T = 1 it is the guide `mean_field`. Mean and
+    standard deviation are estimates, with fixed noise (see `Pushforward`). Fitted by the ELBO, a
     flow can have tails that are too thin, splines most of all: `evidence` tells by its pareto_k.
 
     References:
@@ -75,7 +77,10 @@ class Flow(nn.Module):
         self.register_buffer("points", noise_points(256, latent_dim), persistent=False)
 
     def forward(self, features: Tensor) -> Distribution:
-        base, transform = self.base(features), with_parameters_of_now(self.transform, self.context(features))
+        base, transform = (
+            self.base(features),
+            with_parameters_of_now(self.transform, self.context(features)),
+        )
         return Flowed(base.mean, base.stddev, transform, self.points, self.transform.passes)
 
     def extra_repr(self) -> str:
@@ -83,7 +88,8 @@ class Flow(nn.Module):
 
 
 class Transforms(nn.Module):
-    """T = Tₙ ∘ ... ∘ T₁ given a context: called with ε, or with T(ε) and inverse=True, it gives the other and log |∂|.
+    """T = Tₙ ∘ ... ∘ T₁ given a context: called with ε, or with T(ε) and inverse=True, it gives the
+    other and log |∂|.
 
     Arguments:
         dim: length of ε.
@@ -93,20 +99,28 @@ class Transforms(nn.Module):
         hidden_dims: widths of the hidden layers of each network.
     """
 
-    def __init__(self, dim: int, context_dim: int, kind: Kind, count: int, hidden_dims: tuple[int, ...]) -> None:
+    def __init__(
+        self, dim: int, context_dim: int, kind: Kind, count: int, hidden_dims: tuple[int, ...]
+    ) -> None:
         super().__init__()
         options: dict[str, Any] = {"hidden_features": hidden_dims, "activation": nn.SiLU}
         self.passes = dim if kind == "iaf" else 2
         options |= {"passes": self.passes} | (SPLINE if kind == "spline" else {})
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         self.steps = nn.ModuleList(
-            zuko.flows.MaskedAutoregressiveTransform(dim, context_dim, order=orders[k % 2], **options)
+            zuko.flows.MaskedAutoregressiveTransform(
+                dim, context_dim, order=orders[k % 2], **options
+            )
             for k in range(count)
         )
 
-    def forward(self, context: Tensor, value: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, context: Tensor, value: Tensor, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
         transform = zuko.transforms.ComposedTransform(*(step(context) for step in self.steps))
-        moved: tuple[Tensor, Tensor] = (transform.inv if inverse else transform).call_and_ladj(value)
+        moved: tuple[Tensor, Tensor] = (transform.inv if inverse else transform).call_and_ladj(
+            value
+        )
         return moved
 
 
@@ -121,7 +135,12 @@ class Flowed(Pushforward):
     """
 
     def __init__(
-        self, loc: Tensor, scale: Tensor, transform: Callable[..., Any], points: Tensor, passes: int = 1
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        transform: Callable[..., Any],
+        points: Tensor,
+        passes: int = 1,
     ) -> None:
         self.loc, self.scale, self.transform, self.passes = loc, scale, transform, passes
         super().__init__(points, loc.shape[:-1])
@@ -136,4 +155,10 @@ class Flowed(Pushforward):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Flowed":
         shape = (*batch_shape, -1)
-        return Flowed(self.loc.expand(shape), self.scale.expand(shape), self.transform, self.points, self.passes)
+        return Flowed(
+            self.loc.expand(shape),
+            self.scale.expand(shape),
+            self.transform,
+            self.points,
+            self.passes,
+        )

@@ -14,7 +14,8 @@ from pyro_vae.networks import positive
 
 @GUIDES.register("full_rank")
 class FullRank(nn.Module):
-    """q(z | x) = N(z | μ(x), L(x) L(x)ᵀ), L lower triangular with a positive diagonal, drawn as z = μ + L ε.
+    """q(z | x) = N(z | μ(x), L(x) L(x)ᵀ), L lower triangular with a positive diagonal, drawn as z =
+    μ + L ε.
 
     Arguments:
         features: width of the encoder's output.
@@ -41,17 +42,22 @@ class FullRank(nn.Module):
 
 
 class CholeskyNormal(dist.MultivariateNormal):
-    """N(μ, L Lᵀ) whose last draw keeps its log density, log N(ε | 0, I) - log det L at its own noise ε.
+    """N(μ, L Lᵀ) whose last draw keeps its log density, log N(ε | 0, I) - log det L at its own
+    noise ε.
 
-    At other points ε = L⁻¹ (z - μ), which multiplies the rounding of z: by 10⁸ and more where L is nearly singular, as
-    for rows far from those that were trained on.
+    At other points ε = L⁻¹ (z - μ), which multiplies the rounding of z: by 10⁸ and more where L is
+    nearly singular, as for rows far from those that were trained on.
     """
 
     _drawn: Drawn | None = None
 
-    def rsample(self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None) -> Tensor:
+    def rsample(
+        self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None
+    ) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
-        noise = torch.randn(shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device)
+        noise = torch.randn(
+            shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device
+        )
         z: Tensor = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         self._drawn = Drawn(z, standard_normal(noise) - log_det, torch.is_grad_enabled())
@@ -63,8 +69,12 @@ class CholeskyNormal(dist.MultivariateNormal):
 
 
 @register_kl(MultivariateNormal, Independent)
-def _kl_multivariate_normal_independent_normal(q: MultivariateNormal, p: Independent[Any]) -> Tensor:
-    """KL = ½ Σᵢ [(Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ² - 1 + log sᵢ²] - log det L for q = N(μ, Σ = L Lᵀ) and p = N(m, diag s²)."""
+def _kl_multivariate_normal_independent_normal(
+    q: MultivariateNormal, p: Independent[Any]
+) -> Tensor:
+    """KL = ½ Σᵢ [(Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ² - 1 + log sᵢ²] - log det L for q = N(μ, Σ = L Lᵀ) and p =
+    N(m, diag s²).
+    """
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
     scaled = (q.variance + (q.loc - p.base_dist.loc).square()) / p.base_dist.variance

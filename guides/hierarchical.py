@@ -18,14 +18,16 @@ Direction = Literal["top_down", "bottom_up"]
 
 @GUIDES.register("hierarchical")
 class Hierarchical(nn.Module):
-    """q(z | x) over two levels z = (z₁, z₂), the last `top_dim` entries being the top z₂; all factors diagonal normals.
+    """q(z | x) over two levels z = (z₁, z₂), the last `top_dim` entries being the top z₂; all
+    factors diagonal normals.
 
     top_down:   q(z | x) = q(z₂ | x) q(z₁ | x, z₂)
     bottom_up:  q(z | x) = q(z₁ | x) q(z₂ | x, z₁)
 
-    The distribution over z of direction "top_down" has an attribute `top`, the distribution q(z₂ | x): a VampPrior on
-    the top level needs it. With "bottom_up" q(z₂ | x) has no closed form, so there is none. Mean and standard deviation
-    are exact for the first factor and estimates with fixed noise for the second (see `Pushforward`).
+    The distribution over z of direction "top_down" has an attribute `top`, the distribution q(z₂ |
+    x): a VampPrior on the top level needs it. With "bottom_up" q(z₂ | x) has no closed form, so
+    there is none. Mean and standard deviation are exact for the first factor and estimates with
+    fixed noise for the second (see `Pushforward`).
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), for bottom_up.
@@ -61,13 +63,16 @@ class Hierarchical(nn.Module):
         super().__init__()
         if top_dim >= latent_dim:
             raise ValueError(
-                f"hierarchical: expected top_dim, the length of z₂ in z = (z₁, z₂), below latent_dim = {latent_dim}, "
-                f"got {top_dim}; lower it, or raise latent_dim"
+                "hierarchical: expected top_dim, the length of z₂ in z = (z₁, z₂), below "
+                f"latent_dim = {latent_dim}, got {top_dim}; lower it, or raise latent_dim"
             )
         sizes = top_dim, latent_dim - top_dim
         first, second = sizes if direction == "top_down" else sizes[::-1]
         self.direction, self.top_dim = direction, top_dim
-        self.first, self.second = MeanField(features, first), Conditional(features, first, second, hidden_dim)
+        self.first, self.second = (
+            MeanField(features, first),
+            Conditional(features, first, second, hidden_dim),
+        )
         self.register_buffer("points", noise_points(256, latent_dim), persistent=False)
 
     def forward(self, features: Tensor) -> Distribution:
@@ -101,7 +106,8 @@ class Conditional(nn.Module):
 
 
 class TwoLevels(Pushforward):
-    """The distribution of z = (z₁, z₂), of which one is drawn from `first` and the other from `second(that one)`.
+    """The distribution of z = (z₁, z₂), of which one is drawn from `first` and the other from
+    `second(that one)`.
 
     Arguments:
         first: a diagonal normal.
@@ -126,7 +132,9 @@ class TwoLevels(Pushforward):
     def top(self) -> Distribution:
         """q(z₂ | x)."""
         if self.direction == "bottom_up":
-            raise AttributeError("q(z₂ | x) has no closed form with direction 'bottom_up'; take 'top_down'")
+            raise AttributeError(
+                "q(z₂ | x) has no closed form with direction 'bottom_up'; take 'top_down'"
+            )
         return self.first
 
     def push(self, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,7 +146,9 @@ class TwoLevels(Pushforward):
     def pull(self, z: Tensor) -> tuple[Tensor, Tensor]:
         one, other = self._in_order(z)
         q_one, q_other = self.first, self.second(one)
-        noise = self._together((one - q_one.mean) / q_one.stddev, (other - q_other.mean) / q_other.stddev)
+        noise = self._together(
+            (one - q_one.mean) / q_one.stddev, (other - q_other.mean) / q_other.stddev
+        )
         return noise, q_one.stddev.log().sum(-1) + q_other.stddev.log().sum(-1)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "TwoLevels":

@@ -6,7 +6,13 @@ from typing import Any
 import pyro.distributions as dist
 from pydantic import PositiveInt
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, Normal, register_kl
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    Normal,
+    register_kl,
+)
 
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.networks import positive
@@ -14,12 +20,14 @@ from pyro_vae.networks import positive
 
 @GUIDES.register("low_rank")
 class LowRank(nn.Module):
-    """q(z | x) = N(z | μ(x), diag σ(x)² + V(x) V(x)ᵀ) with `rank` columns in V, drawn as z = μ + σ ε + V η.
+    """q(z | x) = N(z | μ(x), diag σ(x)² + V(x) V(x)ᵀ) with `rank` columns in V, drawn as z = μ + σ
+    ε + V η.
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra,
-        2014), for structured covariances.
-        Gaussian Variational Approximation with a Factor Covariance Structure (Ong, Nott, Smith, 2018).
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende,
+        Mohamed, Wierstra, 2014), for structured covariances.
+        Gaussian Variational Approximation with a Factor Covariance Structure (Ong, Nott, Smith,
+        2018).
 
     Arguments:
         features: width of the encoder's output.
@@ -41,7 +49,9 @@ class LowRank(nn.Module):
     def forward(self, features: Tensor) -> Distribution:
         loc, raw_scale = self.head(features).chunk(2, -1)
         factor = self.factor(features).unflatten(-1, (loc.shape[-1], self.rank))
-        scale = positive(raw_scale, floor=1e-3)  # its square keeps I + Vᵀ V / σ² invertible in float32
+        scale = positive(
+            raw_scale, floor=1e-3
+        )  # its square keeps I + Vᵀ V / σ² invertible in float32
         return LowRankNormal(loc, factor, scale.square())
 
     def extra_repr(self) -> str:
@@ -49,18 +59,26 @@ class LowRank(nn.Module):
 
 
 class LowRankNormal(dist.LowRankMultivariateNormal):
-    """The normal of torch, its density in float64: it is a difference of two numbers that both grow like V² / σ⁴."""
+    """The normal of torch, its density in float64: it is a difference of two numbers that both grow
+    like V² / σ⁴.
+    """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        wide = LowRankMultivariateNormal(*(part.double() for part in (self.loc, self.cov_factor, self.cov_diag)))
+        wide = LowRankMultivariateNormal(
+            *(part.double() for part in (self.loc, self.cov_factor, self.cov_diag))
+        )
         return wide.log_prob(value.double()).to(value.dtype)
 
 
 @register_kl(LowRankMultivariateNormal, Independent)
 def _kl_low_rank_independent_normal(q: LowRankMultivariateNormal, p: Independent[Any]) -> Tensor:
-    """KL = ½ Σᵢ [log 2π sᵢ² + (Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ²] - H(q) for q of mean μ and covariance Σ, p = N(m, diag s²)."""
+    """KL = ½ Σᵢ [log 2π sᵢ² + (Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ²] - H(q) for q of mean μ and covariance Σ, p
+    = N(m, diag s²).
+    """
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
     m, s2 = p.base_dist.loc, p.base_dist.variance
-    cross_entropy = 0.5 * ((2 * math.pi * s2).log() + (q.variance + (q.loc - m).square()) / s2).sum(-1)
+    cross_entropy = 0.5 * ((2 * math.pi * s2).log() + (q.variance + (q.loc - m).square()) / s2).sum(
+        -1
+    )
     return cross_entropy - q.entropy()

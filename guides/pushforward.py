@@ -23,7 +23,9 @@ class Drawn(NamedTuple):
     grad: bool
 
     def of(self, value: Tensor) -> Tensor | None:
-        """The log density of `value` where it is this very draw, and gradients are not asked for in vain."""
+        """The log density of `value` where it is this very draw, and gradients are not asked for in
+        vain.
+        """
         if value is not self.z:
             return None
         if not torch.is_grad_enabled():
@@ -36,16 +38,17 @@ class Pushforward(TorchDistribution):
 
     log q(z) = log N(ε | 0, I) - log |∂z/∂ε| at ε = f⁻¹(z)
 
-    The last draw keeps its log density: `log_prob` of that very tensor takes no inverse. `mean`, `variance` and
-    `stddev` have no closed form: they are those of the images f(points), a Monte Carlo estimate with the same noise
-    for every row and call, exact for a linear f.
+    The last draw keeps its log density: `log_prob` of that very tensor takes no inverse. `mean`,
+    `variance` and `stddev` have no closed form: they are those of the images f(points), a Monte
+    Carlo estimate with the same noise for every row and call, exact for a linear f.
 
     Arguments:
         points: fixed noise vectors, from `noise_points`.
         batch_shape: of the distribution.
 
     Attributes:
-        passes: of its networks for the density of any z; more than two are too many to mix it with other proposals.
+        passes: of its networks for the density of any z; more than two are too many to mix it with
+            other proposals.
     """
 
     passes: int = 1
@@ -66,9 +69,13 @@ class Pushforward(TorchDistribution):
     def pull(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """ε = f⁻¹(z) and log |∂z/∂ε|."""
 
-    def rsample(self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None) -> Tensor:
+    def rsample(
+        self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None
+    ) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
-        noise = torch.randn(shape, generator=generator, dtype=self.points.dtype, device=self.points.device)
+        noise = torch.randn(
+            shape, generator=generator, dtype=self.points.dtype, device=self.points.device
+        )
         z, log_det = self.push(noise)
         self._drawn = Drawn(z, standard_normal(noise) - log_det, torch.is_grad_enabled())
         return z
@@ -98,8 +105,9 @@ class Pushforward(TorchDistribution):
 def with_parameters_of_now(network: nn.Module, *first: Any) -> Callable[..., Any]:
     """The network with its first arguments, for a distribution that calls it later.
 
-    So a distribution made inside `torch.func.functional_call` keeps the parameters that it was made with, and one made
-    under `torch.no_grad` has constants alone. TorchScript takes no `functional_call`, and is traced without.
+    So a distribution made inside `torch.func.functional_call` keeps the parameters that it was made
+    with, and one made under `torch.no_grad` has constants alone. TorchScript takes no
+    `functional_call`, and is traced without.
 
     Example:
         >>> network = nn.Linear(2, 1)
@@ -111,7 +119,9 @@ def with_parameters_of_now(network: nn.Module, *first: Any) -> Callable[..., Any
     if traced():
         return partial(network, *first)
     grad = torch.is_grad_enabled()
-    parameters = {name: weight if grad else weight.detach() for name, weight in network.named_parameters()}
+    parameters = {
+        name: weight if grad else weight.detach() for name, weight in network.named_parameters()
+    }
     return lambda *rest, **options: functional_call(network, parameters, (*first, *rest), options)
 
 
@@ -126,9 +136,11 @@ def standard_normal(noise: Tensor) -> Tensor:
 
 
 def noise_points(count: int, dim: int, seed: int = 0) -> Tensor:
-    """Fixed noise vectors (count, dim), pairs of ε and -ε, of mean 0 and variance 1 in each dimension.
+    """Fixed noise vectors (count, dim), pairs of ε and -ε, of mean 0 and variance 1 in each
+    dimension.
 
-    Where count / 2 ≥ dim their covariance is the identity: the mean of any quadratic function is exact.
+    Where count / 2 ≥ dim their covariance is the identity: the mean of any quadratic function is
+    exact.
 
     Example:
         >>> points = noise_points(256, 3)

@@ -7,7 +7,13 @@ import pyro.distributions as dist
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
 
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.guides.pushforward import noise_points
@@ -21,32 +27,39 @@ Even = Annotated[int, Field(ge=2, multiple_of=2)]
 
 @GUIDES.register("semi_amortized")
 class SemiAmortized(nn.Module):
-    """q(z | x) = N(μ + δ, diag(e^s) Σ diag(e^s)): N(μ(x), Σ(x)) is proposed, then (δ, s) ascend the ELBO of the row.
+    """q(z | x) = N(μ + δ, diag(e^s) Σ diag(e^s)): N(μ(x), Σ(x)) is proposed, then (δ, s) ascend the
+    ELBO of the row.
 
-    δ ← δ + lr σ² (1/K) Σₖ ∂log w/∂zₖ   and   s ← s + lr/2 (1/K) Σₖ (zₖ - μ - δ) ∂log w/∂zₖ   for w = p(x, z) / q(z | x)
+    δ ← δ + lr σ² (1/K) Σₖ ∂log w/∂zₖ   and   s ← s + lr/2 (1/K) Σₖ (zₖ - μ - δ) ∂log w/∂zₖ   for w
+    = p(x, z) / q(z | x)
 
-    These are natural gradients, with zₖ from the q of now and σ² its variances; a step that would change q by more than
-    about half a nat is shortened. The exact posterior stays where it is, for any K: all ∂log w/∂z are zero. The noise
-    of the zₖ is fixed, so q is a function of the row alone. Refining takes `steps` gradients of the model with K draws.
+    These are natural gradients, with zₖ from the q of now and σ² its variances; a step that would
+    change q by more than about half a nat is shortened. The exact posterior stays where it is, for
+    any K: all ∂log w/∂z are zero. The noise of the zₖ is fixed, so q is a function of the row
+    alone. Refining takes `steps` gradients of the model with K draws.
 
-    The encoder's gradient goes through μ and Σ as if (δ, s) were constants; with unroll=True it goes through the steps
-    too, as in the reference. A prior that is itself made of q(z | x) counts with the proposed q while refining.
+    The encoder's gradient goes through μ and Σ as if (δ, s) were constants; with unroll=True it
+    goes through the steps too, as in the reference. A prior that is itself made of q(z | x) counts
+    with the proposed q while refining.
 
     References:
         Semi-Amortized Variational Autoencoders (Kim, Wiseman, Miller, Sontag, Rush, 2018).
-        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud, 2017), for the gradient.
+        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud,
+        2017), for the gradient.
 
     Arguments:
         features: width of the encoder's output.
         latent_dim: length of z.
-        base: the guide that proposes, whose distribution is normal: "mean_field", "full_rank" or "low_rank".
+        base: the guide that proposes, whose distribution is normal: "mean_field", "full_rank" or
+            "low_rank".
         steps: gradient steps.
         lr: their length; 1 is Newton's step for an independent normal posterior.
         num_particles: K, even: the draws are antithetic pairs.
         unroll: whether the encoder's gradient goes through the steps.
 
     Raises:
-        ValueError: a base whose distribution is not normal; called without a model (`VAE` tells it by `bind_parts`).
+        ValueError: a base whose distribution is not normal; called without a model (`VAE` tells it
+            by `bind_parts`).
 
     Example:
         >>> from pyro_vae import VAE
@@ -72,7 +85,8 @@ class SemiAmortized(nn.Module):
         chosen: Options = TypeAdapter(Base).validate_python(base)
         if chosen.kind in {"semi_amortized", "custom"}:
             raise ValueError(
-                f"semi_amortized: expected base 'mean_field', 'full_rank' or 'low_rank', got {chosen.kind!r}"
+                "semi_amortized: expected base 'mean_field', 'full_rank' or 'low_rank', got "
+                f"{chosen.kind!r}"
             )
         self.base: nn.Module = GUIDES.build(chosen, features, latent_dim)
         self.steps, self.lr, self.unroll = steps, lr, unroll
@@ -81,7 +95,9 @@ class SemiAmortized(nn.Module):
             torch.stack([noise_points(num_particles, latent_dim, seed) for seed in range(steps)]),
             persistent=False,
         )
-        self._model: tuple[nn.Module, ...] = ()  # a tuple, since modules would be registered here a second time
+        self._model: tuple[
+            nn.Module, ...
+        ] = ()  # a tuple, since modules would be registered here a second time
         self._refining = False
 
     def bind_parts(self, parts: Any) -> None:
@@ -96,13 +112,17 @@ class SemiAmortized(nn.Module):
     def refine(self, q: Distribution, x: Tensor) -> Distribution:
         """The distribution after the steps."""
         if not self._model:
-            raise ValueError("semi_amortized: expected a model to refine for, got none; call bind_parts(vae.parts)")
+            raise ValueError(
+                "semi_amortized: expected a model to refine for, got none; call "
+                "bind_parts(vae.parts)"
+            )
         if self._refining:
             return q
         if traced() or exported():
             raise ValueError(
-                "guide 'semi_amortized': its steps take gradients, which TorchScript and torch.export can't trace; "
-                "take Trace_ELBO in place of JitTrace_ELBO, export its base, or take another guide"
+                "guide 'semi_amortized': its steps take gradients, which TorchScript and "
+                "torch.export can't trace; take Trace_ELBO in place of JitTrace_ELBO, export its "
+                "base, or take another guide"
             )
         unroll = self.unroll and torch.is_grad_enabled()
         self._refining = True
@@ -122,15 +142,21 @@ class SemiAmortized(nn.Module):
             z = now.mean + deviations(now, noise)
             slope = self._slope(x, z, p, now, unroll)
             step, step_log = now.variance * slope.mean(0), 0.5 * (slope * (z - now.mean)).mean(0)
-            length = self.lr**2 * (step.square() / now.variance + 2 * step_log.square()).sum(-1, keepdim=True)
+            length = self.lr**2 * (step.square() / now.variance + 2 * step_log.square()).sum(
+                -1, keepdim=True
+            )
             rate = self.lr * length.clamp_min(1.0).rsqrt()
             shift, log_scale = shift + rate * step, log_scale + rate * step_log
         return shift, log_scale
 
-    def _slope(self, x: Tensor, z: Tensor, p: Distribution, q: Distribution, unroll: bool) -> Tensor:
+    def _slope(
+        self, x: Tensor, z: Tensor, p: Distribution, q: Distribution, unroll: bool
+    ) -> Tensor:
         """∂ log w / ∂z for w = p(x, z) / q(z); 0 where it is not finite."""
         likelihood = self._model[1]
-        dtype = next((weight.dtype for weight in likelihood.parameters()), z.dtype)  # until the parts are of one type
+        dtype = next(
+            (weight.dtype for weight in likelihood.parameters()), z.dtype
+        )  # until the parts are of one type
         with torch.enable_grad():
             z = z if z.requires_grad else z.detach().requires_grad_()
             log_weight = p.log_prob(z) + likelihood(z.to(dtype)).log_prob(x) - q.log_prob(z)
@@ -142,7 +168,9 @@ class SemiAmortized(nn.Module):
 
 
 def deviations(q: Distribution, noise: Tensor) -> Tensor:
-    """L ε for noise (K, latent_dim) and each row of a normal with covariance L Lᵀ: (K, n, latent_dim)."""
+    """L ε for noise (K, latent_dim) and each row of a normal with covariance L Lᵀ: (K, n,
+    latent_dim).
+    """
     noise = noise.unsqueeze(-2)
     if isinstance(q, MultivariateNormal | LowRankMultivariateNormal):
         return (q.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)

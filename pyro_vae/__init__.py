@@ -1,7 +1,11 @@
-"""Variational autoencoders as Pyro programs: a model, an amortized guide, and answers with their standard errors."""
+"""Variational autoencoders as Pyro programs: a model, an amortized guide, and answers with their
+standard errors.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from pyro_vae.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from pyro_vae import analysis, data, guides, likelihoods, networks, objectives, priors, training
@@ -33,9 +37,16 @@ if TYPE_CHECKING:
     from pyro_vae.training import Run, fit, load, save
     from pyro_vae.vae import VAE
 
-__version__ = "0.1.0"
-
-_ROOMS = ("analysis", "data", "guides", "likelihoods", "networks", "objectives", "priors", "training")
+_ROOMS = (
+    "analysis",
+    "data",
+    "guides",
+    "likelihoods",
+    "networks",
+    "objectives",
+    "priors",
+    "training",
+)
 
 _HOMES = {
     "Anomaly": "analysis",
@@ -115,7 +126,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Names are looked up when they are first used, so that `import pyro_vae` is quick and needs no torch."""
+    """Names are looked up when they are first used, so that `import pyro_vae` is quick and needs no
+    torch.
+    """
     if name in _HOMES:
         value = getattr(importlib.import_module(f"pyro_vae.{_HOMES[name]}"), name)
     elif name in _ROOMS:

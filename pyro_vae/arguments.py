@@ -1,4 +1,6 @@
-"""Arguments as users pass them: NumPy's numbers are numbers, True is not 1, and a wrong call is explained."""
+"""Arguments as users pass them: NumPy's numbers are numbers, True is not 1, and a wrong call is
+explained.
+"""
 
 import inspect
 import operator
@@ -34,7 +36,9 @@ def as_int(value: Any, name: str, at_least: int | None = None) -> int:
     number = _index(value)
     if number is None or (at_least is not None and number < at_least):
         expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
-        raise ValueError(f"{name}: expected {expected}, got {_shown(value) if number is None else number}")
+        raise ValueError(
+            f"{name}: expected {expected}, got {_shown(value) if number is None else number}"
+        )
     return number
 
 
@@ -57,10 +61,11 @@ def _shown(value: Any) -> str:
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
-    """A function for users: a call that doesn't fit it is a ValueError, and its integers may be of any library.
+    """A function for users: a call that doesn't fit it is a ValueError, and its integers may be of
+    any library.
 
-    Refused are names that it doesn't have, too many arguments by position, what is no VAE where one is expected, and
-    True or 2.0 where the annotation is `int`.
+    Refused are names that it doesn't have, too many arguments by position, what is no VAE where one
+    is expected, and True or 2.0 where the annotation is `int`.
 
     Example:
         >>> @public
@@ -71,7 +76,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """
     signature = inspect.signature(function)
     names = list(signature.parameters)
-    integers = {name for name, p in signature.parameters.items() if p.annotation in (int, int | None)}
+    integers = {
+        name for name, p in signature.parameters.items() if p.annotation in (int, int | None)
+    }
 
     def checked(name: str, value: Any) -> Any:
         if name == "vae" == names[0]:
@@ -91,21 +98,33 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _require_vae(name: str, vae: Any) -> None:
-    """Raise ValueError for what is no model; it is known by its two programs: its class is in a room to the right."""
+    """Raise ValueError for what is no model; it is known by its two programs: its class is in a
+    room to the right.
+    """
     if hasattr(vae, "model") and hasattr(vae, "guide"):
         return
     got = type(vae).__name__
-    remedy = f"pass {got.lower()}.vae" if hasattr(vae, "vae") else f"the model comes first: {name}(vae, ...)"
+    remedy = (
+        f"pass {got.lower()}.vae"
+        if hasattr(vae, "vae")
+        else f"the model comes first: {name}(vae, ...)"
+    )
     raise ValueError(f"{name}: expected a VAE, got {got}; {remedy}")
 
 
-def _misfit(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+def _misfit(
+    signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> str | None:
     """Why a call doesn't fit a signature, or None where it does."""
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
         parameters = {name: p for name, p in signature.parameters.items() if name != "self"}
-        named = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        named = [
+            name
+            for name, p in parameters.items()
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
         first = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
         given = len(args) - ("self" in signature.parameters)
         unknown = [name for name in kwargs if name not in named]

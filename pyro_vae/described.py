@@ -1,4 +1,6 @@
-"""What every description is: a pydantic model whose errors are plain sentences, and which takes NumPy's numbers."""
+"""What every description is: a pydantic model whose errors are plain sentences, and which takes
+NumPy's numbers.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +30,8 @@ def explained(model: Any) -> Iterator[None]:
 class _Explained(ModelMetaclass):
     """Explains what is wrong with a description that is made by hand.
 
-    One inside another description is made without this call: its errors keep their place in those of the whole.
+    One inside another description is made without this call: its errors keep their place in those
+    of the whole.
     """
 
     def __call__(cls, *args: Any, **fields: Any) -> Any:

@@ -1,4 +1,6 @@
-"""What is wrong with a description or a call, in words that name the field, what is allowed, and what came."""
+"""What is wrong with a description or a call, in words that name the field, what is allowed, and
+what came.
+"""
 
 import difflib
 import json
@@ -9,7 +11,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-BRANCH = re.compile(r"constrained-\w+|literal\[.*\]|function-\w+\[.*\]|float|int|str|bool|tuple\[.*\]|list\[.*\]")
+BRANCH = re.compile(
+    r"constrained-\w+|literal\[.*\]|function-\w+\[.*\]|float|int|str|bool|tuple\[.*\]|list\[.*\]"
+)
 """What pydantic puts into a place for one of several types of a field."""
 
 OTHER_NAMES = {
@@ -34,6 +38,15 @@ OTHER_NAMES = {
     "zip": "zero_inflated_poisson",
 }
 """What others call what is here under another name."""
+
+RENAMED = {
+    "annealing": "kl_warmup_epochs",
+    "average": "ema_decay",
+    "cycles": "kl_cycles",
+    "float32_products": "matmul_precision",
+    "products": "precision ('full' or 'bf16-mixed')",
+}
+"""Options that had other names before version 0.1.0."""
 
 
 def nearest(word: str, allowed: list[str]) -> str:
@@ -71,6 +84,9 @@ def _problem(found: list[ErrorDetails], model: Any) -> str:
 
 
 def _sentence(found: ErrorDetails, model: Any) -> str:
+    name = found["loc"][-1] if found["loc"] else ""
+    if found["type"] == "extra_forbidden" and name in RENAMED:
+        return f"this option is now called {RENAMED[str(name)]}"
     if found["type"] == "extra_forbidden":
         return f"unknown field; {_allowed(found['loc'], model)}"
     if found["type"] == "missing":
@@ -87,12 +103,16 @@ def _needed(place: Sequence[Any], model: Any) -> str:
     required = {key: field for key, field in options.model_fields.items() if field.is_required()}
     if not all(field.examples for field in required.values()):
         return f"{kind!r} needs {name}: give {{'kind': {kind!r}, {name!r}: ...}}"
-    example = json.dumps({"kind": kind} | {key: field.examples[0] for key, field in required.items()})
+    example = json.dumps(
+        {"kind": kind} | {key: field.examples[0] for key, field in required.items()}
+    )
     return f"{kind!r} needs {name}, for example {outside[-1]}={example}"
 
 
 def _allowed(place: Sequence[Any], model: Any) -> str:
-    """What the description has instead of the unknown field at `place`: the same name elsewhere, or names beside it."""
+    """What the description has instead of the unknown field at `place`: the same name elsewhere, or
+    names beside it.
+    """
     *table, name = place
     if table:
         return nearest(name, _fields(_table_at(table, model)))
@@ -113,10 +133,18 @@ def _table_at(place: Sequence[Any], model: Any) -> Any:
         field = getattr(model, "model_fields", {}).get(name)
         if field is None:
             return None
-        inside = (item for part in get_args(field.annotation) for item in getattr(part, "__metadata__", ()))
+        inside = (
+            item
+            for part in get_args(field.annotation)
+            for item in getattr(part, "__metadata__", ())
+        )
         registries = (getattr(item, "registry", None) for item in (*field.metadata, *inside))
         registry = next((found for found in registries if found is not None), None)
-        model = _described(field.annotation) if registry is None else registry.options(next(names, "custom"))
+        model = (
+            _described(field.annotation)
+            if registry is None
+            else registry.options(next(names, "custom"))
+        )
     return model
 
 

@@ -15,8 +15,8 @@ __all__ = ["StudentT", "log_beta"]
 class StudentT(dist.StudentT):
     """t(x | ν, loc, scale) = c (1 + y² / ν)^-(ν + 1)/2 / scale for y = (x - loc) / scale.
 
-    log c = log Γ((ν + 1) / 2) - log Γ(ν / 2) - ½ log(π ν), whose difference is taken on paper: torch's, in float32, is
-    0.005 nats off at ν = 1e4 and 0.9 at 1e7.
+    log c = log Γ((ν + 1) / 2) - log Γ(ν / 2) - ½ log(π ν), whose difference is taken on paper:
+    torch's, in float32, is 0.005 nats off at ν = 1e4 and 0.9 at 1e7.
     """
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "StudentT":

@@ -1,4 +1,6 @@
-"""One registry a room: `kind` -> constructor, whose keyword-only arguments are the options of that kind."""
+"""One registry a room: `kind` -> constructor, whose keyword-only arguments are the options of that
+kind.
+"""
 
 import inspect
 import warnings
@@ -21,7 +23,9 @@ Constructor = TypeVar("Constructor", bound=Callable[..., Any])
 class Options(Described):
     """What describes one member of a room: its `kind` and the options of that kind."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
     made_of: ClassVar[tuple[Any, ...]] = ()
     kind: str
 
@@ -31,11 +35,17 @@ class Options(Described):
 
     def __reduce__(self) -> Any:
         """The class of a kind has no name to be found by: a pickle holds what it is made of."""
-        return (_restored, (self.made_of, self.__getstate__())) if self.made_of else super().__reduce__()
+        return (
+            (_restored, (self.made_of, self.__getstate__()))
+            if self.made_of
+            else super().__reduce__()
+        )
 
 
 class Custom(Options):
-    """An object of the user's: the description keeps its type, the object itself is passed in again on loading."""
+    """An object of the user's: the description keeps its type, the object itself is passed in again
+    on loading.
+    """
 
     kind: Literal["custom"] = "custom"
     type: str
@@ -70,8 +80,12 @@ def signature_options(function: Callable[..., Any]) -> dict[str, Any]:
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     if bare := [name for name in found if name not in hints]:
-        raise ValueError(f"{place(function)}: option {bare[0]!r} needs a type, like {bare[0]}: float")
-    return {name: (hints[name], ... if p.default is p.empty else p.default) for name, p in found.items()}
+        raise ValueError(
+            f"{place(function)}: option {bare[0]!r} needs a type, like {bare[0]}: float"
+        )
+    return {
+        name: (hints[name], ... if p.default is p.empty else p.default) for name, p in found.items()
+    }
 
 
 def place(constructor: Any) -> str:
@@ -85,10 +99,11 @@ def place(constructor: Any) -> str:
 
 
 class Registry(Mapping[str, Callable[..., Any]]):
-    """The members of one room by `kind`: those registered, and those that installed packages offer as entry points.
+    """The members of one room by `kind`: those registered, and those that installed packages offer
+    as entry points.
 
-    An entry point `name = "module:constructor"` in the group `pyro_vae.priors` (likelihoods, guides, networks,
-    objectives) is loaded when its name is first asked for.
+    An entry point `name = "module:constructor"` in the group `pyro_vae.priors` (likelihoods,
+    guides, networks, objectives) is loaded when its name is first asked for.
 
     Example:
         >>> toys = Registry("toy")
@@ -103,14 +118,17 @@ class Registry(Mapping[str, Callable[..., Any]]):
         self._constructors: dict[str, Callable[..., Any]] = {}
 
     def register(self, kind: str) -> Callable[[Constructor], Constructor]:
-        """Decorator that adds a constructor under `kind`; a definition that is run again replaces itself.
+        """Decorator that adds a constructor under `kind`; a definition that is run again replaces
+        itself.
 
         Raises:
             ValueError: the name is another's.
         """
         named: object = kind
         if not isinstance(named, str):
-            raise ValueError(f"{self.room}: expected a name, @register('my_{self.room}'), got {kind!r}")
+            raise ValueError(
+                f"{self.room}: expected a name, @register('my_{self.room}'), got {kind!r}"
+            )
 
         def add(constructor: Constructor) -> Constructor:
             former = Custom if kind == "custom" else self._constructors.get(kind)
@@ -129,19 +147,24 @@ class Registry(Mapping[str, Callable[..., Any]]):
     def build(self, options: Options, *args: Any) -> Any:
         """The member that `options` describe, constructed with the context `args` of its room."""
         if isinstance(options, Custom):
-            raise ValueError(f"{self.room}: the description names your own {options.type}; pass the object")
+            raise ValueError(
+                f"{self.room}: the description names your own {options.type}; pass the object"
+            )
         constructor, chosen = self[options.kind], options.options()
         try:
             inspect.signature(constructor).bind(*args, **chosen)
         except TypeError as error:
             expected = f"{len(args)} positional arguments and its options by keyword"
             raise ValueError(
-                f"{self.room} {options.kind!r}: expected {place(constructor)} to take {expected}: {error}"
+                f"{self.room} {options.kind!r}: expected {place(constructor)} to take {expected}: "
+                f"{error}"
             ) from error
         return constructor(*args, **chosen)
 
     def usable(self) -> Iterator[str]:
-        """Every kind that can be had; a warning tells of an entry point that can't be loaded or whose name is taken."""
+        """Every kind that can be had; a warning tells of an entry point that can't be loaded or
+        whose name is taken.
+        """
         installed = self.installed()
         for kind in self:
             try:
@@ -150,9 +173,14 @@ class Registry(Mapping[str, Callable[..., Any]]):
                 warnings.warn(str(error), stacklevel=2)
                 continue
             for point in installed.get(kind, []):
-                if point.value.replace(":", ".") not in {place(constructor), constructor.__module__}:
+                if point.value.replace(":", ".") not in {
+                    place(constructor),
+                    constructor.__module__,
+                }:
                     taken = f"is not used: {place(constructor)} has the name"
-                    warnings.warn(f"{self.room} kind {kind!r} of package {_said(point)} {taken}", stacklevel=2)
+                    warnings.warn(
+                        f"{self.room} kind {kind!r} of package {_said(point)} {taken}", stacklevel=2
+                    )
             yield kind
 
     def installed(self) -> dict[str, list[EntryPoint]]:
@@ -165,15 +193,23 @@ class Registry(Mapping[str, Callable[..., Any]]):
     def _load(self, kind: str, offers: list[EntryPoint]) -> Callable[..., Any]:
         said = " and ".join(map(_said, offers))
         if len(offers) > 1:
-            raise ValueError(f"{self.room} kind {kind!r} exists twice, in the packages {said}; uninstall one of them")
+            raise ValueError(
+                f"{self.room} kind {kind!r} exists twice, in the packages {said}; uninstall one of "
+                "them"
+            )
         try:
             constructor = offers[0].load()
         except Exception as error:  # whatever a module of somebody's raises
             why = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{self.room} kind {kind!r} of package {said} can't be loaded: {why}") from error
+            raise ValueError(
+                f"{self.room} kind {kind!r} of package {said} can't be loaded: {why}"
+            ) from error
         if not callable(constructor):
             got = type(constructor).__name__
-            raise ValueError(f"{self.room} kind {kind!r} of package {said}: expected a class or a function, got {got}")
+            raise ValueError(
+                f"{self.room} kind {kind!r} of package {said}: expected a class or a function, got "
+                f"{got}"
+            )
         return self._constructors.setdefault(kind, constructor)
 
     def __getitem__(self, kind: str) -> Callable[..., Any]:
@@ -193,7 +229,8 @@ def _said(point: EntryPoint) -> str:
 
 
 class Choice:
-    """Annotation of a pydantic field that takes a name, a table with `kind`, or `Options`: one member of a room.
+    """Annotation of a pydantic field that takes a name, a table with `kind`, or `Options`: one
+    member of a room.
 
     The registry is asked at each validation, so a kind may be registered at any time.
     """
@@ -201,16 +238,27 @@ class Choice:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._validate)
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Any kind by its name, or the table of its options; inside one of these tables they are only referred to."""
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Any kind by its name, or the table of its options; inside one of these tables they are
+        only referred to.
+        """
         room, outside = self.registry.room, _described.get()
         kinds = outside[room] if room in outside else [*self.registry.usable(), "custom"]
-        tables: dict[Any, Any] = {kind: self.registry.options(kind).__pydantic_core_schema__ for kind in kinds}
+        tables: dict[Any, Any] = {
+            kind: self.registry.options(kind).__pydantic_core_schema__ for kind in kinds
+        }
         if room in outside:
-            tables = {k: core_schema.definition_reference_schema(table["ref"]) for k, table in tables.items()}
+            tables = {
+                k: core_schema.definition_reference_schema(table["ref"])
+                for k, table in tables.items()
+            }
         token = _described.set({**outside, room: kinds})
         try:
             described = core_schema.tagged_union_schema(tables, discriminator="kind")
@@ -229,9 +277,7 @@ class Choice:
     def _unknown(self, got: Any) -> PydanticCustomError:
         room, allowed = self.registry.room, nearest(str(got), list(self.registry))
         if callable(got) or hasattr(got, "log_prob"):  # an object of the user's
-            allowed += (
-                f"; an object takes the place of a whole {room} only; for a place inside one, register it by a name"
-            )
+            allowed += f"; an object takes the place of a whole {room} only; for a place inside one, register it by a name"
             got = type(got).__name__
         elif isinstance(got, str) and "did you mean" not in allowed:
             allowed += OWN.format(room=room)

@@ -1,4 +1,6 @@
-"""Random numbers of our own: a block that draws from its own seed and leaves the caller's generators as they were."""
+"""Random numbers of our own: a block that draws from its own seed and leaves the caller's
+generators as they were.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -12,7 +14,8 @@ from pyro_vae.threads import alone
 
 
 def row_seed(row: Tensor, purpose: str) -> int:
-    """A seed for a row and a purpose that is the row's own, whatever stands beside it: a hash of its numbers.
+    """A seed for a row and a purpose that is the row's own, whatever stands beside it: a hash of
+    its numbers.
 
     Example:
         >>> row_seed(torch.zeros(3), "draws 0") == row_seed(torch.zeros(1, 3), "draws 0")
@@ -22,7 +25,8 @@ def row_seed(row: Tensor, purpose: str) -> int:
 
 
 def row_hash(row: Tensor) -> int:
-    """A number below 2**64 that is the same for equal rows and hardly ever for others, by their numbers as float32.
+    """A number below 2**64 that is the same for equal rows and hardly ever for others, by their
+    numbers as float32.
 
     Example:
         >>> row_hash(torch.full((3,), 0.1)) == row_hash(torch.full((3,), 0.1).double()) != row_hash(torch.ones(3))
@@ -33,16 +37,19 @@ def row_hash(row: Tensor) -> int:
 
 def _digest(row: Tensor, purpose: str, size: int) -> int:
     row = row.float() if row.dtype == torch.bfloat16 else row  # NumPy has no bfloat16
-    digest = hashlib.blake2b(row.cpu().numpy().tobytes(), key=purpose.encode(), digest_size=size).digest()
+    digest = hashlib.blake2b(
+        row.cpu().numpy().tobytes(), key=purpose.encode(), digest_size=size
+    ).digest()
     return int.from_bytes(digest, "big")
 
 
 @contextmanager
 def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable[[int], None]]:
-    """Run a block under `seed`; afterwards torch's generators (CPU and `device`) are where they were.
+    """Run a block under `seed`; afterwards torch's generators (CPU and `device`) are where they
+    were.
 
-    The block gets a function that starts the generators again, from another seed. The generators are those of the
-    process: of several threads one is inside such a block at a time.
+    The block gets a function that starts the generators again, from another seed. The generators
+    are those of the process: of several threads one is inside such a block at a time.
 
     Arguments:
         seed: any integer below 2**63.
@@ -76,7 +83,8 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable
 
 
 class Stream:
-    """Random numbers from a seed of their own, which go on where they stopped: inside `drawn()` torch draws them.
+    """Random numbers from a seed of their own, which go on where they stopped: inside `drawn()`
+    torch draws them.
 
     Arguments:
         seed: any integer below 2**63.

@@ -13,15 +13,19 @@ HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 def log_one_plus(x: Tensor, narrow: torch.dtype) -> Tensor:
-    """log(1 + x); in float64 for a model of `narrow` numbers by the logarithm itself, seven times as fast.
+    """log(1 + x); in float64 for a model of `narrow` numbers by the logarithm itself, seven times
+    as fast.
 
-    That is off by 1e-16, which a factor θ or n makes more: nothing beside float32, and too much beside float64.
+    That is off by 1e-16, which a factor θ or n makes more: nothing beside float32, and too much
+    beside float64.
     """
     return (1 + x).log() if x.dtype != narrow else x.log1p()
 
 
 def softplus(x: Tensor, narrow: torch.dtype) -> Tensor:
-    """log(1 + e^x); torch's own is x itself from 20 on, which is 2e-9 off, and .02 nats for 1e7 counts."""
+    """log(1 + e^x); torch's own is x itself from 20 on, which is 2e-9 off, and .02 nats for 1e7
+    counts.
+    """
     if x.dtype != torch.float64:
         return functional.softplus(x, threshold=50)
     return torch.maximum(x, log_one_plus(x.clamp(max=700).exp(), narrow))
@@ -33,10 +37,14 @@ def wide(x: Tensor) -> Tensor:
 
 
 def _excess(r: float) -> float:
-    """x (log Γ(x + 1) - ((x + ½) log x - x + ½ log 2π)) at x = 1 / r, by Stirling's series where that is exact."""
+    """x (log Γ(x + 1) - ((x + ½) log x - x + ½ log 2π)) at x = 1 / r, by Stirling's series where
+    that is exact.
+    """
     if r < 0.1:
         s = r * r
-        return 1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))
+        return 1 / 12 - s * (
+            1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360)))
+        )
     x = 1 / r
     return x * (math.lgamma(x + 1) - ((x + 0.5) * math.log(x) - x + HALF_LOG_2_PI))
 
@@ -48,11 +56,14 @@ def _coefficients(degree: int) -> list[float]:
 
 
 _EXCESS = {torch.float32: _coefficients(7), torch.float64: _coefficients(10)}
-_SLOPE = {dtype: [-(k + 1) * one for k, one in enumerate(terms)] for dtype, terms in _EXCESS.items()}
+_SLOPE = {
+    dtype: [-(k + 1) * one for k, one in enumerate(terms)] for dtype, terms in _EXCESS.items()
+}
 
 
 def stirling_error(x: Tensor) -> Tensor:
-    """δ(x) = log Γ(x + 1) - ((x + ½) log x - x + ½ log 2π) for x ≥ 1, to 1e-9, or 4e-12 in float64; not for gradients.
+    """δ(x) = log Γ(x + 1) - ((x + ½) log x - x + ½ log 2π) for x ≥ 1, to 1e-9, or 4e-12 in float64;
+    not for gradients.
 
     Example:
         >>> stirling_error(torch.tensor([1.0, 100.0]).double())  # 1 - ½ log 2π, and about 1 / 1200
@@ -101,7 +112,9 @@ class _LogRising(torch.autograd.Function):
     def forward(theta: Tensor, count: Tensor, narrow: torch.dtype) -> Tensor:
         y = theta + 1
         x_and_y = y + count
-        rising = log_one_plus(count / y, narrow).mul_(y - 0.5).add_(x_and_y.log().sub_(1).mul_(count))
+        rising = (
+            log_one_plus(count / y, narrow).mul_(y - 0.5).add_(x_and_y.log().sub_(1).mul_(count))
+        )
         errors = stirling_error(x_and_y.to(narrow)).sub_(stirling_error(y.to(narrow)))
         return rising.sub_(log_one_plus(count / theta, narrow)).add_(errors)
 
@@ -114,7 +127,9 @@ class _LogRising(torch.autograd.Function):
         theta, count = ctx.saved_tensors
         y = theta + 1
         x_and_y = y + count
-        slope = torch.log1p(count / y) + 0.5 * count / (y * x_and_y) + count / (theta * (theta + count))
+        slope = (
+            torch.log1p(count / y) + 0.5 * count / (y * x_and_y) + count / (theta * (theta + count))
+        )
         slope = slope + (_slope_of_stirling_error(x_and_y) - _slope_of_stirling_error(y))
         return (gradients[0] * slope).sum_to_size(theta.shape), None, None
 
@@ -122,8 +137,8 @@ class _LogRising(torch.autograd.Function):
 def log_rising(theta: Tensor, count: Tensor, narrow: torch.dtype | None = None) -> Tensor:
     """log Γ(θ + x) - log Γ(θ), by Stirling's formula, whose leading terms cancel on paper.
 
-    With y = θ + 1 it is (y - ½) log(1 + x / y) + x (log(y + x) - 1) + δ(y + x) - δ(y) - log(1 + x / θ). The small δ may
-    be computed in a `narrow` type, to 1e-8.
+    With y = θ + 1 it is (y - ½) log(1 + x / y) + x (log(y + x) - 1) + δ(y + x) - δ(y) - log(1 + x /
+    θ). The small δ may be computed in a `narrow` type, to 1e-8.
 
     Example:
         >>> float(log_rising(torch.tensor(1e6), torch.tensor(1.0)).exp())  # Γ(θ + 1) / Γ(θ) = θ

@@ -1,7 +1,8 @@
 """One thread at a time where state of the whole process is switched for a while.
 
-torch's generators, Pyro's handlers, settings and validation switch, and a module's training mode belong to the process
-or to the model, not to a thread: two threads that switch them disturb each other in silence.
+torch's generators, Pyro's handlers, settings and validation switch, and a module's training mode
+belong to the process or to the model, not to a thread: two threads that switch them disturb each
+other in silence.
 """
 
 import os
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 
 
 class _Turn:
-    """The lock of the process. A forked child gets a new one: the thread that holds the old one isn't in the child."""
+    """The lock of the process. A forked child gets a new one: the thread that holds the old one
+    isn't in the child.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()

@@ -32,7 +32,9 @@ class Model(PyroModule):
         self.prior, self.likelihood = prior, likelihood
         joined(self)
 
-    def forward(self, x: Tensor | None = None, n: int = 1, observations: Observations = None) -> Tensor:
+    def forward(
+        self, x: Tensor | None = None, n: int = 1, observations: Observations = None
+    ) -> Tensor:
         x = x if not observations else observations["x"]
         draw_weights(self, self.likelihood)
         with pyro.plate("data", n if x is None else len(x)):
@@ -58,7 +60,8 @@ class Guide(PyroModule):
 
 
 def draw_weights(program: PyroModule, part: nn.Module) -> None:
-    """Weights that were made random (`to_pyro_module_`, `PyroSample`) are drawn here: once for all rows of the plate.
+    """Weights that were made random (`to_pyro_module_`, `PyroSample`) are drawn here: once for all
+    rows of the plate.
 
     The program keeps what it has drawn until its call is over.
     """
@@ -77,18 +80,21 @@ class VAE(nn.Module):
     Arguments:
         data_shape: shape of one row.
         latent_dim: length of z.
-        prior, likelihood, guide: a kind, a table {"kind": ..., options}, a Distribution, or a module or a function that
-            returns one: prior(), likelihood(z), guide(x).
+        prior, likelihood, guide: a kind, a table {"kind": ..., options}, a Distribution, or a
+            module or a function that returns one: prior(), likelihood(z), guide(x).
         hidden_dims, activation: of the default networks.
-        encoder: a network kind, a table, or any module or function from (n, *data_shape) to features (n, width).
+        encoder: a network kind, a table, or any module or function from (n, *data_shape) to
+            features (n, width).
         decoder: likewise, from (n, latent_dim) to the parameters of the likelihood.
-        standardize: divide the encoder's inputs by each "feature"'s std, by one for "all", or by "none".
-        denoise: standard deviation of the noise on the encoder's inputs while training, in standardised units.
+        standardize: divide the encoder's inputs by each "feature"'s std, by one for "all", or by
+            "none".
+        denoise: standard deviation of the noise on the encoder's inputs while training, in
+            standardised units.
         seed: of the initial weights. The global generator is not touched.
 
     Raises:
-        ValueError: an unknown kind or option, a part whose shapes or support don't fit, or one with parameters outside
-            a module, which no training would reach.
+        ValueError: an unknown kind or option, a part whose shapes or support don't fit, or one with
+            parameters outside a module, which no training would reach.
 
     Example:
         >>> vae = VAE(data_shape=(64,), latent_dim=2, likelihood={"kind": "binomial", "total_count": 16})
@@ -126,7 +132,9 @@ class VAE(nn.Module):
         self.register_buffer("initialized", torch.tensor(False))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy has programs with names of their own: of two with one name, Pyro's SVI would train only one."""
+        """A copy has programs with names of their own: of two with one name, Pyro's SVI would train
+        only one.
+        """
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         name = f"vae_{next(_numbers)}"
         for role, program in {"model": self.model, "guide": self.guide}.items():
@@ -135,13 +143,16 @@ class VAE(nn.Module):
 
     def forward(self, *inputs: Any) -> Any:
         raise ValueError(
-            "vae(...): a VAE is called by its parts: vae.posterior(x), vae.likelihood(z), vae.prior(); or by "
-            "pyro_vae.encode(vae, x), reconstruct(vae, x), sample(vae, n), evidence(vae, x)"
+            "vae(...): a VAE is called by its parts: vae.posterior(x), vae.likelihood(z), "
+            "vae.prior(); or by pyro_vae.encode(vae, x), reconstruct(vae, x), sample(vae, n), "
+            "evidence(vae, x)"
         )
 
     @classmethod
     def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:
-        """The model of a description: a `Spec`, a dict, or a TOML or JSON file. `parts` replace fields of it."""
+        """The model of a description: a `Spec`, a dict, or a TOML or JSON file. `parts` replace
+        fields of it.
+        """
         fields = {**(source.model_dump() if isinstance(source, Spec) else read(source)), **parts}
         describe(fields)  # an unknown or a missing field of a file is a ValueError that names it
         return cls(**fields)
@@ -177,6 +188,12 @@ class VAE(nn.Module):
 
 
 def _symbols(part: nn.Module) -> str:
-    """The distribution of a part in symbols, as its family writes it; the type of one of the user's."""
+    """The distribution of a part in symbols, as its family writes it; the type of one of the
+    user's.
+    """
     family = getattr(part, "family", part)
-    return family.extra_repr() if isinstance(family, nn.Module) and family.extra_repr() else type(family).__name__
+    return (
+        family.extra_repr()
+        if isinstance(family, nn.Module) and family.extra_repr()
+        else type(family).__name__
+    )

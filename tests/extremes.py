@@ -1,4 +1,6 @@
-"""Rows with a glitch, far from all that a model was fitted to, and their log p(x) by quadrature in float64."""
+"""Rows with a glitch, far from all that a model was fitted to, and their log p(x) by quadrature in
+float64.
+"""
 
 import copy
 import math
@@ -67,7 +69,9 @@ def _one(vae: VAE, row: Tensor) -> float:
 def _climb(log_joint: object, start: Tensor) -> Tensor:
     """The mode that gradients lead to."""
     z = start.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([z], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [z], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -80,7 +84,9 @@ def _climb(log_joint: object, start: Tensor) -> Tensor:
 
 
 def _about(log_joint: object, mode: Tensor, axes: Tensor) -> float:
-    """The integral by the trapezoidal rule for z = mode + axes sinh(t): fine at the mode, and far beyond it."""
+    """The integral by the trapezoidal rule for z = mode + axes sinh(t): fine at the mode, and far
+    beyond it.
+    """
     t = torch.linspace(-7, 7, 351, dtype=torch.float64)
     grid = torch.cartesian_prod(*[t] * LATENT)
     log_volume = grid.cosh().log().sum(1) + LATENT * math.log(14 / 350)

@@ -18,12 +18,16 @@ class Grid(NamedTuple):
 
 
 def real_grid(center: Tensor, scale: Tensor, reach: float = 20.0, size: int = 4001) -> Grid:
-    """The plane of `len(center)` dimensions: the trapezoid rule in t for x = center + scale * sinh(t).
+    """The plane of `len(center)` dimensions: the trapezoid rule in t for x = center + scale *
+    sinh(t).
 
-    For a smooth density it converges faster than any power of the step; reach 20 goes out to 2.4e8 scales.
+    For a smooth density it converges faster than any power of the step; reach 20 goes out to 2.4e8
+    scales.
     """
     t = torch.linspace(-reach, reach, size, dtype=torch.float64)
-    axes = [loc + spread * t.sinh() for loc, spread in zip(center.double(), scale.double(), strict=True)]
+    axes = [
+        loc + spread * t.sinh() for loc, spread in zip(center.double(), scale.double(), strict=True)
+    ]
     steps = [spread * t.cosh() * (2 * reach / (size - 1)) for spread in scale.double()]
     points = torch.cartesian_prod(*axes).reshape(-1, len(axes))
     return Grid(points, torch.cartesian_prod(*steps).reshape(-1, len(steps)).prod(-1))
@@ -37,13 +41,20 @@ def interval_grid(size: int = 400) -> Grid:
 
 def integers(last: int) -> Grid:
     """0, 1, ..., last."""
-    return Grid(torch.arange(last + 1.0, dtype=torch.float64).unsqueeze(-1), torch.ones(last + 1, dtype=torch.float64))
+    return Grid(
+        torch.arange(last + 1.0, dtype=torch.float64).unsqueeze(-1),
+        torch.ones(last + 1, dtype=torch.float64),
+    )
 
 
 def vector_grid(p: Distribution) -> Grid:
     """Points all over the plane for a distribution of real vectors of length 1 or 2."""
     center, scale = p.mean.detach(), p.stddev.detach()
-    return real_grid(center, scale) if len(center) == 1 else real_grid(center, scale, reach=6.0, size=501)
+    return (
+        real_grid(center, scale)
+        if len(center) == 1
+        else real_grid(center, scale, reach=6.0, size=501)
+    )
 
 
 def grid(support: constraints.Constraint, p: Distribution) -> Grid:
@@ -66,15 +77,22 @@ def mass(p: Distribution, where: Grid) -> Tensor:
 
 
 def assert_draws_follow(draws: Tensor, probabilities: Tensor, points: Tensor) -> None:
-    """Mean and variance of independent draws (n, dim) are those of the density within their standard errors."""
+    """Mean and variance of independent draws (n, dim) are those of the density within their
+    standard errors.
+    """
     mean = probabilities @ points
     moments = [(points - mean) ** k for k in (1, 2, 4)]
     _, variance, fourth = (probabilities @ moment for moment in moments)
     draws, n = draws.double(), len(draws)
     assert_within((draws.mean(0) - mean).abs(), (variance / n).sqrt())
-    assert_within(((draws - mean).square().mean(0) - variance).abs(), ((fourth - variance.square()) / n).sqrt())
+    assert_within(
+        ((draws - mean).square().mean(0) - variance).abs(),
+        ((fourth - variance.square()) / n).sqrt(),
+    )
 
 
 def assert_within(error: Tensor, standard_error: Tensor) -> None:
     """The rounding of a float32 draw is allowed where the standard error is zero."""
-    assert (error <= SIGMAS * standard_error + 1e-9).all(), f"{(error / standard_error).max():.1f} standard errors off"
+    assert (error <= SIGMAS * standard_error + 1e-9).all(), (
+        f"{(error / standard_error).max():.1f} standard errors off"
+    )

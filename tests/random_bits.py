@@ -17,7 +17,13 @@ def all_bits(features: int) -> Tensor:
 def bernoulli_vae(latent_dim: int, features: int = 7) -> VAE:
     """Random weights; the guide is wider than the prior, so that no posterior has heavier tails."""
     guide = dist.Normal(torch.zeros(latent_dim), 1.3).to_event(1)
-    vae = VAE(data_shape=(features,), latent_dim=latent_dim, likelihood="bernoulli", guide=guide, hidden_dims=(8,))
+    vae = VAE(
+        data_shape=(features,),
+        latent_dim=latent_dim,
+        likelihood="bernoulli",
+        guide=guide,
+        hidden_dims=(8,),
+    )
     generator = torch.Generator().manual_seed(3)
     for parameter in vae.parameters():
         parameter.data.copy_(1.5 * torch.randn(parameter.shape, generator=generator))

@@ -8,7 +8,14 @@ import torch
 
 from pyro_vae.arguments import as_int
 
-INTEGERS = [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3), torch.tensor(3, dtype=torch.uint8)]
+INTEGERS = [
+    3,
+    np.int64(3),
+    np.uint8(3),
+    np.array(3),
+    torch.tensor(3),
+    torch.tensor(3, dtype=torch.uint8),
+]
 OTHERS = [
     True,
     np.True_,

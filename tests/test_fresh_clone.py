@@ -1,4 +1,6 @@
-"""In a fresh clone the README's commands work in their order: what the first one leaves disturbs no test."""
+"""In a fresh clone the README's commands work in their order: what the first one leaves disturbs no
+test.
+"""
 
 import os
 import subprocess
@@ -9,7 +11,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ("--set", "fit.epochs=1", "--set", "evaluate.num_particles=10", "--set", "hidden_dims=[8]")
-SOME = ("tests/cli/test_refusals.py", "tests/cli/test_readme.py", "tests/test_writing.py", "pyro_vae/data/files.py")
+SOME = (
+    "tests/cli/test_refusals.py",
+    "tests/cli/test_readme.py",
+    "tests/test_atomic_files.py",
+    "pyro_vae/data/files.py",
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -18,7 +25,9 @@ pytestmark = [
 
 
 def run(*command: str, cwd: Path) -> str:
-    """The output of a command that must succeed, in a folder where it finds this folder's package first."""
+    """The output of a command that must succeed, in a folder where it finds this folder's package
+    first.
+    """
     env = {**os.environ, "PYTHONPATH": str(cwd)}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
@@ -32,6 +41,8 @@ def test_fit_and_then_the_tests(tmp_path: Path) -> None:
     assert (clone / "runs/digits/posterior.nc").exists()
     run(sys.executable, "-m", "pytest", "-q", "-n", "0", *SOME, cwd=clone)
     assert run("git", "status", "--porcelain", cwd=clone) == ""
-    again = subprocess.run([sys.executable, "-m", "pyro_vae", "fit"], cwd=clone, capture_output=True, text=True)
+    again = subprocess.run(
+        [sys.executable, "-m", "pyro_vae", "fit"], cwd=clone, capture_output=True, text=True
+    )
     assert again.returncode == 2  # the second run of a user is asked about the first
     assert "holds another run" in again.stderr

@@ -1,4 +1,6 @@
-"""Normalising constants in float32 where their logarithms of gamma functions are large, against SciPy's."""
+"""Normalising constants in float32 where their logarithms of gamma functions are large, against
+SciPy's.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from pyro_vae.priors import PRIORS
 def test_the_student_t_is_scipys(df: float, x: float) -> None:
     """torch's own gives 0 at df = 1e7, x = 0, and -5.49998 at 1e6, 3 for -5.41892."""
     t = StudentT(torch.tensor(df), torch.tensor(0.0), torch.tensor(1.0))
-    assert float(t.log_prob(torch.tensor(x))) == pytest.approx(scipy.stats.t.logpdf(x, df), abs=1e-5)
+    assert float(t.log_prob(torch.tensor(x))) == pytest.approx(
+        scipy.stats.t.logpdf(x, df), abs=1e-5
+    )
 
 
 def test_its_gradients_are_those_of_torch_in_float64() -> None:
@@ -32,7 +36,9 @@ def test_its_gradients_are_those_of_torch_in_float64() -> None:
 
 def test_the_prior_has_it_too() -> None:
     prior = PRIORS["student_t"](2, df=1e6)()
-    assert float(prior.log_prob(torch.zeros(2))) == pytest.approx(2 * scipy.stats.t.logpdf(0, 1e6), abs=1e-5)
+    assert float(prior.log_prob(torch.zeros(2))) == pytest.approx(
+        2 * scipy.stats.t.logpdf(0, 1e6), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("concentration", [2.0, 1e4, 1e6])

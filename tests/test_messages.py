@@ -21,7 +21,9 @@ def small(**fields: Any) -> pv.VAE:
 
 def functions() -> dict[str, Callable[..., Any]]:
     every = {name: getattr(pv, name) for name in pv.__all__}
-    return {name: item for name, item in every.items() if inspect.isfunction(item) and name != "IWAE"}
+    return {
+        name: item for name, item in every.items() if inspect.isfunction(item) and name != "IWAE"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +36,27 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda run: pv.fit(run.vae, X, epoch=3),
         r"^epoch: unknown field; allowed: 'epochs', .*; did you mean 'epochs'\?$",
     ),
-    "labels": (lambda run: pv.fit(run.vae, X, X[:, 0]), r"^fit: expected vae, x by position, got 3; name the others: "),
+    "labels": (
+        lambda run: pv.fit(run.vae, X, X[:, 0]),
+        r"^fit: expected vae, x by position, got 3; name the others: ",
+    ),
     "a path": (
         lambda run: pv.fit(run.vae, "x.csv"),
         r"^x: expected rows, got the path 'x.csv'; read it: pyro_vae.data.load\('x.csv'\)$",
     ),
-    "a Path": (lambda run: pv.encode(run.vae, Path("x.csv")), r"^x: expected rows, got the path 'x.csv'; read it: "),
+    "a Path": (
+        lambda run: pv.encode(run.vae, Path("x.csv")),
+        r"^x: expected rows, got the path 'x.csv'; read it: ",
+    ),
     "rows first": (
         lambda run: pv.fit(X, run.vae),
         r"^fit: expected a VAE, got Tensor; the model comes first: fit\(vae, ...\)$",
     ),
     "a run": (lambda run: pv.save(run, "folder"), r"^save: expected a VAE, got Run; pass run.vae$"),
-    "a run, by name": (lambda run: pv.encode(vae=run, x=X), r"^encode: expected a VAE, got Run; pass run.vae$"),
+    "a run, by name": (
+        lambda run: pv.encode(vae=run, x=X),
+        r"^encode: expected a VAE, got Run; pass run.vae$",
+    ),
     "a list of models": (
         lambda run: pv.compare([run.vae, run.vae], X),
         r"^models: expected names and models, got a list; pass a dict: ",
@@ -54,12 +65,19 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda run: pv.compare({"a": run, "b": run}, X),
         r"^models\['a'\]: expected a VAE or its Evidence, got a Run; pass run.vae",
     ),
-    "a call": (lambda run: run.vae(X), r"^vae\(...\): a VAE is called by its parts: vae.posterior\(x\), "),
+    "a call": (
+        lambda run: run.vae(X),
+        r"^vae\(...\): a VAE is called by its parts: vae.posterior\(x\), ",
+    ),
     "an array": (
         lambda run: run.vae.posterior(X.numpy()),
-        r"^posterior: expected a tensor of rows, got ndarray; pass torch.as_tensor\(x\) .*encode\(vae, x\)$",
+        r"^posterior: expected a tensor of rows, got ndarray; pass torch.as_tensor\(x\) "
+        r".*encode\(vae, x\)$",
     ),
-    "an array z": (lambda run: run.vae.likelihood(np.zeros((3, 2))), r"^likelihood: expected a tensor z, got ndarray;"),
+    "an array z": (
+        lambda run: run.vae.likelihood(np.zeros((3, 2))),
+        r"^likelihood: expected a tensor z, got ndarray;",
+    ),
     "nothing": (lambda run: pv.sample(run.vae), r"^sample: missing a required argument: 'n'$"),
     "a name": (
         lambda run: pv.sample(run.vae, 3, sed=1),
@@ -69,12 +87,18 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda run: small(latent_dims=3),
         r"^VAE: unknown argument 'latent_dims'; .* did you mean 'latent_dim'",
     ),
-    "a shape": (lambda run: pv.VAE((4,)), r"^VAE: expected nothing by position, got 1; name the others: data_shape=, "),
+    "a shape": (
+        lambda run: pv.VAE((4,)),
+        r"^VAE: expected nothing by position, got 1; name the others: data_shape=, ",
+    ),
     "another's name": (
         lambda run: small(likelihood="nb"),
         r"^likelihood: unknown likelihood 'nb'; allowed: .*; did you mean 'negative_binomial'\?$",
     ),
-    "a Spec": (lambda run: pv.Spec(data_shape=(4,), guide="iaf"), r"^guide: unknown guide 'iaf'; .* mean 'flow'\?$"),
+    "a Spec": (
+        lambda run: pv.Spec(data_shape=(4,), guide="iaf"),
+        r"^guide: unknown guide 'iaf'; .* mean 'flow'\?$",
+    ),
     "JSON": (
         lambda run: pv.Spec.model_validate_json('{"data_shape": [4], "latent_dim": 0}'),
         r"^latent_dim: Input should be greater than 0, got 0$",
@@ -125,7 +149,9 @@ def test_every_kind_that_needs_an_option_is_among_them() -> None:
 
 @pytest.mark.parametrize("name", functions())
 def test_every_public_function_explains_its_calls(name: str) -> None:
-    """It is decorated; an unknown argument and a fourth or twentieth by position are told by its own name."""
+    """It is decorated; an unknown argument and a fourth or twentieth by position are told by its
+    own name.
+    """
     function = functions()[name]
     assert function.__module__.startswith("pyro_vae.")
     with pytest.raises(ValueError, match=f"^{name}: expected .* by position, got 20"):
@@ -162,12 +188,16 @@ INTEGERS: dict[str, Callable[[pv.VAE, Any], Any]] = {
     "fit: epochs": lambda vae, n: pv.fit(vae, X, epochs=n, progress=False).history[0]["loss"],
     "sample: n": lambda vae, n: pv.sample(vae, n).x,
     "sample: seed": lambda vae, n: pv.sample(vae, 3, seed=n).x,
-    "annealed: num_chains": lambda vae, n: pv.annealed(vae, X[:2], num_chains=n, temperatures=5).log_marginal,
+    "annealed: num_chains": lambda vae, n: (
+        pv.annealed(vae, X[:2], num_chains=n, temperatures=5).log_marginal
+    ),
     "calibration: draws": lambda vae, n: pv.calibration(vae, num_rows=5, draws=n).pit,
     "latent_use: num_particles": lambda vae, n: pv.latent_use(vae, X, num_particles=n).rate,
     "to_arviz: draws": lambda vae, n: pv.to_arviz(vae, X, draws=n)["prior"]["z"].values,
     "ELBO: num_particles": lambda vae, n: pv.ELBO(num_particles=n)(vae.model, vae.guide, X).kl["z"],
-    "bidirectional: num_rows": lambda vae, n: pv.bidirectional(vae, num_rows=n, num_chains=2, temperatures=5).lower,
+    "bidirectional: num_rows": lambda vae, n: (
+        pv.bidirectional(vae, num_rows=n, num_chains=2, temperatures=5).lower
+    ),
 }
 
 
@@ -189,12 +219,34 @@ def test_an_integer_is_an_integer_and_a_bool_is_none(case: str) -> None:
         ({"prior": {"kind": "mixture", "components": True}}, "prior.mixture.components"),
         ({"likelihood": {"kind": "normal", "scale": True}}, "likelihood.normal.scale"),
         (
-            {"likelihood": {"kind": "mixed", "columns": [{"columns": "0:4", "kind": "binomial", "total_count": True}]}},
+            {
+                "likelihood": {
+                    "kind": "mixed",
+                    "columns": [{"columns": "0:4", "kind": "binomial", "total_count": True}],
+                }
+            },
             "likelihood.mixed.columns.0.likelihood.binomial.total_count",
         ),
     ],
 )
 def test_a_bool_is_no_number_of_a_description(fields: dict[str, Any], place: str) -> None:
     for make in (small, lambda **fields: pv.Spec(data_shape=(4,), **fields)):
-        with pytest.raises(ValueError, match=rf"^{place}: expected an? (integer|number), got True$"):
+        with pytest.raises(
+            ValueError, match=rf"^{place}: expected an? (integer|number), got True$"
+        ):
             make(**fields)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "new"),
+    [
+        ("annealing", 5, "kl_warmup_epochs"),
+        ("average", 0.9, "ema_decay"),
+        ("cycles", 2, "kl_cycles"),
+        ("float32_products", "high", "matmul_precision"),
+        ("products", "bfloat16", r"precision \('full' or 'bf16-mixed'\)"),
+    ],
+)
+def test_an_option_that_was_renamed_names_the_new_one(option, value, new):
+    with pytest.raises(ValueError, match=rf"^{option}: this option is now called {new}$"):
+        pv.fit(pv.VAE(data_shape=(4,), latent_dim=2), X, **{option: value})

@@ -1,4 +1,6 @@
-"""What a user installs: the wheel holds the whole package and nothing bare, and the sdist builds the same wheel."""
+"""What a user installs: the wheel holds the whole package and nothing bare, and the sdist builds
+the same wheel.
+"""
 
 import os
 import shutil
@@ -18,14 +20,25 @@ PACKAGE = ROOT / "pyro_vae"
 
 def run(*command: str, cwd: Path, **env: str) -> str:
     """The output of a command that must succeed."""
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def build(kind: str, source: Path, out: Path) -> Path:
     """Build one distribution with the installed setuptools; return its file."""
-    run(sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "--outdir", str(out), cwd=source)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        f"--{kind}",
+        "--outdir",
+        str(out),
+        cwd=source,
+    )
     (made,) = out.glob("*.whl" if kind == "wheel" else "*.tar.gz")
     return made
 
@@ -75,14 +88,26 @@ def on_disk() -> set[str]:
 def test_the_wheel_holds_the_package_and_nothing_bare(wheel):
     installed = {name for name in names(wheel) if ".dist-info/" not in name}
     assert installed == on_disk()
-    assert {"pyro_vae/py.typed", "pyro_vae/guides/__init__.py", "pyro_vae/analysis/__init__.py"} <= installed
+    assert {
+        "pyro_vae/py.typed",
+        "pyro_vae/guides/__init__.py",
+        "pyro_vae/analysis/__init__.py",
+    } <= installed
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names(wheel))
 
 
 def test_the_sdist_holds_the_real_folders_once(unpacked_sdist):
     held = {path.relative_to(unpacked_sdist).as_posix() for path in unpacked_sdist.rglob("*")}
-    assert {"guides/__init__.py", "analysis/__init__.py", "pyro_vae/py.typed", "README.md", "CHANGELOG.md"} <= held
-    assert not {name for name in held if name.startswith(("pyro_vae/guides", "pyro_vae/analysis", "tests"))}
+    assert {
+        "guides/__init__.py",
+        "analysis/__init__.py",
+        "pyro_vae/py.typed",
+        "README.md",
+        "CHANGELOG.md",
+    } <= held
+    assert not {
+        name for name in held if name.startswith(("pyro_vae/guides", "pyro_vae/analysis", "tests"))
+    }
 
 
 def test_the_sdist_builds_the_same_wheel(unpacked_sdist, wheel, tmp_path):
@@ -95,7 +120,9 @@ def test_a_users_own_folders_do_not_hide_ours(wheel, tmp_path):
         archive.extractall(site)
     for name in ("analysis", "guides"):
         (home / name).mkdir(parents=True)
-        (home / name / "__init__.py").write_text("raise RuntimeError('the user meant something else')\n")
-    code = "import pyro_vae.analysis.bridge, pyro_vae.guides as g; print(g.__file__)"
+        (home / name / "__init__.py").write_text(
+            "raise RuntimeError('the user meant something else')\n"
+        )
+    code = "import pyro_vae.analysis.export.arviz_objects, pyro_vae.guides as g; print(g.__file__)"
     found = run(sys.executable, "-c", code, cwd=home, PYTHONPATH=str(site))
     assert Path(found.strip()).is_relative_to(site)

@@ -75,15 +75,22 @@ def test_a_loop_of_blocks_does_not_repeat_itself_outside() -> None:
 
 
 @pytest.mark.parametrize(("device", "index"), [("cuda", 1), ("cuda:0", 0), ("cuda:1", 1)])
-def test_it_takes_the_generator_of_the_device(monkeypatch: pytest.MonkeyPatch, device: str, index: int) -> None:
-    """`cuda` is the current device, here the second one of two; generators of the CPU stand in for theirs."""
+def test_it_takes_the_generator_of_the_device(
+    monkeypatch: pytest.MonkeyPatch, device: str, index: int
+) -> None:
+    """`cuda` is the current device, here the second one of two; generators of the CPU stand in for
+    theirs.
+    """
     generators = torch.Generator().manual_seed(10), torch.Generator().manual_seed(11)
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.setattr(torch.cuda, "default_generators", generators)
     before = [generator.get_state() for generator in generators]
     with own_seed(3, device):
-        assert [generator.initial_seed() == 3 for generator in generators] == [index == 0, index == 1]
+        assert [generator.initial_seed() == 3 for generator in generators] == [
+            index == 0,
+            index == 1,
+        ]
         torch.randn(4, generator=generators[index])
     after = [generator.get_state() for generator in generators]
     assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))

@@ -22,13 +22,14 @@ BAD = {
     "makes folders": "import os\ndef test_it():\n    os.makedirs('runs/digits')\n",
     "in a doctest": 'def f():\n    """\n    >>> open("left.txt", "w").close()\n    """\n',
     "in a fixture of the module": (
-        "import pytest\n@pytest.fixture(scope='module')\ndef made():\n    open('left.txt', 'w').close()\n"
-        "def test_it(made): pass\n"
+        "import pytest\n@pytest.fixture(scope='module')\ndef made():\n    open('left.txt', "
+        "'w').close()\ndef test_it(made): pass\n"
     ),
     "reads": "def test_it():\n    open('there.txt').close()\n",
     "lists": "import os\ndef test_it():\n    assert 'there.txt' in os.listdir()\n",
     "by a whole path": (
-        "from pathlib import Path\ndef test_it():\n    Path(__file__).with_name('left.txt').write_text('')\n"
+        "from pathlib import Path\ndef test_it():\n    "
+        "Path(__file__).with_name('left.txt').write_text('')\n"
     ),
     "in a subprocess": "import os\ndef test_it():\n    os.system('echo left > left.txt')\n",
 }
@@ -36,19 +37,29 @@ BAD = {
 
 def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Pytest, started in a folder with one test file and the guard."""
-    (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "conftest.py").write_text(
+        (ROOT / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     (folder / "pyproject.toml").write_text(SETTINGS)
     (folder / "there.txt").touch()
     (folder / "test_one.py").write_text(text)
     command = [sys.executable, "-B", "-m", "pytest", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}
+    )
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_it_fails(name: str, tmp_path: Path) -> None:
     done = run(tmp_path, BAD[name])
     assert done.returncode == 1, done.stdout
-    if name in {"writes", "makes folders", "in a doctest", "in a fixture of the module", "in a subprocess"}:
+    if name in {
+        "writes",
+        "makes folders",
+        "in a doctest",
+        "in a fixture of the module",
+        "in a subprocess",
+    }:
         assert "left in the folder that the tests are started from" in done.stdout
         assert {path.name for path in tmp_path.iterdir()} == {
             "conftest.py",

@@ -1,4 +1,6 @@
-"""Threads wait for each other where state of the process is switched: their results are the sequential ones."""
+"""Threads wait for each other where state of the process is switched: their results are the
+sequential ones.
+"""
 
 import os
 import threading
@@ -60,11 +62,15 @@ QUESTIONS: dict[str, Callable[[pv.VAE], np.ndarray]] = {
 
 
 def test_one_model_and_many_threads() -> None:
-    """Each of these draws from torch's generator, switches Pyro's validation off, and puts the model to evaluation."""
+    """Each of these draws from torch's generator, switches Pyro's validation off, and puts the
+    model to evaluation.
+    """
     vae = small(encoder=nn.Sequential(nn.Linear(4, 16), nn.Dropout(), nn.ReLU())).train()
     expected = {name: ask(vae) for name, ask in QUESTIONS.items()}
     before, names = state(), [*QUESTIONS] * 3
-    found = in_threads([lambda name=name: QUESTIONS[name](vae) for name in names], workers=len(names))
+    found = in_threads(
+        [lambda name=name: QUESTIONS[name](vae) for name in names], workers=len(names)
+    )
     for name, answer in zip(names, found, strict=True):
         np.testing.assert_array_equal(answer, expected[name], err_msg=name)
     assert state() == before
@@ -156,7 +162,9 @@ def test_a_fork_while_another_thread_holds_the_lock() -> None:
     thread.start()
     taken.wait(60)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 3.12 on forks in a process with threads: that is what is tried
+        warnings.simplefilter(
+            "ignore"
+        )  # Python 3.12 on forks in a process with threads: that is what is tried
         child = os.fork()
     if child == 0:
         threading.Timer(30, lambda: os._exit(1)).start()

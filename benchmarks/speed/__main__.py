@@ -1,18 +1,20 @@
-"""The time of a training step, and of log p(x), beside what others take and what the machine could do.
+"""The time of a training step, and of log p(x), beside what others take and what the machine could
+do.
 
     python -m benchmarks.speed                          # all tables
     python -m benchmarks.speed --tables steps --sizes S --rounds 50
     python -m benchmarks.speed --tables steps --sizes M --richer vamp --peers
 
-All contestants train the same nets on the same rows with the same batches and Adam, in one process; NumPyro, pythae and
-pyroVED take part where they are installed. An epoch is one pass over the rows. Batches are cut by index from one tensor
-and Adam is fused, but for what says otherwise: Pyro's SVI and the other packages have optimizers of their own, and so
-has the loop that most people write. Pyro's validation is off. They take turns, one epoch in each round, after two that
-warm up and compile; on one thread the clock is the processor's, which other processes disturb less.
+All contestants train the same nets on the same rows with the same batches and Adam, in one process;
+NumPyro, pythae and pyroVED take part where they are installed. An epoch is one pass over the rows.
+Batches are cut by index from one tensor and Adam is fused, but for what says otherwise: Pyro's SVI
+and the other packages have optimizers of their own, and so has the loop that most people write.
+Pyro's validation is off. They take turns, one epoch in each round, after two that warm up and
+compile; on one thread the clock is the processor's, which other processes disturb less.
 
-A ratio compares with the hand-written epoch of the same round; the table has the median over the rounds, the quartiles,
-and the ratio of our compiled epoch to each. The floor is the operations of the matrix products alone, at the rate of a
-product of two large matrices in the same round.
+A ratio compares with the hand-written epoch of the same round; the table has the median over the
+rounds, the quartiles, and the ratio of our compiled epoch to each. The floor is the operations of
+the matrix products alone, at the rate of a product of two large matrices in the same round.
 """
 
 import argparse
@@ -35,17 +37,41 @@ TABLES = ("steps", "evidence", "growth")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", nargs="*", choices=TABLES, default=TABLES, help="which (default: all)")
-    parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES), help="of the steps (default: all)")
-    parser.add_argument("--richer", nargs="*", choices=RICHER, default=list(RICHER), help="parts for M (default: all)")
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS, help="other packages (default: all)")
-    parser.add_argument("--rounds", type=int, default=20, help="of the steps; the rest takes a quarter (default: 20)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch, and one of XLA for one (default: 1)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tables", nargs="*", choices=TABLES, default=TABLES, help="which (default: all)"
+    )
+    parser.add_argument(
+        "--sizes", nargs="*", choices=SIZES, default=list(SIZES), help="of the steps (default: all)"
+    )
+    parser.add_argument(
+        "--richer",
+        nargs="*",
+        choices=RICHER,
+        default=list(RICHER),
+        help="parts for M (default: all)",
+    )
+    parser.add_argument(
+        "--peers", nargs="*", choices=PEERS, default=PEERS, help="other packages (default: all)"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=20,
+        help="of the steps; the rest takes a quarter (default: 20)",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of torch, and one of XLA for one (default: 1)"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     fewer = max(3, options.rounds // 4)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, {date.today():%d %B %Y}")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, "
+        f"{date.today():%d %B %Y}"
+    )
     print(versions(), flush=True)
     with pyro.validation_enabled(False):
         for name in options.sizes if "steps" in options.tables else ():

@@ -30,12 +30,16 @@ class Ratio(NamedTuple):
 
 def ratio(seconds: Sequence[float], unit: Sequence[float]) -> Ratio:
     """Of two that took turns."""
-    low, middle, high = statistics.quantiles((one / other for one, other in zip(seconds, unit, strict=True)), n=4)
+    low, middle, high = statistics.quantiles(
+        (one / other for one, other in zip(seconds, unit, strict=True)), n=4
+    )
     return Ratio(low, middle, high)
 
 
 def take_turns(runs: Mapping[str, Run], rounds: int) -> tuple[Times, list[float]]:
-    """The seconds of each run in each round, after two that warm up; and the operations a second of each round."""
+    """The seconds of each run in each round, after two that warm up; and the operations a second of
+    each round.
+    """
     left, right = torch.rand(2, SIDE, SIDE)
     for run in [*runs.values(), *runs.values()]:
         run()
@@ -44,7 +48,9 @@ def take_turns(runs: Mapping[str, Run], rounds: int) -> tuple[Times, list[float]
     for _ in range(rounds):
         for name, run in runs.items():
             times[name].append(seconds(run))
-        rates.append(PRODUCTS * 2 * SIDE**3 / seconds(lambda: [left @ right for _ in range(PRODUCTS)]))
+        rates.append(
+            PRODUCTS * 2 * SIDE**3 / seconds(lambda: [left @ right for _ in range(PRODUCTS)])
+        )
     return times, rates
 
 

@@ -21,7 +21,9 @@ def training(size: Size) -> dict[str, Run]:
         f"rows {size.steps * size.batch_size} → {2 * size.steps * size.batch_size}": replace(
             size, steps=2 * size.steps
         ),
-        f"latent_dim {size.latent_dim} → {2 * size.latent_dim}": replace(size, latent_dim=2 * size.latent_dim),
+        f"latent_dim {size.latent_dim} → {2 * size.latent_dim}": replace(
+            size, latent_dim=2 * size.latent_dim
+        ),
     }
     runs = {name: ours.train(one.vae(), "step", one) for name, one in sizes.items()}
     two = ELBO(num_particles=2)
@@ -33,7 +35,9 @@ def log_marginal(size: Size) -> dict[str, Run]:
     x, vae, wide = size.rows(), size.vae(), replace(size, latent_dim=2 * size.latent_dim).vae()
     return {
         ONCE: lambda: evidence(vae, x[:ROWS], num_particles=DRAWS, method="importance"),
-        f"rows {ROWS} → {2 * ROWS}": lambda: evidence(vae, x[: 2 * ROWS], num_particles=DRAWS, method="importance"),
+        f"rows {ROWS} → {2 * ROWS}": lambda: evidence(
+            vae, x[: 2 * ROWS], num_particles=DRAWS, method="importance"
+        ),
         f"latent_dim {size.latent_dim} → {2 * size.latent_dim}": lambda: evidence(
             wide, x[:ROWS], num_particles=DRAWS, method="importance"
         ),
@@ -53,4 +57,7 @@ def print_growth(size: Size, rounds: int) -> None:
 def _print(title: str, runs: Mapping[str, Run], rounds: int) -> None:
     times, _ = take_turns(runs, rounds)
     for name, taken in times.items():
-        print(f"{f'{title}, {name}':<42}{1e3 * statistics.median(taken):>9.1f}{ratio(taken, times[ONCE])}", flush=True)
+        print(
+            f"{f'{title}, {name}':<42}{1e3 * statistics.median(taken):>9.1f}{ratio(taken, times[ONCE])}",
+            flush=True,
+        )

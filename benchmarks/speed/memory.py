@@ -1,4 +1,6 @@
-"""The most memory that log p(x) takes, on Linux: `python -m benchmarks.speed.memory SIZE DRAWS ROWS` prints MiB."""
+"""The most memory that log p(x) takes, on Linux: `python -m benchmarks.speed.memory SIZE DRAWS
+ROWS` prints MiB.
+"""
 
 import re
 import sys

@@ -8,13 +8,13 @@ import torch
 from benchmarks.speed.clock import Run
 from benchmarks.speed.sizes import PLAIN, RICHER, Size
 from pyro_vae import VAE
-from pyro_vae.data import ArrayRows, Target
+from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import Objective
 from pyro_vae.training import FitOptions, State
 from pyro_vae.training.epoch import TOGETHER
 from pyro_vae.training.loop import stepper
 from pyro_vae.training.run import Means
-from pyro_vae.training.step import Pace
+from pyro_vae.training.train_step import Pace
 
 COMPILED = "ours, compiled"
 How = Literal["off", "step"]
@@ -22,7 +22,7 @@ How = Literal["off", "step"]
 
 def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
     """An epoch of a long `fit`, eager with how="off" and compiled with "step"."""
-    rows, order = ArrayRows(size.rows(), Target()), torch.Generator().manual_seed(0)
+    rows, order = ArrayRows(size.rows(), Placement()), torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(vae.parameters(), fused=True)
     state = State(vae, objective, optimizer)
     move = stepper(FitOptions(compile=how, batch_size=size.batch_size), optimizer, 1_000_000)
@@ -39,7 +39,10 @@ def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
 
 
 def contestants(size: Size) -> dict[str, Run]:
-    return {"ours, eager": train(size.vae(), "off", size), COMPILED: train(size.vae(), "step", size)}
+    return {
+        "ours, eager": train(size.vae(), "off", size),
+        COMPILED: train(size.vae(), "step", size),
+    }
 
 
 def richer(size: Size, names: Sequence[str]) -> dict[str, Run]:

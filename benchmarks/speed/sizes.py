@@ -46,11 +46,23 @@ class Size:
 
     def rows(self) -> Tensor:
         generator = torch.Generator().manual_seed(0)
-        return (torch.rand(self.steps * self.batch_size, self.data_dim, generator=generator) < 0.3).float()
+        return (
+            torch.rand(self.steps * self.batch_size, self.data_dim, generator=generator) < 0.3
+        ).float()
 
     def vae(self, **parts: Any) -> VAE:
-        net: dict[str, Any] = {"hidden_dims": self.hidden_dims, "activation": "tanh", "standardize": "none"}
-        return VAE(data_shape=(self.data_dim,), latent_dim=self.latent_dim, likelihood="bernoulli", **net, **parts)
+        net: dict[str, Any] = {
+            "hidden_dims": self.hidden_dims,
+            "activation": "tanh",
+            "standardize": "none",
+        }
+        return VAE(
+            data_shape=(self.data_dim,),
+            latent_dim=self.latent_dim,
+            likelihood="bernoulli",
+            **net,
+            **parts,
+        )
 
 
 SIZES = {

@@ -10,7 +10,11 @@ from benchmarks.speed.sizes import SIZES, Size
 
 def contestants(size: Size, others: Sequence[str]) -> dict[str, Run]:
     """All that make the same epoch."""
-    runs = {**by_hand.contestants(size), **with_pyro.contestants(size), **peers.contestants(size, others)}
+    runs = {
+        **by_hand.contestants(size),
+        **with_pyro.contestants(size),
+        **peers.contestants(size, others),
+    }
     return {**runs, **ours.contestants(size)}
 
 
@@ -25,7 +29,10 @@ def print_steps(name: str, parts: Sequence[str], others: Sequence[str], rounds: 
     first, more = contestants(size, others), ours.richer(size, parts if name == "M" else ())
     runs = {**first, **more}
     times, rates = take_turns(runs, rounds)
-    print(f"\n{name}: {size}, epochs of {size.steps} steps, {statistics.median(rates) / 1e9:.0f} GFLOP/s")
+    print(
+        f"\n{name}: {size}, epochs of {size.steps} steps, {statistics.median(rates) / 1e9:.0f} "
+        "GFLOP/s"
+    )
     print(f"{'':<42}{'ms a step':>9}{'ratio':>8}{'quartiles':>13}{'ours to it':>15}")
     unit, best = times[by_hand.UNIT], times[ours.COMPILED]
 
@@ -35,8 +42,13 @@ def print_steps(name: str, parts: Sequence[str], others: Sequence[str], rounds: 
 
     times["floor"] = floor(first[by_hand.UNIT])
     for one in [*first, "floor"]:
-        print(f"{line(one, times[one], unit, size.steps)}{ratio(best, times[one]).median:>8.2f}", flush=True)
+        print(
+            f"{line(one, times[one], unit, size.steps)}{ratio(best, times[one]).median:>8.2f}",
+            flush=True,
+        )
     for one in more:
         print(line(one, times[one], unit, size.steps), flush=True)
         if one.endswith("eager"):
-            print(line(one.replace("eager", "floor"), floor(runs[one]), unit, size.steps), flush=True)
+            print(
+                line(one.replace("eager", "floor"), floor(runs[one]), unit, size.steps), flush=True
+            )

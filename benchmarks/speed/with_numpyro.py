@@ -1,7 +1,8 @@
 """NumPyro: a compiled step in a Python loop, and an epoch as one compiled `lax.scan`.
 
-Rows stay on the device; in the scan the order of the rows is drawn and the batches are cut inside the graph. The state
-is donated, so that it changes in place. On one thread XLA gets one as well, unless XLA_FLAGS says something else.
+Rows stay on the device; in the scan the order of the rows is drawn and the batches are cut inside
+the graph. The state is donated, so that it changes in place. On one thread XLA gets one as well,
+unless XLA_FLAGS says something else.
 """
 
 import os

@@ -23,7 +23,11 @@ def contestants(size: Size) -> dict[str, Run]:
     loader = pyroved.utils.init_dataloader(size.rows(), batch_size=size.batch_size)
     with own_parameters(state):
         vae = pyroved.models.iVAE(
-            (size.data_dim,), size.latent_dim, hidden_dim_e=hidden, hidden_dim_d=hidden[::-1], device="cpu"
+            (size.data_dim,),
+            size.latent_dim,
+            hidden_dim_e=hidden,
+            hidden_dim_d=hidden[::-1],
+            device="cpu",
         )
         trainer = pyroved.trainers.SVItrainer(vae, device="cpu")
 

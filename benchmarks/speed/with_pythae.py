@@ -1,4 +1,6 @@
-"""pythae: the epoch of its BaseTrainer, without the progress bar, the log and the saved files around it."""
+"""pythae: the epoch of its BaseTrainer, without the progress bar, the log and the saved files
+around it.
+"""
 
 import logging
 from typing import Any
@@ -38,8 +40,12 @@ class Decoder(BaseDecoder):
 
 def contestants(size: Size) -> dict[str, Run]:
     x = size.rows()
-    config = VAEConfig(input_dim=(size.data_dim,), latent_dim=size.latent_dim, reconstruction_loss="bce")
-    options = BaseTrainerConfig(per_device_train_batch_size=size.batch_size, learning_rate=1e-3, no_cuda=True)
+    config = VAEConfig(
+        input_dim=(size.data_dim,), latent_dim=size.latent_dim, reconstruction_loss="bce"
+    )
+    options = BaseTrainerConfig(
+        per_device_train_batch_size=size.batch_size, learning_rate=1e-3, no_cuda=True
+    )
     logging.disable(logging.INFO)
     data = BaseDataset(x, torch.ones(len(x)))
     trainer = BaseTrainer(VAE(config, Encoder(size), Decoder(size)), data, training_config=options)

@@ -1,4 +1,6 @@
-"""Rank rows by log p(x), with p-values against held-out rows and the columns that make each row unlikely."""
+"""Rank rows by log p(x), with p-values against held-out rows and the columns that make each row
+unlikely.
+"""
 
 import argparse
 from pathlib import Path
@@ -9,17 +11,25 @@ from pyro_vae.cli.shared import Say, check_output, fitted, takes_a_run, takes_se
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     takes_a_run(parser)
-    parser.add_argument("--data", required=True, help="the rows to be judged: all of this file, or its test rows")
-    parser.add_argument("--reference", help="ordinary rows that were not fitted to (default: the run's test rows)")
-    parser.add_argument("--output", type=Path, help="also write a line for each row to this .csv file")
-    parser.add_argument("--top", type=int, default=3, help="columns named for each row in that file (default: 3)")
+    parser.add_argument(
+        "--data", required=True, help="the rows to be judged: all of this file, or its test rows"
+    )
+    parser.add_argument(
+        "--reference", help="ordinary rows that were not fitted to (default: the run's test rows)"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="also write a line for each row to this .csv file"
+    )
+    parser.add_argument(
+        "--top", type=int, default=3, help="columns named for each row in that file (default: 3)"
+    )
     takes_settings(parser)
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import anomaly
-    from pyro_vae.held import read_source
-    from pyro_vae.writing import written_whole
+    from pyro_vae.atomic_files import written_whole
+    from pyro_vae.experiment.splits import read_source
 
     check_output(options.output, ".csv")
     if options.top < 1:
@@ -41,8 +51,15 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if options.output is not None:
         with written_whole(options.output) as draft:
             table.to_csv(draft, index=False)
-        say(f"\n{options.output}: log p(x), p-values and columns of each row, the least likely first")
-    return {"rows": len(found), "outliers": found.outliers().tolist(), "worst": found.worst().tolist()}
+        say(
+            f"\n{options.output}: log p(x), p-values and columns of each row, the least likely "
+            "first"
+        )
+    return {
+        "rows": len(found),
+        "outliers": found.outliers().tolist(),
+        "worst": found.worst().tolist(),
+    }
 
 
 def _reference(options: argparse.Namespace) -> Any:

@@ -1,4 +1,6 @@
-"""Check a fitted model, or without one the installation: one line a question, and the worst as exit status."""
+"""Check a fitted model, or without one the installation: one line a question, and the worst as exit
+status.
+"""
 
 import argparse
 from typing import Any
@@ -9,10 +11,16 @@ STATUS = {"pass": 0, "none": 0, "warn": 3, "fail": 4}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=path, nargs="?", help="folder of a fitted model; none checks the installation")
+    parser.add_argument(
+        "run", type=path, nargs="?", help="folder of a fitted model; none checks the installation"
+    )
     takes_data(parser)
-    parser.add_argument("--rows", type=int, default=200, help="a random subset of the rows (default: 200)")
-    parser.add_argument("--audit", type=int, default=0, help="rows whose posterior NUTS draws from, some 40 s each")
+    parser.add_argument(
+        "--rows", type=int, default=200, help="a random subset of the rows (default: 200)"
+    )
+    parser.add_argument(
+        "--audit", type=int, default=0, help="rows whose posterior NUTS draws from, some 40 s each"
+    )
     takes_settings(parser)
     parser.epilog = "Exit status: 0 all passed, 3 the model is weak somewhere, 4 its numbers contradict each other."
 
@@ -21,8 +29,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from dataclasses import asdict
 
     from pyro_vae.analysis import checkup, installation
-    from pyro_vae.experiment import some_rows
-    from pyro_vae.outputs import EXPERIMENT, finite
+    from pyro_vae.experiment.description import some_rows
+    from pyro_vae.experiment.run_folder import EXPERIMENT, finite
 
     if options.run is None:
         if options.data or options.set:
@@ -31,9 +39,15 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     else:
         vae, experiment, rows = fitted(options)
         chosen = experiment.evaluate.model_copy(update={"rows": options.rows})
-        asked = {"num_particles": chosen.num_particles, "seed": chosen.seed, "audit_rows": options.audit}
+        asked = {
+            "num_particles": chosen.num_particles,
+            "seed": chosen.seed,
+            "audit_rows": options.audit,
+        }
         found = checkup(vae, some_rows(rows, chosen), **asked, progress=None)
-        found = found.for_run(options.run, _rows_again(options), refits=(options.run / EXPERIMENT).exists())
+        found = found.for_run(
+            options.run, _rows_again(options), refits=(options.run / EXPERIMENT).exists()
+        )
     say(str(found))
     return {
         "findings": [finite(asdict(finding)) for finding in found.findings],
@@ -44,5 +58,10 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 def _rows_again(options: argparse.Namespace) -> list[str]:
     """The arguments that name the rows of this check."""
-    settings = [word for setting in options.set if setting.startswith("data.") for word in ("--set", setting)]
+    settings = [
+        word
+        for setting in options.set
+        if setting.startswith("data.")
+        for word in ("--set", setting)
+    ]
     return ["--data", options.data, *settings] if options.data else []

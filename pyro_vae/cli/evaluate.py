@@ -3,30 +3,43 @@
 import argparse
 from typing import Any
 
-from pyro_vae.cli.shared import Say, check_output, fitted, path, takes_a_run, takes_data, takes_settings
+from pyro_vae.cli.shared import (
+    Say,
+    check_output,
+    fitted,
+    path,
+    takes_a_run,
+    takes_data,
+    takes_settings,
+)
 from pyro_vae.cli.trained import words
-from pyro_vae.launch import launched_first
+from pyro_vae.distributed.launch import launched_first
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     takes_a_run(parser)
     takes_data(parser)
-    parser.add_argument("--output", type=path, help="also write log p(x) of each row to this .csv file")
+    parser.add_argument(
+        "--output", type=path, help="also write log p(x) of each row to this .csv file"
+    )
     takes_settings(parser)
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis.fitted import require_density
-    from pyro_vae.evaluation import evaluate, table
-    from pyro_vae.outputs import write_evidence
-    from pyro_vae.writing import written_whole
+    from pyro_vae.atomic_files import written_whole
+    from pyro_vae.experiment.evaluation import evaluate, table
+    from pyro_vae.experiment.run_folder import write_evidence
 
     check_output(options.output, ".csv")
     vae, experiment, rows = fitted(options)
     if options.output is not None:
         require_density(vae)
     metrics, found = evaluate(vae, rows, experiment.evaluate)
-    say(words(options, vae) + table(metrics, held_out=options.data is None, seconds=found.seconds if found else None))
+    say(
+        words(options, vae)
+        + table(metrics, held_out=options.data is None, seconds=found.seconds if found else None)
+    )
     if options.output is not None and found is not None and launched_first():
         with written_whole(options.output) as draft:
             write_evidence(draft, found)

@@ -6,33 +6,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyro_vae import __version__
 from pyro_vae.cli.shared import Say, path, require_writable, takes_settings, with_source
-from pyro_vae.launch import launched_first
+from pyro_vae.distributed.launch import launched_first
+from pyro_vae.version import __version__
 
 if TYPE_CHECKING:
     from pyro_vae.data import Splits
-    from pyro_vae.experiment import Experiment
-    from pyro_vae.held import Held
+    from pyro_vae.experiment.description import Experiment
+    from pyro_vae.experiment.splits import Held
     from pyro_vae.training import Run
     from pyro_vae.vae import VAE
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", nargs="?", help="a description (.toml, .json) or data; by default the bundled digits")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        help="a description (.toml, .json) or data; by default the bundled digits",
+    )
     parser.add_argument("--data", help="the data of a description, or another file")
-    parser.add_argument("--output", type=path, help="folder of the run (default: runs/NAME OF THE DATA)")
+    parser.add_argument(
+        "--output", type=path, help="folder of the run (default: runs/NAME OF THE DATA)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in that folder")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed before its end")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was killed before its end"
+    )
     takes_settings(parser, "fit.epochs=10")
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.evaluation import evaluate, table
-    from pyro_vae.held import read_source
-    from pyro_vae.outputs import files_of, write_run
-    from pyro_vae.ranks import world_size
-    from pyro_vae.training.checkpoint import SPEC, WEIGHTS
+    from pyro_vae.distributed.process_group import world_size
+    from pyro_vae.experiment.evaluation import evaluate, table
+    from pyro_vae.experiment.run_folder import files_of, write_run
+    from pyro_vae.experiment.splits import read_source
+    from pyro_vae.saving import SPEC, WEIGHTS
 
     experiment = _experiment(options)
     rows = read_source(experiment.data, experiment.data_shape)
@@ -60,7 +68,12 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         write_run(folder, experiment, done, held, metrics, found)
     files = [str(file) for file in (folder / SPEC, folder / WEIGHTS, *files_of(folder))]
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
-    return {"metrics": metrics, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "files": files}
+    return {
+        "metrics": metrics,
+        "best_epoch": done.best_epoch,
+        "interrupted": done.interrupted,
+        "files": files,
+    }
 
 
 def _fit(vae: "VAE", rows: Any, chosen: dict[str, Any]) -> "Run":
@@ -74,7 +87,7 @@ def _fit(vae: "VAE", rows: Any, chosen: dict[str, Any]) -> "Run":
 
 def _experiment(options: argparse.Namespace) -> "Experiment":
     """The description that the arguments name: a file, or data with defaults, or the digits."""
-    from pyro_vae.experiment import DIGITS, Experiment, override
+    from pyro_vae.experiment.description import DIGITS, Experiment, override
     from pyro_vae.spec import read
 
     source = options.source
@@ -88,9 +101,11 @@ def _experiment(options: argparse.Namespace) -> "Experiment":
 
 
 def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, Held, VAE, str]":
-    """The experiment with what its rows decide, the rows held out and checked, the model, and what is said of them."""
-    from pyro_vae.experiment import make_vae, settled
-    from pyro_vae.held import check_rows, hold_out, seen
+    """The experiment with what its rows decide, the rows held out and checked, the model, and what
+    is said of them.
+    """
+    from pyro_vae.experiment.description import make_vae, settled
+    from pyro_vae.experiment.splits import check_rows, hold_out, seen
 
     splits = (part for part in (rows.train, rows.valid, rows.test) if part is not None)
     whole, why = settled(experiment, *splits)
@@ -98,31 +113,42 @@ def _prepared(experiment: "Experiment", rows: "Splits") -> "tuple[Experiment, He
     check_rows(vae, rows, experiment.data.source, grey=experiment.fit.binarize == "dynamic")
     held = replace(held, splits=replace(held.splits, test=seen(held.test, experiment)))
     heading = _heading(experiment, held, vae) + _chosen(vae, why)
-    described = experiment if experiment.open_kind is None else whole  # what is left open is a default, and stays one
+    described = (
+        experiment if experiment.open_kind is None else whole
+    )  # what is left open is a default, and stays one
     return described, held, vae, heading
 
 
 def _require_free(folder: Path, unfinished: Path, options: argparse.Namespace) -> None:
-    """Raise ValueError where there is a run, or files that a run would replace, or no run to go on with."""
-    from pyro_vae.outputs import files_of
-    from pyro_vae.training.checkpoint import SPEC, require_free
+    """Raise ValueError where there is a run, or files that a run would replace, or no run to go on
+    with.
+    """
+    from pyro_vae.experiment.run_folder import files_of
+    from pyro_vae.saving import SPEC, require_free
 
     require_free(folder, overwrite=options.overwrite)
     if not options.overwrite and (files := files_of(folder)):
         names = ", ".join(file.name for file in files)
-        raise ValueError(f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)")
+        raise ValueError(
+            f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)"
+        )
     require_writable(folder)
     require_writable(folder / SPEC)
     if options.resume and not unfinished.exists():
-        raise ValueError(f"--resume: expected an unfinished run in {unfinished}, found none; leave --resume out")
+        raise ValueError(
+            f"--resume: expected an unfinished run in {unfinished}, found none; leave --resume out"
+        )
     if not options.resume and not options.overwrite and unfinished.exists():
-        raise ValueError(f"{unfinished}: holds a run that was killed; go on with --resume, or replace it (--overwrite)")
+        raise ValueError(
+            f"{unfinished}: holds a run that was killed; go on with --resume, or replace it "
+            "(--overwrite)"
+        )
 
 
 def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
     import torch
 
-    from pyro_vae.ranks import world_size
+    from pyro_vae.distributed.process_group import world_size
     from pyro_vae.training.options import choose_device
 
     device, splits = choose_device(experiment.fit.device), held.splits
@@ -136,7 +162,7 @@ def _heading(experiment: "Experiment", held: "Held", vae: "VAE") -> str:
 
 def _chosen(vae: "VAE", why: str) -> str:
     """Why this likelihood, where the data decided, and how to take another."""
-    from pyro_vae.natural import FROM_MAXIMUM
+    from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM
 
     if not why:
         return ""
@@ -147,8 +173,10 @@ def _chosen(vae: "VAE", why: str) -> str:
 
 
 def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:
-    """Save the model, and remove what is left of the run that is replaced, and of this one before its end."""
-    from pyro_vae.outputs import files_of
+    """Save the model, and remove what is left of the run that is replaced, and of this one before
+    its end.
+    """
+    from pyro_vae.experiment.run_folder import files_of
     from pyro_vae.training import save
 
     save(vae, folder, overwrite=overwrite)
@@ -159,4 +187,6 @@ def _save(vae: "VAE", folder: Path, unfinished: Path, overwrite: bool) -> None:
 def _trained(done: "Run", folder: Path) -> str:
     """The summary of the run, and where its weights are."""
     first, *rest = done.summary().splitlines()
-    return "\n".join([f"trained {first.replace('weights are those', 'weights')} are saved in {folder}", *rest])
+    return "\n".join(
+        [f"trained {first.replace('weights are those', 'weights')} are saved in {folder}", *rest]
+    )

@@ -19,7 +19,9 @@ ROOMS = ("priors", "likelihoods", "guides", "networks", "objectives")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("room", nargs="?", choices=ROOMS, metavar="ROOM", help=f"one of {', '.join(ROOMS)}")
+    parser.add_argument(
+        "room", nargs="?", choices=ROOMS, metavar="ROOM", help=f"one of {', '.join(ROOMS)}"
+    )
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
@@ -37,8 +39,14 @@ def _lines(kinds: Mapping[str, str], width: int) -> Iterator[str]:
 
 
 def _sentences(room: str) -> dict[str, str]:
-    """The first sentence of each kind; those of this package are read from its files, which needs no torch."""
-    own = dict(entry for file in _files(room) for entry in _registered(ast.parse(file.read_text(encoding="utf-8"))))
+    """The first sentence of each kind; those of this package are read from its files, which needs
+    no torch.
+    """
+    own = dict(
+        entry
+        for file in _files(room)
+        for entry in _registered(ast.parse(file.read_text(encoding="utf-8")))
+    )
     return _of_packages(room) | own
 
 
@@ -53,7 +61,9 @@ def _registered(tree: ast.Module) -> Iterator[tuple[str, str]]:
             continue
         for decorator in node.decorator_list:
             match decorator:
-                case ast.Call(func=ast.Attribute(attr="register"), args=[ast.Constant(value=str(kind))]):
+                case ast.Call(
+                    func=ast.Attribute(attr="register"), args=[ast.Constant(value=str(kind))]
+                ):
                     yield kind, summary(ast.get_docstring(node))
 
 
@@ -84,7 +94,10 @@ def _registry(room: str) -> "Registry":
 def _with_options(room: str) -> dict[str, Any]:
     """Each kind with its options: the defaults by name, and the names without one."""
     registry = _registry(room)
-    return {kind: _described(registry[kind], registry.options(kind)) for kind in sorted(registry.usable())}
+    return {
+        kind: _described(registry[kind], registry.options(kind))
+        for kind in sorted(registry.usable())
+    }
 
 
 def _described(constructor: Any, options: "type[Options]") -> dict[str, Any]:
@@ -92,5 +105,7 @@ def _described(constructor: Any, options: "type[Options]") -> dict[str, Any]:
     return {
         "summary": summary(inspect.getdoc(constructor)),
         "required": [name for name, field in fields.items() if field.is_required()],
-        "defaults": {name: field.default for name, field in fields.items() if not field.is_required()},
+        "defaults": {
+            name: field.default for name, field in fields.items() if not field.is_required()
+        },
     }

@@ -1,4 +1,6 @@
-"""A reader that goes away, such as `head`: the command does its work to the end, and says so by its status."""
+"""A reader that goes away, such as `head`: the command does its work to the end, and says so by its
+status.
+"""
 
 import os
 import sys
@@ -39,7 +41,9 @@ class Outlet:
         except BrokenPipeError:
             self.is_closed = True
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())  # what the interpreter flushes at its end goes there too
+            os.dup2(
+                nowhere, self.stream.fileno()
+            )  # what the interpreter flushes at its end goes there too
             os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
@@ -48,8 +52,12 @@ class Outlet:
 
 @contextmanager
 def outlets() -> Iterator[Outlet]:
-    """Inside the block nothing fails because stdout or stderr has no reader; gives the outlet of stdout."""
+    """Inside the block nothing fails because stdout or stderr has no reader; gives the outlet of
+    stdout.
+    """
     with ExitStack() as both:
-        nowhere = both.enter_context(open(os.devnull, "w"))  # for streams that were closed before the start
+        nowhere = both.enter_context(
+            open(os.devnull, "w")
+        )  # for streams that were closed before the start
         both.enter_context(redirect_stderr(Outlet(sys.stderr or nowhere)))
         yield both.enter_context(redirect_stdout(Outlet(sys.stdout or nowhere)))

@@ -1,11 +1,13 @@
-"""The command in several processes, as torchrun starts them: all work, the first one speaks and writes."""
+"""The command in several processes, as torchrun starts them: all work, the first one speaks and
+writes.
+"""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
-from pyro_vae.launch import launched, launched_first
+from pyro_vae.distributed.launch import launched, launched_first
 
 
 @contextmanager
@@ -21,20 +23,24 @@ def one_speaks() -> Iterator[None]:
 
 @contextmanager
 def together(shared: bool) -> Iterator[None]:
-    """Where the work is shared the processes are one group inside the block; torch is imported where it has to be."""
+    """Where the work is shared the processes are one group inside the block; torch is imported
+    where it has to be.
+    """
     with ExitStack() as group:
         if shared and launched():
-            from pyro_vae.ranks import joined
+            from pyro_vae.distributed.process_group import joined
 
             group.enter_context(joined())
         yield
 
 
 def tells_why() -> bool:
-    """Whether this process says why it fails: it is the first that does, and the others fail because of it."""
+    """Whether this process says why it fails: it is the first that does, and the others fail
+    because of it.
+    """
     if not launched():
         return True
-    from pyro_vae.ranks import first_to_fail
+    from pyro_vae.distributed.process_group import first_to_fail
 
     return first_to_fail()
 

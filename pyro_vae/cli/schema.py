@@ -11,6 +11,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.experiment import Experiment
+    from pyro_vae.experiment.description import Experiment
 
     return Experiment.model_json_schema()

@@ -1,4 +1,6 @@
-"""What several subcommands share: their arguments, the model of a run with the rows asked about, and arrays on disk."""
+"""What several subcommands share: their arguments, the model of a run with the rows asked about,
+and arrays on disk.
+"""
 
 import argparse
 import os
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyro_vae.experiment import Experiment
+    from pyro_vae.experiment.description import Experiment
     from pyro_vae.vae import VAE
 
 Say = Callable[[str], None]
@@ -24,16 +26,22 @@ def takes_a_run(parser: argparse.ArgumentParser) -> None:
 
 
 def takes_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", help="all rows of this file, or its test rows, instead of the run's own test rows")
+    parser.add_argument(
+        "--data", help="all rows of this file, or its test rows, instead of the run's own test rows"
+    )
 
 
-def takes_settings(parser: argparse.ArgumentParser, example: str = "evaluate.num_particles=5000") -> None:
+def takes_settings(
+    parser: argparse.ArgumentParser, example: str = "evaluate.num_particles=5000"
+) -> None:
     help_text = f"override one field of the description, for example {example}; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help=help_text)
 
 
 def writes_arrays(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=path, required=True, help="a .npz file, or .npy for the first array")
+    parser.add_argument(
+        "--output", type=path, required=True, help="a .npz file, or .npy for the first array"
+    )
 
 
 def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
@@ -46,7 +54,7 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
-    from pyro_vae.held import check_rows, hold_out, read_source, seen
+    from pyro_vae.experiment.splits import check_rows, hold_out, read_source, seen
     from pyro_vae.training import load
 
     _check_settings(options)
@@ -60,17 +68,19 @@ def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
 
 def experiment_of(options: argparse.Namespace) -> "Experiment":
     """The description of a run, changed by the arguments."""
-    from pyro_vae.experiment import Experiment, override
+    from pyro_vae.experiment.description import Experiment, override
 
     fields = with_source(written(options.run), options.data)
     if "data" not in fields:
-        raise ValueError(f"{options.run}: holds a model without a description of its data; pass --data")
+        raise ValueError(
+            f"{options.run}: holds a model without a description of its data; pass --data"
+        )
     return Experiment.model_validate(override(fields, options.set))
 
 
 def written(run: Path) -> dict[str, Any]:
     """The description that `fit` wrote beside a model; empty where there is none."""
-    from pyro_vae.outputs import EXPERIMENT
+    from pyro_vae.experiment.run_folder import EXPERIMENT
     from pyro_vae.spec import read
 
     return read(run / EXPERIMENT) if (run / EXPERIMENT).exists() else {}
@@ -81,7 +91,9 @@ def _check_settings(options: argparse.Namespace) -> None:
     for setting in options.set:
         if setting.partition(".")[0] not in tables:
             allowed = " or ".join(f"{name}.NAME=VALUE" for name in sorted(tables))
-            raise ValueError(f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model")
+            raise ValueError(
+                f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model"
+            )
 
 
 def check_output(file: Path | None, *suffixes: str) -> None:
@@ -91,7 +103,9 @@ def check_output(file: Path | None, *suffixes: str) -> None:
     if file.suffix not in suffixes:
         raise ValueError(f"--output: expected a {' or '.join(suffixes)} file, got {file}")
     if not file.parent.is_dir():
-        raise ValueError(f"--output: expected an existing folder, got {file.parent}; make the folder first")
+        raise ValueError(
+            f"--output: expected an existing folder, got {file.parent}; make the folder first"
+        )
     if file.is_dir():
         raise ValueError(f"--output: expected a file, got the folder {file}; name a file in it")
     require_writable(file)
@@ -100,7 +114,8 @@ def check_output(file: Path | None, *suffixes: str) -> None:
 def require_writable(target: Path) -> None:
     """Raise ValueError where a file or folder of that name can't be made; nothing is left.
 
-    A name is tried in the nearest folder above it that exists; permissions alone don't tell, on a read-only disk.
+    A name is tried in the nearest folder above it that exists; permissions alone don't tell, on a
+    read-only disk.
     """
     try:
         above = next(folder for folder in target.absolute().parents if folder.exists())
@@ -108,7 +123,8 @@ def require_writable(target: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(
-            f"--output: {target} can't be written: {error.strerror} ({error.filename}); give another --output"
+            f"--output: {target} can't be written: {error.strerror} ({error.filename}); give "
+            "another --output"
         ) from error
 
 
@@ -116,7 +132,7 @@ def write_arrays(file: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]
     """Write arrays by name, or the first of them, and say what was written."""
     import numpy as np
 
-    from pyro_vae.writing import written_whole
+    from pyro_vae.atomic_files import written_whole
 
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     first = next(iter(arrays))

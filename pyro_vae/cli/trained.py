@@ -1,4 +1,6 @@
-"""Which of some rows a model was fitted to: those that equal one of its training rows, number for number."""
+"""Which of some rows a model was fitted to: those that equal one of its training rows, number for
+number.
+"""
 
 import argparse
 import warnings
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def words(options: argparse.Namespace, vae: "VAE") -> str:
-    """What `--data` are to the model of a run, in a sentence; nothing where they are the run's own test rows."""
+    """What `--data` are to the model of a run, in a sentence; nothing where they are the run's own
+    test rows.
+    """
     if options.data is None:
         return ""
     known = trained(options, vae)
@@ -22,11 +26,13 @@ def words(options: argparse.Namespace, vae: "VAE") -> str:
 
 
 def trained(options: argparse.Namespace, vae: "VAE") -> int | None:
-    """How many rows of `--data` equal rows of the run's training data; None where these can't be read any more."""
+    """How many rows of `--data` equal rows of the run's training data; None where these can't be
+    read any more.
+    """
     import numpy as np
 
-    from pyro_vae.experiment import Experiment
-    from pyro_vae.held import hold_out, read_source
+    from pyro_vae.experiment.description import Experiment
+    from pyro_vae.experiment.splits import hold_out, read_source
 
     fields = written(options.run)
     if "data" not in fields:

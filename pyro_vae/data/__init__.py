@@ -1,25 +1,27 @@
-"""Where rows come from: files and the bundled digits, arrays, memmaps, packed bits, Datasets and DataLoaders."""
+"""Where rows come from: files and the bundled digits, arrays, memmaps, packed bits, Datasets and
+DataLoaders.
+"""
 
 from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.binarize import binarized
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import checked
 from pyro_vae.data.files import Splits, load, load_splits
-from pyro_vae.data.moments import Statistics, statistics
+from pyro_vae.data.loaders import DatasetRows, LoaderRows
+from pyro_vae.data.placement import Placement
 from pyro_vae.data.rows import Rows, as_rows
-from pyro_vae.data.streams import DatasetRows, LoaderRows
-from pyro_vae.data.target import Target
+from pyro_vae.data.summary_statistics import Statistics, statistics
 
 __all__ = [
     "ArrayRows",
     "DatasetRows",
     "LoaderRows",
     "PackedBits",
+    "Placement",
     "Rows",
     "Selected",
     "Splits",
     "Statistics",
-    "Target",
     "as_rows",
     "binarized",
     "checked",

@@ -10,9 +10,9 @@ from torch import Tensor
 from pyro_vae.data.arrays import ArrayRows
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import Shape
-from pyro_vae.data.moments import Statistics
+from pyro_vae.data.placement import Placement
 from pyro_vae.data.rows import Rows
-from pyro_vae.data.target import Target
+from pyro_vae.data.summary_statistics import Statistics
 
 
 def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -35,16 +35,19 @@ def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.bernoulli(grey, generator=generator)
 
 
-def binarized_once(rows: Rows, data_shape: Shape, seed: int, target: Target) -> ArrayRows:
+def binarized_once(rows: Rows, data_shape: Shape, seed: int, placement: Placement) -> ArrayRows:
     """Grey rows as bits that are the same in every pass; an eighth of a byte each in memory."""
     generator = torch.Generator().manual_seed(seed)
-    bits = (binarized(batch.cpu(), generator).flatten(1).bool().numpy() for batch in rows.batches(1024))
+    bits = (
+        binarized(batch.cpu(), generator).flatten(1).bool().numpy() for batch in rows.batches(1024)
+    )
     packed = np.concatenate([np.packbits(batch, axis=1) for batch in bits])
-    return ArrayRows(PackedBits(packed, data_shape), target)
+    return ArrayRows(PackedBits(packed, data_shape), placement)
 
 
 def bits_of(grey: Statistics) -> Statistics:
-    """The statistics of the bits of grey rows, whose variance is mean (1 - mean), whatever that of the grey levels is.
+    """The statistics of the bits of grey rows, whose variance is mean (1 - mean), whatever that of
+    the grey levels is.
 
     Example:
         >>> half = torch.tensor([0.5])
@@ -58,7 +61,8 @@ def levels(batches: Iterable[Tensor], name: str) -> Iterator[Tensor]:
     """The same batches of grey levels, looked at as they pass.
 
     Raises:
-        ValueError: at the end, where no level is above 1 / 255: bytes of 0 and 1, which are bits and not levels.
+        ValueError: at the end, where no level is above 1 / 255: bytes of 0 and 1, which are bits
+            and not levels.
     """
     brightest = 0.0
     for batch in batches:
@@ -67,5 +71,6 @@ def levels(batches: Iterable[Tensor], name: str) -> Iterator[Tensor]:
     if 0 < brightest <= 1.001 / 255:
         raise ValueError(
             f"{name}: expected grey levels in [0, 1] or bytes up to 255, got none above 1 / 255; "
-            "bits need no binarize='dynamic', and levels in [0, 1] are divided by 255 only if they are bytes"
+            "bits need no binarize='dynamic', and levels in [0, 1] are divided by 255 only if they "
+            "are bytes"
         )

@@ -37,8 +37,10 @@ class PackedBits:
         width, shape = math.ceil(math.prod(self.data_shape) / 8), tuple(self.array.shape)
         if self.array.dtype not in (np.uint8, torch.uint8) or len(shape) != 2 or shape[1] != width:
             raise ValueError(
-                f"PackedBits: expected uint8 of shape (n, {width}) for rows of shape {tuple(self.data_shape)}, got "
-                f"{self.array.dtype} {shape}; pack them by numpy.packbits(x.reshape(len(x), -1), axis=1)"
+                f"PackedBits: expected uint8 of shape (n, {width}) for rows of shape "
+                f"{tuple(self.data_shape)}, got "
+                f"{self.array.dtype} {shape}; pack them by numpy.packbits(x.reshape(len(x), -1), "
+                "axis=1)"
             )
 
     def __len__(self) -> int:
@@ -46,7 +48,12 @@ class PackedBits:
 
     def unpack(self, rows: Tensor) -> Tensor:
         """Booleans (k, *data_shape) of k packed rows."""
-        bits = _words(rows.device).index_select(0, rows.flatten().int()).view(torch.bool).view(len(rows), -1)
+        bits = (
+            _words(rows.device)
+            .index_select(0, rows.flatten().int())
+            .view(torch.bool)
+            .view(len(rows), -1)
+        )
         return bits[:, : math.prod(self.data_shape)].reshape(-1, *self.data_shape)
 
 

@@ -18,7 +18,9 @@ def as_array(x: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(x)
     except ValueError as error:
-        raise ValueError(f"{name}: expected an array of rows of one length, got rows that differ: {error}") from error
+        raise ValueError(
+            f"{name}: expected an array of rows of one length, got rows that differ: {error}"
+        ) from error
 
 
 def check_numbers(array: Tensor | np.ndarray, name: str) -> None:
@@ -26,10 +28,14 @@ def check_numbers(array: Tensor | np.ndarray, name: str) -> None:
     real = not array.dtype.is_complex if isinstance(array, Tensor) else array.dtype.kind in "biuf"
     if not real:
         raise ValueError(
-            f"{name}: expected real numbers, got dtype {array.dtype}; convert it first, for example x.astype('float32')"
+            f"{name}: expected real numbers, got dtype {array.dtype}; convert it first, for "
+            "example x.astype('float32')"
         )
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise ValueError(f"{name}: expected all numbers to be there, got a masked array; fill or drop the masked rows")
+        raise ValueError(
+            f"{name}: expected all numbers to be there, got a masked array; fill or drop the "
+            "masked rows"
+        )
 
 
 def check_array(array: Tensor | np.ndarray, data_shape: Shape, name: str) -> None:
@@ -45,13 +51,21 @@ def check_shape(shape: Shape, data_shape: Shape, name: str) -> None:
     if shape[1:] != tuple(data_shape):
         same_size = len(shape) > 0 and math.prod(shape[1:]) == math.prod(data_shape)
         remedy = (
-            f"reshape it to (n, {', '.join(map(str, data_shape))})" if same_size else "change data_shape or the data"
+            f"reshape it to (n, {', '.join(map(str, data_shape))})"
+            if same_size
+            else "change data_shape or the data"
         )
-        raise ValueError(f"{name}: expected rows of shape {tuple(data_shape)}, got {shape[1:]} in {shape}; {remedy}")
+        raise ValueError(
+            f"{name}: expected rows of shape {tuple(data_shape)}, got {shape[1:]} in {shape}; "
+            f"{remedy}"
+        )
 
 
-def checked(batches: Iterable[Tensor], data_shape: Shape, *, support: Any, remedy: str, name: str) -> Iterator[Tensor]:
-    """The same batches, each looked at as it passes: its shape, that every number is finite, that it is in the support.
+def checked(
+    batches: Iterable[Tensor], data_shape: Shape, *, support: Any, remedy: str, name: str
+) -> Iterator[Tensor]:
+    """The same batches, each looked at as it passes: its shape, that every number is finite, that
+    it is in the support.
 
     Raises:
         ValueError: with the first offending row and column, what was found there, and what to do.
@@ -62,12 +76,16 @@ def checked(batches: Iterable[Tensor], data_shape: Shape, *, support: Any, remed
         finite = torch.isfinite(batch)
         if not finite.all():
             place = _first(~finite, batch, start)
-            raise ValueError(f"{name}: expected finite numbers, got {place}; replace or drop such rows")
+            raise ValueError(
+                f"{name}: expected finite numbers, got {place}; replace or drop such rows"
+            )
         inside = support.check(batch)
         inside = inside.reshape(*inside.shape, *(1,) * (batch.ndim - inside.ndim)).expand_as(batch)
         if not inside.all():
             place = _first(~inside, batch, start)
-            raise ValueError(f"{name}: expected values in the support {describe(support)}, got {place}; {remedy}")
+            raise ValueError(
+                f"{name}: expected values in the support {describe(support)}, got {place}; {remedy}"
+            )
         start += len(batch)
         yield batch
 

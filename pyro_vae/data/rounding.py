@@ -10,22 +10,27 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data.arrays import ArrayRows
-from pyro_vae.data.moments import statistics
-from pyro_vae.data.streams import DatasetRows, LoaderRows
+from pyro_vae.data.loaders import DatasetRows, LoaderRows
+from pyro_vae.data.summary_statistics import statistics
 from pyro_vae.rng import own_seed
 
 TOLERANCE = 1e-3
-"""Rounding in standard deviations of the column. A value that is moved by e standard deviations changes log p by about
-e nats where it lies one standard deviation out, up or down as it is rounded: 1e-3 nats a cell, which average out."""
+"""Rounding in standard deviations of the column. A value that is moved by e standard deviations
+changes log p by about e nats where it lies one standard deviation out, up or down as it is rounded:
+1e-3 nats a cell, which average out.
+"""
 
 Source = ArrayRows | DatasetRows | LoaderRows
 
 
-def require_precision(rows: Source, size: int, name: str, *, std: Tensor | None = None, shift: bool = True) -> None:
-    """Raise ValueError where the cast to float32 moves the values of a column by a share of its spread that matters.
+def require_precision(
+    rows: Source, size: int, name: str, *, std: Tensor | None = None, shift: bool = True
+) -> None:
+    """Raise ValueError where the cast to float32 moves the values of a column by a share of its
+    spread that matters.
 
-    It reads once more the rows that come in float64 or in wide integers. A column that never varies is let through: its
-    value has no spread to be compared with.
+    It reads once more the rows that come in float64 or in wide integers. A column that never varies
+    is let through: its value has no spread to be compared with.
 
     Arguments:
         rows: for a model in float32; nothing is asked of other models.
@@ -34,10 +39,14 @@ def require_precision(rows: Source, size: int, name: str, *, std: Tensor | None 
         std: spread of each column; None: that of the rows.
         shift: whether the columns may be shifted, which is then a remedy.
     """
-    if rows.target.dtype != torch.float32 or (isinstance(rows, ArrayRows) and _fits(rows.array.dtype)):
+    if rows.placement.dtype != torch.float32 or (
+        isinstance(rows, ArrayRows) and _fits(rows.array.dtype)
+    ):
         return
     exact = copy.copy(rows)
-    exact.target = replace(rows.target, device=torch.device("cpu"), dtype=torch.float64, grey=False)
+    exact.placement = replace(
+        rows.placement, device=torch.device("cpu"), dtype=torch.float64, grey=False
+    )
     if not isinstance(rows, ArrayRows) and not _moved(next(_undisturbed(exact, size))).any():
         return  # a stream of float32, as far as its first batch says
     error = torch.zeros(())
@@ -59,7 +68,9 @@ def require_precision(rows: Source, size: int, name: str, *, std: Tensor | None 
 
 
 def _undisturbed(rows: Source, size: int) -> Iterator[Tensor]:
-    """The batches; a DataLoader draws random numbers for each pass, and none of them are the caller's."""
+    """The batches; a DataLoader draws random numbers for each pass, and none of them are the
+    caller's.
+    """
     batches = rows.batches(size)
     while True:
         with own_seed(0):
@@ -70,22 +81,32 @@ def _undisturbed(rows: Source, size: int) -> Iterator[Tensor]:
 
 
 def _moved(batch: Tensor) -> Tensor:
-    """By how much each number is moved; 0 where it is beyond float32, which the check of finite numbers refuses."""
+    """By how much each number is moved; 0 where it is beyond float32, which the check of finite
+    numbers refuses.
+    """
     return (batch - batch.float().double()).abs().nan_to_num(0.0, posinf=0.0)
 
 
 def _fits(dtype: Any) -> bool:
-    """Whether float32 holds every number of a type: up to 32 bits of floating point, up to 16 bits of integers."""
+    """Whether float32 holds every number of a type: up to 32 bits of floating point, up to 16 bits
+    of integers.
+    """
     floating = dtype.is_floating_point if isinstance(dtype, torch.dtype) else dtype.kind == "f"
     return bool(dtype.itemsize <= (4 if floating else 2))
 
 
-def _message(name: str, feature: tuple[int, ...], mean: float, error: float, spread: float, shift: bool) -> str:
+def _message(
+    name: str, feature: tuple[int, ...], mean: float, error: float, spread: float, shift: bool
+) -> str:
     column = feature[0] if len(feature) == 1 else feature
     double = "take a model in float64, vae = VAE(...).double()"
-    remedy = f"subtract the column's mean in float64 first, x - x.mean(0), or {double}" if shift else double
+    remedy = (
+        f"subtract the column's mean in float64 first, x - x.mean(0), or {double}"
+        if shift
+        else double
+    )
     return (
-        f"{name}: column {column} has values around {mean:.10g} with standard deviation {spread:.3g}, and float32, the "
-        f"type of the model, rounds them by up to {error:.3g} ({error / spread:.1g} of it): the model would see other "
-        f"data; {remedy}"
+        f"{name}: column {column} has values around {mean:.10g} with standard deviation "
+        f"{spread:.3g}, and float32, the type of the model, rounds them by up to {error:.3g} "
+        f"({error / spread:.1g} of it): the model would see other data; {remedy}"
     )

@@ -1,4 +1,6 @@
-"""Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, without a loop over rows."""
+"""Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, without a
+loop over rows.
+"""
 
 from collections.abc import Iterator
 from os import PathLike
@@ -12,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import Shape, as_array, check_array, check_shape
-from pyro_vae.data.streams import DatasetRows, LoaderRows
-from pyro_vae.data.target import CPU, Target
+from pyro_vae.data.loaders import DatasetRows, LoaderRows
+from pyro_vae.data.placement import CPU, Placement
 
 
 class Rows(Protocol):
@@ -29,19 +31,23 @@ class Rows(Protocol):
         """Batches of at most `size` rows on the device; in random order where a generator is given."""
         ...
 
-    def stacks(self, size: int, count: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
-        """The same batches, at most `count` at a time: (k, size, *data_shape), a shorter last one as (1, rest, ...)."""
+    def stacks(
+        self, size: int, count: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
+        """The same batches, at most `count` at a time: (k, size, *data_shape), a shorter last one
+        as (1, rest, ...).
+        """
         ...
 
 
-def as_rows(x: Any, data_shape: Shape, target: Target = CPU, *, name: str = "x") -> Rows:
+def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str = "x") -> Rows:
     """Whatever holds the data, as `Rows`; its shape and type are checked, its values are not yet.
 
     Arguments:
-        x: array, tensor or memmap shaped (n, *data_shape), `Selected` rows of one, `PackedBits`, or a Dataset or
-            DataLoader of such rows.
+        x: array, tensor or memmap shaped (n, *data_shape), `Selected` rows of one, `PackedBits`, or
+            a Dataset or DataLoader of such rows.
         data_shape: shape of one row.
-        target: device and type of the batches.
+        placement: device and type of the batches.
         name: what the error messages call the data.
 
     Raises:
@@ -54,21 +60,24 @@ def as_rows(x: Any, data_shape: Shape, target: Target = CPU, *, name: str = "x")
     if isinstance(x, ArrayRows | DatasetRows | LoaderRows):
         return x
     if isinstance(x, str | PathLike):
-        raise ValueError(f"{name}: expected rows, got the path {str(x)!r}; read it: pyro_vae.data.load({str(x)!r})")
+        raise ValueError(
+            f"{name}: expected rows, got the path {str(x)!r}; read it: "
+            f"pyro_vae.data.load({str(x)!r})"
+        )
     if isinstance(x, PackedBits):
         check_shape((len(x), *x.data_shape), data_shape, name)
-        return ArrayRows(x, target)
+        return ArrayRows(x, placement)
     if isinstance(x, TensorDataset):
         x = x.tensors[0]
     if isinstance(x, IterableDataset):
         x = DataLoader(x, batch_size=256)
     if isinstance(x, DataLoader):
-        return LoaderRows(x, target, name)
+        return LoaderRows(x, placement, name)
     if isinstance(x, Dataset):
-        return DatasetRows(x, target, name)
+        return DatasetRows(x, placement, name)
     if isinstance(x, Selected):
         check_array(x.array, data_shape, name)
-        return ArrayRows(x.array, target, torch.from_numpy(x.places))
+        return ArrayRows(x.array, placement, torch.from_numpy(x.places))
     array = x if isinstance(x, Tensor | np.ndarray) else as_array(x, name)
     check_array(array, data_shape, name)
-    return ArrayRows(array, target)
+    return ArrayRows(array, placement)

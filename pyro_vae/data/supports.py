@@ -22,7 +22,11 @@ def describe(support: Any) -> str:
         >>> describe(constraints.boolean), describe(constraints.positive), describe(constraints.integer_interval(0, 9))
         ('{0, 1}', 'of numbers above 0', '{0, ..., 9}')
     """
-    bounds = {name: f"{bound:g}" for name, bound in vars(support).items() if isinstance(bound, int | float)}
+    bounds = {
+        name: f"{bound:g}"
+        for name, bound in vars(support).items()
+        if isinstance(bound, int | float)
+    }
     words = SUPPORTS.get(type(support).__name__)
     try:
         return str(support) if words is None else words.format(**bounds)

@@ -7,7 +7,8 @@ from pyro_vae.special import HALF_LOG_2_PI
 
 
 class Normal(dist.Normal):
-    """The normal distribution in any unit: torch squares the scale, which float32 can't hold from 1e19 on.
+    """The normal distribution in any unit: torch squares the scale, which float32 can't hold from
+    1e19 on.
 
     Example:
         >>> import torch

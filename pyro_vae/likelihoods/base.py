@@ -8,14 +8,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
-from pyro_vae.networks import Shape, products
+from pyro_vae.networks import Shape, autocast
 from pyro_vae.registry import Registry
 
 LIKELIHOODS = Registry("likelihood")
 
 
 class Family(nn.Module):
-    """A family of distributions over x, indexed by the numbers that a decoder gives; subclasses have `forward`.
+    """A family of distributions over x, indexed by the numbers that a decoder gives; subclasses
+    have `forward`.
 
     It is no ABC: Pyro's `to_pyro_module_` adds a base with a metaclass of its own.
 
@@ -37,18 +38,23 @@ class Family(nn.Module):
 
     @property
     def modelled_size(self) -> int:
-        """The numbers of a row that have a density; those that are conditioned on, such as a size factor, have none."""
+        """The numbers of a row that have a density; those that are conditioned on, such as a size
+        factor, have none.
+        """
         return math.prod(self.data_shape)
 
     def forward(self, raw: Tensor) -> Distribution:
         """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method forward(raw) that gives a distribution over x")
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a method forward(raw) that gives a distribution over x"
+        )
 
     def start_from(self, data: Statistics) -> None:
         """Start at the training data."""
 
     def independent(self) -> Distribution | None:
-        """p(x) with independent columns, from what `start_from` kept of the training rows; None where it isn't known.
+        """p(x) with independent columns, from what `start_from` kept of the training rows; None
+        where it isn't known.
 
         It reads buffers only, which neither training nor saving and loading change.
         """
@@ -59,10 +65,12 @@ class Family(nn.Module):
 
 
 class Likelihood(nn.Module):
-    """p(x | z): `likelihood(z)` decodes z (..., latent_dim) and gives a distribution with event shape `data_shape`.
+    """p(x | z): `likelihood(z)` decodes z (..., latent_dim) and gives a distribution with event
+    shape `data_shape`.
 
     Arguments:
-        decoder: any module from (n, latent_dim) to n outputs with as many numbers as the family has parameters.
+        decoder: any module from (n, latent_dim) to n outputs with as many numbers as the family has
+            parameters.
         family: the family of distributions.
 
     Raises:
@@ -82,18 +90,22 @@ class Likelihood(nn.Module):
         self.register_buffer("started", torch.tensor(False))
 
     def start_from(self, data: Statistics) -> None:
-        """Note that the family has seen the training rows: it is a module of its own, and starts by itself."""
+        """Note that the family has seen the training rows: it is a module of its own, and starts by
+        itself.
+        """
         self.started.fill_(True)
 
     def independent(self) -> Distribution | None:
-        """p(x) = ∏ᵢ p(xᵢ) with the moments of the training rows: what a model of no dependence says of a row.
+        """p(x) = ∏ᵢ p(xᵢ) with the moments of the training rows: what a model of no dependence says
+        of a row.
 
-        It is of the same family, with one set of parameters for each column, from the moments of the training rows
-        (counts: half a count more). A held-out log p(x) below that of this distribution is worse than no model.
+        It is of the same family, with one set of parameters for each column, from the moments of
+        the training rows (counts: half a count more). A held-out log p(x) below that of this
+        distribution is worse than no model.
 
         Returns:
-            A distribution of one row, batch shape (); None before the first `fit`, and for a family of the user's
-            that doesn't define `independent`.
+            A distribution of one row, batch shape (); None before the first `fit`, and for a family
+            of the user's that doesn't define `independent`.
 
         Example:
             >>> from pyro_vae import VAE, fit
@@ -106,15 +118,18 @@ class Likelihood(nn.Module):
 
     @property
     def modelled_size(self) -> int:
-        """The numbers of a row that have a density: D of the bits per dimension, -log p(x) / (D log 2)."""
+        """The numbers of a row that have a density: D of the bits per dimension, -log p(x) / (D log
+        2).
+        """
         return self.family.modelled_size
 
     def forward(self, z: Tensor) -> Distribution:
         if not isinstance(z, Tensor):
             raise ValueError(
-                f"likelihood: expected a tensor z, got {type(z).__name__}; pass torch.as_tensor(z) of the model's dtype"
+                f"likelihood: expected a tensor z, got {type(z).__name__}; pass torch.as_tensor(z) "
+                "of the model's dtype"
             )
-        raw: Any = products(self.decoder, z.reshape(-1, z.shape[-1]))
+        raw: Any = autocast(self.decoder, z.reshape(-1, z.shape[-1]))
         rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
         got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
         if isinstance(got, str) or got[:1] != (rows,) or math.prod(got[1:]) != math.prod(shape):
@@ -128,7 +143,8 @@ class Likelihood(nn.Module):
 
 
 def logit_of_mean(mean: Tensor, rows: int | Tensor) -> Tensor:
-    """The log odds of a mean in [0, 1] over `rows` rows, with half a success and half a failure added: always finite.
+    """The log odds of a mean in [0, 1] over `rows` rows, with half a success and half a failure
+    added: always finite.
 
     Example:
         >>> float(logit_of_mean(torch.tensor(0.5), 10))
@@ -153,6 +169,8 @@ def given(p: Distribution, x: Tensor) -> Distribution:
 
 
 def representative(p: Distribution) -> Tensor:
-    """The row that stands for p(x | z): its mean, and of categories, whose numbers are names, the most probable one."""
+    """The row that stands for p(x | z): its mean, and of categories, whose numbers are names, the
+    most probable one.
+    """
     found: Tensor = p.representative if hasattr(p, "representative") else p.mean
     return found

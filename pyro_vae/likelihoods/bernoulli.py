@@ -14,7 +14,8 @@ GROUP = 112
 
 @LIKELIHOODS.register("bernoulli")
 class Bernoulli(Family):
-    """p(x | z) = ∏ᵢ σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(1 - xᵢ) with logits l = offset + decoder(z), for x in {0, 1}.
+    """p(x | z) = ∏ᵢ σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(1 - xᵢ) with logits l = offset + decoder(z), for x in {0,
+    1}.
 
     The offset is the log odds of the training means.
 
@@ -28,8 +29,8 @@ class Bernoulli(Family):
 
     support = constraints.boolean
     remedy = (
-        "binarize the data, or take likelihood 'continuous_bernoulli' (values in [0, 1]) or 'normal'; "
-        "fit with binarize='dynamic' draws new bits from grey levels in each step"
+        "binarize the data, or take likelihood 'continuous_bernoulli' (values in [0, 1]) or "
+        "'normal'; fit with binarize='dynamic' draws new bits from grey levels in each step"
     )
     offset: Tensor
 
@@ -51,10 +52,11 @@ class Bernoulli(Family):
 
 
 class _Bits(dist.Independent):
-    """log p(x) = Σ_g [Σ_{i ∈ g} (xᵢ lᵢ - max(lᵢ, 0)) - log ∏_{i ∈ g} (1 + e^-|lᵢ|)], in groups g of 112 bits.
+    """log p(x) = Σ_g [Σ_{i ∈ g} (xᵢ lᵢ - max(lᵢ, 0)) - log ∏_{i ∈ g} (1 + e^-|lᵢ|)], in groups g of
+    112 bits.
 
-    No product is above 2^112, which float32 holds, and a logarithm costs more than a product. Where gradients are
-    asked for, torch's own kernel is faster, and right at 0 too.
+    No product is above 2^112, which float32 holds, and a logarithm costs more than a product. Where
+    gradients are asked for, torch's own kernel is faster, and right at 0 too.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -66,7 +68,9 @@ class _Bits(dist.Independent):
         first = -self.reinterpreted_batch_ndims
         x, logits = value.flatten(first), self.base_dist.logits.flatten(first)
         grouped = logits.shape[-1] // GROUP * GROUP
-        (most, rest), (most_logits, rest_logits) = (part.tensor_split((grouped,), -1) for part in (x, logits))
+        (most, rest), (most_logits, rest_logits) = (
+            part.tensor_split((grouped,), -1) for part in (x, logits)
+        )
         groups = (grouped // GROUP, GROUP)
         whole = _log_prob(most.unflatten(-1, groups), most_logits.unflatten(-1, groups)).sum(-1)
         return whole + _log_prob(rest, rest_logits)

@@ -19,17 +19,20 @@ FLOOR = 1e-4
 
 @LIKELIHOODS.register("beta")
 class Beta(Family):
-    """p(x | z) = ∏ᵢ Beta(xᵢ | c mᵢ, c (1 - mᵢ)) ∝ ∏ᵢ xᵢ^(c mᵢ - 1) (1 - xᵢ)^(c (1 - mᵢ) - 1) for 0 < x < 1.
+    """p(x | z) = ∏ᵢ Beta(xᵢ | c mᵢ, c (1 - mᵢ)) ∝ ∏ᵢ xᵢ^(c mᵢ - 1) (1 - xᵢ)^(c (1 - mᵢ) - 1) for 0
+    < x < 1.
 
-    The mean is m = σ(offset + decoder(z)), with variance m (1 - m) / (c + 1); both exponents stay above 1e-4 - 1.
+    The mean is m = σ(offset + decoder(z)), with variance m (1 - m) / (c + 1); both exponents stay
+    above 1e-4 - 1.
 
     References:
         Beta Regression for Modelling Rates and Proportions (Ferrari, Cribari-Neto, 2004).
 
     Arguments:
         data_shape: shape of one row.
-        concentration: c: a number; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z. It starts at mean (1 - mean) / variance - 1 of the training rows.
+        concentration: c: a number; "learned": one number for all features; "per_feature": one
+            number each; "decoder": from z. It starts at mean (1 - mean) / variance - 1 of the
+            training rows.
 
     Example:
         >>> float(Beta((1,), concentration=2.0)(torch.zeros(1)).mean)
@@ -37,8 +40,8 @@ class Beta(Family):
     """
 
     remedy = (
-        "0 and 1 themselves have no density: take likelihood 'continuous_bernoulli' (values in [0, 1]), "
-        "'discretized_logistic' (levels) or 'normal'"
+        "0 and 1 themselves have no density: take likelihood 'continuous_bernoulli' (values in [0, "
+        "1]), 'discretized_logistic' (levels) or 'normal'"
     )
     offset: Tensor
     unit: Tensor
@@ -95,7 +98,9 @@ class _Beta(dist.Beta):
         return drawn.clamp(numbers.tiny, 1 - numbers.eps / 2)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """(a - 1) log x + (b - 1) log(1 - x) - log B(a, b), in float64: its terms cancel where both are large."""
+        """(a - 1) log x + (b - 1) log(1 - x) - log B(a, b), in float64: its terms cancel where both
+        are large.
+        """
         if self._validate_args:
             self._validate_sample(value)
         x, a, b = (wide(part) for part in (value, self.concentration1, self.concentration0))

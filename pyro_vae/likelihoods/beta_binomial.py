@@ -20,20 +20,23 @@ FLOOR = 1e-4
 
 @LIKELIHOODS.register("beta_binomial")
 class BetaBinomial(Family):
-    """p(x | z) = ∏ᵢ C(n, xᵢ) B(xᵢ + aᵢ, n - xᵢ + bᵢ) / B(aᵢ, bᵢ) for x in {0, ..., n}: a binomial of a random rate.
+    """p(x | z) = ∏ᵢ C(n, xᵢ) B(xᵢ + aᵢ, n - xᵢ + bᵢ) / B(aᵢ, bᵢ) for x in {0, ..., n}: a binomial
+    of a random rate.
 
-    The rate has the distribution Beta(a, b) with a = c m and b = c (1 - m). The mean of x is n m, where
-    m = σ(offset + decoder(z)), and its variance n m (1 - m) (c + n) / (c + 1); for large c it is the binomial.
+    The rate has the distribution Beta(a, b) with a = c m and b = c (1 - m). The mean of x is n m,
+    where m = σ(offset + decoder(z)), and its variance n m (1 - m) (c + n) / (c + 1); for large c it
+    is the binomial.
 
     References:
-        A Probability Distribution Derived from the Binomial Distribution by Regarding the Probability of Success as
-        Variable Between the Sets of Trials (Skellam, 1948).
+        A Probability Distribution Derived from the Binomial Distribution by Regarding the
+        Probability of Success as Variable Between the Sets of Trials (Skellam, 1948).
 
     Arguments:
         data_shape: shape of one row.
         total_count: n, the largest value.
-        concentration: c: a number; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z. It starts where the variance is that of the training rows, between 0.01 and 1000.
+        concentration: c: a number; "learned": one number for all features; "per_feature": one
+            number each; "decoder": from z. It starts where the variance is that of the training
+            rows, between 0.01 and 1000.
 
     Example:
         >>> row = BetaBinomial((1,), total_count=2, concentration=2.0)(torch.zeros(1))  # a = b = 1: all alike
@@ -75,15 +78,21 @@ class BetaBinomial(Family):
 
     def _row(self, logits: Tensor, concentration: Tensor) -> Distribution:
         a, b = (FLOOR + concentration * torch.sigmoid(sign * logits) for sign in (1, -1))
-        row: Distribution = BetaBinomialCounts(a.new_tensor(self.total_count), a, b).to_event(len(self.data_shape))
+        row: Distribution = BetaBinomialCounts(a.new_tensor(self.total_count), a, b).to_event(
+            len(self.data_shape)
+        )
         return row
 
     def extra_repr(self) -> str:
-        return f"x ~ BetaBinomial({self.total_count}, c m, c (1 - m)), c={self.concentration.source!r}"
+        return (
+            f"x ~ BetaBinomial({self.total_count}, c m, c (1 - m)), c={self.concentration.source!r}"
+        )
 
 
 class BetaBinomialCounts(Counts):
-    """x ~ Binomial(n, r), r ~ Beta(a, b), by rising factorials Γ(a + x) / Γ(a): where a is large nothing cancels."""
+    """x ~ Binomial(n, r), r ~ Beta(a, b), by rising factorials Γ(a + x) / Γ(a): where a is large
+    nothing cancels.
+    """
 
     arg_constraints = {"a": constraints.positive, "b": constraints.positive}  # noqa: RUF012
 
@@ -96,7 +105,9 @@ class BetaBinomialCounts(Counts):
         return constraints.integer_interval(0, self.total_count)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "BetaBinomialCounts":
-        return BetaBinomialCounts(self.total_count, self.a.expand(batch_shape), self.b.expand(batch_shape))
+        return BetaBinomialCounts(
+            self.total_count, self.a.expand(batch_shape), self.b.expand(batch_shape)
+        )
 
     def parameters(self) -> tuple[Tensor, ...]:
         return self.a, self.b

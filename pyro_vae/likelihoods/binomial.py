@@ -15,11 +15,13 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("binomial")
 class Binomial(Family):
-    """p(x | z) = ∏ᵢ C(nᵢ, xᵢ) σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(nᵢ - xᵢ) with logits l = offset + decoder(z), xᵢ in {0, ..., nᵢ}.
+    """p(x | z) = ∏ᵢ C(nᵢ, xᵢ) σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(nᵢ - xᵢ) with logits l = offset + decoder(z),
+    xᵢ in {0, ..., nᵢ}.
 
     Arguments:
         data_shape: shape of one row.
-        total_count: n, the largest value: one for all features, or a list with one for each column of rows (D,).
+        total_count: n, the largest value: one for all features, or a list with one for each column
+            of rows (D,).
 
     Raises:
         ValueError: a list of another length, or for rows that are not one-dimensional.
@@ -41,8 +43,8 @@ class Binomial(Family):
     ) -> None:
         if not isinstance(total_count, int) and (len(total_count),) != data_shape:
             raise ValueError(
-                f"binomial: expected one total_count, or one for each column of rows (D,), got {len(total_count)} for "
-                f"data_shape {data_shape}; list as many as there are columns"
+                "binomial: expected one total_count, or one for each column of rows (D,), got "
+                f"{len(total_count)} for data_shape {data_shape}; list as many as there are columns"
             )
         super().__init__(data_shape, data_shape)
         self.total_count = total_count
@@ -50,7 +52,9 @@ class Binomial(Family):
             self.support = constraints.integer_interval(0, total_count)
         else:
             self.support = _UpTo(total_count)
-        self.register_buffer("total", torch.tensor(total_count, dtype=torch.float32), persistent=False)
+        self.register_buffer(
+            "total", torch.tensor(total_count, dtype=torch.float32), persistent=False
+        )
         self.register_buffer("offset", torch.zeros(data_shape))
 
     def start_from(self, data: Statistics) -> None:

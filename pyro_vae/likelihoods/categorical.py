@@ -17,8 +17,8 @@ from pyro_vae.networks import Shape
 class Categorical(Family):
     """p(x | z) = ∏ᵢ softmax(lᵢ)[xᵢ] with logits l = offset + decoder(z), for x in {0, ..., K - 1}.
 
-    The offset is the logarithm of each category's share, with half a row added to each, in one random batch of the
-    training rows.
+    The offset is the logarithm of each category's share, with half a row added to each, in one
+    random batch of the training rows.
 
     Arguments:
         data_shape: shape of one row.
@@ -32,7 +32,9 @@ class Categorical(Family):
     remedy = "number the categories from 0 and raise num_classes to their number, or take likelihood 'normal'"
     offset: Tensor
 
-    def __init__(self, data_shape: Shape, *, num_classes: Annotated[int, Field(ge=2, examples=[3])]) -> None:
+    def __init__(
+        self, data_shape: Shape, *, num_classes: Annotated[int, Field(ge=2, examples=[3])]
+    ) -> None:
         super().__init__(data_shape, (num_classes, *data_shape))
         self.num_classes = num_classes
         self.support = constraints.integer_interval(0, num_classes - 1)
@@ -54,7 +56,9 @@ class Categorical(Family):
 
 
 class _Categorical(dist.Categorical):
-    """Categories as numbers in the type of the logits, with the mean and the variance of those numbers."""
+    """Categories as numbers in the type of the logits, with the mean and the variance of those
+    numbers.
+    """
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         drawn: Tensor = super().sample(sample_shape)  # type: ignore[no-untyped-call]
@@ -74,7 +78,9 @@ class _Categorical(dist.Categorical):
 
 
 class _Categories(dist.Independent):
-    """A row of categories; the most probable one of each feature stands for it, not the mean of their numbers."""
+    """A row of categories; the most probable one of each feature stands for it, not the mean of
+    their numbers.
+    """
 
     @property
     def representative(self) -> Tensor:

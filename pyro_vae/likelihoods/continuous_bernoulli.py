@@ -14,10 +14,12 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("continuous_bernoulli")
 class ContinuousBernoulli(Family):
-    """p(x | z) = ∏ᵢ C(λᵢ) λᵢ^xᵢ (1 - λᵢ)^(1 - xᵢ) with log odds of λ from the decoder, for x in [0, 1]; C normalises.
+    """p(x | z) = ∏ᵢ C(λᵢ) λᵢ^xᵢ (1 - λᵢ)^(1 - xᵢ) with log odds of λ from the decoder, for x in [0,
+    1]; C normalises.
 
     References:
-        The continuous Bernoulli: fixing a pervasive error in variational autoencoders (Loaiza-Ganem, Cunningham, 2019).
+        The continuous Bernoulli: fixing a pervasive error in variational autoencoders
+        (Loaiza-Ganem, Cunningham, 2019).
 
     Arguments:
         data_shape: shape of one row.
@@ -52,10 +54,11 @@ class ContinuousBernoulli(Family):
 
 
 class _ContinuousBernoulli(dist.ContinuousBernoulli):
-    """p(x) = exp(l (x - ½) - A(l)) for x in [0, 1], with A(l) = log(2 sinh(l / 2) / l), computed from the logits l.
+    """p(x) = exp(l (x - ½) - A(l)) for x in [0, 1], with A(l) = log(2 sinh(l / 2) / l), computed
+    from the logits l.
 
-    torch computes with probabilities, which end at 1.2e-7 in float32: from l = 20 it makes a density whose integral is
-    0.8, and black pixels drive l there.
+    torch computes with probabilities, which end at 1.2e-7 in float32: from l = 20 it makes a
+    density whose integral is 0.8, and black pixels drive l there.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -63,7 +66,9 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
             self._validate_sample(value)
         log_normaliser = _joined(
             self.logits,
-            lambda square: square * (1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800))),
+            lambda square: (
+                square * (1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800)))
+            ),
             lambda logits: logits.abs() / 2 + torch.log(-torch.expm1(-logits.abs()) / logits.abs()),
         )
         return self.logits * (value - 0.5) - log_normaliser
@@ -99,12 +104,15 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
         return torch.where(self.logits > 0, 1 - distance, distance)
 
     def _from_the_mode(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The rate at which the density falls from its mode, an end of [0, 1], and `value` counted from that end."""
+        """The rate at which the density falls from its mode, an end of [0, 1], and `value` counted
+        from that end.
+        """
         return self.logits.abs().clamp(min=1e-6), torch.where(self.logits > 0, 1 - value, value)
 
 
 def logits_of(mean: Tensor) -> Tensor:
-    """The log odds at which the mean is that, in float64, by Newton's method from the nearer end or the middle.
+    """The log odds at which the mean is that, in float64, by Newton's method from the nearer end or
+    the middle.
 
     A mean at an end has no log odds; it is taken as 1e-3 away from it.
 
@@ -122,7 +130,13 @@ def logits_of(mean: Tensor) -> Tensor:
     return logits
 
 
-def _joined(logits: Tensor, series: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor]) -> Tensor:
-    """`series` of the squared logits near zero, where `exact` would cancel, and `exact` of the logits elsewhere."""
+def _joined(
+    logits: Tensor, series: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """`series` of the squared logits near zero, where `exact` would cancel, and `exact` of the
+    logits elsewhere.
+    """
     near = logits.abs() < 0.3
-    return torch.where(near, series(torch.where(near, logits, 0.0).square()), exact(torch.where(near, 1.0, logits)))
+    return torch.where(
+        near, series(torch.where(near, logits, 0.0).square()), exact(torch.where(near, 1.0, logits))
+    )

@@ -1,4 +1,6 @@
-"""Distributions of counts, whose large terms cancel: their sums are in float64, whatever the type of the model."""
+"""Distributions of counts, whose large terms cancel: their sums are in float64, whatever the type
+of the model.
+"""
 
 import math
 from abc import abstractmethod
@@ -12,14 +14,17 @@ from torch.distributions import constraints
 from pyro_vae.special import log_factorial, log_one_plus, log_rising, softplus, wide
 
 IN_CACHE, MOST_PARTS = 2**16, 16
-"""Numbers that are looked at together: half a megabyte of float64. A graph has no more than so many parts."""
+"""Numbers that are looked at together: half a megabyte of float64. A graph has no more than so many
+parts.
+"""
 
 
 class Counts(dist.TorchDistribution):
     """A distribution of counts with log p(x) = varying(x, parameters) - constant(x), in float64.
 
-    The value is that of the formulas in float64. Where gradients are asked for, they come from the formula in the
-    type of the parameters, whose terms do not cancel in the derivative, and which is faster: its value is subtracted.
+    The value is that of the formulas in float64. Where gradients are asked for, they come from the
+    formula in the type of the parameters, whose terms do not cancel in the derivative, and which is
+    faster: its value is subtracted.
     """
 
     @abstractmethod
@@ -43,25 +48,38 @@ class Counts(dist.TorchDistribution):
         """log p(x), summed over so many dimensions on the right."""
         with torch.no_grad():
             x = wide(value)
-            exact = [_sum(self.varying(x, *map(wide, part)), dims) for part in self._parts(value.ndim)]
-            total = (exact[0] if len(exact) == 1 else torch.cat(exact)) - _sum(self.constant(value), dims)
+            exact = [
+                _sum(self.varying(x, *map(wide, part)), dims) for part in self._parts(value.ndim)
+            ]
+            total = (exact[0] if len(exact) == 1 else torch.cat(exact)) - _sum(
+                self.constant(value), dims
+            )
         if not torch.is_grad_enabled():
             return total
         narrow = _sum(self.varying(value, *self.parameters()), dims)
         return total + (narrow - narrow.detach())
 
     def _parts(self, dims: int) -> list[tuple[Tensor, ...]]:
-        """The parameters, cut along the draws of each row where there are some: float64 numbers stay in the cache."""
+        """The parameters, cut along the draws of each row where there are some: float64 numbers
+        stay in the cache.
+        """
         parameters = self.parameters()
         most = max(parameters, key=lambda parameter: parameter.ndim)
         if most.ndim <= dims or not most.numel():
             return [parameters]
         count = min(len(most), MOST_PARTS, math.ceil(most.numel() / IN_CACHE))
-        cut = [p.tensor_split(count) if p.ndim == most.ndim and len(p) > 1 else [p] * count for p in parameters]
+        cut = [
+            p.tensor_split(count) if p.ndim == most.ndim and len(p) > 1 else [p] * count
+            for p in parameters
+        ]
         return list(zip(*cut, strict=True))
 
     def to_event(self, reinterpreted_batch_ndims: int | None = None) -> Any:
-        dims = len(self.batch_shape) if reinterpreted_batch_ndims is None else reinterpreted_batch_ndims
+        dims = (
+            len(self.batch_shape)
+            if reinterpreted_batch_ndims is None
+            else reinterpreted_batch_ndims
+        )
         return CountRow(self, dims)
 
 
@@ -145,7 +163,9 @@ class Binomial(Counts):
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
-            return torch.binomial(self.total_count.expand(shape), self.logits.sigmoid().expand(shape))
+            return torch.binomial(
+                self.total_count.expand(shape), self.logits.sigmoid().expand(shape)
+            )
 
     @property
     def mean(self) -> Tensor:
@@ -157,9 +177,11 @@ class Binomial(Counts):
 
 
 class NegativeBinomial(Counts):
-    """Counts with mean m and variance m + φ m²: p(x) = Γ(θ + x) / (Γ(θ) x!) (φ m)^x / (1 + φ m)^(θ + x), θ = 1 / φ.
+    """Counts with mean m and variance m + φ m²: p(x) = Γ(θ + x) / (Γ(θ) x!) (φ m)^x / (1 + φ m)^(θ
+    + x), θ = 1 / φ.
 
-    The dispersion φ may be of fewer dimensions than the mean: what depends on it alone is then computed once.
+    The dispersion φ may be of fewer dimensions than the mean: what depends on it alone is then
+    computed once.
     """
 
     arg_constraints = {}  # noqa: RUF012
@@ -188,7 +210,10 @@ class NegativeBinomial(Counts):
         """Poisson counts whose rate is a gamma variable."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
-            theta, scale = (1 / self.dispersion).expand(shape), (self.loc * self.dispersion).expand(shape)
+            theta, scale = (
+                (1 / self.dispersion).expand(shape),
+                (self.loc * self.dispersion).expand(shape),
+            )
             return torch.poisson(scale * torch._standard_gamma(theta))
 
     @property
@@ -203,8 +228,9 @@ class NegativeBinomial(Counts):
 class ZeroInflated(Counts):
     """Zero with probability σ(gate_logits), else a draw from `counts`, all in log odds.
 
-    p(0) = σ(-g) (e^g + p_counts(0)) and p(x) = σ(-g) p_counts(x). Pyro's own computes with probabilities once its mean
-    has been looked at: log p(x > 0) is then -inf from log odds of 17 in float32.
+    p(0) = σ(-g) (e^g + p_counts(0)) and p(x) = σ(-g) p_counts(x). Pyro's own computes with
+    probabilities once its mean has been looked at: log p(x > 0) is then -inf from log odds of 17 in
+    float32.
 
     Example:
         >>> ZeroInflated(Poisson(torch.tensor(3.0)), torch.tensor(60.0)).log_prob(torch.tensor(2.0))
@@ -227,7 +253,9 @@ class ZeroInflated(Counts):
 
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         gate, *rest = parameters
-        counted = self.counts.varying(value, *rest)  # where x is 0, the constant of the counts is 0 too
+        counted = self.counts.varying(
+            value, *rest
+        )  # where x is 0, the constant of the counts is 0 too
         narrow = self.gate_logits.dtype
         zero = gate + softplus(counted - gate, narrow)
         return torch.where(value == 0, zero, counted).sub_(softplus(gate, narrow))
@@ -251,7 +279,9 @@ class ZeroInflated(Counts):
 
 
 class Multinomial(Counts):
-    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is that of draws and of the mean."""
+    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is that of draws and
+    of the mean.
+    """
 
     arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
     support = constraints.independent(constraints.nonnegative_integer, 1)

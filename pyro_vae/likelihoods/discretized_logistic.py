@@ -23,21 +23,22 @@ STANDARD = math.sqrt(3) / math.pi
 
 @LIKELIHOODS.register("discretized_logistic")
 class DiscretizedLogistic(Family):
-    """p(x | z) = ∏ᵢ Σₘ wₘ (σ((xᵢ + ½ - locₘ) / scaleₘ) - σ((xᵢ - ½ - locₘ) / scaleₘ)) for x in {0, ..., levels - 1}.
+    """p(x | z) = ∏ᵢ Σₘ wₘ (σ((xᵢ + ½ - locₘ) / scaleₘ) - σ((xᵢ - ½ - locₘ) / scaleₘ)) for x in {0,
+    ..., levels - 1}.
 
-    A mixture of logistic distributions, each level with the mass of its bin; the two bins at the ends are open. loc is
-    mean + std * decoder(z), with the components spread over mean ± std.
+    A mixture of logistic distributions, each level with the mass of its bin; the two bins at the
+    ends are open. loc is mean + std * decoder(z), with the components spread over mean ± std.
 
     References:
-        PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other Modifications
-        (Salimans, Karpathy, Chen, Kingma, 2017), without its autoregressive part.
+        PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other
+        Modifications (Salimans, Karpathy, Chen, Kingma, 2017), without its autoregressive part.
 
     Arguments:
         data_shape: shape of one row.
         levels: the number of values.
         mixtures: components for each feature.
-        scale: a number, in levels; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z. It starts at the data's spread.
+        scale: a number, in levels; "learned": one number for all features; "per_feature": one
+            number each; "decoder": from z. It starts at the data's spread.
 
     Example:
         >>> row = DiscretizedLogistic((1,), levels=2)(torch.zeros(2, 1))
@@ -96,8 +97,8 @@ class DiscretizedLogistic(Family):
 class _DiscretizedLogistic(TorchDistribution):
     """x = round(y) for y ~ Logistic(loc, scale), kept in {0, ..., levels - 1}.
 
-    With a and b the lower and the upper end of the bin in units of the scale, σ(b) - σ(a) = σ(b) σ(-a) (1 - e^(a - b)):
-    nothing cancels, wherever the bin is.
+    With a and b the lower and the upper end of the bin in units of the scale, σ(b) - σ(a) = σ(b)
+    σ(-a) (1 - e^(a - b)): nothing cancels, wherever the bin is.
     """
 
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}  # noqa: RUF012
@@ -124,7 +125,9 @@ class _DiscretizedLogistic(TorchDistribution):
             shape = self._extended_shape(sample_shape)
             uniform = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device)
             numbers = torch.finfo(uniform.dtype)
-            y = self.loc + self.scale * torch.logit(uniform.clamp(numbers.tiny, 1 - numbers.eps / 2))
+            y = self.loc + self.scale * torch.logit(
+                uniform.clamp(numbers.tiny, 1 - numbers.eps / 2)
+            )
             return y.round().clamp(0, self.levels - 1)
 
     @property

@@ -21,9 +21,12 @@ from pyro_vae.likelihoods.parameters import factor, spread, stacked, unstacked
 from pyro_vae.networks import Shape
 
 CLASSES: dict[str, Any] = {
-    name: item for name, item in vars(dist).items() if isinstance(item, type) and issubclass(item, Distribution)
+    name: item
+    for name, item in vars(dist).items()
+    if isinstance(item, type) and issubclass(item, Distribution)
 }
-STRICTER = {  # where torch's support has ends at which the density is infinite, or more than one period
+# where torch's support has ends at which the density is infinite, or more than one period
+STRICTER = {
     "Beta": open_unit_interval,
     "Chi2": constraints.positive,
     "Gamma": constraints.positive,
@@ -39,10 +42,11 @@ FIRST_ROWS, STEPS = 500, 200
 class AnyDistribution(Family):
     """p(x | z) = ∏ᵢ p(xᵢ | its parameters), for any univariate distribution of Pyro or torch.
 
-    Each parameter is one decoder output a feature, mapped into its constraint: above a bound by a smooth factor that
-    stays above it, else by `transform_to`; log odds instead of probabilities. For x on the whole line `loc` and `scale`
-    are in units of the data's median and of the std of most rows. The outputs start where the parameters of all rows
-    together have their largest likelihood, sought on 500 random training rows.
+    Each parameter is one decoder output a feature, mapped into its constraint: above a bound by a
+    smooth factor that stays above it, else by `transform_to`; log odds instead of probabilities.
+    For x on the whole line `loc` and `scale` are in units of the data's median and of the std of
+    most rows. The outputs start where the parameters of all rows together have their largest
+    likelihood, sought on 500 random training rows.
 
     Arguments:
         data_shape: shape of one row.
@@ -50,8 +54,9 @@ class AnyDistribution(Family):
         fixed: parameters that are numbers: {"df": 4}.
 
     Raises:
-        ValueError: an unknown name; a distribution over vectors; one without a mean, or with a support that changes
-            with z; a parameter that can't come from a decoder, such as a count: put it into `fixed`.
+        ValueError: an unknown name; a distribution over vectors; one without a mean, or with a
+            support that changes with z; a parameter that can't come from a decoder, such as a
+            count: put it into `fixed`.
 
     Example:
         >>> AnyDistribution((3,), name="Weibull", fixed={"concentration": 1.5})(torch.zeros(5, 3)).event_shape
@@ -64,11 +69,19 @@ class AnyDistribution(Family):
     offset: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, name: Annotated[str, Field(examples=["Gumbel"])], fixed: Mapping[str, float] = {}
+        self,
+        data_shape: Shape,
+        *,
+        name: Annotated[str, Field(examples=["Gumbel"])],
+        fixed: Mapping[str, float] = {},
     ) -> None:
         if name not in CLASSES:
             close = difflib.get_close_matches(name, CLASSES, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see pyro.distributions"
+            hint = (
+                f"did you mean {' or '.join(map(repr, close))}?"
+                if close
+                else "see pyro.distributions"
+            )
             raise ValueError(f"distribution: unknown name {name!r}; {hint}")
         try:
             maps = _maps(name, fixed)
@@ -111,7 +124,9 @@ class AnyDistribution(Family):
             values["loc"] = self.mean + self.std * values["loc"]
         if "scale" in values:
             values["scale"] = self.std * values["scale"]
-        return CLASSES[self.name](**values, **{key: raw.new_full((), value) for key, value in self.fixed.items()})
+        return CLASSES[self.name](
+            **values, **{key: raw.new_full((), value) for key, value in self.fixed.items()}
+        )
 
     def _support(self) -> constraints.Constraint:
         """The values x may take, which no output of the decoder may change."""
@@ -120,7 +135,9 @@ class AnyDistribution(Family):
         if each[0].event_shape or each[0].batch_shape != self.data_shape:
             raise ValueError("it is over vectors, and each feature needs a number")
         if len(set(map(str, found))) > 1:
-            raise ValueError(f"its support changes with {' and '.join(self.maps)}; fix what bounds it")
+            raise ValueError(
+                f"its support changes with {' and '.join(self.maps)}; fix what bounds it"
+            )
         each[0].mean  # noqa: B018
         with suppress(ValueError):  # 0 may lie outside its support
             each[0].log_prob(torch.zeros(self.data_shape))
@@ -137,7 +154,9 @@ def _maps(name: str, fixed: Mapping[str, float]) -> dict[str, Callable[[Tensor],
         raise ValueError("its parameters depend on each other")
     pairs = {probs: logits for probs, logits in LOG_ODDS.items() if logits in limits}
     replaced = {logits if probs in fixed else probs for probs, logits in pairs.items()}
-    maps = {key: _map(key, limit) for key, limit in limits.items() if key not in {*fixed, *replaced}}
+    maps = {
+        key: _map(key, limit) for key, limit in limits.items() if key not in {*fixed, *replaced}
+    }
     if not maps:
         raise ValueError("it has no parameter for the decoder")
     return maps
@@ -145,7 +164,9 @@ def _maps(name: str, fixed: Mapping[str, float]) -> dict[str, Callable[[Tensor],
 
 def _map(key: str, limit: Any) -> Callable[[Tensor], Tensor]:
     if constraints.is_dependent(limit) or limit.is_discrete:
-        raise ValueError(f"{key} can't come from a decoder; give it as a number, fixed={{{key!r}: ...}}")
+        raise ValueError(
+            f"{key} can't come from a decoder; give it as a number, fixed={{{key!r}: ...}}"
+        )
     if limit.event_dim:
         raise ValueError(f"{key} is a vector or a matrix, and each feature needs a number")
     if type(limit) in {type(constraints.positive), type(constraints.nonnegative)}:
@@ -160,7 +181,9 @@ def _above(bound: float, raw: Tensor) -> Tensor:
 
 def _with_numbers(support: Any) -> Any:
     """The same constraint with numbers for bounds, which fixed parameters have made tensors."""
-    bounds = {key: bound.unique() for key, bound in vars(support).items() if isinstance(bound, Tensor)}
+    bounds = {
+        key: bound.unique() for key, bound in vars(support).items() if isinstance(bound, Tensor)
+    }
     plain = copy.copy(support) if bounds else support
     for key, bound in bounds.items():
         if len(bound) == 1:

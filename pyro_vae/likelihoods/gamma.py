@@ -17,12 +17,13 @@ from pyro_vae.networks import Shape
 class Gamma(Family):
     """p(x | z) = ∏ᵢ Gamma(xᵢ | k, k / mᵢ) ∝ ∏ᵢ xᵢ^(k - 1) exp(-k xᵢ / mᵢ) for x > 0.
 
-    The mean m is that of the training rows times a positive factor from the decoder; the variance is m² / k.
+    The mean m is that of the training rows times a positive factor from the decoder; the variance
+    is m² / k.
 
     Arguments:
         data_shape: shape of one row.
-        concentration: k: a number; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z. It starts at mean² / variance of the training rows.
+        concentration: k: a number; "learned": one number for all features; "per_feature": one
+            number each; "decoder": from z. It starts at mean² / variance of the training rows.
 
     Example:
         >>> float(Gamma((1,), concentration=1.0)(torch.zeros(1)).log_prob(torch.full((1,), 2.0)))  # exponential
@@ -49,7 +50,9 @@ class Gamma(Family):
         return self._row(self.unit, torch.ones_like(self.mean))
 
     def _row(self, concentration: Tensor, mean: Tensor) -> Distribution:
-        """Of means in units of those of the training rows, so that no gradient has the square of a unit."""
+        """Of means in units of those of the training rows, so that no gradient has the square of a
+        unit.
+        """
         row: Any = _Gamma(concentration, concentration / mean / self.mean)
         return row.to_event(len(self.data_shape))
 
@@ -62,7 +65,9 @@ class Gamma(Family):
 
 
 class _Gamma(dist.Gamma):
-    """log p(x) = (k - 1) log y - y - log Γ(k) + log r with y = r x, which has no unit: no large terms cancel."""
+    """log p(x) = (k - 1) log y - y - log Γ(k) + log r with y = r x, which has no unit: no large
+    terms cancel.
+    """
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:

@@ -15,15 +15,17 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("laplace")
 class Laplace(Family):
-    """p(x | z) = ∏ᵢ exp(-|xᵢ - locᵢ| / scaleᵢ) / (2 scaleᵢ), with loc = median + std * decoder(z): absolute errors.
+    """p(x | z) = ∏ᵢ exp(-|xᵢ - locᵢ| / scaleᵢ) / (2 scaleᵢ), with loc = median + std * decoder(z):
+    absolute errors.
 
-    Median and std are those of most training rows, std = 1.4826 median absolute deviations: outliers don't move them.
+    Median and std are those of most training rows, std = 1.4826 median absolute deviations:
+    outliers don't move them.
 
     Arguments:
         data_shape: shape of one row.
-        scale: a number, in the data's units; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z; "auto": "per_feature" for rows of columns, data_shape (D,), and "learned" for images and
-            other shapes. It starts at std / √2.
+        scale: a number, in the data's units; "learned": one number for all features; "per_feature":
+            one number each; "decoder": from z; "auto": "per_feature" for rows of columns,
+            data_shape (D,), and "learned" for images and other shapes. It starts at std / √2.
 
     Example:
         >>> float(Laplace((1,), scale=0.5)(torch.zeros(1)).log_prob(torch.ones(1)))  # -2 - log 1

@@ -15,16 +15,17 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("log_normal")
 class LogNormal(Family):
-    """p(x | z) = ∏ᵢ N(log xᵢ | locᵢ, scaleᵢ²) / xᵢ for x > 0, with loc = start + spread * decoder(z).
+    """p(x | z) = ∏ᵢ N(log xᵢ | locᵢ, scaleᵢ²) / xᵢ for x > 0, with loc = start + spread *
+    decoder(z).
 
-    Start and spread are those of log x by the moments of the training rows, spread² = log(1 + std² / mean²), so that a
-    decoder at zero gives their mean.
+    Start and spread are those of log x by the moments of the training rows, spread² = log(1 + std²
+    / mean²), so that a decoder at zero gives their mean.
 
     Arguments:
         data_shape: shape of one row.
-        scale: standard deviation of log x: a number; "learned": one number for all features; "per_feature": one number
-            each; "decoder": from z; "auto": "per_feature" for rows of columns, data_shape (D,), and "learned" for
-            images and other shapes.
+        scale: standard deviation of log x: a number; "learned": one number for all features;
+            "per_feature": one number each; "decoder": from z; "auto": "per_feature" for rows of
+            columns, data_shape (D,), and "learned" for images and other shapes.
 
     Example:
         >>> float(LogNormal((1,), scale=1.0)(torch.zeros(1)).log_prob(torch.ones(1)))  # that of N(0, 1) at 0
@@ -68,7 +69,9 @@ class LogNormal(Family):
 
 
 class _LogNormal(dist.LogNormal):
-    """The log-normal distribution; draws below the smallest or above the largest number become that number."""
+    """The log-normal distribution; draws below the smallest or above the largest number become that
+    number.
+    """
 
     def sample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
         drawn: Tensor = super().sample(sample_shape, **options)  # type: ignore[no-untyped-call]

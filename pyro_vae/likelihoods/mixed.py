@@ -21,7 +21,9 @@ GROUPS = [{"columns": "0:3", "kind": "normal"}, {"columns": 3, "kind": "bernoull
 
 
 class Group(BaseModel):
-    """Some columns and the likelihood they share: {"columns": "0:3", "kind": ..., options of the kind}."""
+    """Some columns and the likelihood they share: {"columns": "0:3", "kind": ..., options of the
+    kind}.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -34,7 +36,10 @@ class Group(BaseModel):
         """The options of the kind may stand beside the columns."""
         if not isinstance(table, dict) or "likelihood" in table:
             return table
-        return {"columns": table.get("columns"), "likelihood": {k: v for k, v in table.items() if k != "columns"}}
+        return {
+            "columns": table.get("columns"),
+            "likelihood": {k: v for k, v in table.items() if k != "columns"},
+        }
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -45,25 +50,31 @@ class Group(BaseModel):
         try:
             first, end = map(int, columns.split(":"))
         except ValueError:
-            raise ValueError(f'expected columns such as "0:3" or [0, 1, 2], got {columns!r}') from None
+            raise ValueError(
+                f'expected columns such as "0:3" or [0, 1, 2], got {columns!r}'
+            ) from None
         return range(first, end)
 
 
 @LIKELIHOODS.register("mixed")
 class Mixed(Family):
-    """p(x | z) = ∏_g p_g(x_g | z): each group g of columns has a likelihood of its own, and all share z.
+    """p(x | z) = ∏_g p_g(x_g | z): each group g of columns has a likelihood of its own, and all
+    share z.
 
     References:
-        Handling Incomplete Heterogeneous Data using VAEs (Nazábal, Olmos, Ghahramani, Valera, 2020).
+        Handling Incomplete Heterogeneous Data using VAEs (Nazábal, Olmos, Ghahramani, Valera,
+        2020).
 
     Arguments:
         data_shape: shape of one row, one-dimensional.
-        columns: the groups: {"columns": "0:3", "kind": ..., options of the kind}; columns as a range, one number or a
-            list, each in exactly one group. A group that has one row vector as its unit (multinomial, size_factor)
-            takes its columns in the order they are listed in.
+        columns: the groups: {"columns": "0:3", "kind": ..., options of the kind}; columns as a
+            range, one number or a list, each in exactly one group. A group that has one row vector
+            as its unit (multinomial, size_factor) takes its columns in the order they are listed
+            in.
 
     Raises:
-        ValueError: rows that are not one-dimensional; columns in no group or in several; a group of kind "custom".
+        ValueError: rows that are not one-dimensional; columns in no group or in several; a group of
+            kind "custom".
 
     Example:
         >>> from pyro_vae import Spec
@@ -76,7 +87,9 @@ class Mixed(Family):
     listed: Tensor
     order: Tensor
 
-    def __init__(self, data_shape: Shape, *, columns: Annotated[tuple[Group, ...], Field(examples=[GROUPS])]) -> None:
+    def __init__(
+        self, data_shape: Shape, *, columns: Annotated[tuple[Group, ...], Field(examples=[GROUPS])]
+    ) -> None:
         _require_partition(data_shape, columns)
         families = [_family(group) for group in columns]
         sizes = [torch.Size(family.param_shape).numel() for family in families]
@@ -123,22 +136,33 @@ class Mixed(Family):
 
 def _require_partition(data_shape: Shape, groups: tuple[Group, ...]) -> None:
     if len(data_shape) != 1:
-        raise ValueError(f"mixed: expected rows of columns, data_shape (D,), got {data_shape}; flatten them")
+        raise ValueError(
+            f"mixed: expected rows of columns, data_shape (D,), got {data_shape}; flatten them"
+        )
     given = [column for group in groups for column in group.columns]
     faults = {
         "missing": set(range(data_shape[0])) - set(given),
         "doubled": {column for column, times in Counter(given).items() if times > 1},
         "not there": {column for column in given if column >= data_shape[0]},
     }
-    found = "; ".join(f"{fault}: {ranges(sorted(columns))}" for fault, columns in faults.items() if columns)
+    found = "; ".join(
+        f"{fault}: {ranges(sorted(columns))}" for fault, columns in faults.items() if columns
+    )
     if found:
-        raise ValueError(f"mixed: expected each of {data_shape[0]} columns in exactly one group, got {found}")
+        raise ValueError(
+            f"mixed: expected each of {data_shape[0]} columns in exactly one group, got {found}"
+        )
 
 
 def _family(group: Group) -> Family:
-    """The family of a group. It is started by `mixed`, on its own columns, and by nobody else who walks the modules."""
+    """The family of a group. It is started by `mixed`, on its own columns, and by nobody else who
+    walks the modules.
+    """
     if group.likelihood.kind == "custom":
-        raise ValueError("mixed: expected the kind of a likelihood for each group, got an object; pass it as the whole")
+        raise ValueError(
+            "mixed: expected the kind of a likelihood for each group, got an object; pass it as "
+            "the whole"
+        )
     family: Family = LIKELIHOODS.build(group.likelihood, (len(group.columns),))
     family.start_from = _started_by_mixed  # type: ignore[method-assign]
     return family
@@ -177,7 +201,10 @@ class _Columns(constraints.Constraint):
         return inside
 
     def __repr__(self) -> str:
-        parts = (f"columns {ranges(c)}: {describe(s)}" for c, s in zip(self.columns, self.supports, strict=True))
+        parts = (
+            f"columns {ranges(c)}: {describe(s)}"
+            for c, s in zip(self.columns, self.supports, strict=True)
+        )
         return "; ".join(parts)
 
 
@@ -203,7 +230,9 @@ class _Beside(TorchDistribution):
 
     def given(self, value: Tensor) -> "_Beside":
         """The same, each group given what it conditions on."""
-        parts = [given(part, group) for part, group in zip(self.parts, self._groups(value), strict=True)]
+        parts = [
+            given(part, group) for part, group in zip(self.parts, self._groups(value), strict=True)
+        ]
         return _Beside(parts, self.row)
 
     def probabilities(self) -> dict[int, Tensor]:
@@ -215,7 +244,9 @@ class _Beside(TorchDistribution):
         return found
 
     def _groups(self, value: Tensor) -> tuple[Tensor, ...]:
-        return value.index_select(-1, self.listed).split([part.event_shape[0] for part in self.parts], -1)
+        return value.index_select(-1, self.listed).split(
+            [part.event_shape[0] for part in self.parts], -1
+        )
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return self._row(part.sample(sample_shape) for part in self.parts)

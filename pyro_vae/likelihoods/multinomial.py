@@ -13,10 +13,11 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("multinomial")
 class Multinomial(Family):
-    """p(x | z, n) = n! ∏ᵢ pᵢ^xᵢ / xᵢ! with p = softmax(offset + decoder(z)) and n = Σᵢ xᵢ, the total of each row.
+    """p(x | z, n) = n! ∏ᵢ pᵢ^xᵢ / xᵢ! with p = softmax(offset + decoder(z)) and n = Σᵢ xᵢ, the
+    total of each row.
 
-    The total is conditioned on, not modelled: log p(x) is that of a row among the rows with its total. Draws and means
-    have one total for all rows, and given(p, x) has that of each row.
+    The total is conditioned on, not modelled: log p(x) is that of a row among the rows with its
+    total. Draws and means have one total for all rows, and given(p, x) has that of each row.
 
     Arguments:
         data_shape: shape of one row, one-dimensional.
@@ -37,7 +38,10 @@ class Multinomial(Family):
 
     def __init__(self, data_shape: Shape, *, total_count: PositiveInt | None = None) -> None:
         if len(data_shape) != 1:
-            raise ValueError(f"multinomial: expected a row of counts, data_shape (D,), got {data_shape}; flatten it")
+            raise ValueError(
+                f"multinomial: expected a row of counts, data_shape (D,), got {data_shape}; "
+                "flatten it"
+            )
         super().__init__(data_shape, data_shape)
         self.total_count = total_count
         self.register_buffer("offset", torch.zeros(data_shape))
@@ -49,7 +53,9 @@ class Multinomial(Family):
             self.total.copy_(data.mean.sum().round())
 
     def independent(self) -> Distribution:
-        """The multinomial with the shares of all training rows: only the total ties its columns to each other."""
+        """The multinomial with the shares of all training rows: only the total ties its columns to
+        each other.
+        """
         return self(torch.zeros_like(self.offset))
 
     def forward(self, raw: Tensor) -> Distribution:

@@ -16,18 +16,23 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("negative_binomial")
 class NegativeBinomial(Family):
-    """p(x | z) = ∏ᵢ Γ(θ + xᵢ) / (Γ(θ) xᵢ!) (θ / (θ + mᵢ))^θ (mᵢ / (θ + mᵢ))^xᵢ for counts x, θ = 1 / dispersion.
+    """p(x | z) = ∏ᵢ Γ(θ + xᵢ) / (Γ(θ) xᵢ!) (θ / (θ + mᵢ))^θ (mᵢ / (θ + mᵢ))^xᵢ for counts x, θ = 1
+    / dispersion.
 
-    The mean is m = mean * factor(decoder(z)), times the size factor; the variance is m + dispersion m².
+    The mean is m = mean * factor(decoder(z)), times the size factor; the variance is m + dispersion
+    m².
 
     References:
-        Deep generative modeling for single-cell transcriptomics (Lopez, Regier, Cole, Jordan, Yosef, 2018).
+        Deep generative modeling for single-cell transcriptomics (Lopez, Regier, Cole, Jordan,
+        Yosef, 2018).
 
     Arguments:
         data_shape: shape of one row.
-        dispersion: 1 / θ: a number; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z. It starts at (variance - mean) / mean² of the training rows.
-        size_factor: "column": the last column of a row multiplies its means, and is conditioned on, not modelled.
+        dispersion: 1 / θ: a number; "learned": one number for all features; "per_feature": one
+            number each; "decoder": from z. It starts at (variance - mean) / mean² of the training
+            rows.
+        size_factor: "column": the last column of a row multiplies its means, and is conditioned on,
+            not modelled.
 
     Example:
         >>> row = NegativeBinomial((1,), dispersion=0.5)(torch.zeros(1))
@@ -40,7 +45,11 @@ class NegativeBinomial(Family):
     unit: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, dispersion: Source = "per_feature", size_factor: SizeFactor = "none"
+        self,
+        data_shape: Shape,
+        *,
+        dispersion: Source = "per_feature",
+        size_factor: SizeFactor = "none",
     ) -> None:
         size = RowSize(data_shape, size_factor)
         source = Positive(dispersion, size.features)
@@ -59,7 +68,9 @@ class NegativeBinomial(Family):
         self.unit.copy_(excess.clamp(1e-2, 1e2))
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(lambda size: counts.NegativeBinomial(size * self.mean, self.unit))
+        row: Distribution = self.size(
+            lambda size: counts.NegativeBinomial(size * self.mean, self.unit)
+        )
         return row
 
     def forward(self, raw: Tensor) -> Distribution:

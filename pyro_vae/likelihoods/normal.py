@@ -20,14 +20,16 @@ INVERSE_SOFTPLUS_OF_ONE = math.log(math.e - 1)
 class Normal(Family):
     """p(x | z) = ∏ᵢ N(xᵢ | locᵢ(z), scaleᵢ²), with loc = mean + std * decoder(z).
 
-    Mean and std are those of the training rows, so that the decoder works in units of the data's spread; a scale that
-    is not fixed starts at that spread. A feature that never varies is given the root-mean-square std of the others.
+    Mean and std are those of the training rows, so that the decoder works in units of the data's
+    spread; a scale that is not fixed starts at that spread. A feature that never varies is given
+    the root-mean-square std of the others.
 
     Arguments:
         data_shape: shape of one row.
-        scale: a number, in the data's units; "learned": one number for all features (a linear decoder is then
-            probabilistic PCA); "per_feature": one number each; "decoder": from z; "auto": "per_feature" for rows of
-            columns, data_shape (D,), and "learned" for images and other shapes.
+        scale: a number, in the data's units; "learned": one number for all features (a linear
+            decoder is then probabilistic PCA); "per_feature": one number each; "decoder": from z;
+            "auto": "per_feature" for rows of columns, data_shape (D,), and "learned" for images and
+            other shapes.
 
     Example:
         >>> Normal((3,), scale=0.5)(torch.zeros(4, 3)).batch_shape

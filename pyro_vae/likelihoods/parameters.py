@@ -26,7 +26,8 @@ def factor(raw: Tensor) -> Tensor:
 
 
 def resolved(scale: Scale, shape: Shape) -> Source:
-    """What "auto" stands for: columns have units of their own, so each has its scale; the pixels of an image share one.
+    """What "auto" stands for: columns have units of their own, so each has its scale; the pixels of
+    an image share one.
 
     Example:
         >>> resolved("auto", (13,)), resolved("auto", (28, 28)), resolved("learned", (13,))
@@ -38,7 +39,8 @@ def resolved(scale: Scale, shape: Shape) -> Source:
 
 
 def spread(data: Statistics, robust: bool = False) -> Tensor:
-    """The standard deviation of each feature; one that never varies is given the root mean square of the others.
+    """The standard deviation of each feature; one that never varies is given the root mean square
+    of the others.
 
     A `robust` one is that of most rows: 1.4826 median absolute deviations.
     """
@@ -49,7 +51,8 @@ def spread(data: Statistics, robust: bool = False) -> Tensor:
 
 
 def root_mean_square(x: Tensor) -> Tensor:
-    """√(mean of x²) of positive numbers in any unit: their squares may be beyond the range of float32.
+    """√(mean of x²) of positive numbers in any unit: their squares may be beyond the range of
+    float32.
 
     Example:
         >>> root_mean_square(torch.tensor([3e30, 3e30]))
@@ -73,8 +76,9 @@ class Positive(nn.Module):
     """A positive parameter of each feature, in units that the family gives.
 
     Arguments:
-        source: a number, taken as it is; "learned": one factor of the units' root mean square, for all features;
-            "per_feature": one factor each; "decoder": a factor from z. A factor starts at 1.
+        source: a number, taken as it is; "learned": one factor of the units' root mean square, for
+            all features; "per_feature": one factor each; "decoder": a factor from z. A factor
+            starts at 1.
         shape: of the features.
 
     Attributes:

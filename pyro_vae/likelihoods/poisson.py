@@ -16,11 +16,13 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("poisson")
 class Poisson(Family):
-    """p(x | z) = ∏ᵢ exp(-rᵢ) rᵢ^xᵢ / xᵢ! for counts x, with rate r = mean * factor(decoder(z)), times the size factor.
+    """p(x | z) = ∏ᵢ exp(-rᵢ) rᵢ^xᵢ / xᵢ! for counts x, with rate r = mean * factor(decoder(z)),
+    times the size factor.
 
     Arguments:
         data_shape: shape of one row.
-        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on, not modelled.
+        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on,
+            not modelled.
 
     Example:
         >>> float(Poisson((1,))(torch.zeros(1)).log_prob(torch.zeros(1)))  # rate 1 before it has seen data

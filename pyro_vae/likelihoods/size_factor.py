@@ -15,12 +15,14 @@ SizeFactor = Literal["none", "column"]
 
 
 class RowSize(nn.Module):
-    """What multiplies the means of a row's counts: nothing, or the row's last column, its size factor s.
+    """What multiplies the means of a row's counts: nothing, or the row's last column, its size
+    factor s.
 
-    A family with size_factor "column" is p(x₁, ..., x_D | z, s) for rows (x₁, ..., x_D, s): s is conditioned on, not
-    modelled, so log p(x) is the log probability of the D counts given s. It comes with the data (a library size, an
-    exposure). The sum of the modelled counts themselves is no such column: given their sum, counts are multinomial.
-    Draws and means take the mean s of the training rows, and given(p, x) that of each row.
+    A family with size_factor "column" is p(x₁, ..., x_D | z, s) for rows (x₁, ..., x_D, s): s is
+    conditioned on, not modelled, so log p(x) is the log probability of the D counts given s. It
+    comes with the data (a library size, an exposure). The sum of the modelled counts themselves is
+    no such column: given their sum, counts are multinomial. Draws and means take the mean s of the
+    training rows, and given(p, x) that of each row.
 
     Arguments:
         data_shape: shape of one row, with its size factor.
@@ -41,15 +43,19 @@ class RowSize(nn.Module):
         self.is_column = size_factor == "column"
         if self.is_column and (len(data_shape) != 1 or data_shape[0] < 2):
             raise ValueError(
-                f"size_factor: 'column' is the last of the columns of a row, so it expects data_shape (D + 1,) for D "
-                f"counts, got {data_shape}; flatten the rows and append the size factor, or take 'none'"
+                "size_factor: 'column' is the last of the columns of a row, so it expects "
+                "data_shape (D + 1,) for D "
+                f"counts, got {data_shape}; flatten the rows and append the size factor, or take "
+                "'none'"
             )
         self.features = (data_shape[0] - 1,) if self.is_column else data_shape
         self.support = counts_and_size if self.is_column else constraints.nonnegative_integer
         self.register_buffer("typical", torch.ones(()))
 
     def begin(self, data: Statistics) -> tuple[Tensor, Tensor]:
-        """The mean count of each feature in a row of size 1, and its excess dispersion (variance - mean) / mean²."""
+        """The mean count of each feature in a row of size 1, and its excess dispersion (variance -
+        mean) / mean².
+        """
         size = data.mean[-1] if self.is_column else torch.ones(())
         self.typical.copy_(size)
         mean, std = (part[:-1] if self.is_column else part for part in (data.mean, data.std))
@@ -57,7 +63,9 @@ class RowSize(nn.Module):
         return mean / size, (std.square() - mean) / mean.square()
 
     def forward(self, counts: Callable[[Tensor], Any]) -> Distribution:
-        """The distribution over rows; `counts` gives that of each count, for a size that multiplies the means."""
+        """The distribution over rows; `counts` gives that of each count, for a size that multiplies
+        the means.
+        """
         if self.is_column:
             return _Sized(counts, self.typical)
         row: Distribution = counts(self.typical).to_event(len(self.features))
@@ -84,7 +92,9 @@ counts_and_size = _CountsAndSize()
 
 
 class _Sized(TorchDistribution):
-    """p(x₁, ..., x_D | s) as a distribution over rows (x₁, ..., x_D, s), whose draws have s = typical, () or (n, 1)."""
+    """p(x₁, ..., x_D | s) as a distribution over rows (x₁, ..., x_D, s), whose draws have s =
+    typical, () or (n, 1).
+    """
 
     arg_constraints = {}  # noqa: RUF012
     support = constraints.independent(counts_and_size, 1)

@@ -21,19 +21,21 @@ AboveOne = Annotated[float, Field(gt=1)]
 class StudentT(Family):
     """p(x | z) = ∏ᵢ t(xᵢ | df, locᵢ, scaleᵢ) ∝ (1 + ((xᵢ - locᵢ) / scaleᵢ)² / df)^-(df + 1)/2.
 
-    loc = median + std * decoder(z), with the std of most training rows, 1.4826 median absolute deviations: neither is
-    moved by outliers.
+    loc = median + std * decoder(z), with the std of most training rows, 1.4826 median absolute
+    deviations: neither is moved by outliers.
 
     References:
-        Student-t Variational Autoencoder for Robust Density Estimation (Takahashi, Iwata, Yamanaka, Yamada, Yagi,
-        2018).
+        Student-t Variational Autoencoder for Robust Density Estimation (Takahashi, Iwata, Yamanaka,
+        Yamada, Yagi, 2018).
 
     Arguments:
         data_shape: shape of one row.
-        df: degrees of freedom: a number above 1, so that there is a mean; "learned": one number for all features;
-            "per_feature"; "decoder". Those that are not fixed start at 5 and stay above 1.
-        scale: a number, in the data's units; "learned", "per_feature" or "decoder"; "auto": "per_feature" for rows of
-            columns, data_shape (D,), and "learned" for images and other shapes. It starts at that std.
+        df: degrees of freedom: a number above 1, so that there is a mean; "learned": one number for
+            all features; "per_feature"; "decoder". Those that are not fixed start at 5 and stay
+            above 1.
+        scale: a number, in the data's units; "learned", "per_feature" or "decoder"; "auto":
+            "per_feature" for rows of columns, data_shape (D,), and "learned" for images and other
+            shapes. It starts at that std.
 
     Example:
         >>> StudentT((3,), df=4.0)(torch.zeros(5, 3)).batch_shape

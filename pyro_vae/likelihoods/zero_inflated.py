@@ -16,17 +16,21 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("zero_inflated_poisson")
 class ZeroInflatedPoisson(Family):
-    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) Poisson(xᵢ | rᵢ) for counts x, with π = σ(offset + decoder(z)).
+    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) Poisson(xᵢ | rᵢ) for counts x, with π = σ(offset +
+    decoder(z)).
 
-    The rate is r = rate * factor(decoder(z)), times the size factor. Rate and offset start at the moments of the
-    training rows: r (1 - π) is their mean, and π / (1 - π) their (variance - mean) / mean².
+    The rate is r = rate * factor(decoder(z)), times the size factor. Rate and offset start at the
+    moments of the training rows: r (1 - π) is their mean, and π / (1 - π) their (variance - mean) /
+    mean².
 
     References:
-        Zero-Inflated Poisson Regression, with an Application to Defects in Manufacturing (Lambert, 1992).
+        Zero-Inflated Poisson Regression, with an Application to Defects in Manufacturing (Lambert,
+        1992).
 
     Arguments:
         data_shape: shape of one row.
-        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on, not modelled.
+        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on,
+            not modelled.
 
     Example:
         >>> float(ZeroInflatedPoisson((1,))(torch.zeros(2, 1)).mean)  # half of rate 1, before it has seen data
@@ -55,13 +59,17 @@ class ZeroInflatedPoisson(Family):
         self.offset.copy_(odds.log())
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(lambda size: counts.ZeroInflated(counts.Poisson(size * self.rate), self.offset))
+        row: Distribution = self.size(
+            lambda size: counts.ZeroInflated(counts.Poisson(size * self.rate), self.offset)
+        )
         return row
 
     def forward(self, raw: Tensor) -> Distribution:
         raw_rate, gate = unstacked(raw, self.size.features, self.param_shape)
         rate, gate_logits = self.rate * factor(raw_rate), self.offset + gate
-        row: Distribution = self.size(lambda size: counts.ZeroInflated(counts.Poisson(size * rate), gate_logits))
+        row: Distribution = self.size(
+            lambda size: counts.ZeroInflated(counts.Poisson(size * rate), gate_logits)
+        )
         return row
 
     def extra_repr(self) -> str:
@@ -70,19 +78,23 @@ class ZeroInflatedPoisson(Family):
 
 @LIKELIHOODS.register("zero_inflated_negative_binomial")
 class ZeroInflatedNegativeBinomial(Family):
-    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) NegativeBinomial(xᵢ | mᵢ, θ) for counts x, with π = σ(offset + decoder(z)).
+    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) NegativeBinomial(xᵢ | mᵢ, θ) for counts x, with π =
+    σ(offset + decoder(z)).
 
-    Mean and dispersion 1 / θ are those of the counts that are not put to zero, as in `negative_binomial`. π starts at
-    1 / 11, mean and dispersion at what then gives the moments of the training rows.
+    Mean and dispersion 1 / θ are those of the counts that are not put to zero, as in
+    `negative_binomial`. π starts at 1 / 11, mean and dispersion at what then gives the moments of
+    the training rows.
 
     References:
-        Deep generative modeling for single-cell transcriptomics (Lopez, Regier, Cole, Jordan, Yosef, 2018).
+        Deep generative modeling for single-cell transcriptomics (Lopez, Regier, Cole, Jordan,
+        Yosef, 2018).
 
     Arguments:
         data_shape: shape of one row.
-        dispersion: 1 / θ: a number; "learned": one number for all features; "per_feature": one number each;
-            "decoder": from z.
-        size_factor: "column": the last column of a row multiplies its means, and is conditioned on, not modelled.
+        dispersion: 1 / θ: a number; "learned": one number for all features; "per_feature": one
+            number each; "decoder": from z.
+        size_factor: "column": the last column of a row multiplies its means, and is conditioned on,
+            not modelled.
 
     Example:
         >>> ZeroInflatedNegativeBinomial((3,))(torch.zeros(5, 2, 3)).event_shape
@@ -95,7 +107,11 @@ class ZeroInflatedNegativeBinomial(Family):
     offset: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, dispersion: Source = "per_feature", size_factor: SizeFactor = "none"
+        self,
+        data_shape: Shape,
+        *,
+        dispersion: Source = "per_feature",
+        size_factor: SizeFactor = "none",
     ) -> None:
         size = RowSize(data_shape, size_factor)
         source = Positive(dispersion, size.features)
@@ -117,7 +133,9 @@ class ZeroInflatedNegativeBinomial(Family):
 
     def independent(self) -> Distribution:
         row: Distribution = self.size(
-            lambda size: counts.ZeroInflated(counts.NegativeBinomial(size * self.mean, self.unit), self.offset)
+            lambda size: counts.ZeroInflated(
+                counts.NegativeBinomial(size * self.mean, self.unit), self.offset
+            )
         )
         return row
 
@@ -126,7 +144,9 @@ class ZeroInflatedNegativeBinomial(Family):
         mean, dispersion = self.mean * factor(raw_mean), self.dispersion(self.unit, *rest)
         gate_logits = self.offset + gate
         row: Distribution = self.size(
-            lambda size: counts.ZeroInflated(counts.NegativeBinomial(size * mean, dispersion), gate_logits)
+            lambda size: counts.ZeroInflated(
+                counts.NegativeBinomial(size * mean, dispersion), gate_logits
+            )
         )
         return row
 

@@ -1,35 +1,36 @@
 """Networks: tensors to tensors. They know no probability.
 
-A network constructor takes `in_shape` and `out_shape`. An encoder has no `out_shape`: it ends in features of any width,
-which the guide projects. A decoder ends in the parameters of the likelihood, shaped `out_shape`.
+A network constructor takes `in_shape` and `out_shape`. An encoder has no `out_shape`: it ends in
+features of any width, which the guide projects. A decoder ends in the parameters of the likelihood,
+shaped `out_shape`.
 """
 
 from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation, import_zuko, positive
 from pyro_vae.networks.convolution import conv
-from pyro_vae.networks.modes import evaluating, exported, traced
+from pyro_vae.networks.evaluation_mode import evaluating, exported, traced
 from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
-from pyro_vae.networks.precision import Float32Products, Products, products, products_in
+from pyro_vae.networks.precision import MatmulPrecision, Precision, autocast, mixed_precision
 from pyro_vae.networks.standardize import Standardize
 
 __all__ = [
     "NETWORKS",
     "Activation",
-    "Float32Products",
     "Gated",
-    "Products",
+    "MatmulPrecision",
+    "Precision",
     "Residual",
     "Shape",
     "Standardize",
     "activation",
+    "autocast",
     "conv",
     "evaluating",
     "exported",
     "gated_mlp",
     "import_zuko",
+    "mixed_precision",
     "mlp",
     "positive",
-    "products",
-    "products_in",
     "residual",
     "traced",
 ]

@@ -1,4 +1,6 @@
-"""What networks share: their registry, activations by name, a positive number, and the package of flows."""
+"""What networks share: their registry, activations by name, a positive number, and the package of
+flows.
+"""
 
 from typing import Annotated, Any
 
@@ -17,7 +19,16 @@ Shape = tuple[int, ...]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     name.lower(): getattr(activations, name)
     for name in activations.__all__
-    if name not in {"MultiheadAttention", "GLU", "Threshold", "Softmin", "Softmax", "Softmax2d", "LogSoftmax"}
+    if name
+    not in {
+        "MultiheadAttention",
+        "GLU",
+        "Threshold",
+        "Softmin",
+        "Softmax",
+        "Softmax2d",
+        "LogSoftmax",
+    }
 }
 
 
@@ -29,7 +40,9 @@ def activation(name: str) -> nn.Module:
         Tanh()
     """
     if name.lower() not in _ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}; {nearest(name.lower(), sorted(_ACTIVATIONS))}")
+        raise ValueError(
+            f"unknown activation {name!r}; {nearest(name.lower(), sorted(_ACTIVATIONS))}"
+        )
     return _ACTIVATIONS[name.lower()]()
 
 
@@ -53,7 +66,8 @@ def positive(raw: Tensor, floor: float = 1e-4) -> Tensor:
 
 
 def import_zuko() -> Any:
-    """The package zuko. Importing it switches off torch's validation of distributions, so that is put back.
+    """The package zuko. Importing it switches off torch's validation of distributions, so that is
+    put back.
 
     Example:
         >>> before = Distribution._validate_args

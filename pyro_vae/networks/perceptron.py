@@ -28,7 +28,9 @@ class Gated(nn.Module):
         return self.linear(x) * torch.sigmoid(self.gate(x))
 
 
-def _perceptron(in_shape: Shape, out_shape: Shape | None, hidden: Sequence[nn.Module], width: int) -> nn.Sequential:
+def _perceptron(
+    in_shape: Shape, out_shape: Shape | None, hidden: Sequence[nn.Module], width: int
+) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten(-len(in_shape)), *hidden]
     if out_shape is not None:
         last = nn.Linear(width, math.prod(out_shape))
@@ -50,7 +52,8 @@ def mlp(
     Arguments:
         in_shape: shape of one input; any number of leading dimensions may stand before it.
         out_shape: shape of one output; None ends after the last hidden layer.
-        hidden_dims: widths of the hidden layers; none makes a linear map. None: the widths of the model.
+        hidden_dims: widths of the hidden layers; none makes a linear map. None: the widths of the
+            model.
         activation: its name in `torch.nn`. None: the activation of the model.
 
     Example:
@@ -68,7 +71,8 @@ def mlp(
 def gated_mlp(
     in_shape: Shape, out_shape: Shape | None, *, hidden_dims: tuple[PositiveInt, ...] | None = None
 ) -> nn.Sequential:
-    """A multilayer perceptron of gated linear layers, the network of Tomczak and Welling (2018, VAE with a VampPrior).
+    """A multilayer perceptron of gated linear layers, the network of Tomczak and Welling (2018, VAE
+    with a VampPrior).
 
     Arguments:
         in_shape: shape of one input.
@@ -94,7 +98,9 @@ class Residual(nn.Module):
 
     def __init__(self, width: int, activation: str) -> None:
         super().__init__()
-        self.change = nn.Sequential(nn.LayerNorm(width), named_activation(activation), nn.Linear(width, width))
+        self.change = nn.Sequential(
+            nn.LayerNorm(width), named_activation(activation), nn.Linear(width, width)
+        )
 
     def forward(self, h: Tensor) -> Tensor:
         out: Tensor = h + self.change(h)
@@ -127,10 +133,12 @@ def residual(
     widths, name = hidden_dims or (), activation or "silu"
     if len(set(widths)) != 1:
         raise ValueError(
-            f"residual: expected hidden_dims of one width, since the layers are added, got {tuple(widths)}; "
-            "take equal widths, like (128, 128), or network 'mlp'"
+            "residual: expected hidden_dims of one width, since the layers are added, got "
+            f"{tuple(widths)}; take equal widths, like (128, 128), or network 'mlp'"
         )
     width = widths[0]
     blocks = [Residual(width, name) for _ in widths[1:]]
     ends = nn.LayerNorm(width), named_activation(name)
-    return _perceptron(in_shape, out_shape, [nn.Linear(math.prod(in_shape), width), *blocks, *ends], width)
+    return _perceptron(
+        in_shape, out_shape, [nn.Linear(math.prod(in_shape), width), *blocks, *ends], width
+    )

@@ -1,4 +1,4 @@
-"""The numbers in which the products of encoder and decoder are computed."""
+"""The precision in which encoder and decoder are computed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,46 +8,51 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Products = Literal["float32", "bfloat16"]
-Float32Products = Literal["highest", "high", "medium"]
+Precision = Literal["full", "bf16-mixed"]
+MatmulPrecision = Literal["highest", "high", "medium"]
 
-_products: ContextVar[torch.dtype | None] = ContextVar("products", default=None)
+_autocast: ContextVar[torch.dtype | None] = ContextVar("autocast", default=None)
 
 
 @contextmanager
-def products_in(products: Products, float32_products: Float32Products = "highest") -> Iterator[None]:
-    """Encoders and decoders multiply in bfloat16 inside the block; their parameters and outputs stay as they are.
+def mixed_precision(
+    precision: Precision, matmul_precision: MatmulPrecision = "highest"
+) -> Iterator[None]:
+    """Encoders and decoders multiply in bfloat16 inside the block; their parameters and outputs
+    keep their type.
 
-    Densities are sums over many terms, for which bfloat16 has too few digits, so nothing else is rounded.
+    Densities are sums over many terms, for which bfloat16 has too few digits, so nothing else is
+    rounded.
 
     Arguments:
-        products: "bfloat16", or "float32" for the parameters' own type.
-        float32_products: what torch may do to products of float32, `torch.set_float32_matmul_precision`: with "high"
-            GPUs take TF32. As before after the block.
+        precision: "bf16-mixed", or "full" for the parameters' own type.
+        matmul_precision: what torch may do to products of float32,
+            `torch.set_float32_matmul_precision`: with "high" GPUs take TF32. As before after the
+            block.
 
     Example:
         >>> layer, x = nn.Linear(100, 1), torch.ones(1, 100)
-        >>> with products_in("bfloat16"):
-        ...     rounded = products(layer, x)
+        >>> with mixed_precision("bf16-mixed"):
+        ...     rounded = autocast(layer, x)
         >>> rounded.dtype, bool(rounded == layer(x))
         (torch.float32, False)
     """
     before = torch.get_float32_matmul_precision()
-    token = _products.set(torch.bfloat16 if products == "bfloat16" else None)
-    torch.set_float32_matmul_precision(float32_products)
+    token = _autocast.set(torch.bfloat16 if precision == "bf16-mixed" else None)
+    torch.set_float32_matmul_precision(matmul_precision)
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-        _products.reset(token)
+        _autocast.reset(token)
 
 
-def products(network: nn.Module, x: Tensor) -> Tensor:
-    """`network(x)`, its products in the numbers of now, its outputs in the type of x."""
-    dtype = _products.get()
+def autocast(network: nn.Module, x: Tensor) -> Tensor:
+    """`network(x)` in the precision of the enclosing `mixed_precision`, as a tensor of x's type."""
+    dtype = _autocast.get()
     if dtype is None:
-        found: Tensor = network(x)
-        return found
+        output: Tensor = network(x)
+        return output
     with torch.autocast(x.device.type, dtype, cache_enabled=False):
         rounded: Tensor = network(x)
     return rounded.to(x.dtype)

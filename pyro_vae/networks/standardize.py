@@ -12,22 +12,27 @@ from pyro_vae.networks.base import Shape
 class Standardize(nn.Module):
     """Inputs in units of their spread: (x - mean) / std, with the statistics of the training rows.
 
-    Where few cells far away make the std of a feature ten times that of most rows, it takes median and robust std.
+    Where few cells far away make the std of a feature ten times that of most rows, it takes median
+    and robust std.
 
-    Until `start_from` it is the identity. While training it adds `noise` standard deviations of Gaussian noise, which
-    makes an autoencoder a denoising one (Vincent et al., 2008, Extracting and Composing Robust Features with Denoising
-    Autoencoders): the encoder sees corrupted inputs, the likelihood the data as given.
+    Until `start_from` it is the identity. While training it adds `noise` standard deviations of
+    Gaussian noise, which makes an autoencoder a denoising one (Vincent et al., 2008, Extracting and
+    Composing Robust Features with Denoising Autoencoders): the encoder sees corrupted inputs, the
+    likelihood the data as given.
 
     Arguments:
         data_shape: shape of one row.
-        mode: "feature": one mean and std each feature; "all": one mean and std for all; "none": the identity.
+        mode: "feature": one mean and std each feature; "all": one mean and std for all; "none": the
+            identity.
         noise: standard deviation of the corruption, in standardised units.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, mode: Literal["feature", "all", "none"], noise: float = 0.0) -> None:
+    def __init__(
+        self, data_shape: Shape, mode: Literal["feature", "all", "none"], noise: float = 0.0
+    ) -> None:
         super().__init__()
         self.mode, self.noise = mode, noise
         self.register_buffer("mean", torch.zeros(data_shape))
@@ -49,7 +54,11 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         standard = x if self.mode == "none" else (x - self.mean) / self.std
-        return standard + self.noise * torch.randn_like(standard) if self.training and self.noise else standard
+        return (
+            standard + self.noise * torch.randn_like(standard)
+            if self.training and self.noise
+            else standard
+        )
 
     def extra_repr(self) -> str:
         return f"{tuple(self.mean.shape)}, mode={self.mode!r}, noise={self.noise}"

@@ -24,7 +24,8 @@ Site = Mapping[str, Any]
 
 
 class Terms(NamedTuple):
-    """What an objective says of each row, in nats: the loss, and the terms of the plain ELBO = -(distortion + rate).
+    """What an objective says of each row, in nats: the loss, and the terms of the plain ELBO =
+    -(distortion + rate).
 
     Attributes:
         rate: KL(q(z | x) ‖ p(z)), in closed form or estimated from the draws.
@@ -45,13 +46,16 @@ class Terms(NamedTuple):
 
 
 class Objective(Protocol):
-    """What `fit` minimises: any callable that gives the terms of each row; `rate_weight` is the β of the ELBO."""
+    """What `fit` minimises: any callable that gives the terms of each row; `beta` is the β
+    of the ELBO.
+    """
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms: ...
+    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms: ...
 
 
 def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tuple[Trace, Trace]:
-    """The guide's trace, and the model's replayed on its draws; several particles are a plate on the left.
+    """The guide's trace, and the model's replayed on its draws; several particles are a plate on
+    the left.
 
     Parameters stay in their modules: Pyro's global parameter store is neither read nor written.
     """
@@ -66,7 +70,9 @@ def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tup
 
 
 def _unannounced(program: Program) -> Program:
-    """A program of ours without Pyro's param statement for each parameter: its own handlers read none of them here."""
+    """A program of ours without Pyro's param statement for each parameter: its own handlers read
+    none of them here.
+    """
     return program.forward if isinstance(program, Model | Guide) else program
 
 
@@ -80,8 +86,9 @@ def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tens
     for name, term in terms.items():
         if term.shape != expected:
             raise ValueError(
-                f"site {name!r}: expected one log density a row, shape {expected}, got {tuple(term.shape)}; "
-                "put it in the plate over rows and declare its other dimensions with .to_event(k)"
+                f"site {name!r}: expected one log density a row, shape {expected}, got "
+                f"{tuple(term.shape)}; put it in the plate over rows and declare its other "
+                "dimensions with .to_event(k)"
             )
     total = reduce(add, terms.values()) if terms else torch.zeros(expected)
     return total if num_particles > 1 else total.unsqueeze(0)
@@ -89,7 +96,9 @@ def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tens
 
 def set_particles(objective: Any) -> None:
     """Check the number of draws of an objective, which is frozen, and keep it as Python's integer."""
-    object.__setattr__(objective, "num_particles", as_int(objective.num_particles, "num_particles", at_least=1))
+    object.__setattr__(
+        objective, "num_particles", as_int(objective.num_particles, "num_particles", at_least=1)
+    )
 
 
 def require_rsample(q: Trace, names: list[str]) -> None:
@@ -98,16 +107,19 @@ def require_rsample(q: Trace, names: list[str]) -> None:
         fn: Any = q.nodes[name]["fn"]
         if not fn.has_rsample:
             raise ValueError(
-                f"site {name!r}: {type_name(fn)} can't be reparameterised, so its gradient would be lost; "
-                "use a guide with rsample, or Pyro's SVI with Trace_ELBO"
+                f"site {name!r}: {type_name(fn)} can't be reparameterised, so its gradient would "
+                "be lost; use a guide with rsample, or Pyro's SVI with Trace_ELBO"
             )
 
 
 def require_one_site(names: list[str], purpose: str) -> None:
-    """Raise ValueError where there are several latent variables: the draw of one may be in the density of another."""
+    """Raise ValueError where there are several latent variables: the draw of one may be in the
+    density of another.
+    """
     if len(names) != 1:
         raise ValueError(
-            f"guide: expected one latent site for {purpose}, got {names}; draw one vector, or take gradient 'plain'"
+            f"guide: expected one latent site for {purpose}, got {names}; draw one vector, or take "
+            "gradient 'plain'"
         )
 
 
@@ -116,8 +128,8 @@ def require_density(q: Trace, names: list[str], purpose: str) -> None:
     for name in names:
         if isinstance(q.nodes[name]["fn"], Delta):
             raise ValueError(
-                f"site {name!r}: {purpose} needs log q at the draws, and a point (guide 'delta') has no density; "
-                "take objective 'elbo', or another guide"
+                f"site {name!r}: {purpose} needs log q at the draws, and a point (guide 'delta') "
+                "has no density; take objective 'elbo', or another guide"
             )
 
 
@@ -127,7 +139,9 @@ def observed_sites(model: Trace) -> list[str]:
 
 
 def sites(trace: Trace) -> list[str]:
-    """The names of the random variables; plates and deterministic values are sites of a trace too, and are left out."""
+    """The names of the random variables; plates and deterministic values are sites of a trace too,
+    and are left out.
+    """
     return [
         name
         for name, site in trace.nodes.items()
@@ -147,22 +161,26 @@ def latent_sites(model: Trace, guide: Trace) -> list[str]:
     got = sites(guide)
     if set(expected) != set(got):
         raise ValueError(
-            f"guide: expected the latent sites of the model, {expected}, got {got}; name them alike in both"
+            f"guide: expected the latent sites of the model, {expected}, got {got}; name them "
+            "alike in both"
         )
     return got
 
 
 def log_prob(site: Site) -> Tensor:
     """The log density at a site, one number for each element of its batch."""
-    density: Tensor = scale_and_mask(site["fn"].log_prob(site["value"]), site["scale"], site["mask"])
+    density: Tensor = scale_and_mask(
+        site["fn"].log_prob(site["value"]), site["scale"], site["mask"]
+    )
     return density
 
 
 def log_prob_without_score(site: Site) -> Tensor:
     """log q(z | x; φ) at a draw z(φ), with the gradient that reaches φ through the draw alone.
 
-    log q(z; φ) - log q(z'; φ) + its value, for z' = z without a gradient: ∂/∂φ log q(z'; φ), the score, cancels. One
-    call of the guide serves both, so what is random in it (dropout, noise on its inputs) is the same in both.
+    log q(z; φ) - log q(z'; φ) + its value, for z' = z without a gradient: ∂/∂φ log q(z'; φ), the
+    score, cancels. One call of the guide serves both, so what is random in it (dropout, noise on
+    its inputs) is the same in both.
     """
     density, score = log_prob(site), log_prob({**site, "value": site["value"].detach()})
     return density - (score - score.detach())

@@ -10,6 +10,7 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 from torch.distributions import Independent
 
+from pyro_vae.distributed.process_group import batch_mean
 from pyro_vae.objectives.base import (
     OBJECTIVES,
     Program,
@@ -28,7 +29,6 @@ from pyro_vae.objectives.base import (
     traces,
     type_name,
 )
-from pyro_vae.ranks import batch_mean
 
 KL = Literal["auto", "analytic", "monte_carlo"]
 
@@ -38,18 +38,21 @@ KL = Literal["auto", "analytic", "monte_carlo"]
 class ELBO:
     """The evidence lower bound of a Pyro model and guide, written as its two terms.
 
-    ELBO(x) = E_q[log p(x | z)] - KL(q(z | x) ‖ p(z)) ≤ log p(x). The loss is distortion + β · rate, -ELBO for β = 1.
+    ELBO(x) = E_q[log p(x | z)] - KL(q(z | x) ‖ p(z)) ≤ log p(x). The loss is distortion + β · rate,
+    -ELBO for β = 1.
 
-    With kl="monte_carlo" it is the estimator of Pyro's `Trace_ELBO`, with kl="analytic" that of `TraceMeanField_ELBO`
-    (which would sample, silently, where no closed form is registered: this one raises). "auto" takes the closed form
-    where there is one, site by site; `Terms.kl` says what was done. gradient="stl" leaves out the score of q, which has
-    mean zero: the gradient then has no noise where q is the posterior; its KL is Monte Carlo. free_bits=λ replaces the
-    mean rate of each latent dimension by λ where it is smaller: no dimension gains from being emptied below λ.
+    With kl="monte_carlo" it is the estimator of Pyro's `Trace_ELBO`, with kl="analytic" that of
+    `TraceMeanField_ELBO` (which would sample, silently, where no closed form is registered: this
+    one raises). "auto" takes the closed form where there is one, site by site; `Terms.kl` says what
+    was done. gradient="stl" leaves out the score of q, which has mean zero: the gradient then has
+    no noise where q is the posterior; its KL is Monte Carlo. free_bits=λ replaces the mean rate of
+    each latent dimension by λ where it is smaller: no dimension gains from being emptied below λ.
 
     References:
         Auto-Encoding Variational Bayes (Kingma, Welling, 2014).
-        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud, 2017).
-        Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016), for free bits.
+        Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud,
+        2017). Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al.,
+        2016), for free bits.
 
     Arguments:
         kl: how KL(q ‖ p) is computed.
@@ -58,8 +61,9 @@ class ELBO:
         free_bits: λ, in nats for each latent dimension.
 
     Raises:
-        ValueError: no closed form where one is asked for; a latent variable that can't be reparameterised, or that only
-            one of model and guide has; a site with more or fewer log densities than rows; options that exclude another.
+        ValueError: no closed form where one is asked for; a latent variable that can't be
+            reparameterised, or that only one of model and guide has; a site with more or fewer log
+            densities than rows; options that exclude another.
 
     Example:
         >>> from pyro_vae import VAE
@@ -77,10 +81,11 @@ class ELBO:
         set_particles(self)
         if self.gradient == "stl" and (self.kl == "analytic" or self.free_bits):
             raise ValueError(
-                "gradient 'stl' needs log q at the draws: take kl='monte_carlo' or 'auto', and no free_bits"
+                "gradient 'stl' needs log q at the draws: take kl='monte_carlo' or 'auto', and no "
+                "free_bits"
             )
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms:
+    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms:
         p, q = traces(model, guide, x, self.num_particles)
         names = latent_sites(p, q)
         require_rsample(q, names)
@@ -94,8 +99,17 @@ class ELBO:
             rates = {name: self._rate(name, q.nodes[name], p.nodes[name]) for name in names}
         rate = self._mean({name: rate for name, (rate, _) in rates.items()}, len(x))
         distortion = self._mean(distortions, len(x))
-        bits = sum((self._free(name, q.nodes[name], p.nodes[name]) for name in names), rate) if self.free_bits else rate
-        return Terms(rate, distortion, {name: how for name, (_, how) in rates.items()}, distortion + rate_weight * bits)
+        bits = (
+            sum((self._free(name, q.nodes[name], p.nodes[name]) for name in names), rate)
+            if self.free_bits
+            else rate
+        )
+        return Terms(
+            rate,
+            distortion,
+            {name: how for name, (_, how) in rates.items()},
+            distortion + beta * bits,
+        )
 
     def _mean(self, terms: Mapping[str, Tensor], rows: int) -> Tensor:
         """The mean over draws, one number a row."""
@@ -110,7 +124,8 @@ class ELBO:
             pair = f"{type_name(q['fn'])} against {type_name(p['fn'])}"
             raise ValueError(
                 f"site {name!r}: no closed-form KL is registered for {pair}; "
-                "take kl='auto' or 'monte_carlo', or register one with torch.distributions.register_kl"
+                "take kl='auto' or 'monte_carlo', or register one with "
+                "torch.distributions.register_kl"
             )
         return log_prob(q) - log_prob(p), "monte_carlo"
 
@@ -120,17 +135,19 @@ class ELBO:
         each_dimension = analytic_kl(q_fn.base_dist, p_fn.base_dist)
         if each_dimension is None:
             raise ValueError(
-                f"site {name!r}: free_bits needs a closed-form KL, and none is registered for {type_name(q_fn)} "
-                f"against {type_name(p_fn)}; take another prior, or no free_bits"
+                f"site {name!r}: free_bits needs a closed-form KL, and none is registered for "
+                f"{type_name(q_fn)} against {type_name(p_fn)}; take another prior, or no free_bits"
             )
-        missing: Tensor = torch.relu(self.free_bits - batch_mean(each_dimension.flatten(0, -2).mean(0))).sum()
+        missing: Tensor = torch.relu(
+            self.free_bits - batch_mean(each_dimension.flatten(0, -2).mean(0))
+        ).sum()
         return missing
 
 
 def _independent(name: str, fn: Any) -> "Independent[Any]":
     if not isinstance(fn, Independent):
         raise ValueError(
-            f"site {name!r}: free_bits counts the KL of each latent dimension, and {type_name(fn)} has none for "
-            "each; take guide 'mean_field' with a prior of independent dimensions"
+            f"site {name!r}: free_bits counts the KL of each latent dimension, and {type_name(fn)} "
+            "has none for each; take guide 'mean_field' with a prior of independent dimensions"
         )
     return fn

@@ -29,15 +29,21 @@ from pyro_vae.objectives.base import (
 Gradient = Literal["plain", "stl", "dreg"]
 
 
-def _terms(model: Trace, log_q: Mapping[str, Tensor], particles: int, rows: int) -> tuple[Tensor, Tensor]:
-    """log q - log p(z) and -log p(x | z) of each draw and row, (particles, rows); their sum is minus the log weight."""
+def _terms(
+    model: Trace, log_q: Mapping[str, Tensor], particles: int, rows: int
+) -> tuple[Tensor, Tensor]:
+    """log q - log p(z) and -log p(x | z) of each draw and row, (particles, rows); their sum is
+    minus the log weight.
+    """
     rates = {name: density - log_prob(model.nodes[name]) for name, density in log_q.items()}
     distortions = {name: -log_prob(model.nodes[name]) for name in observed_sites(model)}
     return each_row(rates, particles, rows), each_row(distortions, particles, rows)
 
 
 def _scale_gradient(weights: Tensor) -> Callable[[Tensor], Tensor]:
-    """A hook that multiplies the gradient of the draws, in its own type, by the weight of each draw and row."""
+    """A hook that multiplies the gradient of the draws, in its own type, by the weight of each draw
+    and row.
+    """
 
     def scaled(gradient: Tensor) -> Tensor:
         each = weights.reshape(*weights.shape, *(1,) * (gradient.ndim - weights.ndim))
@@ -51,14 +57,17 @@ def _scale_gradient(weights: Tensor) -> Callable[[Tensor], Tensor]:
 class Renyi:
     """Rényi's bound, which goes from log p(x) estimated with K draws (α = 0) to the ELBO (α → 1).
 
-    L_α(x) = 1/(1 - α) · log (1/K) Σₖ wₖ^(1 - α) with wₖ = p(x, zₖ) / q(zₖ | x); for α = 0 the bound of the IWAE.
+    L_α(x) = 1/(1 - α) · log (1/K) Σₖ wₖ^(1 - α) with wₖ = p(x, zₖ) / q(zₖ | x); for α = 0 the bound
+    of the IWAE.
 
-    Weights are those of a row: rows have nothing to do with each other. gradient="stl" leaves out the score of q, which
-    biases this bound; "dreg" (α = 0 only) replaces it by the doubly reparameterised term: no bias, less noise.
+    Weights are those of a row: rows have nothing to do with each other. gradient="stl" leaves out
+    the score of q, which biases this bound; "dreg" (α = 0 only) replaces it by the doubly
+    reparameterised term: no bias, less noise.
 
     References:
         Rényi Divergence Variational Inference (Li, Turner, 2016).
-        Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives (Tucker, Lawson, Gu, Maddison, 2019).
+        Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives (Tucker, Lawson, Gu,
+        Maddison, 2019).
 
     Arguments:
         alpha: α, at least 0 and not 1.
@@ -84,16 +93,20 @@ class Renyi:
         set_particles(self)
         if self.alpha < 0 or self.alpha == 1:
             raise ValueError(
-                f"alpha: expected at least 0 and not 1 (which is the ELBO: objective 'elbo'), got {self.alpha}"
+                "alpha: expected at least 0 and not 1 (which is the ELBO: objective 'elbo'), got "
+                f"{self.alpha}"
             )
         if self.gradient == "dreg" and self.alpha:
-            raise ValueError(f"gradient 'dreg' holds for alpha = 0 (the IWAE), got alpha = {self.alpha}; take 'plain'")
-
-    def __call__(self, model: Program, guide: Program, x: Tensor, rate_weight: float = 1.0) -> Terms:
-        if rate_weight != 1:
             raise ValueError(
-                f"rate_weight: importance weights have no β, got {rate_weight:g}; train without annealing and with "
-                "beta = 1, or take objective 'elbo'"
+                f"gradient 'dreg' holds for alpha = 0 (the IWAE), got alpha = {self.alpha}; take "
+                "'plain'"
+            )
+
+    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms:
+        if beta != 1:
+            raise ValueError(
+                f"beta: importance weights have no β, got {beta:g}; train without "
+                "KL warm-up and with beta = 1, or take objective 'elbo'"
             )
         p, q = traces(model, guide, x, self.num_particles)
         names = latent_sites(p, q)
@@ -111,7 +124,11 @@ class Renyi:
             for name in names:
                 z: Any = q.nodes[name]["value"]
                 if z.requires_grad:
-                    z.register_hook(_scale_gradient(normalised.squeeze(0) if self.num_particles == 1 else normalised))
+                    z.register_hook(
+                        _scale_gradient(
+                            normalised.squeeze(0) if self.num_particles == 1 else normalised
+                        )
+                    )
         return Terms(rate.mean(0), distortion.mean(0), kl, -self._bound(log_weights))
 
     def _bound(self, log_weights: Tensor) -> Tensor:
@@ -121,7 +138,8 @@ class Renyi:
 
 @OBJECTIVES.register("iwae")
 def IWAE(*, num_particles: PositiveInt = 5, gradient: Gradient = "dreg") -> Renyi:
-    """The importance weighted bound: E log (1/K) Σₖ p(x, zₖ) / q(zₖ | x), between the ELBO (K = 1) and log p(x).
+    """The importance weighted bound: E log (1/K) Σₖ p(x, zₖ) / q(zₖ | x), between the ELBO (K = 1)
+    and log p(x).
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016).

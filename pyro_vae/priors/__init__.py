@@ -1,6 +1,8 @@
-"""Priors p(z): a module that you call without arguments and that gives a distribution with event shape (latent_dim,).
+"""Priors p(z): a module that you call without arguments and that gives a distribution with event
+shape (latent_dim,).
 
-A new family is one file with a constructor `(latent_dim, *, options)` under `@PRIORS.register(kind)`, imported here.
+A new family is one file with a constructor `(latent_dim, *, options)` under
+`@PRIORS.register(kind)`, imported here.
 """
 
 from pyro_vae.priors.base import PRIORS, Constant

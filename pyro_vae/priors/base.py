@@ -1,4 +1,6 @@
-"""The registry of priors, the module that a plain distribution becomes, and the scales of the others."""
+"""The registry of priors, the module that a plain distribution becomes, and the scales of the
+others.
+"""
 
 import copy
 import math
@@ -16,7 +18,8 @@ PRIORS = Registry("prior")
 
 
 class Constant(nn.Module):
-    """A distribution that depends on nothing, as a module: it moves with the model to a device or a dtype.
+    """A distribution that depends on nothing, as a module: it moves with the model to a device or a
+    dtype.
 
     Arguments:
         distribution: any `torch.distributions.Distribution`.
@@ -54,7 +57,9 @@ def _map_tensors(fn: Callable[[Tensor], Tensor], value: Any, done: dict[int, Any
     if isinstance(value, Distribution | Transform):
         if id(value) not in done:
             done[id(value)] = moved = copy.copy(value)
-            moved.__dict__.update({name: _map_tensors(fn, item, done) for name, item in vars(value).items()})
+            moved.__dict__.update(
+                {name: _map_tensors(fn, item, done) for name, item in vars(value).items()}
+            )
         return done[id(value)]
     return value
 
@@ -76,7 +81,12 @@ class Scale(nn.Module):
     one: Tensor
 
     def __init__(
-        self, shape: tuple[int, ...], value: float | Literal["learned"], *, start: float = 1.0, floor: float = 1e-4
+        self,
+        shape: tuple[int, ...],
+        value: float | Literal["learned"],
+        *,
+        start: float = 1.0,
+        floor: float = 1e-4,
     ) -> None:
         super().__init__()
         self.value, self.floor = value, floor
@@ -86,7 +96,9 @@ class Scale(nn.Module):
             self.register_buffer("one", torch.ones(shape), persistent=False)
 
     def forward(self) -> Tensor:
-        return positive(self.raw, self.floor) if isinstance(self.value, str) else self.value * self.one
+        return (
+            positive(self.raw, self.floor) if isinstance(self.value, str) else self.value * self.one
+        )
 
     def extra_repr(self) -> str:
         return f"{self.value!r}"

@@ -10,7 +10,8 @@ from pyro_vae.priors.base import PRIORS
 
 @PRIORS.register("flat")
 class Flat(nn.Module):
-    """p(z) = 1 everywhere: no density, so no samples and no evidence; the loss is the reconstruction alone.
+    """p(z) = 1 everywhere: no density, so no samples and no evidence; the loss is the
+    reconstruction alone.
 
     Only a `delta` guide goes with it: the pair is the autoencoder.
 

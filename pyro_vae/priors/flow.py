@@ -20,11 +20,12 @@ Widths = tuple[PositiveInt, ...]
 
 @PRIORS.register("flow")
 class Flow(nn.Module):
-    """p(z) = N(f(z) | 0, I) |det ∂f/∂z|, f = f_T ∘ … ∘ f₁ invertible: an exact density of nearly any shape.
+    """p(z) = N(f(z) | 0, I) |det ∂f/∂z|, f = f_T ∘ … ∘ f₁ invertible: an exact density of nearly
+    any shape.
 
-    It starts at f(z) = z, the standard normal. With "realnvp" density and draws cost the same; "maf" and "nsf" pay for
-    a draw latent_dim times what they pay for a density. "nsf" bends only inside [-5, 5]. A flexible prior can overfit:
-    choose the epoch on validation rows.
+    It starts at f(z) = z, the standard normal. With "realnvp" density and draws cost the same;
+    "maf" and "nsf" pay for a draw latent_dim times what they pay for a density. "nsf" bends only
+    inside [-5, 5]. A flexible prior can overfit: choose the epoch on validation rows.
 
     References:
         Density estimation using Real NVP (Dinh, Sohl-Dickstein, Bengio, 2017).
@@ -33,8 +34,9 @@ class Flow(nn.Module):
 
     Arguments:
         latent_dim: length of z.
-        transform: "realnvp": one half of z shifts and scales the other; "maf": each number is shifted and scaled by
-            those before it; "nsf": each is bent by a monotone spline that depends on those before it.
+        transform: "realnvp": one half of z shifts and scales the other; "maf": each number is
+            shifted and scaled by those before it; "nsf": each is bent by a monotone spline that
+            depends on those before it.
         transforms: T.
         hidden_dims: widths of the hidden layers of each f.
 
@@ -60,32 +62,42 @@ class Flow(nn.Module):
         super().__init__()
         if transform == "realnvp" and latent_dim == 1:
             raise ValueError(
-                "flow: transform 'realnvp' moves one half of z by the other, expected latent_dim of at least 2, got 1; "
-                "take transform 'nsf' (or 'maf', which leaves a single number normal)"
+                "flow: transform 'realnvp' moves one half of z by the other, expected latent_dim "
+                "of at least 2, got 1; take transform 'nsf' (or 'maf', which leaves a single "
+                "number normal)"
             )
         self.transform = transform
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
         if transform == "realnvp":
-            layers: list[nn.Module] = [Coupling(latent_dim, step % 2 == 1, hidden_dims) for step in range(transforms)]
+            layers: list[nn.Module] = [
+                Coupling(latent_dim, step % 2 == 1, hidden_dims) for step in range(transforms)
+            ]
         else:
-            layers = [Autoregressive(layer) for layer in _zuko_layers(transform, latent_dim, transforms, hidden_dims)]
+            layers = [
+                Autoregressive(layer)
+                for layer in _zuko_layers(transform, latent_dim, transforms, hidden_dims)
+            ]
         self.layers = nn.ModuleList(layers)
 
     def forward(self) -> Distribution:
-        return _Flow(dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1), list(self.layers))
+        return _Flow(
+            dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1), list(self.layers)
+        )
 
     def extra_repr(self) -> str:
         return f"z = f⁻¹(ε), ε ~ N(0, I), {self.transform}"
 
 
 class Coupling(nn.Module):
-    """(a, b) ↦ (b · exp s(a) + t(a), a) for the two parts of z, with s and t from one network: log|det| = Σ s(a).
+    """(a, b) ↦ (b · exp s(a) + t(a), a) for the two parts of z, with s and t from one network:
+    log|det| = Σ s(a).
 
     The parts change places, so that the next coupling moves the other; s stays between -3 and 3.
 
     Arguments:
         latent_dim: length of z.
-        swapped: whether the first part is the shorter one, as it is after an odd number of couplings.
+        swapped: whether the first part is the shorter one, as it is after an odd number of
+            couplings.
         hidden_dims: widths of the hidden layers.
 
     Example:
@@ -118,7 +130,9 @@ class Coupling(nn.Module):
 
 
 class Autoregressive(nn.Module):
-    """zᵢ ↦ g(zᵢ; z₁, …, zᵢ₋₁), monotone in zᵢ: a lazy transform of zuko's. Its inverse goes number by number."""
+    """zᵢ ↦ g(zᵢ; z₁, …, zᵢ₋₁), monotone in zᵢ: a lazy transform of zuko's. Its inverse goes number
+    by number.
+    """
 
     def __init__(self, lazy: nn.Module) -> None:
         super().__init__()
@@ -160,12 +174,16 @@ class _Flow(TorchDistribution):
         return z
 
 
-def _zuko_layers(transform: str, latent_dim: int, transforms: int, hidden_dims: Widths) -> list[nn.Module]:
+def _zuko_layers(
+    transform: str, latent_dim: int, transforms: int, hidden_dims: Widths
+) -> list[nn.Module]:
     """The autoregressive transforms of zuko's flow of that name, each at the identity."""
     flow = getattr(import_zuko().flows, transform.upper())
     built = flow(latent_dim, transforms=transforms, hidden_features=hidden_dims, activation=nn.SiLU)
     layers = list(built.transform.transforms)
     for layer in layers:  # a single number has no network, and the parameters stand by themselves
-        for parameter in layer.hyper[-1].parameters() if hasattr(layer, "hyper") else layer.parameters():
+        for parameter in (
+            layer.hyper[-1].parameters() if hasattr(layer, "hyper") else layer.parameters()
+        ):
             nn.init.zeros_(parameter)
     return layers

@@ -50,10 +50,15 @@ class Hierarchical(nn.Module):
     ) -> None:
         super().__init__()
         if top_dim >= latent_dim:
-            raise ValueError(f"hierarchical: expected top_dim below latent_dim = {latent_dim}, got {top_dim}")
+            raise ValueError(
+                f"hierarchical: expected top_dim below latent_dim = {latent_dim}, got {top_dim}"
+            )
         described = TypeAdapter[Options](Top).validate_python(top)
         if described.kind in {"flat", "custom"}:
-            raise ValueError(f"hierarchical: expected a kind of prior with a density as top, got {described.kind!r}")
+            raise ValueError(
+                "hierarchical: expected a kind of prior with a density as top, got "
+                f"{described.kind!r}"
+            )
         self.latent_dim = latent_dim
         self.top: nn.Module = PRIORS.build(described, top_dim)
         self.net = mlp((top_dim,), (2, latent_dim - top_dim), hidden_dims=hidden_dims)

@@ -31,7 +31,9 @@ class Laplace(nn.Module):
 
     loc: Tensor
 
-    def __init__(self, latent_dim: int, *, scale: PositiveFloat | Literal["learned"] = UNIT_VARIANCE) -> None:
+    def __init__(
+        self, latent_dim: int, *, scale: PositiveFloat | Literal["learned"] = UNIT_VARIANCE
+    ) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
         self.scale = Scale((latent_dim,), scale, start=UNIT_VARIANCE)

@@ -18,13 +18,13 @@ from pyro_vae.priors.base import PRIORS, Scale
 class Mixture(nn.Module):
     """p(z) = Σₖ πₖ N(z | μₖ, diag σₖ²), with the component summed out; π, μ and σ are learned.
 
-    It starts with equal weights at locations drawn from N(0, I). Where the rows fall into groups, so may z:
-    `responsibilities` says which component a z belongs to.
+    It starts with equal weights at locations drawn from N(0, I). Where the rows fall into groups,
+    so may z: `responsibilities` says which component a z belongs to.
 
     References:
-        Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang, Zheng, Tan, Tang,
-        Zhou, 2017); Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
-        2016).
+        Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang,
+        Zheng, Tan, Tang, Zhou, 2017); Deep Unsupervised Clustering with Gaussian Mixture
+        Variational Autoencoders (Dilokthanakul et al., 2016).
 
     Arguments:
         latent_dim: length of z.
@@ -46,20 +46,26 @@ class Mixture(nn.Module):
         return self._mixture()
 
     def responsibilities(self, z: Tensor) -> Tensor:
-        """p(k | z) ∝ πₖ N(z | μₖ, diag σₖ²) for z (..., latent_dim): probabilities (..., K) of the components."""
+        """p(k | z) ∝ πₖ N(z | μₖ, diag σₖ²) for z (..., latent_dim): probabilities (..., K) of the
+        components.
+        """
         return self._mixture().log_joint(z).softmax(-1)
 
     def _mixture(self) -> "Marginal":
-        return Marginal(self.logits.log_softmax(-1), dist.Normal(self.loc, self.scale()).to_event(1))
+        return Marginal(
+            self.logits.log_softmax(-1), dist.Normal(self.loc, self.scale()).to_event(1)
+        )
 
     def extra_repr(self) -> str:
         return "z ~ Σₖ πₖ N(μₖ, diag σₖ²)"
 
 
 def log_normals(z: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
-    """log N(z | μₖ, diag σₖ²) = -½ (Σ z²/σₖ² - 2 Σ z μₖ/σₖ² + Σ μₖ²/σₖ²) - Σ log σₖ - D/2 log 2π for every z and k.
+    """log N(z | μₖ, diag σₖ²) = -½ (Σ z²/σₖ² - 2 Σ z μₖ/σₖ² + Σ μₖ²/σₖ²) - Σ log σₖ - D/2 log 2π
+    for every z and k.
 
-    The sums over the D dimensions are matrix products, in float64 since the three nearly cancel where σ is small.
+    The sums over the D dimensions are matrix products, in float64 since the three nearly cancel
+    where σ is small.
 
     Arguments:
         z: (..., D).
@@ -74,15 +80,21 @@ def log_normals(z: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     """
     wide, loc, scale = z.double(), loc.double(), scale.double()
     precision = scale.reciprocal().square()
-    squares = wide.square() @ precision.mT - 2 * wide @ (loc * precision).mT + (loc.square() * precision).sum(-1)
-    return (-0.5 * squares - scale.log().sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)).to(z.dtype)
+    squares = (
+        wide.square() @ precision.mT
+        - 2 * wide @ (loc * precision).mT
+        + (loc.square() * precision).sum(-1)
+    )
+    return (-0.5 * squares - scale.log().sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)).to(
+        z.dtype
+    )
 
 
 class Marginal(TorchDistribution):
     """p(z) = Σₖ wₖ pₖ(z) over vectors z, for components of any family.
 
-    Unlike `MixtureSameFamily` it doesn't expand the components with the batch, which copies covariances, and draws no
-    more than it needs.
+    Unlike `MixtureSameFamily` it doesn't expand the components with the batch, which copies
+    covariances, and draws no more than it needs.
 
     Arguments:
         log_weights: log wₖ, shaped (K,).
@@ -110,7 +122,9 @@ class Marginal(TorchDistribution):
         """log wₖ pₖ(z) for z (..., latent_dim): shaped (..., K)."""
         independent: Any = self.components
         if isinstance(independent, Independent) and isinstance(independent.base_dist, Normal):
-            return self.log_weights + log_normals(z, independent.base_dist.loc, independent.base_dist.scale)
+            return self.log_weights + log_normals(
+                z, independent.base_dist.loc, independent.base_dist.scale
+            )
         each = z.unsqueeze(-2).expand(*z.shape[:-1], len(self.log_weights), z.shape[-1])
         log_density: Tensor = self.components.log_prob(each)
         return self.log_weights + log_density
@@ -121,9 +135,13 @@ class Marginal(TorchDistribution):
         return self.log_joint(value).logsumexp(-1)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:
-        """Draw the component of each sample; then from every component as many as the most wanted one needs."""
+        """Draw the component of each sample; then from every component as many as the most wanted
+        one needs.
+        """
         with torch.no_grad():
-            which = Categorical(logits=self.log_weights).sample(torch.Size([math.prod(sample_shape)]))
+            which = Categorical(logits=self.log_weights).sample(
+                torch.Size([math.prod(sample_shape)])
+            )
             wanted = which.bincount(minlength=len(self.log_weights))
             order = which.argsort()
             before = wanted.cumsum(0) - wanted

@@ -14,27 +14,33 @@ from pyro_vae.priors.base import PRIORS
 from pyro_vae.priors.mixture import Marginal
 
 JITTER = 0.1
-"""Noise on the pseudo-inputs that start from a row which another one started from, in standard deviations."""
+"""Noise on the pseudo-inputs that start from a row which another one started from, in standard
+deviations.
+"""
 
 
 @PRIORS.register("vamp")
 class Vamp(nn.Module):
-    """p(z) = 1/K Σₖ q(z | uₖ), the aggregate posterior of K learned pseudo-inputs: u = mean + std · raw.
+    """p(z) = 1/K Σₖ q(z | uₖ), the aggregate posterior of K learned pseudo-inputs: u = mean + std ·
+    raw.
 
-    The pseudo-inputs start from training rows. They live in the data's units but are learned in units of each feature's
-    spread, and nothing keeps them inside the range of the data: the encoder takes any number. The guide that the prior
-    mixes is the model's own, in its current mode (dropout and noise included), and stays no part of it: it appears once
-    among the parameters of the model. A call encodes K rows, and a density costs K densities.
+    The pseudo-inputs start from training rows. They live in the data's units but are learned in
+    units of each feature's spread, and nothing keeps them inside the range of the data: the encoder
+    takes any number. The guide that the prior mixes is the model's own, in its current mode
+    (dropout and noise included), and stays no part of it: it appears once among the parameters of
+    the model. A call encodes K rows, and a density costs K densities.
 
     References:
         VAE with a VampPrior (Tomczak, Welling, 2018).
 
     Arguments:
         latent_dim: length of z.
-        pseudo_inputs: K; beyond the number of training rows they start from rows again, with a little noise.
+        pseudo_inputs: K; beyond the number of training rows they start from rows again, with a
+            little noise.
 
     Raises:
-        ValueError: called outside a model, or with a guide whose density doesn't fit or that needs real rows.
+        ValueError: called outside a model, or with a guide whose density doesn't fit or that needs
+            real rows.
 
     Example:
         >>> from pyro_vae import VAE
@@ -50,14 +56,19 @@ class Vamp(nn.Module):
     def __init__(self, latent_dim: int, *, pseudo_inputs: PositiveInt = 500) -> None:
         super().__init__()
         self.latent_dim, self.components = latent_dim, pseudo_inputs
-        self._guide: tuple[nn.Module, ...] = ()  # in a tuple, where nn.Module doesn't look for submodules
+        self._guide: tuple[
+            nn.Module, ...
+        ] = ()  # in a tuple, where nn.Module doesn't look for submodules
 
     def bind_parts(self, parts: Any) -> None:
-        """Mix the guide of `parts`; the pseudo-inputs take the shape of a row, and are random until `start_from`."""
+        """Mix the guide of `parts`; the pseudo-inputs take the shape of a row, and are random until
+        `start_from`.
+        """
         if callable(getattr(getattr(parts.posterior, "family", None), "refine", None)):
             raise ValueError(
-                "vamp: pseudo-inputs are no rows, so they have no p(u | z) by which guide 'semi_amortized' could "
-                "refine q(z | u); take the guide that it wraps, or another prior"
+                "vamp: pseudo-inputs are no rows, so they have no p(u | z) by which guide "
+                "'semi_amortized' could refine q(z | u); take the guide that it wraps, or another "
+                "prior"
             )
         shape = _row_shape(parts.likelihood, getattr(parts.prior, "latent_dim", self.latent_dim))
         self._guide = (parts.posterior,)
@@ -85,7 +96,8 @@ class Vamp(nn.Module):
     def forward(self) -> Distribution:
         if not self._guide:
             raise ValueError(
-                "vamp needs a guide: its density is a mixture of q(z | u); pass it to a model, VAE(prior='vamp', ...)"
+                "vamp needs a guide: its density is a mixture of q(z | u); pass it to a model, "
+                "VAE(prior='vamp', ...)"
             )
         q = self._guide[0](self.pseudo_inputs)
         if q.event_shape != (self.latent_dim,):
@@ -95,13 +107,21 @@ class Vamp(nn.Module):
 
     def _check(self, q: Distribution) -> None:
         if isinstance(q, dist.Delta):
-            raise ValueError("vamp: expected a guide with a density, got points (guide 'delta'); take 'mean_field'")
-        expected, got = ((self.components,), (self.latent_dim,)), (tuple(q.batch_shape), tuple(q.event_shape))
+            raise ValueError(
+                "vamp: expected a guide with a density, got points (guide 'delta'); take "
+                "'mean_field'"
+            )
+        expected, got = (
+            ((self.components,), (self.latent_dim,)),
+            (tuple(q.batch_shape), tuple(q.event_shape)),
+        )
         if got != expected:
             raise ValueError(
-                f"vamp: expected of the guide, for {self.components} pseudo-inputs, batch and event shape "
-                f"{expected[0]} and {expected[1]}, got {got[0]} and {got[1]}; on the top level of a prior "
-                "'hierarchical' take the guide 'hierarchical', top-down, with the same top_dim"
+                f"vamp: expected of the guide, for {self.components} pseudo-inputs, batch and "
+                f"event shape {expected[0]} and {expected[1]}, got {got[0]} and {got[1]}; on the "
+                "top level of "
+                "a prior 'hierarchical' take the guide 'hierarchical', top-down, with the same "
+                "top_dim"
             )
 
     def extra_repr(self) -> str:

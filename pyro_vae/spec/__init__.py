@@ -1,4 +1,6 @@
-"""The declarative description of a model: keyword arguments, a dict, TOML or JSON in; modules out; and back."""
+"""The declarative description of a model: keyword arguments, a dict, TOML or JSON in; modules out;
+and back.
+"""
 
 from pyro_vae.spec.adoption import joined, random_weights, require_fixed_weights
 from pyro_vae.spec.check import data_support

@@ -1,4 +1,6 @@
-"""What a user's part becomes when a model takes it in: a module, with a place of its own for Pyro's parameters."""
+"""What a user's part becomes when a model takes it in: a module, with a place of its own for Pyro's
+parameters.
+"""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -34,14 +36,16 @@ def is_own(slot: str, part: Any) -> bool:
     """
     if inspect.isclass(part):
         raise ValueError(
-            f"{slot}: expected an object, got the class {part.__name__}; pass {part.__name__}(...), "
-            "or its name where it is registered"
+            f"{slot}: expected an object, got the class {part.__name__}; pass "
+            f"{part.__name__}(...), or its name where it is registered"
         )
     return isinstance(part, Distribution) or callable(part)
 
 
 def named(part: Any) -> Custom:
-    """What a description keeps of a user's object: where its type is defined, without the wrapper of torch.compile."""
+    """What a description keeps of a user's object: where its type is defined, without the wrapper
+    of torch.compile.
+    """
     part = getattr(part, "_orig_mod", part)
     return Custom(type=place(part if inspect.isroutine(part) else type(part)))
 
@@ -69,7 +73,9 @@ def pyro_modules(module: nn.Module) -> Iterator[Any]:
 
 
 def unused(part: nn.Module) -> None:
-    """Forget the calls that checked a part: Pyro takes no PyroModule into another after its first call."""
+    """Forget the calls that checked a part: Pyro takes no PyroModule into another after its first
+    call.
+    """
     for module in pyro_modules(part):
         module._pyro_context.used = False
 
@@ -77,7 +83,8 @@ def unused(part: nn.Module) -> None:
 def joined(root: PyroModule) -> None:
     """Give every PyroModule in a program the program's context, and its place as name.
 
-    Pyro does so itself down to the first plain module: below it two models would have parameters of one name.
+    Pyro does so itself down to the first plain module: below it two models would have parameters of
+    one name.
     """
     for name, module in root.named_modules():
         if isinstance(module, PyroModule) and module is not root:
@@ -100,7 +107,8 @@ def require_fixed_weights(slot: str, module: nn.Module) -> None:
     if found := random_weights(module):
         shown = ", ".join(map(repr, found[:3])) + (", ..." if len(found) > 3 else "")
         raise ValueError(
-            f"{slot}: expected parameters, got random weights (PyroSample): {shown}; with them the rows depend on each "
-            "other, and log p(x) of a row doesn't exist by itself. Take nn.Parameter or PyroParam; or set PyroSample "
-            "on the finished vae.model and use Pyro's own inference on it"
+            f"{slot}: expected parameters, got random weights (PyroSample): {shown}; with them the "
+            "rows depend on each other, and log p(x) of a row doesn't exist by itself. Take "
+            "nn.Parameter or PyroParam; or set PyroSample on the finished vae.model and use Pyro's "
+            "own inference on it"
         )

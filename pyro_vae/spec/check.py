@@ -16,7 +16,9 @@ PROBES = (-3.0, -0.7, 0.0, 0.4, 1.0, 2.5, 4.0)
 NAMES = ("prior", "likelihood", "posterior")
 
 
-def check(parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, latent_dim: int) -> list[Distribution]:
+def check(
+    parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, latent_dim: int
+) -> list[Distribution]:
     """Call each part once on zeros and compare what it gives with the shapes of the model.
 
     Returns:
@@ -39,22 +41,30 @@ def check(parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, late
 
 def _check_shapes(name: str, got: Any, event_shape: Shape, rows: bool) -> None:
     if not isinstance(got, Distribution):
-        raise ValueError(f"{name}: expected a module that returns a Distribution, got {type(got).__name__}")
+        raise ValueError(
+            f"{name}: expected a module that returns a Distribution, got {type(got).__name__}"
+        )
     if tuple(got.event_shape) != tuple(event_shape):
         raise ValueError(
             f"{name}: expected event shape {tuple(event_shape)}, got {tuple(got.event_shape)} "
-            f"(batch shape {tuple(got.batch_shape)}); set its size, or declare event dimensions with .to_event(k)"
+            f"(batch shape {tuple(got.batch_shape)}); set its size, or declare event dimensions "
+            "with .to_event(k)"
         )
     batch, allowed = tuple(got.batch_shape), ((ROWS,), ()) if rows else ((),)
     if batch not in allowed:
-        meaning = f"one distribution for each of {ROWS} rows" if rows else "one distribution for all rows"
+        meaning = (
+            f"one distribution for each of {ROWS} rows" if rows else "one distribution for all rows"
+        )
         raise ValueError(
-            f"{name}: expected batch shape {allowed[0]}, {meaning}, got {batch} (event shape {event_shape})"
+            f"{name}: expected batch shape {allowed[0]}, {meaning}, got {batch} (event shape "
+            f"{event_shape})"
         )
 
 
 def _check_supports(prior: Distribution, posterior: Distribution, z: Tensor) -> None:
-    """p(z) and q(z | x) live on the same vectors: elsewhere one of them has a density of 0 and the other has not."""
+    """p(z) and q(z | x) live on the same vectors: elsewhere one of them has a density of 0 and the
+    other has not.
+    """
     supports = [_support(prior), _support(posterior)]
     if any(support is None for support in supports):
         return
@@ -65,8 +75,8 @@ def _check_supports(prior: Distribution, posterior: Distribution, z: Tensor) -> 
     where = PROBES[int((inside[0] != inside[1]).nonzero()[0])]
     expected, got = (describe(_of_numbers(support)) for support in supports)
     raise ValueError(
-        f"guide: expected the support of the prior, {expected}, got {got}: only one of them allows z = {where:g}; "
-        "change the guide or the prior"
+        f"guide: expected the support of the prior, {expected}, got {got}: only one of them allows "
+        f"z = {where:g}; change the guide or the prior"
     )
 
 
@@ -81,7 +91,9 @@ def _of_numbers(support: Any) -> Any:
     """The constraint on each number, with numbers for the bounds that are the same everywhere."""
     while type(support) is type(constraints.independent(constraints.real, 1)):
         support = support.base_constraint
-    bounds = {name: bound.unique() for name, bound in vars(support).items() if isinstance(bound, Tensor)}
+    bounds = {
+        name: bound.unique() for name, bound in vars(support).items() if isinstance(bound, Tensor)
+    }
     plain = copy.copy(support)
     vars(plain).update({name: bound.item() for name, bound in bounds.items() if len(bound) == 1})
     return plain
@@ -93,20 +105,28 @@ def check_draws(likelihood: nn.Module, latent_dim: int) -> None:
     got, shape = called("likelihood", likelihood, draws).batch_shape, tuple(draws.shape)
     if got not in (draws.shape[:-1], ()):
         raise ValueError(
-            f"likelihood: expected batch shape {shape[:-1]} for z of shape {shape}, got {tuple(got)}; "
-            "index and reshape z from its end: z[..., 0]"
+            f"likelihood: expected batch shape {shape[:-1]} for z of shape {shape}, got "
+            f"{tuple(got)}; index and reshape z from its end: z[..., 0]"
         )
 
 
 def called(name: str, part: nn.Module, *inputs: Tensor, grad: bool = False) -> Any:
     """The output of a part in evaluation mode, which touches neither gradients nor statistics."""
     try:
-        with torch.set_grad_enabled(grad), evaluating(part), pyro.settings.context(module_local_params=True):
+        with (
+            torch.set_grad_enabled(grad),
+            evaluating(part),
+            pyro.settings.context(module_local_params=True),
+        ):
             return part(*inputs)
     except ValueError:
         raise
     except Exception as error:  # whatever a part of somebody's raises
-        on = "on zeros of shape " + ", ".join(str(tuple(x.shape)) for x in inputs) if inputs else "without arguments"
+        on = (
+            "on zeros of shape " + ", ".join(str(tuple(x.shape)) for x in inputs)
+            if inputs
+            else "without arguments"
+        )
         raise ValueError(f"{name}: failed {on}: {error}") from error
 
 
@@ -119,7 +139,8 @@ def zeros_like(part: nn.Module, shape: Shape) -> Tensor:
 def data_support(likelihood: nn.Module, latent_dim: int) -> tuple[Any, str]:
     """The values that x may take under p(x | z), and what to do where the data are others.
 
-    A likelihood of the user's is asked for the support of its distribution; one that depends on z says nothing.
+    A likelihood of the user's is asked for the support of its distribution; one that depends on z
+    says nothing.
     """
     family: Any = getattr(likelihood, "family", None)
     if hasattr(family, "support"):

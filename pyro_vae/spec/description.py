@@ -7,7 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from pyro_vae.described import Described
 from pyro_vae.guides import GUIDES
@@ -32,28 +39,39 @@ class Spec(Described):
         'standard_normal'
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
-    data_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(description="shape of one row")
+    data_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(
+        description="shape of one row"
+    )
     latent_dim: PositiveInt = Field(default=8, description="length of z")
     prior: Prior = Field(default=cast(Options, "standard_normal"), description="p(z)")
     likelihood: Family = Field(default=cast(Options, "normal"), description="p(x | z)")
     guide: Guide = Field(default=cast(Options, "mean_field"), description="q(z | x)")
     hidden_dims: tuple[PositiveInt, ...] = Field(
-        default=(128, 128), description="widths of the encoder's hidden layers; the decoder has them in reverse"
+        default=(128, 128),
+        description="widths of the encoder's hidden layers; the decoder has them in reverse",
     )
     activation: Activation = Field(
         default="silu", description="activation of the hidden layers, by its name in torch.nn"
     )
-    encoder: Network = Field(default=cast(Options, "mlp"), description="network from rows to features")
+    encoder: Network = Field(
+        default=cast(Options, "mlp"), description="network from rows to features"
+    )
     decoder: Network = Field(
-        default=cast(Options, "mlp"), description="network from z to the parameters of the likelihood"
+        default=cast(Options, "mlp"),
+        description="network from z to the parameters of the likelihood",
     )
     standardize: Literal["feature", "all", "none"] = Field(
-        default="feature", description="what the encoder's inputs are divided by: each feature's std, one std, nothing"
+        default="feature",
+        description="what the encoder's inputs are divided by: each feature's std, one std, "
+        "nothing",
     )
     denoise: NonNegativeFloat = Field(
-        default=0.0, description="noise on the encoder's inputs while training, in standardised units"
+        default=0.0,
+        description="noise on the encoder's inputs while training, in standardised units",
     )
     seed: NonNegativeInt = Field(default=0, lt=2**63, description="seed of the initial weights")
 
@@ -61,8 +79,8 @@ class Spec(Described):
     def _sensible(self) -> Self:
         if self.prior.kind == "flat" and self.guide.kind not in {"delta", "custom"}:
             raise ValueError(
-                f"prior 'flat' has no density, so guide {self.guide.kind!r} would spread without bound; "
-                "expected guide 'delta' (the autoencoder), or another prior"
+                f"prior 'flat' has no density, so guide {self.guide.kind!r} would spread without "
+                "bound; expected guide 'delta' (the autoencoder), or another prior"
             )
         return self
 
@@ -72,17 +90,29 @@ class Spec(Described):
         return {slot: part.type for slot, part in parts.items() if isinstance(part, Custom)}
 
     def ignored(self) -> dict[str, str]:
-        """The fields that only a network reads which a part of the user's replaces, each with that part."""
+        """The fields that only a network reads which a part of the user's replaces, each with that
+        part.
+        """
         own = self.custom()
-        readers = {"encoder": "guide", "standardize": "guide", "denoise": "guide", "decoder": "likelihood"}
+        readers = {
+            "encoder": "guide",
+            "standardize": "guide",
+            "denoise": "guide",
+            "decoder": "likelihood",
+        }
         unread = {name: part for name, part in readers.items() if part in own}
         up, down = (
-            [part for part in pair if part in own] for pair in (("guide", "encoder"), ("likelihood", "decoder"))
+            [part for part in pair if part in own]
+            for pair in (("guide", "encoder"), ("likelihood", "decoder"))
         )
         if up and down:
             unread |= dict.fromkeys(("hidden_dims", "activation"), f"{up[0]} and {down[0]}")
         default = Spec(data_shape=self.data_shape)
-        return {name: part for name, part in unread.items() if getattr(self, name) != getattr(default, name)}
+        return {
+            name: part
+            for name, part in unread.items()
+            if getattr(self, name) != getattr(default, name)
+        }
 
 
 def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -97,9 +127,13 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     from_json = partial(json.loads, object_pairs_hook=_each_once)
     parsers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": from_json}
     if path.suffix not in parsers:
-        raise ValueError(f"{path}: expected a description in a .toml or .json file, got suffix {path.suffix!r}")
+        raise ValueError(
+            f"{path}: expected a description in a .toml or .json file, got suffix {path.suffix!r}"
+        )
     try:
-        table: dict[str, Any] = parsers[path.suffix](path.read_text(encoding="utf-8-sig"))  # Windows' BOM
+        table: dict[str, Any] = parsers[path.suffix](
+            path.read_text(encoding="utf-8-sig")
+        )  # Windows' BOM
     except OSError as error:
         raise ValueError(f"{path}: the description can't be read: {error.strerror}") from error
     except ValueError as error:
@@ -110,7 +144,9 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The table of these pairs; of a key that stands twice, JSON's own reader takes the last in silence."""
+    """The table of these pairs; of a key that stands twice, JSON's own reader takes the last in
+    silence.
+    """
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]

@@ -1,4 +1,6 @@
-"""Distributions of other libraries as Pyro's kind, which `pyro.sample` takes and which has moments and a support."""
+"""Distributions of other libraries as Pyro's kind, which `pyro.sample` takes and which has moments
+and a support.
+"""
 
 import copy
 from functools import cache
@@ -28,9 +30,10 @@ def _converted(part: nn.Module, inputs: Any, output: Any) -> Any:
 def as_pyro(distribution: Any) -> Any:
     """A distribution of torch, zuko or anyone as Pyro's kind.
 
-    It keeps its type, its parameters and its methods, and gets Pyro's in addition. Where it has no formula for its
-    mean and variance, they are estimated from draws with fixed noise; where it doesn't know its support, that is the
-    domain of its transform, or else all vectors. What lacks nothing, or is no distribution, stays as it is.
+    It keeps its type, its parameters and its methods, and gets Pyro's in addition. Where it has no
+    formula for its mean and variance, they are estimated from draws with fixed noise; where it
+    doesn't know its support, that is the domain of its transform, or else all vectors. What lacks
+    nothing, or is no distribution, stays as it is.
 
     Example:
         >>> normal = torch.distributions.Normal(torch.zeros(2), 1.0)
@@ -48,7 +51,9 @@ def as_pyro(distribution: Any) -> Any:
 
 
 def support_of(distribution: Any) -> Any:
-    """The values that a draw may take; of a mixture those of its components, which have a map to real numbers."""
+    """The values that a draw may take; of a mixture those of its components, which have a map to
+    real numbers.
+    """
     try:
         return _of_components(distribution.support)
     except NotImplementedError:
@@ -56,7 +61,11 @@ def support_of(distribution: Any) -> Any:
 
 
 def _of_components(support: Any) -> Any:
-    return support.base_constraint if type(support).__name__ == "MixtureSameFamilyConstraint" else support
+    return (
+        support.base_constraint
+        if type(support).__name__ == "MixtureSameFamilyConstraint"
+        else support
+    )
 
 
 def _domain(distribution: Any) -> Any:
@@ -113,7 +122,11 @@ def _drawn(distribution: Any) -> Tensor:
 def _class_for(kind: type) -> type:
     """The subclass of a kind of distribution with what it lacks."""
     metaclass: Any = type(TorchDistributionMixin)
-    bases = (Converted, kind) if issubclass(kind, TorchDistributionMixin) else (Converted, kind, TorchDistributionMixin)
+    bases = (
+        (Converted, kind)
+        if issubclass(kind, TorchDistributionMixin)
+        else (Converted, kind, TorchDistributionMixin)
+    )
     made: type = metaclass(kind.__name__, bases, {})
     made.__module__, made.__doc__ = kind.__module__, kind.__doc__
     return made

@@ -37,26 +37,38 @@ def describe(fields: Mapping[str, Any]) -> tuple[Spec, dict[str, nn.Module]]:
     """
     own = {slot: fields[slot] for slot in SLOTS if is_own(slot, fields.get(slot))}
     objects = {slot: adopted(slot, part) for slot, part in own.items()}
-    return Spec.model_validate({**fields, **{slot: named(part) for slot, part in own.items()}}), objects
+    return Spec.model_validate(
+        {**fields, **{slot: named(part) for slot, part in own.items()}}
+    ), objects
 
 
 def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     """The modules that `spec` describes; `objects` holds the user's own parts by slot.
 
     Raises:
-        ValueError: a part of the user's is missing, doesn't fit, or leaves nothing to do for another field.
+        ValueError: a part of the user's is missing, doesn't fit, or leaves nothing to do for
+            another field.
     """
     for slot, kind in spec.custom().items():
         if slot not in objects:
-            raise ValueError(f"{slot}: the description names your own {kind}; pass the object: {slot}=...")
+            raise ValueError(
+                f"{slot}: the description names your own {kind}; pass the object: {slot}=..."
+            )
     for name, whole in spec.ignored().items():
         if " and " in whole:
             raise ValueError(
-                f"{name}: your own {whole} are all the networks there are, and don't read it; leave it out"
+                f"{name}: your own {whole} are all the networks there are, and don't read it; "
+                "leave it out"
             )
-        raise ValueError(f"{name}: your own {whole} brings its network; pass {whole}= or {name}=, not both")
+        raise ValueError(
+            f"{name}: your own {whole} brings its network; pass {whole}= or {name}=, not both"
+        )
     prior = objects["prior"] if "prior" in objects else _member(PRIORS, spec.prior, spec.latent_dim)
-    likelihood = objects["likelihood"] if "likelihood" in objects else _likelihood(spec, objects.get("decoder"))
+    likelihood = (
+        objects["likelihood"]
+        if "likelihood" in objects
+        else _likelihood(spec, objects.get("decoder"))
+    )
     posterior = objects["guide"] if "guide" in objects else _posterior(spec, objects.get("encoder"))
     parts = Parts(prior, likelihood, posterior)
     for module in (module for part in parts for module in part.modules()):
@@ -98,11 +110,14 @@ def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
     family: Any = _member(LIKELIHOODS, spec.likelihood, spec.data_shape)
     if not isinstance(getattr(family, "param_shape", None), tuple):
         raise ValueError(
-            f"likelihood {spec.likelihood.kind!r}: expected a Family with param_shape, the shape of the decoder's "
-            f"output for one row, got {type(family).__name__}; subclass pyro_vae.likelihoods.Family"
+            f"likelihood {spec.likelihood.kind!r}: expected a Family with param_shape, the shape "
+            f"of the decoder's output for one row, got {type(family).__name__}; subclass "
+            "pyro_vae.likelihoods.Family"
         )
     if decoder is None:
-        decoder = _network(spec, spec.decoder, (spec.latent_dim,), family.param_shape, spec.hidden_dims[::-1])
+        decoder = _network(
+            spec, spec.decoder, (spec.latent_dim,), family.param_shape, spec.hidden_dims[::-1]
+        )
     return Likelihood(decoder, family.to(zeros_like(decoder, ())))
 
 
@@ -113,7 +128,8 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
         got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise ValueError(
-            f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten its output"
+            f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten "
+            "its output"
         )
     standardize = Standardize(spec.data_shape, spec.standardize, spec.denoise)
     family = _member(GUIDES, spec.guide, features.shape[1], spec.latent_dim)
@@ -121,8 +137,16 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
     return Posterior(standardize.to(weight), encoder, family.to(weight))
 
 
-def _network(spec: Spec, options: Options, in_shape: Shape, out_shape: Shape | None, hidden: Shape) -> nn.Module:
-    """A network of the model: its own options first, then the hidden_dims and the activation of the model."""
+def _network(
+    spec: Spec, options: Options, in_shape: Shape, out_shape: Shape | None, hidden: Shape
+) -> nn.Module:
+    """A network of the model: its own options first, then the hidden_dims and the activation of the
+    model.
+    """
     shared = {"hidden_dims": hidden, "activation": spec.activation}
-    inherited = {name: shared[name] for name, value in options.options().items() if name in shared and value is None}
+    inherited = {
+        name: shared[name]
+        for name, value in options.options().items()
+        if name in shared and value is None
+    }
     return _member(NETWORKS, options.model_copy(update=inherited), in_shape, out_shape)

@@ -1,10 +1,10 @@
 """Training: one step, eager or compiled, the loop, and what is written to disk."""
 
-from pyro_vae.training.checkpoint import load, save
-from pyro_vae.training.compiled import CompiledStep
+from pyro_vae.saving import load, save
+from pyro_vae.training.compiled_step import CompiledStep
 from pyro_vae.training.loop import fit
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.run import Run
-from pyro_vae.training.step import Info, State, step
+from pyro_vae.training.train_step import Info, State, step
 
 __all__ = ["CompiledStep", "FitOptions", "Info", "Run", "State", "fit", "load", "save", "step"]

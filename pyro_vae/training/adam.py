@@ -1,4 +1,6 @@
-"""Adam as a function of tensors: the form in which its update can stand in one graph with the gradient."""
+"""Adam as a function of tensors: the form in which its update can stand in one graph with the
+gradient.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +14,8 @@ Group = Mapping[str, Any]
 
 
 def is_adam(optimizer: Optimizer) -> bool:
-    """Whether `update` makes the steps of this optimizer: Adam or AdamW, with numbers as options and no hooks.
+    """Whether `update` makes the steps of this optimizer: Adam or AdamW, with numbers as options
+    and no hooks.
 
     Example:
         >>> weights = [torch.nn.Parameter(torch.zeros(2))]
@@ -20,11 +23,18 @@ def is_adam(optimizer: Optimizer) -> bool:
         (True, False, False)
     """
     hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    return type(optimizer) in {Adam, AdamW} and not hooks and all(_is_plain(group) for group in optimizer.param_groups)
+    return (
+        type(optimizer) in {Adam, AdamW}
+        and not hooks
+        and all(_is_plain(group) for group in optimizer.param_groups)
+    )
 
 
 def _is_plain(group: Group) -> bool:
-    numbers = all(isinstance(number, float | int) for number in (group["lr"], group["weight_decay"], *group["betas"]))
+    numbers = all(
+        isinstance(number, float | int)
+        for number in (group["lr"], group["weight_decay"], *group["betas"])
+    )
     return numbers and not (group["amsgrad"] or group["capturable"] or group["differentiable"])
 
 
@@ -35,7 +45,9 @@ def options(optimizer: Optimizer) -> list[tuple[Any, ...]]:
 
 
 def moments(optimizer: Optimizer, weight: Tensor, group: Group) -> dict[str, Tensor]:
-    """What the optimizer keeps for a weight: its step count and two moments; begun as torch begins them."""
+    """What the optimizer keeps for a weight: its step count and two moments; begun as torch begins
+    them.
+    """
     state: dict[str, Tensor] = optimizer.state[weight]
     if not state:
         device = weight.device if group["fused"] else torch.device("cpu")
@@ -45,7 +57,8 @@ def moments(optimizer: Optimizer, weight: Tensor, group: Group) -> dict[str, Ten
 
 
 def rates(group: Group, lrs: Sequence[float], steps: np.ndarray) -> list[Any]:
-    """What changes from step to step: the learning rate, and how far both moments are from their start; one each step.
+    """What changes from step to step: the learning rate, and how far both moments are from their
+    start; one each step.
 
     Example:
         >>> [list(map(float, row)) for row in rates({"betas": (0.5, 0.75)}, [0.1, 0.2], np.array([1, 2]))]
@@ -55,7 +68,9 @@ def rates(group: Group, lrs: Sequence[float], steps: np.ndarray) -> list[Any]:
     return [lrs, 1 - first**steps, np.sqrt(1 - second**steps)]
 
 
-def update(weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rates: Tensor, group: Group) -> None:
+def update(
+    weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rates: Tensor, group: Group
+) -> None:
     """One step of a weight and its moments, in place: θ ← θ - lr m̂ / (√v̂ + ε).
 
     References:

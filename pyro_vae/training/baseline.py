@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.data import LoaderRows, Rows, Target, as_rows
+from pyro_vae.data import LoaderRows, Placement, Rows, as_rows
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.training.epoch import weighted_batches
 from pyro_vae.training.weights import RowWeights
@@ -19,7 +19,8 @@ SIZE = 1024
 
 
 def baseline_of(vae: VAE, x: Any) -> float | None:
-    """Mean log p(x) in nats per row of independent columns, each with the moments of the rows that were trained on.
+    """Mean log p(x) in nats per row of independent columns, each with the moments of the rows that
+    were trained on.
 
     None where the likelihood has no such form, as one of the user's.
 
@@ -28,16 +29,22 @@ def baseline_of(vae: VAE, x: Any) -> float | None:
         x: rows, (n, *data_shape).
     """
     weight = next(vae.parameters())
-    rows = as_rows(x, vae.spec.data_shape, Target(weight.device, weight.dtype))
+    rows = as_rows(x, vae.spec.data_shape, Placement(weight.device, weight.dtype))
     return _score(vae, ((batch, None) for batch in rows.batches(_size(vae))))
 
 
-def independent_score(vae: VAE, train: Rows, valid: Rows | None, weights: RowWeights | None = None) -> float | None:
-    """The same of validation rows, and without them of the training rows; None where a loader gives those."""
+def independent_score(
+    vae: VAE, train: Rows, valid: Rows | None, weights: RowWeights | None = None
+) -> float | None:
+    """The same of validation rows, and without them of the training rows; None where a loader gives
+    those.
+    """
     if valid is not None:
         return _score(vae, weighted_batches(valid, _size(vae), weights))
     return (
-        None if isinstance(train, LoaderRows) else _score(vae, ((batch, None) for batch in train.batches(_size(vae))))
+        None
+        if isinstance(train, LoaderRows)
+        else _score(vae, ((batch, None) for batch in train.batches(_size(vae))))
     )
 
 

@@ -1,4 +1,6 @@
-"""One epoch of `fit`: a pass over the training rows, a look at the validation rows, and what is asked of both."""
+"""One epoch of `fit`: a pass over the training rows, a look at the validation rows, and what is
+asked of both.
+"""
 
 import math
 import time
@@ -9,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data import Rows
+from pyro_vae.distributed.process_group import mean_over_ranks, part_of_rank, seed_of_rank, weighing
 from pyro_vae.networks import evaluating
-from pyro_vae.ranks import mean_over_ranks, part_of_rank, seed_of_rank, weighing
 from pyro_vae.rng import own_seed
-from pyro_vae.training.options import FitOptions, Schedule, rate_weight
+from pyro_vae.training.options import FitOptions, Schedule, beta_at
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Means
-from pyro_vae.training.step import Pace, State, steps
+from pyro_vae.training.train_step import Pace, State, steps
 from pyro_vae.training.weights import RowWeights
 
 Moves = Callable[[State, Tensor, Sequence[Pace]], tuple[State, Tensor]]
@@ -34,7 +36,9 @@ def train_epoch(
     progress: Progress,
     weights: RowWeights | None = None,
 ) -> tuple[State, dict[str, float]]:
-    """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs what it holds."""
+    """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs
+    what it holds.
+    """
     began, number, means = time.perf_counter(), 0, Means()
     count = train.steps(options.batch_size)
     base = [group["initial_lr"] for group in state.optimizer.param_groups]
@@ -42,7 +46,7 @@ def train_epoch(
     def pace(number: int) -> Pace:
         done = epoch - 1 + number / count
         factor = schedule(done / (options.epochs or 1))
-        return Pace(rate_weight(options, done), tuple(lr * factor for lr in base))
+        return Pace(beta_at(options, done), tuple(lr * factor for lr in base))
 
     state.vae.train()
     for stack, row_weights in _stacks(train, weights, options.batch_size, order):
@@ -55,8 +59,17 @@ def train_epoch(
         number += len(stack)
         progress.advance(len(stack))
     loss, rate, distortion, grad_norm = means.now()
-    row: dict[str, float] = {"epoch": epoch, "loss": loss, "elbo": -(rate + distortion), "rate": rate}
-    row |= {"distortion": distortion, "grad_norm": grad_norm, "lr": state.optimizer.param_groups[0]["lr"]}
+    row: dict[str, float] = {
+        "epoch": epoch,
+        "loss": loss,
+        "elbo": -(rate + distortion),
+        "rate": rate,
+    }
+    row |= {
+        "distortion": distortion,
+        "grad_norm": grad_norm,
+        "lr": state.optimizer.param_groups[0]["lr"],
+    }
     return state, row | {"seconds": time.perf_counter() - began}
 
 
@@ -68,8 +81,12 @@ def _stacks(
     return weights.stacked(train, size, TOGETHER, order)
 
 
-def validate(state: State, valid: Rows, options: FitOptions, weights: RowWeights | None = None) -> dict[str, float]:
-    """The loss with the final β, the plain ELBO and its terms on the validation rows, with one noise in every epoch."""
+def validate(
+    state: State, valid: Rows, options: FitOptions, weights: RowWeights | None = None
+) -> dict[str, float]:
+    """The loss with the final β, the plain ELBO and its terms on the validation rows, with one
+    noise in every epoch.
+    """
     total, totals = 0.0, torch.zeros(3, dtype=torch.float64)
     averaged = state.average.applied() if state.average else nullcontext()
     device, seed = next(state.vae.parameters()).device, seed_of_rank(options.seed + 1)
@@ -83,10 +100,17 @@ def validate(state: State, valid: Rows, options: FitOptions, weights: RowWeights
             totals += weight * len(batch) / len(part) * sums.cpu()
             total += len(batch) if counts is None else float(counts.sum())
     loss, rate, distortion = (mean_over_ranks(totals) / total).tolist()
-    return {"val_loss": loss, "val_elbo": -(rate + distortion), "val_rate": rate, "val_distortion": distortion}
+    return {
+        "val_loss": loss,
+        "val_elbo": -(rate + distortion),
+        "val_rate": rate,
+        "val_distortion": distortion,
+    }
 
 
-def weighted_batches(valid: Rows, size: int, weights: RowWeights | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+def weighted_batches(
+    valid: Rows, size: int, weights: RowWeights | None
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The batches of the validation rows, each with the weights of its rows where they have some."""
     batches = valid.batches(size)
     if weights is None or weights.valid is None:
@@ -99,7 +123,7 @@ def require_finite(row: dict[str, float], options: FitOptions) -> None:
     bad = [name for name, value in row.items() if not math.isfinite(value)]
     if bad:
         raise ValueError(
-            f"fit: {', '.join(bad)} not finite in epoch {row['epoch']:.0f} (rate {row['rate']:g}, distortion "
-            f"{row['distortion']:g}), and finite before the first step; the best weights before are kept; "
-            f"lower lr (now {options.lr:g}) or set clip_norm"
+            f"fit: {', '.join(bad)} not finite in epoch {row['epoch']:.0f} (rate {row['rate']:g}, "
+            f"distortion {row['distortion']:g}), and finite before the first step; the best "
+            f"weights before are kept; lower lr (now {options.lr:g}) or set clip_norm"
         )

@@ -1,4 +1,6 @@
-"""What can be said about a run of `fit`, as data; and the optimizer, schedule and device that it names."""
+"""What can be said about a run of `fit`, as data; and the optimizer, schedule and device that it
+names.
+"""
 
 import inspect
 import math
@@ -20,7 +22,7 @@ from torch.optim import Optimizer
 
 from pyro_vae.described import Described
 from pyro_vae.explain import nearest
-from pyro_vae.networks import Float32Products, Products
+from pyro_vae.networks import MatmulPrecision, Precision
 from pyro_vae.objectives import ELBO, KL, OBJECTIVES, Objective
 from pyro_vae.registry import Choice, Options
 
@@ -35,7 +37,10 @@ _UNSUITED = {
 _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     name.lower(): item
     for name, item in vars(torch.optim).items()
-    if inspect.isclass(item) and issubclass(item, Optimizer) and item is not Optimizer and name.lower() not in _UNSUITED
+    if inspect.isclass(item)
+    and issubclass(item, Optimizer)
+    and item is not Optimizer
+    and name.lower() not in _UNSUITED
 }
 
 SCHEDULES: dict[str, Schedule] = {
@@ -55,58 +60,86 @@ class FitOptions(Described):
 
     epochs: PositiveInt | None = Field(
         default=None,
-        description=f"passes over the training rows; by default {EPOCHS}, and for small data as many as make min_steps",
+        description=f"passes over the training rows; by default {EPOCHS}, and for small data as "
+        "many as make min_steps",
     )
     batch_size: PositiveInt = Field(default=128, description="rows a step")
-    min_steps: PositiveInt = Field(default=MIN_STEPS, description="steps at least, where epochs is not given")
+    min_steps: PositiveInt = Field(
+        default=MIN_STEPS, description="steps at least, where epochs is not given"
+    )
     optimizer: str = Field(default="adam", description="an optimizer of torch.optim, by its name")
     lr: PositiveFloat = Field(default=2e-3, description="learning rate at the start")
-    optimizer_options: dict[str, Any] = Field(default={}, description="further options of the optimizer")
-    schedule: Literal["constant", "cosine"] = Field(default="cosine", description="learning rate over the run")
-    clip_norm: PositiveFloat | None = Field(default=None, description="largest norm of the gradient")
+    optimizer_options: dict[str, Any] = Field(
+        default={}, description="further options of the optimizer"
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        default="cosine", description="learning rate over the run"
+    )
+    clip_norm: PositiveFloat | None = Field(
+        default=None, description="largest norm of the gradient"
+    )
     objective: Annotated[Options, Choice(OBJECTIVES)] | None = Field(
         default=None, description="what is minimised; by default the ELBO with kl and num_particles"
     )
-    beta: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(default=1.0, description="final weight of the rate")
-    annealing: NonNegativeInt = Field(default=0, description="epochs in which the rate's weight grows from 0 to beta")
-    cycles: PositiveInt = Field(default=1, description="times that it grows within those epochs")
-    average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="decay of averaged weights; they are validated and kept instead of the last ones"
+    beta: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
+        default=1.0, description="final KL weight"
+    )
+    kl_warmup_epochs: NonNegativeInt = Field(
+        default=0, description="epochs in which the KL weight grows from 0 to beta (KL annealing)"
+    )
+    kl_cycles: PositiveInt = Field(
+        default=1, description="times that the KL weight grows within those epochs"
+    )
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="decay of an exponential moving average of the weights, which is validated and "
+        "kept instead of the last weights",
     )
     validation: Annotated[NonNegativeFloat, AllowInfNan(False)] | None = Field(
         default=0.1, description="share (below 1) or number of rows that only choose the best epoch"
     )
     binarize: Literal["none", "dynamic"] = Field(
-        default="none", description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, once"
+        default="none",
+        description="new bits of grey rows (in [0, 1], or bytes) in each step; of validation rows, "
+        "once",
     )
     patience: PositiveInt | None = Field(
         default=None,
-        description="stop after so many epochs without a better one; by default half of them where epochs is not given",
+        description="stop after so many epochs without a better one; by default half of them where "
+        "epochs is not given",
     )
     sleep_share: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
         default=0.0,
-        description="further epochs, as a share of those made, for the guide alone, on rows that the model draws: "
-        "a smaller inference gap",
+        description="further epochs, as a share of those made, for the guide alone, on rows that "
+        "the model draws: a smaller inference gap",
     )
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
     num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
-    seed: NonNegativeInt = Field(default=0, description="of the noise, the order of the rows and the split")
+    seed: NonNegativeInt = Field(
+        default=0, description="of the noise, the order of the rows and the split"
+    )
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
     compile: Literal["auto", "step", "loss", "off"] = Field(
-        default="auto", description="compile the whole step, the loss and its gradient, or nothing; auto for long runs"
+        default="auto",
+        description="compile the whole step, the loss and its gradient, or nothing; auto for long "
+        "runs",
     )
-    products: Products = Field(
-        default="float32", description="numbers in which encoder and decoder multiply in training"
+    precision: Precision = Field(
+        default="full",
+        description="of encoder and decoder in training: the parameters' own, or autocast",
     )
-    float32_products: Float32Products = Field(
-        default="highest", description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'"
+    matmul_precision: MatmulPrecision = Field(
+        default="highest",
+        description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'",
     )
 
 
 def with_budget(options: FitOptions, steps: int) -> FitOptions:
-    """The options with a number of epochs: by default 100, or more where those make fewer than `min_steps` steps.
+    """The options with a number of epochs: by default 100, or more where those make fewer than
+    `min_steps` steps.
 
-    By default, too, a run stops early where half of its epochs brought nothing better; with `epochs` it doesn't.
+    By default, too, a run stops early where half of its epochs brought nothing better; with
+    `epochs` it doesn't.
 
     Arguments:
         options: what was asked for.
@@ -138,34 +171,39 @@ def make_objective(options: FitOptions) -> Objective:
     return objective
 
 
-def rate_weight(options: FitOptions, epochs_done: float) -> float:
-    """β after so many epochs: linear from 0 to `beta` over the annealing; each of several cycles ends at beta.
+def beta_at(options: FitOptions, epochs_done: float) -> float:
+    """The KL weight after so many epochs: linear from 0 to `beta` over the warm-up; each of several
+    cycles ends at `beta`.
 
     References:
         Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing (Fu et al., 2019).
 
     Example:
-        >>> [rate_weight(FitOptions(annealing=4, cycles=2), done) for done in (0, 0.5, 1, 2, 2.5, 4)]
+        >>> [beta_at(FitOptions(kl_warmup_epochs=4, kl_cycles=2), done) for done in (0, 0.5, 1, 2, 2.5, 4)]
         [0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
     """
-    if epochs_done >= options.annealing:
+    if epochs_done >= options.kl_warmup_epochs:
         return options.beta
-    done = epochs_done / options.annealing * options.cycles % 1
-    return options.beta * (done if options.cycles == 1 else min(1.0, 2 * done))
+    done = epochs_done / options.kl_warmup_epochs * options.kl_cycles % 1
+    return options.beta * (done if options.kl_cycles == 1 else min(1.0, 2 * done))
 
 
 def make_optimizer(
     options: FitOptions, parameters: Iterable[nn.Parameter], make: MakeOptimizer | None = None
 ) -> Optimizer:
-    """The optimizer that `make` gives, or that `options` name; the latter in one fused kernel where torch has one.
+    """The optimizer that `make` gives, or that `options` name; the latter in one fused kernel where
+    torch has one.
 
     Raises:
-        ValueError: an unknown name, options that the optimizer doesn't take, or one whose step needs a closure.
+        ValueError: an unknown name, options that the optimizer doesn't take, or one whose step
+            needs a closure.
     """
     optimizer = _named_optimizer(options, parameters) if make is None else make(parameters)
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
-        raise ValueError(f"optimizer: {type(optimizer).__name__} {_UNSUITED['lbfgs']}; take 'adam' or 'sgd'")
+        raise ValueError(
+            f"optimizer: {type(optimizer).__name__} {_UNSUITED['lbfgs']}; take 'adam' or 'sgd'"
+        )
     return optimizer
 
 
@@ -174,15 +212,22 @@ def _named_optimizer(options: FitOptions, parameters: Iterable[nn.Parameter]) ->
     if name in _UNSUITED:
         raise ValueError(f"optimizer: {options.optimizer} {_UNSUITED[name]}; take 'adam' or 'sgd'")
     if name not in _OPTIMIZERS:
-        raise ValueError(f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(_OPTIMIZERS))}")
+        raise ValueError(
+            f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(_OPTIMIZERS))}"
+        )
     make = _OPTIMIZERS[name]
     own = {"lr": options.lr, **options.optimizer_options}
-    if "fused" in inspect.signature(make).parameters and not {"foreach", "differentiable"} & own.keys():
+    if (
+        "fused" in inspect.signature(make).parameters
+        and not {"foreach", "differentiable"} & own.keys()
+    ):
         own = {"fused": True, **own}
     try:
         return make(parameters, **own)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"optimizer_options: {options.optimizer} does not take them: {error}") from error
+        raise ValueError(
+            f"optimizer_options: {options.optimizer} does not take them: {error}"
+        ) from error
 
 
 def choose_device(name: str) -> torch.device:
@@ -204,5 +249,8 @@ def choose_device(name: str) -> torch.device:
     if device.type not in {"cpu", "cuda"}:
         raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device: got {name!r}, and this machine has {torch.cuda.device_count()} GPUs; take 'auto'")
+        raise ValueError(
+            f"device: got {name!r}, and this machine has {torch.cuda.device_count()} GPUs; take "
+            "'auto'"
+        )
     return device

@@ -1,4 +1,6 @@
-"""What is seen of a run while it goes on: a bar on a terminal or in a notebook, a line a minute in a log."""
+"""What is seen of a run while it goes on: a bar on a terminal or in a notebook, a line a minute in
+a log.
+"""
 
 import sys
 import time
@@ -17,8 +19,8 @@ class Progress:
 
     Arguments:
         done, total: steps made before, and of the whole run.
-        shown: True shows a bar and False nothing; None shows a bar on a terminal or in a notebook, and elsewhere a line
-            a minute.
+        shown: True shows a bar and False nothing; None shows a bar on a terminal or in a notebook,
+            and elsewhere a line a minute.
 
     Example:
         >>> with Progress(0, 10, shown=False) as progress:
@@ -29,7 +31,9 @@ class Progress:
         bar = _interactive() if shown is None else shown
         self.lines = shown is None and not bar
         self.done, self.total = done, total
-        self.bar: Any = tqdm(initial=done, total=total, disable=not bar, desc="fit", unit="step", dynamic_ncols=True)
+        self.bar: Any = tqdm(
+            initial=done, total=total, disable=not bar, desc="fit", unit="step", dynamic_ncols=True
+        )
         self.first, self.began = done, time.monotonic()
         self.written = self.began
 
@@ -37,11 +41,18 @@ class Progress:
         self.bar.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.bar.__exit__(kind, error, at)
 
     def compiling(self) -> None:
-        """Say that the step is being compiled, which takes so long that it looks like standing still."""
+        """Say that the step is being compiled, which takes so long that it looks like standing
+        still.
+        """
         self.bar.set_postfix_str("compiling the step")
         if self.lines:
             _write("fit: compiling the step, which takes some 20 seconds")

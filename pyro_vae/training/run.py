@@ -13,8 +13,9 @@ TELLING = 0.1
 
 
 BELOW = (
-    "below independent columns: the model tells less about a row than each column's own distribution does; "
-    "train longer (epochs=), or take another likelihood, a smaller net or a smaller latent_dim"
+    "below independent columns: the model tells less about a row than each column's own "
+    "distribution does; train longer (epochs=), or take another likelihood, a smaller net or a "
+    "smaller latent_dim"
 )
 
 
@@ -22,23 +23,26 @@ BELOW = (
 class Run:
     """What a run of `fit` leaves; `print(run.summary())` says it in a few lines.
 
-    The best epoch is the one with the lowest `val_loss`: what is minimised, on the validation rows, with the final β.
-    For the plain ELBO that is the highest `val_elbo`. For β ≠ 1, free bits, IWAE or Rényi it is what was asked for, and
-    while β grows the epochs stay comparable. Without validation it is the last epoch.
+    The best epoch is the one with the lowest `val_loss`: what is minimised, on the validation rows,
+    with the final β. For the plain ELBO that is the highest `val_elbo`. For β ≠ 1, free bits, IWAE
+    or Rényi it is what was asked for, and while β grows the epochs stay comparable. Without
+    validation it is the last epoch.
 
     Attributes:
         vae: the model, with the best weights, in evaluation mode.
-        history: one row an epoch: epoch, loss, elbo, rate, distortion, grad_norm, lr, seconds, and with validation
-            val_loss, val_elbo, val_rate, val_distortion. All in nats per row; the ELBO is the plain one, whatever was
-            minimised.
+        history: one row an epoch: epoch, loss, elbo, rate, distortion, grad_norm, lr, seconds, and
+            with validation val_loss, val_elbo, val_rate, val_distortion. All in nats per row; the
+            ELBO is the plain one, whatever was minimised.
         best_epoch: the epoch whose weights are kept.
-        slept: one row for each epoch of the sleep phase: epoch, loss (of the drawn rows), seconds, and with validation
-            val_loss, val_elbo, val_rate, val_distortion.
+        slept: one row for each epoch of the sleep phase: epoch, loss (of the drawn rows), seconds,
+            and with validation val_loss, val_elbo, val_rate, val_distortion.
         interrupted: whether the run was stopped by hand.
         options: what was asked for.
-        baseline: mean log p(x) of the validation rows (without them, of the training rows) under independent columns,
-            in nats per row: what the model has to beat. None where the likelihood has no such form.
-        best: while the run goes on, the weights of the best epoch; the model has them when it is over.
+        baseline: mean log p(x) of the validation rows (without them, of the training rows) under
+            independent columns, in nats per row: what the model has to beat. None where the
+            likelihood has no such form.
+        best: while the run goes on, the weights of the best epoch; the model has them when it is
+            over.
     """
 
     vae: VAE
@@ -58,7 +62,9 @@ class Run:
 
     @property
     def elbo(self) -> float | None:
-        """The ELBO of the best epoch in nats per row: on the validation rows, and without them on the training rows."""
+        """The ELBO of the best epoch in nats per row: on the validation rows, and without them on
+        the training rows.
+        """
         if not self.best_epoch:
             return None
         best = self.history[self.best_epoch - 1]
@@ -73,34 +79,52 @@ class Run:
 
     @property
     def warning(self) -> str | None:
-        """What is wrong where independent columns do better than the model, by more than 0.1 nats per row."""
+        """What is wrong where independent columns do better than the model, by more than 0.1 nats
+        per row.
+        """
         if self.elbo is None or self.baseline is None or self.elbo >= self.baseline - TELLING:
             return None
         return f"the {self.elbo_of} ELBO, {self.elbo:.2f} nats per row, is {self.baseline - self.elbo:.2f} {BELOW}"
 
     @property
     def still_improving(self) -> bool:
-        """Whether the last epoch is the best on the validation rows, by 0.1 nats over the first nine tenths of them."""
-        early = [row["val_loss"] for row in self.history[: len(self.history) * 9 // 10] if "val_loss" in row]
+        """Whether the last epoch is the best on the validation rows, by 0.1 nats over the first
+        nine tenths of them.
+        """
+        early = [
+            row["val_loss"]
+            for row in self.history[: len(self.history) * 9 // 10]
+            if "val_loss" in row
+        ]
         is_last = self.best_epoch == len(self.history) and not self.interrupted
         return is_last and bool(early) and self.history[-1]["val_loss"] < min(early) - TELLING
 
     def summary(self) -> str:
         """What there is to know about the run, in a few lines."""
-        count, seconds = len(self.history), sum(row["seconds"] for row in [*self.history, *self.slept])
+        count, seconds = (
+            len(self.history),
+            sum(row["seconds"] for row in [*self.history, *self.slept]),
+        )
         lines = [
-            f"{count} epoch{'s' * (count != 1)} in {seconds:.0f} s; the weights are those of epoch {self.best_epoch}"
+            (
+                f"{count} epoch{'s' * (count != 1)} in {seconds:.0f} s; the weights are those of "
+                f"epoch {self.best_epoch}"
+            )
         ]
         if self.elbo is not None:
             lines.append(f"{self.elbo_of} ELBO {self.elbo:.2f} nats per row")
         if self.elbo is not None and self.baseline is not None:
             lines[-1] += f"; independent columns have {self.baseline:.2f}"
         if self.slept:
-            lines.append(f"the guide was refitted in {len(self.slept)} epochs on rows that the model drew")
+            lines.append(
+                f"the guide was refitted in {len(self.slept)} epochs on rows that the model drew"
+            )
         if self.warning is not None:
             lines.append(self.warning)
         if self.still_improving:
-            lines.append(f"still improving: the last epoch is the best; epochs={2 * count} may bring more")
+            lines.append(
+                f"still improving: the last epoch is the best; epochs={2 * count} may bring more"
+            )
         return "\n".join(lines)
 
     def keep(self, row: dict[str, float]) -> None:
@@ -113,7 +137,11 @@ class Run:
 
     def keep_asleep(self, row: dict[str, float]) -> None:
         """Add a row of the sleep phase, and keep the weights when they are the best so far."""
-        earlier = [one["val_loss"] for one in [self.history[self.best_epoch - 1], *self.slept] if "val_loss" in one]
+        earlier = [
+            one["val_loss"]
+            for one in [self.history[self.best_epoch - 1], *self.slept]
+            if "val_loss" in one
+        ]
         self.slept.append(row)
         if not earlier or row["val_loss"] < min(earlier):
             self.remember()
@@ -124,7 +152,10 @@ class Run:
 
     def exhausted(self) -> bool:
         """Whether the last `patience` epochs brought nothing better."""
-        return self.options.patience is not None and len(self.history) - self.best_epoch >= self.options.patience
+        return (
+            self.options.patience is not None
+            and len(self.history) - self.best_epoch >= self.options.patience
+        )
 
     def restore(self) -> None:
         """Put the kept weights back."""

@@ -15,24 +15,29 @@ from pyro_vae.rng import own_seed
 from pyro_vae.training.epoch import validate
 from pyro_vae.training.options import SCHEDULES, FitOptions, make_optimizer
 from pyro_vae.training.run import Run
-from pyro_vae.training.step import State, step
+from pyro_vae.training.train_step import State, step
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
 
 
-def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowWeights | None = None) -> None:
-    """Refit the guide of a trained model on x' ~ p(x' | z), z ~ q(z | x), for the training rows x; p stays as it is.
+def sleep(
+    run: Run, state: State, train: Rows, valid: Rows | None, weights: RowWeights | None = None
+) -> None:
+    """Refit the guide of a trained model on x' ~ p(x' | z), z ~ q(z | x), for the training rows x;
+    p stays as it is.
 
-    An encoder overfits the rows that it has seen, and its q(z | x) for others is too narrow or misplaced, which costs
-    ELBO and not log p(x). Drawn rows are new in each step. The weights that do best on the validation rows are kept,
-    those from before among them. Modules are in evaluation mode, since rows that are always new need no noise and no
-    dropout. The learning rate falls from half of `lr` along a cosine. Steps are eager, rows count alike, and the
-    optimizer is one of its own. Of several processes each makes all of the steps, with the same numbers.
+    An encoder overfits the rows that it has seen, and its q(z | x) for others is too narrow or
+    misplaced, which costs ELBO and not log p(x). Drawn rows are new in each step. The weights that
+    do best on the validation rows are kept, those from before among them. Modules are in evaluation
+    mode, since rows that are always new need no noise and no dropout. The learning rate falls from
+    half of `lr` along a cosine. Steps are eager, rows count alike, and the optimizer is one of its
+    own. Of several processes each makes all of the steps, with the same numbers.
 
     References:
-        The "wake-sleep" algorithm for unsupervised neural networks (Hinton, Dayan, Frey, Neal, 1995), whose sleep phase
-        learns from such draws, by another divergence.
-        Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018), on encoders that overfit.
+        The "wake-sleep" algorithm for unsupervised neural networks (Hinton, Dayan, Frey, Neal,
+        1995), whose sleep phase learns from such draws, by another divergence.
+        Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018), on
+        encoders that overfit.
 
     Raises:
         ValueError: a prior that is made of the guide (a VampPrior), which would change with it.
@@ -42,16 +47,27 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
     parameters = own_parameters(vae)
     optimizer = make_optimizer(options.model_copy(update={"lr": options.lr / 2}), parameters)
     state = replace(state, optimizer=optimizer, average=None, binarize=False)
-    awake = [parameter for parameter in vae.parameters() if all(parameter is not own for own in parameters)]
+    awake = [
+        parameter
+        for parameter in vae.parameters()
+        if all(parameter is not own for own in parameters)
+    ]
     flags = [parameter.requires_grad for parameter in awake]
     order = torch.Generator().manual_seed(options.seed + 2)
     try:
         for parameter in awake:
             parameter.requires_grad_(False)
-        with evaluating(vae), own_seed(options.seed + 2, next(vae.parameters()).device), pyro.validation_enabled(False):
+        with (
+            evaluating(vae),
+            own_seed(options.seed + 2, next(vae.parameters()).device),
+            pyro.validation_enabled(False),
+        ):
             for epoch in range(1, epochs + 1):
                 began = time.perf_counter()
-                row = {"epoch": epoch, **_epoch(state, train, (epoch - 1) / epochs, 1 / epochs, options, order)}
+                row = {
+                    "epoch": epoch,
+                    **_epoch(state, train, (epoch - 1) / epochs, 1 / epochs, options, order),
+                }
                 row |= validate(state, valid, options, weights) if valid is not None else {}
                 run.keep_asleep(row | {"seconds": time.perf_counter() - began})
     finally:
@@ -60,7 +76,12 @@ def sleep(run: Run, state: State, train: Rows, valid: Rows | None, weights: RowW
 
 
 def _epoch(
-    state: State, train: Rows, done: float, share: float, options: FitOptions, order: torch.Generator
+    state: State,
+    train: Rows,
+    done: float,
+    share: float,
+    options: FitOptions,
+    order: torch.Generator,
 ) -> dict[str, float]:
     """A pass over drawn rows, one for each training row, where a share `done` of the phase is over."""
     count, losses = train.steps(options.batch_size), []
@@ -93,9 +114,14 @@ def require_sleep(vae: VAE) -> None:
     parameters = own_parameters(vae)
     with evaluating(vae):
         log_p = vae.prior().log_prob(next(vae.parameters()).new_zeros(vae.spec.latent_dim))
-    slopes = torch.autograd.grad(log_p.sum(), parameters, allow_unused=True) if log_p.requires_grad else ()
+    slopes = (
+        torch.autograd.grad(log_p.sum(), parameters, allow_unused=True)
+        if log_p.requires_grad
+        else ()
+    )
     if not parameters or any(slope is not None for slope in slopes):
         raise ValueError(
-            "sleep_share: expected a guide with weights of its own, of which the prior is not made, got prior "
-            f"{vae.spec.prior.kind!r} and guide {vae.spec.guide.kind!r}; leave sleep_share out"
+            "sleep_share: expected a guide with weights of its own, of which the prior is not "
+            f"made, got prior {vae.spec.prior.kind!r} and guide {vae.spec.guide.kind!r}; leave "
+            "sleep_share out"
         )

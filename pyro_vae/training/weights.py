@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from pyro_vae.data import ArrayRows, DatasetRows, Rows, Target, as_rows
-from pyro_vae.ranks import world_size
+from pyro_vae.data import ArrayRows, DatasetRows, Placement, Rows, as_rows
+from pyro_vae.distributed.process_group import world_size
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.preparation import select_part
 
 
 def refuse_hidden_weights(x: Any) -> None:
-    """Raise ValueError for a TensorDataset whose second tensor holds one real number a row: it would be dropped.
+    """Raise ValueError for a TensorDataset whose second tensor holds one real number a row: it
+    would be dropped.
 
     Integers are labels, which `fit` has no use for.
     """
@@ -38,24 +39,33 @@ class RowWeights:
         seed: of the choice of the validation rows.
 
     Raises:
-        ValueError: more or fewer weights than rows; one that is negative or not finite; none above 0 among the training
-            rows; rows without an order; several processes.
+        ValueError: more or fewer weights than rows; one that is negative or not finite; none above
+            0 among the training rows; rows without an order; several processes.
     """
 
-    def __init__(self, weights: Any, rows: Rows, validation: Any, target: Target, seed: int) -> None:
+    def __init__(
+        self, weights: Any, rows: Rows, validation: Any, placement: Placement, seed: int
+    ) -> None:
         if world_size() > 1:
             raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
         if not isinstance(rows, ArrayRows | DatasetRows):
-            raise ValueError("weights: expected x as an array or a Dataset, got a DataLoader, whose order is its own")
-        given = _checked(weights, len(rows)).to(target.dtype)
-        train, _ = select_part(as_rows(given, (), target, name="weights"), validation, seed)
+            raise ValueError(
+                "weights: expected x as an array or a Dataset, got a DataLoader, whose order is "
+                "its own"
+            )
+        given = _checked(weights, len(rows)).to(placement.dtype)
+        train, _ = select_part(as_rows(given, (), placement, name="weights"), validation, seed)
         mean = float(torch.cat(list(train.batches(4096))).double().mean())
         if mean == 0:
-            raise ValueError("weights: expected some above 0 among the training rows, got zeros only")
-        scaled = as_rows(given / mean, (), target, name="weights")
+            raise ValueError(
+                "weights: expected some above 0 among the training rows, got zeros only"
+            )
+        scaled = as_rows(given / mean, (), placement, name="weights")
         self.train, self.valid = select_part(scaled, validation, seed)
 
-    def stacked(self, train: Rows, size: int, count: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def stacked(
+        self, train: Rows, size: int, count: int, order: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """The stacks of `train` in the order that `order` draws, each with the weights of its rows."""
         same = torch.Generator()
         same.set_state(order.get_state())
@@ -72,7 +82,8 @@ def eager(options: FitOptions) -> FitOptions:
     """
     if options.compile in {"step", "loss"}:
         raise ValueError(
-            f"compile: expected 'auto' or 'off' with weights, whose steps are eager, got {options.compile!r}"
+            "compile: expected 'auto' or 'off' with weights, whose steps are eager, got "
+            f"{options.compile!r}"
         )
     return options.model_copy(update={"compile": "off"})
 
@@ -80,9 +91,13 @@ def eager(options: FitOptions) -> FitOptions:
 def _checked(weights: Any, rows: int) -> Tensor:
     given = torch.as_tensor(weights, dtype=torch.float64, device="cpu")
     if given.shape != (rows,):
-        raise ValueError(f"weights: expected one for each of the {rows} rows, got shape {tuple(given.shape)}")
+        raise ValueError(
+            f"weights: expected one for each of the {rows} rows, got shape {tuple(given.shape)}"
+        )
     bad = ~(torch.isfinite(given) & (given >= 0))
     if bad.any():
         row = int(bad.nonzero()[0])
-        raise ValueError(f"weights: expected finite numbers from 0 on, got {float(given[row]):g} in row {row}")
+        raise ValueError(
+            f"weights: expected finite numbers from 0 on, got {float(given[row]):g} in row {row}"
+        )
     return given

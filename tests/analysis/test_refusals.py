@@ -7,7 +7,17 @@ import pytest
 import torch
 
 from pyro_vae import VAE
-from pyro_vae.analysis import annealed, anomaly, audit, checkup, compare, evidence, inference_gaps, latent_use, to_arviz
+from pyro_vae.analysis import (
+    annealed,
+    anomaly,
+    audit,
+    checkup,
+    compare,
+    evidence,
+    inference_gaps,
+    latent_use,
+    to_arviz,
+)
 
 QUESTIONS: dict[str, Callable[[VAE, Any], Any]] = {
     "anomaly": lambda vae, x: anomaly(vae, x, num_particles=10, num_samples=2),
@@ -24,7 +34,10 @@ BITS = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
 ROWS = {
     "no rows": (BITS[:0], "at least one row"),
     "other columns": (BITS[:, :2], "rows of shape"),
-    "outside the support": (BITS + torch.tensor([[0.0], [0.5]]), "values in the support .* in row 1"),
+    "outside the support": (
+        BITS + torch.tensor([[0.0], [0.5]]),
+        "values in the support .* in row 1",
+    ),
     "not a number": (BITS * torch.nan, "finite numbers"),
 }
 
@@ -42,6 +55,13 @@ def test_rows_that_do_not_fit(question: str, problem: str) -> None:
     "question", sorted(set(QUESTIONS) - {"checkup", "to_arviz"})
 )  # which answer what there is to answer
 def test_an_autoencoder_has_no_evidence(question: str) -> None:
-    vae = VAE(data_shape=(3,), latent_dim=1, likelihood="bernoulli", guide="delta", prior="flat", hidden_dims=(2,))
+    vae = VAE(
+        data_shape=(3,),
+        latent_dim=1,
+        likelihood="bernoulli",
+        guide="delta",
+        prior="flat",
+        hidden_dims=(2,),
+    )
     with pytest.raises(ValueError, match="is an autoencoder"):
         QUESTIONS[question](vae, BITS)

@@ -38,7 +38,10 @@ class Done:
 
 def pyro_vae(*arguments: str | Path) -> Done:
     """Run the command with these arguments."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         try:
             status = main([str(argument) for argument in arguments])
         except SystemExit as stop:
@@ -65,4 +68,8 @@ def write_data(folder: Path) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with what is in it."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

@@ -1,4 +1,6 @@
-"""The command from data to files: what `fit` writes and prints, and that the other commands agree with it."""
+"""The command from data to files: what `fit` writes and prints, and that the other commands agree
+with it.
+"""
 
 import csv
 import json
@@ -13,16 +15,27 @@ import numpy as np
 import pytest
 
 import pyro_vae as pv
-from pyro_vae.experiment import DIGITS, DataOptions
+from pyro_vae.experiment.description import DIGITS, DataOptions
+from pyro_vae.experiment.splits import read_data
 from pyro_vae.guides import GUIDES
-from pyro_vae.held import read_data
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.networks import NETWORKS
 from pyro_vae.priors import PRIORS
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("fit", "evaluate", "compare", "check", "anomaly", "sample", "encode", "reconstruct", "kinds", "schema")
+COMMANDS = (
+    "fit",
+    "evaluate",
+    "compare",
+    "check",
+    "anomaly",
+    "sample",
+    "encode",
+    "reconstruct",
+    "kinds",
+    "schema",
+)
 MODEL = {"spec.json", "model.safetensors"}
 TABLES = {"experiment.json", "metrics.json", "history.csv", "evidence.csv", "posterior.nc"}
 PICTURES = {"history.png", "latent.png", "reconstructions.png", "samples.png"}
@@ -60,7 +73,9 @@ def metrics(digits: Done, home: Path) -> dict[str, Any]:
 def read_csv(path: Path) -> dict[str, np.ndarray]:
     with path.open(newline="") as stream:
         header, *rows = csv.reader(stream)
-    return {name: _column(values) for name, values in zip(header, zip(*rows, strict=True), strict=True)}
+    return {
+        name: _column(values) for name, values in zip(header, zip(*rows, strict=True), strict=True)
+    }
 
 
 def _column(values: tuple[str, ...]) -> np.ndarray:
@@ -93,7 +108,8 @@ def test_fit_prints_what_it_does_and_finds(digits: Done, metrics: dict[str, Any]
         "p(x | z)  x ~ BetaBinomial(16, c m, c (1 - m))",
         "saved in runs/digits",
         f"held-out ELBO       {metrics['elbo']:10.2f} ± {metrics['elbo_se']:.2f} nats per row",
-        f"held-out log p(x)   {metrics['log_marginal']:10.2f} ± {metrics['log_marginal_se']:.2f} nats per row",
+        f"held-out log p(x)   {metrics['log_marginal']:10.2f} ± {metrics['log_marginal_se']:.2f} "
+        "nats per row",
         f"rate KL(q‖p)        {metrics['rate']:10.2f} nats per row",
         f"active units        {metrics['active_units']:7d} of 32",
         "trusted                unknown: too few draws to tell",
@@ -102,7 +118,9 @@ def test_fit_prints_what_it_does_and_finds(digits: Done, metrics: dict[str, Any]
         assert line in digits.out
 
 
-def test_metrics_are_the_means_of_the_rows(digits: Done, metrics: dict[str, Any], home: Path) -> None:
+def test_metrics_are_the_means_of_the_rows(
+    digits: Done, metrics: dict[str, Any], home: Path
+) -> None:
     rows = read_csv(home / "runs/digits/evidence.csv")
     assert list(rows) == ["log_marginal", "se", "elbo", "ess", "pareto_k", "method"]
     assert metrics["rows"] == len(rows["elbo"]) == TEST_ROWS
@@ -110,20 +128,30 @@ def test_metrics_are_the_means_of_the_rows(digits: Done, metrics: dict[str, Any]
     assert metrics["unreliable"] is None  # nan has no JSON
     for name in ("log_marginal", "elbo"):
         assert metrics[name] == pytest.approx(rows[name].mean(), rel=1e-14)
-        assert metrics[f"{name}_se"] == pytest.approx(rows[name].std(ddof=1) / np.sqrt(TEST_ROWS), rel=1e-12)
+        assert metrics[f"{name}_se"] == pytest.approx(
+            rows[name].std(ddof=1) / np.sqrt(TEST_ROWS), rel=1e-12
+        )
     assert metrics["elbo"] < metrics["log_marginal"] < 0
 
 
 def test_history_is_a_line_an_epoch(digits: Done, home: Path) -> None:
     history = read_csv(home / "runs/digits/history.csv")
     assert history["epoch"].tolist() == [1, 2]
-    assert {"loss", "elbo", "rate", "distortion", "val_elbo", "val_rate", "val_distortion"} <= set(history)
-    np.testing.assert_allclose(history["elbo"], -(history["rate"] + history["distortion"]), rtol=1e-9)
+    assert {"loss", "elbo", "rate", "distortion", "val_elbo", "val_rate", "val_distortion"} <= set(
+        history
+    )
+    np.testing.assert_allclose(
+        history["elbo"], -(history["rate"] + history["distortion"]), rtol=1e-9
+    )
 
 
 def test_the_description_is_what_was_asked_for(digits: Done, home: Path) -> None:
     described = json.loads((home / "runs/digits/experiment.json").read_text())
-    changed = {"hidden_dims": [32], "evaluate": {"num_particles": 20}, "fit": {**DIGITS["fit"], "epochs": 2}}
+    changed = {
+        "hidden_dims": [32],
+        "evaluate": {"num_particles": 20},
+        "fit": {**DIGITS["fit"], "epochs": 2},
+    }
     assert described == {**DIGITS, "data": {"source": "digits"}, **changed}
 
 
@@ -135,7 +163,9 @@ def test_the_draws_are_for_arviz(digits: Done, home: Path) -> None:
     tree.close()
 
 
-def test_the_same_seed_gives_the_same_numbers(digits: Done, metrics: dict[str, Any], home: Path) -> None:
+def test_the_same_seed_gives_the_same_numbers(
+    digits: Done, metrics: dict[str, Any], home: Path
+) -> None:
     done = pyro_vae("fit", *SHORT, "--json", "--output", "again")
     assert done.status == 0
     assert done.err == ""
@@ -151,7 +181,10 @@ def test_a_run_is_not_replaced_unasked(digits: Done, home: Path) -> None:
     before = contents(home / "runs")
     done = pyro_vae("fit", *SHORT)
     assert (done.status, done.out) == (2, "")
-    assert "runs/digits: holds another run; choose another folder, or overwrite it (--overwrite)" in done.err
+    assert (
+        "runs/digits: holds another run; choose another folder, or overwrite it (--overwrite)"
+        in done.err
+    )
     assert contents(home / "runs") == before
 
 
@@ -183,7 +216,10 @@ def test_evaluate_takes_all_rows_of_another_file(digits: Done, home: Path) -> No
 
 
 def test_sample(digits: Done, home: Path) -> None:
-    assert pyro_vae("sample", "runs/digits", "-n", "7", "--seed", "3", "--output", "drawn.npz").status == 0
+    assert (
+        pyro_vae("sample", "runs/digits", "-n", "7", "--seed", "3", "--output", "drawn.npz").status
+        == 0
+    )
     drawn, expected = np.load(home / "drawn.npz"), pv.sample(pv.load("runs/digits"), 7, seed=3)
     assert set(drawn) == {"x", "z", "mean"}
     for name in drawn:
@@ -205,7 +241,10 @@ def test_encode_and_reconstruct(digits: Done, home: Path) -> None:
 def test_arrays_of_another_file_are_all_its_rows(digits: Done, home: Path) -> None:
     np.save(home / "some.npy", pv.data.load("digits")[:30])
     for command, expected in (("encode", (30, 32)), ("reconstruct", (30, 64))):
-        assert pyro_vae(command, "runs/digits", "--data", "some.npy", "--output", "first.npy").status == 0
+        assert (
+            pyro_vae(command, "runs/digits", "--data", "some.npy", "--output", "first.npy").status
+            == 0
+        )
         assert np.load(home / "first.npy").shape == expected
 
 
@@ -213,7 +252,10 @@ def test_arrays_of_another_file_are_all_its_rows(digits: Done, home: Path) -> No
 @pytest.mark.parametrize("name", ["x.txt", "x", "x.csv"])
 def test_other_files_are_refused(command: str, name: str, digits: Done, home: Path) -> None:
     done = pyro_vae(command, "runs/digits", "--output", name)
-    assert (done.status, done.err) == (2, f"pyro-vae: --output: expected a .npz or .npy file, got {name}\n")
+    assert (done.status, done.err) == (
+        2,
+        f"pyro-vae: --output: expected a .npz or .npy file, got {name}\n",
+    )
     assert not (home / name).exists()
 
 
@@ -251,7 +293,11 @@ assert not heavy, heavy
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 
@@ -259,5 +305,7 @@ assert not heavy, heavy
 def test_it_is_a_module_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pyro_vae", "--version"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stdout == f"pyro-vae {pv.__version__}\n"

@@ -55,7 +55,9 @@ def test_the_sentences_stand_in_one_column() -> None:
 
 def test_json_has_the_options_and_their_defaults() -> None:
     rooms = pyro_vae("kinds", "--json").json
-    assert {room: list(kinds) for room, kinds in rooms.items()} == {r: sorted(REGISTRIES[r]) for r in ROOMS}
+    assert {room: list(kinds) for room, kinds in rooms.items()} == {
+        r: sorted(REGISTRIES[r]) for r in ROOMS
+    }
     assert rooms["priors"]["vamp"]["defaults"] == {"pseudo_inputs": 500}
     assert rooms["likelihoods"]["binomial"]["required"] == ["total_count"]
     assert rooms["guides"]["semi_amortized"]["defaults"]["base"] == "mean_field"
@@ -72,7 +74,11 @@ def test_the_list_needs_no_torch(tmp_path: Path) -> None:
     program = "import sys; from pyro_vae.cli import main; main(['kinds']); assert 'torch' not in sys.modules"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 
@@ -83,7 +89,9 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pyro_vae", "kinds"]
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(command, env=environment, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True
+    )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
 

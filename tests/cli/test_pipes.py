@@ -1,4 +1,6 @@
-"""A reader that goes away, as in `pyro-vae fit | head -2`, costs no file; the status says that not all was read."""
+"""A reader that goes away, as in `pyro-vae fit | head -2`, costs no file; the status says that not
+all was read.
+"""
 
 import os
 import subprocess
@@ -11,8 +13,8 @@ from typing import Any
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import outputs
 from pyro_vae.cli import main
+from pyro_vae.experiment import run_folder
 from tests.cli.command import write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
 
@@ -23,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
     return tmp_path
 
 
@@ -71,8 +73,15 @@ def test_fit_writes_everything(lines: int, errors_too: bool) -> None:
 
 def test_the_other_commands_write_everything() -> None:
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,)), "run")
-    Path("run/experiment.json").write_text('{"data": "normal.npy", "evaluate": {"num_particles": 20}}')
-    for command, name in (("evaluate", "rows.csv"), ("sample", "x.npz"), ("encode", "z.npz"), ("reconstruct", "r.npy")):
+    Path("run/experiment.json").write_text(
+        '{"data": "normal.npy", "evaluate": {"num_particles": 20}}'
+    )
+    for command, name in (
+        ("evaluate", "rows.csv"),
+        ("sample", "x.npz"),
+        ("encode", "z.npz"),
+        ("reconstruct", "r.npy"),
+    ):
         assert status(command, "run", "--output", name) == 141
         assert Path(name).stat().st_size
         assert status(command, "run", "--output", f"again-{name}", "--json") == 141

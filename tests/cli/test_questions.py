@@ -1,4 +1,6 @@
-"""`pyro-vae compare`, `pyro-vae check` and `pyro-vae anomaly`: what they say, and with which exit status."""
+"""`pyro-vae compare`, `pyro-vae check` and `pyro-vae anomaly`: what they say, and with which exit
+status.
+"""
 
 import shlex
 from collections.abc import Iterator
@@ -9,9 +11,9 @@ import pandas as pd
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import outputs
-from pyro_vae.experiment import DataOptions
-from pyro_vae.held import hold_out, read_source
+from pyro_vae.experiment import run_folder
+from pyro_vae.experiment.description import DataOptions
+from pyro_vae.experiment.splits import hold_out, read_source
 from tests.cli.command import pyro_vae, write_data
 
 
@@ -22,8 +24,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     write_data(folder)
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        patched.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
-        for name, *changes in (("a",), ("b", "fit.seed=1"), ("point", "guide=delta", "prior=flat", "data=bits.npy")):
+        patched.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
+        for name, *changes in (
+            ("a",),
+            ("b", "fit.seed=1"),
+            ("point", "guide=delta", "prior=flat", "data=bits.npy"),
+        ):
             sets = [word for change in changes for word in ("--set", change)]
             assert pyro_vae("fit", "spec.toml", *sets, "--output", name).status == 0
         yield
@@ -42,7 +48,10 @@ def test_models_are_compared_on_the_same_rows() -> None:
 def test_models_are_compared_on_rows_that_they_were_fitted_to_with_a_word() -> None:
     done = pyro_vae("compare", "a", "b", "--data", "normal.npy")
     for run in ("a", "b"):
-        assert f"{run}: rows of normal.npy; 48 of them equal rows that the model was fitted to\n" in done.out
+        assert (
+            f"{run}: rows of normal.npy; 48 of them equal rows that the model was fitted to\n"
+            in done.out
+        )
 
 
 def test_models_of_other_rows_are_not_compared() -> None:
@@ -101,7 +110,14 @@ def test_the_installation_takes_no_data() -> None:
 
 def test_the_commands_of_a_check_of_other_rows_and_a_bare_model(tmp_path: Path) -> None:
     pv.save(pv.load("a"), tmp_path / "bare")
-    asked = ("--data", "splits.npz", "--set", "data.array=train", "--set", "evaluate.num_particles=200")
+    asked = (
+        "--data",
+        "splits.npz",
+        "--set",
+        "data.array=train",
+        "--set",
+        "evaluate.num_particles=200",
+    )
     findings = pyro_vae("check", tmp_path / "bare", *asked, "--json").json["findings"]
     commands = [shlex.split(finding["command"]) for finding in findings if finding["command"]]
     assert all(words[1] != "fit" for words in commands)
@@ -121,14 +137,18 @@ def test_rows_are_ranked_against_the_held_out_ones() -> None:
     assert table["row"][0] == 17
     assert table["top_columns"][0].startswith("c (-")
     assert len(table) == 60
-    held_out = hold_out(read_source(DataOptions(source="normal.npy"), None), DataOptions(source="normal.npy")).test
+    held_out = hold_out(
+        read_source(DataOptions(source="normal.npy"), None), DataOptions(source="normal.npy")
+    ).test
     expected = pv.anomaly(pv.load("a"), rows, reference=held_out, num_particles=20)
     np.testing.assert_allclose(table["p_value"], expected.p_value[table["row"]])
     assert table["p_value"][0] == pytest.approx(1 / 13)  # of 12 held-out rows
 
 
 def test_another_reference_may_be_named() -> None:
-    found = pyro_vae("anomaly", "a", "--data", "normal.npy", "--reference", "table.csv", "--json").json
+    found = pyro_vae(
+        "anomaly", "a", "--data", "normal.npy", "--reference", "table.csv", "--json"
+    ).json
     assert found["rows"] == 60
     assert (
         "60 rows are reference rows too"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pyro_vae.cli.program import parser
-from pyro_vae.experiment import Experiment
+from pyro_vae.cli.main import parser
+from pyro_vae.experiment.description import Experiment
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -21,7 +21,9 @@ pytestmark = pytest.mark.skipif(not README.exists(), reason="there is no README.
 
 def blocks(language: str) -> list[str]:
     """The code blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 def commands() -> list[str]:
@@ -34,7 +36,9 @@ def test_the_program_runs_and_prints(short: bool, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     program = blocks("python")[0]
     if short:
-        program = re.sub(r"\b(num_particles|draws)=\d+", r"\1=10", re.sub(r"\bepochs=\d+", "epochs=1", program))
+        program = re.sub(
+            r"\b(num_particles|draws)=\d+", r"\1=10", re.sub(r"\bepochs=\d+", "epochs=1", program)
+        )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -44,8 +48,13 @@ def test_the_program_runs_and_prints(short: bool, tmp_path: Path) -> None:
 def test_what_a_new_user_types_stands_in_this_order() -> None:
     """`.ci/run` takes these lines from here: the first one makes `.venv`."""
     first, *others = blocks("bash")[0].splitlines()
-    assert re.search(r"python -m venv \.venv && .*pip install -c constraints\.txt '\.\[test\]'", first)
-    assert [line.partition("#")[0].strip() for line in others] == ["pyro-vae fit", "python -m pytest"]
+    assert re.search(
+        r"python -m venv \.venv && .*pip install -c constraints\.txt '\.\[test\]'", first
+    )
+    assert [line.partition("#")[0].strip() for line in others] == [
+        "pyro-vae fit",
+        "python -m pytest",
+    ]
 
 
 @pytest.mark.parametrize("line", commands() if README.exists() else [])

@@ -1,4 +1,6 @@
-"""What the command refuses: one line on stderr that names place and remedy, exit status 2, and nothing is written."""
+"""What the command refuses: one line on stderr that names place and remedy, exit status 2, and
+nothing is written.
+"""
 
 import json
 from pathlib import Path
@@ -11,11 +13,15 @@ from tests.cli.command import contents, pyro_vae, write_data
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small data, and models in `model` (on normal.npy), `autoencoder` and `bare` (without a description)."""
+    """Small data, and models in `model` (on normal.npy), `autoencoder` and `bare` (without a
+    description).
+    """
     folder = tmp_path_factory.mktemp("home")
     write_data(folder)
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,)), folder / "model")
-    pv.save(pv.VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), folder / "autoencoder")
+    pv.save(
+        pv.VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), folder / "autoencoder"
+    )
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2), folder / "bare")
     for name in ("model", "autoencoder"):
         (folder / name / "experiment.json").write_text(json.dumps({"data": "normal.npy"}))
@@ -25,7 +31,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "missing.toml").write_text('data = "nowhere.npy"')
     (folder / "words.csv").write_text("1,2\n3,four\n")
     (folder / "empty.npy").touch()
-    (folder / "twice.json").write_text('{"latent_dim": 2, "fit": {"epochs": 1, "lr": 1, "epochs": 2}}')
+    (folder / "twice.json").write_text(
+        '{"latent_dim": 2, "fit": {"epochs": 1, "lr": 1, "epochs": 2}}'
+    )
     return folder
 
 
@@ -33,16 +41,26 @@ BAD_DESCRIPTIONS = {
     "fit --set prior=standard_norml": "prior: unknown prior 'standard_norml'; allowed: .*'flat'.*; "
     "did you mean 'standard_normal'?",
     "fit --set likelihood=poison": "likelihood: unknown likelihood 'poison'; allowed: 'bernoulli'",
-    "fit --set guide.kind=mean_feild": "guide: unknown guide 'mean_feild'; .* did you mean 'mean_field'",
+    "fit --set guide.kind=mean_feild": (
+        "guide: unknown guide 'mean_feild'; .* did you mean 'mean_field'"
+    ),
     "fit --set encoder=cnn": "encoder: unknown network 'cnn'; allowed: 'mlp', 'gated_mlp'",
     "fit --set activation=silou": "unknown activation 'silou'; .* did you mean 'silu'",
-    "fit --set prior=flat": "prior 'flat' has no density, so guide 'full_rank' would spread .* expected guide 'delta'",
-    "fit --set fit.epoch=3": "fit.epoch: unknown field; allowed: 'epochs', .* did you mean 'epochs'",
+    "fit --set prior=flat": (
+        "prior 'flat' has no density, so guide 'full_rank' would spread .* expected guide 'delta'"
+    ),
+    "fit --set fit.epoch=3": (
+        "fit.epoch: unknown field; allowed: 'epochs', .* did you mean 'epochs'"
+    ),
     "fit --set epochs=3": r"epochs: unknown field; did you mean 'fit.epochs'\?",
     "fit --set num_particles=3": r"num_particles: unknown field; did you mean 'fit.num_particles' or "
     r"'evaluate.num_particles'\?",
-    "fit --set latentdim=3": "latentdim: unknown field; allowed: 'data_shape', .* did you mean 'latent_dim'",
-    "fit --set likelihood.total_cuont=16": "likelihood.beta_binomial.total_cuont: unknown field; .* 'total_count'",
+    "fit --set latentdim=3": (
+        "latentdim: unknown field; allowed: 'data_shape', .* did you mean 'latent_dim'"
+    ),
+    "fit --set likelihood.total_cuont=16": (
+        "likelihood.beta_binomial.total_cuont: unknown field; .* 'total_count'"
+    ),
     "fit --set prior={kind='hierarchical',top_dim=2,top={kind='mixture',component=3}}": "prior.hierarchical.top."
     "mixture.component: unknown field; allowed: 'kind', 'components'; did you mean 'components'",
     "fit --set fit.objective={kind='iwae',particles=3}": "fit.objective.iwae.particles: unknown field; allowed: "
@@ -50,22 +68,30 @@ BAD_DESCRIPTIONS = {
     "fit --set likelihood={kind='normal',scale='lerned'}": "pyro-vae: likelihood.normal.scale: Input should be a valid "
     "number, unable to parse string as a number; or Input should be 'auto', 'learned', 'per_feature' or 'decoder', "
     "got 'lerned'$",
-    "fit --set prior=my_prior": "unknown prior 'my_prior'; .*; one of your own. import its module first, or install",
+    "fit --set prior=my_prior": (
+        "unknown prior 'my_prior'; .*; one of your own. import its module first, or install"
+    ),
     "fit --set fit.epochs=many": "fit.epochs: Input should be a valid integer",
     "fit --set fit.epochs=0": "fit.epochs: Input should be greater than 0",
     "fit --set latent_dim=-1": "latent_dim: Input should be greater than 0",
     "fit --set data.test=inf": "data.test: Input should be a finite number",
     "fit --set fit.optimizer=adamm": "optimizer: unknown 'adamm'; .* did you mean 'adam'",
-    "fit --set fit.device=cuda:99": "device: got 'cuda:99', and this machine has . GPUs; take 'auto'",
+    "fit --set fit.device=cuda:99": (
+        "device: got 'cuda:99', and this machine has . GPUs; take 'auto'"
+    ),
     "fit --set fit.device=abacus": "device: expected cpu, cuda, cuda:N or auto, got 'abacus'",
     "fit --set fit.epochs": "--set: expected A.B=C, got 'fit.epochs'",
     "fit --set =3": "--set: expected A.B=C, got '=3'",
     "fit --set fit.=3": "--set: expected A.B=C, got 'fit.=3'",
-    "fit --set latent_dim.x=3": "--set: expected a table at 'latent_dim' in 'latent_dim.x=3', got 32",
+    "fit --set latent_dim.x=3": (
+        "--set: expected a table at 'latent_dim' in 'latent_dim.x=3', got 32"
+    ),
     "fit --set hidden_dims.0=3": "--set: expected a table at 'hidden_dims' in 'hidden_dims.0=3'",
     "fit damaged.toml": "damaged.toml: expected TOML, got: Invalid value",
     "fit list.json": "list.json: expected a table of fields, got list",
-    "fit twice.json": "twice.json: expected JSON, got: 'epochs' twice in one table; leave one of them out",
+    "fit twice.json": (
+        "twice.json: expected JSON, got: 'epochs' twice in one table; leave one of them out"
+    ),
     "fit nowhere.toml": "nowhere.toml: the description can't be read: No such file or directory",
 }
 BAD_DATA = {
@@ -74,13 +100,24 @@ BAD_DATA = {
     "fit digit": 'digit: .* did you mean "digits"',
     "fit empty.npy": "empty.npy: expected data, got an empty file",
     "fit words.csv": "words.csv: expected numbers .* got 'four' in row 2, column 2",
-    "fit several.npz": "several.npz: expected one array .* pass --set data.array= with one of these names",
-    "fit one.npy": "data.test: expected to hold out at least 1 row of one.npy and to leave .* got 1 of 1 rows",
+    "fit several.npz": (
+        "several.npz: expected one array .* pass --set data.array= with one of these names"
+    ),
+    "fit one.npy": (
+        "data.test: expected to hold out at least 1 row of one.npy and to leave .* got 1 of 1 rows"
+    ),
     "fit normal.npy --set data.test=60": "data.test: expected to hold out .* got 60 of 60 rows",
     "fit normal.npy --set data.test=0": "data.test: expected to hold out .* got 0 of 60 rows",
-    "fit normal.npy --set data_shape=[3]": r"normal.npy: expected rows of shape \(3,\), got \(4,\); change data_shape",
-    "fit normal.npy --set fit.validation=48": "validation: expected fewer rows than the 48 of x, got 48",
-    "fit broken.npy": "broken.npy: expected finite numbers, got nan in row 53, column 2; replace or drop such rows",
+    "fit normal.npy --set data_shape=[3]": (
+        r"normal.npy: expected rows of shape \(3,\), got \(4,\); change data_shape"
+    ),
+    "fit normal.npy --set fit.validation=48": (
+        "validation: expected fewer rows than the 48 of x, got 48"
+    ),
+    "fit broken.npy": (
+        "broken.npy: expected finite numbers, got nan in row 53, column 2; replace or drop "
+        "such rows"
+    ),
     "fit grey.npy --set likelihood=bernoulli": r"grey.npy: expected values in the support \{0, 1\}, got 0\.\d+ "
     r"in row 0, column 0; binarize the data, or take likelihood 'continuous_bernoulli' .* or 'normal'",
     "fit normal.npy --set likelihood=poisson": "normal.npy: expected values in the support of whole numbers of at "
@@ -90,26 +127,46 @@ BAD_DATA = {
     "fit normal.npy --set likelihood={kind='mixed',columns=[{columns='0:3',kind='normal'}]}": "mixed: expected each of "
     "4 columns in exactly one group, got missing: 3",
     "fit normal.npy --output spec.toml": "spec.toml: expected a folder to write to, got a file",
-    "fit normal.npy --output spec.toml/run": "--output: spec.toml/run can't be written: Not a directory .*spec.toml",
-    "fit normal.npy --output /proc/run": "--output: /proc/run can't be written: .*; give another --output",
-    "fit normal.npy --output model": "model: holds another run; choose another folder, or overwrite it .--overwrite",
+    "fit normal.npy --output spec.toml/run": (
+        "--output: spec.toml/run can't be written: Not a directory .*spec.toml"
+    ),
+    "fit normal.npy --output /proc/run": (
+        "--output: /proc/run can't be written: .*; give another --output"
+    ),
+    "fit normal.npy --output model": (
+        "model: holds another run; choose another folder, or overwrite it .--overwrite"
+    ),
 }
 BAD_QUESTIONS = {
-    "evaluate nowhere": "nowhere: holds no saved model: spec.json can't be read .No such file or directory",
+    "evaluate nowhere": (
+        "nowhere: holds no saved model: spec.json can't be read .No such file or directory"
+    ),
     "evaluate spec.toml": "spec.toml: holds no saved model",
     "evaluate bare": "bare: holds a model without a description of its data; pass --data",
     "evaluate model --data nowhere.npy": "nowhere.npy: expected a file",
     "evaluate model --data grey.npy": r"grey.npy: expected rows of shape \(4,\), got \(16,\)",
-    "evaluate model --data broken.npy": "broken.npy: expected finite numbers, got nan in row 53, column 2",
-    "evaluate model --set evaluate.num_particles=0": "evaluate.num_particles: Input should be greater than 0",
-    "evaluate model --set evaluate.particles=9": "evaluate.particles: unknown field; .* did you mean 'num_particles'",
-    "evaluate model --set latent_dim=3": "--set: expected evaluate.NAME=VALUE for a fitted model, got 'latent_dim=3'",
+    "evaluate model --data broken.npy": (
+        "broken.npy: expected finite numbers, got nan in row 53, column 2"
+    ),
+    "evaluate model --set evaluate.num_particles=0": (
+        "evaluate.num_particles: Input should be greater than 0"
+    ),
+    "evaluate model --set evaluate.particles=9": (
+        "evaluate.particles: unknown field; .* did you mean 'num_particles'"
+    ),
+    "evaluate model --set latent_dim=3": (
+        "--set: expected evaluate.NAME=VALUE for a fitted model, got 'latent_dim=3'"
+    ),
     # data.test would bring rows that the model was fitted to
     "evaluate model --set data.test=0.9": "--set: expected evaluate.NAME=VALUE for a fitted model",
     "evaluate model --output rows.txt": "--output: expected a .csv file, got rows.txt",
-    "evaluate model --output nowhere/rows.csv": "--output: expected an existing folder, got nowhere; make",
+    "evaluate model --output nowhere/rows.csv": (
+        "--output: expected an existing folder, got nowhere; make"
+    ),
     "evaluate model --output /proc/rows.csv": "--output: /proc/rows.csv can't be written",
-    "evaluate model --output folder.csv": "--output: expected a file, got the folder folder.csv; name a file in it",
+    "evaluate model --output folder.csv": (
+        "--output: expected a file, got the folder folder.csv; name a file in it"
+    ),
     "sample model --output /proc/x.npz": "--output: /proc/x.npz can't be written",
     "evaluate autoencoder --output rows.csv": "log p.x. does not exist",
     "sample autoencoder --output x.npy": "sample: prior 'flat' has no density",
@@ -164,6 +221,6 @@ def test_each_wrong_field_has_a_line() -> None:
 
 def test_other_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is nobody's input is a defect: it keeps its traceback."""
-    monkeypatch.setattr("pyro_vae.experiment.make_vae", lambda *args: 1 / 0)
+    monkeypatch.setattr("pyro_vae.experiment.description.make_vae", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         pyro_vae("fit")

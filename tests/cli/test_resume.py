@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pyro_vae import outputs
-from pyro_vae.training import checkpoint, unfinished
+from pyro_vae import saving
+from pyro_vae.experiment import run_folder
+from pyro_vae.training import checkpoint
 from pyro_vae.training.options import SCHEDULES
 from tests.cli.command import Done, contents, pyro_vae, write_data
 
@@ -21,8 +22,8 @@ class PowerCut(Exception):
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
-    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
+    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     return tmp_path
 
 
@@ -62,8 +63,14 @@ def test_it_goes_on_where_it_was_killed() -> None:
 def test_nobody_forgets_it(home: Path) -> None:
     kill()
     before = contents(home)
-    refused(pyro_vae(*FIT), f"{LEFT}: holds a run that was killed; go on with --resume, or replace it (--overwrite)")
-    refused(pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"), f"{LEFT}: holds another run: lr was 0.002, and is 1.0; ")
+    refused(
+        pyro_vae(*FIT),
+        f"{LEFT}: holds a run that was killed; go on with --resume, or replace it (--overwrite)",
+    )
+    refused(
+        pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"),
+        f"{LEFT}: holds another run: lr was 0.002, and is 1.0; ",
+    )
     assert contents(home) == before
 
 
@@ -74,7 +81,10 @@ def test_it_is_replaced_by_one_that_starts_anew() -> None:
 
 
 def test_there_is_none() -> None:
-    refused(pyro_vae(*FIT, "--resume"), f"--resume: expected an unfinished run in {LEFT}, found none; leave")
+    refused(
+        pyro_vae(*FIT, "--resume"),
+        f"--resume: expected an unfinished run in {LEFT}, found none; leave",
+    )
 
 
 def test_what_a_full_disk_did_not_take_is_saved_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +92,7 @@ def test_what_a_full_disk_did_not_take_is_saved_later(monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full)
+        patch.setattr(saving, "save_file", full)
         assert pyro_vae(*FIT).status == 1
     assert pyro_vae(*FIT, "--resume").status == 0
     assert pyro_vae(*FIT, "--output", "whole").status == 0

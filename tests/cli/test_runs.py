@@ -1,4 +1,6 @@
-"""`pyro-vae fit` on data of many sorts, and runs that are replaced, interrupted or can't be written."""
+"""`pyro-vae fit` on data of many sorts, and runs that are replaced, interrupted or can't be
+written.
+"""
 
 import importlib
 import json
@@ -11,10 +13,10 @@ import numpy as np
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import outputs, training
-from pyro_vae.experiment import DataOptions
-from pyro_vae.held import read_data
-from pyro_vae.training import checkpoint
+from pyro_vae import saving, training
+from pyro_vae.experiment import run_folder
+from pyro_vae.experiment.description import DataOptions
+from pyro_vae.experiment.splits import read_data
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
 
@@ -25,10 +27,12 @@ NO_SPACE = OSError(28, "No space left on device")
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with small data; a picture is written as a word, because drawing takes most of the time."""
+    """A folder with small data; a picture is written as a word, because drawing takes most of the
+    time.
+    """
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(outputs, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
     return tmp_path
 
 
@@ -55,7 +59,11 @@ def assert_done(done: Done) -> Done:
 
 
 def test_fit_from_a_description(home: Path) -> None:
-    assert_done(pyro_vae("fit", "spec.toml", "--set", "prior.kind=standard_normal", "--set", "fit.optimizer=sgd"))
+    assert_done(
+        pyro_vae(
+            "fit", "spec.toml", "--set", "prior.kind=standard_normal", "--set", "fit.optimizer=sgd"
+        )
+    )
     assert spec("runs/normal")["hidden_dims"] == [8]
     assert spec("runs/normal")["likelihood"]["kind"] == "normal"
     assert json.loads((home / "runs/normal/experiment.json").read_text()) == {
@@ -66,8 +74,12 @@ def test_fit_from_a_description(home: Path) -> None:
         "fit": {"epochs": 2, "optimizer": "sgd"},
         "evaluate": {"num_particles": 20},
     }
-    assert names("runs/normal") == MODEL | TABLES | (PICTURES - {"reconstructions.png"})  # four numbers are no picture
-    again = pyro_vae("fit", "runs/normal/experiment.json", "--output", "again")  # a run's description is a description
+    assert names("runs/normal") == MODEL | TABLES | (
+        PICTURES - {"reconstructions.png"}
+    )  # four numbers are no picture
+    again = pyro_vae(
+        "fit", "runs/normal/experiment.json", "--output", "again"
+    )  # a run's description is a description
     assert_done(again)
     assert metrics("again") == metrics("runs/normal")
 
@@ -93,7 +105,9 @@ def test_fit_from_data(source: str, name: str, likelihood: str) -> None:
 def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     fit, seen = training.fit, dict[str, Any]()
     monkeypatch.setattr(
-        training, "fit", lambda vae, x, **options: (seen.update(x=x, **options), fit(vae, x, **options))[1]
+        training,
+        "fit",
+        lambda vae, x, **options: (seen.update(x=x, **options), fit(vae, x, **options))[1],
     )
     done = pyro_vae("fit", "splits.npz", *SMALL)
     assert_done(done)
@@ -111,16 +125,27 @@ def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_that_the_model_was_fitted_to_are_counted(home: Path) -> None:
     """60 rows, 48 of them fitted; in another format they are the same rows."""
     assert_done(pyro_vae("fit", "normal.npy", *SMALL))
-    for source, count in (("normal.npy", "48"), ("table.csv", "48"), ("other.npy", "none"), ("mine.npy", "none")):
+    for source, count in (
+        ("normal.npy", "48"),
+        ("table.csv", "48"),
+        ("other.npy", "none"),
+        ("mine.npy", "none"),
+    ):
         held = read_data(DataOptions(source="normal.npy"), None)
         np.save("mine.npy", held.test)
         np.save("other.npy", np.ones((5, 4)))
         done = pyro_vae("evaluate", "runs/normal", "--data", source)
-        assert f"rows of {source}; {count} of them equal rows that the model was fitted to\n" in done.out
+        assert (
+            f"rows of {source}; {count} of them equal rows that the model was fitted to\n"
+            in done.out
+        )
     assert "equal rows" not in pyro_vae("evaluate", "runs/normal").out
     (home / "normal.npy").unlink()
     done = pyro_vae("evaluate", "runs/normal", "--data", "table.csv")
-    assert "rows of table.csv; whether the model was fitted to some of them can't be told any more\n" in done.out
+    assert (
+        "rows of table.csv; whether the model was fitted to some of them can't be told any more\n"
+        in done.out
+    )
 
 
 def test_an_array_of_several_is_named() -> None:
@@ -136,11 +161,17 @@ def test_an_autoencoder_compresses_only() -> None:
     assert names("runs/grey") == MODEL | (TABLES - {"evidence.csv"}) | (PICTURES - {"samples.png"})
     found = metrics("runs/grey")
     assert set(found) == {"rows", "latent_dim", "active_units", "unexplained_variance"}
-    assert f"reconstruction      {found['unexplained_variance']:10.1%} of a column's variance is left" in done.out
+    assert (
+        f"reconstruction      {found['unexplained_variance']:10.1%} of a column's variance is left"
+        in done.out
+    )
     assert "log p(x)" not in done.out
     evaluated = pyro_vae("evaluate", "runs/grey", "--json")
     assert evaluated.json["metrics"] == found
-    for arguments in (("sample", "runs/grey", "--output", "x.npy"), ("evaluate", "runs/grey", "--output", "x.csv")):
+    for arguments in (
+        ("sample", "runs/grey", "--output", "x.npy"),
+        ("evaluate", "runs/grey", "--output", "x.csv"),
+    ):
         refused = pyro_vae(*arguments)
         assert refused.status == 2
         assert "autoencoder" in refused.err
@@ -175,8 +206,8 @@ def test_columns_without_names_of_their_own_get_some_before_the_fit() -> None:
     done = pyro_vae("fit", "named.csv", *SMALL)
     assert done.status == 0
     assert done.err == (
-        "pyro-vae: named.csv: 4 of 5 columns have no name or that of another, and are called 'a (2)', 'column 2', "
-        "'a (2) (2)', 'column 2 (2)'\n"
+        "pyro-vae: named.csv: 4 of 5 columns have no name or that of another, and are called 'a "
+        "(2)', 'column 2', 'a (2) (2)', 'column 2 (2)'\n"
     )
     tree = az.from_netcdf("runs/named/posterior.nc")
     found = tree["observed_data"]["x"]["feature"].values.tolist()
@@ -186,7 +217,10 @@ def test_columns_without_names_of_their_own_get_some_before_the_fit() -> None:
 
 def test_a_description_from_windows_is_read(home: Path) -> None:
     """A BOM is no statement of TOML, and no value of JSON."""
-    for name, text in {"bom.toml": 'data = "normal.npy"', "bom.json": '{"data": "normal.npy"}'}.items():
+    for name, text in {
+        "bom.toml": 'data = "normal.npy"',
+        "bom.json": '{"data": "normal.npy"}',
+    }.items():
         (home / name).write_text(text, encoding="utf-8-sig")
         assert_done(pyro_vae("fit", name, *SMALL, "--overwrite"))
 
@@ -223,7 +257,10 @@ def test_files_of_others_are_not_replaced_unasked(home: Path) -> None:
     (home / "mine/metrics.json").write_text("a year of work")
     done = pyro_vae("fit", "normal.npy", *SMALL, "--output", "mine")
     assert done.status == 2
-    assert "mine: holds metrics.json; choose another folder, or overwrite them (--overwrite)" in done.err
+    assert (
+        "mine: holds metrics.json; choose another folder, or overwrite them (--overwrite)"
+        in done.err
+    )
     assert contents(home / "mine") == {"metrics.json": b"a year of work"}
 
 
@@ -236,7 +273,9 @@ def test_grey_rows_are_fitted_as_bits_and_evaluated_as_the_same_ones(kind: str, 
     np.save(home / "grey.npy", grey if kind == "levels" else (255 * grey).astype(np.uint8))
     refused = pyro_vae("fit", "grey.npy", *SMALL, "--set", "likelihood=bernoulli")
     assert (refused.status, "binarize='dynamic'" in refused.err) == (2, True)
-    done = assert_done(pyro_vae("fit", "grey.npy", *SMALL, "--set", "fit.binarize=dynamic", "--json"))
+    done = assert_done(
+        pyro_vae("fit", "grey.npy", *SMALL, "--set", "fit.binarize=dynamic", "--json")
+    )
     assert pv.load("runs/grey").spec.likelihood.kind == "bernoulli"
     again = assert_done(pyro_vae("evaluate", "runs/grey", "--json"))
     assert again.json["metrics"]["log_marginal"] == done.json["metrics"]["log_marginal"]
@@ -265,23 +304,32 @@ def test_interrupted_training_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPat
     interrupt_at(monkeypatch, "pyro_vae.training.loop", "steps", 2)  # 48 rows are one step an epoch
     done = pyro_vae("fit", "spec.toml", "--set", "fit.epochs=5")
     assert done.status == 130
-    assert done.err == "pyro-vae: fit: interrupted after 1 of 5 epochs; the weights are those of epoch 1\n"
+    assert (
+        done.err
+        == "pyro-vae: fit: interrupted after 1 of 5 epochs; the weights are those of epoch 1\n"
+    )
     assert "trained 1 epoch in " in done.out
     assert "the weights of epoch 1 are saved in runs/normal" in done.out
     assert names("runs/normal") >= MODEL | TABLES
 
 
-def test_interrupted_before_an_epoch_saves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_before_an_epoch_saves_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = contents(home)
     interrupt_at(monkeypatch, "pyro_vae.training.loop", "steps", 1)
     done = pyro_vae("fit", str(home / "spec.toml"), "--json")
     assert (done.status, done.out) == (130, "")
-    assert done.err.endswith("pyro-vae: interrupted before an epoch was finished; nothing is saved\n")
+    assert done.err.endswith(
+        "pyro-vae: interrupted before an epoch was finished; nothing is saved\n"
+    )
     assert contents(home) == before
 
 
-def test_interrupted_evaluation_keeps_the_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(monkeypatch, "pyro_vae.evaluation", "sharded_evidence", 1)
+def test_interrupted_evaluation_keeps_the_model(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(monkeypatch, "pyro_vae.experiment.evaluation", "sharded_evidence", 1)
     done = pyro_vae("fit", str(home / "spec.toml"))
     assert (done.status, done.err) == (130, "pyro-vae: interrupted\n")
     assert "saved in runs/normal" in done.out
@@ -297,16 +345,20 @@ def fail(*args: Any, **kwargs: Any) -> None:
 
 
 @pytest.mark.parametrize("where", ["write_netcdf", "write_json"])
-def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, where, fail)
+def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, where, fail)
     done = pyro_vae("fit", "spec.toml")
     assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
     assert names("runs") == {"normal"}
     assert names("runs/normal") == MODEL
 
 
-def test_a_disk_that_is_full_when_pictures_come_leaves_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "save_figure", fail)
+def test_a_disk_that_is_full_when_pictures_come_leaves_the_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_folder, "save_figure", fail)
     done = pyro_vae("fit", "spec.toml")
     assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
     assert names("runs/normal") == MODEL | TABLES
@@ -316,17 +368,23 @@ def test_a_picture_that_cannot_be_drawn_costs_nothing_else(monkeypatch: pytest.M
     def no_font(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(outputs, "latent_scatter", no_font)
+    monkeypatch.setattr(run_folder, "latent_scatter", no_font)
     done = pyro_vae("fit", "spec.toml")
-    assert (done.status, done.err) == (0, "pyro-vae: latent.png is not drawn: RuntimeError: no font\n")
-    assert names("runs/normal") == (MODEL | TABLES | PICTURES) - {"latent.png", "reconstructions.png"}
+    assert (done.status, done.err) == (
+        0,
+        "pyro-vae: latent.png is not drawn: RuntimeError: no font\n",
+    )
+    assert names("runs/normal") == (MODEL | TABLES | PICTURES) - {
+        "latent.png",
+        "reconstructions.png",
+    }
     assert "latent.png" not in done.out
 
 
 def test_a_full_disk_leaves_no_half_of_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_done(pyro_vae("fit", "spec.toml"))
     before = contents(home)
-    monkeypatch.setattr(checkpoint, "save_file", fail)
+    monkeypatch.setattr(saving, "save_file", fail)
     for arguments, name in ((("--output", "runs/other"), "other"), (("--overwrite",), "normal")):
         done = pyro_vae("fit", "spec.toml", "--set", "seed=1", *arguments)
         assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")

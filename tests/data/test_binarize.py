@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_vae.data import Target, as_rows, binarized, statistics
+from pyro_vae.data import Placement, as_rows, binarized, statistics
 from pyro_vae.data.binarize import binarized_once, bits_of, levels
 from pyro_vae.rng import own_seed
 
 GREY = np.random.default_rng(0).integers(0, 256, (300, 3, 5), dtype=np.uint8)
-TARGET = Target(grey=True)
+TARGET = Placement(grey=True)
 ROWS = as_rows(GREY, (3, 5), TARGET)
 
 
@@ -24,14 +24,19 @@ def test_bits_have_the_grey_level_as_their_mean():
 
 
 def test_bits_are_in_the_type_of_the_levels_and_fixed_by_a_generator():
-    one, other = (binarized(torch.rand(9).double() * 0 + 0.5, torch.Generator().manual_seed(s)) for s in (3, 3))
+    one, other = (
+        binarized(torch.rand(9).double() * 0 + 0.5, torch.Generator().manual_seed(s))
+        for s in (3, 3)
+    )
     assert one.dtype == torch.float64
     assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("size", [7, 1000])
 def test_bytes_are_divided_by_255(size):
-    torch.testing.assert_close(torch.cat(list(ROWS.batches(size))), torch.from_numpy(GREY) / 255, rtol=0, atol=0)
+    torch.testing.assert_close(
+        torch.cat(list(ROWS.batches(size))), torch.from_numpy(GREY) / 255, rtol=0, atol=0
+    )
     assert ROWS.array.dtype == torch.uint8
 
 
@@ -51,7 +56,9 @@ def test_rows_binarized_once_stay_the_same_in_every_pass_and_batch():
     assert (first[grey == 0] == 0).all()
     assert (first[grey == 1] == 1).all()
     assert rows.array.nbytes == 300 * 2
-    assert not torch.equal(first, torch.cat(list(binarized_once(ROWS, (3, 5), 2, TARGET).batches(7))))
+    assert not torch.equal(
+        first, torch.cat(list(binarized_once(ROWS, (3, 5), 2, TARGET).batches(7)))
+    )
 
 
 def test_statistics_of_bits_are_those_of_many_bits():
@@ -68,6 +75,9 @@ def test_statistics_of_bits_are_those_of_many_bits():
 
 def test_bits_given_as_bytes_are_refused_as_levels():
     dark = as_rows((GREY > 100).astype(np.uint8), (3, 5), TARGET)
-    with pytest.raises(ValueError, match=r"x: expected grey levels .* got none above 1 / 255; bits need no binarize"):
+    with pytest.raises(
+        ValueError,
+        match=r"x: expected grey levels .* got none above 1 / 255; bits need no binarize",
+    ):
         list(levels(dark.batches(7), "x"))
     assert len(list(levels(ROWS.batches(100), "x"))) == 3

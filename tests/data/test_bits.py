@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_vae.data import PackedBits, Target, as_rows
+from pyro_vae.data import PackedBits, Placement, as_rows
 
 
 def bits(n, *shape):
@@ -24,9 +24,13 @@ def test_packed_rows_give_the_batches_of_their_bits(shape, on_disk, seed, tmp_pa
     if on_disk:
         np.save(tmp_path / "x.npy", rows.array)
         rows = PackedBits(np.load(tmp_path / "x.npy", mmap_mode="r"), shape)
-    for target in (Target(), Target(dtype=torch.float64)):
+    for target in (Placement(), Placement(dtype=torch.float64)):
         ours, theirs = (
-            list(as_rows(one, shape, target).batches(5, None if seed is None else torch.Generator().manual_seed(seed)))
+            list(
+                as_rows(one, shape, target).batches(
+                    5, None if seed is None else torch.Generator().manual_seed(seed)
+                )
+            )
             for one in (rows, x)
         )
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
@@ -48,9 +52,21 @@ def test_packed_rows_stay_packed():
 
 
 WRONG = {
-    "too few bytes": (np.zeros((3, 97), np.uint8), (784,), r"uint8 of shape \(n, 98\) for rows of shape \(784,\), got"),
-    "floats": (np.zeros((3, 98), np.float32), (784,), r"got float32 \(3, 98\); pack them by numpy.packbits"),
-    "a tensor of integers": (torch.zeros(3, 98, dtype=torch.int64), (28, 28), r"got torch.int64 \(3, 98\)"),
+    "too few bytes": (
+        np.zeros((3, 97), np.uint8),
+        (784,),
+        r"uint8 of shape \(n, 98\) for rows of shape \(784,\), got",
+    ),
+    "floats": (
+        np.zeros((3, 98), np.float32),
+        (784,),
+        r"got float32 \(3, 98\); pack them by numpy.packbits",
+    ),
+    "a tensor of integers": (
+        torch.zeros(3, 98, dtype=torch.int64),
+        (28, 28),
+        r"got torch.int64 \(3, 98\)",
+    ),
     "unflattened": (np.zeros((3, 28, 4), np.uint8), (28, 28), r"got uint8 \(3, 28, 4\)"),
 }
 

@@ -1,4 +1,6 @@
-"""Every format gives back the array that was written, and every mistake gets a sentence that names it."""
+"""Every format gives back the array that was written, and every mistake gets a sentence that names
+it.
+"""
 
 import gzip
 import os
@@ -21,7 +23,10 @@ IDX_CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0
 
 def idx(values: np.ndarray) -> bytes:
     """The bytes of an IDX file."""
-    header = bytes([0, 0, IDX_CODES[values.dtype.str[1:]], values.ndim]) + np.array(values.shape, dtype=">u4").tobytes()
+    header = (
+        bytes([0, 0, IDX_CODES[values.dtype.str[1:]], values.ndim])
+        + np.array(values.shape, dtype=">u4").tobytes()
+    )
     return header + values.astype(values.dtype.newbyteorder(">")).tobytes()
 
 
@@ -47,10 +52,14 @@ def refuses(message, source, **options):
 WRITERS = {
     "x.npy": lambda path: np.save(path, X),
     "x.npz": lambda path: np.savez(path, X),
-    "labelled.npz": lambda path: np.savez_compressed(path, rows=X, labels=np.arange(4), notes=np.array([["a"]])),
+    "labelled.npz": lambda path: np.savez_compressed(
+        path, rows=X, labels=np.arange(4), notes=np.array([["a"]])
+    ),
     "x.csv": lambda path: path.write_bytes(text(",")),
     "UPPER.CSV": lambda path: path.write_bytes(text(",")),
-    "windows.csv": lambda path: path.write_bytes(b"\xef\xbb\xbf" + text(",").replace(b"\n", b"\r\n")),
+    "windows.csv": lambda path: path.write_bytes(
+        b"\xef\xbb\xbf" + text(",").replace(b"\n", b"\r\n")
+    ),
     "x.tsv": lambda path: path.write_bytes(text("\t")),
     "x.amat": lambda path: path.write_bytes(text("  ")),
     "x.csv.gz": lambda path: path.write_bytes(gzip.compress(text(","))),
@@ -125,7 +134,11 @@ def test_hdf5_mat_leaves_out_what_is_no_array_of_numbers(tmp_path):
         file["note"].attrs["MATLAB_class"] = np.bytes_("char")
         file.create_group("#refs#")
         file.create_dataset("cells", (1, 2), dtype=h5py.ref_dtype)
-    refuses(r"expected an array named 'note', got rows \(4, 3\) float64; pass", tmp_path / "x.mat", array="note")
+    refuses(
+        r"expected an array named 'note', got rows \(4, 3\) float64; pass",
+        tmp_path / "x.mat",
+        array="note",
+    )
     np.testing.assert_array_equal(load(tmp_path / "x.mat"), X)
 
 
@@ -158,7 +171,11 @@ def test_packed_bits(tmp_path):
 @pytest.mark.parametrize("values", [X, IMAGES, IMAGES[0] > 3], ids=["float", "3-d", "bool"])
 def test_packed_bits_are_bytes_in_two_dimensions(values, tmp_path):
     np.save(tmp_path / "x.npy", values)
-    refuses(r"x\.npy: expected an array of packed bits, uint8 \(n, bytes\), got", tmp_path / "x.npy", packed_bits=True)
+    refuses(
+        r"x\.npy: expected an array of packed bits, uint8 \(n, bytes\), got",
+        tmp_path / "x.npy",
+        packed_bits=True,
+    )
 
 
 CSV = {
@@ -207,7 +224,9 @@ def test_parquet_columns(tmp_path, monkeypatch):
 def test_one_of_several_arrays(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=X, b=IMAGES, y=np.arange(4))
-    refuses(r"x\.npz: .* got a \(4, 3\) float64, b \(2, 3, 4\) uint8, y \(4,\) int64; pass array=", path)
+    refuses(
+        r"x\.npz: .* got a \(4, 3\) float64, b \(2, 3, 4\) uint8, y \(4,\) int64; pass array=", path
+    )
     np.testing.assert_array_equal(load(path, array="b"), IMAGES)
     np.testing.assert_array_equal(load_splits(path, array="b").train, IMAGES)
     refuses(r"expected an array named 'c', got a \(4, 3\)", path, array="c")
@@ -215,7 +234,12 @@ def test_one_of_several_arrays(tmp_path):
     refuses(r"digits: .*leave array= out", "digits", array="a")
 
 
-NAMES = ["train valid test", "TRAIN Validation Test", "X_train X_val X_test", "train_data val_data test_data"]
+NAMES = [
+    "train valid test",
+    "TRAIN Validation Test",
+    "X_train X_val X_test",
+    "train_data val_data test_data",
+]
 
 
 @pytest.mark.parametrize("names", NAMES)
@@ -224,10 +248,14 @@ def test_splits_by_name(names, suffix, tmp_path):
     arrays = {name: X[: 4 - i] for i, name in enumerate(names.split())}
     others = {"y_train": np.ones((4, 1)), "labels": np.ones((4, 2))}
     path = tmp_path / f"mine.{suffix}"
-    np.savez(path, **arrays, **others) if suffix == "npz" else scipy.io.savemat(path, arrays | others)
+    np.savez(path, **arrays, **others) if suffix == "npz" else scipy.io.savemat(
+        path, arrays | others
+    )
     splits = load_splits(path)
     assert splits.name == "mine"
-    for rows, expected in zip((splits.train, splits.valid, splits.test), arrays.values(), strict=True):
+    for rows, expected in zip(
+        (splits.train, splits.valid, splits.test), arrays.values(), strict=True
+    ):
         np.testing.assert_array_equal(rows, expected)
 
 
@@ -259,29 +287,44 @@ class Trap:
 def test_nothing_is_unpickled(write, tmp_path):
     path = tmp_path / ("x.npy" if write is np.save else "x.npz")
     write(path, np.array([[Trap(tmp_path / "sprung"), 1.0]], dtype=object))
-    refuses(r"object arrays are not read, because reading them runs code; save as a numeric array", path)
+    refuses(
+        r"object arrays are not read, because reading them runs code; save as a numeric array", path
+    )
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.mat", "x.parquet", "x.idx", "x.csv", "x.idx.gz", "x.csv.gz"])
+@pytest.mark.parametrize(
+    "name", ["x.npy", "x.npz", "x.mat", "x.parquet", "x.idx", "x.csv", "x.idx.gz", "x.csv.gz"]
+)
 def test_files_that_hold_something_else(name, tmp_path):
-    for content, message in ((b"\xff\x00 no data \xfe" * 100, "expected"), (b"", "expected data, got an empty file")):
+    for content, message in (
+        (b"\xff\x00 no data \xfe" * 100, "expected"),
+        (b"", "expected data, got an empty file"),
+    ):
         (tmp_path / name).write_bytes(content)
         refuses(f"{name}: {message}", tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.parquet", "v5.mat", "v73.mat", "x.csv.gz", "x.idx.gz"])
+@pytest.mark.parametrize(
+    "name", ["x.npy", "x.npz", "x.parquet", "v5.mat", "v73.mat", "x.csv.gz", "x.idx.gz"]
+)
 def test_truncated_files(name, tmp_path):
     WRITERS[name](tmp_path / name)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-20])
-    with pytest.raises(ValueError, match=rf"{name}: expected a complete file of its format, got .*; write it") as info:
+    with pytest.raises(
+        ValueError, match=rf"{name}: expected a complete file of its format, got .*; write it"
+    ) as info:
         load(tmp_path / name)
     assert info.value.__cause__ is not None
 
 
 def test_arrays_that_are_no_rows(tmp_path):
     for values, message in (
-        (X[0], r"expected an array of shape \(n, ...\), got \(3,\); reshape n single numbers to \(n, 1\)"),
+        (
+            X[0],
+            r"expected an array of shape \(n, ...\), got \(3,\); reshape n single numbers to \(n, "
+            r"1\)",
+        ),
         (X[:0], r"at least one row .* got shape \(0, 3\)"),
         (X * 1j, r"real numbers, got dtype complex128"),
         (X.astype(str), r"real numbers, got dtype <U"),

@@ -1,7 +1,9 @@
-"""Memory of a fit from a file: rows are read piece by piece, and what the process takes doesn't grow with the file.
+"""Memory of a fit from a file: rows are read piece by piece, and what the process takes doesn't
+grow with the file.
 
-Own memory is what belongs to no file: pages of the file, which the kernel drops when it needs room, don't count. Blocks
-above 1 MB go back to the system when they are freed; by default glibc keeps some, up to 64 MB at a time.
+Own memory is what belongs to no file: pages of the file, which the kernel drops when it needs room,
+don't count. Blocks above 1 MB go back to the system when they are freed; by default glibc keeps
+some, up to 64 MB at a time.
 """
 
 import math
@@ -20,7 +22,11 @@ from tests.watched import Watched
 
 ROOT = Path(__file__).resolve().parents[2]
 MB = 2**20
-GIVEN_BACK = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "1000000"}
+GIVEN_BACK = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000",
+}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of a process as Linux has them")
 
 
@@ -45,7 +51,10 @@ def run(code, *arguments):
 @pytest.mark.parametrize("validation", [None, 0.1])
 def test_wide_rows_are_read_in_pieces_no_larger_than_those_of_narrow_ones(validation, tmp_path):
     x = np.load(sparse(tmp_path / "x.npy", 700, 2**14, np.uint8), mmap_mode="r").view(Watched)
-    vae, Watched.asked = VAE(data_shape=(2**14,), latent_dim=2, hidden_dims=(2,), likelihood="bernoulli"), []
+    vae, Watched.asked = (
+        VAE(data_shape=(2**14,), latent_dim=2, hidden_dims=(2,), likelihood="bernoulli"),
+        [],
+    )
     fit(vae, x, epochs=1, batch_size=64, validation=validation, device="cpu")
     assert LARGEST // 2 < max(math.prod(shape) for shape in Watched.asked) <= LARGEST
 
@@ -76,7 +85,9 @@ print(fitted(x))
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1024, 2**14])
 def test_a_file_larger_than_memory_is_fitted(width, tmp_path):
-    """512 MB of float32 in a process that may take half of that more than it has when all is imported."""
+    """512 MB of float32 in a process that may take half of that more than it has when all is
+    imported.
+    """
     loss = run(LIMITED, sparse(tmp_path / "x.npy", 128 * MB // width, width))
     assert np.isfinite(loss).all()
 
@@ -108,7 +119,9 @@ for path in (sys.argv[1], *sys.argv[1:]):  # at the first time all is imported
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [64, 2**12])
 def test_own_memory_does_not_grow_with_the_file_but_for_the_order_of_its_rows(width, tmp_path):
-    """A file of 64 MB and one of 512 MB. The order of an epoch takes some 12 bytes a row, 5 % of narrow ones."""
+    """A file of 64 MB and one of 512 MB. The order of an epoch takes some 12 bytes a row, 5 % of
+    narrow ones.
+    """
     sizes = np.array([64, 512]) * MB // (4 * width)
     _, *peaks = run(PEAKS, *(sparse(tmp_path / f"{rows}.npy", rows, width) for rows in sizes))
     assert peaks[1] < peaks[0] + 16 * sizes[1] + 16 * MB

@@ -1,4 +1,6 @@
-"""Rows in float64 for a model in float32: the same data up to rounding that doesn't matter, or refused."""
+"""Rows in float64 for a model in float32: the same data up to rounding that doesn't matter, or
+refused.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def shifted(offset, column=1):
 def test_an_offset_that_float32_does_not_hold_is_refused_with_the_column(offset):
     vae = model()
     before = {key: value.clone() for key, value in vae.state_dict().items()}
-    with pytest.raises(ValueError, match=r"^x: column 1 has values around .*float32.* rounds them by up to") as found:
+    with pytest.raises(
+        ValueError, match=r"^x: column 1 has values around .*float32.* rounds them by up to"
+    ) as found:
         fit(vae, shifted(offset), **RUN)
     assert "subtract the column's mean" in str(found.value)
     assert all(torch.equal(value, before[key]) for key, value in vae.state_dict().items())

@@ -1,4 +1,6 @@
-"""Rows of any origin become the same batches, each row once a pass; what is no rows gets a sentence that says why."""
+"""Rows of any origin become the same batches, each row once a pass; what is no rows gets a sentence
+that says why.
+"""
 
 import numpy as np
 import pytest
@@ -6,14 +8,14 @@ import torch
 from torch.distributions import constraints
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from pyro_vae.data import ArrayRows, Target, as_rows, checked, statistics
+from pyro_vae.data import ArrayRows, Placement, as_rows, checked, statistics
+from pyro_vae.data.placement import as_tensor
 from pyro_vae.data.supports import describe
-from pyro_vae.data.target import as_tensor
 from pyro_vae.likelihoods import LIKELIHOODS
 
 ROWS, SHAPE = 23, (2, 3)
 X = np.random.default_rng(0).normal(size=(ROWS, *SHAPE)).astype(np.float32)
-WIDE = Target(dtype=torch.float64)
+WIDE = Placement(dtype=torch.float64)
 
 
 class Listed(Dataset):
@@ -124,7 +126,10 @@ def test_a_random_pass_holds_each_row_once_and_the_next_has_another_order(origin
 
 
 def test_one_generator_gives_one_order_whatever_the_origin(tmp_path):
-    orders = [torch.cat(cut(make(tmp_path), 5, torch.Generator().manual_seed(1))) for make in MEMORY.values()]
+    orders = [
+        torch.cat(cut(make(tmp_path), 5, torch.Generator().manual_seed(1)))
+        for make in MEMORY.values()
+    ]
     assert all(torch.equal(order, orders[0]) for order in orders)
 
 
@@ -152,7 +157,9 @@ def test_batches_are_cut_together(monkeypatch):
     """40 batches of 10 rows of 64 numbers: 16 at a time; of 2**14 numbers a row, one at a time."""
     cuts = []
     cut_one = ArrayRows._cut
-    monkeypatch.setattr(ArrayRows, "_cut", lambda self, place: cuts.append(place) or cut_one(self, place))
+    monkeypatch.setattr(
+        ArrayRows, "_cut", lambda self, place: cuts.append(place) or cut_one(self, place)
+    )
     for width, sizes in ((64, [160, 160, 80]), (2**14, [10] * 40)):
         cuts.clear()
         list(as_rows(np.zeros((400, width), np.uint8), (width,)).batches(10, torch.Generator()))
@@ -184,7 +191,9 @@ def test_a_bare_stream_is_taken():
 def test_a_dataset_is_asked_for_each_row_once():
     asked = []
     dataset = Listed(X)
-    dataset.__class__ = type("Counted", (Listed,), {"__getitem__": lambda self, i: asked.append(i) or self.rows[i]})
+    dataset.__class__ = type(
+        "Counted", (Listed,), {"__getitem__": lambda self, i: asked.append(i) or self.rows[i]}
+    )
     cut(dataset, 4, torch.Generator().manual_seed(0))
     assert sorted(asked) == list(range(ROWS))
 
@@ -204,7 +213,9 @@ class Watched(np.memmap):
 
 @pytest.mark.parametrize("generator", [None, torch.Generator()], ids=["in order", "random"])
 @pytest.mark.parametrize("part", [False, True], ids=["all rows", "some rows"])
-def test_one_call_reads_several_batches_from_the_disk_in_the_order_of_the_file(generator, part, tmp_path):
+def test_one_call_reads_several_batches_from_the_disk_in_the_order_of_the_file(
+    generator, part, tmp_path
+):
     array = on_disk(X, tmp_path).view(Watched)
     rows = rows_of(array)
     rows = rows.select(torch.arange(1, ROWS)) if part else rows
@@ -225,7 +236,7 @@ def test_bytes_stay_bytes_until_they_are_cut():
 
 
 def test_a_plain_array_is_shared_not_copied():
-    assert rows_of(X, Target()).array.data_ptr() == X.ctypes.data
+    assert rows_of(X, Placement()).array.data_ptr() == X.ctypes.data
 
 
 TROUBLE = {
@@ -257,7 +268,7 @@ def test_any_layout_and_type_gives_plain_contiguous_batches(case, order):
 def test_a_read_only_array_is_copied_and_never_written_to():
     array = X.copy()
     array.flags.writeable = False
-    rows = rows_of(array, Target())
+    rows = rows_of(array, Placement())
     rows.array.zero_()
     np.testing.assert_array_equal(array, X)
 
@@ -301,8 +312,8 @@ def test_rows_are_taken_as_they_are():
 def test_statistics_are_those_of_numpy(offset, size):
     """Batches of 1 to 5000 of 5000 rows, the last one short.
 
-    A sum of 5003 squares loses at most 5003 · eps = 1e-12, and in practice its root. The offset must cost nothing: the
-    textbook E x² - (E x)² would be off by 1e-4.
+    A sum of 5003 squares loses at most 5003 · eps = 1e-12, and in practice its root. The offset
+    must cost nothing: the textbook E x² - (E x)² would be off by 1e-4.
     """
     x = offset + np.random.default_rng(1).normal(size=(5003, 3)) * [0.5, 1.0, 3.0]
     summary = statistics(rows_of(x, shape=(3,)).batches(size))
@@ -314,7 +325,7 @@ def test_statistics_are_those_of_numpy(offset, size):
 
 def test_statistics_of_bytes_are_exact():
     x = np.random.default_rng(2).integers(0, 256, size=(1000, *SHAPE), dtype=np.uint8)
-    summary = statistics(rows_of(x, Target(dtype=torch.float32)).batches(64))
+    summary = statistics(rows_of(x, Placement(dtype=torch.float32)).batches(64))
     np.testing.assert_allclose(summary.mean, x.mean(0), rtol=1e-14)
     np.testing.assert_allclose(summary.std, x.std(0), rtol=1e-13)
 
@@ -331,20 +342,38 @@ def test_the_sample_is_the_first_batch():
 # What is refused
 
 NO_ROWS = {
-    "strings": (np.array([["a", "b"]]), r"x: expected real numbers, got dtype <U1; convert it first"),
+    "strings": (
+        np.array([["a", "b"]]),
+        r"x: expected real numbers, got dtype <U1; convert it first",
+    ),
     "objects": (np.array([[1, None]]), r"x: expected real numbers, got dtype object"),
     "nothing": (None, r"x: expected real numbers, got dtype object"),
     "complex array": (np.zeros((3, 2), complex), r"x: expected real numbers, got dtype complex128"),
-    "complex tensor": (torch.zeros(3, 2, dtype=torch.cfloat), r"x: expected real numbers, got dtype torch.complex64"),
+    "complex tensor": (
+        torch.zeros(3, 2, dtype=torch.cfloat),
+        r"x: expected real numbers, got dtype torch.complex64",
+    ),
     "dates": (np.zeros((3, 2), "M8[s]"), r"x: expected real numbers, got dtype datetime64"),
-    "ragged": ([[1.0, 2.0], [3.0]], r"x: expected an array of rows of one length, got rows that differ"),
-    "masked": (np.ma.masked_array([[1.0, 2.0]], [[True, False]]), r"x: .* got a masked array; fill or drop"),
+    "ragged": (
+        [[1.0, 2.0], [3.0]],
+        r"x: expected an array of rows of one length, got rows that differ",
+    ),
+    "masked": (
+        np.ma.masked_array([[1.0, 2.0]], [[True, False]]),
+        r"x: .* got a masked array; fill or drop",
+    ),
     "empty": (np.zeros((0, 2)), r"x: expected at least one row, got none \(shape \(0, 2\)\)"),
     "empty list": ([], r"x: expected at least one row, got none"),
-    "too wide": (np.zeros((3, 3)), r"x: expected rows of shape \(2,\), got \(3,\) in \(3, 3\); change data_shape"),
+    "too wide": (
+        np.zeros((3, 3)),
+        r"x: expected rows of shape \(2,\), got \(3,\) in \(3, 3\); change data_shape",
+    ),
     "one row": (np.zeros(2), r"x: expected rows of shape \(2,\), got \(\) in \(2,\)"),
     "a number": (np.float64(1.0), r"x: expected rows of shape \(2,\), got \(\) in \(\)"),
-    "images": (np.zeros((3, 1, 2)), r"x: expected rows of shape \(2,\), got \(1, 2\) .*reshape it to \(n, 2\)"),
+    "images": (
+        np.zeros((3, 1, 2)),
+        r"x: expected rows of shape \(2,\), got \(1, 2\) .*reshape it to \(n, 2\)",
+    ),
 }
 
 
@@ -357,10 +386,22 @@ def test_what_is_no_rows_is_refused(case):
 
 LATER = {
     "strings": (loader(["a", "b"]), r"x: expected real numbers, got dtype <U1"),
-    "complex": (loader(torch.zeros(3, 2, dtype=torch.cfloat)), r"x: expected real numbers, got dtype torch.complex64"),
-    "ragged": (loader([[1.0], [1.0, 2.0]], collate_fn=lambda rows: {"x": np.array(rows, object)}), r"dtype object"),
-    "empty stream": (loader(Streamed([])), r"x: expected at least one row in each pass over the loader, got none"),
-    "empty loader": (loader([]), r"x: expected at least one row in each pass over the loader, got none"),
+    "complex": (
+        loader(torch.zeros(3, 2, dtype=torch.cfloat)),
+        r"x: expected real numbers, got dtype torch.complex64",
+    ),
+    "ragged": (
+        loader([[1.0], [1.0, 2.0]], collate_fn=lambda rows: {"x": np.array(rows, object)}),
+        r"dtype object",
+    ),
+    "empty stream": (
+        loader(Streamed([])),
+        r"x: expected at least one row in each pass over the loader, got none",
+    ),
+    "empty loader": (
+        loader([]),
+        r"x: expected at least one row in each pass over the loader, got none",
+    ),
     "too wide": (loader(torch.zeros(3, 3)), r"x: expected rows of shape \(2,\), got \(3,\)"),
     "rows, not batches": (
         DataLoader(torch.zeros(3, 2), batch_size=None),
@@ -396,7 +437,10 @@ def look(x, likelihood, shape=(3,), size=2, **options):
 def test_numbers_that_are_not_finite_are_named_with_their_place(value, row, column):
     x = np.zeros((5, 3))
     x[row, column] = x[4, 2] = value
-    with pytest.raises(ValueError, match=rf"x: expected finite numbers, got {value:g} in row {row}, column {column};"):
+    with pytest.raises(
+        ValueError,
+        match=rf"x: expected finite numbers, got {value:g} in row {row}, column {column};",
+    ):
         look(x, "normal")
 
 
@@ -416,7 +460,13 @@ def test_grey_pixels_under_bits_are_refused_with_the_remedies():
     x = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.5, 0.0]])
     with pytest.raises(ValueError, match="support") as found:
         look(x, "bernoulli")
-    for part in ("{0, 1}", "got 0.5 in row 2, column 1", "binarize", "'continuous_bernoulli'", "'normal'"):
+    for part in (
+        "{0, 1}",
+        "got 0.5 in row 2, column 1",
+        "binarize",
+        "'continuous_bernoulli'",
+        "'normal'",
+    ):
         assert part in str(found.value)
 
 
@@ -445,7 +495,11 @@ def test_good_rows_pass_unchanged():
 
 @pytest.mark.parametrize(
     ("support", "words"),
-    [(constraints.boolean, "{0, 1}"), (constraints.real, "of real numbers"), (constraints.nonnegative, "")],
+    [
+        (constraints.boolean, "{0, 1}"),
+        (constraints.real, "of real numbers"),
+        (constraints.nonnegative, ""),
+    ],
 )
 def test_supports_have_words(support, words):
     assert words in describe(support)

@@ -21,13 +21,32 @@ PRIORS: dict[str, dict[str, Any]] = {
     "vamp": {"kind": "vamp", "pseudo_inputs": 4},
     "flow": {"kind": "flow", "transforms": 2, "hidden_dims": [4]},
     "hierarchical": {"kind": "hierarchical", **TOP},
-    "hierarchical, vamp": {"kind": "hierarchical", **TOP, "top": {"kind": "vamp", "pseudo_inputs": 4}},
+    "hierarchical, vamp": {
+        "kind": "hierarchical",
+        **TOP,
+        "top": {"kind": "vamp", "pseudo_inputs": 4},
+    },
 }
 LIKELIHOODS = {
     name: CASES[name]
     for name in (
-        *("bernoulli", "continuous_bernoulli", "binomial", "normal", "laplace", "student_t", "log_normal", "gamma"),
-        *("beta", "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial, sized"),
+        *(
+            "bernoulli",
+            "continuous_bernoulli",
+            "binomial",
+            "normal",
+            "laplace",
+            "student_t",
+            "log_normal",
+            "gamma",
+        ),
+        *(
+            "beta",
+            "poisson",
+            "negative_binomial",
+            "zero_inflated_poisson",
+            "zero_inflated_negative_binomial, sized",
+        ),
         *(
             "beta_binomial",
             "categorical",
@@ -86,8 +105,15 @@ class Combination(NamedTuple):
             "guide": GUIDES[self.guide],
             "hidden_dims": [8],
         }
-        training = {"epochs": 3, "batch_size": 8, "validation": 0.0, "objective": OBJECTIVES[self.objective]}
-        return "\n".join(f"{name} = {inline(value)}" for name, value in [*fields.items(), ("fit", training)])
+        training = {
+            "epochs": 3,
+            "batch_size": 8,
+            "validation": 0.0,
+            "objective": OBJECTIVES[self.objective],
+        }
+        return "\n".join(
+            f"{name} = {inline(value)}" for name, value in [*fields.items(), ("fit", training)]
+        )
 
     def rows(self) -> Tensor:
         """Eight rows that the likelihood can hold, in float32."""
@@ -98,7 +124,11 @@ def inline(value: Any) -> str:
     """A value in TOML, on one line."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {inline(item)}" for name, item in value.items()) + " }"
-    return "[" + ", ".join(map(inline, value)) + "]" if isinstance(value, list | tuple) else json.dumps(value)
+    return (
+        "[" + ", ".join(map(inline, value)) + "]"
+        if isinstance(value, list | tuple)
+        else json.dumps(value)
+    )
 
 
 def obstacle(prior: str, guide: str, objective: str) -> str | None:

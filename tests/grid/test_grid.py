@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyro_vae import ELBO, VAE, evidence, fit, load, save
 from pyro_vae.analysis.fitted import has_density
-from pyro_vae.experiment import Experiment
+from pyro_vae.experiment.description import Experiment
 from pyro_vae.spec import read
 from tests.grid.parts import GRID, REFUSED, SAMPLE, Combination, obstacle
 
@@ -28,7 +28,9 @@ def trained(combination: Combination, folder: Path) -> VAE:
 
 
 def assert_gradients_everywhere(vae: VAE) -> None:
-    """None is zero, but for the last bias under a Laplace: at the medians, where it starts, all signs cancel."""
+    """None is zero, but for the last bias under a Laplace: at the medians, where it starts, all
+    signs cancel.
+    """
     for name, parameter in vae.named_parameters():
         if vae.spec.likelihood.kind == "laplace" and name == "model.likelihood.decoder.3.bias":
             continue
@@ -42,23 +44,32 @@ def assert_bounded(vae: VAE, x: Tensor, method: Literal["auto", "importance"]) -
     found = evidence(vae, x, num_particles=PARTICLES, method=method)
     assert torch.isfinite(torch.as_tensor(found.log_marginal)).all()
     with torch.no_grad():
-        elbo = ELBO(num_particles=PARTICLES)(vae.model, vae.guide, x.repeat(8, 1, *[1] * (x.ndim - 2))).elbo
+        elbo = ELBO(num_particles=PARTICLES)(
+            vae.model, vae.guide, x.repeat(8, 1, *[1] * (x.ndim - 2))
+        ).elbo
     means = elbo.reshape(8, -1).mean(1).double()
     error = means.std() / 8**0.5
-    assert found.log_marginal.mean() >= float(means.mean() - 5 * error) - 5 * found.summary().monte_carlo_se - 1e-3
+    assert (
+        found.log_marginal.mean()
+        >= float(means.mean() - 5 * error) - 5 * found.summary().monte_carlo_se - 1e-3
+    )
 
 
 def assert_same_after_loading(vae: VAE, x: Tensor, folder: Path) -> None:
     save(vae, folder / "run")
     loaded = load(folder / "run")
     if has_density(vae):
-        before, after = (evidence(model, x, num_particles=5).log_marginal for model in (vae, loaded))
+        before, after = (
+            evidence(model, x, num_particles=5).log_marginal for model in (vae, loaded)
+        )
         assert (before == after).all()
     else:
         assert torch.equal(vae.posterior(x).mean, loaded.posterior(x).mean)
 
 
-def check(combination: Combination, folder: Path, method: Literal["auto", "importance"] = "auto") -> None:
+def check(
+    combination: Combination, folder: Path, method: Literal["auto", "importance"] = "auto"
+) -> None:
     torch.manual_seed(0)
     vae, x = trained(combination, folder), combination.rows()
     assert_gradients_everywhere(vae)
@@ -73,19 +84,27 @@ def test_a_sample_of_the_grid(combination: Combination, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("triple", sorted({(c.prior, c.guide, c.objective) for c in GRID}), ids=" x ".join)
+@pytest.mark.parametrize(
+    "triple", sorted({(c.prior, c.guide, c.objective) for c in GRID}), ids=" x ".join
+)
 def test_the_whole_grid(triple: tuple[str, str, str], tmp_path: Path) -> None:
-    for number, combination in enumerate(c for c in GRID if (c.prior, c.guide, c.objective) == triple):
+    for number, combination in enumerate(
+        c for c in GRID if (c.prior, c.guide, c.objective) == triple
+    ):
         folder = tmp_path / str(number)
         folder.mkdir()
         try:
-            check(combination, folder, "importance")  # the sample takes the default, which costs more
+            check(
+                combination, folder, "importance"
+            )  # the sample takes the default, which costs more
         except Exception as error:
             raise AssertionError(f"{combination}: {error}") from error
 
 
 @pytest.mark.parametrize("triple", REFUSED, ids=" x ".join)
-def test_what_makes_no_sense_is_refused_with_the_reason(triple: tuple[str, str, str], tmp_path: Path) -> None:
+def test_what_makes_no_sense_is_refused_with_the_reason(
+    triple: tuple[str, str, str], tmp_path: Path
+) -> None:
     prior, guide, objective = triple
     with pytest.raises(ValueError, match=obstacle(*triple)):
         trained(Combination(prior, "normal", guide, objective), tmp_path)

@@ -1,4 +1,6 @@
-"""What the tests of guides share: each family by name, small models with it, and models trained where all is known."""
+"""What the tests of guides share: each family by name, small models with it, and models trained
+where all is known.
+"""
 
 from functools import cache
 from typing import Any
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
 from pyro_vae import ELBO, VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 CASES: dict[str, dict[str, Any]] = {
     "mean_field": {"kind": "mean_field"},
@@ -21,12 +23,23 @@ CASES: dict[str, dict[str, Any]] = {
     "top_down": {"kind": "hierarchical", "top_dim": 1, "hidden_dim": 16},
     "bottom_up": {"kind": "hierarchical", "top_dim": 1, "direction": "bottom_up", "hidden_dim": 16},
     "semi_amortized": {"kind": "semi_amortized", "steps": 2},
-    "semi_full_rank": {"kind": "semi_amortized", "base": {"kind": "full_rank"}, "steps": 2, "unroll": True},
-    "semi_low_rank": {"kind": "semi_amortized", "base": {"kind": "low_rank", "rank": 1}, "steps": 2},
+    "semi_full_rank": {
+        "kind": "semi_amortized",
+        "base": {"kind": "full_rank"},
+        "steps": 2,
+        "unroll": True,
+    },
+    "semi_low_rank": {
+        "kind": "semi_amortized",
+        "base": {"kind": "low_rank", "rank": 1},
+        "steps": 2,
+    },
 }
 PUSHFORWARDS = "iaf", "coupling", "spline", "top_down", "bottom_up"
 TWO_LEVELS = "top_down", "bottom_up"
-X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.0, 2.0, 0.5, 1.0])
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor(
+    [1.0, 2.0, 0.5, 1.0]
+)
 
 TRUTH = LinearGaussian(
     torch.tensor([[1.0, 0.8], [0.6, 0.9], [0.5, 0.1], [-0.3, -0.6]], dtype=torch.float64),
@@ -36,7 +49,9 @@ TRUTH = LinearGaussian(
 """Its posterior is correlated, so that a guide with independent dimensions misses it."""
 
 MILD = LinearGaussian(
-    torch.tensor([[1.0, 0.3], [0.3, 0.9], [0.6, -0.2], [-0.3, 0.5]], dtype=torch.float64), TRUTH.bias, sigma=0.7
+    torch.tensor([[1.0, 0.3], [0.3, 0.9], [0.6, -0.2], [-0.3, 0.5]], dtype=torch.float64),
+    TRUTH.bias,
+    sigma=0.7,
 )
 """Its posterior is hardly correlated, so that the weights of such a guide have a variance."""
 
@@ -55,7 +70,9 @@ def small(name: str, latent_dim: int = 2, spread: float = 0.3, **fields: Any) ->
 def normal_of(q: Distribution) -> MultivariateNormal:
     """A normal of any type as torch's multivariate normal."""
     covariance = getattr(q, "covariance_matrix", None)
-    return MultivariateNormal(q.mean, torch.diag_embed(q.variance) if covariance is None else covariance)
+    return MultivariateNormal(
+        q.mean, torch.diag_embed(q.variance) if covariance is None else covariance
+    )
 
 
 def untrained(name: str, truth: LinearGaussian = TRUTH) -> VAE:
@@ -76,7 +93,9 @@ def untrained(name: str, truth: LinearGaussian = TRUTH) -> VAE:
 
 @cache
 def trained(name: str, mild: bool = False, steps: int = 400) -> VAE:
-    """The same after a short training of the guide alone, by the gradient that has no noise at the exact posterior."""
+    """The same after a short training of the guide alone, by the gradient that has no noise at the
+    exact posterior.
+    """
     truth = MILD if mild else TRUTH
     vae = untrained(name, truth)
     parameters = [*vae.guide.parameters()]

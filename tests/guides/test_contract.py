@@ -1,4 +1,6 @@
-"""What every guide keeps: `posterior(x)` is a distribution with event shape (latent_dim,). A new kind adds a case."""
+"""What every guide keeps: `posterior(x)` is a distribution with event shape (latent_dim,). A new
+kind adds a case.
+"""
 
 import math
 from typing import Any
@@ -44,7 +46,9 @@ def a_family(case: str, latent_dim: int = 3, seed: int = 0) -> nn.Module:
     return family
 
 
-def a_posterior(case: str, data_shape: tuple[int, ...] = (4,), latent_dim: int = 3, seed: int = 0) -> Posterior:
+def a_posterior(
+    case: str, data_shape: tuple[int, ...] = (4,), latent_dim: int = 3, seed: int = 0
+) -> Posterior:
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(data_shape), FEATURES), nn.Tanh())
     encoder[1].weight.data.copy_(noise(*encoder[1].weight.shape, seed=seed + 50))
     encoder[1].bias.data.copy_(noise(FEATURES, seed=seed + 60))
@@ -84,7 +88,9 @@ def test_shapes(case: str, data_shape: tuple[int, ...], latent_dim: int, rows: i
 def test_rows_do_not_depend_on_each_other(case: str) -> None:
     posterior, x = a_posterior(case).double(), noise(6, 4).double()
     alone = [posterior(row) for row in x.split(1)]
-    if case == "delta":  # a point has no density beside it, where the product of six rows may round it to
+    if (
+        case == "delta"
+    ):  # a point has no density beside it, where the product of six rows may round it to
         torch.testing.assert_close(a_draw(posterior(x)), torch.cat([a_draw(q) for q in alone]))
         return
     z = a_draw(posterior(x)).detach()
@@ -107,12 +113,16 @@ def test_dtype(case: str, dtype: torch.dtype) -> None:
     exact = a_posterior(case).double()(noise(6, 4).double())
     torch.testing.assert_close(q.mean.double(), exact.mean, rtol=1e-5, atol=1e-5)
     if case not in POINTS:
-        torch.testing.assert_close(q.log_prob(z).double(), exact.log_prob(z.double()), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            q.log_prob(z).double(), exact.log_prob(z.double()), rtol=1e-4, atol=1e-4
+        )
 
 
 @every_case
 def test_the_whole_guide_moves_to_a_device(case: str) -> None:
-    with pyro.validation_enabled(False):  # validation would ask for values, and the meta device has none
+    with pyro.validation_enabled(
+        False
+    ):  # validation would ask for values, and the meta device has none
         q = a_posterior(case).to("meta")(torch.ones(6, 4, device="meta"))
         assert q.log_prob(torch.ones(6, 3, device="meta")).device.type == "meta"
 
@@ -120,7 +130,9 @@ def test_the_whole_guide_moves_to_a_device(case: str) -> None:
 @every_case
 @every_dtype
 @pytest.mark.parametrize("size", [1, 30])
-def test_draws_lie_in_the_support_and_have_a_finite_density(case: str, dtype: torch.dtype, size: int) -> None:
+def test_draws_lie_in_the_support_and_have_a_finite_density(
+    case: str, dtype: torch.dtype, size: int
+) -> None:
     q = a_family(case).to(dtype)(size * noise(1000, FEATURES).to(dtype))
     z = a_draw(q)
     assert q.support.check(z).all()
@@ -144,13 +156,16 @@ def test_samples_follow_the_density(case: str, latent_dim: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "prior"), [*((case, "standard_normal") for case in CASES), *((case, "flat") for case in sorted(POINTS))]
+    ("case", "prior"),
+    [*((case, "standard_normal") for case in CASES), *((case, "flat") for case in sorted(POINTS))],
 )
 def test_gradients_reach_every_parameter(case: str, prior: str) -> None:
     vae = a_vae(case, prior=prior)
     torch.manual_seed(0)
     ELBO()(vae.model, vae.guide, noise(16, 4)).elbo.mean().neg().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters())
+    assert all(
+        p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters()
+    )
 
 
 @every_case
@@ -186,7 +201,9 @@ def test_functional_call_takes_the_parameters_it_is_given(case: str) -> None:
 def test_functional_gradient_is_that_of_backpropagation(case: str) -> None:
     posterior, x = a_posterior(case), noise(6, 4)
     weights = {name: p.detach() for name, p in posterior.named_parameters()}
-    found = torch.func.grad(lambda w: a_draw(functional_call(posterior, w, (x,))).square().sum())(weights)
+    found = torch.func.grad(lambda w: a_draw(functional_call(posterior, w, (x,))).square().sum())(
+        weights
+    )
     a_draw(posterior(x)).square().sum().backward()
     torch.testing.assert_close(found, {name: p.grad for name, p in posterior.named_parameters()})
 

@@ -77,7 +77,9 @@ def test_a_row_does_not_depend_on_its_batch(name: str) -> None:
     whole = posterior(vae, X.double())
     z = torch.randn(6, 2, dtype=torch.float64)
     alone = [posterior(vae, row.double()) for row in X.split(1)]
-    torch.testing.assert_close(whole.log_prob(z), torch.cat([q.log_prob(v) for q, v in zip(alone, z, strict=True)]))
+    torch.testing.assert_close(
+        whole.log_prob(z), torch.cat([q.log_prob(v) for q, v in zip(alone, z, strict=True)])
+    )
     torch.testing.assert_close(whole.mean, torch.cat([q.mean for q in alone]))
 
 
@@ -121,7 +123,9 @@ def test_draws_move_as_the_density_says(name: str) -> None:
     torch.manual_seed(0)
     vae = small(name).double()
     biases = [
-        weight for path, weight in vae.posterior.named_parameters() if path.startswith("family") and "bias" in path
+        weight
+        for path, weight in vae.posterior.named_parameters()
+        if path.startswith("family") and "bias" in path
     ]
     q, differences = vae.posterior(X[:1].double()), []
     for _ in range(40):
@@ -131,7 +135,12 @@ def test_draws_move_as_the_density_says(name: str) -> None:
         fixed, weight = z.detach(), (f - f.mean()).detach()
         score = torch.autograd.grad((weight * q.log_prob(fixed)).mean(), biases, retain_graph=True)
         differences.append(
-            torch.cat([torch.zeros_like(b) if a is None else a - b for a, b in zip(moved, score, strict=True)])
+            torch.cat(
+                [
+                    torch.zeros_like(b) if a is None else a - b
+                    for a, b in zip(moved, score, strict=True)
+                ]
+            )
         )
     each = torch.stack(differences)
     assert (each.mean(0).abs() < SIGMAS * each.std(0) / math.sqrt(40) + 1e-9).all()
@@ -147,7 +156,9 @@ def test_both_precisions(name: str) -> None:
     z = torch.randn(10, 6, 2)
     assert q.sample().dtype == q.mean.dtype == torch.float32
     assert exact.sample().dtype == exact.mean.dtype == torch.float64
-    torch.testing.assert_close(q.log_prob(z).double(), exact.log_prob(z.double()), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        q.log_prob(z).double(), exact.log_prob(z.double()), rtol=1e-3, atol=1e-3
+    )
 
 
 @every
@@ -199,7 +210,10 @@ def test_in_a_pyro_program(name: str) -> None:
         site = poutine.trace(vae.guide).get_trace(X).nodes["z"]
         with pyro.plate("particles", 3, dim=-2):
             assert vae.guide(X).shape == (3, 6, 2)
-        losses = [Trace_ELBO(num_particles=50, vectorize_particles=True)(vae.model, vae.guide)(X) for _ in range(3)]
+        losses = [
+            Trace_ELBO(num_particles=50, vectorize_particles=True)(vae.model, vae.guide)(X)
+            for _ in range(3)
+        ]
     assert site["value"].shape == (6, 2)
     assert site["fn"].log_prob(site["value"]).shape == (6,)
     own = -ELBO(kl="monte_carlo", num_particles=150)(vae.model, vae.guide, X).elbo.sum()
@@ -212,8 +226,12 @@ def test_a_step_can_be_traced(name: str) -> None:
     vae = small(name, 3)
     weights, buffers = dict(vae.named_parameters()), dict(vae.named_buffers())
 
-    def gradient(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> tuple[Tensor, ...]:
-        elbo = functional_call(Elbo(vae), {f"vae.{name}": value for name, value in (weights | buffers).items()}, (x,))
+    def gradient(
+        weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor
+    ) -> tuple[Tensor, ...]:
+        elbo = functional_call(
+            Elbo(vae), {f"vae.{name}": value for name, value in (weights | buffers).items()}, (x,)
+        )
         return torch.autograd.grad(elbo, [*weights.values()])
 
     with pyro.validation_enabled(False):

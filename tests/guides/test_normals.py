@@ -61,7 +61,9 @@ def test_small_scales_stay_invertible_in_single_precision() -> None:
 
 @pytest.mark.parametrize("name", ["full_rank", "low_rank"])
 def test_the_density_of_a_draw_survives_a_nearly_singular_covariance(name: str) -> None:
-    """In float32, with a covariance like those of rows far from the data: L⁻¹ would turn rounding into 10⁸ nats."""
+    """In float32, with a covariance like those of rows far from the data: L⁻¹ would turn rounding
+    into 10⁸ nats.
+    """
     torch.manual_seed(1)
     family = {"full_rank": FullRank(7, 8), "low_rank": LowRank(7, 8, rank=2)}[name]
     with torch.no_grad():
@@ -77,7 +79,9 @@ def test_the_density_of_a_draw_survives_a_nearly_singular_covariance(name: str) 
         draws, exact = q.log_prob(z), -q.entropy()
     error = draws.std(0) / 500**0.5
     assert ((draws.mean(0) - exact).abs() < 5 * error).all()
-    assert (error < 2 / 8**0.5).all()  # ½ χ² of eight dimensions, from which any rounding would stand out
+    assert (
+        error < 2 / 8**0.5
+    ).all()  # ½ χ² of eight dimensions, from which any rounding would stand out
 
 
 def test_the_density_of_a_draw_has_the_gradient_of_torch() -> None:
@@ -88,7 +92,9 @@ def test_the_density_of_a_draw_has_the_gradient_of_torch() -> None:
     weight = torch.randn(3, 5, dtype=torch.float64)
     parameters = list(family.parameters())
     expected, got = (
-        torch.autograd.grad((weight * p.log_prob(z)).sum(), parameters, retain_graph=True, materialize_grads=True)
+        torch.autograd.grad(
+            (weight * p.log_prob(z)).sum(), parameters, retain_graph=True, materialize_grads=True
+        )
         for p in (normal_of(q), q)
     )
     torch.testing.assert_close(got, expected)

@@ -52,7 +52,9 @@ def test_mean_field_is_scipys_normals(latent_dim: int) -> None:
 
 
 def cholesky(family: FullRank) -> np.ndarray:
-    """L of each row, from the module's weights: a positive diagonal, numbers of any sign below, zeros above."""
+    """L of each row, from the module's weights: a positive diagonal, numbers of any sign below,
+    zeros above.
+    """
     diagonal = positive(linear(family.diagonal, features()))
     size = diagonal.shape[1]
     below = np.tril(linear(family.lower, features()).reshape(-1, size, size), -1)
@@ -74,14 +76,19 @@ def test_full_rank_has_the_moments_of_its_cholesky_factor(latent_dim: int) -> No
     family = random(FullRank(FEATURES, latent_dim))
     q, root = family(features()), cholesky(family)
     np.testing.assert_allclose(q.mean.detach(), linear(family.loc, features()), rtol=1e-12)
-    np.testing.assert_allclose(q.covariance_matrix.detach(), root @ root.transpose(0, 2, 1), rtol=1e-11)
+    np.testing.assert_allclose(
+        q.covariance_matrix.detach(), root @ root.transpose(0, 2, 1), rtol=1e-11
+    )
     if latent_dim > 1:
         assert abs(np.tril(q.covariance_matrix.detach(), -1)).max() > 0.1
 
 
 @every_dim
 def test_full_rank_with_nothing_below_the_diagonal_is_mean_field(latent_dim: int) -> None:
-    full, independent = random(FullRank(FEATURES, latent_dim)), random(MeanField(FEATURES, latent_dim))
+    full, independent = (
+        random(FullRank(FEATURES, latent_dim)),
+        random(MeanField(FEATURES, latent_dim)),
+    )
     full.lower.weight.data.zero_()
     full.lower.bias.data.zero_()
     for name in ("weight", "bias"):
@@ -144,7 +151,9 @@ def test_kl_is_torchs_between_multivariate_normals(latent_dim: int, rows: tuple[
 @every_dim
 def test_kl_to_the_standard_normal_is_torchs(latent_dim: int) -> None:
     q, p = a_posterior(latent_dim), StandardNormal(latent_dim).double()()
-    torch.testing.assert_close(kl_divergence(q, p), kl_divergence(q, as_multivariate(p)), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        kl_divergence(q, p), kl_divergence(q, as_multivariate(p)), rtol=1e-11, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2])
@@ -181,7 +190,11 @@ def test_kl_to_itself_is_zero_and_its_gradient_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "p", [dist.Laplace(torch.zeros(2), 1.0).to_event(1), dist.Normal(torch.zeros(2, 2), 1.0).to_event(2)]
+    "p",
+    [
+        dist.Laplace(torch.zeros(2), 1.0).to_event(1),
+        dist.Normal(torch.zeros(2, 2), 1.0).to_event(2),
+    ],
 )
 def test_no_closed_form_is_claimed_elsewhere(p: Distribution) -> None:
     with pytest.raises(NotImplementedError):

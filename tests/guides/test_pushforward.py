@@ -74,7 +74,8 @@ def test_a_draw_remembers_its_density(name: str) -> None:
     one, other = q.log_prob(z), q.log_prob(z.clone())
     torch.testing.assert_close(one, other)
     for a, b in zip(
-        *(torch.autograd.grad(part.sum(), weights, retain_graph=True) for part in (one, other)), strict=True
+        *(torch.autograd.grad(part.sum(), weights, retain_graph=True) for part in (one, other)),
+        strict=True,
     ):
         torch.testing.assert_close(a, b)
 
@@ -122,7 +123,9 @@ def test_noise_points_have_the_moments_of_the_noise() -> None:
     for count, dim in ((8, 2), (8, 4), (256, 50)):
         points = noise_points(count, dim).double()
         torch.testing.assert_close(points.mean(0), torch.zeros(dim).double(), atol=1e-6, rtol=0)
-        torch.testing.assert_close(points.T @ points / count, torch.eye(dim).double(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            points.T @ points / count, torch.eye(dim).double(), atol=1e-5, rtol=0
+        )
     few = noise_points(4, 10)
     torch.testing.assert_close(few.square().mean(0), torch.ones(10))
     assert not torch.equal(noise_points(8, 4, seed=1), noise_points(8, 4))

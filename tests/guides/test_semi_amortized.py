@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal, constraints, kl_divergence
 
 from pyro_vae import VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.guides import SemiAmortized
 from pyro_vae.likelihoods.base import Family, Likelihood
 from tests.guides.families import TRUTH, X, normal_of, small, untrained
@@ -33,11 +33,15 @@ def distance(q: Distribution, exact: MultivariateNormal) -> Tensor:
 @every
 @pytest.mark.parametrize("sigma", [1.0, 0.1])
 def test_every_row_gains_from_an_untrained_encoder(name: str, sigma: float) -> None:
-    """log p(x) - ELBO = KL(q ‖ p(z | x)) falls, also where the posterior is a hundred times narrower than q."""
+    """log p(x) - ELBO = KL(q ‖ p(z | x)) falls, also where the posterior is a hundred times
+    narrower than q.
+    """
     truth = LinearGaussian.random(data_dim=8, latent_dim=3, sigma=sigma)
     x, vae = truth.sample(50), untrained(name, truth)
     with torch.no_grad():
-        before, after = (distance(q, truth.posterior(x)) for q in (proposal(vae, x), vae.posterior(x)))
+        before, after = (
+            distance(q, truth.posterior(x)) for q in (proposal(vae, x), vae.posterior(x))
+        )
     assert (after < before).all()
     assert after.mean() < before.mean() / 2
 
@@ -61,7 +65,9 @@ def test_many_steps_reach_the_best_independent_normal() -> None:
     refined = refiner(TRUTH, steps=200, lr=0.5).refine(wrong, ROWS)
     torch.testing.assert_close(refined.mean, exact.mean, rtol=0, atol=1e-4)
     precision = exact.precision_matrix.diagonal(dim1=-2, dim2=-1)
-    torch.testing.assert_close(refined.variance, 1 / precision.expand_as(refined.variance), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        refined.variance, 1 / precision.expand_as(refined.variance), rtol=1e-4, atol=0
+    )
 
 
 @every
@@ -135,7 +141,9 @@ def test_unrolled_steps_have_their_own_gradient() -> None:
 def test_unrolled_steps_reach_the_decoder() -> None:
     vae = small("semi_full_rank")
     weights = [*vae.likelihood.decoder.parameters()]
-    assert all(slope.any() for slope in torch.autograd.grad(vae.posterior(X).mean.sum(), weights[:1]))
+    assert all(
+        slope.any() for slope in torch.autograd.grad(vae.posterior(X).mean.sum(), weights[:1])
+    )
     assert not any(weight.requires_grad and weight.grad is not None for weight in weights)
 
 
@@ -188,7 +196,9 @@ def test_a_prior_made_of_the_guide() -> None:
     assert not vae.posterior.family._refining
 
 
-@pytest.mark.parametrize("base", ["flow", "delta", "semi_amortized", {"kind": "hierarchical", "top_dim": 1}])
+@pytest.mark.parametrize(
+    "base", ["flow", "delta", "semi_amortized", {"kind": "hierarchical", "top_dim": 1}]
+)
 def test_a_base_that_is_no_normal_is_refused(base: Any) -> None:
     with pytest.raises(ValueError, match="'mean_field', 'full_rank' or 'low_rank'"):
         VAE(data_shape=(4,), latent_dim=2, guide={"kind": "semi_amortized", "base": base})

@@ -1,4 +1,6 @@
-"""Every likelihood in its variants, with rows that it may be asked about; and the same question put to all of them."""
+"""Every likelihood in its variants, with rows that it may be asked about; and the same question put
+to all of them.
+"""
 
 import copy
 from functools import cache
@@ -28,11 +30,19 @@ def _of(draw: Any, *shape: int) -> Tensor:
 _size = _random.uniform(0.5, 2, ROWS)
 _rates = (1.0, 2.5, 0.6)
 _shared = _random.gamma(2.0, 0.5, ROWS)
-REAL = _of(lambda shape: _random.normal(size=shape)) @ torch.diag(torch.tensor([0.5, 2.0, 7.0])).double() + 5
+REAL = (
+    _of(lambda shape: _random.normal(size=shape))
+    @ torch.diag(torch.tensor([0.5, 2.0, 7.0])).double()
+    + 5
+)
 IMAGE = _of(lambda shape: _random.normal(3, 2, shape), 2, 2)
 POSITIVE = _of(lambda shape: _random.gamma(3.0, 2.0, shape))
 UNIT = _of(lambda shape: _random.beta(2.0, 3.0, shape))
-SPREAD = _of(lambda shape: np.random.default_rng(1).binomial(6, np.random.default_rng(2).beta(1.0, 1.5, shape)))
+SPREAD = _of(
+    lambda shape: np.random.default_rng(1).binomial(
+        6, np.random.default_rng(2).beta(1.0, 1.5, shape)
+    )
+)
 BITS = _of(lambda shape: _random.integers(0, 2, shape))
 FEW = _of(lambda shape: _random.binomial(6, 0.4, shape))
 COUNTS = _of(lambda shape: _random.poisson(4.0, shape))
@@ -41,12 +51,15 @@ ZEROS = _of(lambda shape: _random.poisson(4.0, shape) * _random.integers(0, 2, s
 SIZED = _columns(*(_random.poisson(_size * _shared * rate) for rate in _rates), _size)
 CLASSES = _of(lambda shape: _random.choice(4, shape, p=[0.1, 0.2, 0.3, 0.4]))
 WORDS = torch.as_tensor(
-    np.stack([_random.multinomial(n, [0.2, 0.3, 0.5]) for n in _random.integers(1, 12, ROWS)]), dtype=torch.float64
+    np.stack([_random.multinomial(n, [0.2, 0.3, 0.5]) for n in _random.integers(1, 12, ROWS)]),
+    dtype=torch.float64,
 )
 PIXELS = _of(lambda shape: _random.normal(130, 20, shape).round().clip(0, 255), 2, 2)
 LADDER = _of(lambda shape: _random.binomial(15, 0.5, shape))
 ANGLES = _of(lambda shape: _random.vonmises(0.5, 2.0, shape))
-TABLE = _columns(REAL[:, 1], BITS[:, 0], CLASSES[:, 0], POSITIVE[:, 0], REAL[:, 0], *SIZED[:, [0, 3]].T)
+TABLE = _columns(
+    REAL[:, 1], BITS[:, 0], CLASSES[:, 0], POSITIVE[:, 0], REAL[:, 0], *SIZED[:, [0, 3]].T
+)
 GROUPS = [
     {"columns": [4, 0], "kind": "normal", "scale": "per_feature"},
     {"columns": 1, "kind": "bernoulli"},
@@ -75,7 +88,9 @@ CASES: dict[str, Case] = {
     "continuous_bernoulli": _case(UNIT, "continuous_bernoulli"),
     "binomial": _case(FEW, "binomial", total_count=6),
     "beta_binomial": _case(SPREAD, "beta_binomial", total_count=6),
-    "beta_binomial, per feature": _case(SPREAD, "beta_binomial", total_count=6, concentration="per_feature"),
+    "beta_binomial, per feature": _case(
+        SPREAD, "beta_binomial", total_count=6, concentration="per_feature"
+    ),
     "beta_binomial, fixed": _case(FEW, "beta_binomial", total_count=6, concentration=30.0),
     "laplace": _case(REAL, "laplace"),
     "laplace, fixed": _case(REAL, "laplace", scale=0.7),
@@ -99,7 +114,9 @@ CASES: dict[str, Case] = {
     "negative_binomial": _case(WILD, "negative_binomial"),
     "negative_binomial, fixed": _case(WILD, "negative_binomial", dispersion=0.3),
     "negative_binomial, decoder": _case(WILD, "negative_binomial", dispersion="decoder"),
-    "negative_binomial, sized": _case(SIZED, "negative_binomial", dispersion="learned", size_factor="column"),
+    "negative_binomial, sized": _case(
+        SIZED, "negative_binomial", dispersion="learned", size_factor="column"
+    ),
     "zero_inflated_poisson": _case(ZEROS, "zero_inflated_poisson"),
     "zero_inflated_poisson, sized": _case(SIZED, "zero_inflated_poisson", size_factor="column"),
     "zero_inflated_negative_binomial": _case(ZEROS, "zero_inflated_negative_binomial"),
@@ -107,13 +124,17 @@ CASES: dict[str, Case] = {
         SIZED, "zero_inflated_negative_binomial", dispersion="decoder", size_factor="column"
     ),
     "categorical": _case(CLASSES, "categorical", num_classes=4),
-    "categorical, image": _case(CLASSES.repeat(1, 2)[:, :4].reshape(-1, 2, 2), "categorical", num_classes=5),
+    "categorical, image": _case(
+        CLASSES.repeat(1, 2)[:, :4].reshape(-1, 2, 2), "categorical", num_classes=5
+    ),
     "multinomial": _case(WORDS, "multinomial"),
     "multinomial, total": _case(WORDS, "multinomial", total_count=7),
     "discretized_logistic": _case(PIXELS, "discretized_logistic"),
     "discretized_logistic, per feature": _case(PIXELS, "discretized_logistic", scale="per_feature"),
     "discretized_logistic, mixture": _case(LADDER, "discretized_logistic", levels=16, mixtures=3),
-    "discretized_logistic, mixture, fixed": _case(LADDER, "discretized_logistic", levels=16, mixtures=2, scale=0.8),
+    "discretized_logistic, mixture, fixed": _case(
+        LADDER, "discretized_logistic", levels=16, mixtures=2, scale=0.8
+    ),
     "mixed": _case(TABLE, "mixed", columns=GROUPS),
     "distribution, Gumbel": _case(REAL, "distribution", name="Gumbel"),
     "distribution, Weibull": _case(POSITIVE, "distribution", name="Weibull"),
@@ -136,7 +157,9 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 def build(options: dict[str, Any], data_shape: tuple[int, ...]) -> Family:
     """The family that options describe, in float64."""
-    built: Family = LIKELIHOODS.build(Spec(data_shape=data_shape, likelihood=options).likelihood, data_shape).double()
+    built: Family = LIKELIHOODS.build(
+        Spec(data_shape=data_shape, likelihood=options).likelihood, data_shape
+    ).double()
     return built
 
 
@@ -168,4 +191,6 @@ def vae(name: str, **fields: Any) -> VAE:
 def outputs(built: Family, *leading: int, seed: int = 0, size: float = 0.5) -> Tensor:
     """Random decoder outputs for a family."""
     generator = torch.Generator().manual_seed(seed)
-    return size * torch.randn(*leading, *built.param_shape, generator=generator, dtype=torch.float64)
+    return size * torch.randn(
+        *leading, *built.param_shape, generator=generator, dtype=torch.float64
+    )

@@ -17,11 +17,15 @@ def densities(logits: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torc
 @pytest.mark.parametrize("shape", [(1,), (111,), (112,), (113,), (784,), (28, 28), (3, 32, 32)])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 1e4])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-14)])
-def test_agrees_with_torch(shape: tuple[int, ...], scale: float, dtype: torch.dtype, tolerance: float) -> None:
+def test_agrees_with_torch(
+    shape: tuple[int, ...], scale: float, dtype: torch.dtype, tolerance: float
+) -> None:
     torch.manual_seed(0)
     logits, x = scale * torch.randn(9, *shape, dtype=dtype), torch.rand(9, *shape).round().to(dtype)
     found, expected = densities(logits, x)
-    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance * logits[0].numel() / 10)
+    torch.testing.assert_close(
+        found.double(), expected, rtol=tolerance, atol=tolerance * logits[0].numel() / 10
+    )
 
 
 def test_rows_and_draws_broadcast() -> None:

@@ -1,4 +1,6 @@
-"""What every likelihood keeps: `likelihood(z)` has event shape data_shape. A new kind adds a case here."""
+"""What every likelihood keeps: `likelihood(z)` has event shape data_shape. A new kind adds a case
+here.
+"""
 
 import math
 from typing import Any
@@ -88,7 +90,9 @@ def test_shapes(case: str, data_shape: tuple[int, ...], lead: tuple[int, ...]) -
 def test_rows_do_not_depend_on_each_other(case: str, data_shape: tuple[int, ...]) -> None:
     likelihood, z = a_likelihood(case, data_shape).double(), noise(3, 5, LATENT).double()
     x = a_draw(likelihood(z))
-    each = torch.stack([torch.stack([likelihood(z[i, j]).log_prob(x[i, j]) for j in range(5)]) for i in range(3)])
+    each = torch.stack(
+        [torch.stack([likelihood(z[i, j]).log_prob(x[i, j]) for j in range(5)]) for i in range(3)]
+    )
     torch.testing.assert_close(likelihood(z).log_prob(x), each)
 
 
@@ -106,12 +110,16 @@ def test_dtype(case: str, dtype: torch.dtype) -> None:
     assert {x.dtype, p.mean.dtype} == {dtype}
     assert p.log_prob(x).dtype == (torch.float64 if case == "binomial" else dtype)
     exact = a_likelihood(case).double()(z.double()).log_prob(x.double())
-    torch.testing.assert_close(p.log_prob(x).double(), exact, rtol=1e-5, atol=1e-5)  # four float32 terms a row
+    torch.testing.assert_close(
+        p.log_prob(x).double(), exact, rtol=1e-5, atol=1e-5
+    )  # four float32 terms a row
 
 
 @every_case
 def test_the_whole_likelihood_moves_to_a_device(case: str) -> None:
-    with pyro.validation_enabled(False):  # validation would ask for values, and the meta device has none
+    with pyro.validation_enabled(
+        False
+    ):  # validation would ask for values, and the meta device has none
         p = a_likelihood(case).to("meta")(torch.ones(5, LATENT, device="meta"))
         assert p.log_prob(torch.ones(5, 4, device="meta")).device.type == "meta"
 
@@ -149,7 +157,12 @@ def at(case: str, raw: float, dtype: torch.dtype = torch.float64) -> tuple[Famil
 
 
 # A float32 number 50 from zero is rounded to 4e-6, too much of a small scale.
-IN_FLOAT32 = [(case, raw) for case in CASES for raw in RAWS if CASES[case]["kind"] != "normal" or abs(raw) <= 2]
+IN_FLOAT32 = [
+    (case, raw)
+    for case in CASES
+    for raw in RAWS
+    if CASES[case]["kind"] != "normal" or abs(raw) <= 2
+]
 
 
 @every_case
@@ -161,7 +174,9 @@ def test_density_sums_to_one(case: str, raw: float) -> None:
 
 @pytest.mark.parametrize(("case", "raw"), IN_FLOAT32)
 def test_density_sums_to_one_in_float32(case: str, raw: float) -> None:
-    """A log density around -100 is rounded to some 1e-5, which is then the relative error of the density."""
+    """A log density around -100 is rounded to some 1e-5, which is then the relative error of the
+    density.
+    """
     family, p = at(case, raw, torch.float32)
     assert float(mass(p, grid(family.support, p)).sum()) == pytest.approx(1, abs=2e-5)
 
@@ -182,7 +197,9 @@ def test_mean_and_variance_are_those_of_the_density(case: str, raw: float) -> No
     probabilities = mass(p, where)
     mean = probabilities @ where.points
     torch.testing.assert_close(p.mean.detach(), mean, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(p.variance.detach(), probabilities @ (where.points - mean) ** 2, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        p.variance.detach(), probabilities @ (where.points - mean) ** 2, rtol=1e-9, atol=1e-9
+    )
 
 
 @every_case
@@ -191,7 +208,9 @@ def test_gradients_reach_every_parameter(case: str) -> None:
     x = a_draw(a_likelihood(case)(noise(16, LATENT)))
     torch.manual_seed(0)
     ELBO()(vae.model, vae.guide, x).elbo.mean().neg().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters())
+    assert all(
+        p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters()
+    )
 
 
 @every_case
@@ -239,7 +258,9 @@ def test_functional_gradient_is_that_of_backpropagation(case: str) -> None:
     likelihood, z = a_likelihood(case), noise(5, LATENT)
     x = a_draw(likelihood(z))
     weights = {name: p.detach() for name, p in likelihood.named_parameters()}
-    found = torch.func.grad(lambda weights: functional_call(likelihood, weights, (z,)).log_prob(x).sum())(weights)
+    found = torch.func.grad(
+        lambda weights: functional_call(likelihood, weights, (z,)).log_prob(x).sum()
+    )(weights)
     likelihood(z).log_prob(x).sum().backward()
     torch.testing.assert_close(found, {name: p.grad for name, p in likelihood.named_parameters()})
 
@@ -280,5 +301,7 @@ class Pooled(nn.Module):
     [(nn.Linear(LATENT, 5), r"\(15, 5\)"), (Pair(), "tuple"), (Pooled(), r"\(1, 6\)")],
 )
 def test_a_decoder_without_the_parameters_is_refused(decoder: nn.Module, got: str) -> None:
-    with pytest.raises(ValueError, match=rf"^decoder: expected 6 numbers a row .* got {got} for 15 rows"):
+    with pytest.raises(
+        ValueError, match=rf"^decoder: expected 6 numbers a row .* got {got} for 15 rows"
+    ):
         Likelihood(decoder, Bernoulli((2, 3)))(noise(3, 5, LATENT))

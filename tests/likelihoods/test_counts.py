@@ -1,4 +1,6 @@
-"""Counts in float32 are as SciPy has them in float64: within 1e-3 nats a row, up to 1e7 counts in 10 000 columns."""
+"""Counts in float32 are as SciPy has them in float64: within 1e-3 nats a row, up to 1e7 counts in
+10 000 columns.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ ROWS = 4
 
 
 def nbinom(x, mean, dispersion):
-    """log p of the negative binomial; SciPy's own takes a p that is rounded to 1 where counts are large."""
+    """log p of the negative binomial; SciPy's own takes a p that is rounded to 1 where counts are
+    large.
+    """
     theta = 1 / dispersion
     rising = special.gammaln(theta + x) - special.gammaln(theta) - special.gammaln(x + 1)
     return rising - theta * np.log1p(mean * dispersion) - x * np.log1p(1 / (mean * dispersion))
@@ -83,7 +87,12 @@ def beta_binomials(size, columns):
 
 def betabinom(x, n, a, b):
     """log p of the beta-binomial; SciPy's own is off by its log-beta functions where n is large."""
-    return special.betaln(x + a, n - x + b) - special.betaln(a, b) - special.betaln(x + 1, n - x + 1) - np.log1p(n)
+    return (
+        special.betaln(x + a, n - x + b)
+        - special.betaln(a, b)
+        - special.betaln(x + 1, n - x + 1)
+        - np.log1p(n)
+    )
 
 
 KINDS = [
@@ -117,7 +126,9 @@ def test_rows_of_counts_are_those_of_scipy(make, size, columns):
 @pytest.mark.slow
 @every_kind
 def test_rows_of_many_and_large_counts_are_those_of_scipy(make):
-    assert_exact(make, 4e6, 10_000)  # four deviations below 2^24, up to which float32 holds each count
+    assert_exact(
+        make, 4e6, 10_000
+    )  # four deviations below 2^24, up to which float32 holds each count
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 7.0, 1000.0, 1_000_000.0])
@@ -125,22 +136,32 @@ def test_rounding_does_not_add_up_over_equal_columns(value):
     """The fault was a bias: log x! in float32 is off by as much in each column with the same count."""
     rate = torch.full((10_000,), value + 0.5)
     found = counts.Poisson(rate).to_event(1).log_prob(torch.full_like(rate, value))
-    assert float(found) == pytest.approx(1e4 * stats.poisson.logpmf(value, float(rate[0])), abs=1e-3)
+    assert float(found) == pytest.approx(
+        1e4 * stats.poisson.logpmf(value, float(rate[0])), abs=1e-3
+    )
 
 
-SIZED = [("poisson", {}), ("negative_binomial", {"dispersion": 0.25}), ("zero_inflated_poisson", {})]
+SIZED = [
+    ("poisson", {}),
+    ("negative_binomial", {"dispersion": 0.25}),
+    ("zero_inflated_poisson", {}),
+]
 
 
 @pytest.mark.parametrize(("kind", "options"), SIZED)
 def test_rows_with_a_size_factor_are_those_of_scipy(kind, options):
     columns, size = 500, torch.tensor([[0.5], [1.0], [2.0], [7.0]])
     described = {"kind": kind, "size_factor": "column", **options}
-    family = LIKELIHOODS.build(Spec(data_shape=(columns + 1,), likelihood=described).likelihood, (columns + 1,))
+    family = LIKELIHOODS.build(
+        Spec(data_shape=(columns + 1,), likelihood=described).likelihood, (columns + 1,)
+    )
     row = family(0.3 * noise(ROWS, *family.param_shape))
     with torch.no_grad():
         x = torch.poisson(1e5 * size.expand(-1, columns))
         each = row.counts(1e5 * size)
-        rate = wide(each.mean if kind == "negative_binomial" else getattr(each, "counts", each).rate)
+        rate = wide(
+            each.mean if kind == "negative_binomial" else getattr(each, "counts", each).rate
+        )
         found = row.log_prob(torch.cat([x, 1e5 * size], -1))
     x = wide(x)
     oracle = nbinom(x, rate, 0.25) if kind == "negative_binomial" else stats.poisson.logpmf(x, rate)
@@ -150,14 +171,20 @@ def test_rows_with_a_size_factor_are_those_of_scipy(kind, options):
 
 
 def test_counts_beside_other_columns_are_those_of_scipy():
-    groups = [{"columns": "0:1000", "kind": "binomial", "total_count": 65_535}, {"columns": 1000, "kind": "normal"}]
+    groups = [
+        {"columns": "0:1000", "kind": "binomial", "total_count": 65_535},
+        {"columns": 1000, "kind": "normal"},
+    ]
     model = VAE(data_shape=(1001,), latent_dim=2, likelihood={"kind": "mixed", "columns": groups})
     z = noise(ROWS, 2)
     x = torch.cat([torch.full((ROWS, 1000), 30_000.0), torch.zeros(ROWS, 1)], -1)
     with torch.no_grad():
         row = model.likelihood(z)
         found = row.log_prob(x).numpy()
-        logits, normal = wide(row.parts[0].base_dist.logits), wide(row.parts[1].log_prob(x[:, 1000:]))
+        logits, normal = (
+            wide(row.parts[0].base_dist.logits),
+            wide(row.parts[1].log_prob(x[:, 1000:])),
+        )
     expected = stats.binom.logpmf(30_000, 65_535, special.expit(logits)).sum(-1) + normal
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
@@ -165,7 +192,9 @@ def test_counts_beside_other_columns_are_those_of_scipy():
 @every_kind
 @pytest.mark.parametrize("size", [0.5, 300.0])
 def test_gradients_are_those_of_the_value(make, size):
-    """The gradient comes from another formula than the value, so the two are compared by differences."""
+    """The gradient comes from another formula than the value, so the two are compared by
+    differences.
+    """
     torch.set_default_dtype(torch.float64)
     try:
         row, _ = make(size, 5)
@@ -192,7 +221,9 @@ def with_parameters(make, parameters):
     if make is multinomials:
         return counts.Multinomial(torch.tensor(1.0), *parameters)
     gate, *rest = parameters
-    return counts.ZeroInflated((counts.Poisson if len(rest) == 1 else counts.NegativeBinomial)(*rest), gate)
+    return counts.ZeroInflated(
+        (counts.Poisson if len(rest) == 1 else counts.NegativeBinomial)(*rest), gate
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -202,7 +233,11 @@ def test_the_factorial_and_the_rising_factorial(dtype):
     np.testing.assert_allclose(log_factorial(n).numpy(), special.gammaln(wide(n) + 1), **tolerance)
     for theta in (1e-4, 0.3, 1.0, 7.0, 1e3, 1e6):
         exact = np.log(theta + np.arange(300)).sum()
-        found = float(log_rising(torch.tensor(theta, dtype=torch.float64), torch.tensor(300.0, dtype=torch.float64)))
+        found = float(
+            log_rising(
+                torch.tensor(theta, dtype=torch.float64), torch.tensor(300.0, dtype=torch.float64)
+            )
+        )
         assert found == pytest.approx(exact, abs=1e-9)
 
 
@@ -213,14 +248,19 @@ def test_many_draws_of_each_row_are_cut_and_come_out_the_same(make):
     base = getattr(row, "base_dist", row)
     torch.manual_seed(0)
     x = row.sample()
-    parameters = [p + 0.1 * torch.rand(300, *p.shape) if p.ndim == 2 else p for p in base.parameters()]
+    parameters = [
+        p + 0.1 * torch.rand(300, *p.shape) if p.ndim == 2 else p for p in base.parameters()
+    ]
     several = rebuilt(make, base, parameters)
     with torch.no_grad():
         each = [
-            rebuilt(make, base, [p[i] if p.ndim == 3 else p for p in parameters]).log_prob(x) for i in (0, 150, 299)
+            rebuilt(make, base, [p[i] if p.ndim == 3 else p for p in parameters]).log_prob(x)
+            for i in (0, 150, 299)
         ]
         assert len(getattr(several, "base_dist", several)._parts(2)) > 1
-        torch.testing.assert_close(several.log_prob(x)[[0, 150, 299]], torch.stack(each), rtol=1e-12, atol=1e-9)
+        torch.testing.assert_close(
+            several.log_prob(x)[[0, 150, 299]], torch.stack(each), rtol=1e-12, atol=1e-9
+        )
 
 
 def rebuilt(make, base, parameters):

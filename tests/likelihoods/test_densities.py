@@ -11,8 +11,12 @@ from torch.distributions import Distribution, Independent
 from tests.likelihoods.families import CASES, family, outputs, vae
 
 SIGMAS, DRAWS, COUNTS_TO = 5, 40_000, 4000
-FEATURE_WISE = [name for name in CASES if isinstance(family(name)(outputs(family(name))), Independent)]
-ON_A_LINE = [name for name in CASES if name != "distribution, VonMises"]  # its mean and variance are circular
+FEATURE_WISE = [
+    name for name in CASES if isinstance(family(name)(outputs(family(name))), Independent)
+]
+ON_A_LINE = [
+    name for name in CASES if name != "distribution, VonMises"
+]  # its mean and variance are circular
 ENDS = {
     "log_normal": (0, math.inf),
     "gamma": (0, math.inf),
@@ -42,12 +46,16 @@ def integral(p: Distribution, name: str, power: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("name", FEATURE_WISE)
 def test_every_feature_has_mass_one_and_the_moments_that_it_says(name):
     p = family(name)(outputs(family(name))).expand(())
-    torch.testing.assert_close(integral(p, name), torch.ones(p.event_shape, dtype=torch.float64), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        integral(p, name), torch.ones(p.event_shape, dtype=torch.float64), rtol=1e-5, atol=1e-5
+    )
     if name not in ON_A_LINE:
         return
     mean = integral(p, name, 1)
     torch.testing.assert_close(p.mean, mean, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(p.variance, integral(p, name, 2) - mean.square(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        p.variance, integral(p, name, 2) - mean.square(), rtol=1e-3, atol=1e-4
+    )
 
 
 def test_which_likelihoods_are_not_feature_by_feature():
@@ -74,7 +82,9 @@ def test_counts_have_mass_one_given_each_size_factor(name, size):
 def test_rows_with_one_total_have_mass_one(name, total):
     p = family(name)(outputs(family(name)))
     rows = [x for x in itertools.product(range(total + 1), repeat=3) if sum(x) == total]
-    assert float(p.log_prob(torch.tensor(rows, dtype=torch.float64)).exp().sum().detach()) == pytest.approx(1, abs=1e-9)
+    assert float(
+        p.log_prob(torch.tensor(rows, dtype=torch.float64)).exp().sum().detach()
+    ) == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ON_A_LINE)

@@ -10,11 +10,20 @@ from pyro_vae.data import statistics
 from pyro_vae.likelihoods.distribution import CLASSES
 from tests.likelihoods.families import build, outputs
 
-# Every univariate distribution of Pyro 1.9 and torch that needs nothing fixed, with some values it may take.
+# Every univariate distribution of Pyro 1.9 and torch that needs nothing fixed, with some values it
+# may take.
 VALUES = {
     (0.0, 1.0): ("Bernoulli",),
     (0.2, 0.6): ("Beta", "Kumaraswamy", "ContinuousBernoulli"),
-    (-1.0, 4.0, 2.5): ("Cauchy", "Gumbel", "Laplace", "Normal", "StudentT", "Logistic", "SoftLaplace"),
+    (-1.0, 4.0, 2.5): (
+        "Cauchy",
+        "Gumbel",
+        "Laplace",
+        "Normal",
+        "StudentT",
+        "Logistic",
+        "SoftLaplace",
+    ),
     (-1.0, 4.0, 2.0): ("AsymmetricLaplace", "SoftAsymmetricLaplace"),
     (0.3, 2.0): ("Chi2", "Exponential", "FisherSnedecor", "Gamma", "HalfCauchy", "HalfNormal"),
     (0.3, 2.1): ("InverseGamma", "LogNormal", "Weibull"),
@@ -36,7 +45,9 @@ def test_every_univariate_distribution_works(name):
     assert density.shape == (len(rows),)
     assert density.isfinite().all()
     (gradient,) = torch.autograd.grad(density.sum(), raw)
-    assert gradient.isfinite().all() or name == "SoftAsymmetricLaplace"  # Pyro's own, far in the tail
+    assert (
+        gradient.isfinite().all() or name == "SoftAsymmetricLaplace"
+    )  # Pyro's own, far in the tail
     assert built(raw).sample().shape == rows.shape
 
 
@@ -67,7 +78,9 @@ def test_the_outputs_start_at_the_largest_likelihood(name, scipy_name, rows):
 
 
 def test_features_start_each_on_their_own():
-    x = torch.as_tensor(stats.weibull_min(1.7).rvs((300, 2), random_state=0)) * torch.tensor([1.0, 1000.0])
+    x = torch.as_tensor(stats.weibull_min(1.7).rvs((300, 2), random_state=0)) * torch.tensor(
+        [1.0, 1000.0]
+    )
     built = build({"kind": "distribution", "name": "Weibull"}, (2,))
     built.start_from(statistics([x]))
     mean = built(torch.zeros(built.param_shape).double()).mean
@@ -75,20 +88,33 @@ def test_features_start_each_on_their_own():
 
 
 def test_log_odds_are_preferred_and_fixed_numbers_are_kept():
-    built = build({"kind": "distribution", "name": "NegativeBinomial", "fixed": {"total_count": 3}}, (2,))
+    built = build(
+        {"kind": "distribution", "name": "NegativeBinomial", "fixed": {"total_count": 3}}, (2,)
+    )
     assert list(built.maps) == ["logits"]
     p = built(torch.tensor([0.5, -1.0]).double())
-    expected = stats.nbinom.logpmf([2, 5], 3, 1 - 1 / (1 + math.e ** torch.tensor([-0.5, 1.0]).double().numpy()))
+    expected = stats.nbinom.logpmf(
+        [2, 5], 3, 1 - 1 / (1 + math.e ** torch.tensor([-0.5, 1.0]).double().numpy())
+    )
     assert float(p.log_prob(torch.tensor([2.0, 5.0]).double())) == pytest.approx(expected.sum())
-    other = build({"kind": "distribution", "name": "NegativeBinomial", "fixed": {"probs": 0.3}}, (2,))
+    other = build(
+        {"kind": "distribution", "name": "NegativeBinomial", "fixed": {"probs": 0.3}}, (2,)
+    )
     assert list(other.maps) == ["total_count"]
 
 
 def test_a_support_that_fixed_numbers_bound_is_static():
     built = build({"kind": "distribution", "name": "Pareto", "fixed": {"scale": 2.0}}, (2,))
     assert str(built.support) == "GreaterThanEq(lower_bound=2.0)"
-    counts = build({"kind": "distribution", "name": "BetaBinomial", "fixed": {"total_count": 4}}, (2,))
-    assert counts.support.check(torch.tensor([0.0, 4.0, 5.0, 0.5])).tolist() == [True, True, False, False]
+    counts = build(
+        {"kind": "distribution", "name": "BetaBinomial", "fixed": {"total_count": 4}}, (2,)
+    )
+    assert counts.support.check(torch.tensor([0.0, 4.0, 5.0, 0.5])).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_angles_are_of_one_period():

@@ -137,7 +137,10 @@ def test_a_copy_is_on_its_own(name):
 def test_draws_are_inside_the_support(name, dtype):
     built = family(name).to(dtype)
     torch.manual_seed(0)
-    for size in (0.5, 0.5 if name.startswith("distribution") else 5.0):  # a wild Weibull is infinite, not ours to mend
+    for size in (
+        0.5,
+        0.5 if name.startswith("distribution") else 5.0,
+    ):  # a wild Weibull is infinite, not ours to mend
         drawn = built(outputs(built, 20, size=size).to(dtype)).sample((50,))
         assert drawn.isfinite().all()
         assert built.support.check(drawn).all()
@@ -152,7 +155,16 @@ def test_its_own_rows_are_inside_the_support(name):
 def test_a_few_steps_of_fit_stay_finite(name):
     options, data_shape, rows = CASES[name]
     model = VAE(data_shape=data_shape, latent_dim=2, hidden_dims=(6,), likelihood=options)
-    run = fit(model, rows, objective=ELBO(), epochs=2, batch_size=6, lr=0.01, validation=None, progress=False)
+    run = fit(
+        model,
+        rows,
+        objective=ELBO(),
+        epochs=2,
+        batch_size=6,
+        lr=0.01,
+        validation=None,
+        progress=False,
+    )
     losses = torch.tensor([row["loss"] for row in run.history])
     assert losses.isfinite().all()
     assert model.initialized

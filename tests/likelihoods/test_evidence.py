@@ -48,6 +48,7 @@ def test_the_evidence_of_sized_counts_is_given_their_size(size):
     with torch.no_grad():
         log_prior = model.prior().log_prob(z) + np.log(0.5)
         mass = sum(
-            float((model.likelihood(one).log_prob(rows) + p).exp().sum()) for one, p in zip(z, log_prior, strict=True)
+            float((model.likelihood(one).log_prob(rows) + p).exp().sum())
+            for one, p in zip(z, log_prior, strict=True)
         )
     assert mass == pytest.approx(1, abs=5e-3)

@@ -33,14 +33,18 @@ def test_densities_and_gradients_are_finite_at_the_edges(name, size):
     built = family(name).float()
     edges = torch.tensor(EDGES[name.split(",")[0]])
     edges = edges[built.support.check(edges)] if "sized" not in name else edges
-    signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * min(len(built.param_shape) and built.param_shape[0], 3))
+    signs = torch.cartesian_prod(
+        *[torch.tensor([-1.0, 1.0])] * min(len(built.param_shape) and built.param_shape[0], 3)
+    )
     for edge in edges:
         rows = torch.full(built.data_shape, float(edge))
         if "sized" in name:
             rows[-1] = 2.0
         for sign in signs.reshape(len(signs), -1):
             heads = sign.repeat(built.param_shape[0])[: built.param_shape[0]]
-            raw = size * heads.reshape(-1, *(1 for _ in built.param_shape[1:])).expand(built.param_shape)
+            raw = size * heads.reshape(-1, *(1 for _ in built.param_shape[1:])).expand(
+                built.param_shape
+            )
             raw = raw.clone().requires_grad_()
             built.zero_grad()
             p = built(raw)
@@ -48,7 +52,10 @@ def test_densities_and_gradients_are_finite_at_the_edges(name, size):
             density.backward()
             assert density.isfinite(), (edge, sign)
             assert raw.grad.isfinite().all(), (edge, sign)
-            assert all(parameter.grad.isfinite().all() for parameter in built.parameters()), (edge, sign)
+            assert all(parameter.grad.isfinite().all() for parameter in built.parameters()), (
+                edge,
+                sign,
+            )
             assert name.startswith("log_normal") or p.mean.isfinite().all(), (edge, sign)
 
 
@@ -65,7 +72,9 @@ def test_draws_at_the_edges_have_a_density(name, size):
 
 
 def test_the_levels_are_exact_far_from_the_location():
-    """Fifty scales away the two logistic functions are equal in float32, and their difference is not zero."""
+    """Fifty scales away the two logistic functions are equal in float32, and their difference is
+    not zero.
+    """
     built = family("discretized_logistic, per feature")
     built.mean.fill_(255.0)
     built.std.fill_(3.0)

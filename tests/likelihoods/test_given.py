@@ -13,12 +13,22 @@ from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.spec import Spec
 from tests.likelihoods.families import CASES, SIZED, TABLE, WORDS, every_case, family, vae
 
-SIZED_KINDS = ["poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial"]
+SIZED_KINDS = [
+    "poisson",
+    "negative_binomial",
+    "zero_inflated_poisson",
+    "zero_inflated_negative_binomial",
+]
 
 
 @pytest.mark.parametrize("kind", SIZED_KINDS)
 def test_reconstructions_scale_with_the_size_of_the_row(kind):
-    model = VAE(data_shape=(4,), latent_dim=2, hidden_dims=(4,), likelihood={"kind": kind, "size_factor": "column"})
+    model = VAE(
+        data_shape=(4,),
+        latent_dim=2,
+        hidden_dims=(4,),
+        likelihood={"kind": kind, "size_factor": "column"},
+    )
     fit(model, SIZED, epochs=1, validation=None, progress=False)
     found = reconstruct(model, SIZED)
     np.testing.assert_allclose(found[:, 3], SIZED[:, 3], rtol=1e-6)
@@ -32,7 +42,9 @@ def test_reconstructions_scale_with_the_size_of_the_row(kind):
 
 
 def test_predictive_draws_have_the_size_of_their_row():
-    model = VAE(data_shape=(4,), latent_dim=2, likelihood={"kind": "poisson", "size_factor": "column"})
+    model = VAE(
+        data_shape=(4,), latent_dim=2, likelihood={"kind": "poisson", "size_factor": "column"}
+    )
     drawn = to_arviz(model, SIZED[:5], draws=20)["posterior_predictive"]["x"].values
     np.testing.assert_allclose(drawn[0, ..., 3], np.broadcast_to(SIZED[:5, 3], (20, 5)), rtol=1e-6)
 
@@ -105,9 +117,13 @@ def test_one_total_for_each_column():
         found = p.log_prob(torch.as_tensor(x).float()).numpy()
         logits = p.base_dist.logits.double().numpy()
         assert (p.sample().numpy() <= [1, 7, 300]).all()
-    np.testing.assert_allclose(found, stats.binom.logpmf(x, [1, 7, 300], special.expit(logits)).sum(1), atol=1e-5)
+    np.testing.assert_allclose(
+        found, stats.binom.logpmf(x, [1, 7, 300], special.expit(logits)).sum(1), atol=1e-5
+    )
     x[4, 1] = 8
-    with pytest.raises(ValueError, match=r"n = 1, 7, 300 by column, got 8 in row 4, column 1; raise total_count"):
+    with pytest.raises(
+        ValueError, match=r"n = 1, 7, 300 by column, got 8 in row 4, column 1; raise total_count"
+    ):
         fit(model, x, epochs=1, validation=None)
 
 
@@ -118,7 +134,10 @@ def test_totals_that_do_not_fit_the_columns_are_refused():
 
 
 def test_a_group_of_columns_has_its_own_totals():
-    groups = [{"columns": [0, 2], "kind": "binomial", "total_count": [1, 9]}, {"columns": 1, "kind": "normal"}]
+    groups = [
+        {"columns": [0, 2], "kind": "binomial", "total_count": [1, 9]},
+        {"columns": 1, "kind": "normal"},
+    ]
     model = VAE(data_shape=(3,), latent_dim=1, likelihood={"kind": "mixed", "columns": groups})
     row = model.likelihood(torch.zeros(1, 1))
     assert row.log_prob(torch.tensor([[1.0, 0.5, 9.0]])).isfinite().all()

@@ -17,7 +17,9 @@ RUN = {"epochs": 2, "batch_size": 20, "validation": None, "progress": False}
 
 def baseline(kind, x, **options):
     """log p of each row with independent columns, after a short fit of the kind in float64."""
-    model = VAE(data_shape=x.shape[1:], latent_dim=2, hidden_dims=(4,), likelihood={"kind": kind, **options}).double()
+    model = VAE(
+        data_shape=x.shape[1:], latent_dim=2, hidden_dims=(4,), likelihood={"kind": kind, **options}
+    ).double()
     fit(model, x, **RUN)
     return model.likelihood.independent().log_prob(torch.as_tensor(x).double()).numpy()
 
@@ -29,7 +31,9 @@ def table(draw, *arguments, rows=200, columns=3):
 
 def test_normal_columns_are_those_of_scipy():
     x = table("normal") * [1e-3, 1.0, 1e6] + [5.0, 0.0, -3.0]
-    np.testing.assert_allclose(baseline("normal", x), stats.norm.logpdf(x, x.mean(0), x.std(0)).sum(1), rtol=1e-9)
+    np.testing.assert_allclose(
+        baseline("normal", x), stats.norm.logpdf(x, x.mean(0), x.std(0)).sum(1), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("options", [{"scale": 0.1}, {"scale": "learned"}, {"scale": "decoder"}])
@@ -42,22 +46,32 @@ def test_bits_are_those_of_their_means():
     x = table("integers", 0, 2)
     x[:, 0] = 0
     p = (x.sum(0) + 0.5) / (len(x) + 1)
-    np.testing.assert_allclose(baseline("bernoulli", x), stats.bernoulli.logpmf(x, p).sum(1), rtol=1e-9)
+    np.testing.assert_allclose(
+        baseline("bernoulli", x), stats.bernoulli.logpmf(x, p).sum(1), rtol=1e-9
+    )
 
 
 def test_counts_are_those_of_their_moments():
     x = table("poisson", 4.0)
     mean = x.mean(0)
-    np.testing.assert_allclose(baseline("poisson", x), stats.poisson.logpmf(x, mean).sum(1), rtol=1e-9)
+    np.testing.assert_allclose(
+        baseline("poisson", x), stats.poisson.logpmf(x, mean).sum(1), rtol=1e-9
+    )
     p = (x.sum(0) + 0.5) / (20 * len(x) + 1)
     found = baseline("binomial", x, total_count=20)
     np.testing.assert_allclose(found, stats.binom.logpmf(x, 20, p).sum(1), rtol=1e-9)
-    spread = np.random.default_rng(0).binomial(20, np.random.default_rng(1).beta(2.0, 3.0, (200, 3))).astype(float)
+    spread = (
+        np.random.default_rng(0)
+        .binomial(20, np.random.default_rng(1).beta(2.0, 3.0, (200, 3)))
+        .astype(float)
+    )
     m = (spread.sum(0) + 0.5) / (20 * len(spread) + 1)
     ratio = spread.var(0) / (20 * m * (1 - m))
     c = (20 - ratio) / (ratio - 1)
     expected = stats.betabinom.logpmf(spread, 20, 1e-4 + c * m, 1e-4 + c * (1 - m)).sum(1)
-    np.testing.assert_allclose(baseline("beta_binomial", spread, total_count=20), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        baseline("beta_binomial", spread, total_count=20), expected, rtol=1e-5
+    )
     wild = table("negative_binomial", 2.0, 0.3)
     theta = wild.mean(0) ** 2 / (wild.var(0) - wild.mean(0))
     expected = stats.nbinom.logpmf(wild, theta, theta / (theta + wild.mean(0))).sum(1)
@@ -88,7 +102,9 @@ def test_positive_numbers_and_proportions_are_those_of_their_moments():
 
 @pytest.mark.parametrize("mean", [0.002, 0.1, 0.49999, 0.5, 0.7, 0.998])
 def test_grey_values_have_their_mean(mean):
-    built = LIKELIHOODS.build(Spec(data_shape=(1,), likelihood="continuous_bernoulli").likelihood, (1,)).double()
+    built = LIKELIHOODS.build(
+        Spec(data_shape=(1,), likelihood="continuous_bernoulli").likelihood, (1,)
+    ).double()
     built.marginal.copy_(logits_of(torch.tensor([mean])))
     assert float(built.independent().mean) == pytest.approx(mean, rel=1e-6)
 
@@ -117,14 +133,20 @@ def test_every_kind_has_one_that_training_and_saving_do_not_change(name, tmp_pat
         assert not likelihood.independent().log_prob(rows).requires_grad
 
 
-GOOD = [name for name in CASES if "decoder" not in name and "fixed" not in name and "learned" not in name]
+GOOD = [
+    name
+    for name in CASES
+    if "decoder" not in name and "fixed" not in name and "learned" not in name
+]
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_it_is_about_what_an_untrained_decoder_says(name):
     """At the start the decoder's zero is the baseline, where each column has parameters of its own."""
     built, rows = family(name), CASES[name].rows
-    start = built(torch.zeros(built.param_shape, dtype=torch.float64)).log_prob(rows).mean().detach()
+    start = (
+        built(torch.zeros(built.param_shape, dtype=torch.float64)).log_prob(rows).mean().detach()
+    )
     assert float(built.independent().log_prob(rows).mean()) > float(start) - 0.05
 
 

@@ -32,7 +32,9 @@ def test_the_density_of_a_row_is_the_product_of_its_groups():
         columns = {4: [4, 0], 1: [1], 2: [2], 3: [3], 5: [5, 6]}[
             int(str(group["columns"]).strip("[").split(",")[0].split(":")[0])
         ]
-        options = group.get("likelihood") or {key: value for key, value in group.items() if key != "columns"}
+        options = group.get("likelihood") or {
+            key: value for key, value in group.items() if key != "columns"
+        }
         alone = build(options, (len(columns),))
         alone.start_from(statistics([TABLE[:, columns]]))
         size = math.prod(alone.param_shape)
@@ -67,18 +69,34 @@ def test_columns_come_back_in_their_order():
 def test_every_writing_of_the_columns_is_one_description():
     ways = ["0:3", [0, 1, 2], (0, 1, 2)]
     specs = [
-        Spec(data_shape=(4,), likelihood={"kind": "mixed", "columns": [{"columns": way, "kind": "normal"}, other]})
+        Spec(
+            data_shape=(4,),
+            likelihood={"kind": "mixed", "columns": [{"columns": way, "kind": "normal"}, other]},
+        )
         for way in ways
-        for other in ({"columns": 3, "kind": "bernoulli"}, {"columns": "3:4", "likelihood": "bernoulli"})
+        for other in (
+            {"columns": 3, "kind": "bernoulli"},
+            {"columns": "3:4", "likelihood": "bernoulli"},
+        )
     ]
     assert all(spec == specs[0] for spec in specs)
     assert Spec.model_validate_json(specs[0].model_dump_json()) == specs[0]
 
 
 def test_groups_nest():
-    inner = {"kind": "mixed", "columns": [{"columns": 0, "kind": "laplace"}, {"columns": 1, "kind": "poisson"}]}
-    nested = {"kind": "mixed", "columns": [{"columns": [2, 0], "likelihood": inner}, {"columns": 1, "kind": "normal"}]}
-    flat = [{"columns": 2, "kind": "laplace"}, {"columns": 0, "kind": "poisson"}, {"columns": 1, "kind": "normal"}]
+    inner = {
+        "kind": "mixed",
+        "columns": [{"columns": 0, "kind": "laplace"}, {"columns": 1, "kind": "poisson"}],
+    }
+    nested = {
+        "kind": "mixed",
+        "columns": [{"columns": [2, 0], "likelihood": inner}, {"columns": 1, "kind": "normal"}],
+    }
+    flat = [
+        {"columns": 2, "kind": "laplace"},
+        {"columns": 0, "kind": "poisson"},
+        {"columns": 1, "kind": "normal"},
+    ]
     rows = torch.tensor([[3.0, -1.0, 0.5], [4.0, -2.0, 9.5]]).double()
     values = []
     for options in (nested, {"kind": "mixed", "columns": flat}):
@@ -114,12 +132,15 @@ def test_every_kind_fits_into_a_group():
     }
     for kind in set(LIKELIHOODS) - {"mixed"}:
         options = {"columns": "0:2", "kind": kind, **needed.get(kind, {})}
-        built = build({"kind": "mixed", "columns": [options, {"columns": 2, "kind": "normal"}]}, (3,))
+        built = build(
+            {"kind": "mixed", "columns": [options, {"columns": 2, "kind": "normal"}]}, (3,)
+        )
         assert built(outputs(built, 4)).event_shape == (3,)
 
 
 @pytest.mark.parametrize(
-    ("columns", "words"), [([], ""), ([3], "3"), ([0, 1, 2], "0:3"), ([0, 2, 3, 7], "0, 2:4, 7"), ([4, 0], "4, 0")]
+    ("columns", "words"),
+    [([], ""), ([3], "3"), ([0, 1, 2], "0:3"), ([0, 2, 3, 7], "0, 2:4, 7"), ([4, 0], "4, 0")],
 )
 def test_ranges_are_short(columns, words):
     assert ranges(columns) == words

@@ -1,6 +1,8 @@
-"""The continuous Bernoulli near λ = ½, where its closed forms cancel, in float32 against many digits.
+"""The continuous Bernoulli near λ = ½, where its closed forms cancel, in float32 against many
+digits.
 
-torch 2.13 has a mean that is 2e-3 off and a variance of .25, or a negative one, at probabilities from .501 to .5015.
+torch 2.13 has a mean that is 2e-3 off and a variance of .25, or a negative one, at probabilities
+from .501 to .5015.
 """
 
 import mpmath
@@ -10,7 +12,23 @@ import torch
 
 from pyro_vae.likelihoods import ContinuousBernoulli
 
-PROBS = [0.3, 0.42, 0.4255, 0.43, 0.47, 0.498, 0.499, 0.4995, 0.49999, 0.5, 0.500001, 0.5005, 0.501, 0.5012, 0.5015]
+PROBS = [
+    0.3,
+    0.42,
+    0.4255,
+    0.43,
+    0.47,
+    0.498,
+    0.499,
+    0.4995,
+    0.49999,
+    0.5,
+    0.500001,
+    0.5005,
+    0.501,
+    0.5012,
+    0.5015,
+]
 PROBS += [0.503, 0.51, 0.55, 0.5744, 0.575, 0.58, 0.6]
 
 

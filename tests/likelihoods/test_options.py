@@ -27,7 +27,9 @@ INVALID = {
 }
 
 
-@pytest.mark.parametrize(("kind", "options"), [(kind, one) for kind, several in INVALID.items() for one in several])
+@pytest.mark.parametrize(
+    ("kind", "options"), [(kind, one) for kind, several in INVALID.items() for one in several]
+)
 def test_options_out_of_range_name_their_path(kind, options):
     with pytest.raises(ValueError, match=rf"likelihood\.{kind}"):
         Spec(data_shape=(3,), likelihood={"kind": kind, **options})
@@ -36,7 +38,10 @@ def test_options_out_of_range_name_their_path(kind, options):
 @pytest.mark.parametrize("kind", ["poisson", "negative_binomial", "zero_inflated_poisson"])
 @pytest.mark.parametrize("data_shape", [(1,), (2, 2)])
 def test_a_size_factor_needs_a_column(kind, data_shape):
-    with pytest.raises(ValueError, match=r"size_factor: 'column' is the last of the columns.*append the size factor"):
+    with pytest.raises(
+        ValueError,
+        match=r"size_factor: 'column' is the last of the columns.*append the size factor",
+    ):
         build({"kind": kind, "size_factor": "column"}, data_shape)
 
 
@@ -62,13 +67,18 @@ def groups(*columns):
     ],
 )
 def test_mixed_columns_are_each_in_one_group(columns, message):
-    with pytest.raises(ValueError, match=f"expected each of 5 columns in exactly one group, got {message}"):
+    with pytest.raises(
+        ValueError, match=f"expected each of 5 columns in exactly one group, got {message}"
+    ):
         build(groups(*columns), (5,))
 
 
 def test_mixed_takes_no_object_and_no_unknown_kind():
     with pytest.raises(ValueError, match="expected the kind of a likelihood for each group"):
-        build({"kind": "mixed", "columns": [{"columns": "0:2", "kind": "custom", "type": "mine"}]}, (2,))
+        build(
+            {"kind": "mixed", "columns": [{"columns": "0:2", "kind": "custom", "type": "mine"}]},
+            (2,),
+        )
     with pytest.raises(ValueError, match=r"unknown likelihood 'nrmal'.*did you mean 'normal'"):
         build({"kind": "mixed", "columns": [{"columns": "0:2", "kind": "nrmal"}]}, (2,))
     with pytest.raises(ValueError, match="total_count"):
@@ -81,14 +91,23 @@ def test_mixed_takes_no_object_and_no_unknown_kind():
         ({"name": "Gumbell"}, "unknown name 'Gumbell'; did you mean 'Gumbel'"),
         ({"name": "weibul"}, "did you mean 'Weibull'"),
         ({"name": "qqqqqq"}, "see pyro.distributions"),
-        ({"name": "Binomial"}, "total_count can't come from a decoder; give it as a number, fixed={'total_count'"),
+        (
+            {"name": "Binomial"},
+            "total_count can't come from a decoder; give it as a number, fixed={'total_count'",
+        ),
         ({"name": "MultivariateNormal"}, "loc is a vector or a matrix"),
         ({"name": "Categorical"}, "logits is a vector or a matrix"),
         ({"name": "LogisticNormal"}, "it is over vectors"),
         ({"name": "Uniform"}, "its parameters depend on each other"),
         ({"name": "Pareto"}, "its support changes with alpha and scale"),
-        ({"name": "GeneralizedPareto", "fixed": {"loc": 0, "scale": 1}}, "its support changes with concentration"),
-        ({"name": "Normal", "fixed": {"loc": 0, "scale": 1}}, "it has no parameter for the decoder"),
+        (
+            {"name": "GeneralizedPareto", "fixed": {"loc": 0, "scale": 1}},
+            "its support changes with concentration",
+        ),
+        (
+            {"name": "Normal", "fixed": {"loc": 0, "scale": 1}},
+            "it has no parameter for the decoder",
+        ),
         ({"name": "Gumbel", "fixed": {"shape": 1}}, "unexpected keyword argument 'shape'"),
         ({"name": "SkewLogistic"}, "it has no density or no mean"),
         ({"name": "Independent"}, "it has no parameter for the decoder"),

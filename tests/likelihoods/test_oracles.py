@@ -48,7 +48,9 @@ def test_bernoulli_is_scipys(data_shape: tuple[int, ...]) -> None:
     family = started(Bernoulli(data_shape), rng(1).integers(0, 2, (50, *data_shape)))
     raw, x = 3 * rng(2).normal(size=(20, *data_shape)), rng(3).integers(0, 2, (20, *data_shape))
     logits = family.offset.numpy() + raw
-    np.testing.assert_allclose(log_prob(family, raw, x), over_features(stats.bernoulli.logpmf(x, expit(logits))))
+    np.testing.assert_allclose(
+        log_prob(family, raw, x), over_features(stats.bernoulli.logpmf(x, expit(logits)))
+    )
 
 
 @every_shape
@@ -56,7 +58,10 @@ def test_bernoulli_is_scipys(data_shape: tuple[int, ...]) -> None:
 def test_binomial_is_scipys(data_shape: tuple[int, ...], total_count: int) -> None:
     family = Binomial(data_shape, total_count=total_count)
     family = started(family, rng(1).integers(0, total_count + 1, (50, *data_shape)))
-    raw, x = rng(2).normal(size=(20, *data_shape)), rng(3).integers(0, total_count + 1, (20, *data_shape))
+    raw, x = (
+        rng(2).normal(size=(20, *data_shape)),
+        rng(3).integers(0, total_count + 1, (20, *data_shape)),
+    )
     logits = family.offset.numpy() + raw
     expected = over_features(stats.binom.logpmf(x, total_count, expit(logits)))
     np.testing.assert_allclose(log_prob(family, raw, x), expected, rtol=1e-10)
@@ -70,12 +75,16 @@ def test_binomial_with_one_trial_is_bernoulli() -> None:
 
 @pytest.mark.parametrize("logit", [-60.0, -20.0, -5.0, -0.3, -1e-3, 1e-3, 0.3, 5.0, 20.0, 60.0])
 def test_continuous_bernoulli_is_scipys_truncated_exponential(logit: float) -> None:
-    """λ^x (1 - λ)^(1 - x) ∝ exp(l x): an exponential of rate |l|, cut at 1 and counted from its mode."""
+    """λ^x (1 - λ)^(1 - x) ∝ exp(l x): an exponential of rate |l|, cut at 1 and counted from its
+    mode.
+    """
     p = ContinuousBernoulli((1,))(torch.full((1,), logit, dtype=torch.float64)).base_dist
     oracle = stats.truncexpon(abs(logit), scale=1 / abs(logit))
     x, share = np.linspace(0, 1, 11), np.linspace(0, 1, 11)
     from_mode = 1 - x if logit > 0 else x
-    np.testing.assert_allclose(p.log_prob(torch.tensor(x)), oracle.logpdf(from_mode), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        p.log_prob(torch.tensor(x)), oracle.logpdf(from_mode), rtol=1e-9, atol=1e-9
+    )
     cdf = oracle.sf(from_mode) if logit > 0 else oracle.cdf(from_mode)
     np.testing.assert_allclose(p.cdf(torch.tensor(x)), cdf, atol=1e-9)
     icdf = 1 - oracle.isf(share) if logit > 0 else oracle.ppf(share)
@@ -92,7 +101,9 @@ def test_continuous_bernoulli_is_its_formula(data_shape: tuple[int, ...]) -> Non
     rate = expit(raw)
     log_c = np.log(2 * np.arctanh(1 - 2 * rate) / (1 - 2 * rate))
     expected = over_features(log_c + x * np.log(rate) + (1 - x) * np.log1p(-rate))
-    np.testing.assert_allclose(log_prob(ContinuousBernoulli(data_shape), raw, x), expected, rtol=1e-11)
+    np.testing.assert_allclose(
+        log_prob(ContinuousBernoulli(data_shape), raw, x), expected, rtol=1e-11
+    )
 
 
 @pytest.mark.parametrize("logit", [-12.0, -0.31, -0.29, 0.0, 1e-9, 0.29, 0.31, 12.0])
@@ -109,10 +120,17 @@ def test_continuous_bernoulli_is_normalised_by_quadrature(logit: float) -> None:
 def test_continuous_bernoulli_in_float32_agrees_with_float64(size: float) -> None:
     """Densities and draws; the eleven uniform numbers for these end before 1, as torch.rand does."""
     family, x, share = ContinuousBernoulli((11,)), torch.linspace(0, 1, 11), torch.arange(11) / 11
-    found, exact = (family(torch.full((11,), size, dtype=dtype)).base_dist for dtype in (torch.float32, torch.float64))
-    torch.testing.assert_close(found.log_prob(x).double(), exact.log_prob(x.double()), rtol=1e-6, atol=2e-6)
+    found, exact = (
+        family(torch.full((11,), size, dtype=dtype)).base_dist
+        for dtype in (torch.float32, torch.float64)
+    )
+    torch.testing.assert_close(
+        found.log_prob(x).double(), exact.log_prob(x.double()), rtol=1e-6, atol=2e-6
+    )
     torch.testing.assert_close(found.mean.double(), exact.mean, rtol=0, atol=2e-7)
-    torch.testing.assert_close(found.icdf(share).double(), exact.icdf(share.double()), rtol=1e-6, atol=2e-6)
+    torch.testing.assert_close(
+        found.icdf(share).double(), exact.icdf(share.double()), rtol=1e-6, atol=2e-6
+    )
 
 
 SCALES: list[Any] = ["learned", "per_feature", "decoder", 0.3, 7]
@@ -122,7 +140,9 @@ every_scale = pytest.mark.parametrize("scale", SCALES)
 def a_normal(scale: Any, data_shape: tuple[int, ...]) -> Normal:
     """With statistics of its own and a scale that was learned."""
     spread = np.linspace(0.5, 3, math.prod(data_shape)).reshape(data_shape)
-    family = started(Normal(data_shape, scale=scale), 2 + spread * rng(1).normal(size=(50, *data_shape)))
+    family = started(
+        Normal(data_shape, scale=scale), 2 + spread * rng(1).normal(size=(50, *data_shape))
+    )
     for parameter in family.parameters():
         parameter.data.copy_(torch.tensor(rng(2).normal(size=parameter.shape)))
     assert isinstance(family, Normal)
@@ -145,7 +165,10 @@ def loc_and_scale(family: Normal, raw: np.ndarray) -> tuple[np.ndarray, np.ndarr
 @every_scale
 def test_normal_is_scipys(data_shape: tuple[int, ...], scale: Any) -> None:
     family = a_normal(scale, data_shape)
-    raw, x = rng(3).normal(size=(20, *family.param_shape)), 2 + 3 * rng(4).normal(size=(20, *data_shape))
+    raw, x = (
+        rng(3).normal(size=(20, *family.param_shape)),
+        2 + 3 * rng(4).normal(size=(20, *data_shape)),
+    )
     expected = over_features(stats.norm.logpdf(x, *loc_and_scale(family, raw)))
     np.testing.assert_allclose(log_prob(family, raw, x), expected, rtol=1e-11)
 
@@ -157,10 +180,14 @@ def test_normal_is_the_squared_error_with_its_constant(sigma: float, size: int) 
     raw, x = rng(0).normal(size=(20, size)), rng(1).normal(size=(20, size))
     squared_error = ((x - raw) ** 2).sum(1)
     expected = -size / 2 * math.log(2 * math.pi * sigma**2) - squared_error / (2 * sigma**2)
-    np.testing.assert_allclose(log_prob(Normal((size,), scale=sigma).double(), raw, x), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        log_prob(Normal((size,), scale=sigma).double(), raw, x), expected, rtol=1e-12
+    )
 
 
-@pytest.mark.parametrize(("scale", "shapes"), [("learned", [()]), ("per_feature", [(2, 3)]), ("decoder", []), (1, [])])
+@pytest.mark.parametrize(
+    ("scale", "shapes"), [("learned", [()]), ("per_feature", [(2, 3)]), ("decoder", []), (1, [])]
+)
 def test_what_normal_learns_by_itself(scale: Any, shapes: list[tuple[int, ...]]) -> None:
     family = Normal((2, 3), scale=scale)
     assert [tuple(p.shape) for p in family.parameters()] == shapes
@@ -180,7 +207,9 @@ BITS = (rng(0).uniform(size=(40, 5)) < [0, 0.1, 0.5, 0.9, 1]).astype(float)
 
 
 def test_bernoulli_starts_at_the_data() -> None:
-    """Each mean with half a one and half a zero added; the first column is always 0, the last always 1."""
+    """Each mean with half a one and half a zero added; the first column is always 0, the last
+    always 1.
+    """
     mean, _ = the_start(started(Bernoulli((5,)), BITS))
     np.testing.assert_allclose(mean, (BITS.sum(0) + 0.5) / (len(BITS) + 1), rtol=1e-12)
     assert abs(mean - BITS.mean(0)).max() == pytest.approx(0.5 / (len(BITS) + 1))
@@ -219,7 +248,12 @@ def test_a_constant_feature_takes_the_spread_of_the_others(scale: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "family", [Bernoulli((2,)), Binomial((2,), total_count=1), *(Normal((2,), scale=scale) for scale in SCALES)]
+    "family",
+    [
+        Bernoulli((2,)),
+        Binomial((2,), total_count=1),
+        *(Normal((2,), scale=scale) for scale in SCALES),
+    ],
 )
 def test_rows_that_are_all_alike_break_nothing(family: Family) -> None:
     x = np.tile([0.0, 1.0], (5, 1))
@@ -260,9 +294,16 @@ def a_pair(scale: Any, x: Tensor, stretch: Tensor, **fields: Any) -> tuple[VAE, 
 
 def assert_same_up_to_the_unit(first: VAE, twin: VAE, x: Tensor, stretch: Tensor) -> None:
     """q(z | x) is the same, and log p(x | z) differs by the Jacobian, the sum of log stretch."""
-    other, z = stretch * x + 5, torch.randn(len(x), 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    torch.testing.assert_close(twin.posterior(other).mean, first.posterior(x).mean, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(twin.posterior(other).stddev, first.posterior(x).stddev, rtol=1e-10, atol=1e-10)
+    other, z = (
+        stretch * x + 5,
+        torch.randn(len(x), 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+    )
+    torch.testing.assert_close(
+        twin.posterior(other).mean, first.posterior(x).mean, rtol=1e-10, atol=1e-10
+    )
+    torch.testing.assert_close(
+        twin.posterior(other).stddev, first.posterior(x).stddev, rtol=1e-10, atol=1e-10
+    )
     jacobian = stretch.log().expand(x.shape[1]).sum()
     expected = first.likelihood(z).log_prob(x) - jacobian
     torch.testing.assert_close(twin.likelihood(z).log_prob(other), expected, rtol=1e-10, atol=1e-10)
@@ -291,7 +332,9 @@ def test_logit_of_mean_is_finite_and_symmetric(rows: int) -> None:
     found = logit_of_mean(mean, rows)
     assert found.isfinite().all()
     torch.testing.assert_close(found, -found.flip(0))
-    np.testing.assert_allclose(expit(found.numpy()), (mean.numpy() * rows + 0.5) / (rows + 1), rtol=1e-12)
+    np.testing.assert_allclose(
+        expit(found.numpy()), (mean.numpy() * rows + 0.5) / (rows + 1), rtol=1e-12
+    )
 
 
 def test_families_start_without_data_at_zero() -> None:
@@ -304,5 +347,7 @@ def test_families_start_without_data_at_zero() -> None:
 
 
 def test_what_starts_from_the_data_is_saved() -> None:
-    saved = nn.ModuleList([Bernoulli((2,)), Binomial((2,), total_count=2), Normal((2,))]).state_dict()
+    saved = nn.ModuleList(
+        [Bernoulli((2,)), Binomial((2,), total_count=2), Normal((2,))]
+    ).state_dict()
     assert {"0.offset", "1.offset", "2.mean", "2.std", "2.raw_scale"} == set(saved)

@@ -1,4 +1,6 @@
-"""One cell far away: heavy-tailed families and the encoder's inputs hardly notice it, and a warning names it."""
+"""One cell far away: heavy-tailed families and the encoder's inputs hardly notice it, and a warning
+names it.
+"""
 
 import warnings
 
@@ -19,7 +21,9 @@ DIRTY[417, 1] = -9999.0
 
 
 def started(kind, x, **options):
-    built = LIKELIHOODS.build(Spec(data_shape=(3,), likelihood={"kind": kind, **options}).likelihood, (3,)).double()
+    built = LIKELIHOODS.build(
+        Spec(data_shape=(3,), likelihood={"kind": kind, **options}).likelihood, (3,)
+    ).double()
     built.start_from(statistics([torch.as_tensor(x)]))
     return built
 
@@ -27,7 +31,9 @@ def started(kind, x, **options):
 def test_median_and_robust_std_are_those_of_scipy():
     found = statistics([torch.as_tensor(DIRTY)])
     np.testing.assert_allclose(found.median, np.median(DIRTY, 0), rtol=1e-12)
-    np.testing.assert_allclose(found.robust_std, stats.median_abs_deviation(DIRTY, 0, scale="normal"), rtol=1e-4)
+    np.testing.assert_allclose(
+        found.robust_std, stats.median_abs_deviation(DIRTY, 0, scale="normal"), rtol=1e-4
+    )
     assert found.outlying.tolist() == [False, True, False]
 
 
@@ -45,7 +51,8 @@ def test_few_rows_and_columns_of_mostly_one_value_keep_mean_and_std():
 def test_clean_rows_keep_their_density_at_the_start(kind, scale):
     raw = torch.zeros(3, dtype=torch.float64)
     densities = [
-        started(kind, x, scale=scale)(raw).log_prob(torch.as_tensor(CLEAN)).mean().detach() for x in (CLEAN, DIRTY)
+        started(kind, x, scale=scale)(raw).log_prob(torch.as_tensor(CLEAN)).mean().detach()
+        for x in (CLEAN, DIRTY)
     ]
     assert float(densities[1]) == pytest.approx(float(densities[0]), abs=0.02)
 
@@ -71,16 +78,25 @@ def test_a_fit_with_one_sentinel_is_as_good_on_clean_rows_and_names_the_cell():
             rows = torch.as_tensor(CLEAN).float()
             scores.append(float(vae.likelihood(vae.posterior(rows).mean).log_prob(rows).mean()))
     assert scores[1] == pytest.approx(scores[0], abs=0.3)
-    seen = [one for one in seen if "independent columns" not in str(one.message)]  # fifteen epochs are few
+    seen = [
+        one for one in seen if "independent columns" not in str(one.message)
+    ]  # fifteen epochs are few
     message = str(seen[0].message)
     assert "-9999 in row 417, column 1 is" in message
-    far = abs(-9999 - np.median(DIRTY[:, 1])) / stats.median_abs_deviation(DIRTY[:, 1], scale="normal")
+    far = abs(-9999 - np.median(DIRTY[:, 1])) / stats.median_abs_deviation(
+        DIRTY[:, 1], scale="normal"
+    )
     assert f"{far:.3g} robust standard deviations" in message
     assert len(seen) == 1
 
 
 def test_ordinary_heavy_tails_and_counts_are_no_warning():
     random = np.random.default_rng(1)
-    for x, likelihood in ((random.lognormal(0, 1, (300, 2)), "normal"), (random.poisson(0.3, (300, 2)), "poisson")):
+    for x, likelihood in (
+        (random.lognormal(0, 1, (300, 2)), "normal"),
+        (random.poisson(0.3, (300, 2)), "poisson"),
+    ):
         vae = VAE(data_shape=(2,), latent_dim=1, hidden_dims=(4,), likelihood=likelihood)
-        fit(vae, x.astype(float), epochs=1, validation=None, progress=False)  # warnings are errors here
+        fit(
+            vae, x.astype(float), epochs=1, validation=None, progress=False
+        )  # warnings are errors here

@@ -32,12 +32,16 @@ def logistic_bins(x: np.ndarray, loc: np.ndarray, scale: np.ndarray, levels: int
     return above - below
 
 
-def mixture_of_bins(x: np.ndarray, raw: np.ndarray, levels: int, mixtures: int, mean: float, std: float) -> np.ndarray:
+def mixture_of_bins(
+    x: np.ndarray, raw: np.ndarray, levels: int, mixtures: int, mean: float, std: float
+) -> np.ndarray:
     raw = raw.reshape(n, -1, mixtures, *x.shape[1:])
     places = np.linspace(-1, 1, mixtures).reshape(-1, 1)
     loc = mean + std * (places + raw[:, 0])
     scale = std * np.sqrt(3) / np.pi * factor(raw[:, 1])
-    return np.log((special.softmax(raw[:, 2], 1) * logistic_bins(x[:, None], loc, scale, levels)).sum(1))
+    return np.log(
+        (special.softmax(raw[:, 2], 1) * logistic_bins(x[:, None], loc, scale, levels)).sum(1)
+    )
 
 
 REAL, IMAGE, POSITIVE, UNIT, COUNTS, SIZED, CLASSES, WORDS, LADDER = (
@@ -47,8 +51,8 @@ REAL, IMAGE, POSITIVE, UNIT, COUNTS, SIZED, CLASSES, WORDS, LADDER = (
         *("categorical", "multinomial", "discretized_logistic, mixture"),
     )
 )
-# Options, rows and log p(x | z) of each feature (of the row for the multinomial) with decoder output r. Before a family
-# has seen data its mean is 0 or 1, and its spread is 1.
+# Options, rows and log p(x | z) of each feature (of the row for the multinomial) with decoder
+# output r. Before a family has seen data its mean is 0 or 1, and its spread is 1.
 ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
     "laplace": ({"scale": 0.7}, REAL, lambda x, r: stats.laplace.logpdf(x, r, 0.7)),
     "laplace ": (
@@ -70,12 +74,16 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
     "gamma": (
         {"concentration": "decoder"},
         POSITIVE,
-        lambda x, r: stats.gamma.logpdf(x, factor(r[:, 1]), scale=factor(r[:, 0]) / factor(r[:, 1])),
+        lambda x, r: stats.gamma.logpdf(
+            x, factor(r[:, 1]), scale=factor(r[:, 0]) / factor(r[:, 1])
+        ),
     ),
     "beta": (
         {"concentration": 3.0},
         UNIT,
-        lambda x, r: stats.beta.logpdf(x, 1e-4 + 3 * special.expit(r), 1e-4 + 3 * special.expit(-r)),
+        lambda x, r: stats.beta.logpdf(
+            x, 1e-4 + 3 * special.expit(r), 1e-4 + 3 * special.expit(-r)
+        ),
     ),
     "beta_binomial": (
         {"total_count": 6, "concentration": "decoder"},
@@ -87,7 +95,9 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
     "beta_binomial ": (
         {"total_count": 6, "concentration": 1e6},
         CASES["beta_binomial"].rows[:n].numpy(),
-        lambda x, r: stats.betabinom.logpmf(x, 6, 1e-4 + 1e6 * special.expit(r), 1e-4 + 1e6 * special.expit(-r)),
+        lambda x, r: stats.betabinom.logpmf(
+            x, 6, 1e-4 + 1e6 * special.expit(r), 1e-4 + 1e6 * special.expit(-r)
+        ),
     ),
     "poisson": ({}, COUNTS, lambda x, r: stats.poisson.logpmf(x, factor(r))),
     "poisson ": (
@@ -114,7 +124,9 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
         {"dispersion": "decoder", "size_factor": "column"},
         SIZED,
         lambda x, r: inflated(
-            x[:, :3], np.log(0.1) + r[:, 1], nbinom(x[:, :3], x[:, 3:] * factor(r[:, 0]), factor(r[:, 2]))
+            x[:, :3],
+            np.log(0.1) + r[:, 1],
+            nbinom(x[:, :3], x[:, 3:] * factor(r[:, 0]), factor(r[:, 2])),
         ),
     ),
     "categorical": (
@@ -137,7 +149,11 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
         LADDER,
         lambda x, r: mixture_of_bins(x, r, 16, 3, 7.5, 4.0),
     ),
-    "distribution": ({"name": "Gumbel"}, REAL, lambda x, r: stats.gumbel_r.logpdf(x, r[:, 0], factor(r[:, 1]))),
+    "distribution": (
+        {"name": "Gumbel"},
+        REAL,
+        lambda x, r: stats.gumbel_r.logpdf(x, r[:, 0], factor(r[:, 1])),
+    ),
     "distribution ": (
         {"name": "Weibull", "fixed": {"concentration": 1.5}},
         POSITIVE,
@@ -173,7 +189,9 @@ def test_the_multinomial_is_the_row_of_poissons_given_its_total():
 @pytest.mark.parametrize("theta", [1e-2, 1.0, 29.0, 31.0, 1e3, 1e6])
 @pytest.mark.parametrize("count", [0, 1, 30, 300, 10_000])
 def test_the_negative_binomial_is_as_exact_as_the_numbers_allow(theta, count, dtype, precision):
-    """torch's own is 0.8 nats off at θ = 1e6 in float32; here the error is that of the largest term, x log θ."""
+    """torch's own is 0.8 nats off at θ = 1e6 in float32; here the error is that of the largest
+    term, x log θ.
+    """
     mean, dispersion, x = torch.tensor([max(count, 1) / 1.1, 1 / theta, count], dtype=dtype)
     theta = 1 / float(dispersion)
     rising = np.log(theta + np.arange(count)).sum()  # log Γ(θ + x) - log Γ(θ), without cancellation
@@ -188,7 +206,9 @@ def test_dispersion_zero_is_the_poisson():
     counts = torch.arange(50.0, dtype=torch.float64).unsqueeze(-1)
     narrow = build({"kind": "negative_binomial", "dispersion": 1e-9}, (1,))(torch.zeros(1).double())
     poisson = build({"kind": "poisson"}, (1,))(torch.zeros(1).double())
-    torch.testing.assert_close(narrow.log_prob(counts), poisson.log_prob(counts), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        narrow.log_prob(counts), poisson.log_prob(counts), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_a_closed_gate_is_the_plain_likelihood():
@@ -210,12 +230,16 @@ def test_one_component_twice_is_one_component():
 
 def test_gamma_with_concentration_one_is_the_exponential():
     row = build({"kind": "gamma", "concentration": 1.0}, (3,))(torch.zeros(3).double())
-    np.testing.assert_allclose(row.base_dist.log_prob(torch.as_tensor(POSITIVE)), stats.expon.logpdf(POSITIVE))
+    np.testing.assert_allclose(
+        row.base_dist.log_prob(torch.as_tensor(POSITIVE)), stats.expon.logpdf(POSITIVE)
+    )
 
 
 def test_a_large_df_is_the_normal():
     t = build({"kind": "student_t", "df": 1e7, "scale": 2.0}, (3,))(torch.zeros(3).double())
-    np.testing.assert_allclose(t.base_dist.log_prob(torch.as_tensor(REAL)), stats.norm.logpdf(REAL, 0, 2), 1e-4)
+    np.testing.assert_allclose(
+        t.base_dist.log_prob(torch.as_tensor(REAL)), stats.norm.logpdf(REAL, 0, 2), 1e-4
+    )
 
 
 def test_the_family_of_a_case_is_not_shared():

@@ -29,12 +29,18 @@ def zero(built):
     return torch.zeros(built.param_shape, dtype=torch.float64)
 
 
-WITH_MEAN = [name for name in CASES if name.split(",")[0] not in NO_MEAN_TO_MATCH and name != "multinomial, total"]
+WITH_MEAN = [
+    name
+    for name in CASES
+    if name.split(",")[0] not in NO_MEAN_TO_MATCH and name != "multinomial, total"
+]
 
 
 @pytest.mark.parametrize("name", WITH_MEAN)
 def test_a_decoder_at_zero_gives_the_mean_or_the_median_of_the_data(name):
-    """Exact, but for half a row in the log odds, a rounded total, and what lies beyond the last level."""
+    """Exact, but for half a row in the log odds, a rounded total, and what lies beyond the last
+    level.
+    """
     built, rows = family(name), CASES[name].rows
     tolerance = RELATIVE.get(name.split(",")[0], 0.01 if "logistic" in name else 1e-3)
     middle = rows.quantile(0.5, 0) if name.split(",")[0] in HEAVY_TAILED else rows.mean(0)
@@ -81,7 +87,13 @@ def test_constant_features_are_no_trouble(name):
 
 @pytest.mark.parametrize(
     "kind",
-    ["poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial", "multinomial"],
+    [
+        "poisson",
+        "negative_binomial",
+        "zero_inflated_poisson",
+        "zero_inflated_negative_binomial",
+        "multinomial",
+    ],
 )
 def test_features_that_are_never_counted_keep_a_small_mean(kind):
     rows = torch.cat([torch.zeros(50, 1), torch.full((50, 1), 3.0), torch.ones(50, 1)], 1).double()
@@ -97,16 +109,33 @@ def test_size_factors_scale_the_means():
     p = built(zero(built))
     rates = SIZED[:, :3].mean(0) / SIZED[:, 3].mean()
     for size in (0.5, 2.0):
-        torch.testing.assert_close(p.counts(torch.tensor([size])).mean.detach(), rates * size, rtol=1e-6, atol=0)
+        torch.testing.assert_close(
+            p.counts(torch.tensor([size])).mean.detach(), rates * size, rtol=1e-6, atol=0
+        )
     torch.testing.assert_close(p.mean[3], SIZED[:, 3].mean())
 
 
 REFUSED = {
-    "laplace": ({}, [0.0, np.inf], "expected finite numbers, got inf in row 2, column 1", "replace or drop"),
-    "student_t": ({}, [0.0, np.nan], "expected finite numbers, got nan in row 2, column 1", "replace or drop"),
+    "laplace": (
+        {},
+        [0.0, np.inf],
+        "expected finite numbers, got inf in row 2, column 1",
+        "replace or drop",
+    ),
+    "student_t": (
+        {},
+        [0.0, np.nan],
+        "expected finite numbers, got nan in row 2, column 1",
+        "replace or drop",
+    ),
     "log_normal": ({}, [1.0, 0.0], "got 0 in row 2, column 1", "'negative_binomial'"),
     "gamma": ({}, [1.0, -2.0], "got -2 in row 2, column 1", "'normal'"),
-    "beta": ({}, [0.5, 1.0], "strictly between 0 and 1, got 1 in row 2, column 1", "'continuous_bernoulli'"),
+    "beta": (
+        {},
+        [0.5, 1.0],
+        "strictly between 0 and 1, got 1 in row 2, column 1",
+        "'continuous_bernoulli'",
+    ),
     "beta_binomial": ({"total_count": 2}, [1.0, 3.0], "got 3 in row 2, column 1", "total_count"),
     "poisson": ({}, [1.0, 0.5], "got 0.5 in row 2, column 1", "'gamma'"),
     "negative_binomial": ({}, [1.0, -1.0], "got -1 in row 2, column 1", "'normal'"),
@@ -123,7 +152,9 @@ REFUSED = {
 def test_rows_outside_the_support_are_refused_before_the_first_step(kind):
     options, bad, place, remedy = REFUSED[kind]
     good = [0.5, 0.25] if kind == "beta" else [1.0, 2.0]
-    model = VAE(data_shape=(2,), latent_dim=1, hidden_dims=(2,), likelihood={"kind": kind, **options})
+    model = VAE(
+        data_shape=(2,), latent_dim=1, hidden_dims=(2,), likelihood={"kind": kind, **options}
+    )
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(ValueError, match=r"^x: expected ") as found:
         fit(model, np.array([good, good, bad]), objective=ELBO(), validation=None)
@@ -139,7 +170,9 @@ def test_every_kind_is_in_a_case_and_refuses_something():
 
 
 @pytest.mark.parametrize("kind", ["poisson", "zero_inflated_negative_binomial"])
-@pytest.mark.parametrize(("row", "place"), [([1, 2.5, 1.0], "got 2.5 in row 1, column 1"), ([1, 2, 0], "column 2")])
+@pytest.mark.parametrize(
+    ("row", "place"), [([1, 2.5, 1.0], "got 2.5 in row 1, column 1"), ([1, 2, 0], "column 2")]
+)
 def test_sized_rows_need_counts_and_a_positive_size(kind, row, place):
     model = VAE(data_shape=(3,), latent_dim=1, likelihood={"kind": kind, "size_factor": "column"})
     with pytest.raises(ValueError, match="positive size factor in the last column") as found:
@@ -158,5 +191,9 @@ def test_mixed_names_the_column_that_is_outside(column):
     with pytest.raises(ValueError, match=rf"in row 7, column {column}; ") as found:
         fit(model, rows, objective=ELBO(), validation=None)
     if column:
-        for part in ("columns 3 (gamma): zeros need another", "columns 1: {0, 1}", "columns 5:7 (negative_binomial)"):
+        for part in (
+            "columns 3 (gamma): zeros need another",
+            "columns 1: {0, 1}",
+            "columns 5:7 (negative_binomial)",
+        ):
             assert part in str(found.value)

@@ -29,17 +29,25 @@ KINDS = [
 
 def fitted(likelihood, x):
     vae = VAE(data_shape=(3,), latent_dim=2, hidden_dims=(6,), likelihood=likelihood)
-    run = fit(vae, x.astype(np.float32), epochs=5, batch_size=20, lr=1e-2, validation=None, progress=False)
+    run = fit(
+        vae, x.astype(np.float32), epochs=5, batch_size=20, lr=1e-2, validation=None, progress=False
+    )
     z = torch.zeros(len(x), 2)
     with torch.no_grad():
         rows = torch.as_tensor(x.astype(np.float32))
-        return vae.likelihood(z).log_prob(rows), vae.likelihood.independent().log_prob(rows), run.history[-1]["elbo"]
+        return (
+            vae.likelihood(z).log_prob(rows),
+            vae.likelihood.independent().log_prob(rows),
+            run.history[-1]["elbo"],
+        )
 
 
 @pytest.mark.parametrize("likelihood", KINDS, ids=str)
 @pytest.mark.parametrize("power", [-99, 99])
 def test_training_and_density_do_not_depend_on_the_unit(likelihood, power):
-    """The unit is a power of two, so that the same numbers are rounded in the same way; 2^99 is 6e29."""
+    """The unit is a power of two, so that the same numbers are rounded in the same way; 2^99 is
+    6e29.
+    """
     x = np.exp(X) if likelihood["kind"] in {"gamma", "log_normal"} else X
     shift = 3 * power * math.log(2)
     for one, other in zip(fitted(likelihood, x), fitted(likelihood, x * 2.0**power), strict=True):

@@ -44,10 +44,19 @@ def test_decoders(kind: str, shape: tuple[int, ...], lead: tuple[int, ...]) -> N
 
 
 @everywhere
-@pytest.mark.parametrize("likelihood", ["normal", {"kind": "normal", "scale": "decoder"}, "bernoulli"])
+@pytest.mark.parametrize(
+    "likelihood", ["normal", {"kind": "normal", "scale": "decoder"}, "bernoulli"]
+)
 def test_images_train(shape: tuple[int, ...], likelihood: Any) -> None:
     network = {"kind": "conv", "channels": (3, 4, 5)}
-    vae = VAE(data_shape=shape, latent_dim=2, likelihood=likelihood, encoder=network, decoder=network, hidden_dims=(8,))
+    vae = VAE(
+        data_shape=shape,
+        latent_dim=2,
+        likelihood=likelihood,
+        encoder=network,
+        decoder=network,
+        hidden_dims=(8,),
+    )
     x = (torch.rand(12, *shape) > 0.5).float()
     run = fit(vae, x, epochs=1, validation=None, progress=False)
     assert len(run.history) == 1
@@ -55,7 +64,9 @@ def test_images_train(shape: tuple[int, ...], likelihood: Any) -> None:
 
 
 def last_linear(network: nn.Module) -> nn.Module:
-    return [module for module in network.modules() if isinstance(module, nn.Linear | nn.ConvTranspose2d)][-1]
+    return [
+        module for module in network.modules() if isinstance(module, nn.Linear | nn.ConvTranspose2d)
+    ][-1]
 
 
 @pytest.mark.parametrize("kind", ["mlp", "gated_mlp", "residual", "conv"])
@@ -87,7 +98,8 @@ def test_rows_that_are_no_images_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_outputs_that_are_no_images_are_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"conv: expected the likelihood's parameters shaped \(\.\.\., height, width\)"
+        ValueError,
+        match=r"conv: expected the likelihood's parameters shaped \(\.\.\., height, width\)",
     ):
         VAE(data_shape=(64,), decoder="conv")
     with pytest.raises(ValueError, match="at least one number in channels"):
@@ -97,13 +109,20 @@ def test_outputs_that_are_no_images_are_refused() -> None:
 def test_residual_layers_add() -> None:
     block = Residual(4, "silu").double()
     h = torch.randn(3, 4, dtype=torch.float64)
-    torch.testing.assert_close(block(h) - h, block.change[2](nn.functional.silu(block.change[0](h))))
-    assert sum(isinstance(layer, Residual) for layer in residual((5,), None, hidden_dims=(4, 4, 4))) == 2
+    torch.testing.assert_close(
+        block(h) - h, block.change[2](nn.functional.silu(block.change[0](h)))
+    )
+    assert (
+        sum(isinstance(layer, Residual) for layer in residual((5,), None, hidden_dims=(4, 4, 4)))
+        == 2
+    )
 
 
 @pytest.mark.parametrize("hidden_dims", [(), (8, 4)], ids=str)
 def test_residual_widths_are_equal(hidden_dims: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"residual: expected hidden_dims of one width.*\(128, 128\)"):
+    with pytest.raises(
+        ValueError, match=r"residual: expected hidden_dims of one width.*\(128, 128\)"
+    ):
         VAE(data_shape=(4,), latent_dim=2, encoder="residual", hidden_dims=hidden_dims)
 
 

@@ -37,7 +37,9 @@ def test_every_kind_has_a_case() -> None:
 @every_case
 @pytest.mark.parametrize("in_shape", [(6,), (2, 3)])
 @pytest.mark.parametrize("hidden_dims", [(), (5,), (7, 5)])
-def test_an_encoder_ends_in_features(case: str, in_shape: tuple[int, ...], hidden_dims: tuple[int, ...]) -> None:
+def test_an_encoder_ends_in_features(
+    case: str, in_shape: tuple[int, ...], hidden_dims: tuple[int, ...]
+) -> None:
     encoder = CASES[case](in_shape, None, hidden_dims=hidden_dims)
     assert encoder(noise(4, *in_shape)).shape == (4, (6, *hidden_dims)[-1])
 
@@ -45,7 +47,9 @@ def test_an_encoder_ends_in_features(case: str, in_shape: tuple[int, ...], hidde
 @every_case
 @pytest.mark.parametrize("out_shape", [(6,), (2, 3), (1,)])
 @pytest.mark.parametrize("hidden_dims", [(), (5,), (7, 5)])
-def test_a_decoder_ends_in_its_shape(case: str, out_shape: tuple[int, ...], hidden_dims: tuple[int, ...]) -> None:
+def test_a_decoder_ends_in_its_shape(
+    case: str, out_shape: tuple[int, ...], hidden_dims: tuple[int, ...]
+) -> None:
     decoder = CASES[case]((3,), out_shape, hidden_dims=hidden_dims)
     for lead in ((4,), (2, 4)):
         assert decoder(noise(*lead, 3)).shape == (*lead, *out_shape)
@@ -117,7 +121,13 @@ def test_gated_mlp_is_layers_of_it() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("tanh", nn.Tanh), ("Tanh", nn.Tanh), ("RELU", nn.ReLU), ("silu", nn.SiLU), ("LeakyReLU", nn.LeakyReLU)],
+    [
+        ("tanh", nn.Tanh),
+        ("Tanh", nn.Tanh),
+        ("RELU", nn.ReLU),
+        ("silu", nn.SiLU),
+        ("LeakyReLU", nn.LeakyReLU),
+    ],
 )
 def test_an_activation_by_its_name_in_any_case(name: str, kind: type[nn.Module]) -> None:
     assert type(activation(name)) is kind
@@ -137,9 +147,13 @@ def test_every_activation_works_number_by_number(name: str) -> None:
     torch.testing.assert_close(f(x), alone)
 
 
-@pytest.mark.parametrize(("name", "close"), [("tahn", "tanh"), ("ReLu7", "relu"), ("sigmoidal", "sigmoid")])
+@pytest.mark.parametrize(
+    ("name", "close"), [("tahn", "tanh"), ("ReLu7", "relu"), ("sigmoidal", "sigmoid")]
+)
 def test_an_unknown_activation_is_refused_with_the_nearest(name: str, close: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"unknown activation {name!r}; allowed: 'celu', ")) as error:
+    with pytest.raises(
+        ValueError, match=re.escape(f"unknown activation {name!r}; allowed: 'celu', ")
+    ) as error:
         activation(name)
     assert str(error.value).endswith(f"; did you mean {close!r}?")
 
@@ -165,10 +179,14 @@ def test_positive_is_monotone_and_bounded_below(dtype: torch.dtype) -> None:
 
 def test_positive_is_smooth() -> None:
     """Two derivatives, also around the place where softplus is taken to be the identity."""
-    raw = torch.tensor([-5.0, -1e-3, 0.0, 1e-3, 5.0, 19.99, 20.01], dtype=torch.float64, requires_grad=True)
+    raw = torch.tensor(
+        [-5.0, -1e-3, 0.0, 1e-3, 5.0, 19.99, 20.01], dtype=torch.float64, requires_grad=True
+    )
     assert torch.autograd.gradcheck(positive, (raw,))
     (slope,) = torch.autograd.grad(positive(raw).sum(), raw, create_graph=True)
-    torch.testing.assert_close(slope, raw.sigmoid(), rtol=0, atol=3e-9)  # exp(-20), where the identity takes over
+    torch.testing.assert_close(
+        slope, raw.sigmoid(), rtol=0, atol=3e-9
+    )  # exp(-20), where the identity takes over
     assert (slope > 0).all()
     (bend,) = torch.autograd.grad(slope.sum(), raw)
     torch.testing.assert_close(bend, raw.sigmoid() * (-raw).sigmoid(), rtol=0, atol=3e-9)
@@ -176,7 +194,9 @@ def test_positive_is_smooth() -> None:
 
 # What the encoder's inputs go through
 
-COLUMNS = np.column_stack([np.random.default_rng(0).normal([-5, 0, 100], [0.1, 1, 20], (60, 3)), np.full(60, 3.5)])
+COLUMNS = np.column_stack(
+    [np.random.default_rng(0).normal([-5, 0, 100], [0.1, 1, 20], (60, 3)), np.full(60, 3.5)]
+)
 
 
 def data() -> tuple[Tensor, Statistics]:
@@ -200,7 +220,9 @@ def test_standardize_by_feature() -> None:
     module = standardize("feature")
     module.start_from(summary)
     out = module(x).flatten(1).numpy()
-    np.testing.assert_allclose(out[:, :3], ((COLUMNS - COLUMNS.mean(0))[:, :3] / COLUMNS.std(0)[:3]), rtol=1e-9)
+    np.testing.assert_allclose(
+        out[:, :3], ((COLUMNS - COLUMNS.mean(0))[:, :3] / COLUMNS.std(0)[:3]), rtol=1e-9
+    )
     assert not out[:, 3].any()
 
 
@@ -252,7 +274,9 @@ def test_noise_only_while_training() -> None:
     clean, noisy = module.eval()(x), module.train()(x)
     assert torch.equal(clean, (x - module.mean) / module.std)
     added = noisy - clean
-    error = 0.3 / math.sqrt(2 * added.numel())  # of the estimated standard deviation of normal numbers
+    error = 0.3 / math.sqrt(
+        2 * added.numel()
+    )  # of the estimated standard deviation of normal numbers
     assert abs(float(added.std()) - 0.3) < SIGMAS * error
     assert abs(float(added.mean())) < SIGMAS * 0.3 / math.sqrt(added.numel())
 
@@ -266,8 +290,12 @@ def test_without_noise_no_random_numbers_are_drawn() -> None:
 
 
 def test_the_encoder_sees_the_noise_and_the_likelihood_the_data() -> None:
-    """A denoising autoencoder: the code comes from corrupted rows, the error is taken to the rows as given."""
-    vae = VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta", hidden_dims=(8,), denoise=0.5).double()
+    """A denoising autoencoder: the code comes from corrupted rows, the error is taken to the rows
+    as given.
+    """
+    vae = VAE(
+        data_shape=(4,), latent_dim=2, prior="flat", guide="delta", hidden_dims=(8,), denoise=0.5
+    ).double()
     x, seen = noise(6, 4).double(), []
     vae.posterior.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     torch.manual_seed(0)
@@ -282,4 +310,7 @@ def test_the_encoder_sees_the_noise_and_the_likelihood_the_data() -> None:
 
 
 def test_standardize_says_what_it_does() -> None:
-    assert repr(Standardize((2, 3), "feature", 0.1)) == "Standardize((2, 3), mode='feature', noise=0.1)"
+    assert (
+        repr(Standardize((2, 3), "feature", 0.1))
+        == "Standardize((2, 3), mode='feature', noise=0.1)"
+    )

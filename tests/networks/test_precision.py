@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pyro_vae import VAE, fit
-from pyro_vae.networks import products, products_in
+from pyro_vae.networks import autocast, mixed_precision
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, State, step
 
@@ -18,11 +18,13 @@ X = (torch.rand(200, 64, generator=torch.Generator().manual_seed(0)) < 0.4).floa
 
 
 def test_a_product_has_eight_bits():
-    """bfloat16 keeps 8 bits of each factor and of the sum: each is off by at most 2^-8 of the magnitudes' sum."""
+    """bfloat16 keeps 8 bits of each factor and of the sum: each is off by at most 2^-8 of the
+    magnitudes' sum.
+    """
     torch.manual_seed(0)
     layer, x = nn.Linear(50, 20), torch.randn(30, 50)
-    with products_in("bfloat16"):
-        rounded = products(layer, x)
+    with mixed_precision("bf16-mixed"):
+        rounded = autocast(layer, x)
     exact, size = layer(x), x.abs() @ layer.weight.abs().T + layer.bias.abs()
     assert rounded.dtype is torch.float32
     assert (rounded != exact).any()
@@ -31,7 +33,7 @@ def test_a_product_has_eight_bits():
 
 def test_parameters_distributions_and_draws_stay_in_float32():
     one = vae()
-    with products_in("bfloat16"):
+    with mixed_precision("bf16-mixed"):
         q = one.posterior(X)
         p = one.likelihood(q.rsample())
         assert {q.mean.dtype, q.stddev.dtype, p.log_prob(X).dtype} == {torch.float32}
@@ -41,22 +43,28 @@ def test_parameters_distributions_and_draws_stay_in_float32():
 
 def test_it_trains_to_about_the_same_elbo():
     options = {"epochs": 10, "batch_size": 20, "lr": 3e-3, "seed": 0}
-    rounded, exact = (fit(vae(), X, products=kind, **options).history for kind in ("bfloat16", "float32"))
+    rounded, exact = (
+        fit(vae(), X, precision=kind, **options).history for kind in ("bf16-mixed", "full")
+    )
     assert rounded[0]["loss"] != exact[0]["loss"]
     assert rounded[-1]["elbo"] == pytest.approx(exact[-1]["elbo"], rel=5e-3)
 
 
 def test_validation_is_not_rounded():
-    """With a learning rate of nearly nothing all epochs validate the first weights, whatever the products were."""
+    """With a learning rate of nearly nothing all epochs validate the first weights, whatever the
+    products were.
+    """
     options = {"epochs": 1, "lr": 1e-30, "seed": 0}
-    rounded, exact = (fit(vae(), X, products=kind, **options).history[0] for kind in ("bfloat16", "float32"))
+    rounded, exact = (
+        fit(vae(), X, precision=kind, **options).history[0] for kind in ("bf16-mixed", "full")
+    )
     assert rounded["val_elbo"] == exact["val_elbo"]
     assert rounded["elbo"] != exact["elbo"]
 
 
 def test_everything_is_as_before_afterwards():
     def interrupted():
-        with products_in("bfloat16", "medium"):
+        with mixed_precision("bfloat16", "medium"):
             assert torch.get_float32_matmul_precision() == "medium"
             raise KeyError
 
@@ -65,7 +73,7 @@ def test_everything_is_as_before_afterwards():
         interrupted()
     assert torch.get_float32_matmul_precision() == "highest"
     layer = nn.Linear(3, 3)
-    assert (products(layer, X[:, :3]) == layer(X[:, :3])).all()
+    assert (autocast(layer, X[:, :3]) == layer(X[:, :3])).all()
 
 
 @pytest.mark.slow
@@ -75,7 +83,7 @@ def test_the_compiled_step_rounds_too():
         torch.manual_seed(0)
         one = vae()
         state = State(one, ELBO(), torch.optim.Adam(one.parameters(), lr=1e-3))
-        with products_in("bfloat16"):
+        with mixed_precision("bf16-mixed"):
             for _ in range(20):
                 state, info = move(state, X)
         losses.append(info.loss)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import ELBO, VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import Terms
 
 ROWS, FEATURES, LATENT = 5, 6, 3
@@ -52,16 +52,23 @@ class Chain(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(5)
         self.b_given_a, self.x_given_b = nn.Linear(2, LATENT), nn.Linear(LATENT, FEATURES)
-        self.a_given_x, self.b_given_ax = nn.Linear(FEATURES, 4), nn.Linear(FEATURES + 2, 2 * LATENT)
+        self.a_given_x, self.b_given_ax = (
+            nn.Linear(FEATURES, 4),
+            nn.Linear(FEATURES + 2, 2 * LATENT),
+        )
         self.log_scale = nn.Parameter(torch.tensor(-0.3))
         for parameter in self.parameters():
-            parameter.data = 0.5 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.data = 0.5 * torch.randn(
+                parameter.shape, generator=generator, dtype=torch.float64
+            )
 
     def model(self, x: Tensor) -> None:
         zero = torch.zeros(2, dtype=torch.float64)
         with pyro.plate("rows", len(x)):
             a = pyro.sample("a", dist.Normal(zero, 1.0).to_event(1))
-            b = pyro.sample("b", dist.Normal(self.b_given_a(a).tanh(), self.log_scale.exp()).to_event(1))
+            b = pyro.sample(
+                "b", dist.Normal(self.b_given_a(a).tanh(), self.log_scale.exp()).to_event(1)
+            )
             loc = pyro.deterministic("loc", self.x_given_b(b), event_dim=1)
             pyro.sample("x", dist.Normal(loc, 0.7).to_event(1), obs=x)
 
@@ -81,11 +88,17 @@ def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
     return list(torch.autograd.grad(loss, parameters))
 
 
-def assert_equals_pyro(pair: tuple[Program, Program], parts: nn.Module, x: Tensor, kl: str, particles: int) -> Terms:
-    """Loss (Pyro's is a sum over rows) and gradient of every parameter, from one seed, up to rounding."""
+def assert_equals_pyro(
+    pair: tuple[Program, Program], parts: nn.Module, x: Tensor, kl: str, particles: int
+) -> Terms:
+    """Loss (Pyro's is a sum over rows) and gradient of every parameter, from one seed, up to
+    rounding.
+    """
     model, guide = pair
     parameters = list(parts.parameters())
-    theirs = PYROS[kl](num_particles=particles, vectorize_particles=particles > 1, max_plate_nesting=1)
+    theirs = PYROS[kl](
+        num_particles=particles, vectorize_particles=particles > 1, max_plate_nesting=1
+    )
     torch.manual_seed(0)
     with pyro.settings.context(module_local_params=True):
         expected = theirs.differentiable_loss(model, guide, x)
@@ -93,7 +106,9 @@ def assert_equals_pyro(pair: tuple[Program, Program], parts: nn.Module, x: Tenso
     terms = ELBO(kl=kl, num_particles=particles)(model, guide, x)
     found = -terms.elbo.sum()
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
-    for ours, pyros in zip(gradients(found, parameters), gradients(expected, parameters), strict=True):
+    for ours, pyros in zip(
+        gradients(found, parameters), gradients(expected, parameters), strict=True
+    ):
         assert pyros.abs().max() > 0
         torch.testing.assert_close(ours, pyros, rtol=1e-9, atol=1e-11)
     return terms
@@ -112,7 +127,9 @@ def test_equals_pyros_objective(likelihood: str, guide: str, kl: str, particles:
 
 @every_kl
 @few_and_many_particles
-def test_equals_pyros_objective_on_a_users_program_with_two_latents(kl: str, particles: int) -> None:
+def test_equals_pyros_objective_on_a_users_program_with_two_latents(
+    kl: str, particles: int
+) -> None:
     chain = Chain()
     terms = assert_equals_pyro((chain.model, chain.guide), chain, rows(), kl, particles)
     assert terms.kl == {"a": kl, "b": kl}
@@ -133,7 +150,9 @@ def scaled_twice(program: Program) -> Program:
 @every_kl
 @few_and_many_particles
 @pytest.mark.parametrize("handler", [scaled, scaled_twice, masked])
-def test_scales_and_masks_like_pyro(handler: Callable[[Program], Program], kl: str, particles: int) -> None:
+def test_scales_and_masks_like_pyro(
+    handler: Callable[[Program], Program], kl: str, particles: int
+) -> None:
     vae, x = a_vae(), rows()
     assert_equals_pyro((handler(vae.model), handler(vae.guide)), vae, x, kl, particles)
 
@@ -182,7 +201,9 @@ def test_rate_of_several_sites_is_their_sum() -> None:
     torch.manual_seed(0)
     q = poutine.trace(chain.guide).get_trace(x)
     p = poutine.trace(poutine.replay(chain.model, q)).get_trace(x)
-    rates = [torch.distributions.kl_divergence(q.nodes[site]["fn"], p.nodes[site]["fn"]) for site in "ab"]
+    rates = [
+        torch.distributions.kl_divergence(q.nodes[site]["fn"], p.nodes[site]["fn"]) for site in "ab"
+    ]
     torch.testing.assert_close(terms.rate, rates[0] + rates[1])
     torch.testing.assert_close(terms.distortion, -p.nodes["x"]["fn"].log_prob(x))
 
@@ -223,14 +244,18 @@ def student() -> Distribution:
 
 
 def mixture() -> Distribution:
-    components = dist.Normal(torch.tensor([[-1.0], [2.0]]).expand(2, LATENT), torch.ones(2, LATENT)).to_event(1)
+    components = dist.Normal(
+        torch.tensor([[-1.0], [2.0]]).expand(2, LATENT), torch.ones(2, LATENT)
+    ).to_event(1)
     return dist.MixtureSameFamily(dist.Categorical(torch.ones(2)), components)
 
 
 CLOSED = {
     "standard_normal": lambda: "standard_normal",
     "normal": lambda: dist.Normal(torch.ones(LATENT), 2.0).to_event(1),
-    "multivariate_normal": lambda: dist.MultivariateNormal(torch.ones(LATENT), 2 * torch.eye(LATENT)),
+    "multivariate_normal": lambda: dist.MultivariateNormal(
+        torch.ones(LATENT), 2 * torch.eye(LATENT)
+    ),
     "learned": Normals,
 }
 SAMPLED = {"student": student, "mixture": mixture}
@@ -239,7 +264,9 @@ SAMPLED = {"student": student, "mixture": mixture}
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank", "delta"])
 @pytest.mark.parametrize("prior", CLOSED)
 @few_and_many_particles
-def test_auto_takes_the_closed_form_where_there_is_one(prior: str, guide: str, particles: int) -> None:
+def test_auto_takes_the_closed_form_where_there_is_one(
+    prior: str, guide: str, particles: int
+) -> None:
     vae, x = a_vae(prior=CLOSED[prior](), guide=guide), rows()
     for kl in ("auto", "analytic"):
         terms = ELBO(kl=kl, num_particles=particles)(vae.model, vae.guide, x)
@@ -265,7 +292,9 @@ def test_auto_says_so_when_it_samples(prior: str, guide: str, particles: int) ->
 @pytest.mark.parametrize("prior", SAMPLED)
 def test_analytic_raises_where_there_is_no_closed_form(prior: str, guide: str) -> None:
     vae = a_vae(prior=SAMPLED[prior](), guide=guide)
-    with pytest.raises(ValueError, match=r"site 'z': no closed-form KL .*; take kl='auto' or 'monte_carlo'"):
+    with pytest.raises(
+        ValueError, match=r"site 'z': no closed-form KL .*; take kl='auto' or 'monte_carlo'"
+    ):
         ELBO(kl="analytic")(vae.model, vae.guide, rows())
 
 
@@ -274,7 +303,9 @@ def test_each_site_says_for_itself() -> None:
 
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x)):
-            a = pyro.sample("a", dist.StudentT(5.0, torch.zeros(2, dtype=torch.float64), 1.0).to_event(1))
+            a = pyro.sample(
+                "a", dist.StudentT(5.0, torch.zeros(2, dtype=torch.float64), 1.0).to_event(1)
+            )
             b = pyro.sample("b", dist.Normal(chain.b_given_a(a), 1.0).to_event(1))
             pyro.sample("x", dist.Normal(chain.x_given_b(b), 0.7).to_event(1), obs=x)
 
@@ -298,12 +329,16 @@ def test_a_point_pays_the_priors_density_at_its_place(kl: str) -> None:
 
 
 def coin(logits: Tensor) -> tuple[Program, Program]:
-    """A latent coin for each row; KL(Bernoulli ‖ Bernoulli) has a closed form, its draw no gradient."""
+    """A latent coin for each row; KL(Bernoulli ‖ Bernoulli) has a closed form, its draw no
+    gradient.
+    """
 
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x)):
             z = pyro.sample("z", dist.Bernoulli(torch.tensor(0.5)))
-            pyro.sample("x", dist.Normal(z.unsqueeze(-1), 1.0).expand((len(x), FEATURES)).to_event(1), obs=x)
+            pyro.sample(
+                "x", dist.Normal(z.unsqueeze(-1), 1.0).expand((len(x), FEATURES)).to_event(1), obs=x
+            )
 
     def guide(x: Tensor) -> None:
         with pyro.plate("rows", len(x)):
@@ -340,13 +375,18 @@ def test_refuses_a_users_guide_without_rsample(kl: str) -> None:
 
 @pytest.mark.parametrize("particles", [0, -1])
 def test_refuses_less_than_one_particle(particles: int) -> None:
-    with pytest.raises(ValueError, match=f"num_particles: expected an integer of at least 1, got {particles}"):
+    with pytest.raises(
+        ValueError, match=f"num_particles: expected an integer of at least 1, got {particles}"
+    ):
         ELBO(num_particles=particles)
 
 
 def test_refuses_a_guide_of_another_model() -> None:
     vae, chain = a_vae(), Chain()
-    with pytest.raises(ValueError, match=r"guide: expected the latent sites of the model, \['z'\], got \['a', 'b'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"guide: expected the latent sites of the model, \['z'\], got \['a', 'b'\]",
+    ):
         ELBO()(vae.model, chain.guide, rows())
 
 
@@ -363,17 +403,26 @@ def test_refuses_a_latent_that_all_rows_share(particles: int) -> None:
     def model(x: Tensor) -> None:
         shared = pyro.sample("shared", dist.Normal(0.0, 1.0))
         with pyro.plate("rows", len(x)):
-            pyro.sample("x", dist.Normal(shared.unsqueeze(-1) + torch.zeros(FEATURES), 1.0).to_event(1), obs=x)
+            pyro.sample(
+                "x",
+                dist.Normal(shared.unsqueeze(-1) + torch.zeros(FEATURES), 1.0).to_event(1),
+                obs=x,
+            )
 
     def guide(x: Tensor) -> None:
         pyro.sample("shared", dist.Normal(torch.zeros(()), 2.0))
 
-    with pytest.raises(ValueError, match=r"site 'shared': expected one log density a row, .* in the plate over rows"):
+    with pytest.raises(
+        ValueError,
+        match=r"site 'shared': expected one log density a row, .* in the plate over rows",
+    ):
         ELBO(num_particles=particles)(model, guide, rows())
 
 
 def test_refuses_features_that_are_rows_of_their_own() -> None:
-    """A plate over features leaves a matrix of log densities, whose mean over rows would be no distortion."""
+    """A plate over features leaves a matrix of log densities, whose mean over rows would be no
+    distortion.
+    """
 
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x), dim=-2):
@@ -385,7 +434,9 @@ def test_refuses_features_that_are_rows_of_their_own() -> None:
         with pyro.plate("rows", len(x), dim=-2):
             pyro.sample("z", dist.Normal(0.0, 1.0))
 
-    with pytest.raises(ValueError, match=r"expected one log density a row, shape \(5,\), got .* \.to_event"):
+    with pytest.raises(
+        ValueError, match=r"expected one log density a row, shape \(5,\), got .* \.to_event"
+    ):
         ELBO()(model, guide, rows())
 
 
@@ -410,14 +461,18 @@ def test_deterministic_values_are_no_latents() -> None:
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @few_and_many_particles
 def test_a_rows_terms_do_not_depend_on_its_batch(likelihood: str, particles: int) -> None:
-    """With a point as guide nothing is random: alone, in a pair and in the batch a row has the same terms."""
+    """With a point as guide nothing is random: alone, in a pair and in the batch a row has the same
+    terms.
+    """
     vae, x = a_vae(likelihood, guide="delta"), rows(likelihood)
     objective = ELBO(num_particles=particles)
     together = objective(vae.model, vae.guide, x)
     for start, stop in ((0, 1), (3, 4), (1, 3)):
         part = objective(vae.model, vae.guide, x[start:stop])
         torch.testing.assert_close(part.rate, together.rate[start:stop], rtol=1e-12, atol=0)
-        torch.testing.assert_close(part.distortion, together.distortion[start:stop], rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            part.distortion, together.distortion[start:stop], rtol=1e-12, atol=0
+        )
 
 
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
@@ -433,7 +488,9 @@ def test_a_rows_distortion_does_not_depend_on_its_batch_on_average() -> None:
     vae, x, copies = a_vae(), rows(n=2), 4000
     torch.manual_seed(0)
     with torch.no_grad():
-        mixed = ELBO()(vae.model, vae.guide, x.repeat(copies, 1)).distortion.unflatten(0, (copies, 2))
+        mixed = ELBO()(vae.model, vae.guide, x.repeat(copies, 1)).distortion.unflatten(
+            0, (copies, 2)
+        )
         apart = [ELBO()(vae.model, vae.guide, row.expand(copies, -1)).distortion for row in x]
     apart = torch.stack(apart, 1)
     standard_error = ((mixed.var(0) + apart.var(0)) / copies).sqrt()

@@ -8,7 +8,7 @@ import torch
 from pyro.infer import RenyiELBO
 from torch import Tensor
 
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import ELBO, IWAE, Renyi, traces
 from pyro_vae.objectives.base import log_prob_without_score
 from pyro_vae.vae import VAE
@@ -30,7 +30,9 @@ def small_vae() -> VAE:
 
 
 def log_weights(vae: VAE, particles: int, seed: int) -> Tensor:
-    """log p(x, z) - log q(z | x), written out, with the draws that the objective makes under the same seed."""
+    """log p(x, z) - log q(z | x), written out, with the draws that the objective makes under the
+    same seed.
+    """
     torch.manual_seed(seed)
     q = vae.posterior(X)
     z = q.rsample((particles,))
@@ -59,7 +61,9 @@ def test_the_bound_and_its_gradient_are_brute_force(alpha):
     terms = Renyi(alpha=alpha, num_particles=5)(vae.model, vae.guide, X)
     torch.testing.assert_close(-terms.loss, bound, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(terms.elbo, log_w.mean(0), rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(gradient(vae, terms.loss), gradient(vae, -bound), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(
+        gradient(vae, terms.loss), gradient(vae, -bound), rtol=1e-8, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
@@ -70,9 +74,9 @@ def test_renyi_is_pyros_where_pyros_is_right(alpha):
     ours = Renyi(alpha=alpha, num_particles=3)(vae.model, vae.guide, X).loss.sum()
     torch.manual_seed(0)
     with pyro.settings.context(module_local_params=True):
-        theirs = RenyiELBO(alpha=alpha, num_particles=3, vectorize_particles=True, max_plate_nesting=1).loss(
-            vae.model, vae.guide, X
-        )
+        theirs = RenyiELBO(
+            alpha=alpha, num_particles=3, vectorize_particles=True, max_plate_nesting=1
+        ).loss(vae.model, vae.guide, X)
     assert ours.item() == pytest.approx(theirs, rel=1e-9)
 
 
@@ -95,9 +99,13 @@ def test_gradient_estimators_agree_in_the_mean(reference, estimator):
 
 
 def test_sticking_the_landing_biases_the_iwae():
-    """Which is why "dreg" is its default; the test also shows that the comparison above has the power to fail."""
+    """Which is why "dreg" is its default; the test also shows that the comparison above has the
+    power to fail.
+    """
     vae = small_vae()
-    one, other = (gradients(vae, IWAE(num_particles=4, gradient=how), 600) for how in ("plain", "stl"))
+    one, other = (
+        gradients(vae, IWAE(num_particles=4, gradient=how), 600) for how in ("plain", "stl")
+    )
     error = ((one.var(0) + other.var(0)) / 600).sqrt()
     assert ((one.mean(0) - other.mean(0)).abs() > 8 * error).any()
 
@@ -113,11 +121,14 @@ class OwnGuide(torch.nn.Module):
         self.tril = torch.nn.Parameter(q.scale_tril[0].clone())
 
     def forward(self, x: Tensor) -> torch.distributions.Distribution:
-        return pyro.distributions.MultivariateNormal(x.double() @ self.weight + self.bias, scale_tril=self.tril.tril())
+        return pyro.distributions.MultivariateNormal(
+            x.double() @ self.weight + self.bias, scale_tril=self.tril.tril()
+        )
 
 
 @pytest.mark.parametrize(
-    "objective", [ELBO(gradient="stl"), IWAE(num_particles=4), IWAE(num_particles=4, gradient="stl")]
+    "objective",
+    [ELBO(gradient="stl"), IWAE(num_particles=4), IWAE(num_particles=4, gradient="stl")],
 )
 def test_the_guides_gradient_has_no_noise_at_the_exact_posterior(objective):
     vae = TRUTH.vae(guide=OwnGuide())
@@ -143,7 +154,9 @@ def test_more_particles_tighten_the_iwae():
     vae = TRUTH.vae(widen=1.6)
     torch.manual_seed(0)
     many = X.repeat_interleave(500, 0)
-    means = [-IWAE(num_particles=k)(vae.model, vae.guide, many).loss.mean().item() for k in (1, 5, 50)]
+    means = [
+        -IWAE(num_particles=k)(vae.model, vae.guide, many).loss.mean().item() for k in (1, 5, 50)
+    ]
     assert means[0] < means[1] < means[2] < TRUTH.marginal().log_prob(X).mean() + 0.05
 
 
@@ -163,7 +176,7 @@ def test_free_bits_stop_the_gradient_of_an_empty_dimension():
     torch.manual_seed(0)
     with_bits = gradient(vae, ELBO(free_bits=50.0)(vae.model, vae.guide, X).loss)
     torch.manual_seed(0)
-    reconstruction = gradient(vae, ELBO()(vae.model, vae.guide, X, rate_weight=0.0).loss)
+    reconstruction = gradient(vae, ELBO()(vae.model, vae.guide, X, beta=0.0).loss)
     torch.testing.assert_close(with_bits, reconstruction)
     assert bounded.loss.mean() > 100
 
@@ -173,7 +186,7 @@ def test_a_rate_weight_changes_the_loss_and_not_the_elbo():
     torch.manual_seed(0)
     plain = ELBO()(vae.model, vae.guide, X)
     torch.manual_seed(0)
-    weighted = ELBO()(vae.model, vae.guide, X, rate_weight=0.25)
+    weighted = ELBO()(vae.model, vae.guide, X, beta=0.25)
     torch.testing.assert_close(weighted.elbo, plain.elbo)
     torch.testing.assert_close(weighted.loss, plain.distortion + 0.25 * plain.rate)
 
@@ -197,7 +210,7 @@ def test_options_that_exclude_each_other_are_refused(make, message):
 def test_importance_weights_take_no_beta():
     vae = small_vae()
     with pytest.raises(ValueError, match="no β"):
-        IWAE(num_particles=2)(vae.model, vae.guide, X, rate_weight=0.5)
+        IWAE(num_particles=2)(vae.model, vae.guide, X, beta=0.5)
 
 
 def test_free_bits_need_independent_dimensions():
@@ -208,14 +221,24 @@ def test_free_bits_need_independent_dimensions():
 
 @pytest.mark.parametrize("guide", ["flow", {"kind": "hierarchical", "top_dim": 1}, "low_rank"])
 def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
-    """A flow computes its density by modules after the guide has returned; there too the parameters are constant."""
+    """A flow computes its density by modules after the guide has returned; there too the parameters
+    are constant.
+    """
     torch.manual_seed(0)
-    vae = VAE(data_shape=(5,), latent_dim=2, likelihood={"kind": "normal", "scale": 0.5}, guide=guide, hidden_dims=(4,))
+    vae = VAE(
+        data_shape=(5,),
+        latent_dim=2,
+        likelihood={"kind": "normal", "scale": 0.5},
+        guide=guide,
+        hidden_dims=(4,),
+    )
     vae = vae.double()
     site = traces(vae.model, vae.guide, X, 1)[1].nodes["z"]
     weights, point = list(vae.guide.parameters()), site["value"].detach().requires_grad_()
     (slope,) = torch.autograd.grad(site["fn"].log_prob(point).sum(), point, retain_graph=True)
-    expected = torch.autograd.grad(site["value"], weights, slope, retain_graph=True, materialize_grads=True)
+    expected = torch.autograd.grad(
+        site["value"], weights, slope, retain_graph=True, materialize_grads=True
+    )
     found = torch.autograd.grad(log_prob_without_score(site).sum(), weights, materialize_grads=True)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)

@@ -1,4 +1,6 @@
-"""The ELBO where every answer is known: probabilistic PCA in float64, with right and with deliberately wrong guides."""
+"""The ELBO where every answer is known: probabilistic PCA in float64, with right and with
+deliberately wrong guides.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal, kl_divergence
 
 from pyro_vae import ELBO, VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import Terms, analytic_kl
 
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
@@ -20,7 +22,9 @@ truth = LinearGaussian.random(data_dim=5, latent_dim=2, sigma=0.5, seed=0)
 
 
 class Wrong(nn.Module):
-    """q(z | x) is the exact posterior, moved by `shift` and its standard deviations multiplied by `widen`."""
+    """q(z | x) is the exact posterior, moved by `shift` and its standard deviations multiplied by
+    `widen`.
+    """
 
     def __init__(self, widen: float, shift: float) -> None:
         super().__init__()
@@ -53,11 +57,17 @@ every_guide = pytest.mark.parametrize("guide", GUIDES)
 every_kl = pytest.mark.parametrize("kl", KLS)
 
 
-STANDARD = MultivariateNormal(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
+STANDARD = MultivariateNormal(
+    torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+)
 
 
 def as_multivariate(q: Distribution) -> MultivariateNormal:
-    return q if isinstance(q, MultivariateNormal) else MultivariateNormal(q.mean, torch.diag_embed(q.variance))
+    return (
+        q
+        if isinstance(q, MultivariateNormal)
+        else MultivariateNormal(q.mean, torch.diag_embed(q.variance))
+    )
 
 
 def gap(vae: VAE, x: Tensor) -> Tensor:
@@ -66,17 +76,26 @@ def gap(vae: VAE, x: Tensor) -> Tensor:
 
 
 def expected_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
-    """E_q log N(x | W z + b, σ² I) = -½ [D log 2πσ² + (‖x - W m - b‖² + tr W S Wᵀ) / σ²] for q = N(m, S)."""
+    """E_q log N(x | W z + b, σ² I) = -½ [D log 2πσ² + (‖x - W m - b‖² + tr W S Wᵀ) / σ²] for q =
+    N(m, S).
+    """
     q = as_multivariate(vae.posterior(x))
     decoder = vae.likelihood.decoder
     residual = x - q.mean @ decoder.weight.T - decoder.bias
-    trace = (decoder.weight @ q.covariance_matrix @ decoder.weight.T).diagonal(dim1=-2, dim2=-1).sum(-1)
+    trace = (
+        (decoder.weight @ q.covariance_matrix @ decoder.weight.T).diagonal(dim1=-2, dim2=-1).sum(-1)
+    )
     variance = truth.sigma**2
-    return -0.5 * (x.shape[1] * math.log(2 * math.pi * variance) + (residual.square().sum(1) + trace) / variance)
+    return -0.5 * (
+        x.shape[1] * math.log(2 * math.pi * variance)
+        + (residual.square().sum(1) + trace) / variance
+    )
 
 
 def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
-    """The terms of independent repetitions, shaped (copies, rows): a row's copies are rows of one batch."""
+    """The terms of independent repetitions, shaped (copies, rows): a row's copies are rows of one
+    batch.
+    """
     torch.manual_seed(0)
     with torch.no_grad():
         terms = objective(vae.model, vae.guide, x.repeat(copies, 1))
@@ -87,7 +106,9 @@ def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
 
 
 def z_scores(draws: Tensor, exact: Tensor) -> Tensor:
-    """(mean - exact) in standard errors; rounding is forgiven, since the exact posterior has no error at all."""
+    """(mean - exact) in standard errors; rounding is forgiven, since the exact posterior has no
+    error at all.
+    """
     return (draws.mean(0) - exact) / (draws.std(0) / len(draws) ** 0.5 + 1e-12 * (1 + exact.abs()))
 
 
@@ -138,7 +159,9 @@ def test_no_bound_exceeds_the_evidence(guide: str, kl: str, particles: int) -> N
 
 
 @pytest.mark.parametrize("particles", [1, 2, 50])
-@pytest.mark.parametrize(("data_dim", "latent_dim", "sigma"), [(5, 2, 0.5), (20, 4, 0.1), (3, 3, 2.0)])
+@pytest.mark.parametrize(
+    ("data_dim", "latent_dim", "sigma"), [(5, 2, 0.5), (20, 4, 0.1), (3, 3, 2.0)]
+)
 def test_with_the_exact_posterior_one_draw_is_the_evidence(
     data_dim: int, latent_dim: int, sigma: float, particles: int
 ) -> None:
@@ -153,7 +176,9 @@ def test_with_the_exact_posterior_one_draw_is_the_evidence(
 
 
 class Linear(nn.Module):
-    """q(z | x) = N(A (x - b), S) with A and the root of S as parameters, at first those of the exact posterior."""
+    """q(z | x) = N(A (x - b), S) with A and the root of S as parameters, at first those of the
+    exact posterior.
+    """
 
     def __init__(self, family: str) -> None:
         super().__init__()
@@ -178,15 +203,26 @@ def wrong(guide: Linear) -> Linear:
 
 def gradient(value: Tensor, vae: VAE) -> Tensor:
     """The gradient in all parameters of the VAE, as one vector."""
-    parts = torch.autograd.grad(value, list(vae.parameters()), allow_unused=True, materialize_grads=True)
+    parts = torch.autograd.grad(
+        value, list(vae.parameters()), allow_unused=True, materialize_grads=True
+    )
     return torch.cat([part.flatten() for part in parts])
 
 
-def repeated_gradients(objective: ELBO, vae: VAE, x: Tensor, repetitions: int, copies: int) -> Tensor:
-    """Independent estimates of the gradient of the mean ELBO over rows, shaped (repetitions, parameters)."""
+def repeated_gradients(
+    objective: ELBO, vae: VAE, x: Tensor, repetitions: int, copies: int
+) -> Tensor:
+    """Independent estimates of the gradient of the mean ELBO over rows, shaped (repetitions,
+    parameters).
+    """
     torch.manual_seed(0)
     batch = x.repeat(copies, 1)
-    return torch.stack([gradient(objective(vae.model, vae.guide, batch).elbo.mean(), vae) for _ in range(repetitions)])
+    return torch.stack(
+        [
+            gradient(objective(vae.model, vae.guide, batch).elbo.mean(), vae)
+            for _ in range(repetitions)
+        ]
+    )
 
 
 @every_kl
@@ -206,7 +242,9 @@ def test_with_the_exact_posterior_the_gradient_is_that_of_the_evidence(kl: str) 
     """Zero for the guide, which is at its optimum, and d log p(x) / dθ for the decoder."""
     vae, x = truth.vae(Linear("full_rank")), truth.sample(ROWS)
     decoder = vae.likelihood.decoder
-    covariance = decoder.weight @ decoder.weight.T + truth.sigma**2 * torch.eye(5, dtype=torch.float64)
+    covariance = decoder.weight @ decoder.weight.T + truth.sigma**2 * torch.eye(
+        5, dtype=torch.float64
+    )
     exact = gradient(MultivariateNormal(decoder.bias, covariance).log_prob(x).mean(), vae)
     assert exact.count_nonzero() == decoder.weight.numel() + decoder.bias.numel()
     found = repeated_gradients(ELBO(kl=kl), vae, x, repetitions=100, copies=200)
@@ -218,7 +256,10 @@ class Learned(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loc, self.log_scale = nn.Parameter(torch.tensor([0.5, -1.0])), nn.Parameter(torch.tensor([0.3, -0.2]))
+        self.loc, self.log_scale = (
+            nn.Parameter(torch.tensor([0.5, -1.0])),
+            nn.Parameter(torch.tensor([0.3, -0.2])),
+        )
 
     def forward(self) -> Distribution:
         return dist.Normal(self.loc, self.log_scale.exp()).to_event(1)
@@ -252,12 +293,18 @@ PRIORS = {
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("prior", PRIORS)
 def test_both_estimators_have_one_value_and_one_gradient(prior: str, guide: str) -> None:
-    """The estimators see the same draws, so their difference is that of the two KLs: zero on average, everywhere."""
-    vae = VAE(data_shape=(5,), latent_dim=2, prior=PRIORS[prior](), guide=guide, hidden_dims=(6,)).double()
+    """The estimators see the same draws, so their difference is that of the two KLs: zero on
+    average, everywhere.
+    """
+    vae = VAE(
+        data_shape=(5,), latent_dim=2, prior=PRIORS[prior](), guide=guide, hidden_dims=(6,)
+    ).double()
     x = truth.sample(ROWS)
     closed, sampled = (draws(ELBO(kl=kl), vae, x) for kl in KLS)
     assert z_scores(sampled.rate, closed.rate[0]).abs().max() < SIGMAS
     assert torch.equal(sampled.distortion, closed.distortion)
-    first, second = (repeated_gradients(ELBO(kl=kl, num_particles=50), vae, x, 60, 10) for kl in KLS)
+    first, second = (
+        repeated_gradients(ELBO(kl=kl, num_particles=50), vae, x, 60, 10) for kl in KLS
+    )
     assert z_scores(second - first, torch.zeros(first.shape[1])).abs().max() < SIGMAS
     assert (second - first).std(0).norm() / 60**0.5 < 0.02 * first.mean(0).norm()

@@ -58,18 +58,29 @@ class Wide(nn.Module):
 
 
 def build(name: str, latent_dim: int = 2, **fields: Any) -> VAE:
-    """A small model with this prior for rows of four bits; prior and encoder are not where they start."""
-    fields = {"data_shape": (4,), "likelihood": "bernoulli", "hidden_dims": (6,), "prior": CASES[name]} | fields
+    """A small model with this prior for rows of four bits; prior and encoder are not where they
+    start.
+    """
+    fields = {
+        "data_shape": (4,),
+        "likelihood": "bernoulli",
+        "hidden_dims": (6,),
+        "prior": CASES[name],
+    } | fields
     vae = VAE(latent_dim=latent_dim, **fields)
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     for parameter in (*vae.prior.parameters(), *vae.posterior.parameters()):
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        parameter.data += 0.3 * torch.randn(
+            parameter.shape, generator=generator, dtype=parameter.dtype
+        )
     return vae
 
 
 @cache
 def grid(latent_dim: int, cells: int = 0) -> tuple[Tensor, Tensor]:
-    """Points all over R^latent_dim, (points, latent_dim), and their log weights: midpoints of z = 2t / (1 - t²)."""
+    """Points all over R^latent_dim, (points, latent_dim), and their log weights: midpoints of z =
+    2t / (1 - t²).
+    """
     cells = cells or {1: 4000, 2: 360}[latent_dim]
     t = (torch.arange(cells, dtype=torch.float64) + 0.5) * 2 / cells - 1
     z, log_weight = 2 * t / (1 - t**2), torch.log(2 * (1 + t**2) / (1 - t**2).square() * 2 / cells)
@@ -78,7 +89,9 @@ def grid(latent_dim: int, cells: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def masses(p: Distribution, latent_dim: int) -> tuple[Tensor, Tensor]:
-    """The points of the grid, and the mass that p has in the cell of each: the mean of f is mass @ f(points)."""
+    """The points of the grid, and the mass that p has in the cell of each: the mean of f is mass @
+    f(points).
+    """
     points, log_weight = grid(latent_dim)
     with torch.no_grad():
         return points, (p.log_prob(points) + log_weight).exp()

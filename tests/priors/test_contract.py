@@ -1,4 +1,6 @@
-"""What every prior keeps: `prior()` is a distribution with event shape (latent_dim,). A new kind adds a case here."""
+"""What every prior keeps: `prior()` is a distribution with event shape (latent_dim,). A new kind
+adds a case here.
+"""
 
 from typing import Any
 
@@ -39,7 +41,9 @@ def a_prior(case: str, latent_dim: int = 3, seed: int = 0) -> nn.Module:
 
 def a_vae(case: str, **fields: Any) -> VAE:
     guide = "delta" if case in IMPROPER else "mean_field"
-    return VAE(data_shape=(4,), latent_dim=3, hidden_dims=(8,), prior=CASES[case], guide=guide, **fields)
+    return VAE(
+        data_shape=(4,), latent_dim=3, hidden_dims=(8,), prior=CASES[case], guide=guide, **fields
+    )
 
 
 def codes(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -87,13 +91,20 @@ def test_dtype(case: str, dtype: torch.dtype) -> None:
     assert p.log_prob(z).dtype == dtype
     if case not in IMPROPER:
         assert p.sample().dtype == dtype
-    torch.testing.assert_close(p.log_prob(z), a_prior(case).double()().log_prob(z.double()).to(dtype))
+    torch.testing.assert_close(
+        p.log_prob(z), a_prior(case).double()().log_prob(z.double()).to(dtype)
+    )
 
 
 @every_case
 def test_the_whole_prior_moves_to_a_device(case: str) -> None:
-    with pyro.validation_enabled(False):  # validation would ask for values, and the meta device has none
-        assert a_prior(case).to("meta")().log_prob(torch.ones(5, 3, device="meta")).device.type == "meta"
+    with pyro.validation_enabled(
+        False
+    ):  # validation would ask for values, and the meta device has none
+        assert (
+            a_prior(case).to("meta")().log_prob(torch.ones(5, 3, device="meta")).device.type
+            == "meta"
+        )
 
 
 @every_density
@@ -117,7 +128,9 @@ def test_gradients_reach_every_parameter(case: str) -> None:
     vae = a_vae(case)
     torch.manual_seed(0)
     ELBO()(vae.model, vae.guide, codes(16, 4)).elbo.mean().neg().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters())
+    assert all(
+        p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters()
+    )
 
 
 @every_density

@@ -1,4 +1,6 @@
-"""What every prior promises: shapes, gradients, copies, a density that integrates to one, and draws that follow it."""
+"""What every prior promises: shapes, gradients, copies, a density that integrates to one, and draws
+that follow it.
+"""
 
 import copy
 from pathlib import Path
@@ -95,12 +97,16 @@ def test_the_gradient_of_the_elbo_reaches_every_parameter(name: str) -> None:
 def test_the_gradient_of_the_density_is_the_numerical_one(name: str) -> None:
     vae = build(name).double()
     own = [*vae.prior.parameters(), *(vae.posterior.parameters() if name == "vamp" else ())]
-    for parameter, slope in zip(own, torch.autograd.grad(vae.prior().log_prob(Z.double()).sum(), own), strict=True):
+    for parameter, slope in zip(
+        own, torch.autograd.grad(vae.prior().log_prob(Z.double()).sum(), own), strict=True
+    ):
         flat, index, ends = parameter.data.view(-1), int(slope.abs().argmax()), []
         for step in (1e-5, -2e-5, 1e-5):
             flat[index] += step
             ends.append(float(vae.prior().log_prob(Z.double()).detach().sum()))
-        assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(float(slope.view(-1)[index]), rel=1e-4, abs=1e-7)
+        assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(
+            float(slope.view(-1)[index]), rel=1e-4, abs=1e-7
+        )
 
 
 @every_case
@@ -109,7 +115,11 @@ def test_single_and_double_precision(name: str) -> None:
     low = single.prior().log_prob(Z)
     double = single.double()
     high = double.prior().log_prob(Z.double())
-    assert (low.dtype, high.dtype, double.prior().sample().dtype) == (torch.float32, torch.float64, torch.float64)
+    assert (low.dtype, high.dtype, double.prior().sample().dtype) == (
+        torch.float32,
+        torch.float64,
+        torch.float64,
+    )
     torch.testing.assert_close(low.double(), high, atol=1e-4, rtol=1e-4)
 
 
@@ -169,9 +179,15 @@ def test_the_density_integrates_to_one(name: str, latent_dim: int) -> None:
 
 
 def features(z: Tensor) -> Tensor:
-    """Bounded functions of z, whose means say where its distribution lies, how wide and how tilted it is."""
-    near = torch.cat([torch.tanh(z), torch.tanh(z / 3), torch.tanh(z).square(), (-z.square()).exp()], -1)
-    return torch.cat([near, torch.tanh(z).prod(-1, keepdim=True), torch.sin(z.sum(-1, keepdim=True))], -1)
+    """Bounded functions of z, whose means say where its distribution lies, how wide and how tilted
+    it is.
+    """
+    near = torch.cat(
+        [torch.tanh(z), torch.tanh(z / 3), torch.tanh(z).square(), (-z.square()).exp()], -1
+    )
+    return torch.cat(
+        [near, torch.tanh(z).prod(-1, keepdim=True), torch.sin(z.sum(-1, keepdim=True))], -1
+    )
 
 
 @every_size
@@ -209,7 +225,9 @@ def test_draws_that_have_gradients_are_the_draws(name: str) -> None:
 
 @every_size
 def test_the_evidence_is_the_integral(name: str, latent_dim: int) -> None:
-    """log p(x) = log ∫ p(x | z) p(z) dz for every row there is: the estimates lie within three standard errors."""
+    """log p(x) = log ∫ p(x | z) p(z) dz for every row there is: the estimates lie within three
+    standard errors.
+    """
     vae = build(name, latent_dim, guide=Wide(latent_dim)).double()
     for parameter in vae.likelihood.parameters():
         parameter.data *= 3
@@ -220,7 +238,9 @@ def test_the_evidence_is_the_integral(name: str, latent_dim: int) -> None:
         log_likelihood = vae.likelihood(points.unsqueeze(1)).log_prob(x)
         exact = (log_prior.unsqueeze(1) + log_likelihood).logsumexp(0).numpy()
     assert np.exp(exact).sum() == pytest.approx(1, abs=5e-3)
-    found = evidence(vae, x, num_particles=2000, proposal="guide")  # whose errors are above those of the grid
+    found = evidence(
+        vae, x, num_particles=2000, proposal="guide"
+    )  # whose errors are above those of the grid
     errors = np.abs(found.log_marginal - exact) / found.se
     assert (errors > 3).sum() <= 1
     assert errors.max() < SIGMAS
@@ -228,16 +248,24 @@ def test_the_evidence_is_the_integral(name: str, latent_dim: int) -> None:
 
 @every_case
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
-def test_the_kl_is_analytic_where_torch_knows_it_and_is_sampled_elsewhere(name: str, guide: str) -> None:
+def test_the_kl_is_analytic_where_torch_knows_it_and_is_sampled_elsewhere(
+    name: str, guide: str
+) -> None:
     vae = build(name, guide=guide)
-    closed = name in {"standard_normal", "normal"} or (name.startswith("laplace") and guide == "mean_field")
+    closed = name in {"standard_normal", "normal"} or (
+        name.startswith("laplace") and guide == "mean_field"
+    )
     assert ELBO()(vae.model, vae.guide, ROWS).kl == {"z": "analytic" if closed else "monte_carlo"}
     if not closed:
         with pytest.raises(ValueError, match="no closed-form KL"):
             ELBO(kl="analytic")(vae.model, vae.guide, ROWS)
         return
     torch.manual_seed(0)
-    exact, q, p = ELBO(kl="analytic")(vae.model, vae.guide, ROWS).rate, vae.posterior(ROWS), vae.prior()
+    exact, q, p = (
+        ELBO(kl="analytic")(vae.model, vae.guide, ROWS).rate,
+        vae.posterior(ROWS),
+        vae.prior(),
+    )
     z = q.sample(torch.Size([DRAWS]))
     draws = q.log_prob(z) - p.log_prob(z)
     error = (draws.mean(0) - exact).abs() / (draws.std(0) / DRAWS**0.5)

@@ -37,17 +37,23 @@ def to_noise(prior: Flow, z: Tensor) -> Tensor:
 @pytest.mark.parametrize("latent_dim", [2, 3, 5])
 def test_the_density_is_the_change_of_variables(name: str, latent_dim: int) -> None:
     prior = flow(name, latent_dim)
-    for z in torch.randn(4, latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64):
+    for z in torch.randn(
+        4, latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ):
         log_det = jacobian(lambda z: to_noise(prior, z), z).det().abs().log()
         noise = to_noise(prior, z)
         assert not torch.allclose(noise, z, atol=0.01)
-        torch.testing.assert_close(prior().log_prob(z), Normal(0, 1).log_prob(noise).sum() + log_det)
+        torch.testing.assert_close(
+            prior().log_prob(z), Normal(0, 1).log_prob(noise).sum() + log_det
+        )
 
 
 @every_transform
 @pytest.mark.parametrize("latent_dim", [2, 3, 5])
 def test_each_layer_is_invertible(name: str, latent_dim: int) -> None:
-    z = 2 * torch.randn(50, latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = 2 * torch.randn(
+        50, latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     for layer in flow(name, latent_dim).layers:
         torch.testing.assert_close(layer.inverse(layer(z)[0]), z, atol=1e-9, rtol=1e-9)
 
@@ -64,7 +70,8 @@ def test_draws_are_noise_through_the_inverse(name: str, latent_dim: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "latent_dim"), [(name, size) for name in TRANSFORMS for size in (1, 2, 5) if (name, size) != ("flow", 1)]
+    ("name", "latent_dim"),
+    [(name, size) for name in TRANSFORMS for size in (1, 2, 5) if (name, size) != ("flow", 1)],
 )
 def test_it_starts_at_the_standard_normal(name: str, latent_dim: int) -> None:
     options = {key: value for key, value in TRANSFORMS[name].items() if key != "kind"}
@@ -80,7 +87,11 @@ def test_couplings_need_two_numbers() -> None:
 
 @pytest.mark.parametrize("latent_dim", [2, 5])
 def test_two_couplings_move_every_number_by_others(latent_dim: int) -> None:
-    prior = build("flow", latent_dim, prior={"kind": "flow", "transforms": 2, "hidden_dims": (6,)}).double().prior
+    prior = (
+        build("flow", latent_dim, prior={"kind": "flow", "transforms": 2, "hidden_dims": (6,)})
+        .double()
+        .prior
+    )
     slopes = jacobian(lambda z: to_noise(prior, z), torch.ones(latent_dim, dtype=torch.float64))
     assert (slopes != 0).any(1).all()
     assert (slopes != torch.eye(latent_dim)).any(1).all()
@@ -105,7 +116,11 @@ def test_its_density_can_be_traced(name: str) -> None:
         p = build(name, 3).prior()
         graph = make_fx(lambda z: p.log_prob(z))(torch.zeros(4, 3))
     calls = {str(node.target) for node in graph.graph.nodes}
-    assert not [call for call in calls if "nonzero" in call or "_local_scalar" in call or "index_put" in call]
+    assert not [
+        call
+        for call in calls
+        if "nonzero" in call or "_local_scalar" in call or "index_put" in call
+    ]
     z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(graph(z), p.log_prob(z))
 
@@ -129,5 +144,7 @@ def test_neither_import_nor_construction_changes_the_validation() -> None:
         except ValueError:
             print("validated")
     """
-    done = subprocess.run([sys.executable, "-c", dedent(program)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program)], check=True, capture_output=True, text=True
+    )
     assert done.stdout == "validated\n"

@@ -19,7 +19,9 @@ Z = np.random.default_rng(0).normal(size=(6, 5))
 TOPS = sorted(set(PRIORS) - {"flat", "vamp", "hierarchical"})
 
 
-def hierarchical(top: object = "standard_normal", top_dim: int = 2, latent_dim: int = 5) -> Hierarchical:
+def hierarchical(
+    top: object = "standard_normal", top_dim: int = 2, latent_dim: int = 5
+) -> Hierarchical:
     options = {"kind": "hierarchical", "top_dim": top_dim, "top": top, "hidden_dims": (6,)}
     prior = build("hierarchical", latent_dim, prior=options).double().prior
     assert isinstance(prior, Hierarchical)
@@ -61,7 +63,11 @@ def test_there_may_be_three_levels() -> None:
 
 
 def test_the_description_goes_round() -> None:
-    options = {"kind": "hierarchical", "top_dim": 2, "top": {"kind": "flow", "transform": "nsf", "hidden_dims": [4]}}
+    options = {
+        "kind": "hierarchical",
+        "top_dim": 2,
+        "top": {"kind": "flow", "transform": "nsf", "hidden_dims": [4]},
+    }
     spec = Spec(data_shape=(4,), latent_dim=5, prior=options)
     assert Spec.model_validate(spec.model_dump(mode="json")) == spec
     assert spec.prior.top.transforms == 8
@@ -85,13 +91,22 @@ class Blocks(nn.Module):
     def forward(self, x: torch.Tensor) -> Distribution:
         loc = self.head(x)
         q = torch.distributions.Independent(torch.distributions.Normal(loc, 0.5), 1)
-        q.top = torch.distributions.Independent(torch.distributions.Normal(loc[:, -self.top_dim :], 0.5), 1)
+        q.top = torch.distributions.Independent(
+            torch.distributions.Normal(loc[:, -self.top_dim :], 0.5), 1
+        )
         return q
 
 
 def with_vamp(guide: nn.Module | dict[str, object]) -> VAE:
-    prior = {"kind": "hierarchical", "top_dim": 2, "top": {"kind": "vamp", "pseudo_inputs": 3}, "hidden_dims": (6,)}
-    return VAE(data_shape=(4,), latent_dim=5, likelihood="bernoulli", prior=prior, guide=guide).double()
+    prior = {
+        "kind": "hierarchical",
+        "top_dim": 2,
+        "top": {"kind": "vamp", "pseudo_inputs": 3},
+        "hidden_dims": (6,),
+    }
+    return VAE(
+        data_shape=(4,), latent_dim=5, likelihood="bernoulli", prior=prior, guide=guide
+    ).double()
 
 
 def test_a_vamp_on_top_mixes_the_top_of_the_guide() -> None:
@@ -102,7 +117,9 @@ def test_a_vamp_on_top_mixes_the_top_of_the_guide() -> None:
     exact = np.logaddexp.reduce(each - np.log(3), 1)
     np.testing.assert_allclose(top().log_prob(z[:, 3:]).detach(), exact, rtol=1e-10)
     conditional = vae.prior.conditional(z[:, 3:]).log_prob(z[:, :3]).detach()
-    np.testing.assert_allclose(vae.prior().log_prob(z).detach(), exact + conditional.numpy(), rtol=1e-10)
+    np.testing.assert_allclose(
+        vae.prior().log_prob(z).detach(), exact + conditional.numpy(), rtol=1e-10
+    )
 
 
 def test_parts_inside_are_told_of_the_model_and_of_the_data() -> None:
@@ -117,17 +134,24 @@ def test_parts_inside_are_told_of_the_model_and_of_the_data() -> None:
 
 @pytest.mark.parametrize("guide", ["mean_field", Blocks(1)], ids=["no top", "another top_dim"])
 def test_a_vamp_on_top_needs_a_guide_that_fits(guide: str | nn.Module) -> None:
-    with pytest.raises(ValueError, match=r"vamp: expected of the guide.* take the guide 'hierarchical'"):
+    with pytest.raises(
+        ValueError, match=r"vamp: expected of the guide.* take the guide 'hierarchical'"
+    ):
         with_vamp(guide)
 
 
 def test_a_vamp_beside_a_guide_in_blocks_mixes_the_whole_of_it() -> None:
-    vae = VAE(data_shape=(4,), latent_dim=5, prior={"kind": "vamp", "pseudo_inputs": 3}, guide=Blocks(2))
+    vae = VAE(
+        data_shape=(4,), latent_dim=5, prior={"kind": "vamp", "pseudo_inputs": 3}, guide=Blocks(2)
+    )
     assert vae.prior().sample().shape == (5,)
 
 
 def test_symbols() -> None:
-    assert hierarchical("laplace").extra_repr() == "z₁ ~ N(μ(z₂), diag σ(z₂)²), z₂ as z ~ Laplace(0, b)"
+    assert (
+        hierarchical("laplace").extra_repr()
+        == "z₁ ~ N(μ(z₂), diag σ(z₂)²), z₂ as z ~ Laplace(0, b)"
+    )
 
 
 def test_parts_need_not_come_from_a_vae() -> None:

@@ -43,5 +43,9 @@ def test_the_closed_form_kl_from_normals_is_the_integral() -> None:
     numbers = torch.stack([q.mean[:, 0], q.stddev[:, 0], analytic_kl(q, vae.prior())], 1).tolist()
     for mu, sigma, found in numbers:
         near = norm(mu, sigma)
-        exact, _ = quad(lambda z, q=near: q.pdf(z) * (q.logpdf(z) - laplace.logpdf(z, scale=math.sqrt(0.5))), -12, 12)
+        exact, _ = quad(
+            lambda z, q=near: q.pdf(z) * (q.logpdf(z) - laplace.logpdf(z, scale=math.sqrt(0.5))),
+            -12,
+            12,
+        )
         assert found == pytest.approx(exact, rel=1e-6)

@@ -33,7 +33,9 @@ def test_the_closed_form_kl_is_that_of_full_covariances() -> None:
         q, p = vae.posterior(ROWS.double()), vae.prior()
         wide = MultivariateNormal(vae.prior.loc, scale_tril=vae.prior.scale().diag())
         covariance = q.variance.diag_embed() if guide == "mean_field" else q.covariance_matrix
-        torch.testing.assert_close(analytic_kl(q, p), kl_divergence(MultivariateNormal(q.mean, covariance), wide))
+        torch.testing.assert_close(
+            analytic_kl(q, p), kl_divergence(MultivariateNormal(q.mean, covariance), wide)
+        )
 
 
 def test_the_best_one_has_the_moments_of_the_aggregate_posterior() -> None:
@@ -41,7 +43,9 @@ def test_the_best_one_has_the_moments_of_the_aggregate_posterior() -> None:
     x, prior = ROWS.double(), vae.prior
     q = vae.posterior(x)
     mean, variance = q.mean.mean(0), q.variance.mean(0) + q.mean.var(0, correction=0)
-    optimizer = torch.optim.LBFGS(prior.parameters(), max_iter=100, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        prior.parameters(), max_iter=100, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
@@ -51,7 +55,9 @@ def test_the_best_one_has_the_moments_of_the_aggregate_posterior() -> None:
 
     optimizer.step(loss)
     torch.testing.assert_close(prior.loc.data, mean.detach(), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(prior.scale().detach().square(), variance.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        prior.scale().detach().square(), variance.detach(), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_it_learns() -> None:

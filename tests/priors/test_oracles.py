@@ -16,12 +16,16 @@ def test_standard_normal_is_scipys(latent_dim: int) -> None:
     z = 3 * np.random.default_rng(0).normal(size=(20, latent_dim))
     found = StandardNormal(latent_dim).double()().log_prob(torch.tensor(z)).numpy()
     np.testing.assert_allclose(found, norm.logpdf(z).sum(-1), rtol=1e-13)
-    np.testing.assert_allclose(found, multivariate_normal.logpdf(z, np.zeros(latent_dim)).reshape(-1), rtol=1e-13)
+    np.testing.assert_allclose(
+        found, multivariate_normal.logpdf(z, np.zeros(latent_dim)).reshape(-1), rtol=1e-13
+    )
 
 
 @pytest.mark.parametrize("latent_dim", [1, 8])
 def test_standard_normal_at_its_mode(latent_dim: int) -> None:
-    found = StandardNormal(latent_dim).double()().log_prob(torch.zeros(latent_dim, dtype=torch.float64))
+    found = (
+        StandardNormal(latent_dim).double()().log_prob(torch.zeros(latent_dim, dtype=torch.float64))
+    )
     assert float(found) == pytest.approx(-latent_dim / 2 * math.log(2 * math.pi), rel=1e-14)
 
 

@@ -84,7 +84,9 @@ def test_a_copy_mixes_the_guide_of_the_copy() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_pseudo_inputs_start_from_rows_of_any_shape_and_likelihood(likelihood: Any, rows: Tensor) -> None:
+def test_pseudo_inputs_start_from_rows_of_any_shape_and_likelihood(
+    likelihood: Any, rows: Tensor
+) -> None:
     prior = {"kind": "vamp", "pseudo_inputs": 20}
     vae = VAE(data_shape=(4, 4), latent_dim=2, likelihood=likelihood, prior=prior, hidden_dims=(8,))
     random = vae.prior.pseudo_inputs.detach()
@@ -97,8 +99,12 @@ def test_pseudo_inputs_start_from_rows_of_any_shape_and_likelihood(likelihood: A
 
 
 def test_training_moves_pseudo_inputs_by_the_spread_of_their_feature() -> None:
-    rows = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-3, 1.0, 1e3])
-    vae = VAE(data_shape=(3,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 8}, hidden_dims=(8,))
+    rows = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [1e-3, 1.0, 1e3]
+    )
+    vae = VAE(
+        data_shape=(3,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 8}, hidden_dims=(8,)
+    )
     vae.prior.start_from(statistics(rows))
     before = vae.prior.pseudo_inputs.detach()
     fit(vae, rows, validation=None, epochs=20, lr=1e-2, objective=ELBO())
@@ -140,9 +146,13 @@ class Normed(nn.Module):
 
 
 def test_the_encoder_is_in_the_mode_it_is_in() -> None:
-    vae = VAE(data_shape=(4,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 5}, encoder=Normed())
+    vae = VAE(
+        data_shape=(4,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 5}, encoder=Normed()
+    )
     z = torch.zeros(2)
-    assert vae.posterior.encoder.norm.num_batches_tracked == 0  # building it looks, and touches nothing
+    assert (
+        vae.posterior.encoder.norm.num_batches_tracked == 0
+    )  # building it looks, and touches nothing
     assert vae.training
     assert all(module.training for module in vae.modules())
     assert vae.prior().log_prob(z) != vae.prior().log_prob(z)

@@ -26,7 +26,9 @@ AFFINE = td.AffineTransform(1.0, 2.0, event_dim=1)
 
 
 class Strict(dist.TorchDistribution):
-    """Two standard normals that take a sample shape only as torch.Size, as gpytorch's distributions do."""
+    """Two standard normals that take a sample shape only as torch.Size, as gpytorch's distributions
+    do.
+    """
 
     arg_constraints: ClassVar[Any] = {}
     support = td.constraints.real_vector
@@ -82,21 +84,32 @@ def pyro_normal(loc: Tensor) -> Distribution:
     return dist.Normal(loc, 1.0).to_event(1)
 
 
-MADE = {"torch": torch_normal, "torch transformed": transformed, "Pyro": pyro_normal, "zuko": zuko_normal}
+MADE = {
+    "torch": torch_normal,
+    "torch transformed": transformed,
+    "Pyro": pyro_normal,
+    "zuko": zuko_normal,
+}
 PRIORS: dict[str, Callable[[], Any]] = {
     **{name: (lambda made=made: made(ZEROS)) for name, made in MADE.items()},
     "torch, by a function": lambda: lambda: torch_normal(ZEROS),
-    "torch's mixture": lambda: td.MixtureSameFamily(td.Categorical(ONES), torch_normal(torch.eye(2))),
+    "torch's mixture": lambda: td.MixtureSameFamily(
+        td.Categorical(ONES), torch_normal(torch.eye(2))
+    ),
     "torch, full covariance": lambda: td.MultivariateNormal(ZEROS, torch.eye(2)),
     "zuko's flow": lambda: zuko.flows.NSF(2, transforms=1, hidden_features=(8,)),
     "strict": lambda: Strict(ZEROS),
 }
 GUIDES: dict[str, Callable[[], Any]] = {
     **{name: (lambda made=made: Net(4, made)) for name, made in MADE.items()},
-    "Pyro transformed": lambda: Net(4, lambda loc: dist.TransformedDistribution(pyro_normal(loc), [AFFINE])),
+    "Pyro transformed": lambda: Net(
+        4, lambda loc: dist.TransformedDistribution(pyro_normal(loc), [AFFINE])
+    ),
     "zuko's flow": lambda: zuko.flows.MAF(2, context=4, transforms=1, hidden_features=(8,)),
 }
-LIKELIHOODS: dict[str, Callable[[], Any]] = {name: (lambda made=made: Net(2, made)) for name, made in MADE.items()}
+LIKELIHOODS: dict[str, Callable[[], Any]] = {
+    name: (lambda made=made: Net(2, made)) for name, made in MADE.items()
+}
 CASES = {
     f"{slot}: {name}": (slot, make)
     for slot, makes in {"prior": PRIORS, "guide": GUIDES, "likelihood": LIKELIHOODS}.items()
@@ -134,11 +147,21 @@ def test_it_is_a_pyro_program(case: str) -> None:
     assert vae.guide(X).shape == (20, 2)
     assert Predictive(vae.model, num_samples=5)(n=3)["x"].shape == (5, 3, 4)
     assert Predictive(vae.model, guide=vae.guide, num_samples=5)(X[:3])["x"].shape == (5, 3, 4)
-    for part, inputs in ((vae.prior, ()), (vae.likelihood, (ZEROS.repeat(3, 1),)), (vae.posterior, (X,))):
+    for part, inputs in (
+        (vae.prior, ()),
+        (vae.likelihood, (ZEROS.repeat(3, 1),)),
+        (vae.posterior, (X,)),
+    ):
         assert isinstance(part(*inputs), TorchDistributionMixin)
 
 
-AUDITED = ["prior: torch", "prior: torch's mixture", "prior: zuko", "prior: strict", "likelihood: torch"]
+AUDITED = [
+    "prior: torch",
+    "prior: torch's mixture",
+    "prior: zuko",
+    "prior: strict",
+    "likelihood: torch",
+]
 SLOWLY = pytest.param("prior: zuko's flow", marks=pytest.mark.slow)
 
 
@@ -192,7 +215,9 @@ def test_it_keeps_its_closed_form_divergence() -> None:
 
 
 def test_moments_without_a_formula_are_estimated_with_fixed_noise() -> None:
-    """z = 1 + 2 ε: mean 1, standard deviation 2; the same numbers in each call, and no number drawn from the caller."""
+    """z = 1 + 2 ε: mean 1, standard deviation 2; the same numbers in each call, and no number drawn
+    from the caller.
+    """
     found, before = as_pyro(transformed(torch.zeros(3, 2))), torch.get_rng_state()
     assert torch.equal(found.mean, found.mean)
     assert torch.equal(torch.get_rng_state(), before)
@@ -203,7 +228,9 @@ def test_moments_without_a_formula_are_estimated_with_fixed_noise() -> None:
 
 def test_supports() -> None:
     assert as_pyro(PRIORS["zuko's flow"]()()).support == td.constraints.real_vector
-    mixed = td.MixtureSameFamily(td.Categorical(ONES), td.Independent(td.Gamma(torch.ones(2, 3), 1.0), 1))
+    mixed = td.MixtureSameFamily(
+        td.Categorical(ONES), td.Independent(td.Gamma(torch.ones(2, 3), 1.0), 1)
+    )
     support = as_pyro(mixed).support
     assert td.biject_to(support)(torch.zeros(3)).tolist() == [1, 1, 1]
     assert support_of(as_pyro(td.Gamma(ONES, 1.0))) == td.constraints.nonnegative

@@ -1,4 +1,6 @@
-"""Kinds from outside: registered by a module while running, or offered by an installed package as entry points."""
+"""Kinds from outside: registered by a module while running, or offered by an installed package as
+entry points.
+"""
 
 import importlib
 import os
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 import pyro_vae as pv
-from pyro_vae.experiment import Experiment
+from pyro_vae.experiment.description import Experiment
 from pyro_vae.priors import PRIORS, Vamp
 from tests.cli.command import pyro_vae
 
@@ -46,7 +48,9 @@ Install = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in the path that holds the module, in which the test runs; the registry is put back after it."""
+    """A folder in the path that holds the module, in which the test runs; the registry is put back
+    after it.
+    """
     (tmp_path / "my_kinds.py").write_text(KINDS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -69,7 +73,11 @@ def install(site: Path) -> Install:
     return write
 
 
-FIELDS: dict[str, Any] = {"data_shape": (4,), "latent_dim": 3, "prior": {"kind": "cauchy", "scale": 3}}
+FIELDS: dict[str, Any] = {
+    "data_shape": (4,),
+    "latent_dim": 3,
+    "prior": {"kind": "cauchy", "scale": 3},
+}
 
 
 def kinds_in_the_schema() -> list[str]:
@@ -93,7 +101,9 @@ def test_a_kind_may_be_registered_at_any_time() -> None:
         assert described.model_dump()["prior"] == {"kind": "cauchy", "scale": 3.0}
         assert model.model_validate_json(described.model_dump_json()) == described
     assert kinds_in_the_schema()[-1] == "cauchy"
-    with pytest.raises(ValueError, match=r"^prior\.cauchy\.scale: Input should be a valid number.*, got \'big\'"):
+    with pytest.raises(
+        ValueError, match=r"^prior\.cauchy\.scale: Input should be a valid number.*, got \'big\'"
+    ):
         pv.Spec(**FIELDS | {"prior": {"kind": "cauchy", "scale": "big"}})
     nested = {"kind": "hierarchical", "top_dim": 1, "top": FIELDS["prior"]}
     assert isinstance(pv.VAE(**FIELDS | {"prior": nested}).prior.top, cauchy)
@@ -125,7 +135,9 @@ def test_an_entry_point_is_a_kind(install: Install) -> None:
     assert "my_kinds" not in sys.modules
     vae = pv.VAE(data_shape=(4,), latent_dim=2, prior={"kind": "wide", "width": 3})
     assert vae.prior().stddev.tolist() == [3, 3]
-    assert pv.Spec(data_shape=(4,), prior="cauchy").prior.options() == {"scale": 1.0}  # which the module registered
+    assert pv.Spec(data_shape=(4,), prior="cauchy").prior.options() == {
+        "scale": 1.0
+    }  # which the module registered
     assert {"cauchy", "wide"} <= set(kinds_in_the_schema())
     assert pv.Spec(data_shape=(4,), prior="cauchy") == pickle.loads(
         pickle.dumps(pv.Spec(data_shape=(4,), prior="cauchy"))
@@ -136,20 +148,38 @@ def test_the_command_lists_it(install: Install) -> None:
     install("wide-priors", cauchy="my_kinds:Cauchy", wide="my_kinds:later")
     listed = pyro_vae("kinds", "priors")
     assert (listed.status, listed.err) == (0, "")
-    assert {"  cauchy           Heavy tails.", "  wide             Wide."} <= set(listed.out.splitlines())
+    assert {"  cauchy           Heavy tails.", "  wide             Wide."} <= set(
+        listed.out.splitlines()
+    )
     described = pyro_vae("kinds", "priors", "--json").json["priors"]
-    assert described["cauchy"] == {"summary": "Heavy tails.", "required": [], "defaults": {"scale": 1.0}}
+    assert described["cauchy"] == {
+        "summary": "Heavy tails.",
+        "required": [],
+        "defaults": {"scale": 1.0},
+    }
 
 
 BROKEN = {
-    "gone": r"of package gone-priors \(no_such_module:Gone\) can't be loaded: ModuleNotFoundError: No module named",
+    "gone": (
+        r"of package gone-priors \(no_such_module:Gone\) can't be loaded: ModuleNotFoundError: "
+        r"No module named"
+    ),
     "number": r"of package gone-priors \(math:pi\): expected a class or a function, got float",
-    "wide": r"exists twice, in the packages (gone|twin)-priors .* and (gone|twin)-priors .*; uninstall one of them",
+    "wide": (
+        r"exists twice, in the packages (gone|twin)-priors .* and (gone|twin)-priors .*; "
+        r"uninstall one of them"
+    ),
 }
 
 
 def test_a_broken_entry_point_is_named_and_the_others_stay(install: Install) -> None:
-    install("gone-priors", gone="no_such_module:Gone", number="math:pi", wide="my_kinds:later", good="my_kinds:later")
+    install(
+        "gone-priors",
+        gone="no_such_module:Gone",
+        number="math:pi",
+        wide="my_kinds:later",
+        good="my_kinds:later",
+    )
     install("twin-priors", wide="my_kinds:Cauchy")
     for kind, message in BROKEN.items():
         with pytest.raises(ValueError, match=f"^prior: prior kind '{kind}' {message}"):

@@ -1,4 +1,6 @@
-"""What a user brings in place of a kind: functions, and what is refused because it could not be right."""
+"""What a user brings in place of a kind: functions, and what is refused because it could not be
+right.
+"""
 
 import pickle
 from collections.abc import Callable
@@ -45,7 +47,13 @@ def decoder(z: Tensor) -> Tensor:
     return torch.cat([z, z], -1)
 
 
-FUNCTIONS = {"prior": prior, "likelihood": likelihood, "guide": guide, "encoder": encoder, "decoder": decoder}
+FUNCTIONS = {
+    "prior": prior,
+    "likelihood": likelihood,
+    "guide": guide,
+    "encoder": encoder,
+    "decoder": decoder,
+}
 
 
 # Functions
@@ -60,13 +68,19 @@ def test_a_function_goes_where_a_module_goes(slot: str, tmp_path: Any) -> None:
     save(vae, tmp_path / "run")
     x = torch.randn(3, 4)
     again = load(tmp_path / "run", **{slot: given})
-    assert (evidence(again, x, num_particles=5).elbo == evidence(vae, x, num_particles=5).elbo).all()
-    with pytest.raises(ValueError, match=f"pass them: load.folder, {slot}=<your {__name__}.{given.__name__}>"):
+    assert (
+        evidence(again, x, num_particles=5).elbo == evidence(vae, x, num_particles=5).elbo
+    ).all()
+    with pytest.raises(
+        ValueError, match=f"pass them: load.folder, {slot}=<your {__name__}.{given.__name__}>"
+    ):
         load(tmp_path / "run")
 
 
 def test_a_lambda_and_a_method_are_functions() -> None:
-    assert small(prior=lambda: vector()).spec.custom()["prior"].endswith("functions.<locals>.<lambda>")
+    assert (
+        small(prior=lambda: vector()).spec.custom()["prior"].endswith("functions.<locals>.<lambda>")
+    )
     assert small(encoder=torch.sin).spec.encoder.kind == "custom"
 
 
@@ -75,7 +89,9 @@ def test_functions_give_the_exact_evidence() -> None:
     vae = small(prior=lambda: vector(), likelihood=likelihood, guide=guide)
     x, weight = torch.randn(5, 4), torch.cat([torch.eye(2), -torch.eye(2)])
     exact = dist.MultivariateNormal(torch.zeros(4), torch.eye(4) + weight @ weight.T).log_prob(x)
-    torch.testing.assert_close(torch.tensor(evidence(vae, x, num_particles=3).log_marginal).float(), exact)
+    torch.testing.assert_close(
+        torch.tensor(evidence(vae, x, num_particles=3).log_marginal).float(), exact
+    )
 
 
 def test_the_name_of_a_function_is_printed() -> None:
@@ -83,7 +99,9 @@ def test_the_name_of_a_function_is_printed() -> None:
 
 
 def test_a_class_is_no_part() -> None:
-    with pytest.raises(ValueError, match=r"^prior: expected an object, got the class Linear; pass Linear\(...\)"):
+    with pytest.raises(
+        ValueError, match=r"^prior: expected an object, got the class Linear; pass Linear\(...\)"
+    ):
         small(prior=nn.Linear)
 
 
@@ -98,8 +116,12 @@ NET = nn.Linear(2, 4)
 LOST: dict[str, Callable[[], dict[str, Any]]] = {
     "a distribution": lambda: {"prior": vector(scale=held())},
     "computed": lambda: {"prior": vector(scale=held().exp())},
-    "a transform": lambda: {"prior": dist.TransformedDistribution(vector(), [dist.transforms.Planar(2)])},
-    "a mixture": lambda: {"prior": dist.MixtureSameFamily(dist.Categorical(logits=held()), vector(2, 2))},
+    "a transform": lambda: {
+        "prior": dist.TransformedDistribution(vector(), [dist.transforms.Planar(2)])
+    },
+    "a mixture": lambda: {
+        "prior": dist.MixtureSameFamily(dist.Categorical(logits=held()), vector(2, 2))
+    },
     "a function": lambda: {"likelihood": lambda z: dist.Normal(NET(z), 1.0).to_event(1)},
     "a decoder": lambda: {"decoder": lambda z: NET(z)},
     "a list": lambda: {"likelihood": Hidden()},
@@ -166,17 +188,33 @@ class Gives(nn.Module):
 @pytest.mark.parametrize(
     ("slot", "batch", "message"),
     [
-        ("prior", (3,), r"prior: expected batch shape \(\), one distribution for all rows, got \(3,\)"),
-        ("prior", (1,), r"prior: expected batch shape \(\), one distribution for all rows, got \(1,\)"),
-        ("guide", (3,), r"posterior: expected batch shape \(2,\), one distribution for each of 2 rows, got \(3,\)"),
+        (
+            "prior",
+            (3,),
+            r"prior: expected batch shape \(\), one distribution for all rows, got \(3,\)",
+        ),
+        (
+            "prior",
+            (1,),
+            r"prior: expected batch shape \(\), one distribution for all rows, got \(1,\)",
+        ),
+        (
+            "guide",
+            (3,),
+            r"posterior: expected batch shape \(2,\), one distribution for each of 2 rows, got "
+            r"\(3,\)",
+        ),
         (
             "likelihood",
             (2, 2),
-            r"likelihood: expected batch shape \(2,\), one distribution for each of 2 rows, got \(2, 2\)",
+            r"likelihood: expected batch shape \(2,\), one distribution for each of 2 rows, got "
+            r"\(2, 2\)",
         ),
     ],
 )
-def test_a_batch_shape_that_is_not_that_of_the_rows_is_refused(slot: str, batch: tuple[int, ...], message: str) -> None:
+def test_a_batch_shape_that_is_not_that_of_the_rows_is_refused(
+    slot: str, batch: tuple[int, ...], message: str
+) -> None:
     size = 4 if slot == "likelihood" else 2
     with pytest.raises(ValueError, match=f"^{message}"):
         small(**{slot: vector(*batch, size)})
@@ -192,10 +230,16 @@ def test_a_likelihood_is_called_with_several_draws_of_z() -> None:
             ).to_event(1)
         )
     with pytest.raises(ValueError, match=r"^likelihood: failed on zeros of shape \(3, 2, 2\): "):
-        small(likelihood=lambda z: dist.Normal(torch.cat([z[:, 0:1]] * 4, 1).reshape(len(z), 4), 1.0).to_event(1))
+        small(
+            likelihood=lambda z: dist.Normal(
+                torch.cat([z[:, 0:1]] * 4, 1).reshape(len(z), 4), 1.0
+            ).to_event(1)
+        )
 
 
-@pytest.mark.parametrize("error", [AttributeError("no such thing"), KeyError("key"), ZeroDivisionError("by zero")])
+@pytest.mark.parametrize(
+    "error", [AttributeError("no such thing"), KeyError("key"), ZeroDivisionError("by zero")]
+)
 def test_whatever_a_part_raises_is_told_with_its_name(error: Exception) -> None:
     def broken() -> Distribution:
         raise error
@@ -213,21 +257,31 @@ def test_whatever_a_part_raises_is_told_with_its_name(error: Exception) -> None:
     [
         (
             {"guide": dist.LogNormal(torch.zeros(2), 1.0).to_event(1)},
-            "the support of the prior, of real numbers, got of numbers above 0: only one of them allows z = -3",
+            "the support of the prior, of real numbers, got of numbers above 0: only one of them "
+            "allows z = -3",
         ),
         (
             {"prior": dist.Gamma(torch.ones(2), 1.0).to_event(1)},
-            "the support of the prior, of numbers .*, got of real numbers: only one of them allows z = -3",
+            "the support of the prior, of numbers .*, got of real numbers: only one of them allows "
+            "z = -3",
         ),
         (
             {"prior": dist.Uniform(torch.zeros(2), 1.0).to_event(1)},
-            r"the support of the prior, \[0, 1\], got of real numbers: only one of them allows z = -3",
+            r"the support of the prior, \[0, 1\], got of real numbers: only one of them allows z = "
+            r"-3",
         ),
-        ({"prior": dist.Dirichlet(torch.ones(2))}, "the support of the prior, Simplex.*, got of real numbers"),
+        (
+            {"prior": dist.Dirichlet(torch.ones(2))},
+            "the support of the prior, Simplex.*, got of real numbers",
+        ),
     ],
 )
-def test_a_guide_and_a_prior_on_other_vectors_are_refused(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=f"^guide: expected {message}.*; change the guide or the prior$"):
+def test_a_guide_and_a_prior_on_other_vectors_are_refused(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=f"^guide: expected {message}.*; change the guide or the prior$"
+    ):
         small(**fields)
 
 
@@ -273,8 +327,14 @@ OWN_LIKELIHOOD = "your own likelihood brings its network; pass likelihood= or"
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"likelihood": likelihood, "decoder": "gated_mlp"}, f"decoder: {OWN_LIKELIHOOD} decoder=, not both"),
-        ({"likelihood": likelihood, "decoder": {"kind": "mlp", "hidden_dims": [3]}}, f"decoder: {OWN_LIKELIHOOD}"),
+        (
+            {"likelihood": likelihood, "decoder": "gated_mlp"},
+            f"decoder: {OWN_LIKELIHOOD} decoder=, not both",
+        ),
+        (
+            {"likelihood": likelihood, "decoder": {"kind": "mlp", "hidden_dims": [3]}},
+            f"decoder: {OWN_LIKELIHOOD}",
+        ),
         ({"guide": guide, "encoder": "gated_mlp"}, f"encoder: {OWN_GUIDE} encoder=, not both"),
         ({"guide": guide, "denoise": 0.1}, f"denoise: {OWN_GUIDE}"),
         ({"guide": guide, "standardize": "all"}, f"standardize: {OWN_GUIDE}"),
@@ -294,9 +354,16 @@ def test_a_field_that_nothing_would_read_is_refused(fields: dict[str, Any], mess
 
 
 def test_a_field_that_something_reads_is_not() -> None:
-    assert small(likelihood=likelihood, hidden_dims=(3,), encoder="gated_mlp", denoise=0.1).spec.hidden_dims == (3,)
+    assert small(
+        likelihood=likelihood, hidden_dims=(3,), encoder="gated_mlp", denoise=0.1
+    ).spec.hidden_dims == (3,)
     assert small(guide=guide, hidden_dims=(3,), decoder="gated_mlp").spec.hidden_dims == (3,)
-    assert small(guide=guide, likelihood=likelihood, decoder="mlp", hidden_dims=(128, 128)).spec.decoder.kind == "mlp"
+    assert (
+        small(
+            guide=guide, likelihood=likelihood, decoder="mlp", hidden_dims=(128, 128)
+        ).spec.decoder.kind
+        == "mlp"
+    )
 
 
 # Registered kinds that are not what their room needs
@@ -323,14 +390,19 @@ def test_a_registered_prior_makes_a_module() -> None:
 @pytest.mark.usefixtures("kinds")
 def test_a_registered_likelihood_is_a_family() -> None:
     LIKELIHOODS.register("hidden")(lambda data_shape: Hidden())
-    with pytest.raises(ValueError, match=r"^likelihood 'hidden': expected a Family with param_shape.*, got Hidden"):
+    with pytest.raises(
+        ValueError, match=r"^likelihood 'hidden': expected a Family with param_shape.*, got Hidden"
+    ):
         small(likelihood="hidden")
 
 
-@pytest.mark.parametrize("top", [prior, prior(), Gives(prior())], ids=["function", "distribution", "module"])
+@pytest.mark.parametrize(
+    "top", [prior, prior(), Gives(prior())], ids=["function", "distribution", "module"]
+)
 def test_an_object_inside_a_part_is_refused(top: Any) -> None:
     with pytest.raises(
-        ValueError, match=r"^prior\.hierarchical\.top: unknown prior.*an object takes the place of a whole"
+        ValueError,
+        match=r"^prior\.hierarchical\.top: unknown prior.*an object takes the place of a whole",
     ):
         small(prior={"kind": "hierarchical", "top_dim": 1, "top": top})
 
@@ -342,8 +414,14 @@ def test_an_object_inside_a_part_is_refused(top: Any) -> None:
     "fields",
     [
         {"prior": {"kind": "hierarchical", "top_dim": 1, "top": "mixture"}},
-        {"prior": {"kind": "vamp", "pseudo_inputs": 3}, "likelihood": {"kind": "binomial", "total_count": 3}},
-        {"likelihood": {"kind": "mixed", "columns": [{"columns": "0:4", "kind": "normal"}]}, "guide": "flow"},
+        {
+            "prior": {"kind": "vamp", "pseudo_inputs": 3},
+            "likelihood": {"kind": "binomial", "total_count": 3},
+        },
+        {
+            "likelihood": {"kind": "mixed", "columns": [{"columns": "0:4", "kind": "normal"}]},
+            "guide": "flow",
+        },
         {"prior": Gives(prior()), "likelihood": likelihood, "guide": "semi_amortized"},
     ],
     ids=lambda fields: "-".join(fields),
@@ -354,7 +432,9 @@ def test_a_model_survives_pickle(fields: dict[str, Any]) -> None:
     again = pickle.loads(pickle.dumps(vae))
     assert again.spec == vae.spec
     assert str(again) == str(vae)
-    for (name, value), (other_name, other) in zip(vae.state_dict().items(), again.state_dict().items(), strict=True):
+    for (name, value), (other_name, other) in zip(
+        vae.state_dict().items(), again.state_dict().items(), strict=True
+    ):
         assert name == other_name
         assert torch.equal(value, other)
     assert again.model._pyro_name != vae.model._pyro_name

@@ -1,4 +1,6 @@
-"""PyroModules of the user's as parts, made where Pyro's parameters are global, and what `to_pyro_module_` does."""
+"""PyroModules of the user's as parts, made where Pyro's parameters are global, and what
+`to_pyro_module_` does.
+"""
 
 import copy
 import pickle
@@ -37,7 +39,9 @@ class Prior(PyroModule):
 class Guide(PyroModule):
     def __init__(self) -> None:
         super().__init__()
-        self.net = PyroModule[nn.Sequential](PyroModule[nn.Linear](4, 8), nn.SiLU(), PyroModule[nn.Linear](8, 4))
+        self.net = PyroModule[nn.Sequential](
+            PyroModule[nn.Linear](4, 8), nn.SiLU(), PyroModule[nn.Linear](8, 4)
+        )
 
     def forward(self, x: Tensor) -> Distribution:
         loc, log_scale = self.net(x).chunk(2, -1)
@@ -55,7 +59,9 @@ class Likelihood(PyroModule):
 
 
 class Process(nn.Module):
-    """A Gaussian process over the places 0 and 1, with a kernel of Pyro's, which is a PyroModule in a plain module."""
+    """A Gaussian process over the places 0 and 1, with a kernel of Pyro's, which is a PyroModule in
+    a plain module.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +77,10 @@ PARTS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "guide": ("guide", Guide),
     "likelihood": ("likelihood", Likelihood),
     "encoder": ("encoder", lambda: PyroModule[nn.Linear](4, 8)),
-    "decoder": ("decoder", lambda: PyroModule[nn.Sequential](PyroModule[nn.Linear](2, 8), PyroModule[nn.Linear](8, 4))),
+    "decoder": (
+        "decoder",
+        lambda: PyroModule[nn.Sequential](PyroModule[nn.Linear](2, 8), PyroModule[nn.Linear](8, 4)),
+    ),
     "kernel": ("prior", Process),
 }
 
@@ -84,12 +93,16 @@ def moved(vae: nn.Module, act: Callable[[], Any]) -> set[str]:
     """The parameters that an act leaves as they were."""
     before = {name: parameter.detach().clone() for name, parameter in vae.named_parameters()}
     act()
-    return {name for name, parameter in vae.named_parameters() if torch.equal(parameter, before[name])}
+    return {
+        name for name, parameter in vae.named_parameters() if torch.equal(parameter, before[name])
+    }
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_pyro_module_is_a_part_like_any_other(name: str) -> None:
-    """Every parameter is trained, every question is answered, and Pyro's global parameter store stays empty."""
+    """Every parameter is trained, every question is answered, and Pyro's global parameter store
+    stays empty.
+    """
     slot, make = PARTS[name]
     with own_seed(0):
         vae = small(**{slot: make()})
@@ -112,14 +125,18 @@ def test_it_is_saved_and_copied(name: str, tmp_path: Any) -> None:
     expected = pv.evidence(vae, X[:3], num_particles=20).log_marginal
     pv.save(vae, tmp_path / "run")
     own = {} if name == "kernel" else {"pickled": pickle.loads(pickle.dumps(vae))}
-    for again in ({"loaded": pv.load(tmp_path / "run", **{slot: make()}), "copied": copy.deepcopy(vae)} | own).values():
+    for again in (
+        {"loaded": pv.load(tmp_path / "run", **{slot: make()}), "copied": copy.deepcopy(vae)} | own
+    ).values():
         assert (pv.evidence(again, X[:3], num_particles=20).log_marginal == expected).all()
 
 
 @pytest.mark.param_store
 @pytest.mark.parametrize("name", PARTS)
 def test_pyros_svi_trains_two_models_of_one_part(name: str) -> None:
-    """Parameters below a plain module have names of their own too: of two with one name, one would be frozen."""
+    """Parameters below a plain module have names of their own too: of two with one name, one would
+    be frozen.
+    """
     slot, make = PARTS[name]
     first, second = small(**{slot: make()}), small(**{slot: make()})
     for vae in (first, second, copy.deepcopy(second)):
@@ -130,9 +147,14 @@ def test_pyros_svi_trains_two_models_of_one_part(name: str) -> None:
 def test_random_weights_are_refused() -> None:
     decoder = PyroModule[nn.Linear](2, 4)
     decoder.weight = PyroSample(dist.Normal(0.0, 1.0).expand([4, 2]).to_event(2))
-    with pytest.raises(ValueError, match=r"^decoder: expected parameters, got random weights \(PyroSample\): 'weight'"):
+    with pytest.raises(
+        ValueError,
+        match=r"^decoder: expected parameters, got random weights \(PyroSample\): 'weight'",
+    ):
         small(decoder=nn.Sequential(nn.Linear(2, 2), decoder)[1])
-    with pytest.raises(ValueError, match=r"^decoder: .* 'layers\.0\.weight'; .* Take nn.Parameter or PyroParam"):
+    with pytest.raises(
+        ValueError, match=r"^decoder: .* 'layers\.0\.weight'; .* Take nn.Parameter or PyroParam"
+    ):
         small(decoder=Layers(decoder))
 
 
@@ -155,13 +177,18 @@ def bayesian() -> pv.VAE:
     to_pyro_module_(vae.model)
     for module in list(vae.model.likelihood.decoder.modules()):
         for name, value in list(module.named_parameters(recurse=False)):
-            setattr(module, name, PyroSample(dist.Normal(0.0, 1.0).expand(value.shape).to_event(value.dim())))
+            setattr(
+                module,
+                name,
+                PyroSample(dist.Normal(0.0, 1.0).expand(value.shape).to_event(value.dim())),
+            )
     return vae
 
 
 @pytest.mark.param_store
 @pytest.mark.parametrize(
-    "likelihood", ["normal", "gamma", {"kind": "mixed", "columns": [{"columns": "0:4", "kind": "normal"}]}]
+    "likelihood",
+    ["normal", "gamma", {"kind": "mixed", "columns": [{"columns": "0:4", "kind": "normal"}]}],
 )
 def test_to_pyro_module_leaves_the_densities_as_they_are(likelihood: Any) -> None:
     vae, z = small(likelihood=likelihood), torch.randn(3, 2)
@@ -177,17 +204,30 @@ def test_to_pyro_module_leaves_the_densities_as_they_are(likelihood: Any) -> Non
 def test_random_weights_are_drawn_once_for_all_rows() -> None:
     vae = bayesian()
     trace = poutine.trace(vae.model).get_trace(X)
-    drawn = {name: site for name, site in trace.nodes.items() if "decoder" in name and site["type"] == "sample"}
+    drawn = {
+        name: site
+        for name, site in trace.nodes.items()
+        if "decoder" in name and site["type"] == "sample"
+    }
     assert len(drawn) == 4
     assert all(site["cond_indep_stack"] == () for site in drawn.values())
     assert [frame.name for frame in trace.nodes["x"]["cond_indep_stack"]] == ["data"]
     guide = AutoNormal(poutine.block(vae.model, hide=["z"]))
-    assert SVI(vae.model, lambda x: (guide(x), vae.guide(x)), pyro.optim.Adam({"lr": 0.01}), Trace_ELBO()).step(X) > 0
+    assert (
+        SVI(
+            vae.model,
+            lambda x: (guide(x), vae.guide(x)),
+            pyro.optim.Adam({"lr": 0.01}),
+            Trace_ELBO(),
+        ).step(X)
+        > 0
+    )
 
 
 def test_no_question_about_rows_is_answered_with_random_weights() -> None:
     with pytest.raises(
-        ValueError, match=r"^vae: expected parameters, got random weights .*decoder.*log p\(x\) of a row"
+        ValueError,
+        match=r"^vae: expected parameters, got random weights .*decoder.*log p\(x\) of a row",
     ):
         pv.evidence(bayesian(), X[:3], num_particles=5)
 

@@ -87,7 +87,9 @@ def test_a_definition_that_is_run_again_replaces_itself() -> None:
 
 
 def test_register_wants_a_name() -> None:
-    with pytest.raises(ValueError, match=r"^toy: expected a name, @register\('my_toy'\), got <class .*Sized'>$"):
+    with pytest.raises(
+        ValueError, match=r"^toy: expected a name, @register\('my_toy'\), got <class .*Sized'>$"
+    ):
         room().register(Sized)  # type: ignore[arg-type]
 
 
@@ -102,17 +104,24 @@ def test_an_option_without_a_type_is_refused() -> None:
 
 def test_a_constructor_that_takes_another_context_is_named() -> None:
     registry = room()
-    with pytest.raises(ValueError, match=rf"^toy 'sized': expected {__name__}.Sized to take 2 positional arguments"):
+    with pytest.raises(
+        ValueError, match=rf"^toy 'sized': expected {__name__}.Sized to take 2 positional arguments"
+    ):
         registry.build(registry.options("sized")(size=1), 1, 2)
 
 
 def test_an_object_of_the_users_is_not_built() -> None:
-    with pytest.raises(ValueError, match=r"^toy: the description names your own a\.B; pass the object$"):
+    with pytest.raises(
+        ValueError, match=r"^toy: the description names your own a\.B; pass the object$"
+    ):
         room().build(Custom(type="a.B"))
 
 
 def test_options_are_the_keyword_only_arguments() -> None:
-    assert signature_options(Sized) == {"size": (PositiveInt, ...), "mode": (Literal["a", "b"], "a")}
+    assert signature_options(Sized) == {
+        "size": (PositiveInt, ...),
+        "mode": (Literal["a", "b"], "a"),
+    }
     assert signature_options(lambda context, other=1: None) == {}
     assert set(room().options("sized").model_fields) == {"kind", "size", "mode"}
     assert set(room().options("plain").model_fields) == {"kind"}

@@ -1,4 +1,6 @@
-"""The description of a model: keywords, dicts and files to modules and back; and what is said when it is wrong."""
+"""The description of a model: keywords, dicts and files to modules and back; and what is said when
+it is wrong.
+"""
 
 import json
 import random
@@ -77,7 +79,9 @@ def weights(vae: nn.Module) -> dict[str, Tensor]:
 
 def same(one: nn.Module, other: nn.Module) -> bool:
     first, second = one.state_dict(), other.state_dict()
-    return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
+    return list(first) == list(second) and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
 
 
 # One model, however it is described
@@ -123,7 +127,11 @@ def test_one_model_however_it_is_described(make: Callable[[Path], VAE], tmp_path
 
 def test_parts_replace_fields_of_a_description() -> None:
     vae = VAE.from_spec(FIELDS, latent_dim=2, likelihood="bernoulli")
-    assert (vae.spec.latent_dim, vae.spec.likelihood.kind, vae.spec.guide.kind) == (2, "bernoulli", "full_rank")
+    assert (vae.spec.latent_dim, vae.spec.likelihood.kind, vae.spec.guide.kind) == (
+        2,
+        "bernoulli",
+        "full_rank",
+    )
     assert VAE.from_spec(Spec(**FIELDS), seed=6).spec.seed == 6
 
 
@@ -173,7 +181,10 @@ def test_a_name_is_a_table_with_that_kind(room: str) -> None:
         if kind == "flat" or any(field.is_required() for field in options_of.model_fields.values()):
             continue
         options = options_of()
-        specs = [Spec.model_validate({"data_shape": (4,), room: given}) for given in (kind, {"kind": kind}, options)]
+        specs = [
+            Spec.model_validate({"data_shape": (4,), room: given})
+            for given in (kind, {"kind": kind}, options)
+        ]
         assert specs[0] == specs[1] == specs[2]
         assert getattr(specs[0], room) == options
 
@@ -197,9 +208,7 @@ def test_a_description_is_frozen() -> None:
 
 def unknown(room: str, got: str, registry: Registry, close: str | None = None) -> str:
     allowed = ", ".join(map(repr, registry))
-    own = (
-        f"; one of your own? import its module first, or install it with an entry point in the group 'pyro_vae.{room}s'"
-    )
+    own = f"; one of your own? import its module first, or install it with an entry point in the group 'pyro_vae.{room}s'"
     ending = f"; did you mean {close!r}?" if close else own if got.startswith("'") else ""
     return f"unknown {room} {got}; allowed: {allowed}{ending}"
 
@@ -217,8 +226,16 @@ WRONG: dict[str, Wrong] = {
         "likelihood",
         unknown("likelihood", "'bernouli'", LIKELIHOODS, "bernoulli"),
     ),
-    "a guide": ({"guide": "meanfield"}, "guide", unknown("guide", "'meanfield'", GUIDES, "mean_field")),
-    "an encoder": ({"encoder": "gated-mlp"}, "encoder", unknown("network", "'gated-mlp'", NETWORKS, "gated_mlp")),
+    "a guide": (
+        {"guide": "meanfield"},
+        "guide",
+        unknown("guide", "'meanfield'", GUIDES, "mean_field"),
+    ),
+    "an encoder": (
+        {"encoder": "gated-mlp"},
+        "encoder",
+        unknown("network", "'gated-mlp'", NETWORKS, "gated_mlp"),
+    ),
     "a decoder": ({"decoder": {"kind": "xyz"}}, "decoder", unknown("network", "'xyz'", NETWORKS)),
     "no kind": ({"guide": {}}, "guide", unknown("guide", "{}", GUIDES)),
     "no table": ({"guide": 3}, "guide", unknown("guide", "3", GUIDES)),
@@ -238,9 +255,17 @@ WRONG: dict[str, Wrong] = {
         "encoder.mlp.hidden_dims.0",
         "Input should be greater than 0",
     ),
-    "an unknown field": ({"latent_dims": 2}, "latent_dims", "unknown field; allowed: 'data_shape', "),
+    "an unknown field": (
+        {"latent_dims": 2},
+        "latent_dims",
+        "unknown field; allowed: 'data_shape', ",
+    ),
     "no latents": ({"latent_dim": 0}, "latent_dim", "Input should be greater than 0"),
-    "no features": ({"data_shape": ()}, "data_shape", "Tuple should have at least 1 item after validation, not 0"),
+    "no features": (
+        {"data_shape": ()},
+        "data_shape",
+        "Tuple should have at least 1 item after validation, not 0",
+    ),
     "a mode": ({"standardize": "row"}, "standardize", "Input should be 'feature', 'all' or 'none'"),
     "negative noise": ({"denoise": -1}, "denoise", "Input should be greater than or equal to 0"),
     "infinite noise": ({"denoise": float("inf")}, "denoise", "Input should be a finite number"),
@@ -286,14 +311,20 @@ def test_several_errors_are_told_at_once() -> None:
 @pytest.mark.parametrize("guide", sorted(set(GUIDES) - {"delta"}))
 def test_a_flat_prior_needs_a_point(guide: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"prior 'flat' has no density, so guide '{guide}' would spread without bound"
+        ValueError,
+        match=rf"prior 'flat' has no density, so guide '{guide}' would spread without bound",
     ):
-        small(prior="flat", guide={"kind": guide, **({"top_dim": 1} if guide == "hierarchical" else {})})
+        small(
+            prior="flat",
+            guide={"kind": guide, **({"top_dim": 1} if guide == "hierarchical" else {})},
+        )
     assert small(prior="flat", guide="delta").spec.prior.kind == "flat"
 
 
 def test_an_unknown_keyword_is_told_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"^VAE: unknown argument 'latent_dims'; .* did you mean 'latent_dim'"):
+    with pytest.raises(
+        ValueError, match=r"^VAE: unknown argument 'latent_dims'; .* did you mean 'latent_dim'"
+    ):
         VAE(data_shape=(4,), latent_dims=2)  # type: ignore[call-arg]
 
 
@@ -308,14 +339,20 @@ def test_read_takes_a_dict_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("spec.yaml", "a: 1", r"expected a description in a \.toml or \.json file, got suffix '\.yaml'"),
+        (
+            "spec.yaml",
+            "a: 1",
+            r"expected a description in a \.toml or \.json file, got suffix '\.yaml'",
+        ),
         ("spec", "a = 1", r"got suffix ''"),
         ("spec.toml", "a = = 1", r"expected TOML, got: "),
         ("spec.json", "{", r"expected JSON, got: "),
         ("spec.toml", None, r"the description can't be read: No such file"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, text: str | None, message: str) -> None:
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, name: str, text: str | None, message: str
+) -> None:
     path = tmp_path / name
     if text is not None:
         path.write_text(text, encoding="utf-8")
@@ -433,20 +470,27 @@ def test_an_empty_module_is_a_module_too() -> None:
         ("prior", DISTRIBUTIONS["prior"], "pyro.distributions.torch.Independent"),
     ],
 )
-def test_the_description_keeps_the_type_of_a_part_of_the_users(slot: str, part: Any, kind: str) -> None:
+def test_the_description_keeps_the_type_of_a_part_of_the_users(
+    slot: str, part: Any, kind: str
+) -> None:
     vae = small(**{slot: part})
     assert vae.spec.custom() == {slot: kind}
     text = vae.spec.model_dump_json()
     assert json.loads(text)[slot] == {"kind": "custom", "type": kind}
     assert Spec.model_validate_json(text) == vae.spec
     assert same(VAE.from_spec(json.loads(text), **{slot: part}), vae)
-    with pytest.raises(ValueError, match=f"^{slot}: the description names your own {re.escape(kind)}; pass the object"):
+    with pytest.raises(
+        ValueError,
+        match=f"^{slot}: the description names your own {re.escape(kind)}; pass the object",
+    ):
         VAE.from_spec(json.loads(text))
 
 
 def test_describe_splits_objects_from_the_description() -> None:
     own, plain = AtZero(), DISTRIBUTIONS["guide"]
-    spec, objects = describe({"data_shape": (4,), "prior": own, "guide": plain, "likelihood": "bernoulli"})
+    spec, objects = describe(
+        {"data_shape": (4,), "prior": own, "guide": plain, "likelihood": "bernoulli"}
+    )
     assert set(spec.custom()) == set(objects) == {"prior", "guide"}
     assert objects["prior"] is own
     assert objects["guide"].distribution is plain
@@ -457,8 +501,12 @@ def test_describe_splits_objects_from_the_description() -> None:
     ("whole", "network", "part"),
     [("likelihood", "decoder", nn.Linear(2, 4)), ("guide", "encoder", nn.Linear(4, 4))],
 )
-def test_a_part_that_brings_its_network_takes_no_other(whole: str, network: str, part: nn.Module) -> None:
-    message = f"^{network}: your own {whole} brings its network; pass {whole}= or {network}=, not both$"
+def test_a_part_that_brings_its_network_takes_no_other(
+    whole: str, network: str, part: nn.Module
+) -> None:
+    message = (
+        f"^{network}: your own {whole} brings its network; pass {whole}= or {network}=, not both$"
+    )
     with pytest.raises(ValueError, match=message):
         small(**{whole: a_module(whole), network: part})
 
@@ -479,18 +527,30 @@ class Returns(nn.Module):
 
 
 WRONG_PARTS: dict[str, tuple[dict[str, Any], str]] = {
-    "prior, size": ({"prior": AtZero(3)}, r"prior: expected event shape \(2,\), got \(3,\) \(batch shape \(\)\)"),
+    "prior, size": (
+        {"prior": AtZero(3)},
+        r"prior: expected event shape \(2,\), got \(3,\) \(batch shape \(\)\)",
+    ),
     "prior, no event": (
         {"prior": dist.Normal(torch.zeros(2), 1.0)},
         r"prior: expected event shape \(2,\), got \(\) \(batch shape \(2,\)\); .*\.to_event\(k\)",
     ),
-    "likelihood, size": ({"likelihood": Rounded(size=5)}, r"likelihood: expected event shape \(4,\), got \(5,\)"),
+    "likelihood, size": (
+        {"likelihood": Rounded(size=5)},
+        r"likelihood: expected event shape \(4,\), got \(5,\)",
+    ),
     "likelihood, input": (
         {"likelihood": Rounded(latent_dim=3)},
         r"likelihood: failed on zeros of shape \(2, 2\): .*2x2 and 3x4",
     ),
-    "guide, size": ({"guide": Narrow(latent_dim=3)}, r"posterior: expected event shape \(2,\), got \(3,\)"),
-    "guide, input": ({"guide": Narrow(size=5)}, r"posterior: failed on zeros of shape \(2, 4\): .*2x4 and 5x2"),
+    "guide, size": (
+        {"guide": Narrow(latent_dim=3)},
+        r"posterior: expected event shape \(2,\), got \(3,\)",
+    ),
+    "guide, input": (
+        {"guide": Narrow(size=5)},
+        r"posterior: failed on zeros of shape \(2, 4\): .*2x4 and 5x2",
+    ),
     "prior, tensor": (
         {"prior": Returns(torch.zeros(2))},
         "prior: expected a module that returns a Distribution, got Tensor",
@@ -499,28 +559,46 @@ WRONG_PARTS: dict[str, tuple[dict[str, Any], str]] = {
         {"likelihood": Returns(None)},
         "likelihood: expected a module that returns a Distribution, got NoneType",
     ),
-    "guide, tuple": ({"guide": Returns((1, 2))}, "posterior: expected a module that returns a Distribution, got tuple"),
+    "guide, tuple": (
+        {"guide": Returns((1, 2))},
+        "posterior: expected a module that returns a Distribution, got tuple",
+    ),
     "decoder, output": (
         {"decoder": nn.Linear(2, 5)},
-        r"decoder: expected 4 numbers a row for the likelihood Normal \(shape \(4,\)\), got \(2, 5\) for 2 rows",
+        r"decoder: expected 4 numbers a row for the likelihood Normal \(shape \(4,\)\), got \(2, "
+        r"5\) for 2 rows",
     ),
     "decoder, scale": (
         {"decoder": nn.Linear(2, 4), "likelihood": {"kind": "normal", "scale": "decoder"}},
-        r"decoder: expected 8 numbers a row for the likelihood Normal \(shape \(2, 4\)\), got \(2, 4\)",
+        r"decoder: expected 8 numbers a row for the likelihood Normal \(shape \(2, 4\)\), got \(2, "
+        r"4\)",
     ),
-    "decoder, tuple": ({"decoder": Returns((1, 2))}, "decoder: expected 4 numbers a row .* got tuple"),
-    "decoder, input": ({"decoder": nn.Linear(3, 4)}, r"likelihood: failed on zeros of shape \(2, 2\): .*2x2 and 3x4"),
+    "decoder, tuple": (
+        {"decoder": Returns((1, 2))},
+        "decoder: expected 4 numbers a row .* got tuple",
+    ),
+    "decoder, input": (
+        {"decoder": nn.Linear(3, 4)},
+        r"likelihood: failed on zeros of shape \(2, 2\): .*2x2 and 3x4",
+    ),
     "encoder, 3-d": (
         {"encoder": nn.Unflatten(-1, (2, 2))},
-        r"encoder: expected features of shape \(n, width\) for n = 2 rows, got \(2, 2, 2\); flatten its output",
+        r"encoder: expected features of shape \(n, width\) for n = 2 rows, got \(2, 2, 2\); "
+        r"flatten its output",
     ),
     "encoder, 1-d": (
         {"encoder": nn.Flatten(0)},
         r"encoder: expected features of shape \(n, width\) for n = 2 rows, got \(8,\)",
     ),
-    "encoder, rows": ({"encoder": Returns(torch.zeros(1, 4))}, r"encoder: expected .* for n = 2 rows, got \(1, 4\)"),
+    "encoder, rows": (
+        {"encoder": Returns(torch.zeros(1, 4))},
+        r"encoder: expected .* for n = 2 rows, got \(1, 4\)",
+    ),
     "encoder, tuple": ({"encoder": Returns((1, 2))}, "encoder: expected .* got tuple"),
-    "encoder, input": ({"encoder": nn.Linear(5, 3)}, r"encoder: failed on zeros of shape \(2, 4\): .*2x4 and 5x3"),
+    "encoder, input": (
+        {"encoder": nn.Linear(5, 3)},
+        r"encoder: failed on zeros of shape \(2, 4\): .*2x4 and 5x3",
+    ),
 }
 
 
@@ -578,7 +656,9 @@ def test_the_seed_does_not_depend_on_what_was_drawn_before() -> None:
 
 
 class Stateful(nn.Module):
-    """An encoder with running statistics, dropout, and one layer that its owner keeps in evaluation mode."""
+    """An encoder with running statistics, dropout, and one layer that its owner keeps in evaluation
+    mode.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -600,7 +680,12 @@ def test_construction_does_not_touch_the_parts_it_is_given() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_parts_are_tried_in_their_own_dtype(dtype: torch.dtype) -> None:
-    vae = VAE(data_shape=(4,), latent_dim=2, encoder=nn.Linear(4, 3).to(dtype), decoder=nn.Linear(2, 4).to(dtype))
+    vae = VAE(
+        data_shape=(4,),
+        latent_dim=2,
+        encoder=nn.Linear(4, 3).to(dtype),
+        decoder=nn.Linear(2, 4).to(dtype),
+    )
     parts = vae.posterior, vae.likelihood
     values = [value for part in parts for value in part.state_dict().values()]
     assert {value.dtype for value in values if value.is_floating_point()} == {dtype}
@@ -614,7 +699,13 @@ def test_parts_are_tried_in_their_own_dtype(dtype: torch.dtype) -> None:
 def test_the_schema_holds_every_kind() -> None:
     schema = Spec.model_json_schema()
     names = {room: schema["properties"][room] for room in SLOTS}
-    registries = {"prior": PRIORS, "likelihood": LIKELIHOODS, "guide": GUIDES, "encoder": NETWORKS, "decoder": NETWORKS}
+    registries = {
+        "prior": PRIORS,
+        "likelihood": LIKELIHOODS,
+        "guide": GUIDES,
+        "encoder": NETWORKS,
+        "decoder": NETWORKS,
+    }
     for room, registry in registries.items():
         by_name, by_table = names[room]["anyOf"]
         assert by_name == {"enum": list(registry)}

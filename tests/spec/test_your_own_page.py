@@ -1,4 +1,6 @@
-"""docs/your_own.md does what it says: its program runs, and its entry points are of groups that exist."""
+"""docs/your_own.md does what it says: its program runs, and its entry points are of groups that
+exist.
+"""
 
 import os
 import re
@@ -19,13 +21,17 @@ PAGE = ROOT / "docs" / "your_own.md"
 
 def blocks(language: str) -> list[str]:
     """The code blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 def test_the_program_runs(tmp_path: Path) -> None:
     program = "\n".join([*blocks("python"), "print(vae)"])
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "log p(x)" in done.stdout
     assert re.search(r"p\(z\) +Ring .*\n +p\(x \| z\) +Rayleigh ", done.stdout)
@@ -33,7 +39,10 @@ def test_the_program_runs(tmp_path: Path) -> None:
 
 def test_the_groups_are_those_of_the_registries() -> None:
     groups = tomllib.loads(blocks("toml")[0])["project"]["entry-points"]
-    kinds = {f"pyro_vae.{registry.room}s" for registry in (PRIORS, LIKELIHOODS, GUIDES, NETWORKS, OBJECTIVES)}
+    kinds = {
+        f"pyro_vae.{registry.room}s"
+        for registry in (PRIORS, LIKELIHOODS, GUIDES, NETWORKS, OBJECTIVES)
+    }
     assert set(groups) <= kinds
     text = PAGE.read_text(encoding="utf-8")
     assert all(f"`{group}.{group.rpartition('.')[2].upper()}`" in text for group in kinds)

@@ -1,4 +1,6 @@
-"""What the tests of training share: a small model, its rows, and observers that look on while it trains."""
+"""What the tests of training share: a small model, its rows, and observers that look on while it
+trains.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +12,11 @@ from torch import Tensor
 from pyro_vae.objectives import ELBO, Terms
 from pyro_vae.vae import VAE
 
-X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32) @ np.diag([1, 2, 3, 4]).astype(np.float32) + 1
+X = (
+    np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    @ np.diag([1, 2, 3, 4]).astype(np.float32)
+    + 1
+)
 BITS = (X > 1).astype(np.float32)
 Weights = dict[str, Tensor]
 
@@ -40,8 +46,8 @@ def without_clock(history: list[dict[str, float]]) -> list[dict[str, float]]:
 class Watch:
     """The ELBO; each call is noted, and `react` may change its terms or raise.
 
-    `train` and `valid` hold (rows, mean rate, mean distortion) for each call of their kind; the look at the first rows
-    before training is in neither.
+    `train` and `valid` hold (rows, mean rate, mean distortion) for each call of their kind; the
+    look at the first rows before training is in neither.
     """
 
     def __init__(self, vae: VAE, react: Callable[["Watch", Terms], Terms] | None = None) -> None:
@@ -52,20 +58,28 @@ class Watch:
         self.valid_rows: list[Tensor] = []
         self.looks = 0
 
-    def __call__(self, model: Any, guide: Any, x: Tensor, rate_weight: float = 1.0) -> Terms:
-        terms = ELBO()(model, guide, x, rate_weight)
+    def __call__(self, model: Any, guide: Any, x: Tensor, beta: float = 1.0) -> Terms:
+        terms = ELBO()(model, guide, x, beta)
         if not torch.is_grad_enabled() and not self.train:
             self.looks += 1
             return terms
-        kind, rows = (self.train, self.train_rows) if self.vae.training else (self.valid, self.valid_rows)
+        kind, rows = (
+            (self.train, self.train_rows) if self.vae.training else (self.valid, self.valid_rows)
+        )
         assert torch.is_grad_enabled() == self.vae.training
-        kind.append((len(x), *(float(term.detach().mean()) for term in (terms.rate, terms.distortion))))
+        kind.append(
+            (len(x), *(float(term.detach().mean()) for term in (terms.rate, terms.distortion)))
+        )
         rows.append(x.detach().clone())
         return self.react(self, terms) if self.react else terms
 
 
-def watched(kind: type[torch.optim.Optimizer], steps: list[dict[str, Any]], **options: Any) -> Callable[..., Any]:
-    """A function that makes an optimizer of that kind, which notes each step: lr, gradient norm, new parameters."""
+def watched(
+    kind: type[torch.optim.Optimizer], steps: list[dict[str, Any]], **options: Any
+) -> Callable[..., Any]:
+    """A function that makes an optimizer of that kind, which notes each step: lr, gradient norm,
+    new parameters.
+    """
 
     class Watched(kind):  # type: ignore[misc, valid-type]
         def step(self, closure: Any = None) -> Any:
@@ -73,7 +87,9 @@ def watched(kind: type[torch.optim.Optimizer], steps: list[dict[str, Any]], **op
             norm = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm()
             done = super().step(closure)
             after = [p.detach().clone() for p in parameters]
-            steps.append({"lr": [g["lr"] for g in self.param_groups], "norm": float(norm), "after": after})
+            steps.append(
+                {"lr": [g["lr"] for g in self.param_groups], "norm": float(norm), "after": after}
+            )
             return done
 
     def make(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -41,7 +41,9 @@ def test_each_epoch_has_new_bits_and_validation_rows_keep_theirs():
 
 
 def test_a_model_of_bits_learns_from_grey_rows():
-    """Dark rows and bright ones: 4 log 2 nats at the start; log 2 and four entropies of 0.05 would be 1.5."""
+    """Dark rows and bright ones: 4 log 2 nats at the start; log 2 and four entropies of 0.05 would
+    be 1.5.
+    """
     x = np.tile(np.where(X[:, :1] > 1, 0.95, 0.05), (4, 4))
     history = trained(x, epochs=40, lr=2e-2, validation=None)[0].history
     assert history[0]["elbo"] < -2.4
@@ -51,7 +53,9 @@ def test_a_model_of_bits_learns_from_grey_rows():
 def test_it_starts_from_the_statistics_of_the_bits():
     _, vae = trained(GREY, validation=None, lr=1e-30)
     mean = torch.from_numpy(GREY).double().mean(0)
-    torch.testing.assert_close(vae.likelihood.family.offset.double(), logit_of_mean(mean, 60), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        vae.likelihood.family.offset.double(), logit_of_mean(mean, 60), rtol=1e-5, atol=1e-6
+    )
     std = next(module.std for module in vae.guide.modules() if isinstance(module, Standardize))
     torch.testing.assert_close(std.double(), (mean * (1 - mean)).sqrt(), rtol=1e-6, atol=0)
 
@@ -84,9 +88,21 @@ def test_a_step_draws_the_bits_of_its_batch():
 
 
 REFUSED = {
-    "grey rows without it": (GREY, {}, r"x: expected values in the support \{0, 1\}.*binarize='dynamic'"),
-    "levels above 1": (GREY * 2, {"binarize": "dynamic"}, r"x: expected values in the support \[0, 1\], got 1\."),
-    "bits as bytes": (BITS.astype(np.uint8), {"binarize": "dynamic"}, r"x: expected grey levels .* bits need no"),
+    "grey rows without it": (
+        GREY,
+        {},
+        r"x: expected values in the support \{0, 1\}.*binarize='dynamic'",
+    ),
+    "levels above 1": (
+        GREY * 2,
+        {"binarize": "dynamic"},
+        r"x: expected values in the support \[0, 1\], got 1\.",
+    ),
+    "bits as bytes": (
+        BITS.astype(np.uint8),
+        {"binarize": "dynamic"},
+        r"x: expected grey levels .* bits need no",
+    ),
     "another word": (GREY, {"binarize": "static"}, "'none' or 'dynamic'"),
 }
 
@@ -102,7 +118,8 @@ def test_what_is_not_grey_is_refused(case):
 def test_the_bits_are_drawn_in_the_compiled_step():
     """The same bits: the graph draws what torch draws without a compiler."""
     one, other = (
-        trained(GREY, compile=how, epochs=3, batch_size=12, validation=None)[0].history for how in ("off", "step")
+        trained(GREY, compile=how, epochs=3, batch_size=12, validation=None)[0].history
+        for how in ("off", "step")
     )
     for eager, compiled in zip(one, other, strict=True):
         assert compiled["loss"] == pytest.approx(eager["loss"], rel=1e-4)

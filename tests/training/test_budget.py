@@ -15,7 +15,14 @@ from tests.training.small import X, same, small, weights
 
 
 def row(epoch, val_loss, **fields):
-    return {"epoch": epoch, "elbo": -1.0, "seconds": 0.5, "val_loss": val_loss, "val_elbo": -val_loss, **fields}
+    return {
+        "epoch": epoch,
+        "elbo": -1.0,
+        "seconds": 0.5,
+        "val_loss": val_loss,
+        "val_elbo": -val_loss,
+        **fields,
+    }
 
 
 def a_run(losses, **fields):
@@ -28,7 +35,9 @@ def a_run(losses, **fields):
 # How long
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(1, 4000), (2, 2000), (7, 572), (39, 103), (40, 100), (469, 100)])
+@pytest.mark.parametrize(
+    ("steps", "epochs"), [(1, 4000), (2, 2000), (7, 572), (39, 103), (40, 100), (469, 100)]
+)
 def test_small_data_get_as_many_epochs_as_make_the_steps(steps, epochs):
     assert with_budget(FitOptions(), steps).epochs == epochs
     assert with_budget(FitOptions(epochs=5), steps).epochs == 5
@@ -49,16 +58,26 @@ def test_the_budget_is_that_of_the_run():
 
 def test_numbers_of_numpy_are_numbers():
     plain = fit(small(), X, epochs=2, seed=3, validation=20, batch_size=16, num_particles=2)
-    options = {"epochs": np.int32(2), "seed": np.int64(3), "batch_size": np.uint8(16), "num_particles": np.int64(2)}
+    options = {
+        "epochs": np.int32(2),
+        "seed": np.int64(3),
+        "batch_size": np.uint8(16),
+        "num_particles": np.int64(2),
+    }
     other = fit(small(), X, validation=np.int64(20), lr=np.float32(1e-3), **options)
     assert other.options.seed == 3
     assert same(weights(plain.vae), weights(other.vae)) or other.options.lr != plain.options.lr
-    assert fit(small(), X, epochs=1, validation=np.float64(0.2)).history[0].keys() == plain.history[0].keys()
+    assert (
+        fit(small(), X, epochs=1, validation=np.float64(0.2)).history[0].keys()
+        == plain.history[0].keys()
+    )
 
 
 @pytest.mark.parametrize("value", [True, False, np.True_])
 def test_true_is_no_number_of_rows(value):
-    with pytest.raises(ValueError, match=r"^validation: expected a share, a number of rows.* take validation=0\.1"):
+    with pytest.raises(
+        ValueError, match=r"^validation: expected a share, a number of rows.* take validation=0\.1"
+    ):
         fit(small(), X, epochs=1, validation=value)
 
 
@@ -90,7 +109,12 @@ STEADY = [5 - 0.1 * epoch for epoch in range(40)]
 
 @pytest.mark.parametrize(
     ("losses", "improving"),
-    [(STEADY, True), ([*STEADY, 5.0], False), ([*STEADY[:38], *[STEADY[37]] * 10], False), ([1.0], False)],
+    [
+        (STEADY, True),
+        ([*STEADY, 5.0], False),
+        ([*STEADY[:38], *[STEADY[37]] * 10], False),
+        ([1.0], False),
+    ],
     ids=["falling", "the last is worse", "flat in the end", "one epoch"],
 )
 def test_a_run_says_when_more_may_help(losses, improving):
@@ -118,7 +142,9 @@ class Independent(nn.Module):
 
 def with_independent(loc, scale):
     inner = small(likelihood={"kind": "normal", "scale": 40.0}).likelihood  # too wide for any row
-    return small(likelihood=Independent(inner, torch.as_tensor(loc).float(), torch.as_tensor(scale).float()))
+    return small(
+        likelihood=Independent(inner, torch.as_tensor(loc).float(), torch.as_tensor(scale).float())
+    )
 
 
 def normal_log_density(x, loc, scale):
@@ -129,7 +155,9 @@ def normal_log_density(x, loc, scale):
 def test_the_baseline_is_the_density_of_independent_columns(validation):
     loc, scale = X.mean(0), X.std(0)
     rows = X if validation is None else validation
-    with pytest.warns(UserWarning, match=r"fit: the (validation|training) ELBO, .*below independent columns"):
+    with pytest.warns(
+        UserWarning, match=r"fit: the (validation|training) ELBO, .*below independent columns"
+    ):
         run = fit(with_independent(loc, scale), X, validation=validation, epochs=1, lr=1e-30)
     assert run.baseline == pytest.approx(normal_log_density(rows, loc, scale).mean(), rel=1e-5)
     assert "below independent columns" in run.summary()
@@ -138,7 +166,15 @@ def test_the_baseline_is_the_density_of_independent_columns(validation):
 def test_weights_count_in_the_baseline_too():
     loc, scale, counts = X.mean(0), X.std(0), np.arange(50.0)
     with pytest.warns(UserWarning, match="below independent columns"):
-        run = fit(with_independent(loc, scale), X, weights=counts, validation=49, epochs=1, lr=1e-30, seed=1)
+        run = fit(
+            with_independent(loc, scale),
+            X,
+            weights=counts,
+            validation=49,
+            epochs=1,
+            lr=1e-30,
+            seed=1,
+        )
     with pytest.warns(UserWarning, match="below independent columns"):
         even = fit(with_independent(loc, scale), X, validation=49, epochs=1, lr=1e-30, seed=1)
     each = normal_log_density(X, loc, scale)
@@ -155,7 +191,9 @@ def test_the_baseline_of_any_rows_is_the_same_density():
 @pytest.mark.parametrize("validation", [0.2, None])
 def test_grey_rows_have_a_baseline_where_their_bits_are_drawn_once(validation):
     grey = np.random.default_rng(0).random((50, 4))
-    run = fit(small(likelihood="bernoulli"), grey, binarize="dynamic", epochs=1, validation=validation)
+    run = fit(
+        small(likelihood="bernoulli"), grey, binarize="dynamic", epochs=1, validation=validation
+    )
     assert (run.baseline is None) == (validation is None)
     assert run.baseline is None or -4 < run.baseline < -2  # near 4 log ½
 
@@ -177,7 +215,9 @@ def test_a_likelihood_without_an_independent_form_has_no_baseline():
 # Gradients, and batches of one row
 
 
-@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
+@pytest.mark.parametrize(
+    "off", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"]
+)
 def test_gradients_are_on_inside(off):
     plain = fit(small(), X, epochs=2, batch_size=16)
     vae = small()
@@ -211,7 +251,9 @@ def normed():
 @pytest.mark.parametrize(("x", "size"), [(X[:49], 16), (X, 1)], ids=["49 in 16s", "one each"])
 def test_a_last_batch_of_one_row_is_told_at_the_start(x, size):
     vae = normed()
-    with pytest.raises(ValueError, match=r"^batch_size: .* batch of one row.*take batch_size=\d+$") as found:
+    with pytest.raises(
+        ValueError, match=r"^batch_size: .* batch of one row.*take batch_size=\d+$"
+    ) as found:
         fit(vae, x, batch_size=size, epochs=2, validation=None)
     remedy = int(str(found.value).rpartition("=")[2])
     assert fit(normed(), x, batch_size=remedy, epochs=2, validation=None).history
@@ -241,7 +283,11 @@ def dropping():
     torch.manual_seed(0)
     return small(
         encoder=nn.Sequential(
-            nn.Linear(4, 8), nn.Unflatten(1, (2, 4)), nn.BatchNorm1d(2), nn.Dropout(0.5), nn.Flatten()
+            nn.Linear(4, 8),
+            nn.Unflatten(1, (2, 4)),
+            nn.BatchNorm1d(2),
+            nn.Dropout(0.5),
+            nn.Flatten(),
         )
     )
 
@@ -250,8 +296,15 @@ def dropping():
 
 
 def test_units_that_leave_float32_are_told_before_the_first_step():
-    vae = VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,), likelihood={"kind": "normal", "scale": 1e-30})
-    with pytest.raises(ValueError, match=r"^fit: the loss is not finite before the first step .*float64"):
+    vae = VAE(
+        data_shape=(4,),
+        latent_dim=2,
+        hidden_dims=(8,),
+        likelihood={"kind": "normal", "scale": 1e-30},
+    )
+    with pytest.raises(
+        ValueError, match=r"^fit: the loss is not finite before the first step .*float64"
+    ):
         fit(vae, 1e30 * X.astype(np.float64), epochs=1)
 
 
@@ -265,5 +318,7 @@ def test_a_loss_that_is_not_finite_from_the_start_is_not_blamed_on_the_learning_
             loc = torch.full((*z.shape[:-1], 4), 1e30) * self.weight
             return torch.distributions.Independent(torch.distributions.Normal(loc, 1e-5), 1)
 
-    with pytest.raises(ValueError, match=r"not finite before the first step.*so no learning rate helps"):
+    with pytest.raises(
+        ValueError, match=r"not finite before the first step.*so no learning rate helps"
+    ):
         fit(small(likelihood=Nowhere()), X, epochs=1)

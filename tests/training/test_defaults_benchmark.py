@@ -9,7 +9,11 @@ from scipy.stats import multivariate_normal, norm
 from benchmarks import defaults
 from pyro_vae import fit
 
-X = np.random.default_rng(0).normal(size=(60, 3)) @ np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 2.0]]) + 7
+X = (
+    np.random.default_rng(0).normal(size=(60, 3))
+    @ np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 2.0]])
+    + 7
+)
 
 
 def test_the_normals_are_those_of_scipy():

@@ -1,4 +1,6 @@
-"""`fit`: what it reports is what happened, what it keeps is the best, and what it can't do it says before step 1."""
+"""`fit`: what it reports is what happened, what it keeps is the best, and what it can't do it says
+before step 1.
+"""
 
 import math
 
@@ -51,7 +53,10 @@ def test_the_history_has_one_row_an_epoch_of_finite_numbers(validation, keys):
 
 
 def test_the_elbo_goes_up():
-    one_scale = {"kind": "normal", "scale": "learned"}  # a scale for each column starts at its best for these columns
+    one_scale = {
+        "kind": "normal",
+        "scale": "learned",
+    }  # a scale for each column starts at its best for these columns
     history = fit(small(likelihood=one_scale), X, epochs=30, batch_size=16, lr=1e-2).history
     assert history[-1]["elbo"] > history[0]["elbo"] + 0.5
     assert history[-1]["loss"] < history[0]["loss"] - 0.5
@@ -70,14 +75,18 @@ def test_the_means_of_an_epoch_are_over_rows():
         assert row["rate"] == pytest.approx(rate, rel=1e-6)  # sums of float32 numbers
         assert row["distortion"] == pytest.approx(distortion, rel=1e-6)
         assert row["loss"] == pytest.approx(rate + distortion, rel=1e-6)
-        assert abs(calls[:, 2].mean() - distortion) > 1e-3  # the mean over batches is another number
+        assert (
+            abs(calls[:, 2].mean() - distortion) > 1e-3
+        )  # the mean over batches is another number
 
 
 def test_the_reported_elbo_is_plain_while_annealing():
     """Two of four epochs, 4 steps each: β = 0, 1/8, ..., 7/8, and 1 from there on."""
     vae = small()
     watch = Watch(vae)
-    history = fit(vae, X, objective=watch, epochs=4, batch_size=16, annealing=2, validation=None).history
+    history = fit(
+        vae, X, objective=watch, epochs=4, batch_size=16, kl_warmup_epochs=2, validation=None
+    ).history
     betas = np.minimum(np.arange(16) / 8, 1).reshape(4, 4)
     for row, calls, beta in zip(history, np.reshape(watch.train, (4, 4, 3)), betas, strict=True):
         loss = np.average(calls[:, 2] + beta * calls[:, 1], weights=calls[:, 0])
@@ -87,7 +96,7 @@ def test_the_reported_elbo_is_plain_while_annealing():
 
 
 def test_the_validation_elbo_is_plain_while_annealing():
-    row = fit(small(), X, epochs=1, annealing=10, validation=20).history[0]
+    row = fit(small(), X, epochs=1, kl_warmup_epochs=10, validation=20).history[0]
     assert row["val_rate"] > 0
     assert row["val_elbo"] == pytest.approx(-(row["val_rate"] + row["val_distortion"]), rel=1e-12)
 
@@ -95,8 +104,8 @@ def test_the_validation_elbo_is_plain_while_annealing():
 def test_more_particles_are_drawn_in_training_and_validation():
     vae, seen = small(), []
 
-    def objective(model, guide, x, rate_weight=1.0):
-        terms = ELBO(num_particles=7)(model, guide, x, rate_weight)
+    def objective(model, guide, x, beta=1.0):
+        terms = ELBO(num_particles=7)(model, guide, x, beta)
         seen.append(terms)
         return terms
 
@@ -126,7 +135,9 @@ def test_the_schedule_moves_the_learning_rate_of_every_group(schedule):
         first, *rest = parameters
         return make([{"params": [first], "lr": 1e-3}, {"params": rest, "lr": 2e-4}])
 
-    history = fit(small(), X, schedule=given, optimizer=two_groups, epochs=3, batch_size=16, validation=None).history
+    history = fit(
+        small(), X, schedule=given, optimizer=two_groups, epochs=3, batch_size=16, validation=None
+    ).history
     expected = np.outer([factor(k / 12) for k in range(12)], [1e-3, 2e-4])
     np.testing.assert_allclose([step["lr"] for step in steps], expected, rtol=1e-12)
     np.testing.assert_allclose([row["lr"] for row in history], expected[3::4, 0], rtol=1e-12)
@@ -151,33 +162,65 @@ def test_an_optimizer_by_name_is_the_one_of_torch(name, spelling):
     named, made = small(), small()
     before = weights(named)
     fit(named, X, optimizer=spelling(name), lr=1e-2, **options)
-    fit(made, X, optimizer=lambda parameters: getattr(torch.optim, name)(parameters, lr=1e-2), **options)
+    fit(
+        made,
+        X,
+        optimizer=lambda parameters: getattr(torch.optim, name)(parameters, lr=1e-2),
+        **options,
+    )
     torch.testing.assert_close(weights(named), weights(made), rtol=1e-4, atol=1e-5)
-    moved = [name for name, _ in named.named_parameters() if not torch.equal(before[name], weights(named)[name])]
+    moved = [
+        name
+        for name, _ in named.named_parameters()
+        if not torch.equal(before[name], weights(named)[name])
+    ]
     assert len(moved) == len(before.keys() & dict(named.named_parameters()).keys())
 
 
-@pytest.mark.parametrize("options", [{"momentum": 0.9}, {"momentum": 0.9, "foreach": True}, {"differentiable": False}])
+@pytest.mark.parametrize(
+    "options", [{"momentum": 0.9}, {"momentum": 0.9, "foreach": True}, {"differentiable": False}]
+)
 def test_options_reach_the_optimizer(options):
     named, made = small(), small()
-    fit(named, X, optimizer="sgd", optimizer_options=options, lr=1e-3, schedule="constant", epochs=2)
-    fit(made, X, optimizer=lambda p: torch.optim.SGD(p, lr=1e-3, **options), schedule="constant", epochs=2)
+    fit(
+        named, X, optimizer="sgd", optimizer_options=options, lr=1e-3, schedule="constant", epochs=2
+    )
+    fit(
+        made,
+        X,
+        optimizer=lambda p: torch.optim.SGD(p, lr=1e-3, **options),
+        schedule="constant",
+        epochs=2,
+    )
     torch.testing.assert_close(weights(named), weights(made))
 
 
 def test_gradients_are_clipped_and_reported_as_they_were():
     clipped, free = [], []
     options = dict(epochs=1, batch_size=50, validation=None)
-    reported = fit(small(), X, clip_norm=0.01, optimizer=watched(torch.optim.SGD, clipped), **options).history
+    reported = fit(
+        small(), X, clip_norm=0.01, optimizer=watched(torch.optim.SGD, clipped), **options
+    ).history
     unclipped = fit(small(), X, optimizer=watched(torch.optim.SGD, free), **options).history
     assert clipped[0]["norm"] == pytest.approx(0.01, rel=1e-4)  # torch divides by the norm + 1e-6
     assert free[0]["norm"] > 0.1
-    assert reported[0]["grad_norm"] == unclipped[0]["grad_norm"] == pytest.approx(free[0]["norm"], rel=1e-6)
+    assert (
+        reported[0]["grad_norm"]
+        == unclipped[0]["grad_norm"]
+        == pytest.approx(free[0]["norm"], rel=1e-6)
+    )
 
 
 def test_no_step_exceeds_the_clip_norm():
     steps = []
-    fit(small(), X, clip_norm=0.05, optimizer=watched(torch.optim.Adam, steps), epochs=5, batch_size=8)
+    fit(
+        small(),
+        X,
+        clip_norm=0.05,
+        optimizer=watched(torch.optim.Adam, steps),
+        epochs=5,
+        batch_size=8,
+    )
     assert max(step["norm"] for step in steps) <= 0.05 * (1 + 1e-6)
 
 
@@ -215,7 +258,9 @@ def test_validation_rows_are_those_asked_for(kind):
     assert sum(rows for rows, _, _ in watch.train) == 2 * (50 - rows if a_part else 50)
     assert run.options.validation == (validation if a_part else None)
     calls = np.array(watch.valid)
-    rate, distortion = np.average(calls[: len(calls) // 2, 1:], axis=0, weights=calls[: len(calls) // 2, 0])
+    rate, distortion = np.average(
+        calls[: len(calls) // 2, 1:], axis=0, weights=calls[: len(calls) // 2, 0]
+    )
     assert run.history[0]["val_elbo"] == pytest.approx(-(rate + distortion), rel=1e-6)
 
 
@@ -258,14 +303,16 @@ def test_validation_rows_change_no_weight_and_no_statistic(average):
     fitted = []
     for valid in (X[:5], np.concatenate([X[:5], OUTLIER])):
         vae = small()
-        run = fit(vae, X, validation=valid, epochs=1, batch_size=16, average=average)
+        run = fit(vae, X, validation=valid, epochs=1, batch_size=16, ema_decay=average)
         fitted.append((weights(vae), run.history[0]))
     assert same(fitted[0][0], fitted[1][0])
     assert fitted[1][1]["val_elbo"] < fitted[0][1]["val_elbo"] - 100
 
 
 def scripted(losses, snapshots):
-    """A reaction that keeps a copy of the weights at each validation, and reports these losses one after the other."""
+    """A reaction that keeps a copy of the weights at each validation, and reports these losses one
+    after the other.
+    """
 
     def react(watch, terms):
         if watch.vae.training:
@@ -305,9 +352,21 @@ def test_patience_ends_the_run_and_the_best_weights_are_kept(losses, patience, e
 
 @pytest.mark.parametrize("average", [None, 0.8])
 def test_the_kept_weights_have_the_best_elbo_of_the_history(average):
-    """Recomputed on the same rows with the noise of validation; so large a learning rate spoils the last epoch."""
+    """Recomputed on the same rows with the noise of validation; so large a learning rate spoils the
+    last epoch.
+    """
     vae = small()
-    run = fit(vae, X, validation=X[:20], epochs=12, lr=0.3, batch_size=8, schedule="constant", seed=4, average=average)
+    run = fit(
+        vae,
+        X,
+        validation=X[:20],
+        epochs=12,
+        lr=0.3,
+        batch_size=8,
+        schedule="constant",
+        seed=4,
+        ema_decay=average,
+    )
     scores = [row["val_elbo"] for row in run.history]
     assert run.best_epoch == 1 + int(np.argmax(scores)) < 12
     with torch.no_grad(), own_seed(4 + 1):
@@ -315,10 +374,12 @@ def test_the_kept_weights_have_the_best_elbo_of_the_history(average):
     assert float(elbo) == pytest.approx(max(scores), rel=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"beta": 0.1}, {"beta": 4.0, "annealing": 6}])
+@pytest.mark.parametrize("options", [{"beta": 0.1}, {"beta": 4.0, "kl_warmup_epochs": 6}])
 def test_the_best_epoch_is_that_of_the_loss_with_the_final_weight(options):
     """While β grows, too; the reported ELBO stays the plain one."""
-    run = fit(small(), X, validation=20, epochs=12, lr=0.1, batch_size=8, schedule="constant", **options)
+    run = fit(
+        small(), X, validation=20, epochs=12, lr=0.1, batch_size=8, schedule="constant", **options
+    )
     losses = [row["val_distortion"] + options["beta"] * row["val_rate"] for row in run.history]
     np.testing.assert_allclose([row["val_loss"] for row in run.history], losses, rtol=1e-5)
     assert run.best_epoch == 1 + int(np.argmin(losses))
@@ -327,7 +388,16 @@ def test_the_best_epoch_is_that_of_the_loss_with_the_final_weight(options):
 
 def test_the_best_epoch_of_another_objective_is_that_of_its_own_bound():
     objective, vae = IWAE(num_particles=20), small()
-    run = fit(vae, X, validation=X[:20], epochs=12, lr=0.1, batch_size=8, schedule="constant", objective=objective)
+    run = fit(
+        vae,
+        X,
+        validation=X[:20],
+        epochs=12,
+        lr=0.1,
+        batch_size=8,
+        schedule="constant",
+        objective=objective,
+    )
     losses = [row["val_loss"] for row in run.history]
     assert run.best_epoch == 1 + int(np.argmin(losses))
     assert all(row["val_loss"] < -row["val_elbo"] for row in run.history)
@@ -344,7 +414,9 @@ def test_validation_uses_the_same_noise_in_every_epoch():
 
 def test_without_validation_the_last_weights_are_kept():
     steps, vae = [], small()
-    run = fit(vae, X, validation=None, optimizer=watched(torch.optim.SGD, steps), epochs=3, batch_size=16)
+    run = fit(
+        vae, X, validation=None, optimizer=watched(torch.optim.SGD, steps), epochs=3, batch_size=16
+    )
     assert run.best_epoch == 3
     assert all(torch.equal(p, q) for p, q in zip(vae.parameters(), steps[-1]["after"], strict=True))
 
@@ -355,17 +427,26 @@ def test_averaged_weights_are_the_moving_average_of_the_steps(validation):
     steps, vae = [], small()
     expected = [p.detach().clone() for p in vae.parameters()]
     make = watched(torch.optim.SGD, steps, lr=1e-2)
-    run = fit(vae, X, validation=validation, average=0.7, optimizer=make, epochs=2, batch_size=16)
+    run = fit(vae, X, validation=validation, ema_decay=0.7, optimizer=make, epochs=2, batch_size=16)
     for step in steps[: run.best_epoch * 4 if validation is None else run.best_epoch * 3]:
         expected = [0.7 * mean + 0.3 * p for mean, p in zip(expected, step["after"], strict=True)]
-    torch.testing.assert_close([p.detach() for p in vae.parameters()], expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(
+        [p.detach() for p in vae.parameters()], expected, rtol=1e-5, atol=1e-7
+    )
     assert not torch.allclose(expected[0], steps[-1]["after"][0], atol=1e-5)
 
 
 def test_averaging_does_not_change_the_steps():
     with_average, without = [], []
     for steps, average in ((with_average, 0.9), (without, None)):
-        fit(small(), X, optimizer=watched(torch.optim.Adam, steps), average=average, epochs=2, batch_size=16)
+        fit(
+            small(),
+            X,
+            optimizer=watched(torch.optim.Adam, steps),
+            ema_decay=average,
+            epochs=2,
+            batch_size=16,
+        )
     assert all(
         torch.equal(p, q)
         for one, other in zip(with_average, without, strict=True)
@@ -377,13 +458,19 @@ def test_averaging_does_not_change_the_steps():
 
 
 def raises_in(epoch, error, snapshots, *, validating=False):
-    """A reaction that keeps a copy at each validation and raises in that epoch, in its second step or in its end."""
+    """A reaction that keeps a copy at each validation and raises in that epoch, in its second step
+    or in its end.
+    """
 
     def react(watch, terms):
         if not watch.vae.training:
             snapshots.append(weights(watch.vae))
         now = len(snapshots) + watch.vae.training
-        if now == epoch and validating != watch.vae.training and (validating or len(watch.train) % 3 == 2):
+        if (
+            now == epoch
+            and validating != watch.vae.training
+            and (validating or len(watch.train) % 3 == 2)
+        ):
             raise error
         return terms
 
@@ -395,7 +482,9 @@ def test_an_interrupt_keeps_the_best_weights_and_says_so(validating):
     vae, snapshots = small(), []
     watch = Watch(vae, raises_in(3, KeyboardInterrupt, snapshots, validating=validating))
     flags = pyro.settings.get()
-    with pytest.warns(UserWarning, match="interrupted after 2 of 9 epochs; the weights are those of epoch 2") as caught:
+    with pytest.warns(
+        UserWarning, match="interrupted after 2 of 9 epochs; the weights are those of epoch 2"
+    ) as caught:
         run = fit(vae, X, objective=watch, validation=10, epochs=9, batch_size=16, lr=1e-2)
     assert caught[0].filename == __file__
     assert run.interrupted
@@ -425,7 +514,9 @@ def test_an_interrupt_in_the_first_epoch_gives_the_first_weights_back():
     before = dict(vae.named_parameters())
     before = {name: value.detach().clone() for name, value in before.items()}
     watch = Watch(vae, raises_in(1, KeyboardInterrupt, []))
-    with pytest.warns(UserWarning, match="after 0 of 9 epochs; the weights are those from before the run"):
+    with pytest.warns(
+        UserWarning, match="after 0 of 9 epochs; the weights are those from before the run"
+    ):
         run = fit(vae, X, objective=watch, validation=10, epochs=9, batch_size=16)
     assert (run.history, run.best_epoch, run.interrupted) == ([], 0, True)
     assert same(before, {name: value.detach() for name, value in vae.named_parameters()})
@@ -450,7 +541,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_best_weights(epoch, val
         if not watch.vae.training:
             snapshots.append(weights(watch.vae))
         bad = watch.vae.training and len(snapshots) == epoch - 1
-        return terms._replace(distortion=terms.distortion * value, loss=terms.loss * value) if bad else terms
+        return (
+            terms._replace(distortion=terms.distortion * value, loss=terms.loss * value)
+            if bad
+            else terms
+        )
 
     message = rf"not finite in epoch {epoch} .*best weights before are kept; lower lr \(now 0.005\) or set clip_norm"
     with pytest.raises(ValueError, match=message):
@@ -493,18 +588,24 @@ def test_the_first_fit_starts_from_the_training_rows_alone():
 
 @pytest.mark.parametrize(("likelihood", "x"), [("normal", X), ("bernoulli", BITS)])
 def test_training_starts_at_the_means_of_the_rows(likelihood, x):
-    """A linear decoder without bias is zero at z = 0; the frequencies of bits have half a count of each added."""
+    """A linear decoder without bias is zero at z = 0; the frequencies of bits have half a count of
+    each added.
+    """
     vae = small(likelihood=likelihood, hidden_dims=())
     fit(vae, x, epochs=1, lr=1e-30, validation=None)
     expected = x.mean(0) if likelihood == "normal" else (50 * x.mean(0) + 0.5) / 51
-    torch.testing.assert_close(vae.likelihood(torch.zeros(1, 2)).mean[0].detach(), torch.as_tensor(expected))
+    torch.testing.assert_close(
+        vae.likelihood(torch.zeros(1, 2)).mean[0].detach(), torch.as_tensor(expected)
+    )
 
 
 def test_a_double_model_stays_double():
     vae = small().double()
     seen = []
-    watch = Watch(vae, lambda watch, terms: seen.extend([terms.rate.dtype, terms.distortion.dtype]) or terms)
-    run = fit(vae, X, objective=watch, epochs=2, average=0.9, clip_norm=1.0)
+    watch = Watch(
+        vae, lambda watch, terms: seen.extend([terms.rate.dtype, terms.distortion.dtype]) or terms
+    )
+    run = fit(vae, X, objective=watch, epochs=2, ema_decay=0.9, clip_norm=1.0)
     assert set(seen) == {torch.float64}
     assert {value.dtype for value in weights(vae).values()} == {torch.float64, torch.bool}
     assert all(isinstance(value, float | int) for row in run.history for value in row.values())
@@ -542,7 +643,9 @@ def test_the_origin_of_the_rows_changes_nothing(tmp_path):
     history = without_clock(fit(vae, X, epochs=2, batch_size=16, validation=0.2).history)
     for name, x in origins(tmp_path).items():
         other = small()
-        assert without_clock(fit(other, x, epochs=2, batch_size=16, validation=0.2).history) == history, name
+        assert (
+            without_clock(fit(other, x, epochs=2, batch_size=16, validation=0.2).history) == history
+        ), name
         assert same(weights(vae), weights(other)), name
 
 
@@ -550,7 +653,14 @@ def test_the_origin_of_the_rows_changes_nothing(tmp_path):
 def test_a_loader_keeps_its_size_and_order(shuffle):
     vae = small()
     watch = Watch(vae)
-    fit(vae, loader(X, 20, shuffle=shuffle), objective=watch, validation=None, epochs=2, batch_size=3)
+    fit(
+        vae,
+        loader(X, 20, shuffle=shuffle),
+        objective=watch,
+        validation=None,
+        epochs=2,
+        batch_size=3,
+    )
     assert [rows for rows, _, _ in watch.train] == 2 * [20, 20, 10]
     first, second = torch.cat(watch.train_rows).split(50)
     assert torch.equal(first, torch.as_tensor(X)) != shuffle
@@ -590,27 +700,54 @@ def spoiled(row, column, value, x=X):
 
 
 BAD_ROWS = {
-    "nan": (dict(x=spoiled(37, 2, np.nan)), r"^x: expected finite numbers, got nan in row 37, column 2"),
-    "inf": (dict(x=spoiled(49, 0, -np.inf)), r"^x: expected finite numbers, got -inf in row 49, column 0"),
-    "nan without validation": (dict(x=spoiled(3, 1, np.nan), validation=None), r"^x: .* got nan in row 3, column 1"),
-    "nan in a Dataset": (dict(x=Listed(spoiled(37, 2, np.nan))), r"^x: .* got nan in row 37, column 2"),
+    "nan": (
+        dict(x=spoiled(37, 2, np.nan)),
+        r"^x: expected finite numbers, got nan in row 37, column 2",
+    ),
+    "inf": (
+        dict(x=spoiled(49, 0, -np.inf)),
+        r"^x: expected finite numbers, got -inf in row 49, column 0",
+    ),
+    "nan without validation": (
+        dict(x=spoiled(3, 1, np.nan), validation=None),
+        r"^x: .* got nan in row 3, column 1",
+    ),
+    "nan in a Dataset": (
+        dict(x=Listed(spoiled(37, 2, np.nan))),
+        r"^x: .* got nan in row 37, column 2",
+    ),
     "nan in a loader": (
         dict(x=loader(spoiled(37, 2, np.nan)), validation=None),
         r"^x: .* got nan in row 37, column 2",
     ),
-    "nan in validation": (dict(validation=spoiled(8, 3, np.nan)), r"^validation: .* got nan in row 8, column 3"),
+    "nan in validation": (
+        dict(validation=spoiled(8, 3, np.nan)),
+        r"^validation: .* got nan in row 8, column 3",
+    ),
     "another shape": (dict(x=X[:, :3]), r"^x: expected rows of shape \(4,\), got \(3,\)"),
     "validation of another shape": (
         dict(validation=X[:, :3]),
         r"^validation: expected rows of shape \(4,\), got \(3,\)",
     ),
     "no rows": (dict(x=X[:0]), r"^x: expected at least one row, got none"),
-    "no rows in a loader": (dict(x=loader(X[:0]), validation=None), r"^x: expected at least one row"),
-    "no validation rows": (dict(validation=X[:0]), r"^validation: expected at least one row, got none"),
+    "no rows in a loader": (
+        dict(x=loader(X[:0]), validation=None),
+        r"^x: expected at least one row",
+    ),
+    "no validation rows": (
+        dict(validation=X[:0]),
+        r"^validation: expected at least one row, got none",
+    ),
     "objects": (dict(x=X.astype(object)), r"^x: expected real numbers, got dtype object"),
     "strings": (dict(x=X.astype(str)), r"^x: expected real numbers, got dtype <U"),
-    "all rows for validation": (dict(validation=50), r"^validation: expected fewer rows than the 50 of x, got 50"),
-    "more rows than there are": (dict(validation=51), r"^validation: expected fewer rows than the 50 of x, got 51"),
+    "all rows for validation": (
+        dict(validation=50),
+        r"^validation: expected fewer rows than the 50 of x, got 50",
+    ),
+    "more rows than there are": (
+        dict(validation=51),
+        r"^validation: expected fewer rows than the 50 of x, got 51",
+    ),
     "one row in all": (dict(x=X[:1]), r"^validation: expected fewer rows than the 1 of x, got 1"),
     "a share of a loader": (
         dict(x=loader(X), validation=0.1),
@@ -624,7 +761,9 @@ BAD_ROWS = {
 
 
 def test_the_default_validation_of_a_loader_is_refused_too():
-    with pytest.raises(ValueError, match=r"validation: expected rows of its own beside a DataLoader, got 0\.1"):
+    with pytest.raises(
+        ValueError, match=r"validation: expected rows of its own beside a DataLoader, got 0\.1"
+    ):
         fit(small(), loader(X), epochs=1)
 
 
@@ -656,8 +795,8 @@ BAD_OPTIONS = {
     "batch_size": [0, -5],
     "lr": [0.0, -1e-3, math.nan, "fast"],
     "clip_norm": [0.0, -1.0],
-    "annealing": [-1, 0.5],
-    "average": [0.0, 1.0, 1.5],
+    "kl_warmup_epochs": [-1, 0.5],
+    "ema_decay": [0.0, 1.0, 1.5],
     "patience": [0, -1],
     "validation": [-0.1, -5, math.nan, math.inf],
     "kl": ["exact"],
@@ -672,7 +811,9 @@ BAD_OPTIONS = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD_OPTIONS.items() for value in values])
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in BAD_OPTIONS.items() for value in values]
+)
 def test_bad_options_are_refused_by_name(name, value):
     found = refuses(small(), rf"^{name}\b", **{name: value})
     assert "pydantic" not in str(found.value)
@@ -684,16 +825,43 @@ BAD_NAMES = {
         r"^optimizer: unknown 'addam'; allowed: .*'sgd'; did you mean 'adam'",
     ),
     "no optimizer": (dict(optimizer="optimizer"), r"^optimizer: unknown 'optimizer'"),
-    "LBFGS": (dict(optimizer="lbfgs"), r"^optimizer: lbfgs evaluates the loss several times a step"),
-    "LBFGS by function": (dict(optimizer=torch.optim.LBFGS), r"^optimizer: LBFGS evaluates the loss several times"),
-    "SparseAdam": (dict(optimizer="SparseAdam"), r"^optimizer: SparseAdam takes sparse gradients only"),
+    "LBFGS": (
+        dict(optimizer="lbfgs"),
+        r"^optimizer: lbfgs evaluates the loss several times a step",
+    ),
+    "LBFGS by function": (
+        dict(optimizer=torch.optim.LBFGS),
+        r"^optimizer: LBFGS evaluates the loss several times",
+    ),
+    "SparseAdam": (
+        dict(optimizer="SparseAdam"),
+        r"^optimizer: SparseAdam takes sparse gradients only",
+    ),
     "Muon": (dict(optimizer="muon"), r"^optimizer: muon moves matrices only"),
-    "an unknown option": (dict(optimizer_options={"momentum": 0.9}), r"^optimizer_options: adam does not take them"),
-    "a bad option": (dict(optimizer_options={"betas": (2, 0)}), r"^optimizer_options: adam does not take them"),
-    "two kernels": (dict(optimizer_options={"foreach": True, "fused": True}), r"^optimizer_options: adam does not"),
-    "no such device": (dict(device="tpu"), r"^device: expected cpu, cuda, cuda:N or auto, got 'tpu'"),
-    "a device without memory": (dict(device="meta"), r"^device: expected cpu, cuda, cuda:N or auto, got 'meta'"),
-    "no such GPU": (dict(device="cuda:99"), r"^device: got 'cuda:99', and this machine has \d+ GPUs"),
+    "an unknown option": (
+        dict(optimizer_options={"momentum": 0.9}),
+        r"^optimizer_options: adam does not take them",
+    ),
+    "a bad option": (
+        dict(optimizer_options={"betas": (2, 0)}),
+        r"^optimizer_options: adam does not take them",
+    ),
+    "two kernels": (
+        dict(optimizer_options={"foreach": True, "fused": True}),
+        r"^optimizer_options: adam does not",
+    ),
+    "no such device": (
+        dict(device="tpu"),
+        r"^device: expected cpu, cuda, cuda:N or auto, got 'tpu'",
+    ),
+    "a device without memory": (
+        dict(device="meta"),
+        r"^device: expected cpu, cuda, cuda:N or auto, got 'meta'",
+    ),
+    "no such GPU": (
+        dict(device="cuda:99"),
+        r"^device: got 'cuda:99', and this machine has \d+ GPUs",
+    ),
 }
 
 

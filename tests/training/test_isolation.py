@@ -1,4 +1,6 @@
-"""Same seed, same numbers, whatever else the process does; and nothing outside a model is changed by it."""
+"""Same seed, same numbers, whatever else the process does; and nothing outside a model is changed
+by it.
+"""
 
 import hashlib
 import os
@@ -52,7 +54,10 @@ def modern(seed=0):
 # One seed, one result
 
 
-@pytest.mark.parametrize("options", [{}, {"average": 0.9, "num_particles": 3, "annealing": 1, "validation": None}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ema_decay": 0.9, "num_particles": 3, "kl_warmup_epochs": 1, "validation": None}],
+)
 @pytest.mark.parametrize("encoder", [None, modern], ids=["plain", "with dropout"])
 def test_one_seed_gives_one_result_whatever_the_seed_outside(options, encoder):
     results = []
@@ -71,7 +76,12 @@ def test_one_seed_gives_one_result_with_a_shuffling_loader():
     for outside in (1, 2):
         torch.manual_seed(outside)
         vae = small()
-        fit(vae, DataLoader(TensorDataset(torch.as_tensor(X)), batch_size=16, shuffle=True), validation=X[:9], **SHORT)
+        fit(
+            vae,
+            DataLoader(TensorDataset(torch.as_tensor(X)), batch_size=16, shuffle=True),
+            validation=X[:9],
+            **SHORT,
+        )
         results.append(weights(vae))
     assert same(*results)
 
@@ -151,7 +161,9 @@ def failing_model():
 
 DEEDS = {
     "construct": small,
-    "construct with modules": lambda: small(encoder=modern(), prior=dist.Laplace(torch.zeros(2), 1.0).to_event(1)),
+    "construct with modules": lambda: small(
+        encoder=modern(), prior=dist.Laplace(torch.zeros(2), 1.0).to_event(1)
+    ),
     "fit": fitted,
     "fit bits": lambda: fit(small(likelihood="bernoulli"), BITS, **SHORT),
     "fit with particles": lambda: fit(small(), X, num_particles=3, kl="monte_carlo", **SHORT),
@@ -203,7 +215,9 @@ def test_files_change_nothing_outside(tmp_path):
 
 SIZES = {
     "equal sizes": [dict(seed=seed) for seed in range(3)],
-    "different sizes": [dict(latent_dim=size, hidden_dims=(4 * size,), seed=size) for size in (1, 2, 3)],
+    "different sizes": [
+        dict(latent_dim=size, hidden_dims=(4 * size,), seed=size) for size in (1, 2, 3)
+    ],
 }
 ALONE = """
 import sys, torch
@@ -249,11 +263,15 @@ def test_three_models_trained_in_turn_train_as_each_would_alone(sizes, alone):
 
 @pytest.mark.param_store
 def test_a_users_own_pyro_training_and_ours_do_not_meet():
-    """Pyro's SVI the usual way: its parameters are in the global store, under the names of our modules."""
+    """Pyro's SVI the usual way: its parameters are in the global store, under the names of our
+    modules.
+    """
     expected = digest(fitted(seed=9))
     theirs = small(seed=8)
     x = torch.as_tensor(X)
-    svi = pyro.infer.SVI(theirs.model, theirs.guide, pyro.optim.Adam({"lr": 1e-2}), pyro.infer.Trace_ELBO())
+    svi = pyro.infer.SVI(
+        theirs.model, theirs.guide, pyro.optim.Adam({"lr": 1e-2}), pyro.infer.Trace_ELBO()
+    )
     svi.step(x)
     stored = {name: value.detach().clone() for name, value in pyro.get_param_store().items()}
     assert digest(fitted(seed=9)) == expected
@@ -315,7 +333,9 @@ def test_batchnorm_and_dropout_train_and_are_saved(tmp_path):
     run = fit(vae, X, objective=Watch(vae, react), validation=10, epochs=3, batch_size=10, lr=1e-2)
     assert set(modes) == {(True, True), (False, False)}
     assert not norm.training
-    assert int(norm.num_batches_tracked) == 4 * run.best_epoch  # neither the first look nor validation counts
+    assert (
+        int(norm.num_batches_tracked) == 4 * run.best_epoch
+    )  # neither the first look nor validation counts
     assert float(norm.running_mean.abs().max()) > 0.01
     save(vae, tmp_path / "run")
     loaded = load(tmp_path / "run", encoder=modern(seed=1))
@@ -347,5 +367,5 @@ def test_a_frozen_part_stays_as_it_is():
     encoder = modern().body[0].requires_grad_(False)
     before = weights(encoder)
     vae = VAE(data_shape=(4,), latent_dim=2, encoder=encoder)
-    fit(vae, X, **SHORT, average=0.9)
+    fit(vae, X, **SHORT, ema_decay=0.9)
     assert same(before, weights(encoder))

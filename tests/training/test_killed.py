@@ -13,7 +13,10 @@ import torch
 from pyro_vae.training import load
 from tests.training.small import same, weights
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
+]
 ROOT = Path(__file__).resolve().parents[2]
 RUN = """
 import json, os, signal, sys
@@ -32,7 +35,7 @@ def schedule(done):
         os.kill(os.getpid(), signal.SIGKILL)
     return 1.0
 
-vae, options = small(), dict(epochs=8, batch_size=16, validation=4, average=0.9, annealing=4, compile=how)
+vae, options = small(), dict(epochs=8, batch_size=16, validation=4, ema_decay=0.9, kl_warmup_epochs=4, compile=how)
 run = fit(vae, X, schedule=schedule, checkpoint=home / "unfinished", **options)
 save(vae, home / "model")
 (home / "history.json").write_text(json.dumps(without_clock(run.history)))
@@ -44,7 +47,12 @@ def run(home, how, kind, cache):
     home.mkdir(exist_ok=True)
     return subprocess.run(
         [sys.executable, "-W", "error:fit", "-c", RUN, str(home), how, kind],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": str(cache)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "TORCHINDUCTOR_CACHE_DIR": str(cache),
+        },
         capture_output=True,
         text=True,
     )
@@ -62,7 +70,9 @@ def left(home):
 
 @pytest.mark.parametrize("how", ["off", "step"])
 def test_a_killed_and_resumed_run_compiles_again_and_continues_alike(how, tmp_path):
-    """Bit for bit without a compiler. With one, the first step after the kill is eager, and differs by rounding."""
+    """Bit for bit without a compiler. With one, the first step after the kill is eager, and differs
+    by rounding.
+    """
     whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
     expected = {"off": 0, "step": 1}[how]
     assert graphs(run(whole, how, "whole", cache)) == expected
@@ -80,7 +90,9 @@ def test_a_killed_and_resumed_run_compiles_again_and_continues_alike(how, tmp_pa
 
 
 def test_half_a_library_is_built_again(tmp_path):
-    """As a compiler leaves it that is killed; otherwise no later run could load it, and all would make slower steps."""
+    """As a compiler leaves it that is killed; otherwise no later run could load it, and all would
+    make slower steps.
+    """
     cache = tmp_path / "cache"
     graphs(run(tmp_path / "first", "step", "whole", cache))
     libraries = sorted(cache.glob("**/*.main.so"))

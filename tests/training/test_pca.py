@@ -1,7 +1,8 @@
-"""A linear VAE is probabilistic PCA: training reaches its optimum, and each row's log p(x) its closed form.
+"""A linear VAE is probabilistic PCA: training reaches its optimum, and each row's log p(x) its
+closed form.
 
-What is left of the distance to the optimum is the noise of z in the last steps: at most 0.003 nats a row over the six
-tables and several seeds, so 0.01 is asked for.
+What is left of the distance to the optimum is the noise of z in the last steps: at most 0.003 nats
+a row over the six tables and several seeds, so 0.01 is asked for.
 """
 
 import numpy as np
@@ -17,7 +18,9 @@ ALL = [(data, latent_dim) for data in TABLES for latent_dim in LATENT_DIMS]
 def agrees(result):
     """The trained model is the optimum, and the estimates are those of its closed form."""
     mean_of_errors = np.sqrt(np.square(result.found.se).sum()) / len(result.x)
-    best = result.score + 1e-3  # scikit-learn divides by n - 1 and stays that little below the maximum
+    best = (
+        result.score + 1e-3
+    )  # scikit-learn divides by n - 1 and stays that little below the maximum
     assert best - 0.01 < result.exact.mean() <= best
     assert abs(result.difference()) < 0.01
     assert abs(result.found.log_marginal.mean() - result.exact.mean()) < 4 * mean_of_errors
@@ -35,7 +38,9 @@ def is_pca(result):
 
 
 def bounds(result):
-    """A bound is no more than what it bounds, up to the error of its estimate: the spread of log w over 1000 draws."""
+    """A bound is no more than what it bounds, up to the error of its estimate: the spread of log w
+    over 1000 draws.
+    """
     assert result.found.elbo.mean() < result.exact.mean()
     assert result.found.elbo.mean() > result.exact.mean() - 0.03
 

@@ -10,7 +10,9 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr(progress, "SECONDS", 0.0)
     fit(small(), X, epochs=3, batch_size=16, validation=2)
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(",")[0] for line in lines] == [f"fit: {steps} of 9 steps" for steps in (3, 6, 9)]
+    assert [line.split(",")[0] for line in lines] == [
+        f"fit: {steps} of 9 steps" for steps in (3, 6, 9)
+    ]
     assert all("validation" in line and line.endswith("min left") for line in lines)
 
 

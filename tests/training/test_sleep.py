@@ -44,7 +44,9 @@ def test_without_validation_the_last_epoch_is_kept():
 
 
 def test_a_run_that_was_over_sleeps_the_same_again(tmp_path):
-    one, other = (fit(small(), X, **RUN, sleep_share=1, checkpoint=tmp_path / "run") for _ in range(2))
+    one, other = (
+        fit(small(), X, **RUN, sleep_share=1, checkpoint=tmp_path / "run") for _ in range(2)
+    )
     assert same(weights(one.vae), weights(other.vae))
 
 
@@ -56,7 +58,9 @@ def test_drawn_rows_are_of_the_kind_of_the_data(options):
 
 
 def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
-    """Linear decoder, normal noise: log p(x) is known, and what the ELBO is below it is the guide's alone."""
+    """Linear decoder, normal noise: log p(x) is known, and what the ELBO is below it is the guide's
+    alone.
+    """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(400, 3, generator=generator) @ torch.randn(3, 6, generator=generator)
     x = x + 0.5 * torch.randn(400, 6, generator=generator)
@@ -73,7 +77,9 @@ def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
         with torch.no_grad():
             vae.likelihood.decoder.weight.copy_(torch.linspace(-1, 1, 12).reshape(6, 2))
             vae.likelihood.decoder.bias.zero_()
-        run = fit(vae, x[:40], validation=x[40:], epochs=30, batch_size=20, lr=5e-3, sleep_share=share)
+        run = fit(
+            vae, x[:40], validation=x[40:], epochs=30, batch_size=20, lr=5e-3, sleep_share=share
+        )
         exact = log_density(run.vae, x[40:])
         gaps[share] = exact - run.elbo
     assert gaps[0] > 0.1

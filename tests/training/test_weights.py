@@ -14,8 +14,10 @@ ALL = {"batch_size": 50, "validation": None, "schedule": "constant", "optimizer"
 W = np.random.default_rng(1).gamma(1.0, size=50)
 
 
-def squares(model, guide, x, rate_weight=1.0):
-    """An objective without noise whose loss of a row depends on the row and on a weight of the model."""
+def squares(model, guide, x, beta=1.0):
+    """An objective without noise whose loss of a row depends on the row and on a weight of the
+    model.
+    """
     q = guide.posterior(x)
     loss = (q.mean.sum(-1) - x.sum(-1)).square()
     return Terms(torch.zeros_like(loss), loss, {}, loss)
@@ -29,9 +31,14 @@ def after(x, **options):
 
 
 def test_whole_weights_are_repeated_rows():
-    """One step down the gradient, in closed form the same: 50 rows with weights 1, 2, 3 and the rows so many times."""
+    """One step down the gradient, in closed form the same: 50 rows with weights 1, 2, 3 and the
+    rows so many times.
+    """
     counts = np.random.default_rng(0).integers(1, 4, size=50)
-    one, other = after(X, weights=counts, epochs=3), after(np.repeat(X, counts, 0), epochs=3, batch_size=counts.sum())
+    one, other = (
+        after(X, weights=counts, epochs=3),
+        after(np.repeat(X, counts, 0), epochs=3, batch_size=counts.sum()),
+    )
     for name, value in one[1].items():
         torch.testing.assert_close(value, other[1][name], rtol=1e-4, atol=1e-5)
     assert one[0][-1]["loss"] == pytest.approx(other[0][-1]["loss"], rel=1e-5)
@@ -45,13 +52,19 @@ def test_weights_of_zero_leave_rows_out():
 
 
 def test_only_their_ratios_matter():
-    one, other = after(X, weights=W, epochs=2, batch_size=16), after(X, weights=1024 * W, epochs=2, batch_size=16)
+    one, other = (
+        after(X, weights=W, epochs=2, batch_size=16),
+        after(X, weights=1024 * W, epochs=2, batch_size=16),
+    )
     assert one[0] == other[0]
     assert same(one[1], other[1])
 
 
 def test_equal_weights_are_none():
-    one, other = (fit(small(), X, weights=w, epochs=3, batch_size=16).history for w in (np.full(50, 2.5), None))
+    one, other = (
+        fit(small(), X, weights=w, epochs=3, batch_size=16).history
+        for w in (np.full(50, 2.5), None)
+    )
     for row, like in zip(without_clock(one), without_clock(other), strict=True):
         assert row == pytest.approx(like, rel=1e-4)
 
@@ -70,21 +83,35 @@ class Listed(Dataset):
 @pytest.mark.parametrize("make", [lambda: X, lambda: Listed(X)], ids=["array", "Dataset"])
 @pytest.mark.parametrize("validation", [None, 0.3])
 def test_every_row_meets_its_own_weight(make, validation):
-    """The first column of each row is its weight: the weighted mean of any batch is told by the rows themselves."""
+    """The first column of each row is its weight: the weighted mean of any batch is told by the
+    rows themselves.
+    """
     x = np.concatenate([W[:, None], X[:, 1:]], 1).astype(np.float32)
     rows = Listed(x) if isinstance(make(), Listed) else x
 
-    def weight_itself(model, guide, batch, rate_weight=1.0):
-        terms = ELBO()(model, guide, batch, rate_weight)
+    def weight_itself(model, guide, batch, beta=1.0):
+        terms = ELBO()(model, guide, batch, beta)
         return Terms(0 * terms.rate, batch[:, 0], terms.kl, batch[:, 0] + 0 * terms.loss)
 
-    run = fit(small(), rows, weights=W, objective=weight_itself, epochs=2, batch_size=16, validation=validation)
+    run = fit(
+        small(),
+        rows,
+        weights=W,
+        objective=weight_itself,
+        epochs=2,
+        batch_size=16,
+        validation=validation,
+    )
     train, valid = select_part(_rows(x), validation, 0)
     used = torch.cat(list(train.batches(50)))[:, 0].double()
-    assert run.history[1]["loss"] == pytest.approx(float((used * used).sum() / used.sum()), rel=1e-5)
+    assert run.history[1]["loss"] == pytest.approx(
+        float((used * used).sum() / used.sum()), rel=1e-5
+    )
     if valid is not None:
         held = torch.cat(list(valid.batches(50)))[:, 0].double()
-        assert run.history[1]["val_loss"] == pytest.approx(float((held * held).sum() / held.sum()), rel=1e-5)
+        assert run.history[1]["val_loss"] == pytest.approx(
+            float((held * held).sum() / held.sum()), rel=1e-5
+        )
 
 
 def _rows(x):
@@ -94,14 +121,33 @@ def _rows(x):
 
 
 BAD = {
-    "too few": (dict(weights=np.ones(49)), r"^weights: expected one for each of the 50 rows, got shape \(49,\)"),
-    "a column": (dict(weights=np.ones((50, 1))), r"^weights: expected one for each of the 50 rows, got shape"),
-    "negative": (dict(weights=np.where(np.arange(50) == 7, -1.0, 1.0)), r"^weights: .* got -1 in row 7"),
-    "not a number": (dict(weights=np.where(np.arange(50) == 3, np.nan, 1.0)), r"^weights: .* got nan in row 3"),
+    "too few": (
+        dict(weights=np.ones(49)),
+        r"^weights: expected one for each of the 50 rows, got shape \(49,\)",
+    ),
+    "a column": (
+        dict(weights=np.ones((50, 1))),
+        r"^weights: expected one for each of the 50 rows, got shape",
+    ),
+    "negative": (
+        dict(weights=np.where(np.arange(50) == 7, -1.0, 1.0)),
+        r"^weights: .* got -1 in row 7",
+    ),
+    "not a number": (
+        dict(weights=np.where(np.arange(50) == 3, np.nan, 1.0)),
+        r"^weights: .* got nan in row 3",
+    ),
     "zeros": (dict(weights=np.zeros(50)), r"^weights: expected some above 0"),
-    "compiled": (dict(weights=W, compile="step"), r"^compile: expected 'auto' or 'off' with weights"),
+    "compiled": (
+        dict(weights=W, compile="step"),
+        r"^compile: expected 'auto' or 'off' with weights",
+    ),
     "a loader": (
-        dict(x=DataLoader(TensorDataset(torch.as_tensor(X)), batch_size=16), weights=W, validation=None),
+        dict(
+            x=DataLoader(TensorDataset(torch.as_tensor(X)), batch_size=16),
+            weights=W,
+            validation=None,
+        ),
         r"^weights: expected x as an array or a Dataset, got a DataLoader",
     ),
     "hidden in a TensorDataset": (

@@ -1,4 +1,6 @@
-"""The autoencoder as a special case: a point as guide, a flat prior, and squared error up to a known constant."""
+"""The autoencoder as a special case: a point as guide, a flat prior, and squared error up to a
+known constant.
+"""
 
 import math
 from typing import Any
@@ -20,7 +22,11 @@ every_objective = pytest.mark.parametrize(
 
 
 def autoencoder(**options: Any) -> VAE:
-    options = {"likelihood": {"kind": "normal", "scale": SIGMA}, "hidden_dims": (8,), "latent_dim": 2} | options
+    options = {
+        "likelihood": {"kind": "normal", "scale": SIGMA},
+        "hidden_dims": (8,),
+        "latent_dim": 2,
+    } | options
     return VAE(data_shape=(FEATURES,), prior="flat", guide="delta", **options).double()
 
 
@@ -29,7 +35,9 @@ def rows(n: int = ROWS) -> Tensor:
 
 
 def with_statistics(vae: VAE) -> VAE:
-    """The same model after `fit` has looked at data whose features have means and spreads of their own."""
+    """The same model after `fit` has looked at data whose features have means and spreads of their
+    own.
+    """
     mean, std = torch.linspace(-1, 2, FEATURES).double(), torch.linspace(0.5, 3, FEATURES).double()
     for part in (vae.posterior.standardize, vae.likelihood.family):
         part.mean.copy_(mean)
@@ -78,7 +86,9 @@ def test_after_standardising_it_is_still_the_error_in_the_units_of_the_data() ->
     mean, std = vae.likelihood.family.mean, vae.likelihood.family.std
     errors = (x - mean - std * plain(vae)((x - mean) / std)).square().sum(1)
     expected = errors / (2 * SIGMA**2) + FEATURES / 2 * math.log(2 * math.pi * SIGMA**2)
-    torch.testing.assert_close(ELBO()(vae.model, vae.guide, x).distortion, expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        ELBO()(vae.model, vae.guide, x).distortion, expected, rtol=1e-12, atol=0
+    )
 
 
 @every_objective
@@ -100,7 +110,9 @@ def test_the_loss_has_no_noise() -> None:
 def seen_by_encoder(vae: VAE, x: Tensor) -> tuple[Tensor, Tensor]:
     """What the encoder's network gets, and the distortion."""
     seen: list[Tensor] = []
-    hook = vae.posterior.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    hook = vae.posterior.encoder.register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0])
+    )
     distortion = ELBO()(vae.model, vae.guide, x).distortion
     hook.remove()
     return seen[0], distortion
@@ -148,7 +160,9 @@ def test_a_linear_autoencoder_reaches_the_error_of_pca() -> None:
     assert exact * (1 - 1e-9) < found < 1.01 * exact
     assert run.history[-1]["rate"] == 0
     constant = FEATURES / 2 * math.log(2 * math.pi * SIGMA**2)
-    assert ELBO()(vae.model, vae.guide, torch.as_tensor(x)).distortion.mean().item() == pytest.approx(
+    assert ELBO()(
+        vae.model, vae.guide, torch.as_tensor(x)
+    ).distortion.mean().item() == pytest.approx(
         FEATURES * found / (2 * SIGMA**2) + constant, rel=1e-9
     )
 
@@ -164,12 +178,17 @@ def test_it_has_a_code_for_each_row_and_no_spread() -> None:
 
 
 def test_sample_refuses_the_flat_prior_and_says_why() -> None:
-    with pytest.raises(ValueError, match=r"prior 'flat' has no density, so nothing can be drawn .* 'standard_normal'"):
+    with pytest.raises(
+        ValueError,
+        match=r"prior 'flat' has no density, so nothing can be drawn .* 'standard_normal'",
+    ):
         pv.sample(autoencoder(), 3)
 
 
 def test_evidence_refuses_an_autoencoder_and_says_why() -> None:
-    with pytest.raises(ValueError, match=r"is an autoencoder: .* no density over z, so log p\(x\) does not exist"):
+    with pytest.raises(
+        ValueError, match=r"is an autoencoder: .* no density over z, so log p\(x\) does not exist"
+    ):
         pv.evidence(autoencoder(), rows(), num_particles=3)
 
 

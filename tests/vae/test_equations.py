@@ -29,12 +29,16 @@ def guide_family(family: str) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     module = FAMILIES[family](FEATURES, LATENT).double()
     for parameter in module.parameters():
-        parameter.data.copy_(0.7 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        parameter.data.copy_(
+            0.7 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        )
     return module
 
 
 def features() -> Tensor:
-    return torch.randn(ROWS, FEATURES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return torch.randn(
+        ROWS, FEATURES, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
 
 
 def a_posterior(family: str) -> Distribution:
@@ -62,12 +66,16 @@ def test_a_draw_is_loc_plus_scale_times_standard_noise(family: str) -> None:
     z = q.rsample()
     torch.manual_seed(3)
     noise = torch.randn(ROWS, LATENT, dtype=torch.float64)
-    torch.testing.assert_close(z, q.mean + (scale_tril(q) @ noise.unsqueeze(-1)).squeeze(-1), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        z, q.mean + (scale_tril(q) @ noise.unsqueeze(-1)).squeeze(-1), rtol=0, atol=1e-14
+    )
 
 
 @every_family
 def test_the_draw_carries_the_gradient_to_every_parameter(family: str) -> None:
-    """d E f(z) / dθ by backpropagation against central differences with the same noise; θ: weights behind μ and σ."""
+    """d E f(z) / dθ by backpropagation against central differences with the same noise; θ: weights
+    behind μ and σ.
+    """
     module, inputs, step = guide_family(family), features(), 1e-6
 
     def mean_of_f() -> Tensor:
@@ -86,7 +94,11 @@ def test_the_draw_carries_the_gradient_to_every_parameter(family: str) -> None:
                 below = mean_of_f()
                 numbers[i] += step
                 torch.testing.assert_close(
-                    (above - below) / (2 * step), slope, rtol=1e-6, atol=1e-7, msg=lambda m, name=name: f"{name}: {m}"
+                    (above - below) / (2 * step),
+                    slope,
+                    rtol=1e-6,
+                    atol=1e-7,
+                    msg=lambda m, name=name: f"{name}: {m}",
                 )
 
 
@@ -126,7 +138,9 @@ def test_the_rate_of_the_elbo_is_the_formula(family: str) -> None:
     x = features()
     for particles in (1, 3):
         rate = ELBO(kl="analytic", num_particles=particles)(vae.model, vae.guide, x).rate
-        torch.testing.assert_close(rate, kl_to_standard_normal(vae.posterior(x)), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            rate, kl_to_standard_normal(vae.posterior(x)), rtol=1e-12, atol=1e-12
+        )
 
 
 @every_family
@@ -161,7 +175,9 @@ def independent(loc: float, scale: float) -> Distribution:
 
 
 def correlated() -> Distribution:
-    root = torch.randn(LATENT, LATENT, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    root = torch.randn(
+        LATENT, LATENT, generator=torch.Generator().manual_seed(4), dtype=torch.float64
+    )
     return dist.MultivariateNormal(root[0], root @ root.T + torch.eye(LATENT, dtype=torch.float64))
 
 
@@ -190,7 +206,9 @@ def test_kl_is_zero_at_equality(prior: str) -> None:
 
 
 def test_our_registered_kl_takes_only_independent_normals() -> None:
-    """A normal against other independent families, or against a matrix of normals, has no such formula."""
+    """A normal against other independent families, or against a matrix of normals, has no such
+    formula.
+    """
     q = a_posterior("full_rank")
     zero = torch.zeros(LATENT, dtype=torch.float64)
     assert analytic_kl(q, dist.Laplace(zero, 1.0).to_event(1)) is None
@@ -219,11 +237,17 @@ def test_minus_elbo_is_distortion_plus_rate(family: str, kl: str) -> None:
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 3.0])
 @pytest.mark.parametrize("data_shape", [(FEATURES,), (2, 3)])
-def test_a_fixed_scale_makes_the_distortion_a_squared_error(sigma: float, data_shape: tuple[int, ...]) -> None:
+def test_a_fixed_scale_makes_the_distortion_a_squared_error(
+    sigma: float, data_shape: tuple[int, ...]
+) -> None:
     """Distortion = ‖x - decoder(z)‖² / (2 σ²) + (D / 2) log(2 π σ²), with its constant."""
     likelihood = {"kind": "normal", "scale": sigma}
-    vae = VAE(data_shape=data_shape, latent_dim=LATENT, likelihood=likelihood, hidden_dims=(8,)).double()
-    x = torch.randn(ROWS, *data_shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    vae = VAE(
+        data_shape=data_shape, latent_dim=LATENT, likelihood=likelihood, hidden_dims=(8,)
+    ).double()
+    x = torch.randn(
+        ROWS, *data_shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
     torch.manual_seed(0)
     distortion = ELBO()(vae.model, vae.guide, x).distortion
     torch.manual_seed(0)

@@ -1,4 +1,6 @@
-"""The programs of docs/export.md and docs/threads.md run, and what they say of guides and rows is so."""
+"""The programs of docs/export.md and docs/threads.md run, and what they say of guides and rows is
+so.
+"""
 
 import os
 import re
@@ -46,7 +48,9 @@ def test_the_exported_programs_are_the_model(page: dict[str, Any]) -> None:
         loc, scale = page["encoder"].module()(x[:rows])
         torch.testing.assert_close(loc, torch.from_numpy(codes.loc[:rows]))
         torch.testing.assert_close(scale, torch.from_numpy(codes.scale[:rows]))
-        torch.testing.assert_close(page["decoder"].module()(loc), torch.from_numpy(pv.reconstruct(vae, x[:rows])))
+        torch.testing.assert_close(
+            page["decoder"].module()(loc), torch.from_numpy(pv.reconstruct(vae, x[:rows]))
+        )
 
 
 def a_vae(guide: Any) -> pv.VAE:
@@ -59,18 +63,25 @@ def test_every_guide_is_exported_with_any_number_of_rows(name: str, page: dict[s
     vae = a_vae(GUIDES[name])
     encoder, codes = page["exported"](page["Codes"](vae), X), pv.encode(vae, X)
     for rows in (2, 30):
-        for found, expected in zip(encoder.module()(X[:rows]), (codes.loc, codes.scale), strict=True):
+        for found, expected in zip(
+            encoder.module()(X[:rows]), (codes.loc, codes.scale), strict=True
+        ):
             torch.testing.assert_close(found, torch.from_numpy(expected[:rows]))
 
 
 def test_the_other_guides_are_those_that_the_page_names(page: dict[str, Any]) -> None:
     kinds = {name if isinstance(guide, str) else guide["kind"] for name, guide in GUIDES.items()}
     assert set(pv.GUIDES) - kinds == {"semi_amortized"}
-    with pytest.raises(Exception, match=r"guide 'semi_amortized': its steps take gradients, which .* torch.export"):
+    with pytest.raises(
+        Exception, match=r"guide 'semi_amortized': its steps take gradients, which .* torch.export"
+    ):
         page["exported"](page["Codes"](a_vae("semi_amortized")), X)
 
 
 def test_threads_take_turns_as_their_page_says(tmp_path: Path) -> None:
-    command, env = [sys.executable, "-c", program("threads")], {**os.environ, "PYTHONPATH": str(ROOT)}
+    command, env = (
+        [sys.executable, "-c", program("threads")],
+        {**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

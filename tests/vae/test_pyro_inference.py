@@ -1,4 +1,6 @@
-"""Pyro's algorithms that call a guide in ways of their own: sleep phases, compiled inference, TorchScript."""
+"""Pyro's algorithms that call a guide in ways of their own: sleep phases, compiled inference,
+TorchScript.
+"""
 
 from typing import Any
 
@@ -31,7 +33,9 @@ def test_observations_take_the_place_of_rows() -> None:
 @pytest.mark.filterwarnings("ignore:.*parallel.*:UserWarning")
 def test_wake_sleep_in_its_sleep_phase() -> None:
     vae = small()
-    elbo = ReweightedWakeSleep(num_particles=2, insomnia=0.0, num_sleep_particles=2, vectorize_particles=False)
+    elbo = ReweightedWakeSleep(
+        num_particles=2, insomnia=0.0, num_sleep_particles=2, vectorize_particles=False
+    )
     before = [parameter.detach().clone() for parameter in vae.guide.parameters()]
     SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 0.01}), elbo).step(X)
     assert not any(torch.equal(p, q) for p, q in zip(vae.guide.parameters(), before, strict=True))
@@ -72,6 +76,8 @@ def test_torchscript_gives_the_same_loss(guide: Any) -> None:
 def test_what_torchscript_cannot_trace_says_so() -> None:
     vae = small("semi_amortized")
     with pytest.raises(
-        ValueError, match=r"^guide 'semi_amortized': .* TorchScript and torch.export can't trace; take Trace_ELBO"
+        ValueError,
+        match=r"^guide 'semi_amortized': .* TorchScript and torch.export can't trace; take "
+        r"Trace_ELBO",
     ):
         JitTrace_ELBO(ignore_jit_warnings=True).loss_and_grads(vae.model, vae.guide, X)

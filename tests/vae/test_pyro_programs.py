@@ -1,4 +1,6 @@
-"""`vae.model` and `vae.guide` in Pyro's hands: each of its tools takes the two programs as they are."""
+"""`vae.model` and `vae.guide` in Pyro's hands: each of its tools takes the two programs as they
+are.
+"""
 
 import copy
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from pyro.optim import Adam
 from torch import Tensor
 
 from pyro_vae import VAE
-from pyro_vae.analysis.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
 STEPS = 60
@@ -30,13 +32,17 @@ every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 
 
 def small_vae(kind: str = "normal", seed: int = 0) -> VAE:
-    return VAE(data_shape=(6,), latent_dim=2, likelihood=LIKELIHOODS[kind], hidden_dims=(16,), seed=seed)
+    return VAE(
+        data_shape=(6,), latent_dim=2, likelihood=LIKELIHOODS[kind], hidden_dims=(16,), seed=seed
+    )
 
 
 def rows(kind: str = "normal", n: int = 64) -> Tensor:
     """Rows with one strong common factor, in the support of the likelihood."""
     generator = torch.Generator().manual_seed(1)
-    factor = 3 * torch.randn(n, 1, generator=generator) * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
+    factor = (
+        3 * torch.randn(n, 1, generator=generator) * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
+    )
     if kind == "normal":
         return factor + 0.5 * torch.randn(n, 6, generator=generator)
     count = LIKELIHOODS[kind].get("total_count", 1)
@@ -172,7 +178,10 @@ DRAWS = 4000
 @every_likelihood
 def test_prior_predictive_shapes(kind: str) -> None:
     found = Predictive(small_vae(kind).model, num_samples=7)(n=5)
-    assert {name: tuple(draws.shape) for name, draws in found.items()} == {"z": (7, 5, 2), "x": (7, 5, 6)}
+    assert {name: tuple(draws.shape) for name, draws in found.items()} == {
+        "z": (7, 5, 2),
+        "x": (7, 5, 6),
+    }
 
 
 @pytest.mark.param_store
@@ -180,9 +189,14 @@ def test_prior_predictive_shapes(kind: str) -> None:
 @pytest.mark.parametrize("parallel", [False, True])
 def test_posterior_predictive_shapes(kind: str, parallel: bool) -> None:
     vae, x = small_vae(kind), rows(kind, 3)
-    predictive = Predictive(poutine.uncondition(vae.model), guide=vae.guide, num_samples=7, parallel=parallel)
+    predictive = Predictive(
+        poutine.uncondition(vae.model), guide=vae.guide, num_samples=7, parallel=parallel
+    )
     found = predictive(x)
-    assert {name: tuple(draws.shape) for name, draws in found.items()} == {"z": (7, 3, 2), "x": (7, 3, 6)}
+    assert {name: tuple(draws.shape) for name, draws in found.items()} == {
+        "z": (7, 3, 2),
+        "x": (7, 3, 6),
+    }
     assert vae.likelihood.family.support.check(found["x"]).all()
     assert not torch.equal(found["x"][0], x)
 
@@ -192,9 +206,15 @@ def test_prior_predictive_has_the_moments_of_the_marginal() -> None:
     torch.manual_seed(0)
     found = Predictive(truth.vae().model, num_samples=DRAWS, parallel=True)(n=2)
     marginal = truth.marginal()
-    assert_moments(found["x"].detach(), marginal.mean.expand(2, -1), marginal.covariance_matrix.expand(2, -1, -1))
+    assert_moments(
+        found["x"].detach(),
+        marginal.mean.expand(2, -1),
+        marginal.covariance_matrix.expand(2, -1, -1),
+    )
     eye = torch.eye(2, dtype=torch.float64)
-    assert_moments(found["z"].detach(), torch.zeros(2, 2, dtype=torch.float64), eye.expand(2, -1, -1))
+    assert_moments(
+        found["z"].detach(), torch.zeros(2, 2, dtype=torch.float64), eye.expand(2, -1, -1)
+    )
 
 
 @pytest.mark.param_store
@@ -241,7 +261,10 @@ def test_trace_has_the_sites_and_their_densities(kind: str) -> None:
     assert z.shape == (3, 2)
     assert not trace.nodes["z"]["is_observed"]
     assert trace.nodes["x"]["is_observed"]
-    assert [[frame.name for frame in trace.nodes[site]["cond_indep_stack"]] for site in "zx"] == [["data"], ["data"]]
+    assert [[frame.name for frame in trace.nodes[site]["cond_indep_stack"]] for site in "zx"] == [
+        ["data"],
+        ["data"],
+    ]
     torch.testing.assert_close(trace.nodes["z"]["log_prob"], vae.prior().log_prob(z))
     torch.testing.assert_close(trace.nodes["x"]["log_prob"], vae.likelihood(z).log_prob(x))
     joint = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
@@ -255,7 +278,9 @@ def test_guide_trace_has_the_density_of_the_posterior(kind: str) -> None:
         trace = poutine.trace(vae.guide).get_trace(x)
     trace.compute_log_prob()
     assert {name for name, site in trace.nodes.items() if site["type"] == "sample"} == {"data", "z"}
-    torch.testing.assert_close(trace.nodes["z"]["log_prob"], vae.posterior(x).log_prob(trace.nodes["z"]["value"]))
+    torch.testing.assert_close(
+        trace.nodes["z"]["log_prob"], vae.posterior(x).log_prob(trace.nodes["z"]["value"])
+    )
 
 
 @every_likelihood
@@ -291,7 +316,9 @@ def test_model_returns_rows_and_guide_returns_codes() -> None:
 def test_programs_pass_pyros_own_checks_of_shapes() -> None:
     vae, x = small_vae(), rows(n=3)
     with pyro.settings.context(module_local_params=True), pyro.validation_enabled(True):
-        Trace_ELBO(max_plate_nesting=1, num_particles=2, vectorize_particles=True).loss(vae.model, vae.guide, x)
+        Trace_ELBO(max_plate_nesting=1, num_particles=2, vectorize_particles=True).loss(
+            vae.model, vae.guide, x
+        )
 
 
 @every_likelihood

@@ -1,0 +1,1 @@
+"""Annealed importance sampling: chains from a start to the posterior, and back."""

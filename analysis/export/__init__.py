@@ -1,0 +1,1 @@
+"""Draws and log p(x) in the forms that ArviZ takes."""

@@ -1,0 +1,1 @@
+"""Pictures of data, latent space and training."""

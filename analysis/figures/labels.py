@@ -1,0 +1,83 @@
+"""Labels of rows as a few groups that can be told apart in a picture."""
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["by_label"]
+
+MOST, RANGES = 40, 10
+"""Groups in one picture, at most; and of a number that takes more than twice as many values as
+there are ranges.
+"""
+
+Groups = dict[str, npt.NDArray[np.bool_]]
+
+
+def by_label(labels: npt.ArrayLike | None, rows: int) -> Groups:
+    """The rows of each label, in order: text, whole numbers, or ten ranges of a number that takes
+    many values.
+
+    Arguments:
+        labels: One a row, (rows,), of any type; None for one group without a name.
+        rows: How many there are.
+
+    Returns:
+        Text of a label -> which rows have it; the rarer ones of more than 40 are one group,
+        "others".
+
+    Raises:
+        ValueError: When the labels are not one a row.
+
+    Example:
+        >>> list(by_label(["b", "a", "b"], 3)), list(by_label(np.arange(100) / 3, 100))[:2]
+        (['a', 'b'], ['0 to 3', '3.33 to 6.33'])
+    """
+    if labels is None:
+        return {"": np.ones(rows, dtype=bool)}
+    values = np.asarray(labels)
+    if values.shape != (rows,):
+        got = f"{values.dtype} of shape {values.shape}"
+        raise ValueError(
+            f"labels: expected one a row, shape ({rows},), got {got}; give a number or a name a row"
+        )
+    if values.dtype.kind == "f" and len(np.unique(values)) > 2 * RANGES:
+        return _ranges(values)
+    texts = np.array([_text(value) for value in values.tolist()], dtype=object)
+    found = _commonest(texts, _in_order(values))
+    groups = {text: texts == text for text in found}
+    rest = ~np.any(list(groups.values()), axis=0)
+    return groups | ({"others": rest} if rest.any() else {})
+
+
+def _text(value: object) -> str:
+    """A label in words; 3.0 is a class number that a table with gaps has made a float."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _in_order(values: npt.NDArray[np.generic]) -> list[str]:
+    """The different labels, numbers by size and others by their letters."""
+    try:
+        different = np.unique(values).tolist()
+    except TypeError:  # of several types
+        different = sorted(set(values.tolist()), key=str)
+    return list(dict.fromkeys(map(_text, different)))
+
+
+def _commonest(texts: npt.NDArray[np.object_], ordered: list[str]) -> list[str]:
+    if len(ordered) <= MOST:
+        return ordered
+    chosen = {text for text, _ in Counter(texts.tolist()).most_common(MOST - 1)}
+    return [text for text in ordered if text in chosen]
+
+
+def _ranges(values: npt.NDArray[np.floating]) -> Groups:
+    """Ten groups with about the same number of rows, and the rows without a number."""
+    known = np.flatnonzero(np.isfinite(values))
+    groups = {}
+    for part in np.array_split(known[np.argsort(values[known], kind="stable")], RANGES):
+        chosen = np.isin(np.arange(len(values)), part)
+        groups[f"{values[part[0]]:.3g} to {values[part[-1]]:.3g}"] = chosen
+    unknown = ~np.isfinite(values)
+    return groups | ({"unknown": unknown} if unknown.any() else {})

@@ -1,0 +1,1 @@
+"""Codes, reconstructions, samples, and how much of the latent space is used."""

@@ -1,0 +1,1 @@
+"""Anomaly scores with p-values, and the share of each column."""

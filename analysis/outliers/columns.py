@@ -1,0 +1,202 @@
+"""What each column adds to log p(x), for likelihoods that are a product over columns."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from pyro_vae.analysis.fitted import evaluation
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import log_joint
+from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_of
+from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.rng import own_seed, row_seed
+from pyro_vae.vae import VAE
+
+NUMBERS = 2**24
+"""Numbers that are worked on at once: rows times draws times columns."""
+WHY = (
+    "p(x | z) is not a product over columns (the counts of a multinomial share their total), so no "
+    "column "
+    "has a part of log p(x) that is its own; leave shares out, or take a likelihood such as "
+    "'poisson'"
+)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What each column adds to log p(x) of a row, in nats, with p(x | z) = ∏ᵢ p(xᵢ | z).
+
+    log p(x) = Σᵢ E[log p(xᵢ | z)] - KL(p(z | x) ‖ p(z))   with E over p(z | x)
+
+    Attributes:
+        value: E[log p(xᵢ | z)], (rows, columns).
+        se: its Monte Carlo standard error, (rows, columns).
+    """
+
+    value: np.ndarray
+    se: np.ndarray
+
+
+def column_log_prob(p: Distribution, x: Tensor) -> Tensor | None:
+    """log p(xᵢ | z) for each number of a row, (..., *event_shape), with sum log p(x | z).
+
+    A distribution may have a method `column_log_prob(x)` of its own. A size factor, on which its
+    row is conditioned, adds nothing.
+
+    Arguments:
+        p: of batch shape (...), over rows.
+        x: rows (..., *event_shape).
+
+    Returns:
+        The terms, or None where the distribution is no product over the numbers of a row.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> column_log_prob(dist.Normal(torch.zeros(3), 1.0).to_event(1), torch.zeros(3)).shape
+        torch.Size([3])
+    """
+    terms = _terms(p, x)
+    if terms is None:
+        return None
+    whole = p.log_prob(x)
+    total = terms.flatten(-len(p.event_shape)).sum(-1) if p.event_shape else terms
+    agrees = torch.allclose(total, whole, rtol=1e-4, atol=1e-3, equal_nan=True)
+    return terms if agrees else None
+
+
+def _terms(p: Any, x: Tensor) -> Tensor | None:
+    if callable(own := getattr(p, "column_log_prob", None)):
+        return torch.as_tensor(own(x))
+    if hasattr(p, "counts") and hasattr(
+        p, "typical"
+    ):  # counts with a size factor in the last column
+        counts = p.counts(x[..., -1:]).log_prob(x[..., :-1])
+        return torch.cat([counts, torch.zeros_like(counts[..., :1])], -1)
+    if hasattr(p, "parts") and hasattr(p, "order"):  # groups of columns side by side
+        groups = x.index_select(-1, p.listed).split([part.event_shape[0] for part in p.parts], -1)
+        terms = [_terms(part, group) for part, group in zip(p.parts, groups, strict=True)]
+        known = [term for term in terms if term is not None]
+        return torch.cat(known, -1).index_select(-1, p.order) if len(known) == len(terms) else None
+    dims = len(p.event_shape)
+    while isinstance(p, Independent):
+        p = p.base_dist
+    return None if dims and p.event_shape else p.log_prob(x)
+
+
+def factorises(vae: VAE, x: Tensor) -> bool:
+    """Whether p(x | z) is a product over columns, by its value for one row."""
+    row = x[:1]
+    with evaluation(vae):
+        z = torch.zeros((1, vae.spec.latent_dim), dtype=row.dtype, device=row.device)
+        return column_log_prob(vae.likelihood(z), row) is not None
+
+
+def column_shares(
+    vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = False
+) -> Shares:
+    """Estimate what each column adds to log p(x), by self-normalised importance sampling of p(z |
+    x).
+
+    E[f(z)] ≈ Σₖ wₖ f(zₖ) / Σₖ wₖ   with wₖ = p(x, zₖ) / q(zₖ) and zₖ ~ q, k = 1, ..., K
+
+    q is the proposal "refined", or the guide where that has no mean and width to start from. The
+    standard error is that of a ratio, √Σₖ wₖ² (f(zₖ) - E[f])² / Σₖ wₖ.
+
+    References:
+        Monte Carlo Theory, Methods and Examples (Owen, 2013), chapter 9.2.
+
+    Arguments:
+        vae: a model whose guide and prior have densities, and whose likelihood is a product over
+            columns.
+        x: rows shaped (n, *data_shape).
+        num_samples: K.
+        seed: of the draws. A row's numbers depend on it and on the row alone.
+        progress: show a bar; None on a terminal only.
+
+    Returns:
+        `Shares`, with the numbers of a row flattened to columns.
+
+    Raises:
+        ValueError: a likelihood that is no product over columns; rows that don't fit the model.
+
+    Example:
+        >>> column_shares(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4), num_samples=10).value.shape
+        (3, 4)
+    """
+    columns = math.prod(vae.spec.data_shape)
+    together = max(1, NUMBERS // (num_samples * columns))
+    parts = []
+    with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
+        for batch in rows_of(vae, x, "x", batch_size=max(together, 64), progress=progress):
+            for rows in batch.split(together):
+                z, log_q = _draws(vae, rows, num_samples, seed, restart)
+                parts.append(_weighted(vae, rows, z, log_q, columns))
+    value, se = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Shares(value, se)
+
+
+def _draws(
+    vae: VAE, rows: Tensor, num_samples: int, seed: int, restart: Any
+) -> tuple[Tensor, Tensor]:
+    """Draws (num_samples, rows, latent_dim) and their log densities (num_samples, rows)."""
+    parts = []
+    for row, q in zip(rows.split(1), _proposals(vae, rows), strict=True):
+        restart(row_seed(row, f"{seed} shares"))
+        z = q.sample(torch.Size([num_samples]))
+        parts.append((z, q.log_prob(z)))
+    z, log_q = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+    return z, log_q
+
+
+def _proposals(vae: VAE, rows: Tensor) -> list[Distribution]:
+    refined: Proposal = proposal_of("refined")
+    try:
+        return refined.each(vae, rows)
+    except ValueError:  # a guide without a mean and a standard deviation
+        return proposal_of("guide").each(vae, rows)
+
+
+def _weighted(
+    vae: VAE, rows: Tensor, z: Tensor, log_q: Tensor, columns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The means of the terms of some rows and their standard errors, (rows, columns)."""
+    weights = (log_joint(vae, rows, z) - log_q).double().softmax(0)
+    terms = _terms(vae.likelihood(z), rows)
+    if terms is None:
+        raise ValueError(f"shares: {WHY}")
+    terms = terms.double().reshape(*z.shape[:2], columns)
+    mean = torch.einsum("kr,krc->rc", weights, terms)
+    variance = torch.einsum("kr,krc->rc", weights.square(), (terms - mean).square())
+    return mean.cpu().numpy(), variance.sqrt().cpu().numpy()
+
+
+def names_of(columns: Any, data_shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Names of the numbers of a row: those that are given, or their positions: "x[3]", "x[1,2]".
+
+    Raises:
+        ValueError: another number of names than a row has numbers, or a name that occurs twice.
+
+    Example:
+        >>> names_of(None, (2, 2))
+        ('x[0,0]', 'x[0,1]', 'x[1,0]', 'x[1,1]')
+    """
+    count = math.prod(data_shape)
+    if columns is None:
+        return tuple(_positions(data_shape))
+    names = tuple(map(str, columns))
+    if len(names) != count or len(set(names)) != count:
+        raise ValueError(
+            f"columns: expected {count} different names, one for each number of a row, got "
+            f"{len(names)} ({len(set(names))} different); pass one name a column in their order"
+        )
+    return names
+
+
+def _positions(data_shape: tuple[int, ...]) -> Iterator[str]:
+    for index in np.ndindex(*data_shape):
+        yield f"x[{','.join(map(str, index))}]"

@@ -1,0 +1,113 @@
+"""Conformal p-values: how a score stands among those of rows that are known to be ordinary."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+def low_p_value(scores: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
+    """p-values that are small where a score is low among those of the reference.
+
+    p = (1 + #{reference ≤ score}) / (n + 1) for n reference scores
+
+    P(p ≤ a) ≤ a for a score that is exchangeable with them, whatever their distribution; without
+    ties P(p ≤ a) = a for a = 1 / (n + 1), 2 / (n + 1), ..., 1.
+
+    References:
+        Testing for Outliers with Conformal p-values (Bates, Candès, Lei, Romano, Sesia, 2023).
+
+    Arguments:
+        scores: (rows,).
+        reference: (n,), at least one, none of them nan.
+
+    Returns:
+        (rows,); nan where the score is nan.
+
+    Raises:
+        ValueError: no reference score, or one that is nan.
+
+    Example:
+        >>> low_p_value([-9.0, 0.5], [-1.0, 0.0, 1.0])
+        array([0.25, 0.75])
+    """
+    given, ordered = np.asarray(scores, np.float64), _sorted(reference)
+    p = (1 + np.searchsorted(ordered, given, side="right")) / (len(ordered) + 1)
+    return np.where(np.isnan(given), np.nan, p)
+
+
+def typicality_p_value(scores: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
+    """p-values that are small where a score is far from the mean of the reference, on either side.
+
+    p = (1 + #{j: |rⱼ - m| ≥ |s - m|}) / (n + 1),   m = (s + Σⱼ rⱼ) / (n + 1)
+
+    The mean is over the reference scores rⱼ and the score s itself, so that all n + 1 play the same
+    part and P(p ≤ a) ≤ a, as in `low_p_value`.
+
+    References:
+        Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality (Nalisnick,
+        Matsukawa, Teh, Lakshminarayanan, 2019), for the distance; it tests batches by a bootstrap.
+        Testing for Outliers with Conformal p-values (Bates, Candès, Lei, Romano, Sesia, 2023).
+
+    Arguments:
+        scores: (rows,).
+        reference: (n,), at least one, none of them nan.
+
+    Returns:
+        (rows,); nan where the score is nan.
+
+    Raises:
+        ValueError: no reference score, or one that is nan.
+
+    Example:
+        >>> typicality_p_value([-9.0, 0.1, 9.0], [-1.0, 0.0, 1.0])
+        array([0.25, 0.75, 0.25])
+    """
+    given, ordered = np.asarray(scores, np.float64), _sorted(reference)
+    mean = (given + ordered.sum()) / (len(ordered) + 1)
+    mirrored = 2 * mean - given
+    below = np.searchsorted(ordered, np.minimum(given, mirrored), side="right")
+    above = len(ordered) - np.searchsorted(ordered, np.maximum(given, mirrored), side="left")
+    p = (1 + np.minimum(below + above, len(ordered))) / (len(ordered) + 1)
+    return np.where(np.isnan(given), np.nan, p)
+
+
+def discoveries(p_values: npt.ArrayLike, level: float) -> npt.NDArray[np.int64]:
+    """Indices of the rows that are called outliers, of which on average a share of `level` at most
+    is ordinary.
+
+    The k smallest of m p-values, with the largest k for which the k-th is at most level k / m. It
+    holds for conformal p-values that share one reference, which depend on each other positively.
+
+    References:
+        Controlling the False Discovery Rate (Benjamini, Hochberg, 1995).
+        Testing for Outliers with Conformal p-values (Bates, Candès, Lei, Romano, Sesia, 2023).
+
+    Arguments:
+        p_values: (m,); nan is never an outlier.
+        level: of the false discovery rate, between 0 and 1.
+
+    Returns:
+        The indices, the smallest p-value first.
+
+    Raises:
+        ValueError: a level that is not between 0 and 1.
+
+    Example:
+        >>> discoveries([0.5, 0.001, 0.03, 0.9], level=0.1)
+        array([1, 2])
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level: expected a number between 0 and 1, got {level}; 0.1 is usual")
+    p = np.nan_to_num(np.asarray(p_values, np.float64), nan=1.0)
+    order = np.argsort(p, kind="stable")
+    (passing,) = np.nonzero(p[order] <= level * np.arange(1, len(p) + 1) / len(p))
+    return order[: passing.max() + 1] if len(passing) else order[:0]
+
+
+def _sorted(reference: npt.ArrayLike) -> Floats:
+    ordered = np.sort(np.asarray(reference, np.float64))
+    if not len(ordered) or np.isnan(ordered).any():
+        got = "nan" if len(ordered) else "none"
+        raise ValueError(f"reference: expected at least one number, got {got}; pass held-out rows")
+    return ordered

@@ -1,0 +1,1 @@
+"""Whether q(z | x) is the posterior: simulation-based calibration and NUTS."""

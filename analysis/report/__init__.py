@@ -1,0 +1,1 @@
+"""A fitted model as a whole: checks, comparisons and known answers."""

@@ -1,0 +1,1 @@
+"""What results have in common: verdicts with number, threshold, source and remedy."""

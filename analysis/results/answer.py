@@ -1,0 +1,117 @@
+"""What every result has: it prints a summary, shows a table in a notebook, and gives a DataFrame."""
+
+import html
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+ROW = "row"
+"""The name of the index of `to_dataframe`."""
+
+
+class Total(NamedTuple):
+    """One number about all rows.
+
+    Attributes:
+        name: what it is.
+        value: the number.
+        se: its standard error; nan where it has none.
+        unit: of both, such as "nats per row".
+        note: a remark on this number.
+    """
+
+    name: str
+    value: float
+    se: float = math.nan
+    unit: str = ""
+    note: str = ""
+
+    def shown(self) -> str:
+        """The number with its standard error and its unit.
+
+        Example:
+            >>> Total("log p(x)", -80.9, 0.58, "nats per row").shown()
+            '-80.900 ± 0.580 nats per row'
+        """
+        value = str(self.value) if isinstance(self.value, int) else f"{self.value:.3f}"
+        error = "" if math.isnan(self.se) else f" ± {self.se:.3f}"
+        return f"{value}{error} {self.unit}".rstrip()
+
+
+class Answer(ABC):
+    """A result of the analysis: arrays with one number for each row, and totals over the rows.
+
+    `print(result)` and the result at the end of a notebook's cell show the totals and how to read
+    them; `to_dataframe()` gives one line for each row of the data.
+
+    Example:
+        >>> class Scores(Answer):
+        ...     score = np.array([1.0, 3.0])
+        ...     reading = "higher is better"
+        ...     def totals(self):
+        ...         return [Total("mean score", self.score.mean(), 1.0, "points")]
+        ...     def columns(self):
+        ...         return {"score": self.score}
+        >>> print(Scores())
+        mean score  2.000 ± 1.000 points
+        higher is better
+        >>> Scores().to_dataframe()["score"].tolist()
+        [1.0, 3.0]
+    """
+
+    reading: str
+    """One line on how to read the numbers."""
+
+    @abstractmethod
+    def totals(self) -> Sequence[Total]:
+        """The numbers about all rows."""
+
+    @abstractmethod
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """The columns of `to_dataframe`, each with one number for each row."""
+
+    def labels(self) -> Sequence[Any] | None:
+        """The names of the rows, where they are known."""
+        return None
+
+    def summary(self) -> str:
+        """The totals with their standard errors, and how to read them."""
+        totals = self.totals()
+        width = max(len(total.name) for total in totals)
+        lines = [f"{total.name:<{width}}  {_with_note(total)}" for total in totals]
+        return "\n".join([*lines, self.reading])
+
+    def to_dataframe(self) -> "DataFrame":
+        """One line for each row of the data, in its order, indexed by its label."""
+        import pandas
+
+        columns = dict(self.columns())
+        labels = self.labels()
+        count = len(next(iter(columns.values())))
+        index = range(count) if labels is None else list(labels)
+        return pandas.DataFrame(columns, index=pandas.Index(index, name=ROW))
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """What a notebook displays."""
+        rows = [_html_row(total) for total in self.totals()]
+        reading = html.escape(self.reading).replace("\n", "<br>")
+        return f"<table>{''.join(rows)}</table><p>{reading}</p>"
+
+
+def _with_note(total: Total) -> str:
+    return f"{total.shown()}   ({total.note})" if total.note else total.shown()
+
+
+def _html_row(total: Total) -> str:
+    cells = (total.name, total.shown(), total.note)
+    inside = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+    return f"<tr>{inside}</tr>"

@@ -1,0 +1,197 @@
+"""From data to a number: the description of a whole run, and the run itself."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import (
+    AllowInfNan,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    PrivateAttr,
+    model_validator,
+)
+
+from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
+from pyro_vae.analysis.marginal_likelihood.results import Until
+from pyro_vae.described import Described
+from pyro_vae.experiment.natural_likelihood import (
+    FROM_MAXIMUM,
+    Natural,
+    natural_likelihood,
+    sized_likelihood,
+    unsized,
+)
+from pyro_vae.registry import Choice, Options
+from pyro_vae.spec import Spec
+from pyro_vae.training import FitOptions
+from pyro_vae.vae import VAE
+
+
+class DataOptions(Described):
+    """The table [data]: where the rows come from and which of them are held out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(default="digits", description="'digits', or a path")
+    array: str | None = Field(default=None, description="the array of a file that holds several")
+    packed_bits: bool = Field(
+        default=False, description="rows are packed by numpy.packbits(axis=1)"
+    )
+    test: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
+        default=0.2, description="share (below 1) or number of rows held out as test rows"
+    )
+    seed: NonNegativeInt = Field(default=0, description="of the choice of the test rows")
+
+
+class EvaluateOptions(Described):
+    """The table [evaluate]: how log p(x) is estimated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    num_particles: PositiveInt = Field(default=1000, description="draws for each row")
+    method: Literal["auto", "importance"] = Field(
+        default="auto", description="proposals that suit each row, or importance sampling from one"
+    )
+    proposal: Annotated[Options, Choice(PROPOSALS)] | None = Field(
+        default=None,
+        description="where all draws come from, such as 'guide'; by default what method says",
+    )
+    retry: Annotated[Options, Choice(PROPOSALS)] | None = Field(
+        default=None, description="another proposal for the rows whose k-hat is above 0.7"
+    )
+    until: Until | None = Field(
+        default=None, description="draw on until se and pareto_k are small, or max_particles"
+    )
+    rows: PositiveInt | None = Field(
+        default=None, description="a random subset of the test rows; all by default"
+    )
+    seed: NonNegativeInt = Field(default=0, description="of the draws and of the subset")
+
+
+def _source(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+class Experiment(Spec):
+    """The description of a run: the fields of a model, and the tables data, fit and evaluate.
+
+    Example:
+        >>> Experiment.model_validate({"data": "digits", "fit": {"epochs": 3}}).fit.epochs
+        3
+    """
+
+    data_shape: tuple[PositiveInt, ...] | None = Field(  # type: ignore[assignment]
+        default=None,
+        description="shape of one row; by default that of the data, which are reshaped to it",
+    )
+    data: Annotated[DataOptions, BeforeValidator(_source)] = Field(
+        default=DataOptions(), description="the rows"
+    )
+    fit: FitOptions = Field(default=FitOptions(), description="training")
+    evaluate: EvaluateOptions = Field(default=EvaluateOptions(), description="evaluation")
+    _open_kind: str | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _leaves_open(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """A likelihood without the option that the data decide is checked with some value in its
+        place.
+        """
+        kind = unsized(given.get("likelihood")) if isinstance(given, Mapping) else None
+        if kind is None:
+            return validate(given)
+        made = validate({**given, "likelihood": {"kind": kind, FROM_MAXIMUM[kind]: 2}})
+        made._open_kind = kind
+        return made
+
+    @property
+    def open_kind(self) -> str | None:
+        """The kind of a likelihood whose size the data decide: "binomial" or "categorical"."""
+        return self._open_kind
+
+    def model_fields_of(self) -> dict[str, Any]:
+        """The fields that describe the model."""
+        return {
+            name: value for name, value in self.model_dump().items() if name in Spec.model_fields
+        }
+
+
+def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`fields` with each `a.b=c` put in; c is read as TOML, and as a string where it isn't TOML.
+
+    Example:
+        >>> override({"prior": "standard_normal", "fit": {"lr": 0.1}}, ["fit.epochs=3", "data=digits"])
+        {'prior': 'standard_normal', 'fit': {'lr': 0.1, 'epochs': 3}, 'data': 'digits'}
+    """
+    changed = dict(fields)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        *tables, last = path.split(".")
+        if not equals or not all([*tables, last]):
+            raise ValueError(f"--set: expected A.B=C, got {setting!r}")
+        target = changed
+        for name in tables:
+            inner = target.get(name, {})
+            if not isinstance(inner, str | Mapping):
+                raise ValueError(
+                    f"--set: expected a table at {name!r} in {setting!r}, got {inner!r}"
+                )
+            named = {"source" if name == "data" else "kind": inner}
+            target[name] = target = named if isinstance(inner, str) else dict(inner)
+        target[last] = _value(text)
+    return changed
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+DIGITS: dict[str, Any] = {
+    "data": "digits",
+    "latent_dim": 32,
+    "likelihood": {"kind": "beta_binomial", "total_count": 16},
+    "guide": {"kind": "full_rank"},
+    "hidden_dims": [512, 512],
+    "denoise": 0.3,
+    "fit": {"epochs": 160, "batch_size": 64, "lr": 2e-3, "ema_decay": 0.998, "sleep_share": 0.1},
+}
+"""The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
+
+
+def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:
+    """The experiment with the likelihood that its rows decide, where it leaves that open, and why
+    it is this one.
+    """
+    if experiment.fit.binarize == "dynamic" and "likelihood" not in experiment.model_fields_set:
+        found = Natural("bernoulli", "bits are drawn from grey levels")
+    elif experiment.open_kind is not None:
+        found = sized_likelihood(experiment.open_kind, *splits)
+    elif "likelihood" not in experiment.model_fields_set:
+        found = natural_likelihood(*splits)
+    else:
+        return experiment, ""
+    fields = experiment.model_dump(exclude_unset=True) | {"likelihood": found.likelihood}
+    return Experiment.model_validate(fields), found.why
+
+
+def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
+    """The model of an experiment for rows of that shape."""
+    whole, _ = settled(experiment, rows)
+    return VAE.from_spec(whole.model_fields_of() | {"data_shape": rows.shape[1:]})
+
+
+def some_rows(x: np.ndarray, options: EvaluateOptions) -> np.ndarray:
+    """The rows that are evaluated: all, or a random subset of them in their order."""
+    if options.rows is None or options.rows >= len(x):
+        return x
+    return x[np.sort(np.random.default_rng(options.seed).permutation(len(x))[: options.rows])]

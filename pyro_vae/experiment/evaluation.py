@@ -1,0 +1,134 @@
+"""What a fitted model says of rows that it has not seen, as numbers and as a person reads them."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pyro_vae.analysis import Evidence, encode, rate, reconstruct
+from pyro_vae.analysis.fitted import has_density
+from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
+from pyro_vae.experiment.description import EvaluateOptions, some_rows
+from pyro_vae.training.baseline import baseline_of
+from pyro_vae.vae import VAE
+
+Metrics = dict[str, Any]
+HOW = ("num_particles", "method", "proposal", "retry", "until", "seed")
+"""The options that `evidence` takes."""
+
+
+def evaluate(
+    vae: VAE, x: np.ndarray, options: EvaluateOptions, *, progress: bool | None = None
+) -> tuple[Metrics, Evidence | None]:
+    """What a fitted model says of rows that it has not seen: means over rows, in nats per row.
+
+    Several processes share the work on log p(x), and each has the whole result.
+
+    Returns:
+        The metrics by name, and log p(x) of each row; an autoencoder has its reconstruction and no
+        evidence.
+    """
+    x = some_rows(x, options)
+    metrics: Metrics = {
+        "rows": len(x),
+        "latent_dim": vae.spec.latent_dim,
+        "active_units": encode(vae, x).active_units(),
+        "unexplained_variance": unexplained_variance(x, reconstruct(vae, x)),
+    }
+    if not has_density(vae):
+        return metrics, None
+    if (baseline := baseline_of(vae, x)) is not None:
+        metrics["independent"] = baseline
+    found = sharded_evidence(
+        vae, x, **{name: getattr(options, name) for name in HOW}, progress=progress
+    )
+    summary = asdict(found.summary())
+    summary.pop("seconds")  # the metrics are the same for the same seed
+    if found.measure is None or found.measure.kind != "mass":
+        summary.pop("bits_per_dim")  # a density has the inverse of the data's units, and so no bits
+    return {**metrics, "rate": float(rate(vae, x).mean()), **summary}, found
+
+
+def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
+    """Mean over columns of E(x - x̂)² / Var x, which has no unit; columns that never vary don't
+    count.
+
+    Example:
+        >>> unexplained_variance(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 1.0]]))
+        0.5
+    """
+    rows = x.reshape(len(x), -1).astype(np.float64)
+    spread = rows.std(0)
+    varies = spread > 0
+    if not varies.any():
+        return math.nan
+    errors = (reconstructed.reshape(rows.shape) - rows)[:, varies] / spread[varies]
+    return float(np.square(errors).mean())
+
+
+def table(metrics: Metrics, *, held_out: bool = True, seconds: float | None = None) -> str:
+    """The metrics as a person reads them.
+
+    Arguments:
+        metrics: from `evaluate`.
+        held_out: whether no row is known to have been fitted.
+        seconds: that the evidence took.
+    """
+    m = metrics
+    lines = [
+        f"  active units        {m['active_units']:7.0f} of {m['latent_dim']:.0f}",
+        (
+            f"  reconstruction      {m['unexplained_variance']:10.1%} of a column's variance is "
+            "left, on average"
+        ),
+    ]
+    if "log_marginal" in m:
+        of_rows = "held-out " if held_out else ""
+        took = "" if seconds is None else f", {seconds:.0f} s"
+        bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
+        lines = [
+            (
+                f"  {of_rows + 'log p(x)':<18}{m['log_marginal']:12.2f} ± "
+                f"{m['log_marginal_se']:.2f} nats per row{bits}"
+            ),
+            f"  trusted             {_trust(m)}",
+            *_against_baseline(m),
+            f"  {of_rows + 'ELBO':<18}{m['elbo']:12.2f} ± {m['elbo_se']:.2f} nats per row",
+            f"  rate KL(q‖p)        {m['rate']:10.2f} nats per row",
+            *lines,
+            f"  {m['rows']:.0f} rows, {_draws(m)} each{took}; ± is one standard error over rows",
+        ]
+    return "\n".join(lines)
+
+
+def _trust(m: Metrics) -> str:
+    """On how many rows log p(x) is to be trusted, and how it was found."""
+    if math.isnan(m["unreliable"]):
+        return "   unknown: too few draws to tell"
+    how = ", ".join(f"{count} {method}" for method, count in m["methods"].items())
+    if m["unreliable"] == 0:
+        return f"  all rows ({how})"
+    low = (
+        "" if math.isnan(m["low_by"]) else f", by about {m['low_by']:.2g} nats in the mean or more"
+    )
+    return f"{1 - m['unreliable']:10.1%} of rows ({how}); on the others log p(x) is a low estimate{low}"
+
+
+def _draws(m: Metrics) -> str:
+    if m["num_particles"] == m["most_particles"]:
+        return f"{m['num_particles']:.0f} draws"
+    return f"{m['num_particles']:.0f} to {m['most_particles']:.0f} draws"
+
+
+def _against_baseline(metrics: Metrics) -> list[str]:
+    """What independent columns reach, and how far the model is from it."""
+    if "independent" not in metrics:
+        return []
+    gained = metrics["log_marginal"] - metrics["independent"]
+    verdict = (
+        f"the model is {gained:.2f} above"
+        if gained > 0
+        else f"WARNING: the model is {-gained:.2f} below"
+    )
+    return [f"  independent columns {metrics['independent']:10.2f} nats per row; {verdict}"]

@@ -1,0 +1,133 @@
+"""What the rows themselves say about the likelihood: its kind where none is named, its size where
+only the kind is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FROM_MAXIMUM = {
+    "beta_binomial": "total_count",
+    "binomial": "total_count",
+    "categorical": "num_classes",
+}
+"""The options that the largest value decides."""
+
+MANY = 10
+"""Counts take more values than this; grades, ranks and codes take fewer."""
+OVERDISPERSED, UNDERDISPERSED = 1.5, 0.5
+"""Variance over mean: of Poisson counts it is 1."""
+BYTES = 255
+
+
+class Natural(NamedTuple):
+    """A likelihood that the rows decide, and why in half a sentence; no reason where nothing was
+    decided.
+    """
+
+    likelihood: Any
+    why: str
+
+
+@dataclass
+class Facts:
+    """What decides: the extremes, whether all values are whole, how many there are, and how they
+    spread.
+    """
+
+    low: float = np.inf
+    high: float = -np.inf
+    whole: bool = True
+    values: frozenset[float] = frozenset()
+    rows: int = 0
+    total: Any = 0.0
+    squares: Any = 0.0
+
+    def add(self, part: np.ndarray) -> None:
+        numbers = part.reshape(len(part), -1).astype(np.float64)
+        self.low, self.high = min(self.low, numbers.min()), max(self.high, numbers.max())
+        self.whole = self.whole and bool((numbers == np.floor(numbers)).all())
+        if self.whole and len(self.values) <= MANY:
+            self.values |= frozenset(np.unique(numbers).tolist())
+        self.rows += len(numbers)
+        self.total = self.total + numbers.sum(0)
+        self.squares = self.squares + np.square(numbers).sum(0)
+
+    @property
+    def dispersion(self) -> float:
+        """Variance over mean in the median column."""
+        mean = self.total / self.rows
+        variance = self.squares / self.rows - np.square(mean)
+        return float(np.median(variance[mean > 0] / mean[mean > 0])) if (mean > 0).any() else 1.0
+
+
+def facts_of(splits: Sequence[np.ndarray]) -> Facts:
+    found = Facts()
+    for part in _parts(splits):
+        found.add(part)
+    return found
+
+
+def _parts(splits: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """A thousand rows at a time: a memory-mapped file is not read as a whole."""
+    for rows in splits:
+        for start in range(0, len(rows), 1000):
+            yield np.asarray(rows[start : start + 1000])
+
+
+def natural_likelihood(*splits: np.ndarray) -> Natural:
+    """The likelihood where none is named.
+
+    | the values | likelihood |
+    |---|---|
+    | 0 and 1 | bernoulli |
+    | whole, at least 0, more than 10 of them, one-dimensional rows, variance above the mean | negative_binomial |
+    | the same, variance about the mean | poisson |
+    | all others: real numbers, grey levels of images and bytes, codes with few values, whole measurements | normal |
+
+    Example:
+        >>> natural_likelihood(np.array([[0, 1], [1, 1]])).likelihood
+        'bernoulli'
+    """
+    facts = facts_of(splits)
+    if facts.values <= {0.0, 1.0} and facts.whole:
+        return Natural("bernoulli", "each value is 0 or 1")
+    if not facts.whole or facts.low < 0:
+        return Natural("normal", "the values are real numbers")
+    span = f"whole numbers from {facts.low:g} to {facts.high:g}"
+    if splits[0].ndim > 2 or facts.high == BYTES:
+        return Natural("normal", f"{span} are taken for grey levels")
+    if len(facts.values) <= MANY:
+        return Natural(
+            "normal", f"{span} with few values; 'binomial', 'categorical' or 'mixed' may fit better"
+        )
+    times = f"{span} whose variance is {facts.dispersion:.2g} times their mean"
+    if facts.dispersion > OVERDISPERSED:
+        return Natural("negative_binomial", times)
+    if facts.dispersion >= UNDERDISPERSED:
+        return Natural("poisson", times)
+    return Natural("normal", f"{times}, too small for counts")
+
+
+def sized_likelihood(kind: str, *splits: np.ndarray) -> Natural:
+    """A likelihood of which only the kind was named, with the option that the largest value
+    decides.
+
+    Example:
+        >>> sized_likelihood("categorical", np.array([[0, 2], [1, 1]]))
+        Natural(likelihood={'kind': 'categorical', 'num_classes': 3}, why='the largest value is 2')
+    """
+    high, option = facts_of(splits).high, FROM_MAXIMUM[kind]
+    size = max(2, int(high) + 1) if option == "num_classes" else max(1, int(high))
+    return Natural({"kind": kind, option: size}, f"the largest value is {high:g}")
+
+
+def unsized(likelihood: Any) -> str | None:
+    """The kind of a likelihood that is named without the option which the data can decide."""
+    table = {"kind": likelihood} if isinstance(likelihood, str) else likelihood
+    if not isinstance(table, Mapping) or set(table) != {"kind"}:
+        return None
+    kind = table["kind"]
+    return kind if isinstance(kind, str) and kind in FROM_MAXIMUM else None

@@ -1,0 +1,167 @@
+"""The files of a run: metrics, history, draws and pictures, each written whole."""
+
+import csv
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pyro_vae.analysis import encode, reconstruct, sample, to_arviz
+from pyro_vae.analysis.export.arviz_objects import write_netcdf
+from pyro_vae.analysis.figures.images import guess_image_shape, image_grid, reconstructions
+from pyro_vae.analysis.figures.plots import latent_scatter, learning_curve, marginals, save_figure
+from pyro_vae.analysis.fitted import has_density
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import Evidence
+from pyro_vae.atomic_files import whole_files
+from pyro_vae.experiment.description import Experiment
+from pyro_vae.experiment.evaluation import Metrics
+from pyro_vae.experiment.splits import Held
+from pyro_vae.training import Run
+from pyro_vae.vae import VAE
+
+SHOWN_ROWS, DRAWS = 20, 200
+EXPERIMENT = "experiment.json"
+FILES = (
+    *(EXPERIMENT, "metrics.json", "evidence.csv", "history.csv", "history.png"),
+    *("latent.png", "reconstructions.png", "samples.png", "posterior.nc"),
+)
+"""What a run may hold beside its model: no evidence and samples of an autoencoder, no pictures of
+what is no image.
+"""
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of `FILES` that a folder holds."""
+    return [folder / name for name in FILES if (folder / name).exists()]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented JSON, with not-a-number as null."""
+    path.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """The same value for JSON, which has no number for not-a-number and infinity: they become None.
+
+    Example:
+        >>> finite({"se": math.nan, "rows": [1, math.inf]})
+        {'se': None, 'rows': [1, None]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_rows(path: Path, columns: dict[str, Sequence[Any] | np.ndarray]) -> None:
+    """A CSV file with one column for each entry."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def write_evidence(path: Path, found: Evidence) -> None:
+    """One line a row: log_marginal, se, elbo, ess, pareto_k, and the method where rows have
+    different ones.
+    """
+    names = ["log_marginal", "se", "elbo", "ess", "pareto_k"]
+    if getattr(found, "method", None) is not None:
+        names.append("method")
+    write_rows(path, {name: getattr(found, name) for name in names})
+
+
+def write_run(
+    folder: Path,
+    experiment: Experiment,
+    run: Run,
+    held: Held,
+    metrics: Metrics,
+    found: Evidence | None,
+) -> None:
+    """Everything of a run but the model itself: its description and numbers, and then its pictures.
+
+    Raises:
+        OSError: files can't be written; no half of the numbers or of the pictures is left.
+    """
+    with whole_files(folder) as draft:
+        write_json(draft / EXPERIMENT, experiment.model_dump(mode="json", exclude_unset=True))
+        _write_numbers(draft, run, held, metrics, found)
+    with whole_files(folder) as draft:
+        _draw_pictures(draft, run, held)
+
+
+def _write_numbers(
+    folder: Path, run: Run, held: Held, metrics: Metrics, found: Evidence | None
+) -> None:
+    """What a run has in numbers, but for the model itself and its description."""
+    write_json(folder / "metrics.json", metrics)
+    write_rows(
+        folder / "history.csv",
+        {name: [row[name] for row in run.history] for name in run.history[0]},
+    )
+    if found is not None:
+        write_evidence(folder / "evidence.csv", found)
+    tree = to_arviz(
+        run.vae,
+        held.test[:SHOWN_ROWS],
+        draws=_affordable_draws(run.vae),
+        columns=held.splits.columns,
+    )
+    write_netcdf(tree, folder / "posterior.nc")
+
+
+def _affordable_draws(vae: VAE) -> int:
+    """Draws for `posterior.nc`: fewer where a row is large, so that the file stays near 30 MB."""
+    numbers = SHOWN_ROWS * int(np.prod(vae.spec.data_shape))
+    return int(np.clip(4_000_000 / numbers, 1, DRAWS))
+
+
+def _draw_pictures(folder: Path, run: Run, held: Held) -> None:
+    """The pictures of a run; one that can't be drawn is named in a warning.
+
+    Raises:
+        OSError: a picture can't be written.
+    """
+    for name, draw in _pictures(run, held):
+        try:
+            save_figure(draw(), folder / name)
+        except OSError:
+            raise
+        except Exception as error:  # whatever a font, a name or a strange model makes of it
+            warnings.warn(f"{name} is not drawn: {type(error).__name__}: {error}", stacklevel=2)
+
+
+def _pictures(run: Run, held: Held) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Learning curve, latent space, and reconstructions and samples where there are any."""
+    vae, rows = run.vae, held.test[:2000]
+    shape = None if held.splits.columns else guess_image_shape(vae.spec.data_shape)
+    yield "history.png", lambda: learning_curve(run.history, best_epoch=run.best_epoch)
+    labels = None if held.labels is None else held.labels[: len(rows)]
+    yield "latent.png", lambda: latent_scatter(encode(vae, rows).loc, labels=labels)
+    if shape is not None:
+        yield "reconstructions.png", lambda: _reconstructed(vae, rows, shape)
+    if has_density(vae):
+        yield "samples.png", lambda: _samples(vae, rows, shape, held.splits.columns)
+
+
+def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure:
+    chosen = rows[np.linspace(0, len(rows) - 1, min(10, len(rows))).astype(int)]
+    return reconstructions(chosen, reconstruct(vae, chosen), image_shape=shape)
+
+
+def _samples(
+    vae: VAE, rows: np.ndarray, shape: tuple[int, ...] | None, columns: tuple[str, ...] | None
+) -> Figure:
+    if shape is None:
+        drawn = sample(vae, 2000).x.reshape(2000, -1)
+        return marginals(rows.reshape(len(rows), -1), drawn, columns=columns)
+    limits = float(rows.min()), float(rows.max())
+    title = "E[x | z] for z from the prior, in the range of the data"
+    return image_grid(sample(vae, 50).mean, image_shape=shape, title=title, limits=limits)

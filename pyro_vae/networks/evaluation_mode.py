@@ -1,0 +1,58 @@
+"""Evaluation mode for a while, and whether a program is being made of what runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from pyro_vae.threads import alone
+
+
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """The modules are in evaluation mode inside the block; after it each of their parts is in its
+    former mode.
+
+    Of several threads one is inside such a block at a time: the mode is the module's, not the
+    thread's.
+
+    Example:
+        >>> dropout = nn.Dropout()
+        >>> with evaluating(dropout):
+        ...     dropout.training
+        False
+        >>> dropout.training
+        True
+    """
+    with alone():
+        modes = {module: module.training for network in networks for module in network.modules()}
+        try:
+            for network in networks:
+                network.eval()
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+def traced() -> bool:
+    """Whether TorchScript is tracing what runs now, as Pyro's `JitTrace_ELBO` does.
+
+    Example:
+        >>> traced()
+        False
+    """
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return tracing
+
+
+def exported() -> bool:
+    """Whether `torch.export` is making a program of what runs now; torch before 2.7 doesn't say.
+
+    Example:
+        >>> exported()
+        False
+    """
+    exporting: bool = getattr(torch.compiler, "is_exporting", lambda: False)()
+    return exporting

@@ -1,0 +1,183 @@
+"""A model on disk: one folder with its description (JSON) and its weights (safetensors). No pickle,
+no data.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.distributions import Distribution
+
+from pyro_vae.arguments import public
+from pyro_vae.atomic_files import require_permission, whole_files
+from pyro_vae.registry import place
+from pyro_vae.spec import Spec
+from pyro_vae.threads import alone
+from pyro_vae.vae import VAE
+
+SPEC, WEIGHTS, FORMAT = "spec.json", "model.safetensors", 1
+PathLike = str | os.PathLike[str]
+
+
+def require_free(folder: PathLike, *, overwrite: bool = False) -> None:
+    """Raise ValueError where `folder` holds another run, or is no folder; nothing is written."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: expected a folder to write to, got a file; choose another name")
+    if not overwrite and any((path / name).exists() for name in (SPEC, WEIGHTS)):
+        raise ValueError(
+            f"{path}: holds another run; choose another folder, or overwrite it (overwrite=True)"
+        )
+
+
+@public
+def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
+    """Write `spec.json` and `model.safetensors` into `folder`, complete or not at all.
+
+    Arguments:
+        vae: the model.
+        folder: made where it doesn't exist.
+        overwrite: replace the run that the folder holds.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: the folder holds another run.
+
+    Example:
+        >>> import tempfile
+        >>> folder = save(VAE(data_shape=(4,), latent_dim=2), Path(tempfile.mkdtemp()) / "run")
+        >>> sorted(file.name for file in folder.iterdir())
+        ['model.safetensors', 'spec.json']
+    """
+    require_free(folder, overwrite=overwrite)
+    with alone():  # a thread that trains the model is waited for
+        weights = {
+            uncompiled(name): value.detach().to("cpu", copy=True).contiguous()
+            for name, value in vae.state_dict().items()
+        }
+    description = {
+        "format": FORMAT,
+        "library": "pyro_vae",
+        "model": vae.spec.model_dump(mode="json"),
+    }
+    if type(vae) is not VAE:
+        description["class"] = place(type(vae))
+    with whole_files(folder) as draft:
+        save_file(weights, draft / WEIGHTS)
+        (draft / SPEC).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+@public
+def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
+    """Read a model that `save` wrote; no data is needed, and nothing in the files is executed.
+
+    Arguments:
+        folder: where it was saved.
+        **parts: the user's own objects, by slot (prior, likelihood, guide, encoder, decoder), where
+            the model had some; modules take their weights from the file.
+
+    Returns:
+        The model, on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: no such folder, a damaged or foreign file, a missing object of the user's.
+
+    Example:
+        >>> import tempfile
+        >>> folder = save(VAE(data_shape=(4,), latent_dim=2), Path(tempfile.mkdtemp()) / "run")
+        >>> load(folder).spec.latent_dim
+        2
+    """
+    path = Path(folder)
+    description = _read_description(path)
+    spec = _spec_of(path, description)
+    own = spec.custom()
+    if missing := {slot: kind for slot, kind in own.items() if slot not in parts}:
+        passed = ", ".join(f"{slot}=<your {kind}>" for slot, kind in missing.items())
+        raise ValueError(
+            f"{path}: this model was saved with objects of your own; pass them: load(folder, "
+            f"{passed})"
+        )
+    if unknown := [slot for slot in parts if slot not in own]:
+        raise ValueError(
+            f"{path}: the saved model brings its own {', '.join(unknown)}; expected parts: "
+            f"{list(own)}"
+        )
+    vae = VAE.from_spec(spec, **parts)
+    try:
+        weights = load_file(path / WEIGHTS)
+        dtypes = {value.dtype for name, value in weights.items() if value.is_floating_point()}
+        vae.to(dtypes.pop() if len(dtypes) == 1 else None)
+        names = {uncompiled(name): name for name in vae.state_dict()}
+        weights = {names.get(uncompiled(name), name): value for name, value in weights.items()}
+        vae.load_state_dict(weights)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        require_permission(path / WEIGHTS)
+        _refuse_subclass(path, description, error)
+        raise ValueError(
+            f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}"
+        ) from error
+    return vae.eval()
+
+
+def uncompiled(name: str) -> str:
+    """The name of a weight without the wrapper that `torch.compile` puts around a module.
+
+    Example:
+        >>> uncompiled("guide.posterior.encoder._orig_mod.0.weight")
+        'guide.posterior.encoder.0.weight'
+    """
+    return name.replace("_orig_mod.", "")
+
+
+def _refuse_subclass(path: Path, description: Mapping[str, Any], error: Exception) -> None:
+    """Raise ValueError where the weights are those of a subclass, which only its own constructor
+    can make.
+    """
+    if kind := description.get("class"):
+        name = kind.rpartition(".")[2]
+        raise ValueError(
+            f"{path}: holds a {kind}, a subclass of VAE with weights of its own; make it and read "
+            "its weights: "
+            f"vae = {name}(...); "
+            f"vae.load_state_dict(safetensors.torch.load_file({str(path / WEIGHTS)!r}))"
+        ) from error
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description: Any = json.loads((path / SPEC).read_text(encoding="utf-8"))
+    except OSError as error:
+        require_permission(path / SPEC)
+        raise ValueError(
+            f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path / SPEC}: damaged: {error}") from error
+    if not isinstance(description, dict) or description.get("library") != "pyro_vae":
+        raise ValueError(
+            f"{path / SPEC}: expected a description written by pyro_vae, got something else"
+        )
+    if description.get("format") != FORMAT:
+        raise ValueError(
+            f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update "
+            "pyro_vae"
+        )
+    return description
+
+
+def _spec_of(path: Path, description: Mapping[str, Any]) -> Spec:
+    try:
+        return Spec.model_validate(description["model"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path / SPEC}: damaged, or written by another version: {error}"
+        ) from error

@@ -1,0 +1,346 @@
+"""Draws for ArviZ: their groups, their distribution, and that ArviZ takes them."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import arviz as az
+import matplotlib
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+from scipy.special import logsumexp
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from pyro_vae import VAE, __version__
+from pyro_vae.analysis import to_arviz
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
+from tests.likelihoods import families
+
+OLD = az.__version__.startswith("0.")
+TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2)
+SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
+ROWS, DRAWS, WIDEN = 6, 4000, 1.3
+DRAWN = ("chain", "draw", "observation")
+
+
+@pytest.fixture(scope="module")
+def x() -> Tensor:
+    return TRUTH.sample(ROWS, seed=1)
+
+
+@pytest.fixture(scope="module")
+def tree(x: Tensor) -> Any:
+    return to_arviz(TRUTH.vae(widen=WIDEN), x, draws=DRAWS)
+
+
+@pytest.fixture
+def pyplot() -> Iterator[Any]:
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    yield plt
+    plt.close("all")
+
+
+def autoencoder() -> VAE:
+    return VAE(
+        data_shape=(5,), latent_dim=2, prior="flat", guide="delta", hidden_dims=(4,)
+    ).double()
+
+
+def groups(tree: Any) -> set[str]:
+    return set(tree.groups()) if OLD else {name.strip("/") for name in tree.groups} - {""}
+
+
+# What is in it
+
+
+def test_groups_and_dimensions(tree: Any) -> None:
+    dims = {
+        ("posterior", "z"): (*DRAWN, "latent"),
+        ("prior", "z"): (*DRAWN, "latent"),
+        ("posterior_predictive", "x"): (*DRAWN, "feature"),
+        ("prior_predictive", "x"): (*DRAWN, "feature"),
+        ("observed_data", "x"): ("observation", "feature"),
+        ("sample_stats", "log_p"): DRAWN,
+        ("sample_stats", "log_q"): DRAWN,
+        ("sample_stats", "log_weight"): DRAWN,
+    }
+    sizes = {"chain": 1, "draw": DRAWS, "observation": ROWS, "latent": 2, "feature": 5}
+    assert groups(tree) == {group for group, _ in dims}
+    for (group, name), expected in dims.items():
+        assert tree[group][name].dims == expected
+        assert tree[group][name].shape == tuple(sizes[dim] for dim in expected)
+    assert {name for group, name in dims if group == "sample_stats"} == set(
+        tree["sample_stats"].data_vars
+    )
+
+
+def test_attributes_say_where_it_is_from(tree: Any) -> None:
+    assert tree.attrs["inference_library"] == "pyro_vae"
+    assert tree.attrs["inference_library_version"] == __version__
+    assert '"latent_dim":2' in tree.attrs["spec"]
+
+
+def test_observed_data_are_the_rows(tree: Any, x: Tensor) -> None:
+    np.testing.assert_array_equal(tree["observed_data"]["x"].values, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("bernoulli", "i"),
+        ("binomial", "i"),
+        ("poisson", "i"),
+        ("multinomial", "i"),
+        ("categorical", "i"),
+        ("discretized_logistic", "i"),
+        ("poisson, sized", "f"),  # its last column is no count
+        ("mixed", "f"),
+        ("normal", "f"),
+    ],
+)
+def test_counts_are_integers(name: str, kind: str) -> None:
+    """The same numbers, in the type that says what they are."""
+    rows = families.CASES[name].rows[:3]
+    tree = to_arviz(families.vae(name), rows, draws=4)
+    for group in ("posterior_predictive", "prior_predictive", "observed_data"):
+        assert tree[group]["x"].dtype.kind == kind
+    np.testing.assert_array_equal(tree["observed_data"]["x"].values, rows)
+    assert {tree["posterior"]["z"].dtype.kind, tree["sample_stats"]["log_p"].dtype.kind} == {"f"}
+
+
+def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:
+    z, q = tree["posterior"]["z"].values[0], TRUTH.posterior(x, WIDEN)
+    sd = q.stddev.numpy()
+    assert (np.abs(z.mean(0) - q.mean.numpy()) < SIGMAS * sd / math.sqrt(DRAWS)).all()
+    assert (np.abs(z.std(0) / sd - 1) < SIGMAS / math.sqrt(2 * DRAWS)).all()
+    for row, covariance in enumerate(q.covariance_matrix.numpy()):
+        error = SIGMAS * sd[row].prod() * math.sqrt(2 / DRAWS)
+        assert abs(np.cov(z[:, row].T)[0, 1] - covariance[0, 1]) < error
+
+
+def test_prior_draws_are_from_the_model(tree: Any) -> None:
+    z, x, p = (
+        tree["prior"]["z"].values.reshape(-1, 2),
+        tree["prior_predictive"]["x"].values,
+        TRUTH.marginal(),
+    )
+    n = len(z)
+    assert len(np.unique(z)) == z.size  # each row has draws of its own
+    assert (np.abs(z.mean(0)) < SIGMAS / math.sqrt(n)).all()
+    assert (np.abs(z.std(0) - 1) < SIGMAS / math.sqrt(2 * n)).all()
+    sd = p.stddev.numpy()
+    assert (np.abs(x.mean((0, 1, 2)) - p.mean.numpy()) < SIGMAS * sd / math.sqrt(n)).all()
+    assert (np.abs(x.std((0, 1, 2)) / sd - 1) < SIGMAS / math.sqrt(2 * n)).all()
+
+
+def test_predictive_draws_are_decoded_from_the_codes_beside_them(tree: Any) -> None:
+    for codes, data in (("posterior", "posterior_predictive"), ("prior", "prior_predictive")):
+        loc = tree[codes]["z"].values @ TRUTH.weight.numpy().T + TRUTH.bias.numpy()
+        noise = (tree[data]["x"].values - loc) / TRUTH.sigma
+        assert abs(noise.mean()) < SIGMAS / math.sqrt(noise.size)
+        assert abs(noise.std() - 1) < SIGMAS / math.sqrt(2 * noise.size)
+
+
+def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tensor) -> None:
+    stats, z = tree["sample_stats"], torch.from_numpy(tree["posterior"]["z"].values[0])
+    vae = TRUTH.vae()
+    with torch.no_grad():
+        log_p = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
+    np.testing.assert_allclose(stats["log_p"].values[0], log_p, rtol=1e-12)
+    np.testing.assert_allclose(
+        stats["log_q"].values[0], TRUTH.posterior(x, WIDEN).log_prob(z), rtol=1e-12
+    )
+    np.testing.assert_array_equal(
+        stats["log_weight"], stats["log_p"].values - stats["log_q"].values
+    )
+    weights = stats["log_weight"].values[0]
+    found = logsumexp(weights, 0) - math.log(DRAWS)
+    se = np.exp(weights - found).std(0) / math.sqrt(DRAWS)
+    assert (np.abs(found - TRUTH.marginal().log_prob(x).numpy()) < 4 * se).all()
+
+
+def test_weights_are_differences_of_what_was_rounded() -> None:
+    """In float32 a log density of -1e4 has steps of 1e-3: the difference is taken in float64, of
+    the stored numbers.
+    """
+    stats = to_arviz(VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), draws=50)[
+        "sample_stats"
+    ]
+    assert stats["log_p"].dtype == stats["log_q"].dtype == np.float32
+    expected = stats["log_p"].values.astype(float) - stats["log_q"].values.astype(float)
+    np.testing.assert_array_equal(stats["log_weight"].values, expected)
+
+
+def test_an_autoencoder_has_codes_only() -> None:
+    vae, x = autoencoder(), TRUTH.sample(4)
+    tree = to_arviz(vae, x, draws=20)
+    assert groups(tree) == {"posterior", "posterior_predictive", "observed_data"}
+    with torch.no_grad():
+        code = vae.posterior(x).sample().numpy()
+    np.testing.assert_array_equal(
+        tree["posterior"]["z"].values[0], np.broadcast_to(code, (20, 4, 2))
+    )
+
+
+def test_a_plain_distribution_is_a_guide() -> None:
+    q = dist.Normal(torch.tensor([3.0, -3.0], dtype=torch.float64), 0.1).to_event(1)
+    z = to_arviz(TRUTH.vae(guide=q), TRUTH.sample(4), draws=100)["posterior"]["z"].values[0]
+    assert (np.abs(z - [3, -3]) < 0.6).all()
+    assert len(np.unique(z[..., 0])) == 400  # each row has draws of its own
+
+
+@pytest.mark.parametrize("data_shape", [(2, 3), (1, 4, 4)])
+def test_rows_of_any_shape(data_shape: tuple[int, ...]) -> None:
+    vae = VAE(data_shape=data_shape, latent_dim=2, likelihood="bernoulli")
+    tree = to_arviz(vae, torch.ones(3, *data_shape), draws=10)
+    features = tuple(f"feature_{i}" for i in range(len(data_shape)))
+    assert tree["posterior_predictive"]["x"].dims == (*DRAWN, *features)
+    assert set(np.unique(tree["prior_predictive"]["x"])) == {0, 1}
+
+
+def test_columns_name_the_features(x: Tensor) -> None:
+    names = ["length", "width", "height", "mass", "age"]
+    tree = to_arviz(TRUTH.vae(), x, draws=10, columns=names)
+    assert tree["prior_predictive"]["x"]["feature"].values.tolist() == names
+    with pytest.raises(ValueError, match="columns: expected 5 different names, got 2"):
+        to_arviz(TRUTH.vae(), x, draws=10, columns=names[:2])
+
+
+# Seeds
+
+
+def test_draws_follow_their_seed_and_leave_the_generator_alone(x: Tensor) -> None:
+    vae = TRUTH.vae().train()
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    first, again, other = (to_arviz(vae, x, draws=10, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(module.training for module in vae.modules())
+    for group, name in (
+        ("posterior", "z"),
+        ("prior", "z"),
+        ("posterior_predictive", "x"),
+        ("prior_predictive", "x"),
+    ):
+        np.testing.assert_array_equal(first[group][name], again[group][name])
+        assert (first[group][name].values != other[group][name].values).all()
+
+
+# Rows of any origin
+
+
+class Plain(Dataset[Tensor]):
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.x[index]
+
+
+FORMS: dict[str, Callable[[Tensor], Any]] = {
+    "uint8": lambda x: x.numpy().astype(np.uint8),
+    "list": lambda x: x.tolist(),
+    "dataset": Plain,
+    "tensor_dataset": lambda x: TensorDataset(x, torch.zeros(len(x))),
+    "loader": lambda x: DataLoader(TensorDataset(x), batch_size=4),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_of_any_origin(form: str) -> None:
+    x = TRUTH.sample(7).round().abs()
+    expected = to_arviz(TRUTH.vae(), x, draws=10)
+    found = to_arviz(TRUTH.vae(), FORMS[form](x), draws=10)
+    assert found["observed_data"]["x"].dtype == np.float64
+    np.testing.assert_array_equal(found["observed_data"]["x"], x)
+    np.testing.assert_allclose(found["posterior"]["z"], expected["posterior"]["z"], rtol=1e-12)
+
+
+# ArviZ takes it
+
+
+def test_summary(tree: Any, x: Tensor) -> None:
+    table = az.summary(tree, var_names=["z"], kind="stats", round_to="none")
+    expected = tree["posterior"]["z"].values[0]
+    np.testing.assert_allclose(table["mean"].astype(float), expected.mean(0).ravel(), rtol=1e-9)
+    np.testing.assert_allclose(
+        table["sd"].astype(float), expected.std(0, ddof=1).ravel(), rtol=1e-3
+    )
+
+
+def test_posterior_plot(tree: Any, pyplot: Any) -> None:
+    draw = az.plot_posterior if OLD else az.plot_dist
+    draw(tree, var_names=["z"], coords={"observation": [0, 1]})
+    assert len(pyplot.gcf().axes) == 4
+
+
+@pytest.mark.parametrize("group", ["posterior", "prior"])
+def test_predictive_plot(group: str, tree: Any, pyplot: Any) -> None:
+    if OLD:
+        az.plot_ppc(tree, group=group, num_pp_samples=10)
+    else:
+        az.plot_ppc_dist(tree, group=f"{group}_predictive", num_samples=10)
+    assert pyplot.gcf().axes[0].lines
+
+
+def test_predictive_plot_of_counts(pyplot: Any) -> None:
+    vae = VAE(data_shape=(16,), latent_dim=2, likelihood={"kind": "binomial", "total_count": 16})
+    tree = to_arviz(vae, np.arange(48, dtype=np.uint8).reshape(3, 16) % 17, draws=20)
+    if OLD:
+        az.plot_ppc(tree, num_pp_samples=10)
+    else:
+        az.plot_ppc_dist(tree, num_samples=10)
+    assert pyplot.gcf().axes
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (torch.zeros(3, 5), {"draws": 0}, "draws: expected at least 1, got 0"),
+        (torch.zeros(0, 5), {}, "x: expected at least one row"),
+        (torch.zeros(3, 4), {}, r"x: expected rows of shape \(5,\), got \(4,\)"),
+        (
+            torch.full((3, 5), torch.nan),
+            {},
+            "x: expected finite numbers, got nan in row 0, column 0",
+        ),
+        (torch.zeros(3, 4), {"draws": 10**12}, r"x: expected rows of shape \(5,\), got \(4,\)"),
+    ],
+)
+def test_bad_input_is_refused(x: Tensor, options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        to_arviz(TRUTH.vae(), x, **options)
+
+
+@pytest.mark.parametrize("form", ["dataset", "list", "loader"])
+def test_too_much_memory_is_refused_before_any_draw(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 groups of 8 bytes for 1000 rows, 10 million draws, and 2 + 5 numbers: 1.12e12 bytes, 1043.1
+    GiB.
+    """
+    monkeypatch.setattr(VAE, "posterior", None)
+    message = (
+        r"10000000 draws for 1000 rows would take 1043\.1 GiB, and max_bytes is 1\.0 GiB; "
+        r"pass fewer rows \(x\[:50\]\) or draws, or raise max_bytes"
+    )
+    with pytest.raises(ValueError, match=message):
+        to_arviz(TRUTH.vae(), FORMS[form](torch.zeros(1000, 5)), draws=10**7)
+
+
+def test_max_bytes_is_the_limit(x: Tensor) -> None:
+    needed = 2 * 8 * 6 * 10 * (2 + 5)
+    to_arviz(TRUTH.vae(), x, draws=10, max_bytes=needed)
+    with pytest.raises(ValueError, match="raise max_bytes"):
+        to_arviz(TRUTH.vae(), x, draws=10, max_bytes=needed - 1)

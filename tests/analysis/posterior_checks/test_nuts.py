@@ -1,0 +1,286 @@
+"""NUTS on single rows against closed forms and quadrature, and what it says of guides that are
+wrong.
+"""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from pyro_vae import VAE
+from pyro_vae.analysis.posterior_checks.moments import (
+    Difference,
+    Moments,
+    sd_error,
+    weighted_moments,
+)
+from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
+from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
+
+TRUTH = LinearGaussian.random()
+TINY = {"chains": 2, "draws": 4, "warmup": 4, "num_particles": 20}
+
+
+def tiny(vae: VAE, x: Tensor, **options: int) -> Audit:
+    return audit(vae, x, **{**TINY, **options})
+
+
+def moments(mean: float = 0.0, sd: float = 1.0, se: float = 0.0) -> Moments:
+    one = np.ones((1, 2))
+    return Moments(mean * one, se * one, sd * one, se * one)
+
+
+# The oracles
+
+
+@pytest.mark.slow
+def test_nuts_finds_the_exact_posterior_and_how_wrong_the_guide_is() -> None:
+    x = TRUTH.sample(1, seed=5)
+    exact, found = (
+        TRUTH.posterior(x),
+        audit(TRUTH.vae(widen=0.8), x, draws=800, warmup=300, num_particles=5000),
+    )
+    mean, sd = exact.mean.numpy(), exact.stddev.numpy()
+    assert (np.abs(found.nuts.mean - mean) < 0.05 * sd).all()
+    assert (np.abs(found.nuts.sd / sd - 1) < 0.05).all()
+    assert (np.abs(found.nuts.mean - mean) < 4 * found.nuts.mean_se).all()
+    assert (np.abs(found.nuts.sd - sd) < 4 * found.nuts.sd_se).all()
+    assert (np.abs(found.guide.ratio - 0.8) < 4 * found.guide.ratio_se).all()
+    assert (np.abs(found.resampled.ratio - 1) < 4 * found.resampled.ratio_se).all()
+    assert (np.abs(found.resampled.shift) < 4 * found.resampled.shift_se).all()
+    assert found.converged.all()
+
+
+class Bent(nn.Module):
+    """logits = A tanh(B z): z on a line, x in {0, 1}⁶."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.a, self.b = (
+            nn.Parameter(2 * torch.randn(*shape, generator=generator)) for shape in ((6, 4), (4, 1))
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.tanh(z @ self.b.T) @ self.a.T
+
+
+class Fixed(nn.Module):
+    """q(z | x) = N(0.3, 1.2²) for each x."""
+
+    def forward(self, x: Tensor) -> Distribution:
+        return dist.Normal(torch.full((len(x), 1), 0.3, dtype=x.dtype), 1.2).to_event(1)
+
+
+@pytest.mark.slow
+def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
+    vae = VAE(
+        data_shape=(6,), latent_dim=1, likelihood="bernoulli", guide=Fixed(), decoder=Bent()
+    ).double()
+    x = torch.tensor([[1.0, 0.0, 1.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
+    grid = torch.linspace(-9, 9, 20001, dtype=torch.float64).unsqueeze(-1)
+    with torch.no_grad():
+        p = (vae.prior().log_prob(grid) + vae.likelihood(grid).log_prob(x)).softmax(0)
+    mean = float(p @ grid[:, 0])
+    sd = float((p @ (grid[:, 0] - mean).square()).sqrt())
+    found = audit(vae, x, draws=600, warmup=300, num_particles=20_000)
+    assert abs(sd - 1) > 0.1  # the row says something
+    assert abs(found.nuts.mean - mean) < 4 * found.nuts.mean_se < 0.2 * sd
+    assert abs(found.nuts.sd - sd) < 4 * found.nuts.sd_se < 0.2 * sd
+    assert abs(found.guide.shift - (0.3 - mean) / sd) < 4 * found.guide.shift_se
+    assert abs(found.guide.ratio - 1.2 / sd) < 4 * found.guide.ratio_se
+    assert abs(found.resampled.shift) < 4 * found.resampled.shift_se
+    assert abs(found.resampled.ratio - 1) < 4 * found.resampled.ratio_se
+
+
+def test_weighted_moments_are_those_of_the_target() -> None:
+    """Draws of N(0, 1.2²), weighted to N(0.4, 1): 400 repetitions lie around it as the standard
+    errors say.
+    """
+    q, p = torch.distributions.Normal(0.0, 1.2), torch.distributions.Normal(0.4, 1.0)
+    z = 1.2 * torch.randn(
+        400, 500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    found = [weighted_moments(some, (p.log_prob(some) - q.log_prob(some))[:, 0]) for some in z]
+    mean, mean_se, sd, sd_se = (np.array(column)[:, 0] for column in zip(*found, strict=True))
+    for errors in ((mean - 0.4) / mean_se, (sd - 1) / sd_se):
+        assert abs(errors.mean()) < 0.25
+        assert abs(errors.std() - 1) < 0.15
+
+
+def test_differences_by_hand() -> None:
+    found = Difference.between(moments(mean=3.0, sd=1.0, se=0.3), moments(mean=2.0, sd=2.0, se=0.4))
+    np.testing.assert_allclose(found.shift, 0.5)
+    np.testing.assert_allclose(found.shift_se, np.sqrt(0.3**2 + 0.4**2 + (0.5 * 0.4) ** 2) / 2)
+    np.testing.assert_allclose(found.ratio, 0.5)
+    np.testing.assert_allclose(found.ratio_se, 0.5 * np.sqrt((0.3 / 1) ** 2 + (0.4 / 2) ** 2))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.7])
+def test_the_error_of_a_standard_deviation_is_that_of_arviz(correlation: float) -> None:
+    import arviz
+    import xarray as xr
+
+    if find_spec("numba"):
+        pytest.skip(
+            "with numba arviz.mcse(method='sd') raises TypeError, which is why it isn't called"
+        )
+    z = np.random.default_rng(1).normal(size=(4, 300, 2, 3))
+    for draw in range(1, 300):
+        z[:, draw] += correlation * z[:, draw - 1]
+    dims = ("chain", "draw", "observation", "latent")
+    expected = arviz.mcse(xr.Dataset({"z": (dims, z)}), method="sd")["z"]
+    np.testing.assert_allclose(sd_error(z), expected, rtol=1e-12)
+
+
+def test_the_error_of_a_standard_deviation_is_its_spread_over_repetitions() -> None:
+    z = np.random.default_rng(0).gamma(2.0, size=(4, 250, 200, 1))
+    spread = z.std((0, 1)).std()
+    assert abs(sd_error(z).mean() / spread - 1) < 0.15
+
+
+def test_the_audit_does_without_the_function_of_arviz_that_fails_under_numba(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import arviz
+
+    original = arviz.mcse
+
+    def fails(*given: object, method: str = "mean", **options: object) -> object:
+        if method == "sd":
+            raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
+        return original(*given, method=method, **options)
+
+    monkeypatch.setattr(arviz, "mcse", fails)
+    found = tiny(TRUTH.vae(), TRUTH.sample(1))
+    assert found.nuts.sd_se.shape == (1, 2)
+    assert np.isfinite(found.nuts.sd_se).all()
+
+
+# What is said of a row
+
+
+@pytest.mark.parametrize(
+    ("found", "small"),
+    [
+        (moments(), True),
+        (moments(mean=0.19), True),
+        (moments(mean=-0.21), False),
+        (moments(mean=-0.21, se=0.01), True),
+        (moments(sd=1.19), True),
+        (moments(sd=1.21), False),
+        (moments(sd=0.84), True),
+        (moments(sd=0.82), False),
+        (moments(sd=float("nan")), False),
+    ],
+)
+def test_a_difference_is_small_within_its_error(found: Moments, small: bool) -> None:
+    assert Difference.between(found, moments()).small.tolist() == [small]
+
+
+def test_verdicts() -> None:
+    good, bad = (
+        Difference.between(moments(), moments()),
+        Difference.between(moments(sd=0.5), moments()),
+    )
+    fine = Audit(
+        z=np.zeros((4, 500, 1, 2)),
+        r_hat=np.full((1, 2), 1.0),
+        ess=np.full((1, 2), 900.0),
+        divergences=np.array([0]),
+        pareto_k=np.array([0.3]),
+        num_particles=2000,
+        nuts=moments(),
+        guide=good,
+        resampled=good,
+        warmup=500,
+    )
+    cases = {
+        "agrees": fine,
+        "agrees after resampling": replace(fine, guide=bad),
+        "differs": replace(fine, guide=bad, resampled=bad),
+    }
+    unmixed = {
+        "r_hat": np.array([[1.0, 1.02]]),
+        "ess": np.array([[900.0, 300.0]]),
+        "divergences": np.array([1]),
+    }
+    for verdict, case in cases.items():
+        assert case.verdicts == [verdict]
+        assert verdict in str(case).splitlines()[3]
+        for name, value in unmixed.items():
+            assert replace(case, **{name: value}).verdicts == ["inconclusive"]
+    assert replace(cases["agrees after resampling"], pareto_k=np.array([0.8])).verdicts == [
+        "differs"
+    ]
+    assert replace(cases["agrees after resampling"], pareto_k=np.array([np.nan])).verdicts == [
+        "differs"
+    ]
+
+
+# What stays as it was
+
+
+def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
+    vae = VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,)).train()
+    first = next(vae.parameters()).requires_grad_(False)
+    x = torch.bernoulli(torch.full((2, 4), 0.5), generator=torch.Generator().manual_seed(1))
+    before, asked = torch.get_rng_state(), [p.requires_grad for p in vae.parameters()]
+    settings, weights = pyro.settings.get(), [p.clone() for p in vae.parameters()]
+    both, second = tiny(vae, x), tiny(vae, x[1:])
+    assert (torch.get_rng_state() == before).all()
+    assert pyro.settings.get() == settings
+    assert vae.training
+    assert [p.requires_grad for p in vae.parameters()] == asked
+    assert not first.requires_grad
+    assert all(
+        (p == old).all() and p.grad is None
+        for p, old in zip(vae.parameters(), weights, strict=True)
+    )
+    assert both.z.shape == (2, 4, 2, 2)
+    np.testing.assert_allclose(both.z[:, :, 1:], second.z, rtol=1e-5)
+    np.testing.assert_allclose(both.resampled.shift[1:], second.resampled.shift, rtol=1e-4)
+    assert len(np.unique(both.z[:, 0].ravel())) == 8  # chains and rows have draws of their own
+    assert both.to_arviz()["posterior"]["z"].dims == ("chain", "draw", "observation", "latent")
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"draws": 0}, "draws: expected at least 4, got 0"),
+        ({"chains": 1}, "chains: expected at least 2, got 1"),
+        ({"warmup": 0}, "warmup: expected at least 1, got 0"),
+        ({"num_particles": 0}, "num_particles: expected at least 2, got 0"),
+    ],
+)
+def test_what_is_refused(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny(TRUTH.vae(), TRUTH.sample(1), **options)
+
+
+def test_more_rows_than_the_cap_are_refused_with_the_cost() -> None:
+    with pytest.raises(
+        ValueError, match=r"at most max_rows = 10 rows, got 11; each takes 4,000 NUTS.*x\[:10\]"
+    ):
+        audit(TRUTH.vae(), TRUTH.sample(11))
+
+
+def test_no_rows_and_an_autoencoder_are_refused() -> None:
+    with pytest.raises(ValueError, match="x"):
+        tiny(TRUTH.vae(), TRUTH.sample(1)[:0])
+    with pytest.raises(ValueError, match="autoencoder"):
+        tiny(VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), torch.zeros(1, 4))
+
+
+def test_rows_outside_the_support_are_refused() -> None:
+    with pytest.raises(ValueError, match="x"):
+        tiny(VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli"), torch.full((1, 4), 0.5))

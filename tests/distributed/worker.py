@@ -1,0 +1,361 @@
+"""What one of several processes does in the tests: `python -m tests.distributed.worker FOLDER NAME...`
+for each.
+
+Each scenario is a function without arguments; what it gives in each process is pickled for the test
+that started it. A test may also call it itself, and is then the one process to compare with.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
+from pyro_vae.analysis.marginal_likelihood.results import Until
+from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
+from pyro_vae.distributed import process_group
+from pyro_vae.objectives import ELBO, IWAE
+from pyro_vae.training import Run, fit
+from tests.training.small import X, small, weights, without_clock
+
+ROOT = Path(__file__).parents[2]
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+
+def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any]]:
+    """Run the scenarios in several processes; what each of them gave, by scenario.
+
+    As torchrun does, this process holds the store in which the others meet, on a port that no one
+    else has.
+    """
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    address = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+    command = [sys.executable, "-m", "tests.distributed.worker", str(folder), *names]
+    started = []
+    try:
+        for number in map(str, range(processes)):
+            env = (
+                environment()
+                | address
+                | {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": str(processes)}
+            )
+            started.append(
+                subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+            )
+        errors = [process.communicate(timeout=200)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert not any(process.returncode for process in started), "\n".join(errors)
+    found = [
+        pickle.loads((folder / f"{number}.pickle").read_bytes()) for number in range(processes)
+    ]
+    return {name: [each[name] for each in found] for name in names}
+
+
+def environment() -> dict[str, str]:
+    """That of this process, for others that find this checkout first and talk on the loopback
+    device.
+    """
+    loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **loopback}
+
+
+def torchrun(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`torchrun` with two processes of a program: a file, or `-m` and a module."""
+    command = [sys.executable, *TWO, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300
+    )
+
+
+# Models without noise, in float64: several processes make the numbers of one, up to the order of
+# sums
+
+
+class Quiet(dist.Normal):
+    """A normal distribution whose draws are its mean."""
+
+    def rsample(self, sample_shape=torch.Size()):
+        return self.loc.expand(self._extended_shape(sample_shape))
+
+
+class QuietGuide(nn.Module):
+    """q(z | x) = N(μ(x), σ²), of which every draw is μ(x)."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.loc, self.scale = nn.Linear(4, 2), nn.Parameter(torch.tensor([0.5, 0.9]))
+
+    def forward(self, x):
+        return Quiet(self.loc(x), self.scale.abs().expand(len(x), 2)).to_event(1)
+
+
+def told(run: Run) -> dict[str, Any]:
+    return {
+        "history": without_clock(run.history),
+        "best": run.best_epoch,
+        "weights": weights(run.vae),
+    }
+
+
+def quiet(guide: Any = "delta", prior: str = "flat", **options: Any) -> dict[str, Any]:
+    vae = small(prior=prior, guide=guide, likelihood={"kind": "normal", "scale": 0.7}).double()
+    return told(fit(vae, X, **{"epochs": 5, "batch_size": 16, "lr": 0.01, "seed": 3, **options}))
+
+
+def plain():
+    """41 rows in batches of 16, 16 and 9, and 9 to validate: neither 9 is even."""
+    return quiet(validation=9, epochs=7)
+
+
+def clipped_and_averaged():
+    return quiet(clip_norm=0.5, ema_decay=0.9, validation=9)
+
+
+def fewer_rows_than_processes():
+    """The last batch has one row."""
+    return quiet(batch_size=7, validation=None)
+
+
+def free_bits():
+    """A rate that looks across the rows of the batch, some of it below and some above λ."""
+    objective = {"kind": "elbo", "free_bits": 2.5, "kl": "analytic"}
+    return quiet(
+        QuietGuide(), "standard_normal", objective=objective, kl_warmup_epochs=2, validation=9
+    )
+
+
+def spare():
+    """A guide with weights that nothing uses: no gradient, and no decay either."""
+    guide = QuietGuide()
+    guide.spare = nn.Linear(3, 3)
+    return quiet(
+        guide, "standard_normal", optimizer="adamw", optimizer_options={"weight_decay": 0.1}
+    )
+
+
+class Normed(nn.Module):
+    """An encoder with BatchNorm, whose weights don't move its running statistics apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.width = nn.BatchNorm1d(4, momentum=0.3), 4
+
+    def forward(self, x):
+        return self.norm(x)
+
+
+def normed():
+    """48 rows in batches of 16, in one order."""
+    vae = small(encoder=Normed()).double()
+    return told(fit(vae, X[:48], epochs=2, batch_size=16, validation=None, seed=3))
+
+
+# With noise
+
+
+def noisy(seed=3):
+    before = torch.get_rng_state()
+    found = told(
+        fit(
+            small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, ema_decay=0.9, validation=None
+        )
+    )
+    return {**found, "untouched": torch.equal(before, torch.get_rng_state())}
+
+
+def strangers():
+    """The processes bring different weights, and in one step the averages hardly leave them."""
+    return told(
+        fit(
+            small(seed=process_group.rank()),
+            X,
+            epochs=1,
+            batch_size=50,
+            ema_decay=0.999,
+            validation=None,
+        )
+    )
+
+
+def early():
+    return told(fit(small(), X, epochs=200, batch_size=16, lr=0.05, seed=3, patience=5))
+
+
+def parts():
+    """Which rows a process sees, and its rates where all rows are alike."""
+    seen = []
+
+    def objective(model, guide, x, beta=1.0):
+        terms = ELBO(kl="monte_carlo")(model, guide, x, beta)
+        if torch.is_grad_enabled():
+            seen.append((x[:, 0].tolist(), terms.rate.tolist()))
+        return terms
+
+    rows = torch.arange(50.0)[:, None].expand(50, 4).contiguous()
+    loader = DataLoader(TensorDataset(rows), batch_size=16, shuffle=True)
+    fit(small(), loader, validation=None, objective=objective, epochs=2, seed=3)
+    fit(small(), torch.ones(8, 4), validation=None, objective=objective, epochs=1, seed=3)
+    return seen
+
+
+def grey():
+    """The order of the rows that a loader shuffles, and the bits of two rows of each step."""
+    order, bits = [], []
+
+    class Noted(Dataset):
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, index):
+            order.append(index)
+            return torch.full((4,), 0.5)
+
+    def objective(model, guide, x, beta=1.0):
+        if torch.is_grad_enabled():
+            bits.append(x[:2].tolist())
+        return ELBO()(model, guide, x, beta)
+
+    vae, rows = small(likelihood="bernoulli"), DataLoader(Noted(), batch_size=5, shuffle=True)
+    fit(vae, rows, objective=objective, binarize="dynamic", validation=None, epochs=4)
+    return order, bits
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "vamp": {"prior": {"kind": "vamp", "pseudo_inputs": 5}},
+    "flow": {"prior": "flow", "guide": "flow"},
+    "semi_amortized": {"guide": "semi_amortized"},
+    "hierarchical": {"prior": {"kind": "hierarchical", "top_dim": 1}},
+}
+OBJECTIVES = {
+    "elbo": ELBO(),
+    "stl": ELBO(gradient="stl"),
+    "iwae": IWAE(num_particles=3),
+    "dreg": IWAE(num_particles=3, gradient="dreg"),
+}
+
+
+def every_kind():
+    """The weights of two epochs of each kind."""
+    found = {}
+    for name, fields in KINDS.items():
+        found[name] = told(fit(small(**fields), X, epochs=2, batch_size=16))
+    for name, objective in OBJECTIVES.items():
+        found[name] = told(
+            fit(small(), X, epochs=2, batch_size=16, objective=objective, optimizer="adamw")
+        )
+    return found
+
+
+def evidence_of_rows():
+    """log p(x) of 13 rows, of 1 row and of retried rows, shared and not."""
+    vae = fit(small(), X, epochs=5, batch_size=16).vae
+    hard = {"retry": "widened", "until": Until(se=0.01, max_particles=400)}
+    asked = [(X[:13], {}), (X[:1], {}), (X[:5], hard)]
+    calls = sharded_evidence, evidence
+    return [
+        [vars(call(vae, x, num_particles=100, seed=2, **how)) for call in calls] for x, how in asked
+    ]
+
+
+# What goes wrong
+
+
+def interrupted():
+    """Ctrl-C reaches the second process first, in the fifth step of the third epoch."""
+    calls = []
+
+    def objective(model, guide, x, beta=1.0):
+        calls.append(x)
+        if len(calls) == 14 and process_group.rank() == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return ELBO()(model, guide, x, beta)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        run = fit(small(), X, objective=objective, validation=None, epochs=9, batch_size=10)
+    return {
+        **told(run),
+        "interrupted": run.interrupted,
+        "handler": signal.getsignal(signal.SIGINT) is handler,
+    }
+
+
+def different_rows():
+    return refusal(
+        lambda: fit(
+            small(), X[: 30 + 20 * process_group.rank()], validation=None, batch_size=5, epochs=100
+        )
+    )
+
+
+def compiled():
+    """What is said where a compiled step is asked for."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run = fit(small(), X, epochs=1, compile="step")
+    about_steps = [warning for warning in said if "independent columns" not in str(warning.message)]
+    return [(str(warning.message), Path(warning.filename).name) for warning in about_steps], len(
+        run.history
+    )
+
+
+def a_gpu_by_number():
+    return refusal(lambda: process_group.device_of_rank(torch.device("cuda:1")))
+
+
+def refusal(attempt: Callable[[], Any]) -> str:
+    try:
+        attempt()
+    except ValueError as error:
+        return str(error)
+    return "nothing"
+
+
+def one_fails():
+    """An error in the second process, in its third step: it leaves the group, and the first one
+    does not wait.
+    """
+
+    def objective(model, guide, x, beta=1.0):
+        if torch.is_grad_enabled() and process_group.rank() == 1:
+            raise ValueError("no")
+        return ELBO()(model, guide, x, beta)
+
+    with process_group.joined():
+        try:
+            fit(small(), X, objective=objective, validation=None)
+        except (ValueError, RuntimeError) as error:
+            return type(
+                error
+            ).__name__, process_group.first_to_fail() if process_group.rank() == 1 else None
+    return "nothing"
+
+
+if __name__ == "__main__":
+    results = {}
+    for name in sys.argv[2:]:
+        if name == "one_fails":
+            results[name] = one_fails()
+            continue
+        with process_group.joined():
+            results[name] = globals()[name]()
+            number = process_group.rank()
+    Path(sys.argv[1], f"{os.environ['RANK']}.pickle").write_bytes(pickle.dumps(results))
