@@ -1,4 +1,4 @@
-"""Draw the picture of the README: digits, their reconstructions, samples, and a map of the latent space.
+"""Draw the picture of the README: digits, reconstructions, samples, a map of the latent space.
 
     python examples/digits_picture.py [picture.png]
 
@@ -57,7 +57,9 @@ def draw_images(figure: SubFigure, blocks: dict[str, np.ndarray]) -> None:
     """One block of images for each title, (n, 64), SHOWN in a line, black for the largest count."""
     lines = [len(images) // SHOWN for images in blocks.values()]
     between_blocks = {"hspace": 0.45, "height_ratios": lines}
-    outer = figure.add_gridspec(len(blocks), 1, left=0.02, right=0.985, top=0.92, bottom=0.03, **between_blocks)
+    outer = figure.add_gridspec(
+        len(blocks), 1, left=0.02, right=0.985, top=0.92, bottom=0.03, **between_blocks
+    )
     for block, count, (title, images) in zip(outer, lines, blocks.items(), strict=True):
         panels = block.subgridspec(count, SHOWN, wspace=0.12, hspace=0.12).subplots()
         for axes, image in zip(panels.flat, images, strict=True):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The names that the program leaves, what it prints, and the names of the files that it writes."""
+    """The names that the program leaves, what it prints, and the files that it writes."""
     folder = tmp_path_factory.mktemp("tutorial")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
