@@ -19,7 +19,9 @@ import matplotlib
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
-_FOLLOWED = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n.*?^```\n)?", re.MULTILINE | re.DOTALL)
+_FOLLOWED = re.compile(
+    r"^```python\n(.*?)^```\n(?:\n```text\n.*?^```\n)?", re.MULTILINE | re.DOTALL
+)
 _SMALLER = {
     "epochs": 1,
     "num_particles": 30,
