@@ -8,6 +8,7 @@ Nothing here imports torch at the top: `tests/analysis/export/test_arviz_objects
 there is none.
 """
 
+import importlib
 import os
 import sys
 import tempfile
@@ -26,6 +27,31 @@ CACHES = ("__pycache__", "build", "dist")
 def pytest_configure(config: pytest.Config) -> None:
     """Make the empty folder of this process."""
     config.stash[EMPTY] = Path(tempfile.mkdtemp(prefix="pyro-vae-tests-")).resolve()
+
+
+def _module_of(path: Path, config: pytest.Config) -> str | None:
+    """`guides/x.py` -> `pyro_vae.guides.x`; None for a path outside `guides` and `analysis`."""
+    beside = {*config.getini("testpaths")} - {"pyro_vae", "tests"}
+    if not any(path.is_relative_to(config.rootpath / folder) for folder in beside):
+        return None
+    parts = path.relative_to(config.rootpath).with_suffix("").parts
+    return ".".join(["pyro_vae", *(parts[:-1] if parts[-1] == "__init__" else parts)])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect `guides/` as a plain folder: as a `pytest.Package` it is imported as `guides`."""
+    if _module_of(path, parent.config) is None:
+        return None
+    return pytest.Dir.from_parent(parent, path=path)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Take the doctests of `guides/x.py` from `pyro_vae.guides.x`, not from a module `guides.x`."""
+    if isinstance(collector, pytest.Module):
+        module = _module_of(collector.path, collector.config)
+        if module is not None:
+            collector.obj = importlib.import_module(module)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pyro_vae.analysis.annealing.ais import Annealed, annealed
     from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
     from pyro_vae.analysis.export.draws import to_arviz
-    from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
+    from pyro_vae.analysis.gaps.gaps import inference_gaps
+    from pyro_vae.analysis.gaps.results import Gaps
     from pyro_vae.analysis.latent.codes import (
         Codes,
         Samples,
@@ -22,40 +23,45 @@ if TYPE_CHECKING:
         reconstruct,
         sample,
     )
-    from pyro_vae.analysis.latent.use import LatentUse, latent_use
+    from pyro_vae.analysis.latent.results import LatentUse
+    from pyro_vae.analysis.latent.use import latent_use
     from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
     from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
     from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
-    from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
-    from pyro_vae.analysis.outliers.scores import Anomaly, anomaly
-    from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
-    from pyro_vae.analysis.posterior_checks.sbc import Calibration, calibration
-    from pyro_vae.analysis.report.agreement import gradient_errors
+    from pyro_vae.analysis.marginal_likelihood.results import Evidence
+    from pyro_vae.analysis.marginal_likelihood.until import Until
+    from pyro_vae.analysis.outliers.results import Anomaly
+    from pyro_vae.analysis.outliers.scores import anomaly
+    from pyro_vae.analysis.posterior_checks.nuts import audit
+    from pyro_vae.analysis.posterior_checks.nuts_results import Audit
+    from pyro_vae.analysis.posterior_checks.sbc import calibration
+    from pyro_vae.analysis.posterior_checks.sbc_results import Calibration
     from pyro_vae.analysis.report.checks import checkup
     from pyro_vae.analysis.report.comparison import Comparison, compare
+    from pyro_vae.analysis.report.gradients import gradient_errors
     from pyro_vae.analysis.report.known_answers import installation
     from pyro_vae.analysis.report.prior_samples import Match, samples_match_density
-    from pyro_vae.analysis.results.verdicts import Checkup, Finding
+    from pyro_vae.analysis.report.results import Checkup
+    from pyro_vae.analysis.results.verdicts import Finding
 
 _HOMES = {
     "PROPOSALS": "marginal_likelihood.proposals",
     "Annealed": "annealing.ais",
-    "Anomaly": "outliers.scores",
-    "Audit": "posterior_checks.nuts",
+    "Anomaly": "outliers.results",
+    "Audit": "posterior_checks.nuts_results",
     "Bracket": "annealing.bidirectional_mc",
-    "Calibration": "posterior_checks.sbc",
-    "Checkup": "results.verdicts",
+    "Calibration": "posterior_checks.sbc_results",
+    "Checkup": "report.results",
     "Codes": "latent.codes",
     "Comparison": "report.comparison",
     "Evidence": "marginal_likelihood.results",
     "Finding": "results.verdicts",
-    "Gaps": "gaps.gaps",
-    "LatentUse": "latent.use",
+    "Gaps": "gaps.results",
+    "LatentUse": "latent.results",
     "Measure": "marginal_likelihood.measure",
     "Match": "report.prior_samples",
     "Samples": "latent.codes",
-    "Summary": "marginal_likelihood.results",
-    "Until": "marginal_likelihood.results",
+    "Until": "marginal_likelihood.until",
     "annealed": "annealing.ais",
     "anomaly": "outliers.scores",
     "audit": "posterior_checks.nuts",
@@ -66,7 +72,7 @@ _HOMES = {
     "compare": "report.comparison",
     "encode": "latent.codes",
     "evidence": "marginal_likelihood.importance_sampling",
-    "gradient_errors": "report.agreement",
+    "gradient_errors": "report.gradients",
     "inference_gaps": "gaps.gaps",
     "installation": "report.known_answers",
     "latent_use": "latent.use",
@@ -95,7 +101,6 @@ __all__ = [
     "Match",
     "Measure",
     "Samples",
-    "Summary",
     "Until",
     "annealed",
     "anomaly",

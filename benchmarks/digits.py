@@ -72,10 +72,7 @@ def main() -> None:
         print(f"{name:<26}{mean:>10.2f}{error:>8.2f}{seconds:>9.1f}")
     untrusted = (found.pareto_k > 0.7).mean()
     print(f"fit {fitted:.0f} CPU s, best epoch {run.best_epoch} of {len(run.history)}")
-    print(
-        f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}: "
-        f"{found.summary().methods}"
-    )
+    print(f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}: {found.methods}")
     print(f"log p(x) - ELBO of the guide: {(score - found.elbo).mean():.2f}")
     began = time.process_time()
     plain = evidence(run.vae, test, proposal="guide")

@@ -3,6 +3,7 @@ standard errors.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae.version import __version__ as __version__
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         sample,
         to_arviz,
     )
+    from pyro_vae.experiment.run import Outcome, run
     from pyro_vae.guides import GUIDES
     from pyro_vae.likelihoods import LIKELIHOODS
     from pyro_vae.networks import NETWORKS
@@ -36,6 +38,13 @@ if TYPE_CHECKING:
     from pyro_vae.spec import Spec
     from pyro_vae.training import Run, fit, load, save
     from pyro_vae.vae import VAE
+
+# An installed package contains `guides` and `analysis`; in a checkout they lie beside this folder.
+_HERE = os.path.dirname(__file__)
+_ABOVE = os.path.dirname(_HERE)
+_in_a_checkout = os.path.isfile(os.path.join(_ABOVE, "pyproject.toml"))
+if _in_a_checkout and not os.path.isfile(os.path.join(_HERE, "guides", "__init__.py")):
+    __path__.append(_ABOVE)
 
 _ROOMS = (
     "analysis",
@@ -58,6 +67,7 @@ _HOMES = {
     "OBJECTIVES": "objectives",
     "PRIORS": "priors",
     "VAE": "vae",
+    "Outcome": "experiment.run",
     "Renyi": "objectives",
     "Run": "training",
     "Spec": "spec",
@@ -77,6 +87,7 @@ _HOMES = {
     "latent_use": "analysis",
     "load": "training",
     "reconstruct": "analysis",
+    "run": "experiment.run",
     "sample": "analysis",
     "save": "training",
     "to_arviz": "analysis",
@@ -92,6 +103,7 @@ __all__ = [
     "PRIORS",
     "VAE",
     "Anomaly",
+    "Outcome",
     "Renyi",
     "Run",
     "Spec",
@@ -118,6 +130,7 @@ __all__ = [
     "objectives",
     "priors",
     "reconstruct",
+    "run",
     "sample",
     "save",
     "to_arviz",

@@ -5,7 +5,7 @@ what came.
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -42,11 +42,26 @@ OTHER_NAMES = {
 RENAMED = {
     "annealing": "kl_warmup_epochs",
     "average": "ema_decay",
+    "chains": "num_chains",
     "cycles": "kl_cycles",
+    "draws": "num_samples",
     "float32_products": "matmul_precision",
+    "n": "num_rows",
     "products": "precision ('full' or 'bf16-mixed')",
+    "warmup": "warmup_steps",
 }
 """Options that had other names before version 0.1.0."""
+
+
+def new_name(former: str, allowed: Collection[str]) -> str | None:
+    """What an option is called today, where it is among those that are allowed.
+
+    Example:
+        >>> new_name("average", ["ema_decay", "epochs"]), new_name("average", ["epochs"])
+        ('ema_decay', None)
+    """
+    new = RENAMED.get(former, "")
+    return new if new.split(" ")[0] in allowed else None
 
 
 def nearest(word: str, allowed: list[str]) -> str:
@@ -84,10 +99,11 @@ def _problem(found: list[ErrorDetails], model: Any) -> str:
 
 
 def _sentence(found: ErrorDetails, model: Any) -> str:
-    name = found["loc"][-1] if found["loc"] else ""
-    if found["type"] == "extra_forbidden" and name in RENAMED:
-        return f"this option is now called {RENAMED[str(name)]}"
     if found["type"] == "extra_forbidden":
+        *table, name = found["loc"]
+        new = new_name(str(name), _fields(_table_at(table, model)))
+        if new is not None:
+            return f"this option is now called {new}"
         return f"unknown field; {_allowed(found['loc'], model)}"
     if found["type"] == "missing":
         return _needed(found["loc"], model)

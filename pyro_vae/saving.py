@@ -21,6 +21,7 @@ from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
 
 SPEC, WEIGHTS, FORMAT = "spec.json", "model.safetensors", 1
+LIBRARY = "pyro_vae"
 PathLike = str | os.PathLike[str]
 
 
@@ -56,6 +57,20 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
         >>> sorted(file.name for file in folder.iterdir())
         ['model.safetensors', 'spec.json']
     """
+    return write_model(vae, folder, overwrite=overwrite)
+
+
+def write_model(
+    vae: VAE, folder: PathLike, *, overwrite: bool = False, run: Mapping[str, Any] | None = None
+) -> Path:
+    """`save`, with what else there is to say of the run that the model comes from.
+
+    Arguments:
+        vae: the model.
+        folder: made where it doesn't exist.
+        overwrite: replace the run that the folder holds.
+        run: kept under "run" in `spec.json`; `load` doesn't need it.
+    """
     require_free(folder, overwrite=overwrite)
     with alone():  # a thread that trains the model is waited for
         weights = {
@@ -64,11 +79,13 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
         }
     description = {
         "format": FORMAT,
-        "library": "pyro_vae",
+        "library": LIBRARY,
         "model": vae.spec.model_dump(mode="json"),
     }
     if type(vae) is not VAE:
         description["class"] = place(type(vae))
+    if run is not None:
+        description["run"] = dict(run)
     with whole_files(folder) as draft:
         save_file(weights, draft / WEIGHTS)
         (draft / SPEC).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
@@ -128,6 +145,17 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     return vae.eval()
 
 
+def read_run(folder: PathLike) -> dict[str, Any]:
+    """The model's fields, and what `write_model` was given as `run`; without one only the former.
+
+    Raises:
+        ValueError: no saved model, or a damaged description.
+    """
+    description = _read_description(Path(folder))
+    model: dict[str, Any] = description.get("model", {})
+    return {**model, **description.get("run", {})}
+
+
 def uncompiled(name: str) -> str:
     """The name of a weight without the wrapper that `torch.compile` puts around a module.
 
@@ -162,7 +190,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise ValueError(f"{path / SPEC}: damaged: {error}") from error
-    if not isinstance(description, dict) or description.get("library") != "pyro_vae":
+    if not isinstance(description, dict) or description.get("library") != LIBRARY:
         raise ValueError(
             f"{path / SPEC}: expected a description written by pyro_vae, got something else"
         )

@@ -144,8 +144,8 @@ class VAE(nn.Module):
     def forward(self, *inputs: Any) -> Any:
         raise ValueError(
             "vae(...): a VAE is called by its parts: vae.posterior(x), vae.likelihood(z), "
-            "vae.prior(); or by pyro_vae.encode(vae, x), reconstruct(vae, x), sample(vae, n), "
-            "evidence(vae, x)"
+            "vae.prior(); or by pyro_vae.encode(vae, x), reconstruct(vae, x), "
+            "sample(vae, num_rows), evidence(vae, x)"
         )
 
     @classmethod

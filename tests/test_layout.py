@@ -1,8 +1,7 @@
-"""The house rules that a machine can read: rooms, links, sizes, public names, and imports that
-change nothing.
-"""
+"""Rules that a machine can check: rooms, folders, sizes, public names, imports without effects."""
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -12,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.work_tree import git
+
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LINKED = ("analysis", "guides")
+WHEEL = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+BESIDE: dict[str, str] = WHEEL["sources"]  # folder at the top: where it is installed
+PACKAGE = ("pyro_vae", *BESIDE)
 FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 
 # Left to right; a room imports from rooms to its left. Rooms of one level may import each other,
@@ -37,19 +40,14 @@ SIBLINGS = (FAMILIES, ("training", "analysis"))
 
 
 def files(folder: str) -> list[Path]:
-    """Every Python file below a folder of the repository, links followed: `guides/x.py` as
-    `pyro_vae/guides/x.py`.
-    """
-    found = []
-    for place, folders, names in os.walk(ROOT / folder, followlinks=True):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        found += [Path(place, name) for name in names if name.endswith(".py")]
-    return sorted(found)
+    """Every Python file below a folder of the repository."""
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
 def module_name(path: Path) -> str:
-    """`pyro_vae/guides/__init__.py` -> `pyro_vae.guides`."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    """`pyro_vae/vae.py` -> `pyro_vae.vae`, `guides/__init__.py` -> `pyro_vae.guides`."""
+    folder, *inside = path.relative_to(ROOT).with_suffix("").parts
+    parts = Path(BESIDE.get(folder, folder), *inside).parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -58,7 +56,7 @@ def room(module: str) -> str:
     return module.split(".")[1]
 
 
-MODULES = {module_name(path): path for path in files("pyro_vae")}
+MODULES = {module_name(path): path for folder in PACKAGE for path in files(folder)}
 
 
 def imported(node: ast.stmt, package: str) -> Iterator[str]:
@@ -140,9 +138,9 @@ def test_the_order_itself_is_checked():
     assert not objection("pyro_vae.networks", "pyro_vae.registry")
 
 
-@pytest.mark.parametrize("folder", ["pyro_vae", "benchmarks", "tests"])
+@pytest.mark.parametrize("folder", [*PACKAGE, "benchmarks", "examples", "findings", "tests"])
 def test_nothing_imports_a_bare_folder(folder):
-    banned = {*LINKED} if folder == "tests" else {*LINKED, "benchmarks", "tests"}
+    banned = {*BESIDE} if folder == "tests" else {*BESIDE, "benchmarks", "tests"}
     wrong = [
         (str(path), name)
         for path in files(folder)
@@ -158,32 +156,57 @@ def own_file(path: Path, name: str) -> bool:
     return package.startswith("benchmarks.") and f"{name}.".startswith(f"{package}.")
 
 
-# Folders and links
+# Folders
 
 
-@pytest.mark.parametrize("name", LINKED)
-def test_links_are_relative_and_point_to_the_real_folders(name):
-    link = ROOT / "pyro_vae" / name
-    assert os.readlink(link) == f"../{name}"
-    assert link.resolve() == ROOT / name
-    assert not (ROOT / name).is_symlink()
+def test_a_module_is_the_file_that_git_knows():
+    found = {name: importlib.util.find_spec(name) for name in MODULES}
+    assert {name: spec and spec.origin for name, spec in found.items()} == {
+        name: str(path) for name, path in MODULES.items()
+    }
 
 
-def test_the_packages_list_is_what_is_on_disk():
-    config = PYPROJECT["tool"]["setuptools"]
-    assert config["packages"] == sorted(
-        module_name(path) for path in MODULES.values() if path.name == "__init__.py"
-    )
-    assert config["package-dir"] == {f"pyro_vae.{name}": name for name in LINKED}
-    bare = [path for path in files("pyro_vae") if not (path.parent / "__init__.py").exists()]
-    assert not bare, "a folder without __init__.py is missing from the wheel"
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_no_symbolic_links():
+    tracked = git("ls-files", "--stage", cwd=ROOT).splitlines()
+    links = [line for line in tracked if line.startswith("120000")]
+    assert not links, "git on Windows writes a text file for a link"
+
+
+def test_every_folder_is_a_package():
+    bare = [path for path in MODULES.values() if not (path.parent / "__init__.py").exists()]
+    assert not bare
+
+
+def test_the_folders_beside_the_package_are_where_the_tools_look():
+    tools = PYPROJECT["tool"]
+    assert set(tools["hatch"]["build"]["only-include"]) == set(PACKAGE)
+    packages = {"pyro_vae", *(installed.replace("/", ".") for installed in BESIDE.values())}
+    assert set(tools["mypy"]["packages"]) == packages
+    assert set(PACKAGE) < set(tools["pytest"]["ini_options"]["testpaths"])
+
+
+def test_links_for_mypy_lead_to_the_folders(tmp_path):
+    for name in (
+        ".ci/links.py",
+        "pyproject.toml",
+        "pyro_vae/__init__.py",
+        *(f"{folder}/__init__.py" for folder in BESIDE),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for _ in range(2):
+        subprocess.run([sys.executable, ".ci/links.py"], cwd=tmp_path, check=True)
+    for source, target in BESIDE.items():
+        link = tmp_path / ".links" / target / "__init__.py"
+        assert link.samefile(tmp_path / source / "__init__.py")
 
 
 # Sizes
 
 
 def test_files_stay_under_300_lines():
-    every = [path for folder in ("pyro_vae", "benchmarks", "examples") for path in files(folder)]
+    every = [path for folder in (*PACKAGE, "benchmarks", "examples") for path in files(folder)]
     long = {
         str(path): n
         for path in every
@@ -203,7 +226,7 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_bodies_stay_under_40_lines():
     long = [
         f"{path}:{node.lineno} {node.name}: {body_lines(node)}"
-        for folder in ("pyro_vae", "benchmarks")
+        for folder in (*PACKAGE, "benchmarks")
         for path in files(folder)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) >= 40
@@ -242,22 +265,14 @@ def test_the_package_and_the_project_have_one_version():
 
 
 def test_every_doctest_is_collected_once_and_through_the_package():
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--collect-only",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "pyro_vae",
-    ]
+    options = ["--collect-only", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, *PACKAGE]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     found = [line.split("::") for line in listed.splitlines() if "::" in line]
     names = [name for _, name in found]
     assert len(names) == len(set(names))
     assert all(f"{name}.".startswith(f"{module_name(ROOT / path)}.") for path, name in found)
-    written = {path for path in files("pyro_vae") if ">>> " in path.read_text(encoding="utf-8")}
+    written = {path for path in MODULES.values() if ">>> " in path.read_text(encoding="utf-8")}
     assert {ROOT / path for path, _ in found} == written
 
 

@@ -3,7 +3,6 @@ the same wheel.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.work_tree import ROOT, copy_to
+
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "pyro_vae"
+FOLDERS = {"pyro_vae": "pyro_vae", "analysis": "pyro_vae/analysis", "guides": "pyro_vae/guides"}
 
 
 def run(*command: str, cwd: Path, **env: str) -> str:
@@ -28,7 +28,7 @@ def run(*command: str, cwd: Path, **env: str) -> str:
 
 
 def build(kind: str, source: Path, out: Path) -> Path:
-    """Build one distribution with the installed setuptools; return its file."""
+    """Build one distribution with the installed hatchling; return its file."""
     run(
         sys.executable,
         "-m",
@@ -51,13 +51,9 @@ def names(wheel: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the files that git tracks or would track, links kept as links."""
+    """A copy of the files that git tracks or would track."""
     copy = tmp_path_factory.mktemp("source")
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
-    for name in filter(os.path.lexists, (ROOT / name for name in listed.split("\0") if name)):
-        target = copy / name.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(name, target, follow_symlinks=False)
+    copy_to(copy)
     return copy
 
 
@@ -78,10 +74,10 @@ def unpacked_sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def on_disk() -> set[str]:
     """The package's files as they should be installed."""
     return {
-        Path(place, name).relative_to(ROOT).as_posix()
-        for place, _, found in os.walk(PACKAGE, followlinks=True)
-        for name in found
-        if name.endswith(".py") or name == "py.typed"
+        (installed / path.relative_to(ROOT / folder)).as_posix()
+        for folder, installed in ((folder, Path(to)) for folder, to in FOLDERS.items())
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix == ".py" or path.name == "py.typed"
     }
 
 
@@ -126,3 +122,19 @@ def test_a_users_own_folders_do_not_hide_ours(wheel, tmp_path):
     code = "import pyro_vae.analysis.export.arviz_objects, pyro_vae.guides as g; print(g.__file__)"
     found = run(sys.executable, "-c", code, cwd=home, PYTHONPATH=str(site))
     assert Path(found.strip()).is_relative_to(site)
+
+
+def test_an_editable_install_is_the_checkout(source, tmp_path):
+    code = "import sys, hatchling.build; print(hatchling.build.build_editable(sys.argv[1]))"
+    made = run(sys.executable, "-c", code, str(tmp_path), cwd=source).split()[-1]
+    site = tmp_path / "site"
+    with zipfile.ZipFile(tmp_path / made) as archive:
+        archive.extractall(site)
+    code = (
+        "import site, sys\n"
+        "site.addsitedir(sys.argv[1])  # reads the .pth file\n"
+        "import pyro_vae.guides as guides\n"
+        "print(guides.__file__)"
+    )
+    found = run(sys.executable, "-c", code, str(site), cwd=tmp_path, PYTHONPATH="")
+    assert Path(found.strip()) == source / "guides/__init__.py"

@@ -85,6 +85,9 @@ def test_it_takes_the_generator_of_the_device(
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.setattr(torch.cuda, "default_generators", generators)
+    monkeypatch.setattr(torch.cuda.random, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda.random, "_lazy_call", lambda call, **options: call())
+    monkeypatch.setattr(torch.cuda.random, "current_device", lambda: 1)
     before = [generator.get_state() for generator in generators]
     with own_seed(3, device):
         assert [generator.initial_seed() == 3 for generator in generators] == [

@@ -56,7 +56,7 @@ QUESTIONS: dict[str, Callable[[pv.VAE], np.ndarray]] = {
     "encode": lambda vae: pv.encode(vae, X).loc,
     "sample": lambda vae: pv.sample(vae, 50).x,
     "reconstruct": lambda vae: pv.reconstruct(vae, X),
-    "calibration": lambda vae: pv.calibration(vae, num_rows=50, draws=9).pit,
+    "calibration": lambda vae: pv.calibration(vae, num_rows=50, num_samples=9).pit,
     "annealed": lambda vae: pv.annealed(vae, X[:4], num_chains=2, temperatures=10).log_marginal,
 }
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,17 +14,15 @@ from pyro_vae.analysis.fitted import (
     require_full_precision,
 )
 from pyro_vae.analysis.gaps.families import Rows, local
+from pyro_vae.analysis.gaps.results import Gaps
 from pyro_vae.analysis.gaps.search import ascend, best_full_rank, log_weights, mixture_log_weights
-from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
+from pyro_vae.analysis.marginal_likelihood.pareto import pareto_k, tail_length
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.results.verdicts import Finding, mean_and_error, refit
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
-SMALL = 0.5
-"""Nats per row below which a gap is not worth closing."""
 FITTING, REFITTING, EVALUATING, PROPOSING = range(1, 5)
 """Streams of random numbers."""
 MIXTURE = "importance sampling, half from the guide and half from the best full-rank normal of each row, widened"
@@ -40,126 +37,6 @@ class Marginal(Protocol):
     def se(self) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
-class Gaps:
-    """log p(x) - ELBO = approximation gap + amortization gap; every array has one number a row, in
-    nats.
-
-    Attributes:
-        log_marginal: log p(x), by `estimator`; on average a low estimate, and so is the
-            approximation gap.
-        log_marginal_se: its standard error.
-        pareto_k: k-hat of its weights; above `khat_limit(num_particles)` it is unreliable, nan
-            where that is not known.
-        num_particles: draws behind log p(x) and its k-hat.
-        elbo: of the guide, q(z | x).
-        elbo_best: of q*, the best member of the family for the row.
-        elbo_full_rank: of the best full-rank normal for the row: what such a guide could reach.
-        approximation_gap: log p(x) - elbo_best.
-        approximation_gap_se: its standard error, of both terms as if they were independent.
-        amortization_gap: elbo_best - elbo.
-        amortization_gap_se: its standard error, with the same draws for both.
-        last_gain: what the last quarter of the steps added to elbo_best; near zero where the search
-            has converged.
-        family: over which q* is the best.
-        estimator: of log p(x).
-    """
-
-    log_marginal: np.ndarray
-    log_marginal_se: np.ndarray
-    pareto_k: np.ndarray
-    elbo: np.ndarray
-    elbo_best: np.ndarray
-    elbo_full_rank: np.ndarray
-    approximation_gap: np.ndarray
-    approximation_gap_se: np.ndarray
-    amortization_gap: np.ndarray
-    amortization_gap_se: np.ndarray
-    last_gain: np.ndarray
-    num_particles: int
-    family: str
-    estimator: str
-
-    @property
-    def inference_gap(self) -> np.ndarray:
-        """log p(x) - ELBO = approximation_gap + amortization_gap."""
-        return self.log_marginal - self.elbo
-
-    @property
-    def converged(self) -> float:
-        """Share of rows for which the last quarter of the steps added less than 0.1 nats."""
-        return float((self.last_gain < 0.1).mean())
-
-    def summary(self) -> str:
-        """The means over rows with their standard errors over rows, and how to read them."""
-        rows = {
-            "log p(x)": self.log_marginal,
-            "ELBO": self.elbo,
-            "inference gap": self.inference_gap,
-            "= approximation gap": self.approximation_gap,
-            "+ amortization gap": self.amortization_gap,
-        }
-        lines = [f"{name:<22}{_mean(values)} nats per row" for name, values in rows.items()]
-        lines[0] += f"   ({self.estimator}, {len(self.elbo)} rows)"
-        lines[3] += f"   (the best of {self.family} for each row)"
-        lines[4] += f"   ({self.converged:.0%} of rows converged)"
-        return "\n".join([*lines, *self._doubts(), self.reading()])
-
-    def reading(self) -> str:
-        """What to change, in one line."""
-        approximation, amortization = self.approximation_gap.mean(), self.amortization_gap.mean()
-        if max(approximation, amortization) < SMALL:
-            return f"both gaps are below {SMALL} nats, so the guide costs little; change the decoder or the prior"
-        gain = (self.elbo_full_rank - self.elbo_best).mean()
-        widen = "widen the family" + (
-            f" (full-rank normals would gain {gain:.2f} nats)" if gain > 0.1 else ""
-        )
-        train = "train the encoder more, or enlarge it"
-        difference = self.approximation_gap - self.amortization_gap
-        if len(difference) > 1 and abs(difference.mean()) < 2 * difference.std(ddof=1) / math.sqrt(
-            len(difference)
-        ):
-            return f"both gaps are alike: {widen}, and {train}"
-        if approximation > amortization:
-            return f"the approximation gap dominates: {widen}"
-        return f"the amortization gap dominates: {train}"
-
-    def finding(self, guide: str = "semi_amortized") -> Finding:
-        """The verdict on the larger gap; where it is no pass, the remedy is a guide of this kind."""
-        gaps = {
-            "approximation gap": self.approximation_gap,
-            "amortization gap": self.amortization_gap,
-        }
-        name = max(gaps, key=lambda name: float(gaps[name].mean()))
-        number, error = mean_and_error(gaps[name])
-        return Finding.judged(
-            number < SMALL,
-            "warn",
-            name="gap of the guide",
-            number=number,
-            error=error,
-            unit=f"nats, {name}",
-            threshold=SMALL,
-            source="ours; the gaps: Cremer et al. 2018",
-            passed=self.reading(),
-            failed=f"the ELBO is low, {self.reading()}",
-            **refit(guide),
-        )
-
-    def _doubts(self) -> Iterator[str]:
-        limit = khat_limit(self.num_particles)
-        unreliable = float((self.pareto_k > limit).mean())
-        if unreliable > 0.1:
-            yield (
-                f"k-hat is above {limit:.2f} for {unreliable:.0%} of rows: log p(x) and the "
-                "approximation gap are likely low; pass marginal=, from annealed importance "
-                "sampling"
-            )
-        if self.converged < 0.9:
-            share = f"{1 - self.converged:.0%} of rows have not converged"
-            yield f"{share}: the amortization gap is likely low; raise steps"
-
-
 @public
 def inference_gaps(
     vae: VAE,
@@ -171,7 +48,7 @@ def inference_gaps(
     marginal: Marginal | None = None,
     seed: int = 0,
     batch_size: int = 128,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Gaps:
     """Split log p(x) - ELBO of each row into what the family can't reach and what the encoder
     misses.
@@ -200,7 +77,7 @@ def inference_gaps(
             if None.
         seed: of the draws.
         batch_size: rows that are worked on at once.
-        progress: show a bar; None on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal only.
 
     Returns:
         `Gaps`, an array for each quantity.
@@ -332,8 +209,3 @@ def _draws(marginal: Marginal) -> int:
     known.
     """
     return int(np.min(getattr(marginal, "num_particles", 10_000)))
-
-
-def _mean(values: np.ndarray) -> str:
-    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return f"{values.mean():10.3f} ± {error:.3f}"

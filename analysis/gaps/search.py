@@ -86,7 +86,7 @@ def mixture_log_weights(
     draws, rows) in float64.
 
     The first half is drawn from q and the second from r, which is the best full-rank normal with
-    its variances times 1 + 1/√d: in any dimension d, of draws from such a one e^(-1/2) are
+    its variances times 1 + 1/√d: in any dimension d, at least a share of e^(-1/2) of such draws is
     effective where the posterior is normal.
     """
     normal: Any = full_rank.at(best)

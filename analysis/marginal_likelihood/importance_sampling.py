@@ -12,19 +12,19 @@ from torch import Tensor, nn
 
 from pyro_vae.analysis.fitted import evaluation, require_density, warn_of_half
 from pyro_vae.analysis.marginal_likelihood.automatic import GUIDE_DRAWS, automatic
-from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.marginal_likelihood.proposals import Guide, Named, Proposal, proposal_of
-from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
-from pyro_vae.analysis.marginal_likelihood.row_draws import BLOCK, Job, Sampling
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.analysis.marginal_likelihood.row_draws import Job, Sampling
+from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
 
-__all__ = ["BLOCK", "Evidence", "Summary", "Until", "evidence", "log_joint", "require_density"]
+__all__ = ["evidence"]
 
 Compile = Literal["auto", "on", "off"]
 Method = Literal["auto", "importance"]
@@ -50,7 +50,7 @@ def evidence(
     retry: Named | None = None,
     chunk_size: int | None = None,
     compile: Compile = "auto",
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Evidence:
     """Estimate log p(x) of each row by importance sampling from what suits the row, and say where
     to trust it.
@@ -110,7 +110,7 @@ def evidence(
             the widest layer.
         compile: whether a chunk's density comes from a compiled graph: "on", "off", or "auto" where
             the draws ahead are worth the time to compile. The numbers are the same up to rounding.
-        progress: show a bar; None on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal only.
 
     Returns:
         `Evidence`, an array for each quantity.

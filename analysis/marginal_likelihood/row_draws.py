@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from pyro_vae.analysis.marginal_likelihood.log_joint import CompiledOnce, Joint, log_joint
 from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, as_normal
 from pyro_vae.analysis.marginal_likelihood.refinement import slope_of_log_joint
-from pyro_vae.analysis.marginal_likelihood.results import Until
+from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.marginal_likelihood.weights import Weights
 from pyro_vae.guides.pushforward import standard_normal
 from pyro_vae.rng import row_seed

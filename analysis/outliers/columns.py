@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from pyro_vae.analysis.fitted import evaluation
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import log_joint
+from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_of
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.rng import own_seed, row_seed

@@ -12,9 +12,9 @@ from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import Objective
 from pyro_vae.training import FitOptions, State
 from pyro_vae.training.epoch import TOGETHER
-from pyro_vae.training.loop import stepper
-from pyro_vae.training.run import Means
-from pyro_vae.training.train_step import Pace
+from pyro_vae.training.run import MetricMeans
+from pyro_vae.training.step_choice import stepper
+from pyro_vae.training.train_step import ScheduleValues
 
 COMPILED = "ours, compiled"
 How = Literal["off", "step"]
@@ -29,11 +29,11 @@ def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
 
     def run() -> None:
         nonlocal state
-        means = Means()
+        means = MetricMeans()
         for stack in rows.stacks(size.batch_size, TOGETHER, order):
-            state, told = move(state, stack, [Pace.of(state)] * len(stack))
-            means.add(told, stack.shape[1])
-        means.now()
+            state, metrics = move(state, stack, [ScheduleValues.of(state)] * len(stack))
+            means.add(metrics, stack.shape[1])
+        means.compute()
 
     return run
 

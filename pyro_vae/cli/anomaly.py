@@ -47,10 +47,10 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         progress=None,
     )
     say(str(found))
-    table = found.to_dataframe(options.top)
+    table = found.to_dataframe(options.top).iloc[found.worst(len(found))]
     if options.output is not None:
         with written_whole(options.output) as draft:
-            table.to_csv(draft, index=False)
+            table.to_csv(draft)
         say(
             f"\n{options.output}: log p(x), p-values and columns of each row, the least likely "
             "first"

@@ -22,7 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--audit", type=int, default=0, help="rows whose posterior NUTS draws from, some 40 s each"
     )
     takes_settings(parser)
-    parser.epilog = "Exit status: 0 all passed, 3 the model is weak somewhere, 4 its numbers contradict each other."
+    parser.epilog = (
+        "Exit status: 0 all passed, 3 the model is weak somewhere, 4 its numbers contradict each "
+        "other."
+    )
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
@@ -30,7 +33,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
     from pyro_vae.analysis import checkup, installation
     from pyro_vae.experiment.description import some_rows
-    from pyro_vae.experiment.run_folder import EXPERIMENT, finite
+    from pyro_vae.experiment.run_folder import finite
+    from pyro_vae.saving import read_run
 
     if options.run is None:
         if options.data or options.set:
@@ -45,9 +49,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
             "audit_rows": options.audit,
         }
         found = checkup(vae, some_rows(rows, chosen), **asked, progress=None)
-        found = found.for_run(
-            options.run, _rows_again(options), refits=(options.run / EXPERIMENT).exists()
-        )
+        refits = "data" in read_run(options.run)
+        found = found.for_run(options.run, _rows_again(options), refits=refits)
     say(str(found))
     return {
         "findings": [finite(asdict(finding)) for finding in found.findings],

@@ -1,70 +1,81 @@
-"""List the kinds of priors, likelihoods, guides, networks and objectives, with one line each."""
+"""List the kinds of priors, likelihoods, guides and all else that has a name, with a line each."""
 
 import argparse
-import ast
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from pyro_vae.cli.shared import Say
 
-if TYPE_CHECKING:
-    from pyro_vae.registry import Options, Registry
-
-ROOMS = ("priors", "likelihoods", "guides", "networks", "objectives")
+ROOMS = {
+    "priors": "pyro_vae.priors.PRIORS",
+    "likelihoods": "pyro_vae.likelihoods.LIKELIHOODS",
+    "guides": "pyro_vae.guides.GUIDES",
+    "networks": "pyro_vae.networks.NETWORKS",
+    "objectives": "pyro_vae.objectives.OBJECTIVES",
+    "proposals": "pyro_vae.analysis.PROPOSALS",
+    "optimizers": "pyro_vae.training.options.OPTIMIZERS",
+    "schedules": "pyro_vae.training.options.SCHEDULES",
+}
+"""Where the registry of each room is: a mapping from the name of a kind to its constructor."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    names = ", ".join(ROOMS)
     parser.add_argument(
-        "room", nargs="?", choices=ROOMS, metavar="ROOM", help=f"one of {', '.join(ROOMS)}"
+        "room", nargs="?", choices=list(ROOMS), metavar="ROOM", help=f"one of {names}"
     )
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    rooms = [options.room] if options.room else ROOMS
+    rooms = [options.room] if options.room else list(ROOMS)
+    described = {room: _described(_registry(room)) for room in rooms}
     if options.json:
-        return {room: _with_options(room) for room in rooms}
-    found = {room: dict(sorted(_sentences(room).items())) for room in rooms}
-    width = max(len(kind) for kinds in found.values() for kind in kinds)
-    say("\n\n".join("\n".join([room, *_lines(kinds, width)]) for room, kinds in found.items()))
+        return described
+    names = [kind for kinds in described.values() for kind in kinds]
+    width = max(map(len, names))
+    blocks = ["\n".join([room, *_lines(kinds, width)]) for room, kinds in described.items()]
+    say("\n\n".join(blocks))
     return {}
 
 
-def _lines(kinds: Mapping[str, str], width: int) -> Iterator[str]:
-    return (f"  {kind:<{width}}  {sentence}" for kind, sentence in kinds.items())
+def _registry(room: str) -> Mapping[str, Callable[..., Any]]:
+    module, _, name = ROOMS[room].rpartition(".")
+    registry: Mapping[str, Callable[..., Any]] = getattr(importlib.import_module(module), name)
+    return registry
 
 
-def _sentences(room: str) -> dict[str, str]:
-    """The first sentence of each kind; those of this package are read from its files, which needs
-    no torch.
-    """
-    own = dict(
-        entry
-        for file in _files(room)
-        for entry in _registered(ast.parse(file.read_text(encoding="utf-8")))
-    )
-    return _of_packages(room) | own
+def _lines(kinds: Mapping[str, Mapping[str, Any]], width: int) -> Iterator[str]:
+    return (f"  {kind:<{width}}  {about['summary']}" for kind, about in kinds.items())
 
 
-def _files(room: str) -> list[Path]:
-    return sorted(Path(__file__).parents[1].joinpath(room).glob("*.py"))
+def _described(registry: Mapping[str, Callable[..., Any]]) -> dict[str, dict[str, Any]]:
+    """Each kind with the first sentence of its docstring, and its options."""
+    # Packages add kinds to a registry; one that can't be loaded is warned about and left out.
+    usable = getattr(registry, "usable", registry.keys)
+    return {kind: _about(registry, kind) for kind in sorted(usable())}
 
 
-def _registered(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """The kind and the first sentence of each class or function under `@REGISTRY.register(kind)`."""
-    for node in tree.body:
-        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
-            continue
-        for decorator in node.decorator_list:
-            match decorator:
-                case ast.Call(
-                    func=ast.Attribute(attr="register"), args=[ast.Constant(value=str(kind))]
-                ):
-                    yield kind, summary(ast.get_docstring(node))
+def _about(registry: Mapping[str, Callable[..., Any]], kind: str) -> dict[str, Any]:
+    constructor = registry[kind]
+    options = _options(constructor)
+    required = [name for name, default in options.items() if default is inspect.Parameter.empty]
+    return {
+        "summary": summary(inspect.getdoc(constructor)),
+        "required": required,
+        "defaults": {name: options[name] for name in options if name not in required},
+    }
+
+
+def _options(constructor: Callable[..., Any]) -> dict[str, Any]:
+    """The options by name with their defaults: of our kinds the keyword-only arguments."""
+    parameters = inspect.signature(constructor).parameters.values()
+    keyword_only = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+    of_torch = constructor.__module__.startswith("torch.")
+    chosen = list(parameters)[1:] if of_torch else keyword_only
+    return {parameter.name: parameter.default for parameter in chosen}
 
 
 def summary(docstring: str | None) -> str:
@@ -76,36 +87,3 @@ def summary(docstring: str | None) -> str:
     """
     first = " ".join((docstring or "").partition("\n\n")[0].split())
     return re.split(r"(?<=[^.]\.) ", first)[0]
-
-
-def _of_packages(room: str) -> dict[str, str]:
-    """The kinds that installed packages add; only where there are some is the registry imported."""
-    if not entry_points(group=f"pyro_vae.{room}"):
-        return {}
-    registry = _registry(room)
-    return {kind: summary(inspect.getdoc(registry[kind])) for kind in registry.usable()}
-
-
-def _registry(room: str) -> "Registry":
-    found: Registry = getattr(importlib.import_module(f"pyro_vae.{room}"), room.upper())
-    return found
-
-
-def _with_options(room: str) -> dict[str, Any]:
-    """Each kind with its options: the defaults by name, and the names without one."""
-    registry = _registry(room)
-    return {
-        kind: _described(registry[kind], registry.options(kind))
-        for kind in sorted(registry.usable())
-    }
-
-
-def _described(constructor: Any, options: "type[Options]") -> dict[str, Any]:
-    fields = {name: field for name, field in options.model_fields.items() if name != "kind"}
-    return {
-        "summary": summary(inspect.getdoc(constructor)),
-        "required": [name for name, field in fields.items() if field.is_required()],
-        "defaults": {
-            name: field.default for name, field in fields.items() if not field.is_required()
-        },
-    }

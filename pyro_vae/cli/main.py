@@ -25,12 +25,20 @@ from pyro_vae.cli import (
     schema,
 )
 from pyro_vae.cli.pipes import STATUS, outlets
-from pyro_vae.cli.processes import one_speaks, tell, tells_why, together
+from pyro_vae.cli.processes import rank_zero_output, tell, tells_why, together
 from pyro_vae.cli.shared import Say
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.version import __version__
 
 COMMANDS = (fit, evaluate, compare, check, anomaly, sample, encode, reconstruct, kinds, schema)
+ARGUMENTS = {
+    "leave resume out": "leave --resume out",
+    "overwrite=True": "--overwrite",
+    "pass array=": "pass --set data.array=",
+    "resume=True": "--resume",
+}
+"""What an error of the library names, as the command line calls it."""
+
 SHARED = (fit.run, evaluate.run)
 """What several processes do together; of the other subcommands the first process does all."""
 
@@ -42,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A check returns the status of its worst finding. Where nobody reads what is printed, all work is
     done and every file written, and the status is 141.
     """
-    with one_speaks(), outlets() as outlet:
+    with rank_zero_output(), outlets() as outlet:
         status = _main(arguments)
         outlet.flush()
     return STATUS if outlet.is_closed and not status else status
@@ -109,8 +117,7 @@ def _fail(message: str, status: int) -> int:
 
 def _sentence(error: ValueError) -> str:
     """What is wrong, in the words of the command line."""
-    return (
-        str(error)
-        .replace("overwrite=True", "--overwrite")
-        .replace("pass array=", "pass --set data.array=")
-    )
+    sentence = str(error)
+    for python, command in ARGUMENTS.items():
+        sentence = sentence.replace(python, command)
+    return sentence

@@ -11,7 +11,7 @@ from pyro_vae.distributed.launch import launched, launched_first
 
 
 @contextmanager
-def one_speaks() -> Iterator[None]:
+def rank_zero_output() -> Iterator[None]:
     """What this process prints inside the block is dropped, unless it is the first."""
     with ExitStack() as silence:
         if not launched_first():
@@ -40,9 +40,9 @@ def tells_why() -> bool:
     """
     if not launched():
         return True
-    from pyro_vae.distributed.process_group import first_to_fail
+    from pyro_vae.distributed.process_group import first_failure
 
-    return first_to_fail()
+    return first_failure()
 
 
 def tell(message: str) -> None:

@@ -4,7 +4,6 @@ and arrays on disk.
 
 import argparse
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,36 +53,32 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that are asked about."""
-    from pyro_vae.experiment.splits import check_rows, hold_out, read_source, seen
-    from pyro_vae.training import load
+    from pyro_vae.experiment.record import require_same_rows
+    from pyro_vae.experiment.splits import as_modelled, check_rows, hold_out, read_source
+    from pyro_vae.saving import load, read_run
 
     _check_settings(options)
-    vae, experiment = load(options.run), experiment_of(options)
+    vae = load(options.run)
+    experiment = experiment_of(options)
     rows = read_source(experiment.data, vae.spec.data_shape)
     if options.data is None:
-        return vae, experiment, seen(hold_out(rows, experiment.data).test, experiment)
+        require_same_rows(rows, read_run(options.run), experiment.data.source)
+        return vae, experiment, as_modelled(hold_out(rows, experiment.data).test, experiment)
     check_rows(vae, rows, options.data, grey=experiment.fit.binarize == "dynamic")
-    return vae, experiment, seen(rows.train if rows.test is None else rows.test, experiment)
+    chosen = rows.train if rows.test is None else rows.test
+    return vae, experiment, as_modelled(chosen, experiment)
 
 
 def experiment_of(options: argparse.Namespace) -> "Experiment":
     """The description of a run, changed by the arguments."""
-    from pyro_vae.experiment.description import Experiment, override
+    from pyro_vae.experiment.description import Experiment, described_run, override
 
-    fields = with_source(written(options.run), options.data)
+    fields = with_source(described_run(options.run), options.data)
     if "data" not in fields:
         raise ValueError(
             f"{options.run}: holds a model without a description of its data; pass --data"
         )
     return Experiment.model_validate(override(fields, options.set))
-
-
-def written(run: Path) -> dict[str, Any]:
-    """The description that `fit` wrote beside a model; empty where there is none."""
-    from pyro_vae.experiment.run_folder import EXPERIMENT
-    from pyro_vae.spec import read
-
-    return read(run / EXPERIMENT) if (run / EXPERIMENT).exists() else {}
 
 
 def _check_settings(options: argparse.Namespace) -> None:
@@ -108,24 +103,16 @@ def check_output(file: Path | None, *suffixes: str) -> None:
         )
     if file.is_dir():
         raise ValueError(f"--output: expected a file, got the folder {file}; name a file in it")
-    require_writable(file)
+    _require_writable(file)
 
 
-def require_writable(target: Path) -> None:
-    """Raise ValueError where a file or folder of that name can't be made; nothing is left.
+def _require_writable(file: Path) -> None:
+    from pyro_vae.experiment.run_folder import require_writable
 
-    A name is tried in the nearest folder above it that exists; permissions alone don't tell, on a
-    read-only disk.
-    """
     try:
-        above = next(folder for folder in target.absolute().parents if folder.exists())
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=above):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"--output: {target} can't be written: {error.strerror} ({error.filename}); give "
-            "another --output"
-        ) from error
+        require_writable(file)
+    except ValueError as error:
+        raise ValueError(f"--output: {error}") from error
 
 
 def write_arrays(file: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]:

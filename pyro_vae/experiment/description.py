@@ -1,7 +1,9 @@
-"""From data to a number: the description of a whole run, and the run itself."""
+"""The description of a whole experiment: the fields of a model, its data, fit and evaluation."""
 
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -19,7 +21,7 @@ from pydantic import (
 )
 
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
-from pyro_vae.analysis.marginal_likelihood.results import Until
+from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.described import Described
 from pyro_vae.experiment.natural_likelihood import (
     FROM_MAXIMUM,
@@ -29,7 +31,8 @@ from pyro_vae.experiment.natural_likelihood import (
     unsized,
 )
 from pyro_vae.registry import Choice, Options
-from pyro_vae.spec import Spec
+from pyro_vae.saving import LIBRARY, SPEC, read_run
+from pyro_vae.spec import Spec, read
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
 
@@ -127,8 +130,8 @@ def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
     """`fields` with each `a.b=c` put in; c is read as TOML, and as a string where it isn't TOML.
 
     Example:
-        >>> override({"prior": "standard_normal", "fit": {"lr": 0.1}}, ["fit.epochs=3", "data=digits"])
-        {'prior': 'standard_normal', 'fit': {'lr': 0.1, 'epochs': 3}, 'data': 'digits'}
+        >>> override({"latent_dim": 2, "fit": {"lr": 0.1}}, ["fit.epochs=3", "data=digits"])
+        {'latent_dim': 2, 'fit': {'lr': 0.1, 'epochs': 3}, 'data': 'digits'}
     """
     changed = dict(fields)
     for setting in settings:
@@ -166,6 +169,56 @@ DIGITS: dict[str, Any] = {
     "fit": {"epochs": 160, "batch_size": 64, "lr": 2e-3, "ema_decay": 0.998, "sleep_share": 0.1},
 }
 """The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
+
+
+def experiment_of(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Experiment | None,
+    settings: Sequence[str] = (),
+) -> Experiment:
+    """The experiment that a description, a file, or the folder of a run describes, with changes.
+
+    Example:
+        >>> experiment_of("rows.csv", ["fit.epochs=3"]).data.source
+        'rows.csv'
+    """
+    if isinstance(source, Experiment) and not settings:
+        return source
+    return Experiment.model_validate(override(fields_of(source), settings))
+
+
+def fields_of(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Experiment | None,
+) -> dict[str, Any]:
+    """The fields of a description: of the bundled digits, of a file, of a run, or of data."""
+    if source is None or source == "digits":
+        return dict(DIGITS)
+    if isinstance(source, Experiment):
+        fields = source.model_dump(exclude_unset=True)
+        return fields if source.open_kind is None else {**fields, "likelihood": source.open_kind}
+    if isinstance(source, Mapping):
+        return dict(source)
+    path = Path(source)
+    if (path / SPEC).exists():
+        return described_run(path)
+    if path.suffix not in {".toml", ".json"}:
+        return {"data": os.fspath(source)}
+    fields = read(path)
+    return described_run(path.parent) if fields.get("library") == LIBRARY else fields
+
+
+def described_run(folder: Path) -> dict[str, Any]:
+    """The fields of the description that a run's folder holds.
+
+    Example:
+        >>> import tempfile
+        >>> from pyro_vae.saving import write_model
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> folder = write_model(vae, Path(tempfile.mkdtemp()) / "run", run={"data": "rows.csv"})
+        >>> described_run(folder)["data"], described_run(folder)["latent_dim"]
+        ('rows.csv', 2)
+    """
+    fields = read_run(folder)
+    return {name: value for name, value in fields.items() if name in Experiment.model_fields}
 
 
 def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:

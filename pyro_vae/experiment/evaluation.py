@@ -1,7 +1,6 @@
 """What a fitted model says of rows that it has not seen, as numbers and as a person reads them."""
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -43,11 +42,46 @@ def evaluate(
     found = sharded_evidence(
         vae, x, **{name: getattr(options, name) for name in HOW}, progress=progress
     )
-    summary = asdict(found.summary())
-    summary.pop("seconds")  # the metrics are the same for the same seed
-    if found.measure is None or found.measure.kind != "mass":
-        summary.pop("bits_per_dim")  # a density has the inverse of the data's units, and so no bits
-    return {**metrics, "rate": float(rate(vae, x).mean()), **summary}, found
+    return {**metrics, "rate": float(rate(vae, x).mean()), **evidence_metrics(found)}, found
+
+
+def evidence_metrics(found: Evidence) -> Metrics:
+    """The totals of an evidence by the names that they have in `metrics.json`.
+
+    The seconds are left out: the metrics are the same for the same seed.
+    """
+    k_is_known = not math.isnan(found.unreliable_share)
+    worst = tuple(map(int, found.worst())) if k_is_known else ()
+    metrics: Metrics = {
+        "rows": found.num_rows,
+        "num_particles": int(found.num_particles.min()),
+        "most_particles": int(found.num_particles.max()),
+        "log_marginal": found.mean_log_marginal,
+        "log_marginal_se": found.mean_log_marginal_se,
+        "monte_carlo_se": found.monte_carlo_se,
+        "elbo": found.mean_elbo,
+        "elbo_se": found.mean_elbo_se,
+        "median_ess": found.median_ess,
+        "unreliable": found.unreliable_share,
+        "worst": worst,
+        "constant": int(found.constant.sum()),
+        "retried": int(found.retried.sum()),
+        "capped": int(found.capped.sum()),
+        "capped_se": _largest(found.se[found.capped]),
+        "capped_k": _largest(found.pareto_k[found.capped]),
+        "low_by": found.mean_shortfall,
+        "methods": found.methods,
+        "measure": "" if found.measure is None else str(found.measure),
+    }
+    # a density has the inverse of the data's units, and so no bits
+    if found.measure is not None and found.measure.kind == "mass":
+        metrics["bits_per_dim"] = found.bits_per_dim
+    return metrics
+
+
+def _largest(values: np.ndarray) -> float:
+    """The largest value; nan of none."""
+    return float(values.max()) if len(values) else math.nan
 
 
 def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
@@ -55,7 +89,8 @@ def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
     count.
 
     Example:
-        >>> unexplained_variance(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 1.0]]))
+        >>> x = np.array([[0.0, 1.0], [2.0, 1.0]])
+        >>> unexplained_variance(x, np.array([[0.0, 1.0], [1.0, 1.0]]))
         0.5
     """
     rows = x.reshape(len(x), -1).astype(np.float64)
@@ -109,10 +144,11 @@ def _trust(m: Metrics) -> str:
     how = ", ".join(f"{count} {method}" for method, count in m["methods"].items())
     if m["unreliable"] == 0:
         return f"  all rows ({how})"
-    low = (
-        "" if math.isnan(m["low_by"]) else f", by about {m['low_by']:.2g} nats in the mean or more"
-    )
-    return f"{1 - m['unreliable']:10.1%} of rows ({how}); on the others log p(x) is a low estimate{low}"
+    low = ""
+    if not math.isnan(m["low_by"]):
+        low = f", by about {m['low_by']:.2g} nats in the mean or more"
+    share = f"{1 - m['unreliable']:10.1%} of rows"
+    return f"{share} ({how}); on the others log p(x) is a low estimate{low}"
 
 
 def _draws(m: Metrics) -> str:
@@ -126,9 +162,7 @@ def _against_baseline(metrics: Metrics) -> list[str]:
     if "independent" not in metrics:
         return []
     gained = metrics["log_marginal"] - metrics["independent"]
-    verdict = (
-        f"the model is {gained:.2f} above"
-        if gained > 0
-        else f"WARNING: the model is {-gained:.2f} below"
-    )
+    verdict = f"the model is {gained:.2f} above"
+    if gained <= 0:
+        verdict = f"WARNING: the model is {-gained:.2f} below"
     return [f"  independent columns {metrics['independent']:10.2f} nats per row; {verdict}"]

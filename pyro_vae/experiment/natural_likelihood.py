@@ -80,12 +80,12 @@ def _parts(splits: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
 def natural_likelihood(*splits: np.ndarray) -> Natural:
     """The likelihood where none is named.
 
-    | the values | likelihood |
-    |---|---|
-    | 0 and 1 | bernoulli |
-    | whole, at least 0, more than 10 of them, one-dimensional rows, variance above the mean | negative_binomial |
-    | the same, variance about the mean | poisson |
-    | all others: real numbers, grey levels of images and bytes, codes with few values, whole measurements | normal |
+    - bernoulli: the values are 0 and 1;
+    - negative_binomial: one-dimensional rows of whole numbers of at least 0 with more than 10
+      values, whose variance is above their mean;
+    - poisson: the same, with a variance about the mean;
+    - normal: all others, such as real numbers, grey levels of images and bytes, codes with few
+      values, and whole measurements.
 
     Example:
         >>> natural_likelihood(np.array([[0, 1], [1, 1]])).likelihood

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,19 +17,23 @@ from pyro_vae.analysis.export.arviz_objects import write_netcdf
 from pyro_vae.analysis.figures.images import guess_image_shape, image_grid, reconstructions
 from pyro_vae.analysis.figures.plots import latent_scatter, learning_curve, marginals, save_figure
 from pyro_vae.analysis.fitted import has_density
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import Evidence
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.atomic_files import whole_files
-from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.evaluation import Metrics
-from pyro_vae.experiment.splits import Held
+from pyro_vae.experiment.splits import ExperimentRows
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE
 
 SHOWN_ROWS, DRAWS = 20, 200
-EXPERIMENT = "experiment.json"
 FILES = (
-    *(EXPERIMENT, "metrics.json", "evidence.csv", "history.csv", "history.png"),
-    *("latent.png", "reconstructions.png", "samples.png", "posterior.nc"),
+    "metrics.json",
+    "evidence.csv",
+    "history.csv",
+    "history.png",
+    "latent.png",
+    "reconstructions.png",
+    "samples.png",
+    "posterior.nc",
 )
 """What a run may hold beside its model: no evidence and samples of an autoencoder, no pictures of
 what is no image.
@@ -38,6 +43,22 @@ what is no image.
 def files_of(folder: Path) -> list[Path]:
     """The files of `FILES` that a folder holds."""
     return [folder / name for name in FILES if (folder / name).exists()]
+
+
+def require_writable(path: Path) -> None:
+    """Raise ValueError where a file or folder of that name can't be made; nothing is left.
+
+    A name is tried in the nearest folder above it that exists: on a read-only disk permissions
+    alone don't tell.
+    """
+    try:
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=above):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{path}: can't be written: {error.strerror} ({error.filename}); choose another folder"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -79,40 +100,38 @@ def write_evidence(path: Path, found: Evidence) -> None:
 
 def write_run(
     folder: Path,
-    experiment: Experiment,
     run: Run,
-    held: Held,
+    rows: ExperimentRows,
     metrics: Metrics,
-    found: Evidence | None,
+    evidence: Evidence | None,
 ) -> None:
-    """Everything of a run but the model itself: its description and numbers, and then its pictures.
+    """Everything of a run but the model and its description: its numbers, and then its pictures.
 
     Raises:
         OSError: files can't be written; no half of the numbers or of the pictures is left.
     """
     with whole_files(folder) as draft:
-        write_json(draft / EXPERIMENT, experiment.model_dump(mode="json", exclude_unset=True))
-        _write_numbers(draft, run, held, metrics, found)
+        _write_numbers(draft, run, rows, metrics, evidence)
     with whole_files(folder) as draft:
-        _draw_pictures(draft, run, held)
+        _draw_pictures(draft, run, rows)
 
 
 def _write_numbers(
-    folder: Path, run: Run, held: Held, metrics: Metrics, found: Evidence | None
+    folder: Path, run: Run, rows: ExperimentRows, metrics: Metrics, evidence: Evidence | None
 ) -> None:
-    """What a run has in numbers, but for the model itself and its description."""
+    """What a run has in numbers."""
     write_json(folder / "metrics.json", metrics)
     write_rows(
         folder / "history.csv",
         {name: [row[name] for row in run.history] for name in run.history[0]},
     )
-    if found is not None:
-        write_evidence(folder / "evidence.csv", found)
+    if evidence is not None:
+        write_evidence(folder / "evidence.csv", evidence)
     tree = to_arviz(
         run.vae,
-        held.test[:SHOWN_ROWS],
-        draws=_affordable_draws(run.vae),
-        columns=held.splits.columns,
+        rows.test[:SHOWN_ROWS],
+        num_samples=_affordable_draws(run.vae),
+        columns=rows.splits.columns,
     )
     write_netcdf(tree, folder / "posterior.nc")
 
@@ -123,13 +142,13 @@ def _affordable_draws(vae: VAE) -> int:
     return int(np.clip(4_000_000 / numbers, 1, DRAWS))
 
 
-def _draw_pictures(folder: Path, run: Run, held: Held) -> None:
+def _draw_pictures(folder: Path, run: Run, rows: ExperimentRows) -> None:
     """The pictures of a run; one that can't be drawn is named in a warning.
 
     Raises:
         OSError: a picture can't be written.
     """
-    for name, draw in _pictures(run, held):
+    for name, draw in _pictures(run, rows):
         try:
             save_figure(draw(), folder / name)
         except OSError:
@@ -138,17 +157,19 @@ def _draw_pictures(folder: Path, run: Run, held: Held) -> None:
             warnings.warn(f"{name} is not drawn: {type(error).__name__}: {error}", stacklevel=2)
 
 
-def _pictures(run: Run, held: Held) -> Iterator[tuple[str, Callable[[], Figure]]]:
+def _pictures(run: Run, rows: ExperimentRows) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Learning curve, latent space, and reconstructions and samples where there are any."""
-    vae, rows = run.vae, held.test[:2000]
-    shape = None if held.splits.columns else guess_image_shape(vae.spec.data_shape)
+    vae = run.vae
+    test = rows.test[:2000]
+    columns = rows.splits.columns
+    shape = None if columns else guess_image_shape(vae.spec.data_shape)
     yield "history.png", lambda: learning_curve(run.history, best_epoch=run.best_epoch)
-    labels = None if held.labels is None else held.labels[: len(rows)]
-    yield "latent.png", lambda: latent_scatter(encode(vae, rows).loc, labels=labels)
+    labels = None if rows.labels is None else rows.labels[: len(test)]
+    yield "latent.png", lambda: latent_scatter(encode(vae, test).loc, labels=labels)
     if shape is not None:
-        yield "reconstructions.png", lambda: _reconstructed(vae, rows, shape)
+        yield "reconstructions.png", lambda: _reconstructed(vae, test, shape)
     if has_density(vae):
-        yield "samples.png", lambda: _samples(vae, rows, shape, held.splits.columns)
+        yield "samples.png", lambda: _samples(vae, test, shape, columns)
 
 
 def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure:

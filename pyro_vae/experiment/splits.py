@@ -17,29 +17,29 @@ from pyro_vae.vae import VAE
 
 
 @dataclass(frozen=True)
-class Held:
+class ExperimentRows:
     """The rows of an experiment, shaped as the model sees them.
 
     Attributes:
         splits: train, valid and test rows; test is never None.
         labels: of the test rows, where they are known.
-        places: which of the train rows are to be fitted, where they stay in their file; None for
-            all.
+        indices: of the train rows that are fitted, where they stay in their file; None for all.
     """
 
     splits: Splits
     labels: np.ndarray | None
-    places: np.ndarray | None = None
+    indices: np.ndarray | None = None
 
     @property
     def train(self) -> np.ndarray | Selected:
         """The rows to be fitted."""
-        return (
-            self.splits.train if self.places is None else Selected(self.splits.train, self.places)
-        )
+        if self.indices is None:
+            return self.splits.train
+        return Selected(self.splits.train, self.indices)
 
     @property
     def test(self) -> np.ndarray:
+        """The held-out rows."""
         assert self.splits.test is not None
         return self.splits.test
 
@@ -60,23 +60,26 @@ def read_source(options: DataOptions, data_shape: tuple[int, ...] | None) -> Spl
             f"{options.source}: expected rows of shape {shape}, got {got}; change data_shape or "
             "the data"
         )
-    valid, test = (
-        None if rows is None else rows.reshape(-1, *shape) for rows in (found.valid, found.test)
-    )
-    columns = (
-        found.columns if len(shape) == 1 else None
-    )  # the pixels of an image have no names of their own
+    columns = found.columns
+    if len(shape) > 1:  # the pixels of an image have no names
+        columns = None
     if columns is not None:
         columns = _distinct(columns, options.source)
     return replace(
-        found, train=found.train.reshape(-1, *shape), valid=valid, test=test, columns=columns
+        found,
+        train=found.train.reshape(-1, *shape),
+        valid=_reshaped(found.valid, shape),
+        test=_reshaped(found.test, shape),
+        columns=columns,
     )
 
 
+def _reshaped(rows: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    return None if rows is None else rows.reshape(-1, *shape)
+
+
 def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
-    """The names of columns, each of them one of its own: what was blank has its position, what was
-    there a number.
-    """
+    """Distinct names of columns: a blank one becomes its position, a repeated one gets a number."""
     names: list[str] = []
     for position, column in enumerate(columns):
         stem = str(column).strip() or f"column {position}"
@@ -93,7 +96,7 @@ def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def hold_out(splits: Splits, options: DataOptions) -> Held:
+def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:
     """The test rows that the source names, or some of its rows at random.
 
     Raises:
@@ -101,7 +104,7 @@ def hold_out(splits: Splits, options: DataOptions) -> Held:
     """
     labels = _digit_labels() if options.source == "digits" else None
     if splits.test is not None:
-        return Held(splits, labels)
+        return ExperimentRows(splits, labels)
     order = np.random.default_rng(options.seed).permutation(len(splits.train))
     count = math.ceil(options.test * len(order)) if options.test < 1 else int(options.test)
     if not 0 < count < len(order):
@@ -110,21 +113,20 @@ def hold_out(splits: Splits, options: DataOptions) -> Held:
             f"least 1 to fit, got {count} of {len(order)} rows"
         )
     test, train = np.sort(order[:count]), np.sort(order[count:])
-    held = Held(replace(splits, test=splits.train[test]), None if labels is None else labels[test])
+    of_test = None if labels is None else labels[test]
+    held_out = replace(splits, test=splits.train[test])
     if isinstance(splits.train, np.memmap):
-        return replace(held, places=train)
-    return replace(held, splits=replace(held.splits, train=splits.train[train]))
+        return ExperimentRows(held_out, of_test, indices=train)
+    return ExperimentRows(replace(held_out, train=splits.train[train]), of_test)
 
 
-def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> Held:
+def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> ExperimentRows:
     """The rows of a source, some of them held out."""
     return hold_out(read_source(options, data_shape), options)
 
 
-def seen(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
-    """Rows as the fitted model takes them: grey levels, from which training draws bits, as the same
-    bits each time.
-    """
+def as_modelled(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
+    """Rows as the fitted model takes them; of binarized grey levels, the same bits each time."""
     if experiment.fit.binarize == "none":
         return rows
     generator = torch.Generator().manual_seed(experiment.data.seed)
@@ -132,15 +134,14 @@ def seen(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
 
 
 def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> None:
-    """Raise ValueError at the first row that doesn't fit the model, by its place in the source."""
+    """Raise ValueError at the first row that doesn't fit the model, by its position."""
     parts = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     given = {name: rows for name, rows in parts.items() if rows is not None}
+    placement = replace(placement_of(vae), grey=grey)
     for name, rows in given.items():
-        place = f"{source}, {name}" if len(given) > 1 else source
-        batches = as_rows(
-            rows, vae.spec.data_shape, replace(placement_of(vae), grey=grey), name=place
-        ).batches(1024)
-        for _ in checked_batches(vae, batches, place, grey):
+        where = f"{source}, {name}" if len(given) > 1 else source
+        checked = as_rows(rows, vae.spec.data_shape, placement, name=where)
+        for _ in checked_batches(vae, checked.batches(1024), where, grey):
             pass
 
 

@@ -9,9 +9,10 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked, unstacked
 from pyro_vae.long_tails import log_beta
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive, Source
 from pyro_vae.special import wide
 
 FLOOR = 1e-4

@@ -11,8 +11,9 @@ from torch.distributions import Distribution, constraints
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, logit_of_mean
 from pyro_vae.likelihoods.counts import Counts
-from pyro_vae.likelihoods.parameters import Positive, Source, stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked, unstacked
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive, Source
 from pyro_vae.special import log_factorial, log_rising
 
 FLOOR = 1e-4

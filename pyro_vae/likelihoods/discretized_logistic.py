@@ -14,8 +14,9 @@ from torch.nn.functional import logsigmoid
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, spread, stacked
+from pyro_vae.likelihoods.parameters import spread, stacked
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive, Source
 
 STANDARD = math.sqrt(3) / math.pi
 """The scale of the logistic distribution whose standard deviation is 1."""

@@ -1,6 +1,5 @@
 """Any distribution of Pyro or torch, by its name."""
 
-import copy
 import difflib
 import math
 from collections.abc import Callable, Mapping
@@ -15,10 +14,12 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, transform_to
 
 from pyro_vae.data import Statistics
+from pyro_vae.data.supports import with_number_bounds
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.beta import open_unit_interval
-from pyro_vae.likelihoods.parameters import factor, spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import spread, stacked, unstacked
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import factor
 
 CLASSES: dict[str, Any] = {
     name: item
@@ -131,7 +132,7 @@ class AnyDistribution(Family):
     def _support(self) -> constraints.Constraint:
         """The values x may take, which no output of the decoder may change."""
         each = [self._each(torch.full(self.param_shape, raw)) for raw in (-1.0, 0.0, 1.0)]
-        found = [_with_numbers(row.support) for row in each]
+        found = [with_number_bounds(row.support) for row in each]
         if each[0].event_shape or each[0].batch_shape != self.data_shape:
             raise ValueError("it is over vectors, and each feature needs a number")
         if len(set(map(str, found))) > 1:
@@ -177,15 +178,3 @@ def _map(key: str, limit: Any) -> Callable[[Tensor], Tensor]:
 
 def _above(bound: float, raw: Tensor) -> Tensor:
     return bound + factor(raw)
-
-
-def _with_numbers(support: Any) -> Any:
-    """The same constraint with numbers for bounds, which fixed parameters have made tensors."""
-    bounds = {
-        key: bound.unique() for key, bound in vars(support).items() if isinstance(bound, Tensor)
-    }
-    plain = copy.copy(support) if bounds else support
-    for key, bound in bounds.items():
-        if len(bound) == 1:
-            setattr(plain, key, float(bound))
-    return plain

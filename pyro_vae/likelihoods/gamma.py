@@ -9,8 +9,9 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, factor, stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked, unstacked
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive, Source, factor
 
 
 @LIKELIHOODS.register("gamma")

@@ -9,9 +9,10 @@ from torch.distributions import Distribution
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, factor, stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked, unstacked
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive, Source, factor
 
 
 @LIKELIHOODS.register("zero_inflated_poisson")

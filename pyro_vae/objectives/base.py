@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add
+from types import MethodType
 from typing import Any, NamedTuple, Protocol
 
 import pyro
@@ -11,7 +12,7 @@ from pyro import poutine
 from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from pyro_vae.arguments import as_int
@@ -59,7 +60,7 @@ def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tup
 
     Parameters stay in their modules: Pyro's global parameter store is neither read nor written.
     """
-    model, guide = _unannounced(model), _unannounced(guide)
+    model, guide = _without_params(model), _without_params(guide)
     with pyro.settings.context(module_local_params=True):
         if num_particles > 1:
             particles = pyro.plate("particles", num_particles, dim=-2)
@@ -69,11 +70,14 @@ def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tup
     return p, q
 
 
-def _unannounced(program: Program) -> Program:
-    """A program of ours without Pyro's param statement for each parameter: its own handlers read
-    none of them here.
+def _without_params(program: Program) -> Program:
+    """A program of ours without a `pyro.param` site for each parameter, which nothing reads here.
+
+    It is called as a module of torch, which calls its hooks, and not as a PyroModule.
     """
-    return program.forward if isinstance(program, Model | Guide) else program
+    if isinstance(program, Model | Guide):
+        return MethodType(nn.Module.__call__, program)
+    return program
 
 
 def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tensor:

@@ -1,17 +1,12 @@
-"""The registry of priors, the module that a plain distribution becomes, and the scales of the
-others.
-"""
+"""The registry of priors, and the module that a plain distribution becomes."""
 
 import copy
-import math
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Transform
 
-from pyro_vae.networks import positive
 from pyro_vae.registry import Registry
 
 PRIORS = Registry("prior")
@@ -62,43 +57,3 @@ def _map_tensors(fn: Callable[[Tensor], Tensor], value: Any, done: dict[int, Any
             )
         return done[id(value)]
     return value
-
-
-class Scale(nn.Module):
-    """Positive numbers above a floor, fixed or learned: calling it gives them.
-
-    Arguments:
-        shape: of the numbers.
-        value: the number, or "learned".
-        start: where learned numbers start.
-        floor: learned numbers stay above it.
-
-    Example:
-        >>> Scale((2,), 0.5)(), Scale((2,), "learned", start=0.5)()
-        (tensor([0.5000, 0.5000]), tensor([0.5000, 0.5000], grad_fn=<AddBackward0>))
-    """
-
-    one: Tensor
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        value: float | Literal["learned"],
-        *,
-        start: float = 1.0,
-        floor: float = 1e-4,
-    ) -> None:
-        super().__init__()
-        self.value, self.floor = value, floor
-        if isinstance(value, str):
-            self.raw = nn.Parameter(torch.full(shape, math.log(math.expm1(start - floor))))
-        else:
-            self.register_buffer("one", torch.ones(shape), persistent=False)
-
-    def forward(self) -> Tensor:
-        return (
-            positive(self.raw, self.floor) if isinstance(self.value, str) else self.value * self.one
-        )
-
-    def extra_repr(self) -> str:
-        return f"{self.value!r}"

@@ -9,7 +9,8 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.priors.base import PRIORS, Scale
+from pyro_vae.networks.positive_numbers import PositiveTensor
+from pyro_vae.priors.base import PRIORS
 
 UNIT_VARIANCE = math.sqrt(0.5)
 
@@ -36,7 +37,7 @@ class Laplace(nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
-        self.scale = Scale((latent_dim,), scale, start=UNIT_VARIANCE)
+        self.scale = PositiveTensor((latent_dim,), scale, start=UNIT_VARIANCE)
 
     def forward(self) -> Distribution:
         return dist.Laplace(self.loc, self.scale()).to_event(1)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal, constraints
 from torch.types import _size
 
-from pyro_vae.priors.base import PRIORS, Scale
+from pyro_vae.networks.positive_numbers import PositiveTensor
+from pyro_vae.priors.base import PRIORS
 
 
 @PRIORS.register("mixture")
@@ -40,7 +41,7 @@ class Mixture(nn.Module):
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(torch.randn(components, latent_dim))
-        self.scale = Scale((components, latent_dim), "learned")
+        self.scale = PositiveTensor((components, latent_dim), "learned")
 
     def forward(self) -> Distribution:
         return self._mixture()

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.priors.base import PRIORS, Scale
+from pyro_vae.networks.positive_numbers import PositiveTensor
+from pyro_vae.priors.base import PRIORS
 
 
 @PRIORS.register("normal")
@@ -27,7 +28,7 @@ class Normal(nn.Module):
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.loc = nn.Parameter(torch.zeros(latent_dim))
-        self.scale = Scale((latent_dim,), "learned")
+        self.scale = PositiveTensor((latent_dim,), "learned")
 
     def forward(self) -> Distribution:
         scale: Tensor = self.scale()

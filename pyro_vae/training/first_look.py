@@ -1,4 +1,4 @@
-"""What is tried before the first step, so that a mistake shows in seconds and in words."""
+"""The objective is evaluated before the first step, so that a mistake shows in seconds."""
 
 import copy
 
@@ -28,12 +28,13 @@ def require_trainable(vae: VAE) -> None:
 
 
 def first_look(state: State, train: Rows, options: FitOptions) -> None:
-    """Evaluate the objective once, with Pyro's validation on, and once as in training where the
-    last batch is one row.
+    """Evaluate the objective once on some rows, with Pyro's validation on.
+
+    Where an epoch ends with a batch of one row, it is tried in training mode too.
 
     Raises:
-        ValueError: with Pyro's message; a loss that is not finite; a model that can't be trained on
-            one row, and is going to be.
+        ValueError: Pyro's message; a loss that is not finite; a batch of one row for a model that
+            can't be trained on one.
     """
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
         batch = next(train.batches(16))
@@ -58,27 +59,28 @@ def _remedy(batch: Tensor) -> str:
             "their squares leave float32: divide each column by its spread, or compute in float64 "
             "(vae.double())"
         )
-    return "so no learning rate helps: look at the prior, the likelihood and the guide that the model was given"
+    return (
+        "so no learning rate helps: look at the prior, the likelihood and the guide that the "
+        "model was given"
+    )
 
 
 def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOptions) -> None:
-    """Raise ValueError where an epoch has a batch of one row, and BatchNorm or the like fails on
-    it.
-    """
+    """Raise ValueError where an epoch has a batch of one row, and the model fails on one."""
     size, count = _batches_of(train, options)
-    if size == 0 or (count % size != 1 and size != 1):
+    has_lone_row = size == 1 or (size > 1 and count % size == 1)
+    if not has_lone_row:
         return
     trial = copy.deepcopy(state.vae).train()
     try:
         with torch.no_grad(), own_seed(0, row.device), pyro.validation_enabled(False):
             state.objective(trial.model, trial.guide, row, 1.0)
     except Exception as error:
-        better = next(
-            (number for number in range(size + 1, count + 1) if count % number != 1), None
-        )
-        remedy = (
-            "take networks without BatchNorm" if better is None else f"take batch_size={better}"
-        )
+        larger = range(size + 1, count + 1)
+        better = next((number for number in larger if count % number != 1), None)
+        remedy = f"take batch_size={better}"
+        if better is None:
+            remedy = "take networks without BatchNorm"
         raise ValueError(
             f"batch_size: {count} rows in batches of {size} end with a batch of one row, on which "
             f"the model can't be trained ({str(error).splitlines()[0]}); {remedy}"
@@ -86,15 +88,13 @@ def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOption
 
 
 def _batches_of(train: Rows, options: FitOptions) -> tuple[int, int]:
-    """The size of a batch and the number of rows; zeros where a loader doesn't tell, or drops the
-    last batch.
+    """The size of a batch and the number of rows.
+
+    Both are 0 for a DataLoader whose sizes are unknown, or that drops the last batch.
     """
     if not isinstance(train, LoaderRows):
         return options.batch_size, len(train)
     loader = train.loader
-    known = (
-        loader.batch_size is not None
-        and not loader.drop_last
-        and hasattr(loader.dataset, "__len__")
-    )
-    return (int(loader.batch_size or 0), len(train)) if known else (0, 0)
+    if loader.batch_size is None or loader.drop_last or not hasattr(loader.dataset, "__len__"):
+        return 0, 0
+    return int(loader.batch_size), len(train)

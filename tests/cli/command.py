@@ -25,7 +25,7 @@ num_particles = 20
 
 @dataclass(frozen=True)
 class Done:
-    """What one call of the command left: its exit status, and what it wrote to stdout and stderr."""
+    """What one call of the command left: its exit status, and its stdout and stderr."""
 
     status: int
     out: str

@@ -15,6 +15,7 @@ import pytest
 import pyro_vae as pv
 from pyro_vae.cli import main
 from pyro_vae.experiment import run_folder
+from pyro_vae.saving import write_model
 from tests.cli.command import write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
 
@@ -72,10 +73,9 @@ def test_fit_writes_everything(lines: int, errors_too: bool) -> None:
 
 
 def test_the_other_commands_write_everything() -> None:
-    pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,)), "run")
-    Path("run/experiment.json").write_text(
-        '{"data": "normal.npy", "evaluate": {"num_particles": 20}}'
-    )
+    vae = pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,))
+    described = {"data": "normal.npy", "evaluate": {"num_particles": 20}}
+    write_model(vae, "run", run=described)
     for command, name in (
         ("evaluate", "rows.csv"),
         ("sample", "x.npz"),

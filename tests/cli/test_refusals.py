@@ -2,12 +2,12 @@
 nothing is written.
 """
 
-import json
 from pathlib import Path
 
 import pytest
 
 import pyro_vae as pv
+from pyro_vae.saving import write_model
 from tests.cli.command import contents, pyro_vae, write_data
 
 
@@ -18,13 +18,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("home")
     write_data(folder)
-    pv.save(pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,)), folder / "model")
-    pv.save(
-        pv.VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), folder / "autoencoder"
-    )
+    described = {"data": "normal.npy"}
+    small = pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,))
+    write_model(small, folder / "model", run=described)
+    autoencoder = pv.VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta")
+    write_model(autoencoder, folder / "autoencoder", run=described)
     pv.save(pv.VAE(data_shape=(4,), latent_dim=2), folder / "bare")
-    for name in ("model", "autoencoder"):
-        (folder / name / "experiment.json").write_text(json.dumps({"data": "normal.npy"}))
     (folder / "damaged.toml").write_text("latent_dim = = 3")
     (folder / "folder.csv").mkdir()
     (folder / "list.json").write_text("[1]")
@@ -38,8 +37,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 BAD_DESCRIPTIONS = {
-    "fit --set prior=standard_norml": "prior: unknown prior 'standard_norml'; allowed: .*'flat'.*; "
-    "did you mean 'standard_normal'?",
+    "fit --set prior=standard_norml": (
+        "prior: unknown prior 'standard_norml'; allowed: .*'flat'.*; did you mean "
+        "'standard_normal'?"
+    ),
     "fit --set likelihood=poison": "likelihood: unknown likelihood 'poison'; allowed: 'bernoulli'",
     "fit --set guide.kind=mean_feild": (
         "guide: unknown guide 'mean_feild'; .* did you mean 'mean_field'"
@@ -53,21 +54,29 @@ BAD_DESCRIPTIONS = {
         "fit.epoch: unknown field; allowed: 'epochs', .* did you mean 'epochs'"
     ),
     "fit --set epochs=3": r"epochs: unknown field; did you mean 'fit.epochs'\?",
-    "fit --set num_particles=3": r"num_particles: unknown field; did you mean 'fit.num_particles' or "
-    r"'evaluate.num_particles'\?",
+    "fit --set num_particles=3": (
+        r"num_particles: unknown field; did you mean 'fit.num_particles' or "
+        r"'evaluate.num_particles'\?"
+    ),
     "fit --set latentdim=3": (
         "latentdim: unknown field; allowed: 'data_shape', .* did you mean 'latent_dim'"
     ),
     "fit --set likelihood.total_cuont=16": (
         "likelihood.beta_binomial.total_cuont: unknown field; .* 'total_count'"
     ),
-    "fit --set prior={kind='hierarchical',top_dim=2,top={kind='mixture',component=3}}": "prior.hierarchical.top."
-    "mixture.component: unknown field; allowed: 'kind', 'components'; did you mean 'components'",
-    "fit --set fit.objective={kind='iwae',particles=3}": "fit.objective.iwae.particles: unknown field; allowed: "
-    "'kind', 'num_particles', .*; did you mean 'num_particles'",
-    "fit --set likelihood={kind='normal',scale='lerned'}": "pyro-vae: likelihood.normal.scale: Input should be a valid "
-    "number, unable to parse string as a number; or Input should be 'auto', 'learned', 'per_feature' or 'decoder', "
-    "got 'lerned'$",
+    "fit --set prior={kind='hierarchical',top_dim=2,top={kind='mixture',component=3}}": (
+        "prior.hierarchical.top.mixture.component: unknown field; allowed: 'kind', "
+        "'components'; did you mean 'components'"
+    ),
+    "fit --set fit.objective={kind='iwae',particles=3}": (
+        "fit.objective.iwae.particles: unknown field; allowed: 'kind', 'num_particles', "
+        ".*; did you mean 'num_particles'"
+    ),
+    "fit --set likelihood={kind='normal',scale='lerned'}": (
+        "pyro-vae: likelihood.normal.scale: Input should be a valid number, unable to "
+        "parse string as a number; or Input should be 'auto', 'learned', 'per_feature' or "
+        "'decoder', got 'lerned'$"
+    ),
     "fit --set prior=my_prior": (
         "unknown prior 'my_prior'; .*; one of your own. import its module first, or install"
     ),
@@ -95,7 +104,10 @@ BAD_DESCRIPTIONS = {
     "fit nowhere.toml": "nowhere.toml: the description can't be read: No such file or directory",
 }
 BAD_DATA = {
-    "fit nowhere.npy": 'nowhere.npy: expected a file or the only bundled name, "digits", got neither; check the path',
+    "fit nowhere.npy": (
+        'nowhere.npy: expected a file or the only bundled name, "digits", got neither; '
+        "check the path"
+    ),
     "fit missing.toml": "nowhere.npy: expected a file",
     "fit digit": 'digit: .* did you mean "digits"',
     "fit empty.npy": "empty.npy: expected data, got an empty file",
@@ -118,21 +130,26 @@ BAD_DATA = {
         "broken.npy: expected finite numbers, got nan in row 53, column 2; replace or drop "
         "such rows"
     ),
-    "fit grey.npy --set likelihood=bernoulli": r"grey.npy: expected values in the support \{0, 1\}, got 0\.\d+ "
-    r"in row 0, column 0; binarize the data, or take likelihood 'continuous_bernoulli' .* or 'normal'",
-    "fit normal.npy --set likelihood=poisson": "normal.npy: expected values in the support of whole numbers of at "
-    "least 0, got 0.12573 in row 0, column 0; .*take likelihood 'gamma' .* or 'normal'",
-    "fit normal.npy --set likelihood=gamma": "normal.npy: expected values in the support of numbers above 0, got "
-    "-0.132105 in row 0, column 1; .*'normal'",
-    "fit normal.npy --set likelihood={kind='mixed',columns=[{columns='0:3',kind='normal'}]}": "mixed: expected each of "
-    "4 columns in exactly one group, got missing: 3",
+    "fit grey.npy --set likelihood=bernoulli": (
+        r"grey.npy: expected values in the support \{0, 1\}, got 0\.\d+ in row 0, column 0; "
+        r"binarize the data, or take likelihood 'continuous_bernoulli' .* or 'normal'"
+    ),
+    "fit normal.npy --set likelihood=poisson": (
+        "normal.npy: expected values in the support of whole numbers of at least 0, got "
+        "0.12573 in row 0, column 0; .*take likelihood 'gamma' .* or 'normal'"
+    ),
+    "fit normal.npy --set likelihood=gamma": (
+        "normal.npy: expected values in the support of numbers above 0, got -0.132105 in "
+        "row 0, column 1; .*'normal'"
+    ),
+    "fit normal.npy --set likelihood={kind='mixed',columns=[{columns='0:3',kind='normal'}]}": (
+        "mixed: expected each of 4 columns in exactly one group, got missing: 3"
+    ),
     "fit normal.npy --output spec.toml": "spec.toml: expected a folder to write to, got a file",
     "fit normal.npy --output spec.toml/run": (
-        "--output: spec.toml/run can't be written: Not a directory .*spec.toml"
+        "spec.toml/run: can't be written: Not a directory .*spec.toml"
     ),
-    "fit normal.npy --output /proc/run": (
-        "--output: /proc/run can't be written: .*; give another --output"
-    ),
+    "fit normal.npy --output /proc/run": ("/proc/run: can't be written: .*; choose another folder"),
     "fit normal.npy --output model": (
         "model: holds another run; choose another folder, or overwrite it .--overwrite"
     ),
@@ -163,14 +180,14 @@ BAD_QUESTIONS = {
     "evaluate model --output nowhere/rows.csv": (
         "--output: expected an existing folder, got nowhere; make"
     ),
-    "evaluate model --output /proc/rows.csv": "--output: /proc/rows.csv can't be written",
+    "evaluate model --output /proc/rows.csv": "--output: /proc/rows.csv: can't be written",
     "evaluate model --output folder.csv": (
         "--output: expected a file, got the folder folder.csv; name a file in it"
     ),
-    "sample model --output /proc/x.npz": "--output: /proc/x.npz can't be written",
+    "sample model --output /proc/x.npz": "--output: /proc/x.npz: can't be written",
     "evaluate autoencoder --output rows.csv": "log p.x. does not exist",
     "sample autoencoder --output x.npy": "sample: prior 'flat' has no density",
-    "sample model -n 0 --output x.npy": "n: expected at least 1 row, got 0",
+    "sample model -n 0 --output x.npy": "num_rows: expected at least 1, got 0",
     "sample model --output nowhere/x.npy": "--output: expected an existing folder",
     "encode model --output codes.json": "--output: expected a .npz or .npy file, got codes.json",
     "reconstruct bare --output x.npy": "bare: holds a model without a description of its data",
@@ -221,6 +238,6 @@ def test_each_wrong_field_has_a_line() -> None:
 
 def test_other_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is nobody's input is a defect: it keeps its traceback."""
-    monkeypatch.setattr("pyro_vae.experiment.description.make_vae", lambda *args: 1 / 0)
+    monkeypatch.setattr("pyro_vae.experiment.run.make_vae", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         pyro_vae("fit")

@@ -55,7 +55,7 @@ def test_it_goes_on_where_it_was_killed() -> None:
     assert pyro_vae(*FIT, "--output", "whole").status == 0
     kill()
     done = pyro_vae(*FIT, "--resume")
-    assert (done.status, f"\ngoes on from {LEFT}\n" in done.out) == (0, True)
+    assert (done.status, f"\ncontinues from {LEFT}\n" in done.out) == (0, True)
     assert not LEFT.exists()
     assert model("runs/normal") == model("whole")
 
@@ -65,7 +65,7 @@ def test_nobody_forgets_it(home: Path) -> None:
     before = contents(home)
     refused(
         pyro_vae(*FIT),
-        f"{LEFT}: holds a run that was killed; go on with --resume, or replace it (--overwrite)",
+        f"{LEFT}: holds a run that was killed; continue it (--resume), or replace it (--overwrite)",
     )
     refused(
         pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"),
@@ -83,7 +83,7 @@ def test_it_is_replaced_by_one_that_starts_anew() -> None:
 def test_there_is_none() -> None:
     refused(
         pyro_vae(*FIT, "--resume"),
-        f"--resume: expected an unfinished run in {LEFT}, found none; leave",
+        f"resume: expected an unfinished run in {LEFT}, found none; leave",
     )
 
 

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 import pyro_vae as pv
-from pyro_vae import saving, training
+from pyro_vae import saving
+from pyro_vae.experiment import run as experiment_run
 from pyro_vae.experiment import run_folder
 from pyro_vae.experiment.description import DataOptions
 from pyro_vae.experiment.splits import read_data
+from pyro_vae.saving import write_model
 from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
 from tests.cli.test_cli import MODEL, PICTURES, TABLES
 
@@ -66,19 +68,15 @@ def test_fit_from_a_description(home: Path) -> None:
     )
     assert spec("runs/normal")["hidden_dims"] == [8]
     assert spec("runs/normal")["likelihood"]["kind"] == "normal"
-    assert json.loads((home / "runs/normal/experiment.json").read_text()) == {
-        "data": {"source": "normal.npy"},
-        "latent_dim": 2,
-        "hidden_dims": [8],
-        "prior": {"kind": "standard_normal"},
-        "fit": {"epochs": 2, "optimizer": "sgd"},
-        "evaluate": {"num_particles": 20},
-    }
+    described = json.loads((home / "runs/normal/spec.json").read_text())["run"]
+    assert described["data"]["source"] == "normal.npy"
+    assert described["fit"]["optimizer"] == "sgd"
+    assert described["evaluate"]["num_particles"] == 20
     assert names("runs/normal") == MODEL | TABLES | (
         PICTURES - {"reconstructions.png"}
     )  # four numbers are no picture
     again = pyro_vae(
-        "fit", "runs/normal/experiment.json", "--output", "again"
+        "fit", "runs/normal", "--output", "again"
     )  # a run's description is a description
     assert_done(again)
     assert metrics("again") == metrics("runs/normal")
@@ -103,9 +101,9 @@ def test_fit_from_data(source: str, name: str, likelihood: str) -> None:
 
 
 def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    fit, seen = training.fit, dict[str, Any]()
+    fit, seen = experiment_run.fit, dict[str, Any]()
     monkeypatch.setattr(
-        training,
+        experiment_run,
         "fit",
         lambda vae, x, **options: (seen.update(x=x, **options), fit(vae, x, **options))[1],
     )
@@ -115,9 +113,9 @@ def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     splits = np.load("splits.npz")
     np.testing.assert_array_equal(seen["x"], splits["train"])
     np.testing.assert_array_equal(seen["validation"], splits["valid"])
-    expected = pv.evidence(pv.load("runs/splits"), splits["test"], num_particles=20).summary()
+    expected = pv.evidence(pv.load("runs/splits"), splits["test"], num_particles=20)
     assert metrics("runs/splits")["rows"] == 7
-    assert metrics("runs/splits")["log_marginal"] == expected.log_marginal
+    assert metrics("runs/splits")["log_marginal"] == expected.mean_log_marginal
     again = pyro_vae("evaluate", "runs/splits", "--data", "splits.npz", "--json")
     assert again.json["metrics"] == metrics("runs/splits")
 
@@ -301,7 +299,9 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, module: str, name: str, call: 
 
 
 def test_interrupted_training_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(monkeypatch, "pyro_vae.training.loop", "steps", 2)  # 48 rows are one step an epoch
+    interrupt_at(
+        monkeypatch, "pyro_vae.training.step_choice", "steps", 2
+    )  # 48 rows are one step an epoch
     done = pyro_vae("fit", "spec.toml", "--set", "fit.epochs=5")
     assert done.status == 130
     assert (
@@ -317,7 +317,7 @@ def test_interrupted_before_an_epoch_saves_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(home)
-    interrupt_at(monkeypatch, "pyro_vae.training.loop", "steps", 1)
+    interrupt_at(monkeypatch, "pyro_vae.training.step_choice", "steps", 1)
     done = pyro_vae("fit", str(home / "spec.toml"), "--json")
     assert (done.status, done.out) == (130, "")
     assert done.err.endswith(
@@ -402,8 +402,8 @@ def test_a_full_disk_leaves_no_half_of_a_model(home: Path, monkeypatch: pytest.M
 def test_a_full_disk_leaves_no_half_of_an_array(
     arguments: tuple[str, ...], function: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pv.save(pv.VAE(data_shape=(4,), latent_dim=2), "runs/normal")
-    (home / "runs/normal/experiment.json").write_text('{"data": "normal.npy"}')
+    vae = pv.VAE(data_shape=(4,), latent_dim=2)
+    write_model(vae, "runs/normal", run={"data": "normal.npy"})
 
     def half(stream: Any, *args: Any, **kwargs: Any) -> None:
         stream.write(b"half")

@@ -5,11 +5,11 @@ runs it later.
 import pytest
 import torch
 
-from pyro_vae.compiler.cuda_graph import Replay
+from pyro_vae.compiler.cuda_graph import CUDAGraphed
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, State, fit, step
 from pyro_vae.training import compiled_step as module
-from pyro_vae.training.train_step import Average
+from pyro_vae.training.ema import ExponentialMovingAverage
 from tests.training.small import X, same, small, weights
 
 
@@ -44,7 +44,7 @@ def add(total, x):
 
 def test_each_call_reads_what_is_given_and_moves_what_is_held():
     recorder, total = Recorder(), torch.zeros(2)
-    run = Replay(add, changing=1, record=recorder)
+    run = CUDAGraphed(add, num_inputs=1, record=recorder)
     told = [run(total, torch.full((2,), number))[0] for number in (1.0, 2.0, 3.0)]
     assert [one.tolist() for one in told] == [[1, 1], [3, 3], [6, 6]]
     assert total.tolist() == [6, 6]
@@ -53,7 +53,7 @@ def test_each_call_reads_what_is_given_and_moves_what_is_held():
 
 def test_what_lies_elsewhere_is_not_replayed():
     recorder, first, second = Recorder(), torch.zeros(2), torch.full((2,), 10.0)
-    run, one = Replay(add, changing=1, record=recorder), torch.ones(2)
+    run, one = CUDAGraphed(add, num_inputs=1, record=recorder), torch.ones(2)
     run(first, one)
     assert run(second, one)[0].tolist() == [11, 11]
     assert run(first, one)[0].tolist() == [2, 2]
@@ -64,7 +64,7 @@ def test_what_can_not_be_recorded_runs_each_time():
     def refuse(work):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    run, total = Replay(add, changing=1, record=refuse), torch.zeros(2)
+    run, total = CUDAGraphed(add, num_inputs=1, record=refuse), torch.zeros(2)
     with pytest.warns(
         UserWarning, match=r"^fit: the compiled step can't be recorded.*: operation not permitted"
     ):
@@ -80,15 +80,15 @@ def test_a_recorded_step_is_the_step(monkeypatch):
     found, recorder = [], Recorder()
     for move in (CompiledStep(), step):
         vae = small()
-        average = Average(list(vae.parameters()), 0.9)
+        average = ExponentialMovingAverage(list(vae.parameters()), 0.9)
         state = State(
-            vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2), clip_norm=5.0, average=average
+            vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2), clip_norm=5.0, ema=average
         )
         torch.manual_seed(0)
         for number, start in enumerate((0, 16, 32, 8, 24)):
             state, _ = move(state, torch.as_tensor(X[start : start + 16]))
             if number == 0 and move is not step:
-                move._compiled.run = Replay(move._compiled.plain, changing=2, record=recorder)
+                move._one.run = CUDAGraphed(move._one.plain, num_inputs=2, record=recorder)
             with average.applied():
                 pass
         found.append(weights(vae))

@@ -17,7 +17,6 @@ from tests.training.small import same
 
 EXACT = ("plain", "clipped_and_averaged", "fewer_rows_than_processes", "free_bits", "spare")
 HARD = (
-    "normed",
     "noisy",
     "early",
     "strangers",
@@ -47,12 +46,31 @@ def assert_alike(name, one, other):
         assert row == pytest.approx(expected, rel=1e-9), name
 
 
+def assert_running_statistics_are_averaged(runs):
+    """The mean of two halves' running means is that of the whole; their variances are within the
+    halves.
+    """
+    first, second = (found["weights"] for found in runs)
+    assert same(first, second)
+    one = worker.normed()["weights"]
+    (norm,) = (name.removesuffix("running_mean") for name in one if name.endswith("running_mean"))
+    torch.testing.assert_close(
+        first[f"{norm}running_mean"], one[f"{norm}running_mean"], rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(
+        first[f"{norm}running_var"], one[f"{norm}running_var"], rtol=0.2, atol=0
+    )
+    assert first[f"{norm}num_batches_tracked"] == 6
+
+
 # Equal to one process
 
 
 def test_two_processes_are_one_with_the_same_batches(tmp_path):
-    """Uneven batches, clipping and averages included; 20 steps and more."""
-    for name, (first, second) in several(tmp_path, *EXACT).items():
+    """Uneven batches, clipping, averages and BatchNorm included; 20 steps and more."""
+    runs = several(tmp_path, *EXACT, "normed")
+    assert_running_statistics_are_averaged(runs.pop("normed"))
+    for name, (first, second) in runs.items():
         assert_alike(name, first, getattr(worker, name)())
         assert same(first["weights"], second["weights"]), name
         assert first["history"] == second["history"], name
@@ -68,24 +86,6 @@ def test_clipping_and_free_bits_are_at_work():
     )
     assert free["loss"] - free["rate"] - free["distortion"] > 0.01
     assert full["loss"] == pytest.approx(full["rate"] + full["distortion"])
-
-
-@pytest.mark.slow
-def test_running_statistics_are_averaged(hard):
-    """The mean of two halves' running means is that of the whole; their variances are within the
-    halves.
-    """
-    first, second = (found["weights"] for found in hard["normed"])
-    assert same(first, second)
-    one = worker.normed()["weights"]
-    (norm,) = (name.removesuffix("running_mean") for name in one if name.endswith("running_mean"))
-    torch.testing.assert_close(
-        first[f"{norm}running_mean"], one[f"{norm}running_mean"], rtol=1e-12, atol=1e-12
-    )
-    torch.testing.assert_close(
-        first[f"{norm}running_var"], one[f"{norm}running_var"], rtol=0.2, atol=0
-    )
-    assert first[f"{norm}num_batches_tracked"] == 6
 
 
 # With noise
@@ -221,7 +221,7 @@ def test_a_process_alone_keeps_what_it_has():
             1,
             True,
         )
-        assert process_group.first_to_fail()
+        assert process_group.first_failure()
     values = torch.tensor([1.0, 2.0])
     assert process_group.mean_over_ranks(values) is values
     assert process_group.gathered("a") == ["a"]

@@ -21,8 +21,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
-from pyro_vae.analysis.marginal_likelihood.results import Until
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
+from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.distributed import process_group
 from pyro_vae.objectives import ELBO, IWAE
 from pyro_vae.training import Run, fit
@@ -345,7 +345,7 @@ def one_fails():
         except (ValueError, RuntimeError) as error:
             return type(
                 error
-            ).__name__, process_group.first_to_fail() if process_group.rank() == 1 else None
+            ).__name__, process_group.first_failure() if process_group.rank() == 1 else None
     return "nothing"
 
 

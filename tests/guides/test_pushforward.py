@@ -14,7 +14,7 @@ from pyro_vae.guides.pushforward import Pushforward, noise_points
 from tests.guides.families import CASES, PUSHFORWARDS, X, small
 from tests.test_layout import python
 
-FLOWS = "iaf", "coupling", "spline"
+FLOWS = "autoregressive", "coupling", "spline"
 every = pytest.mark.parametrize("name", PUSHFORWARDS)
 
 
@@ -62,7 +62,7 @@ def test_draws_and_their_densities_take_one_pass(name: str) -> None:
     q.log_prob(z)
     assert len(calls) == 2
     q.log_prob(z.clone())
-    assert len(calls) == 2 + 2 * (1 + {"iaf": 5}.get(name, 2))
+    assert len(calls) == 2 + 2 * (1 + {"autoregressive": 5}.get(name, 2))
 
 
 @every

@@ -45,14 +45,14 @@ def test_predictive_draws_have_the_size_of_their_row():
     model = VAE(
         data_shape=(4,), latent_dim=2, likelihood={"kind": "poisson", "size_factor": "column"}
     )
-    drawn = to_arviz(model, SIZED[:5], draws=20)["posterior_predictive"]["x"].values
+    drawn = to_arviz(model, SIZED[:5], num_samples=20)["posterior_predictive"]["x"].values
     np.testing.assert_allclose(drawn[0, ..., 3], np.broadcast_to(SIZED[:5, 3], (20, 5)), rtol=1e-6)
 
 
 def test_words_keep_the_total_of_their_row():
     model = VAE(data_shape=(3,), latent_dim=2, likelihood="multinomial")
     np.testing.assert_allclose(reconstruct(model, WORDS).sum(1), WORDS.sum(1), rtol=1e-5)
-    drawn = to_arviz(model, WORDS[:5], draws=20)["posterior_predictive"]["x"].values
+    drawn = to_arviz(model, WORDS[:5], num_samples=20)["posterior_predictive"]["x"].values
     np.testing.assert_array_equal(drawn[0].sum(-1), np.broadcast_to(WORDS[:5].sum(1), (20, 5)))
 
 

@@ -167,8 +167,7 @@ def test_columns_have_a_scale_each_and_images_share_one(kind):
         assert spec.likelihood.scale == "auto"
         assert Spec.model_validate_json(spec.model_dump_json()) == spec
         built = LIKELIHOODS.build(spec.likelihood, shape)
-        raw = built.raw_scale if kind == "normal" else built.scale.raw
-        assert raw.shape == expected
+        assert built.scale.raw.shape == expected
         assert ("per_feature" if expected else "learned") in repr(built)
 
 

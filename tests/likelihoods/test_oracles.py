@@ -152,13 +152,13 @@ def a_normal(scale: Any, data_shape: tuple[int, ...]) -> Normal:
 def loc_and_scale(family: Normal, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """In NumPy, from the numbers that the family holds."""
     mean, std = family.mean.numpy(), family.std.numpy()
-    if family.scale == "decoder":
+    if family.scale.source == "decoder":
         raw, raw_scale = raw[:, 0], raw[:, 1]
         return mean + std * raw, std * (FLOOR + softplus(raw_scale + math.log(math.e - 1)))
-    if isinstance(family.scale, str):
-        unit = std if family.scale == "per_feature" else np.sqrt((std**2).mean())
-        return mean + std * raw, unit * (FLOOR + softplus(family.raw_scale.detach().numpy()))
-    return mean + std * raw, np.array(float(family.scale))
+    if isinstance(family.scale.source, str):
+        unit = std if family.scale.source == "per_feature" else np.sqrt((std**2).mean())
+        return mean + std * raw, unit * (FLOOR + softplus(family.scale.raw.detach().numpy()))
+    return mean + std * raw, np.array(float(family.scale.source))
 
 
 @every_shape
@@ -350,4 +350,4 @@ def test_what_starts_from_the_data_is_saved() -> None:
     saved = nn.ModuleList(
         [Bernoulli((2,)), Binomial((2,), total_count=2), Normal((2,))]
     ).state_dict()
-    assert {"0.offset", "1.offset", "2.mean", "2.std", "2.raw_scale"} == set(saved)
+    assert {"0.offset", "1.offset", "2.mean", "2.std", "2.scale.raw"} == set(saved)

@@ -22,8 +22,13 @@ CASES: dict[str, dict[str, Any]] = {
     "mixture": {"kind": "mixture", "components": 3},
     "vamp": {"kind": "vamp", "pseudo_inputs": 4},
     "flow": {"kind": "flow", "transforms": 3, "hidden_dims": (6,)},
-    "flow_maf": {"kind": "flow", "transform": "maf", "transforms": 2, "hidden_dims": (6,)},
-    "flow_nsf": {"kind": "flow", "transform": "nsf", "transforms": 2, "hidden_dims": (6,)},
+    "flow_autoregressive": {
+        "kind": "flow",
+        "transform": "autoregressive",
+        "transforms": 2,
+        "hidden_dims": (6,),
+    },
+    "flow_spline": {"kind": "flow", "transform": "spline", "transforms": 2, "hidden_dims": (6,)},
     "hierarchical": {"kind": "hierarchical", "top_dim": 1, "hidden_dims": (6,)},
     "hierarchical_mixture": {
         "kind": "hierarchical",
@@ -34,7 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
     "hierarchical_flow": {
         "kind": "hierarchical",
         "top_dim": 1,
-        "top": {"kind": "flow", "transform": "nsf", "transforms": 1, "hidden_dims": ()},
+        "top": {"kind": "flow", "transform": "spline", "transforms": 1, "hidden_dims": ()},
         "hidden_dims": (6,),
     },
 }

@@ -66,7 +66,7 @@ def test_the_description_goes_round() -> None:
     options = {
         "kind": "hierarchical",
         "top_dim": 2,
-        "top": {"kind": "flow", "transform": "nsf", "hidden_dims": [4]},
+        "top": {"kind": "flow", "transform": "spline", "hidden_dims": [4]},
     }
     spec = Spec(data_shape=(4,), latent_dim=5, prior=options)
     assert Spec.model_validate(spec.model_dump(mode="json")) == spec

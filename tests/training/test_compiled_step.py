@@ -22,8 +22,8 @@ from pyro_vae.rng import own_seed
 from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
 from pyro_vae.training import compiled_step as module
 from pyro_vae.training.compiled_step import agree
-from pyro_vae.training.loop import SEVERAL, WORTH_COMPILING, stepper
-from pyro_vae.training.train_step import Pace, steps
+from pyro_vae.training.step_choice import SEVERAL, WORTH_COMPILING, stepper
+from pyro_vae.training.train_step import ScheduleValues, steps
 from tests.training.small import X, same, small, weights, without_clock
 
 RUN = {
@@ -123,8 +123,8 @@ def test_each_number_may_change_without_another_graph(compilations):
     vae = small()
     state, move = State(vae, ELBO(), torch.optim.Adam(vae.parameters())), CompiledStep()
     state, _ = move(state, torch.as_tensor(X[:16]))
-    run = move._compiled.run
-    move._compiled.run = lambda *inputs: calls.append(inputs[-1].shape[1]) or run(*inputs)
+    run = move._one.run
+    move._one.run = lambda *inputs: calls.append(inputs[-1].shape[1]) or run(*inputs)
     for rows in (16, 16, 10, 16):
         state, _ = move(state, torch.as_tensor(X[:rows]))
     assert (len(compilations), calls, state.steps) == (1, [16, 16, 16], 5)
@@ -136,18 +136,18 @@ def test_a_step_that_differs_in_more_than_numbers_is_eager(compilations):
     move, batch = CompiledStep(), torch.as_tensor(X[:16])
     first = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
     move(first, batch)
-    assert move._compiled.fits(first, batch, [Pace.of(first)])
+    assert move._one.fits(first, batch, [ScheduleValues.of(first)])
     others = [
         State(other, ELBO(), torch.optim.Adam(other.parameters())),
         State(vae, ELBO(num_particles=2), first.optimizer),
         State(vae, first.objective, torch.optim.Adam(vae.parameters())),
         State(vae, first.objective, first.optimizer, clip_norm=1.0),
     ]
-    assert not any(move._compiled.fits(state, batch, [Pace.of(state)]) for state in others)
-    assert not move._compiled.fits(first, batch[:8], [Pace.of(first)])
-    assert not move._compiled.fits(first, batch.double(), [Pace.of(first)])
+    assert not any(move._one.fits(state, batch, [ScheduleValues.of(state)]) for state in others)
+    assert not move._one.fits(first, batch[:8], [ScheduleValues.of(first)])
+    assert not move._one.fits(first, batch.double(), [ScheduleValues.of(first)])
     vae.eval()
-    assert not move._compiled.fits(first, batch, [Pace.of(first)])
+    assert not move._one.fits(first, batch, [ScheduleValues.of(first)])
 
 
 def test_the_norm_is_that_of_the_weights_that_move(compilations):
@@ -186,7 +186,7 @@ def test_only_the_loss_may_be_asked_for(compilations):
 
 
 def module_inputs(graph):
-    tensors = [container[key] for container, key in graph.places]
+    tensors = [container[key] for container, key in graph.slots]
     return *tensors, torch.ones(1, 4, dtype=torch.float64), torch.as_tensor(X[None, :16])
 
 
@@ -209,7 +209,7 @@ class Cautious:
 def test_a_graph_for_one_beta_makes_no_steps_with_another(compilations):
     stack, paces = (
         torch.as_tensor(X[:32]).unflatten(0, (2, 16)),
-        [Pace(1.0, (1e-2,)), Pace(0.25, (1e-2,))],
+        [ScheduleValues(1.0, (1e-2,)), ScheduleValues(0.25, (1e-2,))],
     )
     told = []
     for move in (CompiledStep().steps, steps):
@@ -304,7 +304,7 @@ def test_a_part_that_can_not_be_traced_is_named_and_the_step_is_eager(compilatio
 
 def test_numbers_that_are_others_are_noticed(compilations):
     vae = with_part(encoder=FromNumpy)()
-    with pytest.warns(UserWarning, match="stays eager: it tells loss .* instead of loss"):
+    with pytest.warns(UserWarning, match="results differ: loss .*, expected .*; rate"):
         fit(vae, X, compile="step", **RUN)
     assert len(compilations) == 1
 
@@ -356,7 +356,7 @@ def test_a_loss_that_is_not_finite_is_refused(compilations):
 def test_auto_compiles_long_runs(how, optimizer, count, moves):
     kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     chosen = stepper(FitOptions(compile=how), kinds[optimizer](small().parameters(), lr=0.1), count)
-    assert (chosen is steps) if moves is None else (chosen.__self__.moves is moves)
+    assert (chosen is steps) if moves is None else (chosen.__self__.with_optimizer is moves)
 
 
 def test_by_default_a_short_run_compiles_nothing(compilations):

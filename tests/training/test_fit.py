@@ -786,7 +786,10 @@ def test_bad_rows_are_refused_before_anything_changes(case):
 @pytest.mark.parametrize("where", ["x", "validation"])
 def test_rows_outside_the_support_are_refused_with_the_remedies(where):
     rows = {"x": BITS, "validation": BITS[:10], where: spoiled(7, 1, 0.5, BITS)}
-    message = rf"^{where}: expected values in the support \{{0, 1\}}, got 0.5 in row 7, column 1; binarize"
+    message = (
+        rf"^{where}: expected values in the support \{{0, 1\}}, got 0.5 in row 7, column 1; "
+        "binarize"
+    )
     refuses(small(likelihood="bernoulli"), message, **rows)
 
 
@@ -806,8 +809,6 @@ BAD_OPTIONS = {
     "optimizer": [3, None],
     "optimizer_options": [3],
     "device": [3],
-    "learning_rate": [1e-3],
-    "shuffle": [True],
 }
 
 
@@ -817,6 +818,15 @@ BAD_OPTIONS = {
 def test_bad_options_are_refused_by_name(name, value):
     found = refuses(small(), rf"^{name}\b", **{name: value})
     assert "pydantic" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("epoch", "epochs"), ("batchsize", "batch_size"), ("kl_warmup", "kl_warmup_epochs")],
+)
+def test_unknown_options_are_refused_with_the_nearest(name, nearest):
+    message = f"^fit: unknown argument '{name}'; allowed: 'vae', .*; did you mean '{nearest}'"
+    refuses(small(), message, **{name: 1})
 
 
 BAD_NAMES = {

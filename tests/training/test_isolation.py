@@ -179,7 +179,7 @@ DEEDS = {
     "encode": lambda: encode(small(), X),
     "encode a loader": lambda: encode(small(), shuffled()),
     "reconstruct": lambda: reconstruct(small(), X),
-    "to_arviz": lambda: to_arviz(small(), X[:3], draws=5),
+    "to_arviz": lambda: to_arviz(small(), X[:3], num_samples=5),
     "print": lambda: str(small()),
 }
 
@@ -288,7 +288,7 @@ QUESTIONS = {
     "encode": lambda vae: encode(vae, X),
     "reconstruct": lambda vae: reconstruct(vae, X),
     "sample": lambda vae: sample(vae, 5),
-    "to_arviz": lambda vae: to_arviz(vae, X[:3], draws=5),
+    "to_arviz": lambda vae: to_arviz(vae, X[:3], num_samples=5),
 }
 
 

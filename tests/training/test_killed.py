@@ -22,13 +22,13 @@ RUN = """
 import json, os, signal, sys
 from pathlib import Path
 import torch._inductor
-from pyro_vae.training import fit, save, unfinished
+from pyro_vae.training import checkpoint, fit, save
 from tests.training.small import X, small, without_clock
 
 home, how, killed = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "killed"
 compile_graph, graphs = torch._inductor.compile, []
 torch._inductor.compile = lambda *a, **k: graphs.append(a) or compile_graph(*a, **k)
-unfinished.SECONDS = 0.0
+checkpoint.SECONDS = 0.0
 
 def schedule(done):
     if killed and done > 0.6:

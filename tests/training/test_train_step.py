@@ -11,8 +11,8 @@ from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import Info, State, fit, step
+from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.training.preparation import start
-from pyro_vae.training.train_step import Average
 from tests.training.small import X, same, small, watched, weights
 
 BATCH = torch.as_tensor(X[:7]).double()
@@ -112,8 +112,8 @@ def test_the_mean_over_rows_does_not_depend_on_their_number():
 
 def test_the_average_follows_the_steps():
     vae = double()
-    average = Average(list(vae.parameters()), 0.9)
-    state = state_of(vae, average=average)
+    average = ExponentialMovingAverage(list(vae.parameters()), 0.9)
+    state = state_of(vae, ema=average)
     expected = [p.detach().clone() for p in vae.parameters()]
     for _ in range(4):
         state, _ = step(state, BATCH)
@@ -126,8 +126,8 @@ def test_the_average_follows_the_steps():
 
 def test_the_average_is_applied_inside_a_block_only():
     vae = double()
-    average = Average(list(vae.parameters()), 0.9)
-    step(state_of(vae, average=average), BATCH)
+    average = ExponentialMovingAverage(list(vae.parameters()), 0.9)
+    step(state_of(vae, ema=average), BATCH)
     own = [p.detach().clone() for p in vae.parameters()]
 
     def now():

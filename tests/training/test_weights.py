@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae.objectives import ELBO, Terms
 from pyro_vae.training import fit
-from pyro_vae.training.preparation import select_part
+from pyro_vae.training.validation_split import select_part
 from tests.training.small import X, same, small, weights, without_clock
 
 ALL = {"batch_size": 50, "validation": None, "schedule": "constant", "optimizer": "sgd", "lr": 1e-2}

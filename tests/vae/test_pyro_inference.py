@@ -58,7 +58,10 @@ def test_compiled_sequential_importance_sampling() -> None:
         "full_rank",
         "low_rank",
         {"kind": "hierarchical", "top_dim": 1},
-        *({"kind": "flow", "transform": transform} for transform in ("iaf", "coupling", "spline")),
+        *(
+            {"kind": "flow", "transform": transform}
+            for transform in ("autoregressive", "coupling", "spline")
+        ),
     ],
     ids=str,
 )

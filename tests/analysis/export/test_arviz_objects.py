@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree, to_elpd, write_netcdf
+from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree, write_netcdf
+from pyro_vae.analysis.export.elpd import to_elpd
 from pyro_vae.atomic_files import written_whole
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,8 @@ from torch.distributions import AffineTransform, Distribution, MultivariateNorma
 from pyro_vae import VAE
 from pyro_vae.analysis import evidence
 from pyro_vae.analysis.gaps.families import FullRankNormals, Rows
-from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
+from pyro_vae.analysis.gaps.gaps import inference_gaps
+from pyro_vae.analysis.gaps.results import Gaps
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.quadrature import real_grid
 
@@ -149,7 +150,7 @@ def test_the_exact_posterior_has_no_gaps() -> None:
     np.testing.assert_allclose(
         found.approximation_gap, 0, atol=4 * found.approximation_gap_se.max()
     )
-    assert "change the decoder or the prior" in found.reading()
+    assert "change the decoder or the prior" in found.reading
 
 
 @pytest.mark.slow
@@ -278,8 +279,8 @@ def numbers(approximation: float, amortization: float, **others: Any) -> Gaps:
     ],
 )
 def test_readings(gaps: Gaps, reading: str) -> None:
-    assert re.search(reading, gaps.reading())
-    assert gaps.summary().endswith(gaps.reading())
+    assert re.search(reading, gaps.reading)
+    assert gaps.summary().endswith(gaps.reading)
     assert "independent normals" in gaps.summary()
 
 
@@ -379,3 +380,17 @@ def test_log_marginal_of_other_rows_is_refused() -> None:
         ValueError, match=r"marginal: expected log p\(x\) of these rows in their order, .* at row 1"
     ):
         inference_gaps(vae, x, steps=20, num_particles=50, marginal=given)
+
+
+def test_totals_and_a_line_for_each_row() -> None:
+    gaps = numbers(3.0, 1.0, log_marginal=np.full(20, 4.0))
+    assert gaps.mean_inference_gap == 4.0
+    assert gaps.mean_approximation_gap == pytest.approx(3.0)
+    assert gaps.mean_amortization_gap == pytest.approx(1.0)
+    spread = gaps.approximation_gap.std(ddof=1)
+    assert gaps.mean_approximation_gap_se == pytest.approx(spread / math.sqrt(20), rel=1e-14)
+    table = gaps.to_dataframe()
+    assert len(table) == 20
+    np.testing.assert_array_equal(table["approximation_gap"], gaps.approximation_gap)
+    np.testing.assert_array_equal(table["inference_gap"], np.full(20, 4.0))
+    assert repr(gaps) == "Gaps(rows=20, log p(x) - ELBO 4.000 nats per row = 3.000 + 1.000)"

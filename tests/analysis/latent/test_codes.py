@@ -1,4 +1,4 @@
-"""Codes, reconstructions, samples and rates against the linear-Gaussian model, where all are known."""
+"""Codes, reconstructions, samples and rates against the linear-Gaussian model."""
 
 import math
 from collections.abc import Callable
@@ -216,7 +216,7 @@ def test_bad_rows_are_refused(ask: Callable[..., Any], x: torch.Tensor, message:
 
 
 def test_bad_numbers_of_draws_are_refused() -> None:
-    with pytest.raises(ValueError, match="n: expected at least 1 row, got 0"):
+    with pytest.raises(ValueError, match="num_rows: expected at least 1, got 0"):
         sample(TRUTH.vae(), 0)
     with pytest.raises(ValueError, match="num_particles: expected at least 1, got 0"):
         rate(TRUTH.vae(), TRUTH.sample(2), num_particles=0)
@@ -228,3 +228,23 @@ def test_an_autoencoder_generates_nothing() -> None:
     ):
         sample(autoencoder(), 3)
     assert sample(autoencoder("standard_normal"), 3).x.shape == (3, 5)
+
+
+def test_codes_and_samples_are_short_in_print_and_long_in_a_table() -> None:
+    import pandas as pd
+
+    vae = VAE(data_shape=(2, 3), latent_dim=2)
+    names = pd.Index(["a", "b"])
+    flat = VAE(data_shape=(6,), latent_dim=2)
+    codes = encode(flat, pd.DataFrame(np.ones((2, 6)), index=names))
+    table = codes.to_dataframe()
+    assert table.index.tolist() == ["a", "b"]
+    assert list(table) == ["loc[0]", "loc[1]", "scale[0]", "scale[1]"]
+    np.testing.assert_array_equal(table["scale[1]"], codes.scale[:, 1])
+    assert repr(codes) == "Codes(rows=2, latent_dim=2, active units 0)"
+    assert "0 of 2" in str(codes)
+    drawn = sample(vae, 5)
+    table = drawn.to_dataframe()
+    np.testing.assert_array_equal(table["x[1,2]"], drawn.x[:, 1, 2])
+    assert len(table.columns) == 2 + 6 + 6
+    assert "numbers in a row  6" in str(drawn)

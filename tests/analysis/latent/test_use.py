@@ -14,7 +14,8 @@ from torch.distributions import Distribution, MultivariateNormal, kl_divergence
 
 from pyro_vae import VAE
 from pyro_vae.analysis import encode, rate
-from pyro_vae.analysis.latent.use import LatentUse, latent_use
+from pyro_vae.analysis.latent.results import LatentUse
+from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2, sigma=1.0)
@@ -108,6 +109,10 @@ def test_standard_errors_are_those_of_other_rows() -> None:
         stated = np.array([getattr(one, f"{name}_se") for one in found])
         assert (values.std(0, ddof=1) / stated.mean(0) > 0.6).all()
         assert (values.std(0, ddof=1) / stated.mean(0) < 1.4).all()
+    bounds = np.array([one.marginal_kl for one in found])
+    stated = np.array([one.marginal_kl_se for one in found])
+    assert (bounds.std(0, ddof=1) / stated.mean(0) > 0.6).all()
+    assert (bounds.std(0, ddof=1) / stated.mean(0) < 1.4).all()
 
 
 def test_bracket_closes_with_rows_and_the_lower_bound_has_a_ceiling() -> None:
@@ -212,7 +217,32 @@ def test_a_collapsed_posterior_says_nothing() -> None:
     np.testing.assert_allclose(found.mean, 0.5)
     assert "posterior collapse: 2 of 2 units are dead" in found.warning
     assert "carry 0.250 of 0.250 nats" in found.warning
-    assert "0.500 prior standard deviations off" in found.summary()
+    shift = next(total for total in found.totals() if total.name == "largest shift of q(z)")
+    assert shift.value == pytest.approx(0.5)
+    assert "posterior collapse" in str(found)
+
+
+# The answer in words and tables
+
+
+def test_the_summary_has_numbers_errors_and_how_to_read_them(used: LatentUse) -> None:
+    lines = str(used).splitlines()
+    assert lines[0].endswith(f"2 of 2   ({ROWS} rows)")
+    assert f"{used.rate:.3f} ± {used.rate_se:.3f} nats per row" in lines[1]
+    assert f"{used.information:.3f} ± {used.information_se:.3f} nats" in lines[2]
+    assert "lie between their bounds" in lines[-1]
+    assert repr(used).startswith(f"LatentUse(rows={ROWS}, active units 2 of 2, rate ")
+
+
+def test_there_is_a_line_for_each_dimension(used: LatentUse) -> None:
+    table = used.to_dataframe()
+    assert table.index.name == "dimension"
+    assert table.index.tolist() == [0, 1]
+    np.testing.assert_array_equal(table["rate"], used.rate_per_dim)
+    assert table["active"].all()
+    shown = used._repr_html_()
+    assert shown.count("<table>") == 2
+    assert f"<td>{used.mean[1]:.3f} ± {used.mean_se[1]:.3f}</td>" in shown
 
 
 # What is asked of every question

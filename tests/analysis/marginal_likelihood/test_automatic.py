@@ -333,7 +333,7 @@ def test_equal_rows_share_their_error() -> None:
     x = TRUTH.sample(4).repeat(50, 1)
     found = [evidence(TRUTH.vae(widen=0.5), x, num_particles=50, seed=seed) for seed in range(40)]
     spread = np.std([one.log_marginal.mean() for one in found], ddof=1)
-    stated = np.mean([one.summary().monte_carlo_se for one in found])
+    stated = np.mean([one.monte_carlo_se for one in found])
     assert 0.7 < spread / stated < 1.4  # a standard deviation of 40 is known to 11 %
     assert np.isclose(monte_carlo_se(np.full(6, 0.3), np.zeros(6, np.uint64)), 0.3)
 
@@ -394,7 +394,7 @@ def test_the_limit_of_k_hat() -> None:
 
 
 def test_what_is_said_is_what_was_found() -> None:
-    text = str(evidence(bimodal.bimodal_vae(), bimodal.ambiguous(20)).summary())
+    text = evidence(bimodal.bimodal_vae(), bimodal.ambiguous(20)).summary()
     assert "log p(x)" in text
     assert "trusted " in text
     assert "several starts" in text

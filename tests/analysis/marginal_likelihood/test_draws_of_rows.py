@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae import VAE, analysis
 from pyro_vae.analysis import Evidence
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import Until
+from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 evidence = partial(analysis.evidence, method="importance")

@@ -11,8 +11,9 @@ import torch
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
+from pyro_vae.analysis.export.elpd import elpd_of
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
-from pyro_vae.analysis.report.comparison import Comparison, compare, elpd
+from pyro_vae.analysis.report.comparison import Comparison, compare
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.likelihoods import Multinomial, Poisson
 
@@ -140,6 +141,19 @@ def test_the_table_says_how_to_read_it(found: Comparison) -> None:
     assert "unknown" in str(unknown).splitlines()[1]
 
 
+def test_there_is_a_line_for_each_model(found: Comparison) -> None:
+    table = found.to_dataframe()
+    assert table.index.name == "model"
+    assert table.index.tolist() == ["truth", "wider", "wrong"]
+    np.testing.assert_array_equal(table["log_marginal"], found.mean)
+    np.testing.assert_array_equal(table["difference_se"], found.difference_se)
+    assert repr(found) == f"Comparison(models=3, rows={ROWS}, best 'truth')"
+    shown = found._repr_html_()
+    assert shown.count("<tr>") == 4
+    assert f"{found.mean[1]:.3f} ± {found.mean_se[1]:6.3f}</td>" in shown
+    assert "differences are paired over the rows" in shown
+
+
 def test_one_row_and_impossible_rows() -> None:
     single = compare({"a": numbers(np.array([-3.0])), "b": numbers(np.array([-4.0]))})
     assert single.difference[1] == -1
@@ -175,7 +189,7 @@ def test_arviz_compares_the_same(found: Comparison, method: str) -> None:
 def test_evidence_is_an_elpd() -> None:
     x = TRUTH.sample(40)
     about = evidence(TRUTH.vae(widen=0.5), x, num_particles=100)
-    one = elpd(about)
+    one = elpd_of(about)
     assert one["elpd_loo"] == pytest.approx(about.log_marginal.sum(), rel=1e-12)
     np.testing.assert_array_equal(one["pareto_k"], about.pareto_k)
     assert one["n_samples"] == 100

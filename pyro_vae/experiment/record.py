@@ -1,0 +1,95 @@
+"""What a folder says of its run: every option with its value, the data's fingerprint, versions."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+
+from pyro_vae.data import Splits
+from pyro_vae.experiment.description import Experiment
+from pyro_vae.spec import Spec
+from pyro_vae.version import __version__
+
+TABLES = tuple(name for name in Experiment.model_fields if name not in Spec.model_fields)
+"""The fields of an experiment that don't describe its model: data, fit, evaluate."""
+
+_ROWS = 4096
+"""Rows that are read together, so that a memory-mapped file is never read as a whole."""
+
+
+def record(experiment: Experiment, source: Splits) -> dict[str, Any]:
+    """The tables of an experiment with all their values, the rows' fingerprint, and versions.
+
+    Example:
+        >>> rows = Splits("rows", np.zeros((3, 2)), None, None, None)
+        >>> sorted(record(Experiment(), rows))
+        ['data', 'evaluate', 'fingerprint', 'fit', 'versions']
+    """
+    fields = experiment.model_dump(mode="json")
+    tables = {name: fields[name] for name in TABLES}
+    return {**tables, "fingerprint": fingerprint(source), "versions": versions()}
+
+
+def versions() -> dict[str, str]:
+    """The versions of the library and of those that its numbers depend on.
+
+    Example:
+        >>> sorted(versions())
+        ['numpy', 'pyro', 'pyro_vae', 'torch']
+    """
+    return {
+        "pyro_vae": __version__,
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def fingerprint(source: Splits) -> dict[str, Any]:
+    """The numbers of rows, and the SHA-256 of shapes and values, whatever type a file stores.
+
+    Example:
+        >>> small = np.array([[0, 1]], np.uint8)
+        >>> fingerprint(Splits("a", small, None, None, None))["train"]
+        1
+        >>> wide = fingerprint(Splits("b", small.astype(float), None, None, None))
+        >>> wide == fingerprint(Splits("a", small, None, None, None))
+        True
+    """
+    digest = hashlib.sha256()
+    counts = {}
+    for name in ("train", "valid", "test"):
+        rows = getattr(source, name)
+        if rows is None:
+            continue
+        counts[name] = len(rows)
+        digest.update(f"{name} {rows.shape}".encode())
+        for start in range(0, len(rows), _ROWS):
+            values = np.asarray(rows[start : start + _ROWS], dtype="<f8")
+            digest.update((values + 0.0).tobytes())  # -0.0 is 0.0
+    return {**counts, "sha256": digest.hexdigest()}
+
+
+def require_same_rows(source: Splits, recorded: Mapping[str, Any], name: str) -> None:
+    """Raise ValueError where rows aren't those of the run: held-out rows could have been fitted.
+
+    Arguments:
+        source: the rows as they are read now.
+        recorded: the description of the run, from `read_run`.
+        name: of the source.
+    """
+    expected = recorded.get("fingerprint")
+    if expected is not None and fingerprint(source) != expected:
+        raise ValueError(
+            f"{name}: expected the rows that the run was fitted to ({_counts(expected)}), got "
+            f"others ({_counts(fingerprint(source))}): held out now could be what was fitted then; "
+            "pass --data with rows to ask about, or fit again"
+        )
+
+
+def _counts(recorded: Mapping[str, Any]) -> str:
+    counts = [f"{count} {name}" for name, count in recorded.items() if name != "sha256"]
+    return f"{', '.join(counts)}, SHA-256 {recorded['sha256'][:8]}"

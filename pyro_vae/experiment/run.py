@@ -1,0 +1,237 @@
+"""One experiment as a whole: description, rows, model, training, evaluation, and its folder."""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyro_vae.analysis import Evidence
+from pyro_vae.arguments import public
+from pyro_vae.data import Splits
+from pyro_vae.distributed.launch import launched_first
+from pyro_vae.distributed.process_group import world_size
+from pyro_vae.experiment.description import Experiment, experiment_of, make_vae, settled
+from pyro_vae.experiment.evaluation import Metrics, evaluate, table
+from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM
+from pyro_vae.experiment.record import record
+from pyro_vae.experiment.run_folder import files_of, require_writable, write_run
+from pyro_vae.experiment.splits import (
+    ExperimentRows,
+    as_modelled,
+    check_rows,
+    hold_out,
+    read_source,
+)
+from pyro_vae.saving import SPEC, WEIGHTS, require_free, write_model
+from pyro_vae.training import Run, fit
+from pyro_vae.training.options import choose_device
+from pyro_vae.vae import VAE
+from pyro_vae.version import __version__
+
+Report = Callable[[str], None]
+Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | None
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome:
+    """What an experiment ends in.
+
+    Attributes:
+        vae: the fitted model.
+        run: its training, with the history.
+        metrics: means over the held-out rows by name, in nats per row.
+        evidence: log p(x) of each held-out row; None for an autoencoder, which has none.
+        experiment: the description, complete.
+        folder: where everything is written.
+        files: what is there.
+    """
+
+    vae: VAE
+    run: Run
+    metrics: Metrics
+    evidence: Evidence | None
+    experiment: Experiment
+    folder: Path
+    files: tuple[Path, ...] = field(default=())
+
+    def summary(self) -> str:
+        """The metrics as a person reads them."""
+        seconds = None if self.evidence is None else self.evidence.seconds
+        return table(self.metrics, seconds=seconds)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"Outcome(folder={str(self.folder)!r}, rows={self.metrics['rows']})"
+
+
+@public
+def run(
+    spec: Source = None,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+    resume: bool = False,
+    report: Report | None = None,
+) -> Outcome:
+    """Fit a model to described data, evaluate it on held-out rows, and write all of it to a folder.
+
+    This is what the command `pyro-vae fit` does. The folder's `spec.json` describes the run
+    completely: every option of model, data, training and evaluation with its value, also where it
+    is a default; all seeds; the held-out share; a fingerprint of the rows; and the versions of the
+    libraries. Such a folder is itself a `spec`: it is fitted anew as it was.
+
+    Arguments:
+        spec: a table {"data": ..., "prior": ..., "fit": {...}, ...}, an `Experiment`, a `.toml` or
+            `.json` file, the folder of a run, or a file of data; by default the bundled digits.
+        folder: where to write; by default `runs/NAME OF THE DATA`.
+        settings: changes to single fields, such as "fit.epochs=10".
+        overwrite: replace the run that the folder holds.
+        resume: continue a run of this folder that was killed before its end.
+        report: called with each paragraph of text as soon as it is known, such as `print`.
+
+    Returns:
+        The `Outcome`: model, training, metrics and log p(x).
+
+    Raises:
+        ValueError: a description that can't be fitted, rows that don't fit the model, a folder that
+            holds another run or can't be written; all of it before training.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> home = Path(tempfile.mkdtemp())
+        >>> np.save(home / "rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
+        >>> spec = {"data": str(home / "rows.npy"), "latent_dim": 1, "hidden_dims": (8,)}
+        >>> settings = ["fit.epochs=2", "evaluate.num_particles=50"]
+        >>> outcome = run(spec, home / "run", settings=settings)
+        >>> outcome.metrics["rows"], len(outcome.evidence.log_marginal)
+        (12, 12)
+    """
+    say = report or _silent
+    experiment = experiment_of(spec, settings)
+    source = read_source(experiment.data, experiment.data_shape)
+    home = Path(folder) if folder is not None else Path("runs") / source.name
+    checkpoint = home.with_name(f"{home.name}.unfinished")
+    if launched_first():
+        _require_free(home, checkpoint, overwrite=overwrite, resume=resume)
+        if overwrite and not resume:
+            checkpoint.unlink(missing_ok=True)
+
+    experiment, rows, vae, why = _prepared(experiment, source)
+    say(_heading(experiment, rows, vae) + _reason(vae, why))
+    if resume:
+        say(f"continues from {checkpoint}\n")
+    described = record(experiment, source)
+    trained = _fitted(vae, rows, experiment, checkpoint, resume)
+    if launched_first():
+        write_model(vae, home, overwrite=overwrite, run=described)
+        for file in (checkpoint, *files_of(home)):
+            file.unlink(missing_ok=True)
+    say(f"{_training(trained, home)}\n")
+
+    metrics, evidence = evaluate(vae, rows.test, experiment.evaluate)
+    outcome = Outcome(vae, trained, metrics, evidence, experiment, home)
+    say(outcome.summary())
+    if launched_first():
+        write_run(home, trained, rows, metrics, evidence)
+    files = (home / SPEC, home / WEIGHTS, *files_of(home))
+    say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
+    return replace(outcome, files=files)
+
+
+def _silent(text: str) -> None:
+    """Where nobody asked for a report."""
+
+
+def _require_free(folder: Path, checkpoint: Path, *, overwrite: bool, resume: bool) -> None:
+    """Raise ValueError where a run would be replaced, or where there is none to resume."""
+    require_free(folder, overwrite=overwrite)
+    if not overwrite and (files := files_of(folder)):
+        names = ", ".join(file.name for file in files)
+        raise ValueError(
+            f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)"
+        )
+    require_writable(folder)
+    require_writable(folder / SPEC)
+    if resume and not checkpoint.exists():
+        raise ValueError(
+            f"resume: expected an unfinished run in {checkpoint}, found none; leave resume out"
+        )
+    if checkpoint.exists() and not resume and not overwrite:
+        raise ValueError(
+            f"{checkpoint}: holds a run that was killed; continue it (resume=True), or replace it "
+            "(overwrite=True)"
+        )
+
+
+def _prepared(
+    experiment: Experiment, source: Splits
+) -> tuple[Experiment, ExperimentRows, VAE, str]:
+    """The complete description, its rows, its model, and why the likelihood is what it is."""
+    splits = [part for part in (source.train, source.valid, source.test) if part is not None]
+    whole, why = settled(experiment, *splits)
+    vae = make_vae(whole, source.train)
+    check_rows(vae, source, whole.data.source, grey=whole.fit.binarize == "dynamic")
+    rows = hold_out(source, whole.data)
+    test = as_modelled(rows.test, whole)
+    rows = replace(rows, splits=replace(rows.splits, test=test))
+    complete = whole.model_copy(update={"data_shape": vae.spec.data_shape})
+    return complete, rows, vae, why
+
+
+def _fitted(
+    vae: VAE, rows: ExperimentRows, experiment: Experiment, checkpoint: Path, resume: bool
+) -> Run:
+    """The training; its warning about the baseline is left to the summary."""
+    options = experiment.fit.model_dump()
+    if rows.splits.valid is not None:
+        options["validation"] = rows.splits.valid
+    if world_size() == 1 or resume:
+        options["checkpoint"] = checkpoint
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")
+        trained = fit(vae, rows.train, **options)
+    if not trained.history:
+        raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
+    return trained
+
+
+def _heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
+    device = choose_device(experiment.fit.device)
+    splits = rows.splits
+    processes = f"{world_size()} processes, each " if world_size() > 1 else ""
+    valid = f"{len(splits.valid)} to choose the best epoch, " if splits.valid is not None else ""
+    counts = f"{len(rows.train)} rows to fit, {valid}{len(rows.test)} held out"
+    first = f"pyro-vae {__version__}   {processes}{device}{_threads(device)}"
+    return f"{first}\n\n{splits.name}: {counts}\n{vae}\n"
+
+
+def _threads(device: torch.device) -> str:
+    count = torch.get_num_threads()
+    if device.type != "cpu":
+        return ""
+    return f", {count} threads" if count > 1 else ", 1 thread"
+
+
+def _reason(vae: VAE, why: str) -> str:
+    """Why this likelihood, where the data decided, and how to take another."""
+    if not why:
+        return ""
+    likelihood = vae.spec.likelihood
+    decided = FROM_MAXIMUM.get(likelihood.kind)
+    size = f" with {decided} {likelihood.options()[decided]}" if decided else ""
+    return f"likelihood {likelihood.kind}{size}: {why} (for another: --set likelihood=...)\n"
+
+
+def _training(trained: Run, folder: Path) -> str:
+    """The summary of the training, and where its weights are."""
+    first, *rest = trained.summary().splitlines()
+    saved = first.replace("weights are those", "weights")
+    return "\n".join([f"trained {saved} are saved in {folder}", *rest])
