@@ -149,11 +149,7 @@ def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:
 
 
 def _of_own(vae: VAE, columns: Sequence[int]) -> Iterator[_Part]:
-    """The parts of a user's own likelihood, from its support or from the distribution it gives."""
-    named = getattr(getattr(vae.likelihood, "family", None), "support", None)
-    if named is not None:
-        yield from _of_support(named, columns)
-        return
+    """The parts of a likelihood of the user's own, from the distribution that it gives."""
     placement = placement_of(vae)
     shape = (1, vae.spec.latent_dim)
     with evaluation(vae):
