@@ -21,7 +21,7 @@ from pyro_vae.analysis.figures.plots import (
     save_figure,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def uniform(*shape: int) -> np.ndarray:
@@ -101,9 +101,9 @@ def test_latent_scatter_takes_degenerate_codes(codes: np.ndarray) -> None:
         (
             uniform(5, 2),
             {"labels": np.arange(4)},
-            r"labels: expected one a row, shape \(5,\), got int64 of shape \(4,\)",
+            r"labels: expected one for each row, shape \(5,\), got int64 of shape \(4,\)",
         ),
-        (uniform(5, 2), {"labels": np.zeros((5, 1))}, "labels: expected one a row"),
+        (uniform(5, 2), {"labels": np.zeros((5, 1))}, "labels: expected one for each row"),
         (uniform(5, 2), {"explained": [0.5]}, "explained: expected 2 shares"),
     ],
 )

@@ -136,7 +136,7 @@ def test_draws_from_the_density_are_not(name: str) -> None:
 
 
 def test_the_p_values_are_valid() -> None:
-    """Over 100 seeds 5 ± 2.2 of them lie below 0.05, were they exact; corrected, they are larger."""
+    """Of 100 exact p-values 5 ± 2.2 are below 0.05; the correction makes them larger."""
     p_values = np.array(
         [samples_match_density(normal(), num_samples=400, seed=seed).p_value for seed in range(100)]
     )
