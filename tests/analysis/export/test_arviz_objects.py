@@ -17,7 +17,7 @@ from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree, wri
 from pyro_vae.analysis.export.elpd import to_elpd
 from pyro_vae.atomic_files import written_whole
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OLD = az.__version__.startswith("0.")
 DRAWS, ROWS, LATENT, FEATURES = 50, 4, 2, 6
 
