@@ -1,6 +1,4 @@
-"""A sampler and a density that disagree are found, each by an error of known size; those that agree
-are not.
-"""
+"""Samplers and densities that disagree by an error of known size are found, and no others."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +26,8 @@ class Mismatch(dist.TorchDistribution):
     arg_constraints: ClassVar[Any] = {}
 
     def __init__(self, sampler: Any, density: Any) -> None:
-        self.sampler, self.density = sampler, density
+        self.sampler = sampler
+        self.density = density
         super().__init__(torch.Size(), density.event_shape)
 
     @property
