@@ -98,7 +98,7 @@ def factorises(vae: VAE, x: Tensor) -> bool:
 
 
 def column_shares(
-    vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = False
+    vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = None
 ) -> Shares:
     """Estimate what each column adds to log p(x), by self-normalised importance sampling of p(z |
     x).
@@ -117,7 +117,7 @@ def column_shares(
         x: rows shaped (n, *data_shape).
         num_samples: K.
         seed: of the draws. A row's numbers depend on it and on the row alone.
-        progress: show a bar; None on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Shares`, with the numbers of a row flattened to columns.

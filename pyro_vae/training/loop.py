@@ -152,7 +152,7 @@ def fit(
             before it continues, with learning rate and β of the longer run: with the schedule
             "constant" that is what one long run does, and "cosine" rises again. Not for several
             processes.
-        progress: show a bar on stderr; None shows it on a terminal and in a notebook, and elsewhere
+        progress: show a bar on stderr; None shows it on a terminal or in a notebook, and elsewhere
             a line a minute.
 
     Returns:
