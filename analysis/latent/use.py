@@ -17,10 +17,10 @@ from torch.distributions import (
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
 from pyro_vae.analysis.latent.codes import encode, rate
 from pyro_vae.analysis.latent.results import LatentUse
-from pyro_vae.analysis.progress import progress_bar
 from pyro_vae.arguments import public
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.objectives import analytic_kl
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -65,7 +65,7 @@ def latent_use(
         num_particles: draws of z for each row.
         threshold: variance above which a unit is active.
         seed: of the draws.
-        progress: whether to show a bar; None shows it on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `LatentUse`; print it.

@@ -126,7 +126,7 @@ def column_shares(
         x: rows shaped (n, *data_shape).
         num_samples: K.
         seed: of the draws. The numbers of a row depend on it and on the row alone.
-        progress: whether to show a bar; None shows it on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Shares`, with the numbers of a row flattened to columns.

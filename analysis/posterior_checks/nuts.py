@@ -30,10 +30,10 @@ from pyro_vae.analysis.posterior_checks.moments import (
     weighted_moments,
 )
 from pyro_vae.analysis.posterior_checks.nuts_results import Audit
-from pyro_vae.analysis.progress import progress_bar
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.inputs import rows_of
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.spec import support_of
 from pyro_vae.vae import VAE
@@ -80,7 +80,7 @@ def audit(
         max_rows: the most rows that are taken: each costs num_chains * (num_samples + warmup_steps)
             transitions.
         seed: of all draws. The numbers of a row don't depend on the rows beside it.
-        progress: whether to show a bar; None shows it on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Audit`; print it.

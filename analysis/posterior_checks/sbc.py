@@ -12,9 +12,9 @@ from pyro_vae.analysis.fitted import (
 )
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.posterior_checks.sbc_results import Calibration
-from pyro_vae.analysis.progress import progress_bar
 from pyro_vae.arguments import public
 from pyro_vae.inputs import placement_of
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -58,7 +58,7 @@ def calibration(
         num_samples: L, draws of q(z | x) for each row.
         resample: M, proposals of each row for importance resampling; None for none.
         seed: of everything that is drawn.
-        progress: whether to show a bar; None shows it on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Calibration`; print it.

@@ -60,7 +60,7 @@ def checkup(
         num_particles: draws for each row.
         audit_rows: rows whose posterior NUTS draws from, some 40 s each for a small decoder.
         seed: of all draws.
-        progress: whether to show bars; None shows them on a terminal only.
+        progress: whether to show bars; None shows them on a terminal or in a notebook.
 
     Returns:
         The `Checkup`: print it; `worst` is its verdict, `sentences` are its summary in three
