@@ -145,7 +145,8 @@ class Likelihood(nn.Module):
             )
         leading = z.shape[:-1]
         shape = self.family.param_shape
-        raw: Any = autocast(self.decoder, z.reshape(-1, z.shape[-1]))
+        rows = z.reshape(-1, z.shape[-1])
+        raw: Any = autocast(self.decoder, rows)
         self._check_output(raw, math.prod(leading))
         distribution: Distribution = self.family(raw.reshape(*leading, *shape))
         return distribution

@@ -116,5 +116,7 @@ class _Beta(dist.Beta):
         x = wide(value)
         a = wide(self.concentration1)
         b = wide(self.concentration0)
-        density = (a - 1) * x.log() + (b - 1) * (-x).log1p() - log_beta(a, b)
+        successes = (a - 1) * x.log()
+        failures = (b - 1) * (-x).log1p()
+        density = successes + failures - log_beta(a, b)
         return density.to(self.concentration1.dtype)

@@ -124,7 +124,8 @@ class NegativeBinomial(Counts):
         odds = mean * dispersion
         narrow = self.dispersion.dtype
         failures = (theta + value) * log_one_plus(odds, narrow)
-        return (value * odds.log()).sub_(failures) + log_rising(theta, value, narrow)
+        powers = (value * odds.log()).sub_(failures)
+        return powers + log_rising(theta, value, narrow)
 
     def constant(self, value: Tensor) -> Tensor:
         return log_factorial(value)
@@ -222,7 +223,8 @@ class Multinomial(Counts):
         return (value * logits.log_softmax(-1)).sum(-1)
 
     def constant(self, value: Tensor) -> Tensor:
-        return log_factorial(value).sum(-1) - log_factorial(wide(value).sum(-1))
+        total = wide(value).sum(-1)
+        return log_factorial(value).sum(-1) - log_factorial(total)
 
     def pyro_vae_given(self, value: Tensor) -> "Multinomial":
         """The same distribution; its draws and means have the totals of the rows `value`."""

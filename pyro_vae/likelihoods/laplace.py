@@ -54,7 +54,8 @@ class Laplace(Family):
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = self._outputs(raw)
         scale = self.scale(self.std / math.sqrt(2), *rest)
-        return self._as_row(dist.Laplace(self.mean + self.std * loc, scale))
+        each = dist.Laplace(self.mean + self.std * loc, scale)
+        return self._as_row(each)
 
     def extra_repr(self) -> str:
         return f"x ~ Laplace(loc, scale), scale={self.scale.source!r}"

@@ -52,7 +52,8 @@ class LogNormal(Family):
 
     def pyro_vae_start(self, data: Statistics) -> None:
         variance = torch.log1p((data.std / data.mean).square())
-        self.spread.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
+        spread = torch.where(variance > 0, variance.sqrt(), 1.0)
+        self.spread.copy_(spread)
         with torch.no_grad():
             scale = self.scale(self.spread, torch.zeros_like(self.spread))
         self.log_mean.copy_(data.mean.log())

@@ -60,7 +60,8 @@ class Normal(Family):
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = self._outputs(raw)
         scale = self.scale(self.std, *rest)
-        return self._as_row(any_unit.Normal(self.mean + self.std * loc, scale))
+        each = any_unit.Normal(self.mean + self.std * loc, scale)
+        return self._as_row(each)
 
     def extra_repr(self) -> str:
         return f"x ~ N(loc, scale²), scale={self.scale.source!r}"
