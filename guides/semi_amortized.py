@@ -154,7 +154,7 @@ class SemiAmortized(nn.Module):
             gradient = self._gradient(x, z, p, current, unroll)
             step = current.variance * gradient.mean(0)
             log_step = 0.5 * (gradient * (z - current.mean)).mean(0)
-            # twice the KL between q before and after a step of rate lr, about
+            # about twice KL(q after a step of rate 1 ‖ q before it)
             change = step.square() / current.variance + 2 * log_step.square()
             length = self.lr**2 * change.sum(-1, keepdim=True)
             rate = self.lr * length.clamp_min(1.0).rsqrt()
