@@ -110,7 +110,11 @@ class SemiAmortized(nn.Module):
         q: Distribution = self.base(features)
         return q
 
-    def pyro_vae_refine(self, q: Distribution, x: Tensor) -> Distribution:
+    def pyro_vae_refine(
+        self,
+        q: Distribution,
+        x: Tensor,
+    ) -> Distribution:
         """The distribution after the steps."""
         self._require_gradients()
         if self._refining:  # a prior that is made of this guide calls it
@@ -194,7 +198,11 @@ def deviations(q: Distribution, noise: Tensor) -> Tensor:
     return q.stddev * noise
 
 
-def moved(q: Distribution, shift: Tensor, log_scale: Tensor) -> Distribution:
+def moved(
+    q: Distribution,
+    shift: Tensor,
+    log_scale: Tensor,
+) -> Distribution:
     """The normal of μ + δ + e^s (z - μ) for z ~ q = N(μ, Σ), of the same type as q.
 
     Raises:

@@ -60,7 +60,11 @@ class Family(nn.Module):
         """
         return None
 
-    def _outputs(self, raw: Tensor, shape: Shape | None = None) -> tuple[Tensor, ...]:
+    def _outputs(
+        self,
+        raw: Tensor,
+        shape: Shape | None = None,
+    ) -> tuple[Tensor, ...]:
         """The decoder's outputs in parts, each with one number for each feature.
 
         Arguments:

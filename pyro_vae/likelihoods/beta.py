@@ -73,7 +73,11 @@ class Beta(Family):
     def independent(self) -> Distribution:
         return self._row(self.offset, self.unit)
 
-    def _row(self, logits: Tensor, concentration: Tensor) -> Distribution:
+    def _row(
+        self,
+        logits: Tensor,
+        concentration: Tensor,
+    ) -> Distribution:
         a = FLOOR + concentration * torch.sigmoid(logits)
         b = FLOOR + concentration * torch.sigmoid(-logits)
         return self._as_row(_Beta(a, b))

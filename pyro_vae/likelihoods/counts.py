@@ -20,7 +20,11 @@ class Poisson(Counts):
         self.rate = rate
         super().__init__(rate.shape)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Poisson":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "Poisson":
         return Poisson(self.rate.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -60,7 +64,11 @@ class Binomial(Counts):
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self.total_count)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Binomial":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "Binomial":
         return Binomial(self.total_count, self.logits.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -168,7 +176,11 @@ class ZeroInflated(Counts):
         self.gate_logits = gate_logits.expand(shape)
         super().__init__(shape)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "ZeroInflated":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "ZeroInflated":
         return ZeroInflated(self.counts, self.gate_logits.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:

@@ -37,7 +37,12 @@ class Laplace(Family):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        scale: Scale = "auto",
+    ) -> None:
         noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
         self.scale = noise

@@ -42,7 +42,12 @@ class LogNormal(Family):
     spread: Tensor
     log_mean: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        scale: Scale = "auto",
+    ) -> None:
         noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
         self.scale = noise
@@ -77,7 +82,11 @@ class LogNormal(Family):
 class _LogNormal(dist.LogNormal):
     """The log-normal distribution, whose draws are clamped to the positive finite numbers."""
 
-    def sample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),
+        **options: Any,
+    ) -> Tensor:
         drawn: Tensor = super().sample(sample_shape, **options)  # type: ignore[no-untyped-call]
         return self._representable(drawn)
 

@@ -42,7 +42,12 @@ class Normal(Family):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        scale: Scale = "auto",
+    ) -> None:
         source = resolved(scale, data_shape)
         noise = Positive(source, data_shape, raw_of_one=RAW_OF_ONE, start=RAW_OF_ONE)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))

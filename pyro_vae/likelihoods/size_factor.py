@@ -37,7 +37,11 @@ class RowSize(nn.Module):
 
     typical: Tensor
 
-    def __init__(self, data_shape: Shape, size_factor: SizeFactor) -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        size_factor: SizeFactor,
+    ) -> None:
         super().__init__()
         self.is_column = size_factor == "column"
         self.features = data_shape
@@ -108,7 +112,11 @@ class SizedCounts(TorchDistribution):
     arg_constraints = {}  # noqa: RUF012
     support = constraints.independent(counts_and_size, 1)
 
-    def __init__(self, counts: Callable[[Tensor], Any], typical: Tensor) -> None:
+    def __init__(
+        self,
+        counts: Callable[[Tensor], Any],
+        typical: Tensor,
+    ) -> None:
         self.counts = counts
         self.typical = typical
         self.row = counts(typical).to_event(1)
