@@ -38,7 +38,7 @@ def describe(support: Any) -> str:
 
 
 def with_number_bounds(support: Any) -> Any:
-    """The same constraint, where a bound that is one number in every element of a tensor is a number.
+    """The same constraint, with a number for each bound that is equal in all its elements.
 
     Example:
         >>> import torch
