@@ -1,6 +1,6 @@
-"""Which strange rows log p(x) and typicality find, on digits: `python -m benchmarks.anomaly`.
+"""Which unusual rows log p(x) and typicality detect, on digits: `python -m benchmarks.anomaly`.
 
-One model of 1000 digits. For 200 held-out digits and for strange rows of several sorts: the area
+One model of 1000 digits. For 200 held-out digits and for unusual rows of several kinds: the area
 under the ROC curve of -log p(x) against the held-out digits, and the shares of rows with p-values
 up to 0.05 by 300 reference digits. By definition the share of ordinary digits is about 0.05, and
 their area 0.5.
@@ -17,8 +17,8 @@ import pyro_vae as pv
 HEADER = f"{'rows':<34} {'area':>6} {'p <= 0.05':>10} {'typical p <= 0.05':>18} {'trusted':>8}"
 
 
-def strange(ordinary: np.ndarray, fitted: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """Rows of several sorts, made of ordinary digits or of nothing."""
+def unusual(ordinary: np.ndarray, fitted: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """Rows of several kinds, made from ordinary digits or from nothing."""
     rng = np.random.default_rng(seed)
     images = ordinary.reshape(-1, 8, 8)
     return {
@@ -44,17 +44,23 @@ def main() -> None:
     vae = pv.VAE(data_shape=(64,), latent_dim=8, likelihood=likelihood, denoise=0.3)
     pv.fit(vae, fitted, epochs=options.epochs, lr=2e-3)
     print(HEADER)
-    scores: np.ndarray | None = None
-    for name, rows in strange(ordinary, fitted).items():
+    of_ordinary: np.ndarray | None = None
+    for name, rows in unusual(ordinary, fitted).items():
         found = pv.anomaly(vae, rows, reference=reference, shares=False)
-        scores = found.log_marginal if scores is None else scores
-        labels = np.repeat([0, 1], [len(scores), len(rows)])
-        area = roc_auc_score(labels, -np.concatenate([scores, found.log_marginal]))
-        shares = [(p <= 0.05).mean() for p in (found.p_value, found.typicality_p_value)]
-        print(
-            f"{name:<34} {area:6.3f} {shares[0]:10.2f} {shares[1]:18.2f} "
-            f"{found.trusted.mean():8.2f}"
-        )
+        if of_ordinary is None:
+            of_ordinary = found.log_marginal
+        print(line(name, found, of_ordinary), flush=True)
+
+
+def line(name: str, found: pv.Anomaly, of_ordinary: np.ndarray) -> str:
+    """One line of the table; `of_ordinary` is log p(x) of the held-out digits."""
+    labels = np.repeat([0, 1], [len(of_ordinary), len(found)])
+    log_marginal = np.concatenate([of_ordinary, found.log_marginal])
+    area = roc_auc_score(labels, -log_marginal)
+    unlikely = (found.p_value <= 0.05).mean()
+    untypical = (found.typicality_p_value <= 0.05).mean()
+    trusted = found.trusted.mean()
+    return f"{name:<34} {area:6.3f} {unlikely:10.2f} {untypical:18.2f} {trusted:8.2f}"
 
 
 if __name__ == "__main__":

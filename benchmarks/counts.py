@@ -1,5 +1,4 @@
-"""log p(x | z) of counts in float32: how far from SciPy in float64, and how long it takes beside
-the usual formulas.
+"""Accuracy and speed of log p(x | z) of counts in float32, compared with SciPy and with torch.
 
     python -m benchmarks.counts
 
@@ -145,23 +144,28 @@ KINDS: dict[str, Kind] = {
 
 
 def error(kind: Kind, typical: float, columns: int) -> tuple[float, float]:
-    """The largest distance from SciPy over four rows, in nats: ours, and that of the usual formula."""
+    """The largest distance from SciPy over four rows in nats, of our formula and the usual one."""
     generator = torch.Generator().manual_seed(0)
-    parameters = kind.parameters(torch.randn(4, kind.heads, columns, generator=generator), typical)
+    raw = torch.randn(4, kind.heads, columns, generator=generator)
+    parameters = kind.parameters(raw, typical)
     torch.manual_seed(0)
     x = kind.draw(*parameters)
     exact = kind.exact(x.double().numpy(), *(one.double().numpy() for one in parameters))
-    found = (formula(x, *parameters).double().numpy() for formula in (kind.ours, kind.usual))
-    ours, usual = (float(np.abs(one - exact).max()) for one in found)
-    return ours, usual
+
+    def distance(formula: Callable[..., Tensor]) -> float:
+        log_prob = formula(x, *parameters).double().numpy()
+        return float(np.abs(log_prob - exact).max())
+
+    return distance(kind.ours), distance(kind.usual)
 
 
 def ratio(kind: Kind, gradient: bool) -> float:
-    """The time of ours in times of the usual formula's, medians of processor time of calls in turn."""
+    """Our time divided by the usual formula's: medians of processor time of alternating calls."""
     torch.manual_seed(0)
     decoder = nn.Linear(HIDDEN, kind.heads * COLUMNS)
     nn.init.normal_(decoder.weight, std=0.05)
-    hidden = torch.randn(*(() if gradient else (DRAWS,)), ROWS, HIDDEN)
+    shape = (ROWS, HIDDEN) if gradient else (DRAWS, ROWS, HIDDEN)
+    hidden = torch.randn(*shape)
     x = kind.draw(*kind.parameters(torch.zeros(ROWS, kind.heads, COLUMNS), 50.0))
 
     def once(formula: Callable[..., Tensor]) -> float:
@@ -170,14 +174,15 @@ def ratio(kind: Kind, gradient: bool) -> float:
             raw = decoder(hidden.flatten(0, -2)).unflatten(-1, (kind.heads, COLUMNS))
             parameters = kind.parameters(raw, 50.0)
             shaped = [p.unflatten(0, hidden.shape[:-1]) if p.ndim else p for p in parameters]
-            found = formula(x, *shaped)
+            log_prob = formula(x, *shaped)
             if gradient:
                 decoder.zero_grad()
-                found.mean().backward()
+                log_prob.mean().backward()
         return time.process_time() - began
 
     seconds = [(once(kind.ours), once(kind.usual)) for _ in range(REPEATS)]
-    ours, usual = (statistics.median(column) for column in zip(*seconds, strict=True))
+    ours = statistics.median(first for first, _ in seconds)
+    usual = statistics.median(second for _, second in seconds)
     return ours / usual
 
 
@@ -185,9 +190,12 @@ def main() -> None:
     print(f"{'nats off SciPy (ours / usual)':>52} {'1e7 x 10000':>22}   time, ours / usual")
     print(f"{'kind':<32} {'1000 x 784':>20} {'1e7 x 10000':>21}   draws  gradient")
     for name, kind in KINDS.items():
-        small, large = error(kind, 1e3, 784), error(kind, 1e7, 10_000)
-        shown = " ".join(f"{ours:10.1e} / {usual:8.1e}" for ours, usual in (small, large))
-        print(f"{name:<32} {shown}   {ratio(kind, False):5.2f}  {ratio(kind, True):5.2f}")
+        small = error(kind, 1e3, 784)
+        large = error(kind, 1e7, 10_000)
+        errors = " ".join(f"{ours:10.1e} / {usual:8.1e}" for ours, usual in (small, large))
+        without_gradient = ratio(kind, gradient=False)
+        with_gradient = ratio(kind, gradient=True)
+        print(f"{name:<32} {errors}   {without_gradient:5.2f}  {with_gradient:5.2f}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""How far log p(x), the guide and the code of a model fitted to the static binarized MNIST can be
-trusted.
+"""How reliable log p(x), the guide and the code are for a model of the static binarized MNIST.
 
     python -m benchmarks.inference binarized_mnist.npz runs/mnist/standard_normal
 
@@ -17,6 +16,7 @@ import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
@@ -43,13 +43,12 @@ def read_test(data: Path) -> np.ndarray:
 
 def some(test: np.ndarray, count: int) -> np.ndarray:
     """The same random rows for every question."""
-    return test[np.sort(np.random.default_rng(0).permutation(len(test))[:count])]
+    order = np.random.default_rng(0).permutation(len(test))
+    return test[np.sort(order[:count])]
 
 
 def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[str, LogMarginal]:
-    """From the name of an estimator to what computes log p(x) of each row and a word on how
-    reliable it is.
-    """
+    """By the name of an estimator: what computes log p(x) of each row, and its reliability."""
 
     def importance(particles: int, proposal: str = "guide") -> tuple[np.ndarray, str]:
         found = evidence(vae, x, num_particles=particles, proposal=proposal, progress=None)
@@ -66,44 +65,40 @@ def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[
         return found.log_marginal, f"ess {np.median(found.ess):.1f} of {chains} chains"
 
     return {
-        "AIS from the prior": lambda: annealing("prior"),
-        "AIS from the guide": lambda: annealing("guide"),
-        "IS-100": lambda: importance(100),
-        "IS-1000": lambda: importance(1000),
-        "IS-10000": lambda: importance(10_000),
-        "IS-1000, refined proposal": lambda: importance(1000, "refined"),
+        "AIS from the prior": partial(annealing, "prior"),
+        "AIS from the guide": partial(annealing, "guide"),
+        "IS-100": partial(importance, 100),
+        "IS-1000": partial(importance, 1000),
+        "IS-10000": partial(importance, 10_000),
+        "IS-1000, refined proposal": partial(importance, 1000, "refined"),
         "default": default,
     }
 
 
 def print_estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> None:
-    """Log p(x) of the same rows by each estimator, and its paired difference to annealing from the
-    prior.
-    """
-    print(
-        f"log p(x) of {len(x)} test rows, nats per row; AIS: {chains} chains, {temperatures} "
-        "temperatures"
-    )
-    print(
-        f"{'estimator':<28}{'log p(x)':>10}{'minus the first':>21}{'± se':>8}{'seconds':>9}   "
-        "reliability"
-    )
+    """Log p(x) of the same rows by each estimator; differences to the first one are paired."""
+    schedule = f"AIS: {chains} chains, {temperatures} temperatures"
+    print(f"log p(x) of {len(x)} test rows, nats per row; {schedule}")
+    numbers = f"{'log p(x)':>10}{'minus the first':>21}{'± se':>8}{'seconds':>9}"
+    print(f"{'estimator':<28}{numbers}   reliability")
     first = None
     for name, estimate in estimators(vae, x, chains, temperatures).items():
         began = time.perf_counter()
         log_p, reliability = estimate()
         seconds = time.perf_counter() - began
-        first = log_p if first is None else first
-        less = log_p - first
-        error = less.std(ddof=1) / len(less) ** 0.5
-        numbers = f"{log_p.mean():>10.3f}{less.mean():>21.3f}{error:>8.3f}{seconds:>9.1f}"
+        if first is None:
+            first = log_p
+        difference = log_p - first
+        error = difference.std(ddof=1) / len(difference) ** 0.5
+        numbers = f"{log_p.mean():>10.3f}{difference.mean():>21.3f}{error:>8.3f}{seconds:>9.1f}"
         print(f"{name:<28}{numbers}   {reliability}", flush=True)
 
 
 def beside_published(gaps: Gaps) -> str:
     """The summary, and a line with the published gaps."""
     ours = f"{gaps.approximation_gap.mean():.2f} + {gaps.amortization_gap.mean():.2f}"
-    return f"{gaps.summary()}\napproximation + amortization: ours {ours}, Cremer, Li, Duvenaud 1.43 + 1.34"
+    published = "Cremer, Li, Duvenaud 1.43 + 1.34"
+    return f"{gaps.summary()}\napproximation + amortization: ours {ours}, {published}"
 
 
 def timed(title: str, question: Callable[[], object]) -> None:
@@ -114,26 +109,24 @@ def timed(title: str, question: Callable[[], object]) -> None:
 
 
 def peak(data: Path, model: Path, particles: int) -> tuple[str, float, float]:
-    """The summary of the evidence of all test rows, its seconds, and the peak memory of this
-    process in MB.
-    """
-    test, vae = read_test(data), load(model)
+    """The evidence of all test rows: summary, seconds, peak memory of this process in MB."""
+    test = read_test(data)
+    vae = load(model)
     began = time.perf_counter()
-    summary = evidence(
-        vae, test, num_particles=particles, compile="on", method="importance"
-    ).summary()
-    return (
-        summary,
-        time.perf_counter() - began,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    found = evidence(
+        vae, test, num_particles=particles, compile="on", method="importance", progress=None
     )
+    summary = str(found.summary())
+    seconds = time.perf_counter() - began
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return summary, seconds, kilobytes / 1024
 
 
 def print_costs(data: Path, model: Path) -> None:
     """Time and memory of the evidence of all test rows with few and with many draws.
 
-    To be asked first: the peak of a process includes that of the one which started it. Both are
-    compiled, and so both hold the compiler.
+    Call it first: the peak of a process includes that of the process which started it. Both
+    numbers of draws are compiled, so both include the compiler's memory.
     """
     for particles in (100, 1000):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
@@ -162,15 +155,17 @@ def main() -> None:
     )
     options = parser.parse_args()
     print_costs(options.data, options.model)
-    test, vae, rows = read_test(options.data), load(options.model), options.rows
+    test = read_test(options.data)
+    vae = load(options.model)
+    rows = options.rows
     print_estimators(vae, some(test, rows), options.chains, options.temperatures)
     timed(
         f"inference gaps, {10 * rows} test rows",
         lambda: beside_published(inference_gaps(vae, some(test, 10 * rows), progress=None)),
     )
+    published = "Burda, Grosse, Salakhutdinov have 19 active units of 50"
     timed(
-        f"use of the latent space, {20 * rows} test rows; Burda, Grosse, Salakhutdinov have 19 "
-        "active units of 50",
+        f"use of the latent space, {20 * rows} test rows; {published}",
         lambda: latent_use(vae, some(test, 20 * rows), progress=None).summary(),
     )
 

@@ -1,5 +1,4 @@
-"""The best recipe here for the static binarized MNIST: two levels, a flow on top, convolutional
-nets.
+"""The best recipe for the static binarized MNIST: two levels, a flow prior, convolutional nets.
 
     python -m benchmarks.mnist_conv binarized_mnist.npz --output runs/mnist_conv
     python -m benchmarks.mnist_conv binarized_mnist.npz --output runs/mnist_conv --rows 2000
@@ -55,7 +54,9 @@ TRAINING: dict[str, Any] = {
     "objective": {"kind": "elbo", "gradient": "stl"},
 }
 PROPOSAL: dict[str, Any] = {"kind": "refined", "steps": 20, "lr": 0.2, "num_particles": 16}
-PARTICLES, PART = 100, 250
+PARTICLES = 100
+PART = 250
+"""Test rows between two lines of output."""
 
 
 def train(x: np.ndarray, validation: np.ndarray, folder: Path) -> None:
@@ -65,8 +66,8 @@ def train(x: np.ndarray, validation: np.ndarray, folder: Path) -> None:
     print(run.summary(), flush=True)
 
 
-def main() -> None:
-    """Fit the model where it isn't yet, and print log p(x) of more and more test rows."""
+def make_parser() -> argparse.ArgumentParser:
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,27 +85,35 @@ def main() -> None:
     parser.add_argument(
         "--first", type=int, default=0, help="position in the random order of the test rows"
     )
-    options = parser.parse_args()
+    return parser
+
+
+def print_evidence(vae: VAE, test: np.ndarray, chosen: np.ndarray) -> None:
+    """log p(x) of more and more of the chosen rows."""
+    log_p = np.empty(0)
+    k_hat = np.empty(0)
+    for indices in np.split(chosen, range(PART, len(chosen), PART)):
+        rows = test[np.sort(indices)].reshape(-1, *SHAPE)
+        found = evidence(vae, rows, num_particles=PARTICLES, proposal=PROPOSAL)
+        log_p = np.concatenate([log_p, found.log_marginal])
+        k_hat = np.concatenate([k_hat, found.pareto_k])
+        error = log_p.std(ddof=1) / len(log_p) ** 0.5
+        estimate = f"log p(x) {log_p.mean():.3f} ± {error:.3f}"
+        share = (k_hat > 0.7).mean()
+        print(f"{len(log_p):>6} rows  {estimate}  k-hat > 0.7: {share:.1%}", flush=True)
+
+
+def main() -> None:
+    """Fit the model if `--output` doesn't exist, and print log p(x) of more and more test rows."""
+    options = make_parser().parse_args()
     splits = load_splits(options.data, packed_bits=True)
     if splits.valid is None or splits.test is None:
         raise SystemExit(f"{options.data}: expected arrays train, valid and test")
     if not options.output.exists():
         train(splits.train.reshape(-1, *SHAPE), splits.valid.reshape(-1, *SHAPE), options.output)
-    vae, order = load(options.output), np.random.default_rng(0).permutation(len(splits.test))
+    order = np.random.default_rng(0).permutation(len(splits.test))
     chosen = order[options.first : options.first + options.rows]
-    log_p, k_hat = [], []
-    for some in np.split(chosen, range(PART, len(chosen), PART)):
-        rows = splits.test[np.sort(some)].reshape(-1, *SHAPE)
-        found = evidence(vae, rows, num_particles=PARTICLES, proposal=PROPOSAL)
-        log_p.append(found.log_marginal)
-        k_hat.append(found.pareto_k)
-        values = np.concatenate(log_p)
-        mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
-        share = (np.concatenate(k_hat) > 0.7).mean()
-        print(
-            f"{len(values):>6} rows  log p(x) {mean:.3f} ± {error:.3f}  k-hat > 0.7: {share:.1%}",
-            flush=True,
-        )
+    print_evidence(load(options.output), splits.test, chosen)
 
 
 if __name__ == "__main__":

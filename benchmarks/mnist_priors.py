@@ -1,8 +1,7 @@
 """Priors, guides and objectives on the static binarized MNIST, one by one, beside N(0, I).
 
-    python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist           # all, in
-    two hours python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist vamp      #
-    one of them
+    python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist       # all: two hours
+    python -m benchmarks.mnist_priors binarized_mnist.npz --output runs/mnist vamp  # one of them
 
 The net of Tomczak and Welling (2018, VAE with a VampPrior), 784-300-300-40 of gated layers, 40
 latent variables on each level; one learning rate, batch size and seed for all, and a quarter of an
@@ -14,14 +13,14 @@ from the guide and as `evidence` does it by default; the differences are paired.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyro_vae import VAE, evidence, fit, load, save
-from pyro_vae.data import load_splits
+from pyro_vae.data import Splits, load_splits
 from pyro_vae.training import Run
 
 NET: dict[str, Any] = {
@@ -77,66 +76,97 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"epochs": 50, "objective": {"kind": "iwae", "num_particles": 5, "gradient": "dreg"}},
     ),
 }
-ROWS, PARTICLES = 2000, 1000
+ROWS = 2000
+PARTICLES = 1000
 COLUMNS = ("log_marginal", "elbo", "pareto_k", "trusted", "method")
 
 
 def train(name: str, x: np.ndarray, validation: np.ndarray) -> Run:
     """The model of that name, fitted."""
     model, training = MODELS[name]
-    return fit(
-        VAE(**NET, **model, seed=0), x, validation=validation, seed=0, **{**TRAINING, **training}
-    )
+    vae = VAE(**NET, **model, seed=0)
+    return fit(vae, x, validation=validation, seed=0, **{**TRAINING, **training})
 
 
 def test_rows(test: np.ndarray) -> np.ndarray:
     """The same random rows for every model."""
-    return test[np.sort(np.random.default_rng(0).permutation(len(test))[:ROWS])]
+    order = np.random.default_rng(0).permutation(len(test))
+    return test[np.sort(order[:ROWS])]
 
 
 def evaluated(folder: Path, x: np.ndarray, proposal: str) -> dict[str, np.ndarray]:
-    """What `COLUMNS` name of each row, from a file beside the model where they are there already."""
+    """The columns of the evidence, which are computed once and stored beside the model."""
     file = folder / f"{proposal}.npz"
     if not file.exists():
-        how = {} if proposal == "auto" else {"proposal": proposal}
-        found = evidence(load(folder), x, num_particles=PARTICLES, progress=None, **how)
-        np.savez(file, seconds=found.seconds, **{name: getattr(found, name) for name in COLUMNS})
+        options: dict[str, Any] = {} if proposal == "auto" else {"proposal": proposal}
+        found = evidence(load(folder), x, num_particles=PARTICLES, progress=None, **options)
+        columns = {name: getattr(found, name) for name in COLUMNS}
+        np.savez(file, seconds=found.seconds, **columns)
     with np.load(file) as stored:
         return dict(stored)
 
 
-def said(values: np.ndarray) -> str:
+def mean_with_error(values: np.ndarray) -> str:
     """The mean with its standard error."""
-    return f"{values.mean():>9.2f} ± {values.std(ddof=1) / len(values) ** 0.5:.2f}"
+    error = values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():>9.2f} ± {error:.2f}"
 
 
 def print_table(output: Path, names: Sequence[str], x: np.ndarray, proposal: str) -> None:
-    """One line for each model that is fitted; differences against the first one, positive where a
-    model is better.
-    """
-    print(
-        f"\nstatic binarized MNIST, {len(x)} test rows, IS-{PARTICLES} from proposal {proposal!r}, "
-        "nats per row"
-    )
-    names_of_columns = f"{'k > 0.7':>9}{'trusted':>9}{'seconds':>9}{'minutes':>9}"
-    print(
-        f"{'model':<22}{'log p(x)':>16}{'difference':>16}{'ELBO':>9}{names_of_columns}", flush=True
-    )
+    """One line for each fitted model; differences to the first are positive for better models."""
+    sampling = f"IS-{PARTICLES} from proposal {proposal!r}"
+    print(f"\nstatic binarized MNIST, {len(x)} test rows, {sampling}, nats per row")
+    print(HEADER, flush=True)
     first = None
-    for folder in (output / name for name in names if (output / name / "minutes.npy").exists()):
+    for name in names:
+        folder = output / name
+        if not (folder / "minutes.npy").exists():
+            continue
         found = evaluated(folder, x, proposal)
-        first = found["log_marginal"] if first is None else first
-        numbers = f"{said(found['log_marginal'])}{said(found['log_marginal'] - first)}{found['elbo'].mean():>9.2f}"
+        if first is None:
+            first = found["log_marginal"]
         minutes = float(np.load(folder / "minutes.npy"))
-        trust = f"{(found['pareto_k'] > 0.7).mean():>9.1%}{found['trusted'].mean():>9.1%}"
-        print(
-            f"{folder.name:<22}{numbers}{trust}{float(found['seconds']):>9.0f}{minutes:>9.1f}",
-            flush=True,
-        )
+        print(line(name, found, first, minutes), flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Fit what is asked for and print the table of all that is fitted."""
+HEADER = (
+    f"{'model':<22}{'log p(x)':>16}{'difference':>16}{'ELBO':>9}"
+    f"{'k > 0.7':>9}{'trusted':>9}{'seconds':>9}{'minutes':>9}"
+)
+
+
+def line(name: str, found: dict[str, np.ndarray], first: np.ndarray, minutes: float) -> str:
+    """One line of the table; `first` is log p(x) under the first model."""
+    log_marginal = found["log_marginal"]
+    cells = [
+        f"{name:<22}",
+        mean_with_error(log_marginal),
+        mean_with_error(log_marginal - first),
+        f"{found['elbo'].mean():>9.2f}",
+        f"{(found['pareto_k'] > 0.7).mean():>9.1%}",
+        f"{found['trusted'].mean():>9.1%}",
+        f"{float(found['seconds']):>9.0f}",
+        f"{minutes:>9.1f}",
+    ]
+    return "".join(cells)
+
+
+def train_missing(names: Iterable[str], output: Path, splits: Splits) -> None:
+    """Fit and save the models that aren't in `output` yet."""
+    assert splits.valid is not None
+    for name in names:
+        folder = output / name
+        if (folder / "minutes.npy").exists():
+            continue
+        print(name, flush=True)
+        run = train(name, splits.train, splits.valid)
+        save(run.vae, folder, overwrite=True)
+        np.save(folder / "minutes.npy", sum(row["seconds"] for row in run.history) / 60)
+        print(f"best epoch {run.best_epoch}, {run.history[run.best_epoch - 1]}", flush=True)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -157,22 +187,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("runs/mnist"), help="folder of the fitted models"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fit what is asked for and print the table of all that is fitted."""
+    options = make_parser().parse_args(arguments)
+    names = options.models or list(MODELS)
     splits = load_splits(options.data, packed_bits=True)
-    assert splits.valid is not None
     assert splits.test is not None
-    for name in options.models or MODELS:
-        folder = options.output / name
-        if not (folder / "minutes.npy").exists():
-            print(name, flush=True)
-            run = train(name, splits.train, splits.valid)
-            save(run.vae, folder, overwrite=True)
-            np.save(folder / "minutes.npy", sum(row["seconds"] for row in run.history) / 60)
-            print(f"best epoch {run.best_epoch}, {run.history[run.best_epoch - 1]}", flush=True)
+    train_missing(names, options.output, splits)
     for proposal in options.proposals:
-        print_table(
-            options.output, options.models or list(MODELS), test_rows(splits.test), proposal
-        )
+        print_table(options.output, names, test_rows(splits.test), proposal)
 
 
 if __name__ == "__main__":

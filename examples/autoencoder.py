@@ -27,11 +27,10 @@ noise = torch.randn(12, 8, generator=torch.Generator().manual_seed(0))
 pictures = [x[:12]]
 for name, vae in models.items():
     pv.fit(vae, x, epochs=100, lr=2e-3)
-    codes, error = pv.encode(vae, x).loc, np.square(pv.reconstruct(vae, x) - x).mean()
-    print(
-        f"{name:<12} squared error {error:5.2f} per pixel, codes: mean {codes.mean():5.2f}, sd "
-        f"{codes.std():5.2f}"
-    )
+    codes = pv.encode(vae, x).loc
+    error = np.square(pv.reconstruct(vae, x) - x).mean()
+    moments = f"mean {codes.mean():5.2f}, sd {codes.std():5.2f}"
+    print(f"{name:<12} squared error {error:5.2f} per pixel, codes: {moments}")
     with torch.no_grad():
         pictures.append(vae.likelihood(noise).mean.clamp(0, 16).numpy())
 

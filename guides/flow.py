@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.guides.mean_field import MeanField
-from pyro_vae.guides.pushforward import Pushforward, noise_points, with_parameters_of_now
+from pyro_vae.guides.pushforward import Pushforward, bind_parameters, noise_points
 from pyro_vae.networks.invertible import (
     ConditionalTransforms,
     TransformName,
@@ -76,7 +76,7 @@ class Flow(nn.Module):
 
     def forward(self, features: Tensor) -> Distribution:
         base = self.base(features)
-        transform = with_parameters_of_now(self.transform, self.context(features))
+        transform = bind_parameters(self.transform, self.context(features))
         return Flowed(base.mean, base.stddev, transform, self.points, self.transform.passes)
 
     def extra_repr(self) -> str:

@@ -2,6 +2,6 @@
 
 import sys
 
-from pyro_vae.cli import main
+from pyro_vae.cli.main import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""A saved model comes back as it was; a folder holds a whole run or none; what is damaged is named."""
+"""A saved model is loaded as it was; a folder has all of a run or nothing; damage is named."""
 
 import json
 import os
@@ -26,7 +26,7 @@ FILES = ["model.safetensors", "spec.json"]
 
 @pytest.fixture
 def folder(tmp_path):
-    """A place that doesn't exist yet, in a folder of its own."""
+    """A folder that doesn't exist yet, in a folder of its own."""
     (tmp_path / "runs").mkdir()
     return tmp_path / "runs" / "run"
 

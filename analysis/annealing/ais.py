@@ -1,5 +1,6 @@
 """Annealed importance sampling: log p(x) of each row by chains from q₀(z) to the posterior."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from pyro_vae.analysis.annealing.temperatures import ACCEPTANCE, tuned
 from pyro_vae.analysis.fitted import Columns, as_numpy, concatenated, evaluation
 from pyro_vae.analysis.mean_weight import log_mean
 from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
@@ -38,6 +40,7 @@ class Annealed(Answer):
         step_size: of the leapfrog at the posterior, in standard deviations of q(z | x).
         num_chains: C.
         temperatures: T.
+        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
     """
 
     log_marginal: np.ndarray
@@ -47,6 +50,7 @@ class Annealed(Answer):
     step_size: np.ndarray
     num_chains: int
     temperatures: int
+    row_labels: tuple[Any, ...] | None = None
 
     reading = (
         "log p(x) is on average a low estimate, also where no number shows it: where the chains "
@@ -81,6 +85,10 @@ class Annealed(Answer):
         """The columns of `to_dataframe`: the arrays above, by their names."""
         names = ("log_marginal", "se", "ess", "acceptance", "step_size")
         return {name: getattr(self, name) for name in names}
+
+    def labels(self) -> Sequence[Any] | None:
+        """The names of the rows, where they are known."""
+        return self.row_labels
 
     def totals(self) -> list[Total]:
         """Mean log p(x), the part of its error that is Monte Carlo, and how the chains moved."""
@@ -177,7 +185,12 @@ def annealed(
             for batch in rows
             for some in batch.split(options.rows_together)
         ]
-    return Annealed(**concatenated(parts), num_chains=num_chains, temperatures=temperatures)
+    return Annealed(
+        **concatenated(parts),
+        num_chains=num_chains,
+        temperatures=temperatures,
+        row_labels=row_labels(x),
+    )
 
 
 def _estimate(vae: VAE, x: Tensor, options: AnnealingOptions) -> Columns:

@@ -1,7 +1,6 @@
-"""Families of distributions over z with parameters of their own for each row, which contain the
-guide's q(z | x).
-"""
+"""Families of distributions over z, with parameters for each row, that contain the guide."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from torch.distributions import (
     Normal,
 )
 
+from pyro_vae.analysis.marginal_likelihood.triangular import log_det, lower_triangular, times
 from pyro_vae.guides.low_rank import LowRankNormal
 from pyro_vae.guides.pushforward import standard_normal
 from pyro_vae.objectives.base import type_name
@@ -25,9 +25,7 @@ from pyro_vae.rng import own_seed, row_seed
 Parameters = Sequence[Tensor]
 
 BLOCK = 200
-"""Draws of a row that share one seed: always drawn whole, so that no number of draws changes the
-first ones.
-"""
+"""Draws of a row that share one seed, drawn whole: no number of draws changes the first ones."""
 
 
 class Rows(NamedTuple):
@@ -50,8 +48,7 @@ class Rows(NamedTuple):
 
 
 class Local(ABC):
-    """Distributions of one family, one for each row; those at the parameters `start` are the
-    guide's.
+    """Distributions of one family, one for each row; at the parameters `start` they are the guide.
 
     Arguments:
         rows: which they are for.
@@ -77,25 +74,24 @@ class Local(ABC):
 
     @abstractmethod
     def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z (draws, rows, latent_dim) made from noise, and log q of each (draws, rows), with
-        gradients.
-        """
+        """Draws z (draws, rows, latent_dim) from noise, and log q (draws, rows), with gradients."""
 
     @abstractmethod
     def noise_of(self, q: Distribution) -> Tensor:
         """One block of noise for one row."""
 
     def noise(self, count: int, stream: int) -> Tensor:
-        """Noise for `count` draws of each row, (count, rows, ...); each row and stream has numbers
-        of its own.
+        """Noise for `count` draws of each row, (count, rows, ...).
+
+        The numbers of a row and a stream depend on nothing else.
         """
-        blocks = range(-(-count // BLOCK))
-        each = zip(self.rows.each, self.rows.seeds, strict=True)
-        noise = [
-            torch.cat([self._block(q, own + (stream << 20) + block) for block in blocks])
-            for q, own in each
-        ]
-        return torch.cat(noise, 1)[:count]
+        num_blocks = math.ceil(count / BLOCK)
+        columns = []
+        for q, seed in zip(self.rows.each, self.rows.seeds, strict=True):
+            first_seed = seed + (stream << 20)
+            blocks = [self._block(q, first_seed + block) for block in range(num_blocks)]
+            columns.append(torch.cat(blocks))
+        return torch.cat(columns, 1)[:count]
 
     def _block(self, q: Distribution, seed: int) -> Tensor:
         with own_seed(seed, self.rows.x.device):
@@ -126,15 +122,15 @@ class _Normals(Local):
         return q.mean, q.stddev
 
     def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The density has the gradient of the draws alone: the rest has mean zero and would only be
-        noise.
+        """The density has the gradient of the draws alone: the rest has mean zero, and only noise.
 
         References:
             Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud,
             2017).
         """
         z = self.push(self.at(parameters), noise)
-        return z, self.log_prob([parameter.detach() for parameter in parameters], z)
+        fixed = [parameter.detach() for parameter in parameters]
+        return z, self.log_prob(fixed, z)
 
 
 class IndependentNormals(_Normals):
@@ -144,13 +140,15 @@ class IndependentNormals(_Normals):
 
     def __init__(self, q: Any, rows: Rows) -> None:
         super().__init__(rows)
-        self.loc, self.scale = q.mean, q.stddev
+        self.loc = q.mean
+        self.scale = q.stddev
         self.width = self.loc.shape[-1]
         self.start = [torch.zeros_like(self.loc), torch.zeros_like(self.loc)]
 
     def at(self, parameters: Parameters) -> Distribution:
         shift, log_scale = parameters
-        return dist.Normal(self.loc + self.scale * shift, self.scale * log_scale.exp()).to_event(1)
+        loc = self.loc + self.scale * shift
+        return dist.Normal(loc, self.scale * log_scale.exp()).to_event(1)
 
     def push(self, q: Distribution, noise: Tensor) -> Tensor:
         return q.mean + q.stddev * noise
@@ -163,7 +161,8 @@ class FullRankNormals(_Normals):
 
     def __init__(self, q: Any, rows: Rows) -> None:
         super().__init__(rows)
-        self.loc, self.tril = q.loc, q.scale_tril
+        self.loc = q.loc
+        self.tril = q.scale_tril
         self.width = self.loc.shape[-1]
         self.start = [torch.zeros_like(self.loc), torch.zeros_like(self.tril)]
 
@@ -177,16 +176,17 @@ class FullRankNormals(_Normals):
         return drawn
 
     def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """log q = log N(ε | 0, I) - log det L, and ∂ log q / ∂z = -L⁻ᵀ ε: solving for ε would
-        multiply rounding.
+        """log q = log N(ε | 0, I) - log det L, with the slope ∂ log q / ∂z = -L⁻ᵀ ε.
+
+        Solving for ε would multiply the rounding of z.
         """
         q: Any = self.at(parameters)
-        z, tril = self.push(q, noise), q.scale_tril.detach()
-        slope = torch.linalg.solve_triangular(tril.mT, noise.permute(1, 2, 0), upper=True).permute(
-            2, 0, 1
-        )
-        log_q = standard_normal(noise) - tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return z, log_q - (slope * (z - z.detach())).sum(-1)
+        z = self.push(q, noise)
+        tril = q.scale_tril.detach()
+        minus_slope = torch.linalg.solve_triangular(tril.mT, noise.permute(1, 2, 0), upper=True)
+        log_q = standard_normal(noise) - log_det(tril)
+        # z - z.detach() is zero, and has the gradient of z
+        return z, log_q - (minus_slope.permute(2, 0, 1) * (z - z.detach())).sum(-1)
 
 
 class LowRankNormals(_Normals):
@@ -194,9 +194,12 @@ class LowRankNormals(_Normals):
 
     def __init__(self, q: Any, rows: Rows) -> None:
         super().__init__(rows)
-        self.loc, self.diagonal, self.scale = q.loc, q.cov_diag, q.stddev
+        self.loc = q.loc
+        self.diagonal = q.cov_diag
+        self.scale = q.stddev
         dim, rank = q.cov_factor.shape[-2:]
-        self.name, self.width = f"normals with a covariance diag + rank {rank}", dim + rank
+        self.name = f"normals with a covariance diag + rank {rank}"
+        self.width = dim + rank
         self.start = [
             torch.zeros_like(self.loc),
             q.cov_factor / self.scale.unsqueeze(-1),
@@ -226,10 +229,13 @@ class AffineMaps(Local):
 
     def __init__(self, q: Distribution, rows: Rows) -> None:
         super().__init__(rows)
-        self.q, self.name = q, f"affine maps of the guide's {type_name(q)}"
-        drawn = self.noise(BLOCK, stream=0)[..., :-1]
-        self.loc, self.scale = drawn.mean(0), drawn.std(0)
-        self.start = [torch.zeros_like(self.loc), torch.diag_embed(torch.zeros_like(self.loc))]
+        self.q = q
+        self.name = f"affine maps of the guide's {type_name(q)}"
+        draws = self.noise(BLOCK, stream=0)[..., :-1]
+        self.loc = draws.mean(0)
+        self.scale = draws.std(0)
+        zeros = torch.zeros_like(self.loc)
+        self.start = [zeros, torch.diag_embed(zeros)]
 
     def noise_of(self, q: Distribution) -> Tensor:
         u = q.sample(torch.Size([BLOCK]))
@@ -238,7 +244,7 @@ class AffineMaps(Local):
     def log_prob(self, parameters: Parameters, z: Tensor) -> Tensor:
         shift, tril = self._map(parameters)
         u = torch.linalg.solve_triangular(tril, (z - shift).unsqueeze(-1), upper=False).squeeze(-1)
-        return self.q.log_prob(u) - log_det(parameters[1])
+        return self.q.log_prob(u) - log_det_of_raw(parameters[1])
 
     def moments(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         shift, raw = parameters
@@ -246,19 +252,20 @@ class AffineMaps(Local):
 
     def draw(self, parameters: Parameters, noise: Tensor) -> tuple[Tensor, Tensor]:
         shift, tril = self._map(parameters)
-        u, log_q = noise[..., :-1], noise[..., -1]
-        return shift + times(tril, u), log_q - log_det(parameters[1])
+        u = noise[..., :-1]
+        log_q = noise[..., -1]
+        return shift + times(tril, u), log_q - log_det_of_raw(parameters[1])
 
     def _map(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """b and A of z = b + A u."""
         shift, raw = parameters
         tril = self.scale.unsqueeze(-1) * lower_triangular(raw) / self.scale.unsqueeze(-2)
-        return self.loc + self.scale * shift - (tril @ self.loc.unsqueeze(-1)).squeeze(-1), tril
+        image_of_loc = (tril @ self.loc.unsqueeze(-1)).squeeze(-1)
+        return self.loc + self.scale * shift - image_of_loc, tril
 
 
 def local(q: Any, rows: Rows) -> Local:
-    """The family of the guide, free for each row: of normals if q is normal, else the affine maps
-    of what it is.
+    """The family of the guide, free for each row: all normals of its type, or its affine maps.
 
     Arguments:
         q: q(z | x) of some rows.
@@ -273,26 +280,11 @@ def local(q: Any, rows: Rows) -> Local:
         return FullRankNormals(q, rows)
     if isinstance(q, LowRankMultivariateNormal):
         return LowRankNormals(q, rows)
-    normal = isinstance(q, Independent) and isinstance(q.base_dist, Normal)
-    return (IndependentNormals if normal else AffineMaps)(q, rows)
+    if isinstance(q, Independent) and isinstance(q.base_dist, Normal):
+        return IndependentNormals(q, rows)
+    return AffineMaps(q, rows)
 
 
-def times(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """A v for the matrix A (rows, n, m) of each row and vectors v (draws, rows, m): one product a
-    row.
-
-    Example:
-        >>> times(2 * torch.eye(3).expand(4, 3, 3), torch.ones(5, 4, 3)).shape
-        torch.Size([5, 4, 3])
-    """
-    return (matrix @ vectors.permute(1, 2, 0)).permute(2, 0, 1)
-
-
-def lower_triangular(raw: Tensor) -> Tensor:
-    """A lower triangular matrix with a positive diagonal; the identity for zeros."""
-    return raw.tril(-1) + torch.diag_embed(raw.diagonal(dim1=-2, dim2=-1).exp())
-
-
-def log_det(raw: Tensor) -> Tensor:
-    """The log of that matrix's determinant."""
+def log_det_of_raw(raw: Tensor) -> Tensor:
+    """The log determinant of `lower_triangular(raw)`."""
     return raw.diagonal(dim1=-2, dim2=-1).sum(-1)

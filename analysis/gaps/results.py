@@ -1,7 +1,8 @@
 """The gap between log p(x) and the ELBO, in two parts, and which of them to close."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,7 @@ SMALL = 0.5
 
 @dataclass(frozen=True, repr=False)
 class Gaps(Answer):
-    """log p(x) - ELBO = approximation gap + amortization gap; every array has one number a row, in
-    nats.
+    """log p(x) - ELBO = approximation gap + amortization gap, in nats, with a number for each row.
 
     Attributes:
         log_marginal: log p(x), by `estimator`; on average a low estimate, and so is the
@@ -36,6 +36,7 @@ class Gaps(Answer):
             has converged.
         family: over which q* is the best.
         estimator: of log p(x).
+        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
     """
 
     log_marginal: np.ndarray
@@ -52,6 +53,7 @@ class Gaps(Answer):
     num_particles: int
     family: str
     estimator: str
+    row_labels: tuple[Any, ...] | None = None
 
     def __repr__(self) -> str:
         inference = f"{self.mean_inference_gap:.3f} nats per row"
@@ -135,6 +137,10 @@ class Gaps(Answer):
             "last_gain": self.last_gain,
         }
 
+    def labels(self) -> Sequence[Any] | None:
+        """The names of the rows, where they are known."""
+        return self.row_labels
+
     def totals(self) -> list[Total]:
         """The means over rows of log p(x), of the ELBO and of the gap with its two parts."""
         unit = "nats per row"
@@ -191,7 +197,7 @@ class Gaps(Answer):
             yield f"{share}: the amortization gap is likely low; raise steps"
 
     def finding(self, guide: str = "semi_amortized") -> Finding:
-        """The verdict on the larger gap; where it is no pass, the remedy is a guide of this kind."""
+        """The verdict on the larger gap; the remedy for a large one is a guide of this kind."""
         gaps = {
             "approximation gap": self.approximation_gap,
             "amortization gap": self.amortization_gap,

@@ -12,6 +12,7 @@ from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterio
 from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.hooks import HasProbabilities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
@@ -146,7 +147,7 @@ def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
     with evaluation(vae):
         for batch in rows_of(vae, x, "x"):
             p: Any = vae.likelihood(posterior_of(vae, batch).mean)
-            batches.append(p.probabilities() if hasattr(p, "probabilities") else {})
+            batches.append(p.pyro_vae_probabilities() if isinstance(p, HasProbabilities) else {})
     return {
         column: as_numpy(torch.cat([probabilities[column] for probabilities in batches]))
         for column in batches[0]

@@ -16,13 +16,14 @@ FEWEST_DRAWS = 21
 """With fewer draws the tail is too short for a k-hat."""
 
 _FEWEST = 5  # values a tail must have to be fitted
-_PRIOR_COUNT, _PRIOR_K = 10, 0.5  # the prior on k is worth ten values at one half
+# the prior on k is worth ten values at one half
+_PRIOR_COUNT = 10
+_PRIOR_K = 0.5
 _FLOAT32 = float(np.finfo(np.float32).eps)
 _ROUNDINGS = 8  # a log weight is a sum, and may be off by so many times the rounding of its size
 _HIDDEN = 0.05  # nats of rounding beyond which it hides what the weights are
-_SMALLEST = math.log(
-    np.finfo(np.float64).tiny
-)  # log weights this far below the largest count as zero
+_TINY = float(np.finfo(np.float64).tiny)
+_SMALLEST = math.log(_TINY)  # log weights this far below the largest count as zero
 _BLOCK = 2**21  # numbers worked on at once
 
 
@@ -127,23 +128,22 @@ def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floa
 
 
 def _fit_rows(log_weights: Floats, eps: float) -> Floats:
-    """k of rows sorted upwards whose largest value is finite; rows with equally long tails are
-    fitted together.
-    """
+    """k of rows in ascending order whose largest value is finite."""
     largest = log_weights[:, -1:]
     rounding = _ROUNDINGS * eps * np.maximum(1, np.abs(largest))
-    constant = (largest - log_weights[:, :1] <= rounding)[:, 0]
+    is_constant = (largest - log_weights[:, :1] <= rounding)[:, 0]
     relative = log_weights - largest
     cutoff = np.maximum(relative[:, :1], _SMALLEST)
     counts = (relative > cutoff).sum(axis=1)
     excess = np.exp(relative) - np.exp(cutoff)
     k = np.full(len(excess), np.inf)
+    # rows with equally long tails are fitted together
     for count in np.unique(counts[counts >= _FEWEST]):
         (rows,) = np.nonzero(counts == count)
         block = max(1, _BLOCK // (count * _grid_size(count)))
         for some in np.split(rows, range(block, len(rows), block)):
             k[some] = _fit(excess[some, -count:])
-    k[constant] = -np.inf
+    k[is_constant] = -np.inf
     return k
 
 
@@ -152,14 +152,16 @@ def _grid_size(count: int) -> int:
 
 
 def _fit(excess: Floats) -> Floats:
-    """The posterior mean of k for rows of positive excesses sorted upwards: the paper's -k, and its
-    theta is b here.
+    """The posterior mean of k for rows of positive excesses in ascending order.
+
+    In the paper's notation it is -k, and b is theta.
     """
-    count, grid = excess.shape[1], _grid_size(excess.shape[1])
-    quartile, largest = excess[:, [int(count / 4 + 0.5) - 1]], excess[:, [-1]]
-    with np.errstate(
-        all="ignore"
-    ):  # a quartile that rounds to zero leaves nan here and inf in the answer
+    count = excess.shape[1]
+    grid = _grid_size(count)
+    quartile = excess[:, [int(count / 4 + 0.5) - 1]]
+    largest = excess[:, [-1]]
+    # a quartile that rounds to zero leaves nan here and inf in the result
+    with np.errstate(all="ignore"):
         b = (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile) + 1 / largest
         k = np.log1p(-b[:, :, None] * excess[:, None, :]).mean(axis=2)
         log_profile = count * (np.log(-b / k) - k - 1)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,20 +18,20 @@ _NAMED = 5  # of the untrusted rows
 
 @dataclass(frozen=True, repr=False)
 class Evidence(Answer):
-    """log p(x) of each row; every array has one number a row, in nats where it has a unit.
+    """log p(x) of each row; arrays have one number for each row, in nats where they have a unit.
 
     Attributes:
         log_marginal: log (1/K) Σₖ wₖ with w = p(x, z) / r(z) for draws z from a proposal r:
             unbiased for p(x), so on average below log p(x).
         se: its standard error by the delta method, sd(w) / (√K mean(w)); believe it where
             `trusted`.
-        elbo: of the guide.
+        elbo: the ELBO of the guide.
         ess: effective number of draws, (Σ w)² / Σ w².
         pareto_k: tail index of the weights; -inf where the largest weights are equal, nan where the
             draws are too few to tell, or where the rounding of the density hides what the weights
             are.
         num_particles: K, or the number of chains where `method` is "annealed".
-        data_size: modelled numbers in a row.
+        data_size: the modelled numbers in a row.
         reached: what ended the draws: "num_particles" where nothing else was asked for, "target" of
             `until`, or "cap".
         retried: whether the numbers come from the second proposal.
@@ -40,11 +40,12 @@ class Evidence(Answer):
             "annealed" (`evidence` describes them), or "importance" with a proposal that was asked
             for.
         proposal_elbo: the mean of log w: the ELBO of what was drawn from.
-        upper: of rows that annealing leaves untrusted, an estimate of log p(x) from above, by way
-            back from where the chains ended; nan elsewhere.
+        upper: of rows that annealing leaves untrusted, an estimate of log p(x) from above, by
+            reverse chains from where the chains ended; nan elsewhere.
         measure: what log p(x) is: a density or a mass, of which columns, given what; None where
             that is not known.
-        seconds: that it took.
+        seconds: the time that it took.
+        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
     """
 
     log_marginal: np.ndarray
@@ -62,6 +63,7 @@ class Evidence(Answer):
     upper: np.ndarray
     measure: "Measure | None" = None
     seconds: float = math.nan
+    row_labels: tuple[Any, ...] | None = None
 
     reading = (
         "log p(x) is on average a low estimate; believe it on trusted rows, whose k-hat is at most "
@@ -182,6 +184,10 @@ class Evidence(Answer):
             "upper": self.upper,
         }
 
+    def labels(self) -> Sequence[Any] | None:
+        """The names of the rows, where they are known."""
+        return self.row_labels
+
     def totals(self) -> Sequence[Total]:
         """Mean log p(x), how far it is to be trusted, mean ELBO, bits and seconds."""
         mean, se = mean_and_se(self.log_marginal)
@@ -197,7 +203,8 @@ class Evidence(Answer):
         ]
 
     def _draws(self) -> str:
-        fewest, most = self.num_particles.min(), self.num_particles.max()
+        fewest = self.num_particles.min()
+        most = self.num_particles.max()
         return f"{most} draws" if fewest == most else f"{fewest} to {most} draws"
 
     def _trust(self) -> Iterator[Total]:
@@ -232,7 +239,8 @@ class Evidence(Answer):
         if self.retried.any():
             yield self._count("retried", self.retried, "drawn anew, from another proposal")
         if self.capped.any():
-            se, k = self.se[self.capped].max(), self.pareto_k[self.capped].max()
+            se = self.se[self.capped].max()
+            k = self.pareto_k[self.capped].max()
             reached = f"they reached se {se:.3g} and k-hat {k:.2f} or better"
             yield self._count("capped", self.capped, f"max_particles first; {reached}")
 
@@ -254,7 +262,8 @@ def monte_carlo_se(se: np.ndarray, row_hashes: np.ndarray) -> float:
     The draws of a row are seeded by its numbers, so equal rows have one error and not several.
 
     Example:
-        >>> monte_carlo_se(np.array([0.3, 0.3, 0.4]), np.array([1, 1, 2], np.uint64))  # √(0.6² + 0.4²) / 3
+        >>> hashes = np.array([1, 1, 2], np.uint64)
+        >>> monte_carlo_se(np.array([0.3, 0.3, 0.4]), hashes)  # √(0.6² + 0.4²) / 3
         0.24037...
     """
     _, first, counts = np.unique(row_hashes, return_index=True, return_counts=True)

@@ -9,16 +9,16 @@ from pyro_vae.analysis.marginal_likelihood.pareto import LIMIT
 
 @dataclass(frozen=True, kw_only=True)
 class Until:
-    """When a row has draws enough: both targets hold, or the cap is reached.
+    """When a row has enough draws: both targets hold, or the cap is reached.
 
-    A standard error alone can't be trusted where k-hat is high, so that is a target by default;
-    None drops it. More draws lower the standard error; k-hat they only make surer: where the
-    weights' tail is heavy, the cap is reached, and another proposal helps (`retry=` of `evidence`).
+    A standard error can't be trusted where k-hat is high, so k-hat is a target by default; None
+    drops it. More draws lower the standard error, but not k-hat: where the weights have a heavy
+    tail, the cap is reached, and another proposal helps (`retry=` of `evidence`).
 
     Arguments:
         se: the largest standard error of log p(x), in nats.
         pareto_k: the largest k-hat.
-        max_particles: the cap on a row's draws.
+        max_particles: the cap on the draws of a row.
 
     Raises:
         ValueError: no target, or one that isn't positive.
@@ -43,6 +43,10 @@ class Until:
                 raise ValueError(f"until.{name}: expected a positive number, got {value}")
 
     def holds(self, se: np.ndarray, pareto_k: np.ndarray) -> np.ndarray:
-        """Whether the targets hold, for each row; a number that is nan holds nothing."""
-        small = np.full(se.shape, True) if self.se is None else se <= self.se
-        return small if self.pareto_k is None else small & (pareto_k <= self.pareto_k)
+        """Whether the targets hold, for each row; nan meets no target."""
+        met = np.full(se.shape, True)
+        if self.se is not None:
+            met &= se <= self.se
+        if self.pareto_k is not None:
+            met &= pareto_k <= self.pareto_k
+        return met

@@ -13,7 +13,10 @@ from torch.distributions import Distribution, Independent
 from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_of
+from pyro_vae.hooks import HasColumnDensities
 from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.likelihoods.mixed import ColumnGroups
+from pyro_vae.likelihoods.size_factor import SizedCounts
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
 
@@ -45,7 +48,7 @@ class Shares:
 def column_log_prob(p: Distribution, x: Tensor) -> Tensor | None:
     """log p(xᵢ | z) for each number of a row, (..., *event_shape), with sum log p(x | z).
 
-    A distribution may have a method `column_log_prob(x)` of its own. A size factor, on which its
+    A distribution may have the hook `pyro_vae_column_log_prob(x)`. A size factor, on which its
     row is conditioned, adds nothing.
 
     Arguments:
@@ -70,14 +73,12 @@ def column_log_prob(p: Distribution, x: Tensor) -> Tensor | None:
 
 
 def _terms(p: Any, x: Tensor) -> Tensor | None:
-    if callable(own := getattr(p, "column_log_prob", None)):
-        return torch.as_tensor(own(x))
-    if hasattr(p, "counts") and hasattr(
-        p, "typical"
-    ):  # counts with a size factor in the last column
+    if isinstance(p, HasColumnDensities):
+        return torch.as_tensor(p.pyro_vae_column_log_prob(x))
+    if isinstance(p, SizedCounts):  # counts with a size factor in the last column
         counts = p.counts(x[..., -1:]).log_prob(x[..., :-1])
         return torch.cat([counts, torch.zeros_like(counts[..., :1])], -1)
-    if hasattr(p, "parts") and hasattr(p, "order"):  # groups of columns side by side
+    if isinstance(p, ColumnGroups):
         groups = x.index_select(-1, p.listed).split([part.event_shape[0] for part in p.parts], -1)
         terms = [_terms(part, group) for part, group in zip(p.parts, groups, strict=True)]
         known = [term for term in terms if term is not None]

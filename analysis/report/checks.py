@@ -22,6 +22,7 @@ from pyro_vae.analysis.results.answer import mean_and_se
 from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Finding
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
+from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.vae import VAE
 
 SHARE = 0.98
@@ -161,9 +162,8 @@ def trusted(found: Evidence) -> Finding:
 
 def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
     """Mean log p(x) above that of independent columns of the likelihood's family, without z."""
-    independent = getattr(vae.likelihood, "independent", None)
     with evaluation(vae):
-        columns = independent() if independent else None
+        columns = independent_columns(vae.likelihood)
         if columns is None:
             meaning = (
                 "this likelihood has no baseline of independent columns, or was never started "

@@ -1,4 +1,4 @@
-"""What every result has: it prints a summary, shows a table in a notebook, and gives a DataFrame."""
+"""What every result has: a printed summary, a table in a notebook, and a DataFrame of its rows."""
 
 import html
 import math

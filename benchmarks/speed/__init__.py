@@ -1,3 +1,1 @@
-"""Speed, beside what others take and what the machine could do. See `python -m benchmarks.speed
---help`.
-"""
+"""Speed compared with other packages and with the machine: `python -m benchmarks.speed --help`."""

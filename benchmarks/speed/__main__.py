@@ -1,5 +1,4 @@
-"""The time of a training step, and of log p(x), beside what others take and what the machine could
-do.
+"""The time of a training step and of log p(x), compared with other packages and the machine.
 
     python -m benchmarks.speed                          # all tables
     python -m benchmarks.speed --tables steps --sizes S --rounds 50
@@ -10,7 +9,7 @@ NumPyro, pythae and pyroVED take part where they are installed. An epoch is one 
 Batches are cut by index from one tensor and Adam is fused, but for what says otherwise: Pyro's SVI
 and the other packages have optimizers of their own, and so has the loop that most people write.
 Pyro's validation is off. They take turns, one epoch in each round, after two that warm up and
-compile; on one thread the clock is the processor's, which other processes disturb less.
+compile; on one thread the clock is processor time, which other processes disturb less.
 
 A ratio compares with the hand-written epoch of the same round; the table has the median over the
 rounds, the quartiles, and the ratio of our compiled epoch to each. The floor is the operations of
@@ -35,8 +34,8 @@ from benchmarks.speed.steps import print_steps
 TABLES = ("steps", "evidence", "growth")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the tables."""
+def make_parser() -> argparse.ArgumentParser:
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,13 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--threads", type=int, default=1, help="of torch, and one of XLA for one (default: 1)"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    options = make_parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     fewer = max(3, options.rounds // 4)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, "
-        f"{date.today():%d %B %Y}"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads"
+    print(f"{machine}, {date.today():%d %B %Y}")
     print(versions(), flush=True)
     with pyro.validation_enabled(False):
         for name in options.sizes if "steps" in options.tables else ():

@@ -25,7 +25,8 @@ class HandWritten(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.encoder, self.decoder = net(size.encoder), net(size.decoder)
+        self.encoder = net(size.encoder)
+        self.decoder = net(size.decoder)
 
     def forward(self, x: Tensor) -> Tensor:
         loc, raw_scale = self.encoder(x).chunk(2, -1)
@@ -37,7 +38,7 @@ class HandWritten(nn.Module):
 
 
 def train(loss: nn.Module, program: Callable[[Tensor], Tensor], batches: Batches) -> Run:
-    """The careful loop, with fused Adam; `program` computes the loss of the module."""
+    """The efficient loop, with fused Adam; `program` computes the loss of the module."""
     optimizer = torch.optim.Adam(loss.parameters(), fused=True)
 
     def run() -> None:
@@ -68,7 +69,8 @@ def train_as_most(loss: nn.Module, batches: Batches) -> Run:
 
 
 def contestants(size: Size) -> dict[str, Run]:
-    plain, compiled = HandWritten(size), HandWritten(size)
+    plain = HandWritten(size)
+    compiled = HandWritten(size)
     return {
         UNIT: train(plain, plain, by_index(size)),
         "hand-written, torch.compile": train(compiled, torch.compile(compiled), by_index(size)),

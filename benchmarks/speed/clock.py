@@ -12,9 +12,9 @@ Run = Callable[[], object]
 Times = dict[str, list[float]]
 
 SIDE = 1024
-"""Rows and columns of the matrices whose product tells the rate of the machine."""
+"""Rows and columns of the matrices whose product measures the rate of the machine."""
 PRODUCTS = 8
-"""Products of them, so that a moment of other work counts less."""
+"""How often they are multiplied, so that a short interruption counts less."""
 
 
 class Ratio(NamedTuple):
@@ -29,18 +29,22 @@ class Ratio(NamedTuple):
 
 
 def ratio(seconds: Sequence[float], unit: Sequence[float]) -> Ratio:
-    """Of two that took turns."""
-    low, middle, high = statistics.quantiles(
-        (one / other for one, other in zip(seconds, unit, strict=True)), n=4
-    )
+    """The ratio of two that took turns."""
+    ratios = [one / other for one, other in zip(seconds, unit, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
     return Ratio(low, middle, high)
 
 
 def take_turns(runs: Mapping[str, Run], rounds: int) -> tuple[Times, list[float]]:
-    """The seconds of each run in each round, after two that warm up; and the operations a second of
-    each round.
+    """The seconds of each run, and the operations a second of the machine, in each round.
+
+    Two rounds before warm up.
     """
     left, right = torch.rand(2, SIDE, SIDE)
+
+    def products() -> object:
+        return [left @ right for _ in range(PRODUCTS)]
+
     for run in [*runs.values(), *runs.values()]:
         run()
     times: Times = {name: [] for name in runs}
@@ -48,14 +52,12 @@ def take_turns(runs: Mapping[str, Run], rounds: int) -> tuple[Times, list[float]
     for _ in range(rounds):
         for name, run in runs.items():
             times[name].append(seconds(run))
-        rates.append(
-            PRODUCTS * 2 * SIDE**3 / seconds(lambda: [left @ right for _ in range(PRODUCTS)])
-        )
+        rates.append(PRODUCTS * 2 * SIDE**3 / seconds(products))
     return times, rates
 
 
 def seconds(run: Run) -> float:
-    """Of the processor on one thread, which other processes disturb less; else of the wall."""
+    """Processor time on one thread, which other processes disturb less; otherwise wall time."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     began = clock()
     run()

@@ -7,23 +7,27 @@ from dataclasses import replace
 from benchmarks.speed import ours
 from benchmarks.speed.clock import Run, ratio, take_turns
 from benchmarks.speed.sizes import Size
-from pyro_vae import evidence
+from pyro_vae import VAE, evidence
 from pyro_vae.objectives import ELBO
 
 ONCE = "as it is"
-ROWS, DRAWS = 50, 1000
+ROWS = 50
+DRAWS = 1000
+
+
+def doubled(name: str, number: int) -> str:
+    """The name of a line: `rows 50 → 100`."""
+    return f"{name} {number} → {2 * number}"
 
 
 def training(size: Size) -> dict[str, Run]:
     """An epoch of the compiled step."""
+    rows = doubled("rows", size.steps * size.batch_size)
+    latent_dim = doubled("latent_dim", size.latent_dim)
     sizes = {
         ONCE: size,
-        f"rows {size.steps * size.batch_size} → {2 * size.steps * size.batch_size}": replace(
-            size, steps=2 * size.steps
-        ),
-        f"latent_dim {size.latent_dim} → {2 * size.latent_dim}": replace(
-            size, latent_dim=2 * size.latent_dim
-        ),
+        rows: replace(size, steps=2 * size.steps),
+        latent_dim: replace(size, latent_dim=2 * size.latent_dim),
     }
     runs = {name: ours.train(one.vae(), "step", one) for name, one in sizes.items()}
     two = ELBO(num_particles=2)
@@ -32,18 +36,18 @@ def training(size: Size) -> dict[str, Run]:
 
 def log_marginal(size: Size) -> dict[str, Run]:
     """Importance sampling."""
-    x, vae, wide = size.rows(), size.vae(), replace(size, latent_dim=2 * size.latent_dim).vae()
+    x = size.rows()
+    vae = size.vae()
+    wide = replace(size, latent_dim=2 * size.latent_dim).vae()
+
+    def estimate(vae: VAE, rows: int = ROWS, draws: int = DRAWS) -> Run:
+        return lambda: evidence(vae, x[:rows], num_particles=draws, method="importance")
+
     return {
-        ONCE: lambda: evidence(vae, x[:ROWS], num_particles=DRAWS, method="importance"),
-        f"rows {ROWS} → {2 * ROWS}": lambda: evidence(
-            vae, x[: 2 * ROWS], num_particles=DRAWS, method="importance"
-        ),
-        f"latent_dim {size.latent_dim} → {2 * size.latent_dim}": lambda: evidence(
-            wide, x[:ROWS], num_particles=DRAWS, method="importance"
-        ),
-        f"num_particles {DRAWS} → {2 * DRAWS}": lambda: evidence(
-            vae, x[:ROWS], num_particles=2 * DRAWS, method="importance"
-        ),
+        ONCE: estimate(vae),
+        doubled("rows", ROWS): estimate(vae, rows=2 * ROWS),
+        doubled("latent_dim", size.latent_dim): estimate(wide),
+        doubled("num_particles", DRAWS): estimate(vae, draws=2 * DRAWS),
     }
 
 
@@ -56,8 +60,7 @@ def print_growth(size: Size, rounds: int) -> None:
 
 def _print(title: str, runs: Mapping[str, Run], rounds: int) -> None:
     times, _ = take_turns(runs, rounds)
-    for name, taken in times.items():
-        print(
-            f"{f'{title}, {name}':<42}{1e3 * statistics.median(taken):>9.1f}{ratio(taken, times[ONCE])}",
-            flush=True,
-        )
+    for name, seconds in times.items():
+        whole_title = f"{title}, {name}"
+        milliseconds = 1e3 * statistics.median(seconds)
+        print(f"{whole_title:<42}{milliseconds:>9.1f}{ratio(seconds, times[ONCE])}", flush=True)

@@ -6,51 +6,52 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
 from benchmarks.speed.clock import Run, operations, ratio, take_turns
 from benchmarks.speed.sizes import SIZES
-from pyro_vae import evidence
+from pyro_vae import VAE, evidence
 
 PAIRS = 2_000_000
-"""Of a row and a draw."""
+"""Pairs of a row and a draw."""
 ROOT = Path(__file__).parents[2]
+HEADER = (
+    f"{'draws':>6}{'':>10}{'rows a second':>15}{'floor':>8}"
+    f"{'times the floor':>18}{'quartiles':>13}{'MiB':>9}"
+)
 
 
 def print_log_marginal(name: str, draws: Sequence[int], rounds: int) -> None:
-    """Rows a second, beside what the decoder's products allow, and memory."""
+    """Rows a second, beside what the decoder's matrix products allow, and memory."""
     size = SIZES[name]
-    vae, x = size.vae(), size.rows()
+    vae = size.vae()
+    x = size.rows()
+    one_draw = operations(lambda: vae.likelihood(x.new_zeros(1, size.latent_dim)))
     print(f"\nlog p(x) by importance sampling, {size}")
-    print(
-        f"{'draws':>6}{'':>10}{'rows a second':>15}{'floor':>8}{'times the floor':>18}{'quartiles':>13}{'MiB':>9}"
-    )
+    print(HEADER)
     for count in draws:
-        some = x[: math.ceil(PAIRS / count)]
-        decoder = (
-            operations(lambda: vae.likelihood(x.new_zeros(1, size.latent_dim))) * count * len(some)
-        )
+        rows = x[: math.ceil(PAIRS / count)]
+        runs = {"eager": job(vae, rows, count, "off"), "compiled": job(vae, rows, count, "on")}
+        times, rates = take_turns(runs, rounds)
+        floors = [one_draw * count * len(rows) / rate for rate in rates]
+        for mode, seconds in times.items():
+            speed = len(rows) / statistics.median(seconds)
+            limit = len(rows) / statistics.median(floors)
+            slower = ratio(seconds, floors)
+            mebibytes = memory(name, count, len(rows)) if mode == "eager" else ""
+            numbers = f"{speed:>15.1f}{limit:>8.1f}{'':>10}{slower}{mebibytes:>7}"
+            print(f"{count:>6}{mode:>10}{numbers}", flush=True)
 
-        def job(how: str, some: Tensor = some, count: int = count) -> Run:
-            return lambda: evidence(
-                vae, some, num_particles=count, compile=how, method="importance"
-            )
 
-        times, rates = take_turns({"eager": job("off"), "compiled": job("on")}, rounds)
-        floors = [decoder / rate for rate in rates]
-        for how, taken in times.items():
-            speed, limit = (len(some) / statistics.median(seconds) for seconds in (taken, floors))
-            more = memory(name, count, len(some)) if how == "eager" else ""
-            print(
-                f"{count:>6}{how:>10}{speed:>15.1f}{limit:>8.1f}{'':>10}{ratio(taken, floors)}{more:>7}",
-                flush=True,
-            )
+def job(vae: VAE, rows: Tensor, draws: int, mode: Literal["on", "off"]) -> Run:
+    """Importance sampling with compile="off" or "on"."""
+    return lambda: evidence(vae, rows, num_particles=draws, compile=mode, method="importance")
 
 
 def memory(name: str, draws: int, rows: int) -> str:
-    """What it takes beyond the model and the rows, in MiB, in a process of its own."""
+    """The MiB beyond the model and the rows, measured in a separate process."""
     command = [sys.executable, "-m", "benchmarks.speed.memory", name, str(draws), str(rows)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

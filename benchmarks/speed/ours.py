@@ -22,7 +22,8 @@ How = Literal["off", "step"]
 
 def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
     """An epoch of a long `fit`, eager with how="off" and compiled with "step"."""
-    rows, order = ArrayRows(size.rows(), Placement()), torch.Generator().manual_seed(0)
+    rows = ArrayRows(size.rows(), Placement())
+    order = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(vae.parameters(), fused=True)
     state = State(vae, objective, optimizer)
     move = stepper(FitOptions(compile=how, batch_size=size.batch_size), optimizer, 1_000_000)
@@ -31,7 +32,8 @@ def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
         nonlocal state
         means = MetricMeans()
         for stack in rows.stacks(size.batch_size, TOGETHER, order):
-            state, metrics = move(state, stack, [ScheduleValues.of(state)] * len(stack))
+            values = [ScheduleValues.of(state)] * len(stack)
+            state, metrics = move(state, stack, values)
             means.add(metrics, stack.shape[1])
         means.compute()
 
@@ -47,9 +49,9 @@ def contestants(size: Size) -> dict[str, Run]:
 
 def richer(size: Size, names: Sequence[str]) -> dict[str, Run]:
     """Richer parts, eager and compiled."""
-    ways: tuple[tuple[str, How], ...] = ("eager", "off"), ("compiled", "step")
-    return {
-        f"{name}, {word}": train(size.vae(**parts), how, size, objective)
-        for name, (parts, objective) in ((name, RICHER[name]) for name in names)
-        for word, how in ways
-    }
+    runs: dict[str, Run] = {}
+    for name in names:
+        parts, objective = RICHER[name]
+        runs[f"{name}, eager"] = train(size.vae(**parts), "off", size, objective)
+        runs[f"{name}, compiled"] = train(size.vae(**parts), "step", size, objective)
+    return runs

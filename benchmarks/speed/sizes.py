@@ -32,7 +32,8 @@ class Size:
     steps: int
 
     def __str__(self) -> str:
-        return f"{'-'.join(map(str, self.encoder[:-1]))}-{self.latent_dim}, batch {self.batch_size}"
+        widths = "-".join(map(str, (self.data_dim, *self.hidden_dims, self.latent_dim)))
+        return f"{widths}, batch {self.batch_size}"
 
     @property
     def encoder(self) -> tuple[int, ...]:
@@ -46,9 +47,8 @@ class Size:
 
     def rows(self) -> Tensor:
         generator = torch.Generator().manual_seed(0)
-        return (
-            torch.rand(self.steps * self.batch_size, self.data_dim, generator=generator) < 0.3
-        ).float()
+        uniform = torch.rand(self.steps * self.batch_size, self.data_dim, generator=generator)
+        return (uniform < 0.3).float()
 
     def vae(self, **parts: Any) -> VAE:
         net: dict[str, Any] = {

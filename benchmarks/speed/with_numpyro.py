@@ -37,10 +37,11 @@ def net(widths: Sequence[int]) -> Net:
         shapes = [shape for ins, outs in pairwise(widths) for shape in ((ins, outs), (outs,))]
         bounds = [ins**-0.5 for ins, _ in pairwise(widths) for _ in range(2)]
         keys = random.split(key, len(shapes))
-        return None, [
+        weights = [
             random.uniform(one, shape, minval=-bound, maxval=bound)
             for one, shape, bound in zip(keys, shapes, bounds, strict=True)
         ]
+        return None, weights
 
     def apply(weights: list[jax.Array], x: jax.Array) -> jax.Array:
         *inner, (last, bias) = zip(weights[::2], weights[1::2], strict=True)
@@ -53,7 +54,8 @@ def net(widths: Sequence[int]) -> Net:
 
 def program(size: Size) -> SVI:
     """Model and guide as in NumPyro's example of a VAE."""
-    encoder, decoder = net(size.encoder), net(size.decoder)
+    encoder = net(size.encoder)
+    decoder = net(size.decoder)
 
     def model(x: jax.Array) -> None:
         decode = numpyro.module("decoder", decoder, (size.latent_dim,))
@@ -72,7 +74,8 @@ def program(size: Size) -> SVI:
 
 def by_steps(size: Size) -> Run:
     """A call for each step."""
-    svi, x = program(size), jnp.asarray(size.rows().numpy())
+    svi = program(size)
+    x = jnp.asarray(size.rows().numpy())
     state = svi.init(random.key(0), x[: size.batch_size])
     step = jax.jit(lambda state, x, index: svi.update(state, x[index]), donate_argnums=0)
 
@@ -87,7 +90,9 @@ def by_steps(size: Size) -> Run:
 
 def by_scan(size: Size) -> Run:
     """A call for each epoch."""
-    svi, x, key = program(size), jnp.asarray(size.rows().numpy()), random.key(1)
+    svi = program(size)
+    x = jnp.asarray(size.rows().numpy())
+    key = random.key(1)
     state = svi.init(random.key(0), x[: size.batch_size])
 
     @partial(jax.jit, donate_argnums=0)
@@ -97,8 +102,8 @@ def by_scan(size: Size) -> Run:
 
     def run() -> object:
         nonlocal state, key
-        key, now = random.split(key)
-        state, losses = epoch(state, now, x)
+        key, of_epoch = random.split(key)
+        state, losses = epoch(state, of_epoch, x)
         return jax.block_until_ready((state, losses))
 
     return run

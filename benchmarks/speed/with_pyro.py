@@ -22,11 +22,9 @@ class Tutorial(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.latent_dim = (
-            by_hand.net(size.encoder),
-            by_hand.net(size.decoder),
-            size.latent_dim,
-        )
+        self.encoder = by_hand.net(size.encoder)
+        self.decoder = by_hand.net(size.decoder)
+        self.latent_dim = size.latent_dim
 
     def model(self, x: Tensor) -> None:
         pyro.module("decoder", self.decoder)
@@ -44,15 +42,16 @@ class Tutorial(nn.Module):
 
 @contextmanager
 def own_parameters(state: dict[str, Any]) -> Iterator[None]:
-    """Names in Pyro's store that no other contestant has; an empty `state` begins anew."""
-    with pyro.get_param_store().scope(state or {"params": {}, "constraints": {}}) as now:
+    """A parameter store of this contestant's own; an empty `state` begins anew."""
+    with pyro.get_param_store().scope(state or {"params": {}, "constraints": {}}) as changed:
         yield
-    state.update(now)
+    state.update(changed)
 
 
 def by_svi(size: Size, batches: Batches) -> Run:
     """The loop of the tutorial."""
-    program, state = Tutorial(size), dict[str, Any]()
+    program = Tutorial(size)
+    state: dict[str, Any] = {}
     svi = SVI(program.model, program.guide, pyro.optim.Adam({"lr": 1e-3}), Trace_ELBO())
 
     def run() -> float:

@@ -19,7 +19,8 @@ import pyroved
 
 
 def contestants(size: Size) -> dict[str, Run]:
-    hidden, state = list(size.hidden_dims), dict[str, Any]()
+    hidden = list(size.hidden_dims)
+    state: dict[str, Any] = {}
     loader = pyroved.utils.init_dataloader(size.rows(), batch_size=size.batch_size)
     with own_parameters(state):
         vae = pyroved.models.iVAE(

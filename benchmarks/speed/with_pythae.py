@@ -1,6 +1,4 @@
-"""pythae: the epoch of its BaseTrainer, without the progress bar, the log and the saved files
-around it.
-"""
+"""pythae: the epoch of its BaseTrainer, without progress bar, log and saved files."""
 
 import logging
 from typing import Any

@@ -1,5 +1,1 @@
-"""The command `pyro-vae`; each of its subcommands is one file here, named in `program.COMMANDS`."""
-
-from pyro_vae.cli.main import main
-
-__all__ = ["main"]
+"""The command `pyro-vae`: a file here is one subcommand, and `main.COMMANDS` lists them."""

@@ -1,7 +1,6 @@
 """Real numbers with Gaussian noise."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch.distributions import Distribution, constraints
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import any_unit
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive
 
@@ -51,19 +50,17 @@ class Normal(Family):
         self.register_buffer("mean", torch.zeros(data_shape))
         self.register_buffer("std", torch.ones(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
         self.std.copy_(spread(data))
 
     def independent(self) -> Distribution:
-        row: Any = any_unit.Normal(self.mean, self.std)
-        return row.to_event(len(self.data_shape))
+        return self._as_row(any_unit.Normal(self.mean, self.std))
 
     def forward(self, raw: Tensor) -> Distribution:
-        loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        loc, *rest = self._outputs(raw)
         scale = self.scale(self.std, *rest)
-        row: Any = any_unit.Normal(self.mean + self.std * loc, scale)
-        return row.to_event(len(self.data_shape))
+        return self._as_row(any_unit.Normal(self.mean + self.std * loc, scale))
 
     def extra_repr(self) -> str:
         return f"x ~ N(loc, scale²), scale={self.scale.source!r}"

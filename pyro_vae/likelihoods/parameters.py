@@ -14,8 +14,7 @@ Scale = PositiveFloat | Literal["auto", "learned", "per_feature", "decoder"]
 
 
 def resolved(scale: Scale, shape: Shape) -> Source:
-    """What "auto" stands for: columns have units of their own, so each has its scale; the pixels of
-    an image share one.
+    """What "auto" stands for: a scale for each column of a table, one for all pixels of an image.
 
     Example:
         >>> resolved("auto", (13,)), resolved("auto", (28, 28)), resolved("learned", (13,))
@@ -23,26 +22,34 @@ def resolved(scale: Scale, shape: Shape) -> Source:
     """
     if scale != "auto":
         return scale
-    return "per_feature" if len(shape) == 1 else "learned"
+    # columns have units of their own; pixels share one
+    if len(shape) == 1:
+        return "per_feature"
+    return "learned"
 
 
 def spread(data: Statistics, robust: bool = False) -> Tensor:
-    """The standard deviation of each feature; one that never varies is given the root mean square
-    of the others.
+    """The standard deviation of each feature; of a constant one the root mean square of the others.
 
     A `robust` one is that of most rows: 1.4826 median absolute deviations.
     """
     std = data.robust_std if robust else data.std
     varies = std > 0
-    typical = std[varies].square().mean().sqrt() if varies.any() else 1.0
+    if not varies.any():
+        return torch.ones_like(std)
+    typical = std[varies].square().mean().sqrt()
     return torch.where(varies, std, typical)
 
 
 def stacked(heads: int, shape: Shape) -> Shape:
     """The shape of so many decoder outputs for each feature."""
-    return shape if heads == 1 else (heads, *shape)
+    if heads == 1:
+        return shape
+    return (heads, *shape)
 
 
 def unstacked(raw: Tensor, shape: Shape, stack: Shape) -> tuple[Tensor, ...]:
     """The outputs, each (..., *shape), of which `raw` (..., *stack) is made."""
-    return (raw,) if len(stack) == len(shape) else raw.unbind(-len(stack))
+    if len(stack) == len(shape):
+        return (raw,)
+    return raw.unbind(-len(stack))

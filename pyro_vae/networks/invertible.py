@@ -92,8 +92,9 @@ class Coupling(nn.Module):
     def __init__(self, dim: int, swapped: bool, hidden_dims: Widths) -> None:
         super().__init__()
         short = dim // 2
-        long = dim - short
-        self.sizes = (short, long) if swapped else (long, short)
+        self.sizes = (dim - short, short)
+        if swapped:
+            self.sizes = (short, dim - short)
         self.net = mlp((self.sizes[0],), (2, self.sizes[1]), hidden_dims=hidden_dims)
         nn.init.zeros_(self.net[-2].weight)  # type: ignore[arg-type]
 
@@ -190,8 +191,10 @@ def start_at_identity(transform: nn.Module) -> None:
         >>> layer()(torch.tensor([1.0, 2.0]))
         tensor([1., 2.], grad_fn=<AddBackward0>)
     """
-    # zuko's transform of a single number has no network: its parameters are the transform's own
-    last: Any = transform.hyper[-1] if hasattr(transform, "hyper") else transform  # type: ignore[index]
+    # zuko's transform of a single number has no network: its parameters are its own
+    last = transform
+    if hasattr(transform, "hyper"):
+        last = transform.hyper[-1]  # type: ignore[index, assignment]
     for parameter in last.parameters():
         nn.init.zeros_(parameter)
 
@@ -217,7 +220,12 @@ class ConditionalTransforms(nn.Module):
     """
 
     def __init__(
-        self, dim: int, context_dim: int, transform: TransformName, count: int, hidden_dims: Widths
+        self,
+        dim: int,
+        context_dim: int,
+        transform: TransformName,
+        count: int,
+        hidden_dims: Widths,
     ) -> None:
         super().__init__()
         self.passes = dim if transform == "autoregressive" else 2

@@ -120,7 +120,12 @@ class Positive(nn.Module):
     """
 
     def __init__(
-        self, source: Source, shape: Shape, *, raw_of_one: float = RAW_OF_ONE, start: float = 0.0
+        self,
+        source: Source,
+        shape: Shape,
+        *,
+        raw_of_one: float = RAW_OF_ONE,
+        start: float = 0.0,
     ) -> None:
         super().__init__()
         self.source = source

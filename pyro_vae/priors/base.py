@@ -13,8 +13,7 @@ PRIORS = Registry("prior")
 
 
 class Constant(nn.Module):
-    """A distribution that depends on nothing, as a module: it moves with the model to a device or a
-    dtype.
+    """A distribution that depends on nothing, as a module, which moves to a device or a dtype.
 
     Arguments:
         distribution: any `torch.distributions.Distribution`.
@@ -32,7 +31,11 @@ class Constant(nn.Module):
     def forward(self, *condition: Tensor) -> Distribution:
         return self.distribution
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(
+        self,
+        fn: Callable[[Tensor], Tensor],
+        recurse: bool = True,
+    ) -> Self:
         self.distribution = _map_tensors(fn, self.distribution, {})
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
@@ -40,20 +43,25 @@ class Constant(nn.Module):
         return str(self.distribution)
 
 
-def _map_tensors(fn: Callable[[Tensor], Tensor], value: Any, done: dict[int, Any]) -> Any:
+def _map_tensors(
+    fn: Callable[[Tensor], Tensor],
+    value: Any,
+    done: dict[int, Any],
+) -> Any:
     """`value` with `fn` applied to every tensor inside its distributions, transforms and lists.
 
-    `done` holds the copies made so far: a transform and its inverse hold each other.
+    `done` has the copies made so far by the id of the original, since a transform and its inverse
+    refer to each other.
     """
     if isinstance(value, Tensor):
         return fn(value)
     if isinstance(value, list | tuple):
         return type(value)([_map_tensors(fn, item, done) for item in value])
-    if isinstance(value, Distribution | Transform):
-        if id(value) not in done:
-            done[id(value)] = moved = copy.copy(value)
-            moved.__dict__.update(
-                {name: _map_tensors(fn, item, done) for name, item in vars(value).items()}
-            )
-        return done[id(value)]
-    return value
+    if not isinstance(value, Distribution | Transform):
+        return value
+    if id(value) not in done:
+        moved = copy.copy(value)
+        done[id(value)] = moved
+        for name, item in vars(value).items():
+            vars(moved)[name] = _map_tensors(fn, item, done)
+    return done[id(value)]

@@ -84,7 +84,10 @@ class Flow(nn.Module):
 
 
 def _layers(
-    transform: TransformName, latent_dim: int, count: int, hidden_dims: Widths
+    transform: TransformName,
+    latent_dim: int,
+    count: int,
+    hidden_dims: Widths,
 ) -> list[nn.Module]:
     """f₁, ..., f_T, each at the identity."""
     if transform == "coupling":
@@ -123,7 +126,11 @@ class _Flow(TorchDistribution):
             log_det = log_det + change
         return self.base.log_prob(value) + log_det
 
-    def rsample(self, sample_shape: _size = torch.Size(), **options: Any) -> Tensor:
+    def rsample(
+        self,
+        sample_shape: _size = torch.Size(),
+        **options: Any,
+    ) -> Tensor:
         z: Tensor = self.base.rsample(sample_shape, **options)
         for layer in reversed(self.layers):
             z = layer.inverse(z)

@@ -33,7 +33,10 @@ class Laplace(nn.Module):
     loc: Tensor
 
     def __init__(
-        self, latent_dim: int, *, scale: PositiveFloat | Literal["learned"] = UNIT_VARIANCE
+        self,
+        latent_dim: int,
+        *,
+        scale: PositiveFloat | Literal["learned"] = UNIT_VARIANCE,
     ) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)

@@ -11,11 +11,11 @@ from pyro_vae.priors.base import PRIORS
 
 @PRIORS.register("normal")
 class Normal(nn.Module):
-    """p(z) = ∏ᵢ N(zᵢ | μᵢ, σᵢ²), with μ and σ learned from 0 and 1; its KL has a closed form, as
-    the standard one's.
+    """p(z) = ∏ᵢ N(zᵢ | μᵢ, σᵢ²), with μ and σ learned from 0 and 1.
 
-    The best μ and σ² are mean and variance of the aggregate posterior. A decoder that may stretch z
-    gains nothing from them; a fixed one, or one with a penalty on its weights, does.
+    The KL of a normal guide has a closed form. The best μ and σ² are mean and variance of the
+    aggregate posterior. A decoder that may stretch z gains nothing from them; a fixed one, or one
+    with a penalty on its weights, does.
 
     Arguments:
         latent_dim: length of z.

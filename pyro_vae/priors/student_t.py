@@ -16,8 +16,9 @@ START = 5.0
 
 @PRIORS.register("student_t")
 class StudentT(nn.Module):
-    """p(z) = ∏ᵢ t(zᵢ / σᵢ; ν) / σᵢ, with density t(u; ν) ∝ (1 + u² / ν)^(-(ν + 1) / 2): unusual
-    rows may lie far out.
+    """p(z) = ∏ᵢ t(zᵢ / σᵢ; ν) / σᵢ, with density t(u; ν) ∝ (1 + u² / ν)^(-(ν + 1) / 2).
+
+    Its heavy tails let unusual rows lie far out.
 
     Arguments:
         latent_dim: length of z.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data.supports import describe, with_number_bounds
+from pyro_vae.likelihoods import Family
 from pyro_vae.networks import Shape, evaluating
 
 ROWS = 2
@@ -137,7 +138,7 @@ def data_support(likelihood: nn.Module, latent_dim: int) -> tuple[Any, str]:
     says nothing.
     """
     family: Any = getattr(likelihood, "family", None)
-    if hasattr(family, "support"):
+    if isinstance(family, Family) and hasattr(family, "support"):
         return family.support, getattr(family, "remedy", "")
     z = zeros_like(likelihood, (latent_dim,))
     z[1] = 1.0

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.guides import GUIDES, Posterior
+from pyro_vae.hooks import BindsParts
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
 from pyro_vae.networks import NETWORKS, Shape, Standardize
 from pyro_vae.priors import PRIORS
@@ -72,8 +73,8 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     posterior = objects["guide"] if "guide" in objects else _posterior(spec, objects.get("encoder"))
     parts = Parts(prior, likelihood, posterior)
     for module in (module for part in parts for module in part.modules()):
-        if callable(bind := getattr(module, "bind_parts", None)):
-            bind(parts)
+        if isinstance(module, BindsParts):
+            module.pyro_vae_bind(parts)
     found = check(parts, spec.data_shape, spec.latent_dim)
     for part, distribution in zip(parts, found, strict=True):
         if part in objects.values() or not isinstance(distribution, TorchDistributionMixin):

@@ -28,9 +28,13 @@ def is_adam(optimizer: Optimizer) -> bool:
 
 def has_step_hooks(optimizer: Optimizer) -> bool:
     """Whether torch calls hooks of this optimizer, or of every optimizer, at its steps."""
-    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    every = optimizers._global_optimizer_pre_hooks or optimizers._global_optimizer_post_hooks
-    return bool(own or every)
+    hooks = (
+        optimizer._optimizer_step_pre_hooks,
+        optimizer._optimizer_step_post_hooks,
+        optimizers._global_optimizer_pre_hooks,
+        optimizers._global_optimizer_post_hooks,
+    )
+    return any(hooks)
 
 
 def _is_plain(group: Group) -> bool:
@@ -44,14 +48,17 @@ def _is_plain(group: Group) -> bool:
 def options(optimizer: Optimizer) -> list[tuple[Any, ...]]:
     """The options of each group that are constants of a graph, and whether the steps have hooks."""
     names = ("betas", "eps", "weight_decay", "maximize")
-    hooked = has_step_hooks(optimizer)  # hooks may come after the graph, which would not call them
-    return [(*(group[name] for name in names), hooked) for group in optimizer.param_groups]
+    # Hooks may be registered after the graph was made, which would not call them.
+    hooked = has_step_hooks(optimizer)
+    constants = [[group[name] for name in names] for group in optimizer.param_groups]
+    return [(*values, hooked) for values in constants]
 
 
 def moments(optimizer: Optimizer, weight: Tensor, group: Group) -> dict[str, Tensor]:
     """The optimizer's state of a weight: step count and two moments, initialised as torch does."""
     state: dict[str, Tensor] = optimizer.state[weight]
     if not state:
+        # torch's fused kernels count steps on the device, and all others on the CPU.
         device = weight.device if group["fused"] else torch.device("cpu")
         state["step"] = torch.zeros((), dtype=torch.float32, device=device)
         state["exp_avg"] = torch.zeros_like(weight)

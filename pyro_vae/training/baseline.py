@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from pyro_vae.data import LoaderRows, Placement, as_rows
 from pyro_vae.data.arrays import LARGEST
+from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.vae import VAE
 
@@ -51,9 +51,8 @@ def _size(vae: VAE) -> int:
 
 def _score(vae: VAE, batches: Iterable[tuple[Tensor, Tensor | None]]) -> float | None:
     """Mean log p(x) of the rows in the batches, each counted by its weight."""
-    independent = getattr(vae.likelihood, "independent", None)
-    p = independent() if callable(independent) else None
-    if not isinstance(p, Distribution):
+    p = independent_columns(vae.likelihood)
+    if p is None:
         return None
     total = 0.0
     count = 0.0

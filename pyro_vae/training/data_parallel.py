@@ -76,7 +76,8 @@ class ParallelStep:
         own_state = replace(state, objective=objective, binarize=False)
         stepped, info = step(own_state, part)
         loss, rate, distortion = self.wait_for_means()
-        return replace(state, steps=stepped.steps), Info(loss, rate, distortion, info.grad_norm)
+        whole_batch = Info(loss, rate, distortion, info.grad_norm)
+        return replace(state, steps=stepped.steps), whole_batch
 
     def _shared(
         self, share: float, model: Program, guide: Program, x: Tensor, beta: float = 1.0
@@ -87,7 +88,8 @@ class ParallelStep:
         """
         with self.noise.drawn(), batch_share(share):
             terms: Terms = self.terms(x, beta)
-        means = [term.detach().mean() for term in (terms.loss, terms.rate, terms.distortion)]
+        columns = (terms.loss, terms.rate, terms.distortion)
+        means = [column.detach().mean() for column in columns]
         self.wait_for_means = begin_mean_over_ranks(share * torch.stack(means))
         return terms._replace(loss=share * terms.loss)
 
@@ -104,4 +106,4 @@ class _Objective(nn.Module):
         self.state = state
 
     def forward(self, x: Tensor, beta: float) -> Terms:
-        return self.state.objective(self.state.vae.model, self.state.vae.guide, x, beta)
+        return self.state.terms(x, beta)

@@ -142,7 +142,7 @@ def _batch_sums(state: State, batch: Tensor, weights: Tensor | None, beta: float
     """
     part, share = part_of_rank(batch)
     with batch_share(share):
-        terms = state.objective(state.vae.model, state.vae.guide, part, beta)
+        terms = state.terms(part, beta)
     columns = torch.stack([terms.loss, terms.rate, terms.distortion]).double()
     if weights is not None:
         columns = columns * weights

@@ -39,7 +39,7 @@ def first_look(state: State, train: Rows, options: FitOptions) -> None:
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
         batch = next(train.batches(16))
         rows = binarized(batch) if state.binarize else batch
-        terms = state.objective(state.vae.model, state.vae.guide, rows, beta_at(options, 0))
+        terms = state.terms(rows, beta_at(options, 0))
     if not bool(torch.isfinite(terms.distortion + terms.rate).all()):
         raise ValueError(
             "fit: the loss is not finite before the first step (rate "
@@ -52,7 +52,9 @@ def first_look(state: State, train: Rows, options: FitOptions) -> None:
 
 def _remedy(batch: Tensor) -> str:
     size = batch.abs().amax().item()
-    spread = batch.std(0).amax().item() if len(batch) > 1 else 1.0
+    spread = 1.0
+    if len(batch) > 1:
+        spread = batch.std(0).amax().item()
     if size > EXTREME or 0 < spread < 1 / EXTREME:
         return (
             f"the rows have numbers up to {size:g}, with a standard deviation of {spread:g}, and "
@@ -71,11 +73,11 @@ def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOption
     has_lone_row = size == 1 or (size > 1 and count % size == 1)
     if not has_lone_row:
         return
-    trial = copy.deepcopy(state.vae).train()
+    trial = copy.deepcopy(state.vae).train()  # BatchNorm changes its statistics
     try:
         with torch.no_grad(), own_seed(0, row.device), pyro.validation_enabled(False):
             state.objective(trial.model, trial.guide, row, 1.0)
-    except Exception as error:
+    except Exception as error:  # of any type: a layer says in its own way what it can't do
         larger = range(size + 1, count + 1)
         better = next((number for number in larger if count % number != 1), None)
         remedy = f"take batch_size={better}"
@@ -95,6 +97,7 @@ def _batches_of(train: Rows, options: FitOptions) -> tuple[int, int]:
     if not isinstance(train, LoaderRows):
         return options.batch_size, len(train)
     loader = train.loader
-    if loader.batch_size is None or loader.drop_last or not hasattr(loader.dataset, "__len__"):
+    is_sized = hasattr(loader.dataset, "__len__")
+    if loader.batch_size is None or loader.drop_last or not is_sized:
         return 0, 0
     return int(loader.batch_size), len(train)

@@ -24,7 +24,6 @@ from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.checkpoint import Checkpoint
-from pyro_vae.training.compiled_step import CompiledStep
 from pyro_vae.training.epoch import StepsFunction, Training, require_finite, train_epoch, validate
 from pyro_vae.training.first_look import first_look, require_trainable
 from pyro_vae.training.options import (
@@ -44,7 +43,9 @@ from pyro_vae.training.preparation import (
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Run
 from pyro_vae.training.sleep import require_sleep, sleep
-from pyro_vae.training.step_choice import choose_steps
+from pyro_vae.training.step_choice import choose_steps, is_compiled
+from pyro_vae.training.train_step import State
+from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.validation_split import is_number
 from pyro_vae.training.weights import eager, refuse_hidden_weights
 from pyro_vae.vae import VAE
@@ -168,12 +169,9 @@ def fit(
         >>> [row["epoch"] for row in run.history]
         [1, 2]
     """
-    given = {name: value for name, value in locals().items() if name in FitOptions.model_fields}
+    arguments = dict(locals())
     refuse_hidden_weights(x)
-    if not is_number(validation):
-        given["validation"] = None
-    described = {name: value for name, value in given.items() if not callable(value)}
-    options = FitOptions(**described)
+    options = _described(arguments)
     torch_device = device_of_rank(choose_device(options.device))
     dtype = next(vae.parameters()).dtype
     placement = Placement(torch_device, dtype, grey=options.binarize == "dynamic")
@@ -185,35 +183,52 @@ def fit(
         options = with_budget(options, data.train.steps(options.batch_size))
         run = Run(vae, options)
         broadcast_parameters(vae.to(torch_device))
+        # The optimizer takes the weights where they are now: on the device of the run.
         state = initial_state(vae, options, objective, optimizer)
         start(vae, named_rows, data.train, grey=placement.grey)
-        if options.sleep_share:
-            require_sleep(vae)
         data = with_binary_validation(data, vae, placement, options.seed)
-        first_look(state, data.train, options)
-        if data.valid is not None or not placement.grey:  # bits of grey training rows change
-            run.baseline = independent_score(vae, data)
-        run.remember()
+        _examine(run, state, data)
         factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
         order = torch.Generator().manual_seed(options.seed)
         training = Training(run, state, data, factor, order)
-        _train(training, None if checkpoint is None else Path(checkpoint), progress)
+        _train(training, checkpoint, progress)
     if run.warning is not None:
         warn_caller(f"fit: {run.warning}")
     return run
 
 
-def _train(training: Training, checkpoint: Path | None, shown: bool | None) -> None:
+def _described(arguments: dict[str, Any]) -> FitOptions:
+    """The arguments of `fit` that a file can hold, without functions and rows of the user's."""
+    given = {name: arguments[name] for name in FitOptions.model_fields}
+    if not is_number(given["validation"]):
+        given["validation"] = None
+    return FitOptions(**{name: value for name, value in given.items() if not callable(value)})
+
+
+def _examine(run: Run, state: State, data: TrainingData) -> None:
+    """What fails early, the score to beat, and the weights to fall back on."""
+    options = run.options
+    if options.sleep_share:
+        require_sleep(run.vae)
+    first_look(state, data.train, options)
+    has_fixed_rows = data.valid is not None or options.binarize == "none"
+    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
+        run.baseline = independent_score(run.vae, data)
+    run.remember()
+
+
+def _train(training: Training, path: str | os.PathLike[str] | None, shown: bool | None) -> None:
     """The epochs of a run, and its sleep phase."""
     run = training.run
     saved = None
-    if checkpoint is not None:
-        saved = Checkpoint(checkpoint, training)
+    if path is not None:
+        saved = Checkpoint(Path(path), training)
         saved.read()
     steps_done = training.steps_per_epoch * len(run.history)
     steps_in_all = training.steps_per_epoch * (run.options.epochs or 0)
     steps_function = choose_steps(training.state, run.options, steps_in_all - steps_done)
     for group in training.state.optimizer.param_groups:
+        # An optimizer that was used before has the last rate of that run as its "lr".
         group.setdefault("initial_lr", group["lr"])
     progress = Progress(steps_done, steps_in_all, shown=shown if is_first() else False)
     try:
@@ -221,14 +236,16 @@ def _train(training: Training, checkpoint: Path | None, shown: bool | None) -> N
             _epochs(training, steps_function, saved, progress)
             run.restore()
             if run.options.sleep_share:
-                run.remember()
+                run.remember()  # the sleep phase may find better ones
                 sleep(run, training.state, training.data)
     except KeyboardInterrupt:
         run.interrupted = True
-        best = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"
+        kept = "those from before the run"
+        if run.best_epoch:
+            kept = f"those of epoch {run.best_epoch}"
         warn_caller(
             f"fit: interrupted after {len(run.history)} of {run.options.epochs} epochs; "
-            f"the weights are {best}"
+            f"the weights are {kept}"
         )
     finally:
         run.restore()
@@ -246,7 +263,7 @@ def _epochs(
     options = run.options
     last = options.epochs or 0
     epochs = range(len(run.history) + 1, last + 1)
-    if epochs and isinstance(getattr(steps_function, "__self__", None), CompiledStep):
+    if epochs and is_compiled(steps_function):
         progress.compiling()
     for epoch in epochs:
         if run.exhausted():
@@ -257,6 +274,7 @@ def _epochs(
         row |= validate(training.state, training.data, options)
         require_finite(row, options)
         ema = training.state.ema
+        # The averages were validated, so that they are kept; training goes on with the weights.
         with ema.applied() if ema else nullcontext():
             run.keep(row)
         if checkpoint is not None:

@@ -11,6 +11,7 @@ from pyro_vae.arguments import warn_caller
 from pyro_vae.data import Placement, Rows, as_rows, statistics
 from pyro_vae.data.binarize import binarized_once, bits_of
 from pyro_vae.data.summary_statistics import Statistics, farthest
+from pyro_vae.hooks import StartsFromData
 from pyro_vae.inputs import checked_batches, pass_size, require_precise, undisturbed
 from pyro_vae.objectives import Objective
 from pyro_vae.spec import data_support
@@ -86,9 +87,8 @@ def start(vae: VAE, named: Mapping[str, Rows], train: Rows, grey: bool = False) 
     elif summary.outlying.any():
         _warn_of_outliers(vae, named["x"].batches(size), summary)
     for module in vae.modules():
-        initialise = getattr(module, "start_from", None)
-        if callable(initialise):
-            initialise(summary)
+        if isinstance(module, StartsFromData):
+            module.pyro_vae_start(summary)
     vae.initialized.fill_(True)
 
 

@@ -70,7 +70,8 @@ class Run:
     @property
     def elbo_of(self) -> str:
         """Which rows `elbo` and `baseline` are of: "validation" or "training"."""
-        return "validation" if self.history and "val_elbo" in self.history[0] else "training"
+        is_validated = bool(self.history) and "val_elbo" in self.history[0]
+        return "validation" if is_validated else "training"
 
     @property
     def warning(self) -> str | None:
@@ -121,10 +122,16 @@ class Run:
     def keep(self, row: dict[str, float]) -> None:
         """Add a row to the history, and keep the weights when it is the best so far."""
         self.history.append(row)
-        best = self.history[self.best_epoch - 1]
-        if not self.best_epoch or "val_loss" not in row or row["val_loss"] < best["val_loss"]:
+        if self._is_best(row):
             self.best_epoch = int(row["epoch"])
             self.remember()
+
+    def _is_best(self, row: dict[str, float]) -> bool:
+        """Whether an epoch is better than the best one before; without validation each is."""
+        if not self.best_epoch or "val_loss" not in row:
+            return True
+        best = self.history[self.best_epoch - 1]
+        return row["val_loss"] < best["val_loss"]
 
     def keep_asleep(self, row: dict[str, float]) -> None:
         """Add a row of the sleep phase, and keep the weights when they are the best so far."""

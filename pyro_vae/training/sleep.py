@@ -106,8 +106,8 @@ def drawn(vae: VAE, train: Rows, options: FitOptions, order: torch.Generator) ->
 
 def own_parameters(vae: VAE) -> list[nn.Parameter]:
     """The weights of the guide that the model doesn't share."""
-    shared = {id(parameter) for parameter in vae.model.parameters()}
-    return [parameter for parameter in vae.guide.parameters() if id(parameter) not in shared]
+    shared = {id(weight) for weight in vae.model.parameters()}
+    return [weight for weight in vae.guide.parameters() if id(weight) not in shared]
 
 
 def require_sleep(vae: VAE) -> None:

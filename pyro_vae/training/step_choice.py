@@ -50,7 +50,7 @@ def choose_steps(state: State, options: FitOptions, count: int) -> StepsFunction
     if options.compile == "auto" and hooked is not None:
         return steps
     function = stepper(options, state.optimizer, count)
-    if hooked is not None and isinstance(getattr(function, "__self__", None), CompiledStep):
+    if hooked is not None and is_compiled(function):
         warn_caller(
             f"fit: the hooks of {hooked} are called while the step is compiled, and not in each "
             "step; compile='off' calls them in each"
@@ -63,12 +63,21 @@ def stepper(options: FitOptions, optimizer: Optimizer, count: int) -> StepsFunct
     is_long = count >= WORTH_COMPILING
     if options.compile == "off" or (options.compile == "auto" and not is_long):
         return steps
-    whole = options.compile == "step" or (options.compile == "auto" and is_adam(optimizer))
+    with_optimizer = options.compile == "step"
+    if options.compile == "auto":
+        with_optimizer = is_adam(optimizer)
     groups = optimizer.param_groups
-    weights = sum(weight.numel() for group in groups for weight in group["params"])
-    is_small = options.batch_size * weights < SMALL
-    together = SEVERAL if whole and is_small and count >= WORTH_SEVERAL else 1
-    return CompiledStep(whole, together).steps
+    sizes = [weight.numel() for group in groups for weight in group["params"]]
+    is_small = options.batch_size * sum(sizes) < SMALL
+    together = 1
+    if with_optimizer and is_small and count >= WORTH_SEVERAL:
+        together = SEVERAL
+    return CompiledStep(with_optimizer, together).steps
+
+
+def is_compiled(function: StepsFunction) -> bool:
+    """Whether a function that makes steps is that of a `CompiledStep`."""
+    return isinstance(getattr(function, "__self__", None), CompiledStep)
 
 
 def hooked_modules(vae: nn.Module) -> Iterator[str]:
@@ -85,14 +94,21 @@ def hooked_modules(vae: nn.Module) -> Iterator[str]:
     if any(getattr(torch_module, f"_global{name}") for name in HOOKS):
         yield "every module (torch.nn.modules.module.register_module_...)"
     for name, module in vae.named_modules():
-        if any(_is_users(hook) for kind in HOOKS for hook in getattr(module, kind).values()):
+        if any(_is_users(hook) for hook in _hooks(module)):
             yield f"vae.{name}".rstrip(".")
     for name, parameter in vae.named_parameters():
         if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
             yield f"vae.{name}"
 
 
+def _hooks(module: nn.Module) -> Iterator[Any]:
+    """All hooks of a module."""
+    for kind in HOOKS:
+        yield from getattr(module, kind).values()
+
+
 def _is_users(hook: Any) -> bool:
     """Whether a hook is defined outside of torch, Pyro and this library."""
-    package = getattr(hook, "__module__", "") or ""
-    return package.split(".")[0] not in {"torch", "pyro", "pyro_vae"}
+    module = getattr(hook, "__module__", None) or ""
+    package = module.split(".")[0]
+    return package not in {"torch", "pyro", "pyro_vae"}

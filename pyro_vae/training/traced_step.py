@@ -42,7 +42,13 @@ class Graph:
     reached: list[nn.Parameter]
 
 
-def trace(state: State, stack: Tensor, *, with_optimizer: bool, beta: float | None = None) -> Graph:
+def trace(
+    state: State,
+    stack: Tensor,
+    *,
+    with_optimizer: bool,
+    beta: float | None = None,
+) -> Graph:
     """The graph of a step for each batch of a stack: loss, gradient and clipping.
 
     Shapes, modes and options are constants in it; learning rates and step counts are not. Nothing
@@ -107,10 +113,11 @@ class _Objective(nn.Module):
     def __init__(self, state: State) -> None:
         super().__init__()
         self.vae = state.vae
-        self.objective = state.objective
+        self.objective = state.objective  # which may be a module with weights of its own
+        self.state = state
 
-    def forward(self, x: Tensor, beta: float | Tensor) -> tuple[Terms, dict[str, Tensor]]:
-        terms = self.objective(self.vae.model, self.vae.guide, x, beta)  # type: ignore[arg-type]
+    def forward(self, x: Tensor, beta: Any) -> tuple[Terms, dict[str, Tensor]]:
+        terms = self.state.terms(x, beta)
         return terms, dict(self.named_buffers())
 
 
@@ -174,6 +181,7 @@ class _StepsOfTensors:
         self, tensors: dict[str, Tensor], numbers: Tensor, batch: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One step, which changes `tensors` in place; its metrics and its gradients."""
+        # Leaves apart from the tensors that Adam changes, so that the gradient is of this step.
         leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
         own = {name: tensors[name] for name in self.names} | leaves
         beta = numbers[0].to(batch.dtype) if self.beta is None else self.beta
@@ -189,7 +197,7 @@ class _StepsOfTensors:
             self.reached = list(gradients)
             norm, gradients = clipped(gradients, self.state.clip_norm)
             for name, buffer in buffers.items():
-                if buffer is not tensors[name]:
+                if buffer is not tensors[name]:  # the call has replaced it
                     tensors[name].copy_(buffer)
             if self.with_optimizer:
                 self._update(tensors, gradients, numbers)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyro_vae.cli import main
+from pyro_vae.cli.main import main
 
 QUICK = ("--set", "fit.epochs=2", "--set", "evaluate.num_particles=20")
 SPEC = """

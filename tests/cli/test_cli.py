@@ -287,7 +287,7 @@ def test_help(arguments: tuple[str, ...]) -> None:
 def test_help_of_a_command_imports_no_torch(tmp_path: Path) -> None:
     program = f"""
 import sys
-from pyro_vae.cli import main
+from pyro_vae.cli.main import main
 for command in {COMMANDS}:
     try: main([command, "--help"])
     except SystemExit: pass

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pyro_vae as pv
-from pyro_vae.cli import main
+from pyro_vae.cli.main import main
 from pyro_vae.experiment import run_folder
 from pyro_vae.saving import write_model
 from tests.cli.command import write_data

@@ -93,7 +93,7 @@ def test_clipping_and_free_bits_are_at_work():
 
 @pytest.mark.slow
 def test_with_noise_two_processes_agree_with_each_other_and_fit_as_well_as_one(hard):
-    """The ELBO of the last ten epochs is one of those that single processes have with other seeds."""
+    """The ELBO of the last ten epochs is as likely as that of one process with another seed."""
     first, second = hard["noisy"]
     assert same(first["weights"], second["weights"])
     assert (first["history"], first["best"]) == (second["history"], second["best"])
@@ -192,7 +192,10 @@ def test_an_error_in_one_process_ends_the_others(hard):
 
 @pytest.mark.slow
 def test_what_can_not_work_is_refused_everywhere(hard):
-    message = "x: expected the same rows in every process, got [600, 1000] steps ahead; pass all rows to each"
+    message = (
+        "x: expected the same rows in every process, got [600, 1000] steps ahead; pass all rows "
+        "to each"
+    )
     assert hard["different_rows"] == [message] * 2
     message = "device: expected cpu, cuda or auto in 2 processes, got 'cuda:1'; take 'cuda'"
     assert hard["a_gpu_by_number"] == [message] * 2

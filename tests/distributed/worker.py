@@ -1,7 +1,6 @@
-"""What one of several processes does in the tests: `python -m tests.distributed.worker FOLDER NAME...`
-for each.
+"""One of several processes in the tests: `python -m tests.distributed.worker FOLDER NAME...`.
 
-Each scenario is a function without arguments; what it gives in each process is pickled for the test
+Each scenario is a function without arguments; its result in each process is pickled for the test
 that started it. A test may also call it itself, and is then the one process to compare with.
 """
 
@@ -106,7 +105,8 @@ class QuietGuide(nn.Module):
         return Quiet(self.loc(x), self.scale.abs().expand(len(x), 2)).to_event(1)
 
 
-def told(run: Run) -> dict[str, Any]:
+def outcome(run: Run) -> dict[str, Any]:
+    """What two runs are compared by."""
     return {
         "history": without_clock(run.history),
         "best": run.best_epoch,
@@ -116,7 +116,7 @@ def told(run: Run) -> dict[str, Any]:
 
 def quiet(guide: Any = "delta", prior: str = "flat", **options: Any) -> dict[str, Any]:
     vae = small(prior=prior, guide=guide, likelihood={"kind": "normal", "scale": 0.7}).double()
-    return told(fit(vae, X, **{"epochs": 5, "batch_size": 16, "lr": 0.01, "seed": 3, **options}))
+    return outcome(fit(vae, X, **{"epochs": 5, "batch_size": 16, "lr": 0.01, "seed": 3, **options}))
 
 
 def plain():
@@ -164,7 +164,7 @@ class Normed(nn.Module):
 def normed():
     """48 rows in batches of 16, in one order."""
     vae = small(encoder=Normed()).double()
-    return told(fit(vae, X[:48], epochs=2, batch_size=16, validation=None, seed=3))
+    return outcome(fit(vae, X[:48], epochs=2, batch_size=16, validation=None, seed=3))
 
 
 # With noise
@@ -172,7 +172,7 @@ def normed():
 
 def noisy(seed=3):
     before = torch.get_rng_state()
-    found = told(
+    found = outcome(
         fit(
             small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, ema_decay=0.9, validation=None
         )
@@ -182,7 +182,7 @@ def noisy(seed=3):
 
 def strangers():
     """The processes bring different weights, and in one step the averages hardly leave them."""
-    return told(
+    return outcome(
         fit(
             small(seed=process_group.rank()),
             X,
@@ -195,7 +195,7 @@ def strangers():
 
 
 def early():
-    return told(fit(small(), X, epochs=200, batch_size=16, lr=0.05, seed=3, patience=5))
+    return outcome(fit(small(), X, epochs=200, batch_size=16, lr=0.05, seed=3, patience=5))
 
 
 def parts():
@@ -255,9 +255,9 @@ def every_kind():
     """The weights of two epochs of each kind."""
     found = {}
     for name, fields in KINDS.items():
-        found[name] = told(fit(small(**fields), X, epochs=2, batch_size=16))
+        found[name] = outcome(fit(small(**fields), X, epochs=2, batch_size=16))
     for name, objective in OBJECTIVES.items():
-        found[name] = told(
+        found[name] = outcome(
             fit(small(), X, epochs=2, batch_size=16, objective=objective, optimizer="adamw")
         )
     return found
@@ -292,7 +292,7 @@ def interrupted():
         warnings.simplefilter("ignore", UserWarning)
         run = fit(small(), X, objective=objective, validation=None, epochs=9, batch_size=10)
     return {
-        **told(run),
+        **outcome(run),
         "interrupted": run.interrupted,
         "handler": signal.getsignal(signal.SIGINT) is handler,
     }
@@ -307,14 +307,13 @@ def different_rows():
 
 
 def compiled():
-    """What is said where a compiled step is asked for."""
-    with warnings.catch_warnings(record=True) as said:
+    """The warnings where a compiled step is asked for."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run = fit(small(), X, epochs=1, compile="step")
-    about_steps = [warning for warning in said if "independent columns" not in str(warning.message)]
-    return [(str(warning.message), Path(warning.filename).name) for warning in about_steps], len(
-        run.history
-    )
+    about_steps = [one for one in caught if "independent columns" not in str(one.message)]
+    shown = [(str(one.message), Path(one.filename).name) for one in about_steps]
+    return shown, len(run.history)
 
 
 def a_gpu_by_number():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import pyro_vae as pv
-from pyro_vae.cli import main
+from pyro_vae.cli.main import main
 from pyro_vae.experiment.description import EvaluateOptions, Experiment
 from pyro_vae.experiment.record import fingerprint
 

@@ -1,6 +1,4 @@
-"""What the tests of guides share: each family by name, small models with it, and models trained
-where all is known.
-"""
+"""What the tests of guides share: families by name, small models, and models with known answers."""
 
 from functools import cache
 from typing import Any
@@ -93,9 +91,7 @@ def untrained(name: str, truth: LinearGaussian = TRUTH) -> VAE:
 
 @cache
 def trained(name: str, mild: bool = False, steps: int = 400) -> VAE:
-    """The same after a short training of the guide alone, by the gradient that has no noise at the
-    exact posterior.
-    """
+    """The same after a short training of the guide by a gradient without noise at the optimum."""
     truth = MILD if mild else TRUTH
     vae = untrained(name, truth)
     parameters = [*vae.guide.parameters()]

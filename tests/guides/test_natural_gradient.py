@@ -23,8 +23,8 @@ def off(shift: float, scale: float) -> Distribution:
 def after_one_step(q: Distribution, lr: float) -> Tensor:
     """(δ, s) of each row, (rows, 4)."""
     guide = SemiAmortized(3, 2, steps=1, lr=lr).double()
-    guide.bind_parts(TRUTH.vae().parts)
-    refined = guide.refine(q, ROWS)
+    guide.pyro_vae_bind(TRUTH.vae().parts)
+    refined = guide.pyro_vae_refine(q, ROWS)
     return torch.cat([refined.mean - q.mean, (refined.stddev / q.stddev).log()], -1)
 
 

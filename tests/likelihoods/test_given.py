@@ -1,4 +1,4 @@
-"""What a likelihood conditions on is the row's own, and what stands for a category is a category."""
+"""Each row has what its likelihood conditions on, and a category is shown as a category."""
 
 import math
 
@@ -58,7 +58,8 @@ def test_words_keep_the_total_of_their_row():
 
 @every_case
 def test_the_density_is_the_same_and_others_are_as_they_were(name):
-    built, rows = family(name), CASES[name].rows[:6]
+    built = family(name)
+    rows = CASES[name].rows[:6]
     p = built(torch.zeros(6, *built.param_shape, dtype=torch.float64))
     q = given(p, rows)
     torch.testing.assert_close(q.log_prob(rows), p.log_prob(rows))
@@ -81,7 +82,7 @@ def test_a_category_is_reconstructed_as_a_category():
     raw = torch.tensor([[[2.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.9, 1.0]]])
     assert representative(built(raw)).tolist() == [[0.0, 3.0]]
     p = special.softmax(raw.numpy(), 1)
-    for column, found in built(raw).probabilities().items():
+    for column, found in built(raw).pyro_vae_probabilities().items():
         np.testing.assert_allclose(found, p[..., column], rtol=1e-6)
 
 

@@ -19,7 +19,8 @@ from pyro_vae.networks.invertible import (
 )
 from pyro_vae.priors import Flow as FlowPrior
 
-DIM, CONTEXT = 5, 3
+DIM = 5
+CONTEXT = 3
 PASSES = {"autoregressive": DIM, "coupling": 2, "spline": 2}
 every_transform = pytest.mark.parametrize("name", PASSES)
 
@@ -48,7 +49,8 @@ def test_the_determinant_is_that_of_autograd(name: str) -> None:
 def test_the_inverse_is_the_inverse(name: str) -> None:
     network = transforms(name)
     assert network.passes == PASSES[name]
-    context, value = noise(6, CONTEXT, seed=1), noise(6, DIM)
+    context = noise(6, CONTEXT, seed=1)
+    value = noise(6, DIM)
     moved, log_det = network(context, value)
     back, log_det_back = network(context, moved, inverse=True)
     assert not torch.allclose(moved, value, atol=0.01)

@@ -95,7 +95,8 @@ def test_two_couplings_move_every_number_by_others(latent_dim: int) -> None:
     slopes = jacobian(lambda z: to_noise(prior, z), torch.ones(latent_dim, dtype=torch.float64))
     assert (slopes != 0).any(1).all()
     assert (slopes != torch.eye(latent_dim)).any(1).all()
-    more, less = latent_dim - latent_dim // 2, latent_dim // 2
+    more = latent_dim - latent_dim // 2
+    less = latent_dim // 2
     assert [layer.sizes for layer in prior.layers] == [(more, less), (less, more)]
 
 

@@ -15,7 +15,7 @@ from torch.optim.optimizer import (
 
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, FitOptions, State, adam, fit
-from pyro_vae.training import compiled_step as module
+from pyro_vae.training import compiled_graph as module
 from pyro_vae.training.step_choice import WORTH_COMPILING, stepper
 from tests.training.small import X, small, weights
 

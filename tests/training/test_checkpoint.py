@@ -250,11 +250,11 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path)
     with safe_open(path, "pt") as file:
-        told = file.metadata()
+        metadata = file.metadata()
     tensors = {
         name: value for name, value in load_file(path).items() if not name.startswith("model.model")
     }
-    save_file(tensors, path, metadata=told)
+    save_file(tensors, path, metadata=metadata)
     with pytest.raises(ValueError, match=f"^{path}: damaged, or of another model: "):
         run(small(), checkpoint=path)
 

@@ -541,13 +541,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_best_weights(epoch, val
         if not watch.vae.training:
             snapshots.append(weights(watch.vae))
         bad = watch.vae.training and len(snapshots) == epoch - 1
-        return (
-            terms._replace(distortion=terms.distortion * value, loss=terms.loss * value)
-            if bad
-            else terms
-        )
+        if not bad:
+            return terms
+        return terms._replace(distortion=terms.distortion * value, loss=terms.loss * value)
 
-    message = rf"not finite in epoch {epoch} .*best weights before are kept; lower lr \(now 0.005\) or set clip_norm"
+    message = (
+        rf"not finite in epoch {epoch} .*best weights before are kept; lower lr \(now 0.005\) or "
+        "set clip_norm"
+    )
     with pytest.raises(ValueError, match=message):
         fit(vae, X, objective=Watch(vae, react), validation=10, epochs=9, batch_size=16, lr=5e-3)
     if epoch == 1:

@@ -136,7 +136,7 @@ def test_auto_stays_eager_where_there_are_hooks(name):
 def uncompiled(monkeypatch):
     """Graphs run as they are."""
     monkeypatch.setattr(
-        "pyro_vae.training.compiled_step.compile_graph", lambda module, inputs, options: module
+        "pyro_vae.training.compiled_graph.compile_graph", lambda module, inputs, options: module
     )
 
 

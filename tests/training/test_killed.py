@@ -35,7 +35,9 @@ def schedule(done):
         os.kill(os.getpid(), signal.SIGKILL)
     return 1.0
 
-vae, options = small(), dict(epochs=8, batch_size=16, validation=4, ema_decay=0.9, kl_warmup_epochs=4, compile=how)
+vae = small()
+options = dict(epochs=8, batch_size=16, validation=4, ema_decay=0.9, kl_warmup_epochs=4)
+options["compile"] = how
 run = fit(vae, X, schedule=schedule, checkpoint=home / "unfinished", **options)
 save(vae, home / "model")
 (home / "history.json").write_text(json.dumps(without_clock(run.history)))

@@ -1,4 +1,4 @@
-"""The sleep phase: the guide learns from rows that the model draws, and the model stays as it is."""
+"""The sleep phase: the guide learns from rows that the model draws, and the model is fixed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`step`: one move down the gradient, equal to the same lines written by hand."""
+"""`step`: one step down the gradient, equal to the same lines written by hand."""
 
 import dataclasses
 import math
@@ -99,7 +99,7 @@ def test_gradients_do_not_pile_up():
 
 
 def test_the_mean_over_rows_does_not_depend_on_their_number():
-    """Twice the same rows with twice the same noise would be the same step; without noise they are."""
+    """Without noise, twice the same rows make the same step."""
     results = []
     for x in (BATCH, BATCH.repeat(2, 1)):
         vae = small(

@@ -83,9 +83,7 @@ class Listed(Dataset):
 @pytest.mark.parametrize("make", [lambda: X, lambda: Listed(X)], ids=["array", "Dataset"])
 @pytest.mark.parametrize("validation", [None, 0.3])
 def test_every_row_meets_its_own_weight(make, validation):
-    """The first column of each row is its weight: the weighted mean of any batch is told by the
-    rows themselves.
-    """
+    """The first column of each row is its weight, so the rows themselves give weighted means."""
     x = np.concatenate([W[:, None], X[:, 1:]], 1).astype(np.float32)
     rows = Listed(x) if isinstance(make(), Listed) else x
 
@@ -104,14 +102,12 @@ def test_every_row_meets_its_own_weight(make, validation):
     )
     train, valid = select_part(_rows(x), validation, 0)
     used = torch.cat(list(train.batches(50)))[:, 0].double()
-    assert run.history[1]["loss"] == pytest.approx(
-        float((used * used).sum() / used.sum()), rel=1e-5
-    )
+    expected = float((used * used).sum() / used.sum())
+    assert run.history[1]["loss"] == pytest.approx(expected, rel=1e-5)
     if valid is not None:
-        held = torch.cat(list(valid.batches(50)))[:, 0].double()
-        assert run.history[1]["val_loss"] == pytest.approx(
-            float((held * held).sum() / held.sum()), rel=1e-5
-        )
+        other = torch.cat(list(valid.batches(50)))[:, 0].double()
+        expected = float((other * other).sum() / other.sum())
+        assert run.history[1]["val_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def _rows(x):

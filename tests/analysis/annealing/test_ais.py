@@ -43,7 +43,8 @@ def without_the_last_weight(
     path: GeometricPath, schedule: TemperatureSchedule, seeds: list[int], options: AnnealingOptions
 ) -> ChainsResult:
     """Broken: the sum ends one temperature early."""
-    chains, b = run_forward(path, schedule, seeds, options), schedule.b
+    chains = run_forward(path, schedule, seeds, options)
+    b = schedule.b
     return chains._replace(log_weight=chains.log_weight * (b[-2] - b[0]))
 
 
@@ -184,7 +185,8 @@ def test_temperatures_are_spaced_by_the_spread() -> None:
 
 def test_a_ladder_from_the_prior_starts_with_small_steps() -> None:
     """From the prior U(z) varies most at first, so a tenth of the temperatures is below 0.05."""
-    vae, x = TRUTH.vae(), TRUTH.sample(3)
+    vae = TRUTH.vae()
+    x = TRUTH.sample(3)
     options = AnnealingOptions(16, 50, 3, "prior", 0, 1000, False)
     with torch.no_grad():
         found = tuned(GeometricPath.of(vae, x, "prior"), seeds_of(x, "pilot"), options)
@@ -292,7 +294,8 @@ def test_agrees_with_quadrature_where_z_is_positive(start: str) -> None:
 def test_a_uniform_prior_has_no_slope() -> None:
     """Against a midpoint rule on its square."""
     flat = dist.Uniform(-torch.ones(2).double(), 1.0).to_event(1)
-    vae, x = bernoulli_vae(flat, flat), bits()
+    vae = bernoulli_vae(flat, flat)
+    x = bits()
     z = torch.cartesian_prod(*[(torch.arange(200) + 0.5).double() / 100 - 1] * 2)
     with torch.no_grad():
         expected = vae.likelihood(z.unsqueeze(1)).log_prob(x).exp().mean(0).log().numpy()
@@ -302,7 +305,8 @@ def test_a_uniform_prior_has_no_slope() -> None:
 
 
 def test_float32_agrees_with_float64() -> None:
-    vae, x = bernoulli_vae(), bits()
+    vae = bernoulli_vae()
+    x = bits()
     found = annealed(
         vae.float(), x.float(), num_chains=100, temperatures=20, leapfrog_steps=3, chunk_size=10_000
     )
@@ -319,7 +323,8 @@ def arrays(found: Annealed) -> np.ndarray:
 
 @pytest.mark.parametrize("start", ["prior", "guide"])
 def test_a_row_does_not_depend_on_the_others(start: str) -> None:
-    vae, x = bernoulli_vae(), bits()[:4]
+    vae = bernoulli_vae()
+    x = bits()[:4]
 
     def run(rows: Tensor, **options: Any) -> np.ndarray:
         return arrays(
@@ -348,10 +353,8 @@ def test_noise_is_standard_normal_and_uniform() -> None:
     noise = RowNoiseStreams(torch.zeros(500, 3, 2, dtype=torch.float64), [1, 2, 3])
     drawn = [noise.draw() for _ in range(20)]
     momentum = torch.stack([noise.momentum for noise, _ in drawn]).flatten()
-    log_u, jitter = (
-        torch.stack([noise.log_uniform for noise, _ in drawn]),
-        torch.stack([factor for _, factor in drawn]),
-    )
+    log_u = torch.stack([noise.log_uniform for noise, _ in drawn])
+    jitter = torch.stack([factor for _, factor in drawn])
     n = log_u.numel()
     assert abs(momentum.mean()) < 4 / math.sqrt(2 * n)
     assert abs(momentum.var() - 1) < 4 * math.sqrt(2 / (2 * n))
@@ -365,7 +368,8 @@ def test_nothing_is_left_changed() -> None:
     vae = bernoulli_vae("vamp").train()
     vae.guide.posterior.encoder.eval()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
-    modes, state = [module.training for module in vae.modules()], torch.get_rng_state()
+    modes = [module.training for module in vae.modules()]
+    state = torch.get_rng_state()
     annealed(vae, bits(), num_chains=2, temperatures=3, start="guide")
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
     assert [module.training for module in vae.modules()] == modes
@@ -416,7 +420,8 @@ def test_nothing_to_do_is_refused(name: str) -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    vae, x = bernoulli_vae(), bits()
+    vae = bernoulli_vae()
+    x = bits()
     with pytest.raises(ValueError, match="start: expected 'prior' or 'guide', got 'posterior'"):
         annealed(vae, x, start="posterior")
     with pytest.raises(ValueError, match="at least one row"):

@@ -113,7 +113,8 @@ def test_the_bracket_holds_the_truth_and_closes(start: str, temperatures: int) -
     truth = exact(found)
     assert found.gap.mean() < 0.1
     assert ((found.lower - truth) < 4 * found.lower_se).all()
-    below, above = found.lower - truth, found.upper - truth
+    below = found.lower - truth
+    above = found.upper - truth
     assert below.mean() < 3 * below.std() / math.sqrt(30)
     assert above.mean() > -3 * above.std() / math.sqrt(30)
 
@@ -150,7 +151,8 @@ def test_the_bracket_holds_the_truth_of_bits() -> None:
     vae = bernoulli_vae()
     found = bidirectional(vae, num_rows=60, num_chains=16, temperatures=100, leapfrog_steps=5)
     truth = by_quadrature(vae, torch.from_numpy(found.x))
-    below, above = found.lower - truth, found.upper - truth
+    below = found.lower - truth
+    above = found.upper - truth
     assert found.gap.mean() < 0.1
     assert below.mean() < 3 * below.std() / math.sqrt(60)
     assert above.mean() > -3 * above.std() / math.sqrt(60)
@@ -198,10 +200,8 @@ def test_its_lower_side_is_what_annealing_gives() -> None:
 
 def test_nothing_is_left_changed() -> None:
     vae = bernoulli_vae().train()
-    before, state = (
-        {name: value.clone() for name, value in vae.state_dict().items()},
-        torch.get_rng_state(),
-    )
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    state = torch.get_rng_state()
     bidirectional(vae, num_rows=2, num_chains=2, temperatures=3)
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
     assert vae.training

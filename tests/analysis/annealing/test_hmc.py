@@ -65,7 +65,8 @@ def flow(state: Tensor, steps: int = 7) -> Tensor:
 
 def euler(state: Tensor, steps: int = 7) -> Tensor:
     """Broken: position and momentum move at once."""
-    z, r = state[..., :2], state[..., 2:]
+    z = state[..., :2]
+    r = state[..., 2:]
     for _ in range(steps):
         z, r = z + 0.2 * r, r + 0.2 * density_state(quartic, z).slope
     return torch.cat([z, r], -1)
@@ -75,7 +76,8 @@ Map = Callable[[Tensor], Tensor]
 
 
 def check_reversible(step: Map) -> None:
-    start, flip = normal(50, 4), torch.tensor([1, 1, -1, -1])
+    start = normal(50, 4)
+    flip = torch.tensor([1, 1, -1, -1])
     torch.testing.assert_close(step(step(start) * flip) * flip, start, rtol=0, atol=1e-12)
 
 
@@ -95,7 +97,8 @@ def test_the_leapfrog_keeps_what_mechanics_keeps(check: Callable[[Map], None]) -
 
 def test_the_leapfrog_of_a_spring() -> None:
     """z after n steps is z₀ cos nθ for cos θ = 1 - ε² / 2."""
-    z, step = normal(5, 3), 0.4
+    z = normal(5, 3)
+    step = 0.4
     for steps in (1, 2, 9):
         end, _ = leapfrog(
             at(bowl), density_state(bowl, z), torch.zeros_like(z), torch.tensor(step), steps
@@ -106,7 +109,8 @@ def test_the_leapfrog_of_a_spring() -> None:
 
 
 def test_the_energy_errs_by_the_square_of_the_step() -> None:
-    z, r = normal(200, 2), normal(200, 2, seed=1)
+    z = normal(200, 2)
+    r = normal(200, 2, seed=1)
 
     def error(step: float) -> float:
         start = density_state(quartic, z)
@@ -182,7 +186,8 @@ def test_broken_moves_change_it(broken: Kernel) -> None:
 
 def test_chains_get_to_a_density_that_is_not_normal() -> None:
     """For ∝ exp(-z⁴ / 4): E z² = 2 Γ(3/4) / Γ(1/4), E z⁴ = 1."""
-    chains, z = 20_000, torch.zeros(20_000, 1, dtype=torch.float64)
+    chains = 20_000
+    z = torch.zeros(20_000, 1, dtype=torch.float64)
     for turn in range(30):
         z, _ = moved_by(
             lambda z: -0.25 * z.pow(4).sum(-1), z, noise(chains, 1, turn), torch.tensor(0.6), 3
@@ -194,7 +199,8 @@ def test_chains_get_to_a_density_that_is_not_normal() -> None:
 
 def test_a_density_with_an_edge() -> None:
     """Gamma(3, 1), whose log is nan where z < 0: mean and variance are 3."""
-    chains, z = 20_000, torch.full((20_000, 1), 3.0, dtype=torch.float64)
+    chains = 20_000
+    z = torch.full((20_000, 1), 3.0, dtype=torch.float64)
     for turn in range(25):
         z, accepted = moved_by(
             lambda z: (2 * z.log() - z).sum(-1), z, noise(chains, 1, turn), torch.tensor(1.2), 3
@@ -206,7 +212,9 @@ def test_a_density_with_an_edge() -> None:
 
 
 def test_the_acceptance_is_that_of_the_energies() -> None:
-    z, given, step = normal(1000, 2), noise(1000, 2, 3), torch.tensor(1.0)
+    z = normal(1000, 2)
+    given = noise(1000, 2, 3)
+    step = torch.tensor(1.0)
     z_after, acceptance = moved_by(quartic, z, given, step, 2)
     end, momentum = leapfrog(at(quartic), density_state(quartic, z), given.momentum, step, 2)
     change = (

@@ -1,6 +1,4 @@
-"""The draws behind log p(x): as many as asked for, a row's own, and nothing else is touched; and
-what is refused.
-"""
+"""The draws behind log p(x): as many as asked for, from the row alone, without side effects."""
 
 import math
 from collections.abc import Callable
@@ -36,13 +34,13 @@ class Watched(nn.Module):
     no parameters.
     """
 
-    family = SimpleNamespace(
-        support=constraints.real
-    )  # said, so that nobody decodes to find it out
+    # without it, evidence would decode once to find the support
+    family = SimpleNamespace(support=constraints.real)
 
     def __init__(self, truth: LinearGaussian) -> None:
         super().__init__()
-        self.truth, self.seen = truth, list[Tensor]()
+        self.truth = truth
+        self.seen = list[Tensor]()
 
     def forward(self, z: Tensor) -> Distribution:
         self.seen.append(z)
@@ -118,7 +116,8 @@ def test_one_draw_has_no_standard_error() -> None:
 
 
 def test_the_encoder_runs_once_a_row() -> None:
-    encoder, seen = nn.Linear(5, 4).double(), list[Tensor]()
+    encoder = nn.Linear(5, 4).double()
+    seen = list[Tensor]()
     vae = VAE(data_shape=(5,), latent_dim=2, encoder=encoder).double()
     encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     x = TRUTH.sample(20)
@@ -147,7 +146,8 @@ def test_the_chunk_size_changes_nothing(chunk_size: int, fifty: Evidence) -> Non
 
 
 def test_order_and_company_change_nothing(fifty: Evidence) -> None:
-    vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(50)
+    vae = TRUTH.vae(widen=1.3)
+    x = TRUTH.sample(50)
     order = np.random.default_rng(0).permutation(50)
     assert_same(evidence(vae, x[order], num_particles=300), fifty, order)
     for row in (0, 17, 49):
@@ -155,7 +155,8 @@ def test_order_and_company_change_nothing(fifty: Evidence) -> None:
 
 
 def test_same_seed_same_numbers(fifty: Evidence) -> None:
-    vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(50)
+    vae = TRUTH.vae(widen=1.3)
+    x = TRUTH.sample(50)
     torch.manual_seed(123)
     again, other = (evidence(vae, x, num_particles=300, seed=seed) for seed in (0, 1))
     for name in COLUMNS:
@@ -213,7 +214,8 @@ FORMS: dict[str, Callable[[Tensor, Path], Any]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_of_any_origin(form: str, tmp_path: Path) -> None:
-    vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(7).round().abs()
+    vae = TRUTH.vae(widen=1.3)
+    x = TRUTH.sample(7).round().abs()
     assert_same(
         evidence(vae, FORMS[form](x, tmp_path), num_particles=30),
         evidence(vae, x, num_particles=30),

@@ -1,4 +1,4 @@
-"""Models of 16-bit numbers, and questions inside autocast: float32 out, full precision, or a word."""
+"""Models in 16 bits, and calls inside autocast: float32 results, full precision, or a warning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -88,7 +88,7 @@ def test_a_density_in_16_bits_is_given_with_a_word() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_inside_autocast_the_numbers_are_those_outside(dtype: torch.dtype) -> None:
-    """Autocast belongs to training: a density in 16 bits is off by a tenth of a nat without a word."""
+    """Autocast is for training: a density in 16 bits is off by a tenth of a nat, without a sign."""
     vae = fitted()
     expected = (
         pv.evidence(vae, X, num_particles=20).log_marginal,

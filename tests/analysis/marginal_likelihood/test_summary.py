@@ -1,16 +1,18 @@
-"""Means over rows with their standard errors, and what is said where there is none."""
+"""Means over rows with their standard errors, and the summary where there is none."""
 
 import math
 import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyro.distributions as dist
 import pytest
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.analysis import Evidence, Measure, evidence
+from pyro_vae.analysis import Evidence, Measure, annealed, evidence, inference_gaps
+from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
@@ -87,7 +89,7 @@ def test_rows_whose_k_hat_is_not_a_number_are_not_trusted() -> None:
     assert found.unreliable_share == 0.5
 
 
-def test_what_untrusted_rows_lack_is_said() -> None:
+def test_the_shortfall_of_untrusted_rows_is_reported() -> None:
     found = numbers(4, np.array([0.9, 0.1, 0.9, 0.1]))
     upper = np.array([found.log_marginal[0] + 2.0, np.nan, np.nan, np.nan])
     found = replace(
@@ -99,14 +101,15 @@ def test_what_untrusted_rows_lack_is_said() -> None:
 
 
 def test_monte_carlo_error_is_what_another_seed_moves() -> None:
-    vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(20)
+    vae = TRUTH.vae(widen=1.3)
+    x = TRUTH.sample(20)
     found = [evidence(vae, x, num_particles=50, seed=seed) for seed in range(60)]
     spread = np.std([one.mean_log_marginal for one in found], ddof=1)
     stated = np.mean([one.monte_carlo_se for one in found])
     assert 0.7 < spread / stated < 1.3  # a standard deviation of 60 is known to 9 %
 
 
-def test_reliable_rows_are_said_to_be() -> None:
+def test_reliable_rows_are_reported() -> None:
     text = numbers(3, np.zeros(3)).summary()
     assert "trusted       all rows   (3 importance)" in text
     assert "untrusted" not in text
@@ -147,7 +150,7 @@ def test_equal_largest_weights_are_not_constant_weights() -> None:
     assert replace(found, ess=np.array([10_000.0, 50.0])).constant.tolist() == [True, False]
 
 
-def test_draws_that_differ_are_said_to() -> None:
+def test_different_numbers_of_draws_are_reported() -> None:
     found = replace(
         numbers(3, np.zeros(3)),
         num_particles=np.array([100, 800, 400]),
@@ -181,3 +184,15 @@ def test_a_density_has_no_bits() -> None:
     found = numbers(3, np.zeros(3))
     assert "bits per dim" in found.summary()
     assert "bits per dim" not in replace(found, measure=Measure(density="0:64")).summary()
+
+
+def test_rows_of_a_data_frame_keep_their_labels() -> None:
+    rows = pd.DataFrame(TRUTH.sample(3).numpy(), index=["b", "a", "c"])
+    found = evidence(TRUTH.vae(), rows, num_particles=50)
+    assert found.to_dataframe().index.tolist() == ["b", "a", "c"]
+    assert found.to_dataframe().loc["a", "log_marginal"] == found.log_marginal[1]
+    assert sharded_evidence(TRUTH.vae(), rows, num_particles=50).labels() == ("b", "a", "c")
+    chains = annealed(TRUTH.vae(), rows, num_chains=2, temperatures=2)
+    assert chains.to_dataframe().index.tolist() == ["b", "a", "c"]
+    gaps = inference_gaps(TRUTH.vae(), rows, steps=4, num_particles=2)
+    assert gaps.to_dataframe().index.tolist() == ["b", "a", "c"]

@@ -47,13 +47,13 @@ class Unequal(nn.Module):
 class Counted(nn.Module):
     """A likelihood that counts the pairs of a row and a draw that it decodes."""
 
-    family = SimpleNamespace(
-        support=constraints.real
-    )  # said, so that nobody decodes to find it out
+    # without it, evidence would decode once to find the support
+    family = SimpleNamespace(support=constraints.real)
 
     def __init__(self, likelihood: nn.Module) -> None:
         super().__init__()
-        self.likelihood, self.pairs = likelihood, 0
+        self.likelihood = likelihood
+        self.pairs = 0
 
     def forward(self, z: Tensor) -> Distribution:
         self.pairs += z[..., 0].numel()
@@ -66,7 +66,8 @@ def unequal(easy: float = 1.05, hard: float = 3.0) -> VAE:
 
 def assert_same(found: Any, expected: Any, rows: Any = slice(None)) -> None:
     for name in COLUMNS:
-        ours, theirs = getattr(found, name), getattr(expected, name)[rows]
+        ours = getattr(found, name)
+        theirs = getattr(expected, name)[rows]
         if ours.dtype.kind == "f":
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
         else:
@@ -105,7 +106,8 @@ def test_the_cap_is_reported() -> None:
     np.testing.assert_array_equal(found.num_particles, np.where(HARD, 350, 100))
     np.testing.assert_array_equal(found.reached, np.where(HARD, "cap", "target"))
     np.testing.assert_array_equal(found.capped, HARD)
-    se, k = found.se[HARD].max(), found.pareto_k[HARD].max()
+    se = found.se[HARD].max()
+    k = found.pareto_k[HARD].max()
     assert f"they reached se {se:.3g} and k-hat {k:.2f} or better" in found.summary()
 
 
@@ -122,7 +124,8 @@ def test_numbers_are_those_of_as_many_draws_at_once() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"retry": "refined"}, {"retry": "widened"}])
 def test_a_row_does_not_depend_on_its_batch(options: dict[str, Any]) -> None:
-    vae, until = unequal(1.3, 0.4), Until(se=0.05, max_particles=1000)
+    vae = unequal(1.3, 0.4)
+    until = Until(se=0.05, max_particles=1000)
     found = evidence(vae, X, num_particles=100, until=until, **options)
     order = np.random.default_rng(0).permutation(24)
     assert_same(evidence(vae, X[order], num_particles=100, until=until, **options), found, order)
@@ -167,7 +170,8 @@ def test_without_targets_the_number_of_draws_ends_them() -> None:
 
 
 def test_rows_with_a_high_k_hat_start_again() -> None:
-    vae, asked = unequal(1.3, 1 / 3), []
+    vae = unequal(1.3, 1 / 3)
+    asked = []
 
     def exact_but_wider(vae: VAE, rows: Tensor) -> Distribution:
         asked.append(rows)

@@ -1,4 +1,4 @@
-"""What every result has in common: the summary that it prints, the table of a notebook, the rows."""
+"""What all results have in common: the printed summary, the table of a notebook, the rows."""
 
 import math
 
@@ -46,7 +46,8 @@ def test_a_notebook_shows_a_table_whose_text_is_escaped():
 
 
 def test_rows_have_their_order_their_types_and_their_labels():
-    plain, labelled = Scores().to_dataframe(), Scores(["b", "a", "c"]).to_dataframe()
+    plain = Scores().to_dataframe()
+    labelled = Scores(["b", "a", "c"]).to_dataframe()
     assert plain.index.tolist() == [0, 1, 2]
     assert plain.index.name == labelled.index.name == "row"
     assert labelled.loc["a", "score"] == 2.0
