@@ -63,9 +63,11 @@ def references(text: str) -> Iterator[str]:
 
 
 def escaped_lines(lines: list[str]) -> Iterator[str]:
-    """A docstring for reST: formulas escaped, examples as they are, references as a list."""
+    """A docstring for reST: formulas escaped, examples and indented blocks as they are, and the
+    references as a list.
+    """
     section = ""
-    in_example = False
+    in_example = in_block = False
     cited: list[str] = []
     for line in [*lines, ""]:
         text = line.strip()
@@ -75,7 +77,11 @@ def escaped_lines(lines: list[str]) -> Iterator[str]:
         if _TITLE.match(line):
             section = line
         in_example = text.startswith(">>>") or (in_example and text != "")
-        if in_example:
+        is_indented = not section and line.startswith("    ")
+        if is_indented and not in_block:
+            yield from ("::", "")
+        in_block = is_indented or (in_block and not text)
+        if in_example or is_indented:
             yield line
         elif section == "References:" and text and line != section:
             cited.append(text)
