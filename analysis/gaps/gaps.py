@@ -89,7 +89,7 @@ def inference_gaps(
             if None.
         seed: of the draws.
         batch_size: rows that are worked on at once.
-        progress: whether to show a bar; None shows it on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Gaps`, an array for each quantity.

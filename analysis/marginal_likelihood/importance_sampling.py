@@ -114,7 +114,7 @@ def evidence(
             the widest layer.
         compile: whether a chunk's density comes from a compiled graph: "on", "off", or "auto" where
             the draws ahead are worth the time to compile. The numbers are the same up to rounding.
-        progress: whether to show a bar; None shows it on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Evidence`, an array for each quantity.
