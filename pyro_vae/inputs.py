@@ -37,7 +37,7 @@ def rows_of(
         x: rows, (n, *data_shape), as `fit` takes them.
         name: of the argument, for messages.
         batch_size: rows in a batch.
-        progress: True shows the bar and False hides it; None shows it on a terminal and in a
+        progress: True shows the bar and False hides it; None shows it on a terminal or in a
             notebook.
     """
     rows = as_rows(x, vae.spec.data_shape, placement_of(vae), name=name)

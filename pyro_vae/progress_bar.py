@@ -12,7 +12,7 @@ def progress_bar(progress: bool | None, **options: Any) -> Any:
     tqdm's own rule (`disable=None`) would hide the bar in a notebook.
 
     Arguments:
-        progress: True shows the bar and False hides it; None shows it on a terminal and in a
+        progress: True shows the bar and False hides it; None shows it on a terminal or in a
             notebook.
         **options: of tqdm: the iterable, total, desc, unit, ...
 

@@ -71,7 +71,7 @@ def a_figure(folder: Path, trained: Any) -> None:
 
 
 def a_netcdf_file(folder: Path, trained: Any) -> None:
-    write_netcdf(pv.to_arviz(trained[0], trained[2][:3], draws=2), folder / "posterior.nc")
+    write_netcdf(pv.to_arviz(trained[0], trained[2][:3], num_samples=2), folder / "posterior.nc")
 
 
 def arrays(folder: Path, trained: Any) -> None:

@@ -1,9 +1,12 @@
 """`progress` of every function: None shows a bar on a terminal and in a notebook."""
 
+import inspect
 import sys
 
 import pytest
 
+import pyro_vae as pv
+from pyro_vae import analysis
 from pyro_vae import progress_bar as module
 from pyro_vae.progress_bar import is_interactive, progress_bar
 
@@ -40,3 +43,18 @@ def test_a_notebook_has_a_bar(progress, hidden, monkeypatch):
     monkeypatch.setattr(module, "tqdm", tqdm_notebook)
     assert is_interactive()
     assert progress_bar(progress, total=3).options["disable"] is hidden
+
+
+def asks(room):
+    """The public functions of a room that have a bar, with their default."""
+    functions = [getattr(room, name) for name in room.__all__]
+    for function in filter(inspect.isfunction, functions):
+        parameters = inspect.signature(function).parameters
+        if "progress" in parameters:
+            yield function.__name__, parameters["progress"].default
+
+
+def test_none_is_the_default_everywhere():
+    defaults = dict(asks(pv)) | dict(asks(analysis))
+    assert {"fit", "evidence", "annealed", "calibration", "latent_use"} <= set(defaults)
+    assert set(defaults.values()) == {None}

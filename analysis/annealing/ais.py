@@ -159,7 +159,7 @@ def annealed(
             "autoregressive" is slow.
         seed: of the chains.
         chunk_size: pairs of a row and a chain that move at once.
-        progress: whether to show bars; None shows them on a terminal only.
+        progress: whether to show bars; None shows them on a terminal or in a notebook.
 
     Returns:
         `Annealed`, an array for each quantity.

@@ -6,11 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.annealing.hmc import HmcNoise
 from pyro_vae.analysis.fitted import evaluation, require_density, require_full_precision
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import row_seed
 from pyro_vae.vae import VAE
 
@@ -212,11 +212,12 @@ def seeds_of(rows: Tensor, purpose: str) -> list[int]:
     return [row_seed(row, purpose) for row in rows]
 
 
-def with_bar(temperatures: range, options: AnnealingOptions) -> Iterable[int]:
+def with_bar(
+    temperatures: range,
+    options: AnnealingOptions,
+) -> Iterable[int]:
     """The temperatures, with a progress bar where the options ask for one."""
-    # tqdm's disable=None hides the bar where stderr is not a terminal
-    disable = None if options.progress is None else not options.progress
-    bar: Iterable[int] = tqdm(
-        temperatures, disable=disable, desc="temperature", leave=False, dynamic_ncols=True
+    bar: Iterable[int] = progress_bar(
+        options.progress, iterable=temperatures, desc="temperature", leave=False
     )
     return bar

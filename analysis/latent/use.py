@@ -17,10 +17,10 @@ from torch.distributions import (
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
 from pyro_vae.analysis.latent.codes import encode, rate
 from pyro_vae.analysis.latent.results import LatentUse
-from pyro_vae.analysis.progress import progress_bar
 from pyro_vae.arguments import public
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.objectives import analytic_kl
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -65,7 +65,7 @@ def latent_use(
         num_particles: draws of z for each row.
         threshold: variance above which a unit is active.
         seed: of the draws.
-        progress: whether to show a bar; None shows it on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `LatentUse`; print it.
@@ -155,6 +155,7 @@ def _log_ratios(guides: list[Distribution], z: Tensor, own: Tensor) -> Bounds:
     log_q = torch.cat(parts, -1).double()
     rows = log_q.shape[-1]
     index = own.expand(len(z), -1).unsqueeze(-1)
+    # q(z) with the row itself bounds I(x; z) from below, q(z) without it from above
     log_q_own = log_q.gather(-1, index).squeeze(-1)
     log_mean = log_q.logsumexp(-1) - math.log(rows)
     others = log_q.scatter(-1, index, -torch.inf)

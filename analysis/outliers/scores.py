@@ -68,7 +68,7 @@ def anomaly(
         num_particles: draws of each row for log p(x), as in `evidence`.
         num_samples: draws of each row for the shares.
         seed: of the draws.
-        progress: whether to show bars; None shows them on a terminal only.
+        progress: whether to show bars; None shows them on a terminal or in a notebook.
 
     Returns:
         `Anomaly`; print it.

@@ -30,10 +30,10 @@ from pyro_vae.analysis.posterior_checks.moments import (
     weighted_moments,
 )
 from pyro_vae.analysis.posterior_checks.nuts_results import Audit
-from pyro_vae.analysis.progress import progress_bar
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.inputs import rows_of
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.spec import support_of
 from pyro_vae.vae import VAE
@@ -80,7 +80,7 @@ def audit(
         max_rows: the most rows that are taken: each costs num_chains * (num_samples + warmup_steps)
             transitions.
         seed: of all draws. The numbers of a row don't depend on the rows beside it.
-        progress: whether to show a bar; None shows it on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Audit`; print it.
@@ -123,7 +123,7 @@ def audit(
 def frozen(vae: VAE) -> Iterator[None]:
     """No parameter requires a gradient inside the block; after it each does as before."""
     before = {parameter: parameter.requires_grad for parameter in vae.parameters()}
-    vae.requires_grad_(False)
+    vae.requires_grad_(False)  # NUTS differentiates by z only
     try:
         yield
     finally:
@@ -167,6 +167,7 @@ def _chain(
     warmup_steps: int,
     advance: Callable[[int], Any],
 ) -> _Chain:
+    # NUTS moves in real vectors, whatever the support of the prior
     transform = biject_to(support_of(vae.prior())).inv
     kernel = NUTS(vae.model, init_strategy=init_to_sample, transforms={"z": transform})
     mcmc = MCMC(
@@ -224,5 +225,6 @@ def _compare(runs: list[list[_Chain]], proposals: list[_Proposals], warmup_steps
 
 def _pareto_k(log_weights: Tensor) -> float:
     count = len(log_weights)
+    # one more than the tail, which is the threshold of the generalised Pareto fit
     largest = log_weights.topk(tail_length(count) + 1).values
     return float(pareto_k(largest.unsqueeze(0).numpy(), count)[0])

@@ -217,7 +217,7 @@ def compare(
         x: rows shaped (n, *data_shape); needed where a model is given.
         num_particles: draws for each row and model.
         seed: of the draws.
-        progress: whether to show bars; None shows them on a terminal only.
+        progress: whether to show bars; None shows them on a terminal or in a notebook.
 
     Returns:
         `Comparison`: print it for a table; `to_dataframe()` has one line for each model,

@@ -25,7 +25,6 @@ from pyro_vae.rng import own_seed
 from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.checkpoint import Checkpoint
 from pyro_vae.training.epoch import StepsFunction, Training, require_finite, train_epoch, validate
-from pyro_vae.training.first_look import first_look, require_trainable
 from pyro_vae.training.options import (
     SCHEDULES,
     FitOptions,
@@ -35,13 +34,14 @@ from pyro_vae.training.options import (
     with_budget,
 )
 from pyro_vae.training.preparation import (
+    check_and_initialise,
     initial_state,
     read_data,
-    start,
     with_binary_validation,
 )
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Run
+from pyro_vae.training.sanity_check import check_objective, require_trainable
 from pyro_vae.training.sleep import require_sleep, sleep
 from pyro_vae.training.step_choice import choose_steps, is_compiled
 from pyro_vae.training.train_step import State
@@ -152,7 +152,7 @@ def fit(
             before it continues, with learning rate and β of the longer run: with the schedule
             "constant" that is what one long run does, and "cosine" rises again. Not for several
             processes.
-        progress: show a bar on stderr; None shows it on a terminal and in a notebook, and elsewhere
+        progress: show a bar on stderr; None shows it on a terminal or in a notebook, and elsewhere
             a line a minute.
 
     Returns:
@@ -185,7 +185,7 @@ def fit(
         broadcast_parameters(vae.to(torch_device))
         # The optimizer takes the weights where they are now: on the device of the run.
         state = initial_state(vae, options, objective, optimizer)
-        start(vae, named_rows, data.train, grey=placement.grey)
+        check_and_initialise(vae, named_rows, data.train, grey=placement.grey)
         data = with_binary_validation(data, vae, placement, options.seed)
         _examine(run, state, data)
         factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
@@ -210,7 +210,7 @@ def _examine(run: Run, state: State, data: TrainingData) -> None:
     options = run.options
     if options.sleep_share:
         require_sleep(run.vae)
-    first_look(state, data.train, options)
+    check_objective(state, data.train, options)
     has_fixed_rows = data.valid is not None or options.binarize == "none"
     if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
         run.baseline = independent_score(run.vae, data)

@@ -62,7 +62,9 @@ def initial_state(
     )
 
 
-def start(vae: VAE, named: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
+def check_and_initialise(
+    vae: VAE, named: Mapping[str, Rows], train: Rows, grey: bool = False
+) -> None:
     """Check all rows; a model that was never trained is initialised from the training rows.
 
     Arguments:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import pyro_vae as pv
-from pyro_vae.analysis.progress import progress_bar
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
+from pyro_vae.progress_bar import progress_bar
 
 TRUTH = LinearGaussian.random()
 X = TRUTH.sample(5)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pyro_vae import VAE
-from pyro_vae.training import FitOptions, Run, first_look, fit
+from pyro_vae.training import FitOptions, Run, fit, sanity_check
 from pyro_vae.training.baseline import baseline_of
 from pyro_vae.training.options import with_budget
 from tests.training.small import X, same, small, weights
@@ -272,7 +272,7 @@ def test_a_look_at_one_row_changes_nothing(monkeypatch):
     """BatchNorm's statistics and the noise of training are those of a run that doesn't look."""
     looks = []
     with_a_look = fit(dropping(), X[:33], batch_size=16, epochs=2, validation=None)
-    monkeypatch.setattr(first_look, "_require_lone_row", lambda *given: looks.append(given))
+    monkeypatch.setattr(sanity_check, "_require_lone_row", lambda *given: looks.append(given))
     without = fit(dropping(), X[:33], batch_size=16, epochs=2, validation=None)
     assert looks
     assert same(weights(with_a_look.vae), weights(without.vae))

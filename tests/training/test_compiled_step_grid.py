@@ -15,7 +15,7 @@ from pyro_vae.spec import read
 from pyro_vae.training import CompiledStep, State, step
 from pyro_vae.training import compiled_graph as module
 from pyro_vae.training.options import make_objective
-from pyro_vae.training.preparation import start
+from pyro_vae.training.preparation import check_and_initialise
 from pyro_vae.vae import VAE
 from tests.grid.parts import GRID, LIKELIHOODS, Combination
 
@@ -33,7 +33,7 @@ def trained(combination, dtype, folder, make_step):
     losses = []
     with own_seed(1), pyro.validation_enabled(False):
         rows = ArrayRows(x, Placement(dtype=dtype))
-        start(vae, {"x": rows}, rows)
+        check_and_initialise(vae, {"x": rows}, rows)
         vae.train()
         for _ in range(STEPS):
             state, info = make_step(state, x)

@@ -12,7 +12,7 @@ from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import Info, State, fit, step
 from pyro_vae.training.ema import ExponentialMovingAverage
-from pyro_vae.training.preparation import start
+from pyro_vae.training.preparation import check_and_initialise
 from tests.training.small import X, same, small, watched, weights
 
 BATCH = torch.as_tensor(X[:7]).double()
@@ -156,7 +156,7 @@ def test_twenty_lines_of_a_user_are_fit():
     state = State(vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2, fused=True))
     losses = []
     with own_seed(3):
-        start(vae, {"x": rows}, rows)
+        check_and_initialise(vae, {"x": rows}, rows)
         with torch.no_grad():
             state.objective(
                 vae.model, vae.guide, next(rows.batches(16))

@@ -27,7 +27,7 @@ def require_trainable(vae: VAE) -> None:
         )
 
 
-def first_look(state: State, train: Rows, options: FitOptions) -> None:
+def check_objective(state: State, train: Rows, options: FitOptions) -> None:
     """Evaluate the objective once on some rows, with Pyro's validation on.
 
     Where an epoch ends with a batch of one row, it is tried in training mode too.
