@@ -59,9 +59,12 @@ class Job:
     @cached_property
     def joint(self) -> Joint:
         """From rows and draws to log p(x, z)."""
-        if self.compiles:
-            return CompiledOnce(self.eager_joint, self.draws, self.rows)
-        return self.eager_joint
+
+        # a function, since the tracer counts the `self` of a method as an argument
+        def eager(x: Tensor, z: Tensor) -> Tensor:
+            return log_joint(self.vae, x, z, self.prior)
+
+        return CompiledOnce(eager, self.draws, self.rows) if self.compiles else eager
 
     def eager_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x, z) of few draws."""
