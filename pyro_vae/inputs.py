@@ -100,7 +100,7 @@ def pass_size(vae: VAE) -> int:
 def undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
     """The same batches, where a DataLoader's random numbers are not the caller's."""
     while True:
-        with own_seed(0):
+        with own_seed(0):  # an iterator draws its seed when its first batch is asked for
             batch = next(batches, None)
         if batch is None:
             return

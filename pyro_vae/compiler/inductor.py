@@ -45,7 +45,7 @@ def compile_graph(
     Raises:
         Exception: of many types, where the graph can't be compiled.
     """
-    import torch._inductor
+    import torch._inductor  # only here: most programs compile nothing
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -35,7 +35,7 @@ def why_refused(
     reason = lines[0]
     if isinstance(error, Refusal):
         return reason
-    frames = list(traceback.walk_tb(error.__traceback__))[::-1]
+    frames = list(traceback.walk_tb(error.__traceback__))[::-1]  # the innermost first
     location = _part(frames, parts or {}) or _line(frames, caller)
     return f"{location}: {type(error).__name__}: {reason}"
 

@@ -69,7 +69,7 @@ class ParallelStep:
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
         part, share = part_of_rank(batch)
-        if state.binarize:
+        if state.binarize:  # here, so that the bits are of this process's noise
             with self.noise.drawn():
                 part = binarized(part)
         objective = partial(self._shared, share)

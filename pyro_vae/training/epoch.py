@@ -87,7 +87,7 @@ def train_epoch(
         ]
         if weights is None:
             state, metrics = steps_function(state, stack, schedule)
-        else:
+        else:  # of `step` alone: a graph has no weights
             state, metrics = steps(state, stack, schedule, weights=weights)
         means.add(metrics, rows=stack.shape[1])
         batches_done += len(stack)
@@ -121,8 +121,9 @@ def validate(state: State, data: TrainingData, options: FitOptions) -> dict[str,
     device = next(state.vae.parameters()).device
     averages = state.ema.applied() if state.ema else nullcontext()
     noise = own_seed(seed_of_rank(options.seed + 1), device)
+    size = max(options.batch_size, 256)  # without gradients larger batches need no more memory
     with torch.no_grad(), averages, evaluating(state.vae), noise:
-        for batch, weights in data.validation_batches(max(options.batch_size, 256)):
+        for batch, weights in data.validation_batches(size):
             sums += _batch_sums(state, batch, weights, options.beta)
             count += len(batch) if weights is None else float(weights.sum())
     loss, rate, distortion = (mean_over_ranks(sums) / count).tolist()

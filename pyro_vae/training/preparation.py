@@ -86,7 +86,7 @@ def check_and_initialise(
     summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
     if grey:
         summary = bits_of(summary)
-    elif summary.outlying.any():
+    elif summary.outlying.any():  # never of bits
         _warn_of_outliers(vae, named["x"].batches(size), summary)
     for module in vae.modules():
         if isinstance(module, StartsFromData):

@@ -49,6 +49,7 @@ def sleep(run: Run, state: State, data: TrainingData) -> None:
     optimizer = make_optimizer(half_rate, parameters)
     state = replace(state, optimizer=optimizer, ema=None, binarize=False)
     epochs = math.ceil(options.sleep_share * len(run.history))
+    # Other noise than in training (seed) and in validation (seed + 1).
     order = torch.Generator().manual_seed(options.seed + 2)
     noise = own_seed(options.seed + 2, next(vae.parameters()).device)
     with _frozen_model(vae), evaluating(vae), noise, pyro.validation_enabled(False):
