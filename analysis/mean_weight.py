@@ -33,7 +33,11 @@ def log_mean(log_weight: Tensor) -> LogMean:
     return log_mean_of_sums(log_sum, log_sum_of_squares, count)
 
 
-def log_mean_of_sums(log_sum: Tensor, log_sum_of_squares: Tensor, count: Tensor) -> LogMean:
+def log_mean_of_sums(
+    log_sum: Tensor,
+    log_sum_of_squares: Tensor,
+    count: Tensor,
+) -> LogMean:
     """From log Σ w, log Σ w² and the number of weights, each (rows,)."""
     ess = torch.exp(2 * log_sum - log_sum_of_squares)
     # K Var(w) / (Σ w)², unbiased; of one weight 0 / 0 = nan

@@ -43,6 +43,7 @@ _TITLE = re.compile(r"(Arguments|Attributes|Example|Raises|References|Returns):$
 _CODE = re.compile(r"(`[^`]*`)")
 _MARKUP = re.compile(r"([*|\\]|_(?=\W|$))")
 _ENUMERATOR = re.compile(r"(: +[A-Za-z])(\.)")
+_NEXT_REFERENCE = re.compile(r"(?<!\bal)(?<=[a-z0-9)])[.;] (?=[A-Z0-9])")
 _STARRED_ARGUMENT = re.compile(r"\s*\*{1,2}\w+:")
 
 
@@ -55,22 +56,35 @@ def escaped(line: str) -> str:
     return kept + _ENUMERATOR.sub(r"\1\\\2", "".join(parts))
 
 
+def references(text: str) -> Iterator[str]:
+    """The items of a list, one for each reference of a section."""
+    for reference in _NEXT_REFERENCE.split(text):
+        yield f"    - {escaped(reference.removesuffix('.'))}."
+
+
 def escaped_lines(lines: list[str]) -> Iterator[str]:
-    """A docstring for reST: formulas escaped, examples as they are, references as a list."""
+    """A docstring for reST: formulas escaped, examples and indented blocks as they are, and the
+    references as a list.
+    """
     section = ""
-    in_example = False
-    starts_reference = True
-    for line in lines:
+    in_example = in_block = False
+    cited: list[str] = []
+    for line in [*lines, ""]:
         text = line.strip()
+        if cited and not text:
+            yield from references(" ".join(cited))
+            cited.clear()
         if _TITLE.match(line):
             section = line
-            starts_reference = True
         in_example = text.startswith(">>>") or (in_example and text != "")
-        if in_example:
+        is_indented = not section and line.startswith("    ")
+        if is_indented and not in_block:
+            yield from ("::", "")
+        in_block = is_indented or (in_block and not text)
+        if in_example or is_indented:
             yield line
         elif section == "References:" and text and line != section:
-            yield f"    {'- ' if starts_reference else '  '}{escaped(text)}"
-            starts_reference = text.endswith(".")
+            cited.append(text)
         else:
             yield escaped(line)
 

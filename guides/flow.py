@@ -116,7 +116,11 @@ class Flowed(Pushforward):
         noise, log_det = self.transform((z - self.loc) / self.scale, inverse=True)
         return noise, self.scale.log().sum(-1) - log_det
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Flowed":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "Flowed":
         shape = (*batch_shape, -1)
         return Flowed(
             self.loc.expand(shape),

@@ -162,7 +162,11 @@ class TwoLevels(Pushforward):
         noise_other, log_det_other = _standardised(self.second(one), other)
         return self._together(noise_one, noise_other), log_det_one + log_det_other
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "TwoLevels":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "TwoLevels":
         first = self.first.expand(batch_shape)
         return TwoLevels(first, self.second, self.direction, self.top_dim, self.points)
 

@@ -110,7 +110,11 @@ class SemiAmortized(nn.Module):
         q: Distribution = self.base(features)
         return q
 
-    def pyro_vae_refine(self, q: Distribution, x: Tensor) -> Distribution:
+    def pyro_vae_refine(
+        self,
+        q: Distribution,
+        x: Tensor,
+    ) -> Distribution:
         """The distribution after the steps."""
         self._require_gradients()
         if self._refining:  # a prior that is made of this guide calls it
@@ -154,7 +158,7 @@ class SemiAmortized(nn.Module):
             gradient = self._gradient(x, z, p, current, unroll)
             step = current.variance * gradient.mean(0)
             log_step = 0.5 * (gradient * (z - current.mean)).mean(0)
-            # twice the KL between q before and after a step of rate lr, about
+            # about twice KL(q after a step of rate 1 ‖ q before it)
             change = step.square() / current.variance + 2 * log_step.square()
             length = self.lr**2 * change.sum(-1, keepdim=True)
             rate = self.lr * length.clamp_min(1.0).rsqrt()
@@ -194,7 +198,11 @@ def deviations(q: Distribution, noise: Tensor) -> Tensor:
     return q.stddev * noise
 
 
-def moved(q: Distribution, shift: Tensor, log_scale: Tensor) -> Distribution:
+def moved(
+    q: Distribution,
+    shift: Tensor,
+    log_scale: Tensor,
+) -> Distribution:
     """The normal of μ + δ + e^s (z - μ) for z ~ q = N(μ, Σ), of the same type as q.
 
     Raises:

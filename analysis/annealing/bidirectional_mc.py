@@ -163,7 +163,12 @@ def bidirectional(
     )
 
 
-def _bracket(vae: VAE, x: Tensor, z: Tensor, options: AnnealingOptions) -> Columns:
+def _bracket(
+    vae: VAE,
+    x: Tensor,
+    z: Tensor,
+    options: AnnealingOptions,
+) -> Columns:
     """The bounds of some rows x with their exact posterior draws z."""
     path = GeometricPath.of(vae, x, options.start)
     # seeds from x and z: rows of a few bits come twice, their z do not

@@ -212,7 +212,10 @@ def seeds_of(rows: Tensor, purpose: str) -> list[int]:
     return [row_seed(row, purpose) for row in rows]
 
 
-def with_bar(temperatures: range, options: AnnealingOptions) -> Iterable[int]:
+def with_bar(
+    temperatures: range,
+    options: AnnealingOptions,
+) -> Iterable[int]:
     """The temperatures, with a progress bar where the options ask for one."""
     bar: Iterable[int] = progress_bar(
         options.progress, iterable=temperatures, desc="temperature", leave=False

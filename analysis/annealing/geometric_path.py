@@ -87,7 +87,12 @@ class GeometricPath:
     sampler: Callable[[list[int], int], Tensor] | None = None
 
     @classmethod
-    def of(cls, vae: VAE, x: Tensor, start: Literal["prior", "guide"]) -> "GeometricPath":
+    def of(
+        cls,
+        vae: VAE,
+        x: Tensor,
+        start: Literal["prior", "guide"],
+    ) -> "GeometricPath":
         """The path for rows x."""
         prior = vae.prior()
         q = posterior_of(vae, x)
@@ -129,7 +134,11 @@ class GeometricPath:
         return torch.cat(columns, 1)
 
     def move(
-        self, state: PathState, step_size: Tensor, noise: HmcNoise, leapfrog_steps: int
+        self,
+        state: PathState,
+        step_size: Tensor,
+        noise: HmcNoise,
+        leapfrog_steps: int,
     ) -> tuple[PathState, Tensor]:
         """A transition that leaves f invariant, and the acceptance of its proposals (chains, rows).
 

@@ -79,7 +79,11 @@ def density_state(log_density: LogDensity, z: Tensor) -> DensityState:
 
 
 def leapfrog(
-    state_at: Callable[[Tensor], S], start: S, momentum: Tensor, step_size: Tensor, num_steps: int
+    state_at: Callable[[Tensor], S],
+    start: S,
+    momentum: Tensor,
+    step_size: Tensor,
+    num_steps: int,
 ) -> tuple[S, Tensor]:
     """Integrate Hamilton's equations for the energy H(z, r) = -log f(z) + r² / 2.
 
@@ -115,7 +119,11 @@ def leapfrog(
 
 
 def transition(
-    state_at: Callable[[Tensor], S], start: S, noise: HmcNoise, step_size: Tensor, num_steps: int
+    state_at: Callable[[Tensor], S],
+    start: S,
+    noise: HmcNoise,
+    step_size: Tensor,
+    num_steps: int,
 ) -> Transition[S]:
     """One transition of Hamiltonian Monte Carlo, which leaves the density f invariant.
 

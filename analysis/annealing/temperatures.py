@@ -22,7 +22,11 @@ EVEN_SHARE = 0.2
 """Share of an even spacing in the temperatures, since the spread of few chains is rough."""
 
 
-def tuned(path: GeometricPath, seeds: list[int], options: AnnealingOptions) -> TemperatureSchedule:
+def tuned(
+    path: GeometricPath,
+    seeds: list[int],
+    options: AnnealingOptions,
+) -> TemperatureSchedule:
     """The schedule of each row, from pilot chains on T / 10 temperatures (at least 20).
 
     log ε ← log ε + 2 (acceptance - 0.8) after each transition, and temperatures between which the
@@ -67,7 +71,10 @@ def sigmoid_schedule(temperatures: int) -> Tensor:
 
 
 def evenly_spaced(
-    b: Tensor, spread: Tensor, step_size: Tensor, temperatures: int
+    b: Tensor,
+    spread: Tensor,
+    step_size: Tensor,
+    temperatures: int,
 ) -> TemperatureSchedule:
     """T + 1 temperatures between which the integral of the spread over b is the same.
 

@@ -17,7 +17,8 @@ from pyro_vae.analysis.fitted import (
     require_density,
     require_full_precision,
 )
-from pyro_vae.analysis.gaps.families import Rows, local
+from pyro_vae.analysis.gaps.families import local
+from pyro_vae.analysis.gaps.local_family import Rows
 from pyro_vae.analysis.gaps.results import Gaps
 from pyro_vae.analysis.gaps.search import ascend, best_full_rank, log_weights, mixture_log_weights
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
@@ -132,7 +133,13 @@ def inference_gaps(
 
 
 def _batch(
-    vae: VAE, x: Tensor, steps: int, lr: float, num_draws: int, seed: int, estimate: bool
+    vae: VAE,
+    x: Tensor,
+    steps: int,
+    lr: float,
+    num_draws: int,
+    seed: int,
+    estimate: bool,
 ) -> tuple[str, Columns]:
     """The name of the family, and the columns of some rows."""
     prior = vae.prior()

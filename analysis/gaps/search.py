@@ -8,7 +8,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.gaps.families import FullRankNormals, Local, Parameters
+from pyro_vae.analysis.gaps.local_family import Local, Parameters
+from pyro_vae.analysis.gaps.normal_families import FullRankNormals
 
 LogJoint = Callable[[Tensor], Tensor]
 """log p(x, z) of draws z (draws, rows, latent_dim): (draws, rows)."""
@@ -20,7 +21,11 @@ PAIRS = 1000
 
 
 def ascend(
-    family: Local, log_joint: LogJoint, steps: int, lr: float, stream: int
+    family: Local,
+    log_joint: LogJoint,
+    steps: int,
+    lr: float,
+    stream: int,
 ) -> tuple[Parameters, Parameters]:
     """Maximise the ELBO of each row over the family by Adam, with a cosine schedule from `lr` to 0.
 
@@ -54,7 +59,10 @@ def ascend(
 
 
 def log_weights(
-    family: Local, parameters: Parameters, log_joint: LogJoint, noise: Tensor
+    family: Local,
+    parameters: Parameters,
+    log_joint: LogJoint,
+    noise: Tensor,
 ) -> Tensor:
     """log p(x, z) - log q(z) of draws from members of a family, (draws, rows) in float64."""
     parts = []
@@ -65,7 +73,12 @@ def log_weights(
 
 
 def best_full_rank(
-    family: Local, best: Parameters, log_joint: LogJoint, steps: int, lr: float, stream: int
+    family: Local,
+    best: Parameters,
+    log_joint: LogJoint,
+    steps: int,
+    lr: float,
+    stream: int,
 ) -> tuple[FullRankNormals, Parameters]:
     """The best full-rank normal of each row, from the best member of the guide's family on."""
     if isinstance(family, FullRankNormals):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyro_vae.analysis.results.answer import Answer, Total
-from pyro_vae.analysis.results.tables import html_table
+from pyro_vae.analysis.results.tables import html_table, yes_or_no
 from pyro_vae.analysis.results.verdicts import LATENT, Finding, with_error
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class LatentUse(Answer):
     def _html_line(self, d: int) -> Sequence[str]:
         return [
             str(d),
-            "yes" if self.active[d] else "no",
+            yes_or_no(self.active[d]),
             f"{self.variance[d]:.3f}",
             f"{self.rate_per_dim[d]:.3f}",
             with_error(self.mean[d], self.mean_se[d]),

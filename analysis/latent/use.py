@@ -155,6 +155,7 @@ def _log_ratios(guides: list[Distribution], z: Tensor, own: Tensor) -> Bounds:
     log_q = torch.cat(parts, -1).double()
     rows = log_q.shape[-1]
     index = own.expand(len(z), -1).unsqueeze(-1)
+    # q(z) with the row itself bounds I(x; z) from below, q(z) without it from above
     log_q_own = log_q.gather(-1, index).squeeze(-1)
     log_mean = log_q.logsumexp(-1) - math.log(rows)
     others = log_q.scatter(-1, index, -torch.inf)

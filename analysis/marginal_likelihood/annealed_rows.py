@@ -33,7 +33,13 @@ Sampler = Callable[[list[int], int], Tensor]
 """From a seed for each row and a number of chains to draws, (chains, rows, latent_dim)."""
 
 
-def anneal(vae: VAE, x: Tensor, proposals: RowProposals, sampler: Sampler, seed: int) -> Columns:
+def anneal(
+    vae: VAE,
+    x: Tensor,
+    proposals: RowProposals,
+    sampler: Sampler,
+    seed: int,
+) -> Columns:
     """log p(x) of each row by annealed importance sampling from its proposal, and from above.
 
     The reverse chains start where the forward chains end, drawn by their weights. Were these draws

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from pyro_vae.analysis.fitted import Columns, concatenated
 from pyro_vae.analysis.marginal_likelihood.annealed_rows import anneal, merged
+from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.mixture_sampling import MixtureSampling
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
-from pyro_vae.analysis.marginal_likelihood.row_draws import Job
 from pyro_vae.analysis.marginal_likelihood.starts import (
     exact_guide,
     fit_from_guide,
@@ -85,7 +85,12 @@ class _Queue:
         self.first: list[float] = []
         self.results: list[tuple[np.ndarray, Columns]] = []
 
-    def add(self, positions: np.ndarray, rows: Tensor, log_marginal: np.ndarray) -> None:
+    def add(
+        self,
+        positions: np.ndarray,
+        rows: Tensor,
+        log_marginal: np.ndarray,
+    ) -> None:
         """Add rows, with their positions in the data and their first estimates."""
         self.positions += positions.tolist()
         self.rows += rows.unbind()
@@ -168,7 +173,11 @@ def _distrust_contradicted(columns: Columns, first: np.ndarray) -> None:
     columns["pareto_k"] = np.where(contradicted, np.inf, columns["pareto_k"])
 
 
-def _annealed(job: Job, sampling: MixtureSampling, rows: np.ndarray) -> Columns:
+def _annealed(
+    job: Job,
+    sampling: MixtureSampling,
+    rows: np.ndarray,
+) -> Columns:
     """The columns that annealing changes, of some rows."""
     proposals = sampling.proposals(rows)
 

@@ -18,12 +18,13 @@ from pyro_vae.analysis.fitted import (
     warn_of_half,
 )
 from pyro_vae.analysis.marginal_likelihood.automatic import automatic
+from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.marginal_likelihood.mixture_sampling import GUIDE_DRAWS
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.marginal_likelihood.proposals import Guide, Named, Proposal, proposal_of
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.marginal_likelihood.row_draws import Job, Sampling
+from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
@@ -166,7 +167,11 @@ def _compiles(compile: Compile, work: int, pairs: int) -> bool:
     return compile == "on" or (compile == "auto" and work >= WORTH_COMPILING * pairs)
 
 
-def _groups(job: Job, batches: Iterator[Tensor], hashes: list[int]) -> Iterator[Tensor]:
+def _groups(
+    job: Job,
+    batches: Iterator[Tensor],
+    hashes: list[int],
+) -> Iterator[Tensor]:
     """Rows whose proposals are made together; the hash of each row is appended to `hashes`."""
     for batch in batches:
         # a DataLoader has a batch size of its own
@@ -203,7 +208,12 @@ def _check(
         raise ValueError(f"compile: expected 'auto', 'on' or 'off', got {compile!r}")
 
 
-def _estimate(job: Job, x: Tensor, first: Proposal, second: Proposal | None) -> Columns:
+def _estimate(
+    job: Job,
+    x: Tensor,
+    first: Proposal,
+    second: Proposal | None,
+) -> Columns:
     """The columns of `Evidence` for some rows, from a proposal that was asked for."""
     sampling = Sampling(job, x, first)
     every = np.arange(len(x))

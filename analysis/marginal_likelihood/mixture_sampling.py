@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.analysis.fitted import Columns, posterior_of
-from pyro_vae.analysis.marginal_likelihood.log_joint import Joint
-from pyro_vae.analysis.marginal_likelihood.row_draws import BLOCK, Job, draw_blocks, pieces
+from pyro_vae.analysis.marginal_likelihood.job import BLOCK, Job
+from pyro_vae.analysis.marginal_likelihood.row_draws import draw_blocks, pieces
 from pyro_vae.analysis.marginal_likelihood.row_proposals import (
     Draws,
     GuideDraws,
@@ -36,7 +36,13 @@ class MixtureSampling:
         purpose: what the draws are for; with the row itself it makes their seed.
     """
 
-    def __init__(self, job: Job, x: Tensor, fits: Fits, purpose: str) -> None:
+    def __init__(
+        self,
+        job: Job,
+        x: Tensor,
+        fits: Fits,
+        purpose: str,
+    ) -> None:
         self.job = job
         self.x = x
         self.fits = fits
@@ -48,10 +54,12 @@ class MixtureSampling:
 
     def proposals(self, rows: np.ndarray) -> RowProposals:
         """The proposals of some rows."""
+        job = self.job
         index = torch.from_numpy(rows).to(self.x.device)
-        fits = [type(fit)(fit.loc[index], fit.scale_tril[index]) for fit in self.fits.each]
-        guide = posterior_of(self.job.vae, self.x[index])
-        return RowProposals.of(fits, self.fits.weights[index], guide, self.job.prior, self.job.pool)
+        fits = [fit.of_rows(index) for fit in self.fits.each]
+        weights = self.fits.weights[index]
+        guide = posterior_of(job.vae, self.x[index])
+        return RowProposals.of(fits, weights, guide, job.prior, job.pool)
 
     def columns(self) -> Columns:
         """The columns of the draws so far."""
@@ -75,7 +83,8 @@ class MixtureSampling:
                 self._draw(some, proposals, start, stop)
             if first == 0 and not proposals.mixes_guide:
                 few = min(count, GUIDE_DRAWS)
-                self._add_guide(some, self._from_guide(some, proposals.guide, 0, few))
+                log_weights = self._from_guide(some, proposals.guide, 0, few)
+                self._add_guide(some, log_weights)
 
     def draw_guide(self, rows: np.ndarray, count: int) -> None:
         """Draw for `rows` from the guide alone."""
@@ -85,11 +94,19 @@ class MixtureSampling:
             self.weights.add(log_weights, torch.from_numpy(row))
             self._add_guide(row, log_weights)
 
-    def _draw(self, rows: np.ndarray, proposals: RowProposals, first: int, last: int) -> None:
+    def _draw(
+        self,
+        rows: np.ndarray,
+        proposals: RowProposals,
+        first: int,
+        last: int,
+    ) -> None:
         """Draw `first` to `last` of some rows, and add their weights."""
         index = torch.from_numpy(rows)
-        draws = self.drawn(rows, proposals, [self.seeds[row] for row in rows], first, last)
-        log_joint = (draws.log_prior + self._log_likelihood(rows, draws.z)).double()
+        seeds = [self.seeds[row] for row in rows]
+        draws = self.drawn(rows, proposals, seeds, first, last)
+        log_likelihood = self._log_likelihood(rows, draws.z)
+        log_joint = (draws.log_prior + log_likelihood).double()
         log_weights = log_joint - draws.log_proposal
         log_weights = log_weights.nan_to_num(-torch.inf, torch.inf, -torch.inf)
         self.weights.add(log_weights, index)
@@ -98,7 +115,12 @@ class MixtureSampling:
             self._add_guide(rows, log_joint - draws.log_guide, draws.from_guide)
 
     def drawn(
-        self, rows: np.ndarray, proposals: RowProposals, seeds: list[int], first: int, last: int
+        self,
+        rows: np.ndarray,
+        proposals: RowProposals,
+        seeds: list[int],
+        first: int,
+        last: int,
     ) -> Draws:
         """Draws `first` to `last` of some rows from their proposals, under a seed for each."""
         noise = self._noise(seeds, first, last)
@@ -107,17 +129,25 @@ class MixtureSampling:
             guide_draws = self._guide_draws(rows, proposals.guide, noise, seeds, first, last)
         return proposals.draw(noise, guide_draws)
 
-    def _from_guide(self, rows: np.ndarray, guide: Distribution, first: int, last: int) -> Tensor:
+    def _from_guide(
+        self,
+        rows: np.ndarray,
+        guide: Distribution,
+        first: int,
+        last: int,
+    ) -> Tensor:
         """log p(x, z) - log q(z | x) of draws from the guide, (draws, rows)."""
         seeds = [self.seeds[row] for row in rows]
         noise = self._noise(seeds, first, last)
         draws = self._guide_draws(rows, guide, noise, seeds, first, last)
-        log_joint = self.job.prior.log_prob(draws.z) + self._log_likelihood(rows, draws.z)
+        log_prior = self.job.prior.log_prob(draws.z)
+        log_joint = log_prior + self._log_likelihood(rows, draws.z)
         return log_joint.double() - draws.log_prob
 
     def _noise(self, seeds: list[int], first: int, last: int) -> RowNoise:
         pool = self.job.pool
-        return NoiseMaker(BLOCK, self.job.restart, pool, len(pool)).draw(seeds, first, last)
+        maker = NoiseMaker(BLOCK, self.job.restart, pool, len(pool))
+        return maker.draw(seeds, first, last)
 
     def _guide_draws(
         self,
@@ -132,32 +162,36 @@ class MixtureSampling:
         from_noise = drawn_from(guide, noise.normal)
         if from_noise is not None:
             return from_noise
-        parts = []
+        z = []
+        log_prob = []
         for row, seed in zip(rows, seeds, strict=True):
             q = posterior_of(self.job.vae, self.x[row : row + 1])
-            parts.append(draw_blocks(q, seed, first, last, self.job.restart))
-        return GuideDraws(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
+            own_z, own_log_prob = draw_blocks(q, seed, first, last, self.job.restart)
+            z.append(own_z)
+            log_prob.append(own_log_prob)
+        return GuideDraws(torch.cat(z, 1), torch.cat(log_prob, 1))
 
     def _log_likelihood(self, rows: np.ndarray, z: Tensor) -> Tensor:
         """log p(x | z), as many pairs at once as the cache holds, (draws, rows)."""
-        size = self.job.rows
-        groups = np.split(rows, range(size, len(rows), size))
+        job = self.job
+        groups = np.split(rows, range(job.rows, len(rows), job.rows))
         columns = []
-        for some, z_of_some in zip(groups, z.split(size, 1), strict=True):
+        for some, z_of_some in zip(groups, z.split(job.rows, 1), strict=True):
             x = self.x[torch.from_numpy(some).to(self.x.device)]
-            columns.append(_in_chunks(self.job.log_likelihood, x, z_of_some, self.job.draws))
+            chunks = z_of_some.split(job.draws)
+            parts = [job.log_likelihood(x, chunk) for chunk in chunks]
+            columns.append(torch.cat(parts))
         return torch.cat(columns, 1)
 
     def _add_guide(
-        self, rows: np.ndarray, log_weights: Tensor, which: Tensor | None = None
+        self,
+        rows: np.ndarray,
+        log_weights: Tensor,
+        which: Tensor | None = None,
     ) -> None:
         """Add log p(x, z) - log q(z | x) of draws from the guide, (draws, rows)."""
         if which is None:
             which = torch.ones_like(log_weights, dtype=torch.bool)
-        self.guide_sum[rows] += torch.where(which, log_weights, 0.0).sum(0).cpu().numpy()
+        total = torch.where(which, log_weights, 0.0).sum(0)
+        self.guide_sum[rows] += total.cpu().numpy()
         self.guide_count[rows] += which.sum(0).cpu().numpy()
-
-
-def _in_chunks(log_density: Joint, x: Tensor, z: Tensor, size: int) -> Tensor:
-    """log p(x | z) of all draws, `size` of them at once."""
-    return torch.cat([log_density(x, chunk) for chunk in z.split(size)])

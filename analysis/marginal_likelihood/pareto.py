@@ -52,7 +52,8 @@ def tail_length(num_draws: int) -> int:
         raise ValueError(
             f"num_draws: expected at least 1, got {num_draws}; k-hat is a property of drawn weights"
         )
-    return min(math.ceil(min(num_draws / 5, 3 * math.sqrt(num_draws))), num_draws - 1)
+    length = math.ceil(min(num_draws / 5, 3 * math.sqrt(num_draws)))
+    return min(length, num_draws - 1)
 
 
 def khat_limit(num_draws: npt.ArrayLike) -> Floats:
@@ -73,7 +74,11 @@ def khat_limit(num_draws: npt.ArrayLike) -> Floats:
         return np.minimum(1 - 1 / np.log10(draws), LIMIT)
 
 
-def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floats:
+def pareto_k(
+    tail: npt.ArrayLike,
+    num_draws: int,
+    eps: float = _FLOAT32,
+) -> Floats:
     """Estimate the shape k of a generalised Pareto tail of the importance weights, for each row.
 
     P(w - u > t | w > u) = (1 + k t / sigma)^(-1 / k), with u the smallest weight in `tail`; k is
@@ -162,13 +167,23 @@ def _fit(excess: Floats) -> Floats:
     largest = excess[:, [-1]]
     # a quartile that rounds to zero leaves nan here and inf in the result
     with np.errstate(all="ignore"):
-        b = (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile) + 1 / largest
+        steps = np.arange(1, grid + 1) - 0.5
+        b = (1 - np.sqrt(grid / steps)) / (3 * quartile) + 1 / largest
         k = np.log1p(-b[:, :, None] * excess[:, None, :]).mean(axis=2)
         log_profile = count * (np.log(-b / k) - k - 1)
-        weights = np.exp(log_profile - log_profile.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
+        weights = np.exp(log_profile - _row_max(log_profile))
+        weights /= _row_sum(weights)
         weights[weights < 10 * np.finfo(np.float64).eps] = 0
-        b_mean = (b * weights).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
+        b_mean = _row_sum(b * weights) / _row_sum(weights)
         k_mean = np.log1p(-b_mean * excess).mean(axis=1)
-    shrunk = (count * k_mean + _PRIOR_COUNT * _PRIOR_K) / (count + _PRIOR_COUNT)
+    prior = _PRIOR_COUNT * _PRIOR_K
+    shrunk = (count * k_mean + prior) / (count + _PRIOR_COUNT)
     return np.where(np.isfinite(shrunk), shrunk, np.inf)
+
+
+def _row_max(values: Floats) -> Floats:
+    return values.max(axis=1, keepdims=True)
+
+
+def _row_sum(values: Floats) -> Floats:
+    return values.sum(axis=1, keepdims=True)

@@ -133,10 +133,15 @@ class Refined(Proposal):
         self.weight = weight
         self.df = df
         self.factor = factor
-        self.fitting: dict[str, Any] = {"steps": steps, "lr": lr, "num_particles": num_particles}
+        self.fitting: dict[str, Any] = {
+            "steps": steps,
+            "lr": lr,
+            "num_particles": num_particles,
+        }
 
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
-        return self._mixed(vae, rows, *fit_normal(vae, rows, **self.fitting))
+        loc, scale_tril = fit_normal(vae, rows, **self.fitting)
+        return self._mixed(vae, rows, loc, scale_tril)
 
     def each(self, vae: VAE, rows: Tensor) -> list[Distribution]:
         """All rows are fitted together, which is faster."""
@@ -144,7 +149,13 @@ class Refined(Proposal):
         parts = zip(rows.split(1), loc.split(1), scale_tril.split(1), strict=True)
         return [self._mixed(vae, *part) for part in parts]
 
-    def _mixed(self, vae: VAE, rows: Tensor, loc: Tensor, scale_tril: Tensor) -> Distribution:
+    def _mixed(
+        self,
+        vae: VAE,
+        rows: Tensor,
+        loc: Tensor,
+        scale_tril: Tensor,
+    ) -> Distribution:
         df = torch.as_tensor(self.df).to(loc)
         fitted = dist.MultivariateStudentT(df, loc, self.factor * scale_tril)
         return Mixture(fitted, posterior_of(vae, rows), self.weight)
@@ -180,7 +191,12 @@ class Mixture(Distribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
-    def __init__(self, first: Distribution, second: Distribution, weight: float) -> None:
+    def __init__(
+        self,
+        first: Distribution,
+        second: Distribution,
+        weight: float,
+    ) -> None:
         self.first = first
         self.second = second
         self.weight = weight
@@ -192,7 +208,8 @@ class Mixture(Distribution):
         # a distribution that is the same for all rows is drawn from for each row
         second_shape = shape if self.second.batch_shape else shape + self.batch_shape
         second = self.second.sample(second_shape)
-        takes_second = torch.rand(first.shape[:-1], device=first.device) < self.weight
+        uniform = torch.rand(first.shape[:-1], device=first.device)
+        takes_second = uniform < self.weight
         return torch.where(takes_second.unsqueeze(-1), second, first)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -232,7 +249,8 @@ def proposal_of(named: Named, argument: str = "proposal") -> Proposal:
             "function"
         )
     try:
-        options: Options = TypeAdapter(Annotated[Options, Choice(PROPOSALS)]).validate_python(named)
+        adapter: TypeAdapter[Options] = TypeAdapter(Annotated[Options, Choice(PROPOSALS)])
+        options = adapter.validate_python(named)
     except ValidationError as error:
         first = error.errors()[0]
         location = ".".join(map(str, (argument, *first["loc"])))

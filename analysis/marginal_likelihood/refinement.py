@@ -15,7 +15,12 @@ from pyro_vae.vae import VAE
 
 
 def fit_normal(
-    vae: VAE, rows: Tensor, *, steps: int = 50, lr: float = 0.1, num_particles: int = 16
+    vae: VAE,
+    rows: Tensor,
+    *,
+    steps: int = 50,
+    lr: float = 0.1,
+    num_particles: int = 16,
 ) -> tuple[Tensor, Tensor]:
     """Ascend the ELBO of each row from the guide's moments to a full-rank normal N(m, L Lᵀ).
 
@@ -110,13 +115,17 @@ def ascend(
         twist = torch.einsum("kni,knj->nij", g, noise).tril() / num_particles
         twist.diagonal(dim1=-2, dim2=-1).mul_(0.5)
         # about twice the nats by which a full step would change the normal
-        squares = mean_g.square().sum(-1) + 2 * twist.square().sum((-2, -1))
-        length = (rate**2 * squares).clamp_min(1.0)
+        of_loc = mean_g.square().sum(-1)
+        of_scale = 2 * twist.square().sum((-2, -1))
+        length = (rate**2 * (of_loc + of_scale)).clamp_min(1.0)
         rho = rate * length.rsqrt()
-        m = m + rho[:, None] * times(tril, mean_g.unsqueeze(0)).squeeze(0)
+        direction = times(tril, mean_g.unsqueeze(0)).squeeze(0)
+        m = m + rho[:, None] * direction
         tril = tril @ lower_triangular(rho[:, None, None] * twist)
         distance = mean_g.norm(dim=-1)
-    finite = m.isfinite().all(-1) & tril.isfinite().flatten(1).all(-1)
+    finite_m = m.isfinite().all(-1)
+    finite_tril = tril.isfinite().flatten(1).all(-1)
+    finite = finite_m & finite_tril
     return Ascent(
         torch.where(finite[:, None], m, loc),
         torch.where(finite[:, None, None], tril, scale_tril),
@@ -162,10 +171,16 @@ def _is_unbounded(q: Distribution, mean: Tensor) -> bool:
     return bool(q.support.check(both_sides.expand(2, *mean.shape)).all())
 
 
-def slope_of_log_joint(vae: VAE, prior: Distribution, rows: Tensor, z: Tensor) -> Tensor:
+def slope_of_log_joint(
+    vae: VAE,
+    prior: Distribution,
+    rows: Tensor,
+    z: Tensor,
+) -> Tensor:
     """∂ log p(x, z) / ∂z, (draws, rows, latent_dim); 0 where it is not finite."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         # the gradient of the sum is that of each draw: no density depends on another draw
-        (slope,) = torch.autograd.grad(log_joint(vae, rows, z, prior).sum(), z)
+        log_p = log_joint(vae, rows, z, prior)
+        (slope,) = torch.autograd.grad(log_p.sum(), z)
     return slope.nan_to_num(0.0, 0.0, 0.0)

@@ -120,7 +120,11 @@ class RowProposals:
         each = torch.stack([fit.stddev for fit in self.fits], 1)
         return each[torch.arange(len(each), device=each.device), largest]
 
-    def draw(self, noise: RowNoise, guide_draws: GuideDraws | None) -> Draws:
+    def draw(
+        self,
+        noise: RowNoise,
+        guide_draws: GuideDraws | None,
+    ) -> Draws:
         """The draws that `noise` makes, with their densities.
 
         Arguments:
@@ -148,15 +152,23 @@ class RowProposals:
     def log_prob(self, z: Tensor, /) -> Tensor:
         """log r(z) of any z (draws, rows, latent_dim), with gradients."""
         log_fits = [fit.log_prob(z) for fit in self.fits]
-        log_proposal = self._mixed(log_fits, self._log_guide(z), self.prior.log_prob(z))
-        return log_proposal.to(z.dtype)
+        log_guide = self._log_guide(z)
+        log_prior = self.prior.log_prob(z)
+        return self._mixed(log_fits, log_guide, log_prior).to(z.dtype)
 
-    def _log_fits(self, z: Tensor, noise: RowNoise, component: Tensor) -> list[Tensor]:
+    def _log_fits(
+        self,
+        z: Tensor,
+        noise: RowNoise,
+        component: Tensor,
+    ) -> list[Tensor]:
         """log tⱼ of draws, those of tⱼ itself from their own noise."""
         densities = []
         for number, fit in enumerate(self.fits):
             is_own = component == number
-            densities.append(torch.where(is_own, fit.log_prob_of_draw(noise), fit.log_prob(z)))
+            log_own = fit.log_prob_of_draw(noise)
+            log_any = fit.log_prob(z)
+            densities.append(torch.where(is_own, log_own, log_any))
         return densities
 
     def _log_guide(self, z: Tensor) -> Tensor:
@@ -164,7 +176,12 @@ class RowProposals:
             return z.new_empty(0)
         return self.guide.log_prob(z)
 
-    def _mixed(self, log_fits: list[Tensor], log_guide: Tensor, log_prior: Tensor) -> Tensor:
+    def _mixed(
+        self,
+        log_fits: list[Tensor],
+        log_guide: Tensor,
+        log_prior: Tensor,
+    ) -> Tensor:
         if not log_guide.numel():
             log_guide = torch.full_like(log_prior, -torch.inf)
         each = torch.stack([*log_fits, log_guide.double(), log_prior.double()], -1)
@@ -173,7 +190,8 @@ class RowProposals:
     def _component(self, uniform: Tensor) -> Tensor:
         """The number of each draw's component, (draws, rows)."""
         edges = self.shares.cumsum(1)[:, :-1]
-        return (uniform.double().unsqueeze(-1) >= edges).sum(-1)
+        is_beyond = uniform.double().unsqueeze(-1) >= edges
+        return is_beyond.sum(-1)
 
 
 def density_is_cheap(guide: Distribution) -> bool:
@@ -217,7 +235,11 @@ class NoiseMaker:
     """
 
     def __init__(
-        self, block: int, restart: Callable[[int], None], like: Tensor, pool_size: int
+        self,
+        block: int,
+        restart: Callable[[int], None],
+        like: Tensor,
+        pool_size: int,
     ) -> None:
         self.block = block
         self.restart = restart

@@ -11,8 +11,8 @@ from torch.distributions import Distribution
 
 from pyro_vae.analysis.annealing.geometric_path import scale_of_quartiles
 from pyro_vae.analysis.fitted import posterior_of
+from pyro_vae.analysis.marginal_likelihood.job import PARTICLES
 from pyro_vae.analysis.marginal_likelihood.refinement import Ascent, ascend, moments
-from pyro_vae.analysis.marginal_likelihood.row_draws import PARTICLES
 from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.analysis.marginal_likelihood.triangular import log_det
 from pyro_vae.guides.pushforward import noise_points, standard_normal
@@ -54,7 +54,12 @@ class Fits(NamedTuple):
     converged: Tensor
 
 
-def fit_from_guide(vae: VAE, x: Tensor, slope: Slope, lowest_log_prior: float) -> Fits:
+def fit_from_guide(
+    vae: VAE,
+    x: Tensor,
+    slope: Slope,
+    lowest_log_prior: float,
+) -> Fits:
     """One fit from the guide's moments; none for a guide without moments over real vectors.
 
     Arguments:
@@ -71,22 +76,36 @@ def fit_from_guide(vae: VAE, x: Tensor, slope: Slope, lowest_log_prior: float) -
     is_near = ascent.distance <= NEAR * math.sqrt(loc.shape[-1])
     is_usual = vae.prior().log_prob(ascent.loc) >= lowest_log_prior
     fit = RowStudentT(ascent.loc, ascent.scale_tril)
-    return Fits((fit,), torch.ones(len(x), 1, device=x.device), is_near & is_usual)
+    weights = torch.ones(len(x), 1, device=x.device)
+    return Fits((fit,), weights, is_near & is_usual)
 
 
 def _no_fits(x: Tensor) -> Fits:
     weights = torch.ones(len(x), 0, device=x.device)
-    return Fits((), weights, torch.ones(len(x), dtype=torch.bool, device=x.device))
+    return Fits((), weights, _each(x, True))
+
+
+def _each(x: Tensor, value: bool) -> Tensor:
+    """The same value for each row."""
+    return torch.full((len(x),), value, device=x.device)
 
 
 def _ascend(
-    slope: Slope, x: Tensor, loc: Tensor, scale_tril: Tensor, rates: Sequence[float]
+    slope: Slope,
+    x: Tensor,
+    loc: Tensor,
+    scale_tril: Tensor,
+    rates: Sequence[float],
 ) -> Ascent:
     return ascend(lambda z: slope(x, z), loc, scale_tril, rates, PARTICLES)
 
 
 def fit_from_several(
-    vae: VAE, x: Tensor, slope: Slope, log_joint: LogJoint, candidates: Tensor
+    vae: VAE,
+    x: Tensor,
+    slope: Slope,
+    log_joint: LogJoint,
+    candidates: Tensor,
 ) -> Fits:
     """Fits from the guide and then from the candidate that the fits so far miss the most.
 
@@ -116,8 +135,9 @@ def fit_from_several(
             scale_tril = narrow
         ascent = _ascend(slope, x, loc, scale_tril, SECOND_RATES)
         fits.append(RowStudentT(ascent.loc, ascent.scale_tril))
-    weights = _weights(torch.stack([_elbo(fit, x, log_joint) for fit in fits], 1))
-    return Fits(fits, weights, torch.ones(len(x), dtype=torch.bool, device=x.device))
+    elbos = [_elbo(fit, x, log_joint) for fit in fits]
+    weights = _weights(torch.stack(elbos, 1))
+    return Fits(fits, weights, _each(x, True))
 
 
 def _weights(elbos: Tensor) -> Tensor:
@@ -133,10 +153,13 @@ class _Candidates:
 
     def __init__(self, vae: VAE, x: Tensor, z: Tensor) -> None:
         likelihood = vae.likelihood(z)
-        each = [likelihood.log_prob(row.expand(len(z), *row.shape)) for row in x]
+        columns = []
+        for row in x:
+            repeated = row.expand(len(z), *row.shape)
+            columns.append(likelihood.log_prob(repeated))
         self.z = z
         self.log_prior = vae.prior().log_prob(z).unsqueeze(1)
-        self.log_joint = self.log_prior + torch.stack(each, 1)
+        self.log_joint = self.log_prior + torch.stack(columns, 1)
 
     def most_missed(self, fits: Sequence[RowStudentT]) -> Tensor:
         """The candidate of each row with the largest p(x, z) / (½ t(z) + ½ p(z)).
@@ -145,10 +168,12 @@ class _Candidates:
         """
         num_rows = self.log_joint.shape[1]
         z = self.z.unsqueeze(1).expand(-1, num_rows, -1)
-        log_fits = torch.stack([fit.log_prob(z) for fit in fits]).logsumexp(0)
-        log_mean_fit = log_fits - math.log(len(fits))
-        log_weight = self.log_joint - torch.logaddexp(log_mean_fit, self.log_prior.double())
-        return self.z[log_weight.nan_to_num(-torch.inf).argmax(0)]
+        log_fits = torch.stack([fit.log_prob(z) for fit in fits])
+        log_mean_fit = log_fits.logsumexp(0) - math.log(len(fits))
+        log_prior = self.log_prior.double()
+        log_weight = self.log_joint - torch.logaddexp(log_mean_fit, log_prior)
+        best = log_weight.nan_to_num(-torch.inf).argmax(0)
+        return self.z[best]
 
 
 def exact_guide(vae: VAE, x: Tensor, log_joint: LogJoint) -> Tensor:
@@ -162,15 +187,17 @@ def exact_guide(vae: VAE, x: Tensor, log_joint: LogJoint) -> Tensor:
     try:
         loc, scale_tril = moments(q)
     except ValueError:
-        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        return _each(x, False)
     log_p = log_joint(x, _at_points(loc, scale_tril, points))
-    log_weights = log_p - standard_normal(points).unsqueeze(1) + log_det(scale_tril)
+    log_noise = standard_normal(points).unsqueeze(1)
+    log_weights = log_p - log_noise + log_det(scale_tril)
     return log_weights.amax(0) - log_weights.amin(0) <= EXACT
 
 
 def _at_points(loc: Tensor, scale_tril: Tensor, points: Tensor) -> Tensor:
     """z = m + L ε for fixed points ε (many, latent_dim): (many, rows, latent_dim)."""
-    return loc + (scale_tril @ points.unsqueeze(-1).unsqueeze(1)).squeeze(-1)
+    columns = points.unsqueeze(-1).unsqueeze(1)
+    return loc + (scale_tril @ columns).squeeze(-1)
 
 
 def _modes(prior: Distribution) -> list[Tensor]:

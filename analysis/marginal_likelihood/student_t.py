@@ -54,6 +54,10 @@ class RowStudentT(NamedTuple):
         """Of the normal with the same covariance L Lᵀ, (rows, latent_dim)."""
         return self.scale_tril.norm(dim=-1)
 
+    def of_rows(self, index: Tensor) -> "RowStudentT":
+        """Those of some rows."""
+        return RowStudentT(self.loc[index], self.scale_tril[index])
+
     def draw(self, noise: RowNoise) -> Tensor:
         """z, (draws, rows, latent_dim)."""
         standard = noise.normal / noise.mixing.sqrt().unsqueeze(-1)

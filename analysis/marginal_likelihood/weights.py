@@ -31,7 +31,12 @@ class Weights:
     eps: float
 
     @classmethod
-    def empty(cls, rows: int, most: int, dtype: torch.dtype = torch.float32) -> "Weights":
+    def empty(
+        cls,
+        rows: int,
+        most: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> "Weights":
         """No weights yet, of rows that will have at most `most`, from a model of that type."""
         log_zero = torch.full((rows,), -torch.inf, dtype=torch.float64)
         return cls(
@@ -43,13 +48,16 @@ class Weights:
             eps=torch.finfo(dtype).eps,
         )
 
-    def add(self, log_weights: Tensor, rows: Tensor | slice = slice(None)) -> None:
+    def add(
+        self,
+        log_weights: Tensor,
+        rows: Tensor | slice = slice(None),
+    ) -> None:
         """Add log weights (draws, some) of `rows`."""
         new = log_weights.double().cpu()
-        squares = (2 * new).logsumexp(0)
         largest = torch.cat([self.tail[rows], new.T], 1)
-        self.log_sum[rows] = torch.logaddexp(self.log_sum[rows], new.logsumexp(0))
-        self.log_sum_of_squares[rows] = torch.logaddexp(self.log_sum_of_squares[rows], squares)
+        _log_add(self.log_sum, rows, new.logsumexp(0))
+        _log_add(self.log_sum_of_squares, rows, (2 * new).logsumexp(0))
         self.sum_of_logs[rows] += new.sum(0)
         self.tail[rows] = largest.topk(self.tail.shape[1], 1).values
         self.count[rows] += len(new)
@@ -106,15 +114,19 @@ class Strata:
         log_zero = torch.full((rows, components), -torch.inf, dtype=torch.float64)
         return cls(log_zero, log_zero.clone(), torch.zeros_like(log_zero))
 
-    def add(self, log_weights: Tensor, component: Tensor, rows: Tensor | slice) -> None:
+    def add(
+        self,
+        log_weights: Tensor,
+        component: Tensor,
+        rows: Tensor | slice,
+    ) -> None:
         """Add log weights of `rows`, with the number of each draw's component, (draws, some)."""
+        new = log_weights.double().cpu()
         for number in range(self.count.shape[1]):
             is_own = (component == number).cpu()
-            new = torch.where(is_own, log_weights.double().cpu(), -torch.inf)
-            log_sum = self.log_sum[rows, number]
-            squares = self.log_sum_of_squares[rows, number]
-            self.log_sum[rows, number] = torch.logaddexp(log_sum, new.logsumexp(0))
-            self.log_sum_of_squares[rows, number] = torch.logaddexp(squares, (2 * new).logsumexp(0))
+            own = torch.where(is_own, new, -torch.inf)
+            _log_add(self.log_sum[:, number], rows, own.logsumexp(0))
+            _log_add(self.log_sum_of_squares[:, number], rows, (2 * own).logsumexp(0))
             self.count[rows, number] += is_own.sum(0)
 
     def se(self) -> np.ndarray:
@@ -129,3 +141,8 @@ class Strata:
         # a component with a single draw shows no variance of its own
         variance = torch.where(count > 1, unbiased, squares)
         return (variance.sum(1).sqrt() / total.sum(1)).numpy()
+
+
+def _log_add(log_sums: Tensor, rows: Tensor | slice, log_new: Tensor) -> None:
+    """Add numbers, given by their logs, to the sums of some rows."""
+    log_sums[rows] = torch.logaddexp(log_sums[rows], log_new)

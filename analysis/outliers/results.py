@@ -10,7 +10,7 @@ import numpy as np
 from pyro_vae.analysis.outliers.columns import WHY
 from pyro_vae.analysis.outliers.conformal import discoveries
 from pyro_vae.analysis.results.answer import Answer, Total
-from pyro_vae.analysis.results.tables import html_paragraph, html_table
+from pyro_vae.analysis.results.tables import html_paragraph, html_table, yes_or_no
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -19,8 +19,10 @@ LEVEL = 0.1
 """False discovery rate of the outliers in the summary."""
 SMALL = 0.01
 """A p-value that is counted as small in the summary."""
-SHOWN, TOP = 10, 3
-"""Rows in the summary, and columns named for each."""
+SHOWN = 10
+"""Rows in the summary."""
+TOP = 3
+"""Columns named for each row."""
 SCORES = ("log_marginal", "se", "p_value", "typicality", "typicality_p_value", "trusted")
 HEAD = ("row", "log p(x)", "p", "typical p", "trusted", "columns that make it less likely")
 READING = (
@@ -207,6 +209,7 @@ class Anomaly(Answer):
             f"typical p <= {SMALL}: {is_atypical.sum()} rows, {too_likely} of them too likely",
             f"outliers at a false discovery rate of {LEVEL:.0%}: {len(self.outliers())} rows",
         ]
+        # the smallest p-value, 1 / (count + 1), must pass the first threshold, LEVEL / rows
         needed = math.ceil(len(self) / LEVEL) - 1
         if count < needed:
             lines.append(
@@ -224,8 +227,8 @@ class Anomaly(Answer):
             f"{self.log_marginal[row]:.2f} ± {self.se[row]:.2f}",
             f"{self.p_value[row]:.3g}",
             f"{self.typicality_p_value[row]:.3g}",
-            "yes" if self.trusted[row] else "no",
-            self._named(row, TOP) if self.shares is not None else "",
+            yes_or_no(self.trusted[row]),
+            "" if self.shares is None else self._named(row, TOP),
         ]
 
     def _line(self, row: int) -> str:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from pyro_vae.analysis.export.arviz_objects import installed_arviz
 
-SHIFT, RATIO = 0.2, 1.2
-"""A guide agrees with NUTS while its means are off by less than 0.2 sd and its sds by less than a
-factor of 1.2.
-"""
+SHIFT = 0.2
+"""Difference of means, in standard deviations, up to which a guide agrees with NUTS."""
+RATIO = 1.2
+"""Factor between standard deviations up to which a guide agrees with NUTS."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ def sd_error(z: np.ndarray) -> np.ndarray:
         array([[0.015]])
     """
     squares = np.square(z - z.mean((0, 1), dtype=float))
+    # chains are correlated, so the squares count as fewer draws than there are
     ess = np.asarray(installed_arviz().ess(labelled(squares), method="mean")["z"])
     mean = squares.mean((0, 1))
     error: np.ndarray = np.sqrt(squares.var((0, 1)) / (4 * ess * mean))

@@ -123,7 +123,7 @@ def audit(
 def frozen(vae: VAE) -> Iterator[None]:
     """No parameter requires a gradient inside the block; after it each does as before."""
     before = {parameter: parameter.requires_grad for parameter in vae.parameters()}
-    vae.requires_grad_(False)
+    vae.requires_grad_(False)  # NUTS differentiates by z only
     try:
         yield
     finally:
@@ -167,6 +167,7 @@ def _chain(
     warmup_steps: int,
     advance: Callable[[int], Any],
 ) -> _Chain:
+    # NUTS moves in real vectors, whatever the support of the prior
     transform = biject_to(support_of(vae.prior())).inv
     kernel = NUTS(vae.model, init_strategy=init_to_sample, transforms={"z": transform})
     mcmc = MCMC(
@@ -224,5 +225,6 @@ def _compare(runs: list[list[_Chain]], proposals: list[_Proposals], warmup_steps
 
 def _pareto_k(log_weights: Tensor) -> float:
     count = len(log_weights)
+    # one more than the tail, which is the threshold of the generalised Pareto fit
     largest = log_weights.topk(tail_length(count) + 1).values
     return float(pareto_k(largest.unsqueeze(0).numpy(), count)[0])

@@ -13,10 +13,10 @@ from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import html_paragraph, html_table
 from pyro_vae.analysis.results.verdicts import Finding, refit
 
-R_HAT, ESS = 1.01, 400
-"""The chains of a row are trusted up to this R-hat and from this effective number of draws on,
-without divergences.
-"""
+R_HAT = 1.01
+"""The largest R-hat of chains that are trusted (Vehtari et al., 2021)."""
+ESS = 400
+"""The smallest effective number of draws of chains that are trusted (Vehtari et al., 2021)."""
 WORST = "shift          ratio         "
 HEADER = f"""\
        NUTS                guide: worst               resampled: worst

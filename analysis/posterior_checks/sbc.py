@@ -83,6 +83,7 @@ def calibration(
         own_seed(seed, placement_of(vae).device),
         progress_bar(progress, total=num_rows, desc="calibration", unit="row") as bar,
     ):
+        # all rows are drawn first, so that the same seed gives the same rows with other draws
         z = vae.prior().sample(torch.Size([num_rows]))
         x = torch.cat([vae.likelihood(some).sample() for some in z.split(CHUNK)])
         for some_z, some_x in zip(z.split(together), x.split(together), strict=True):
@@ -133,6 +134,7 @@ def _resampled(proposals: Tensor, log_weights: Tensor, num_samples: int) -> Tens
 
 def _pit(truth: Tensor, drawn: Tensor) -> Tensor:
     """(#{draws < truth} + u (#{draws = truth} + 1)) / (draws + 1) with u ~ U(0, 1), in float64."""
+    # the truth may be anywhere among its ties, and the pit anywhere between two ranks
     below = (drawn < truth).sum(0)
     ties = (drawn == truth).sum(0)
     u = torch.rand_like(truth, dtype=torch.float64)

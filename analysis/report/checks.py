@@ -29,8 +29,10 @@ SHARE = 0.98
 """Share of rows whose log p(x) must be trusted for the mean to be trusted."""
 SIMULATED_ROWS = 500
 """Rows of the model for the calibration."""
-GAP_ROWS, GAP_STEPS = 20, 100
-"""Rows and steps for the gaps: enough to say which one is the larger."""
+GAP_ROWS = 20
+"""Rows for the gaps: enough to say which one is the larger."""
+GAP_STEPS = 100
+"""Steps of the search for the best member of a family, for each of these rows."""
 NEXT_GUIDE = {"semi_amortized": "flow"}
 """The guide to try next: "semi_amortized", unless that is the present one."""
 PARTS = ("prior", "likelihood", "guide", "encoder", "decoder")
@@ -172,6 +174,7 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
             return Finding(name=BASELINE, verdict="none", meaning=meaning)
         log_p = columns.log_prob(x).double().cpu().numpy()
     gain, error = mean_and_se(found.log_marginal - log_p)
+    # the error is nan for one row, whose gain has to be positive
     least = 2 * error if error > 0 else 0.0
     return Finding.judged(
         gain > least,

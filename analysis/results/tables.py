@@ -26,6 +26,16 @@ def html_paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>".replace("\n", "<br>")
 
 
+def yes_or_no(value: bool) -> str:
+    """A truth value as a word.
+
+    Example:
+        >>> yes_or_no(True)
+        'yes'
+    """
+    return "yes" if value else "no"
+
+
 def row_labels(x: Any) -> tuple[Any, ...] | None:
     """The index of a pandas DataFrame or Series; None for anything else.
 

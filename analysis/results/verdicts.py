@@ -7,10 +7,6 @@ from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import Any, Literal
 
-import numpy as np
-
-from pyro_vae.analysis.results.answer import mean_and_se
-
 Verdict = Literal["pass", "warn", "fail", "none"]
 TRUSTED = "rows with a trusted log p(x)"
 BASELINE = "log p(x) - independent columns"
@@ -128,11 +124,6 @@ class Finding:
         if words and not is_fit:
             words += data
         return replace(self, command=shlex.join(words))
-
-
-def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """The mean of independent values and its standard error, nan for a single one."""
-    return mean_and_se(values)
 
 
 def with_error(number: float, error: float) -> str:

@@ -36,8 +36,9 @@ ARGUMENTS = {
     "overwrite=True": "--overwrite",
     "pass array=": "pass --set data.array=",
     "resume=True": "--resume",
+    "set data_shape=": "pass --set data_shape=",
 }
-"""What an error of the library names, as the command line calls it."""
+"""Arguments of the library in its errors, and what they are on the command line."""
 
 SHARED = (fit.run, evaluate.run)
 """What several processes do together; of the other subcommands the first process does all."""

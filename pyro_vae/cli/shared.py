@@ -60,7 +60,7 @@ def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     _check_settings(options)
     vae = load(options.run)
     experiment = experiment_of(options)
-    rows = read_source(experiment.data, vae.spec.data_shape)
+    rows = read_source(experiment.data, vae.spec.data_shape, fitted=True)
     if options.data is None:
         require_same_rows(rows, read_run(options.run), experiment.data.source)
         return vae, experiment, as_modelled(hold_out(rows, experiment.data).test, experiment)

@@ -1,6 +1,4 @@
-"""Where rows come from: files and the bundled digits, arrays, memmaps, packed bits, Datasets and
-DataLoaders.
-"""
+"""Where rows come from: files, arrays, memory maps, packed bits, Datasets and DataLoaders."""
 
 from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.binarize import binarized

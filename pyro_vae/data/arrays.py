@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,24 +16,20 @@ from pyro_vae.data.indices import shuffled
 from pyro_vae.data.placement import Placement, as_tensor
 
 MOST = 16
-"""Batches that are cut together: beyond, the price of a call is small against that of its rows."""
+"""Batches that are cut together at most: with more, the cost of a call no longer matters."""
 NUMBERS = 2**18
-"""Numbers that are cut together at most, where a batch has fewer: 1 MB of float32 is still in the
-cache when used.
-"""
+"""Numbers that are cut together at most: 1 MB of float32 is still in the cache when it is used."""
 LARGEST = 2**22
-"""Numbers in a stack at most, where a batch has fewer: wide rows take no more memory than narrow
-ones.
-"""
+"""Numbers in a stack at most: wide rows take no more memory than narrow ones."""
 
 
 @dataclass(frozen=True)
 class Selected:
-    """Some rows of an array, which stay where they are: in a file, where the array is a memmap.
+    """Some rows of an array, without a copy: those of a memory map stay in their file.
 
     Attributes:
         array: (n, *data_shape).
-        places: which rows, (k,) integers.
+        indices: which rows, (k,) integers.
 
     Example:
         >>> len(Selected(np.zeros((5, 2)), np.array([0, 3])))
@@ -40,17 +37,17 @@ class Selected:
     """
 
     array: np.ndarray
-    places: np.ndarray
+    indices: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
 
 class ArrayRows:
-    """Rows of a tensor, a NumPy array or `PackedBits`, on the device in their own type until they
-    are cut.
+    """Rows of a tensor, a NumPy array or `PackedBits`.
 
-    A memmap stays on disk, and random rows are read in the order in which they lie there.
+    They are kept on the device in their own type, and converted batch by batch. A memory map stays
+    on disk; random rows are read in the order of the file.
 
     Arguments:
         array: (n, *data_shape).
@@ -64,12 +61,13 @@ class ArrayRows:
         placement: Placement,
         index: Tensor | None = None,
     ) -> None:
-        stored = array.array if isinstance(array, PackedBits) else array
-        self.array = (
-            stored if isinstance(stored, np.memmap) else as_tensor(stored).to(placement.device)
-        )
         self.packed = array if isinstance(array, PackedBits) else None
-        self.placement, self.index = placement, index
+        stored = array.array if isinstance(array, PackedBits) else array
+        if not isinstance(stored, np.memmap):
+            stored = as_tensor(stored).to(placement.device)
+        self.array: Tensor | np.memmap[Any, Any] = stored
+        self.placement = placement
+        self.index = index
 
     def __len__(self) -> int:
         return len(self.array if self.index is None else self.index)
@@ -84,12 +82,13 @@ class ArrayRows:
     def stacks(
         self, size: int, count: int, generator: torch.Generator | None = None
     ) -> Iterator[Tensor]:
-        order, count = self._order(generator), self._fitting(size, count, LARGEST)
-        whole = len(self) // size * size
+        order = self._order(generator)
+        count = self._fitting(size, count, LARGEST)
+        whole = len(self) // size * size  # the rows of all batches but a smaller last one
         for start, stop in pairwise([*range(0, whole, size * count), whole, len(self)]):
             if start < stop:
-                rows = self._cut(slice(start, stop) if order is None else order[start:stop])
-                yield rows.unflatten(0, (-1, min(size, stop - start)))
+                index = slice(start, stop) if order is None else order[start:stop]
+                yield self._cut(index).unflatten(0, (-1, min(size, stop - start)))
 
     def select(self, index: Tensor) -> "ArrayRows":
         """The rows at `index`, as a view that cuts from the same array."""
@@ -98,38 +97,37 @@ class ArrayRows:
         return part
 
     def _fitting(self, size: int, count: int, numbers: int) -> int:
-        """As many batches, at most `count`, as hold that many numbers."""
-        width = math.prod(self.array.shape[1:]) * (1 if self.packed is None else 8)
+        """How many batches, at most `count`, have no more than so many numbers together."""
+        width = math.prod(self.array.shape[1:])
+        if self.packed is not None:
+            width *= 8
         return max(1, min(count, numbers // (size * width)))
 
     def _order(self, generator: torch.Generator | None) -> Tensor | None:
-        """The places of the rows of one pass in the array, where they don't simply follow each
-        other.
-        """
-        if generator is None:
-            order = self.index
-        else:
+        """The indices of the rows of one pass in the array; None for all in their order."""
+        order = self.index
+        if generator is not None:
             drawn = shuffled(len(self), generator)
             order = drawn if self.index is None else self.index.index_select(0, drawn)
-        return (
-            order.to(self.array.device)
-            if isinstance(self.array, Tensor) and order is not None
-            else order
-        )
+        if order is not None and isinstance(self.array, Tensor):
+            return order.to(self.array.device)
+        return order
 
-    def _cut(self, place: slice | Tensor) -> Tensor:
+    def _cut(self, index: slice | Tensor) -> Tensor:
         if isinstance(self.array, np.memmap):
-            rows = _read(self.array, place).to(self.placement.device)
+            rows = _read(self.array, index).to(self.placement.device)
+        elif isinstance(index, slice):
+            rows = self.array[index]
         else:
-            rows = (
-                self.array[place] if isinstance(place, slice) else self.array.index_select(0, place)
-            )
-        return self.placement.take(rows if self.packed is None else self.packed.unpack(rows))
+            rows = self.array.index_select(0, index)
+        if self.packed is not None:
+            rows = self.packed.unpack(rows)
+        return self.placement.take(rows)
 
 
-def _read(array: np.memmap, place: slice | Tensor) -> Tensor:
-    """The rows of a file at some place, each read once, in the order of the file."""
-    if isinstance(place, slice):
-        return as_tensor(array[place])
-    places, order = place.sort()
-    return as_tensor(array[places.numpy()])[order.argsort()]
+def _read(array: np.memmap, index: slice | Tensor) -> Tensor:
+    """Rows of a file, each read once, in the order of the file."""
+    if isinstance(index, slice):
+        return as_tensor(array[index])
+    ascending, order = index.sort()
+    return as_tensor(array[ascending.numpy()])[order.argsort()]

@@ -1,4 +1,4 @@
-"""Grey pixels as bits: new ones in each step, or ones that stay."""
+"""Grey levels as bits: drawn anew in each step, or once."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
     Arguments:
         grey: numbers in [0, 1], of any shape.
-        generator: of fixed bits, such as those of test rows; torch's own where none is given.
+        generator: for fixed bits, such as those of test rows; by default torch's own.
 
     Returns:
         0 or 1 for each number, in the type of `grey`.
@@ -36,33 +36,33 @@ def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def binarized_once(rows: Rows, data_shape: Shape, seed: int, placement: Placement) -> ArrayRows:
-    """Grey rows as bits that are the same in every pass; an eighth of a byte each in memory."""
+    """Grey rows as bits that are the same in every pass, packed in memory."""
     generator = torch.Generator().manual_seed(seed)
-    bits = (
-        binarized(batch.cpu(), generator).flatten(1).bool().numpy() for batch in rows.batches(1024)
-    )
-    packed = np.concatenate([np.packbits(batch, axis=1) for batch in bits])
-    return ArrayRows(PackedBits(packed, data_shape), placement)
+    packed = []
+    for batch in rows.batches(1024):
+        bits = binarized(batch.cpu(), generator).flatten(1).bool().numpy()
+        packed.append(np.packbits(bits, axis=1))
+    return ArrayRows(PackedBits(np.concatenate(packed), data_shape), placement)
 
 
 def bits_of(grey: Statistics) -> Statistics:
-    """The statistics of the bits of grey rows, whose variance is mean (1 - mean), whatever that of
-    the grey levels is.
+    """The statistics of the bits of grey rows: their variance is mean (1 - mean).
 
     Example:
         >>> half = torch.tensor([0.5])
         >>> bits_of(Statistics(10, mean=half, std=0 * half, sample=torch.ones(2, 1))).std
         tensor([0.5000])
     """
-    return replace(grey, std=(grey.mean * (1 - grey.mean)).sqrt(), sample=binarized(grey.sample))
+    variance = grey.mean * (1 - grey.mean)
+    return replace(grey, std=variance.sqrt(), sample=binarized(grey.sample))
 
 
 def levels(batches: Iterable[Tensor], name: str) -> Iterator[Tensor]:
-    """The same batches of grey levels, looked at as they pass.
+    """The same batches of grey levels, checked as they pass.
 
     Raises:
-        ValueError: at the end, where no level is above 1 / 255: bytes of 0 and 1, which are bits
-            and not levels.
+        ValueError: at the end, where no level is above 1 / 255: the bytes were 0 and 1, which are
+            bits and not levels.
     """
     brightest = 0.0
     for batch in batches:

@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 
 def as_array(x: Any, name: str) -> np.ndarray:
-    """Whatever holds rows of one length, as an array."""
+    """Nested sequences of rows of one length as an array."""
     try:
         return np.asarray(x)
     except ValueError as error:
@@ -24,17 +24,19 @@ def as_array(x: Any, name: str) -> np.ndarray:
 
 
 def check_numbers(array: Tensor | np.ndarray, name: str) -> None:
-    """Raise ValueError unless the array holds real numbers, all of them there."""
-    real = not array.dtype.is_complex if isinstance(array, Tensor) else array.dtype.kind in "biuf"
-    if not real:
+    """Raise ValueError unless the array holds real numbers, none of them masked."""
+    if isinstance(array, Tensor):
+        is_real = not array.dtype.is_complex
+    else:
+        is_real = array.dtype.kind in "biuf"
+    if not is_real:
         raise ValueError(
             f"{name}: expected real numbers, got dtype {array.dtype}; convert it first, for "
             "example x.astype('float32')"
         )
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise ValueError(
-            f"{name}: expected all numbers to be there, got a masked array; fill or drop the "
-            "masked rows"
+            f"{name}: expected no missing numbers, got a masked array; fill or drop the masked rows"
         )
 
 
@@ -49,12 +51,9 @@ def check_shape(shape: Shape, data_shape: Shape, name: str) -> None:
     if shape[:1] == (0,):
         raise ValueError(f"{name}: expected at least one row, got none (shape {shape})")
     if shape[1:] != tuple(data_shape):
-        same_size = len(shape) > 0 and math.prod(shape[1:]) == math.prod(data_shape)
-        remedy = (
-            f"reshape it to (n, {', '.join(map(str, data_shape))})"
-            if same_size
-            else "change data_shape or the data"
-        )
+        remedy = "change data_shape or the data"
+        if len(shape) > 0 and math.prod(shape[1:]) == math.prod(data_shape):
+            remedy = f"reshape it to (n, {', '.join(map(str, data_shape))})"
         raise ValueError(
             f"{name}: expected rows of shape {tuple(data_shape)}, got {shape[1:]} in {shape}; "
             f"{remedy}"
@@ -64,33 +63,34 @@ def check_shape(shape: Shape, data_shape: Shape, name: str) -> None:
 def checked(
     batches: Iterable[Tensor], data_shape: Shape, *, support: Any, remedy: str, name: str
 ) -> Iterator[Tensor]:
-    """The same batches, each looked at as it passes: its shape, that every number is finite, that
-    it is in the support.
+    """The same batches, checked as they pass: shape, finite numbers, values in the support.
 
     Raises:
-        ValueError: with the first offending row and column, what was found there, and what to do.
+        ValueError: with the first offending row and column, its value, and what to do.
     """
     start = 0
     for batch in batches:
         check_array(batch, data_shape, name)
         finite = torch.isfinite(batch)
         if not finite.all():
-            place = _first(~finite, batch, start)
+            got = _first(~finite, batch, start)
             raise ValueError(
-                f"{name}: expected finite numbers, got {place}; replace or drop such rows"
+                f"{name}: expected finite numbers, got {got}; replace or drop such rows"
             )
         inside = support.check(batch)
-        inside = inside.reshape(*inside.shape, *(1,) * (batch.ndim - inside.ndim)).expand_as(batch)
+        missing_axes = (1,) * (batch.ndim - inside.ndim)
+        inside = inside.reshape(*inside.shape, *missing_axes).expand_as(batch)
         if not inside.all():
-            place = _first(~inside, batch, start)
+            got = _first(~inside, batch, start)
             raise ValueError(
-                f"{name}: expected values in the support {describe(support)}, got {place}; {remedy}"
+                f"{name}: expected values in the support {describe(support)}, got {got}; {remedy}"
             )
         start += len(batch)
         yield batch
 
 
 def _first(bad: Tensor, batch: Tensor, start: int) -> str:
-    row, *column = (int(i) for i in bad.nonzero()[0])
-    where = column[0] if len(column) == 1 else tuple(column)
-    return f"{batch[(row, *column)].item():g} in row {start + row}, column {where}"
+    """The first value that is marked, with its row in the data and its column."""
+    row, *indices = (int(i) for i in bad.nonzero()[0])
+    column = indices[0] if len(indices) == 1 else tuple(indices)
+    return f"{batch[(row, *indices)].item():g} in row {start + row}, column {column}"

@@ -1,7 +1,7 @@
-"""Rows that come one by one or in batches of their own: Datasets and DataLoaders."""
+"""Rows of Datasets and DataLoaders."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from pyro_vae.data.placement import Placement
 
 
 class LoaderRows:
-    """Batches of a DataLoader, in its own size and order. Of a batch of several tensors the first
-    is taken.
-    """
+    """Batches of a DataLoader, in its own size and order; the first tensor of each batch."""
 
     def __init__(self, loader: DataLoader[Any], placement: Placement, name: str = "x") -> None:
-        self.loader, self.placement, self.name = loader, placement, name
+        self.loader = loader
+        self.placement = placement
+        self.name = name
         self._steps: int | None = None
         self._length = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None
 
@@ -39,16 +39,21 @@ class LoaderRows:
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
         empty = True
         for batch in self.loader:
-            first = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
-            first = first[0] if isinstance(first, list | tuple) else first
-            array = first if isinstance(first, Tensor | np.ndarray) else as_array(first, self.name)
+            array = self._first_array(batch)
             check_numbers(array, self.name)
             empty = False
             yield self.placement.take(array)
-        if empty:
+        if empty:  # such as a generator that has been read before
             raise ValueError(
                 f"{self.name}: expected at least one row in each pass over the loader, got none"
             )
+
+    def _first_array(self, batch: Any) -> Tensor | np.ndarray:
+        if isinstance(batch, Mapping):
+            batch = next(iter(batch.values()))
+        if isinstance(batch, list | tuple):
+            batch = batch[0]
+        return batch if isinstance(batch, Tensor | np.ndarray) else as_array(batch, self.name)
 
     def stacks(
         self, size: int, count: int, generator: torch.Generator | None = None
@@ -57,12 +62,12 @@ class LoaderRows:
 
 
 class DatasetRows:
-    """Rows of a map-style Dataset, collated in batches of the size and the order that are asked
-    for.
-    """
+    """Rows of a map-style Dataset, collated in batches."""
 
     def __init__(self, dataset: Dataset[Any], placement: Placement, name: str = "x") -> None:
-        self.dataset, self.placement, self.name = dataset, placement, name
+        self.dataset = dataset
+        self.placement = placement
+        self.name = name
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
@@ -71,11 +76,9 @@ class DatasetRows:
         return math.ceil(len(self) / size)
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
-        order = (
-            range(len(self))
-            if generator is None
-            else torch.randperm(len(self), generator=generator).tolist()
-        )
+        order: Sequence[int] = range(len(self))
+        if generator is not None:
+            order = torch.randperm(len(self), generator=generator).tolist()
         loader: DataLoader[Any] = DataLoader(
             self.dataset, batch_size=size, sampler=order, generator=torch.Generator()
         )

@@ -1,4 +1,4 @@
-"""Where batches go."""
+"""The device and the type of batches."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Placement:
-    """Where batches go: a device and a floating-point type; whether bytes are grey levels, to be
-    divided by 255.
+    """The device and the floating-point type of batches.
+
+    Attributes:
+        device, dtype: where batches go, and as what.
+        grey: whether bytes are grey levels, which are divided by 255.
     """
 
     device: torch.device = torch.device("cpu")
@@ -20,19 +23,19 @@ class Placement:
     def take(self, batch: Tensor | np.ndarray) -> Tensor:
         given = as_tensor(batch)
         numbers = given.to(self.device, self.dtype).contiguous()
-        return numbers / 255 if self.grey and given.dtype == torch.uint8 else numbers
+        if self.grey and given.dtype == torch.uint8:
+            return numbers / 255
+        return numbers
 
 
 CPU = Placement()
 
 
 def as_tensor(array: Tensor | np.ndarray) -> Tensor:
-    """The same numbers as a tensor without a history; copied only where torch can't share an
-    array's memory.
-    """
+    """The same numbers as a detached tensor; a copy only where torch can't share the memory."""
     if isinstance(array, Tensor):
         return array.detach()
-    plain = array.astype(
-        np.float64 if array.dtype.char == "g" else array.dtype.newbyteorder("="), copy=False
-    )
-    return torch.from_numpy(np.require(plain, requirements=["C", "W"]))
+    is_long_double = array.dtype.char == "g"
+    dtype = np.float64 if is_long_double else array.dtype.newbyteorder("=")
+    native = array.astype(dtype, copy=False)
+    return torch.from_numpy(np.require(native, requirements=["C", "W"]))

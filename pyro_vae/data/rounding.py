@@ -11,13 +11,14 @@ from torch import Tensor
 
 from pyro_vae.data.arrays import ArrayRows
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
-from pyro_vae.data.summary_statistics import statistics
+from pyro_vae.data.summary_statistics import Statistics, statistics
 from pyro_vae.rng import own_seed
 
 TOLERANCE = 1e-3
-"""Rounding in standard deviations of the column. A value that is moved by e standard deviations
-changes log p by about e nats where it lies one standard deviation out, up or down as it is rounded:
-1e-3 nats a cell, which average out.
+"""Rounding errors in standard deviations of the column.
+
+A value that is moved by e standard deviations changes log p by about e nats where it is one
+standard deviation from the mean. The errors have random signs: 1e-3 nats a cell average out.
 """
 
 Source = ArrayRows | DatasetRows | LoaderRows
@@ -26,51 +27,59 @@ Source = ArrayRows | DatasetRows | LoaderRows
 def require_precision(
     rows: Source, size: int, name: str, *, std: Tensor | None = None, shift: bool = True
 ) -> None:
-    """Raise ValueError where the cast to float32 moves the values of a column by a share of its
-    spread that matters.
+    """Raise ValueError where the cast to float32 changes a column by a share of its spread.
 
-    It reads once more the rows that come in float64 or in wide integers. A column that never varies
-    is let through: its value has no spread to be compared with.
+    Rows in float64 or in wide integers are read once more. A column that never varies passes: it
+    has no spread to compare with.
 
     Arguments:
-        rows: for a model in float32; nothing is asked of other models.
+        rows: for a model in float32; those for other models pass.
         size: rows that are read at a time.
         name: what the message calls the data.
-        std: spread of each column; None: that of the rows.
+        std: spread of each column; by default that of the rows.
         shift: whether the columns may be shifted, which is then a remedy.
     """
-    if rows.placement.dtype != torch.float32 or (
-        isinstance(rows, ArrayRows) and _fits(rows.array.dtype)
-    ):
+    if rows.placement.dtype != torch.float32:
+        return
+    if isinstance(rows, ArrayRows) and _fits(rows.array.dtype):
         return
     exact = copy.copy(rows)
     exact.placement = replace(
         rows.placement, device=torch.device("cpu"), dtype=torch.float64, grey=False
     )
-    if not isinstance(rows, ArrayRows) and not _moved(next(_undisturbed(exact, size))).any():
-        return  # a stream of float32, as far as its first batch says
+    if not isinstance(rows, ArrayRows):
+        first = next(_undisturbed(exact, size))
+        if not _rounding_error(first).any():
+            return  # a stream of float32, judged by its first batch
+    columns, error = _columns(exact, size)
+    spread = columns.std
+    if std is not None:
+        spread = torch.where(std.cpu() > 0, std.cpu().double(), spread)
+    relative = torch.where(spread > 0, error / spread, 0.0)
+    if relative.max() > TOLERANCE:
+        worst = tuple(int(i) for i in np.unravel_index(int(relative.argmax()), relative.shape))
+        mean = float(columns.mean[worst])
+        raise ValueError(
+            _message(name, worst, mean, float(error[worst]), float(spread[worst]), shift)
+        )
+
+
+def _columns(exact: Source, size: int) -> tuple[Statistics, Tensor]:
+    """The statistics of the columns, and the largest rounding error in each, in one pass."""
     error = torch.zeros(())
 
-    def watched() -> Iterator[Tensor]:
+    def batches() -> Iterator[Tensor]:
         nonlocal error
         for batch in _undisturbed(exact, size):
-            error = torch.maximum(error, _moved(batch).amax(0))
+            error = torch.maximum(error, _rounding_error(batch).amax(0))
             yield batch
 
-    found = statistics(watched())
-    spread = found.std if std is None else torch.where(std.cpu() > 0, std.cpu().double(), found.std)
-    lost = torch.where(spread > 0, error / spread, 0.0)
-    if lost.max() > TOLERANCE:
-        worst = int(lost.argmax())
-        feature = tuple(int(i) for i in np.unravel_index(worst, lost.shape))
-        mean, moved, width = (float(part.flatten()[worst]) for part in (found.mean, error, spread))
-        raise ValueError(_message(name, feature, mean, moved, width, shift))
+    columns = statistics(batches())
+    return columns, error
 
 
 def _undisturbed(rows: Source, size: int) -> Iterator[Tensor]:
-    """The batches; a DataLoader draws random numbers for each pass, and none of them are the
-    caller's.
-    """
+    """The batches, with random numbers apart: a DataLoader draws some for each pass."""
     batches = rows.batches(size)
     while True:
         with own_seed(0):
@@ -80,31 +89,25 @@ def _undisturbed(rows: Source, size: int) -> Iterator[Tensor]:
         yield batch
 
 
-def _moved(batch: Tensor) -> Tensor:
-    """By how much each number is moved; 0 where it is beyond float32, which the check of finite
-    numbers refuses.
-    """
+def _rounding_error(batch: Tensor) -> Tensor:
+    """What float32 changes each number by; 0 beyond its range, which another check refuses."""
     return (batch - batch.float().double()).abs().nan_to_num(0.0, posinf=0.0)
 
 
 def _fits(dtype: Any) -> bool:
-    """Whether float32 holds every number of a type: up to 32 bits of floating point, up to 16 bits
-    of integers.
-    """
+    """Whether float32 represents every number of a type: 32-bit floats, integers of 16 bits."""
     floating = dtype.is_floating_point if isinstance(dtype, torch.dtype) else dtype.kind == "f"
-    return bool(dtype.itemsize <= (4 if floating else 2))
+    widest = 4 if floating else 2
+    return bool(dtype.itemsize <= widest)
 
 
 def _message(
     name: str, feature: tuple[int, ...], mean: float, error: float, spread: float, shift: bool
 ) -> str:
     column = feature[0] if len(feature) == 1 else feature
-    double = "take a model in float64, vae = VAE(...).double()"
-    remedy = (
-        f"subtract the column's mean in float64 first, x - x.mean(0), or {double}"
-        if shift
-        else double
-    )
+    remedy = "take a model in float64, vae = VAE(...).double()"
+    if shift:
+        remedy = f"subtract the column's mean in float64 first, x - x.mean(0), or {remedy}"
     return (
         f"{name}: column {column} has values around {mean:.10g} with standard deviation "
         f"{spread:.3g}, and float32, the type of the model, rounds them by up to {error:.3g} "

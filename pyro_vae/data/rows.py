@@ -1,6 +1,4 @@
-"""Rows of any origin (array, tensor, memmap, Dataset, DataLoader) as batches of tensors, without a
-loop over rows.
-"""
+"""Rows of any origin as batches of tensors: array, tensor, memory map, Dataset, DataLoader."""
 
 from collections.abc import Iterator
 from os import PathLike
@@ -28,24 +26,25 @@ class Rows(Protocol):
         ...
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
-        """Batches of at most `size` rows on the device; in random order where a generator is given."""
+        """Batches of at most `size` rows on the device; a generator draws a random order."""
         ...
 
     def stacks(
         self, size: int, count: int, generator: torch.Generator | None = None
     ) -> Iterator[Tensor]:
-        """The same batches, at most `count` at a time: (k, size, *data_shape), a shorter last one
-        as (1, rest, ...).
+        """The same batches, at most `count` at a time: (k, size, *data_shape).
+
+        A smaller last batch comes alone, as (1, rest, *data_shape).
         """
         ...
 
 
 def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str = "x") -> Rows:
-    """Whatever holds the data, as `Rows`; its shape and type are checked, its values are not yet.
+    """Data of any kind as `Rows`; shape and type are checked, the values are not.
 
     Arguments:
-        x: array, tensor or memmap shaped (n, *data_shape), `Selected` rows of one, `PackedBits`, or
-            a Dataset or DataLoader of such rows.
+        x: array, tensor or memory map shaped (n, *data_shape), `Selected` rows of one,
+            `PackedBits`, or a Dataset or DataLoader of such rows.
         data_shape: shape of one row.
         placement: device and type of the batches.
         name: what the error messages call the data.
@@ -60,24 +59,28 @@ def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str 
     if isinstance(x, ArrayRows | DatasetRows | LoaderRows):
         return x
     if isinstance(x, str | PathLike):
+        path = repr(str(x))
         raise ValueError(
-            f"{name}: expected rows, got the path {str(x)!r}; read it: "
-            f"pyro_vae.data.load({str(x)!r})"
+            f"{name}: expected rows, got the path {path}; read it: pyro_vae.data.load({path})"
         )
+    if isinstance(x, Dataset | DataLoader) and not isinstance(x, TensorDataset):
+        return _of_torch(x, placement, name)
     if isinstance(x, PackedBits):
         check_shape((len(x), *x.data_shape), data_shape, name)
         return ArrayRows(x, placement)
+    if isinstance(x, Selected):
+        check_array(x.array, data_shape, name)
+        return ArrayRows(x.array, placement, torch.from_numpy(x.indices))
     if isinstance(x, TensorDataset):
         x = x.tensors[0]
+    array = x if isinstance(x, Tensor | np.ndarray) else as_array(x, name)
+    check_array(array, data_shape, name)
+    return ArrayRows(array, placement)
+
+
+def _of_torch(x: Dataset[Any] | DataLoader[Any], placement: Placement, name: str) -> Rows:
     if isinstance(x, IterableDataset):
         x = DataLoader(x, batch_size=256)
     if isinstance(x, DataLoader):
         return LoaderRows(x, placement, name)
-    if isinstance(x, Dataset):
-        return DatasetRows(x, placement, name)
-    if isinstance(x, Selected):
-        check_array(x.array, data_shape, name)
-        return ArrayRows(x.array, placement, torch.from_numpy(x.places))
-    array = x if isinstance(x, Tensor | np.ndarray) else as_array(x, name)
-    check_array(array, data_shape, name)
-    return ArrayRows(array, placement)
+    return DatasetRows(x, placement, name)

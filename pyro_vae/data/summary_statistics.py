@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-ENOUGH, MOST = 20, 1000
+ENOUGH = 20
+MOST = 1000
 """Rows of the sample from which a median is taken: fewer say too little, and more cost a sort."""
 OUTLYING = 10.0
 NORMAL = 1.4826
@@ -31,28 +33,25 @@ class Statistics:
 
     @cached_property
     def median(self) -> Tensor:
-        """Per feature, of at most 1000 random rows: those of the sample; the mean where there are
-        fewer than 20.
-        """
+        """Per feature, of at most 1000 rows of the sample; the mean where it has fewer than 20."""
         if len(self.sample) < min(ENOUGH, self.rows):
             return self.mean
         return self.sample[:MOST].double().quantile(0.5, 0)
 
     @cached_property
     def robust_std(self) -> Tensor:
-        """1.4826 median absolute deviations from the median, the std of a normal column, which
-        outliers hardly move.
+        """1.4826 median absolute deviations: the std of a normal column, robust to outliers.
 
-        It is the std where it would be 0: where half of the rows are equal, or where there are too
-        few rows.
+        It is the plain std where it would be 0, because half of the rows are equal, and where there
+        are too few rows.
 
         References:
             The Influence Curve and Its Role in Robust Estimation (Hampel, 1974).
 
         Example:
             >>> x = torch.cat([torch.linspace(-1, 1, 99), torch.tensor([-9999.0])]).unsqueeze(1)
-            >>> found = statistics([x])
-            >>> float(found.std), float(found.robust_std)
+            >>> columns = statistics([x])
+            >>> float(columns.std), float(columns.robust_std)
             (994.8..., 0.75...)
         """
         if len(self.sample) < min(ENOUGH, self.rows):
@@ -62,9 +61,7 @@ class Statistics:
 
     @property
     def outlying(self) -> Tensor:
-        """The features whose std is ten times that of most rows: few cells, far away, make their
-        mean and their std.
-        """
+        """The features whose std is above ten robust stds: a few far values determine it."""
         return self.std > OUTLYING * self.robust_std
 
 
@@ -80,40 +77,49 @@ def statistics(batches: Iterable[Tensor]) -> Statistics:
         >>> statistics([torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0]])]).mean
         tensor([2.], dtype=torch.float64)
     """
-    rows, mean, squares, sample = 0, torch.tensor(0.0), torch.tensor(0.0), torch.empty(0)
+    rows = 0
     origin = torch.tensor(0.0)
+    mean = torch.tensor(0.0)
+    squares = torch.tensor(0.0)
+    sample = torch.empty(0)
     for batch in batches:
-        origin = origin if rows else batch[0].double()
+        if rows == 0:
+            origin = batch[0].double()
+            sample = batch
         wide = batch.to(torch.float64, copy=True).sub_(origin)
         delta = wide.mean(0) - mean
         total = rows + len(batch)
         own = wide.sub_(wide.mean(0)).square_().sum(0)
         squares = squares + own + delta.square() * (rows * len(batch) / total)
         mean = mean + delta * (len(batch) / total)
-        rows, sample = total, sample if rows else batch
-    return Statistics(rows, origin + mean, (squares / max(rows, 1)).sqrt(), sample)
+        rows = total
+    std = (squares / max(rows, 1)).sqrt()
+    return Statistics(rows, origin + mean, std, sample)
 
 
 def farthest(
     batches: Iterable[Tensor], data: Statistics, feature: tuple[int, ...]
 ) -> tuple[int, float, float]:
-    """The row whose value of a feature is farthest from the median, the value, and its distance in
-    robust stds.
+    """The row whose feature is farthest from the median, its value, and the distance.
+
+    The distance is in robust stds.
 
     Example:
         >>> x = torch.cat([torch.linspace(-1, 1, 99), torch.tensor([-9999.0])]).unsqueeze(1)
         >>> farthest([x], statistics([x]), (0,))[:2]
         (99, -9999.0)
     """
-    start, found = 0, (0, 0.0, -1.0)
-    median, unit = (float(part[feature]) for part in (data.median, data.robust_std))
+    median = float(data.median[feature])
+    unit = float(data.robust_std[feature])
+    of_feature: tuple[Any, ...] = (slice(None), *feature)
+    start = 0
+    farthest_so_far = (0, 0.0, -1.0)
     for batch in batches:
-        values = batch.double()
-        for index in feature:
-            values = values[:, index]
+        values = batch[of_feature].double()
         row = int((values - median).abs().argmax())
-        distance = abs(float(values[row]) - median) / unit
-        if distance > found[2]:
-            found = start + row, float(values[row]), distance
+        value = float(values[row])
+        distance = abs(value - median) / unit
+        if distance > farthest_so_far[2]:
+            farthest_so_far = (start + row, value, distance)
         start += len(batch)
-    return found
+    return farthest_so_far

@@ -18,12 +18,14 @@ SUPPORTS = {
 
 
 def describe(support: Any) -> str:
-    """The support in a person's words.
+    """The support in words, which follow "the support".
 
     Example:
         >>> from torch.distributions import constraints
-        >>> describe(constraints.boolean), describe(constraints.positive), describe(constraints.integer_interval(0, 9))
-        ('{0, 1}', 'of numbers above 0', '{0, ..., 9}')
+        >>> describe(constraints.boolean), describe(constraints.positive)
+        ('{0, 1}', 'of numbers above 0')
+        >>> describe(constraints.integer_interval(0, 9))
+        '{0, ..., 9}'
     """
     bounds = {
         name: f"{bound:g}"
@@ -38,7 +40,7 @@ def describe(support: Any) -> str:
 
 
 def with_number_bounds(support: Any) -> Any:
-    """The same constraint, where a bound that is one number in every element of a tensor is a number.
+    """The same constraint, with a number for each bound that is equal in all its elements.
 
     Example:
         >>> import torch

@@ -44,32 +44,39 @@ class ExperimentRows:
         return self.splits.test
 
 
-def read_source(options: DataOptions, data_shape: tuple[int, ...] | None) -> Splits:
+def read_source(
+    options: DataOptions, data_shape: tuple[int, ...] | None, *, fitted: bool = False
+) -> Splits:
     """The rows of a source, divided as the source divides them, and reshaped.
+
+    Arguments:
+        options: of the source.
+        data_shape: of a row; None keeps the shape that the rows have.
+        fitted: whether the shape is that of a fitted model, and can't be changed any more.
 
     Raises:
         ValueError: as `load_splits`; a shape that the rows don't have.
     """
-    found = load_splits(
-        os.path.expanduser(options.source), array=options.array, packed_bits=options.packed_bits
-    )
-    shape = data_shape or found.train.shape[1:]
-    if math.prod(shape) != math.prod(found.train.shape[1:]):
-        got = found.train.shape[1:]
-        raise ValueError(
-            f"{options.source}: expected rows of shape {shape}, got {got}; change data_shape or "
-            "the data"
-        )
-    columns = found.columns
+    path = os.path.expanduser(options.source)
+    splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
+    got = splits.train.shape[1:]
+    shape = data_shape or got
+    if math.prod(shape) != math.prod(got):
+        remedy = "pass rows of the model's shape"
+        if not fitted:
+            sizes = ",".join(map(str, got))
+            remedy = f"set data_shape=[{sizes}], or give rows of shape {shape}"
+        raise ValueError(f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}")
+    columns = splits.columns
     if len(shape) > 1:  # the pixels of an image have no names
         columns = None
     if columns is not None:
         columns = _distinct(columns, options.source)
     return replace(
-        found,
-        train=found.train.reshape(-1, *shape),
-        valid=_reshaped(found.valid, shape),
-        test=_reshaped(found.test, shape),
+        splits,
+        train=splits.train.reshape(-1, *shape),
+        valid=_reshaped(splits.valid, shape),
+        test=_reshaped(splits.test, shape),
         columns=columns,
     )
 
@@ -80,19 +87,18 @@ def _reshaped(rows: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | N
 
 def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
     """Distinct names of columns: a blank one becomes its position, a repeated one gets a number."""
+    given = [str(column).strip() for column in columns]
     names: list[str] = []
-    for position, column in enumerate(columns):
-        stem = str(column).strip() or f"column {position}"
+    for position, column in enumerate(given):
+        stem = column or f"column {position}"
         numbered = (f"{stem} ({count})" for count in itertools.count(2))
-        names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))
-    changed = [
-        name for name, column in zip(names, columns, strict=True) if name != str(column).strip()
-    ]
-    if changed:
-        given = f"{len(changed)} of {len(names)} columns have no name or that of another"
-        warnings.warn(
-            f"{source}: {given}, and are called {', '.join(map(repr, changed[:5]))}", stacklevel=2
-        )
+        candidates = itertools.chain([stem], numbered)
+        names.append(next(name for name in candidates if name not in names))
+    renamed = [name for name, column in zip(names, given, strict=True) if name != column]
+    if renamed:
+        count = f"{len(renamed)} of {len(names)} columns have no name or that of another"
+        shown = ", ".join(map(repr, renamed[:5]))
+        warnings.warn(f"{source}: {count}, and are called {shown}", stacklevel=2)
     return tuple(names)
 
 
@@ -106,18 +112,22 @@ def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:
     if splits.test is not None:
         return ExperimentRows(splits, labels)
     order = np.random.default_rng(options.seed).permutation(len(splits.train))
-    count = math.ceil(options.test * len(order)) if options.test < 1 else int(options.test)
+    count = int(options.test)
+    if options.test < 1:  # a share
+        count = math.ceil(options.test * len(order))
     if not 0 < count < len(order):
         raise ValueError(
             f"data.test: expected to hold out at least 1 row of {options.source} and to leave at "
             f"least 1 to fit, got {count} of {len(order)} rows"
         )
-    test, train = np.sort(order[:count]), np.sort(order[count:])
-    of_test = None if labels is None else labels[test]
+    test = np.sort(order[:count])
+    train = np.sort(order[count:])
+    if labels is not None:
+        labels = labels[test]
     held_out = replace(splits, test=splits.train[test])
-    if isinstance(splits.train, np.memmap):
-        return ExperimentRows(held_out, of_test, indices=train)
-    return ExperimentRows(replace(held_out, train=splits.train[train]), of_test)
+    if isinstance(splits.train, np.memmap):  # its rows stay in the file
+        return ExperimentRows(held_out, labels, indices=train)
+    return ExperimentRows(replace(held_out, train=splits.train[train]), labels)
 
 
 def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> ExperimentRows:
@@ -126,7 +136,7 @@ def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> Exper
 
 
 def as_modelled(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
-    """Rows as the fitted model takes them; of binarized grey levels, the same bits each time."""
+    """Rows as the fitted model takes them; grey levels are binarized to the same bits each time."""
     if experiment.fit.binarize == "none":
         return rows
     generator = torch.Generator().manual_seed(experiment.data.seed)
@@ -138,11 +148,11 @@ def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> Non
     parts = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     given = {name: rows for name, rows in parts.items() if rows is not None}
     placement = replace(placement_of(vae), grey=grey)
-    for name, rows in given.items():
-        where = f"{source}, {name}" if len(given) > 1 else source
-        checked = as_rows(rows, vae.spec.data_shape, placement, name=where)
-        for _ in checked_batches(vae, checked.batches(1024), where, grey):
-            pass
+    for split, rows in given.items():
+        name = f"{source}, {split}" if len(given) > 1 else source
+        batches = as_rows(rows, vae.spec.data_shape, placement, name=name).batches(1024)
+        for _ in checked_batches(vae, batches, name, grey):
+            pass  # the check is made as the batches pass
 
 
 def _digit_labels() -> np.ndarray:

@@ -60,7 +60,11 @@ class Family(nn.Module):
         """
         return None
 
-    def _outputs(self, raw: Tensor, shape: Shape | None = None) -> tuple[Tensor, ...]:
+    def _outputs(
+        self,
+        raw: Tensor,
+        shape: Shape | None = None,
+    ) -> tuple[Tensor, ...]:
         """The decoder's outputs in parts, each with one number for each feature.
 
         Arguments:
@@ -145,7 +149,8 @@ class Likelihood(nn.Module):
             )
         leading = z.shape[:-1]
         shape = self.family.param_shape
-        raw: Any = autocast(self.decoder, z.reshape(-1, z.shape[-1]))
+        rows = z.reshape(-1, z.shape[-1])
+        raw: Any = autocast(self.decoder, rows)
         self._check_output(raw, math.prod(leading))
         distribution: Distribution = self.family(raw.reshape(*leading, *shape))
         return distribution

@@ -44,7 +44,8 @@ class Bernoulli(Family):
         return self(torch.zeros_like(self.offset))
 
     def forward(self, raw: Tensor) -> Distribution:
-        return _Bits(dist.Bernoulli(logits=self.offset + raw), len(self.data_shape))
+        each = dist.Bernoulli(logits=self.offset + raw)
+        return _Bits(each, len(self.data_shape))
 
     def extra_repr(self) -> str:
         return "x ~ Bernoulli(logits)"
@@ -79,5 +80,6 @@ class _Bits(dist.Independent):
 
 def _log_prob(x: Tensor, logits: Tensor) -> Tensor:
     """log p of one group, along the last dimension."""
-    log_factors = (1 + (-logits.abs()).exp()).prod(-1).log()
-    return (x * logits - logits.relu()).sum(-1) - log_factors
+    # e^-|l| ≤ 1, so that each factor is between 1 and 2
+    factors = 1 + (-logits.abs()).exp()
+    return (x * logits - logits.relu()).sum(-1) - factors.prod(-1).log()

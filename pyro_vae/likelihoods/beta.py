@@ -73,7 +73,11 @@ class Beta(Family):
     def independent(self) -> Distribution:
         return self._row(self.offset, self.unit)
 
-    def _row(self, logits: Tensor, concentration: Tensor) -> Distribution:
+    def _row(
+        self,
+        logits: Tensor,
+        concentration: Tensor,
+    ) -> Distribution:
         a = FLOOR + concentration * torch.sigmoid(logits)
         b = FLOOR + concentration * torch.sigmoid(-logits)
         return self._as_row(_Beta(a, b))
@@ -116,5 +120,7 @@ class _Beta(dist.Beta):
         x = wide(value)
         a = wide(self.concentration1)
         b = wide(self.concentration0)
-        density = (a - 1) * x.log() + (b - 1) * (-x).log1p() - log_beta(a, b)
+        successes = (a - 1) * x.log()
+        failures = (b - 1) * (-x).log1p()
+        density = successes + failures - log_beta(a, b)
         return density.to(self.concentration1.dtype)

@@ -79,7 +79,11 @@ class BetaBinomial(Family):
     def independent(self) -> Distribution:
         return self._row(self.offset, self.unit)
 
-    def _row(self, logits: Tensor, concentration: Tensor) -> Distribution:
+    def _row(
+        self,
+        logits: Tensor,
+        concentration: Tensor,
+    ) -> Distribution:
         a = FLOOR + concentration * torch.sigmoid(logits)
         b = FLOOR + concentration * torch.sigmoid(-logits)
         n = a.new_tensor(self.total_count)
@@ -98,7 +102,12 @@ class BetaBinomialCounts(Counts):
 
     arg_constraints = {"a": constraints.positive, "b": constraints.positive}  # noqa: RUF012
 
-    def __init__(self, total_count: Tensor, a: Tensor, b: Tensor) -> None:
+    def __init__(
+        self,
+        total_count: Tensor,
+        a: Tensor,
+        b: Tensor,
+    ) -> None:
         self.total_count = total_count
         self.a = a
         self.b = b

@@ -49,7 +49,8 @@ class Categorical(Family):
 
     def pyro_vae_start(self, data: Statistics) -> None:
         rows = data.sample
-        counts = torch.stack([(rows == k).double().sum(0) for k in range(self.num_classes)])
+        each = [(rows == category).double() for category in range(self.num_classes)]
+        counts = torch.stack([is_category.sum(0) for is_category in each])
         shares = (counts + 0.5) / (len(rows) + 0.5 * self.num_classes)
         self.offset.copy_(torch.log(shares))
 

@@ -89,8 +89,8 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
     def icdf(self, value: Tensor) -> Tensor:
         rate = self._rate()
         below = self._mirrored(value)
-        distance = (-torch.log1p(below * torch.expm1(-rate)) / rate).clamp(0, 1)
-        return self._mirrored(distance)
+        distance = -torch.log1p(below * torch.expm1(-rate)) / rate
+        return self._mirrored(distance.clamp(0, 1))
 
     def _rate(self) -> Tensor:
         """The rate at which the density falls from its mode, which is 0 or 1."""
@@ -109,7 +109,8 @@ def _log_normaliser_series(square: Tensor) -> Tensor:
 
 
 def _log_normaliser(logits: Tensor) -> Tensor:
-    return logits.abs() / 2 + torch.log(-torch.expm1(-logits.abs()) / logits.abs())
+    size = logits.abs()
+    return size / 2 + torch.log(-torch.expm1(-size) / size)
 
 
 def _mean_slope_series(square: Tensor) -> Tensor:

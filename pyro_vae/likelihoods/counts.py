@@ -20,7 +20,11 @@ class Poisson(Counts):
         self.rate = rate
         super().__init__(rate.shape)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Poisson":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "Poisson":
         return Poisson(self.rate.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -60,7 +64,11 @@ class Binomial(Counts):
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self.total_count)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Binomial":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "Binomial":
         return Binomial(self.total_count, self.logits.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -124,7 +132,8 @@ class NegativeBinomial(Counts):
         odds = mean * dispersion
         narrow = self.dispersion.dtype
         failures = (theta + value) * log_one_plus(odds, narrow)
-        return (value * odds.log()).sub_(failures) + log_rising(theta, value, narrow)
+        powers = (value * odds.log()).sub_(failures)
+        return powers + log_rising(theta, value, narrow)
 
     def constant(self, value: Tensor) -> Tensor:
         return log_factorial(value)
@@ -167,7 +176,11 @@ class ZeroInflated(Counts):
         self.gate_logits = gate_logits.expand(shape)
         super().__init__(shape)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "ZeroInflated":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "ZeroInflated":
         return ZeroInflated(self.counts, self.gate_logits.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -222,7 +235,8 @@ class Multinomial(Counts):
         return (value * logits.log_softmax(-1)).sum(-1)
 
     def constant(self, value: Tensor) -> Tensor:
-        return log_factorial(value).sum(-1) - log_factorial(wide(value).sum(-1))
+        total = wide(value).sum(-1)
+        return log_factorial(value).sum(-1) - log_factorial(total)
 
     def pyro_vae_given(self, value: Tensor) -> "Multinomial":
         """The same distribution; its draws and means have the totals of the rows `value`."""

@@ -70,8 +70,11 @@ class DiscretizedLogistic(Family):
         self.support = constraints.integer_interval(0, levels - 1)
         self.register_buffer("mean", torch.full(data_shape, (levels - 1) / 2))
         self.register_buffer("std", torch.full(data_shape, levels / 4))
-        offsets = torch.linspace(-1, 1, mixtures) if mixtures > 1 else torch.zeros(1)
-        self.register_buffer("offsets", offsets.reshape(-1, *(1 for _ in data_shape)))
+        ones = (1,) * len(data_shape)
+        offsets = torch.zeros(1)
+        if mixtures > 1:
+            offsets = torch.linspace(-1, 1, mixtures)
+        self.register_buffer("offsets", offsets.reshape(-1, *ones))
 
     def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
@@ -87,8 +90,11 @@ class DiscretizedLogistic(Family):
         raw = raw.reshape(*leading, self.heads, self.mixtures, *self.data_shape)
         raw_loc, *rest = raw.unbind(-event_dim - 2)
         loc = self.mean + self.std * (self.offsets + raw_loc)
-        scale = self.scale(self.std * STANDARD, *rest[: self.scale.heads]).expand_as(loc)
-        logits = rest[-1] if self.mixtures > 1 else torch.zeros_like(loc)
+        of_scale = rest[: self.scale.heads]
+        scale = self.scale(self.std * STANDARD, *of_scale).expand_as(loc)
+        logits = torch.zeros_like(loc)
+        if self.mixtures > 1:
+            logits = rest[-1]
         # MixtureSameFamily expects the components in the last dimension
         components = -event_dim - 1
         each = _DiscretizedLogistic(

@@ -132,7 +132,8 @@ class AnyDistribution(Family):
 
     def _support(self) -> constraints.Constraint:
         """The values x may take, which no output of the decoder may change."""
-        rows = [self._each(torch.full(self.param_shape, raw)) for raw in (-1.0, 0.0, 1.0)]
+        outputs = [torch.full(self.param_shape, raw) for raw in (-1.0, 0.0, 1.0)]
+        rows = [self._each(raw) for raw in outputs]
         supports = [with_number_bounds(row.support) for row in rows]
         first = rows[0]
         if first.event_shape or first.batch_shape != self.data_shape:
@@ -164,7 +165,10 @@ def _maps(name: str, fixed: Mapping[str, float]) -> dict[str, Callable[[Tensor],
     pairs = {probs: logits for probs, logits in LOG_ODDS.items() if logits in limits}
     replaced = {logits if probs in fixed else probs for probs, logits in pairs.items()}
     unused = {*fixed, *replaced}
-    maps = {key: _map(key, limit) for key, limit in limits.items() if key not in unused}
+    maps = {}
+    for key, limit in limits.items():
+        if key not in unused:
+            maps[key] = _map(key, limit)
     if not maps:
         raise ValueError("it has no parameter for the decoder")
     return maps

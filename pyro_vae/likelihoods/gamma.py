@@ -52,7 +52,8 @@ class Gamma(Family):
 
     def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
-        self.unit.copy_((data.mean / data.std).square().clamp(1e-2, 1e3))
+        concentration = (data.mean / data.std).square()
+        self.unit.copy_(concentration.clamp(1e-2, 1e3))
 
     def independent(self) -> Distribution:
         return self._row(self.unit, torch.ones_like(self.mean))

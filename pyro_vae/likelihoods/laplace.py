@@ -37,7 +37,12 @@ class Laplace(Family):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        scale: Scale = "auto",
+    ) -> None:
         noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
         self.scale = noise
@@ -54,7 +59,8 @@ class Laplace(Family):
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = self._outputs(raw)
         scale = self.scale(self.std / math.sqrt(2), *rest)
-        return self._as_row(dist.Laplace(self.mean + self.std * loc, scale))
+        each = dist.Laplace(self.mean + self.std * loc, scale)
+        return self._as_row(each)
 
     def extra_repr(self) -> str:
         return f"x ~ Laplace(loc, scale), scale={self.scale.source!r}"

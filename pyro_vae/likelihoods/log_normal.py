@@ -42,7 +42,12 @@ class LogNormal(Family):
     spread: Tensor
     log_mean: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        scale: Scale = "auto",
+    ) -> None:
         noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
         self.scale = noise
@@ -52,7 +57,8 @@ class LogNormal(Family):
 
     def pyro_vae_start(self, data: Statistics) -> None:
         variance = torch.log1p((data.std / data.mean).square())
-        self.spread.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
+        spread = torch.where(variance > 0, variance.sqrt(), 1.0)
+        self.spread.copy_(spread)
         with torch.no_grad():
             scale = self.scale(self.spread, torch.zeros_like(self.spread))
         self.log_mean.copy_(data.mean.log())
@@ -76,7 +82,11 @@ class LogNormal(Family):
 class _LogNormal(dist.LogNormal):
     """The log-normal distribution, whose draws are clamped to the positive finite numbers."""
 
-    def sample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
+    def sample(
+        self,
+        sample_shape: Any = torch.Size(),
+        **options: Any,
+    ) -> Tensor:
         drawn: Tensor = super().sample(sample_shape, **options)  # type: ignore[no-untyped-call]
         return self._representable(drawn)
 

@@ -135,9 +135,10 @@ class Mixed(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         leading = raw.shape[:-1]
+        outputs = raw.split(self.sizes, -1)
         groups = []
-        for part, family in zip(raw.split(self.sizes, -1), self._families, strict=True):
-            groups.append(family(part.reshape(*leading, *family.param_shape)))
+        for output, family in zip(outputs, self._families, strict=True):
+            groups.append(family(output.reshape(*leading, *family.param_shape)))
         return ColumnGroups(groups, self)
 
     @property
@@ -226,8 +227,10 @@ class _Columns(constraints.Constraint):
         return inside
 
     def __repr__(self) -> str:
-        pairs = zip(self.columns, self.supports, strict=True)
-        return "; ".join(f"columns {ranges(c)}: {describe(support)}" for c, support in pairs)
+        parts = []
+        for columns, support in zip(self.columns, self.supports, strict=True):
+            parts.append(f"columns {ranges(columns)}: {describe(support)}")
+        return "; ".join(parts)
 
 
 class ColumnGroups(TorchDistribution):

@@ -42,7 +42,12 @@ class Normal(Family):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        scale: Scale = "auto",
+    ) -> None:
         source = resolved(scale, data_shape)
         noise = Positive(source, data_shape, raw_of_one=RAW_OF_ONE, start=RAW_OF_ONE)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
@@ -60,7 +65,8 @@ class Normal(Family):
     def forward(self, raw: Tensor) -> Distribution:
         loc, *rest = self._outputs(raw)
         scale = self.scale(self.std, *rest)
-        return self._as_row(any_unit.Normal(self.mean + self.std * loc, scale))
+        each = any_unit.Normal(self.mean + self.std * loc, scale)
+        return self._as_row(each)
 
     def extra_repr(self) -> str:
         return f"x ~ N(loc, scale²), scale={self.scale.source!r}"

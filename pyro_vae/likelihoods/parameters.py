@@ -48,7 +48,11 @@ def stacked(heads: int, shape: Shape) -> Shape:
     return (heads, *shape)
 
 
-def unstacked(raw: Tensor, shape: Shape, stack: Shape) -> tuple[Tensor, ...]:
+def unstacked(
+    raw: Tensor,
+    shape: Shape,
+    stack: Shape,
+) -> tuple[Tensor, ...]:
     """The outputs, each (..., *shape), of which `raw` (..., *stack) is made."""
     if len(stack) == len(shape):
         return (raw,)

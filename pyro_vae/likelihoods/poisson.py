@@ -57,11 +57,12 @@ class Poisson(Family):
         self.mean.copy_(self.size.begin(data)[0])
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(lambda size: counts.Poisson(size * self.mean))
-        return row
+        return self._row(self.mean)
 
     def forward(self, raw: Tensor) -> Distribution:
-        rate = self.mean * factor(raw)
+        return self._row(self.mean * factor(raw))
+
+    def _row(self, rate: Tensor) -> Distribution:
         row: Distribution = self.size(lambda size: counts.Poisson(size * rate))
         return row
 

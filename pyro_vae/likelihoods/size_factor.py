@@ -37,7 +37,11 @@ class RowSize(nn.Module):
 
     typical: Tensor
 
-    def __init__(self, data_shape: Shape, size_factor: SizeFactor) -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        size_factor: SizeFactor,
+    ) -> None:
         super().__init__()
         self.is_column = size_factor == "column"
         self.features = data_shape
@@ -108,17 +112,24 @@ class SizedCounts(TorchDistribution):
     arg_constraints = {}  # noqa: RUF012
     support = constraints.independent(counts_and_size, 1)
 
-    def __init__(self, counts: Callable[[Tensor], Any], typical: Tensor) -> None:
+    def __init__(
+        self,
+        counts: Callable[[Tensor], Any],
+        typical: Tensor,
+    ) -> None:
         self.counts = counts
         self.typical = typical
         self.row = counts(typical).to_event(1)
-        super().__init__(self.row.batch_shape, torch.Size([self.row.event_shape[0] + 1]))
+        (features,) = self.row.event_shape
+        super().__init__(self.row.batch_shape, torch.Size([features + 1]))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        counts, size = value[..., :-1], value[..., -1:]
-        density: Tensor = self.counts(size).to_event(1).log_prob(counts)
+        counts = value[..., :-1]
+        size = value[..., -1:]
+        row = self.counts(size).to_event(1)
+        density: Tensor = row.log_prob(counts)
         return density
 
     def pyro_vae_given(self, value: Tensor) -> "SizedCounts":
@@ -134,7 +145,10 @@ class SizedCounts(TorchDistribution):
 
     @property
     def variance(self) -> Tensor:
-        return torch.cat([self.row.variance, torch.zeros_like(self.row.variance[..., :1])], -1)
+        variance = self.row.variance
+        of_size = torch.zeros_like(variance[..., :1])
+        return torch.cat([variance, of_size], -1)
 
     def _with_size(self, counts: Tensor) -> Tensor:
-        return torch.cat([counts, self.typical.expand_as(counts[..., :1])], -1)
+        size = self.typical.expand_as(counts[..., :1])
+        return torch.cat([counts, size], -1)

@@ -30,8 +30,10 @@ def import_zuko() -> Any:
 zuko = import_zuko()
 
 LARGEST_LOG_SCALE = 3.0
+"""A coupling scales by e^-3 to e^3, so that its inverse keeps its digits."""
 BINS = 8
-SPLINE = {
+"""Bins of a spline."""
+SPLINE = {  # as in zuko's NSF
     "univariate": partial(zuko.transforms.MonotonicRQSTransform, slope=1e-3),
     "shapes": [(BINS,), (BINS,), (BINS - 1,)],
 }

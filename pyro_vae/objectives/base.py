@@ -74,6 +74,7 @@ def traces(
     guide = _without_param_sites(guide)
     with pyro.settings.context(module_local_params=True):
         if num_particles > 1:
+            # of the dimensions from the right, -1 is the plate over rows
             particles = pyro.plate("particles", num_particles, dim=-2)
             model = particles(model)
             guide = particles(guide)
@@ -110,6 +111,7 @@ def each_row(
                 f"{tuple(term.shape)}; put it in the plate over rows and declare its other "
                 "dimensions with .to_event(k)"
             )
+    # a program without a latent or an observed site has a sum of no terms
     total = reduce(add, terms.values()) if terms else torch.zeros(expected)
     if num_particles > 1:
         return total
@@ -203,6 +205,7 @@ def log_prob_without_score(site: Site) -> Tensor:
     its inputs) is the same in both.
     """
     density = log_prob(site)
+    # of the draw as a constant, with the parameters of q
     score = log_prob({**site, "value": site["value"].detach()})
     return density - (score - score.detach())
 

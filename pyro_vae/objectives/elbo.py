@@ -106,6 +106,7 @@ class ELBO:
             rates[name], kl[name] = self._rate(name, q.nodes[name], p.nodes[name])
         rate = self._mean(rates, len(x))
         distortion = self._mean(distortions, len(x))
+        # the reported rate is the plain one; only the loss has free bits
         penalty = rate
         if self.free_bits:
             for name in names:

@@ -139,6 +139,7 @@ class Renyi:
         log_weights: Tensor,
     ) -> None:
         """Multiply the gradients of the draws by the normalised weights once more."""
+        # E[w² ∂log w/∂z]: the gradient of the bound has one factor of w, the hook adds the other
         weights = log_weights.softmax(0).detach()
         if self.num_particles == 1:
             weights = weights.squeeze(0)

@@ -112,7 +112,11 @@ class _Flow(TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, base: Distribution, layers: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        base: Distribution,
+        layers: Sequence[Any],
+    ) -> None:
         self.base = base
         self.layers = layers
         super().__init__(event_shape=base.event_shape)

@@ -37,7 +37,12 @@ class Mixture(nn.Module):
         (torch.Size([4]), torch.Size([4, 5]))
     """
 
-    def __init__(self, latent_dim: int, *, components: PositiveInt = 10) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        components: PositiveInt = 10,
+    ) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(torch.randn(components, latent_dim))
@@ -111,7 +116,11 @@ class Marginal(TorchDistribution):
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012
 
-    def __init__(self, log_weights: Tensor, components: Distribution) -> None:
+    def __init__(
+        self,
+        log_weights: Tensor,
+        components: Distribution,
+    ) -> None:
         self.log_weights = log_weights
         self.components = components
         super().__init__(event_shape=components.event_shape)

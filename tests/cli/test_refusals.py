@@ -121,7 +121,14 @@ BAD_DATA = {
     "fit normal.npy --set data.test=60": "data.test: expected to hold out .* got 60 of 60 rows",
     "fit normal.npy --set data.test=0": "data.test: expected to hold out .* got 0 of 60 rows",
     "fit normal.npy --set data_shape=[3]": (
-        r"normal.npy: expected rows of shape \(3,\), got \(4,\); change data_shape"
+        r"normal.npy: expected rows of shape \(3,\), got \(4,\); pass --set data_shape=\[4\], or "
+        r"give rows of shape \(3,\)"
+    ),
+    "fit model --data grey.npy": (
+        r"grey.npy: expected rows of shape \(4,\), got \(16,\); pass --set data_shape=\[16\], or"
+    ),
+    "fit model --data grey.npy --set data_shape=[4,5]": (
+        r"grey.npy: expected rows of shape \(4, 5\), got \(16,\); pass --set data_shape=\[16\], or"
     ),
     "fit normal.npy --set fit.validation=48": (
         "validation: expected fewer rows than the 48 of x, got 48"
@@ -161,7 +168,9 @@ BAD_QUESTIONS = {
     "evaluate spec.toml": "spec.toml: holds no saved model",
     "evaluate bare": "bare: holds a model without a description of its data; pass --data",
     "evaluate model --data nowhere.npy": "nowhere.npy: expected a file",
-    "evaluate model --data grey.npy": r"grey.npy: expected rows of shape \(4,\), got \(16,\)",
+    "evaluate model --data grey.npy": (
+        r"grey.npy: expected rows of shape \(4,\), got \(16,\); pass rows of the model's shape"
+    ),
     "evaluate model --data broken.npy": (
         "broken.npy: expected finite numbers, got nan in row 53, column 2"
     ),

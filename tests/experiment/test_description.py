@@ -158,10 +158,12 @@ def test_rows_are_reshaped(tmp_path: Path) -> None:
     assert found.test is not None
     np.testing.assert_array_equal(found.test[0], np.arange(12).reshape(3, 4))
     assert found.valid is None
-    with pytest.raises(
-        ValueError, match=r"x.npz: expected rows of shape \(5,\), got \(12,\); change data_shape"
-    ):
-        read_source(DataOptions(source=str(tmp_path / "x.npz")), (5,))
+    options = DataOptions(source=str(tmp_path / "x.npz"))
+    message = r"x.npz: expected rows of shape \(5,\), got \(12,\); "
+    with pytest.raises(ValueError, match=rf"{message}set data_shape=\[12\], or give rows of shape"):
+        read_source(options, (5,))
+    with pytest.raises(ValueError, match=rf"{message}pass rows of the model's shape"):
+        read_source(options, (5,), fitted=True)
 
 
 def test_the_bad_row_is_named_by_its_place_in_the_source() -> None:

@@ -78,6 +78,19 @@ def test_a_run_is_fitted_anew_from_its_folder():
     assert changed.experiment.fit == first.experiment.fit
 
 
+def test_a_run_is_fitted_to_rows_of_another_shape(tmp_path: Path):
+    np.save(tmp_path / "wide.npy", np.random.default_rng(1).normal(size=(40, 5)))
+    pv.run(SPEC, "run")
+    settings = ["data.source=wide.npy"]
+    with pytest.raises(ValueError, match=r"^wide\.npy: .* got \(5,\); set data_shape=\[5\], or "):
+        pv.run("run", "wide", settings=settings)
+    assert not Path("wide").exists()
+    wide = pv.run("run", "wide", settings=[*settings, "data_shape=[5]"])
+    assert wide.vae.spec.data_shape == (5,)
+    assert wide.metrics["rows"] == 10
+    assert described("wide")["fit"] == described("run")["fit"]
+
+
 def test_evaluation_does_not_depend_on_the_defaults_of_today(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -22,7 +22,9 @@ from tests.likelihoods import families
 OLD = az.__version__.startswith("0.")
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2)
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
-ROWS, DRAWS, WIDEN = 6, 4000, 1.3
+ROWS = 6
+DRAWS = 4000
+WIDEN = 1.3
 DRAWN = ("chain", "draw", "observation")
 
 
@@ -114,7 +116,8 @@ def test_counts_are_integers(name: str, kind: str) -> None:
 
 
 def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:
-    z, q = tree["posterior"]["z"].values[0], TRUTH.posterior(x, WIDEN)
+    z = tree["posterior"]["z"].values[0]
+    q = TRUTH.posterior(x, WIDEN)
     sd = q.stddev.numpy()
     assert (np.abs(z.mean(0) - q.mean.numpy()) < SIGMAS * sd / math.sqrt(DRAWS)).all()
     assert (np.abs(z.std(0) / sd - 1) < SIGMAS / math.sqrt(2 * DRAWS)).all()
@@ -124,11 +127,9 @@ def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:
 
 
 def test_prior_draws_are_from_the_model(tree: Any) -> None:
-    z, x, p = (
-        tree["prior"]["z"].values.reshape(-1, 2),
-        tree["prior_predictive"]["x"].values,
-        TRUTH.marginal(),
-    )
+    z = tree["prior"]["z"].values.reshape(-1, 2)
+    x = tree["prior_predictive"]["x"].values
+    p = TRUTH.marginal()
     n = len(z)
     assert len(np.unique(z)) == z.size  # each row has draws of its own
     assert (np.abs(z.mean(0)) < SIGMAS / math.sqrt(n)).all()
@@ -147,7 +148,8 @@ def test_predictive_draws_are_decoded_from_the_codes_beside_them(tree: Any) -> N
 
 
 def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tensor) -> None:
-    stats, z = tree["sample_stats"], torch.from_numpy(tree["posterior"]["z"].values[0])
+    stats = tree["sample_stats"]
+    z = torch.from_numpy(tree["posterior"]["z"].values[0])
     vae = TRUTH.vae()
     with torch.no_grad():
         log_p = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
@@ -165,9 +167,7 @@ def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tens
 
 
 def test_weights_are_differences_of_what_was_rounded() -> None:
-    """In float32 a log density of -1e4 has steps of 1e-3: the difference is taken in float64, of
-    the stored numbers.
-    """
+    """The difference is taken in float64: in float32 a log density of -1e4 has steps of 1e-3."""
     stats = to_arviz(VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), num_samples=50)[
         "sample_stats"
     ]
@@ -177,7 +177,8 @@ def test_weights_are_differences_of_what_was_rounded() -> None:
 
 
 def test_an_autoencoder_has_codes_only() -> None:
-    vae, x = autoencoder(), TRUTH.sample(4)
+    vae = autoencoder()
+    x = TRUTH.sample(4)
     tree = to_arviz(vae, x, num_samples=20)
     assert groups(tree) == {"posterior", "posterior_predictive", "observed_data"}
     with torch.no_grad():
@@ -331,9 +332,7 @@ def test_bad_input_is_refused(x: Tensor, options: dict[str, int], message: str) 
 def test_too_much_memory_is_refused_before_any_draw(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2 groups of 8 bytes for 1000 rows, 10 million draws, and 2 + 5 numbers: 1.12e12 bytes, 1043.1
-    GiB.
-    """
+    """2 groups of 8 bytes for 1000 rows, 10 million draws and 2 + 5 numbers are 1043.1 GiB."""
     monkeypatch.setattr(VAE, "posterior", None)
     message = (
         r"10000000 draws for 1000 rows would take 1043\.1 GiB, and max_bytes is 1\.0 GiB; "

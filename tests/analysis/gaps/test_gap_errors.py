@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.gaps.families import FullRankNormals, Rows
 from pyro_vae.analysis.gaps.gaps import inference_gaps
+from pyro_vae.analysis.gaps.local_family import Rows
+from pyro_vae.analysis.gaps.normal_families import FullRankNormals
 from pyro_vae.analysis.gaps.search import mixture_log_weights
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 

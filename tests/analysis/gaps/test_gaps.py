@@ -14,8 +14,9 @@ from torch.distributions import AffineTransform, Distribution, MultivariateNorma
 
 from pyro_vae import VAE
 from pyro_vae.analysis import evidence
-from pyro_vae.analysis.gaps.families import FullRankNormals, Rows
 from pyro_vae.analysis.gaps.gaps import inference_gaps
+from pyro_vae.analysis.gaps.local_family import Rows
+from pyro_vae.analysis.gaps.normal_families import FullRankNormals
 from pyro_vae.analysis.gaps.results import Gaps
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.quadrature import real_grid

@@ -26,9 +26,7 @@ def autoencoder(prior: str = "flat") -> VAE:
 
 
 class Peaked(nn.Module):
-    """A Laplace distribution whose KL to the prior torch doesn't know, because it is written as a
-    transformed one.
-    """
+    """A Laplace distribution as a transformed one, whose KL to the prior torch doesn't know."""
 
     def forward(self, x: torch.Tensor) -> Distribution:
         unit = dist.Laplace(torch.zeros_like(x[:, :2]), 1.0)
@@ -40,14 +38,16 @@ class Peaked(nn.Module):
 
 def test_codes_are_the_exact_posterior() -> None:
     x = TRUTH.sample(ROWS)
-    codes, q = encode(TRUTH.vae(), x), TRUTH.posterior(x)
+    codes = encode(TRUTH.vae(), x)
+    q = TRUTH.posterior(x)
     assert codes.loc.shape == codes.scale.shape == (ROWS, 2)
     np.testing.assert_allclose(codes.loc, q.mean, rtol=1e-12)
     np.testing.assert_allclose(codes.scale, q.stddev, rtol=1e-12)
 
 
 def test_codes_of_an_autoencoder_are_points() -> None:
-    vae, x = autoencoder(), TRUTH.sample(7)
+    vae = autoencoder()
+    x = TRUTH.sample(7)
     codes = encode(vae, x)
     np.testing.assert_array_equal(codes.scale, 0)
     with torch.no_grad():
@@ -95,10 +95,12 @@ def test_reconstructions_are_shaped_as_the_rows(kind: Any) -> None:
 
 def test_samples_are_from_the_marginal() -> None:
     n = 20_000
-    drawn, p = sample(TRUTH.vae(), n), TRUTH.marginal()
+    drawn = sample(TRUTH.vae(), n)
+    p = TRUTH.marginal()
     assert drawn.z.shape == (n, 2)
     assert drawn.x.shape == drawn.mean.shape == (n, 5)
-    variance, covariance = p.variance.numpy(), p.covariance_matrix.numpy()
+    variance = p.variance.numpy()
+    covariance = p.covariance_matrix.numpy()
     assert (np.abs(drawn.x.mean(0) - p.mean.numpy()) < SIGMAS * np.sqrt(variance / n)).all()
     error = np.sqrt(
         (covariance**2 + np.outer(variance, variance)) / n
@@ -118,7 +120,9 @@ def test_samples_follow_their_seed_and_leave_the_generator_alone() -> None:
     vae = TRUTH.vae()
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first, again, other = sample(vae, 4), sample(vae, 4), sample(vae, 4, seed=1)
+    first = sample(vae, 4)
+    again = sample(vae, 4)
+    other = sample(vae, 4, seed=1)
     assert torch.equal(torch.get_rng_state(), before)
     for name in ("z", "x", "mean"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
@@ -152,7 +156,10 @@ def test_rate_is_the_closed_form() -> None:
 
 def test_rate_without_a_closed_form_is_a_mean_over_draws() -> None:
     """KL(Laplace(μ, b) ‖ N(0, 1)) = ½ log 2π - log 2b - 1 + (μ² + 2b²) / 2 in each dimension."""
-    vae, x, b, draws = TRUTH.vae(guide=Peaked()), TRUTH.sample(ROWS), 0.5, 400
+    vae = TRUTH.vae(guide=Peaked())
+    x = TRUTH.sample(ROWS)
+    b = 0.5
+    draws = 400
     loc = x[:, :2].numpy()
     expected = (0.5 * math.log(2 * math.pi) - math.log(2 * b) - 1 + (loc**2 + 2 * b**2) / 2).sum(1)
     errors = rate(vae, x, num_particles=draws) - expected

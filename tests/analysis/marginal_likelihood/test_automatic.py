@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
+from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import monte_carlo_se
-from pyro_vae.analysis.marginal_likelihood.row_draws import Job
 from pyro_vae.analysis.marginal_likelihood.row_proposals import NoiseMaker, RowProposals, drawn_from
 from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.analysis.marginal_likelihood.weights import Strata
@@ -154,7 +154,8 @@ def test_broken_estimators_are_caught(
     name: str, broken: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = "row_proposals" if name.startswith("Row") else "weights"
-    monkeypatch.setattr(f"pyro_vae.analysis.{room}.{name}", broken)
+    home = f"pyro_vae.analysis.marginal_likelihood.{room}"
+    monkeypatch.setattr(f"{home}.{name}", broken)
     with pytest.raises(AssertionError):
         assert_calibrated(evidence(TRUTH.vae(widen=0.5), X), EXACT)
 

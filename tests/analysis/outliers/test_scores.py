@@ -1,6 +1,4 @@
-"""Anomaly scores: shares against closed forms, p-values that are uniform, and rows from elsewhere
-that are found.
-"""
+"""Anomaly scores: shares against closed forms, uniform p-values, and outliers that are found."""
 
 from typing import Any
 
@@ -25,10 +23,12 @@ X = TRUTH.sample(40, seed=2)
 
 
 def expected_terms(x: Tensor) -> np.ndarray:
-    """E log N(xᵢ | wᵢ z + bᵢ, σ²) over p(z | x) = N(m, C): -½ log 2πσ² - ((xᵢ - wᵢ m - bᵢ)² + wᵢ C
-    wᵢᵀ) / 2σ².
+    """E log N(xᵢ | wᵢ z + bᵢ, σ²) over p(z | x) = N(m, C).
+
+    -½ log 2πσ² - ((xᵢ - wᵢ m - bᵢ)² + wᵢ C wᵢᵀ) / 2σ²
     """
-    posterior, w = TRUTH.posterior(x), TRUTH.weight
+    posterior = TRUTH.posterior(x)
+    w = TRUTH.weight
     residual = x - TRUTH.bias - posterior.mean @ w.T
     variance = torch.einsum("il,nlm,im->ni", w, posterior.covariance_matrix, w)
     noise = TRUTH.sigma**2
@@ -82,7 +82,8 @@ def test_the_column_that_is_off_is_named() -> None:
 
 @every_case
 def test_terms_sum_to_the_density(name: str) -> None:
-    vae, x = vae_of(name), CASES[name].rows
+    vae = vae_of(name)
+    x = CASES[name].rows
     z = torch.randn(7, len(x), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     p = vae.likelihood(z)
     terms = column_log_prob(p, x)
@@ -234,7 +235,8 @@ def digits() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("other", ["turned", "noise"])
 def test_turned_digits_and_noise_are_found(digits: dict[str, Any], other: str) -> None:
-    ordinary, strange = digits["ordinary"], digits[other]
+    ordinary = digits["ordinary"]
+    strange = digits[other]
     score = -np.concatenate([ordinary.log_marginal, strange.log_marginal])
     assert roc_auc_score(np.repeat([0, 1], [len(ordinary), len(strange)]), score) > 0.99
     assert (strange.p_value <= 0.01).mean() > 0.95

@@ -1,6 +1,4 @@
-"""NUTS on single rows against closed forms and quadrature, and what it says of guides that are
-wrong.
-"""
+"""NUTS on single rows against closed forms and quadrature, and its verdicts on wrong guides."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -43,11 +41,10 @@ def moments(mean: float = 0.0, sd: float = 1.0, se: float = 0.0) -> Moments:
 @pytest.mark.slow
 def test_nuts_finds_the_exact_posterior_and_how_wrong_the_guide_is() -> None:
     x = TRUTH.sample(1, seed=5)
-    exact, found = (
-        TRUTH.posterior(x),
-        audit(TRUTH.vae(widen=0.8), x, num_samples=800, warmup_steps=300, num_particles=5000),
-    )
-    mean, sd = exact.mean.numpy(), exact.stddev.numpy()
+    exact = TRUTH.posterior(x)
+    found = audit(TRUTH.vae(widen=0.8), x, num_samples=800, warmup_steps=300, num_particles=5000)
+    mean = exact.mean.numpy()
+    sd = exact.stddev.numpy()
     assert (np.abs(found.nuts.mean - mean) < 0.05 * sd).all()
     assert (np.abs(found.nuts.sd / sd - 1) < 0.05).all()
     assert (np.abs(found.nuts.mean - mean) < 4 * found.nuts.mean_se).all()
@@ -101,10 +98,9 @@ def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
 
 
 def test_weighted_moments_are_those_of_the_target() -> None:
-    """Draws of N(0, 1.2²), weighted to N(0.4, 1): 400 repetitions lie around it as the standard
-    errors say.
-    """
-    q, p = torch.distributions.Normal(0.0, 1.2), torch.distributions.Normal(0.4, 1.0)
+    """400 repetitions of draws of N(0, 1.2²), weighted to N(0.4, 1), have the stated errors."""
+    q = torch.distributions.Normal(0.0, 1.2)
+    p = torch.distributions.Normal(0.4, 1.0)
     z = 1.2 * torch.randn(
         400, 500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
@@ -186,10 +182,8 @@ def test_a_difference_is_small_within_its_error(found: Moments, small: bool) -> 
 
 
 def test_verdicts() -> None:
-    good, bad = (
-        Difference.between(moments(), moments()),
-        Difference.between(moments(sd=0.5), moments()),
-    )
+    good = Difference.between(moments(), moments())
+    bad = Difference.between(moments(sd=0.5), moments())
     fine = Audit(
         z=np.zeros((4, 500, 1, 2)),
         r_hat=np.full((1, 2), 1.0),
@@ -270,9 +264,12 @@ def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
     vae = VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,)).train()
     first = next(vae.parameters()).requires_grad_(False)
     x = torch.bernoulli(torch.full((2, 4), 0.5), generator=torch.Generator().manual_seed(1))
-    before, asked = torch.get_rng_state(), [p.requires_grad for p in vae.parameters()]
-    settings, weights = pyro.settings.get(), [p.clone() for p in vae.parameters()]
-    both, second = tiny(vae, x), tiny(vae, x[1:])
+    before = torch.get_rng_state()
+    asked = [p.requires_grad for p in vae.parameters()]
+    settings = pyro.settings.get()
+    weights = [p.clone() for p in vae.parameters()]
+    both = tiny(vae, x)
+    second = tiny(vae, x[1:])
     assert (torch.get_rng_state() == before).all()
     assert pyro.settings.get() == settings
     assert vae.training

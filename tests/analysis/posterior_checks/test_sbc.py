@@ -77,9 +77,7 @@ def test_components_are_means_of_orthonormal_polynomials() -> None:
 
 
 def test_holm_by_hand() -> None:
-    """0.005 · 4, then 0.01 · 3, then 0.03 · 2, then 0.04 · 1, which may not be below the one before
-    it.
-    """
+    """0.005 · 4, 0.01 · 3, 0.03 · 2, and 0.04 · 1, which may not be below the one before it."""
     np.testing.assert_allclose(holm(np.array([0.04, 0.01, 0.03, 0.005])), [0.06, 0.03, 0.06, 0.02])
     assert holm(np.array([0.9, 0.8])).max() == 1
 
@@ -194,7 +192,8 @@ def test_a_seed_says_everything_and_the_generator_stays() -> None:
 
 
 def test_the_rows_are_the_same_with_and_without_resampling() -> None:
-    vae, seen = TRUTH.vae(), []
+    vae = TRUTH.vae()
+    seen = []
     vae.posterior.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     calibration(vae, num_rows=5, num_samples=4)
     calibration(vae, num_rows=5, num_samples=3, resample=8)
@@ -204,7 +203,8 @@ def test_the_rows_are_the_same_with_and_without_resampling() -> None:
 
 def test_chunks_bound_what_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_vae.analysis.posterior_checks.sbc.CHUNK", 50)
-    vae, sizes = TRUTH.vae(), []
+    vae = TRUTH.vae()
+    sizes = []
     vae.likelihood.decoder.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
     assert calibration(vae, num_rows=7, num_samples=20).pit.shape == (7, 2)
     assert calibration(vae, num_rows=3, num_samples=20, resample=120).pit.shape == (3, 2)

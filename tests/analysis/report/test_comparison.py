@@ -71,7 +71,8 @@ def test_differences_are_those_of_the_exact_evidence(found: Comparison) -> None:
 
 
 def test_statistics_by_hand() -> None:
-    a, b = np.array([-10.0, -12, -11, -19]), np.array([-11.0, -12, -14, -20])
+    a = np.array([-10.0, -12, -11, -19])
+    b = np.array([-11.0, -12, -14, -20])
     found = compare({"b": numbers(b), "a": numbers(a, se=0.2, draws=50)})
     assert found.names == ("a", "b")
     np.testing.assert_array_equal(found.mean, [-13, -14.25])
@@ -105,11 +106,10 @@ def test_equal_rows_share_their_error() -> None:
 
 
 def test_the_order_given_does_not_matter(found: Comparison) -> None:
-    x, models = TRUTH.sample(9), {"truth": TRUTH.vae(widen=1.2), "wider": WIDER.vae(widen=1.2)}
-    one, other = (
-        compare(models, x, num_particles=50),
-        compare(dict(reversed(models.items())), x, num_particles=50),
-    )
+    x = TRUTH.sample(9)
+    models = {"truth": TRUTH.vae(widen=1.2), "wider": WIDER.vae(widen=1.2)}
+    one = compare(models, x, num_particles=50)
+    other = compare(dict(reversed(models.items())), x, num_particles=50)
     assert str(one) == str(other)
     given = models | {"truth": evidence(models["truth"], x, num_particles=50)}
     np.testing.assert_array_equal(
@@ -243,10 +243,12 @@ def test_bad_input_is_refused(ask: Callable[[], Any], message: str) -> None:
 
 def test_evidence_about_other_rows_is_refused() -> None:
     """Whatever the precision of the models: the rows that they were given are the same."""
-    single, x = VAE(data_shape=(5,), latent_dim=2, hidden_dims=(4,)), TRUTH.sample(9)
+    single = VAE(data_shape=(5,), latent_dim=2, hidden_dims=(4,))
+    x = TRUTH.sample(9)
     about, other = (evidence(vae, x, num_particles=5) for vae in (TRUTH.vae(), single))
     assert compare({"a": about, "b": other}).names
-    turned, mixed = x[[0, 1, 2, 4, 3, 5, 6, 7, 8]], torch.cat([x[:7], x[:2]])
+    turned = x[[0, 1, 2, 4, 3, 5, 6, 7, 8]]
+    mixed = torch.cat([x[:7], x[:2]])
     for rows, message in (
         (
             turned,
@@ -299,8 +301,9 @@ def test_probabilities_and_densities_do_not_compare() -> None:
 
 
 def test_a_row_and_a_row_given_its_total_do_not_compare() -> None:
-    """For the very same rates, log Poisson(x) = log Multinomial(x | n) + log Poisson(n), so the
-    truth would lose.
+    """log Poisson(x) = log Multinomial(x | n) + log Poisson(n) for the same rates.
+
+    So the truth would lose.
     """
     x = torch.tensor([[4.0, 0, 2, 1, 3], [1, 1, 1, 1, 1]])
     poisson, multinomial = (

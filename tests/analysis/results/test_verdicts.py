@@ -200,7 +200,8 @@ class Detached(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.other = nn.Linear(3, 5), nn.Linear(3, 5)
+        self.one = nn.Linear(3, 5)
+        self.other = nn.Linear(3, 5)
 
     def forward(self, z: Tensor) -> Tensor:
         out: Tensor = self.one(z) + self.other(z).detach()
@@ -212,7 +213,8 @@ class Counts(nn.Module):
 
     def __init__(self, columns: int, rate: float) -> None:
         super().__init__()
-        self.layer, self.rate = nn.Linear(3, columns), rate
+        self.layer = nn.Linear(3, columns)
+        self.rate = rate
 
     def forward(self, z: Tensor) -> Any:
         return dist.Poisson(self.rate * (0.001 * self.layer(z)).exp()).to_event(1)
@@ -242,8 +244,10 @@ def unrepaired(name: str) -> tuple[VAE, Tensor, Finding]:
     """A model, its rows, and what is wrong with it."""
     x = X.float()
     vae = VAE(**SMALL)
-    one, none = np.ones((1, 2)), np.zeros((1, 2))
-    moments, wide = Moments(one, none, one, none), Moments(one, none, 3 * one, none)
+    one = np.ones((1, 2))
+    none = np.zeros((1, 2))
+    moments = Moments(one, none, one, none)
+    wide = Moments(one, none, 3 * one, none)
     if name == "gradient":
         vae = VAE(**SMALL, decoder=Detached(), likelihood={"kind": "normal", "scale": 1.0})
         return vae, x, gradients.gradient(vae, x, 0)
@@ -388,7 +392,8 @@ def test_the_remedy_for_a_wrong_gradient_names_the_parameter() -> None:
 
 @pytest.mark.slow
 def test_the_remedy_for_untrusted_rows_finds_log_p() -> None:
-    vae, exact = TRUTH.vae(widen=0.5), TRUTH.marginal().log_prob(X).numpy()
+    vae = TRUTH.vae(widen=0.5)
+    exact = TRUTH.marginal().log_prob(X).numpy()
     found = checks.trusted(pv.evidence(vae, X, proposal="guide"))
     assert found.verdict == "warn"
     rows = eval(found.python.removeprefix("pv.annealed(vae, x[").removesuffix("])"))
@@ -401,7 +406,9 @@ def test_the_remedy_for_untrusted_rows_finds_log_p() -> None:
 
 def test_the_gain_over_independent_columns_is_the_total_correlation() -> None:
     """E log p(x) / ∏ᵢ p(xᵢ) = ½ (Σᵢ log Cᵢᵢ - log |C|) for x ~ N(b, C)."""
-    marginal, vae, x = TRUTH.marginal(), TRUTH.vae(), TRUTH.sample(1500, seed=5)
+    marginal = TRUTH.marginal()
+    vae = TRUTH.vae()
+    x = TRUTH.sample(1500, seed=5)
     spread = marginal.covariance_matrix.diagonal().sqrt()
     vae.likelihood.independent = lambda: dist.Normal(TRUTH.bias, spread).to_event(1)
     found = checks.baseline(vae, x, pv.evidence(vae, x, num_particles=25, proposal="guide"))
