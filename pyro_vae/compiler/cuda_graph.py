@@ -38,7 +38,12 @@ class CUDAGraphed:
         ((tensor([2., 4.]),), (tensor([ 6., 12.]),))
     """
 
-    def __init__(self, function: Function, num_inputs: int, record: Record | None = None) -> None:
+    def __init__(
+        self,
+        function: Function,
+        num_inputs: int,
+        record: Record | None = None,
+    ) -> None:
         self.function = function
         self.num_inputs = num_inputs
         self.record = record or recorded

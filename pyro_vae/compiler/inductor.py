@@ -35,7 +35,9 @@ def trace_graph(
 
 
 def compile_graph(
-    module: GraphModule, inputs: Sequence[Any], options: Mapping[str, Any]
+    module: GraphModule,
+    inputs: Sequence[Any],
+    options: Mapping[str, Any],
 ) -> Callable[..., Any]:
     """The graph for inputs like these, without gradients.
 

@@ -15,7 +15,10 @@ class Refusal(ValueError):
 
 
 def why_refused(
-    error: Exception, *, caller: str, parts: Mapping[str, nn.Module] | None = None
+    error: Exception,
+    *,
+    caller: str,
+    parts: Mapping[str, nn.Module] | None = None,
 ) -> str:
     """Where the tracer or the compiler stopped, and why, in one line.
 

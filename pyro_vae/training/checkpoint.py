@@ -209,7 +209,9 @@ def _optimizer_state(optimizer: Optimizer) -> tuple[dict[int, dict[str, Any]], d
 
 
 def _restore_optimizer(
-    optimizer: Optimizer, numbers: dict[str, dict[str, Any]], tensors: dict[str, Tensor]
+    optimizer: Optimizer,
+    numbers: dict[str, dict[str, Any]],
+    tensors: dict[str, Tensor],
 ) -> None:
     """The inverse of `_optimizer_state`; JSON has made text of the numbers of the weights."""
     state = {int(index): dict(values) for index, values in numbers.items()}

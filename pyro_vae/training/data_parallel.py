@@ -80,7 +80,12 @@ class ParallelStep:
         return replace(state, steps=stepped.steps), whole_batch
 
     def _shared(
-        self, share: float, model: Program, guide: Program, x: Tensor, beta: float = 1.0
+        self,
+        share: float,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
     ) -> Terms:
         """The terms of this process, with its share of the loss of the batch.
 

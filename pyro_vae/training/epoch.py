@@ -65,7 +65,10 @@ class Training:
 
 
 def train_epoch(
-    training: Training, epoch: int, steps_function: StepsFunction, progress: Progress
+    training: Training,
+    epoch: int,
+    steps_function: StepsFunction,
+    progress: Progress,
 ) -> dict[str, float]:
     """One pass over the training rows.
 
@@ -106,7 +109,11 @@ def train_epoch(
     }
 
 
-def validate(state: State, data: TrainingData, options: FitOptions) -> dict[str, float]:
+def validate(
+    state: State,
+    data: TrainingData,
+    options: FitOptions,
+) -> dict[str, float]:
     """Loss, plain ELBO and its terms on the validation rows.
 
     The loss has the final β, and the noise is the same in every epoch.
@@ -135,7 +142,12 @@ def validate(state: State, data: TrainingData, options: FitOptions) -> dict[str,
     }
 
 
-def _batch_sums(state: State, batch: Tensor, weights: Tensor | None, beta: float) -> Tensor:
+def _batch_sums(
+    state: State,
+    batch: Tensor,
+    weights: Tensor | None,
+    beta: float,
+) -> Tensor:
     """Sums of loss, rate and distortion over the rows of a batch, (3,).
 
     In several processes each has the rows of its part, weighted so that the mean over the

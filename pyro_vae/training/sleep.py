@@ -95,7 +95,12 @@ def _epoch(
     return state, float(torch.stack(losses).mean())
 
 
-def drawn(vae: VAE, train: Rows, options: FitOptions, order: torch.Generator) -> Iterator[Tensor]:
+def drawn(
+    vae: VAE,
+    train: Rows,
+    options: FitOptions,
+    order: torch.Generator,
+) -> Iterator[Tensor]:
     """Batches x' ~ p(x' | z), z ~ q(z | x), of the same sizes as those of x."""
     for batch in train.batches(options.batch_size, order):
         with torch.no_grad():

@@ -43,7 +43,12 @@ class RowWeights:
     """
 
     def __init__(
-        self, weights: Any, rows: Rows, validation: Any, placement: Placement, seed: int
+        self,
+        weights: Any,
+        rows: Rows,
+        validation: Any,
+        placement: Placement,
+        seed: int,
     ) -> None:
         if world_size() > 1:
             raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
@@ -64,7 +69,11 @@ class RowWeights:
         self.train, self.valid = select_part(scaled, validation, seed)
 
     def stacked(
-        self, train: Rows, size: int, count: int, order: torch.Generator
+        self,
+        train: Rows,
+        size: int,
+        count: int,
+        order: torch.Generator,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The stacks of `train` in the order drawn from `order`, with the weights of their rows."""
         # The rows and their weights are drawn in one order, by two generators of one state.
