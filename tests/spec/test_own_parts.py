@@ -402,7 +402,7 @@ def test_a_registered_likelihood_is_a_family() -> None:
 def test_an_object_inside_a_part_is_refused(top: Any) -> None:
     with pytest.raises(
         ValueError,
-        match=r"^prior\.hierarchical\.top: unknown prior.*an object takes the place of a whole",
+        match=r"^prior\.hierarchical\.top: unknown prior.*an object can only replace a whole prior",
     ):
         small(prior={"kind": "hierarchical", "top_dim": 1, "top": top})
 
