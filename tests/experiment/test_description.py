@@ -275,7 +275,7 @@ def test_the_table_says_what_is_unknown() -> None:
     few, many = (
         evaluate(vae, x, EvaluateOptions(num_particles=k), progress=False)[0] for k in (5, 100)
     )
-    assert "unknown: too few draws to tell" in table(few)
+    assert "unknown: too few draws to estimate k-hat" in table(few)
     assert "trusted               all rows (9 refined)" in table(many)
     assert "held-out" in table(many)
     assert "held-out" not in table(many, held_out=False)
