@@ -129,8 +129,8 @@ def test_rows_that_the_model_was_fitted_to_are_counted(home: Path) -> None:
         ("other.npy", "none"),
         ("mine.npy", "none"),
     ):
-        held = read_data(DataOptions(source="normal.npy"), None)
-        np.save("mine.npy", held.test)
+        rows = read_data(DataOptions(source="normal.npy"), None)
+        np.save("mine.npy", rows.test)
         np.save("other.npy", np.ones((5, 4)))
         done = pyro_vae("evaluate", "runs/normal", "--data", source)
         assert (
