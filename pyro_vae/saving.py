@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
 from pyro_vae.atomic_files import require_permission, whole_files
-from pyro_vae.registry import place
+from pyro_vae.registry import qualified_name
 from pyro_vae.spec import Spec
 from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
@@ -96,7 +96,7 @@ def _description(vae: VAE, run: Mapping[str, Any] | None) -> dict[str, Any]:
         "model": vae.spec.model_dump(mode="json"),
     }
     if type(vae) is not VAE:
-        description["class"] = place(type(vae))
+        description["class"] = qualified_name(type(vae))
     if run is not None:
         description["run"] = dict(run)
     return description
