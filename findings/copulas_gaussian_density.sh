@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# copulas 0.14.1: the density of GaussianMultivariate is that of the rows after their transformation.
+# copulas 0.14.1: the density of GaussianMultivariate is that of the transformed rows, not of X.
 # Guess: probability_density(X) is the density of X, "for each point in X", the derivative of
 #        cumulative_distribution: it integrates to one.
 # Seen:  it is the density of the normal scores, without the Jacobian of the marginals. Fitted to
