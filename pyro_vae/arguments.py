@@ -1,6 +1,4 @@
-"""Arguments as users pass them: NumPy's numbers are numbers, True is not 1, and a wrong call is
-explained.
-"""
+"""Arguments of public functions: NumPy's numbers are numbers, True is not 1, errors explain."""
 
 import inspect
 import operator
@@ -38,14 +36,13 @@ def as_int(value: Any, name: str, at_least: int | None = None) -> int:
     number = _index(value)
     if number is None or (at_least is not None and number < at_least):
         expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
-        raise ValueError(
-            f"{name}: expected {expected}, got {_shown(value) if number is None else number}"
-        )
+        got = _shown(value) if number is None else number
+        raise ValueError(f"{name}: expected {expected}, got {got}")
     return number
 
 
 def _index(value: Any) -> int | None:
-    """The integer that a value is, or None; bools of NumPy and torch show in their dtype."""
+    """The integer that a value is, or None; bools of NumPy and torch are known by their dtype."""
     if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
         return None
     try:
@@ -55,7 +52,7 @@ def _index(value: Any) -> int | None:
 
 
 def _shown(value: Any) -> str:
-    """A value in a message: short, with the type of what is no plain number or text."""
+    """A value in a message, shortened."""
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
     text = repr(value)
@@ -79,18 +76,17 @@ def _is_library(frame: FrameType | None) -> bool:
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
-    """A function for users: a call that doesn't fit it is a ValueError, and its integers may be of
-    any library.
+    """Decorator of a function for users: wrong calls are ValueErrors, any library's integers fit.
 
-    Refused are names that it doesn't have, too many arguments by position, what is no VAE where one
-    is expected, and True or 2.0 where the annotation is `int`.
+    A call is wrong with an unknown name, with too many positional arguments, with another object
+    where a VAE is expected, and with True or 2.0 where the annotation is `int`.
 
     Example:
         >>> @public
-        ... def trained(run, *, epochs: int = 3): ...
+        ... def trained(*, epochs: int = 3): ...
         >>> trained(epoch=3)
         Traceback (most recent call last):
-        ValueError: trained: unknown argument 'epoch'; allowed: 'run', 'epochs'; did you mean ...
+        ValueError: trained: unknown argument 'epoch'; allowed: 'epochs'; did you mean 'epochs'?
     """
     signature = inspect.signature(function)
     names = list(signature.parameters)
@@ -117,17 +113,16 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _require_vae(name: str, vae: Any) -> None:
-    """Raise ValueError for what is no model; it is known by its two programs: its class is in a
-    room to the right.
+    """Raise ValueError unless `vae` has the two programs of a model.
+
+    The class itself is in a room to the right, and can't be imported here.
     """
     if hasattr(vae, "model") and hasattr(vae, "guide"):
         return
     got = type(vae).__name__
-    remedy = (
-        f"pass {got.lower()}.vae"
-        if hasattr(vae, "vae")
-        else f"the model comes first: {name}(vae, ...)"
-    )
+    remedy = f"the model comes first: {name}(vae, ...)"
+    if hasattr(vae, "vae"):
+        remedy = f"pass {got.lower()}.vae"
     raise ValueError(f"{name}: expected a VAE, got {got}; {remedy}")
 
 
@@ -146,13 +141,9 @@ def _misfit(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        parameters = {name: p for name, p in signature.parameters.items() if name != "self"}
-        named = [
-            name
-            for name, p in parameters.items()
-            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        ]
-        first = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        parameters = [p for name, p in signature.parameters.items() if name != "self"]
+        first = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        named = first + [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         given = len(args) - ("self" in signature.parameters)
         unknown = [name for name in kwargs if name not in named]
         if given > len(first):

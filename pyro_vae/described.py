@@ -1,6 +1,4 @@
-"""What every description is: a pydantic model whose errors are plain sentences, and which takes
-NumPy's numbers.
-"""
+"""The base of all descriptions: a pydantic model with plain errors, which takes NumPy's numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,10 +26,10 @@ def explained(model: Any) -> Iterator[None]:
 
 
 class _Explained(ModelMetaclass):
-    """Explains what is wrong with a description that is made by hand.
+    """Explains what is wrong with a description when it is constructed.
 
-    One inside another description is made without this call: its errors keep their place in those
-    of the whole.
+    pydantic makes a description inside another one without this call, so that its errors keep their
+    location within the whole.
     """
 
     def __call__(cls, *args: Any, **fields: Any) -> Any:
@@ -40,7 +38,7 @@ class _Explained(ModelMetaclass):
 
 
 class Described(BaseModel, metaclass=_Explained):
-    """A description. Where a number is asked for, a NumPy number is one, and True is none.
+    """A description; NumPy's numbers are numbers, and True is not.
 
     Raises:
         ValueError: fields that are unknown, missing or of another type, each with what is allowed.
@@ -60,8 +58,9 @@ class Described(BaseModel, metaclass=_Explained):
     def _of_numbers(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         given = plain(given)
         made = validate(given)
-        if bools := list(_bools(given, made, ())):
-            raise ValidationError.from_exception_data(cls.__name__, bools)
+        errors = list(_bools_as_numbers(given, made, ()))
+        if errors:
+            raise ValidationError.from_exception_data(cls.__name__, errors)
         return made
 
     @classmethod
@@ -91,15 +90,18 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _bools(given: Any, made: Any, place: tuple[int | str, ...]) -> Iterator[InitErrorDetails]:
-    """The places where a bool was given and became a number, which is how pydantic reads one."""
+def _bools_as_numbers(
+    given: Any, made: Any, location: tuple[int | str, ...]
+) -> Iterator[InitErrorDetails]:
+    """An error for each bool that pydantic has read as a number."""
     if isinstance(given, bool) and isinstance(made, int | float) and not isinstance(made, bool):
         message = PydanticCustomError("a_bool", "expected a number, got {got}", {"got": str(given)})
-        yield InitErrorDetails(type=message, loc=place, input=given)
+        yield InitErrorDetails(type=message, loc=location, input=given)
     elif isinstance(given, Mapping):
         for name, item in given.items():
-            inside = made.get(name) if isinstance(made, Mapping) else getattr(made, str(name), None)
-            yield from _bools(item, inside, (*place, name))
+            is_table = isinstance(made, Mapping)
+            value = made.get(name) if is_table else getattr(made, str(name), None)
+            yield from _bools_as_numbers(item, value, (*location, name))
     elif isinstance(given, list | tuple) and isinstance(made, Sequence) and len(given) == len(made):
-        for index, (item, inside) in enumerate(zip(given, made, strict=True)):
-            yield from _bools(item, inside, (*place, index))
+        for index, item in enumerate(given):
+            yield from _bools_as_numbers(item, made[index], (*location, index))

@@ -1,6 +1,4 @@
-"""What is wrong with a description or a call, in words that name the field, what is allowed, and
-what came.
-"""
+"""Error messages for descriptions and calls: the field, what is allowed, and what was given."""
 
 import difflib
 import json
@@ -9,12 +7,13 @@ from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 BRANCH = re.compile(
     r"constrained-\w+|literal\[.*\]|function-\w+\[.*\]|float|int|str|bool|tuple\[.*\]|list\[.*\]"
 )
-"""What pydantic puts into a place for one of several types of a field."""
+"""What pydantic adds to the location of an error for one of several types of a field."""
 
 OTHER_NAMES = {
     "bce": "bernoulli",
@@ -37,7 +36,7 @@ OTHER_NAMES = {
     "zinb": "zero_inflated_negative_binomial",
     "zip": "zero_inflated_poisson",
 }
-"""What others call what is here under another name."""
+"""Names of kinds in other libraries, and the kind here."""
 
 RENAMED = {
     "annealing": "kl_warmup_epochs",
@@ -65,7 +64,7 @@ def new_name(former: str, allowed: Collection[str]) -> str | None:
 
 
 def nearest(word: str, allowed: list[str]) -> str:
-    """The sentence about what is allowed: `allowed: 'a', 'b'; did you mean 'a'?`.
+    """The names that are allowed, and the one that may be meant.
 
     Example:
         >>> nearest("bernouli", ["bernoulli", "normal"])
@@ -75,103 +74,112 @@ def nearest(word: str, allowed: list[str]) -> str:
     """
     known = OTHER_NAMES.get(word.lower())
     close = [known] if known in allowed else difflib.get_close_matches(word, allowed, n=1)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    return "allowed: " + ", ".join(map(repr, allowed)) + guess
+    sentence = "allowed: " + ", ".join(map(repr, allowed))
+    return f"{sentence}; did you mean {close[0]!r}?" if close else sentence
 
 
 def explain(error: ValidationError, model: Any) -> str:
     """What is wrong with a description of type `model`: one line a field, `path: problem`."""
-    problems: dict[str, list[ErrorDetails]] = {}
-    for found in error.errors():
-        names = [str(name) for name in found["loc"] if BRANCH.fullmatch(str(name)) is None]
-        problems.setdefault(".".join(names), []).append(found)
-    lines = (f"{where}: {_problem(found, model)}" for where, found in problems.items())
+    by_field: dict[str, list[ErrorDetails]] = {}
+    for details in error.errors():
+        names = [str(name) for name in details["loc"] if BRANCH.fullmatch(str(name)) is None]
+        by_field.setdefault(".".join(names), []).append(details)
+    lines = (f"{path}: {_problem(errors, model)}" for path, errors in by_field.items())
     return "\n  ".join(line.removeprefix(": ") for line in lines)
 
 
-def _problem(found: list[ErrorDetails], model: Any) -> str:
+NAMES_THE_INPUT = {"extra_forbidden", "missing", "value_error", "unknown_kind", "a_bool"}
+"""The types of errors whose sentence needs no "got ..." after it."""
+
+
+def _problem(errors: Sequence[ErrorDetails], model: Any) -> str:
     """What is wrong with one field, which may have failed as each of several types."""
-    said = "; or ".join(_sentence(one, model) for one in found)
-    named = {"extra_forbidden", "missing", "value_error", "unknown_kind", "a_bool"}
-    if named & {one["type"] for one in found}:
-        return said
-    return f"{said}, got {_shown(found[0]['input'])}"
+    sentences = "; or ".join(_sentence(details, model) for details in errors)
+    if NAMES_THE_INPUT & {details["type"] for details in errors}:
+        return sentences
+    return f"{sentences}, got {_shown(errors[0]['input'])}"
 
 
-def _sentence(found: ErrorDetails, model: Any) -> str:
-    if found["type"] == "extra_forbidden":
-        *table, name = found["loc"]
+def _sentence(details: ErrorDetails, model: Any) -> str:
+    location = details["loc"]
+    if details["type"] == "extra_forbidden":
+        *table, name = location
         new = new_name(str(name), _fields(_table_at(table, model)))
         if new is not None:
             return f"this option is now called {new}"
-        return f"unknown field; {_allowed(found['loc'], model)}"
-    if found["type"] == "missing":
-        return _needed(found["loc"], model)
-    return found["msg"].removeprefix("Value error, ")
+        return f"unknown field; {_allowed(location, model)}"
+    if details["type"] == "missing":
+        return _needed(location, model)
+    return details["msg"].removeprefix("Value error, ")
 
 
-def _needed(place: Sequence[Any], model: Any) -> str:
+def _needed(location: Sequence[Any], model: Any) -> str:
     """The sentence about an option that has no default, with an example of the whole table."""
-    options = _table_at(place[:-1], model)
-    if len(place) < 3 or options is None:
+    options = _table_at(location[:-1], model)
+    if len(location) < 3 or options is None:
         return "needed, and not given"
-    *outside, kind, name = place
+    *outside, kind, name = location
     required = {key: field for key, field in options.model_fields.items() if field.is_required()}
     if not all(field.examples for field in required.values()):
         return f"{kind!r} needs {name}: give {{'kind': {kind!r}, {name!r}: ...}}"
-    example = json.dumps(
-        {"kind": kind} | {key: field.examples[0] for key, field in required.items()}
-    )
-    return f"{kind!r} needs {name}, for example {outside[-1]}={example}"
+    table = {"kind": kind, **{key: field.examples[0] for key, field in required.items()}}
+    return f"{kind!r} needs {name}, for example {outside[-1]}={json.dumps(table)}"
 
 
-def _allowed(place: Sequence[Any], model: Any) -> str:
-    """What the description has instead of the unknown field at `place`: the same name elsewhere, or
-    names beside it.
-    """
-    *table, name = place
+def _allowed(location: Sequence[Any], model: Any) -> str:
+    """The fields that may be meant: the same name in another table, or names beside it."""
+    *table, name = location
     if table:
         return nearest(name, _fields(_table_at(table, model)))
     fields = getattr(model, "model_fields", {})
     tables = [key for key, field in fields.items() if name in _fields(field.annotation)]
     if not tables:
         return nearest(name, list(fields))
-    return "did you mean " + " or ".join(f"'{other}.{name}'" for other in tables) + "?"
+    meant = " or ".join(f"'{other}.{name}'" for other in tables)
+    return f"did you mean {meant}?"
 
 
 def _fields(model: Any) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
-def _table_at(place: Sequence[Any], model: Any) -> Any:
-    """The class of the table at a place of a description: (), ("fit",), ("prior", "mixture")."""
-    for name in (names := (name for name in place if not isinstance(name, int))):
+def _table_at(location: Sequence[Any], model: Any) -> Any:
+    """The class of the table at a location: (), ("fit",), ("prior", "mixture")."""
+    names = iter([name for name in location if not isinstance(name, int)])
+    for name in names:
         field = getattr(model, "model_fields", {}).get(name)
         if field is None:
             return None
-        inside = (
-            item
-            for part in get_args(field.annotation)
-            for item in getattr(part, "__metadata__", ())
-        )
-        registries = (getattr(item, "registry", None) for item in (*field.metadata, *inside))
-        registry = next((found for found in registries if found is not None), None)
-        model = (
-            _described(field.annotation)
-            if registry is None
-            else registry.options(next(names, "custom"))
-        )
+        registry = _registry_of(field)
+        if registry is None:
+            model = _table_of(field.annotation)
+        else:
+            model = registry.options(next(names, "custom"))
     return model
 
 
-def _described(annotation: Any) -> Any:
-    """The table that a field holds, or one of several of."""
+def _registry_of(field: FieldInfo) -> Any:
+    """The registry of a field that is annotated by `Choice`, also inside a union."""
+    annotations = [
+        *field.metadata,
+        *(item for part in get_args(field.annotation) for item in _metadata(part)),
+    ]
+    registries = (getattr(annotation, "registry", None) for annotation in annotations)
+    return next((registry for registry in registries if registry is not None), None)
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__metadata__", ())
+
+
+def _table_of(annotation: Any) -> Any:
+    """The description that a field holds; the first of a union."""
     tables = [kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")]
     return tables[0] if tables else None
 
 
 def _shown(value: Any) -> str:
-    """What came, in few words."""
+    """A value in a message, shortened."""
     if isinstance(value, BaseModel):
         return type(value).__name__
     text = repr(value)

@@ -28,7 +28,12 @@ def placement_of(vae: VAE) -> Placement:
 
 
 def rows_of(
-    vae: VAE, x: Any, name: str, *, batch_size: int = 256, progress: bool | None = False
+    vae: VAE,
+    x: Any,
+    name: str,
+    *,
+    batch_size: int = 256,
+    progress: bool | None = False,
 ) -> Iterator[Tensor]:
     """Checked batches of x on the model's device and in its dtype, with a progress bar.
 
@@ -50,7 +55,10 @@ def rows_of(
 
 
 def checked_batches(
-    vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False
+    vae: VAE,
+    batches: Iterator[Tensor],
+    name: str,
+    grey: bool = False,
 ) -> Iterator[Tensor]:
     """The batches, each checked against the shape and the support of the model.
 
@@ -100,7 +108,7 @@ def pass_size(vae: VAE) -> int:
 def undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
     """The same batches, where a DataLoader's random numbers are not the caller's."""
     while True:
-        with own_seed(0):
+        with own_seed(0):  # an iterator draws its seed when its first batch is asked for
             batch = next(batches, None)
         if batch is None:
             return

@@ -1,6 +1,4 @@
-"""One registry a room: `kind` -> constructor, whose keyword-only arguments are the options of that
-kind.
-"""
+"""Registries of kinds: a constructor by name, with its keyword-only arguments as options."""
 
 import inspect
 import warnings
@@ -21,7 +19,7 @@ Constructor = TypeVar("Constructor", bound=Callable[..., Any])
 
 
 class Options(Described):
-    """What describes one member of a room: its `kind` and the options of that kind."""
+    """The description of one member of a room: its `kind` and the options of that kind."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
@@ -34,18 +32,14 @@ class Options(Described):
         return {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
 
     def __reduce__(self) -> Any:
-        """The class of a kind has no name to be found by: a pickle holds what it is made of."""
-        return (
-            (_restored, (self.made_of, self.__getstate__()))
-            if self.made_of
-            else super().__reduce__()
-        )
+        """A pickle stores what the class is made of: the class can't be imported by its name."""
+        if not self.made_of:
+            return super().__reduce__()
+        return _restored, (self.made_of, self.__getstate__())
 
 
 class Custom(Options):
-    """An object of the user's: the description keeps its type, the object itself is passed in again
-    on loading.
-    """
+    """A user's object: its type is stored in the description; to load it, pass the object again."""
 
     kind: Literal["custom"] = "custom"
     type: str
@@ -74,33 +68,33 @@ def signature_options(function: Callable[..., Any]) -> dict[str, Any]:
     """
     target = function.__init__ if inspect.isclass(function) else function
     hints = get_type_hints(target, include_extras=True)
-    found = {
-        name: parameter
-        for name, parameter in inspect.signature(target).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    if bare := [name for name in found if name not in hints]:
-        raise ValueError(
-            f"{place(function)}: option {bare[0]!r} needs a type, like {bare[0]}: float"
-        )
-    return {
-        name: (hints[name], ... if p.default is p.empty else p.default) for name, p in found.items()
-    }
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
+        if name not in hints:
+            raise ValueError(
+                f"{qualified_name(function)}: option {name!r} needs a type, like {name}: float"
+            )
+        is_required = parameter.default is parameter.empty
+        fields[name] = (hints[name], ... if is_required else parameter.default)
+    return fields
 
 
-def place(constructor: Any) -> str:
-    """Where a class or a function is defined.
+def qualified_name(constructor: Any) -> str:
+    """The module and the name of a class or a function.
 
     Example:
-        >>> place(Options)
+        >>> qualified_name(Options)
         'pyro_vae.registry.Options'
     """
-    return f"{getattr(constructor, '__module__', '?')}.{getattr(constructor, '__qualname__', repr(constructor))}"
+    module = getattr(constructor, "__module__", "?")
+    name = getattr(constructor, "__qualname__", repr(constructor))
+    return f"{module}.{name}"
 
 
 class Registry(Mapping[str, Callable[..., Any]]):
-    """The members of one room by `kind`: those registered, and those that installed packages offer
-    as entry points.
+    """The members of one room by `kind`: registered ones, and entry points of installed packages.
 
     An entry point `name = "module:constructor"` in the group `pyro_vae.priors` (likelihoods,
     guides, networks, objectives) is loaded when its name is first asked for.
@@ -118,11 +112,12 @@ class Registry(Mapping[str, Callable[..., Any]]):
         self._constructors: dict[str, Callable[..., Any]] = {}
 
     def register(self, kind: str) -> Callable[[Constructor], Constructor]:
-        """Decorator that adds a constructor under `kind`; a definition that is run again replaces
-        itself.
+        """Decorator that adds a constructor under `kind`.
+
+        A definition that is run again, as in a notebook, replaces itself.
 
         Raises:
-            ValueError: the name is another's.
+            ValueError: the name is taken by another constructor.
         """
         named: object = kind
         if not isinstance(named, str):
@@ -132,9 +127,11 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
         def add(constructor: Constructor) -> Constructor:
             former = Custom if kind == "custom" else self._constructors.get(kind)
-            if former is not None and place(former) != place(constructor):
-                taken = f"{self.room} kind {kind!r} is registered already, by {place(former)}"
-                raise ValueError(f"{taken}; choose another name for {place(constructor)}")
+            if former is not None and qualified_name(former) != qualified_name(constructor):
+                taken = (
+                    f"{self.room} kind {kind!r} is registered already, by {qualified_name(former)}"
+                )
+                raise ValueError(f"{taken}; choose another name for {qualified_name(constructor)}")
             self._constructors[kind] = constructor
             return constructor
 
@@ -150,20 +147,22 @@ class Registry(Mapping[str, Callable[..., Any]]):
             raise ValueError(
                 f"{self.room}: the description names your own {options.type}; pass the object"
             )
-        constructor, chosen = self[options.kind], options.options()
+        constructor = self[options.kind]
+        chosen = options.options()
         try:
             inspect.signature(constructor).bind(*args, **chosen)
         except TypeError as error:
+            name = qualified_name(constructor)
             expected = f"{len(args)} positional arguments and its options by keyword"
             raise ValueError(
-                f"{self.room} {options.kind!r}: expected {place(constructor)} to take {expected}: "
-                f"{error}"
+                f"{self.room} {options.kind!r}: expected {name} to take {expected}: {error}"
             ) from error
         return constructor(*args, **chosen)
 
     def usable(self) -> Iterator[str]:
-        """Every kind that can be had; a warning tells of an entry point that can't be loaded or
-        whose name is taken.
+        """Every kind that can be built.
+
+        An entry point that can't be loaded, or whose name is taken, is named in a warning.
         """
         installed = self.installed()
         for kind in self:
@@ -172,43 +171,36 @@ class Registry(Mapping[str, Callable[..., Any]]):
             except ValueError as error:
                 warnings.warn(str(error), stacklevel=2)
                 continue
+            name = qualified_name(constructor)
             for point in installed.get(kind, []):
-                if point.value.replace(":", ".") not in {
-                    place(constructor),
-                    constructor.__module__,
-                }:
-                    taken = f"is not used: {place(constructor)} has the name"
-                    warnings.warn(
-                        f"{self.room} kind {kind!r} of package {_said(point)} {taken}", stacklevel=2
-                    )
+                if point.value.replace(":", ".") not in {name, constructor.__module__}:
+                    package = f"{self.room} kind {kind!r} of package {_package(point)}"
+                    warnings.warn(f"{package} is not used: {name} has the name", stacklevel=2)
             yield kind
 
     def installed(self) -> dict[str, list[EntryPoint]]:
         """The entry points of installed packages, by kind."""
-        found: dict[str, list[EntryPoint]] = {}
+        points: dict[str, list[EntryPoint]] = {}
         for point in entry_points(group=f"pyro_vae.{self.room}s"):
-            found.setdefault(point.name, []).append(point)
-        return found
+            points.setdefault(point.name, []).append(point)
+        return points
 
     def _load(self, kind: str, offers: list[EntryPoint]) -> Callable[..., Any]:
-        said = " and ".join(map(_said, offers))
+        packages = " and ".join(map(_package, offers))
+        what = f"{self.room} kind {kind!r}"
         if len(offers) > 1:
             raise ValueError(
-                f"{self.room} kind {kind!r} exists twice, in the packages {said}; uninstall one of "
-                "them"
+                f"{what} exists twice, in the packages {packages}; uninstall one of them"
             )
         try:
             constructor = offers[0].load()
-        except Exception as error:  # whatever a module of somebody's raises
+        except Exception as error:  # the import of a package may raise anything
             why = f"{type(error).__name__}: {error}"
-            raise ValueError(
-                f"{self.room} kind {kind!r} of package {said} can't be loaded: {why}"
-            ) from error
+            raise ValueError(f"{what} of package {packages} can't be loaded: {why}") from error
         if not callable(constructor):
             got = type(constructor).__name__
             raise ValueError(
-                f"{self.room} kind {kind!r} of package {said}: expected a class or a function, got "
-                f"{got}"
+                f"{what} of package {packages}: expected a class or a function, got {got}"
             )
         return self._constructors.setdefault(kind, constructor)
 
@@ -224,15 +216,17 @@ class Registry(Mapping[str, Callable[..., Any]]):
         return len(list(iter(self)))
 
 
-def _said(point: EntryPoint) -> str:
-    return f"{point.dist.name if point.dist else '?'} ({point.value})"
+def _package(point: EntryPoint) -> str:
+    """The package of an entry point, and what it refers to."""
+    name = point.dist.name if point.dist else "?"
+    return f"{name} ({point.value})"
 
 
 class Choice:
-    """Annotation of a pydantic field that takes a name, a table with `kind`, or `Options`: one
-    member of a room.
+    """Annotation of a pydantic field that takes one member of a room.
 
-    The registry is asked at each validation, so a kind may be registered at any time.
+    The member is a name, a table with `kind`, or `Options`. The registry is read at each
+    validation, so a kind may be registered at any time.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -246,19 +240,20 @@ class Choice:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Any kind by its name, or the table of its options; inside one of these tables they are
-        only referred to.
+        """Any kind by its name, or the table of its options.
+
+        Inside one of these tables the same kinds are references, because a kind may contain others
+        of its room: a hierarchical prior has a top prior.
         """
-        room, outside = self.registry.room, _described.get()
+        room = self.registry.room
+        outside = _described.get()
         kinds = outside[room] if room in outside else [*self.registry.usable(), "custom"]
-        tables: dict[Any, Any] = {
-            kind: self.registry.options(kind).__pydantic_core_schema__ for kind in kinds
-        }
-        if room in outside:
-            tables = {
-                k: core_schema.definition_reference_schema(table["ref"])
-                for k, table in tables.items()
-            }
+        tables: dict[Any, Any] = {}
+        for kind in kinds:
+            table: Any = self.registry.options(kind).__pydantic_core_schema__
+            if room in outside:
+                table = core_schema.definition_reference_schema(table["ref"])
+            tables[kind] = table
         token = _described.set({**outside, room: kinds})
         try:
             described = core_schema.tagged_union_schema(tables, discriminator="kind")
@@ -275,9 +270,10 @@ class Choice:
         return _validator(kind, self.registry.options(kind)).validate_python(table)
 
     def _unknown(self, got: Any) -> PydanticCustomError:
-        room, allowed = self.registry.room, nearest(str(got), list(self.registry))
-        if callable(got) or hasattr(got, "log_prob"):  # an object of the user's
-            allowed += f"; an object takes the place of a whole {room} only; for a place inside one, register it by a name"
+        room = self.registry.room
+        allowed = nearest(str(got), list(self.registry))
+        if callable(got) or hasattr(got, "log_prob"):  # a user's object
+            allowed += OBJECT.format(room=room)
             got = type(got).__name__
         elif isinstance(got, str) and "did you mean" not in allowed:
             allowed += OWN.format(room=room)
@@ -285,13 +281,17 @@ class Choice:
         return PydanticCustomError("unknown_kind", "unknown {room} {got}; {allowed}", context)
 
 
-OWN = "; one of your own? import its module first, or install it with an entry point in the group 'pyro_vae.{room}s'"
+OBJECT = "; an object can only replace a whole {room}; to use it inside one, register it by a name"
+OWN = (
+    "; one of your own? import its module first, or install it with an entry point in the group "
+    "'pyro_vae.{room}s'"
+)
 _described: ContextVar[dict[str, list[str]]] = ContextVar("_described", default={})  # noqa: B039
 """The kinds of the rooms whose schema is being written."""
 
 
 @cache
 def _validator(kind: str, options: type[Options]) -> SchemaValidator:
-    """Validates the table of one kind; its errors are placed below the name of the kind."""
+    """Validates the table of one kind; its errors are located below the name of the kind."""
     tables: dict[Any, CoreSchema] = {kind: options.__pydantic_core_schema__}
     return SchemaValidator(core_schema.tagged_union_schema(tables, discriminator="kind"))

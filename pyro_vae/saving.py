@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
 from pyro_vae.atomic_files import require_permission, whole_files
-from pyro_vae.registry import place
+from pyro_vae.registry import qualified_name
 from pyro_vae.spec import Spec
 from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
@@ -61,7 +61,11 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
 
 
 def write_model(
-    vae: VAE, folder: PathLike, *, overwrite: bool = False, run: Mapping[str, Any] | None = None
+    vae: VAE,
+    folder: PathLike,
+    *,
+    overwrite: bool = False,
+    run: Mapping[str, Any] | None = None,
 ) -> Path:
     """`save`, with what else there is to say of the run that the model comes from.
 
@@ -92,7 +96,7 @@ def _description(vae: VAE, run: Mapping[str, Any] | None) -> dict[str, Any]:
         "model": vae.spec.model_dump(mode="json"),
     }
     if type(vae) is not VAE:
-        description["class"] = place(type(vae))
+        description["class"] = qualified_name(type(vae))
     if run is not None:
         description["run"] = dict(run)
     return description
@@ -135,7 +139,11 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     return vae.eval()
 
 
-def _require_parts(path: Path, own: Mapping[str, str], parts: Mapping[str, Any]) -> None:
+def _require_parts(
+    path: Path,
+    own: Mapping[str, str],
+    parts: Mapping[str, Any],
+) -> None:
     """Raise ValueError where `parts` are not the user's own parts of the saved model."""
     missing = {slot: kind for slot, kind in own.items() if slot not in parts}
     if missing:
@@ -184,7 +192,11 @@ def uncompiled(name: str) -> str:
     return name.replace("_orig_mod.", "")
 
 
-def _refuse_subclass(path: Path, description: Mapping[str, Any], error: Exception) -> None:
+def _refuse_subclass(
+    path: Path,
+    description: Mapping[str, Any],
+    error: Exception,
+) -> None:
     """Raise ValueError for the weights of a subclass, which only its own constructor can make."""
     kind = description.get("class")
     if not kind:

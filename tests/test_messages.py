@@ -1,4 +1,4 @@
-"""What a wrong call of the Python face says: the place, what is allowed, what came, and what to do."""
+"""The error of a wrong call: it names the argument, what is allowed, what came, and what to do."""
 
 import inspect
 from collections.abc import Callable
@@ -213,7 +213,7 @@ def test_an_integer_is_an_integer_and_a_bool_is_none(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "place"),
+    ("fields", "path"),
     [
         ({"latent_dim": True}, "latent_dim"),
         ({"seed": True}, "seed"),
@@ -232,11 +232,9 @@ def test_an_integer_is_an_integer_and_a_bool_is_none(case: str) -> None:
         ),
     ],
 )
-def test_a_bool_is_no_number_of_a_description(fields: dict[str, Any], place: str) -> None:
+def test_a_bool_is_no_number_of_a_description(fields: dict[str, Any], path: str) -> None:
     for make in (small, lambda **fields: pv.Spec(data_shape=(4,), **fields)):
-        with pytest.raises(
-            ValueError, match=rf"^{place}: expected an? (integer|number), got True$"
-        ):
+        with pytest.raises(ValueError, match=rf"^{path}: expected an? (integer|number), got True$"):
             make(**fields)
 
 

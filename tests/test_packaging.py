@@ -64,10 +64,10 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unpacked_sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("sdist")
-    with tarfile.open(build("sdist", source, place)) as archive:
-        archive.extractall(place, filter="data")
-    (folder,) = (path for path in place.iterdir() if path.is_dir())
+    unpacked = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build("sdist", source, unpacked)) as archive:
+        archive.extractall(unpacked, filter="data")
+    (folder,) = (path for path in unpacked.iterdir() if path.is_dir())
     return folder
 
 
@@ -93,16 +93,16 @@ def test_the_wheel_holds_the_package_and_nothing_bare(wheel):
 
 
 def test_the_sdist_holds_the_real_folders_once(unpacked_sdist):
-    held = {path.relative_to(unpacked_sdist).as_posix() for path in unpacked_sdist.rglob("*")}
+    files = {path.relative_to(unpacked_sdist).as_posix() for path in unpacked_sdist.rglob("*")}
     assert {
         "guides/__init__.py",
         "analysis/__init__.py",
         "pyro_vae/py.typed",
         "README.md",
         "CHANGELOG.md",
-    } <= held
+    } <= files
     assert not {
-        name for name in held if name.startswith(("pyro_vae/guides", "pyro_vae/analysis", "tests"))
+        name for name in files if name.startswith(("pyro_vae/guides", "pyro_vae/analysis", "tests"))
     }
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = "[tool.pytest.ini_options]\naddopts = '--doctest-modules -p no:cacheprovider --import-mode=importlib'\n"
+OPTIONS = "--doctest-modules -p no:cacheprovider --import-mode=importlib"
+SETTINGS = f"[tool.pytest.ini_options]\naddopts = '{OPTIONS}'\n"
 GOOD = """
 def test_elsewhere(tmp_path):
     (tmp_path / "note.txt").write_text("mine")

@@ -62,9 +62,7 @@ QUESTIONS: dict[str, Callable[[pv.VAE], np.ndarray]] = {
 
 
 def test_one_model_and_many_threads() -> None:
-    """Each of these draws from torch's generator, switches Pyro's validation off, and puts the
-    model to evaluation.
-    """
+    """Calls that draw random numbers, and change Pyro's validation flag and the model's mode."""
     vae = small(encoder=nn.Sequential(nn.Linear(4, 16), nn.Dropout(), nn.ReLU())).train()
     expected = {name: ask(vae) for name, ask in QUESTIONS.items()}
     before, names = state(), [*QUESTIONS] * 3

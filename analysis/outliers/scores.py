@@ -94,22 +94,23 @@ def anomaly(
     # all reference rows are checked here, before anything takes long
     usual_rows = None if reference is None else _first_rows(vae, reference)
     how: dict[str, Any] = {"seed": seed, "progress": progress}
-    known = None
+    ordinary = None
     if reference is not None:
-        known = evidence(vae, reference, num_particles=num_particles, **how)
-    found = evidence(vae, x, num_particles=num_particles, **how)
+        ordinary = evidence(vae, reference, num_particles=num_particles, **how)
+    scored = evidence(vae, x, num_particles=num_particles, **how)
     parts: dict[str, Any] = {"shares": None, "share_se": None, "usual": None, "usual_rate": np.nan}
     if has_shares:
         own = column_shares(vae, x, num_samples=num_samples, **how)
-        usual = own
-        if usual_rows is not None:
+        if usual_rows is None or ordinary is None:
+            parts = _parts(own, own, scored.log_marginal)
+        else:
             usual = column_shares(vae, usual_rows, num_samples=num_samples, **how)
-        parts = _parts(own, usual, (known or found).log_marginal)
+            parts = _parts(own, usual, ordinary.log_marginal)
     return Anomaly(
-        log_marginal=found.log_marginal,
-        se=found.se,
-        trusted=~found.unreliable,
-        **_scores(found, known),
+        log_marginal=scored.log_marginal,
+        se=scored.se,
+        trusted=~scored.unreliable,
+        **_scores(scored, ordinary),
         **parts,
         column_names=names,
         row_labels=row_labels(x),
@@ -145,17 +146,18 @@ def _first_rows(vae: VAE, reference: Any) -> Tensor:
     return torch.cat(parts)[:REFERENCE_SHARES]
 
 
-def _scores(found: Evidence, known: Evidence | None) -> dict[str, Any]:
+def _scores(scored: Evidence, ordinary: Evidence | None) -> dict[str, Any]:
     """log p(x) of the rows compared with that of the reference rows."""
-    score = found.log_marginal
-    if known is None:
+    log_p = scored.log_marginal
+    if ordinary is None:
         names = ("p_value", "typicality", "typicality_p_value")
-        unknown = dict.fromkeys(names, np.full(len(score), np.nan))
+        unknown = dict.fromkeys(names, np.full(len(log_p), np.nan))
         return {**unknown, "reference": np.zeros(0), "shared": 0}
+    reference = ordinary.log_marginal
     return {
-        "p_value": low_p_value(score, known.log_marginal),
-        "typicality": np.abs(score - known.log_marginal.mean()),
-        "typicality_p_value": typicality_p_value(score, known.log_marginal),
-        "reference": known.log_marginal,
-        "shared": int(np.isin(found.row_hashes, known.row_hashes).sum()),
+        "p_value": low_p_value(log_p, reference),
+        "typicality": np.abs(log_p - reference.mean()),
+        "typicality_p_value": typicality_p_value(log_p, reference),
+        "reference": reference,
+        "shared": int(np.isin(scored.row_hashes, ordinary.row_hashes).sum()),
     }

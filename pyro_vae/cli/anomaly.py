@@ -1,6 +1,4 @@
-"""Rank rows by log p(x), with p-values against held-out rows and the columns that make each row
-unlikely.
-"""
+"""Rank rows by log p(x), with p-values and the columns that make each row unlikely."""
 
 import argparse
 from pathlib import Path
@@ -36,29 +34,26 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         raise ValueError(f"--top: expected at least 1, got {options.top}")
     vae, experiment, rows = fitted(options)
     columns = read_source(experiment.data, vae.spec.data_shape).columns
-    chosen = experiment.evaluate
-    found = anomaly(
+    result = anomaly(
         vae,
         rows,
         reference=_reference(options),
         columns=columns,
-        num_particles=chosen.num_particles,
-        seed=chosen.seed,
+        num_particles=experiment.evaluate.num_particles,
+        seed=experiment.evaluate.seed,
         progress=None,
     )
-    say(str(found))
-    table = found.to_dataframe(options.top).iloc[found.worst(len(found))]
+    say(str(result))
+    table = result.to_dataframe(options.top).iloc[result.worst(len(result))]
     if options.output is not None:
         with written_whole(options.output) as draft:
             table.to_csv(draft)
-        say(
-            f"\n{options.output}: log p(x), p-values and columns of each row, the least likely "
-            "first"
-        )
+        content = "log p(x), p-values and columns of each row, the least likely first"
+        say(f"\n{options.output}: {content}")
     return {
-        "rows": len(found),
-        "outliers": found.outliers().tolist(),
-        "worst": found.worst().tolist(),
+        "rows": len(result),
+        "outliers": result.outliers().tolist(),
+        "worst": result.worst().tolist(),
     }
 
 

@@ -1,6 +1,4 @@
-"""Check a fitted model, or without one the installation: one line a question, and the worst as exit
-status.
-"""
+"""Check a fitted model, or the installation: one line a question, the worst as exit status."""
 
 import argparse
 from typing import Any
@@ -39,32 +37,34 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if options.run is None:
         if options.data or options.set:
             raise ValueError("check: --data and --set need the folder of a fitted model, got none")
-        found = installation()
+        result = installation()
     else:
         vae, experiment, rows = fitted(options)
         chosen = experiment.evaluate.model_copy(update={"rows": options.rows})
-        asked = {
-            "num_particles": chosen.num_particles,
-            "seed": chosen.seed,
-            "audit_rows": options.audit,
-        }
-        found = checkup(vae, some_rows(rows, chosen), **asked, progress=None)
+        result = checkup(
+            vae,
+            some_rows(rows, chosen),
+            num_particles=chosen.num_particles,
+            seed=chosen.seed,
+            audit_rows=options.audit,
+            progress=None,
+        )
         refits = "data" in read_run(options.run)
-        found = found.for_run(options.run, _rows_again(options), refits=refits)
-    say(str(found))
+        result = result.for_run(options.run, _data_arguments(options), refits=refits)
+    say(str(result))
     return {
-        "findings": [finite(asdict(finding)) for finding in found.findings],
-        "sentences": list(found.sentences),
-        "status": STATUS[found.worst],
+        "findings": [finite(asdict(finding)) for finding in result.findings],
+        "sentences": list(result.sentences),
+        "status": STATUS[result.worst],
     }
 
 
-def _rows_again(options: argparse.Namespace) -> list[str]:
+def _data_arguments(options: argparse.Namespace) -> list[str]:
     """The arguments that name the rows of this check."""
-    settings = [
-        word
-        for setting in options.set
-        if setting.startswith("data.")
-        for word in ("--set", setting)
-    ]
-    return ["--data", options.data, *settings] if options.data else []
+    if not options.data:
+        return []
+    words = ["--data", options.data]
+    for setting in options.set:
+        if setting.startswith("data."):
+            words += ["--set", setting]
+    return words

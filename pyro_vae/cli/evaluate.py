@@ -12,7 +12,7 @@ from pyro_vae.cli.shared import (
     takes_data,
     takes_settings,
 )
-from pyro_vae.cli.trained import words
+from pyro_vae.cli.trained import about_data
 from pyro_vae.distributed.launch import launched_first
 
 
@@ -35,13 +35,12 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     vae, experiment, rows = fitted(options)
     if options.output is not None:
         require_density(vae)
-    metrics, found = evaluate(vae, rows, experiment.evaluate)
-    say(
-        words(options, vae)
-        + table(metrics, held_out=options.data is None, seconds=found.seconds if found else None)
-    )
-    if options.output is not None and found is not None and launched_first():
+    metrics, evidence = evaluate(vae, rows, experiment.evaluate)
+    seconds = None if evidence is None else evidence.seconds
+    results = table(metrics, held_out=options.data is None, seconds=seconds)
+    say(f"{about_data(options, vae)}{results}")
+    if options.output is not None and evidence is not None and launched_first():
         with written_whole(options.output) as draft:
-            write_evidence(draft, found)
+            write_evidence(draft, evidence)
         say(f"\n{options.output}: log p(x), its standard error and k-hat of each row")
     return {"metrics": metrics}

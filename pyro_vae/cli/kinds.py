@@ -34,8 +34,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     described = {room: _described(_registry(room)) for room in rooms}
     if options.json:
         return described
-    names = [kind for kinds in described.values() for kind in kinds]
-    width = max(map(len, names))
+    width = max(len(kind) for kinds in described.values() for kind in kinds)
     blocks = ["\n".join([room, *_lines(kinds, width)]) for room, kinds in described.items()]
     say("\n\n".join(blocks))
     return {}
@@ -70,11 +69,15 @@ def _about(registry: Mapping[str, Callable[..., Any]], kind: str) -> dict[str, A
 
 
 def _options(constructor: Callable[..., Any]) -> dict[str, Any]:
-    """The options by name with their defaults: of our kinds the keyword-only arguments."""
-    parameters = inspect.signature(constructor).parameters.values()
-    keyword_only = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
-    of_torch = constructor.__module__.startswith("torch.")
-    chosen = list(parameters)[1:] if of_torch else keyword_only
+    """The options by name with their defaults: the keyword-only arguments.
+
+    Of torch's optimizers they are all arguments but the parameters.
+    """
+    parameters = list(inspect.signature(constructor).parameters.values())
+    if constructor.__module__.startswith("torch."):
+        chosen = parameters[1:]
+    else:
+        chosen = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
     return {parameter.name: parameter.default for parameter in chosen}
 
 

@@ -1,8 +1,8 @@
-"""The command itself: its subcommands, its exit status, and what it says when something is wrong.
+"""The command `pyro-vae`: its subcommands, its exit status, and its error messages.
 
-A subcommand is a module: its docstring is the help, `arguments(parser)` adds what it takes, and
-`run(options, say)` does it and returns what `--json` prints. What is heavy is imported inside
-`run`, so that `--help` is quick.
+A subcommand is a module: its docstring is the help, `arguments(parser)` adds its arguments, and
+`run(options, say)` does the work and returns what `--json` prints. Slow imports are inside `run`,
+so that `--help` is quick.
 """
 
 import argparse
@@ -25,8 +25,7 @@ from pyro_vae.cli import (
     schema,
 )
 from pyro_vae.cli.pipes import STATUS, outlets
-from pyro_vae.cli.processes import rank_zero_output, tell, tells_why, together
-from pyro_vae.cli.shared import Say
+from pyro_vae.cli.processes import print_error, rank_zero_output, reports_failure, together
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.version import __version__
 
@@ -41,20 +40,22 @@ ARGUMENTS = {
 """Arguments of the library in its errors, and what they are on the command line."""
 
 SHARED = (fit.run, evaluate.run)
-"""What several processes do together; of the other subcommands the first process does all."""
+"""The subcommands that several processes share; the others are run by the first process alone."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0 done, 2 bad input, 1 another failure, 130
-    interrupted.
+    """Run the command and return its exit status.
 
-    A check returns the status of its worst finding. Where nobody reads what is printed, all work is
-    done and every file written, and the status is 141.
+    The status is 0 for success, 2 for bad input, 130 for an interrupt, 1 for another failure; a
+    check returns that of its worst finding. If the reader of a pipe goes away, all work is done and
+    every file written, and the status is 141.
     """
     with rank_zero_output(), outlets() as outlet:
         status = _main(arguments)
         outlet.flush()
-    return STATUS if outlet.is_closed and not status else status
+    if outlet.is_closed and status == 0:
+        return STATUS
+    return status
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -66,13 +67,11 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    say: Say = (lambda text: None) if options.json else (lambda text: print(text, flush=True))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            warnings.showwarning = lambda message, *_: print(
-                f"pyro-vae: {message}", file=sys.stderr
-            )
+            warnings.showwarning = _show_warning
+            say = _no_text if options.json else _print
             result: dict[str, Any] = options.run_command(options, say)
         if options.json:
             from pyro_vae.experiment.run_folder import finite
@@ -83,12 +82,26 @@ def _run(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _fail(_sentence(error), 2)
     except RuntimeError:
-        if tells_why():
+        if reports_failure():
             raise
         return 1
     except OSError as error:
         return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
-    return 130 if result.get("interrupted") else int(result.get("status", 0))
+    if result.get("interrupted"):
+        return 130
+    return int(result.get("status", 0))
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def _no_text(text: str) -> None:
+    """With `--json` nothing else is printed."""
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"pyro-vae: {message}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,9 +112,9 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"pyro-vae {__version__}")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
-        added = commands.add_parser(
-            command.__name__.rpartition(".")[2], help=command.__doc__, description=command.__doc__
-        )
+        name = command.__name__.rpartition(".")[2]
+        text = command.__doc__
+        added = commands.add_parser(name, help=text, description=text)
         added.add_argument(
             "--json", action="store_true", help="print one JSON object instead of text"
         )
@@ -111,13 +124,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _fail(message: str, status: int) -> int:
-    if tells_why():
-        tell(f"pyro-vae: {message}")
+    if reports_failure():
+        print_error(f"pyro-vae: {message}")
     return status
 
 
 def _sentence(error: ValueError) -> str:
-    """What is wrong, in the words of the command line."""
+    """An error of the library, with the arguments of the command line."""
     sentence = str(error)
     for python, command in ARGUMENTS.items():
         sentence = sentence.replace(python, command)

@@ -1,6 +1,4 @@
-"""A reader that goes away, such as `head`: the command does its work to the end, and says so by its
-status.
-"""
+"""Output into a pipe whose reader goes away, such as `head`: the command does all of its work."""
 
 import os
 import sys
@@ -13,7 +11,7 @@ STATUS = 141
 
 
 class Outlet:
-    """A stream that drops what can't be written because nobody reads it any more.
+    """A stream that drops its output once the reader of the pipe has closed it.
 
     Example:
         >>> read, write = os.pipe()
@@ -26,7 +24,8 @@ class Outlet:
     """
 
     def __init__(self, stream: Any) -> None:
-        self.stream, self.is_closed = stream, False
+        self.stream = stream
+        self.is_closed = False
 
     def write(self, text: str) -> int:
         self._try(lambda: self.stream.write(text))
@@ -41,9 +40,8 @@ class Outlet:
         except BrokenPipeError:
             self.is_closed = True
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(
-                nowhere, self.stream.fileno()
-            )  # what the interpreter flushes at its end goes there too
+            # What the interpreter flushes at its end goes there too.
+            os.dup2(nowhere, self.stream.fileno())
             os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
@@ -52,12 +50,9 @@ class Outlet:
 
 @contextmanager
 def outlets() -> Iterator[Outlet]:
-    """Inside the block nothing fails because stdout or stderr has no reader; gives the outlet of
-    stdout.
-    """
-    with ExitStack() as both:
-        nowhere = both.enter_context(
-            open(os.devnull, "w")
-        )  # for streams that were closed before the start
-        both.enter_context(redirect_stderr(Outlet(sys.stderr or nowhere)))
-        yield both.enter_context(redirect_stdout(Outlet(sys.stdout or nowhere)))
+    """Inside the block a missing reader of stdout or stderr is no error; yields that of stdout."""
+    with ExitStack() as stack:
+        # A stream that was closed before the start is None.
+        nowhere = stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(redirect_stderr(Outlet(sys.stderr or nowhere)))
+        yield stack.enter_context(redirect_stdout(Outlet(sys.stdout or nowhere)))

@@ -1,6 +1,4 @@
-"""The command in several processes, as torchrun starts them: all work, the first one speaks and
-writes.
-"""
+"""The command in several processes, as torchrun starts them: all work, rank 0 prints and writes."""
 
 import os
 import sys
@@ -12,32 +10,28 @@ from pyro_vae.distributed.launch import launched, launched_first
 
 @contextmanager
 def rank_zero_output() -> Iterator[None]:
-    """What this process prints inside the block is dropped, unless it is the first."""
-    with ExitStack() as silence:
+    """Drop what other ranks than 0 print inside the block."""
+    with ExitStack() as redirected:
         if not launched_first():
-            nowhere = silence.enter_context(open(os.devnull, "w"))
-            silence.enter_context(redirect_stdout(nowhere))
-            silence.enter_context(redirect_stderr(nowhere))
+            nowhere = redirected.enter_context(open(os.devnull, "w"))
+            redirected.enter_context(redirect_stdout(nowhere))
+            redirected.enter_context(redirect_stderr(nowhere))
         yield
 
 
 @contextmanager
 def together(shared: bool) -> Iterator[None]:
-    """Where the work is shared the processes are one group inside the block; torch is imported
-    where it has to be.
-    """
+    """Join the processes into one group inside the block, where they share the work."""
     with ExitStack() as group:
-        if shared and launched():
+        if shared and launched():  # torch is imported only then
             from pyro_vae.distributed.process_group import joined
 
             group.enter_context(joined())
         yield
 
 
-def tells_why() -> bool:
-    """Whether this process says why it fails: it is the first that does, and the others fail
-    because of it.
-    """
+def reports_failure() -> bool:
+    """Whether this process failed first; the others fail because of it, and print nothing."""
     if not launched():
         return True
     from pyro_vae.distributed.process_group import first_failure
@@ -45,6 +39,7 @@ def tells_why() -> bool:
     return first_failure()
 
 
-def tell(message: str) -> None:
-    """Print an error, also where this process is not the one that speaks."""
-    print(message, file=sys.stderr if launched_first() else sys.__stderr__, flush=True)
+def print_error(message: str) -> None:
+    """Print an error, also from another rank than 0."""
+    stream = sys.stderr if launched_first() else sys.__stderr__
+    print(message, file=stream, flush=True)

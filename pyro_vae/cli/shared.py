@@ -1,6 +1,4 @@
-"""What several subcommands share: their arguments, the model of a run with the rows asked about,
-and arrays on disk.
-"""
+"""What several subcommands share: arguments, the model and the rows of a run, arrays on disk."""
 
 import argparse
 import os
@@ -16,7 +14,7 @@ Say = Callable[[str], None]
 
 
 def path(text: str) -> Path:
-    """A path of the command line; a shell leaves the ~ of --output=~/x as it is."""
+    """A path of the command line; a shell doesn't expand the ~ of --output=~/x."""
     return Path(os.path.expanduser(text))
 
 
@@ -48,11 +46,13 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
     if source is None:
         return fields
     data = fields.get("data", {})
-    return fields | {"data": {**({} if isinstance(data, str) else data), "source": source}}
+    if isinstance(data, str):
+        data = {}
+    return {**fields, "data": {**data, "source": source}}
 
 
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
-    """The model of a run, the description of the run, and the rows that are asked about."""
+    """The model of a run, the description of the run, and the rows that `--data` asks for."""
     from pyro_vae.experiment.record import require_same_rows
     from pyro_vae.experiment.splits import as_modelled, check_rows, hold_out, read_source
     from pyro_vae.saving import load, read_run
@@ -116,18 +116,19 @@ def _require_writable(file: Path) -> None:
 
 
 def write_arrays(file: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]:
-    """Write arrays by name, or the first of them, and say what was written."""
+    """Write arrays by name to a .npz file, or the first of them to a .npy file."""
     import numpy as np
 
     from pyro_vae.atomic_files import written_whole
 
     shapes = {name: list(array.shape) for name, array in arrays.items()}
-    first = next(iter(arrays))
     with written_whole(file) as draft, draft.open("wb") as stream:
         if file.suffix == ".npz":
             np.savez_compressed(stream, **arrays)
         else:
+            first = next(iter(arrays))
             np.save(stream, arrays[first])
             shapes = {first: shapes[first]}
-    say(f"{file}: " + ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items()))
+    written = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+    say(f"{file}: {written}")
     return {"file": os.fspath(file), "shapes": shapes}

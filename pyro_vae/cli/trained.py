@@ -1,4 +1,4 @@
-"""Which of some rows a model was fitted to: those that equal one of its training rows."""
+"""The number of rows that a model was fitted to: those that equal one of its training rows."""
 
 import argparse
 import warnings
@@ -11,23 +11,20 @@ if TYPE_CHECKING:
     from pyro_vae.vae import VAE
 
 
-def words(options: argparse.Namespace, vae: "VAE") -> str:
-    """What `--data` are to the model of a run, in a sentence; nothing where they are the run's own
-    test rows.
-    """
+def about_data(options: argparse.Namespace, vae: "VAE") -> str:
+    """A sentence on how many rows of `--data` the model was fitted to; "" without `--data`."""
     if options.data is None:
         return ""
-    known = trained(options, vae)
+    count = trained(options, vae)
     rows = f"rows of {options.data}"
-    if known is None:
-        return f"{rows}; whether the model was fitted to some of them can't be told any more\n"
-    return f"{rows}; {known or 'none'} of them equal rows that the model was fitted to\n"
+    if count is None:
+        reason = "the training rows can't be read any more"
+        return f"{rows}; whether the model was fitted to some of them is unknown: {reason}\n"
+    return f"{rows}; {count or 'none'} of them equal rows that the model was fitted to\n"
 
 
 def trained(options: argparse.Namespace, vae: "VAE") -> int | None:
-    """How many rows of `--data` equal rows of the run's training data; None where these can't be
-    read any more.
-    """
+    """How many rows of `--data` equal training rows; None where these can't be read any more."""
     import numpy as np
 
     from pyro_vae.experiment.description import Experiment, described_run
@@ -44,14 +41,15 @@ def trained(options: argparse.Namespace, vae: "VAE") -> int | None:
         except (OSError, ValueError):
             return None
     fitted = held_out.splits.train
-    indices = held_out.indices
-    known = set(_hashes(fitted, np.arange(len(fitted)) if indices is None else indices))
+    indices = np.arange(len(fitted)) if held_out.indices is None else held_out.indices
+    known = set(_hashes(fitted, indices))
     chosen = rows.train if rows.test is None else rows.test
     return sum(one in known for one in _hashes(chosen, np.arange(len(chosen))))
 
 
-def _hashes(rows: Any, positions: Any) -> Iterator[int]:
+def _hashes(rows: Any, indices: Any) -> Iterator[int]:
     """A number for each row, equal for equal rows, whatever type a file stores them in."""
-    for start in range(0, len(positions), 1000):
-        part = rows[positions[start : start + 1000]].astype("float64") + 0.0  # -0.0 is 0.0
-        yield from (hash(row.tobytes()) for row in part)
+    for start in range(0, len(indices), 1000):
+        part = rows[indices[start : start + 1000]].astype("float64") + 0.0  # -0.0 is 0.0
+        for row in part:
+            yield hash(row.tobytes())

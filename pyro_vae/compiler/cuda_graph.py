@@ -38,7 +38,12 @@ class CUDAGraphed:
         ((tensor([2., 4.]),), (tensor([ 6., 12.]),))
     """
 
-    def __init__(self, function: Function, num_inputs: int, record: Record | None = None) -> None:
+    def __init__(
+        self,
+        function: Function,
+        num_inputs: int,
+        record: Record | None = None,
+    ) -> None:
         self.function = function
         self.num_inputs = num_inputs
         self.record = record or recorded
@@ -49,11 +54,13 @@ class CUDAGraphed:
         inputs = tensors[-self.num_inputs :]
         if self.recording is None:
             self.recording = self._recorded(buffers, inputs)
+        # Applied averages, for example, give the weights other memory for a while.
         if self.recording.addresses != _addresses(buffers):
             return self.function(*tensors)
         for copy, new in zip(self.recording.inputs, inputs, strict=True):
             copy.copy_(new)
         self.recording.replay()
+        # The next replay writes to the same results.
         return tuple(result.clone() for result in self.recording.results)
 
     def _recorded(self, buffers: Sequence[Tensor], inputs: Sequence[Tensor]) -> "_Recording":

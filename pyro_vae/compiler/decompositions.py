@@ -10,7 +10,12 @@ Decompositions = Mapping[Any, Callable[..., Any]]
 
 
 def linear(
-    bias: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1
+    bias: Tensor,
+    left: Tensor,
+    right: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
 ) -> Tensor:
     """α A B + β b for `torch.addmm`, with the bias apart from the product.
 

@@ -35,7 +35,9 @@ def trace_graph(
 
 
 def compile_graph(
-    module: GraphModule, inputs: Sequence[Any], options: Mapping[str, Any]
+    module: GraphModule,
+    inputs: Sequence[Any],
+    options: Mapping[str, Any],
 ) -> Callable[..., Any]:
     """The graph for inputs like these, without gradients.
 
@@ -45,7 +47,7 @@ def compile_graph(
     Raises:
         Exception: of many types, where the graph can't be compiled.
     """
-    import torch._inductor
+    import torch._inductor  # only here: most programs compile nothing
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

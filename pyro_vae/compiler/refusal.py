@@ -15,7 +15,10 @@ class Refusal(ValueError):
 
 
 def why_refused(
-    error: Exception, *, caller: str, parts: Mapping[str, nn.Module] | None = None
+    error: Exception,
+    *,
+    caller: str,
+    parts: Mapping[str, nn.Module] | None = None,
 ) -> str:
     """Where the tracer or the compiler stopped, and why, in one line.
 
@@ -35,7 +38,7 @@ def why_refused(
     reason = lines[0]
     if isinstance(error, Refusal):
         return reason
-    frames = list(traceback.walk_tb(error.__traceback__))[::-1]
+    frames = list(traceback.walk_tb(error.__traceback__))[::-1]  # the innermost first
     location = _part(frames, parts or {}) or _line(frames, caller)
     return f"{location}: {type(error).__name__}: {reason}"
 

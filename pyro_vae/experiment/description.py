@@ -104,10 +104,10 @@ class Experiment(Spec):
     @model_validator(mode="wrap")
     @classmethod
     def _leaves_open(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """A likelihood without the option that the data decide is checked with some value in its
-        place.
-        """
-        kind = unsized(given.get("likelihood")) if isinstance(given, Mapping) else None
+        """Validate a likelihood without the option that the data decide, with 2 as its value."""
+        kind = None
+        if isinstance(given, Mapping):
+            kind = unsized(given.get("likelihood"))
         if kind is None:
             return validate(given)
         made = validate({**given, "likelihood": {"kind": kind, FROM_MAXIMUM[kind]: 2}})
@@ -121,13 +121,12 @@ class Experiment(Spec):
 
     def model_fields_of(self) -> dict[str, Any]:
         """The fields that describe the model."""
-        return {
-            name: value for name, value in self.model_dump().items() if name in Spec.model_fields
-        }
+        fields = self.model_dump()
+        return {name: fields[name] for name in fields if name in Spec.model_fields}
 
 
 def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """`fields` with each `a.b=c` put in; c is read as TOML, and as a string where it isn't TOML.
+    """`fields` with each setting `a.b=c`; c is read as TOML, or as a string where it isn't TOML.
 
     Example:
         >>> override({"latent_dim": 2, "fit": {"lr": 0.1}}, ["fit.epochs=3", "data=digits"])
@@ -146,10 +145,17 @@ def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
                 raise ValueError(
                     f"--set: expected a table at {name!r} in {setting!r}, got {inner!r}"
                 )
-            named = {"source" if name == "data" else "kind": inner}
-            target[name] = target = named if isinstance(inner, str) else dict(inner)
+            target[name] = _as_table(name, inner)
+            target = target[name]
         target[last] = _value(text)
     return changed
+
+
+def _as_table(name: str, value: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a table; a name alone stands for the table with that source or kind."""
+    if isinstance(value, str):
+        return {"source" if name == "data" else "kind": value}
+    return dict(value)
 
 
 def _value(text: str) -> Any:
@@ -194,7 +200,9 @@ def fields_of(
         return dict(DIGITS)
     if isinstance(source, Experiment):
         fields = source.model_dump(exclude_unset=True)
-        return fields if source.open_kind is None else {**fields, "likelihood": source.open_kind}
+        if source.open_kind is not None:
+            fields["likelihood"] = source.open_kind
+        return fields
     if isinstance(source, Mapping):
         return dict(source)
     path = Path(source)
@@ -203,7 +211,9 @@ def fields_of(
     if path.suffix not in {".toml", ".json"}:
         return {"data": os.fspath(source)}
     fields = read(path)
-    return described_run(path.parent) if fields.get("library") == LIBRARY else fields
+    if fields.get("library") == LIBRARY:  # the spec.json of a run
+        return described_run(path.parent)
+    return fields
 
 
 def described_run(folder: Path) -> dict[str, Any]:
@@ -222,19 +232,19 @@ def described_run(folder: Path) -> dict[str, Any]:
 
 
 def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:
-    """The experiment with the likelihood that its rows decide, where it leaves that open, and why
-    it is this one.
-    """
-    if experiment.fit.binarize == "dynamic" and "likelihood" not in experiment.model_fields_set:
-        found = Natural("bernoulli", "bits are drawn from grey levels")
-    elif experiment.open_kind is not None:
-        found = sized_likelihood(experiment.open_kind, *splits)
-    elif "likelihood" not in experiment.model_fields_set:
-        found = natural_likelihood(*splits)
-    else:
+    """The experiment with a complete likelihood, and the reason where the rows decide it."""
+    is_named = "likelihood" in experiment.model_fields_set
+    if experiment.open_kind is not None:
+        natural = sized_likelihood(experiment.open_kind, *splits)
+    elif is_named:
         return experiment, ""
-    fields = experiment.model_dump(exclude_unset=True) | {"likelihood": found.likelihood}
-    return Experiment.model_validate(fields), found.why
+    elif experiment.fit.binarize == "dynamic":
+        natural = Natural("bernoulli", "bits are drawn from grey levels")
+    else:
+        natural = natural_likelihood(*splits)
+    fields = experiment.model_dump(exclude_unset=True)
+    fields["likelihood"] = natural.likelihood
+    return Experiment.model_validate(fields), natural.why
 
 
 def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
@@ -247,4 +257,5 @@ def some_rows(x: np.ndarray, options: EvaluateOptions) -> np.ndarray:
     """The rows that are evaluated: all, or a random subset of them in their order."""
     if options.rows is None or options.rows >= len(x):
         return x
-    return x[np.sort(np.random.default_rng(options.seed).permutation(len(x))[: options.rows])]
+    order = np.random.default_rng(options.seed).permutation(len(x))
+    return x[np.sort(order[: options.rows])]

@@ -1,4 +1,4 @@
-"""What a fitted model says of rows that it has not seen, as numbers and as a person reads them."""
+"""The evaluation of a fitted model on rows that it has not seen: numbers, and a table of them."""
 
 import math
 from typing import Any
@@ -20,9 +20,9 @@ HOW = ("num_particles", "method", "proposal", "retry", "until", "seed")
 def evaluate(
     vae: VAE, x: np.ndarray, options: EvaluateOptions, *, progress: bool | None = None
 ) -> tuple[Metrics, Evidence | None]:
-    """What a fitted model says of rows that it has not seen: means over rows, in nats per row.
+    """The evaluation of a fitted model on held-out rows: means over rows, in nats per row.
 
-    Several processes share the work on log p(x), and each has the whole result.
+    Several processes share the work on log p(x), and each returns the whole result.
 
     Returns:
         The metrics by name, and log p(x) of each row; an autoencoder has its reconstruction and no
@@ -37,12 +37,13 @@ def evaluate(
     }
     if not has_density(vae):
         return metrics, None
-    if (baseline := baseline_of(vae, x)) is not None:
+    baseline = baseline_of(vae, x)
+    if baseline is not None:
         metrics["independent"] = baseline
-    found = sharded_evidence(
-        vae, x, **{name: getattr(options, name) for name in HOW}, progress=progress
-    )
-    return {**metrics, "rate": float(rate(vae, x).mean()), **evidence_metrics(found)}, found
+    chosen = {name: getattr(options, name) for name in HOW}
+    evidence = sharded_evidence(vae, x, **chosen, progress=progress)
+    mean_rate = float(rate(vae, x).mean())
+    return {**metrics, "rate": mean_rate, **evidence_metrics(evidence)}, evidence
 
 
 def evidence_metrics(found: Evidence) -> Metrics:
@@ -85,8 +86,7 @@ def _largest(values: np.ndarray) -> float:
 
 
 def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
-    """Mean over columns of E(x - x̂)² / Var x, which has no unit; columns that never vary don't
-    count.
+    """Mean over columns of E(x - x̂)² / Var x, without columns that never vary.
 
     Example:
         >>> x = np.array([[0.0, 1.0], [2.0, 1.0]])
@@ -103,52 +103,53 @@ def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
 
 
 def table(metrics: Metrics, *, held_out: bool = True, seconds: float | None = None) -> str:
-    """The metrics as a person reads them.
+    """The metrics as a table.
 
     Arguments:
         metrics: from `evaluate`.
-        held_out: whether no row is known to have been fitted.
+        held_out: whether all rows are known to be held out.
         seconds: that the evidence took.
     """
     m = metrics
+    left = f"{m['unexplained_variance']:10.1%}"
     lines = [
         f"  active units        {m['active_units']:7.0f} of {m['latent_dim']:.0f}",
-        (
-            f"  reconstruction      {m['unexplained_variance']:10.1%} of a column's variance is "
-            "left, on average"
-        ),
+        f"  reconstruction      {left} of a column's variance is left, on average",
     ]
-    if "log_marginal" in m:
-        of_rows = "held-out " if held_out else ""
-        took = "" if seconds is None else f", {seconds:.0f} s"
-        bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
-        lines = [
-            (
-                f"  {of_rows + 'log p(x)':<18}{m['log_marginal']:12.2f} ± "
-                f"{m['log_marginal_se']:.2f} nats per row{bits}"
-            ),
+    if "log_marginal" not in m:  # an autoencoder
+        return "\n".join(lines)
+    rows = "held-out " if held_out else ""
+    bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
+    time = "" if seconds is None else f", {seconds:.0f} s"
+    return "\n".join(
+        [
+            f"{_estimate(f'{rows}log p(x)', m['log_marginal'], m['log_marginal_se'])}{bits}",
             f"  trusted             {_trust(m)}",
             *_against_baseline(m),
-            f"  {of_rows + 'ELBO':<18}{m['elbo']:12.2f} ± {m['elbo_se']:.2f} nats per row",
+            _estimate(f"{rows}ELBO", m["elbo"], m["elbo_se"]),
             f"  rate KL(q‖p)        {m['rate']:10.2f} nats per row",
             *lines,
-            f"  {m['rows']:.0f} rows, {_draws(m)} each{took}; ± is one standard error over rows",
+            f"  {m['rows']:.0f} rows, {_draws(m)} each{time}; ± is one standard error over rows",
         ]
-    return "\n".join(lines)
+    )
+
+
+def _estimate(name: str, value: float, error: float) -> str:
+    return f"  {name:<18}{value:12.2f} ± {error:.2f} nats per row"
 
 
 def _trust(m: Metrics) -> str:
-    """On how many rows log p(x) is to be trusted, and how it was found."""
+    """The share of rows on which log p(x) can be trusted, and the methods of the estimates."""
     if math.isnan(m["unreliable"]):
-        return "   unknown: too few draws to tell"
-    how = ", ".join(f"{count} {method}" for method, count in m["methods"].items())
+        return "   unknown: too few draws to estimate k-hat"
+    methods = ", ".join(f"{count} {method}" for method, count in m["methods"].items())
     if m["unreliable"] == 0:
-        return f"  all rows ({how})"
+        return f"  all rows ({methods})"
     low = ""
     if not math.isnan(m["low_by"]):
         low = f", by about {m['low_by']:.2g} nats in the mean or more"
     share = f"{1 - m['unreliable']:10.1%} of rows"
-    return f"{share} ({how}); on the others log p(x) is a low estimate{low}"
+    return f"{share} ({methods}); on the others log p(x) is a low estimate{low}"
 
 
 def _draws(m: Metrics) -> str:
@@ -158,11 +159,12 @@ def _draws(m: Metrics) -> str:
 
 
 def _against_baseline(metrics: Metrics) -> list[str]:
-    """What independent columns reach, and how far the model is from it."""
+    """The log density of independent columns, and the difference of the model's."""
     if "independent" not in metrics:
         return []
-    gained = metrics["log_marginal"] - metrics["independent"]
-    verdict = f"the model is {gained:.2f} above"
-    if gained <= 0:
-        verdict = f"WARNING: the model is {-gained:.2f} below"
-    return [f"  independent columns {metrics['independent']:10.2f} nats per row; {verdict}"]
+    baseline = metrics["independent"]
+    gain = metrics["log_marginal"] - baseline
+    verdict = f"the model is {gain:.2f} above"
+    if gain <= 0:
+        verdict = f"WARNING: the model is {-gain:.2f} below"
+    return [f"  independent columns {baseline:10.2f} nats per row; {verdict}"]

@@ -1,6 +1,4 @@
-"""What the rows themselves say about the likelihood: its kind where none is named, its size where
-only the kind is.
-"""
+"""The likelihood that suits the rows: its kind, or only its size where the kind is named."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +15,18 @@ FROM_MAXIMUM = {
 
 MANY = 10
 """Counts take more values than this; grades, ranks and codes take fewer."""
-OVERDISPERSED, UNDERDISPERSED = 1.5, 0.5
-"""Variance over mean: of Poisson counts it is 1."""
+OVERDISPERSED = 1.5
+UNDERDISPERSED = 0.5
+"""Limits of variance over mean, which is 1 for Poisson counts."""
 BYTES = 255
 
 
 class Natural(NamedTuple):
-    """A likelihood that the rows decide, and why in half a sentence; no reason where nothing was
-    decided.
+    """A likelihood that the rows decide, and why.
+
+    Attributes:
+        likelihood: a name, or a table with `kind`.
+        why: the reason, as half a sentence.
     """
 
     likelihood: Any
@@ -33,8 +35,14 @@ class Natural(NamedTuple):
 
 @dataclass
 class Facts:
-    """What decides: the extremes, whether all values are whole, how many there are, and how they
-    spread.
+    """What the choice depends on, collected from parts of the rows.
+
+    Attributes:
+        low, high: the extremes.
+        whole: whether all values are whole numbers.
+        values: the different values, as long as they are few and whole.
+        rows: their number.
+        total, squares: the sums of each column and of its squares.
     """
 
     low: float = np.inf
@@ -47,7 +55,8 @@ class Facts:
 
     def add(self, part: np.ndarray) -> None:
         numbers = part.reshape(len(part), -1).astype(np.float64)
-        self.low, self.high = min(self.low, numbers.min()), max(self.high, numbers.max())
+        self.low = min(self.low, numbers.min())
+        self.high = max(self.high, numbers.max())
         self.whole = self.whole and bool((numbers == np.floor(numbers)).all())
         if self.whole and len(self.values) <= MANY:
             self.values |= frozenset(np.unique(numbers).tolist())
@@ -60,14 +69,17 @@ class Facts:
         """Variance over mean in the median column."""
         mean = self.total / self.rows
         variance = self.squares / self.rows - np.square(mean)
-        return float(np.median(variance[mean > 0] / mean[mean > 0])) if (mean > 0).any() else 1.0
+        positive = mean > 0
+        if not positive.any():
+            return 1.0
+        return float(np.median(variance[positive] / mean[positive]))
 
 
 def facts_of(splits: Sequence[np.ndarray]) -> Facts:
-    found = Facts()
+    facts = Facts()
     for part in _parts(splits):
-        found.add(part)
-    return found
+        facts.add(part)
+    return facts
 
 
 def _parts(splits: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
@@ -112,15 +124,17 @@ def natural_likelihood(*splits: np.ndarray) -> Natural:
 
 
 def sized_likelihood(kind: str, *splits: np.ndarray) -> Natural:
-    """A likelihood of which only the kind was named, with the option that the largest value
-    decides.
+    """A likelihood of a named kind, with the option that the largest value decides.
 
     Example:
         >>> sized_likelihood("categorical", np.array([[0, 2], [1, 1]]))
         Natural(likelihood={'kind': 'categorical', 'num_classes': 3}, why='the largest value is 2')
     """
-    high, option = facts_of(splits).high, FROM_MAXIMUM[kind]
-    size = max(2, int(high) + 1) if option == "num_classes" else max(1, int(high))
+    high = facts_of(splits).high
+    option = FROM_MAXIMUM[kind]
+    size = max(1, int(high))
+    if option == "num_classes":  # classes are numbered from 0
+        size = max(2, int(high) + 1)
     return Natural({"kind": kind, option: size}, f"the largest value is {high:g}")
 
 

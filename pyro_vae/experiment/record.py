@@ -1,4 +1,4 @@
-"""What a folder says of its run: every option with its value, the data's fingerprint, versions."""
+"""The record of a run in its folder: all options with their values, fingerprint, versions."""
 
 import hashlib
 from collections.abc import Mapping
@@ -82,11 +82,14 @@ def require_same_rows(source: Splits, recorded: Mapping[str, Any], name: str) ->
         name: of the source.
     """
     expected = recorded.get("fingerprint")
-    if expected is not None and fingerprint(source) != expected:
+    if expected is None:
+        return
+    got = fingerprint(source)
+    if got != expected:
         raise ValueError(
             f"{name}: expected the rows that the run was fitted to ({_counts(expected)}), got "
-            f"others ({_counts(fingerprint(source))}): held out now could be what was fitted then; "
-            "pass --data with rows to ask about, or fit again"
+            f"others ({_counts(got)}): rows that are held out today could be among those that were "
+            "fitted; pass --data with rows to ask about, or fit again"
         )
 
 

@@ -128,11 +128,11 @@ def run(
     say(_heading(experiment, rows, vae) + _reason(vae, why))
     if resume:
         say(f"continues from {checkpoint}\n")
-    described = record(experiment, source)
+    described = record(experiment, source)  # before training: rows that can't be read fail here
     trained = _fitted(vae, rows, experiment, checkpoint, resume)
     if launched_first():
         write_model(vae, home, overwrite=overwrite, run=described)
-        for file in (checkpoint, *files_of(home)):
+        for file in (checkpoint, *files_of(home)):  # of a run that is replaced
             file.unlink(missing_ok=True)
     say(f"{_training(trained, home)}\n")
 
@@ -147,13 +147,14 @@ def run(
 
 
 def _silent(text: str) -> None:
-    """Where nobody asked for a report."""
+    """The report where none is asked for."""
 
 
 def _require_free(folder: Path, checkpoint: Path, *, overwrite: bool, resume: bool) -> None:
     """Raise ValueError where a run would be replaced, or where there is none to resume."""
     require_free(folder, overwrite=overwrite)
-    if not overwrite and (files := files_of(folder)):
+    files = files_of(folder)
+    if files and not overwrite:
         names = ", ".join(file.name for file in files)
         raise ValueError(
             f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)"
@@ -162,7 +163,7 @@ def _require_free(folder: Path, checkpoint: Path, *, overwrite: bool, resume: bo
     require_writable(folder / SPEC)
     if resume and not checkpoint.exists():
         raise ValueError(
-            f"resume: expected an unfinished run in {checkpoint}, found none; leave resume out"
+            f"resume: expected an unfinished run in {checkpoint}, got none; leave resume out"
         )
     if checkpoint.exists() and not resume and not overwrite:
         raise ValueError(
@@ -204,13 +205,16 @@ def _fitted(
 
 
 def _heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
+    """The first paragraph: version, device, numbers of rows, model."""
     device = choose_device(experiment.fit.device)
-    splits = rows.splits
     processes = f"{world_size()} processes, each " if world_size() > 1 else ""
-    valid = f"{len(splits.valid)} to choose the best epoch, " if splits.valid is not None else ""
-    counts = f"{len(rows.train)} rows to fit, {valid}{len(rows.test)} held out"
+    splits = rows.splits
+    counts = [f"{len(rows.train)} rows to fit"]
+    if splits.valid is not None:
+        counts.append(f"{len(splits.valid)} to choose the best epoch")
+    counts.append(f"{len(rows.test)} held out")
     first = f"pyro-vae {__version__}   {processes}{device}{_threads(device)}"
-    return f"{first}\n\n{splits.name}: {counts}\n{vae}\n"
+    return f"{first}\n\n{splits.name}: {', '.join(counts)}\n{vae}\n"
 
 
 def _threads(device: torch.device) -> str:
@@ -225,9 +229,11 @@ def _reason(vae: VAE, why: str) -> str:
     if not why:
         return ""
     likelihood = vae.spec.likelihood
-    decided = FROM_MAXIMUM.get(likelihood.kind)
-    size = f" with {decided} {likelihood.options()[decided]}" if decided else ""
-    return f"likelihood {likelihood.kind}{size}: {why} (for another: --set likelihood=...)\n"
+    name = likelihood.kind
+    option = FROM_MAXIMUM.get(likelihood.kind)
+    if option is not None:
+        name += f" with {option} {likelihood.options()[option]}"
+    return f"likelihood {name}: {why} (for another: --set likelihood=...)\n"
 
 
 def _training(trained: Run, folder: Path) -> str:

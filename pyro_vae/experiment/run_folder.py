@@ -5,7 +5,7 @@ import json
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from pyro_vae.experiment.splits import ExperimentRows
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE
 
-SHOWN_ROWS, DRAWS = 20, 200
+SHOWN_ROWS = 20
+DRAWS = 200
 FILES = (
     "metrics.json",
     "evidence.csv",
@@ -35,8 +36,9 @@ FILES = (
     "samples.png",
     "posterior.nc",
 )
-"""What a run may hold beside its model: no evidence and samples of an autoencoder, no pictures of
-what is no image.
+"""What a folder may hold beside the model.
+
+An autoencoder has no evidence and no samples; rows that aren't images have no reconstructions.
 """
 
 
@@ -48,8 +50,8 @@ def files_of(folder: Path) -> list[Path]:
 def require_writable(path: Path) -> None:
     """Raise ValueError where a file or folder of that name can't be made; nothing is left.
 
-    A name is tried in the nearest folder above it that exists: on a read-only disk permissions
-    alone don't tell.
+    A temporary folder is made in the nearest folder above that exists: on a read-only disk the
+    permissions alone would allow it.
     """
     try:
         above = next(folder for folder in path.absolute().parents if folder.exists())
@@ -77,10 +79,12 @@ def finite(value: Any) -> Any:
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
-def write_rows(path: Path, columns: dict[str, Sequence[Any] | np.ndarray]) -> None:
+def write_rows(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
     """A CSV file with one column for each entry."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -88,14 +92,12 @@ def write_rows(path: Path, columns: dict[str, Sequence[Any] | np.ndarray]) -> No
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def write_evidence(path: Path, found: Evidence) -> None:
-    """One line a row: log_marginal, se, elbo, ess, pareto_k, and the method where rows have
-    different ones.
-    """
+def write_evidence(path: Path, evidence: Evidence) -> None:
+    """One line a row: log_marginal, se, elbo, ess, pareto_k, and where rows differ the method."""
     names = ["log_marginal", "se", "elbo", "ess", "pareto_k"]
-    if getattr(found, "method", None) is not None:
+    if getattr(evidence, "method", None) is not None:
         names.append("method")
-    write_rows(path, {name: getattr(found, name) for name in names})
+    write_rows(path, {name: getattr(evidence, name) for name in names})
 
 
 def write_run(
@@ -119,12 +121,10 @@ def write_run(
 def _write_numbers(
     folder: Path, run: Run, rows: ExperimentRows, metrics: Metrics, evidence: Evidence | None
 ) -> None:
-    """What a run has in numbers."""
+    """Metrics, history, evidence and draws."""
     write_json(folder / "metrics.json", metrics)
-    write_rows(
-        folder / "history.csv",
-        {name: [row[name] for row in run.history] for name in run.history[0]},
-    )
+    history = {name: [row[name] for row in run.history] for name in run.history[0]}
+    write_rows(folder / "history.csv", history)
     if evidence is not None:
         write_evidence(folder / "evidence.csv", evidence)
     tree = to_arviz(
@@ -153,7 +153,7 @@ def _draw_pictures(folder: Path, run: Run, rows: ExperimentRows) -> None:
             save_figure(draw(), folder / name)
         except OSError:
             raise
-        except Exception as error:  # whatever a font, a name or a strange model makes of it
+        except Exception as error:  # a font, a name or an unusual model may break a plot
             warnings.warn(f"{name} is not drawn: {type(error).__name__}: {error}", stacklevel=2)
 
 
@@ -163,8 +163,8 @@ def _pictures(run: Run, rows: ExperimentRows) -> Iterator[tuple[str, Callable[[]
     test = rows.test[:2000]
     columns = rows.splits.columns
     shape = None if columns else guess_image_shape(vae.spec.data_shape)
-    yield "history.png", lambda: learning_curve(run.history, best_epoch=run.best_epoch)
     labels = None if rows.labels is None else rows.labels[: len(test)]
+    yield "history.png", lambda: learning_curve(run.history, best_epoch=run.best_epoch)
     yield "latent.png", lambda: latent_scatter(encode(vae, test).loc, labels=labels)
     if shape is not None:
         yield "reconstructions.png", lambda: _reconstructed(vae, test, shape)
@@ -173,7 +173,8 @@ def _pictures(run: Run, rows: ExperimentRows) -> Iterator[tuple[str, Callable[[]
 
 
 def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure:
-    chosen = rows[np.linspace(0, len(rows) - 1, min(10, len(rows))).astype(int)]
+    index = np.linspace(0, len(rows) - 1, min(10, len(rows))).astype(int)
+    chosen = rows[index]
     return reconstructions(chosen, reconstruct(vae, chosen), image_shape=shape)
 
 
@@ -183,6 +184,6 @@ def _samples(
     if shape is None:
         drawn = sample(vae, 2000).x.reshape(2000, -1)
         return marginals(rows.reshape(len(rows), -1), drawn, columns=columns)
-    limits = float(rows.min()), float(rows.max())
+    limits = (float(rows.min()), float(rows.max()))
     title = "E[x | z] for z from the prior, in the range of the data"
     return image_grid(sample(vae, 50).mean, image_shape=shape, title=title, limits=limits)

@@ -1,6 +1,4 @@
-"""The declarative description of a model: keyword arguments, a dict, TOML or JSON in; modules out;
-and back.
-"""
+"""The declarative description of a model: keywords, a dict, TOML or JSON in, modules out."""
 
 from pyro_vae.spec.adoption import joined, random_weights, require_fixed_weights
 from pyro_vae.spec.check import data_support

@@ -1,6 +1,4 @@
-"""What a user's part becomes when a model takes it in: a module, with a place of its own for Pyro's
-parameters.
-"""
+"""A user's objects as parts of a model: modules, with a parameter store of their own for Pyro."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -11,11 +9,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.priors import Constant
-from pyro_vae.registry import Custom, place
+from pyro_vae.registry import Custom, qualified_name
 
 
 class Function(nn.Module):
-    """A function of the user's as a module: it has no parameters, and makes its tensors itself."""
+    """A user's function as a module without parameters."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
@@ -29,29 +27,29 @@ class Function(nn.Module):
 
 
 def is_own(slot: str, part: Any) -> bool:
-    """Whether a part is an object of the user's, not the description of a kind.
+    """Whether a part is a user's object, not the description of a kind.
 
     Raises:
         ValueError: a class where an object is expected.
     """
     if inspect.isclass(part):
+        name = part.__name__
         raise ValueError(
-            f"{slot}: expected an object, got the class {part.__name__}; pass "
-            f"{part.__name__}(...), or its name where it is registered"
+            f"{slot}: expected an object, got the class {name}; pass {name}(...), or its name "
+            "where it is registered"
         )
     return isinstance(part, Distribution) or callable(part)
 
 
 def named(part: Any) -> Custom:
-    """What a description keeps of a user's object: where its type is defined, without the wrapper
-    of torch.compile.
-    """
-    part = getattr(part, "_orig_mod", part)
-    return Custom(type=place(part if inspect.isroutine(part) else type(part)))
+    """What a description stores of a user's object: the qualified name of its type."""
+    part = getattr(part, "_orig_mod", part)  # inside the wrapper of torch.compile
+    definition = part if inspect.isroutine(part) else type(part)
+    return Custom(type=qualified_name(definition))
 
 
 def adopted(slot: str, part: Any) -> nn.Module:
-    """A user's object as a module that the model can hold.
+    """A user's object as a module of the model.
 
     Raises:
         ValueError: random weights, which are no part of p(x, z).
@@ -73,18 +71,19 @@ def pyro_modules(module: nn.Module) -> Iterator[Any]:
 
 
 def unused(part: nn.Module) -> None:
-    """Forget the calls that checked a part: Pyro takes no PyroModule into another after its first
-    call.
+    """Forget the calls that checked a part.
+
+    Pyro refuses to make a PyroModule part of another one after its first call.
     """
     for module in pyro_modules(part):
         module._pyro_context.used = False
 
 
 def joined(root: PyroModule) -> None:
-    """Give every PyroModule in a program the program's context, and its place as name.
+    """Give every PyroModule in a program the context of the program, and its path as name.
 
-    Pyro does so itself down to the first plain module: below it two models would have parameters of
-    one name.
+    Pyro does so only down to the first plain module; below it the parameters of two models would
+    have the same names.
     """
     for name, module in root.named_modules():
         if isinstance(module, PyroModule) and module is not root:
@@ -93,22 +92,25 @@ def joined(root: PyroModule) -> None:
 
 
 def random_weights(module: nn.Module) -> list[str]:
-    """The weights that Pyro would draw instead of reading: `PyroSample`."""
-    return [
-        ".".join(filter(None, (name, weight)))
-        for name, part in module.named_modules()
-        if isinstance(part, PyroModule)
-        for weight in part._pyro_samples
-    ]
+    """The names of the weights that are random variables: `PyroSample`."""
+    names = []
+    for path, part in module.named_modules():
+        if isinstance(part, PyroModule):
+            names += [f"{path}.{weight}" if path else weight for weight in part._pyro_samples]
+    return names
 
 
 def require_fixed_weights(slot: str, module: nn.Module) -> None:
-    """Raise ValueError where a part has weights that are drawn."""
-    if found := random_weights(module):
-        shown = ", ".join(map(repr, found[:3])) + (", ..." if len(found) > 3 else "")
-        raise ValueError(
-            f"{slot}: expected parameters, got random weights (PyroSample): {shown}; with them the "
-            "rows depend on each other, and log p(x) of a row doesn't exist by itself. Take "
-            "nn.Parameter or PyroParam; or set PyroSample on the finished vae.model and use Pyro's "
-            "own inference on it"
-        )
+    """Raise ValueError where a part has random weights."""
+    names = random_weights(module)
+    if not names:
+        return
+    shown = [repr(name) for name in names[:3]]
+    if len(names) > 3:
+        shown.append("...")
+    raise ValueError(
+        f"{slot}: expected parameters, got random weights (PyroSample): {', '.join(shown)}; with "
+        "them the rows depend on each other, and log p(x) of a row doesn't exist by itself. Take "
+        "nn.Parameter or PyroParam; or set PyroSample on the finished vae.model and use Pyro's "
+        "own inference on it"
+    )

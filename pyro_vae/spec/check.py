@@ -1,4 +1,4 @@
-"""What a model asks of its three parts: shapes and supports."""
+"""What a model requires of its three parts: shapes and supports."""
 
 from typing import Any
 
@@ -19,24 +19,26 @@ NAMES = ("prior", "likelihood", "posterior")
 def check(
     parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, latent_dim: int
 ) -> list[Distribution]:
-    """Call each part once on zeros and compare what it gives with the shapes of the model.
+    """Call each part once on zeros and compare what it returns with the shapes of the model.
 
     Returns:
-        What the parts gave.
+        The distributions that the parts return.
 
     Raises:
         ValueError: naming the part, the expected and the got.
     """
-    events = (latent_dim,), data_shape, (latent_dim,)
+    events = ((latent_dim,), data_shape, (latent_dim,))
     inputs: tuple[tuple[Shape, ...], ...] = ((), ((latent_dim,),), (data_shape,))
-    found = []
+    distributions = []
     for name, part, event_shape, shapes in zip(NAMES, parts, events, inputs, strict=True):
+        zeros = [zeros_like(part, shape) for shape in shapes]
         with evaluating(*parts):  # all of them: a prior may call the guide
-            got = called(name, part, *(zeros_like(part, shape) for shape in shapes))
-        _check_shapes(name, got, event_shape, rows=bool(shapes))
-        found.append(got)
-    _check_supports(found[0], found[2], zeros_like(parts[2], (latent_dim,)))
-    return found
+            distribution = called(name, part, *zeros)
+        _check_shapes(name, distribution, event_shape, rows=bool(shapes))
+        distributions.append(distribution)
+    prior, _, posterior = distributions
+    _check_supports(prior, posterior, zeros_like(parts[2], (latent_dim,)))
+    return distributions
 
 
 def _check_shapes(name: str, got: Any, event_shape: Shape, rows: bool) -> None:
@@ -50,33 +52,38 @@ def _check_shapes(name: str, got: Any, event_shape: Shape, rows: bool) -> None:
             f"(batch shape {tuple(got.batch_shape)}); set its size, or declare event dimensions "
             "with .to_event(k)"
         )
-    batch, allowed = tuple(got.batch_shape), ((ROWS,), ()) if rows else ((),)
+    batch = tuple(got.batch_shape)
+    expected = "(), one distribution for all rows"
+    allowed: list[Shape] = [()]
+    if rows:
+        expected = f"({ROWS},), one distribution for each of {ROWS} rows"
+        allowed.append((ROWS,))
     if batch not in allowed:
-        meaning = (
-            f"one distribution for each of {ROWS} rows" if rows else "one distribution for all rows"
-        )
         raise ValueError(
-            f"{name}: expected batch shape {allowed[0]}, {meaning}, got {batch} (event shape "
-            f"{event_shape})"
+            f"{name}: expected batch shape {expected}, got {batch} (event shape {event_shape})"
         )
 
 
 def _check_supports(prior: Distribution, posterior: Distribution, z: Tensor) -> None:
-    """p(z) and q(z | x) live on the same vectors: elsewhere one of them has a density of 0 and the
-    other has not.
+    """Raise ValueError unless p(z) and q(z | x) have the same support.
+
+    Outside the smaller one, one density is 0 and the other is not.
     """
-    supports = [_support(prior), _support(posterior)]
-    if any(support is None for support in supports):
+    of_prior = _support(prior)
+    of_posterior = _support(posterior)
+    if of_prior is None or of_posterior is None:
         return
     probes = z.new_tensor(PROBES).reshape(-1, 1, 1).expand(-1, 1, z.shape[-1])
-    inside = [support.check(probes).reshape(len(PROBES), -1).all(1) for support in supports]
-    if torch.equal(*inside):
+    in_prior = of_prior.check(probes).reshape(len(PROBES), -1).all(1)
+    in_posterior = of_posterior.check(probes).reshape(len(PROBES), -1).all(1)
+    if torch.equal(in_prior, in_posterior):
         return
-    where = PROBES[int((inside[0] != inside[1]).nonzero()[0])]
-    expected, got = (describe(_of_numbers(support)) for support in supports)
+    example = PROBES[int((in_prior != in_posterior).nonzero()[0])]
+    expected = describe(_of_numbers(of_prior))
+    got = describe(_of_numbers(of_posterior))
     raise ValueError(
         f"guide: expected the support of the prior, {expected}, got {got}: only one of them allows "
-        f"z = {where:g}; change the guide or the prior"
+        f"z = {example:g}; change the guide or the prior"
     )
 
 
@@ -95,9 +102,10 @@ def _of_numbers(support: Any) -> Any:
 
 
 def check_draws(likelihood: nn.Module, latent_dim: int) -> None:
-    """Raise ValueError where a likelihood takes rows of z, and not several draws of z for each row."""
+    """Raise ValueError where a likelihood doesn't take several draws of z for each row."""
     draws = zeros_like(likelihood, (latent_dim,)).repeat(3, 1, 1)
-    got, shape = called("likelihood", likelihood, draws).batch_shape, tuple(draws.shape)
+    shape = tuple(draws.shape)
+    got = called("likelihood", likelihood, draws).batch_shape
     if got not in (draws.shape[:-1], ()):
         raise ValueError(
             f"likelihood: expected batch shape {shape[:-1]} for z of shape {shape}, got "
@@ -116,13 +124,12 @@ def called(name: str, part: nn.Module, *inputs: Tensor, grad: bool = False) -> A
             return part(*inputs)
     except ValueError:
         raise
-    except Exception as error:  # whatever a part of somebody's raises
-        on = (
-            "on zeros of shape " + ", ".join(str(tuple(x.shape)) for x in inputs)
-            if inputs
-            else "without arguments"
-        )
-        raise ValueError(f"{name}: failed {on}: {error}") from error
+    except Exception as error:  # a user's part may raise anything
+        arguments = "without arguments"
+        if inputs:
+            shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+            arguments = f"on zeros of shape {shapes}"
+        raise ValueError(f"{name}: failed {arguments}: {error}") from error
 
 
 def zeros_like(part: nn.Module, shape: Shape) -> Tensor:
@@ -132,10 +139,10 @@ def zeros_like(part: nn.Module, shape: Shape) -> Tensor:
 
 
 def data_support(likelihood: nn.Module, latent_dim: int) -> tuple[Any, str]:
-    """The values that x may take under p(x | z), and what to do where the data are others.
+    """The support of p(x | z), and what to do about data outside it.
 
-    A likelihood of the user's is asked for the support of its distribution; one that depends on z
-    says nothing.
+    A user's own likelihood is called for the support of its distribution. A support that depends on
+    z is not checked.
     """
     family: Any = getattr(likelihood, "family", None)
     if isinstance(family, Family) and hasattr(family, "support"):

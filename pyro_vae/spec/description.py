@@ -85,14 +85,12 @@ class Spec(Described):
         return self
 
     def custom(self) -> dict[str, str]:
-        """The slots that hold an object of the user's, with its type."""
+        """The slots that hold a user's object, with its type."""
         parts = {slot: getattr(self, slot) for slot in SLOTS}
         return {slot: part.type for slot, part in parts.items() if isinstance(part, Custom)}
 
     def ignored(self) -> dict[str, str]:
-        """The fields that only a network reads which a part of the user's replaces, each with that
-        part.
-        """
+        """The changed fields that nothing reads, each with the user's part that is in its stead."""
         own = self.custom()
         readers = {
             "encoder": "guide",
@@ -101,12 +99,11 @@ class Spec(Described):
             "decoder": "likelihood",
         }
         unread = {name: part for name, part in readers.items() if part in own}
-        up, down = (
-            [part for part in pair if part in own]
-            for pair in (("guide", "encoder"), ("likelihood", "decoder"))
-        )
-        if up and down:
-            unread |= dict.fromkeys(("hidden_dims", "activation"), f"{up[0]} and {down[0]}")
+        encoding = [part for part in ("guide", "encoder") if part in own]
+        decoding = [part for part in ("likelihood", "decoder") if part in own]
+        if encoding and decoding:
+            both = f"{encoding[0]} and {decoding[0]}"
+            unread |= {"hidden_dims": both, "activation": both}
         default = Spec(data_shape=self.data_shape)
         return {
             name: part
@@ -124,16 +121,13 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, Mapping):
         return dict(source)
     path = Path(source)
-    from_json = partial(json.loads, object_pairs_hook=_each_once)
-    parsers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": from_json}
-    if path.suffix not in parsers:
+    if path.suffix not in PARSERS:
         raise ValueError(
             f"{path}: expected a description in a .toml or .json file, got suffix {path.suffix!r}"
         )
     try:
-        table: dict[str, Any] = parsers[path.suffix](
-            path.read_text(encoding="utf-8-sig")
-        )  # Windows' BOM
+        text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte order mark
+        table: dict[str, Any] = PARSERS[path.suffix](text)
     except OSError as error:
         raise ValueError(f"{path}: the description can't be read: {error.strerror}") from error
     except ValueError as error:
@@ -144,12 +138,16 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The table of these pairs; of a key that stands twice, JSON's own reader takes the last in
-    silence.
-    """
+    """A table of JSON; Python's reader would take the last of two equal keys without an error."""
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         twice = ", ".join(sorted({repr(name) for name in names if names.count(name) > 1}))
         raise ValueError(f"{twice} twice in one table; leave one of them out")
     return table
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    ".toml": tomllib.loads,
+    ".json": partial(json.loads, object_pairs_hook=_each_once),
+}

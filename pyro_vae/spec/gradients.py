@@ -1,4 +1,4 @@
-"""That training reaches every parameter of the parts that a user brings."""
+"""The check that training reaches every parameter of a user's parts."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -13,40 +13,42 @@ from pyro_vae.spec.check import called, zeros_like
 def require_training(
     slot: str, part: nn.Module, shapes: tuple[Shape, ...], trained: Collection[Tensor]
 ) -> None:
-    """Raise ValueError where what a part gives depends on tensors that ask for gradients and would
-    not be trained.
+    """Raise ValueError where a part depends on tensors that require a gradient and aren't trained.
+
+    Arguments:
+        slot: of the part, for the message.
+        part: of the user.
+        shapes: of its inputs, for one row.
+        trained: the parameters of the model.
     """
-    got = called(slot, part, *(zeros_like(part, shape) for shape in shapes), grad=True)
+    zeros = [zeros_like(part, shape) for shape in shapes]
+    got = called(slot, part, *zeros, grad=True)
     known = {id(parameter) for parameter in trained}
     lost = [leaf for leaf in leaves(got) if id(leaf) not in known]
     if lost:
         shown = ", ".join(str(tuple(leaf.shape)) for leaf in lost)
         raise ValueError(
             f"{slot}: expected its parameters in a module, got tensors that require a gradient and "
-            "that training would "
-            f"not reach, of shape {shown}; pass an nn.Module that has them as nn.Parameter, or "
-            "detach them"
+            f"that training would not reach, of shape {shown}; pass an nn.Module that has them as "
+            "nn.Parameter, or detach them"
         )
 
 
 def leaves(value: Any) -> list[Tensor]:
-    """The tensors that ask for gradients and that the tensors of a distribution are computed from."""
-    nodes = [tensor.grad_fn for tensor in _tensors(value, set()) if tensor.grad_fn is not None]
-    found = {
-        id(tensor): tensor
-        for tensor in _tensors(value, set())
-        if tensor.is_leaf and tensor.requires_grad
-    }
+    """The leaves of the graph, requiring a gradient, that a distribution is computed from."""
+    tensors = list(_tensors(value, set()))
+    by_id = {id(tensor): tensor for tensor in tensors if tensor.is_leaf and tensor.requires_grad}
+    nodes = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     seen: set[Any] = set()
     while nodes:
         node = nodes.pop()
         if node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "variable"):
-            found[id(node.variable)] = node.variable
-        nodes += [after for after, _ in node.next_functions if after is not None]
-    return list(found.values())
+        if hasattr(node, "variable"):  # a leaf
+            by_id[id(node.variable)] = node.variable
+        nodes += [before for before, _ in node.next_functions if before is not None]
+    return list(by_id.values())
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
@@ -58,6 +60,7 @@ def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
             yield from _tensors(item, seen)
     elif isinstance(value, Distribution | Transform | nn.Module) and id(value) not in seen:
         seen.add(id(value))
-        yield from value.parameters() if isinstance(value, nn.Module) else ()
+        if isinstance(value, nn.Module):
+            yield from value.parameters()
         for item in vars(value).values():
             yield from _tensors(item, seen)

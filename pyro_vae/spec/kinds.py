@@ -1,6 +1,4 @@
-"""Distributions of other libraries as Pyro's kind, which `pyro.sample` takes and which has moments
-and a support.
-"""
+"""Distributions of other libraries as Pyro's kind, which has moments and a support."""
 
 import copy
 from functools import cache
@@ -14,11 +12,11 @@ from torch.distributions import Distribution, Independent, constraints
 from pyro_vae.rng import own_seed
 
 DRAWS = 1000
-"""Draws that a mean and a variance without a closed form are estimated from."""
+"""Draws from which a mean and a variance without a closed form are estimated."""
 
 
 def gives_pyro_kind(part: nn.Module) -> None:
-    """From now on a module's calls give Pyro's kind of distribution."""
+    """Register a hook by which a module returns Pyro's kind of distribution."""
     if _converted not in part._forward_hooks.values():
         part.register_forward_hook(_converted)
 
@@ -28,16 +26,16 @@ def _converted(part: nn.Module, inputs: Any, output: Any) -> Any:
 
 
 def as_pyro(distribution: Any) -> Any:
-    """A distribution of torch, zuko or anyone as Pyro's kind.
+    """A distribution of torch, zuko or another library as Pyro's kind.
 
-    It keeps its type, its parameters and its methods, and gets Pyro's in addition. Where it has no
-    formula for its mean and variance, they are estimated from draws with fixed noise; where it
-    doesn't know its support, that is the domain of its transform, or else all vectors. What lacks
-    nothing, or is no distribution, stays as it is.
+    It keeps its type, its parameters and its methods, and gets Pyro's in addition. A mean and a
+    variance without a formula are estimated from draws with fixed noise. An unknown support is the
+    domain of the distribution's transform, or else all vectors. A distribution that lacks nothing
+    is returned as it is, and so is any other object.
 
     Example:
-        >>> normal = torch.distributions.Normal(torch.zeros(2), 1.0)
-        >>> as_pyro(normal).to_event(1).event_shape, isinstance(as_pyro(normal), torch.distributions.Normal)
+        >>> normal = as_pyro(torch.distributions.Normal(torch.zeros(2), 1.0))
+        >>> normal.to_event(1).event_shape, isinstance(normal, torch.distributions.Normal)
         (torch.Size([2]), True)
     """
     if not isinstance(distribution, Distribution) or isinstance(distribution, Converted):
@@ -51,8 +49,9 @@ def as_pyro(distribution: Any) -> Any:
 
 
 def support_of(distribution: Any) -> Any:
-    """The values that a draw may take; of a mixture those of its components, which have a map to
-    real numbers.
+    """The support of a distribution.
+
+    That of a mixture is given as that of its components, which has a map to real numbers.
     """
     try:
         return _of_components(distribution.support)
@@ -61,15 +60,13 @@ def support_of(distribution: Any) -> Any:
 
 
 def _of_components(support: Any) -> Any:
-    return (
-        support.base_constraint
-        if type(support).__name__ == "MixtureSameFamilyConstraint"
-        else support
-    )
+    if type(support).__name__ == "MixtureSameFamilyConstraint":
+        return support.base_constraint
+    return support
 
 
 def _domain(distribution: Any) -> Any:
-    """The support of a flow, which maps its draws to noise; zuko's flows don't tell it themselves."""
+    """The domain of a flow, which maps its draws to noise: zuko's flows have no support."""
     try:
         return distribution.transform.domain
     except (AttributeError, NotImplementedError):
@@ -84,7 +81,7 @@ def _lacks_moments(distribution: Any) -> bool:
 
 
 class Converted:
-    """What a converted distribution has besides its own methods and Pyro's."""
+    """What a converted distribution has in addition to its own methods and Pyro's."""
 
     @property
     def support(self) -> Any:
@@ -122,11 +119,10 @@ def _drawn(distribution: Any) -> Tensor:
 def _class_for(kind: type) -> type:
     """The subclass of a kind of distribution with what it lacks."""
     metaclass: Any = type(TorchDistributionMixin)
-    bases = (
-        (Converted, kind)
-        if issubclass(kind, TorchDistributionMixin)
-        else (Converted, kind, TorchDistributionMixin)
-    )
+    bases: tuple[type, ...] = (Converted, kind)
+    if not issubclass(kind, TorchDistributionMixin):
+        bases = (Converted, kind, TorchDistributionMixin)
     made: type = metaclass(kind.__name__, bases, {})
-    made.__module__, made.__doc__ = kind.__module__, kind.__doc__
+    made.__module__ = kind.__module__
+    made.__doc__ = kind.__doc__
     return made

@@ -12,7 +12,7 @@ from pyro_vae.hooks import BindsParts
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
 from pyro_vae.networks import NETWORKS, Shape, Standardize
 from pyro_vae.priors import PRIORS
-from pyro_vae.registry import Options, Registry, place
+from pyro_vae.registry import Options, Registry, qualified_name
 from pyro_vae.spec.adoption import adopted, is_own, named, unused
 from pyro_vae.spec.check import called, check, check_draws, zeros_like
 from pyro_vae.spec.description import SLOTS, Spec
@@ -29,7 +29,7 @@ class Parts(NamedTuple):
 
 
 def describe(fields: Mapping[str, Any]) -> tuple[Spec, dict[str, nn.Module]]:
-    """Split what a user passes into the description and the objects that it only names.
+    """Split what a user passes into the description and the objects that it only refers to.
 
     Example:
         >>> spec, objects = describe({"data_shape": (4,), "encoder": nn.Linear(4, 2)})
@@ -38,54 +38,68 @@ def describe(fields: Mapping[str, Any]) -> tuple[Spec, dict[str, nn.Module]]:
     """
     own = {slot: fields[slot] for slot in SLOTS if is_own(slot, fields.get(slot))}
     objects = {slot: adopted(slot, part) for slot, part in own.items()}
-    return Spec.model_validate(
-        {**fields, **{slot: named(part) for slot, part in own.items()}}
-    ), objects
+    references = {slot: named(part) for slot, part in own.items()}
+    return Spec.model_validate({**fields, **references}), objects
 
 
 def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
-    """The modules that `spec` describes; `objects` holds the user's own parts by slot.
+    """The modules that `spec` describes.
+
+    Arguments:
+        spec: the description.
+        objects: the user's own parts by slot.
 
     Raises:
-        ValueError: a part of the user's is missing, doesn't fit, or leaves nothing to do for
-            another field.
+        ValueError: a user's part is missing, doesn't fit, or makes another field useless.
     """
+    _check_slots(spec, objects)
+    prior = objects.get("prior")
+    if prior is None:
+        prior = _member(PRIORS, spec.prior, spec.latent_dim)
+    likelihood = objects.get("likelihood")
+    if likelihood is None:
+        likelihood = _likelihood(spec, objects.get("decoder"))
+    posterior = objects.get("guide")
+    if posterior is None:
+        posterior = _posterior(spec, objects.get("encoder"))
+    parts = Parts(prior, likelihood, posterior)
+    for module in (module for part in parts for module in part.modules()):
+        if isinstance(module, BindsParts):
+            module.pyro_vae_bind(parts)
+    _check_parts(spec, parts, objects)
+    return parts
+
+
+def _check_slots(spec: Spec, objects: Mapping[str, nn.Module]) -> None:
+    """Raise ValueError where a user's part is missing, or where nothing would read a field."""
     for slot, kind in spec.custom().items():
         if slot not in objects:
             raise ValueError(
                 f"{slot}: the description names your own {kind}; pass the object: {slot}=..."
             )
-    for name, whole in spec.ignored().items():
-        if " and " in whole:
+    for name, own in spec.ignored().items():
+        if " and " in own:
             raise ValueError(
-                f"{name}: your own {whole} are all the networks there are, and don't read it; "
+                f"{name}: your own {own} are all the networks there are, and don't read it; "
                 "leave it out"
             )
         raise ValueError(
-            f"{name}: your own {whole} brings its network; pass {whole}= or {name}=, not both"
+            f"{name}: your own {own} brings its network; pass {own}= or {name}=, not both"
         )
-    prior = objects["prior"] if "prior" in objects else _member(PRIORS, spec.prior, spec.latent_dim)
-    likelihood = (
-        objects["likelihood"]
-        if "likelihood" in objects
-        else _likelihood(spec, objects.get("decoder"))
-    )
-    posterior = objects["guide"] if "guide" in objects else _posterior(spec, objects.get("encoder"))
-    parts = Parts(prior, likelihood, posterior)
-    for module in (module for part in parts for module in part.modules()):
-        if isinstance(module, BindsParts):
-            module.pyro_vae_bind(parts)
-    found = check(parts, spec.data_shape, spec.latent_dim)
-    for part, distribution in zip(parts, found, strict=True):
+
+
+def _check_parts(spec: Spec, parts: Parts, objects: Mapping[str, nn.Module]) -> None:
+    """Check shapes, supports and gradients, and convert what returns another library's kind."""
+    distributions = check(parts, spec.data_shape, spec.latent_dim)
+    for part, distribution in zip(parts, distributions, strict=True):
         if part in objects.values() or not isinstance(distribution, TorchDistributionMixin):
             gives_pyro_kind(part)
     if "likelihood" in objects:
-        check_draws(likelihood, spec.latent_dim)
+        check_draws(parts.likelihood, spec.latent_dim)
     trained = {parameter for part in parts for parameter in part.parameters()}
     for slot, own in objects.items():
         require_training(slot, own, INPUTS[slot](spec), trained)
         unused(own)
-    return parts
 
 
 INPUTS: dict[str, Callable[[Spec], tuple[Shape, ...]]] = {
@@ -95,15 +109,20 @@ INPUTS: dict[str, Callable[[Spec], tuple[Shape, ...]]] = {
     "guide": lambda spec: (spec.data_shape,),
     "encoder": lambda spec: (spec.data_shape,),
 }
-"""The shapes of what each part of the user's is called with, for one row."""
+"""The shapes of the inputs of each part, for one row."""
 
 
 def _member(registry: Registry, options: Options, *context: Any) -> nn.Module:
     built = registry.build(options, *context)
     if not isinstance(built, nn.Module):
-        hint = "; wrap it: pyro_vae.priors.Constant(...)" if isinstance(built, Distribution) else ""
-        expected = f"{registry.room} {options.kind!r}: expected {place(registry[options.kind])} to make an nn.Module"
-        raise ValueError(f"{expected}, got {type(built).__name__}{hint}")
+        constructor = qualified_name(registry[options.kind])
+        remedy = ""
+        if isinstance(built, Distribution):
+            remedy = "; wrap it: pyro_vae.priors.Constant(...)"
+        raise ValueError(
+            f"{registry.room} {options.kind!r}: expected {constructor} to make an nn.Module, got "
+            f"{type(built).__name__}{remedy}"
+        )
     return built
 
 
@@ -116,9 +135,8 @@ def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
             "pyro_vae.likelihoods.Family"
         )
     if decoder is None:
-        decoder = _network(
-            spec, spec.decoder, (spec.latent_dim,), family.param_shape, spec.hidden_dims[::-1]
-        )
+        widths = spec.hidden_dims[::-1]
+        decoder = _network(spec, spec.decoder, (spec.latent_dim,), family.param_shape, widths)
     return Likelihood(decoder, family.to(zeros_like(decoder, ())))
 
 
@@ -141,13 +159,10 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
 def _network(
     spec: Spec, options: Options, in_shape: Shape, out_shape: Shape | None, hidden: Shape
 ) -> nn.Module:
-    """A network of the model: its own options first, then the hidden_dims and the activation of the
-    model.
-    """
+    """A network of the model; what its options leave open is taken from the model's own fields."""
     shared = {"hidden_dims": hidden, "activation": spec.activation}
+    chosen = options.options()
     inherited = {
-        name: shared[name]
-        for name, value in options.options().items()
-        if name in shared and value is None
+        name: value for name, value in shared.items() if name in chosen and chosen[name] is None
     }
     return _member(NETWORKS, options.model_copy(update=inherited), in_shape, out_shape)

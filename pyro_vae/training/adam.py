@@ -54,7 +54,11 @@ def options(optimizer: Optimizer) -> list[tuple[Any, ...]]:
     return [(*values, hooked) for values in constants]
 
 
-def moments(optimizer: Optimizer, weight: Tensor, group: Group) -> dict[str, Tensor]:
+def moments(
+    optimizer: Optimizer,
+    weight: Tensor,
+    group: Group,
+) -> dict[str, Tensor]:
     """The optimizer's state of a weight: step count and two moments, initialised as torch does."""
     state: dict[str, Tensor] = optimizer.state[weight]
     if not state:
@@ -87,7 +91,12 @@ def rates(group: Group, lrs: Sequence[float], steps: np.ndarray) -> list[Any]:
 
 
 def update(
-    weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rates: Tensor, group: Group
+    weight: Tensor,
+    gradient: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    rates: Tensor,
+    group: Group,
 ) -> None:
     """One step of a weight and its moments, in place: θ ← θ - lr m̂ / (√v̂ + ε).
 

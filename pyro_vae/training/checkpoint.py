@@ -56,7 +56,7 @@ class Checkpoint:
         """Write the file, unless that was done a moment ago and it is not the last epoch."""
         if not last and time.monotonic() - self.written < SECONDS:
             return
-        self.written = time.monotonic()
+        self.written = time.monotonic()  # a full disk is not tried again in each epoch
         metadata = {"pyro_vae": self._description()}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,6 +171,7 @@ class Checkpoint:
             "rows": self.rows,
             **options,
         }
+        # JSON makes lists of tuples, also in what it is compared with.
         as_read: dict[str, Any] = json.loads(json.dumps(made_for))
         return as_read
 
@@ -208,7 +209,9 @@ def _optimizer_state(optimizer: Optimizer) -> tuple[dict[int, dict[str, Any]], d
 
 
 def _restore_optimizer(
-    optimizer: Optimizer, numbers: dict[str, dict[str, Any]], tensors: dict[str, Tensor]
+    optimizer: Optimizer,
+    numbers: dict[str, dict[str, Any]],
+    tensors: dict[str, Tensor],
 ) -> None:
     """The inverse of `_optimizer_state`; JSON has made text of the numbers of the weights."""
     state = {int(index): dict(values) for index, values in numbers.items()}

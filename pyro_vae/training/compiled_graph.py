@@ -26,7 +26,11 @@ class CompiledGraph:
     """
 
     def __init__(
-        self, state: State, stack: Tensor, with_optimizer: bool, counts: Tensor | None = None
+        self,
+        state: State,
+        stack: Tensor,
+        with_optimizer: bool,
+        counts: Tensor | None = None,
     ) -> None:
         self.state = state
         self.with_optimizer = with_optimizer
@@ -43,7 +47,12 @@ class CompiledGraph:
         self.plain = _compile(self.graph, inputs)
         self.run = CUDAGraphed(self.plain, num_inputs=2) if stack.is_cuda else self.plain
 
-    def fits(self, state: State, batch: Tensor, schedule: Sequence[ScheduleValues]) -> bool:
+    def fits(
+        self,
+        state: State,
+        batch: Tensor,
+        schedule: Sequence[ScheduleValues],
+    ) -> bool:
         """Whether the graph makes these steps: they differ from the first in numbers only."""
         if self.beta is not None and any(values.beta != self.beta for values in schedule):
             return False
@@ -72,7 +81,10 @@ class CompiledGraph:
         return state, Info(*metrics[0].unbind())
 
     def steps(
-        self, state: State, batches: Tensor, schedule: Sequence[ScheduleValues]
+        self,
+        state: State,
+        batches: Tensor,
+        schedule: Sequence[ScheduleValues],
     ) -> tuple[State, Tensor]:
         """A step for each batch, with the metrics of each."""
         tensors = self._tensors()
@@ -115,7 +127,11 @@ class CompiledGraph:
         return *identities, state.clip_norm, options, layout, state.vae.training
 
 
-def _traced(state: State, stack: Tensor, with_optimizer: bool) -> tuple[Graph, float | None]:
+def _traced(
+    state: State,
+    stack: Tensor,
+    with_optimizer: bool,
+) -> tuple[Graph, float | None]:
     """The graph, and its β where that is a constant of the graph."""
     if with_optimizer and not adam.is_adam(state.optimizer):
         raise Refusal(f"its {type(state.optimizer).__name__} is not plain Adam or AdamW")

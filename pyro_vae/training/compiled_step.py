@@ -60,7 +60,10 @@ class CompiledStep:
         return graph(state, batch)
 
     def steps(
-        self, state: State, batches: Tensor, schedule: Sequence[ScheduleValues]
+        self,
+        state: State,
+        batches: Tensor,
+        schedule: Sequence[ScheduleValues],
     ) -> tuple[State, Tensor]:
         """`steps` from the graph; Python doesn't wait for the results between them."""
         graph = self._one
@@ -110,7 +113,12 @@ class CompiledStep:
         _warn(EAGER, reasons[-1])
         return []
 
-    def _try_all(self, state: State, batch: Tensor, with_optimizer: bool) -> "list[Tried]":
+    def _try_all(
+        self,
+        state: State,
+        batch: Tensor,
+        with_optimizer: bool,
+    ) -> "list[Tried]":
         single = batch.repeat(1, *[1] * batch.ndim)
         one, info = _try(state, single, with_optimizer)
         if not with_optimizer or self.together == 1:
@@ -123,7 +131,12 @@ Tried = tuple[CompiledGraph, Info]
 """A compiled graph, and the metrics of its trial."""
 
 
-def _try(state: State, stack: Tensor, with_optimizer: bool, counts: Tensor | None = None) -> Tried:
+def _try(
+    state: State,
+    stack: Tensor,
+    with_optimizer: bool,
+    counts: Tensor | None = None,
+) -> Tried:
     """A compiled graph and its trial, which take no random numbers of the eager step."""
     devices = [stack.device] if stack.is_cuda else []
     # Each starts where the eager step will start, so that the trial draws the same numbers.

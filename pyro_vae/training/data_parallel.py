@@ -69,7 +69,7 @@ class ParallelStep:
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
         part, share = part_of_rank(batch)
-        if state.binarize:
+        if state.binarize:  # here, so that the bits are of this process's noise
             with self.noise.drawn():
                 part = binarized(part)
         objective = partial(self._shared, share)
@@ -80,7 +80,12 @@ class ParallelStep:
         return replace(state, steps=stepped.steps), whole_batch
 
     def _shared(
-        self, share: float, model: Program, guide: Program, x: Tensor, beta: float = 1.0
+        self,
+        share: float,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
     ) -> Terms:
         """The terms of this process, with its share of the loss of the batch.
 

@@ -65,7 +65,10 @@ class Training:
 
 
 def train_epoch(
-    training: Training, epoch: int, steps_function: StepsFunction, progress: Progress
+    training: Training,
+    epoch: int,
+    steps_function: StepsFunction,
+    progress: Progress,
 ) -> dict[str, float]:
     """One pass over the training rows.
 
@@ -87,7 +90,7 @@ def train_epoch(
         ]
         if weights is None:
             state, metrics = steps_function(state, stack, schedule)
-        else:
+        else:  # of `step` alone: a graph has no weights
             state, metrics = steps(state, stack, schedule, weights=weights)
         means.add(metrics, rows=stack.shape[1])
         batches_done += len(stack)
@@ -106,7 +109,11 @@ def train_epoch(
     }
 
 
-def validate(state: State, data: TrainingData, options: FitOptions) -> dict[str, float]:
+def validate(
+    state: State,
+    data: TrainingData,
+    options: FitOptions,
+) -> dict[str, float]:
     """Loss, plain ELBO and its terms on the validation rows.
 
     The loss has the final β, and the noise is the same in every epoch.
@@ -121,8 +128,9 @@ def validate(state: State, data: TrainingData, options: FitOptions) -> dict[str,
     device = next(state.vae.parameters()).device
     averages = state.ema.applied() if state.ema else nullcontext()
     noise = own_seed(seed_of_rank(options.seed + 1), device)
+    size = max(options.batch_size, 256)  # without gradients larger batches need no more memory
     with torch.no_grad(), averages, evaluating(state.vae), noise:
-        for batch, weights in data.validation_batches(max(options.batch_size, 256)):
+        for batch, weights in data.validation_batches(size):
             sums += _batch_sums(state, batch, weights, options.beta)
             count += len(batch) if weights is None else float(weights.sum())
     loss, rate, distortion = (mean_over_ranks(sums) / count).tolist()
@@ -134,7 +142,12 @@ def validate(state: State, data: TrainingData, options: FitOptions) -> dict[str,
     }
 
 
-def _batch_sums(state: State, batch: Tensor, weights: Tensor | None, beta: float) -> Tensor:
+def _batch_sums(
+    state: State,
+    batch: Tensor,
+    weights: Tensor | None,
+    beta: float,
+) -> Tensor:
     """Sums of loss, rate and distortion over the rows of a batch, (3,).
 
     In several processes each has the rows of its part, weighted so that the mean over the

@@ -217,7 +217,11 @@ def _examine(run: Run, state: State, data: TrainingData) -> None:
     run.remember()
 
 
-def _train(training: Training, path: str | os.PathLike[str] | None, shown: bool | None) -> None:
+def _train(
+    training: Training,
+    path: str | os.PathLike[str] | None,
+    shown: bool | None,
+) -> None:
     """The epochs of a run, and its sleep phase."""
     run = training.run
     saved = None

@@ -201,7 +201,9 @@ def beta_at(options: FitOptions, epochs_done: float) -> float:
 
 
 def make_optimizer(
-    options: FitOptions, parameters: Iterable[nn.Parameter], make: MakeOptimizer | None = None
+    options: FitOptions,
+    parameters: Iterable[nn.Parameter],
+    make: MakeOptimizer | None = None,
 ) -> Optimizer:
     """The optimizer that `make` gives, or the one that the options name.
 

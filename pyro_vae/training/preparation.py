@@ -25,7 +25,12 @@ from pyro_vae.vae import VAE
 
 
 def read_data(
-    vae: VAE, x: Any, validation: Any, weights: Any, placement: Placement, seed: int
+    vae: VAE,
+    x: Any,
+    validation: Any,
+    weights: Any,
+    placement: Placement,
+    seed: int,
 ) -> tuple[TrainingData, dict[str, Rows]]:
     """The rows of a run, and all rows under the names of the arguments that hold them."""
     rows = as_rows(x, vae.spec.data_shape, placement)
@@ -63,7 +68,10 @@ def initial_state(
 
 
 def check_and_initialise(
-    vae: VAE, named: Mapping[str, Rows], train: Rows, grey: bool = False
+    vae: VAE,
+    named: Mapping[str, Rows],
+    train: Rows,
+    grey: bool = False,
 ) -> None:
     """Check all rows; a model that was never trained is initialised from the training rows.
 
@@ -86,7 +94,7 @@ def check_and_initialise(
     summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
     if grey:
         summary = bits_of(summary)
-    elif summary.outlying.any():
+    elif summary.outlying.any():  # never of bits
         _warn_of_outliers(vae, named["x"].batches(size), summary)
     for module in vae.modules():
         if isinstance(module, StartsFromData):
@@ -95,7 +103,10 @@ def check_and_initialise(
 
 
 def with_binary_validation(
-    data: TrainingData, vae: VAE, placement: Placement, seed: int
+    data: TrainingData,
+    vae: VAE,
+    placement: Placement,
+    seed: int,
 ) -> TrainingData:
     """The data with binary validation rows: grey ones are binarized once for the whole run."""
     if data.valid is None or not placement.grey:
@@ -104,7 +115,11 @@ def with_binary_validation(
     return TrainingData(data.train, bits, data.weights)
 
 
-def _warn_of_outliers(vae: VAE, batches: Iterator[Tensor], summary: Statistics) -> None:
+def _warn_of_outliers(
+    vae: VAE,
+    batches: Iterator[Tensor],
+    summary: Statistics,
+) -> None:
     """Warn of the outlier that inflates a standard deviation most, among unbounded columns."""
     support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
     is_real = support.check(torch.full((1, *vae.spec.data_shape), -0.5))

@@ -156,7 +156,7 @@ class Run:
         """Put the kept weights back."""
         if self.best:
             self.vae.load_state_dict(self.best)
-            self.best = {}
+            self.best = {}  # the memory is free, and a second call changes nothing
 
 
 class MetricMeans:
@@ -176,6 +176,7 @@ class MetricMeans:
 
     def add(self, metrics: Tensor, rows: int) -> None:
         """Take in the metrics of some steps, (steps, 4), of `rows` rows each."""
+        # On a GPU the sums stay there: reading a number would wait for the step.
         self.sums = self.sums + rows * metrics.sum(0, dtype=torch.float64)
         self.rows += rows * len(metrics)
 

@@ -67,7 +67,12 @@ def _remedy(batch: Tensor) -> str:
     )
 
 
-def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOptions) -> None:
+def _require_lone_row(
+    state: State,
+    row: Tensor,
+    train: Rows,
+    options: FitOptions,
+) -> None:
     """Raise ValueError where an epoch has a batch of one row, and the model fails on one."""
     size, count = _batches_of(train, options)
     has_lone_row = size == 1 or (size > 1 and count % size == 1)

@@ -49,6 +49,7 @@ def sleep(run: Run, state: State, data: TrainingData) -> None:
     optimizer = make_optimizer(half_rate, parameters)
     state = replace(state, optimizer=optimizer, ema=None, binarize=False)
     epochs = math.ceil(options.sleep_share * len(run.history))
+    # Other noise than in training (seed) and in validation (seed + 1).
     order = torch.Generator().manual_seed(options.seed + 2)
     noise = own_seed(options.seed + 2, next(vae.parameters()).device)
     with _frozen_model(vae), evaluating(vae), noise, pyro.validation_enabled(False):
@@ -94,7 +95,12 @@ def _epoch(
     return state, float(torch.stack(losses).mean())
 
 
-def drawn(vae: VAE, train: Rows, options: FitOptions, order: torch.Generator) -> Iterator[Tensor]:
+def drawn(
+    vae: VAE,
+    train: Rows,
+    options: FitOptions,
+    order: torch.Generator,
+) -> Iterator[Tensor]:
     """Batches x' ~ p(x' | z), z ~ q(z | x), of the same sizes as those of x."""
     for batch in train.batches(options.batch_size, order):
         with torch.no_grad():

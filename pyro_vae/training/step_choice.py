@@ -58,7 +58,11 @@ def choose_steps(state: State, options: FitOptions, count: int) -> StepsFunction
     return function
 
 
-def stepper(options: FitOptions, optimizer: Optimizer, count: int) -> StepsFunction:
+def stepper(
+    options: FitOptions,
+    optimizer: Optimizer,
+    count: int,
+) -> StepsFunction:
     """The steps of one process: eager or compiled."""
     is_long = count >= WORTH_COMPILING
     if options.compile == "off" or (options.compile == "auto" and not is_long):

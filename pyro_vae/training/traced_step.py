@@ -131,7 +131,12 @@ class _StepsOfTensors:
         reached: the names of those with a gradient, known after a call.
     """
 
-    def __init__(self, state: State, with_optimizer: bool, beta: float | None) -> None:
+    def __init__(
+        self,
+        state: State,
+        with_optimizer: bool,
+        beta: float | None,
+    ) -> None:
         self.state = state
         self.with_optimizer = with_optimizer
         self.beta = beta
@@ -178,7 +183,10 @@ class _StepsOfTensors:
         return (torch.stack(metrics), *gradients.values())
 
     def _step(
-        self, tensors: dict[str, Tensor], numbers: Tensor, batch: Tensor
+        self,
+        tensors: dict[str, Tensor],
+        numbers: Tensor,
+        batch: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One step, which changes `tensors` in place; its metrics and its gradients."""
         # Leaves apart from the tensors that Adam changes, so that the gradient is of this step.
@@ -206,7 +214,10 @@ class _StepsOfTensors:
         return torch.stack([loss.detach(), rate, distortion, norm]), gradients
 
     def _update(
-        self, tensors: dict[str, Tensor], gradients: dict[str, Tensor], numbers: Tensor
+        self,
+        tensors: dict[str, Tensor],
+        gradients: dict[str, Tensor],
+        numbers: Tensor,
     ) -> None:
         """Adam's step of the weights, and that of their averages."""
         for name, gradient in gradients.items():

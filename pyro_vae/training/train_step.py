@@ -106,7 +106,11 @@ def steps(
     return state, torch.stack(metrics)
 
 
-def step(state: State, batch: Tensor, weights: Tensor | None = None) -> tuple[State, Info]:
+def step(
+    state: State,
+    batch: Tensor,
+    weights: Tensor | None = None,
+) -> tuple[State, Info]:
     """Move the weights once down the gradient of the mean loss over the rows of `batch`.
 
     Arguments:

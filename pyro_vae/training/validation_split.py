@@ -12,7 +12,11 @@ from pyro_vae.vae import VAE
 
 
 def split(
-    rows: Rows, validation: Any, vae: VAE, placement: Placement, seed: int
+    rows: Rows,
+    validation: Any,
+    vae: VAE,
+    placement: Placement,
+    seed: int,
 ) -> tuple[Rows, Rows | None]:
     """Training and validation rows, as `validation` of `fit` asks for them.
 
@@ -25,7 +29,11 @@ def split(
     return rows, own_rows
 
 
-def select_part(rows: Rows, validation: Any, seed: int) -> tuple[Rows, Rows | None]:
+def select_part(
+    rows: Rows,
+    validation: Any,
+    seed: int,
+) -> tuple[Rows, Rows | None]:
     """The rows without a random part, and that part; which rows it has depends on the seed alone.
 
     Arguments:

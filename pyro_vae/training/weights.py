@@ -43,7 +43,12 @@ class RowWeights:
     """
 
     def __init__(
-        self, weights: Any, rows: Rows, validation: Any, placement: Placement, seed: int
+        self,
+        weights: Any,
+        rows: Rows,
+        validation: Any,
+        placement: Placement,
+        seed: int,
     ) -> None:
         if world_size() > 1:
             raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
@@ -54,6 +59,7 @@ class RowWeights:
             )
         given = _checked(weights, len(rows)).to(placement.dtype)
         train, _ = select_part(as_rows(given, (), placement, name="weights"), validation, seed)
+        # The mean is 1 over the training rows, so that the learning rate means what it did.
         mean = float(torch.cat(list(train.batches(4096))).double().mean())
         if mean == 0:
             raise ValueError(
@@ -63,9 +69,14 @@ class RowWeights:
         self.train, self.valid = select_part(scaled, validation, seed)
 
     def stacked(
-        self, train: Rows, size: int, count: int, order: torch.Generator
+        self,
+        train: Rows,
+        size: int,
+        count: int,
+        order: torch.Generator,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The stacks of `train` in the order drawn from `order`, with the weights of their rows."""
+        # The rows and their weights are drawn in one order, by two generators of one state.
         same_order = torch.Generator()
         same_order.set_state(order.get_state())
         batches = self.train.batches(size, same_order)

@@ -112,7 +112,7 @@ def test_fit_prints_what_it_does_and_finds(digits: Done, metrics: dict[str, Any]
         "nats per row",
         f"rate KL(q‖p)        {metrics['rate']:10.2f} nats per row",
         f"active units        {metrics['active_units']:7d} of 32",
-        "trusted                unknown: too few draws to tell",
+        "trusted                unknown: too few draws to estimate k-hat",
         "360 rows, 20 draws each",
     ):
         assert line in digits.out

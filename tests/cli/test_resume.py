@@ -83,7 +83,7 @@ def test_it_is_replaced_by_one_that_starts_anew() -> None:
 def test_there_is_none() -> None:
     refused(
         pyro_vae(*FIT, "--resume"),
-        f"resume: expected an unfinished run in {LEFT}, found none; leave",
+        f"resume: expected an unfinished run in {LEFT}, got none; leave",
     )
 
 

@@ -129,8 +129,8 @@ def test_rows_that_the_model_was_fitted_to_are_counted(home: Path) -> None:
         ("other.npy", "none"),
         ("mine.npy", "none"),
     ):
-        held = read_data(DataOptions(source="normal.npy"), None)
-        np.save("mine.npy", held.test)
+        rows = read_data(DataOptions(source="normal.npy"), None)
+        np.save("mine.npy", rows.test)
         np.save("other.npy", np.ones((5, 4)))
         done = pyro_vae("evaluate", "runs/normal", "--data", source)
         assert (
@@ -141,8 +141,8 @@ def test_rows_that_the_model_was_fitted_to_are_counted(home: Path) -> None:
     (home / "normal.npy").unlink()
     done = pyro_vae("evaluate", "runs/normal", "--data", "table.csv")
     assert (
-        "rows of table.csv; whether the model was fitted to some of them can't be told any more\n"
-        in done.out
+        "rows of table.csv; whether the model was fitted to some of them is unknown: the training "
+        "rows can't be read any more\n" in done.out
     )
 
 

@@ -158,12 +158,12 @@ def test_batches_are_cut_together(monkeypatch):
     cuts = []
     cut_one = ArrayRows._cut
     monkeypatch.setattr(
-        ArrayRows, "_cut", lambda self, place: cuts.append(place) or cut_one(self, place)
+        ArrayRows, "_cut", lambda self, index: cuts.append(index) or cut_one(self, index)
     )
     for width, sizes in ((64, [160, 160, 80]), (2**14, [10] * 40)):
         cuts.clear()
         list(as_rows(np.zeros((400, width), np.uint8), (width,)).batches(10, torch.Generator()))
-        assert [len(place) for place in cuts] == sizes
+        assert [len(index) for index in cuts] == sizes
 
 
 @pytest.mark.parametrize("origin", LOADERS)
@@ -222,9 +222,9 @@ def test_one_call_reads_several_batches_from_the_disk_in_the_order_of_the_file(
     assert rows.array is array
     Watched.asked = ()
     list(rows.stacks(5, 2, generator))
-    asked = [np.arange(ROWS)[places] for places in Watched.asked]
-    assert [len(places) for places in asked] == [10, 10, len(rows) - 20]
-    assert all((np.diff(places) > 0).all() for places in asked)
+    asked = [np.arange(ROWS)[index] for index in Watched.asked]
+    assert [len(index) for index in asked] == [10, 10, len(rows) - 20]
+    assert all((np.diff(index) > 0).all() for index in asked)
 
 
 def test_bytes_stay_bytes_until_they_are_cut():
@@ -434,7 +434,7 @@ def look(x, likelihood, shape=(3,), size=2, **options):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (4, 2)])
-def test_numbers_that_are_not_finite_are_named_with_their_place(value, row, column):
+def test_numbers_that_are_not_finite_are_named_with_row_and_column(value, row, column):
     x = np.zeros((5, 3))
     x[row, column] = x[4, 2] = value
     with pytest.raises(

@@ -1,8 +1,7 @@
-"""Several processes are one with the same batches: equal numbers without noise, equal weights
-everywhere.
-"""
+"""Several processes make the steps of one: equal numbers without noise, equal weights."""
 
 import math
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -47,9 +46,7 @@ def assert_alike(name, one, other):
 
 
 def assert_running_statistics_are_averaged(runs):
-    """The mean of two halves' running means is that of the whole; their variances are within the
-    halves.
-    """
+    """Running means are the mean of those of two halves, and variances lie between theirs."""
     first, second = (found["weights"] for found in runs)
     assert same(first, second)
     one = worker.normed()["weights"]
@@ -80,10 +77,8 @@ def test_clipping_and_free_bits_are_at_work():
     """What the equalities above would not see if it did nothing."""
     norms = [row["grad_norm"] for row in worker.clipped_and_averaged()["history"]]
     assert max(norms) > 0.5
-    free, full = (
-        worker.free_bits()["history"][-1],
-        worker.quiet(worker.QuietGuide(), "standard_normal")["history"][-1],
-    )
+    free = worker.free_bits()["history"][-1]
+    full = worker.quiet(worker.QuietGuide(), "standard_normal")["history"][-1]
     assert free["loss"] - free["rate"] - free["distortion"] > 0.01
     assert full["loss"] == pytest.approx(full["rate"] + full["distortion"])
 
@@ -130,9 +125,8 @@ def test_each_row_goes_to_one_process_and_noise_is_its_own(hard):
     first, second = hard["parts"]
     rows = [one + other for (one, _), (other, _) in zip(first[:8], second[:8], strict=True)]
     assert [len(batch) for batch in rows] == 2 * [16, 16, 16, 2]
-    one_epoch, other_epoch = (
-        [row for batch in batches for row in batch] for batches in (rows[:4], rows[4:])
-    )
+    one_epoch = list(chain(*rows[:4]))
+    other_epoch = list(chain(*rows[4:]))
     assert sorted(one_epoch) == sorted(other_epoch) == list(range(50))
     assert one_epoch != other_epoch != sorted(one_epoch)
     (ones, rates), (others, other_rates) = first[8], second[8]

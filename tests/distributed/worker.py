@@ -67,9 +67,7 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
 
 
 def environment() -> dict[str, str]:
-    """That of this process, for others that find this checkout first and talk on the loopback
-    device.
-    """
+    """The environment of this process, for others that use this checkout and loopback."""
     loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **loopback}
 
@@ -329,9 +327,7 @@ def refusal(attempt: Callable[[], Any]) -> str:
 
 
 def one_fails():
-    """An error in the second process, in its third step: it leaves the group, and the first one
-    does not wait.
-    """
+    """An error in the third step of the second process: it leaves, and the first doesn't wait."""
 
     def objective(model, guide, x, beta=1.0):
         if torch.is_grad_enabled() and process_group.rank() == 1:

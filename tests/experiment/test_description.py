@@ -93,12 +93,12 @@ def test_an_error_names_path_and_problem() -> None:
 
 @pytest.mark.parametrize(("share", "count"), [(0.2, 2), (0.25, 3), (1, 1), (9, 9), (0.01, 1)])
 def test_some_rows_are_held_out(share: float, count: int) -> None:
-    held = hold_out(splits(), DataOptions(source="some.npy", test=share))
-    assert held.test.shape == (count, 2)
-    both = np.concatenate([held.splits.train, held.test])
+    rows = hold_out(splits(), DataOptions(source="some.npy", test=share))
+    assert rows.test.shape == (count, 2)
+    both = np.concatenate([rows.splits.train, rows.test])
     np.testing.assert_array_equal(both[both[:, 0].argsort()], splits().train)
-    assert (np.diff(held.test[:, 0]) > 0).all()  # in the order of the source
-    assert held.labels is None
+    assert (np.diff(rows.test[:, 0]) > 0).all()  # in the order of the source
+    assert rows.labels is None
 
 
 def test_rows_of_a_file_stay_there(tmp_path: Path) -> None:
@@ -106,17 +106,16 @@ def test_rows_of_a_file_stay_there(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 2, (5000, 2)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     Watched.asked = []
-    file, options = (
-        np.load(tmp_path / "x.npy", mmap_mode="r").view(Watched),
-        DataOptions(source="x.npy", test=50),
-    )
-    held, copied = (hold_out(Splits("x", rows, None, None, None), options) for rows in (file, x))
+    file = np.load(tmp_path / "x.npy", mmap_mode="r").view(Watched)
+    options = DataOptions(source="x.npy", test=50)
+    mapped = hold_out(Splits("x", file, None, None, None), options)
+    copied = hold_out(Splits("x", x, None, None, None), options)
     vae = make_vae(Experiment(data=options, latent_dim=1), file)
     assert max(shape[0] for shape in Watched.asked) == 1000
-    np.testing.assert_array_equal(held.test, copied.test)
-    batches = as_rows(held.train, (2,)).batches(100)
+    np.testing.assert_array_equal(mapped.test, copied.test)
+    batches = as_rows(mapped.train, (2,)).batches(100)
     np.testing.assert_array_equal(torch.cat([*batches]).numpy(), copied.train)
-    assert (len(held.train), vae.spec.likelihood.kind) == (4950, "bernoulli")
+    assert (len(mapped.train), vae.spec.likelihood.kind) == (4950, "bernoulli")
 
 
 def test_the_choice_follows_its_seed() -> None:
@@ -139,14 +138,14 @@ def test_too_many_or_no_rows_are_refused(test: int) -> None:
 
 
 def test_labels_are_those_of_the_held_out_digits() -> None:
-    held, digits = read_data(DataOptions(), None), load_digits()
-    assert held.labels is not None
-    assert len(held.labels) == len(held.test) == 360
-    place = {
+    rows, digits = read_data(DataOptions(), None), load_digits()
+    assert rows.labels is not None
+    assert len(rows.labels) == len(rows.test) == 360
+    label_of = {
         row.tobytes(): label
         for row, label in zip(digits.data.astype(np.uint8), digits.target, strict=True)
     }
-    assert [place[row.tobytes()] for row in held.test] == held.labels.tolist()
+    assert [label_of[row.tobytes()] for row in rows.test] == rows.labels.tolist()
 
 
 def test_rows_are_reshaped(tmp_path: Path) -> None:
@@ -166,7 +165,7 @@ def test_rows_are_reshaped(tmp_path: Path) -> None:
         read_source(options, (5,), fitted=True)
 
 
-def test_the_bad_row_is_named_by_its_place_in_the_source() -> None:
+def test_the_bad_row_is_named_by_its_position_in_the_source() -> None:
     vae, bad = pv.VAE(data_shape=(2,), latent_dim=1), np.zeros((300, 2))
     bad[270, 1] = np.inf
     with pytest.raises(
@@ -278,7 +277,7 @@ def test_the_table_says_what_is_unknown() -> None:
     few, many = (
         evaluate(vae, x, EvaluateOptions(num_particles=k), progress=False)[0] for k in (5, 100)
     )
-    assert "unknown: too few draws to tell" in table(few)
+    assert "unknown: too few draws to estimate k-hat" in table(few)
     assert "trusted               all rows (9 refined)" in table(many)
     assert "held-out" in table(many)
     assert "held-out" not in table(many, held_out=False)

@@ -122,7 +122,7 @@ def test_other_rows_in_the_file_are_refused_where_held_out_rows_are_meant(
     assert main(["evaluate", "run"]) == 0
 
 
-def test_a_fingerprint_tells_values_and_their_order_apart(rows: np.ndarray):
+def test_a_fingerprint_depends_on_values_and_their_order(rows: np.ndarray):
     def of(values: np.ndarray, **others: np.ndarray | None) -> dict:
         given = {"valid": None, "test": None, **others}
         return fingerprint(pv.data.Splits("rows", values, columns=None, **given))

@@ -1,4 +1,4 @@
-"""Every prior with every likelihood, guide and objective: from TOML to evidence, to disk and back."""
+"""Every prior with every likelihood, guide and objective: from TOML to evidence, and to disk."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Distributions of torch, Pyro, zuko and strangers as parts: every entry point takes each of them."""
+"""Distributions of torch, Pyro, zuko and other libraries as parts of a model."""
 
 import copy
 import pickle

@@ -116,7 +116,8 @@ def test_its_model_is_saved_and_loaded_by_another_process(site: Path) -> None:
     pv.save(vae, "run")
     program = """
 import pytest, pyro_vae as pv
-with pytest.raises(ValueError, match="unknown prior 'cauchy'.*; one of your own[?] import its module first"):
+message = "unknown prior 'cauchy'.*; one of your own[?] import its module first"
+with pytest.raises(ValueError, match=message):
     pv.load("run")
 import my_kinds
 assert pv.load("run").prior.scale.tolist() == [5, 5, 5]

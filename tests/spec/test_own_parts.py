@@ -108,24 +108,24 @@ def test_a_class_is_no_part() -> None:
 # Parameters that no training would reach
 
 
-def held() -> nn.Parameter:
+def loose_parameter() -> nn.Parameter:
     return nn.Parameter(torch.ones(2))
 
 
 NET = nn.Linear(2, 4)
 LOST: dict[str, Callable[[], dict[str, Any]]] = {
-    "a distribution": lambda: {"prior": vector(scale=held())},
-    "computed": lambda: {"prior": vector(scale=held().exp())},
+    "a distribution": lambda: {"prior": vector(scale=loose_parameter())},
+    "computed": lambda: {"prior": vector(scale=loose_parameter().exp())},
     "a transform": lambda: {
         "prior": dist.TransformedDistribution(vector(), [dist.transforms.Planar(2)])
     },
     "a mixture": lambda: {
-        "prior": dist.MixtureSameFamily(dist.Categorical(logits=held()), vector(2, 2))
+        "prior": dist.MixtureSameFamily(dist.Categorical(logits=loose_parameter()), vector(2, 2))
     },
     "a function": lambda: {"likelihood": lambda z: dist.Normal(NET(z), 1.0).to_event(1)},
     "a decoder": lambda: {"decoder": lambda z: NET(z)},
     "a list": lambda: {"likelihood": Hidden()},
-    "a guide": lambda: {"guide": vector(scale=held())},
+    "a guide": lambda: {"guide": vector(scale=loose_parameter())},
 }
 
 
@@ -144,7 +144,8 @@ class Hidden(nn.Module):
 def test_parameters_outside_a_module_are_refused(name: str) -> None:
     fields = LOST[name]()
     (slot,) = fields
-    message = rf"^{slot}: .* training would not reach, of shape .*; pass an nn.Module that has them as nn.Parameter"
+    remedy = "pass an nn.Module that has them as nn.Parameter"
+    message = rf"^{slot}: .* training would not reach, of shape .*; {remedy}"
     with pytest.raises(ValueError, match=message):
         small(**fields)
 
@@ -165,12 +166,12 @@ def test_a_parameter_of_another_part_is_reached() -> None:
 
 
 def test_leaves_are_what_a_distribution_is_computed_from() -> None:
-    a, b = held(), held()
+    a, b = loose_parameter(), loose_parameter()
     mixture = dist.MixtureSameFamily(
         dist.Categorical(logits=a * 2), dist.Normal(torch.zeros(2, 2), b.exp()).to_event(1)
     )
     assert {id(leaf) for leaf in leaves(mixture)} == {id(a), id(b)}
-    assert leaves(vector(scale=held().detach())) == []
+    assert leaves(vector(scale=loose_parameter().detach())) == []
 
 
 # Shapes
@@ -244,9 +245,9 @@ def test_whatever_a_part_raises_is_told_with_its_name(error: Exception) -> None:
     def broken() -> Distribution:
         raise error
 
-    with pytest.raises(ValueError, match=r"^prior: failed without arguments: ") as told:
+    with pytest.raises(ValueError, match=r"^prior: failed without arguments: ") as refused:
         small(prior=broken)
-    assert told.value.__cause__ is error
+    assert refused.value.__cause__ is error
 
 
 # Supports
@@ -382,7 +383,8 @@ def test_a_registered_prior_makes_a_module() -> None:
     def bare(latent_dim: int) -> Distribution:
         return vector(latent_dim)
 
-    message = r"^prior 'bare': expected .*bare to make an nn.Module, got Independent; wrap it: pyro_vae.priors.Constant"
+    expected = "expected .*bare to make an nn.Module, got Independent"
+    message = rf"^prior 'bare': {expected}; wrap it: pyro_vae.priors.Constant"
     with pytest.raises(ValueError, match=message):
         small(prior="bare")
 
@@ -402,7 +404,7 @@ def test_a_registered_likelihood_is_a_family() -> None:
 def test_an_object_inside_a_part_is_refused(top: Any) -> None:
     with pytest.raises(
         ValueError,
-        match=r"^prior\.hierarchical\.top: unknown prior.*an object takes the place of a whole",
+        match=r"^prior\.hierarchical\.top: unknown prior.*an object can only replace a whole prior",
     ):
         small(prior={"kind": "hierarchical", "top_dim": 1, "top": top})
 

@@ -59,7 +59,7 @@ class Likelihood(PyroModule):
 
 
 class Process(nn.Module):
-    """A Gaussian process over the places 0 and 1, with a kernel of Pyro's, which is a PyroModule in
+    """A Gaussian process at the inputs 0 and 1, with a kernel of Pyro's, which is a PyroModule in
     a plain module.
     """
 
@@ -68,8 +68,8 @@ class Process(nn.Module):
         self.kernel = gp.kernels.RBF(1)
 
     def forward(self) -> Distribution:
-        places = torch.tensor([[0.0], [1.0]])
-        return dist.MultivariateNormal(torch.zeros(2), self.kernel(places) + 1e-3 * torch.eye(2))
+        inputs = torch.tensor([[0.0], [1.0]])
+        return dist.MultivariateNormal(torch.zeros(2), self.kernel(inputs) + 1e-3 * torch.eye(2))
 
 
 PARTS: dict[str, tuple[str, Callable[[], nn.Module]]] = {

@@ -1,4 +1,4 @@
-"""A registry: kinds, the options that their signatures declare, and the words for what isn't there."""
+"""A registry: kinds, the options that their signatures declare, and errors for unknown ones."""
 
 import copy
 import pickle
@@ -60,7 +60,8 @@ def test_register_gives_the_constructor_back() -> None:
 )
 def test_a_taken_name_is_refused(kind: str, holder: str) -> None:
     registry = room()
-    message = f"^toy kind '{kind}' is registered already, by {holder}; choose another name for {__name__}.other$"
+    remedy = f"choose another name for {__name__}.other"
+    message = f"^toy kind '{kind}' is registered already, by {holder}; {remedy}$"
     with pytest.raises(ValueError, match=message):
         registry.register(kind)(other)
     assert list(registry) == ["sized", "plain"]
@@ -137,7 +138,7 @@ def test_options_have_defaults_and_build_their_member() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "place"),
+    ("given", "path"),
     [
         ({}, "size"),
         ({"size": 0}, "size"),
@@ -147,8 +148,8 @@ def test_options_have_defaults_and_build_their_member() -> None:
         ({"size": 1, "kind": "plain"}, "kind"),
     ],
 )
-def test_wrong_options_are_refused_at_their_place(given: dict[str, Any], place: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{place}: [^\n]*$"):
+def test_wrong_options_are_refused_at_their_path(given: dict[str, Any], path: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{path}: [^\n]*$"):
         room().options("sized").model_validate(given)
 
 

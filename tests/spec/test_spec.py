@@ -167,8 +167,12 @@ def test_defaults_are_the_documented_ones() -> None:
     spec = Spec(data_shape=(4,))
     kinds = {slot: getattr(spec, slot).kind for slot in SLOTS}
     assert kinds == {
-        "prior": "standard_normal", "likelihood": "normal", "guide": "mean_field", "encoder": "mlp", "decoder": "mlp"
-    }  # fmt: skip
+        "prior": "standard_normal",
+        "likelihood": "normal",
+        "guide": "mean_field",
+        "encoder": "mlp",
+        "decoder": "mlp",
+    }
     assert spec == VAE(data_shape=(4,)).spec
     assert spec.likelihood.options() == {"scale": "auto"}
 
@@ -208,12 +212,19 @@ def test_a_description_is_frozen() -> None:
 
 def unknown(room: str, got: str, registry: Registry, close: str | None = None) -> str:
     allowed = ", ".join(map(repr, registry))
-    own = f"; one of your own? import its module first, or install it with an entry point in the group 'pyro_vae.{room}s'"
-    ending = f"; did you mean {close!r}?" if close else own if got.startswith("'") else ""
+    ending = ""
+    if close:
+        ending = f"; did you mean {close!r}?"
+    elif got.startswith("'"):
+        ending = (
+            "; one of your own? import its module first, or install it with an entry point in the "
+            f"group 'pyro_vae.{room}s'"
+        )
     return f"unknown {room} {got}; allowed: {allowed}{ending}"
 
 
-NEEDED = """'binomial' needs total_count, for example likelihood={"kind": "binomial", "total_count": 16}"""
+EXAMPLE = '{"kind": "binomial", "total_count": 16}'
+NEEDED = f"'binomial' needs total_count, for example likelihood={EXAMPLE}"
 Wrong = tuple[dict[str, Any], str, str]
 WRONG: dict[str, Wrong] = {
     "a prior": (
@@ -278,27 +289,28 @@ WRONG: dict[str, Wrong] = {
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("make", [Spec.model_validate, VAE.from_spec], ids=["Spec", "VAE"])
 def test_errors_name_the_place_and_what_is_allowed(name: str, make: Callable[[Any], Any]) -> None:
-    fields, place, message = WRONG[name]
-    with pytest.raises(ValueError, match="^" + re.escape(f"{place}: {message}")) as error:
+    fields, path, message = WRONG[name]
+    with pytest.raises(ValueError, match="^" + re.escape(f"{path}: {message}")) as error:
         make({"data_shape": (4,), **fields})
     assert "pydantic" not in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("fields", "place"),
+    ("fields", "path"),
     [
         ({"activation": "tahn"}, "activation"),
         ({"encoder": {"kind": "mlp", "activation": "tahn"}}, "encoder.mlp.activation"),
     ],
 )
-def test_an_unknown_activation_is_refused_at_its_place(fields: dict[str, Any], place: str) -> None:
-    message = rf"^{re.escape(place)}: unknown activation 'tahn'; allowed: 'celu', .*; did you mean 'tanh'\?$"
+def test_an_unknown_activation_is_named_with_its_path(fields: dict[str, Any], path: str) -> None:
+    unknown = r"unknown activation 'tahn'; allowed: 'celu', .*; did you mean 'tanh'\?"
+    message = f"^{re.escape(path)}: {unknown}$"
     with pytest.raises(ValueError, match=message):
         small(**fields)
 
 
-def test_several_errors_are_told_at_once() -> None:
+def test_several_errors_are_listed_at_once() -> None:
     with pytest.raises(ValueError, match=r"^data_shape: needed, and not given") as error:
         Spec.model_validate({"latent_dim": 0, "prior": "none"})
     assert [line.partition(":")[0].strip() for line in str(error.value).splitlines()] == [
@@ -721,7 +733,7 @@ def test_the_schema_holds_every_kind() -> None:
 
 
 def test_the_schema_fits_what_is_written() -> None:
-    """Every field that a description dumps is in the schema, and so are the options of each kind."""
+    """Every field of a dumped description is in the schema, and so are the options of each kind."""
     schema = Spec.model_json_schema()
     for likelihood in ("bernoulli", "normal", {"kind": "binomial", "total_count": 3}):
         dumped = json.loads(Spec(data_shape=(4,), likelihood=likelihood).model_dump_json())

@@ -115,10 +115,8 @@ def test_steps_are_counted_on(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_changes_nothing(tmp_path):
-    without, beside = (
-        run(small()),
-        run(small(), checkpoint=tmp_path / "folders" / "are made" / "run"),
-    )
+    without = run(small())
+    beside = run(small(), checkpoint=tmp_path / "folders" / "are made" / "run")
     assert without[:2] == beside[:2]
     assert same(without[2], beside[2])
 

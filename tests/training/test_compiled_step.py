@@ -232,9 +232,7 @@ def several(monkeypatch):
 
 @pytest.mark.parametrize(("make", "options"), TRACED.values(), ids=TRACED)
 def test_several_steps_in_one_graph_are_several_steps(make, options, compilations, several):
-    """46 rows in batches of 7: six steps, of which four go together and two by themselves, and a
-    short batch.
-    """
+    """46 rows in batches of 7: four steps together, two by themselves, and a short batch."""
     agrees(*both(make, batch_size=7, **options))
     assert [steps_of(graph) for graph in compilations] == [1, SEVERAL]
 
@@ -396,9 +394,7 @@ def outside():
 
 @pytest.fixture(scope="module")
 def compiled_run():
-    """A run with a warm-up, clipping, averaged weights and a short last batch, compiled; and what
-    it changed.
-    """
+    """A compiled run with warm-up, clipping, averages and a short batch; and what it changed."""
     import torch._inductor
 
     count, compile_graph = [], torch._inductor.compile

@@ -310,9 +310,7 @@ def test_validation_rows_change_no_weight_and_no_statistic(average):
 
 
 def scripted(losses, snapshots):
-    """A reaction that keeps a copy of the weights at each validation, and reports these losses one
-    after the other.
-    """
+    """A reaction that copies the weights at each validation, and reports these losses in turn."""
 
     def react(watch, terms):
         if watch.vae.training:
@@ -352,9 +350,7 @@ def test_patience_ends_the_run_and_the_best_weights_are_kept(losses, patience, e
 
 @pytest.mark.parametrize("average", [None, 0.8])
 def test_the_kept_weights_have_the_best_elbo_of_the_history(average):
-    """Recomputed on the same rows with the noise of validation; so large a learning rate spoils the
-    last epoch.
-    """
+    """Recomputed on the same rows and noise; the learning rate is so large that it gets worse."""
     vae = small()
     run = fit(
         vae,
@@ -458,9 +454,7 @@ def test_averaging_does_not_change_the_steps():
 
 
 def raises_in(epoch, error, snapshots, *, validating=False):
-    """A reaction that keeps a copy at each validation and raises in that epoch, in its second step
-    or in its end.
-    """
+    """A reaction that copies the weights at each validation, and raises in one epoch."""
 
     def react(watch, terms):
         if not watch.vae.training:
@@ -589,9 +583,7 @@ def test_the_first_fit_starts_from_the_training_rows_alone():
 
 @pytest.mark.parametrize(("likelihood", "x"), [("normal", X), ("bernoulli", BITS)])
 def test_training_starts_at_the_means_of_the_rows(likelihood, x):
-    """A linear decoder without bias is zero at z = 0; the frequencies of bits have half a count of
-    each added.
-    """
+    """A linear decoder without bias is 0 at z = 0; half a count is added to frequencies of bits."""
     vae = small(likelihood=likelihood, hidden_dims=())
     fit(vae, x, epochs=1, lr=1e-30, validation=None)
     expected = x.mean(0) if likelihood == "normal" else (50 * x.mean(0) + 0.5) / 51

@@ -72,9 +72,7 @@ def left(home):
 
 @pytest.mark.parametrize("how", ["off", "step"])
 def test_a_killed_and_resumed_run_compiles_again_and_continues_alike(how, tmp_path):
-    """Bit for bit without a compiler. With one, the first step after the kill is eager, and differs
-    by rounding.
-    """
+    """Bit for bit without a compiler; with one, the first step after the kill is eager."""
     whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
     expected = {"off": 0, "step": 1}[how]
     assert graphs(run(whole, how, "whole", cache)) == expected
@@ -92,9 +90,7 @@ def test_a_killed_and_resumed_run_compiles_again_and_continues_alike(how, tmp_pa
 
 
 def test_half_a_library_is_built_again(tmp_path):
-    """As a compiler leaves it that is killed; otherwise no later run could load it, and all would
-    make slower steps.
-    """
+    """As a killed compiler leaves it; otherwise all later runs would fail to load it."""
     cache = tmp_path / "cache"
     graphs(run(tmp_path / "first", "step", "whole", cache))
     libraries = sorted(cache.glob("**/*.main.so"))

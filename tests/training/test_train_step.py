@@ -27,9 +27,7 @@ def state_of(vae, lr=0.1, **fields):
 
 
 def by_hand(vae, x, beta):
-    """The loss in plain torch: standardise, encode, draw, decode; with the noise of the generator's
-    next numbers.
-    """
+    """The loss in plain torch: standardise, encode, draw by torch's generator, decode."""
     encoder, head = vae.posterior.encoder, vae.posterior.family.head
     loc, raw_scale = head(encoder(x)).chunk(2, -1)
     scale = 1e-4 + softplus(raw_scale)
