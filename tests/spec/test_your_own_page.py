@@ -1,6 +1,4 @@
-"""docs/your_own.md does what it says: its program runs, and its entry points are of groups that
-exist.
-"""
+"""docs/your_own.md: its program runs, and its entry points are of groups that exist."""
 
 import os
 import re
