@@ -1,9 +1,7 @@
-"""What every question about a fitted model starts with: rows that are checked, and a model that is
-left as it was.
-"""
+"""What every question about a fitted model starts with, and what its result is made of."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,40 +17,52 @@ from pyro_vae.networks import evaluating
 from pyro_vae.spec import require_fixed_weights
 from pyro_vae.vae import VAE
 
-HALF = (torch.bfloat16, torch.float16)
+HALF_PRECISION = (torch.bfloat16, torch.float16)
+
+Columns = dict[str, np.ndarray]
+"""Arrays of a result by name, with one number for each row."""
 
 
 @contextmanager
 def evaluation(vae: VAE) -> Iterator[None]:
-    """No gradients, evaluation mode, no validation of each density, no autocast; all as before
-    after the block.
+    """No gradients, evaluation mode, no validation of densities, no autocast; restored afterwards.
 
     Of several threads one is inside such a block at a time.
     """
     require_fixed_weights("vae", vae)
-    full_precision = torch.autocast(placement_of(vae).device.type, enabled=False)
-    local = pyro.settings.context(module_local_params=True)
-    with torch.no_grad(), evaluating(vae), local, pyro.validation_enabled(False), full_precision:
+    no_autocast = torch.autocast(placement_of(vae).device.type, enabled=False)
+    no_validation = pyro.validation_enabled(False)
+    own_parameters = pyro.settings.context(module_local_params=True)
+    with torch.no_grad(), evaluating(vae), own_parameters, no_validation, no_autocast:
         yield
 
 
 def as_numpy(tensor: Tensor) -> np.ndarray:
-    """A tensor as an array: the 16-bit numbers of a cast model as float32, since NumPy has no
-    bfloat16.
+    """A tensor as an array; 16-bit floats become float32, since NumPy has no bfloat16.
 
     Example:
         >>> as_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype
         dtype('float32')
     """
-    wide = tensor.float() if tensor.dtype in HALF else tensor
+    wide = tensor.float() if tensor.dtype in HALF_PRECISION else tensor
     array: np.ndarray = wide.detach().cpu().numpy()
     return array
 
 
+def concatenated(parts: Sequence[Columns]) -> dict[str, Any]:
+    """The columns of several groups of rows, one after another.
+
+    Example:
+        >>> concatenated([{"se": np.array([0.1])}, {"se": np.array([0.2])}])
+        {'se': array([0.1, 0.2])}
+    """
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def warn_of_half(vae: VAE, what: str) -> None:
-    """Warn where a number is asked of a model whose own numbers are too short for it."""
+    """Warn where a model's own precision is too low for what is asked of it."""
     dtype = placement_of(vae).dtype
-    if dtype in HALF:
+    if dtype in HALF_PRECISION:
         warnings.warn(
             f"{what}: the model's numbers are {dtype}, so log p(x) is rounded to about "
             f"{torch.finfo(dtype).eps / 2:.1%} of itself; take vae.float()",
@@ -61,11 +71,9 @@ def warn_of_half(vae: VAE, what: str) -> None:
 
 
 def require_full_precision(vae: VAE, what: str) -> None:
-    """Raise ValueError where chains or solvers would run in 16-bit numbers, in which their steps
-    are lost.
-    """
+    """Raise ValueError where chains or solvers would run in 16-bit floats, too coarse for steps."""
     dtype = placement_of(vae).dtype
-    if dtype in HALF:
+    if dtype in HALF_PRECISION:
         raise ValueError(
             f"{what}: expected a model of float32 or float64 numbers, got {dtype}; take vae.float()"
         )
@@ -80,19 +88,16 @@ def has_samples(vae: VAE) -> bool:
 def has_density(vae: VAE) -> bool:
     """Whether guide and prior have densities: an autoencoder's point and flat prior have none."""
     placement = placement_of(vae)
+    shape = (1, *vae.spec.data_shape)
     with evaluation(vae):
-        q: Any = vae.posterior(
-            torch.zeros((1, *vae.spec.data_shape), dtype=placement.dtype, device=placement.device)
-        )
+        q: Any = vae.posterior(torch.zeros(shape, dtype=placement.dtype, device=placement.device))
     while isinstance(q, Independent):
         q = q.base_dist
     return has_samples(vae) and not isinstance(q, dist.Delta)
 
 
 def require_density(vae: VAE) -> None:
-    """Raise ValueError where importance weights don't exist: a point as guide, a prior without a
-    density.
-    """
+    """Raise ValueError where importance weights don't exist: no density of guide or prior."""
     if not has_density(vae):
         raise ValueError(
             f"vae: guide {vae.spec.guide.kind!r} with prior {vae.spec.prior.kind!r} is an "
@@ -102,6 +107,6 @@ def require_density(vae: VAE) -> None:
 
 
 def posterior_of(vae: VAE, rows: Tensor) -> Distribution:
-    """q(z | x) with one batch element a row, also where a user's guide is the same for all rows."""
+    """q(z | x) with batch shape (n,), also where a user's guide is the same for all rows."""
     q: Distribution = vae.posterior(rows)
     return q if q.batch_shape == (len(rows),) else q.expand((len(rows),))

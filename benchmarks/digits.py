@@ -93,7 +93,7 @@ def print_reliability(vae: VAE, test: np.ndarray, found: Evidence) -> None:
     """How reliable log p(x) is, and how it compares with draws from the guide alone."""
     untrusted = (found.pareto_k > 0.7).mean()
     trusted = f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}"
-    print(f"{trusted}: {found.summary().methods}")
+    print(f"{trusted}: {found.methods}")
     print(f"log p(x) - ELBO of the guide: {(found.log_marginal - found.elbo).mean():.2f}")
     plain, from_guide = timed(lambda: evidence(vae, test, proposal="guide"))
     _, by_default = timed(lambda: evidence(vae, test))

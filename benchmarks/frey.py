@@ -56,12 +56,12 @@ def line(name: str, likelihood: dict[str, Any], x: np.ndarray) -> str:
     vae = VAE(data_shape=(28, 20), likelihood=likelihood, **MODEL)
     fit(vae, train, validation=before[choosing], **TRAINING)
     seconds = time.perf_counter() - began
-    summary = evidence(vae, test, num_particles=PARTICLES).summary()
-    error = summary.log_marginal_se / (x[0].size * np.log(2))
+    found = evidence(vae, test, num_particles=PARTICLES)
+    error = found.mean_log_marginal_se / (x[0].size * np.log(2))
     cells = [
-        f"{name:<32}{summary.bits_per_dim:>13.3f}{error:>8.3f}",
-        f"{summary.log_marginal:>11.1f}{summary.elbo:>11.1f}",
-        f"{summary.unreliable:>9.0%}{seconds:>9.0f}",
+        f"{name:<32}{found.bits_per_dim:>13.3f}{error:>8.3f}",
+        f"{found.mean_log_marginal:>11.1f}{found.mean_elbo:>11.1f}",
+        f"{found.unreliable_share:>9.0%}{seconds:>9.0f}",
     ]
     return "".join(cells)
 

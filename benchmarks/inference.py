@@ -25,7 +25,8 @@ import numpy as np
 
 from pyro_vae import VAE, evidence, load
 from pyro_vae.analysis.annealing.ais import annealed
-from pyro_vae.analysis.gaps.gaps import Gaps, inference_gaps
+from pyro_vae.analysis.gaps.gaps import inference_gaps
+from pyro_vae.analysis.gaps.results import Gaps
 from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.data import load_splits
 

@@ -28,7 +28,12 @@ MODEL: dict[str, Any] = {
     "prior": {
         "kind": "hierarchical",
         "top_dim": 40,
-        "top": {"kind": "flow", "transform": "realnvp", "transforms": 8, "hidden_dims": (128, 128)},
+        "top": {
+            "kind": "flow",
+            "transform": "coupling",
+            "transforms": 8,
+            "hidden_dims": (128, 128),
+        },
         "hidden_dims": (300, 300),
     },
     "guide": {"kind": "hierarchical", "top_dim": 40, "direction": "top_down", "hidden_dim": 300},

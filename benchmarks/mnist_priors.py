@@ -59,7 +59,7 @@ def two_levels(top: dict[str, Any] | str) -> dict[str, Any]:
 
 
 VAMP = {"kind": "vamp", "pseudo_inputs": 500}
-FLOW = {"kind": "flow", "transform": "realnvp", "transforms": 8, "hidden_dims": (128, 128)}
+FLOW = {"kind": "flow", "transform": "coupling", "transforms": 8, "hidden_dims": (128, 128)}
 MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "standard_normal": (ONE_LEVEL, STL),
     "mixture": ({**ONE_LEVEL, "prior": {"kind": "mixture", "components": 100}}, STL),

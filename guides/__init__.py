@@ -1,5 +1,4 @@
-"""Guides: variational families q(z | x), each an encoder's features turned into a distribution over
-z.
+"""Guides: variational families q(z | x), from an encoder's features to a distribution over z.
 
 A new family is one file with a constructor `(features, latent_dim, *, options)` under
 `@GUIDES.register(kind)`.

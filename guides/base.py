@@ -1,10 +1,9 @@
-"""What every amortized guide is: standardised inputs, an encoder, and a family of distributions
-over z.
-"""
+"""What every amortized guide is: standardised inputs, an encoder, and a family over z."""
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from pyro_vae.hooks import RefinesProposal
 from pyro_vae.networks import Standardize, autocast
 from pyro_vae.registry import Registry
 
@@ -12,11 +11,10 @@ GUIDES = Registry("guide")
 
 
 class Posterior(nn.Module):
-    """q(z | x): `posterior(x)` encodes rows (n, *data_shape) and gives a distribution with event
-    shape (latent_dim,).
+    """q(z | x): `posterior(x)` gives a distribution for each row, with event shape (latent_dim,).
 
-    A family that has a method `refine(q, x)` sees the rows once more, beside the distribution that
-    it proposed.
+    A family with the hook `pyro_vae_refine(q, x)` is given the rows once more, with the
+    distribution that it proposed (see `pyro_vae.hooks`).
 
     Arguments:
         standardize: what the encoder's inputs go through.
@@ -26,14 +24,22 @@ class Posterior(nn.Module):
     Example:
         >>> import torch
         >>> from pyro_vae.guides import MeanField
-        >>> posterior = Posterior(Standardize((64,), "feature"), nn.Linear(64, 16), MeanField(16, 2))
+        >>> standardize = Standardize((64,), "feature")
+        >>> posterior = Posterior(standardize, nn.Linear(64, 16), MeanField(16, 2))
         >>> posterior(torch.zeros(5, 64)).sample().shape
         torch.Size([5, 2])
     """
 
-    def __init__(self, standardize: Standardize, encoder: nn.Module, family: nn.Module) -> None:
+    def __init__(
+        self,
+        standardize: Standardize,
+        encoder: nn.Module,
+        family: nn.Module,
+    ) -> None:
         super().__init__()
-        self.standardize, self.encoder, self.family = standardize, encoder, family
+        self.standardize = standardize
+        self.encoder = encoder
+        self.family = family
 
     def forward(self, x: Tensor) -> Distribution:
         if not isinstance(x, Tensor):
@@ -41,6 +47,8 @@ class Posterior(nn.Module):
                 f"posterior: expected a tensor of rows, got {type(x).__name__}; pass "
                 "torch.as_tensor(x) of the model's dtype, or any rows to pyro_vae.encode(vae, x)"
             )
-        distribution: Distribution = self.family(autocast(self.encoder, self.standardize(x)))
-        refine = getattr(self.family, "refine", None)
-        return refine(distribution, x) if callable(refine) else distribution
+        features = autocast(self.encoder, self.standardize(x))
+        distribution: Distribution = self.family(features)
+        if isinstance(self.family, RefinesProposal):
+            return self.family.pyro_vae_refine(distribution, x)
+        return distribution

@@ -9,8 +9,9 @@ from pyro_vae.guides.base import GUIDES
 
 @GUIDES.register("delta")
 class Delta(nn.Module):
-    """q(z | x) = δ(z - code(x)): one code a row. It has no density, so there is no evidence to
-    estimate from it.
+    """q(z | x) = δ(z - code(x)): one code for each row.
+
+    It has no density, so log p(x) can't be estimated with it.
 
     Arguments:
         features: width of the encoder's output.

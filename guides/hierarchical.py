@@ -11,23 +11,23 @@ from torch.nn.functional import silu
 
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.guides.mean_field import MeanField
-from pyro_vae.guides.pushforward import Pushforward, noise_points, with_parameters_of_now
+from pyro_vae.guides.pushforward import Pushforward, bind_parameters, noise_points
 
 Direction = Literal["top_down", "bottom_up"]
 
 
 @GUIDES.register("hierarchical")
 class Hierarchical(nn.Module):
-    """q(z | x) over two levels z = (z₁, z₂), the last `top_dim` entries being the top z₂; all
-    factors diagonal normals.
+    """q(z | x) over two levels z = (z₁, z₂), whose factors are diagonal normals.
 
     top_down:   q(z | x) = q(z₂ | x) q(z₁ | x, z₂)
     bottom_up:  q(z | x) = q(z₁ | x) q(z₂ | x, z₁)
 
-    The distribution over z of direction "top_down" has an attribute `top`, the distribution q(z₂ |
-    x): a VampPrior on the top level needs it. With "bottom_up" q(z₂ | x) has no closed form, so
-    there is none. Mean and standard deviation are exact for the first factor and estimates with
-    fixed noise for the second (see `Pushforward`).
+    The top level z₂ is the last `top_dim` entries of z. The distribution over z of direction
+    "top_down" has an attribute `top`, the distribution q(z₂ | x), which a VampPrior on the top
+    level needs. With "bottom_up" q(z₂ | x) has no closed form, so there is none. Mean and standard
+    deviation are exact for the first factor and estimates with fixed noise for the second (see
+    `Pushforward`).
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), for bottom_up.
@@ -66,23 +66,23 @@ class Hierarchical(nn.Module):
                 "hierarchical: expected top_dim, the length of z₂ in z = (z₁, z₂), below "
                 f"latent_dim = {latent_dim}, got {top_dim}; lower it, or raise latent_dim"
             )
-        sizes = top_dim, latent_dim - top_dim
-        first, second = sizes if direction == "top_down" else sizes[::-1]
-        self.direction, self.top_dim = direction, top_dim
-        self.first, self.second = (
-            MeanField(features, first),
-            Conditional(features, first, second, hidden_dim),
-        )
+        first_dim = top_dim
+        if direction == "bottom_up":
+            first_dim = latent_dim - top_dim
+        self.direction = direction
+        self.top_dim = top_dim
+        self.first = MeanField(features, first_dim)
+        self.second = Conditional(features, first_dim, latent_dim - first_dim, hidden_dim)
         self.register_buffer("points", noise_points(256, latent_dim), persistent=False)
 
     def forward(self, features: Tensor) -> Distribution:
-        second = with_parameters_of_now(self.second, self.second.see(features))
+        second = bind_parameters(self.second, self.second.see(features))
         return TwoLevels(self.first(features), second, self.direction, self.top_dim, self.points)
 
     def extra_repr(self) -> str:
-        return "(z₁, z₂) ~ " + (
-            "q(z₂ | x) q(z₁ | x, z₂)" if self.direction == "top_down" else "q(z₁ | x) q(z₂ | x, z₁)"
-        )
+        if self.direction == "top_down":
+            return "(z₁, z₂) ~ q(z₂ | x) q(z₁ | x, z₂)"
+        return "(z₁, z₂) ~ q(z₁ | x) q(z₂ | x, z₁)"
 
 
 class Conditional(nn.Module):
@@ -94,7 +94,13 @@ class Conditional(nn.Module):
         hidden_dim: width of h.
     """
 
-    def __init__(self, features: int, given: int, dim: int, hidden_dim: int) -> None:
+    def __init__(
+        self,
+        features: int,
+        given: int,
+        dim: int,
+        hidden_dim: int,
+    ) -> None:
         super().__init__()
         self.see = nn.Linear(features, hidden_dim)
         self.hidden = nn.Linear(given, hidden_dim, bias=False)
@@ -106,8 +112,7 @@ class Conditional(nn.Module):
 
 
 class TwoLevels(Pushforward):
-    """The distribution of z = (z₁, z₂), of which one is drawn from `first` and the other from
-    `second(that one)`.
+    """The distribution of z = (z₁, z₂): one is drawn from `first`, the other from `second(one)`.
 
     Arguments:
         first: a diagonal normal.
@@ -125,7 +130,10 @@ class TwoLevels(Pushforward):
         top_dim: int,
         points: Tensor,
     ) -> None:
-        self.first, self.second, self.direction, self.top_dim = first, second, direction, top_dim
+        self.first = first
+        self.second = second
+        self.direction = direction
+        self.top_dim = top_dim
         super().__init__(points, first.batch_shape)
 
     @property
@@ -137,6 +145,11 @@ class TwoLevels(Pushforward):
             )
         return self.first
 
+    def pyro_vae_top(self) -> Distribution | None:
+        if self.direction == "bottom_up":
+            return None
+        return self.first
+
     def push(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         first_noise, second_noise = self._in_order(noise)
         one, log_det_one = _draw(self.first, first_noise)
@@ -145,26 +158,40 @@ class TwoLevels(Pushforward):
 
     def pull(self, z: Tensor) -> tuple[Tensor, Tensor]:
         one, other = self._in_order(z)
-        q_one, q_other = self.first, self.second(one)
-        noise = self._together(
-            (one - q_one.mean) / q_one.stddev, (other - q_other.mean) / q_other.stddev
-        )
-        return noise, q_one.stddev.log().sum(-1) + q_other.stddev.log().sum(-1)
+        noise_one, log_det_one = _standardised(self.first, one)
+        noise_other, log_det_other = _standardised(self.second(one), other)
+        return self._together(noise_one, noise_other), log_det_one + log_det_other
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "TwoLevels":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "TwoLevels":
         first = self.first.expand(batch_shape)
         return TwoLevels(first, self.second, self.direction, self.top_dim, self.points)
 
     def _in_order(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The part that is drawn first and the other one."""
-        z1, z2 = z[..., : -self.top_dim], z[..., -self.top_dim :]
-        return (z2, z1) if self.direction == "top_down" else (z1, z2)
+        z1, z2 = z.tensor_split([-self.top_dim], -1)
+        if self.direction == "top_down":
+            return z2, z1
+        return z1, z2
 
     def _together(self, first: Tensor, second: Tensor) -> Tensor:
-        z1, z2 = (second, first) if self.direction == "top_down" else (first, second)
-        return torch.cat([z1, z2], -1)
+        """z of the part that is drawn first and the other one."""
+        levels = [first, second]
+        if self.direction == "top_down":
+            levels.reverse()
+        return torch.cat(levels, -1)
 
 
 def _draw(q: Distribution, noise: Tensor) -> tuple[Tensor, Tensor]:
     """z = μ + σ ε and log |∂z/∂ε|."""
-    return q.mean + q.stddev * noise, q.stddev.log().sum(-1)
+    z = q.mean + q.stddev * noise
+    return z, q.stddev.log().sum(-1)
+
+
+def _standardised(q: Distribution, z: Tensor) -> tuple[Tensor, Tensor]:
+    """ε = (z - μ) / σ and log |∂z/∂ε|."""
+    noise = (z - q.mean) / q.stddev
+    return noise, q.stddev.log().sum(-1)

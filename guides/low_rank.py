@@ -1,4 +1,4 @@
-"""A normal with a low-rank plus diagonal covariance, and its closed-form KL to independent normals."""
+"""A normal with a low-rank plus diagonal covariance, and its KL to independent normals."""
 
 import math
 from typing import Any
@@ -20,8 +20,7 @@ from pyro_vae.networks import positive
 
 @GUIDES.register("low_rank")
 class LowRank(nn.Module):
-    """q(z | x) = N(z | μ(x), diag σ(x)² + V(x) V(x)ᵀ) with `rank` columns in V, drawn as z = μ + σ
-    ε + V η.
+    """q(z | x) = N(z | μ(x), diag σ(x)² + V(x) V(x)ᵀ), drawn as z = μ + σ ε + V η.
 
     References:
         Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende,
@@ -40,7 +39,13 @@ class LowRank(nn.Module):
         torch.Size([5, 8, 2])
     """
 
-    def __init__(self, features: int, latent_dim: int, *, rank: PositiveInt = 2) -> None:
+    def __init__(
+        self,
+        features: int,
+        latent_dim: int,
+        *,
+        rank: PositiveInt = 2,
+    ) -> None:
         super().__init__()
         self.rank = rank
         self.head = nn.Linear(features, 2 * latent_dim)
@@ -49,9 +54,8 @@ class LowRank(nn.Module):
     def forward(self, features: Tensor) -> Distribution:
         loc, raw_scale = self.head(features).chunk(2, -1)
         factor = self.factor(features).unflatten(-1, (loc.shape[-1], self.rank))
-        scale = positive(
-            raw_scale, floor=1e-3
-        )  # its square keeps I + Vᵀ V / σ² invertible in float32
+        # the square of the floor keeps I + Vᵀ V / σ² invertible in float32
+        scale = positive(raw_scale, floor=1e-3)
         return LowRankNormal(loc, factor, scale.square())
 
     def extra_repr(self) -> str:
@@ -59,26 +63,25 @@ class LowRank(nn.Module):
 
 
 class LowRankNormal(dist.LowRankMultivariateNormal):
-    """The normal of torch, its density in float64: it is a difference of two numbers that both grow
-    like V² / σ⁴.
-    """
+    """torch's normal, its density in float64: a difference of numbers that grow like V² / σ⁴."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         wide = LowRankMultivariateNormal(
-            *(part.double() for part in (self.loc, self.cov_factor, self.cov_diag))
+            self.loc.double(), self.cov_factor.double(), self.cov_diag.double()
         )
         return wide.log_prob(value.double()).to(value.dtype)
 
 
 @register_kl(LowRankMultivariateNormal, Independent)
 def _kl_low_rank_independent_normal(q: LowRankMultivariateNormal, p: Independent[Any]) -> Tensor:
-    """KL = ½ Σᵢ [log 2π sᵢ² + (Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ²] - H(q) for q of mean μ and covariance Σ, p
-    = N(m, diag s²).
+    """KL = ½ Σᵢ [log 2π sᵢ² + (Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ²] - H(q).
+
+    q has mean μ and covariance Σ, and p = N(m, diag s²).
     """
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
-    m, s2 = p.base_dist.loc, p.base_dist.variance
-    cross_entropy = 0.5 * ((2 * math.pi * s2).log() + (q.variance + (q.loc - m).square()) / s2).sum(
-        -1
-    )
+    m = p.base_dist.loc
+    s2 = p.base_dist.variance
+    scaled = (q.variance + (q.loc - m).square()) / s2
+    cross_entropy = 0.5 * ((2 * math.pi * s2).log() + scaled).sum(-1)
     return cross_entropy - q.entropy()

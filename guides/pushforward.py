@@ -23,14 +23,14 @@ class Drawn(NamedTuple):
     grad: bool
 
     def of(self, value: Tensor) -> Tensor | None:
-        """The log density of `value` where it is this very draw, and gradients are not asked for in
-        vain.
-        """
+        """The log density of `value` if it is this tensor; None if it isn't, or has no gradient."""
         if value is not self.z:
             return None
         if not torch.is_grad_enabled():
             return self.log_prob.detach()
-        return self.log_prob if self.grad else None
+        if not self.grad:
+            return None
+        return self.log_prob
 
 
 class Pushforward(TorchDistribution):
@@ -70,7 +70,9 @@ class Pushforward(TorchDistribution):
         """ε = f⁻¹(z) and log |∂z/∂ε|."""
 
     def rsample(
-        self, sample_shape: Any = torch.Size(), generator: torch.Generator | None = None
+        self,
+        sample_shape: Any = torch.Size(),
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
         noise = torch.randn(
@@ -83,9 +85,10 @@ class Pushforward(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        kept = None if self._drawn is None else self._drawn.of(value)
-        if kept is not None:
-            return kept
+        if self._drawn is not None:
+            kept = self._drawn.of(value)
+            if kept is not None:
+                return kept
         noise, log_det = self.pull(value)
         return standard_normal(noise) - log_det
 
@@ -98,31 +101,38 @@ class Pushforward(TorchDistribution):
         return self._images().var(0, correction=0)
 
     def _images(self) -> Tensor:
-        apart = self.points.reshape(-1, *(1,) * len(self.batch_shape), self.points.shape[-1])
-        return self.push(apart.expand(-1, *self.batch_shape, -1))[0]
+        """f(points), shaped (points, *batch_shape, latent_dim)."""
+        count, dim = self.points.shape
+        ones = (1,) * len(self.batch_shape)
+        noise = self.points.reshape(count, *ones, dim).expand(count, *self.batch_shape, dim)
+        images, _ = self.push(noise)
+        return images
 
 
-def with_parameters_of_now(network: nn.Module, *first: Any) -> Callable[..., Any]:
-    """The network with its first arguments, for a distribution that calls it later.
+def bind_parameters(network: nn.Module, *first: Any) -> Callable[..., Any]:
+    """The network with its current parameters and first arguments, for a later call.
 
-    So a distribution made inside `torch.func.functional_call` keeps the parameters that it was made
-    with, and one made under `torch.no_grad` has constants alone. TorchScript takes no
-    `functional_call`, and is traced without.
+    A distribution that is made inside `torch.func.functional_call` keeps the parameters that it was
+    made with, and one that is made under `torch.no_grad` has no gradients. TorchScript can't trace
+    `functional_call`: there the parameters are not bound.
 
     Example:
         >>> network = nn.Linear(2, 1)
-        >>> later = with_parameters_of_now(network)
+        >>> later = bind_parameters(network)
         >>> network.weight = nn.Parameter(torch.zeros(1, 2))
         >>> bool(later(torch.ones(2)) == network(torch.ones(2)))
         False
     """
     if traced():
         return partial(network, *first)
-    grad = torch.is_grad_enabled()
-    parameters = {
-        name: weight if grad else weight.detach() for name, weight in network.named_parameters()
-    }
-    return lambda *rest, **options: functional_call(network, parameters, (*first, *rest), options)
+    parameters: dict[str, Tensor] = dict(network.named_parameters())
+    if not torch.is_grad_enabled():
+        parameters = {name: weight.detach() for name, weight in parameters.items()}
+
+    def bound(*rest: Any, **options: Any) -> Any:
+        return functional_call(network, parameters, (*first, *rest), options)
+
+    return bound
 
 
 def standard_normal(noise: Tensor) -> Tensor:
@@ -136,11 +146,10 @@ def standard_normal(noise: Tensor) -> Tensor:
 
 
 def noise_points(count: int, dim: int, seed: int = 0) -> Tensor:
-    """Fixed noise vectors (count, dim), pairs of ε and -ε, of mean 0 and variance 1 in each
-    dimension.
+    """Fixed noise vectors (count, dim): pairs of ε and -ε, of variance 1 in each dimension.
 
-    Where count / 2 ≥ dim their covariance is the identity: the mean of any quadratic function is
-    exact.
+    Where count / 2 ≥ dim their covariance is the identity, so that the mean of any quadratic
+    function is exact.
 
     Example:
         >>> points = noise_points(256, 3)

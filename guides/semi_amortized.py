@@ -1,6 +1,6 @@
 """The encoder proposes, and a few gradient steps on each row's ELBO refine what it proposed."""
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import pyro
 import pyro.distributions as dist
@@ -17,6 +17,7 @@ from torch.distributions import (
 
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.guides.pushforward import noise_points
+from pyro_vae.hooks import ModelParts
 from pyro_vae.networks import exported, traced
 from pyro_vae.registry import Choice, Options
 
@@ -27,20 +28,21 @@ Even = Annotated[int, Field(ge=2, multiple_of=2)]
 
 @GUIDES.register("semi_amortized")
 class SemiAmortized(nn.Module):
-    """q(z | x) = N(μ + δ, diag(e^s) Σ diag(e^s)): N(μ(x), Σ(x)) is proposed, then (δ, s) ascend the
-    ELBO of the row.
+    """q(z | x) = N(μ + δ, diag(e^s) Σ diag(e^s)): N(μ(x), Σ(x)), refined by gradient steps.
 
-    δ ← δ + lr σ² (1/K) Σₖ ∂log w/∂zₖ   and   s ← s + lr/2 (1/K) Σₖ (zₖ - μ - δ) ∂log w/∂zₖ   for w
-    = p(x, z) / q(z | x)
+    (δ, s) start at 0 and ascend the ELBO of each row, with w = p(x, z) / q(z | x):
 
-    These are natural gradients, with zₖ from the q of now and σ² its variances; a step that would
+    δ ← δ + lr σ² (1/K) Σₖ ∂log w/∂zₖ
+    s ← s + lr/2 (1/K) Σₖ (zₖ - μ - δ) ∂log w/∂zₖ
+
+    These are natural gradients, with zₖ from the current q and σ² its variances; a step that would
     change q by more than about half a nat is shortened. The exact posterior stays where it is, for
     any K: all ∂log w/∂z are zero. The noise of the zₖ is fixed, so q is a function of the row
     alone. Refining takes `steps` gradients of the model with K draws.
 
     The encoder's gradient goes through μ and Σ as if (δ, s) were constants; with unroll=True it
-    goes through the steps too, as in the reference. A prior that is itself made of q(z | x) counts
-    with the proposed q while refining.
+    goes through the steps too, as in the reference. A prior that is itself made of q(z | x) uses
+    the proposed q while refining.
 
     References:
         Semi-Amortized Variational Autoencoders (Kim, Wiseman, Miller, Sontag, Rush, 2018).
@@ -58,12 +60,13 @@ class SemiAmortized(nn.Module):
         unroll: whether the encoder's gradient goes through the steps.
 
     Raises:
-        ValueError: a base whose distribution is not normal; called without a model (`VAE` tells it
-            by `bind_parts`).
+        ValueError: a base whose distribution is not normal; called without a model (`VAE` passes
+            its parts to `pyro_vae_bind`).
 
     Example:
         >>> from pyro_vae import VAE
-        >>> vae = VAE(data_shape=(4,), latent_dim=2, guide={"kind": "semi_amortized", "base": "full_rank"})
+        >>> guide = {"kind": "semi_amortized", "base": "full_rank"}
+        >>> vae = VAE(data_shape=(4,), latent_dim=2, guide=guide)
         >>> vae.posterior(torch.zeros(3, 4)).covariance_matrix.shape
         torch.Size([3, 2, 2])
     """
@@ -89,18 +92,16 @@ class SemiAmortized(nn.Module):
                 f"{chosen.kind!r}"
             )
         self.base: nn.Module = GUIDES.build(chosen, features, latent_dim)
-        self.steps, self.lr, self.unroll = steps, lr, unroll
-        self.register_buffer(
-            "points",
-            torch.stack([noise_points(num_particles, latent_dim, seed) for seed in range(steps)]),
-            persistent=False,
-        )
-        self._model: tuple[
-            nn.Module, ...
-        ] = ()  # a tuple, since modules would be registered here a second time
+        self.steps = steps
+        self.lr = lr
+        self.unroll = unroll
+        points = [noise_points(num_particles, latent_dim, seed) for seed in range(steps)]
+        self.register_buffer("points", torch.stack(points), persistent=False)
+        # a tuple, since modules would be registered here a second time
+        self._model: tuple[nn.Module, ...] = ()
         self._refining = False
 
-    def bind_parts(self, parts: Any) -> None:
+    def pyro_vae_bind(self, parts: ModelParts) -> None:
         """Take the prior and the likelihood that the ELBO needs."""
         self._model = (parts.prior, parts.likelihood)
 
@@ -109,75 +110,99 @@ class SemiAmortized(nn.Module):
         q: Distribution = self.base(features)
         return q
 
-    def refine(self, q: Distribution, x: Tensor) -> Distribution:
+    def pyro_vae_refine(
+        self,
+        q: Distribution,
+        x: Tensor,
+    ) -> Distribution:
         """The distribution after the steps."""
-        if not self._model:
-            raise ValueError(
-                "semi_amortized: expected a model to refine for, got none; call "
-                "bind_parts(vae.parts)"
-            )
-        if self._refining:
+        self._require_gradients()
+        if self._refining:  # a prior that is made of this guide calls it
             return q
-        if traced() or exported():
-            raise ValueError(
-                "guide 'semi_amortized': its steps take gradients, which TorchScript and "
-                "torch.export can't trace; take Trace_ELBO in place of JitTrace_ELBO, export its "
-                "base, or take another guide"
-            )
         unroll = self.unroll and torch.is_grad_enabled()
         self._refining = True
         try:
             with torch.set_grad_enabled(unroll), pyro.validation_enabled(False):
-                change = self._ascend(q, x, unroll)
+                shift, log_scale = self._ascend(q, x, unroll)
         finally:
             self._refining = False
-        return moved(q, *change)
+        return moved(q, shift, log_scale)
 
-    def _ascend(self, q: Distribution, x: Tensor, unroll: bool) -> tuple[Tensor, Tensor]:
-        """δ and s, from zeros."""
-        p = self._model[0]()
-        shift = log_scale = torch.zeros_like(q.mean)
-        for noise in self.points:
-            now = moved(q, shift, log_scale)
-            z = now.mean + deviations(now, noise)
-            slope = self._slope(x, z, p, now, unroll)
-            step, step_log = now.variance * slope.mean(0), 0.5 * (slope * (z - now.mean)).mean(0)
-            length = self.lr**2 * (step.square() / now.variance + 2 * step_log.square()).sum(
-                -1, keepdim=True
+    def _require_gradients(self) -> None:
+        """Raise ValueError where log p(x, z) or its gradients can't be had."""
+        if not self._model:
+            raise ValueError(
+                "semi_amortized: expected a model to refine for, got none; call "
+                "pyro_vae_bind(vae.parts)"
             )
+        if (traced() or exported()) and not self._refining:
+            raise ValueError(
+                "guide 'semi_amortized': its steps take gradients, which TorchScript and "
+                "torch.export can't trace; take Trace_ELBO instead of JitTrace_ELBO, export its "
+                "base, or take another guide"
+            )
+
+    def _ascend(
+        self,
+        q: Distribution,
+        x: Tensor,
+        unroll: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """δ and s after the steps."""
+        p = self._model[0]()
+        shift = torch.zeros_like(q.mean)
+        log_scale = shift
+        for noise in self.points:
+            current = moved(q, shift, log_scale)
+            z = current.mean + deviations(current, noise)
+            gradient = self._gradient(x, z, p, current, unroll)
+            step = current.variance * gradient.mean(0)
+            log_step = 0.5 * (gradient * (z - current.mean)).mean(0)
+            # about twice KL(q after a step of rate 1 ‖ q before it)
+            change = step.square() / current.variance + 2 * log_step.square()
+            length = self.lr**2 * change.sum(-1, keepdim=True)
             rate = self.lr * length.clamp_min(1.0).rsqrt()
-            shift, log_scale = shift + rate * step, log_scale + rate * step_log
+            shift = shift + rate * step
+            log_scale = log_scale + rate * log_step
         return shift, log_scale
 
-    def _slope(
-        self, x: Tensor, z: Tensor, p: Distribution, q: Distribution, unroll: bool
+    def _gradient(
+        self,
+        x: Tensor,
+        z: Tensor,
+        p: Distribution,
+        q: Distribution,
+        unroll: bool,
     ) -> Tensor:
         """∂ log w / ∂z for w = p(x, z) / q(z); 0 where it is not finite."""
         likelihood = self._model[1]
-        dtype = next(
-            (weight.dtype for weight in likelihood.parameters()), z.dtype
-        )  # until the parts are of one type
+        # the parts of a model may have several dtypes while it is built
+        dtype = next((weight.dtype for weight in likelihood.parameters()), z.dtype)
         with torch.enable_grad():
-            z = z if z.requires_grad else z.detach().requires_grad_()
-            log_weight = p.log_prob(z) + likelihood(z.to(dtype)).log_prob(x) - q.log_prob(z)
-            (slope,) = torch.autograd.grad(log_weight.sum(), z, create_graph=unroll)
-        return slope.nan_to_num(0.0, 0.0, 0.0)
+            if not z.requires_grad:
+                z = z.detach().requires_grad_()
+            log_joint = p.log_prob(z) + likelihood(z.to(dtype)).log_prob(x)
+            log_weight = log_joint - q.log_prob(z)
+            (gradient,) = torch.autograd.grad(log_weight.sum(), z, create_graph=unroll)
+        return gradient.nan_to_num(0.0, 0.0, 0.0)
 
     def extra_repr(self) -> str:
         return f"{self.base.extra_repr()}, refined by {self.steps} steps"
 
 
 def deviations(q: Distribution, noise: Tensor) -> Tensor:
-    """L ε for noise (K, latent_dim) and each row of a normal with covariance L Lᵀ: (K, n,
-    latent_dim).
-    """
+    """L ε for noise (K, latent_dim) and normals with covariance L Lᵀ: (K, n, latent_dim)."""
     noise = noise.unsqueeze(-2)
     if isinstance(q, MultivariateNormal | LowRankMultivariateNormal):
         return (q.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
     return q.stddev * noise
 
 
-def moved(q: Distribution, shift: Tensor, log_scale: Tensor) -> Distribution:
+def moved(
+    q: Distribution,
+    shift: Tensor,
+    log_scale: Tensor,
+) -> Distribution:
     """The normal of μ + δ + e^s (z - μ) for z ~ q = N(μ, Σ), of the same type as q.
 
     Raises:
@@ -187,7 +212,8 @@ def moved(q: Distribution, shift: Tensor, log_scale: Tensor) -> Distribution:
     if isinstance(q, Independent) and isinstance(q.base_dist, Normal):
         return dist.Normal(q.mean + shift, q.stddev * scale).to_event(1)
     if isinstance(q, MultivariateNormal):
-        return dist.MultivariateNormal(q.loc + shift, scale_tril=scale.unsqueeze(-1) * q.scale_tril)
+        scale_tril = scale.unsqueeze(-1) * q.scale_tril
+        return dist.MultivariateNormal(q.loc + shift, scale_tril=scale_tril)
     if isinstance(q, LowRankMultivariateNormal):
         factor = scale.unsqueeze(-1) * q.cov_factor
         return dist.LowRankMultivariateNormal(q.loc + shift, factor, scale.square() * q.cov_diag)

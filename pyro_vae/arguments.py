@@ -2,11 +2,13 @@
 
 import inspect
 import operator
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-from pyro_vae.explain import nearest
+from pyro_vae.explain import nearest, new_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +62,22 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"an object of type {type(value).__name__}"
 
 
+def warn_caller(message: str) -> None:
+    """A warning that names the line of the user's program which called this library."""
+    level = 2
+    frame = inspect.currentframe()
+    while frame is not None and _is_library(frame.f_back):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, stacklevel=level)
+
+
+def _is_library(frame: FrameType | None) -> bool:
+    """Whether a frame is one of this library, or of one that called it back."""
+    package = "" if frame is None else str(frame.f_globals.get("__name__", "")).split(".")[0]
+    return package in {"pyro_vae", "pyro", "torch", "contextlib"}
+
+
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator of a function for users: wrong calls are ValueErrors, any library's integers fit.
 
@@ -88,6 +106,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        _refuse_former_names(names, kwargs)
         why = _misfit(signature, args, kwargs)
         if why is not None:
             raise ValueError(f"{function.__qualname__.removesuffix('.__init__')}: {why}")
@@ -110,6 +129,14 @@ def _require_vae(name: str, vae: Any) -> None:
     if hasattr(vae, "vae"):
         remedy = f"pass {got.lower()}.vae"
     raise ValueError(f"{name}: expected a VAE, got {got}; {remedy}")
+
+
+def _refuse_former_names(names: Sequence[str], kwargs: Mapping[str, Any]) -> None:
+    """Raise ValueError for an option by the name that it had in an earlier version."""
+    for name in kwargs:
+        new = new_name(name, names)
+        if name not in names and new is not None:
+            raise ValueError(f"{name}: this option is now called {new}")
 
 
 def _misfit(

@@ -1,9 +1,8 @@
-"""Files that are written whole or not at all: under another name, and renamed when they are
-complete.
-"""
+"""Files that are written whole or not at all: they are renamed when they are complete."""
 
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,23 +14,26 @@ __all__ = ["require_permission", "whole_files", "written_whole"]
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside `path`, which takes that name only when the block ends without
-    an error.
+    """Give a temporary name beside `path`, which is renamed to it when the block ends.
+
+    A new file has the mode that the umask asks for. A file that is replaced keeps its mode, as when
+    it is opened for writing; it stays as it was where the block raises an error.
 
     Arguments:
-        path: The file to write; one of that name is replaced, and stays as it was when the block
-            fails.
+        path: the file to write.
 
     Returns:
         A context manager that gives the temporary name, in the same folder.
 
     Raises:
-        FileNotFoundError: When the folder does not exist.
+        FileNotFoundError: the folder does not exist.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder, written_whole(Path(folder) / "note.txt") as temporary:
+        >>> home = Path(tempfile.mkdtemp())
+        >>> with written_whole(home / "note.txt") as temporary:
         ...     _ = temporary.write_text("done")
+        >>> (home / "note.txt").read_text()
+        'done'
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -41,7 +43,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
-        temporary.chmod(_usual_mode(target.parent))
+        temporary.chmod(_mode_for(target))
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -49,8 +51,15 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary folder beside `folder`; what the block writes there moves into `folder` by
-    renaming, all or nothing.
+    """Give a temporary folder beside `folder`; its files are moved there when the block ends.
+
+    All of them are, or none. Their modes are those that `written_whole` gives.
+
+    Arguments:
+        folder: made where it doesn't exist.
+
+    Returns:
+        A context manager that gives the temporary folder.
 
     Example:
         >>> home = Path(tempfile.mkdtemp())
@@ -61,26 +70,27 @@ def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    draft, former = workshop / "draft", workshop / "former"
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    draft = temporary / "draft"
+    former = temporary / "former"
     try:
         draft.mkdir()
         former.mkdir()
         yield draft
-        mode = _usual_mode(workshop)
         for file in draft.iterdir():
-            file.chmod(mode)
+            file.chmod(_mode_for(path / file.name))
         if path.exists():
             _exchange(draft, path, former)
         else:
             os.replace(draft, path)
     finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def require_permission(file: Path) -> None:
-    """Raise ValueError where a file may not be read; libraries have other words for it, such as "no
-    such file".
+    """Raise ValueError where a file may not be read.
+
+    Libraries call that something else, such as "no such file".
     """
     try:
         with file.open("rb"):
@@ -93,21 +103,26 @@ def require_permission(file: Path) -> None:
         return
 
 
-def _usual_mode(folder: Path) -> int:
-    """The mode of a new file in a folder: that of the umask, which some writers (safetensors) don't
-    keep to.
+def _mode_for(target: Path) -> int:
+    """The mode of a file that is going to be written: its own, or that of a new file.
+
+    Some writers don't keep to the umask: safetensors makes files for their owner only.
     """
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    folder = target.parent if target.parent.exists() else target.parent.parent
     probe = folder / f".{uuid.uuid4().hex[:8]}.tmp"
     try:
-        probe.touch()
-        return probe.stat().st_mode & 0o777
+        probe.touch()  # reading the umask would change it, for all threads
+        return stat.S_IMODE(probe.stat().st_mode)
     finally:
         probe.unlink(missing_ok=True)
 
 
 def _exchange(draft: Path, path: Path, former: Path) -> None:
-    """Move the files of `draft` into `path`, and the ones they replace to `former`; after a
-    failure, all back again.
+    """Move the files of `draft` into `path`, and those that they replace to `former`.
+
+    Where that fails, all files are moved back.
     """
     names = sorted(file.name for file in draft.iterdir())
     try:

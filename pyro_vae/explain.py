@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -41,11 +41,26 @@ OTHER_NAMES = {
 RENAMED = {
     "annealing": "kl_warmup_epochs",
     "average": "ema_decay",
+    "chains": "num_chains",
     "cycles": "kl_cycles",
+    "draws": "num_samples",
     "float32_products": "matmul_precision",
+    "n": "num_rows",
     "products": "precision ('full' or 'bf16-mixed')",
+    "warmup": "warmup_steps",
 }
 """Options that had other names before version 0.1.0."""
+
+
+def new_name(former: str, allowed: Collection[str]) -> str | None:
+    """What an option is called today, where it is among those that are allowed.
+
+    Example:
+        >>> new_name("average", ["ema_decay", "epochs"]), new_name("average", ["epochs"])
+        ('ema_decay', None)
+    """
+    new = RENAMED.get(former, "")
+    return new if new.split(" ")[0] in allowed else None
 
 
 def nearest(word: str, allowed: list[str]) -> str:
@@ -91,10 +106,11 @@ def _problem(errors: Sequence[ErrorDetails], model: Any) -> str:
 
 def _sentence(details: ErrorDetails, model: Any) -> str:
     location = details["loc"]
-    name = location[-1] if location else ""
-    if details["type"] == "extra_forbidden" and name in RENAMED:
-        return f"this option is now called {RENAMED[str(name)]}"
     if details["type"] == "extra_forbidden":
+        *table, name = location
+        new = new_name(str(name), _fields(_table_at(table, model)))
+        if new is not None:
+            return f"this option is now called {new}"
         return f"unknown field; {_allowed(location, model)}"
     if details["type"] == "missing":
         return _needed(location, model)

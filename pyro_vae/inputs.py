@@ -1,6 +1,4 @@
-"""Rows on their way into a model: on its device, in its type, and checked against its shape and its
-support.
-"""
+"""Rows for a model: on its device, in its type, and checked against its shape and support."""
 
 import math
 from collections.abc import Iterator
@@ -9,92 +7,108 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import constraints
-from tqdm.auto import tqdm
 
 from pyro_vae.data import ArrayRows, DatasetRows, LoaderRows, Placement, Rows, as_rows, checked
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
 from pyro_vae.data.rounding import require_precision
 from pyro_vae.networks import Standardize
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import data_support
 from pyro_vae.vae import VAE
 
 
 def placement_of(vae: VAE) -> Placement:
-    """The device and the type of the model's numbers."""
-    numbers = (
-        tensor for tensor in (*vae.parameters(), *vae.buffers()) if tensor.is_floating_point()
-    )
-    first = next(numbers, torch.zeros(()))
+    """The device and the dtype of the model's numbers."""
+    tensors = [*vae.parameters(), *vae.buffers()]
+    numbers = [tensor for tensor in tensors if tensor.is_floating_point()]
+    first = numbers[0] if numbers else torch.zeros(())
     return Placement(first.device, first.dtype)
 
 
 def rows_of(
-    vae: VAE, x: Any, name: str, *, batch_size: int = 256, progress: bool | None = False
+    vae: VAE,
+    x: Any,
+    name: str,
+    *,
+    batch_size: int = 256,
+    progress: bool | None = False,
 ) -> Iterator[Tensor]:
-    """Checked batches of x on the model's device and in its type."""
+    """Checked batches of x on the model's device and in its dtype, with a progress bar.
+
+    Arguments:
+        vae: the model.
+        x: rows, (n, *data_shape), as `fit` takes them.
+        name: of the argument, for messages.
+        batch_size: rows in a batch.
+        progress: True shows the bar and False hides it; None shows it on a terminal or in a
+            notebook.
+    """
     rows = as_rows(x, vae.spec.data_shape, placement_of(vae), name=name)
     require_precise(vae, rows, name)
     batches = checked_batches(vae, rows.batches(batch_size), name)
-    hidden = None if progress is None else not progress
-    with tqdm(
-        total=len(rows), disable=hidden, desc="log p(x)", unit="row", dynamic_ncols=True
-    ) as bar:
+    with progress_bar(progress, total=len(rows), desc="log p(x)", unit="row") as bar:
         for batch in batches:
             yield batch
             bar.update(len(batch))
 
 
 def checked_batches(
-    vae: VAE, batches: Iterator[Tensor], name: str, grey: bool = False
+    vae: VAE,
+    batches: Iterator[Tensor],
+    name: str,
+    grey: bool = False,
 ) -> Iterator[Tensor]:
-    """The batches, each checked against the shape and the support of the model; or grey rows,
-    against [0, 1].
+    """The batches, each checked against the shape and the support of the model.
+
+    Arguments:
+        vae: the model.
+        batches: of rows.
+        name: of the argument that has them, for messages.
+        grey: whether rows are grey levels, which are checked against [0, 1].
     """
     support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
     if grey:
-        support, remedy = (
-            constraints.unit_interval,
-            "binarize='dynamic' takes grey levels in [0, 1], or bytes",
-        )
+        support = constraints.unit_interval
+        remedy = "binarize='dynamic' takes grey levels in [0, 1], or bytes"
         batches = levels(batches, name)
-    return checked(
-        undisturbed(batches), vae.spec.data_shape, support=support, remedy=remedy, name=name
-    )
+    shape = vae.spec.data_shape
+    return checked(undisturbed(batches), shape, support=support, remedy=remedy, name=name)
 
 
 def require_precise(vae: VAE, rows: Rows, name: str) -> None:
-    """Raise ValueError where the cast to the model's type gives other data: see
-    `require_precision`.
+    """Raise ValueError where the cast to the model's dtype changes the data too much.
 
-    A fitted model compares with the spread of its training rows, so that one row can be asked about
-    too.
+    A fitted model compares with the spread of its training rows, so that a single row can be
+    checked too. See `require_precision`.
     """
     if not isinstance(rows, ArrayRows | DatasetRows | LoaderRows):
         return
     support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
-    shift = bool(support.check(torch.full((1, *vae.spec.data_shape), -0.5)).all())
-    inputs = (
-        module
-        for module in vae.modules()
-        if isinstance(module, Standardize) and module.mode == "feature"
-    )
-    std = next((module.std for module in inputs), None) if vae.initialized else None
+    negative = torch.full((1, *vae.spec.data_shape), -0.5)
+    shift = bool(support.check(negative).all())
+    std = _training_std(vae) if vae.initialized else None
     require_precision(rows, pass_size(vae), name, std=std, shift=shift)
 
 
+def _training_std(vae: VAE) -> Tensor | None:
+    """The standard deviations of the training rows, where the encoder divides by them."""
+    for module in vae.modules():
+        if isinstance(module, Standardize) and module.mode == "feature":
+            return module.std
+    return None
+
+
 def pass_size(vae: VAE) -> int:
-    """Rows that are looked at together."""
+    """Rows of a pass that reads them only, so that a batch stays small in memory."""
     return max(1, min(4096, LARGEST // math.prod(vae.spec.data_shape)))
 
 
 def undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """The same batches; a DataLoader draws random numbers for each pass, and none of them are the
-    caller's.
-    """
+    """The same batches, where a DataLoader's random numbers are not the caller's."""
     while True:
-        with own_seed(0):
+        with own_seed(0):  # an iterator draws its seed when its first batch is asked for
             batch = next(batches, None)
         if batch is None:
             return

@@ -1,4 +1,4 @@
-"""Distributions whose normalising constants are differences of large logarithms of gamma functions."""
+"""Distributions whose normalising constants are differences of large log gamma functions."""
 
 import math
 from typing import Any
@@ -15,21 +15,24 @@ __all__ = ["StudentT", "log_beta"]
 class StudentT(dist.StudentT):
     """t(x | ν, loc, scale) = c (1 + y² / ν)^-(ν + 1)/2 / scale for y = (x - loc) / scale.
 
-    log c = log Γ((ν + 1) / 2) - log Γ(ν / 2) - ½ log(π ν), whose difference is taken on paper:
+    log c = log Γ((ν + 1) / 2) - log Γ(ν / 2) - ½ log(π ν), with the difference by `log_rising`:
     torch's, in float32, is 0.005 nats off at ν = 1e4 and 0.9 at 1e7.
     """
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "StudentT":
         shape = torch.Size(batch_shape)
-        parts = (part.expand(shape) for part in (self.df, self.loc, self.scale))
-        return StudentT(*parts, validate_args=False)
+        df = self.df.expand(shape)
+        loc = self.loc.expand(shape)
+        scale = self.scale.expand(shape)
+        return StudentT(df, loc, scale, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
         y = (value - self.loc) / self.scale
         half = self.df / 2
-        constant = log_rising(half, torch.full_like(half, 0.5)) - 0.5 * (math.pi * self.df).log()
+        ratio = log_rising(half, torch.full_like(half, 0.5))
+        constant = ratio - 0.5 * (math.pi * self.df).log()
         tails = (self.df + 1) / 2 * torch.log1p(y.square() / self.df)
         return constant - self.scale.log() - tails
 
@@ -41,5 +44,6 @@ def log_beta(first: Tensor, second: Tensor) -> Tensor:
         >>> log_beta(torch.tensor(1.0), torch.tensor(4.0)).exp()  # 1 / 4
         tensor(0.2500, dtype=torch.float64)
     """
-    a, b = wide(first), wide(second)
+    a = wide(first)
+    b = wide(second)
     return torch.lgamma(a) - log_rising(b, a)

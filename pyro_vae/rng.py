@@ -1,10 +1,8 @@
-"""Random numbers of our own: a block that draws from its own seed and leaves the caller's
-generators as they were.
-"""
+"""Random numbers from a seed of their own, which leave the caller's generators as they were."""
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -14,8 +12,7 @@ from pyro_vae.threads import alone
 
 
 def row_seed(row: Tensor, purpose: str) -> int:
-    """A seed for a row and a purpose that is the row's own, whatever stands beside it: a hash of
-    its numbers.
+    """A seed for a row and a purpose: a hash of its numbers, whatever the rest of the batch is.
 
     Example:
         >>> row_seed(torch.zeros(3), "draws 0") == row_seed(torch.zeros(1, 3), "draws 0")
@@ -25,31 +22,30 @@ def row_seed(row: Tensor, purpose: str) -> int:
 
 
 def row_hash(row: Tensor) -> int:
-    """A number below 2**64 that is the same for equal rows and hardly ever for others, by their
-    numbers as float32.
+    """A hash below 2**64 of the numbers of a row as float32.
 
     Example:
-        >>> row_hash(torch.full((3,), 0.1)) == row_hash(torch.full((3,), 0.1).double()) != row_hash(torch.ones(3))
-        True
+        >>> row = torch.full((3,), 0.1)
+        >>> row_hash(row) == row_hash(row.double()), row_hash(row) == row_hash(2 * row)
+        (True, False)
     """
     return _digest(row.float(), "", 8)
 
 
 def _digest(row: Tensor, purpose: str, size: int) -> int:
-    row = row.float() if row.dtype == torch.bfloat16 else row  # NumPy has no bfloat16
-    digest = hashlib.blake2b(
-        row.cpu().numpy().tobytes(), key=purpose.encode(), digest_size=size
-    ).digest()
-    return int.from_bytes(digest, "big")
+    if row.dtype == torch.bfloat16:  # NumPy has none
+        row = row.float()
+    numbers = row.cpu().numpy().tobytes()
+    digest = hashlib.blake2b(numbers, key=purpose.encode(), digest_size=size)
+    return int.from_bytes(digest.digest(), "big")
 
 
 @contextmanager
 def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable[[int], None]]:
-    """Run a block under `seed`; afterwards torch's generators (CPU and `device`) are where they
-    were.
+    """Run a block under `seed`; torch's generators are as before after it.
 
-    The block gets a function that starts the generators again, from another seed. The generators
-    are those of the process: of several threads one is inside such a block at a time.
+    The block gets a function that seeds the generators again. They belong to the process: of
+    several threads one is inside such a block at a time.
 
     Arguments:
         seed: any integer below 2**63.
@@ -66,25 +62,21 @@ def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable
         True
     """
     first = as_int(seed, "seed")
-    with alone():
-        used = generators(torch.device(device))
-        states = [generator.get_state() for generator in used]
+    used = generators(torch.device(device))
 
-        def start(seed: int) -> None:
-            for generator in used:
-                generator.manual_seed(seed)
+    def start(seed: int) -> None:
+        for generator in used:  # torch.manual_seed would seed the other GPUs too
+            generator.manual_seed(seed)
 
-        try:
-            start(first)
-            yield start
-        finally:
-            for generator, state in zip(used, states, strict=True):
-                generator.set_state(state)
+    with alone(), _forked(torch.device(device)):
+        start(first)
+        yield start
 
 
 class Stream:
-    """Random numbers from a seed of their own, which go on where they stopped: inside `drawn()`
-    torch draws them.
+    """Random numbers from a seed of their own, drawn by torch inside `drawn()`.
+
+    Each block goes on where the last one stopped.
 
     Arguments:
         seed: any integer below 2**63.
@@ -96,33 +88,39 @@ class Stream:
         ...     first = torch.rand(1)
         >>> with stream.drawn():
         ...     second = torch.rand(1)
-        >>> torch.manual_seed(0).initial_seed(), bool((torch.rand(2) == torch.cat([first, second])).all())
-        (0, True)
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> bool((torch.rand(2, generator=generator) == torch.cat([first, second])).all())
+        True
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        self.generators = generators(torch.device(device))
+        self.device = torch.device(device)
+        self.generators = generators(self.device)
         with own_seed(seed, device):
-            self.states = [generator.get_state() for generator in self.generators]
+            self.states = self._current()
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
-        with alone():
-            before = [generator.get_state() for generator in self.generators]
-            self._set(self.states)
+        """torch draws from this stream inside the block."""
+        with alone(), _forked(self.device):
+            for generator, state in zip(self.generators, self.states, strict=True):
+                generator.set_state(state)
             try:
                 yield
             finally:
-                self.states = [generator.get_state() for generator in self.generators]
-                self._set(before)
+                self.states = self._current()
 
-    def _set(self, states: list[Tensor]) -> None:
-        for generator, state in zip(self.generators, states, strict=True):
-            generator.set_state(state)
+    def _current(self) -> list[Tensor]:
+        return [generator.get_state() for generator in self.generators]
+
+
+def _forked(device: torch.device) -> AbstractContextManager[None]:
+    """Inside the block the generators of the CPU and of `device` may change; then they are back."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def generators(device: torch.device) -> list[torch.Generator]:
-    """torch's own generators: that of the CPU, and that of `device` where it is a GPU.
+    """torch's default generators: that of the CPU, and that of `device` where it is a GPU.
 
     Example:
         >>> len(generators(torch.device("cpu")))

@@ -1,6 +1,4 @@
-"""A model on disk: one folder with its description (JSON) and its weights (safetensors). No pickle,
-no data.
-"""
+"""A model on disk: a folder with its description (JSON) and weights (safetensors), no pickle."""
 
 import json
 import os
@@ -20,7 +18,9 @@ from pyro_vae.spec import Spec
 from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
 
-SPEC, WEIGHTS, FORMAT = "spec.json", "model.safetensors", 1
+SPEC = "spec.json"
+WEIGHTS = "model.safetensors"
+FORMAT = 1
 LIBRARY = "pyro_vae"
 PathLike = str | os.PathLike[str]
 
@@ -61,7 +61,11 @@ def save(vae: VAE, folder: PathLike, *, overwrite: bool = False) -> Path:
 
 
 def write_model(
-    vae: VAE, folder: PathLike, *, overwrite: bool = False, run: Mapping[str, Any] | None = None
+    vae: VAE,
+    folder: PathLike,
+    *,
+    overwrite: bool = False,
+    run: Mapping[str, Any] | None = None,
 ) -> Path:
     """`save`, with what else there is to say of the run that the model comes from.
 
@@ -72,12 +76,21 @@ def write_model(
         run: kept under "run" in `spec.json`; `load` doesn't need it.
     """
     require_free(folder, overwrite=overwrite)
-    with alone():  # a thread that trains the model is waited for
+    with alone():  # waits for a thread that trains the model
         weights = {
             uncompiled(name): value.detach().to("cpu", copy=True).contiguous()
             for name, value in vae.state_dict().items()
         }
-    description = {
+    text = json.dumps(_description(vae, run), indent=2) + "\n"
+    with whole_files(folder) as draft:
+        save_file(weights, draft / WEIGHTS)
+        (draft / SPEC).write_text(text, encoding="utf-8")
+    return Path(folder)
+
+
+def _description(vae: VAE, run: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The contents of `spec.json`; a subclass of VAE is named."""
+    description: dict[str, Any] = {
         "format": FORMAT,
         "library": LIBRARY,
         "model": vae.spec.model_dump(mode="json"),
@@ -86,10 +99,7 @@ def write_model(
         description["class"] = qualified_name(type(vae))
     if run is not None:
         description["run"] = dict(run)
-    with whole_files(folder) as draft:
-        save_file(weights, draft / WEIGHTS)
-        (draft / SPEC).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    return Path(folder)
+    return description
 
 
 @public
@@ -116,26 +126,10 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     path = Path(folder)
     description = _read_description(path)
     spec = _spec_of(path, description)
-    own = spec.custom()
-    if missing := {slot: kind for slot, kind in own.items() if slot not in parts}:
-        passed = ", ".join(f"{slot}=<your {kind}>" for slot, kind in missing.items())
-        raise ValueError(
-            f"{path}: this model was saved with objects of your own; pass them: load(folder, "
-            f"{passed})"
-        )
-    if unknown := [slot for slot in parts if slot not in own]:
-        raise ValueError(
-            f"{path}: the saved model brings its own {', '.join(unknown)}; expected parts: "
-            f"{list(own)}"
-        )
+    _require_parts(path, spec.custom(), parts)
     vae = VAE.from_spec(spec, **parts)
     try:
-        weights = load_file(path / WEIGHTS)
-        dtypes = {value.dtype for name, value in weights.items() if value.is_floating_point()}
-        vae.to(dtypes.pop() if len(dtypes) == 1 else None)
-        names = {uncompiled(name): name for name in vae.state_dict()}
-        weights = {names.get(uncompiled(name), name): value for name, value in weights.items()}
-        vae.load_state_dict(weights)
+        _load_weights(vae, path / WEIGHTS)
     except (SafetensorError, RuntimeError, OSError) as error:
         require_permission(path / WEIGHTS)
         _refuse_subclass(path, description, error)
@@ -143,6 +137,38 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
             f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}"
         ) from error
     return vae.eval()
+
+
+def _require_parts(
+    path: Path,
+    own: Mapping[str, str],
+    parts: Mapping[str, Any],
+) -> None:
+    """Raise ValueError where `parts` are not the user's own parts of the saved model."""
+    missing = {slot: kind for slot, kind in own.items() if slot not in parts}
+    if missing:
+        passed = ", ".join(f"{slot}=<your {kind}>" for slot, kind in missing.items())
+        raise ValueError(
+            f"{path}: this model was saved with objects of your own; pass them: load(folder, "
+            f"{passed})"
+        )
+    unknown = [slot for slot in parts if slot not in own]
+    if unknown:
+        raise ValueError(
+            f"{path}: the saved model brings its own {', '.join(unknown)}; expected parts: "
+            f"{list(own)}"
+        )
+
+
+def _load_weights(vae: VAE, file: Path) -> None:
+    """Give the model the weights in a file, and their dtype where they have one."""
+    saved = load_file(file)
+    dtypes = {value.dtype for value in saved.values() if value.is_floating_point()}
+    if len(dtypes) == 1:
+        vae.to(dtypes.pop())
+    names = {uncompiled(name): name for name in vae.state_dict()}
+    weights = {names.get(uncompiled(name), name): value for name, value in saved.items()}
+    vae.load_state_dict(weights)
 
 
 def read_run(folder: PathLike) -> dict[str, Any]:
@@ -166,21 +192,25 @@ def uncompiled(name: str) -> str:
     return name.replace("_orig_mod.", "")
 
 
-def _refuse_subclass(path: Path, description: Mapping[str, Any], error: Exception) -> None:
-    """Raise ValueError where the weights are those of a subclass, which only its own constructor
-    can make.
-    """
-    if kind := description.get("class"):
-        name = kind.rpartition(".")[2]
-        raise ValueError(
-            f"{path}: holds a {kind}, a subclass of VAE with weights of its own; make it and read "
-            "its weights: "
-            f"vae = {name}(...); "
-            f"vae.load_state_dict(safetensors.torch.load_file({str(path / WEIGHTS)!r}))"
-        ) from error
+def _refuse_subclass(
+    path: Path,
+    description: Mapping[str, Any],
+    error: Exception,
+) -> None:
+    """Raise ValueError for the weights of a subclass, which only its own constructor can make."""
+    kind = description.get("class")
+    if not kind:
+        return
+    name = kind.rpartition(".")[2]
+    raise ValueError(
+        f"{path}: holds a {kind}, a subclass of VAE with weights of its own; make it and read "
+        f"its weights: vae = {name}(...); "
+        f"vae.load_state_dict(safetensors.torch.load_file({str(path / WEIGHTS)!r}))"
+    ) from error
 
 
 def _read_description(path: Path) -> dict[str, Any]:
+    """The contents of `spec.json`."""
     try:
         description: Any = json.loads((path / SPEC).read_text(encoding="utf-8"))
     except OSError as error:
@@ -203,6 +233,7 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 
 def _spec_of(path: Path, description: Mapping[str, Any]) -> Spec:
+    """The description of the model."""
     try:
         return Spec.model_validate(description["model"])
     except (KeyError, ValueError) as error:

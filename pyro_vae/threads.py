@@ -1,8 +1,8 @@
-"""One thread at a time where state of the whole process is switched for a while.
+"""A lock for code that changes state of the whole process for a while.
 
-torch's generators, Pyro's handlers, settings and validation switch, and a module's training mode
-belong to the process or to the model, not to a thread: two threads that switch them disturb each
-other in silence.
+torch's generators, Pyro's handlers, settings and validation flag belong to the process, and a
+module's training mode to the model. Two threads that change them at once get wrong results without
+an error.
 """
 
 import os
@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class _Turn:
-    """The lock of the process. A forked child gets a new one: the thread that holds the old one
-    isn't in the child.
+class _ProcessLock:
+    """The lock of the process.
+
+    A forked child gets a new one: the thread that has acquired the old one isn't in the child.
     """
 
     def __init__(self) -> None:
@@ -25,17 +26,17 @@ class _Turn:
         self.lock = threading.RLock()
 
 
-_TURN = _Turn()
+_LOCK = _ProcessLock()
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Inside the block no other thread is inside such a block; one thread may nest them.
+    """A block in which one thread is at a time; the same thread may nest such blocks.
 
     Example:
         >>> with alone(), alone():
         ...     "two blocks, one thread"
         'two blocks, one thread'
     """
-    with _TURN.lock:
+    with _LOCK.lock:
         yield

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
+from pyro_vae.guides import Posterior
+from pyro_vae.likelihoods import Likelihood
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Parts, Spec, build, describe, joined, random_weights, read
 
@@ -24,20 +26,31 @@ Part = str | Mapping[str, Any] | nn.Module | Callable[..., Any]
 class Model(PyroModule):
     """p(x, z) = p(z) p(x | z): `model(x)` observes the rows x, `model(n=5)` draws 5 rows.
 
-    Pyro's sleep phases pass `observations={"x": rows}`, which takes the place of x.
+    Pyro's sleep phases pass `observations={"x": rows}` instead of x.
     """
 
-    def __init__(self, name: str, prior: nn.Module, likelihood: nn.Module) -> None:
+    def __init__(
+        self,
+        name: str,
+        prior: nn.Module,
+        likelihood: nn.Module,
+    ) -> None:
         super().__init__(name)
         self.prior, self.likelihood = prior, likelihood
         joined(self)
 
     def forward(
-        self, x: Tensor | None = None, n: int = 1, observations: Observations = None
+        self,
+        x: Tensor | None = None,
+        n: int = 1,
+        observations: Observations = None,
     ) -> Tensor:
-        x = x if not observations else observations["x"]
+        if observations:
+            x = observations["x"]
+        if x is not None:
+            n = len(x)
         draw_weights(self, self.likelihood)
-        with pyro.plate("data", n if x is None else len(x)):
+        with pyro.plate("data", n):
             z = pyro.sample("z", self.prior())
             rows: Tensor = pyro.sample("x", self.likelihood(z), obs=x)
             return rows
@@ -51,8 +64,14 @@ class Guide(PyroModule):
         self.posterior = posterior
         joined(self)
 
-    def forward(self, x: Tensor | None = None, observations: Observations = None) -> Tensor:
-        rows: Any = x if not observations else observations["x"]
+    def forward(
+        self,
+        x: Tensor | None = None,
+        observations: Observations = None,
+    ) -> Tensor:
+        rows: Any = x
+        if observations:
+            rows = observations["x"]
         draw_weights(self, self.posterior)
         with pyro.plate("data", len(rows)):
             z: Tensor = pyro.sample("z", self.posterior(rows))
@@ -60,13 +79,13 @@ class Guide(PyroModule):
 
 
 def draw_weights(program: PyroModule, part: nn.Module) -> None:
-    """Weights that were made random (`to_pyro_module_`, `PyroSample`) are drawn here: once for all
-    rows of the plate.
+    """Draw weights that were made random (`to_pyro_module_`, `PyroSample`) once for all rows.
 
     The program keeps what it has drawn until its call is over.
     """
-    for name in random_weights(part) if isinstance(part, PyroModule) else ():
-        attrgetter(name)(part)
+    if isinstance(part, PyroModule):
+        for name in random_weights(part):
+            attrgetter(name)(part)
 
 
 class VAE(nn.Module):
@@ -97,7 +116,8 @@ class VAE(nn.Module):
             parameters outside a module, which no training would reach.
 
     Example:
-        >>> vae = VAE(data_shape=(64,), latent_dim=2, likelihood={"kind": "binomial", "total_count": 16})
+        >>> counts = {"kind": "binomial", "total_count": 16}
+        >>> vae = VAE(data_shape=(64,), latent_dim=2, likelihood=counts)
         >>> vae.posterior(torch.zeros(5, 64)).batch_shape
         torch.Size([5])
     """
@@ -132,9 +152,7 @@ class VAE(nn.Module):
         self.register_buffer("initialized", torch.tensor(False))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy has programs with names of their own: of two with one name, Pyro's SVI would train
-        only one.
-        """
+        """Give the programs of a copy new names: of two with one name, SVI would train only one."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         name = f"vae_{next(_numbers)}"
         for role, program in {"model": self.model, "guide": self.guide}.items():
@@ -144,16 +162,24 @@ class VAE(nn.Module):
     def forward(self, *inputs: Any) -> Any:
         raise ValueError(
             "vae(...): a VAE is called by its parts: vae.posterior(x), vae.likelihood(z), "
-            "vae.prior(); or by pyro_vae.encode(vae, x), reconstruct(vae, x), sample(vae, n), "
-            "evidence(vae, x)"
+            "vae.prior(); or by pyro_vae.encode(vae, x), reconstruct(vae, x), "
+            "sample(vae, num_rows), evidence(vae, x)"
         )
 
     @classmethod
-    def from_spec(cls, source: Spec | str | Path | Mapping[str, Any], **parts: Any) -> Self:
-        """The model of a description: a `Spec`, a dict, or a TOML or JSON file. `parts` replace
-        fields of it.
+    def from_spec(
+        cls,
+        source: Spec | str | Path | Mapping[str, Any],
+        **parts: Any,
+    ) -> Self:
+        """The model of a description: a `Spec`, a dict, or a TOML or JSON file.
+
+        Arguments:
+            source: the description.
+            parts: fields that replace those of the description.
         """
-        fields = {**(source.model_dump() if isinstance(source, Spec) else read(source)), **parts}
+        fields = source.model_dump() if isinstance(source, Spec) else read(source)
+        fields |= parts
         describe(fields)  # an unknown or a missing field of a file is a ValueError that names it
         return cls(**fields)
 
@@ -188,12 +214,6 @@ class VAE(nn.Module):
 
 
 def _symbols(part: nn.Module) -> str:
-    """The distribution of a part in symbols, as its family writes it; the type of one of the
-    user's.
-    """
-    family = getattr(part, "family", part)
-    return (
-        family.extra_repr()
-        if isinstance(family, nn.Module) and family.extra_repr()
-        else type(family).__name__
-    )
+    """The distribution of a part in symbols, as its family writes it; of a user's part its type."""
+    family = part.family if isinstance(part, Likelihood | Posterior) else part
+    return family.extra_repr() or type(family).__name__

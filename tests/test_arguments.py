@@ -1,4 +1,4 @@
-"""Integers of any library are integers; bools, floats and text are not."""
+"""Integers of any library are integers; warnings name the line of the caller."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_vae.arguments import as_int
+from pyro_vae.arguments import as_int, warn_caller
 
 INTEGERS = [
     3,
@@ -51,3 +51,15 @@ def test_the_smallest() -> None:
         as_int(np.int64(0), "n", at_least=1)
     with pytest.raises(ValueError, match=r"^n: expected an integer, got an object of type list$"):
         as_int(list(range(100)), "n")
+
+
+# Warnings
+
+
+def test_a_warning_names_the_line_of_the_caller() -> None:
+    library: dict[str, Any] = {"__name__": "pyro_vae.somewhere", "warn_caller": warn_caller}
+    exec("def inner(): warn_caller('look here')\ndef outer(): inner()", library)
+    for call in (lambda: warn_caller("look here"), library["inner"], library["outer"]):
+        with pytest.warns(UserWarning, match="^look here$") as caught:
+            call()
+        assert caught[0].filename == __file__

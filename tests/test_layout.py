@@ -28,8 +28,18 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 # except the families.
 LEVELS = (
     (
-        *("arguments", "described", "explain", "registry", "rng", "threads", "version"),
-        *("long_tails", "special", "atomic_files", "distributed", "data", "networks", "compiler"),
+        *("arguments", "described", "explain", "hooks", "registry", "rng", "threads", "version"),
+        *(
+            "lazy_names",
+            "progress_bar",
+            "long_tails",
+            "special",
+            "atomic_files",
+            "distributed",
+            "data",
+            "networks",
+            "compiler",
+        ),
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "vae"),

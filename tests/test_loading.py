@@ -92,7 +92,10 @@ class WithHead(pv.VAE):
 def test_a_subclass_is_named_and_the_remedy_works(tmp_path: Path) -> None:
     vae = WithHead(3, data_shape=(4,), latent_dim=2)
     pv.save(vae, tmp_path / "run")
-    message = f"holds a {__name__}.WithHead, a subclass of VAE with weights of its own; make it and read its weights"
+    message = (
+        f"holds a {__name__}.WithHead, a subclass of VAE with weights of its own; make it and read "
+        "its weights"
+    )
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         pv.load(tmp_path / "run")
     remedy = (

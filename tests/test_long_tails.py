@@ -1,6 +1,4 @@
-"""Normalising constants in float32 where their logarithms of gamma functions are large, against
-SciPy's.
-"""
+"""Normalising constants in float32 against SciPy, where log gamma functions are large."""
 
 import numpy as np
 import pytest
@@ -23,7 +21,8 @@ def test_the_student_t_is_scipys(df: float, x: float) -> None:
 
 
 def test_its_gradients_are_those_of_torch_in_float64() -> None:
-    found, expected = [], []
+    found = []
+    expected = []
     for kind, dtype, gradients in (
         (StudentT, torch.float32, found),
         (torch.distributions.StudentT, torch.float64, expected),
@@ -45,7 +44,8 @@ def test_the_prior_has_it_too() -> None:
 def test_the_beta_is_scipys(concentration: float) -> None:
     """torch's own is 4.719 for 4.726 at Beta(1e4, 1e4), and 6 for 7.029 at Beta(1e6, 1e6)."""
     row = Beta((1,), concentration=2 * concentration)(torch.zeros(1))
-    a, b = float(row.base_dist.concentration1), float(row.base_dist.concentration0)
+    a = float(row.base_dist.concentration1)
+    b = float(row.base_dist.concentration0)
     expected = scipy.stats.beta.logpdf(0.5, a, b)
     assert float(row.log_prob(torch.tensor([0.5]))) == pytest.approx(expected, abs=1e-5)
 

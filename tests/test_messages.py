@@ -34,7 +34,7 @@ def run() -> Any:
 WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "an option of fit": (
         lambda run: pv.fit(run.vae, X, epoch=3),
-        r"^epoch: unknown field; allowed: 'epochs', .*; did you mean 'epochs'\?$",
+        r"^fit: unknown argument 'epoch'; allowed: .*; did you mean 'epochs'\?$",
     ),
     "labels": (
         lambda run: pv.fit(run.vae, X, X[:, 0]),
@@ -78,7 +78,10 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda run: run.vae.likelihood(np.zeros((3, 2))),
         r"^likelihood: expected a tensor z, got ndarray;",
     ),
-    "nothing": (lambda run: pv.sample(run.vae), r"^sample: missing a required argument: 'n'$"),
+    "nothing": (
+        lambda run: pv.sample(run.vae),
+        r"^sample: missing a required argument: 'num_rows'$",
+    ),
     "a name": (
         lambda run: pv.sample(run.vae, 3, sed=1),
         r"^sample: unknown argument 'sed'; .*; did you mean 'seed'\?$",
@@ -184,14 +187,14 @@ def test_integers_of_numpy_in_a_description() -> None:
 
 INTEGERS: dict[str, Callable[[pv.VAE, Any], Any]] = {
     "fit: epochs": lambda vae, n: pv.fit(vae, X, epochs=n, progress=False).history[0]["loss"],
-    "sample: n": lambda vae, n: pv.sample(vae, n).x,
+    "sample: num_rows": lambda vae, n: pv.sample(vae, n).x,
     "sample: seed": lambda vae, n: pv.sample(vae, 3, seed=n).x,
     "annealed: num_chains": lambda vae, n: (
         pv.annealed(vae, X[:2], num_chains=n, temperatures=5).log_marginal
     ),
-    "calibration: draws": lambda vae, n: pv.calibration(vae, num_rows=5, draws=n).pit,
+    "calibration: num_samples": lambda vae, n: pv.calibration(vae, num_rows=5, num_samples=n).pit,
     "latent_use: num_particles": lambda vae, n: pv.latent_use(vae, X, num_particles=n).rate,
-    "to_arviz: draws": lambda vae, n: pv.to_arviz(vae, X, draws=n)["prior"]["z"].values,
+    "to_arviz: num_samples": lambda vae, n: pv.to_arviz(vae, X, num_samples=n)["prior"]["z"].values,
     "ELBO: num_particles": lambda vae, n: pv.ELBO(num_particles=n)(vae.model, vae.guide, X).kl["z"],
     "bidirectional: num_rows": lambda vae, n: (
         pv.bidirectional(vae, num_rows=n, num_chains=2, temperatures=5).lower
@@ -246,3 +249,25 @@ def test_a_bool_is_no_number_of_a_description(fields: dict[str, Any], path: str)
 def test_an_option_that_was_renamed_names_the_new_one(option, value, new):
     with pytest.raises(ValueError, match=rf"^{option}: this option is now called {new}$"):
         pv.fit(pv.VAE(data_shape=(4,), latent_dim=2), X, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("ask", "old", "new"),
+    [
+        (lambda vae, **old: pv.to_arviz(vae, X, **old), {"draws": 5}, "num_samples"),
+        (lambda vae, **old: pv.calibration(vae, **old), {"draws": 5}, "num_samples"),
+        (lambda vae, **old: pv.audit(vae, X, **old), {"draws": 5}, "num_samples"),
+        (lambda vae, **old: pv.audit(vae, X, **old), {"chains": 2}, "num_chains"),
+        (lambda vae, **old: pv.audit(vae, X, **old), {"warmup": 5}, "warmup_steps"),
+        (lambda vae, **old: pv.sample(vae, **old), {"n": 5}, "num_rows"),
+    ],
+)
+def test_an_argument_that_was_renamed_names_the_new_one(ask, old, new):
+    message = rf"^{next(iter(old))}: this option is now called {new}$"
+    with pytest.raises(ValueError, match=message):
+        ask(small(), **old)
+
+
+def test_an_old_name_of_another_function_is_an_unknown_argument():
+    with pytest.raises(ValueError, match=r"^encode: unknown argument 'draws'; allowed: "):
+        pv.encode(small(), X, draws=5)

@@ -75,7 +75,7 @@ def on_disk() -> set[str]:
         (installed / path.relative_to(ROOT / folder)).as_posix()
         for folder, installed in ((folder, Path(to)) for folder, to in FOLDERS.items())
         for path in (ROOT / folder).rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in {".py", ".pyi"} or path.name == "py.typed"
     }
 
 

@@ -78,13 +78,14 @@ def test_a_loop_of_blocks_does_not_repeat_itself_outside() -> None:
 def test_it_takes_the_generator_of_the_device(
     monkeypatch: pytest.MonkeyPatch, device: str, index: int
 ) -> None:
-    """`cuda` is the current device, here the second one of two; generators of the CPU stand in for
-    theirs.
-    """
+    """`cuda` is the current device, the second of two; CPU generators stand in for theirs."""
     generators = torch.Generator().manual_seed(10), torch.Generator().manual_seed(11)
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.setattr(torch.cuda, "default_generators", generators)
+    monkeypatch.setattr(torch.cuda.random, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda.random, "_lazy_call", lambda call, **options: call())
+    monkeypatch.setattr(torch.cuda.random, "current_device", lambda: 1)
     before = [generator.get_state() for generator in generators]
     with own_seed(3, device):
         assert [generator.initial_seed() == 3 for generator in generators] == [

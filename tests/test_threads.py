@@ -56,15 +56,13 @@ QUESTIONS: dict[str, Callable[[pv.VAE], np.ndarray]] = {
     "encode": lambda vae: pv.encode(vae, X).loc,
     "sample": lambda vae: pv.sample(vae, 50).x,
     "reconstruct": lambda vae: pv.reconstruct(vae, X),
-    "calibration": lambda vae: pv.calibration(vae, num_rows=50, draws=9).pit,
+    "calibration": lambda vae: pv.calibration(vae, num_rows=50, num_samples=9).pit,
     "annealed": lambda vae: pv.annealed(vae, X[:4], num_chains=2, temperatures=10).log_marginal,
 }
 
 
 def test_one_model_and_many_threads() -> None:
-    """Each of these draws from torch's generator, switches Pyro's validation off, and puts the
-    model to evaluation.
-    """
+    """Calls that draw random numbers, and change Pyro's validation flag and the model's mode."""
     vae = small(encoder=nn.Sequential(nn.Linear(4, 16), nn.Dropout(), nn.ReLU())).train()
     expected = {name: ask(vae) for name, ask in QUESTIONS.items()}
     before, names = state(), [*QUESTIONS] * 3

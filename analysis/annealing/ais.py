@@ -1,27 +1,32 @@
-"""Annealed importance sampling: log p(x) of each row by a slow walk from a simple density to the
-posterior.
-"""
+"""Annealed importance sampling: log p(x) of each row by chains from q₀(z) to the posterior."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.analysis.annealing.chains import Plan, log_mean, require_moves, seeds_of, upward
-from pyro_vae.analysis.annealing.geometric_path import Path
+from pyro_vae.analysis.annealing.chains import (
+    AnnealingOptions,
+    require_moves,
+    run_forward,
+    seeds_of,
+)
+from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.annealing.temperatures import ACCEPTANCE, tuned
-from pyro_vae.analysis.fitted import evaluation
+from pyro_vae.analysis.fitted import Columns, as_numpy, concatenated, evaluation
+from pyro_vae.analysis.mean_weight import log_mean
+from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
 
-@dataclass(frozen=True)
-class Annealed:
-    """log p(x) of each row by annealed importance sampling; every array has one number a row, log
-    p(x) in nats.
+@dataclass(frozen=True, repr=False)
+class Annealed(Answer):
+    """log p(x) of each row by annealed importance sampling, in nats; an array has a number a row.
 
     Attributes:
         log_marginal: log of the mean weight over chains: unbiased for p(x), so on average below log
@@ -35,6 +40,7 @@ class Annealed:
         step_size: of the leapfrog at the posterior, in standard deviations of q(z | x).
         num_chains: C.
         temperatures: T.
+        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
     """
 
     log_marginal: np.ndarray
@@ -44,29 +50,64 @@ class Annealed:
     step_size: np.ndarray
     num_chains: int
     temperatures: int
+    row_labels: tuple[Any, ...] | None = None
 
-    def summary(self) -> str:
-        """The means over rows, and how to read them."""
-        rows = len(self.log_marginal)
-        error = self.log_marginal.std(ddof=1) / math.sqrt(rows) if rows > 1 else math.nan
-        return "\n".join(
-            [
-                (
-                    f"log p(x)      {self.log_marginal.mean():10.3f} ± {error:.3f} nats per row   "
-                    "(annealed importance "
-                    f"sampling, {self.num_chains} chains, {self.temperatures} temperatures, {rows} "
-                    "rows)"
-                ),
-                f"Monte Carlo   {math.sqrt(np.square(self.se).sum()) / rows:10.3f} of that error   "
-                "(what more chains would remove; on average the estimate is below log p(x))",
-                f"ess           {np.median(self.ess):10.1f} chains in the median row   (near 1: "
-                "log p(x) is likely too low; take more temperatures)",
-                (
-                    f"acceptance    {self.acceptance.mean():10.2f}   (the steps were tuned to "
-                    f"{ACCEPTANCE})"
-                ),
-            ]
-        )
+    reading = (
+        "log p(x) is on average a low estimate, also where no number shows it: where the chains "
+        "miss a mode; ± is one standard error over rows"
+    )
+
+    def __repr__(self) -> str:
+        mean = f"{self.mean_log_marginal:.3f} ± {self.mean_log_marginal_se:.3f} nats per row"
+        return f"Annealed(rows={len(self.log_marginal)}, log p(x) {mean})"
+
+    @property
+    def mean_log_marginal(self) -> float:
+        """Mean of log p(x) over rows, in nats per row."""
+        return mean_and_se(self.log_marginal)[0]
+
+    @property
+    def mean_log_marginal_se(self) -> float:
+        """Standard error of that mean over rows; nan for a single row."""
+        return mean_and_se(self.log_marginal)[1]
+
+    @property
+    def monte_carlo_se(self) -> float:
+        """The part of that error which more chains would remove."""
+        return float(np.sqrt(np.square(self.se).sum()) / len(self.se))
+
+    @property
+    def median_ess(self) -> float:
+        """Median over rows of the effective number of chains."""
+        return float(np.median(self.ess))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of `to_dataframe`: the arrays above, by their names."""
+        names = ("log_marginal", "se", "ess", "acceptance", "step_size")
+        return {name: getattr(self, name) for name in names}
+
+    def labels(self) -> Sequence[Any] | None:
+        """The names of the rows, where they are known."""
+        return self.row_labels
+
+    def totals(self) -> list[Total]:
+        """Mean log p(x), the part of its error that is Monte Carlo, and how the chains moved."""
+        mean, se = mean_and_se(self.log_marginal)
+        chains = f"{self.num_chains} chains, {self.temperatures} temperatures"
+        how = f"annealed importance sampling, {chains}, {len(self.log_marginal)} rows"
+        few = "in the median row; near 1, log p(x) is likely too low: take more temperatures"
+        acceptance = float(self.acceptance.mean())
+        return [
+            Total("log p(x)", mean, se, "nats per row", how),
+            Total(
+                "Monte Carlo",
+                self.monte_carlo_se,
+                unit="nats of that error",
+                note="what more chains would remove",
+            ),
+            Total("ess", self.median_ess, unit="chains", note=few, digits=1),
+            Total("acceptance", acceptance, note=f"the steps were tuned to {ACCEPTANCE}", digits=2),
+        ]
 
 
 @public
@@ -80,7 +121,7 @@ def annealed(
     start: Literal["prior", "guide"] = "prior",
     seed: int = 0,
     chunk_size: int = 1000,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Annealed:
     """Estimate log p(x) of each row by annealed importance sampling with Hamiltonian Monte Carlo.
 
@@ -88,19 +129,19 @@ def annealed(
 
     log w = Σₜ (bₜ - bₜ₋₁) U(zₜ₋₁),   t = 1, ..., T
 
-    where z₀ ~ q₀ and zₜ is zₜ₋₁ after a move that leaves fₜ as it is. The mean weight is unbiased
-    for p(x) however well the chains mix; the slower the walk, the nearer is each weight. A ladder
-    that adapts to the chains on it would bias it a little: here a pilot walk of T / 10 temperatures
-    (at least 20) and 16 chains tunes temperatures and steps of each row (`tuned`), and then they
-    are frozen.
+    where z₀ ~ q₀ and zₜ is zₜ₋₁ after a transition that leaves fₜ invariant. The mean weight is
+    unbiased for p(x) however well the chains mix; with more temperatures each weight is closer to
+    it. A schedule that adapts to its own chains would add a small bias: here 16 pilot chains on
+    T / 10 temperatures (at least 20) tune temperatures and step sizes of each row (`tuned`), which
+    are then frozen.
 
-    From the guide the way is shorter, so that a fifth of the temperatures do as well; from the
-    prior the answer leans on the guide for nothing but the scale of its steps.
+    The guide is closer to the posterior, so that a fifth of the temperatures do as well; from the
+    prior the estimate uses the guide for nothing but the scale of its steps.
 
     It fails where the posterior has modes that no chain finds in time: log p(x) is then low, and
     neither `se` nor `ess` need show it. Run it from both starts, and `bidirectional` on rows of the
-    model. A row's numbers depend on `seed` and on the row alone, up to rounding: where rounding
-    tips an acceptance, a chain goes another way.
+    model. The numbers of a row depend on `seed` and on the row alone, up to rounding: where
+    rounding changes an acceptance, the chain continues differently.
 
     References:
         Annealed Importance Sampling (Neal, 2001).
@@ -114,11 +155,11 @@ def annealed(
         temperatures: T; 1 is importance sampling from q₀.
         leapfrog_steps: of each move. A chain takes T leapfrog_steps gradients, and the pilot 1.6
             times what one takes.
-        start: q₀, "prior" or "guide". The density of a guide of kind "flow" with transform "iaf" is
-            slow.
+        start: q₀, "prior" or "guide". The density of a guide "flow" with transform
+            "autoregressive" is slow.
         seed: of the chains.
         chunk_size: pairs of a row and a chain that move at once.
-        progress: show bars; None on a terminal only.
+        progress: whether to show bars; None shows them on a terminal or in a notebook.
 
     Returns:
         `Annealed`, an array for each quantity.
@@ -133,23 +174,35 @@ def annealed(
         >>> annealed(vae, torch.zeros(3, 4), num_chains=4, temperatures=5).log_marginal.shape
         (3,)
     """
-    plan = Plan(num_chains, temperatures, leapfrog_steps, start, seed, chunk_size, progress)
+    options = AnnealingOptions(
+        num_chains, temperatures, leapfrog_steps, start, seed, chunk_size, progress
+    )
     require_moves(vae)
-    rows = rows_of(vae, x, "x", batch_size=plan.rows_together, progress=progress)
+    rows = rows_of(vae, x, "x", batch_size=options.rows_together, progress=progress)
     with evaluation(vae):
         parts = [
-            _estimate(vae, some, plan) for batch in rows for some in batch.split(plan.rows_together)
+            _estimate(vae, some, options)
+            for batch in rows
+            for some in batch.split(options.rows_together)
         ]
-    log_marginal, se, ess, acceptance, step_size = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
+    return Annealed(
+        **concatenated(parts),
+        num_chains=num_chains,
+        temperatures=temperatures,
+        row_labels=row_labels(x),
     )
-    return Annealed(log_marginal, se, ess, acceptance, step_size, num_chains, temperatures)
 
 
-def _estimate(vae: VAE, x: Tensor, plan: Plan) -> tuple[np.ndarray, ...]:
-    """log_marginal, se, ess, acceptance and step_size of some rows."""
-    path = Path.of(vae, x, plan.start)
-    ladder = tuned(path, seeds_of(x, f"pilot {plan.seed}"), plan)
-    walk = upward(path, ladder, seeds_of(x, f"upward {plan.seed}"), plan)
-    columns = (*log_mean(walk.log_weight), walk.acceptance, ladder.step[-1])
-    return tuple(column.cpu().numpy() for column in columns)
+def _estimate(vae: VAE, x: Tensor, options: AnnealingOptions) -> Columns:
+    """The columns of `Annealed` for some rows."""
+    path = GeometricPath.of(vae, x, options.start)
+    schedule = tuned(path, seeds_of(x, f"pilot {options.seed}"), options)
+    chains = run_forward(path, schedule, seeds_of(x, f"upward {options.seed}"), options)
+    estimate = log_mean(chains.log_weight)
+    return {
+        "log_marginal": as_numpy(estimate.value),
+        "se": as_numpy(estimate.se),
+        "ess": as_numpy(estimate.ess),
+        "acceptance": as_numpy(chains.acceptance),
+        "step_size": as_numpy(schedule.step_size[-1]),
+    }

@@ -1,8 +1,5 @@
-"""Bidirectional Monte Carlo: log p(x) from below and from above, on rows whose posterior can be
-drawn from exactly.
-"""
+"""Bidirectional Monte Carlo: log p(x) from below and above, on rows with exact posterior draws."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,26 +8,26 @@ import torch
 from torch import Tensor
 
 from pyro_vae.analysis.annealing.chains import (
-    Plan,
-    downward,
-    log_mean,
+    AnnealingOptions,
     require_moves,
+    run_forward,
+    run_reverse,
     seeds_of,
-    upward,
 )
-from pyro_vae.analysis.annealing.geometric_path import Path
+from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.annealing.temperatures import tuned
-from pyro_vae.analysis.fitted import as_numpy, evaluation
+from pyro_vae.analysis.fitted import Columns, as_numpy, concatenated, evaluation
+from pyro_vae.analysis.mean_weight import log_mean
+from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
 from pyro_vae.arguments import public
 from pyro_vae.inputs import placement_of
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
 
-@dataclass(frozen=True)
-class Bracket:
-    """log p(x) of rows drawn from the model, from below and from above; arrays have one number a
-    row, in nats.
+@dataclass(frozen=True, repr=False)
+class Bracket(Answer):
+    """log p(x) of rows drawn from the model, from below and above, in nats; arrays are per row.
 
     Attributes:
         x: the rows, (n, *data_shape).
@@ -53,6 +50,15 @@ class Bracket:
     num_chains: int
     temperatures: int
 
+    reading = (
+        "Where your rows resemble these, `annealed` with these options errs on them by about the "
+        "gap at most; ± is one standard error over rows."
+    )
+
+    def __repr__(self) -> str:
+        gap = f"{self.mean_gap:.3f} ± {self.mean_gap_se:.3f} nats per row"
+        return f"Bracket(rows={len(self.lower)}, gap {gap})"
+
     @property
     def gap(self) -> np.ndarray:
         """upper - lower of each row: on average at least what either of them errs."""
@@ -63,26 +69,33 @@ class Bracket:
         """Standard error of the gap of each row."""
         return np.hypot(self.lower_se, self.upper_se)
 
-    def summary(self) -> str:
-        """The means over rows, and how to read them."""
-        rows = len(self.lower)
+    @property
+    def mean_gap(self) -> float:
+        """Mean of the gap over rows, in nats per row."""
+        return mean_and_se(self.gap)[0]
 
-        def line(name: str, values: np.ndarray, note: str) -> str:
-            error = values.std(ddof=1) / math.sqrt(rows) if rows > 1 else math.nan
-            return f"{name:<13} {values.mean():10.3f} ± {error:.3f} nats per row   ({note})"
+    @property
+    def mean_gap_se(self) -> float:
+        """Standard error of that mean over rows; nan for a single row."""
+        return mean_and_se(self.gap)[1]
 
-        how = f"{self.num_chains} chains, {self.temperatures} temperatures, {rows} rows drawn from the model"
-        return "\n".join(
-            [
-                line("lower", self.lower, how),
-                line("upper", self.upper, "the mean log p(x) of these rows lies between"),
-                line("gap", self.gap, f"largest {self.gap.max():.3f}"),
-                (
-                    "Where your rows resemble these, `annealed` with these options errs on them by "
-                    "about the gap at most."
-                ),
-            ]
-        )
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of `to_dataframe`: bounds, gap and their standard errors."""
+        names = ("lower", "lower_se", "upper", "upper_se", "gap", "se")
+        return {name: getattr(self, name) for name in names}
+
+    def totals(self) -> list[Total]:
+        """The means over rows of both bounds and of the gap."""
+        chains = f"{self.num_chains} chains, {self.temperatures} temperatures"
+        notes = {
+            "lower": f"{chains}, {len(self.lower)} rows drawn from the model",
+            "upper": "the mean log p(x) of these rows lies between",
+            "gap": f"largest {self.gap.max():.3f}",
+        }
+        return [
+            Total(name, *mean_and_se(getattr(self, name)), "nats per row", note)
+            for name, note in notes.items()
+        ]
 
 
 @public
@@ -96,7 +109,7 @@ def bidirectional(
     start: Literal["prior", "guide"] = "prior",
     seed: int = 0,
     chunk_size: int = 1000,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Bracket:
     """Bracket log p(x) of rows drawn from the model, to see how far `annealed` is off.
 
@@ -105,9 +118,9 @@ def bidirectional(
     lower = log (1/C) Σ w of chains from q₀ to p(x, z),   upper = -log (1/C) Σ 1 / w of chains from
     z* to q₀
 
-    Both have the same temperatures and the same frozen steps, so that E[exp(lower)] = p(x) and
-    E[exp(-upper)] = 1 / p(x): on average the truth lies between. It says nothing of rows that the
-    model would not draw, and a model that was fitted badly draws others than yours.
+    Both have the same temperatures and the same frozen step sizes, so that E[exp(lower)] = p(x) and
+    E[exp(-upper)] = 1 / p(x): on average log p(x) lies between. It says nothing about rows that the
+    model would not draw, and a badly fitted model draws rows unlike yours.
 
     References:
         Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo (Grosse, Ghahramani,
@@ -127,37 +140,49 @@ def bidirectional(
         ValueError: no rows, chains, temperatures or steps; an autoencoder; a discrete z.
 
     Example:
-        >>> bracket = bidirectional(VAE(data_shape=(4,), latent_dim=2), num_rows=3, num_chains=4, temperatures=20)
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> bracket = bidirectional(vae, num_rows=3, num_chains=4, temperatures=20)
         >>> bracket.lower.shape, bracket.upper.shape
         ((3,), (3,))
     """
     if num_rows < 1:
         raise ValueError(f"num_rows: expected at least 1, got {num_rows}")
-    plan = Plan(num_chains, temperatures, leapfrog_steps, start, seed, chunk_size, progress)
+    options = AnnealingOptions(
+        num_chains, temperatures, leapfrog_steps, start, seed, chunk_size, progress
+    )
     require_moves(vae)
     with evaluation(vae):
         with own_seed(seed, placement_of(vae).device):
             z = vae.prior().sample(torch.Size([num_rows]))
             x = vae.likelihood(z).sample()
-        parts = [
-            _bracket(vae, *some, plan)
-            for some in zip(x.split(plan.rows_together), z.split(plan.rows_together), strict=True)
-        ]
-    lower, upper, lower_se, upper_se = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
+        size = options.rows_together
+        pairs = zip(x.split(size), z.split(size), strict=True)
+        parts = [_bracket(vae, some_x, some_z, options) for some_x, some_z in pairs]
+    return Bracket(
+        x=as_numpy(x), **concatenated(parts), num_chains=num_chains, temperatures=temperatures
     )
-    return Bracket(as_numpy(x), lower, upper, lower_se, upper_se, num_chains, temperatures)
 
 
-def _bracket(vae: VAE, x: Tensor, z: Tensor, plan: Plan) -> tuple[np.ndarray, ...]:
-    """lower, upper, lower_se and upper_se of some rows x with their exact posterior draws z."""
-    path = Path.of(vae, x, plan.start)
-    pair = torch.cat([x.flatten(1).to(z), z], 1)  # rows of a few bits come twice, their z do not
-    ladder = tuned(path, seeds_of(pair, f"pilot {plan.seed}"), plan)
-    up = upward(path, ladder, seeds_of(pair, f"upward {plan.seed}"), plan)
-    down = downward(
-        path, z.repeat(plan.num_chains, 1, 1), ladder, seeds_of(pair, f"downward {plan.seed}"), plan
-    )
-    lower, lower_se, _ = log_mean(up.log_weight)
-    minus_upper, upper_se, _ = log_mean(-down.log_weight)
-    return tuple(as_numpy(column) for column in (lower, -minus_upper, lower_se, upper_se))
+def _bracket(
+    vae: VAE,
+    x: Tensor,
+    z: Tensor,
+    options: AnnealingOptions,
+) -> Columns:
+    """The bounds of some rows x with their exact posterior draws z."""
+    path = GeometricPath.of(vae, x, options.start)
+    # seeds from x and z: rows of a few bits come twice, their z do not
+    pair = torch.cat([x.flatten(1).to(z), z], 1)
+    schedule = tuned(path, seeds_of(pair, f"pilot {options.seed}"), options)
+    forward = run_forward(path, schedule, seeds_of(pair, f"upward {options.seed}"), options)
+    starts = z.repeat(options.num_chains, 1, 1)
+    reverse_seeds = seeds_of(pair, f"downward {options.seed}")
+    reverse = run_reverse(path, starts, schedule, reverse_seeds, options)
+    lower = log_mean(forward.log_weight)
+    minus_upper = log_mean(-reverse.log_weight)
+    return {
+        "lower": as_numpy(lower.value),
+        "upper": as_numpy(-minus_upper.value),
+        "lower_se": as_numpy(lower.se),
+        "upper_se": as_numpy(minus_upper.se),
+    }

@@ -1,4 +1,4 @@
-"""Hamiltonian Monte Carlo: a move of many chains at once that leaves a density as it is."""
+"""Hamiltonian Monte Carlo: a transition of many chains at once that leaves a density invariant."""
 
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -9,8 +9,8 @@ from torch import Tensor
 LogDensity = Callable[[Tensor], Tensor]
 
 
-class Place(Protocol):
-    """Where chains are, with what a move has to know of log f there.
+class HmcState(Protocol):
+    """Positions of chains, with the log density f and its gradient there.
 
     Attributes:
         z: positions, (..., dim).
@@ -26,116 +26,138 @@ class Place(Protocol):
     def slope(self) -> Tensor: ...
 
 
-P = TypeVar("P", bound=Place)
+S = TypeVar("S", bound=HmcState)
 
 
-class Point(NamedTuple):
-    """A place of any density."""
+class DensityState(NamedTuple):
+    """The state of chains under any log density."""
 
     z: Tensor
     log_density: Tensor
     slope: Tensor
 
 
-class Kick(NamedTuple):
-    """The random numbers of a move: a momentum r ~ N(0, I) (..., dim), and log u (...) for u
-    uniform on (0, 1).
+class HmcNoise(NamedTuple):
+    """The random numbers of a transition.
+
+    Attributes:
+        momentum: r ~ N(0, I), (..., dim).
+        log_uniform: log u for u uniform on (0, 1), (...).
     """
 
     momentum: Tensor
     log_uniform: Tensor
 
 
-class Moved(NamedTuple, Generic[P]):
-    """Where the leapfrog led, whether each chain went there (...), and the probability (...) with
-    which it does.
+class Transition(NamedTuple, Generic[S]):
+    """A proposal and its acceptance.
+
+    Attributes:
+        end: the state at the end of the leapfrog steps.
+        accepted: whether each chain moves there, (...).
+        acceptance: the probability with which it does, (...).
     """
 
-    end: P
+    end: S
     accepted: Tensor
     acceptance: Tensor
 
 
-def point(log_density: LogDensity, z: Tensor) -> Point:
-    """The density and its slope at z; every chain's by one backward pass, since no chain's depends
-    on another.
+def density_state(log_density: LogDensity, z: Tensor) -> DensityState:
+    """The density and its slope at z, by one backward pass for all chains.
 
     Example:
-        >>> point(lambda z: -0.5 * z.square().sum(-1), torch.tensor([[1.0, 2.0]])).slope
+        >>> density_state(lambda z: -0.5 * z.square().sum(-1), torch.tensor([[1.0, 2.0]])).slope
         tensor([[-1., -2.]])
     """
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         value = log_density(z)
+        # the gradient of the sum is that of each chain: no density depends on another chain
         (slope,) = torch.autograd.grad(value.sum(), z)
-    return Point(z.detach(), value.detach(), slope)
+    return DensityState(z.detach(), value.detach(), slope)
 
 
 def leapfrog(
-    at: Callable[[Tensor], P], start: P, momentum: Tensor, step: Tensor, steps: int
-) -> tuple[P, Tensor]:
-    """Follow Hamilton's equations for the energy H(z, r) = -log f(z) + r² / 2.
+    state_at: Callable[[Tensor], S],
+    start: S,
+    momentum: Tensor,
+    step_size: Tensor,
+    num_steps: int,
+) -> tuple[S, Tensor]:
+    """Integrate Hamilton's equations for the energy H(z, r) = -log f(z) + r² / 2.
 
     r ← r + ½ ε ∂ log f(z),   z ← z + ε r,   r ← r + ½ ε ∂ log f(z)
 
-    The map keeps volumes, and with r turned around at its end it is its own inverse. An ε for each
+    The map keeps volumes, and with r negated at its end it is its own inverse. One ε for each
     dimension is the same as a mass matrix diag ε⁻².
 
     Arguments:
-        at: from positions (..., dim) to the place there.
-        start: where the chains are.
+        state_at: from positions (..., dim) to the state there.
+        start: the state of the chains.
         momentum: r, (..., dim).
-        step: ε, of a shape that broadcasts to (..., dim).
-        steps: how often.
+        step_size: ε, of a shape that broadcasts to (..., dim).
+        num_steps: the number of leapfrog steps.
 
     Returns:
-        Where the chains get to, and the momentum there.
+        The state at the end, and the momentum there.
 
     Example:
         >>> from functools import partial
-        >>> bowl = partial(point, lambda z: -0.5 * z.square().sum(-1))
-        >>> end, r = leapfrog(bowl, bowl(torch.ones(1, 1)), torch.zeros(1, 1), torch.tensor(0.01), 314)
+        >>> bowl = partial(density_state, lambda z: -0.5 * z.square().sum(-1))
+        >>> start, still = bowl(torch.ones(1, 1)), torch.zeros(1, 1)
+        >>> end, r = leapfrog(bowl, start, still, torch.tensor(0.01), 314)
         >>> end.z  # half a turn
         tensor([[-1.0000]])
     """
-    here = start
-    for _ in range(steps):
-        momentum = momentum + 0.5 * step * here.slope
-        here = at(here.z + step * momentum)
-        momentum = momentum + 0.5 * step * here.slope
-    return here, momentum
+    state = start
+    for _ in range(num_steps):
+        momentum = momentum + 0.5 * step_size * state.slope
+        state = state_at(state.z + step_size * momentum)
+        momentum = momentum + 0.5 * step_size * state.slope
+    return state, momentum
 
 
-def move(at: Callable[[Tensor], P], start: P, kick: Kick, step: Tensor, steps: int) -> Moved[P]:
-    """One transition of Hamiltonian Monte Carlo, after which draws from f are still draws from f.
+def transition(
+    state_at: Callable[[Tensor], S],
+    start: S,
+    noise: HmcNoise,
+    step_size: Tensor,
+    num_steps: int,
+) -> Transition[S]:
+    """One transition of Hamiltonian Monte Carlo, which leaves the density f invariant.
 
-    z' is where the leapfrog leads from (z, r); accept it with probability min(1, exp(H(z, r) -
-    H(z', r'))).
+    Leapfrog steps lead from (z, r) to the proposal (z', r'), which is accepted with probability
+    min(1, exp(H(z, r) - H(z', r'))).
 
-    It leaves f as it is for any step that does not depend on z. A proposal where log f is not
+    f is invariant for any step size that does not depend on z. A proposal where log f is not
     finite is rejected.
 
     References:
         MCMC Using Hamiltonian Dynamics (Neal, 2011).
 
     Arguments:
-        at: from positions (..., dim) to the place there.
-        start: where the chains are.
-        kick: the random numbers.
-        step: ε, of a shape that broadcasts to (..., dim).
-        steps: of the leapfrog.
+        state_at: from positions (..., dim) to the state there.
+        start: the state of the chains.
+        noise: the random numbers.
+        step_size: ε, of a shape that broadcasts to (..., dim).
+        num_steps: the number of leapfrog steps.
 
     Example:
         >>> from functools import partial
-        >>> bowl = partial(point, lambda z: -0.5 * z.square().sum(-1))
-        >>> kick = Kick(torch.randn(5, 2), torch.rand(5).log())
-        >>> move(bowl, bowl(torch.zeros(5, 2)), kick, torch.tensor(0.5), 3).accepted.shape
+        >>> bowl = partial(density_state, lambda z: -0.5 * z.square().sum(-1))
+        >>> noise = HmcNoise(torch.randn(5, 2), torch.rand(5).log())
+        >>> start = bowl(torch.zeros(5, 2))
+        >>> transition(bowl, start, noise, torch.tensor(0.5), 3).accepted.shape
         torch.Size([5])
     """
-    end, momentum = leapfrog(at, start, kick.momentum, step, steps)
-    log_ratio = end.log_density - start.log_density + _kinetic(kick.momentum) - _kinetic(momentum)
+    end, momentum = leapfrog(state_at, start, noise.momentum, step_size, num_steps)
+    gain = end.log_density - start.log_density
+    log_ratio = gain + _kinetic(noise.momentum) - _kinetic(momentum)
     log_ratio = log_ratio.nan_to_num(nan=-torch.inf)
-    return Moved(end, kick.log_uniform < log_ratio, log_ratio.clamp_max(0).exp())
+    accepted = noise.log_uniform < log_ratio
+    acceptance = log_ratio.clamp_max(0).exp()
+    return Transition(end, accepted, acceptance)
 
 
 def _kinetic(momentum: Tensor) -> Tensor:

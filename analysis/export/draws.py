@@ -28,7 +28,7 @@ def to_arviz(
     vae: VAE,
     x: Any,
     *,
-    draws: int = 1000,
+    num_samples: int = 1000,
     seed: int = 0,
     columns: Sequence[str] | None = None,
     max_bytes: int = GIBIBYTE,
@@ -38,8 +38,8 @@ def to_arviz(
     Groups: posterior z ~ q(z | x), posterior_predictive x ~ p(x | z), prior z ~ p(z),
     prior_predictive x ~ p(x | z), observed_data, and sample_stats with log_p = log p(x, z), log_q =
     log q(z | x) and log_weight = log_p - log_q of each draw and row in nats. The draws are
-    independent: R-hat and ESS say nothing about them. A row's mean weight is its p(x): `evidence`
-    computes that with any number of draws.
+    independent: R-hat and ESS say nothing about them. The mean weight of a row is its p(x):
+    `evidence` computes that with any number of draws.
 
     Bits, counts and categories are integers, which ArviZ draws as steps. Where a row has other
     numbers beside them, such as a size factor, all of it is floating point.
@@ -51,7 +51,7 @@ def to_arviz(
     Arguments:
         vae: the model. An autoencoder has posterior and posterior_predictive only.
         x: rows shaped (n, *data_shape).
-        draws: for each row.
+        num_samples: draws for each row.
         seed: of the draws.
         columns: names of the features of one-dimensional data.
         max_bytes: the most memory that the draws may take.
@@ -64,19 +64,20 @@ def to_arviz(
         ValueError: no rows or draws, more memory than allowed, rows that don't fit the model.
 
     Example:
-        >>> tree = to_arviz(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4), draws=10)
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> tree = to_arviz(vae, torch.zeros(3, 4), num_samples=10)
         >>> dict(tree["posterior"].sizes)
         {'chain': 1, 'draw': 10, 'observation': 3, 'latent': 2}
     """
-    if draws < 1:
-        raise ValueError(f"draws: expected at least 1, got {draws}")
-    _require_room(vae, len(as_rows(x, vae.spec.data_shape)), draws, max_bytes)
+    if num_samples < 1:
+        raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
+    _require_room(vae, len(as_rows(x, vae.spec.data_shape)), num_samples, max_bytes)
     with evaluation(vae):
         rows = torch.cat(list(rows_of(vae, x, "x")))
         with own_seed(seed, rows.device):
-            groups = _posterior(vae, rows, draws)
+            groups = _posterior(vae, rows, num_samples)
             if has_density(vae):
-                groups |= _prior(vae, len(rows), draws)
+                groups |= _prior(vae, len(rows), num_samples)
     attrs: dict[str, str | int | float] = {
         "inference_library": "pyro_vae",
         "inference_library_version": __version__,
@@ -85,48 +86,51 @@ def to_arviz(
     return to_datatree(groups, attrs=attrs, columns=columns)
 
 
-def _posterior(vae: VAE, x: Tensor, draws: int) -> Groups:
+def _posterior(vae: VAE, x: Tensor, num_samples: int) -> Groups:
     q = posterior_of(vae, x)
-    z = q.sample(torch.Size([draws]))
+    z = q.sample(torch.Size([num_samples]))
     p = vae.likelihood(z)
     groups: Groups = {
-        "posterior": {"z": _array(z)},
+        "posterior": {"z": as_numpy(z)},
         "posterior_predictive": {"x": _data(vae, given(p, x).sample())},
         "observed_data": {"x": _data(vae, x)},
     }
     if has_density(vae):
-        log_p, log_q = vae.prior().log_prob(z) + p.log_prob(x), q.log_prob(z)
-        stats = {"log_p": log_p, "log_q": log_q, "log_weight": log_p.double() - log_q.double()}
-        groups["sample_stats"] = {name: _array(value) for name, value in stats.items()}
+        log_p = vae.prior().log_prob(z) + p.log_prob(x)
+        log_q = q.log_prob(z)
+        groups["sample_stats"] = {
+            "log_p": as_numpy(log_p),
+            "log_q": as_numpy(log_q),
+            "log_weight": as_numpy(log_p.double() - log_q.double()),
+        }
     return groups
 
 
-def _prior(vae: VAE, rows: int, draws: int) -> Groups:
-    z = vae.prior().sample(torch.Size([draws, rows]))
+def _prior(vae: VAE, rows: int, num_samples: int) -> Groups:
+    z = vae.prior().sample(torch.Size([num_samples, rows]))
     return {
-        "prior": {"z": _array(z)},
+        "prior": {"z": as_numpy(z)},
         "prior_predictive": {"x": _data(vae, vae.likelihood(z).sample())},
     }
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    return as_numpy(tensor)
-
-
 def _data(vae: VAE, x: Tensor) -> np.ndarray:
-    """Rows as an array, of integers where the model knows nothing else."""
+    """Rows as an array, of integers where all numbers of a row are whole in the model."""
     measure = measure_of(vae)
     numbers = math.prod(vae.spec.data_shape)
-    is_whole = measure is not None and measure.kind == "mass" and measure.size == numbers
-    return as_integers(_array(x)) if is_whole else _array(x)
+    array = as_numpy(x)
+    if measure is None or measure.kind != "mass" or measure.size != numbers:
+        return array
+    return as_integers(array)
 
 
-def _require_room(vae: VAE, rows: int, draws: int, max_bytes: int) -> None:
+def _require_room(vae: VAE, rows: int, num_samples: int, max_bytes: int) -> None:
     size = placement_of(vae).dtype.itemsize
-    needed = 2 * size * rows * draws * (vae.spec.latent_dim + math.prod(vae.spec.data_shape))
+    numbers = vae.spec.latent_dim + math.prod(vae.spec.data_shape)
+    needed = 2 * size * rows * num_samples * numbers  # draws of the posterior and of the prior
     if needed > max_bytes:
         raise ValueError(
-            f"to_arviz: {draws} draws for {rows} rows would take {needed / GIBIBYTE:.1f} GiB, and "
-            f"max_bytes is {max_bytes / GIBIBYTE:.1f} GiB; pass fewer rows (x[:50]) or draws, or "
-            "raise max_bytes"
+            f"to_arviz: {num_samples} draws for {rows} rows would take {needed / GIBIBYTE:.1f} "
+            f"GiB, and max_bytes is {max_bytes / GIBIBYTE:.1f} GiB; pass fewer rows (x[:50]), a "
+            "smaller num_samples, or a larger max_bytes"
         )

@@ -7,53 +7,60 @@ import numpy.typing as npt
 
 __all__ = ["by_label"]
 
-MOST, RANGES = 40, 10
-"""Groups in one picture, at most; and of a number that takes more than twice as many values as
-there are ranges.
-"""
+MOST = 40
+"""Groups in one picture, at most."""
+RANGES = 10
+"""Groups of a number that takes more than twice as many values."""
 
 Groups = dict[str, npt.NDArray[np.bool_]]
 
 
 def by_label(labels: npt.ArrayLike | None, rows: int) -> Groups:
-    """The rows of each label, in order: text, whole numbers, or ten ranges of a number that takes
-    many values.
+    """The rows of each label, in order of the labels.
+
+    Labels are text, whole numbers, or ten ranges of a number that takes many values.
 
     Arguments:
-        labels: One a row, (rows,), of any type; None for one group without a name.
-        rows: How many there are.
+        labels: one for each row, (rows,), of any type; None for one group without a name.
+        rows: how many there are.
 
     Returns:
         Text of a label -> which rows have it; the rarer ones of more than 40 are one group,
         "others".
 
     Raises:
-        ValueError: When the labels are not one a row.
+        ValueError: when there is not one label for each row.
 
     Example:
-        >>> list(by_label(["b", "a", "b"], 3)), list(by_label(np.arange(100) / 3, 100))[:2]
-        (['a', 'b'], ['0 to 3', '3.33 to 6.33'])
+        >>> list(by_label(["b", "a", "b"], 3))
+        ['a', 'b']
+        >>> list(by_label(np.arange(100) / 3, 100))[:2]
+        ['0 to 3', '3.33 to 6.33']
     """
     if labels is None:
         return {"": np.ones(rows, dtype=bool)}
     values = np.asarray(labels)
     if values.shape != (rows,):
-        got = f"{values.dtype} of shape {values.shape}"
         raise ValueError(
-            f"labels: expected one a row, shape ({rows},), got {got}; give a number or a name a row"
+            f"labels: expected one for each row, shape ({rows},), got {values.dtype} of shape "
+            f"{values.shape}; give a number or a name for each row"
         )
     if values.dtype.kind == "f" and len(np.unique(values)) > 2 * RANGES:
         return _ranges(values)
     texts = np.array([_text(value) for value in values.tolist()], dtype=object)
-    found = _commonest(texts, _in_order(values))
-    groups = {text: texts == text for text in found}
-    rest = ~np.any(list(groups.values()), axis=0)
-    return groups | ({"others": rest} if rest.any() else {})
+    names = _commonest(texts, _in_order(values))
+    groups = {text: texts == text for text in names}
+    others = ~np.any(list(groups.values()), axis=0)
+    if others.any():
+        groups["others"] = others
+    return groups
 
 
 def _text(value: object) -> str:
     """A label in words; 3.0 is a class number that a table with gaps has made a float."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _in_order(values: npt.NDArray[np.generic]) -> list[str]:
@@ -74,10 +81,13 @@ def _commonest(texts: npt.NDArray[np.object_], ordered: list[str]) -> list[str]:
 
 def _ranges(values: npt.NDArray[np.floating]) -> Groups:
     """Ten groups with about the same number of rows, and the rows without a number."""
-    known = np.flatnonzero(np.isfinite(values))
+    is_known = np.isfinite(values)
+    known = np.flatnonzero(is_known)
+    ordered = known[np.argsort(values[known], kind="stable")]
     groups = {}
-    for part in np.array_split(known[np.argsort(values[known], kind="stable")], RANGES):
-        chosen = np.isin(np.arange(len(values)), part)
-        groups[f"{values[part[0]]:.3g} to {values[part[-1]]:.3g}"] = chosen
-    unknown = ~np.isfinite(values)
-    return groups | ({"unknown": unknown} if unknown.any() else {})
+    for part in np.array_split(ordered, RANGES):
+        name = f"{values[part[0]]:.3g} to {values[part[-1]]:.3g}"
+        groups[name] = np.isin(np.arange(len(values)), part)
+    if not is_known.all():
+        groups["unknown"] = ~is_known
+    return groups

@@ -1,34 +1,44 @@
-"""Why the ELBO is below log p(x): what the guide's family can't reach, and what its encoder misses."""
+"""The gaps between log p(x) and the ELBO: what the family can't reach, what the encoder misses."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from pyro_vae.analysis.fitted import (
+    Columns,
+    as_numpy,
+    concatenated,
     evaluation,
     posterior_of,
     require_density,
     require_full_precision,
 )
-from pyro_vae.analysis.gaps.families import Rows, local
+from pyro_vae.analysis.gaps.families import local
+from pyro_vae.analysis.gaps.local_family import Rows
+from pyro_vae.analysis.gaps.results import Gaps
 from pyro_vae.analysis.gaps.search import ascend, best_full_rank, log_weights, mixture_log_weights
-from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit, pareto_k, tail_length
+from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.results.verdicts import Finding, mean_and_error, refit
+from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
-from pyro_vae.inputs import rows_of
+from pyro_vae.data import as_rows
+from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
-SMALL = 0.5
-"""Nats per row below which a gap is not worth closing."""
 FITTING, REFITTING, EVALUATING, PROPOSING = range(1, 5)
 """Streams of random numbers."""
-MIXTURE = "importance sampling, half from the guide and half from the best full-rank normal of each row, widened"
+MIXTURE = (
+    "importance sampling, half from the guide and half from the best full-rank normal of each row, "
+    "widened"
+)
+ENOUGH_DRAWS = 10_000
+"""With so many the limit of k-hat is the largest, 0.7."""
 
 
 class Marginal(Protocol):
@@ -38,126 +48,6 @@ class Marginal(Protocol):
     def log_marginal(self) -> np.ndarray: ...
     @property
     def se(self) -> np.ndarray: ...
-
-
-@dataclass(frozen=True)
-class Gaps:
-    """log p(x) - ELBO = approximation gap + amortization gap; every array has one number a row, in
-    nats.
-
-    Attributes:
-        log_marginal: log p(x), by `estimator`; on average a low estimate, and so is the
-            approximation gap.
-        log_marginal_se: its standard error.
-        pareto_k: k-hat of its weights; above `khat_limit(num_particles)` it is unreliable, nan
-            where that is not known.
-        num_particles: draws behind log p(x) and its k-hat.
-        elbo: of the guide, q(z | x).
-        elbo_best: of q*, the best member of the family for the row.
-        elbo_full_rank: of the best full-rank normal for the row: what such a guide could reach.
-        approximation_gap: log p(x) - elbo_best.
-        approximation_gap_se: its standard error, of both terms as if they were independent.
-        amortization_gap: elbo_best - elbo.
-        amortization_gap_se: its standard error, with the same draws for both.
-        last_gain: what the last quarter of the steps added to elbo_best; near zero where the search
-            has converged.
-        family: over which q* is the best.
-        estimator: of log p(x).
-    """
-
-    log_marginal: np.ndarray
-    log_marginal_se: np.ndarray
-    pareto_k: np.ndarray
-    elbo: np.ndarray
-    elbo_best: np.ndarray
-    elbo_full_rank: np.ndarray
-    approximation_gap: np.ndarray
-    approximation_gap_se: np.ndarray
-    amortization_gap: np.ndarray
-    amortization_gap_se: np.ndarray
-    last_gain: np.ndarray
-    num_particles: int
-    family: str
-    estimator: str
-
-    @property
-    def inference_gap(self) -> np.ndarray:
-        """log p(x) - ELBO = approximation_gap + amortization_gap."""
-        return self.log_marginal - self.elbo
-
-    @property
-    def converged(self) -> float:
-        """Share of rows for which the last quarter of the steps added less than 0.1 nats."""
-        return float((self.last_gain < 0.1).mean())
-
-    def summary(self) -> str:
-        """The means over rows with their standard errors over rows, and how to read them."""
-        rows = {
-            "log p(x)": self.log_marginal,
-            "ELBO": self.elbo,
-            "inference gap": self.inference_gap,
-            "= approximation gap": self.approximation_gap,
-            "+ amortization gap": self.amortization_gap,
-        }
-        lines = [f"{name:<22}{_mean(values)} nats per row" for name, values in rows.items()]
-        lines[0] += f"   ({self.estimator}, {len(self.elbo)} rows)"
-        lines[3] += f"   (the best of {self.family} for each row)"
-        lines[4] += f"   ({self.converged:.0%} of rows converged)"
-        return "\n".join([*lines, *self._doubts(), self.reading()])
-
-    def reading(self) -> str:
-        """What to change, in one line."""
-        approximation, amortization = self.approximation_gap.mean(), self.amortization_gap.mean()
-        if max(approximation, amortization) < SMALL:
-            return f"both gaps are below {SMALL} nats, so the guide costs little; change the decoder or the prior"
-        gain = (self.elbo_full_rank - self.elbo_best).mean()
-        widen = "widen the family" + (
-            f" (full-rank normals would gain {gain:.2f} nats)" if gain > 0.1 else ""
-        )
-        train = "train the encoder more, or enlarge it"
-        difference = self.approximation_gap - self.amortization_gap
-        if len(difference) > 1 and abs(difference.mean()) < 2 * difference.std(ddof=1) / math.sqrt(
-            len(difference)
-        ):
-            return f"both gaps are alike: {widen}, and {train}"
-        if approximation > amortization:
-            return f"the approximation gap dominates: {widen}"
-        return f"the amortization gap dominates: {train}"
-
-    def finding(self, guide: str = "semi_amortized") -> Finding:
-        """The verdict on the larger gap; where it is no pass, the remedy is a guide of this kind."""
-        gaps = {
-            "approximation gap": self.approximation_gap,
-            "amortization gap": self.amortization_gap,
-        }
-        name = max(gaps, key=lambda name: float(gaps[name].mean()))
-        number, error = mean_and_error(gaps[name])
-        return Finding.judged(
-            number < SMALL,
-            "warn",
-            name="gap of the guide",
-            number=number,
-            error=error,
-            unit=f"nats, {name}",
-            threshold=SMALL,
-            source="ours; the gaps: Cremer et al. 2018",
-            passed=self.reading(),
-            failed=f"the ELBO is low, {self.reading()}",
-            **refit(guide),
-        )
-
-    def _doubts(self) -> Iterator[str]:
-        limit = khat_limit(self.num_particles)
-        unreliable = float((self.pareto_k > limit).mean())
-        if unreliable > 0.1:
-            yield (
-                f"k-hat is above {limit:.2f} for {unreliable:.0%} of rows: log p(x) and the "
-                "approximation gap are likely low; pass marginal=, from annealed importance "
-                "sampling"
-            )
-        if self.converged < 0.9:
-            share = f"{1 - self.converged:.0%} of rows have not converged"
-            yield f"{share}: the amortization gap is likely low; raise steps"
 
 
 @public
@@ -171,21 +61,20 @@ def inference_gaps(
     marginal: Marginal | None = None,
     seed: int = 0,
     batch_size: int = 128,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Gaps:
-    """Split log p(x) - ELBO of each row into what the family can't reach and what the encoder
-    misses.
+    """Split log p(x) - ELBO of each row into what the family can't reach and the encoder misses.
 
     log p(x) - ELBO[q] = (log p(x) - ELBO[q*]) + (ELBO[q*] - ELBO[q]),   q* = argmax ELBO over the
     family, for the row
 
     The family of a normal guide (`mean_field`, `low_rank`, `full_rank`, `semi_amortized`) is all
-    normals of its type; that of another guide is the affine maps of its own q(z | x), which is
-    named in the result: then the approximation gap is that of a wider family than the row's q(z |
-    x), and a narrower one than all that the guide might express. Adam finds q* from where the guide
-    is; `last_gain` tells whether it got there. All rows of a batch move at once, and no row's
-    numbers depend on the others. log p(x) is the weakest link: where its k-hat is above
-    `khat_limit`, take `marginal` from annealed importance sampling.
+    normals of its type. That of another guide is the affine maps of its own q(z | x), which is
+    named in the result: the approximation gap is then that of a family which is wider than q(z | x)
+    of the row, and narrower than all that the guide might express. Adam finds q*, starting from the
+    guide; `last_gain` shows whether it has converged. All rows of a batch move at once, and the
+    numbers of a row don't depend on the others. log p(x) is the weakest link: where its k-hat is
+    above `khat_limit`, pass `marginal` from annealed importance sampling.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018).
@@ -200,7 +89,7 @@ def inference_gaps(
             if None.
         seed: of the draws.
         batch_size: rows that are worked on at once.
-        progress: show a bar; None on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Gaps`, an array for each quantity.
@@ -219,121 +108,119 @@ def inference_gaps(
         raise ValueError(f"steps, num_particles, batch_size: expected at least 4, 2, 1, got {got}")
     require_full_precision(vae, "inference_gaps")
     require_density(vae)
-    if isinstance(marginal, Evidence):
-        _require_rows(marginal, rows_of(vae, x, "x"))
+    if marginal is not None:
+        _require_same_rows(vae, x, marginal)
     with evaluation(vae):
         parts = [
             _batch(vae, some, steps, lr, num_particles, seed, marginal is None)
             for batch in rows_of(vae, x, "x", batch_size=batch_size, progress=progress)
             for some in batch.split(batch_size)
         ]
-    columns = [
-        np.concatenate(column) for column in zip(*(found for _, found in parts), strict=True)
-    ]
-    elbo, best, full, amortization_se, best_se, last_gain, *own = columns
-    log_p, log_p_se, k_hat = own if marginal is None else _given(marginal, len(elbo))
+    columns = concatenated([columns for _, columns in parts])
+    best_se = columns.pop("elbo_best_se")
+    if marginal is not None:
+        columns = {**columns, **_given(marginal)}
     return Gaps(
-        log_marginal=log_p,
-        log_marginal_se=log_p_se,
-        pareto_k=k_hat,
-        elbo=elbo,
-        elbo_best=best,
-        elbo_full_rank=full,
-        approximation_gap=log_p - best,
-        approximation_gap_se=np.hypot(log_p_se, best_se),
-        amortization_gap=best - elbo,
-        amortization_gap_se=amortization_se,
-        last_gain=last_gain,
-        num_particles=2 * num_particles if marginal is None else _draws(marginal),
+        **columns,
+        approximation_gap=columns["log_marginal"] - columns["elbo_best"],
+        approximation_gap_se=np.hypot(columns["log_marginal_se"], best_se),
+        amortization_gap=columns["elbo_best"] - columns["elbo"],
+        num_particles=2 * num_particles if marginal is None else _num_particles(marginal),
         family=parts[0][0],
         estimator=MIXTURE if marginal is None else f"given as {type(marginal).__name__}",
+        row_labels=row_labels(x),
     )
 
 
 def _batch(
-    vae: VAE, x: Tensor, steps: int, lr: float, draws: int, seed: int, estimate: bool
-) -> tuple[str, list[np.ndarray]]:
+    vae: VAE,
+    x: Tensor,
+    steps: int,
+    lr: float,
+    num_draws: int,
+    seed: int,
+    estimate: bool,
+) -> tuple[str, Columns]:
     """The name of the family, and the columns of some rows."""
     prior = vae.prior()
 
-    def log_joint(z: Tensor) -> Tensor:
-        density: Tensor = prior.log_prob(z) + vae.likelihood(z).log_prob(x)
-        return density
+    def log_p(z: Tensor) -> Tensor:
+        return log_joint(vae, x, z, prior)
 
     rows = Rows.of(x, [posterior_of(vae, row) for row in x.split(1)], seed)
     family = local(posterior_of(vae, x), rows)
-    before, best = ascend(family, log_joint, steps, lr, FITTING)
-    wide, full = best_full_rank(family, best, log_joint, steps, lr, REFITTING)
-    noise = family.noise(draws, EVALUATING)
-    guide, almost, star = (
-        log_weights(family, where, log_joint, noise) for where in (family.start, before, best)
-    )
-    full_star = (
-        star
-        if wide is family
-        else log_weights(wide, full, log_joint, wide.noise(draws, EVALUATING))
-    )
-    columns = [
-        guide.mean(0),
-        star.mean(0),
-        full_star.mean(0),
-        (star - guide).std(0) / math.sqrt(draws),
-        star.std(0) / math.sqrt(draws),
-        (star - almost).mean(0),
-    ]
-    found = [column.cpu().numpy() for column in columns]
+    before, best = ascend(family, log_p, steps, lr, FITTING)
+    wide, wide_best = best_full_rank(family, best, log_p, steps, lr, REFITTING)
+    # the same noise for all members of the family, so that their differences have small errors
+    noise = family.noise(num_draws, EVALUATING)
+    guide = log_weights(family, family.start, log_p, noise)
+    almost = log_weights(family, before, log_p, noise)
+    star = log_weights(family, best, log_p, noise)
+    full_rank = star
+    if wide is not family:
+        full_rank = log_weights(wide, wide_best, log_p, wide.noise(num_draws, EVALUATING))
+    tensors = {
+        "elbo": guide.mean(0),
+        "elbo_best": star.mean(0),
+        "elbo_full_rank": full_rank.mean(0),
+        "elbo_best_se": star.std(0) / math.sqrt(num_draws),
+        "amortization_gap_se": (star - guide).std(0) / math.sqrt(num_draws),
+        "last_gain": (star - almost).mean(0),
+    }
+    columns = {name: as_numpy(tensor) for name, tensor in tensors.items()}
     if estimate:
-        found += _log_mean(mixture_log_weights(family, wide, full, log_joint, draws, PROPOSING))
-    return family.name, found
+        halves = mixture_log_weights(family, wide, wide_best, log_p, num_draws, PROPOSING)
+        columns |= _log_marginal(halves)
+    return family.name, columns
 
 
-def _log_mean(log_w: Tensor) -> list[np.ndarray]:
-    """From (2, draws, rows) log weights the log of their mean, its standard error by the delta
-    method, and k-hat.
-    """
-    count = 2 * log_w.shape[1]
-    largest = log_w.amax((0, 1))
-    w = (log_w - largest).exp()
-    mean = w.mean((0, 1))
-    se = (w.var(1).mean(0) / count).sqrt() / mean
-    tail = log_w.flatten(0, 1).topk(tail_length(count) + 1, 0).values
-    return [
-        (largest + mean.log()).cpu().numpy(),
-        se.cpu().numpy(),
-        pareto_k(tail.T.cpu().numpy(), count),
-    ]
+def _log_marginal(halves: Tensor) -> Columns:
+    """log p(x) from log weights (2, draws, rows) of two proposals with equal shares."""
+    _, num_draws, num_rows = halves.shape
+    log_weights = halves.flatten(0, 1)
+    weights = Weights.empty(num_rows, 2 * num_draws)
+    weights.add(log_weights)
+    component = torch.arange(2).repeat_interleave(num_draws).unsqueeze(1).expand(-1, num_rows)
+    strata = Strata.empty(num_rows, 2)
+    strata.add(log_weights, component, slice(None))
+    columns = weights.columns()
+    return {
+        "log_marginal": columns["log_marginal"],
+        "log_marginal_se": strata.se(),
+        "pareto_k": columns["pareto_k"],
+    }
 
 
-def _require_rows(marginal: Evidence, batches: Iterator[Tensor]) -> None:
-    """Raise ValueError where the evidence is about other rows, or about these in another order."""
+def _require_same_rows(vae: VAE, x: Any, marginal: Marginal) -> None:
+    """Raise ValueError where log p(x) is that of other rows, or of these in another order."""
+    expected = len(as_rows(x, vae.spec.data_shape, placement_of(vae), name="x"))
+    got = len(marginal.log_marginal)
+    if got != expected:
+        raise ValueError(
+            f"marginal: expected log p(x) of the {expected} rows, got {got}; use one x"
+        )
+    if not isinstance(marginal, Evidence):
+        return
+    batches: Iterator[Tensor] = rows_of(vae, x, "x")
     hashes = np.array([row_hash(row) for batch in batches for row in batch], np.uint64)
-    if (
-        len(hashes) == len(marginal.row_hashes)
-        and (differ := np.flatnonzero(hashes != marginal.row_hashes)).size
-    ):
+    differ = np.flatnonzero(hashes != marginal.row_hashes)
+    if differ.size:
         raise ValueError(
             "marginal: expected log p(x) of these rows in their order, got another at row "
             f"{differ[0]}"
         )
 
 
-def _given(marginal: Marginal, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if len(marginal.log_marginal) != rows:
-        raise ValueError(
-            f"marginal: expected log p(x) of the {rows} rows, got {len(marginal.log_marginal)}; "
-            "use one x"
-        )
-    unknown = np.full(rows, math.nan)
-    return marginal.log_marginal, marginal.se, getattr(marginal, "pareto_k", unknown)
+def _given(marginal: Marginal) -> Columns:
+    """The columns of an estimate that was given."""
+    unknown = np.full(len(marginal.log_marginal), math.nan)
+    return {
+        "log_marginal": marginal.log_marginal,
+        "log_marginal_se": marginal.se,
+        "pareto_k": getattr(marginal, "pareto_k", unknown),
+    }
 
 
-def _draws(marginal: Marginal) -> int:
-    """The fewest draws behind a number that was given; enough for the largest limit where it isn't
-    known.
-    """
-    return int(np.min(getattr(marginal, "num_particles", 10_000)))
-
-
-def _mean(values: np.ndarray) -> str:
-    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return f"{values.mean():10.3f} ± {error:.3f}"
+def _num_particles(marginal: Marginal) -> int:
+    """The fewest draws behind an estimate that was given; many where that isn't known."""
+    return int(np.min(getattr(marginal, "num_particles", ENOUGH_DRAWS)))

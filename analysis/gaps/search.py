@@ -8,7 +8,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.gaps.families import FullRankNormals, Local, Parameters
+from pyro_vae.analysis.gaps.local_family import Local, Parameters
+from pyro_vae.analysis.gaps.normal_families import FullRankNormals
 
 LogJoint = Callable[[Tensor], Tensor]
 """log p(x, z) of draws z (draws, rows, latent_dim): (draws, rows)."""
@@ -20,16 +21,19 @@ PAIRS = 1000
 
 
 def ascend(
-    family: Local, log_joint: LogJoint, steps: int, lr: float, stream: int
+    family: Local,
+    log_joint: LogJoint,
+    steps: int,
+    lr: float,
+    stream: int,
 ) -> tuple[Parameters, Parameters]:
-    """Climb the ELBO of each row over the family by Adam, whose step falls from `lr` to zero along
-    a cosine.
+    """Maximise the ELBO of each row over the family by Adam, with a cosine schedule from `lr` to 0.
 
     Arguments:
-        family: where to climb, from its `start`.
+        family: the search starts at its `start`.
         log_joint: log p(x, z) of draws.
-        steps: how many.
-        lr: length of the first, in the guide's standard deviations.
+        steps: the number of steps.
+        lr: the length of the first steps, in standard deviations of the guide.
         stream: of the noise.
 
     Returns:
@@ -39,12 +43,14 @@ def ascend(
     optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99), eps=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     before = family.start
-    for step, noise in enumerate(family.noise(steps * DRAWS, stream).split(DRAWS)):
+    noise_of_steps = family.noise(steps * DRAWS, stream).split(DRAWS)
+    for step, noise in enumerate(noise_of_steps):
         if step == 3 * steps // 4:
             before = [parameter.detach().clone() for parameter in parameters]
         with torch.enable_grad():
             z, log_q = family.draw(parameters, noise)
-            slopes = torch.autograd.grad((log_q - log_joint(z)).sum() / DRAWS, parameters)
+            minus_elbo = (log_q - log_joint(z)).sum() / DRAWS
+            slopes = torch.autograd.grad(minus_elbo, parameters)
         for parameter, slope in zip(parameters, slopes, strict=True):
             parameter.grad = slope.nan_to_num(0.0, 0.0, 0.0)
         optimizer.step()
@@ -53,25 +59,35 @@ def ascend(
 
 
 def log_weights(
-    family: Local, parameters: Parameters, log_joint: LogJoint, noise: Tensor
+    family: Local,
+    parameters: Parameters,
+    log_joint: LogJoint,
+    noise: Tensor,
 ) -> Tensor:
     """log p(x, z) - log q(z) of draws from members of a family, (draws, rows) in float64."""
-    drawn = (family.draw(parameters, some) for some in _chunks(noise))
-    return torch.cat([(log_joint(z) - log_q).double() for z, log_q in drawn])
+    parts = []
+    for chunk in _chunks(noise):
+        z, log_q = family.draw(parameters, chunk)
+        parts.append((log_joint(z) - log_q).double())
+    return torch.cat(parts)
 
 
 def best_full_rank(
-    family: Local, best: Parameters, log_joint: LogJoint, steps: int, lr: float, stream: int
+    family: Local,
+    best: Parameters,
+    log_joint: LogJoint,
+    steps: int,
+    lr: float,
+    stream: int,
 ) -> tuple[FullRankNormals, Parameters]:
-    """The best normal with a full covariance for each row, sought from the best member of the
-    guide's family.
-    """
+    """The best full-rank normal of each row, from the best member of the guide's family on."""
     if isinstance(family, FullRankNormals):
         return family, best
     loc, scale = family.moments(best)
     start = dist.MultivariateNormal(loc, scale_tril=torch.diag_embed(scale))
     full_rank = FullRankNormals(start, family.rows)
-    return full_rank, ascend(full_rank, log_joint, steps, lr, stream)[1]
+    _, best_normal = ascend(full_rank, log_joint, steps, lr, stream)
+    return full_rank, best_normal
 
 
 def mixture_log_weights(
@@ -82,12 +98,14 @@ def mixture_log_weights(
     draws: int,
     stream: int,
 ) -> Tensor:
-    """log p(x, z) - log m(z) for m = (q + r) / 2, of the guide q and a full-rank normal r, (2,
-    draws, rows) in float64.
+    """log p(x, z) - log m(z) for the mixture m = (q + r) / 2 of the guide q and a normal r.
 
     The first half is drawn from q and the second from r, which is the best full-rank normal with
-    its variances times 1 + 1/√d: in any dimension d, of draws from such a one e^(-1/2) are
-    effective where the posterior is normal.
+    its variances times 1 + 1/√d: where the posterior is normal, a share of at least e^(-1/2) of the
+    draws from r is effective, in any dimension d.
+
+    Returns:
+        (2, draws, rows), in float64.
     """
     normal: Any = full_rank.at(best)
     width = math.sqrt(1 + 1 / math.sqrt(normal.event_shape[0]))
@@ -95,12 +113,12 @@ def mixture_log_weights(
     proposal = FullRankNormals(wide, full_rank.rows)
 
     def half(own: Local, other: Local, stream: int) -> Tensor:
-        drawn = (own.draw(own.start, some) for some in _chunks(own.noise(draws, stream)))
-        scored = (
-            (log_joint(z), torch.logaddexp(log_own, other.log_prob(other.start, z)))
-            for z, log_own in drawn
-        )
-        return torch.cat([(log_p - log_both + math.log(2)).double() for log_p, log_both in scored])
+        parts = []
+        for chunk in _chunks(own.noise(draws, stream)):
+            z, log_own = own.draw(own.start, chunk)
+            log_sum = torch.logaddexp(log_own, other.log_prob(other.start, z))
+            parts.append((log_joint(z) - log_sum + math.log(2)).double())
+        return torch.cat(parts)
 
     return torch.stack([half(family, proposal, stream), half(proposal, family, stream + 1)])
 

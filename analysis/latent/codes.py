@@ -1,13 +1,18 @@
-"""Codes, reconstructions and samples; and how much of the latent space is used."""
+"""Codes, reconstructions, samples and rates of a fitted model."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterior_of
+from pyro_vae.analysis.results.answer import Answer, Total
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.hooks import HasProbabilities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
@@ -15,26 +20,55 @@ from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
 
-@dataclass(frozen=True)
-class Codes:
+@dataclass(frozen=True, repr=False)
+class Codes(Answer):
     """q(z | x) of each row.
 
     Attributes:
         loc: mean, (n, latent_dim).
         scale: standard deviation, (n, latent_dim); zero for an autoencoder.
+        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
+
+    Example:
+        >>> codes = Codes(loc=np.array([[0.0, 0.0], [2.0, 0.0]]), scale=np.ones((2, 2)))
+        >>> codes
+        Codes(rows=2, latent_dim=2, active units 1)
+        >>> codes.to_dataframe()["loc[0]"].tolist()
+        [0.0, 2.0]
     """
 
     loc: np.ndarray
     scale: np.ndarray
+    row_labels: tuple[Any, ...] | None = None
+
+    reading = "loc and scale are the mean and the standard deviation of q(z | x)"
 
     def active_units(self, threshold: float = 0.01) -> int:
-        """The number of latent dimensions whose mean varies over the rows: Var_x E_q[z] >
-        threshold.
+        """The number of latent dimensions with Var_x E_q[z] > threshold.
 
         References:
             Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016).
         """
         return int((self.loc.var(0) > threshold).sum())
+
+    def totals(self) -> Sequence[Total]:
+        rows, latent_dim = self.loc.shape
+        note = "the mean of q(z | x) varies by more than 0.01 over the rows"
+        return [
+            Total("rows", rows),
+            Total("active units", self.active_units(), unit=f"of {latent_dim}", note=note),
+            Total("mean scale", float(self.scale.mean())),
+        ]
+
+    def columns(self) -> Mapping[str, np.ndarray]:
+        return _columns("loc", self.loc) | _columns("scale", self.scale)
+
+    def labels(self) -> Sequence[Any] | None:
+        return self.row_labels
+
+    def __repr__(self) -> str:
+        rows, latent_dim = self.loc.shape
+        return f"Codes(rows={rows}, latent_dim={latent_dim}, active units {self.active_units()})"
 
 
 @public
@@ -52,20 +86,22 @@ def encode(vae: VAE, x: Any) -> Codes:
         >>> encode(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4)).loc.shape
         (3, 2)
     """
+    loc: list[Tensor] = []
+    scale: list[Tensor] = []
     with evaluation(vae):
-        found = [
-            (q.mean, q.stddev) for q in (posterior_of(vae, batch) for batch in rows_of(vae, x, "x"))
-        ]
-        loc, scale = (as_numpy(torch.cat(part)) for part in zip(*found, strict=True))
-    return Codes(loc, scale)
+        for batch in rows_of(vae, x, "x"):
+            q = posterior_of(vae, batch)
+            loc.append(q.mean)
+            scale.append(q.stddev)
+    return Codes(as_numpy(torch.cat(loc)), as_numpy(torch.cat(scale)), row_labels(x))
 
 
 @public
 def reconstruct(vae: VAE, x: Any) -> np.ndarray:
-    """E[x' | z] at z = E[z | x], the mean of q: each row as the model sees it, shaped as x.
+    """E[x' | z] at z = E[z | x], the mean of q(z | x); shaped as x.
 
-    Rows with a size factor or a total keep their own. Of categories it is the most probable one,
-    not a mean of numbers.
+    A size factor or a total of a row is kept. A categorical column gives its most probable
+    category, since categories have no mean.
 
     Arguments:
         vae: the model.
@@ -78,40 +114,48 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
         >>> reconstruct(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4)).shape
         (3, 4)
     """
+    parts: list[Tensor] = []
     with evaluation(vae):
-        pairs = (
-            (batch, vae.likelihood(posterior_of(vae, batch).mean)) for batch in rows_of(vae, x, "x")
-        )
-        return as_numpy(torch.cat([representative(given(p, batch)) for batch, p in pairs]))
+        for batch in rows_of(vae, x, "x"):
+            p = vae.likelihood(posterior_of(vae, batch).mean)
+            parts.append(representative(given(p, batch)))
+        return as_numpy(torch.cat(parts))
 
 
 @public
 def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
-    """p(x'ᵢ = k | z) at z = E[z | x] for each categorical column i: column -> (n, K); empty where
-    there is none.
+    """p(x'ᵢ = k | z) at z = E[z | x] for each categorical column i.
 
     Arguments:
         vae: the model.
-        x: rows shaped (n, *data_shape); columns are numbered as in the flattened row.
+        x: rows shaped (n, *data_shape).
+
+    Returns:
+        Column -> probabilities, (n, K); columns are numbered as in the flattened row. Empty where
+        no column is categorical.
 
     Raises:
         ValueError: rows that don't fit the model.
 
     Example:
-        >>> vae = VAE(data_shape=(2,), latent_dim=1, likelihood={"kind": "categorical", "num_classes": 3})
+        >>> likelihood = {"kind": "categorical", "num_classes": 3}
+        >>> vae = VAE(data_shape=(2,), latent_dim=1, likelihood=likelihood)
         >>> class_probabilities(vae, torch.zeros(5, 2))[1].shape
         (5, 3)
     """
+    batches: list[dict[int, Tensor]] = []
     with evaluation(vae):
-        found = []
         for batch in rows_of(vae, x, "x"):
             p: Any = vae.likelihood(posterior_of(vae, batch).mean)
-            found.append(p.probabilities() if hasattr(p, "probabilities") else {})
-    return {column: as_numpy(torch.cat([each[column] for each in found])) for column in found[0]}
+            batches.append(p.pyro_vae_probabilities() if isinstance(p, HasProbabilities) else {})
+    return {
+        column: as_numpy(torch.cat([probabilities[column] for probabilities in batches]))
+        for column in batches[0]
+    }
 
 
-@dataclass(frozen=True)
-class Samples:
+@dataclass(frozen=True, repr=False)
+class Samples(Answer):
     """Draws from the model.
 
     Attributes:
@@ -124,46 +168,61 @@ class Samples:
     x: np.ndarray
     mean: np.ndarray
 
+    reading = "z is drawn from p(z) and x from p(x | z); mean is E[x | z]"
+
+    def totals(self) -> Sequence[Total]:
+        rows, latent_dim = self.z.shape
+        return [
+            Total("rows", rows),
+            Total("latent_dim", latent_dim),
+            Total("numbers in a row", int(self.x[0].size)),
+        ]
+
+    def columns(self) -> Mapping[str, np.ndarray]:
+        return _columns("z", self.z) | _columns("x", self.x) | _columns("mean", self.mean)
+
+    def __repr__(self) -> str:
+        return f"Samples(rows={len(self.z)}, data_shape={self.x.shape[1:]})"
+
 
 @public
-def sample(vae: VAE, n: int, *, seed: int = 0) -> Samples:
-    """Draw n rows from the model: z ~ p(z), then x ~ p(x | z).
+def sample(vae: VAE, num_rows: int, *, seed: int = 0) -> Samples:
+    """Draw rows from the model: z ~ p(z), then x ~ p(x | z).
 
     Arguments:
         vae: the model.
-        n: rows, at least 1.
+        num_rows: how many rows, at least 1.
         seed: of the draws.
 
     Raises:
-        ValueError: n below 1; a flat prior, from which nothing can be drawn.
+        ValueError: num_rows below 1; a flat prior, from which nothing can be drawn.
 
     Example:
-        >>> sample(VAE(data_shape=(4,), latent_dim=2), 5).x.shape
-        (5, 4)
+        >>> sample(VAE(data_shape=(4,), latent_dim=2), 5)
+        Samples(rows=5, data_shape=(4,))
     """
-    if n < 1:
-        raise ValueError(f"n: expected at least 1 row, got {n}")
+    if num_rows < 1:
+        raise ValueError(f"num_rows: expected at least 1, got {num_rows}")
     if not has_samples(vae):
         raise ValueError(
             "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder "
             "compresses and does not generate. Take prior 'standard_normal' and guide 'mean_field'"
         )
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
-        z = vae.prior().sample(torch.Size([n]))
+        z = vae.prior().sample(torch.Size([num_rows]))
         p = vae.likelihood(z)
-        z, x, mean = (as_numpy(part) for part in (z, p.sample(), p.mean))
-    return Samples(z, x, mean)
+        x = p.sample()
+        return Samples(as_numpy(z), as_numpy(x), as_numpy(p.mean))
 
 
 @public
 def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndarray:
-    """KL(q(z | x) ‖ p(z)) of each row in nats: the closed form where there is one, else a mean over
-    draws.
+    """KL(q(z | x) ‖ p(z)) of each row in nats, in closed form where there is one.
 
     Arguments:
         vae: the model.
         x: rows shaped (n, *data_shape).
-        num_particles: draws for each row, where there is no closed form.
+        num_particles: draws for each row, whose mean it is where there is no closed form.
         seed: of the draws.
 
     Raises:
@@ -175,13 +234,23 @@ def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndar
     """
     if num_particles < 1:
         raise ValueError(f"num_particles: expected at least 1, got {num_particles}")
+    rates: list[Tensor] = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
-        rates = []
         for batch in rows_of(vae, x, "x"):
-            q, p = posterior_of(vae, batch), vae.prior()
-            closed_form = analytic_kl(q, p.expand(q.batch_shape))
+            q = posterior_of(vae, batch)
+            p = vae.prior()
+            kl = analytic_kl(q, p.expand(q.batch_shape))
+            # drawn also where the KL has a closed form, so that a seed gives the same draws
             z = q.sample(torch.Size([num_particles]))
-            rates.append(
-                (q.log_prob(z) - p.log_prob(z)).mean(0) if closed_form is None else closed_form
-            )
+            if kl is None:
+                kl = (q.log_prob(z) - p.log_prob(z)).mean(0)
+            rates.append(kl)
         return as_numpy(torch.cat(rates))
+
+
+def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of (n, *shape) by name: "x[3]", or "x[1,2]" for rows of two dimensions."""
+    return {
+        f"{name}[{','.join(map(str, index))}]": values[(slice(None), *index)]
+        for index in np.ndindex(*values.shape[1:])
+    }

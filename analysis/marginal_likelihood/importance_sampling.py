@@ -10,28 +10,35 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.analysis.fitted import evaluation, require_density, warn_of_half
-from pyro_vae.analysis.marginal_likelihood.automatic import GUIDE_DRAWS, automatic
-from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
+from pyro_vae.analysis.fitted import (
+    Columns,
+    concatenated,
+    evaluation,
+    require_density,
+    warn_of_half,
+)
+from pyro_vae.analysis.marginal_likelihood.automatic import automatic
+from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
+from pyro_vae.analysis.marginal_likelihood.mixture_sampling import GUIDE_DRAWS
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.marginal_likelihood.proposals import Guide, Named, Proposal, proposal_of
-from pyro_vae.analysis.marginal_likelihood.results import Evidence, Summary, Until
-from pyro_vae.analysis.marginal_likelihood.row_draws import BLOCK, Job, Sampling
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
+from pyro_vae.analysis.marginal_likelihood.until import Until
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data import as_rows
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
 
-__all__ = ["BLOCK", "Evidence", "Summary", "Until", "evidence", "log_joint", "require_density"]
+__all__ = ["evidence"]
 
 Compile = Literal["auto", "on", "off"]
 Method = Literal["auto", "importance"]
 WORTH_COMPILING = 10_000
-"""Calls of a chunk: compiling takes some ten seconds, and a compiled chunk saves at least a
-millisecond.
-"""
+"""Calls of a chunk: compiling takes about ten seconds, and saves at least a millisecond a call."""
 
 _CACHE = {"cpu": 2**21, "cuda": 2**28}  # bytes of the widest layer of a chunk
 _WHEN_COMPILED = 2  # times as much: no copies of that layer are made
@@ -50,41 +57,40 @@ def evidence(
     retry: Named | None = None,
     chunk_size: int | None = None,
     compile: Compile = "auto",
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Evidence:
-    """Estimate log p(x) of each row by importance sampling from what suits the row, and say where
-    to trust it.
+    """Estimate log p(x) of each row by importance sampling, and say where to trust it.
 
     log p(x) ≈ log (1/K) Σₖ p(x | zₖ) p(zₖ) / r(zₖ) with zₖ ~ r, k = 1, ..., K
 
-    By default r is as elaborate as the row needs, and `Evidence.method` says which each row got:
+    By default r is as elaborate as the row needs, and `Evidence.method` names it for each row:
 
-    - "guide": q(z | x), where fixed points show that it is the posterior: then any draw gives log
+    - "guide": q(z | x), where fixed points show that it is the posterior: any draw then gives log
       p(x);
-    - "refined": 0.8 t(z) + 0.15 q(z | x) + 0.05 p(z), a Student t about the normal that the row's
-      own ELBO prefers; 0.95 t(z) + 0.05 p(z) beside an inverse autoregressive guide, whose density
-      at any z takes many passes;
+    - "refined": 0.8 t(z) + 0.15 q(z | x) + 0.05 p(z), with a Student t about the normal that
+      maximises the ELBO of the row; 0.95 t(z) + 0.05 p(z) for an inverse autoregressive guide,
+      whose density at any z takes many passes;
     - "defensive": 0.95 q(z | x) + 0.05 p(z), for a guide without mean and standard deviation over
       real vectors;
-    - "several starts": "refined" with four t's, fitted from the guide and then three times from the
-      place, of many that the prior draws, which the fits before miss the most: where k-hat is too
-      high, where the fit has not arrived, or where it lies beyond all that the prior draws;
+    - "several starts": "refined" with four t's, one fitted from the guide and three from the draws
+      of the prior that the fits before miss the most: where k-hat is too high, where the fit has
+      not converged, or where it lies beyond all draws of the prior;
     - "more draws": from that proposal, up to 16 K, or the cap of `until`, while k-hat is too high;
-    - "annealed": annealed importance sampling from that proposal with 64 chains, for what is left.
+    - "annealed": annealed importance sampling from that proposal with 64 chains, for other rows.
 
-    A row is trusted where k-hat is at most min(1 - 1 / log₁₀ K, 0.7). A row that is not has a low
-    estimate.
+    A row is trusted where k-hat is at most min(1 - 1 / log₁₀ K, 0.7). The estimate of an untrusted
+    row is likely too low.
 
     The mean of K weights is unbiased for p(x) with any proposal that is chosen before the draws are
-    seen, and the fits are functions of the row alone. A second look is conditional on the first
-    draws: rows that look well by chance stay as they are, and on average low. For a row whose
-    second mode the first look hardly sees, the mean weight over 2000 replicates was 0.943 of p(x)
-    with 100 draws, 0.991 with 200 and 0.9995 with 1000, each ± 0.003 or less.
+    seen, and the fits are functions of the row alone. A second estimate is conditional on the first
+    draws: a row that looks well by chance keeps its first estimate, which is low on average. For a
+    row whose second mode the first draws hardly reach, the mean weight over 2000 replicates was
+    0.943 of p(x) with 100 draws, 0.991 with 200 and 0.9995 with 1000, each ± 0.003 or less.
 
-    The sums are kept in float64 while the draws pass, so the memory does not grow with K. The draws
-    of a row depend on `seed` and on the row alone: its numbers are the same in any order, batch or
-    chunk, up to rounding, and equal rows have equal errors. `proposal="guide"` is importance
-    sampling from the guide, the number of most papers' tables.
+    Running sums in float64 keep the memory from growing with K. The draws of a row depend on `seed`
+    and on the row alone: its numbers are the same in any order, batch or chunk, up to rounding, and
+    equal rows have equal errors. `proposal="guide"` is importance sampling from the guide, the
+    number in most papers' tables.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016).
@@ -96,21 +102,19 @@ def evidence(
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
         num_particles: K; fewer than 21 have no k-hat, and all of them come from the guide. With
-            `until` the draws before the first look, which doubles them as often as needed.
+            `until` it is the first number of draws, which is doubled as often as needed.
         seed: of the draws.
-        method: "auto", as above, or "importance": K draws from `proposal`, which is the guide if it
-            isn't given.
+        method: "auto", as above, or "importance": K draws from `proposal`, by default the guide.
         proposal: r for all rows, instead of the above: "guide", "widened", "defensive", "refined",
-            a table {"kind": ..., options}, or a function of
-            (vae, rows) to a distribution over z with batch shape (n,), which is called with one row
-            at a time.
+            a table {"kind": ..., options}, or a function from (vae, rows) to a distribution over z
+            with batch shape (n,), which is called with one row at a time.
         until: draw more for the rows that don't meet these targets.
         retry: the proposal from which rows whose k-hat is too high after K draws start again.
         chunk_size: pairs of a row and a draw that are decoded at once; None: what fits the cache by
             the widest layer.
         compile: whether a chunk's density comes from a compiled graph: "on", "off", or "auto" where
             the draws ahead are worth the time to compile. The numbers are the same up to rounding.
-        progress: show a bar; None on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Evidence`, an array for each quantity.
@@ -132,40 +136,48 @@ def evidence(
         method = "importance"
     first = proposal_of("guide" if proposal is None else proposal)
     second = None if retry is None else proposal_of(retry, "retry")
-    placement, pairs = placement_of(vae), chunk_size or _affordable_pairs(vae)
-    given = as_rows(x, vae.spec.data_shape, placement, name="x")
-    compiles = compile == "on" or (
-        compile == "auto" and len(given) * num_particles >= WORTH_COMPILING * pairs
-    )
-    pairs = pairs * _WHEN_COMPILED if compiles and chunk_size is None else pairs
+    placement = placement_of(vae)
+    rows = as_rows(x, vae.spec.data_shape, placement, name="x")
+    pairs = chunk_size or _affordable_pairs(vae)
+    compiles = _compiles(compile, len(rows) * num_particles, pairs)
+    if compiles and chunk_size is None:
+        pairs = pairs * _WHEN_COMPILED
     hashes: list[int] = []
     with evaluation(vae), own_seed(seed, placement.device) as restart:
         job = Job(vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles)
-        groups = _groups(
-            job, rows_of(vae, given, "x", batch_size=job.group, progress=progress), hashes
-        )
+        batches = rows_of(vae, rows, "x", batch_size=job.group, progress=progress)
+        groups = _groups(job, batches, hashes)
         if method == "auto":
             columns = automatic(job, groups)
         else:
-            columns = _joined([_estimate(job, x, first, second) for x in groups])
+            columns = concatenated([_estimate(job, group, first, second) for group in groups])
     measure = measure_of(vae)
-    size = math.prod(vae.spec.data_shape) if measure is None else measure.size
-    columns["row_hashes"] = np.array(hashes, np.uint64)
-    return Evidence(**columns, data_size=size, measure=measure, seconds=time.perf_counter() - began)
+    return Evidence(
+        **columns,
+        row_hashes=np.array(hashes, np.uint64),
+        data_size=math.prod(vae.spec.data_shape) if measure is None else measure.size,
+        measure=measure,
+        seconds=time.perf_counter() - began,
+        row_labels=row_labels(x),
+    )
 
 
-def _groups(job: Job, batches: Iterator[Tensor], hashes: list[int]) -> Iterator[Tensor]:
-    """Rows whose proposals are made together; a DataLoader has a size of its own. Each row's hash
-    is noted.
-    """
+def _compiles(compile: Compile, work: int, pairs: int) -> bool:
+    """Whether to compile for so many pairs of a row and a draw, of which a call takes `pairs`."""
+    return compile == "on" or (compile == "auto" and work >= WORTH_COMPILING * pairs)
+
+
+def _groups(
+    job: Job,
+    batches: Iterator[Tensor],
+    hashes: list[int],
+) -> Iterator[Tensor]:
+    """Rows whose proposals are made together; the hash of each row is appended to `hashes`."""
     for batch in batches:
-        for some in batch.split(job.group):
-            hashes += [row_hash(row) for row in some]
-            yield some
-
-
-def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        # a DataLoader has a batch size of its own
+        for group in batch.split(job.group):
+            hashes += [row_hash(row) for row in group]
+            yield group
 
 
 def _check(
@@ -188,7 +200,7 @@ def _check(
     if retry is not None and num_particles < FEWEST_DRAWS:
         raise ValueError(
             f"num_particles: expected at least {FEWEST_DRAWS} with retry=, got {num_particles}: "
-            "fewer have no k-hat to tell the rows that need it"
+            "fewer have no k-hat, which decides the rows to retry"
         )
     if method not in get_args(Method):
         raise ValueError(f"method: expected 'auto' or 'importance', got {method!r}")
@@ -197,28 +209,39 @@ def _check(
 
 
 def _estimate(
-    job: Job, x: Tensor, first: Proposal, second: Proposal | None
-) -> dict[str, np.ndarray]:
+    job: Job,
+    x: Tensor,
+    first: Proposal,
+    second: Proposal | None,
+) -> Columns:
     """The columns of `Evidence` for some rows, from a proposal that was asked for."""
     sampling = Sampling(job, x, first)
-    everything = np.arange(len(x))
-    sampling.draw(everything, job.num_particles)
-    looked = sampling.columns()
-    bad = np.zeros(len(x), bool)
+    every = np.arange(len(x))
+    sampling.draw(every, job.num_particles)
+    before = sampling.columns()
+    is_bad = np.zeros(len(x), bool)
     if second is not None:
-        bad = ~(looked["pareto_k"] <= khat_limit(looked["num_particles"]))
-    columns = sampling.finish(everything[~bad])
-    if second is not None and bad.any():
-        again = Sampling(job, x[torch.from_numpy(bad).to(x.device)], second, "again")
-        again.draw(np.arange(bad.sum()), job.num_particles)
-        for name, column in again.finish(np.arange(bad.sum())).items():
-            columns[name][bad] = column
+        is_bad = ~(before["pareto_k"] <= khat_limit(before["num_particles"]))
+    columns = sampling.finish(every[~is_bad])
+    if second is not None and is_bad.any():
+        again = Sampling(job, x[torch.from_numpy(is_bad).to(x.device)], second, "again")
+        all_again = np.arange(is_bad.sum())
+        again.draw(all_again, job.num_particles)
+        for name, column in again.finish(all_again).items():
+            columns[name][is_bad] = column
     proposal_elbo = columns["elbo"]
-    columns["elbo"] = np.where(bad, looked["elbo"], proposal_elbo)
-    if not isinstance(first, Guide):
-        columns["elbo"] = _elbo_of_guide(job, x)
-    rest = {"method": np.full(len(x), "importance"), "upper": np.full(len(x), np.nan)}
-    return {**columns, "proposal_elbo": proposal_elbo, "retried": bad, **rest}
+    if isinstance(first, Guide):
+        elbo = np.where(is_bad, before["elbo"], proposal_elbo)
+    else:
+        elbo = _elbo_of_guide(job, x)
+    return {
+        **columns,
+        "elbo": elbo,
+        "proposal_elbo": proposal_elbo,
+        "retried": is_bad,
+        "method": np.full(len(x), "importance"),
+        "upper": np.full(len(x), np.nan),
+    }
 
 
 def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
@@ -229,21 +252,18 @@ def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
 
 
 def _affordable_pairs(vae: VAE) -> int:
-    """Pairs of a row and a draw whose widest layer fits into the processor's cache: larger chunks
-    are slower.
-    """
+    """Pairs of a row and a draw whose widest layer fits into the cache; more are slower."""
     placement = placement_of(vae)
     sizes = [math.prod(vae.spec.data_shape)]
 
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+    def note_size(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor):
             sizes.append(output.numel())
 
     with evaluation(vae), ExitStack() as hooks:
         for module in vae.likelihood.modules():
-            hooks.enter_context(module.register_forward_hook(note))
-        vae.likelihood(
-            torch.zeros((1, vae.spec.latent_dim), dtype=placement.dtype, device=placement.device)
-        )
+            hooks.enter_context(module.register_forward_hook(note_size))
+        shape = (1, vae.spec.latent_dim)
+        vae.likelihood(torch.zeros(shape, dtype=placement.dtype, device=placement.device))
     cache = _CACHE.get(placement.device.type, max(_CACHE.values()))
     return int(np.clip(cache // (max(sizes) * placement.dtype.itemsize), 1, 2**14))

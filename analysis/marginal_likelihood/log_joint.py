@@ -1,31 +1,26 @@
 """log p(x, z) of rows and draws, as anyone would write it or from a compiled graph."""
 
-import traceback
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
-from pyro_vae.compiler.inductor import compile_graph
+from pyro_vae.compiler.decompositions import LINEAR_AND_TANH
+from pyro_vae.compiler.inductor import (
+    CPP_WRAPPER,
+    FUSED_MULTIPLY_ADD,
+    compile_graph,
+    trace_graph,
+)
+from pyro_vae.compiler.refusal import results_differ, why_refused
 from pyro_vae.vae import VAE
 
 __all__ = ["CompiledJoint", "CompiledOnce", "Joint", "compiled_joint", "filled", "log_joint"]
 
 Joint = Callable[[Tensor, Tensor], Tensor]
-OPTIONS = {"cpp_wrapper": True, "cpp.enable_floating_point_contract_flag": "fast"}
-"""Called from C++, and a product and a sum are rounded once."""
-CHEAPER: dict[Any, Callable[..., Any]] = {
-    torch.ops.aten.addmm.default: lambda b, x, w: x @ w - -b,
-    torch.ops.aten.tanh.default: lambda x: 1 - 2 / ((2 * x).exp() + 1),
-}
-"""Equal up to rounding, and faster on processors. A difference stays apart from its product, so
-that the bias is added where the result is used next; tanh takes three times as long as exp."""
 
 
 def log_joint(vae: VAE, x: Tensor, z: Tensor, prior: Distribution | None = None) -> Tensor:
@@ -63,16 +58,13 @@ class CompiledJoint:
 
     def __init__(self, joint: Joint, x: Tensor, z: Tensor) -> None:
         self.draws, self.rows = z.shape[:2]
-        trace = make_fx(
-            joint, decomposition_table=CHEAPER, tracing_mode="fake", _allow_non_fake_inputs=True
-        )
-        module = trace(x, z)
-        self.held = _lifted(module)
-        self.run = compile_graph(module, [*self.held, x, z], OPTIONS)
+        module = trace_graph(joint, [x, z], LINEAR_AND_TANH)
+        self.buffers = _lifted(module)
+        self.run = compile_graph(module, [*self.buffers, x, z], CPP_WRAPPER | FUSED_MULTIPLY_ADD)
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
         draws, rows = z.shape[:2]
-        found: Tensor = self.run(*self.held, *filled(x, z, self.draws, self.rows))
+        found: Tensor = self.run(*self.buffers, *filled(x, z, self.draws, self.rows))
         return found[:draws, :rows]
 
 
@@ -113,11 +105,10 @@ def compiled_joint(joint: Joint, x: Tensor, z: Tensor) -> Joint:
         compiled = CompiledJoint(joint, x, z)
         found, expected = compiled(x, z), joint(x, z)
     except Exception as error:  # whatever stops the tracer or the compiler, the eager sum remains
-        return _eager(joint, _reason(error))
+        return _eager(joint, why_refused(error, caller=__name__))
     if not torch.allclose(found, expected, rtol=1e-4, atol=1e-2, equal_nan=True):
-        return _eager(
-            joint, f"it tells {found.flatten()[0]:g} instead of {expected.flatten()[0]:g}"
-        )
+        got, wanted = (float(density.flatten()[0]) for density in (found, expected))
+        return _eager(joint, results_differ({"log p(x, z)": got}, {"log p(x, z)": wanted}))
     return compiled
 
 
@@ -148,14 +139,3 @@ def _eager(joint: Joint, reason: str) -> Joint:
         stacklevel=2,
     )
     return joint
-
-
-def _reason(error: Exception) -> str:
-    """Where the tracer or the compiler stopped, and why, in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if not {"torch", "pyro"} & set(Path(frame.filename).parts)]
-    last = outside[-1]
-    own = last.filename == compile_graph.__code__.co_filename
-    place = "the compiler" if own else f"{Path(last.filename).name}, line {last.lineno}"
-    said = str(error).strip() or "no reason given"
-    return f"{place}: {type(error).__name__}: {said.splitlines()[0]}"

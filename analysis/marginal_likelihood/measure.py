@@ -1,6 +1,4 @@
-"""What a log p(x) is the logarithm of: a density or a probability, of which numbers of a row, and
-given what.
-"""
+"""What log p(x) is the logarithm of: a density or a probability, of which columns, given what."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,22 +20,21 @@ from pyro_vae.vae import VAE
 __all__ = ["Measure", "measure_of"]
 
 FULL = (ordered_vector, positive_ordered_vector)
-"""Supports over vectors that have a volume; a correlation matrix or a point on a sphere has none.
-"""
+"""Supports over vectors with a volume; a correlation matrix or a point on a sphere has none."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """The reference measure of log p(x): Lebesgue's for a density, counting for a mass; and what is
-    conditioned on.
+    """The reference measure of log p(x), and what is conditioned on.
 
-    p(x) = dP / dμ, so two models of the same rows have comparable log p(x) only where μ and the
-    condition are the same: measures that are equal. The supports may differ: bits under a Bernoulli
-    and under a Poisson compare.
+    It is the Lebesgue measure for a density, and the counting measure for a mass. As p(x) is
+    dP / dμ, two models of the same rows have comparable log p(x) only where μ and the condition are
+    the same: measures that are equal. The supports may differ: bits under a Bernoulli and under a
+    Poisson are comparable.
 
     Attributes:
-        density: the columns that p(x) is a density of, as ranges: "0:3, 5"; of a row of several
-            dimensions, the positions in the flattened row. A density has the inverse of the data's
+        density: the columns that p(x) is a density of, as ranges: "0:3, 5"; of a row with several
+            dimensions, the indices in the flattened row. A density has the inverse of the data's
             units.
         mass: the columns that it is the probability of: a pure number.
         given: what it is conditioned on, in words: "the total of each row", "column 3"; empty where
@@ -61,17 +58,14 @@ class Measure:
             >>> Measure(density="0:3, 5", mass="4").size
             5
         """
-        return sum(
-            _length(run) for runs in (self.density, self.mass) if runs for run in runs.split(", ")
-        )
+        ranges_of_both = [text for text in (self.density, self.mass) if text]
+        return sum(_length(run) for text in ranges_of_both for run in text.split(", "))
 
     def __str__(self) -> str:
-        parts = [
-            f"{name} of columns {getattr(self, name)}"
-            for name in ("density", "mass")
-            if getattr(self, name)
-        ]
-        return " and ".join(parts) + (f", given {self.given}" if self.given else "")
+        columns = {"density": self.density, "mass": self.mass}
+        parts = [f"{name} of columns {text}" for name, text in columns.items() if text]
+        text = " and ".join(parts)
+        return f"{text}, given {self.given}" if self.given else text
 
 
 def _length(run: str) -> int:
@@ -86,7 +80,7 @@ def measure_of(vae: VAE) -> Measure | None:
         vae: a model, fitted or not.
 
     Returns:
-        The `Measure`; None where a likelihood of the user's own doesn't tell: it has no `support`,
+        The `Measure`; None where it is not known, since a user's own likelihood has no `support`,
         or one that is neither discrete nor of full dimension.
 
     Example:
@@ -97,9 +91,10 @@ def measure_of(vae: VAE) -> Measure | None:
     """
     columns = range(math.prod(vae.spec.data_shape))
     family = getattr(vae.likelihood, "family", None)
-    parts = list(
-        _of_family(family, columns) if isinstance(family, Family) else _of_own(vae, columns)
-    )
+    if isinstance(family, Family):
+        parts = list(_of_family(family, columns))
+    else:
+        parts = list(_of_own(vae, columns))
     if any(part.kind is None for part in parts):
         return None
     return Measure(
@@ -111,8 +106,12 @@ def measure_of(vae: VAE) -> Measure | None:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some columns: of kind "density", "mass", "column" (conditioned on), "total" (its sum is), or
-    unknown.
+    """Some columns of one kind.
+
+    Attributes:
+        kind: "density"; "mass"; "column", which is conditioned on; "total", whose sum is
+            conditioned on; None where it is not known.
+        columns: their indices.
     """
 
     kind: str | None
@@ -120,7 +119,8 @@ class _Part:
 
 
 def _ranges(parts: Iterable[_Part], kind: str) -> str:
-    return ranges(sorted(column for part in parts if part.kind == kind for column in part.columns))
+    columns = [column for part in parts if part.kind == kind for column in part.columns]
+    return ranges(sorted(columns))
 
 
 def _given(parts: Iterable[_Part], whole: Sequence[int]) -> Iterator[str]:
@@ -149,36 +149,27 @@ def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:
 
 
 def _of_own(vae: VAE, columns: Sequence[int]) -> Iterator[_Part]:
-    """The parts of a likelihood of the user's own, from the support that it names or the
-    distribution that it gives.
-    """
-    named = getattr(getattr(vae.likelihood, "family", None), "support", None)
-    if named is not None:
-        yield from _of_support(named, columns)
-        return
+    """The parts of a likelihood of the user's own, from the distribution that it gives."""
     placement = placement_of(vae)
+    shape = (1, vae.spec.latent_dim)
     with evaluation(vae):
-        z = torch.zeros((1, vae.spec.latent_dim), dtype=placement.dtype, device=placement.device)
+        z = torch.zeros(shape, dtype=placement.dtype, device=placement.device)
         row: Any = vae.likelihood(z)
     yield from _of_support(_support(row), columns)
 
 
 def _support(row: Any) -> Any:
-    """The support of a distribution; None where it doesn't say what kind of measure its density
-    refers to.
-    """
+    """The support of a distribution; None where that doesn't determine the reference measure."""
     try:
         support = row.support
     except NotImplementedError:
         return None
     while (base := getattr(row, "base_dist", None)) is not None:
         inside = _support(base)
-        has_atom = isinstance(row, dist.ZeroInflatedDistribution) and not getattr(
-            inside, "is_discrete", False
-        )
-        is_mapped = isinstance(row, TransformedDistribution) and getattr(
-            inside, "is_discrete", True
-        )
+        is_inflated = isinstance(row, dist.ZeroInflatedDistribution)
+        has_atom = is_inflated and not getattr(inside, "is_discrete", False)
+        is_transformed = isinstance(row, TransformedDistribution)
+        is_mapped = is_transformed and getattr(inside, "is_discrete", True)
         if inside is None or has_atom or is_mapped:
             return None
         row = base
@@ -187,7 +178,8 @@ def _support(row: Any) -> Any:
 
 def _of_support(support: Any, columns: Sequence[int]) -> Iterator[_Part]:
     """The parts of a support over these columns."""
-    while hasattr(support, "base_constraint"):  # of independent numbers, of a mixture
+    # of independent numbers, or of a mixture
+    while hasattr(support, "base_constraint"):
         support = support.base_constraint
     if isinstance(support, constraints.cat | constraints.stack):
         lengths = getattr(support, "lengths", [1] * len(support.cseq))
@@ -209,10 +201,8 @@ def _kind(support: Any) -> str | None:
     try:
         if support.is_discrete:
             return "mass"
-    except (
-        AttributeError,
-        NotImplementedError,
-    ):  # no support, or one that depends on what isn't known
+    except (AttributeError, NotImplementedError):
+        # no support, or one that depends on what isn't known
         return None
     is_full = support.event_dim == 0 or type(support) in {type(whole) for whole in FULL}
     return "density" if is_full else None

@@ -16,13 +16,14 @@ FEWEST_DRAWS = 21
 """With fewer draws the tail is too short for a k-hat."""
 
 _FEWEST = 5  # values a tail must have to be fitted
-_PRIOR_COUNT, _PRIOR_K = 10, 0.5  # the prior on k is worth ten values at one half
+# the prior on k is worth ten values at one half
+_PRIOR_COUNT = 10
+_PRIOR_K = 0.5
 _FLOAT32 = float(np.finfo(np.float32).eps)
 _ROUNDINGS = 8  # a log weight is a sum, and may be off by so many times the rounding of its size
 _HIDDEN = 0.05  # nats of rounding beyond which it hides what the weights are
-_SMALLEST = math.log(
-    np.finfo(np.float64).tiny
-)  # log weights this far below the largest count as zero
+_TINY = float(np.finfo(np.float64).tiny)
+_SMALLEST = math.log(_TINY)  # log weights this far below the largest count as zero
 _BLOCK = 2**21  # numbers worked on at once
 
 
@@ -51,7 +52,8 @@ def tail_length(num_draws: int) -> int:
         raise ValueError(
             f"num_draws: expected at least 1, got {num_draws}; k-hat is a property of drawn weights"
         )
-    return min(math.ceil(min(num_draws / 5, 3 * math.sqrt(num_draws))), num_draws - 1)
+    length = math.ceil(min(num_draws / 5, 3 * math.sqrt(num_draws)))
+    return min(length, num_draws - 1)
 
 
 def khat_limit(num_draws: npt.ArrayLike) -> Floats:
@@ -72,7 +74,11 @@ def khat_limit(num_draws: npt.ArrayLike) -> Floats:
         return np.minimum(1 - 1 / np.log10(draws), LIMIT)
 
 
-def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floats:
+def pareto_k(
+    tail: npt.ArrayLike,
+    num_draws: int,
+    eps: float = _FLOAT32,
+) -> Floats:
     """Estimate the shape k of a generalised Pareto tail of the importance weights, for each row.
 
     P(w - u > t | w > u) = (1 + k t / sigma)^(-1 / k), with u the smallest weight in `tail`; k is
@@ -127,23 +133,22 @@ def pareto_k(tail: npt.ArrayLike, num_draws: int, eps: float = _FLOAT32) -> Floa
 
 
 def _fit_rows(log_weights: Floats, eps: float) -> Floats:
-    """k of rows sorted upwards whose largest value is finite; rows with equally long tails are
-    fitted together.
-    """
+    """k of rows in ascending order whose largest value is finite."""
     largest = log_weights[:, -1:]
     rounding = _ROUNDINGS * eps * np.maximum(1, np.abs(largest))
-    constant = (largest - log_weights[:, :1] <= rounding)[:, 0]
+    is_constant = (largest - log_weights[:, :1] <= rounding)[:, 0]
     relative = log_weights - largest
     cutoff = np.maximum(relative[:, :1], _SMALLEST)
     counts = (relative > cutoff).sum(axis=1)
     excess = np.exp(relative) - np.exp(cutoff)
     k = np.full(len(excess), np.inf)
+    # rows with equally long tails are fitted together
     for count in np.unique(counts[counts >= _FEWEST]):
         (rows,) = np.nonzero(counts == count)
         block = max(1, _BLOCK // (count * _grid_size(count)))
         for some in np.split(rows, range(block, len(rows), block)):
             k[some] = _fit(excess[some, -count:])
-    k[constant] = -np.inf
+    k[is_constant] = -np.inf
     return k
 
 
@@ -152,21 +157,33 @@ def _grid_size(count: int) -> int:
 
 
 def _fit(excess: Floats) -> Floats:
-    """The posterior mean of k for rows of positive excesses sorted upwards: the paper's -k, and its
-    theta is b here.
+    """The posterior mean of k for rows of positive excesses in ascending order.
+
+    In the paper's notation it is -k, and b is theta.
     """
-    count, grid = excess.shape[1], _grid_size(excess.shape[1])
-    quartile, largest = excess[:, [int(count / 4 + 0.5) - 1]], excess[:, [-1]]
-    with np.errstate(
-        all="ignore"
-    ):  # a quartile that rounds to zero leaves nan here and inf in the answer
-        b = (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile) + 1 / largest
+    count = excess.shape[1]
+    grid = _grid_size(count)
+    quartile = excess[:, [int(count / 4 + 0.5) - 1]]
+    largest = excess[:, [-1]]
+    # a quartile that rounds to zero leaves nan here and inf in the result
+    with np.errstate(all="ignore"):
+        steps = np.arange(1, grid + 1) - 0.5
+        b = (1 - np.sqrt(grid / steps)) / (3 * quartile) + 1 / largest
         k = np.log1p(-b[:, :, None] * excess[:, None, :]).mean(axis=2)
         log_profile = count * (np.log(-b / k) - k - 1)
-        weights = np.exp(log_profile - log_profile.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
+        weights = np.exp(log_profile - _row_max(log_profile))
+        weights /= _row_sum(weights)
         weights[weights < 10 * np.finfo(np.float64).eps] = 0
-        b_mean = (b * weights).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
+        b_mean = _row_sum(b * weights) / _row_sum(weights)
         k_mean = np.log1p(-b_mean * excess).mean(axis=1)
-    shrunk = (count * k_mean + _PRIOR_COUNT * _PRIOR_K) / (count + _PRIOR_COUNT)
+    prior = _PRIOR_COUNT * _PRIOR_K
+    shrunk = (count * k_mean + prior) / (count + _PRIOR_COUNT)
     return np.where(np.isfinite(shrunk), shrunk, np.inf)
+
+
+def _row_max(values: Floats) -> Floats:
+    return values.max(axis=1, keepdims=True)
+
+
+def _row_sum(values: Floats) -> Floats:
+    return values.sum(axis=1, keepdims=True)

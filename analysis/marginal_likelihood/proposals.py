@@ -1,6 +1,4 @@
-"""Where the draws of importance sampling come from: the guide, or what has heavier tails than the
-guide.
-"""
+"""What importance sampling draws from: the guide, or a distribution with heavier tails."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -32,18 +30,14 @@ Named = str | Mapping[str, Any] | Callable[[VAE, Tensor], Distribution]
 
 
 class Proposal(ABC):
-    """From a fitted model and rows (n, *data_shape) to a distribution over z with batch shape (n,)
-    and a density.
-    """
+    """From a model and rows (n, *data_shape) to a distribution over z of batch shape (n,)."""
 
     @abstractmethod
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
         """The distribution that the draws of the rows come from."""
 
     def each(self, vae: VAE, rows: Tensor) -> list[Distribution]:
-        """One distribution a row, of batch shape (1,), so that each row is drawn under its own
-        seed.
-        """
+        """A distribution of batch shape (1,) for each row, which is drawn under its own seed."""
         return [self(vae, row) for row in rows.split(1)]
 
 
@@ -55,19 +49,21 @@ class Guide(Proposal):
         return posterior_of(vae, rows)
 
     def each(self, vae: VAE, rows: Tensor) -> list[Distribution]:
-        """Where the first row's is normal, the others are encoded together."""
-        first, others = self(vae, rows[:1]), rows[1:]
-        if as_normal(first) is None or not len(others):
-            return [first, *(self(vae, row) for row in others.split(1) if len(row))]
+        """Where that of the first row is normal, the others are encoded together."""
+        first = self(vae, rows[:1])
+        others = rows[1:]
+        if not len(others):
+            return [first]
+        if as_normal(first) is None:
+            return [first, *(self(vae, row) for row in others.split(1))]
         normal: Any = as_normal(self(vae, others))
         parts = zip(normal.loc.split(1), normal.scale.split(1), strict=True)
-        return [first, *(dist.Normal(*part).to_event(1) for part in parts)]
+        return [first, *(dist.Normal(loc, scale).to_event(1) for loc, scale in parts)]
 
 
 @PROPOSALS.register("defensive")
 class Defensive(Proposal):
-    """(1 - a) q(z | x) + a p(z): where the likelihood is bounded, so are the weights, by max p(x |
-    z) / a.
+    """(1 - a) q(z | x) + a p(z): weights are at most max p(x | z) / a, where that is bounded.
 
     References:
         Safe and Effective Importance Sampling (Owen, Zhou, 2000).
@@ -85,11 +81,11 @@ class Defensive(Proposal):
 
 @PROPOSALS.register("widened")
 class Widened(Proposal):
-    """The distribution of m + f (z - m) for z ~ q(z | x) of mean m: every standard deviation is f
-    times as large.
+    """The distribution of m + f (z - m) for z ~ q(z | x) of mean m.
 
-    In d dimensions a factor f that was not needed costs: of K draws from a widened normal posterior
-    about K ((2 f² - 1) / f⁴)^(d / 2) count.
+    Every standard deviation is f times as large. In d dimensions a factor f that was not needed
+    costs: of K draws from a widened normal posterior about K ((2 f² - 1) / f⁴)^(d / 2) are
+    effective.
 
     Arguments:
         factor: f.
@@ -100,16 +96,15 @@ class Widened(Proposal):
 
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
         q = posterior_of(vae, rows)
-        about_the_mean = AffineTransform(
-            (1 - self.factor) * moments(q)[0], self.factor, event_dim=1, cache_size=1
-        )
-        return TransformedDistribution(q, [about_the_mean])
+        mean, _ = moments(q)
+        shift = (1 - self.factor) * mean
+        widening = AffineTransform(shift, self.factor, event_dim=1, cache_size=1)
+        return TransformedDistribution(q, [widening])
 
 
 @PROPOSALS.register("refined")
 class Refined(Proposal):
-    """(1 - a) t(z) + a q(z | x): a Student t about the normal that the row's own ELBO prefers
-    (`fit_normal`).
+    """(1 - a) t(z) + a q(z | x): a Student t about the normal of maximal ELBO (`fit_normal`).
 
     The fit finds one mode of a posterior that has several; so a share of the draws comes from the
     guide, and no weight is above 1 / a times what the guide would give it. It costs as much as
@@ -135,23 +130,34 @@ class Refined(Proposal):
         df: PositiveFloat = 20.0,
         factor: PositiveFloat = 1.0,
     ) -> None:
-        self.weight, self.df, self.factor = weight, df, factor
-        self.fitting: dict[str, Any] = {"steps": steps, "lr": lr, "num_particles": num_particles}
+        self.weight = weight
+        self.df = df
+        self.factor = factor
+        self.fitting: dict[str, Any] = {
+            "steps": steps,
+            "lr": lr,
+            "num_particles": num_particles,
+        }
 
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
-        return self._mixed(vae, rows, *fit_normal(vae, rows, **self.fitting))
+        loc, scale_tril = fit_normal(vae, rows, **self.fitting)
+        return self._mixed(vae, rows, loc, scale_tril)
 
     def each(self, vae: VAE, rows: Tensor) -> list[Distribution]:
         """All rows are fitted together, which is faster."""
-        parts = rows, *fit_normal(vae, rows, **self.fitting)
-        return [
-            self._mixed(vae, *one) for one in zip(*(part.split(1) for part in parts), strict=True)
-        ]
+        loc, scale_tril = fit_normal(vae, rows, **self.fitting)
+        parts = zip(rows.split(1), loc.split(1), scale_tril.split(1), strict=True)
+        return [self._mixed(vae, *part) for part in parts]
 
-    def _mixed(self, vae: VAE, rows: Tensor, loc: Tensor, scale_tril: Tensor) -> Distribution:
-        fitted = dist.MultivariateStudentT(
-            torch.as_tensor(self.df).to(loc), loc, self.factor * scale_tril
-        )
+    def _mixed(
+        self,
+        vae: VAE,
+        rows: Tensor,
+        loc: Tensor,
+        scale_tril: Tensor,
+    ) -> Distribution:
+        df = torch.as_tensor(self.df).to(loc)
+        fitted = dist.MultivariateStudentT(df, loc, self.factor * scale_tril)
         return Mixture(fitted, posterior_of(vae, rows), self.weight)
 
 
@@ -163,12 +169,10 @@ class Own(Proposal):
 
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
         q: Any = self.function(vae, rows)
-        expected = (len(rows),), (vae.spec.latent_dim,)
-        got = (
-            (tuple(q.batch_shape), tuple(q.event_shape))
-            if isinstance(q, Distribution)
-            else type(q).__name__
-        )
+        expected = ((len(rows),), (vae.spec.latent_dim,))
+        got: Any = type(q).__name__
+        if isinstance(q, Distribution):
+            got = (tuple(q.batch_shape), tuple(q.event_shape))
         if got != expected:
             raise ValueError(
                 f"proposal: expected a Distribution with batch and event shape {expected}, got "
@@ -187,26 +191,36 @@ class Mixture(Distribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
-    def __init__(self, first: Distribution, second: Distribution, weight: float) -> None:
-        self.first, self.second, self.weight = first, second, weight
+    def __init__(
+        self,
+        first: Distribution,
+        second: Distribution,
+        weight: float,
+    ) -> None:
+        self.first = first
+        self.second = second
+        self.weight = weight
         super().__init__(first.batch_shape, first.event_shape, validate_args=False)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         shape = torch.Size(sample_shape)
         first = self.first.sample(shape)
-        second = self.second.sample(shape if self.second.batch_shape else shape + self.batch_shape)
-        takes_second = torch.rand(first.shape[:-1], device=first.device) < self.weight
+        # a distribution that is the same for all rows is drawn from for each row
+        second_shape = shape if self.second.batch_shape else shape + self.batch_shape
+        second = self.second.sample(second_shape)
+        uniform = torch.rand(first.shape[:-1], device=first.device)
+        takes_second = uniform < self.weight
         return torch.where(takes_second.unsqueeze(-1), second, first)
 
     def log_prob(self, value: Tensor) -> Tensor:
         weight = torch.tensor(self.weight, dtype=torch.float64)
-        first, second = self.first.log_prob(value), self.second.log_prob(value)
-        return torch.logaddexp(first + float((-weight).log1p()), second + float(weight.log()))
+        first = self.first.log_prob(value) + float((-weight).log1p())
+        second = self.second.log_prob(value) + float(weight.log())
+        return torch.logaddexp(first, second)
 
 
 def as_normal(q: Any) -> Normal | None:
-    """The independent normals that q is made of, whose draws are loc + scale ε; None for any other
-    distribution.
+    """The independent normals that q consists of, with draws loc + scale ε; None for any other q.
 
     Example:
         >>> as_normal(dist.Normal(torch.zeros(2), 1.0).to_event(1))
@@ -217,11 +231,11 @@ def as_normal(q: Any) -> Normal | None:
     return q.base_dist if type(q.base_dist) in (Normal, dist.Normal) else None
 
 
-def proposal_of(named: Named, place: str = "proposal") -> Proposal:
+def proposal_of(named: Named, argument: str = "proposal") -> Proposal:
     """The proposal of a name, of a table {"kind": ..., options}, or of a user's own function.
 
     Raises:
-        ValueError: an unknown kind or option; it starts with `place`.
+        ValueError: an unknown kind or option; the message starts with the name of the argument.
 
     Example:
         >>> proposal_of({"kind": "widened", "factor": 1.1}).factor
@@ -231,13 +245,15 @@ def proposal_of(named: Named, place: str = "proposal") -> Proposal:
         return named if isinstance(named, Proposal) else Own(named)
     if isinstance(named, Mapping) and named.get("kind") == "custom":
         raise ValueError(
-            f"{place}: expected a kind, or the function itself, got kind 'custom'; pass the "
+            f"{argument}: expected a kind, or the function itself, got kind 'custom'; pass the "
             "function"
         )
     try:
-        options: Options = TypeAdapter(Annotated[Options, Choice(PROPOSALS)]).validate_python(named)
+        adapter: TypeAdapter[Options] = TypeAdapter(Annotated[Options, Choice(PROPOSALS)])
+        options = adapter.validate_python(named)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, (place, *first['loc'])))}: {first['msg']}") from error
+        location = ".".join(map(str, (argument, *first["loc"])))
+        raise ValueError(f"{location}: {first['msg']}") from error
     proposal: Proposal = PROPOSALS.build(options)
     return proposal

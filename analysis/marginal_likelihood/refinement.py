@@ -1,6 +1,4 @@
-"""The best normal for each row: the guide's moments, improved by gradient steps on the row's own
-ELBO.
-"""
+"""The best normal for each row, by natural gradient steps on the row's own ELBO."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -10,12 +8,19 @@ from torch import Tensor
 from torch.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal
 
 from pyro_vae.analysis.fitted import posterior_of
+from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
+from pyro_vae.analysis.marginal_likelihood.triangular import lower_triangular, times
 from pyro_vae.guides.pushforward import noise_points
 from pyro_vae.vae import VAE
 
 
 def fit_normal(
-    vae: VAE, rows: Tensor, *, steps: int = 50, lr: float = 0.1, num_particles: int = 16
+    vae: VAE,
+    rows: Tensor,
+    *,
+    steps: int = 50,
+    lr: float = 0.1,
+    num_particles: int = 16,
 ) -> tuple[Tensor, Tensor]:
     """Ascend the ELBO of each row from the guide's moments to a full-rank normal N(m, L Lᵀ).
 
@@ -55,31 +60,34 @@ def fit_normal(
     """
     with torch.no_grad():
         prior = vae.prior()
-        rates = [lr] * steps
-        start = moments(posterior_of(vae, rows))
-        ascent = ascend(
-            lambda z: slope_of_log_joint(vae, prior, rows, z), *start, rates, num_particles
-        )
+
+        def slope(z: Tensor) -> Tensor:
+            return slope_of_log_joint(vae, prior, rows, z)
+
+        loc, scale_tril = moments(posterior_of(vae, rows))
+        ascent = ascend(slope, loc, scale_tril, [lr] * steps, num_particles)
         return ascent.loc, ascent.scale_tril
 
 
 class Ascent(NamedTuple):
-    """Where steps from a normal lead: N(m, L Lᵀ), and the length |E[g]| of the last step's
-    direction, (rows,).
+    """Where gradient steps lead: the normals N(m, L Lᵀ), and how far they are from the optimum.
 
-    Where the ELBO is the largest that length is zero, and elsewhere about the way to go, in
-    standard deviations.
+    Attributes:
+        loc: m, (rows, latent_dim).
+        scale_tril: L, (rows, latent_dim, latent_dim).
+        distance: |E[g]| at the last step, (rows,): zero at the maximum of the ELBO, and elsewhere
+            about the distance to it, in standard deviations.
     """
 
     loc: Tensor
     scale_tril: Tensor
-    to_go: Tensor
+    distance: Tensor
 
 
 def ascend(
     slope: Callable[[Tensor], Tensor],
     loc: Tensor,
-    tril: Tensor,
+    scale_tril: Tensor,
     rates: Iterable[float],
     num_particles: int,
 ) -> Ascent:
@@ -87,55 +95,64 @@ def ascend(
 
     Arguments:
         slope: from z (num_particles, rows, latent_dim) to ∂ log p(x, z) / ∂z.
-        loc, tril: m and L to start from.
+        loc: m to start from, (rows, latent_dim).
+        scale_tril: L to start from, (rows, latent_dim, latent_dim).
         rates: ρ of each step.
         num_particles: draws in each step, even.
 
     Returns:
         The `Ascent`; rows whose steps don't end in finite numbers stay where they started.
     """
-    start, to_go = (loc, tril), loc.new_zeros(len(loc))
+    m = loc
+    tril = scale_tril
+    distance = loc.new_zeros(len(loc))
     for step, rate in enumerate(rates):
-        noise = noise_points(num_particles, loc.shape[-1], step).to(loc).unsqueeze(1)
-        g = _times(tril.mT, slope(loc + _times(tril, noise))) + noise
-        shift = g.mean(0)
-        twist = torch.einsum("kni,knj->nij", g, noise.expand_as(g)).tril() / num_particles
+        points = noise_points(num_particles, loc.shape[-1], step).to(loc)
+        noise = points.unsqueeze(1).expand(-1, len(loc), -1)
+        g = times(tril.mT, slope(m + times(tril, noise))) + noise
+        mean_g = g.mean(0)
+        # T: the lower triangle of E[g εᵀ] with half its diagonal
+        twist = torch.einsum("kni,knj->nij", g, noise).tril() / num_particles
         twist.diagonal(dim1=-2, dim2=-1).mul_(0.5)
-        change = rate**2 * (shift.square().sum(-1) + 2 * twist.square().sum((-2, -1)))
-        shortened = rate * change.clamp_min(1.0).rsqrt()
-        loc = loc + shortened[:, None] * _times(tril, shift)
-        tril = tril @ _unit_plus(shortened[:, None, None] * twist)
-        to_go = shift.norm(dim=-1)
-    finite = loc.isfinite().all(-1) & tril.isfinite().flatten(1).all(-1)
-    loc = torch.where(finite[:, None], loc, start[0])
-    tril = torch.where(finite[:, None, None], tril, start[1])
-    return Ascent(loc, tril, torch.where(finite, to_go, torch.inf))
+        # about twice the nats by which a full step would change the normal
+        of_loc = mean_g.square().sum(-1)
+        of_scale = 2 * twist.square().sum((-2, -1))
+        length = (rate**2 * (of_loc + of_scale)).clamp_min(1.0)
+        rho = rate * length.rsqrt()
+        direction = times(tril, mean_g.unsqueeze(0)).squeeze(0)
+        m = m + rho[:, None] * direction
+        tril = tril @ lower_triangular(rho[:, None, None] * twist)
+        distance = mean_g.norm(dim=-1)
+    finite_m = m.isfinite().all(-1)
+    finite_tril = tril.isfinite().flatten(1).all(-1)
+    finite = finite_m & finite_tril
+    return Ascent(
+        torch.where(finite[:, None], m, loc),
+        torch.where(finite[:, None, None], tril, scale_tril),
+        torch.where(finite, distance, torch.inf),
+    )
 
 
 def moments(q: Distribution) -> tuple[Tensor, Tensor]:
-    """The mean of a guide and a Cholesky factor of its covariance, without correlations where it
-    doesn't tell them.
+    """The mean of a guide and a Cholesky factor of its covariance.
+
+    The factor is diagonal where the guide does not give correlations.
 
     Raises:
         ValueError: it has no finite mean and standard deviation, or z is bounded.
     """
     try:
-        mean, tril, support = q.mean, _scale_tril(q), q.support
-        far = mean.new_tensor([-1e6, 1e6]).reshape(2, *(1,) * mean.ndim).expand(2, *mean.shape)
-        fits = bool(
-            mean.isfinite().all()
-            and tril.isfinite().all()
-            and support is not None
-            and support.check(far).all()
-        )
+        mean = q.mean
+        tril = _scale_tril(q)
+        is_finite = bool(mean.isfinite().all() and tril.isfinite().all())
+        fits = is_finite and _is_unbounded(q, mean)
     except NotImplementedError:
         fits = False
     if not fits:
         raise ValueError(
             "proposal: expected a guide over all real vectors with finite mean and standard "
-            "deviation, "
-            f"got {type(q).__name__}; take proposal 'guide' or 'defensive', or your own function "
-            "of (vae, rows)"
+            f"deviation, got {type(q).__name__}; take proposal 'guide' or 'defensive', or your own "
+            "function of (vae, rows)"
         )
     return mean, tril
 
@@ -146,22 +163,24 @@ def _scale_tril(q: Distribution) -> Tensor:
     return torch.diag_embed(q.stddev)
 
 
-def slope_of_log_joint(vae: VAE, prior: Distribution, rows: Tensor, z: Tensor) -> Tensor:
-    """∂ log p(x, z) / ∂z; 0 where it is not finite."""
+def _is_unbounded(q: Distribution, mean: Tensor) -> bool:
+    """Whether the support reaches far to both sides in every dimension."""
+    if q.support is None:
+        return False
+    both_sides = mean.new_tensor([-1e6, 1e6]).reshape(2, *(1,) * mean.ndim)
+    return bool(q.support.check(both_sides.expand(2, *mean.shape)).all())
+
+
+def slope_of_log_joint(
+    vae: VAE,
+    prior: Distribution,
+    rows: Tensor,
+    z: Tensor,
+) -> Tensor:
+    """∂ log p(x, z) / ∂z, (draws, rows, latent_dim); 0 where it is not finite."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        log_joint = prior.log_prob(z) + vae.likelihood(z).log_prob(rows)
-        (slope,) = torch.autograd.grad(log_joint.sum(), z)
+        # the gradient of the sum is that of each draw: no density depends on another draw
+        log_p = log_joint(vae, rows, z, prior)
+        (slope,) = torch.autograd.grad(log_p.sum(), z)
     return slope.nan_to_num(0.0, 0.0, 0.0)
-
-
-def _times(matrix: Tensor, vector: Tensor) -> Tensor:
-    """A v for the matrix A (rows, n, n) of each row and vectors v (..., rows, n)."""
-    if vector.ndim == 2:
-        return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
-    return (matrix @ vector.expand(-1, len(matrix), -1).permute(1, 2, 0)).permute(2, 0, 1)
-
-
-def _unit_plus(lower: Tensor) -> Tensor:
-    """I + T for a lower triangular T, to first order, with a diagonal that stays positive."""
-    return lower.tril(-1) + torch.diag_embed(lower.diagonal(dim1=-2, dim2=-1).exp())

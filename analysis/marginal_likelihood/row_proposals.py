@@ -1,6 +1,4 @@
-"""The proposals of automatic evidence: of each row a mixture of fitted Student t's, the guide and
-the prior.
-"""
+"""The proposals of automatic evidence: mixtures of fitted Student t's, the guide and the prior."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,25 +15,27 @@ from pyro_vae.analysis.marginal_likelihood.student_t import (
     RowNoise,
     RowStudentT,
 )
+from pyro_vae.analysis.marginal_likelihood.triangular import log_det
 from pyro_vae.guides.pushforward import Pushforward, standard_normal
 
-GUIDE_SHARE, PRIOR_SHARE = 0.15, 0.05
-"""Of the draws: the guide's show the ELBO, and the prior's show a fit that found the wrong place.
-"""
+GUIDE_SHARE = 0.15
+"""Of the draws: they show the ELBO."""
+PRIOR_SHARE = 0.05
+"""Of the draws: they show a fit that found the wrong mode."""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
-"""u, u + φ, u + 2 φ, ... mod 1 fills [0, 1) evenly, whatever the number of draws."""
+"""φ: u, u + φ, u + 2 φ, ... mod 1 fills [0, 1) evenly, whatever the number of draws."""
 
 
-class Drawn(NamedTuple):
-    """Draws of a distribution (draws, rows, latent_dim) and their log densities (draws, rows)."""
+class GuideDraws(NamedTuple):
+    """Draws of a guide (draws, rows, latent_dim) and their log densities (draws, rows)."""
 
     z: Tensor
     log_prob: Tensor
 
 
 class Draws(NamedTuple):
-    """Draws of some rows.
+    """Draws of the proposals of some rows.
 
     Attributes:
         z: (draws, rows, latent_dim).
@@ -57,12 +57,11 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True)
 class RowProposals:
-    """r(z) = Σⱼ aⱼ tⱼ(z) + b q(z | x) + c p(z) of each row: no weight is above 1 / b times what the
-    guide would give.
+    """r(z) = Σⱼ aⱼ tⱼ(z) + b q(z | x) + c p(z) for each row.
 
-    The component of a draw is chosen by a systematic sample, u + k φ mod 1: each draw follows r, so
-    that the mean weight is unbiased for any number of draws, and every component gets nearly its
-    share.
+    No weight is above 1 / b times what the guide would give. The component of a draw is chosen by a
+    systematic sample, u + k φ mod 1: each draw follows r, so that the mean weight is unbiased for
+    any number of draws, and every component gets nearly its share.
 
     References:
         Safe and Effective Importance Sampling (Owen, Zhou, 2000).
@@ -92,16 +91,20 @@ class RowProposals:
         prior: Distribution,
         pool: Tensor,
     ) -> "RowProposals":
-        """The mixture whose fits share what guide and prior leave, by `weights` (rows, fits) that
-        sum to one.
+        """The mixture whose fits share by `weights` what guide and prior leave.
+
+        The weights (rows, fits) sum to one.
         """
-        guide_share = GUIDE_SHARE if density_is_cheap(guide) else 0.0
-        prior_share = PRIOR_SHARE
         if not fits:
-            guide_share, prior_share = 1 - PRIOR_SHARE, PRIOR_SHARE
-        left = 1 - guide_share - prior_share
-        others = weights.new_tensor([guide_share, prior_share]).expand(len(weights), 2)
-        return cls(fits, torch.cat([left * weights, others], 1).double(), guide, prior, pool)
+            guide_share = 1 - PRIOR_SHARE
+        elif density_is_cheap(guide):
+            guide_share = GUIDE_SHARE
+        else:
+            guide_share = 0.0
+        fits_share = 1 - guide_share - PRIOR_SHARE
+        others = weights.new_tensor([guide_share, PRIOR_SHARE]).expand(len(weights), 2)
+        shares = torch.cat([fits_share * weights, others], 1).double()
+        return cls(fits, shares, guide, prior, pool)
 
     @property
     def mixes_guide(self) -> bool:
@@ -110,90 +113,119 @@ class RowProposals:
 
     @property
     def stddev(self) -> Tensor:
-        """Of the fit with the largest share, (rows, latent_dim); of the guide where there is none."""
+        """Of the fit with the largest share, or of the guide without fits; (rows, latent_dim)."""
         if not self.fits:
             return self.guide.stddev
         largest = self.shares[:, : len(self.fits)].argmax(1)
         each = torch.stack([fit.stddev for fit in self.fits], 1)
         return each[torch.arange(len(each), device=each.device), largest]
 
-    def draw(self, noise: RowNoise, guide_draws: Drawn | None) -> Draws:
+    def draw(
+        self,
+        noise: RowNoise,
+        guide_draws: GuideDraws | None,
+    ) -> Draws:
         """The draws that `noise` makes, with their densities.
 
         Arguments:
             noise: of these rows.
-            guide_draws: draws of the guide, as many, and their densities: a draw keeps the density
-                of its own noise, since solving for it would multiply the rounding of z. None where
-                the guide has no share.
+            guide_draws: as many draws of the guide, with their densities; None where the guide has
+                no share. A draw keeps the density of its own noise: solving for the noise would
+                multiply the rounding of z.
         """
         component = self._component(noise.uniform)
+        from_guide = component == len(self.fits)
         z = self.pool[noise.pool_index]
         for number, fit in enumerate(self.fits):
-            z = torch.where((component == number).unsqueeze(-1), fit.draw(noise), z)
-        from_guide = component == len(self.fits)
+            is_own = (component == number).unsqueeze(-1)
+            z = torch.where(is_own, fit.draw(noise), z)
         if guide_draws is not None:
             z = torch.where(from_guide.unsqueeze(-1), guide_draws.z, z)
-        log_prior, log_guide = self.prior.log_prob(z), self._log_guide(z)
+        log_prior = self.prior.log_prob(z)
+        log_guide = self._log_guide(z)
         if guide_draws is not None:
             log_guide = torch.where(from_guide, guide_draws.log_prob, log_guide)
-        densities = [fit.log_prob(z) for fit in self.fits]
-        for number, fit in enumerate(self.fits):
-            own = component == number
-            densities[number] = torch.where(own, fit.log_prob_of_draw(noise), densities[number])
-        log_proposal = self._mixed(densities, log_guide, log_prior)
+        log_fits = self._log_fits(z, noise, component)
+        log_proposal = self._mixed(log_fits, log_guide, log_prior)
         return Draws(z, log_prior, log_proposal, component, from_guide, log_guide)
 
     def log_prob(self, z: Tensor, /) -> Tensor:
         """log r(z) of any z (draws, rows, latent_dim), with gradients."""
-        densities = [fit.log_prob(z) for fit in self.fits]
-        return self._mixed(densities, self._log_guide(z), self.prior.log_prob(z)).to(z.dtype)
+        log_fits = [fit.log_prob(z) for fit in self.fits]
+        log_guide = self._log_guide(z)
+        log_prior = self.prior.log_prob(z)
+        return self._mixed(log_fits, log_guide, log_prior).to(z.dtype)
+
+    def _log_fits(
+        self,
+        z: Tensor,
+        noise: RowNoise,
+        component: Tensor,
+    ) -> list[Tensor]:
+        """log tⱼ of draws, those of tⱼ itself from their own noise."""
+        densities = []
+        for number, fit in enumerate(self.fits):
+            is_own = component == number
+            log_own = fit.log_prob_of_draw(noise)
+            log_any = fit.log_prob(z)
+            densities.append(torch.where(is_own, log_own, log_any))
+        return densities
 
     def _log_guide(self, z: Tensor) -> Tensor:
         if not self.mixes_guide:
             return z.new_empty(0)
         return self.guide.log_prob(z)
 
-    def _mixed(self, densities: list[Tensor], log_guide: Tensor, log_prior: Tensor) -> Tensor:
+    def _mixed(
+        self,
+        log_fits: list[Tensor],
+        log_guide: Tensor,
+        log_prior: Tensor,
+    ) -> Tensor:
         if not log_guide.numel():
             log_guide = torch.full_like(log_prior, -torch.inf)
-        each = torch.stack([*densities, log_guide.double(), log_prior.double()], -1)
+        each = torch.stack([*log_fits, log_guide.double(), log_prior.double()], -1)
         return (each + self.shares.log()).logsumexp(-1)
 
     def _component(self, uniform: Tensor) -> Tensor:
         """The number of each draw's component, (draws, rows)."""
         edges = self.shares.cumsum(1)[:, :-1]
-        return (uniform.double().unsqueeze(-1) >= edges).sum(-1)
+        is_beyond = uniform.double().unsqueeze(-1) >= edges
+        return is_beyond.sum(-1)
 
 
 def density_is_cheap(guide: Distribution) -> bool:
-    """Whether log q(z | x) of any z takes a pass or two: an inverse autoregressive flow takes one a
-    dimension.
+    """Whether log q(z | x) of any z takes a pass or two, and not one for each dimension.
+
+    That of an inverse autoregressive flow takes one for each dimension.
     """
     return not isinstance(guide, Pushforward) or guide.passes <= 2
 
 
-def drawn_from(guide: Any, noise: Tensor) -> Drawn | None:
-    """Draws of a guide that is made from standard normal noise (draws, rows, latent_dim); None for
-    another guide.
+def drawn_from(guide: Any, noise: Tensor) -> GuideDraws | None:
+    """Draws of a guide made from standard normal noise (draws, rows, latent_dim).
+
+    None for a guide that is not made from such noise.
     """
     normal = as_normal(guide)
     if normal is not None:
-        log_det = normal.scale.log().sum(-1)
-        return Drawn(normal.loc + normal.scale * noise, standard_normal(noise) - log_det)
-    if isinstance(guide, MultivariateNormal | LowRankMultivariateNormal):
+        z = normal.loc + normal.scale * noise
+        change = normal.scale.log().sum(-1)
+    elif isinstance(guide, MultivariateNormal | LowRankMultivariateNormal):
         tril = guide.scale_tril
-        log_det = tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         z = guide.loc + (tril @ noise.unsqueeze(-1)).squeeze(-1)
-        return Drawn(z, standard_normal(noise) - log_det)
-    if isinstance(guide, Pushforward):
-        z, log_det = guide.push(noise)
-        return Drawn(z, standard_normal(noise) - log_det)
-    return None
+        change = log_det(tril)
+    elif isinstance(guide, Pushforward):
+        z, change = guide.push(noise)
+    else:
+        return None
+    return GuideDraws(z, standard_normal(noise) - change)
 
 
 class NoiseMaker:
-    """Noise of each row under its own seed, in blocks that are always drawn whole, so that no chunk
-    size changes them.
+    """Noise of each row under its own seed, in blocks that are always drawn whole.
+
+    So no chunk size changes the numbers.
 
     Arguments:
         block: draws that share one seed.
@@ -203,9 +235,16 @@ class NoiseMaker:
     """
 
     def __init__(
-        self, block: int, restart: Callable[[int], None], like: Tensor, pool_size: int
+        self,
+        block: int,
+        restart: Callable[[int], None],
+        like: Tensor,
+        pool_size: int,
     ) -> None:
-        self.block, self.restart, self.like, self.pool_size = block, restart, like, pool_size
+        self.block = block
+        self.restart = restart
+        self.like = like
+        self.pool_size = pool_size
 
     def draw(self, seeds: Sequence[int], first: int, last: int) -> RowNoise:
         """The noise of draws `first` to `last` of the rows with these seeds."""
@@ -213,25 +252,23 @@ class NoiseMaker:
         rows = [self._row(seed, numbers) for seed in seeds]
         start = numbers[0] * self.block
         wanted = slice(first - start, last - start)
-        normal, mixing, uniform, index = (
-            torch.stack(parts, 1)[wanted] for parts in zip(*rows, strict=True)
-        )
-        return RowNoise(normal, mixing, uniform, index)
+        parts = zip(*rows, strict=True)
+        return RowNoise(*(torch.stack(part, 1)[wanted] for part in parts))
 
     def _row(self, seed: int, numbers: range) -> RowNoise:
-        blocks = [self._one(seed, number) for number in numbers]
-        normal, mixing, uniform, index = (torch.cat(parts) for parts in zip(*blocks, strict=True))
-        return RowNoise(normal, mixing, uniform, index)
+        blocks = [self._block(seed, number) for number in numbers]
+        return RowNoise(*(torch.cat(part) for part in zip(*blocks, strict=True)))
 
-    def _one(self, seed: int, number: int) -> RowNoise:
+    def _block(self, seed: int, number: int) -> RowNoise:
+        device = self.like.device
         self.restart(seed + number)
         normal = self.like.new_empty(self.block, self.like.shape[-1]).normal_()
         half = self.like.new_full((self.block,), DEGREES_OF_FREEDOM / 2)
         mixing = torch._standard_gamma(half) / half
-        index = torch.randint(self.pool_size, (self.block,), device=self.like.device)
-        steps = torch.arange(number * self.block, (number + 1) * self.block, dtype=torch.float64)
-        start = (
-            seed % 2**32
-        ) / 2**32  # the seed is a hash: uniform over rows and seeds, the same for all blocks
+        pool_index = torch.randint(self.pool_size, (self.block,), device=device)
+        # the seed is a hash: its last bits are uniform over rows and seeds, the same for all blocks
+        start = (seed % 2**32) / 2**32
+        first = number * self.block
+        steps = torch.arange(first, first + self.block, dtype=torch.float64)
         uniform = (start + GOLDEN * steps) % 1
-        return RowNoise(normal, mixing, uniform.to(self.like.device), index)
+        return RowNoise(normal, mixing, uniform.to(device), pool_index)

@@ -1,23 +1,23 @@
 """log p(x) of many rows by several processes, each of which takes its share of the rows."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
 from pyro_vae.vae import VAE
 
 
 def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
-    """`evidence` of the rows x: process r of W estimates rows r, r + W, r + 2W, ..., and each is
-    given all of them.
+    """`evidence` of the rows x by all processes of the group, each of which gets the whole result.
 
-    The draws of a row depend on the row alone, so its numbers are those of one process, up to
-    rounding. Every process of the group calls it, with the same model and rows; a process alone
-    does all rows.
+    Process r of W estimates rows r, r + W, r + 2W, .... The draws of a row depend on the row alone,
+    so its numbers are those of a single process, up to rounding. Every process of the group calls
+    it, with the same model and rows; a single process estimates all rows.
 
     Arguments:
         vae: a model whose guide and prior have densities.
@@ -25,7 +25,7 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
         **how: further arguments of `evidence`.
 
     Raises:
-        ValueError: as `evidence`; the other processes learn of it when this one leaves the group.
+        ValueError: as `evidence`; the other processes notice when this one leaves the group.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -37,18 +37,26 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
         return evidence(vae, x, **how)
     if not is_first():
         how["progress"] = False
-    own = evidence(vae, x[rank() :: world], **how) if rank() < world else None
-    return _interleaved([part for part in gathered(own) if part is not None])
+    # with fewer rows than processes, some processes have none
+    own = None
+    if rank() < world:
+        own = evidence(vae, x[rank() :: world], **how)
+    whole = _interleaved([part for part in gathered(own) if part is not None])
+    return replace(whole, row_labels=row_labels(x))
 
 
 def _interleaved(parts: list[Evidence]) -> Evidence:
-    """Row i of the whole is row i // W of part i % W."""
+    """The whole, whose row i is row i // W of part i % W."""
     whole: dict[str, Any] = {}
-    for name in (field.name for field in fields(Evidence)):
-        columns = [getattr(part, name) for part in parts]
-        whole[name] = columns[0]
-        if isinstance(columns[0], np.ndarray):
-            whole[name] = np.empty(sum(map(len, columns)), np.result_type(*columns))
-            for number, column in enumerate(columns):
-                whole[name][number :: len(parts)] = column
+    for field in fields(Evidence):
+        values = [getattr(part, field.name) for part in parts]
+        is_column = isinstance(values[0], np.ndarray)
+        whole[field.name] = _interleaved_columns(values) if is_column else values[0]
     return Evidence(**whole)
+
+
+def _interleaved_columns(columns: list[np.ndarray]) -> np.ndarray:
+    whole = np.empty(sum(map(len, columns)), np.result_type(*columns))
+    for number, column in enumerate(columns):
+        whole[number :: len(columns)] = column
+    return whole

@@ -1,6 +1,4 @@
-"""Where a row's proposal is fitted from: the guide, and for a row that needs more the best of many
-other places.
-"""
+"""What the proposal of a row is fitted from: the guide, and where needed other starting points."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,10 +9,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from pyro_vae.analysis.annealing.geometric_path import scale_of_quartiles
 from pyro_vae.analysis.fitted import posterior_of
-from pyro_vae.analysis.marginal_likelihood.refinement import ascend, moments
-from pyro_vae.analysis.marginal_likelihood.row_draws import PARTICLES
+from pyro_vae.analysis.marginal_likelihood.job import PARTICLES
+from pyro_vae.analysis.marginal_likelihood.refinement import Ascent, ascend, moments
 from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
+from pyro_vae.analysis.marginal_likelihood.triangular import log_det
 from pyro_vae.guides.pushforward import noise_points, standard_normal
 from pyro_vae.priors.mixture import Marginal
 from pyro_vae.vae import VAE
@@ -25,142 +25,179 @@ Slope = Callable[[Tensor, Tensor], Tensor]
 """From rows (n, *data_shape) and z (draws, n, latent_dim) to ∂ log p(x, z) / ∂z."""
 
 FIRST_RATES = tuple(np.linspace(0.25, 0.1, 28))
-"""Of natural gradient steps: large ones to get near, smaller ones to average the noise of few
-draws.
-"""
+"""Of natural gradient steps: large ones at first, small ones to average the noise of few draws."""
 SECOND_RATES = (*np.full(30, 0.3), *np.linspace(0.3, 0.03, 50))
-OTHERS = 3
-"""Starts besides the guide."""
+OTHER_STARTS = 3
+"""Fits besides the one from the guide."""
 NARROW = 0.1
-"""Spread of a start at another place, in that of the places: a wide one would leave the mode that
-it is at.
-"""
+"""Spread of another start, relative to the candidates: a wide one would leave its mode."""
 LEAST_WEIGHT = 0.05
-"""Of a fit in the mixture of several: an ELBO is a bound, and a fit may be the better one for all
-that.
-"""
+"""Of a fit in the mixture of several: a fit of lower ELBO may be the better proposal."""
 EXACT = 1e-3
 """Nats by which log weights at fixed points may differ where the guide is the posterior."""
-
-
 NEAR = 0.25
-"""Standard deviations in each dimension that a fit may have to go: beyond, its steps have not led
-it there.
-"""
+"""Standard deviations per dimension from the optimum: beyond, the steps have not converged."""
 
 
 class Fits(NamedTuple):
-    """What proposals of some rows are made of.
+    """What the proposals of some rows are made of.
 
     Attributes:
         each: Student t's of each row.
-        weights: theirs, (rows, fits), which sum to one.
-        arrived: whether the steps have led to the largest ELBO, and to where the prior draws too,
-            (rows,).
+        weights: of the Student t's, (rows, fits); they sum to one.
+        converged: whether the steps have led to the maximum of the ELBO, at a z that the prior may
+            draw too, (rows,).
     """
 
     each: Sequence[RowStudentT]
     weights: Tensor
-    arrived: Tensor
+    converged: Tensor
 
 
-def fit_from_guide(vae: VAE, x: Tensor, slope: Slope, lowest_log_prior: float) -> Fits:
-    """One fit from the guide's moments; none for a guide without mean and standard deviation over
-    real vectors.
+def fit_from_guide(
+    vae: VAE,
+    x: Tensor,
+    slope: Slope,
+    lowest_log_prior: float,
+) -> Fits:
+    """One fit from the guide's moments; none for a guide without moments over real vectors.
 
     Arguments:
         vae: the model.
         x: rows, (n, *data_shape).
         slope: of log p(x, z).
-        lowest_log_prior: of many draws from the prior: a fit below may have gone astray.
+        lowest_log_prior: of many draws from the prior: a fit below it may have diverged.
     """
     try:
-        loc, tril = moments(posterior_of(vae, x))
+        loc, scale_tril = moments(posterior_of(vae, x))
     except ValueError:
         return _no_fits(x)
-    ascent = ascend(lambda z: slope(x, z), loc, tril, FIRST_RATES, PARTICLES)
-    near = ascent.to_go <= NEAR * math.sqrt(loc.shape[-1])
-    usual = vae.prior().log_prob(ascent.loc) >= lowest_log_prior
-    fitted = RowStudentT(ascent.loc, ascent.scale_tril)
-    return Fits((fitted,), torch.ones(len(x), 1, device=x.device), near & usual)
+    ascent = _ascend(slope, x, loc, scale_tril, FIRST_RATES)
+    is_near = ascent.distance <= NEAR * math.sqrt(loc.shape[-1])
+    is_usual = vae.prior().log_prob(ascent.loc) >= lowest_log_prior
+    fit = RowStudentT(ascent.loc, ascent.scale_tril)
+    weights = torch.ones(len(x), 1, device=x.device)
+    return Fits((fit,), weights, is_near & is_usual)
 
 
 def _no_fits(x: Tensor) -> Fits:
-    return Fits(
-        (),
-        torch.ones(len(x), 0, device=x.device),
-        torch.ones(len(x), dtype=torch.bool, device=x.device),
-    )
+    weights = torch.ones(len(x), 0, device=x.device)
+    return Fits((), weights, _each(x, True))
+
+
+def _each(x: Tensor, value: bool) -> Tensor:
+    """The same value for each row."""
+    return torch.full((len(x),), value, device=x.device)
+
+
+def _ascend(
+    slope: Slope,
+    x: Tensor,
+    loc: Tensor,
+    scale_tril: Tensor,
+    rates: Sequence[float],
+) -> Ascent:
+    return ascend(lambda z: slope(x, z), loc, scale_tril, rates, PARTICLES)
 
 
 def fit_from_several(
-    vae: VAE, x: Tensor, slope: Slope, log_joint: LogJoint, places: Tensor
+    vae: VAE,
+    x: Tensor,
+    slope: Slope,
+    log_joint: LogJoint,
+    candidates: Tensor,
 ) -> Fits:
-    """Fits from the guide and then, one after another, from the place that the fits before miss the
-    most.
+    """Fits from the guide and then from the candidate that the fits so far miss the most.
 
     That is where p(x, z) / (½ t(z) + ½ p(z)) is the largest, for the mean t of the fits so far:
-    about p(x) where they are, and p(x | z) elsewhere. Each fit weighs as its ELBO says, and none
-    less than 0.05 of all.
+    about p(x) where they are, and p(x | z) elsewhere. The weight of a fit follows from its ELBO,
+    and none is below 0.05.
+
+    Arguments:
+        vae: the model.
+        x: rows, (n, *data_shape).
+        slope: of log p(x, z).
+        log_joint: log p(x, z).
+        candidates: draws from the prior, (many, latent_dim).
     """
     try:
-        loc, tril = moments(posterior_of(vae, x))
+        loc, scale_tril = moments(posterior_of(vae, x))
     except ValueError:
         return _no_fits(x)
-    places = torch.cat([places, *_modes(vae.prior())])
-    at_places = _AtPlaces(vae, x, places)
-    narrow = torch.diag_embed(NARROW * _robust_scale(places)).expand(len(x), -1, -1)
+    candidates = torch.cat([candidates, *_modes(vae.prior())])
+    scored = _Candidates(vae, x, candidates)
+    spread = scale_of_quartiles(candidates).clamp_min(1e-6)
+    narrow = torch.diag_embed(NARROW * spread).expand(len(x), -1, -1)
     fits: list[RowStudentT] = []
-    for number in range(1 + OTHERS):
-        if number:
-            loc, tril = at_places.most_missed(fits), narrow
-        ascent = ascend(lambda z: slope(x, z), loc, tril, SECOND_RATES, PARTICLES)
+    for number in range(1 + OTHER_STARTS):
+        if number > 0:
+            loc = scored.most_missed(fits)
+            scale_tril = narrow
+        ascent = _ascend(slope, x, loc, scale_tril, SECOND_RATES)
         fits.append(RowStudentT(ascent.loc, ascent.scale_tril))
-    elbos = torch.stack([_elbo(fit, x, log_joint) for fit in fits], 1)
-    shares = (
-        elbos.nan_to_num(-torch.inf, -torch.inf, -torch.inf).softmax(1).nan_to_num(1 / len(fits))
-    )
-    weights = (1 - LEAST_WEIGHT * len(fits)) * shares + LEAST_WEIGHT
-    return Fits(fits, weights, torch.ones(len(x), dtype=torch.bool, device=x.device))
+    elbos = [_elbo(fit, x, log_joint) for fit in fits]
+    weights = _weights(torch.stack(elbos, 1))
+    return Fits(fits, weights, _each(x, True))
 
 
-class _AtPlaces:
-    """log p(z) and log p(x, z) at places (many, latent_dim), the latter of each row."""
+def _weights(elbos: Tensor) -> Tensor:
+    """The softmax of the ELBOs (rows, fits), mixed with equal weights."""
+    count = elbos.shape[1]
+    finite = elbos.nan_to_num(-torch.inf, -torch.inf, -torch.inf)
+    shares = finite.softmax(1).nan_to_num(1 / count)
+    return (1 - LEAST_WEIGHT * count) * shares + LEAST_WEIGHT
 
-    def __init__(self, vae: VAE, x: Tensor, places: Tensor) -> None:
-        likelihood = vae.likelihood(places)
-        rows = [likelihood.log_prob(row.expand(len(places), *row.shape)) for row in x]
-        self.places, self.log_prior = places, vae.prior().log_prob(places).unsqueeze(1)
-        self.log_joint = self.log_prior + torch.stack(rows, 1)
+
+class _Candidates:
+    """log p(z) and log p(x, z) at candidates (many, latent_dim), the latter for each row."""
+
+    def __init__(self, vae: VAE, x: Tensor, z: Tensor) -> None:
+        likelihood = vae.likelihood(z)
+        columns = []
+        for row in x:
+            repeated = row.expand(len(z), *row.shape)
+            columns.append(likelihood.log_prob(repeated))
+        self.z = z
+        self.log_prior = vae.prior().log_prob(z).unsqueeze(1)
+        self.log_joint = self.log_prior + torch.stack(columns, 1)
 
     def most_missed(self, fits: Sequence[RowStudentT]) -> Tensor:
-        """The place of each row where p(x, z) / (½ t(z) + ½ p(z)) is the largest, (rows,
-        latent_dim).
+        """The candidate of each row with the largest p(x, z) / (½ t(z) + ½ p(z)).
+
+        Its shape is (rows, latent_dim).
         """
-        rows = self.log_joint.shape[1]
-        z = self.places.unsqueeze(1).expand(-1, rows, -1)
-        log_fits = torch.stack([fit.log_prob(z) for fit in fits]).logsumexp(0) - math.log(len(fits))
-        weight = self.log_joint - torch.logaddexp(log_fits, self.log_prior.double())
-        return self.places[weight.nan_to_num(-torch.inf).argmax(0)]
+        num_rows = self.log_joint.shape[1]
+        z = self.z.unsqueeze(1).expand(-1, num_rows, -1)
+        log_fits = torch.stack([fit.log_prob(z) for fit in fits])
+        log_mean_fit = log_fits.logsumexp(0) - math.log(len(fits))
+        log_prior = self.log_prior.double()
+        log_weight = self.log_joint - torch.logaddexp(log_mean_fit, log_prior)
+        best = log_weight.nan_to_num(-torch.inf).argmax(0)
+        return self.z[best]
 
 
 def exact_guide(vae: VAE, x: Tensor, log_joint: LogJoint) -> Tensor:
-    """Whether q(z | x) is the posterior of each row: log p(x, z) - log q(z | x) is one number at
-    fixed points.
+    """Whether q(z | x) is the posterior of each row: log p(x, z) - log q(z | x) is constant.
 
-    The points are no draws, so that what is drawn afterwards is as if the proposal had been known
-    before.
+    It is looked at in fixed points and not in draws, so that what is drawn afterwards is as if the
+    proposal had been known before.
     """
     q: Any = posterior_of(vae, x)
     points = noise_points(PARTICLES, q.event_shape[0]).to(x)
     try:
-        loc, tril = moments(q)
+        loc, scale_tril = moments(q)
     except ValueError:
-        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    z = loc + (tril @ points.unsqueeze(-1).unsqueeze(1)).squeeze(-1)
-    log_det = tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    log_weights = log_joint(x, z) - standard_normal(points).unsqueeze(1) + log_det
+        return _each(x, False)
+    log_p = log_joint(x, _at_points(loc, scale_tril, points))
+    log_noise = standard_normal(points).unsqueeze(1)
+    log_weights = log_p - log_noise + log_det(scale_tril)
     return log_weights.amax(0) - log_weights.amin(0) <= EXACT
+
+
+def _at_points(loc: Tensor, scale_tril: Tensor, points: Tensor) -> Tensor:
+    """z = m + L ε for fixed points ε (many, latent_dim): (many, rows, latent_dim)."""
+    columns = points.unsqueeze(-1).unsqueeze(1)
+    return loc + (scale_tril @ columns).squeeze(-1)
 
 
 def _modes(prior: Distribution) -> list[Tensor]:
@@ -168,15 +205,8 @@ def _modes(prior: Distribution) -> list[Tensor]:
     return [prior.components.mean] if isinstance(prior, Marginal) else []
 
 
-def _robust_scale(places: Tensor) -> Tensor:
-    """The standard deviations of normals with the quartiles of the places."""
-    low, high = places.quantile(torch.tensor([0.25, 0.75]).to(places), 0)
-    return ((high - low) / 1.349).clamp_min(1e-6)
-
-
 def _elbo(fit: RowStudentT, x: Tensor, log_joint: LogJoint) -> Tensor:
-    """E[log p(x, z)] over fixed points of N(m, L Lᵀ), plus its entropy up to a constant, (rows,)."""
+    """E[log p(x, z)] over fixed points of N(m, L Lᵀ), plus its entropy up to a constant."""
     points = noise_points(PARTICLES, fit.loc.shape[-1]).to(fit.loc)
-    z = fit.loc + (fit.scale_tril @ points.unsqueeze(-1).unsqueeze(1)).squeeze(-1)
-    entropy = fit.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return log_joint(x, z).mean(0) + entropy
+    z = _at_points(fit.loc, fit.scale_tril, points)
+    return log_joint(x, z).mean(0) + log_det(fit.scale_tril)

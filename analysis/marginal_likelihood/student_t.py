@@ -1,6 +1,4 @@
-"""Student t distributions with a location and a covariance for each row, as proposals of importance
-sampling.
-"""
+"""Student t proposals with a location and a covariance for each row."""
 
 import math
 from typing import NamedTuple
@@ -8,14 +6,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_vae.analysis.marginal_likelihood.triangular import log_det, times
+
 DEGREES_OF_FREEDOM = 20.0
-"""ν: tails heavy enough to cover a normal that was fitted too narrow, light enough to waste few
-draws.
-"""
+"""ν: heavy enough to cover a normal that was fitted too narrow, light enough to waste few draws."""
 
 
 class RowNoise(NamedTuple):
-    """What draws are made from, of each row under a seed of its own.
+    """The random numbers that draws are made from, of each row under its own seed.
 
     Attributes:
         normal: ε ~ N(0, I), (draws, rows, latent_dim).
@@ -56,10 +54,14 @@ class RowStudentT(NamedTuple):
         """Of the normal with the same covariance L Lᵀ, (rows, latent_dim)."""
         return self.scale_tril.norm(dim=-1)
 
+    def of_rows(self, index: Tensor) -> "RowStudentT":
+        """Those of some rows."""
+        return RowStudentT(self.loc[index], self.scale_tril[index])
+
     def draw(self, noise: RowNoise) -> Tensor:
         """z, (draws, rows, latent_dim)."""
         standard = noise.normal / noise.mixing.sqrt().unsqueeze(-1)
-        return self.loc + _times(self.scale_tril, standard)
+        return self.loc + times(self.scale_tril, standard)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log t of any z (draws, rows, latent_dim), in float64."""
@@ -68,20 +70,14 @@ class RowStudentT(NamedTuple):
         return self._density(y.square().sum(1).T)
 
     def log_prob_of_draw(self, noise: RowNoise) -> Tensor:
-        """log t of the draws that `noise` makes: solving for ε would multiply the rounding of z."""
-        return self._density(noise.normal.double().square().sum(-1) / noise.mixing.double())
+        """log t of the draws that `noise` makes; solving for ε would multiply the rounding of z."""
+        squared_noise = noise.normal.double().square().sum(-1)
+        return self._density(squared_noise / noise.mixing.double())
 
     def _density(self, squared_distance: Tensor) -> Tensor:
-        nu, dim = DEGREES_OF_FREEDOM, self.loc.shape[-1]
-        constant = (
-            math.lgamma((nu + dim) / 2) - math.lgamma(nu / 2) - dim / 2 * math.log(nu * math.pi)
-        )
-        log_det = self.scale_tril.double().diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return constant - log_det - (nu + dim) / 2 * (squared_distance / nu).log1p()
-
-
-def _times(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """A v for the matrix A (rows, n, n) of each row and vectors v (draws, rows, n): one product a
-    row.
-    """
-    return (matrix @ vectors.permute(1, 2, 0)).permute(2, 0, 1)
+        nu = DEGREES_OF_FREEDOM
+        dim = self.loc.shape[-1]
+        gammas = math.lgamma((nu + dim) / 2) - math.lgamma(nu / 2)
+        constant = gammas - dim / 2 * math.log(nu * math.pi)
+        log_kernel = (nu + dim) / 2 * (squared_distance / nu).log1p()
+        return constant - log_det(self.scale_tril.double()) - log_kernel

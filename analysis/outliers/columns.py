@@ -1,7 +1,6 @@
 """What each column adds to log p(x), for likelihoods that are a product over columns."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,12 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from pyro_vae.analysis.fitted import evaluation
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import log_joint
+from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_of
+from pyro_vae.hooks import HasColumnDensities
 from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.likelihoods.mixed import ColumnGroups
+from pyro_vae.likelihoods.size_factor import SizedCounts
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
 
@@ -21,15 +23,15 @@ NUMBERS = 2**24
 """Numbers that are worked on at once: rows times draws times columns."""
 WHY = (
     "p(x | z) is not a product over columns (the counts of a multinomial share their total), so no "
-    "column "
-    "has a part of log p(x) that is its own; leave shares out, or take a likelihood such as "
+    "column has a part of log p(x) that is its own; leave shares out, or take a likelihood such as "
     "'poisson'"
 )
+"""Why a model has no shares, in messages."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """What each column adds to log p(x) of a row, in nats, with p(x | z) = ∏ᵢ p(xᵢ | z).
+    """What each column adds to log p(x) of a row in nats, for p(x | z) = ∏ᵢ p(xᵢ | z).
 
     log p(x) = Σᵢ E[log p(xᵢ | z)] - KL(p(z | x) ‖ p(z))   with E over p(z | x)
 
@@ -45,7 +47,7 @@ class Shares:
 def column_log_prob(p: Distribution, x: Tensor) -> Tensor | None:
     """log p(xᵢ | z) for each number of a row, (..., *event_shape), with sum log p(x | z).
 
-    A distribution may have a method `column_log_prob(x)` of its own. A size factor, on which its
+    A distribution may have the hook `pyro_vae_column_log_prob(x)`. A size factor, on which its
     row is conditioned, adds nothing.
 
     Arguments:
@@ -70,22 +72,31 @@ def column_log_prob(p: Distribution, x: Tensor) -> Tensor | None:
 
 
 def _terms(p: Any, x: Tensor) -> Tensor | None:
-    if callable(own := getattr(p, "column_log_prob", None)):
-        return torch.as_tensor(own(x))
-    if hasattr(p, "counts") and hasattr(
-        p, "typical"
-    ):  # counts with a size factor in the last column
+    """log p(xᵢ | z) as far as it is known; `column_log_prob` checks the sum."""
+    if isinstance(p, HasColumnDensities):
+        return torch.as_tensor(p.pyro_vae_column_log_prob(x))
+    if isinstance(p, SizedCounts):  # the size factor is the last column
         counts = p.counts(x[..., -1:]).log_prob(x[..., :-1])
         return torch.cat([counts, torch.zeros_like(counts[..., :1])], -1)
-    if hasattr(p, "parts") and hasattr(p, "order"):  # groups of columns side by side
-        groups = x.index_select(-1, p.listed).split([part.event_shape[0] for part in p.parts], -1)
-        terms = [_terms(part, group) for part, group in zip(p.parts, groups, strict=True)]
-        known = [term for term in terms if term is not None]
-        return torch.cat(known, -1).index_select(-1, p.order) if len(known) == len(terms) else None
-    dims = len(p.event_shape)
+    if isinstance(p, ColumnGroups):
+        return _terms_of_groups(p, x)
+    is_scalar = not p.event_shape
     while isinstance(p, Independent):
         p = p.base_dist
-    return None if dims and p.event_shape else p.log_prob(x)
+    return p.log_prob(x) if is_scalar or not p.event_shape else None
+
+
+def _terms_of_groups(p: ColumnGroups, x: Tensor) -> Tensor | None:
+    """The terms of groups of columns side by side, in the order of the columns."""
+    sizes = [part.event_shape[0] for part in p.parts]
+    groups = x.index_select(-1, p.listed).split(sizes, -1)
+    terms: list[Tensor] = []
+    for part, group in zip(p.parts, groups, strict=True):
+        term = _terms(part, group)
+        if term is None:
+            return None
+        terms.append(term)
+    return torch.cat(terms, -1).index_select(-1, p.order)
 
 
 def factorises(vae: VAE, x: Tensor) -> bool:
@@ -97,10 +108,9 @@ def factorises(vae: VAE, x: Tensor) -> bool:
 
 
 def column_shares(
-    vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = False
+    vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = None
 ) -> Shares:
-    """Estimate what each column adds to log p(x), by self-normalised importance sampling of p(z |
-    x).
+    """Estimate what each column adds to log p(x), by self-normalised importance sampling.
 
     E[f(z)] ≈ Σₖ wₖ f(zₖ) / Σₖ wₖ   with wₖ = p(x, zₖ) / q(zₖ) and zₖ ~ q, k = 1, ..., K
 
@@ -115,8 +125,8 @@ def column_shares(
             columns.
         x: rows shaped (n, *data_shape).
         num_samples: K.
-        seed: of the draws. A row's numbers depend on it and on the row alone.
-        progress: show a bar; None on a terminal only.
+        seed: of the draws. The numbers of a row depend on it and on the row alone.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Shares`, with the numbers of a row flattened to columns.
@@ -125,32 +135,36 @@ def column_shares(
         ValueError: a likelihood that is no product over columns; rows that don't fit the model.
 
     Example:
-        >>> column_shares(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4), num_samples=10).value.shape
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> column_shares(vae, torch.zeros(3, 4), num_samples=10).value.shape
         (3, 4)
     """
     columns = math.prod(vae.spec.data_shape)
     together = max(1, NUMBERS // (num_samples * columns))
-    parts = []
+    values: list[np.ndarray] = []
+    errors: list[np.ndarray] = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
         for batch in rows_of(vae, x, "x", batch_size=max(together, 64), progress=progress):
             for rows in batch.split(together):
                 z, log_q = _draws(vae, rows, num_samples, seed, restart)
-                parts.append(_weighted(vae, rows, z, log_q, columns))
-    value, se = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Shares(value, se)
+                mean, error = _weighted(vae, rows, z, log_q, columns)
+                values.append(mean)
+                errors.append(error)
+    return Shares(np.concatenate(values), np.concatenate(errors))
 
 
 def _draws(
     vae: VAE, rows: Tensor, num_samples: int, seed: int, restart: Any
 ) -> tuple[Tensor, Tensor]:
     """Draws (num_samples, rows, latent_dim) and their log densities (num_samples, rows)."""
-    parts = []
+    draws: list[Tensor] = []
+    log_q: list[Tensor] = []
     for row, q in zip(rows.split(1), _proposals(vae, rows), strict=True):
         restart(row_seed(row, f"{seed} shares"))
         z = q.sample(torch.Size([num_samples]))
-        parts.append((z, q.log_prob(z)))
-    z, log_q = (torch.cat(part, 1) for part in zip(*parts, strict=True))
-    return z, log_q
+        draws.append(z)
+        log_q.append(q.log_prob(z))
+    return torch.cat(draws, 1), torch.cat(log_q, 1)
 
 
 def _proposals(vae: VAE, rows: Tensor) -> list[Distribution]:
@@ -176,7 +190,7 @@ def _weighted(
 
 
 def names_of(columns: Any, data_shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Names of the numbers of a row: those that are given, or their positions: "x[3]", "x[1,2]".
+    """Names of the numbers of a row: those that are given, or "x[3]", "x[1,2]" by position.
 
     Raises:
         ValueError: another number of names than a row has numbers, or a name that occurs twice.
@@ -187,16 +201,13 @@ def names_of(columns: Any, data_shape: tuple[int, ...]) -> tuple[str, ...]:
     """
     count = math.prod(data_shape)
     if columns is None:
-        return tuple(_positions(data_shape))
+        indices = np.ndindex(*data_shape)
+        return tuple(f"x[{','.join(map(str, index))}]" for index in indices)
     names = tuple(map(str, columns))
-    if len(names) != count or len(set(names)) != count:
+    different = len(set(names))
+    if len(names) != count or different != count:
         raise ValueError(
             f"columns: expected {count} different names, one for each number of a row, got "
-            f"{len(names)} ({len(set(names))} different); pass one name a column in their order"
+            f"{len(names)} ({different} different); pass one name for each column, in their order"
         )
     return names
-
-
-def _positions(data_shape: tuple[int, ...]) -> Iterator[str]:
-    for index in np.ndindex(*data_shape):
-        yield f"x[{','.join(map(str, index))}]"

@@ -31,7 +31,8 @@ def low_p_value(scores: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
         >>> low_p_value([-9.0, 0.5], [-1.0, 0.0, 1.0])
         array([0.25, 0.75])
     """
-    given, ordered = np.asarray(scores, np.float64), _sorted(reference)
+    given = np.asarray(scores, np.float64)
+    ordered = _sorted(reference)
     p = (1 + np.searchsorted(ordered, given, side="right")) / (len(ordered) + 1)
     return np.where(np.isnan(given), np.nan, p)
 
@@ -63,18 +64,22 @@ def typicality_p_value(scores: npt.ArrayLike, reference: npt.ArrayLike) -> Float
         >>> typicality_p_value([-9.0, 0.1, 9.0], [-1.0, 0.0, 1.0])
         array([0.25, 0.75, 0.25])
     """
-    given, ordered = np.asarray(scores, np.float64), _sorted(reference)
+    given = np.asarray(scores, np.float64)
+    ordered = _sorted(reference)
     mean = (given + ordered.sum()) / (len(ordered) + 1)
     mirrored = 2 * mean - given
-    below = np.searchsorted(ordered, np.minimum(given, mirrored), side="right")
-    above = len(ordered) - np.searchsorted(ordered, np.maximum(given, mirrored), side="left")
-    p = (1 + np.minimum(below + above, len(ordered))) / (len(ordered) + 1)
+    low = np.minimum(given, mirrored)
+    high = np.maximum(given, mirrored)
+    below = np.searchsorted(ordered, low, side="right")
+    above = len(ordered) - np.searchsorted(ordered, high, side="left")
+    # a score at the mean has both ends at once, and its ties count twice
+    farther = np.minimum(below + above, len(ordered))
+    p = (1 + farther) / (len(ordered) + 1)
     return np.where(np.isnan(given), np.nan, p)
 
 
 def discoveries(p_values: npt.ArrayLike, level: float) -> npt.NDArray[np.int64]:
-    """Indices of the rows that are called outliers, of which on average a share of `level` at most
-    is ordinary.
+    """Indices of the rows that are called outliers, at a false discovery rate of at most `level`.
 
     The k smallest of m p-values, with the largest k for which the k-th is at most level k / m. It
     holds for conformal p-values that share one reference, which depend on each other positively.
@@ -101,8 +106,11 @@ def discoveries(p_values: npt.ArrayLike, level: float) -> npt.NDArray[np.int64]:
         raise ValueError(f"level: expected a number between 0 and 1, got {level}; 0.1 is usual")
     p = np.nan_to_num(np.asarray(p_values, np.float64), nan=1.0)
     order = np.argsort(p, kind="stable")
-    (passing,) = np.nonzero(p[order] <= level * np.arange(1, len(p) + 1) / len(p))
-    return order[: passing.max() + 1] if len(passing) else order[:0]
+    thresholds = level * np.arange(1, len(p) + 1) / len(p)
+    (passing,) = np.nonzero(p[order] <= thresholds)
+    # all up to the last that passes, also those that don't pass themselves
+    count = passing.max(initial=-1) + 1
+    return order[:count]
 
 
 def _sorted(reference: npt.ArrayLike) -> Floats:

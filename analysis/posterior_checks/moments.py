@@ -2,23 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.analysis.export.arviz_objects import _arviz
+from pyro_vae.analysis.export.arviz_objects import installed_arviz
 
-SHIFT, RATIO = 0.2, 1.2
-"""A guide agrees with NUTS while its means are off by less than 0.2 sd and its sds by less than a
-factor of 1.2.
-"""
+SHIFT = 0.2
+"""Difference of means, in standard deviations, up to which a guide agrees with NUTS."""
+RATIO = 1.2
+"""Factor between standard deviations up to which a guide agrees with NUTS."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and standard deviation of z in each row, with their Monte Carlo standard errors, all
-    (row, latent).
+    """Mean and standard deviation of z in each row, all (row, latent).
+
+    Attributes:
+        mean, mean_se: the mean and its Monte Carlo standard error.
+        sd, sd_se: the standard deviation and its Monte Carlo standard error.
     """
 
     mean: np.ndarray
@@ -27,13 +30,27 @@ class Moments:
     sd_se: np.ndarray
 
 
+class Worst(NamedTuple):
+    """The largest shift of a row and the ratio farthest from 1, with their standard errors."""
+
+    shift: float
+    shift_se: float
+    ratio: float
+    ratio_se: float
+
+    def __str__(self) -> str:
+        shift = f"{self.shift:+6.2f} ± {self.shift_se:.2f}"
+        ratio = f"{self.ratio:5.2f} ± {self.ratio_se:.2f}"
+        return f"{shift}   {ratio}"
+
+
 @dataclass(frozen=True)
 class Difference:
-    """A distribution of z beside the one that NUTS found, all (row, latent).
+    """A distribution of z compared with the draws of NUTS, all (row, latent).
 
     Attributes:
-        shift, shift_se: (mean - NUTS mean) / NUTS sd.
-        ratio, ratio_se: sd / NUTS sd; below 1 is too narrow.
+        shift, shift_se: (mean - NUTS mean) / NUTS sd and its standard error.
+        ratio, ratio_se: sd / NUTS sd, below 1 where it is too narrow, and its standard error.
     """
 
     shift: np.ndarray
@@ -42,41 +59,54 @@ class Difference:
     ratio_se: np.ndarray
 
     @classmethod
-    def between(cls, found: Moments, nuts: Moments) -> "Difference":
-        shift, ratio = (found.mean - nuts.mean) / nuts.sd, found.sd / nuts.sd
-        shift_se = np.hypot(np.hypot(found.mean_se, nuts.mean_se), shift * nuts.sd_se) / nuts.sd
-        return cls(shift, shift_se, ratio, np.hypot(found.sd_se, ratio * nuts.sd_se) / nuts.sd)
+    def between(cls, moments: Moments, nuts: Moments) -> "Difference":
+        """The difference, with standard errors by the delta method."""
+        shift = (moments.mean - nuts.mean) / nuts.sd
+        ratio = moments.sd / nuts.sd
+        mean_se = np.hypot(moments.mean_se, nuts.mean_se)
+        shift_se = np.hypot(mean_se, shift * nuts.sd_se) / nuts.sd
+        ratio_se = np.hypot(moments.sd_se, ratio * nuts.sd_se) / nuts.sd
+        return cls(shift, shift_se, ratio, ratio_se)
 
     @property
     def small(self) -> np.ndarray:
-        """Whether all shifts and ratios of a row are below `SHIFT` and `RATIO`, within 3 standard
-        errors, (row,).
-        """
-        shift_fits = np.abs(self.shift) <= SHIFT + 3 * self.shift_se
-        ratio_fits = (self.ratio <= RATIO + 3 * self.ratio_se) & (
-            self.ratio >= 1 / RATIO - 3 * self.ratio_se
-        )
-        fits: np.ndarray = (shift_fits & ratio_fits).all(1)
-        return fits
+        """Whether all shifts and ratios are small within 3 standard errors, (row,).
 
-    def worst(self, row: int) -> str:
-        """The largest shift and the ratio farthest from 1, each with its standard error."""
-        i, j = np.abs(self.shift[row]).argmax(), np.abs(np.log(self.ratio[row])).argmax()
-        shift, ratio = self.shift[row, i], self.ratio[row, j]
-        return f"{shift:+6.2f} ± {self.shift_se[row, i]:.2f}   {ratio:5.2f} ± {self.ratio_se[row, j]:.2f}"
+        Small are shifts below `SHIFT` and ratios below a factor of `RATIO`.
+        """
+        small_shift = np.abs(self.shift) <= SHIFT + 3 * self.shift_se
+        not_wide = self.ratio <= RATIO + 3 * self.ratio_se
+        not_narrow = self.ratio >= 1 / RATIO - 3 * self.ratio_se
+        small: np.ndarray = (small_shift & not_wide & not_narrow).all(1)
+        return small
+
+    def worst(self, row: int) -> Worst:
+        """The largest shift of a row and the ratio farthest from 1."""
+        i = np.abs(self.shift[row]).argmax()
+        j = np.abs(np.log(self.ratio[row])).argmax()
+        return Worst(
+            float(self.shift[row, i]),
+            float(self.shift_se[row, i]),
+            float(self.ratio[row, j]),
+            float(self.ratio_se[row, j]),
+        )
 
 
 def weighted_moments(z: Tensor, log_weights: Tensor) -> tuple[np.ndarray, ...]:
-    """Mean, its standard error, sd, its standard error, (latent,), of draws (draw, latent) under
-    weights (draw,).
+    """Mean, its standard error, sd and its standard error of weighted draws, each (latent,).
 
     The weights are normalised to w with sum one: mean = Σ w z and sd² = Σ w (z - mean)², with the
     errors of independent draws, √Σ w² (z - mean)² and, by the delta method, √Σ w² ((z - mean)² -
     sd²)² / 2 sd.
 
+    Arguments:
+        z: draws, (draw, latent).
+        log_weights: their log weights up to a constant, (draw,).
+
     Example:
         >>> import torch
-        >>> [part.item() for part in weighted_moments(torch.tensor([[0.0], [2.0]]), torch.zeros(2))[::2]]
+        >>> z = torch.tensor([[0.0], [2.0]])
+        >>> [part.item() for part in weighted_moments(z, torch.zeros(2))[::2]]
         [1.0, 1.0]
     """
     w = log_weights.softmax(0)
@@ -94,14 +124,11 @@ def stacked(rows: Sequence[tuple[np.ndarray, ...]]) -> Moments:
 
 
 def sd_error(z: np.ndarray) -> np.ndarray:
-    """Monte Carlo standard error of the standard deviation of draws (chain, draw, ...), by the
-    delta method.
+    """Monte Carlo standard error of the standard deviation of draws (chain, draw, ...).
 
-    se(sd)² = Var(s) / (4 ess(s) E[s])  with s = (z - mean)² and ess(s) the effective number of
-    draws for its mean.
-
-    It is what ArviZ calls mcse(method="sd"), which raises TypeError in ArviZ 0.23 where numba is
-    installed.
+    By the delta method, se(sd)² = Var(s) / (4 ess(s) E[s])  with s = (z - mean)² and ess(s) the
+    effective number of draws for its mean. It is what ArviZ calls mcse(method="sd"), which raises
+    TypeError in ArviZ 0.23 where numba is installed.
 
     Example:
         >>> z = np.random.default_rng(0).normal(size=(4, 500, 1, 1))
@@ -109,7 +136,8 @@ def sd_error(z: np.ndarray) -> np.ndarray:
         array([[0.015]])
     """
     squares = np.square(z - z.mean((0, 1), dtype=float))
-    ess = np.asarray(_arviz().ess(labelled(squares), method="mean")["z"])
+    # chains are correlated, so the squares count as fewer draws than there are
+    ess = np.asarray(installed_arviz().ess(labelled(squares), method="mean")["z"])
     mean = squares.mean((0, 1))
     error: np.ndarray = np.sqrt(squares.var((0, 1)) / (4 * ess * mean))
     return error
@@ -120,6 +148,5 @@ def labelled(z: np.ndarray) -> Any:
     import xarray as xr
 
     dims = ("chain", "draw", "observation", "latent")
-    return xr.Dataset(
-        {"z": (dims, z)}, coords={d: np.arange(n) for d, n in zip(dims, z.shape, strict=True)}
-    )
+    coords = {dim: np.arange(size) for dim, size in zip(dims, z.shape, strict=True)}
+    return xr.Dataset({"z": (dims, z)}, coords=coords)

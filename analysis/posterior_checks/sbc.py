@@ -1,13 +1,7 @@
 """Simulation-based calibration: is q(z | x) the posterior, on rows that the model itself draws?"""
 
-import math
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from pyro_vae.analysis.fitted import (
     as_numpy,
@@ -17,156 +11,15 @@ from pyro_vae.analysis.fitted import (
     warn_of_half,
 )
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
-from pyro_vae.analysis.results.verdicts import Finding, refit
+from pyro_vae.analysis.posterior_checks.sbc_results import Calibration
 from pyro_vae.arguments import public
 from pyro_vae.inputs import placement_of
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
 CHUNK = 10_000
 """Pairs of a row and a draw that are decoded at once."""
-ORDER = 4
-"""Legendre polynomials in the smooth test: slope, curvature, and two finer shapes."""
-SIGNIFICANT = 0.01
-"""A p-value below this is called a departure from calibration."""
-SHOWN = 5
-"""Latent dimensions in the summary, the worst first."""
-SCOPE = (
-    "It shows whether q(z | x) is p(z | x) on rows drawn from the model, on average over p(x). It "
-    "does not show that\n"
-    "the model fits your rows, that the guide is right on your rows, or that it is right on each "
-    "row by itself."
-)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Where the true z of each simulated row stands among its draws; uniform if the draws are from
-    p(z | x).
-
-    p-values are of Neyman's smooth test of uniformity: the chi-squared of the first four Legendre
-    polynomials.
-
-    References:
-        'Smooth test' for goodness of fit (Neyman, 1937).
-
-    Attributes:
-        pit: (rank + u) / (draws + 1) of z, with the rank from 0 to `draws` and u ~ U(0, 1),
-            (num_rows, latent_dim).
-        joint_pit: the same of log p(x, z), which sees what the dimensions hide: correlations, a
-            guide that ignores x.
-        draws: for each row.
-        resample: proposals of each row that the draws were resampled from; None for the guide's own
-            draws.
-    """
-
-    pit: np.ndarray
-    joint_pit: np.ndarray
-    draws: int
-    resample: int | None
-
-    @property
-    def rank(self) -> np.ndarray:
-        """How many draws lie below the truth, from 0 to `draws`, (num_rows, latent_dim)."""
-        return np.floor(self.pit * (self.draws + 1)).astype(int)
-
-    @property
-    def p_values(self) -> np.ndarray:
-        """Of each latent dimension, (latent_dim,), not corrected for their number."""
-        return uniformity(self.pit)
-
-    @property
-    def joint_p_value(self) -> float:
-        """Of log p(x, z)."""
-        return float(uniformity(self.joint_pit))
-
-    @property
-    def adjusted(self) -> np.ndarray:
-        """Holm's p-values of the latent dimensions and, last, of log p(x, z), (latent_dim + 1,)."""
-        return holm(np.append(self.p_values, self.joint_p_value))
-
-    @property
-    def p_value(self) -> float:
-        """Of everything: Bonferroni's over the latent dimensions and log p(x, z), which is Holm's
-        smallest.
-        """
-        return float(self.adjusted.min())
-
-    def coverage(self, level: float = 0.9) -> np.ndarray:
-        """Share of rows whose true z lies in the central interval of that probability,
-        (latent_dim,).
-        """
-        return (np.abs(self.pit - 0.5) < level / 2).mean(0)
-
-    def summary(self) -> str:
-        """The overall p-value, the worst dimensions in words, and what they do and do not show."""
-        rows, dims = self.pit.shape
-        source = (
-            "the guide"
-            if self.resample is None
-            else f"the guide, resampled from {self.resample} proposals"
-        )
-        verdict = "NOT calibrated" if self.p_value < SIGNIFICANT else "no departure found"
-        worst = np.argsort(self.adjusted[:dims], kind="stable")[:SHOWN]
-        return "\n".join(
-            [
-                (
-                    f"calibration of {source}: {rows} rows drawn from the model, {self.draws} "
-                    "draws each"
-                ),
-                f"overall      p = {self.p_value:<8.2g}   {verdict}"
-                f"   (smooth test, Bonferroni over {dims} dimensions and log p(x, z))",
-                *(self._line(d) for d in worst),
-                f"log p(x, z)  p = {self.adjusted[-1]:<8.2g}   {self._joint_reading()}",
-                f"(p-values after Holm; the worst {len(worst)} of {dims} dimensions)",
-                SCOPE,
-            ]
-        )
-
-    def finding(self, guide: str = "semi_amortized") -> Finding:
-        """The verdict; where it is no pass, the remedy is a guide of this kind."""
-        return Finding.judged(
-            self.p_value >= SIGNIFICANT,
-            "warn",
-            name="calibration of the guide",
-            number=self.p_value,
-            unit="p",
-            threshold=SIGNIFICANT,
-            side="at least",
-            source="ours; the test: Talts et al. 2018, Neyman 1937",
-            passed="on rows of the model, intervals of q(z | x) hold the truth as often as they "
-            "say",
-            failed="on rows of the model, q(z | x) is off; print(pv.calibration(vae)) says in "
-            "which dimension and how",
-            **refit(guide),
-        )
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def _line(self, d: int) -> str:
-        share = self.coverage()[d]
-        held = f"90% intervals hold the truth {share:.1%} ± {math.sqrt(share * (1 - share) / len(self.pit)):.1%}"
-        return f"{f'z[{d}]':<11}  p = {self.adjusted[d]:<8.2g}   {held}   {self._reading(d)}"
-
-    def _reading(self, d: int) -> str:
-        slope, curvature = components(self.pit[:, d])[:2]
-        shapes = {
-            "too narrow (ranks U-shaped)": curvature > 3,
-            "too wide (ranks dome-shaped)": curvature < -3,
-            "too low (ranks rise)": slope > 3,
-            "too high (ranks fall)": slope < -3,
-        }
-        return _said(self.adjusted[d], [words for words, seen in shapes.items() if seen])
-
-    def _joint_reading(self) -> str:
-        slope = components(self.joint_pit)[0]
-        shapes = {
-            "draws less probable than the truth: too wide, biased, or blind to correlations": slope
-            > 3,
-            "draws more probable than the truth: too narrow": slope < -3,
-        }
-        return _said(self.adjusted[-1], [words for words, seen in shapes.items() if seen])
 
 
 @public
@@ -174,13 +27,12 @@ def calibration(
     vae: VAE,
     *,
     num_rows: int = 1000,
-    draws: int = 99,
+    num_samples: int = 99,
     resample: int | None = None,
     seed: int = 0,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Calibration:
-    """Simulation-based calibration of the guide: ranks of the true z among draws of q(z | x),
-    without refits.
+    """Simulation-based calibration: ranks of the true z among draws of q(z | x), without refits.
 
     z ~ p(z),  x ~ p(x | z),  z₁, ..., z_L ~ q(z | x);  rank_d = #{l: z_{l,d} < z_d} is uniform on
     0, ..., L if q(z | x) = p(z | x), for each dimension d.
@@ -202,11 +54,11 @@ def calibration(
 
     Arguments:
         vae: a model whose guide and prior have densities.
-        num_rows: simulated rows; 1000 see a width that is wrong by 10 %.
-        draws: L, for each row.
+        num_rows: simulated rows; 1000 are enough to see a width that is wrong by 10 %.
+        num_samples: L, draws of q(z | x) for each row.
         resample: M, proposals of each row for importance resampling; None for none.
         seed: of everything that is drawn.
-        progress: show a bar; None on a terminal only.
+        progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
         `Calibration`; print it.
@@ -216,89 +68,50 @@ def calibration(
             nan.
 
     Example:
-        >>> found = calibration(VAE(data_shape=(4,), latent_dim=2), num_rows=20, draws=9)
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> found = calibration(vae, num_rows=20, num_samples=9)
         >>> found.rank.shape, found.p_values.shape
         ((20, 2), (2,))
     """
-    _check(num_rows, draws, resample)
+    _check(num_rows, num_samples, resample)
     require_density(vae)
     warn_of_half(vae, "calibration")
-    together, hidden = (
-        max(1, CHUNK // (resample or draws)),
-        None if progress is None else not progress,
-    )
-    parts = []
+    together = max(1, CHUNK // (resample or num_samples))
+    parts: list[Tensor] = []
     with (
         evaluation(vae),
         own_seed(seed, placement_of(vae).device),
-        tqdm(
-            total=num_rows, disable=hidden, desc="calibration", unit="row", dynamic_ncols=True
-        ) as bar,
+        progress_bar(progress, total=num_rows, desc="calibration", unit="row") as bar,
     ):
+        # all rows are drawn first, so that the same seed gives the same rows with other draws
         z = vae.prior().sample(torch.Size([num_rows]))
         x = torch.cat([vae.likelihood(some).sample() for some in z.split(CHUNK)])
-        for rows in zip(z.split(together), x.split(together), strict=True):
-            parts.append(_pit_of_rows(vae, *rows, draws, resample))
-            bar.update(len(rows[0]))
+        for some_z, some_x in zip(z.split(together), x.split(together), strict=True):
+            parts.append(_pit_of_rows(vae, some_z, some_x, num_samples, resample))
+            bar.update(len(some_z))
     pit = as_numpy(torch.cat(parts))
-    return Calibration(pit[:, :-1], pit[:, -1], draws, resample)
+    return Calibration(pit[:, :-1], pit[:, -1], num_samples, resample)
 
 
-def uniformity(pit: np.ndarray) -> np.ndarray:
-    """p-values of Neyman's smooth test that each column of (rows, ...) is uniform on (0, 1).
-
-    The chance of a p-value below 0.01 is 0.01 within a tenth of it from 50 rows on.
-    """
-    p: np.ndarray = stats.chi2.sf(np.square(components(pit)).sum(0), ORDER)
-    return p
-
-
-def components(pit: np.ndarray) -> np.ndarray:
-    """√n mean(√(2k + 1) P_k(2 pit - 1)) for k = 1, ..., 4: (4, ...), each about N(0, 1) if (rows,
-    ...) is uniform.
-
-    The first is above 0 where the truth lies above the draws, the second where it lies outside
-    them.
-    """
-    polynomials = np.polynomial.legendre.legvander(2 * pit - 1, ORDER)[..., 1:]
-    scores: np.ndarray = (
-        math.sqrt(len(pit)) * polynomials.mean(0) * np.sqrt(2 * np.arange(1, ORDER + 1) + 1)
-    )
-    return np.moveaxis(scores, -1, 0)
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """p-values (m,) adjusted so that the chance of any below α, all being true, is at most α (Holm,
-    1979).
-
-    Example:
-        >>> holm(np.array([0.01, 0.04, 0.03]))
-        array([0.03, 0.06, 0.06])
-    """
-    order, adjusted = np.argsort(p_values), np.empty(len(p_values))
-    steps = np.arange(len(p_values), 0, -1) * p_values[order]
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return adjusted
-
-
-def _check(num_rows: int, draws: int, resample: int | None) -> None:
-    if num_rows < 1 or draws < 1:
-        raise ValueError(f"num_rows, draws: expected at least 1, got {num_rows}, {draws}")
-    if resample is not None and resample < draws:
+def _check(num_rows: int, num_samples: int, resample: int | None) -> None:
+    if num_rows < 1 or num_samples < 1:
         raise ValueError(
-            f"resample: expected at least as many proposals as draws ({draws}), got {resample}; "
-            f"take resample={10 * draws} or more, or fewer draws"
+            f"num_rows, num_samples: expected at least 1, got {num_rows}, {num_samples}"
+        )
+    if resample is not None and resample < num_samples:
+        raise ValueError(
+            f"resample: expected at least num_samples = {num_samples} proposals, got {resample}; "
+            f"take resample={10 * num_samples} or more, or a smaller num_samples"
         )
 
 
-def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | None) -> Tensor:
+def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, num_samples: int, resample: int | None) -> Tensor:
     """The pit of z and, last, of log p(x, z) for rows x from p(x | z), (n, latent_dim + 1)."""
     truth = torch.cat([z, log_joint(vae, x, z).unsqueeze(-1)], -1)
     q = posterior_of(vae, x)
-    proposals = q.sample(torch.Size([resample or draws]))
-    log_p = torch.cat(
-        [log_joint(vae, x, some) for some in proposals.split(max(1, CHUNK // len(x)))]
-    )
+    proposals = q.sample(torch.Size([resample or num_samples]))
+    together = max(1, CHUNK // len(x))
+    log_p = torch.cat([log_joint(vae, x, some) for some in proposals.split(together)])
     drawn = torch.cat([proposals, log_p.unsqueeze(-1)], -1)
     if truth.isnan().any() or drawn.isnan().any():
         raise ValueError(
@@ -307,25 +120,22 @@ def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, draws: int, resample: int | Non
             "support"
         )
     if resample:
-        drawn = _resampled(drawn, log_p - q.log_prob(proposals), draws)
+        log_weights = log_p - q.log_prob(proposals)
+        drawn = _resampled(drawn, log_weights, num_samples)
     return _pit(truth, drawn)
 
 
-def _resampled(proposals: Tensor, log_weights: Tensor, draws: int) -> Tensor:
-    """`draws` of the proposals (M, rows, ...), picked with replacement in proportion to their
-    weights (M, rows).
-    """
-    picked = torch.multinomial(log_weights.double().softmax(0).T, draws, replacement=True).T
+def _resampled(proposals: Tensor, log_weights: Tensor, num_samples: int) -> Tensor:
+    """Proposals (M, rows, ...) picked with replacement, in proportion to weights (M, rows)."""
+    weights = log_weights.double().softmax(0)
+    picked = torch.multinomial(weights.T, num_samples, replacement=True).T
     return proposals.take_along_dim(picked.unsqueeze(-1), 0)
 
 
 def _pit(truth: Tensor, drawn: Tensor) -> Tensor:
     """(#{draws < truth} + u (#{draws = truth} + 1)) / (draws + 1) with u ~ U(0, 1), in float64."""
-    below, ties = (drawn < truth).sum(0), (drawn == truth).sum(0)
-    return (below + torch.rand_like(truth, dtype=torch.float64) * (ties + 1)) / (len(drawn) + 1)
-
-
-def _said(p_value: float, shapes: list[str]) -> str:
-    if p_value >= SIGNIFICANT:
-        return "no departure seen"
-    return ", ".join(shapes) or "ranks of another shape"
+    # the truth may be anywhere among its ties, and the pit anywhere between two ranks
+    below = (drawn < truth).sum(0)
+    ties = (drawn == truth).sum(0)
+    u = torch.rand_like(truth, dtype=torch.float64)
+    return (below + u * (ties + 1)) / (len(drawn) + 1)

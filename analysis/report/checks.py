@@ -1,6 +1,4 @@
-"""A check-up of a fitted model: do its numbers agree, are they to be believed, and what do they say
-of the model?
-"""
+"""A check-up of a fitted model: whether its numbers agree, and what they say about the model."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,18 +15,27 @@ from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.posterior_checks.nuts import audit
 from pyro_vae.analysis.posterior_checks.sbc import calibration
-from pyro_vae.analysis.report.agreement import alone, bound, chunks, closed_form, density, gradient
-from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Checkup, Finding, mean_and_error
+from pyro_vae.analysis.report.agreement import alone, bound, chunks, closed_form, density
+from pyro_vae.analysis.report.gradients import gradient
+from pyro_vae.analysis.report.results import Checkup
+from pyro_vae.analysis.results.answer import mean_and_se
+from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Finding
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
+from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.vae import VAE
 
 SHARE = 0.98
-"""Share of rows whose log p(x) must be trusted for the mean to be believed."""
-GAP_ROWS, GAP_STEPS = 20, 100
-"""Rows and steps for the gaps: enough to say which one is the larger."""
+"""Share of rows whose log p(x) must be trusted for the mean to be trusted."""
+SIMULATED_ROWS = 500
+"""Rows of the model for the calibration."""
+GAP_ROWS = 20
+"""Rows for the gaps: enough to say which one is the larger."""
+GAP_STEPS = 100
+"""Steps of the search for the best member of a family, for each of these rows."""
 NEXT_GUIDE = {"semi_amortized": "flow"}
 """The guide to try next: "semi_amortized", unless that is the present one."""
+PARTS = ("prior", "likelihood", "guide", "encoder", "decoder")
 
 
 @public
@@ -39,10 +46,13 @@ def checkup(
     num_particles: int = 1000,
     audit_rows: int = 0,
     seed: int = 0,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Checkup:
-    """Check a fitted model on rows: do its numbers agree, is log p(x) to be believed, is the model
-    better than none?
+    """Check a fitted model on rows: its numbers, the trust in log p(x), and a simple baseline.
+
+    It asks whether numbers that must agree do, whether log p(x) can be trusted, whether the model
+    is better than one of independent columns, and what `calibration`, `latent_use`,
+    `inference_gaps` and, with `audit_rows`, `audit` find.
 
     Arguments:
         vae: a fitted model.
@@ -50,16 +60,18 @@ def checkup(
         num_particles: draws for each row.
         audit_rows: rows whose posterior NUTS draws from, some 40 s each for a small decoder.
         seed: of all draws.
-        progress: show bars; None on a terminal only.
+        progress: whether to show bars; None shows them on a terminal or in a notebook.
 
     Returns:
-        The `Checkup`: print it; `worst` is its verdict, `sentences` are three for who has no time.
+        The `Checkup`: print it; `worst` is its verdict, `sentences` are its summary in three
+        sentences.
 
     Raises:
-        ValueError: no rows, or rows that the model can't hold; fewer rows than `audit_rows`.
+        ValueError: no rows, or rows that don't fit the model; fewer rows than `audit_rows`.
 
     Example:
-        >>> found = checkup(VAE(data_shape=(4,), latent_dim=2), torch.randn(20, 4), num_particles=100)
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> found = checkup(vae, torch.randn(20, 4), num_particles=100)
         >>> found["gradient of the loss"].verdict
         'pass'
     """
@@ -70,11 +82,14 @@ def checkup(
         )
     findings = [gradient(vae, rows, seed)]
     if not has_density(vae):
-        reason = "the model is an autoencoder, whose codes have no density, so there is no log p(x) to check"
-        nothing = [
-            Finding(name=name, verdict="none", meaning=reason) for name in (TRUSTED, BASELINE)
+        meaning = (
+            "the model is an autoencoder, whose codes have no density, so there is no log p(x) to "
+            "check"
+        )
+        findings += [
+            Finding(name=name, verdict="none", meaning=meaning) for name in (TRUSTED, BASELINE)
         ]
-        return Checkup((*findings, *nothing))
+        return Checkup(tuple(findings))
     found = evidence(vae, rows, num_particles=num_particles, seed=seed, progress=progress)
     findings += [
         density(vae, rows, seed),
@@ -84,42 +99,49 @@ def checkup(
         alone(vae, rows, seed),
         trusted(found),
         baseline(vae, rows, found),
-        *_of_results(vae, rows, found, audit_rows, seed, progress),
+        *_of_diagnostics(vae, rows, seed, progress),
     ]
-    mean, error = mean_and_error(found.log_marginal)
-    return Checkup(tuple(_suited(vae, finding) for finding in findings), mean, error)
-
-
-def _of_results(
-    vae: VAE, rows: Tensor, found: Evidence, audit_rows: int, seed: int, progress: bool | None
-) -> list[Finding]:
-    """The findings of the other questions about a model."""
-    guide = NEXT_GUIDE.get(vae.spec.guide.kind, "semi_amortized")
-    findings = [calibration(vae, num_rows=500, seed=seed, progress=progress).finding(guide)]
-    if len(rows) > 1:
-        findings.append(latent_use(vae, rows, seed=seed).finding())
-    findings.append(inference_gaps(vae, rows[:GAP_ROWS], steps=GAP_STEPS, seed=seed).finding(guide))
     if audit_rows:
-        audited = audit(vae, rows[:audit_rows], max_rows=audit_rows, seed=seed, progress=progress)
-        findings.append(audited.finding(guide))
+        few = rows[:audit_rows]
+        audited = audit(vae, few, max_rows=audit_rows, seed=seed, progress=progress)
+        findings.append(audited.finding(_next_guide(vae)))
+    mean, error = mean_and_se(found.log_marginal)
+    return Checkup(tuple(_possible(vae, finding) for finding in findings), mean, error)
+
+
+def _next_guide(vae: VAE) -> str:
+    return NEXT_GUIDE.get(vae.spec.guide.kind, "semi_amortized")
+
+
+def _of_diagnostics(vae: VAE, rows: Tensor, seed: int, progress: bool | None) -> list[Finding]:
+    """The findings of the other diagnostics of the analysis."""
+    how: dict[str, Any] = {"seed": seed, "progress": progress}
+    guide = _next_guide(vae)
+    findings = [calibration(vae, num_rows=SIMULATED_ROWS, **how).finding(guide)]
+    if len(rows) > 1:
+        findings.append(latent_use(vae, rows, **how).finding())
+    gaps = inference_gaps(vae, rows[:GAP_ROWS], steps=GAP_STEPS, **how)
+    findings.append(gaps.finding(guide))
     return findings
 
 
 def trusted(found: Evidence) -> Finding:
     """The share of rows whose log p(x) is to be trusted."""
-    rows, bad = len(found.log_marginal), np.flatnonzero(found.unreliable)
+    rows = len(found.log_marginal)
+    untrusted = int(found.unreliable.sum())
     draws = int(found.num_particles.min())
-    if len(bad) == rows and np.isnan(found.pareto_k).all():
+    if untrusted == rows and np.isnan(found.pareto_k).all():
         return Finding(
             name=TRUSTED,
             verdict="none",
             meaning=f"{draws} draws of a row are too few to tell",
-            remedy="take 1000 draws a row",
+            remedy="take 1000 draws of each row",
             python="pv.evidence(vae, x, num_particles=1000)",
             command="pyro-vae check RUN --set evaluate.num_particles=1000",
         )
-    share = 1 - len(bad) / rows
-    count = f"{rows - len(bad)} of {rows} rows"
+    share = 1 - untrusted / rows
+    count = f"{rows - untrusted} of {rows} rows"
+    limit = f"k-hat at most {khat_limit(draws):.2f} for {draws} draws: Vehtari et al. 2024"
     worst = sorted(map(int, found.worst()))
     return Finding.judged(
         share >= SHARE,
@@ -129,8 +151,7 @@ def trusted(found: Evidence) -> Finding:
         unit="% of rows",
         threshold=100 * SHARE,
         side="at least",
-        source=f"ours; k-hat at most {khat_limit(draws):.2f} for {draws} draws: Vehtari et al. "
-        "2024",
+        source=f"ours; {limit}",
         passed=f"it is trusted on {count}",
         failed=f"it is trusted on {count} only, and too low by an unknown amount on the others",
         remedy="estimate log p(x) of these rows by annealed importance sampling, or of all rows "
@@ -142,17 +163,18 @@ def trusted(found: Evidence) -> Finding:
 
 
 def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
-    """Mean log p(x) above that of independent columns, each with the likelihood's family and no
-    latent variable.
-    """
-    make = getattr(vae.likelihood, "independent", None)
+    """Mean log p(x) above that of independent columns of the likelihood's family, without z."""
     with evaluation(vae):
-        columns = make() if make else None
+        columns = independent_columns(vae.likelihood)
         if columns is None:
-            reason = "this likelihood has no baseline of independent columns, or was never started from rows"
-            return Finding(name=BASELINE, verdict="none", meaning=reason)
-        alone = columns.log_prob(x).double().cpu().numpy()
-    gain, error = mean_and_error(found.log_marginal - alone)
+            meaning = (
+                "this likelihood has no baseline of independent columns, or was never started "
+                "from rows"
+            )
+            return Finding(name=BASELINE, verdict="none", meaning=meaning)
+        log_p = columns.log_prob(x).double().cpu().numpy()
+    gain, error = mean_and_se(found.log_marginal - log_p)
+    # the error is nan for one row, whose gain has to be positive
     least = 2 * error if error > 0 else 0.0
     return Finding.judged(
         gain > least,
@@ -160,11 +182,11 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
         name=BASELINE,
         number=gain,
         error=error,
-        unit="nats a row",
+        unit="nats per row",
         threshold=least,
         side="at least",
         source="two standard errors over rows, ours",
-        passed="the model knows how the columns hang together",
+        passed="the model has learned how the columns depend on each other",
         failed="the model is no better than columns that are modelled one by one, without any "
         "latent variable",
         remedy="train longer: small tables need thousands of steps",
@@ -173,15 +195,10 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
     )
 
 
-def _suited(vae: VAE, finding: Finding) -> Finding:
-    """A model with parts of the user's own can't be built from its description: such a remedy stays
-    words.
-    """
-    parts = (
-        getattr(vae.spec, name) for name in ("prior", "likelihood", "guide", "encoder", "decoder")
-    )
-    custom = any(getattr(part, "kind", "") == "custom" for part in parts)
-    if not custom:
+def _possible(vae: VAE, finding: Finding) -> Finding:
+    """The finding without steps that need a description, where parts are modules of the user."""
+    kinds = {getattr(getattr(vae.spec, name), "kind", "") for name in PARTS}
+    if "custom" not in kinds:
         return finding
     python = "" if "from_spec" in finding.python else finding.python
     command = "" if finding.command.startswith("pyro-vae fit") else finding.command

@@ -1,29 +1,36 @@
-"""Which of several models gives held-out rows more probability: differences of log p(x), paired row
-by row.
-"""
+"""Differences of held-out log p(x) between models, paired row by row."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_vae.analysis.export.arviz_objects import to_elpd
+from pyro_vae.analysis.export.elpd import to_elpd
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
-from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
+from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.analysis.report.comparable import measures_of, require_models, require_same_rows
+from pyro_vae.analysis.results.answer import Answer, Total
+from pyro_vae.analysis.results.tables import html_paragraph, html_table
 from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-@dataclass(frozen=True)
-class Comparison:
+DOUBTFUL = 0.1
+"""Share of untrusted rows above which log p(x) of a model is called likely too low."""
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Answer):
     """Models sorted by held-out log p(x), the best first; nats per row.
 
-    The estimates of log p(x) are low on average, by about se² / 2 a row where k-hat is below 0.7
-    and by an unknown amount where it isn't: of two models the one that is harder to estimate looks
-    worse than it is.
+    The estimates of log p(x) are low on average, by about se² / 2 for a row where k-hat is below
+    0.7 and by an unknown amount where it isn't: of two models the one that is harder to estimate
+    looks worse than it is.
 
     Attributes:
         names: of the models.
@@ -31,7 +38,7 @@ class Comparison:
         se: its Monte Carlo standard error, (models, rows).
         pareto_k: k-hat of the importance weights, (models, rows).
         num_particles: draws of each model for each row, (models, rows).
-        untrusted: whether a row's estimate is not to be trusted, (models, rows); see
+        untrusted: whether the estimate for a row is not to be trusted, (models, rows); see
             `Evidence.unreliable`.
         measures: what each log p(x) is the logarithm of; equal where they are known, None where
             not.
@@ -62,95 +69,123 @@ class Comparison:
 
     @property
     def difference_se(self) -> np.ndarray:
-        """Its standard error over rows, that of paired differences: zero for the best model,
-        (models,).
-        """
+        """Its standard error over rows, that of paired differences; 0 for the best, (models,)."""
         return _standard_error(self._differences)
 
     @property
     def monte_carlo_se(self) -> np.ndarray:
         """The part of that error which more draws would remove, (models,).
 
-        A row's draws come from the seed and its numbers, so equal rows may have the very same
+        The draws of a row come from the seed and its numbers, so equal rows may have the very same
         error: it doesn't cancel.
         """
-        variances = np.array(
-            [_variance_of_sum(*one) for one in zip(self.log_marginal, self.se, strict=True)]
-        )
-        both = np.sqrt(variances + variances[0]) / self.se.shape[1]
-        return np.where(np.arange(len(both)) == 0, 0.0, both)
+        pairs = zip(self.log_marginal, self.se, strict=True)
+        variances = np.array([_variance_of_sum(log_p, se) for log_p, se in pairs])
+        se = np.sqrt(variances + variances[0]) / self.se.shape[1]
+        se[0] = 0.0
+        return se
 
     @property
     def unreliable(self) -> np.ndarray:
-        """Share of rows that are not to be trusted, (models,); nan where the draws are too few to
-        tell.
-        """
+        """Share of rows not to be trusted, (models,); nan where the draws are too few to tell."""
         unknown = (np.isnan(self.pareto_k) & self.untrusted).all(1)
         return np.where(unknown, math.nan, self.untrusted.mean(1))
 
     def to_elpd(self) -> dict[str, Any]:
-        """The ELPD object of each model, which `az.compare` takes; it gives sums over rows where
-        this gives means.
-        """
-        columns = zip(
-            self.names,
-            self.log_marginal,
-            self.pareto_k,
-            self.num_particles,
-            self.untrusted,
-            strict=True,
-        )
+        """The ELPD object of each model for `az.compare`, with sums over rows instead of means."""
         return {
-            name: to_elpd(log_p, k, num_particles=round(draws.mean()), untrusted=untrusted)
-            for name, log_p, k, draws, untrusted in columns
+            name: to_elpd(
+                self.log_marginal[model],
+                self.pareto_k[model],
+                num_particles=round(self.num_particles[model].mean()),
+                untrusted=self.untrusted[model],
+            )
+            for model, name in enumerate(self.names)
         }
 
-    @property
-    def _differences(self) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # two models that both give a row no probability
-            return np.asarray(self.log_marginal - self.log_marginal[0])
+    def totals(self) -> Sequence[Total]:
+        columns = (self.names, self.mean, self.mean_se)
+        return [
+            Total(name, mean, se, "nats per row") for name, mean, se in zip(*columns, strict=True)
+        ]
 
-    def __str__(self) -> str:
+    def columns(self) -> Mapping[str, np.ndarray]:
+        return {
+            "log_marginal": self.mean,
+            "log_marginal_se": self.mean_se,
+            "difference": self.difference,
+            "difference_se": self.difference_se,
+            "monte_carlo_se": self.monte_carlo_se,
+            "unreliable": self.unreliable,
+        }
+
+    def labels(self) -> Sequence[Any]:
+        return self.names
+
+    def to_dataframe(self) -> "DataFrame":
+        """One line for each model, the best first, as `az.compare` has.
+
+        The numbers of single rows are in `log_marginal`:
+        `pandas.DataFrame(found.log_marginal.T, columns=found.names)`.
+        """
+        return super().to_dataframe().rename_axis(index="model")
+
+    def summary(self) -> str:
+        """A table with one line for each model, and how to read it."""
         width = max(len("model"), *map(len, self.names))
         head = f"{'model':<{width}}  {'log p(x)':>20}  {'less than the best':>20}  not trusted"
-        columns = (
-            self.names,
-            self.mean,
-            self.mean_se,
-            self.difference,
-            self.difference_se,
-            self.unreliable,
-        )
         lines = [
-            (
-                f"{name:<{width}}  {mean:11.3f} ± {se:6.3f}  {less:11.3f} ± {less_se:6.3f}  "
-                f"{_share(unreliable):>11}"
-            )
-            for name, mean, se, less, less_se, unreliable in zip(*columns, strict=True)
+            f"{name:<{width}}  {mean:>20}  {difference:>20}  {share:>11}"
+            for name, mean, difference, share in self._lines()
         ]
-        return "\n".join([head, *lines, *self._reading()])
+        return "\n".join([head, *lines, self.reading])
 
-    def _reading(self) -> Iterable[str]:
+    def _lines(self) -> Iterator[tuple[str, str, str, str]]:
+        """Name, log p(x), difference and share of untrusted rows of each model."""
+        for model, name in enumerate(self.names):
+            mean = f"{self.mean[model]:.3f} ± {self.mean_se[model]:6.3f}"
+            difference = f"{self.difference[model]:.3f} ± {self.difference_se[model]:6.3f}"
+            yield name, mean, difference, _share(self.unreliable[model])
+
+    @property
+    def reading(self) -> str:
+        return "\n".join(self._reading())
+
+    def _reading(self) -> Iterator[str]:
         """How to read the table."""
-        yield f"nats per row, {self.log_marginal.shape[1]} rows; differences are paired over the rows"
-        close = self.difference[1:] > -2 * self.difference_se[1:]
-        alike = [name for name, near in zip(self.names[1:], close, strict=True) if near]
-        if alike:
-            yield f"within 2 standard errors of the best, so not told apart by these rows: {', '.join(alike)}"
-        doubtful = [
-            name for name, share in zip(self.names, self.unreliable, strict=True) if share > 0.1
-        ]
+        rows = self.log_marginal.shape[1]
+        yield f"nats per row, {rows} rows; differences are paired over the rows"
+        is_close = self.difference[1:] > -2 * self.difference_se[1:]
+        close = _chosen(self.names[1:], is_close)
+        if close:
+            yield (
+                "within 2 standard errors of the best, so not told apart by these rows: "
+                f"{', '.join(close)}"
+            )
+        doubtful = _chosen(self.names, self.unreliable > DOUBTFUL)
         if doubtful:
-            yield f"log p(x) is likely too low by an unknown amount (k-hat) for: {', '.join(doubtful)}"
-        unknown = [
-            name for name, measure in zip(self.names, self.measures, strict=True) if measure is None
-        ]
+            names = ", ".join(doubtful)
+            yield f"log p(x) is likely too low by an unknown amount (k-hat) for: {names}"
+        unknown = _chosen(self.names, [measure is None for measure in self.measures])
         if unknown:
             yield (
                 "compare only a density with a density, and a probability with a probability of "
                 "the same numbers; which of them log p(x) is can't be told for: "
                 f"{', '.join(unknown)}"
             )
+
+    @property
+    def _differences(self) -> np.ndarray:
+        with np.errstate(invalid="ignore"):  # two models that both give a row no probability
+            return np.asarray(self.log_marginal - self.log_marginal[0])
+
+    def __repr__(self) -> str:
+        rows = self.log_marginal.shape[1]
+        return f"Comparison(models={len(self.names)}, rows={rows}, best {self.names[0]!r})"
+
+    def _repr_html_(self) -> str:
+        head = ["model", "log p(x)", "less than the best", "not trusted"]
+        return html_table(head, self._lines()) + html_paragraph(self.reading)
 
 
 @public
@@ -160,7 +195,7 @@ def compare(
     *,
     num_particles: int = 1000,
     seed: int = 0,
-    progress: bool | None = False,
+    progress: bool | None = None,
 ) -> Comparison:
     """Compare models by log p(x) of the same held-out rows, paired row by row.
 
@@ -182,10 +217,11 @@ def compare(
         x: rows shaped (n, *data_shape); needed where a model is given.
         num_particles: draws for each row and model.
         seed: of the draws.
-        progress: show bars; None on a terminal only.
+        progress: whether to show bars; None shows them on a terminal or in a notebook.
 
     Returns:
-        `Comparison`: print it for a table; `to_elpd()` for ArviZ.
+        `Comparison`: print it for a table; `to_dataframe()` has one line for each model,
+        `to_elpd()` is for ArviZ.
 
     Raises:
         ValueError: fewer than two models, no rows for a model, evidence about other rows, measures
@@ -193,136 +229,47 @@ def compare(
 
     Example:
         >>> import torch
-        >>> small, large = (VAE(data_shape=(4,), latent_dim=k) for k in (1, 2))
-        >>> compare({"small": small, "large": large}, torch.zeros(3, 4), num_particles=10).log_marginal.shape
+        >>> models = {f"{d} latent": VAE(data_shape=(4,), latent_dim=d) for d in (1, 2)}
+        >>> compare(models, torch.zeros(3, 4), num_particles=10).log_marginal.shape
         (2, 3)
     """
-    _require_models(models, x)
-    measures = {name: _measure(model) for name, model in models.items()}
-    _require_one_measure(measures)
-    found = {
-        name: evidence(model, x, num_particles=num_particles, seed=seed, progress=progress)
-        if isinstance(model, VAE)
-        else model
-        for name, model in models.items()
-    }
-    _require_same_rows(found)
-    found = dict(sorted(found.items(), key=lambda item: -item[1].log_marginal.mean()))
-    each = found.values()
+    require_models(models, x)
+    measures = measures_of(models)
+    found: dict[str, Evidence] = {}
+    how: dict[str, Any] = {"num_particles": num_particles, "seed": seed, "progress": progress}
+    for name, model in models.items():
+        found[name] = evidence(model, x, **how) if isinstance(model, VAE) else model
+    require_same_rows(found)
+    names = sorted(found, key=lambda name: -found[name].log_marginal.mean())
+    each = [found[name] for name in names]
     return Comparison(
-        names=tuple(found),
+        names=tuple(names),
         log_marginal=np.stack([one.log_marginal for one in each]),
         se=np.stack([one.se for one in each]),
         pareto_k=np.stack([one.pareto_k for one in each]),
         num_particles=np.stack([one.num_particles for one in each]),
         untrusted=np.stack([one.unreliable for one in each]),
-        measures=tuple(measures[name] for name in found),
+        measures=tuple(measures[name] for name in names),
     )
 
 
-def elpd(found: Evidence) -> Any:
-    """Held-out evidence as the ELPD object of the installed ArviZ, which `az.compare` and
-    `az.plot_khat` take.
-
-    Arguments:
-        found: the evidence of held-out rows.
-
-    Returns:
-        An `arviz.ELPDData` on ArviZ 0.x, an `arviz_stats.ELPDDataLOO` on ArviZ 1.x; see `to_elpd`.
-
-    Raises:
-        ValueError: log p(x) that is not finite.
-
-    Example:
-        >>> import torch
-        >>> found = evidence(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4), num_particles=10)
-        >>> int(elpd(found).n_data_points)
-        3
-    """
-    draws = round(found.num_particles.mean())
-    return to_elpd(
-        found.log_marginal, found.pareto_k, num_particles=draws, untrusted=found.unreliable
-    )
-
-
-def _require_same_rows(found: Mapping[str, Evidence]) -> None:
-    sizes = {name: (len(one.log_marginal), one.data_size) for name, one in found.items()}
-    if len(set(sizes.values())) > 1:
-        rows = ", ".join(
-            f"{name!r}: {rows} rows of {size} numbers" for name, (rows, size) in sizes.items()
-        )
-        raise ValueError(
-            f"compare: expected evidence about the same rows, got {rows}; evaluate all on one x"
-        )
-    (first, expected), *others = found.items()
-    for name, one in others:
-        differ = np.flatnonzero(one.row_hashes != expected.row_hashes)
-        if len(differ):
-            again = np.array_equal(np.sort(one.row_hashes), np.sort(expected.row_hashes))
-            what = "the same rows in another order" if again else f"{len(differ)} other rows"
-            raise ValueError(
-                f"compare: expected evidence about the same rows in the same order, got {what} for "
-                f"{name!r} than for {first!r}, the first of them row {differ[0]}; evaluate all on "
-                "one x"
-            )
-
-
-def _require_models(models: Any, x: Any) -> None:
-    """Raise ValueError where there are not two models or evidences by name, or no rows for a model."""
-    if not isinstance(models, Mapping):
-        got = type(models).__name__
-        raise ValueError(
-            f'models: expected names and models, got a {got}; pass a dict: {{"a": a, "b": b}}'
-        )
-    if len(models) < 2:
-        raise ValueError(f"models: expected at least 2 to compare, got {list(models)}")
-    for name, model in models.items():
-        if not isinstance(model, VAE | Evidence):
-            remedy = "pass run.vae" if hasattr(model, "vae") else "pass one of these"
-            got = type(model).__name__
-            raise ValueError(
-                f"models[{name!r}]: expected a VAE or its Evidence, got a {got}; {remedy}"
-            )
-    fitted = [name for name, model in models.items() if isinstance(model, VAE)]
-    if fitted and x is None:
-        raise ValueError(
-            f"x: expected rows to evaluate {fitted} on, got none; pass x, or Evidence in their "
-            "place"
-        )
-
-
-def _measure(model: VAE | Evidence) -> Measure | None:
-    return measure_of(model) if isinstance(model, VAE) else getattr(model, "measure", None)
-
-
-def _require_one_measure(measures: Mapping[str, Measure | None]) -> None:
-    """Raise ValueError where two models give the logarithms of what doesn't compare."""
-    known = {name: measure for name, measure in measures.items() if measure is not None}
-    for name, measure in known.items():
-        first, expected = next(iter(known.items()))
-        if measure != expected:
-            raise ValueError(
-                f"compare: p(x) of {first!r} and {name!r} don't compare: {expected}, and "
-                f"{measure}; "
-                "take models that give the same numbers, all a density or all a mass, given the "
-                "same"
-            )
+def _chosen(names: Sequence[str], chosen: Any) -> list[str]:
+    return [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
 
 
 def _variance_of_sum(log_marginal: np.ndarray, se: np.ndarray) -> float:
-    """Var Σᵢ eᵢ for errors eᵢ with standard errors seᵢ: the same error where estimates agree to the
-    last bit.
-    """
-    _, which = np.unique(np.stack([log_marginal, se]), axis=1, return_inverse=True)
-    return float(np.square(np.bincount(which, weights=se)).sum())
+    """Var Σᵢ eᵢ for errors eᵢ with standard errors seᵢ; equal estimates share their error."""
+    pairs = np.stack([log_marginal, se])
+    _, group = np.unique(pairs, axis=1, return_inverse=True)
+    return float(np.square(np.bincount(group, weights=se)).sum())
 
 
 def _standard_error(values: np.ndarray) -> np.ndarray:
-    rows = values.shape[1]
+    models, rows = values.shape
+    if rows == 1:
+        return np.full(models, math.nan)
     with np.errstate(invalid="ignore"):
-        return (
-            values.std(1, ddof=1) / math.sqrt(rows) if rows > 1 else np.full(len(values), math.nan)
-        )
+        return values.std(1, ddof=1) / math.sqrt(rows)
 
 
 def _share(value: float) -> str:

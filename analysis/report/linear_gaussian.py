@@ -16,7 +16,13 @@ from pyro_vae.vae import VAE
 
 @dataclass(frozen=True)
 class LinearGaussian:
-    """The model and its exact answers, in float64."""
+    """The model and its exact answers, in float64.
+
+    Attributes:
+        weight: W, (data_dim, latent_dim).
+        bias: μ, (data_dim,).
+        sigma: σ.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -26,6 +32,7 @@ class LinearGaussian:
     def random(
         cls, data_dim: int = 5, latent_dim: int = 2, sigma: float = 0.5, seed: int = 0
     ) -> "LinearGaussian":
+        """A model with W and μ drawn from a standard normal."""
         generator = torch.Generator().manual_seed(seed)
         draw = torch.randn(data_dim, latent_dim + 1, generator=generator, dtype=torch.float64)
         return cls(draw[:, :-1], draw[:, -1], sigma)
@@ -37,9 +44,8 @@ class LinearGaussian:
 
     def posterior(self, x: Tensor, widen: float = 1.0) -> MultivariateNormal:
         """p(z | x), its standard deviations multiplied by `widen`."""
-        m = self.weight.T @ self.weight + self.sigma**2 * torch.eye(
-            self.weight.shape[1], dtype=torch.float64
-        )
+        identity = torch.eye(self.weight.shape[1], dtype=torch.float64)
+        m = self.weight.T @ self.weight + self.sigma**2 * identity
         covariance = widen**2 * self.sigma**2 * torch.linalg.inv(m)
         loc = (x - self.bias) @ self.weight @ torch.linalg.inv(m)
         return dist.MultivariateNormal(loc, covariance)
@@ -52,8 +58,11 @@ class LinearGaussian:
         return z @ self.weight.T + self.bias + self.sigma * noise
 
     def vae(self, guide: nn.Module | str | None = None, widen: float = 1.0) -> VAE:
-        """The model as a VAE in float64; by default with the exact posterior, or a widened one, as
-        its guide.
+        """The model as a VAE in float64, whose guide is the exact posterior or a widened one.
+
+        Arguments:
+            guide: another guide, as `VAE` takes it.
+            widen: factor of the exact posterior's standard deviations.
         """
         data_dim, latent_dim = self.weight.shape
         decoder = nn.Linear(latent_dim, data_dim).double()
@@ -73,7 +82,8 @@ class ExactPosterior(nn.Module):
 
     def __init__(self, truth: LinearGaussian, widen: float = 1.0) -> None:
         super().__init__()
-        self.truth, self.widen = truth, widen
+        self.truth = truth
+        self.widen = widen
 
     def forward(self, x: Tensor) -> Distribution:
         return self.truth.posterior(x.double(), self.widen)

@@ -1,4 +1,4 @@
-"""Whether the draws of a distribution are from its density: a check for a prior of the user's."""
+"""Whether the draws of a distribution are from its density: a check for a user's own prior."""
 
 import math
 from collections.abc import Callable
@@ -16,15 +16,17 @@ from pyro_vae.rng import own_seed
 from pyro_vae.spec import as_pyro, support_of
 
 STEPS = 40
-"""Of each chain: half of them local, half of them anywhere."""
+"""Steps of each chain, of which half are local on average."""
 WIDTHS = (2.4, 0.6, 0.15)
 """Of the local steps, in standard deviations over √dim: one of them is drawn for each step."""
 DF = 4.0
-"""Degrees of freedom of the proposal that goes anywhere."""
+"""Degrees of freedom of the proposal that doesn't depend on the state of a chain."""
+IQR = 1.349
+"""The interquartile range of a standard normal."""
 
 
 class Match(NamedTuple):
-    """What the check found.
+    """How well draws match a density.
 
     Attributes:
         statistic: the largest |z| over the test quantities, where z is about N(0, 1) if the draws
@@ -32,7 +34,8 @@ class Match(NamedTuple):
         p_value: of it, corrected for the number of quantities; small where draws and density
             disagree.
         quantity: which one it was: "log density", "z[0]", "|z[0]|" (the distance from the middle),
-            ..., "axis[0]" (a principal axis of the draws), or "density" where that is not finite at a draw.
+            ..., "axis[0]" (a principal axis of the draws), or "density" where that is not finite at
+            a draw.
     """
 
     statistic: float
@@ -42,8 +45,7 @@ class Match(NamedTuple):
 
 @public
 def samples_match_density(prior: Distribution, *, num_samples: int = 4000, seed: int = 0) -> Match:
-    """Test that `prior.sample()` draws from `exp(prior.log_prob(z))`, up to its normalising
-    constant.
+    """Test that `prior.sample()` draws from a density that is proportional to `prior.log_prob`.
 
     z ~ sample(),  z' ~ a Metropolis chain from z that leaves the density as it is
 
@@ -86,8 +88,9 @@ def samples_match_density(prior: Distribution, *, num_samples: int = 4000, seed:
         if not density.isfinite().all():
             return Match(math.inf, 0.0, "density")
         proposal = Proposal.fitted(fitting)
-        end = _walk(p.log_prob, start, density, proposal)
-        before, after = (_quantities(p, proposal, fitting, y) for y in (start, end))
+        end = _metropolis(p.log_prob, start, density, proposal)
+        before = _quantities(p, proposal, fitting, start)
+        after = _quantities(p, proposal, fitting, end)
     scores = {name: abs(_score(after[name] - before[name])) for name in before}
     worst = max(scores, key=lambda name: scores[name])
     p_value = float(2 * stats.norm.sf(scores[worst])) * len(scores)
@@ -137,76 +140,80 @@ class Proposal:
 
     @classmethod
     def fitted(cls, draws: Tensor) -> "Proposal":
-        quartiles = draws.quantile(draws.new_tensor([0.25, 0.5, 0.75]), 0)
-        scale = ((quartiles[2] - quartiles[0]) / 1.349).clamp_min(1e-12)
-        clipped = ((draws - quartiles[1]) / scale).clamp(-5, 5)
-        spread = clipped.T @ clipped / len(draws) + 1e-6 * torch.eye(
-            draws.shape[1], dtype=draws.dtype
-        )
-        return cls(quartiles[1], scale.unsqueeze(1) * torch.linalg.cholesky(spread))
+        """The proposal with the medians, the quartiles and the correlations of draws (n, dim)."""
+        low, middle, high = draws.quantile(draws.new_tensor([0.25, 0.5, 0.75]), 0)
+        scale = ((high - low) / IQR).clamp_min(1e-12)
+        clipped = ((draws - middle) / scale).clamp(-5, 5)
+        jitter = 1e-6 * torch.eye(draws.shape[1], dtype=draws.dtype)
+        correlation = clipped.T @ clipped / len(draws) + jitter
+        return cls(middle, scale.unsqueeze(1) * torch.linalg.cholesky(correlation))
 
     def axes(self) -> Tensor:
-        """The principal axes of the standardised draws, (dim, dim): a correlation is a spread along
-        them.
-        """
+        """The principal axes of the standardised draws, (dim, dim), which see correlations."""
         scale = self.tril.norm(dim=1)
         correlation = (self.tril @ self.tril.T) / (scale.unsqueeze(1) * scale)
         return torch.linalg.eigh(correlation).eigenvectors / scale.unsqueeze(1)
 
     def local(self, y: Tensor) -> Tensor:
-        width = y.new_tensor(WIDTHS)[torch.randint(len(WIDTHS), (len(y), 1))] / math.sqrt(
-            y.shape[1]
-        )
+        """A step of a random width from each state y, (n, dim)."""
+        which = torch.randint(len(WIDTHS), (len(y), 1))
+        width = y.new_tensor(WIDTHS)[which] / math.sqrt(y.shape[1])
         return y + width * (torch.randn_like(y) @ self.tril.T)
 
     def anywhere(self, y: Tensor) -> Tensor:
+        """A draw of the Student-t for each state, whatever it is, (n, dim)."""
         chi2 = torch.distributions.Chi2(y.new_tensor(DF)).sample(torch.Size([len(y), 1]))
         return self.loc + (torch.randn_like(y) @ self.tril.T) * (DF / chi2).sqrt()
 
     def log_prob(self, y: Tensor) -> Tensor:
-        """Up to a constant."""
+        """The log density of the Student-t, up to a constant."""
         white = torch.linalg.solve_triangular(self.tril, (y - self.loc).T, upper=False).T
         return -0.5 * (DF + y.shape[1]) * torch.log1p(white.square().sum(-1) / DF)
 
 
-def _walk(
+def _metropolis(
     log_prob: Callable[[Tensor], Tensor], y: Tensor, density: Tensor, proposal: Proposal
 ) -> Tensor:
-    """The chains after their steps: each is a Metropolis-Hastings step, chosen without looking at
-    y.
+    """The states y, (n, dim), after `STEPS` Metropolis-Hastings steps each.
+
+    The kind of a step is chosen without looking at y, so that the chain is reversible.
     """
     for _ in range(STEPS):
-        far = torch.rand(len(y), dtype=y.dtype) < 0.5
-        moved = torch.where(far.unsqueeze(1), proposal.anywhere(y), proposal.local(y))
-        there = log_prob(moved)
-        correction = torch.where(far, proposal.log_prob(y) - proposal.log_prob(moved), 0.0)
-        accept = torch.rand(len(y), dtype=y.dtype).log() < there - density + correction
+        is_far = torch.rand(len(y), dtype=y.dtype) < 0.5
+        moved = torch.where(is_far.unsqueeze(1), proposal.anywhere(y), proposal.local(y))
+        moved_density = log_prob(moved)
+        # local steps are symmetric and need no correction
+        correction = proposal.log_prob(y) - proposal.log_prob(moved)
+        log_ratio = moved_density - density + torch.where(is_far, correction, 0.0)
+        accept = torch.rand(len(y), dtype=y.dtype).log() < log_ratio
         y = torch.where(accept.unsqueeze(1), moved, y)
-        density = torch.where(accept, there, density)
+        density = torch.where(accept, moved_density, density)
     return y
 
 
 def _quantities(p: Unbounded, proposal: Proposal, fitting: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """T(y) by name, each (n,): ranks among other draws of log p, of places along lines, and of
-    distances there.
+    """T(y) by name, each (n,): ranks among other draws.
+
+    They are of log p, of coordinates and principal axes, and of distances from the middle on them.
     """
-    found = {"log density": _rank(p.log_prob(fitting), p.log_prob(y))}
+    ranks = {"log density": _rank(p.log_prob(fitting), p.log_prob(y))}
     lines = {"z": torch.eye(y.shape[1], dtype=y.dtype), "axis": proposal.axes()}
     for line, directions in lines.items():
-        others, values = ((draws - proposal.loc) @ directions for draws in (fitting, y))
+        others = (fitting - proposal.loc) @ directions
+        values = (y - proposal.loc) @ directions
         for d in range(y.shape[1]):
-            found[f"{line}[{d}]"] = _rank(others[:, d], values[:, d])
-            found[f"|{line}[{d}]|"] = _rank(others[:, d].abs(), values[:, d].abs())
-    return found
+            ranks[f"{line}[{d}]"] = _rank(others[:, d], values[:, d])
+            ranks[f"|{line}[{d}]|"] = _rank(others[:, d].abs(), values[:, d].abs())
+    return ranks
 
 
 def _rank(others: Tensor, values: Tensor) -> Tensor:
     """The share of `others` below each value, ties by half."""
     ordered = others.sort().values
-    below, above = (
-        torch.searchsorted(ordered, values.contiguous(), right=right) for right in (False, True)
-    )
-    return (below + above).double() / (2 * len(others))
+    values = values.contiguous()
+    below = torch.searchsorted(ordered, values, right=False)
+    not_above = torch.searchsorted(ordered, values, right=True)
+    return (below + not_above).double() / (2 * len(others))
 
 
 def _score(differences: Tensor) -> float:

@@ -1,9 +1,10 @@
-"""What every result has: it prints a summary, shows a table in a notebook, and gives a DataFrame."""
+"""What every result has: a printed summary, a table in a notebook, and a DataFrame of its rows."""
 
 import html
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ class Total(NamedTuple):
         se: its standard error; nan where it has none.
         unit: of both, such as "nats per row".
         note: a remark on this number.
+        digits: after the decimal point; whole numbers have none.
+        text: what is shown instead of the number and its unit, such as "all rows".
     """
 
     name: str
@@ -31,6 +34,8 @@ class Total(NamedTuple):
     se: float = math.nan
     unit: str = ""
     note: str = ""
+    digits: int = 3
+    text: str = ""
 
     def shown(self) -> str:
         """The number with its standard error and its unit.
@@ -39,9 +44,24 @@ class Total(NamedTuple):
             >>> Total("log p(x)", -80.9, 0.58, "nats per row").shown()
             '-80.900 ± 0.580 nats per row'
         """
-        value = str(self.value) if isinstance(self.value, int) else f"{self.value:.3f}"
-        error = "" if math.isnan(self.se) else f" ± {self.se:.3f}"
+        if self.text:
+            return self.text
+        is_whole = isinstance(self.value, Integral)
+        value = str(self.value) if is_whole else f"{self.value:.{self.digits}f}"
+        error = "" if math.isnan(self.se) else f" ± {self.se:.{self.digits}f}"
         return f"{value}{error} {self.unit}".rstrip()
+
+
+def mean_and_se(values: np.ndarray) -> tuple[float, float]:
+    """The mean of n independent values and its standard error, sd / √n; nan for a single value.
+
+    Example:
+        >>> mean_and_se(np.array([1.0, 3.0]))
+        (2.0, 1.0)
+    """
+    n = len(values)
+    se = values.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
+    return float(values.mean()), float(se)
 
 
 class Answer(ABC):
@@ -65,8 +85,10 @@ class Answer(ABC):
         [1.0, 3.0]
     """
 
-    reading: str
-    """One line on how to read the numbers."""
+    @property
+    @abstractmethod
+    def reading(self) -> str:
+        """One line on how to read the numbers; a class attribute where it is always the same."""
 
     @abstractmethod
     def totals(self) -> Sequence[Total]:

@@ -12,9 +12,9 @@ from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import Objective
 from pyro_vae.training import FitOptions, State
 from pyro_vae.training.epoch import TOGETHER
-from pyro_vae.training.loop import stepper
-from pyro_vae.training.run import Means
-from pyro_vae.training.train_step import Pace
+from pyro_vae.training.run import MetricMeans
+from pyro_vae.training.step_choice import stepper
+from pyro_vae.training.train_step import ScheduleValues
 
 COMPILED = "ours, compiled"
 How = Literal["off", "step"]
@@ -30,11 +30,12 @@ def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
 
     def run() -> None:
         nonlocal state
-        means = Means()
+        means = MetricMeans()
         for stack in rows.stacks(size.batch_size, TOGETHER, order):
-            state, info = move(state, stack, [Pace.of(state)] * len(stack))
-            means.add(info, stack.shape[1])
-        means.now()
+            values = [ScheduleValues.of(state)] * len(stack)
+            state, metrics = move(state, stack, values)
+            means.add(metrics, stack.shape[1])
+        means.compute()
 
     return run
 

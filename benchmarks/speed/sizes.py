@@ -11,7 +11,7 @@ from pyro_vae.objectives import ELBO, IWAE, Objective
 
 PLAIN = ELBO()
 VAMP = {"kind": "vamp", "pseudo_inputs": 500}
-FLOW = {"kind": "flow", "transform": "realnvp", "transforms": 8, "hidden_dims": (128, 128)}
+FLOW = {"kind": "flow", "transform": "coupling", "transforms": 8, "hidden_dims": (128, 128)}
 FLOW_GUIDE = {"kind": "flow", "transforms": 2, "hidden_dims": (256,)}
 RICHER: dict[str, tuple[dict[str, Any], Objective]] = {
     "vamp": ({"prior": VAMP}, PLAIN),

@@ -44,10 +44,10 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         progress=None,
     )
     say(str(result))
-    table = result.to_dataframe(options.top)
+    table = result.to_dataframe(options.top).iloc[result.worst(len(result))]
     if options.output is not None:
         with written_whole(options.output) as draft:
-            table.to_csv(draft, index=False)
+            table.to_csv(draft)
         content = "log p(x), p-values and columns of each row, the least likely first"
         say(f"\n{options.output}: {content}")
     return {

@@ -34,9 +34,9 @@ def reports_failure() -> bool:
     """Whether this process failed first; the others fail because of it, and print nothing."""
     if not launched():
         return True
-    from pyro_vae.distributed.process_group import first_to_fail
+    from pyro_vae.distributed.process_group import first_failure
 
-    return first_to_fail()
+    return first_failure()
 
 
 def print_error(message: str) -> None:

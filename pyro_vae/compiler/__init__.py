@@ -1,1 +1,1 @@
-"""Graphs of tensor operations as compiled programs."""
+"""Graphs of tensor operations: traced, compiled, and recorded on a GPU."""

@@ -1,15 +1,43 @@
-"""A graph, compiled by torch's compiler for good."""
+"""Functions as graphs of tensor operations, and graphs compiled by torch's compiler."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from pyro_vae.compiler.decompositions import Decompositions
+
+CPP_WRAPPER = {"cpp_wrapper": True}
+"""The graph is called from C++."""
+SAME_RANDOM_NUMBERS = {"fallback_random": True}
+"""Random numbers are those that torch draws without a compiler."""
+FUSED_MULTIPLY_ADD = {"cpp.enable_floating_point_contract_flag": "fast"}
+"""A product and a sum are rounded once."""
+
+
+def trace_graph(
+    function: Callable[..., Any],
+    inputs: Sequence[Tensor],
+    decompositions: Decompositions | None = None,
+) -> GraphModule:
+    """The tensor operations of a function for inputs of these shapes; nothing is computed.
+
+    Raises:
+        Exception: of many types, where the function looks at values, which are not there.
+    """
+    table = None if decompositions is None else dict(decompositions)
+    traced = make_fx(function, table, tracing_mode="fake", _allow_non_fake_inputs=True)
+    return traced(*inputs)
 
 
 def compile_graph(
-    module: GraphModule, inputs: Sequence[Any], options: Mapping[str, Any]
+    module: GraphModule,
+    inputs: Sequence[Any],
+    options: Mapping[str, Any],
 ) -> Callable[..., Any]:
     """The graph for inputs like these, without gradients.
 
@@ -19,7 +47,7 @@ def compile_graph(
     Raises:
         Exception: of many types, where the graph can't be compiled.
     """
-    import torch._inductor
+    import torch._inductor  # only here: most programs compile nothing
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -35,8 +63,10 @@ def compile_graph(
 
 
 def removed(error: Exception) -> bool:
-    """Whether a library that can't be loaded was behind the compiler's error; it is gone then, and
-    can be built again.
+    """Remove the library that can't be loaded, where one is behind the compiler's error.
+
+    Returns:
+        Whether there was one; it can be built again.
 
     Example:
         >>> import tempfile

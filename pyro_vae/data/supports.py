@@ -1,6 +1,9 @@
-"""The support of a distribution in words."""
+"""The support of a distribution: its bounds as numbers, and a description of it."""
 
+import copy
 from typing import Any
+
+from torch import Tensor
 
 SUPPORTS = {
     "_Boolean": "{{0, 1}}",
@@ -36,3 +39,21 @@ def describe(support: Any) -> str:
         return words.format(**bounds)
     except KeyError:  # its bounds are tensors
         return str(support)
+
+
+def with_number_bounds(support: Any) -> Any:
+    """The same constraint, with a number for each bound that is equal in all its elements.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import constraints
+        >>> with_number_bounds(constraints.greater_than(torch.zeros(3)))
+        GreaterThan(lower_bound=0.0)
+    """
+    simple = copy.copy(support)
+    for name, bound in vars(support).items():
+        if isinstance(bound, Tensor):
+            values = bound.unique()
+            if len(values) == 1:
+                setattr(simple, name, values.item())
+    return simple

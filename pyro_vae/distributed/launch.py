@@ -1,4 +1,4 @@
-"""What `torchrun` tells a process that it starts, readable without torch."""
+"""The environment of a process that `torchrun` started, read without importing torch."""
 
 import os
 

@@ -1,7 +1,6 @@
-"""The processes of one run, as `torchrun` starts them: which of them this one is, and what they
-tell each other.
+"""The processes of one run, as `torchrun` starts them: their ranks, and means over them.
 
-A process alone is rank 0 of 1, and every function here leaves what it is given as it is.
+A single process is rank 0 of 1, and every function here returns what it is given.
 """
 
 import hashlib
@@ -21,23 +20,26 @@ from torch import Tensor, nn
 from pyro_vae.distributed.launch import launched
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)
-"""How long a process waits for another one that lives and says nothing; one that has ended is
-noticed at once.
-"""
+TIMEOUT = timedelta(minutes=30)
+"""How long a process waits for another that is alive; one that has ended is noticed at once."""
 
 
 class _Group:
-    """What a process knows of its group besides torch: the store, whether it was interrupted, what
-    its rows weigh.
+    """The state of this process in its group, besides torch's.
+
+    Attributes:
+        store: torch's key-value store, which all processes share.
+        interrupted: whether this process got Ctrl-C.
+        share: the share of this process in the batch at hand, inside `batch_share`.
     """
 
     store: Any = None
     interrupted = False
-    weight: float | None = None
+    share: float | None = None
 
 
-_group, _joinings = _Group(), count()
+_group = _Group()
+_joinings = count()
 
 
 def world_size() -> int:
@@ -57,12 +59,11 @@ def is_first() -> bool:
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """The processes that torchrun started are one group inside the block; a process alone stays
-    alone.
+    """The processes that torchrun started are one group inside the block.
 
     Tensors on the CPU travel by gloo and those on GPUs by nccl; "cuda" means the GPU of this
-    process. A process that leaves the block, with an error too, is gone for the others: what they
-    ask of it is a RuntimeError.
+    process. When a process leaves the block, also by an error, the others get a RuntimeError as
+    soon as they communicate. A process that torchrun didn't start stays alone.
 
     Example:
         >>> with joined():
@@ -83,7 +84,7 @@ def joined() -> Iterator[None]:
     torch.cuda.set_device(gpu if has_gpu else -1)  # a negative number changes nothing
     backend = "cpu:gloo,cuda:nccl" if has_gpu and dist.is_nccl_available() else "gloo"
     dist.init_process_group(
-        backend, store=_group.store, rank=number, world_size=size, timeout=PATIENCE
+        backend, store=_group.store, rank=number, world_size=size, timeout=TIMEOUT
     )
     try:
         yield
@@ -93,8 +94,8 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(former)
 
 
-def first_to_fail() -> bool:
-    """Whether no other process has said this before: of several that fail, the first one tells why."""
+def first_failure() -> bool:
+    """Whether this is the first process that fails: the others fail because of it."""
     return _group.store is None or _group.store.add("failures", 1) == 1
 
 
@@ -111,40 +112,43 @@ def device_of_rank(device: torch.device) -> torch.device:
             f"device: expected cpu, cuda or auto in {world_size()} processes, got '{device}'; take "
             "'cuda'"
         )
-    here, there = int(os.environ.get("LOCAL_WORLD_SIZE", world_size())), torch.cuda.device_count()
-    if here > there:
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+    gpus = torch.cuda.device_count()
+    if processes > gpus:
         raise ValueError(
-            f"device: {here} processes need as many GPUs, got {there}; start fewer, or take "
+            f"device: {processes} processes need as many GPUs, got {gpus}; start fewer, or take "
             "device='cpu'"
         )
     return torch.device("cuda", torch.cuda.current_device())
 
 
 def seed_of_rank(seed: int) -> int:
-    """A seed for each process, from the seed of the run: `seed` itself for the first, a hash for
-    the others.
+    """A seed for each process from the seed of the run: itself for the first, else a hash.
 
     Example:
         >>> seed_of_rank(7)
         7
     """
-    digest = hashlib.blake2b(f"{seed} {rank()}".encode(), digest_size=7).digest()
-    return seed if is_first() else int.from_bytes(digest, "big")
+    if is_first():
+        return seed
+    digest = hashlib.blake2b(f"{seed} {rank()}".encode(), digest_size=7)
+    return int.from_bytes(digest.digest(), "big")
 
 
 def part_of_rank(batch: Tensor) -> tuple[Tensor, float]:
-    """The rows of a batch that are this process's, and the weight wᵣ = W nᵣ / n of their mean.
+    """The rows of a batch for this process, and their share wᵣ = W nᵣ / n.
 
-    With it the mean over the W processes, (1/W) Σᵣ wᵣ meanᵣ, is the mean over the n rows of the
-    batch, also where n can't be divided by W. A process without a row takes the first one, with
-    weight 0.
+    The mean over the W processes, (1/W) Σᵣ wᵣ meanᵣ, is then the mean over the n rows of the
+    batch, also where W does not divide n. A process without a row takes the first one, with
+    share 0.
 
     Example:
         >>> part_of_rank(torch.zeros(5, 2))[1]
         1.0
     """
     part = batch.tensor_split(world_size())[rank()]
-    return (part if len(part) else batch[:1]), world_size() * len(part) / len(batch)
+    share = world_size() * len(part) / len(batch)
+    return (part if len(part) else batch[:1]), share
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:
@@ -157,24 +161,26 @@ def mean_over_ranks(values: Tensor) -> Tensor:
 
 
 def begin_mean_over_ranks(values: Tensor) -> Callable[[], Tensor]:
-    """`mean_over_ranks`, begun now, and waited for by calling what is returned."""
+    """Start `mean_over_ranks`; the function that is returned waits for the means."""
     if world_size() == 1:
         return lambda: values
-    told = torch.cat([values.flatten(), values.new_tensor([_group.interrupted])])
-    work = dist.all_reduce(told, async_op=True)
+    interrupted = values.new_tensor([_group.interrupted])
+    sums = torch.cat([values.flatten(), interrupted])
+    work = dist.all_reduce(sums, async_op=True)  # gloo has no ReduceOp.AVG
 
     def wait() -> Tensor:
         work.wait()
-        if told[-1] > 0:
+        if sums[-1] > 0:
             raise KeyboardInterrupt
-        return (told[:-1] / world_size()).reshape(values.shape)
+        return (sums[:-1] / world_size()).reshape(values.shape)
 
     return wait
 
 
 class _Mean(torch.autograd.Function):
-    """`mean_over_ranks` with a gradient: what comes back to one process is the mean of what comes
-    back to all.
+    """`mean_over_ranks` with a gradient, which is the mean of the gradients of all processes.
+
+    torch.distributed.nn.functional.all_reduce, which did this, is deprecated.
     """
 
     @staticmethod
@@ -187,40 +193,39 @@ class _Mean(torch.autograd.Function):
 
 
 @contextmanager
-def weighing(weight: float) -> Iterator[None]:
-    """Inside the block the rows at hand are the part of a batch that `part_of_rank` gave with this
-    weight.
-    """
-    _group.weight = weight
+def batch_share(share: float) -> Iterator[None]:
+    """Inside the block the rows at hand are a part of a batch, with the share of `part_of_rank`."""
+    _group.share = share
     try:
         yield
     finally:
-        _group.weight = None
+        _group.share = None
 
 
 def batch_mean(part_mean: Tensor) -> Tensor:
-    """The mean over the rows of the batch, from that over the rows at hand: another one only inside
-    `weighing`.
+    """The mean over the rows of the batch, from the mean over the rows at hand.
+
+    They differ only inside `batch_share`.
 
     Example:
         >>> batch_mean(torch.ones(2))
         tensor([1., 1.])
     """
-    if world_size() == 1 or _group.weight is None:
+    if world_size() == 1 or _group.share is None:
         return part_mean
-    whole: Tensor = _Mean.apply(_group.weight * part_mean)  # type: ignore[no-untyped-call]
+    whole: Tensor = _Mean.apply(_group.share * part_mean)  # type: ignore[no-untyped-call]
     return whole
 
 
 def gathered(value: T) -> list[T]:
-    """The values of all processes, in their order."""
+    """The values of all processes, in the order of their ranks."""
     values: list[Any] = [value] * world_size()
     if world_size() > 1:
         dist.all_gather_object(values, value)
     return values
 
 
-def make_alike(module: nn.Module) -> None:
+def broadcast_parameters(module: nn.Module) -> None:
     """Every process takes the parameters and buffers of the first."""
     if world_size() > 1:
         for tensor in module.state_dict().values():
@@ -228,28 +233,27 @@ def make_alike(module: nn.Module) -> None:
 
 
 def average_buffers(module: nn.Module) -> None:
-    """Every floating-point buffer becomes its mean over the processes; those that are alike stay as
-    they are.
+    """Every floating-point buffer becomes its mean over the processes.
 
     Running statistics, such as BatchNorm's, are linear in those of their batches: the mean over the
-    processes is what one process would have from the batches of all.
+    processes is what one process would have from the batches of all. Buffers that are the same in
+    all processes stay as they are.
     """
     buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
     if world_size() == 1 or not buffers:
         return
-    means = mean_over_ranks(torch.cat([buffer.double().flatten() for buffer in buffers]))
-    for buffer, new in zip(
-        buffers, means.split([buffer.numel() for buffer in buffers]), strict=True
-    ):
-        buffer.copy_(new.reshape(buffer.shape))
+    flat = torch.cat([buffer.double().flatten() for buffer in buffers])
+    sizes = [buffer.numel() for buffer in buffers]
+    means = mean_over_ranks(flat).split(sizes)
+    for buffer, mean in zip(buffers, means, strict=True):
+        buffer.copy_(mean.reshape(buffer.shape))
 
 
 @contextmanager
 def interrupted_together() -> Iterator[None]:
-    """Inside the block Ctrl-C waits for the next `mean_over_ranks`, where all processes stop at the
-    same place.
-    """
-    if world_size() == 1 or threading.current_thread() is not threading.main_thread():
+    """Inside the block Ctrl-C waits for the next `mean_over_ranks`, where all processes stop."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if world_size() == 1 or not in_main_thread:
         yield
         return
 

@@ -17,7 +17,7 @@ from pyro_vae.analysis.export.arviz_objects import write_netcdf
 from pyro_vae.analysis.figures.images import guess_image_shape, image_grid, reconstructions
 from pyro_vae.analysis.figures.plots import latent_scatter, learning_curve, marginals, save_figure
 from pyro_vae.analysis.fitted import has_density
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import Evidence
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.atomic_files import whole_files
 from pyro_vae.experiment.evaluation import Metrics
 from pyro_vae.experiment.splits import ExperimentRows
@@ -130,7 +130,7 @@ def _write_numbers(
     tree = to_arviz(
         run.vae,
         rows.test[:SHOWN_ROWS],
-        draws=_affordable_draws(run.vae),
+        num_samples=_affordable_draws(run.vae),
         columns=rows.splits.columns,
     )
     write_netcdf(tree, folder / "posterior.nc")

@@ -7,8 +7,9 @@ from pyro_vae.special import HALF_LOG_2_PI
 
 
 class Normal(dist.Normal):
-    """The normal distribution in any unit: torch squares the scale, which float32 can't hold from
-    1e19 on.
+    """The normal distribution in any unit.
+
+    torch squares the scale, which float32 can't hold from 1e19 on.
 
     Example:
         >>> import torch
@@ -19,4 +20,5 @@ class Normal(dist.Normal):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return -0.5 * ((value - self.loc) / self.scale).square() - self.scale.log() - HALF_LOG_2_PI
+        standard = (value - self.loc) / self.scale
+        return -0.5 * standard.square() - self.scale.log() - HALF_LOG_2_PI

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
+from pyro_vae.hooks import ConditionsOnData, HasRepresentative
+from pyro_vae.likelihoods.parameters import unstacked
 from pyro_vae.networks import Shape, autocast
 from pyro_vae.registry import Registry
 
@@ -15,10 +17,9 @@ LIKELIHOODS = Registry("likelihood")
 
 
 class Family(nn.Module):
-    """A family of distributions over x, indexed by the numbers that a decoder gives; subclasses
-    have `forward`.
+    """A family of distributions over x, indexed by a decoder's outputs: subclasses have `forward`.
 
-    It is no ABC: Pyro's `to_pyro_module_` adds a base with a metaclass of its own.
+    It is no ABC, since Pyro's `to_pyro_module_` adds a base with a metaclass of its own.
 
     Arguments:
         data_shape: shape of one row.
@@ -34,13 +35,12 @@ class Family(nn.Module):
 
     def __init__(self, data_shape: Shape, param_shape: Shape) -> None:
         super().__init__()
-        self.data_shape, self.param_shape = data_shape, param_shape
+        self.data_shape = data_shape
+        self.param_shape = param_shape
 
     @property
     def modelled_size(self) -> int:
-        """The numbers of a row that have a density; those that are conditioned on, such as a size
-        factor, have none.
-        """
+        """The numbers in a row that have a density; a size factor, which is given, has none."""
         return math.prod(self.data_shape)
 
     def forward(self, raw: Tensor) -> Distribution:
@@ -49,24 +49,44 @@ class Family(nn.Module):
             f"{type(self).__name__} needs a method forward(raw) that gives a distribution over x"
         )
 
-    def start_from(self, data: Statistics) -> None:
-        """Start at the training data."""
+    def pyro_vae_start(self, data: Statistics) -> None:
+        """Take buffers and initial parameters from the training rows."""
 
     def independent(self) -> Distribution | None:
-        """p(x) with independent columns, from what `start_from` kept of the training rows; None
-        where it isn't known.
+        """p(x) with independent columns, from the training rows; None where it isn't known.
 
-        It reads buffers only, which neither training nor saving and loading change.
+        It reads the buffers that `pyro_vae_start` fills, which neither training nor saving and
+        loading change.
         """
         return None
+
+    def _outputs(
+        self,
+        raw: Tensor,
+        shape: Shape | None = None,
+    ) -> tuple[Tensor, ...]:
+        """The decoder's outputs in parts, each with one number for each feature.
+
+        Arguments:
+            raw: shaped (..., *param_shape), with param_shape from `stacked`.
+            shape: of the features. None: `data_shape`.
+        """
+        features = self.data_shape if shape is None else shape
+        return unstacked(raw, features, self.param_shape)
+
+    def _as_row(self, each: Any) -> Distribution:
+        """The distributions of all features as one over rows."""
+        row: Distribution = each.to_event(len(self.data_shape))
+        return row
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
 
 
 class Likelihood(nn.Module):
-    """p(x | z): `likelihood(z)` decodes z (..., latent_dim) and gives a distribution with event
-    shape `data_shape`.
+    """p(x | z): `likelihood(z)` gives a distribution with event shape `data_shape`.
+
+    z may have any batch shape: (..., latent_dim).
 
     Arguments:
         decoder: any module from (n, latent_dim) to n outputs with as many numbers as the family has
@@ -86,18 +106,16 @@ class Likelihood(nn.Module):
 
     def __init__(self, decoder: nn.Module, family: Family) -> None:
         super().__init__()
-        self.decoder, self.family = decoder, family
+        self.decoder = decoder
+        self.family = family
         self.register_buffer("started", torch.tensor(False))
 
-    def start_from(self, data: Statistics) -> None:
-        """Note that the family has seen the training rows: it is a module of its own, and starts by
-        itself.
-        """
+    def pyro_vae_start(self, data: Statistics) -> None:
+        """Note that the family, which is a module and starts by itself, has seen training rows."""
         self.started.fill_(True)
 
     def independent(self) -> Distribution | None:
-        """p(x) = ∏ᵢ p(xᵢ) with the moments of the training rows: what a model of no dependence says
-        of a row.
+        """p(x) = ∏ᵢ p(xᵢ) with the moments of the training rows: a model without dependence.
 
         It is of the same family, with one set of parameters for each column, from the moments of
         the training rows (counts: half a count more). A held-out log p(x) below that of this
@@ -114,13 +132,13 @@ class Likelihood(nn.Module):
             >>> vae.likelihood.independent().log_prob(x).shape
             torch.Size([100])
         """
-        return self.family.independent() if bool(self.started) else None
+        if not bool(self.started):
+            return None
+        return self.family.independent()
 
     @property
     def modelled_size(self) -> int:
-        """The numbers of a row that have a density: D of the bits per dimension, -log p(x) / (D log
-        2).
-        """
+        """The numbers in a row that have a density: D of bits per dimension."""
         return self.family.modelled_size
 
     def forward(self, z: Tensor) -> Distribution:
@@ -129,22 +147,37 @@ class Likelihood(nn.Module):
                 f"likelihood: expected a tensor z, got {type(z).__name__}; pass torch.as_tensor(z) "
                 "of the model's dtype"
             )
-        raw: Any = autocast(self.decoder, z.reshape(-1, z.shape[-1]))
-        rows, shape = math.prod(z.shape[:-1]), self.family.param_shape
-        got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
-        if isinstance(got, str) or got[:1] != (rows,) or math.prod(got[1:]) != math.prod(shape):
-            raise ValueError(
-                f"decoder: expected {math.prod(shape)} numbers a row for the likelihood "
-                f"{type(self.family).__name__} (shape {shape}), got {got} for {rows} rows; "
-                "change the decoder's last layer"
-            )
-        distribution: Distribution = self.family(raw.reshape(*z.shape[:-1], *shape))
+        leading = z.shape[:-1]
+        shape = self.family.param_shape
+        rows = z.reshape(-1, z.shape[-1])
+        raw: Any = autocast(self.decoder, rows)
+        self._check_output(raw, math.prod(leading))
+        distribution: Distribution = self.family(raw.reshape(*leading, *shape))
         return distribution
+
+    def _check_output(self, raw: Any, rows: int) -> None:
+        """Raise ValueError where the decoder's output is not one set of parameters for each row."""
+        shape = self.family.param_shape
+        size = math.prod(shape)
+        if isinstance(raw, Tensor):
+            got: Any = tuple(raw.shape)
+            if got[:1] == (rows,) and math.prod(got[1:]) == size:
+                return
+        else:
+            got = type(raw).__name__
+        raise ValueError(
+            f"decoder: expected {size} numbers for each row for the likelihood "
+            f"{type(self.family).__name__} (shape {shape}), got {got} for {rows} rows; "
+            "change the decoder's last layer"
+        )
 
 
 def logit_of_mean(mean: Tensor, rows: int | Tensor) -> Tensor:
-    """The log odds of a mean in [0, 1] over `rows` rows, with half a success and half a failure
-    added: always finite.
+    """The log odds of a mean in [0, 1], with half a success and half a failure added: finite.
+
+    Arguments:
+        mean: of `rows` rows.
+        rows: their number.
 
     Example:
         >>> float(logit_of_mean(torch.tensor(0.5), 10))
@@ -153,8 +186,19 @@ def logit_of_mean(mean: Tensor, rows: int | Tensor) -> Tensor:
     return torch.logit((mean * rows + 0.5) / (rows + 1))
 
 
+def independent_columns(likelihood: nn.Module) -> Distribution | None:
+    """p(x) with independent columns, see `Likelihood.independent`; None where it isn't known.
+
+    A likelihood of the user's own is not asked, unless it is a `Likelihood`.
+    """
+    likelihood = getattr(likelihood, "_orig_mod", likelihood)  # inside torch.compile's wrapper
+    if not isinstance(likelihood, Likelihood):
+        return None
+    return likelihood.independent()
+
+
 def given(p: Distribution, x: Tensor) -> Distribution:
-    """p(x | z) with what it conditions on taken from the rows x: their size factors, their totals.
+    """p(x | z) with what it conditions on taken from the rows x: size factors or totals.
 
     Draws and means of p itself have one typical size for all rows.
 
@@ -164,13 +208,14 @@ def given(p: Distribution, x: Tensor) -> Distribution:
         >>> given(row, torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 5.0]])).mean[:, 0]
         tensor([1., 2., 5.])
     """
-    conditioned: Distribution = p.given(x) if hasattr(p, "given") else p
-    return conditioned
+    if isinstance(p, ConditionsOnData):
+        return p.pyro_vae_given(x)
+    return p
 
 
 def representative(p: Distribution) -> Tensor:
-    """The row that stands for p(x | z): its mean, and of categories, whose numbers are names, the
-    most probable one.
-    """
-    found: Tensor = p.representative if hasattr(p, "representative") else p.mean
-    return found
+    """What to show of p(x | z): its mean; of categories, whose numbers are names, the likeliest."""
+    if isinstance(p, HasRepresentative):
+        return p.pyro_vae_representative()
+    mean: Tensor = p.mean
+    return mean

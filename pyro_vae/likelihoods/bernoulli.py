@@ -14,8 +14,7 @@ GROUP = 112
 
 @LIKELIHOODS.register("bernoulli")
 class Bernoulli(Family):
-    """p(x | z) = ∏ᵢ σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(1 - xᵢ) with logits l = offset + decoder(z), for x in {0,
-    1}.
+    """p(x | z) = ∏ᵢ σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(1 - xᵢ) for x in {0, 1}, with l = offset + decoder(z).
 
     The offset is the log odds of the training means.
 
@@ -38,25 +37,26 @@ class Bernoulli(Family):
         super().__init__(data_shape, data_shape)
         self.register_buffer("offset", torch.zeros(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.offset.copy_(logit_of_mean(data.mean, data.rows))
 
     def independent(self) -> Distribution:
         return self(torch.zeros_like(self.offset))
 
     def forward(self, raw: Tensor) -> Distribution:
-        return _Bits(dist.Bernoulli(logits=self.offset + raw), len(self.data_shape))
+        each = dist.Bernoulli(logits=self.offset + raw)
+        return _Bits(each, len(self.data_shape))
 
     def extra_repr(self) -> str:
         return "x ~ Bernoulli(logits)"
 
 
 class _Bits(dist.Independent):
-    """log p(x) = Σ_g [Σ_{i ∈ g} (xᵢ lᵢ - max(lᵢ, 0)) - log ∏_{i ∈ g} (1 + e^-|lᵢ|)], in groups g of
-    112 bits.
+    """log p(x) = Σ_g [Σ_{i ∈ g} (xᵢ lᵢ - max(lᵢ, 0)) - log ∏_{i ∈ g} (1 + e^-|lᵢ|)].
 
-    No product is above 2^112, which float32 holds, and a logarithm costs more than a product. Where
-    gradients are asked for, torch's own kernel is faster, and right at 0 too.
+    The groups g are of 112 bits: no product is above 2^112, which float32 holds, and a logarithm
+    costs more than a product. Where gradients are needed, torch's own kernel is faster, and its
+    gradient is right at 0 too.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -65,18 +65,21 @@ class _Bits(dist.Independent):
             return density
         if self._validate_args:
             self._validate_sample(value)
-        first = -self.reinterpreted_batch_ndims
-        x, logits = value.flatten(first), self.base_dist.logits.flatten(first)
-        grouped = logits.shape[-1] // GROUP * GROUP
-        (most, rest), (most_logits, rest_logits) = (
-            part.tensor_split((grouped,), -1) for part in (x, logits)
+        first_dim = -self.reinterpreted_batch_ndims
+        x = value.flatten(first_dim)
+        logits = self.base_dist.logits.flatten(first_dim)
+        groups = logits.shape[-1] // GROUP
+        grouped_x, rest_x = x.tensor_split((groups * GROUP,), -1)
+        grouped_logits, rest_logits = logits.tensor_split((groups * GROUP,), -1)
+        each_group = _log_prob(
+            grouped_x.unflatten(-1, (groups, GROUP)),
+            grouped_logits.unflatten(-1, (groups, GROUP)),
         )
-        groups = (grouped // GROUP, GROUP)
-        whole = _log_prob(most.unflatten(-1, groups), most_logits.unflatten(-1, groups)).sum(-1)
-        return whole + _log_prob(rest, rest_logits)
+        return each_group.sum(-1) + _log_prob(rest_x, rest_logits)
 
 
 def _log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    """Of one group, along the last dimension: both sums in one pass."""
-    log_factors = (1 + (-logits.abs()).exp()).prod(-1).log()
-    return (x * logits - logits.relu()).sum(-1) - log_factors
+    """log p of one group, along the last dimension."""
+    # e^-|l| ≤ 1, so that each factor is between 1 and 2
+    factors = 1 + (-logits.abs()).exp()
+    return (x * logits - logits.relu()).sum(-1) - factors.prod(-1).log()

@@ -15,8 +15,9 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("binomial")
 class Binomial(Family):
-    """p(x | z) = ∏ᵢ C(nᵢ, xᵢ) σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(nᵢ - xᵢ) with logits l = offset + decoder(z),
-    xᵢ in {0, ..., nᵢ}.
+    """p(x | z) = ∏ᵢ C(nᵢ, xᵢ) σ(lᵢ)^xᵢ (1 - σ(lᵢ))^(nᵢ - xᵢ) for xᵢ in {0, ..., nᵢ}.
+
+    The logits are l = offset + decoder(z); the offset is the log odds of the training means.
 
     Arguments:
         data_shape: shape of one row.
@@ -52,12 +53,11 @@ class Binomial(Family):
             self.support = constraints.integer_interval(0, total_count)
         else:
             self.support = _UpTo(total_count)
-        self.register_buffer(
-            "total", torch.tensor(total_count, dtype=torch.float32), persistent=False
-        )
+        total = torch.tensor(total_count, dtype=torch.float32)
+        self.register_buffer("total", total, persistent=False)
         self.register_buffer("offset", torch.zeros(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         total = self.total.to(data.mean)
         self.offset.copy_(logit_of_mean(data.mean / total, data.rows * total))
 
@@ -66,7 +66,7 @@ class Binomial(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         logits = self.offset + raw
-        return counts.Binomial(self.total, logits).to_event(len(self.data_shape))
+        return self._as_row(counts.Binomial(self.total, logits))
 
     def extra_repr(self) -> str:
         return f"x ~ Binomial({self.total_count}, logits)"
@@ -81,7 +81,10 @@ class _UpTo(constraints.Constraint):
         self.largest = largest
 
     def check(self, value: Tensor) -> Tensor:
-        return (value % 1 == 0) & (value >= 0) & (value <= value.new_tensor(self.largest))
+        is_whole = value % 1 == 0
+        largest = value.new_tensor(self.largest)
+        return is_whole & (value >= 0) & (value <= largest)
 
     def __repr__(self) -> str:
-        return f"{{0, ..., n}} with n = {', '.join(map(str, self.largest))} by column"
+        shown = ", ".join(map(str, self.largest))
+        return f"{{0, ..., n}} with n = {shown} by column"

@@ -25,24 +25,34 @@ class Categorical(Family):
         num_classes: K, for every feature; `mixed` has features with different ones.
 
     Example:
-        >>> float(Categorical((1,), num_classes=4)(torch.zeros(4, 1)).log_prob(torch.ones(1)))  # -log 4
+        >>> row = Categorical((1,), num_classes=4)(torch.zeros(4, 1))
+        >>> float(row.log_prob(torch.ones(1)))  # -log 4
         -1.386...
     """
 
-    remedy = "number the categories from 0 and raise num_classes to their number, or take likelihood 'normal'"
+    remedy = (
+        "number the categories from 0 and raise num_classes to their number, or take likelihood "
+        "'normal'"
+    )
     offset: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, num_classes: Annotated[int, Field(ge=2, examples=[3])]
+        self,
+        data_shape: Shape,
+        *,
+        num_classes: Annotated[int, Field(ge=2, examples=[3])],
     ) -> None:
         super().__init__(data_shape, (num_classes, *data_shape))
         self.num_classes = num_classes
         self.support = constraints.integer_interval(0, num_classes - 1)
         self.register_buffer("offset", torch.zeros(self.param_shape))
 
-    def start_from(self, data: Statistics) -> None:
-        counts = torch.stack([(data.sample == k).double().sum(0) for k in range(self.num_classes)])
-        self.offset.copy_(torch.log((counts + 0.5) / (len(data.sample) + 0.5 * self.num_classes)))
+    def pyro_vae_start(self, data: Statistics) -> None:
+        rows = data.sample
+        each = [(rows == category).double() for category in range(self.num_classes)]
+        counts = torch.stack([is_category.sum(0) for is_category in each])
+        shares = (counts + 0.5) / (len(rows) + 0.5 * self.num_classes)
+        self.offset.copy_(torch.log(shares))
 
     def independent(self) -> Distribution:
         return self(torch.zeros_like(self.offset))
@@ -56,9 +66,7 @@ class Categorical(Family):
 
 
 class _Categorical(dist.Categorical):
-    """Categories as numbers in the type of the logits, with the mean and the variance of those
-    numbers.
-    """
+    """Categories as numbers in the dtype of the logits, which have a mean and a variance."""
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         drawn: Tensor = super().sample(sample_shape)  # type: ignore[no-untyped-call]
@@ -74,21 +82,19 @@ class _Categorical(dist.Categorical):
 
     @property
     def _numbers(self) -> Tensor:
-        return torch.arange(self._num_events, dtype=self.logits.dtype, device=self.logits.device)
+        logits = self.logits
+        return torch.arange(self._num_events, dtype=logits.dtype, device=logits.device)
 
 
 class _Categories(dist.Independent):
-    """A row of categories; the most probable one of each feature stands for it, not the mean of
-    their numbers.
-    """
+    """A row of categories; it is shown by the likeliest ones, not by the mean of their numbers."""
 
-    @property
-    def representative(self) -> Tensor:
+    def pyro_vae_representative(self) -> Tensor:
         categories: _Categorical = self.base_dist
         return categories.probs.argmax(-1).to(categories.logits.dtype)
 
-    def probabilities(self) -> dict[int, Tensor]:
-        """Of the categories of each feature, in the order of the flattened row, (..., K)."""
+    def pyro_vae_probabilities(self) -> dict[int, Tensor]:
+        """For each feature of the flattened row the probabilities of its categories, (..., K)."""
         categories: _Categorical = self.base_dist
         flat = categories.probs.flatten(-1 - self.reinterpreted_batch_ndims, -2)
         return dict(enumerate(flat.unbind(-2)))

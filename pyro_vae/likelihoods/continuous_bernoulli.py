@@ -14,8 +14,9 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("continuous_bernoulli")
 class ContinuousBernoulli(Family):
-    """p(x | z) = ∏ᵢ C(λᵢ) λᵢ^xᵢ (1 - λᵢ)^(1 - xᵢ) with log odds of λ from the decoder, for x in [0,
-    1]; C normalises.
+    """p(x | z) = ∏ᵢ C(λᵢ) λᵢ^xᵢ (1 - λᵢ)^(1 - xᵢ) for x in [0, 1], where C normalises.
+
+    The decoder gives the log odds of λ.
 
     References:
         The continuous Bernoulli: fixing a pervasive error in variational autoencoders
@@ -26,7 +27,8 @@ class ContinuousBernoulli(Family):
 
     Example:
         >>> import torch
-        >>> float(ContinuousBernoulli((1,))(torch.zeros(1)).log_prob(torch.full((1,), 0.3)))  # uniform at λ = ½
+        >>> row = ContinuousBernoulli((1,))(torch.zeros(1))  # uniform, λ = ½
+        >>> float(row.log_prob(torch.full((1,), 0.3)))
         0.0
     """
 
@@ -39,7 +41,7 @@ class ContinuousBernoulli(Family):
         super().__init__(data_shape, data_shape)
         self.register_buffer("marginal", torch.zeros(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         """Keep the log odds of independent columns; the decoder starts at λ = ½."""
         self.marginal.copy_(logits_of(data.mean))
 
@@ -47,74 +49,90 @@ class ContinuousBernoulli(Family):
         return self(self.marginal)
 
     def forward(self, raw: Tensor) -> Distribution:
-        return _ContinuousBernoulli(logits=raw).to_event(len(self.data_shape))
+        return self._as_row(_ContinuousBernoulli(logits=raw))
 
     def extra_repr(self) -> str:
         return "x ~ ContinuousBernoulli(logits)"
 
 
 class _ContinuousBernoulli(dist.ContinuousBernoulli):
-    """p(x) = exp(l (x - ½) - A(l)) for x in [0, 1], with A(l) = log(2 sinh(l / 2) / l), computed
-    from the logits l.
+    """p(x) = exp(l (x - ½) - A(l)) for x in [0, 1], with A(l) = log(2 sinh(l / 2) / l).
 
-    torch computes with probabilities, which end at 1.2e-7 in float32: from l = 20 it makes a
-    density whose integral is 0.8, and black pixels drive l there.
+    torch computes from probabilities instead of the logits l. They end at 1.2e-7 in float32: from
+    l = 20 on the integral of its density is 0.8, and black pixels drive l there.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        log_normaliser = _joined(
-            self.logits,
-            lambda square: (
-                square * (1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800)))
-            ),
-            lambda logits: logits.abs() / 2 + torch.log(-torch.expm1(-logits.abs()) / logits.abs()),
-        )
+        log_normaliser = _series_or_exact(self.logits, _log_normaliser_series, _log_normaliser)
         return self.logits * (value - 0.5) - log_normaliser
 
     @property
     def mean(self) -> Tensor:
-        slope = _joined(
-            self.logits,
-            lambda square: 1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600)),
-            lambda logits: (0.5 / torch.tanh(logits / 2) - 1 / logits) / logits,
-        )
+        slope = _series_or_exact(self.logits, _mean_slope_series, _mean_slope)
         return 0.5 + self.logits * slope
 
     @property
     def variance(self) -> Tensor:
-        return _joined(
-            self.logits,
-            lambda square: 1 / 12 - square * (1 / 240 - square * (1 / 6048 - square / 172800)),
-            lambda logits: 1 / logits.square() - 0.25 / torch.sinh(logits / 2).square(),
-        )
+        return _series_or_exact(self.logits, _variance_series, _variance)
 
     def entropy(self) -> Tensor:
         return -self.log_prob(self.mean)  # log p(x) is linear in x
 
     def cdf(self, value: Tensor) -> Tensor:
-        rate, distance = self._from_the_mode(value.clamp(0, 1))
+        rate = self._rate()
+        distance = self._mirrored(value.clamp(0, 1))
         below = torch.expm1(-rate * distance) / torch.expm1(-rate)
-        return torch.where(self.logits > 0, 1 - below, below)
+        return self._mirrored(below)
 
     def icdf(self, value: Tensor) -> Tensor:
-        rate, below = self._from_the_mode(value)
-        distance = (-torch.log1p(below * torch.expm1(-rate)) / rate).clamp(0, 1)
-        return torch.where(self.logits > 0, 1 - distance, distance)
+        rate = self._rate()
+        below = self._mirrored(value)
+        distance = -torch.log1p(below * torch.expm1(-rate)) / rate
+        return self._mirrored(distance.clamp(0, 1))
 
-    def _from_the_mode(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The rate at which the density falls from its mode, an end of [0, 1], and `value` counted
-        from that end.
-        """
-        return self.logits.abs().clamp(min=1e-6), torch.where(self.logits > 0, 1 - value, value)
+    def _rate(self) -> Tensor:
+        """The rate at which the density falls from its mode, which is 0 or 1."""
+        return self.logits.abs().clamp(min=1e-6)
+
+    def _mirrored(self, value: Tensor) -> Tensor:
+        """1 - value where the mode is 1."""
+        return torch.where(self.logits > 0, 1 - value, value)
+
+
+# A(l), A'(l) / l - 1 / (2 l) and A''(l): their series in l², which hold near 0, and themselves
+
+
+def _log_normaliser_series(square: Tensor) -> Tensor:
+    return square * (1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800)))
+
+
+def _log_normaliser(logits: Tensor) -> Tensor:
+    size = logits.abs()
+    return size / 2 + torch.log(-torch.expm1(-size) / size)
+
+
+def _mean_slope_series(square: Tensor) -> Tensor:
+    return 1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600))
+
+
+def _mean_slope(logits: Tensor) -> Tensor:
+    return (0.5 / torch.tanh(logits / 2) - 1 / logits) / logits
+
+
+def _variance_series(square: Tensor) -> Tensor:
+    return 1 / 12 - square * (1 / 240 - square * (1 / 6048 - square / 172800))
+
+
+def _variance(logits: Tensor) -> Tensor:
+    return 1 / logits.square() - 0.25 / torch.sinh(logits / 2).square()
 
 
 def logits_of(mean: Tensor) -> Tensor:
-    """The log odds at which the mean is that, in float64, by Newton's method from the nearer end or
-    the middle.
+    """The log odds that give this mean, in float64, by Newton's method.
 
-    A mean at an end has no log odds; it is taken as 1e-3 away from it.
+    A mean of 0 or 1 has no log odds; it is taken as 1e-3 away from it.
 
     Example:
         >>> logits_of(torch.tensor([0.5, 0.9])).tolist()
@@ -130,13 +148,14 @@ def logits_of(mean: Tensor) -> Tensor:
     return logits
 
 
-def _joined(
-    logits: Tensor, series: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor]
+def _series_or_exact(
+    logits: Tensor,
+    series: Callable[[Tensor], Tensor],
+    exact: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """`series` of the squared logits near zero, where `exact` would cancel, and `exact` of the
-    logits elsewhere.
-    """
+    """`series` of the squared logits near zero, where the terms of `exact` cancel, else `exact`."""
     near = logits.abs() < 0.3
-    return torch.where(
-        near, series(torch.where(near, logits, 0.0).square()), exact(torch.where(near, 1.0, logits))
-    )
+    # the values inside keep infinities out of the gradient of the branch that isn't taken
+    from_series = series(torch.where(near, logits, 0.0).square())
+    from_exact = exact(torch.where(near, 1.0, logits))
+    return torch.where(near, from_series, from_exact)

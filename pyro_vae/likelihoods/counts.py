@@ -1,100 +1,13 @@
-"""Distributions of counts, whose large terms cancel: their sums are in float64, whatever the type
-of the model.
-"""
+"""Distributions of counts, each with its formula for log p(x)."""
 
-import math
-from abc import abstractmethod
 from typing import Any
 
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_vae.likelihoods.count_distribution import Counts
 from pyro_vae.special import log_factorial, log_one_plus, log_rising, softplus, wide
-
-IN_CACHE, MOST_PARTS = 2**16, 16
-"""Numbers that are looked at together: half a megabyte of float64. A graph has no more than so many
-parts.
-"""
-
-
-class Counts(dist.TorchDistribution):
-    """A distribution of counts with log p(x) = varying(x, parameters) - constant(x), in float64.
-
-    The value is that of the formulas in float64. Where gradients are asked for, they come from the
-    formula in the type of the parameters, whose terms do not cancel in the derivative, and which is
-    faster: its value is subtracted.
-    """
-
-    @abstractmethod
-    def parameters(self) -> tuple[Tensor, ...]:
-        """The tensors that may have gradients."""
-
-    @abstractmethod
-    def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
-        """The terms of log p(x) that depend on the parameters."""
-
-    @abstractmethod
-    def constant(self, value: Tensor) -> Tensor:
-        """The other terms, with a minus, of the same shape as x."""
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        return self.summed(value, 0)
-
-    def summed(self, value: Tensor, dims: int) -> Tensor:
-        """log p(x), summed over so many dimensions on the right."""
-        with torch.no_grad():
-            x = wide(value)
-            exact = [
-                _sum(self.varying(x, *map(wide, part)), dims) for part in self._parts(value.ndim)
-            ]
-            total = (exact[0] if len(exact) == 1 else torch.cat(exact)) - _sum(
-                self.constant(value), dims
-            )
-        if not torch.is_grad_enabled():
-            return total
-        narrow = _sum(self.varying(value, *self.parameters()), dims)
-        return total + (narrow - narrow.detach())
-
-    def _parts(self, dims: int) -> list[tuple[Tensor, ...]]:
-        """The parameters, cut along the draws of each row where there are some: float64 numbers
-        stay in the cache.
-        """
-        parameters = self.parameters()
-        most = max(parameters, key=lambda parameter: parameter.ndim)
-        if most.ndim <= dims or not most.numel():
-            return [parameters]
-        count = min(len(most), MOST_PARTS, math.ceil(most.numel() / IN_CACHE))
-        cut = [
-            p.tensor_split(count) if p.ndim == most.ndim and len(p) > 1 else [p] * count
-            for p in parameters
-        ]
-        return list(zip(*cut, strict=True))
-
-    def to_event(self, reinterpreted_batch_ndims: int | None = None) -> Any:
-        dims = (
-            len(self.batch_shape)
-            if reinterpreted_batch_ndims is None
-            else reinterpreted_batch_ndims
-        )
-        return CountRow(self, dims)
-
-
-def _sum(terms: Tensor, dims: int) -> Tensor:
-    return terms.flatten(-dims).sum(-1) if dims else terms
-
-
-class CountRow(dist.Independent):
-    """Independent counts as one row: their log probabilities are summed in float64."""
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        counts: Counts = self.base_dist
-        return counts.summed(value, self.reinterpreted_batch_ndims)
 
 
 class Poisson(Counts):
@@ -107,7 +20,11 @@ class Poisson(Counts):
         self.rate = rate
         super().__init__(rate.shape)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Poisson":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "Poisson":
         return Poisson(self.rate.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -139,14 +56,19 @@ class Binomial(Counts):
     arg_constraints = {"logits": constraints.real}  # noqa: RUF012
 
     def __init__(self, total_count: Tensor, logits: Tensor) -> None:
-        self.total_count, self.logits = total_count, logits
+        self.total_count = total_count
+        self.logits = logits
         super().__init__(logits.shape)
 
     @property
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self.total_count)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Binomial":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "Binomial":
         return Binomial(self.total_count, self.logits.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -154,7 +76,8 @@ class Binomial(Counts):
 
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         (logits,) = parameters
-        return (value * logits).sub_(self.total_count * softplus(logits, self.logits.dtype))
+        log_normaliser = self.total_count * softplus(logits, self.logits.dtype)
+        return (value * logits).sub_(log_normaliser)
 
     def constant(self, value: Tensor) -> Tensor:
         n = self.total_count
@@ -163,9 +86,9 @@ class Binomial(Counts):
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
-            return torch.binomial(
-                self.total_count.expand(shape), self.logits.sigmoid().expand(shape)
-            )
+            total_count = self.total_count.expand(shape)
+            probs = self.logits.sigmoid().expand(shape)
+            return torch.binomial(total_count, probs)
 
     @property
     def mean(self) -> Tensor:
@@ -177,8 +100,9 @@ class Binomial(Counts):
 
 
 class NegativeBinomial(Counts):
-    """Counts with mean m and variance m + φ m²: p(x) = Γ(θ + x) / (Γ(θ) x!) (φ m)^x / (1 + φ m)^(θ
-    + x), θ = 1 / φ.
+    """p(x) = Γ(θ + x) / (Γ(θ) x!) (φ m)^x / (1 + φ m)^(θ + x) with θ = 1 / φ.
+
+    Its mean is m and its variance m + φ m².
 
     The dispersion φ may be of fewer dimensions than the mean: what depends on it alone is then
     computed once.
@@ -188,10 +112,15 @@ class NegativeBinomial(Counts):
     support = constraints.nonnegative_integer
 
     def __init__(self, mean: Tensor, dispersion: Tensor) -> None:
-        self.loc, self.dispersion = mean, dispersion
+        self.loc = mean
+        self.dispersion = dispersion
         super().__init__(torch.broadcast_shapes(mean.shape, dispersion.shape))
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "NegativeBinomial":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "NegativeBinomial":
         return NegativeBinomial(self.loc.expand(batch_shape), self.dispersion)
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -199,9 +128,12 @@ class NegativeBinomial(Counts):
 
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         mean, dispersion = parameters
-        theta, odds = 1 / dispersion, mean * dispersion
-        failures = (theta + value) * log_one_plus(odds, self.dispersion.dtype)
-        return (value * odds.log()).sub_(failures) + log_rising(theta, value, self.dispersion.dtype)
+        theta = 1 / dispersion
+        odds = mean * dispersion
+        narrow = self.dispersion.dtype
+        failures = (theta + value) * log_one_plus(odds, narrow)
+        powers = (value * odds.log()).sub_(failures)
+        return powers + log_rising(theta, value, narrow)
 
     def constant(self, value: Tensor) -> Tensor:
         return log_factorial(value)
@@ -210,10 +142,8 @@ class NegativeBinomial(Counts):
         """Poisson counts whose rate is a gamma variable."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
-            theta, scale = (
-                (1 / self.dispersion).expand(shape),
-                (self.loc * self.dispersion).expand(shape),
-            )
+            theta = (1 / self.dispersion).expand(shape)
+            scale = (self.loc * self.dispersion).expand(shape)
             return torch.poisson(scale * torch._standard_gamma(theta))
 
     @property
@@ -226,11 +156,11 @@ class NegativeBinomial(Counts):
 
 
 class ZeroInflated(Counts):
-    """Zero with probability σ(gate_logits), else a draw from `counts`, all in log odds.
+    """Zero with probability σ(gate_logits), else a draw from `counts`.
 
-    p(0) = σ(-g) (e^g + p_counts(0)) and p(x) = σ(-g) p_counts(x). Pyro's own computes with
-    probabilities once its mean has been looked at: log p(x > 0) is then -inf from log odds of 17 in
-    float32.
+    p(0) = σ(-g) (e^g + p_counts(0)) and p(x) = σ(-g) p_counts(x), all in log odds. Pyro's class
+    computes with probabilities once its mean has been read: log p(x > 0) is then -inf from log odds
+    of 17 in float32.
 
     Example:
         >>> ZeroInflated(Poisson(torch.tensor(3.0)), torch.tensor(60.0)).log_prob(torch.tensor(2.0))
@@ -242,10 +172,15 @@ class ZeroInflated(Counts):
 
     def __init__(self, counts: Any, gate_logits: Tensor) -> None:
         shape = torch.broadcast_shapes(counts.batch_shape, gate_logits.shape)
-        self.counts, self.gate_logits = counts.expand(shape), gate_logits.expand(shape)
+        self.counts = counts.expand(shape)
+        self.gate_logits = gate_logits.expand(shape)
         super().__init__(shape)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "ZeroInflated":
+    def expand(
+        self,
+        batch_shape: Any,
+        _instance: Any = None,
+    ) -> "ZeroInflated":
         return ZeroInflated(self.counts, self.gate_logits.expand(batch_shape))
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -253,9 +188,8 @@ class ZeroInflated(Counts):
 
     def varying(self, value: Tensor, *parameters: Tensor) -> Tensor:
         gate, *rest = parameters
-        counted = self.counts.varying(
-            value, *rest
-        )  # where x is 0, the constant of the counts is 0 too
+        # where x is 0, the constant of the counts is 0 too
+        counted = self.counts.varying(value, *rest)
         narrow = self.gate_logits.dtype
         zero = gate + softplus(counted - gate, narrow)
         return torch.where(value == 0, zero, counted).sub_(softplus(gate, narrow))
@@ -266,7 +200,8 @@ class ZeroInflated(Counts):
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
             counts: Tensor = self.counts.sample(sample_shape)
-            return counts * torch.bernoulli(torch.sigmoid(-self.gate_logits).expand_as(counts))
+            open_probs = torch.sigmoid(-self.gate_logits).expand_as(counts)
+            return counts * torch.bernoulli(open_probs)
 
     @property
     def mean(self) -> Tensor:
@@ -279,15 +214,17 @@ class ZeroInflated(Counts):
 
 
 class Multinomial(Counts):
-    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!; `total` is that of draws and
-    of the mean.
+    """Counts x given their sum n: p(x) = n! ∏ᵢ softmax(l)ᵢ^xᵢ / xᵢ!.
+
+    Draws and the mean have the sum `total`.
     """
 
     arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
     support = constraints.independent(constraints.nonnegative_integer, 1)
 
     def __init__(self, total: Tensor, logits: Tensor) -> None:
-        self.total, self.logits = total, logits
+        self.total = total
+        self.logits = logits
         super().__init__(logits.shape[:-1], logits.shape[-1:])
 
     def parameters(self) -> tuple[Tensor, ...]:
@@ -298,10 +235,11 @@ class Multinomial(Counts):
         return (value * logits.log_softmax(-1)).sum(-1)
 
     def constant(self, value: Tensor) -> Tensor:
-        return log_factorial(value).sum(-1) - log_factorial(wide(value).sum(-1))
+        total = wide(value).sum(-1)
+        return log_factorial(value).sum(-1) - log_factorial(total)
 
-    def given(self, value: Tensor) -> "Multinomial":
-        """The same, whose draws and means have the totals of the rows `value`."""
+    def pyro_vae_given(self, value: Tensor) -> "Multinomial":
+        """The same distribution; its draws and means have the totals of the rows `value`."""
         return Multinomial(value.sum(-1), self.logits)
 
     @property
@@ -313,12 +251,15 @@ class Multinomial(Counts):
         return self.mean * (1 - self.logits.softmax(-1))
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        """One count after the other: each is binomial, given what the ones before have left."""
+        """One count after the other: each is binomial, given what those before it have left."""
         with torch.no_grad():
             logits = self.logits.expand(self._extended_shape(sample_shape))
             here_or_later = logits.flip(-1).logcumsumexp(-1).flip(-1)
-            counts, left = [], self.total.expand(logits.shape[:-1])
-            for share in (logits - here_or_later).exp().clamp(max=1).unbind(-1):
-                counts.append(torch.binomial(left, share))
-                left = left - counts[-1]
+            shares = (logits - here_or_later).exp().clamp(max=1)
+            left = self.total.expand(logits.shape[:-1])
+            counts = []
+            for share in shares.unbind(-1):
+                count = torch.binomial(left, share)
+                counts.append(count)
+                left = left - count
             return torch.stack(counts, -1)

@@ -1,4 +1,4 @@
-"""Numbers on a ladder of levels, such as the 256 of a pixel."""
+"""Whole numbers of a few levels, such as the 256 of a pixel."""
 
 import math
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ from torch.nn.functional import logsigmoid
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, spread, stacked
+from pyro_vae.likelihoods.parameters import spread, stacked
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive, Source
 
 STANDARD = math.sqrt(3) / math.pi
 """The scale of the logistic distribution whose standard deviation is 1."""
@@ -23,11 +24,11 @@ STANDARD = math.sqrt(3) / math.pi
 
 @LIKELIHOODS.register("discretized_logistic")
 class DiscretizedLogistic(Family):
-    """p(x | z) = ∏ᵢ Σₘ wₘ (σ((xᵢ + ½ - locₘ) / scaleₘ) - σ((xᵢ - ½ - locₘ) / scaleₘ)) for x in {0,
-    ..., levels - 1}.
+    """p(x | z) = ∏ᵢ Σₘ wₘ (σ((xᵢ + ½ - locₘ) / scaleₘ) - σ((xᵢ - ½ - locₘ) / scaleₘ)).
 
-    A mixture of logistic distributions, each level with the mass of its bin; the two bins at the
-    ends are open. loc is mean + std * decoder(z), with the components spread over mean ± std.
+    A mixture of logistic distributions for x in {0, ..., levels - 1}, each level with the mass of
+    its bin; the two bins at the ends are open. loc is mean + std * decoder(z), with the components
+    spread over mean ± std.
 
     References:
         PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other
@@ -49,7 +50,7 @@ class DiscretizedLogistic(Family):
     remedy = "scale and round the data to whole levels, raise levels, or take likelihood 'normal'"
     mean: Tensor
     std: Tensor
-    places: Tensor
+    offsets: Tensor
 
     def __init__(
         self,
@@ -62,33 +63,45 @@ class DiscretizedLogistic(Family):
         noise = Positive(scale, data_shape)
         heads = 1 + noise.heads + (mixtures > 1)
         super().__init__(data_shape, stacked(heads * mixtures, data_shape))
-        self.levels, self.mixtures, self.heads, self.scale = levels, mixtures, heads, noise
+        self.levels = levels
+        self.mixtures = mixtures
+        self.heads = heads
+        self.scale = noise
         self.support = constraints.integer_interval(0, levels - 1)
         self.register_buffer("mean", torch.full(data_shape, (levels - 1) / 2))
         self.register_buffer("std", torch.full(data_shape, levels / 4))
-        places = torch.linspace(-1, 1, mixtures) if mixtures > 1 else torch.zeros(1)
-        self.register_buffer("places", places.reshape(-1, *(1 for _ in data_shape)))
+        ones = (1,) * len(data_shape)
+        offsets = torch.zeros(1)
+        if mixtures > 1:
+            offsets = torch.linspace(-1, 1, mixtures)
+        self.register_buffer("offsets", offsets.reshape(-1, *ones))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
         self.std.copy_(spread(data))
 
     def independent(self) -> Distribution:
-        one: Any = _DiscretizedLogistic(self.mean, self.std * STANDARD, self.levels)
-        row: Distribution = one.to_event(len(self.data_shape))
-        return row
+        row = _DiscretizedLogistic(self.mean, self.std * STANDARD, self.levels)
+        return self._as_row(row)
 
     def forward(self, raw: Tensor) -> Distribution:
         event_dim = len(self.data_shape)
         leading = raw.shape[: raw.ndim - len(self.param_shape)]
         raw = raw.reshape(*leading, self.heads, self.mixtures, *self.data_shape)
-        loc, *rest = raw.unbind(-event_dim - 2)
-        loc = self.mean + self.std * (self.places + loc)
-        scale = self.scale(self.std * STANDARD, *rest[: self.scale.heads]).expand_as(loc)
-        weights = rest[-1] if self.mixtures > 1 else torch.zeros_like(loc)
-        loc, scale, weights = (part.movedim(-event_dim - 1, -1) for part in (loc, scale, weights))
-        each = _DiscretizedLogistic(loc, scale, self.levels)
-        return dist.MixtureSameFamily(dist.Categorical(logits=weights), each).to_event(event_dim)
+        raw_loc, *rest = raw.unbind(-event_dim - 2)
+        loc = self.mean + self.std * (self.offsets + raw_loc)
+        of_scale = rest[: self.scale.heads]
+        scale = self.scale(self.std * STANDARD, *of_scale).expand_as(loc)
+        logits = torch.zeros_like(loc)
+        if self.mixtures > 1:
+            logits = rest[-1]
+        # MixtureSameFamily expects the components in the last dimension
+        components = -event_dim - 1
+        each = _DiscretizedLogistic(
+            loc.movedim(components, -1), scale.movedim(components, -1), self.levels
+        )
+        weights = dist.Categorical(logits=logits.movedim(components, -1))
+        return dist.MixtureSameFamily(weights, each).to_event(event_dim)
 
     def extra_repr(self) -> str:
         return f"x ~ DiscretizedLogistic, {self.levels} levels, {self.mixtures} components"
@@ -104,7 +117,9 @@ class _DiscretizedLogistic(TorchDistribution):
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}  # noqa: RUF012
 
     def __init__(self, loc: Tensor, scale: Tensor, levels: int) -> None:
-        self.loc, self.scale, self.levels = loc, scale, levels
+        self.loc = loc
+        self.scale = scale
+        self.levels = levels
         super().__init__(loc.shape)
 
     @property
@@ -114,10 +129,14 @@ class _DiscretizedLogistic(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        is_first, is_last = value == 0, value == self.levels - 1
-        above = torch.where(is_last, 0.0, logsigmoid((value + 0.5 - self.loc) / self.scale))
-        below = torch.where(is_first, 0.0, logsigmoid((self.loc - value + 0.5) / self.scale))
-        width = torch.where(is_first | is_last, 0.0, torch.log(-torch.expm1(-1 / self.scale)))
+        is_first = value == 0
+        is_last = value == self.levels - 1
+        log_above = logsigmoid((value + 0.5 - self.loc) / self.scale)
+        log_below = logsigmoid((self.loc - value + 0.5) / self.scale)
+        log_width = torch.log(-torch.expm1(-1 / self.scale))
+        above = torch.where(is_last, 0.0, log_above)
+        below = torch.where(is_first, 0.0, log_below)
+        width = torch.where(is_first | is_last, 0.0, log_width)
         return above + below + width
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
@@ -125,21 +144,25 @@ class _DiscretizedLogistic(TorchDistribution):
             shape = self._extended_shape(sample_shape)
             uniform = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device)
             numbers = torch.finfo(uniform.dtype)
-            y = self.loc + self.scale * torch.logit(
-                uniform.clamp(numbers.tiny, 1 - numbers.eps / 2)
-            )
+            inside = uniform.clamp(numbers.tiny, 1 - numbers.eps / 2)
+            y = self.loc + self.scale * torch.logit(inside)
             return y.round().clamp(0, self.levels - 1)
 
     @property
     def mean(self) -> Tensor:
-        return sum((tail for _, tail in self._tails()), torch.zeros_like(self.loc))
+        total = torch.zeros_like(self.loc)
+        for _, tail in self._tails():
+            total = total + tail
+        return total
 
     @property
     def variance(self) -> Tensor:
-        second = sum(((2 * k - 1) * tail for k, tail in self._tails()), torch.zeros_like(self.loc))
+        second = torch.zeros_like(self.loc)
+        for k, tail in self._tails():
+            second = second + (2 * k - 1) * tail
         return second - self.mean.square()
 
     def _tails(self) -> Iterator[tuple[int, Tensor]]:
-        """P(x ≥ k) for k = 1, ..., levels - 1; E[x] is their sum, E[x²] that of (2 k - 1) P(x ≥ k)."""
+        """P(x ≥ k) for k = 1, ..., levels - 1: E[x] = Σ P(x ≥ k), E[x²] = Σ (2 k - 1) P(x ≥ k)."""
         for k in range(1, self.levels):
             yield k, torch.sigmoid((self.loc - k + 0.5) / self.scale)

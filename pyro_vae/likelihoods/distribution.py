@@ -1,6 +1,5 @@
 """Any distribution of Pyro or torch, by its name."""
 
-import copy
 import difflib
 import math
 from collections.abc import Callable, Mapping
@@ -15,10 +14,12 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, transform_to
 
 from pyro_vae.data import Statistics
+from pyro_vae.data.supports import with_number_bounds
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.beta import open_unit_interval
-from pyro_vae.likelihoods.parameters import factor, spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import spread, stacked
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import factor
 
 CLASSES: dict[str, Any] = {
     name: item
@@ -35,7 +36,8 @@ STRICTER = {
     "VonMises": constraints.interval(-math.pi, math.pi),
 }
 LOG_ODDS = {"probs": "logits", "gate": "gate_logits"}
-FIRST_ROWS, STEPS = 500, 200
+FIRST_ROWS = 500
+STEPS = 200
 
 
 @LIKELIHOODS.register("distribution")
@@ -59,11 +61,15 @@ class AnyDistribution(Family):
             count: put it into `fixed`.
 
     Example:
-        >>> AnyDistribution((3,), name="Weibull", fixed={"concentration": 1.5})(torch.zeros(5, 3)).event_shape
+        >>> weibull = AnyDistribution((3,), name="Weibull", fixed={"concentration": 1.5})
+        >>> weibull(torch.zeros(5, 3)).event_shape
         torch.Size([3])
     """
 
-    remedy = "transform the data, or take likelihood 'normal' (real numbers), 'gamma' (positive) or 'poisson' (counts)"
+    remedy = (
+        "transform the data, or take likelihood 'normal' (real numbers), 'gamma' (positive) or "
+        "'poisson' (counts)"
+    )
     mean: Tensor
     std: Tensor
     offset: Tensor
@@ -76,17 +82,13 @@ class AnyDistribution(Family):
         fixed: Mapping[str, float] = {},
     ) -> None:
         if name not in CLASSES:
-            close = difflib.get_close_matches(name, CLASSES, n=3, cutoff=0.5)
-            hint = (
-                f"did you mean {' or '.join(map(repr, close))}?"
-                if close
-                else "see pyro.distributions"
-            )
-            raise ValueError(f"distribution: unknown name {name!r}; {hint}")
+            raise ValueError(f"distribution: unknown name {name!r}; {_similar(name)}")
         try:
             maps = _maps(name, fixed)
             super().__init__(data_shape, stacked(len(maps), data_shape))
-            self.name, self.fixed, self.maps = name, dict(fixed), maps
+            self.name = name
+            self.fixed = dict(fixed)
+            self.maps = maps
             self.register_buffer("mean", torch.zeros(data_shape))
             self.register_buffer("std", torch.ones(data_shape))
             self.register_buffer("offset", torch.zeros(self.param_shape))
@@ -95,7 +97,7 @@ class AnyDistribution(Family):
             why = str(error) or "it has no density or no mean"
             raise ValueError(f"distribution: {name} can't be a likelihood here: {why}") from error
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         if "loc" in self.maps and "Real" in str(self.support):
             self.mean.copy_(data.median)
             self.std.copy_(spread(data, robust=True))
@@ -113,50 +115,60 @@ class AnyDistribution(Family):
         return self(torch.zeros_like(self.offset))
 
     def forward(self, raw: Tensor) -> Distribution:
-        row: Distribution = self._each(self.offset + raw).to_event(len(self.data_shape))
-        return row
+        return self._as_row(self._each(self.offset + raw))
 
     def _each(self, raw: Tensor) -> Any:
         """The distribution of each feature."""
-        heads = unstacked(raw, self.data_shape, self.param_shape)
-        values = {key: to(head) for (key, to), head in zip(self.maps.items(), heads, strict=True)}
+        heads = self._outputs(raw)
+        values = {}
+        for (key, to_constraint), head in zip(self.maps.items(), heads, strict=True):
+            values[key] = to_constraint(head)
         if "loc" in values:
             values["loc"] = self.mean + self.std * values["loc"]
         if "scale" in values:
             values["scale"] = self.std * values["scale"]
-        return CLASSES[self.name](
-            **values, **{key: raw.new_full((), value) for key, value in self.fixed.items()}
-        )
+        fixed = {key: raw.new_full((), value) for key, value in self.fixed.items()}
+        return CLASSES[self.name](**values, **fixed)
 
     def _support(self) -> constraints.Constraint:
         """The values x may take, which no output of the decoder may change."""
-        each = [self._each(torch.full(self.param_shape, raw)) for raw in (-1.0, 0.0, 1.0)]
-        found = [_with_numbers(row.support) for row in each]
-        if each[0].event_shape or each[0].batch_shape != self.data_shape:
+        outputs = [torch.full(self.param_shape, raw) for raw in (-1.0, 0.0, 1.0)]
+        rows = [self._each(raw) for raw in outputs]
+        supports = [with_number_bounds(row.support) for row in rows]
+        first = rows[0]
+        if first.event_shape or first.batch_shape != self.data_shape:
             raise ValueError("it is over vectors, and each feature needs a number")
-        if len(set(map(str, found))) > 1:
-            raise ValueError(
-                f"its support changes with {' and '.join(self.maps)}; fix what bounds it"
-            )
-        each[0].mean  # noqa: B018
+        if len(set(map(str, supports))) > 1:
+            parameters = " and ".join(self.maps)
+            raise ValueError(f"its support changes with {parameters}; fix what bounds it")
+        first.mean  # noqa: B018  # raises where there is none
         with suppress(ValueError):  # 0 may lie outside its support
-            each[0].log_prob(torch.zeros(self.data_shape))
-        return STRICTER.get(self.name, found[0])
+            first.log_prob(torch.zeros(self.data_shape))
+        return STRICTER.get(self.name, supports[0])
 
     def extra_repr(self) -> str:
         return f"x ~ {self.name}({', '.join(self.maps)})"
 
 
+def _similar(name: str) -> str:
+    close = difflib.get_close_matches(name, CLASSES, n=3, cutoff=0.5)
+    if not close:
+        return "see pyro.distributions"
+    return f"did you mean {' or '.join(map(repr, close))}?"
+
+
 def _maps(name: str, fixed: Mapping[str, float]) -> dict[str, Callable[[Tensor], Tensor]]:
-    """For each parameter that is not fixed, a map from any number to one that it may be."""
+    """For each parameter that is not fixed, a map from the real numbers into its constraint."""
     limits = CLASSES[name].arg_constraints
     if not isinstance(limits, Mapping):
         raise ValueError("its parameters depend on each other")
     pairs = {probs: logits for probs, logits in LOG_ODDS.items() if logits in limits}
     replaced = {logits if probs in fixed else probs for probs, logits in pairs.items()}
-    maps = {
-        key: _map(key, limit) for key, limit in limits.items() if key not in {*fixed, *replaced}
-    }
+    unused = {*fixed, *replaced}
+    maps = {}
+    for key, limit in limits.items():
+        if key not in unused:
+            maps[key] = _map(key, limit)
     if not maps:
         raise ValueError("it has no parameter for the decoder")
     return maps
@@ -171,21 +183,9 @@ def _map(key: str, limit: Any) -> Callable[[Tensor], Tensor]:
         raise ValueError(f"{key} is a vector or a matrix, and each feature needs a number")
     if type(limit) in {type(constraints.positive), type(constraints.nonnegative)}:
         return partial(_above, limit.lower_bound)
-    to: Callable[[Tensor], Tensor] = transform_to(limit)
-    return to
+    to_constraint: Callable[[Tensor], Tensor] = transform_to(limit)
+    return to_constraint
 
 
 def _above(bound: float, raw: Tensor) -> Tensor:
     return bound + factor(raw)
-
-
-def _with_numbers(support: Any) -> Any:
-    """The same constraint with numbers for bounds, which fixed parameters have made tensors."""
-    bounds = {
-        key: bound.unique() for key, bound in vars(support).items() if isinstance(bound, Tensor)
-    }
-    plain = copy.copy(support) if bounds else support
-    for key, bound in bounds.items():
-        if len(bound) == 1:
-            setattr(plain, key, float(bound))
-    return plain

@@ -9,14 +9,14 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Scale, resolved, spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive
 
 
 @LIKELIHOODS.register("laplace")
 class Laplace(Family):
-    """p(x | z) = ∏ᵢ exp(-|xᵢ - locᵢ| / scaleᵢ) / (2 scaleᵢ), with loc = median + std * decoder(z):
-    absolute errors.
+    """p(x | z) = ∏ᵢ exp(-|xᵢ - locᵢ| / scaleᵢ) / (2 scaleᵢ), with loc = median + std * decoder(z).
 
     Median and std are those of most training rows, std = 1.4826 median absolute deviations:
     outliers don't move them.
@@ -37,24 +37,30 @@ class Laplace(Family):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        scale: Scale = "auto",
+    ) -> None:
         noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
         self.scale = noise
         self.register_buffer("mean", torch.zeros(data_shape))
         self.register_buffer("std", torch.ones(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.median)
         self.std.copy_(spread(data, robust=True))
 
     def independent(self) -> Distribution:
-        return dist.Laplace(self.mean, self.std / math.sqrt(2)).to_event(len(self.data_shape))
+        return self._as_row(dist.Laplace(self.mean, self.std / math.sqrt(2)))
 
     def forward(self, raw: Tensor) -> Distribution:
-        loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
+        loc, *rest = self._outputs(raw)
         scale = self.scale(self.std / math.sqrt(2), *rest)
-        return dist.Laplace(self.mean + self.std * loc, scale).to_event(len(self.data_shape))
+        each = dist.Laplace(self.mean + self.std * loc, scale)
+        return self._as_row(each)
 
     def extra_repr(self) -> str:
         return f"x ~ Laplace(loc, scale), scale={self.scale.source!r}"

@@ -12,6 +12,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.data.supports import describe
+from pyro_vae.hooks import HasProbabilities
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, given, representative
 from pyro_vae.networks import Shape
 from pyro_vae.registry import Choice, Options
@@ -21,8 +22,9 @@ GROUPS = [{"columns": "0:3", "kind": "normal"}, {"columns": 3, "kind": "bernoull
 
 
 class Group(BaseModel):
-    """Some columns and the likelihood they share: {"columns": "0:3", "kind": ..., options of the
-    kind}.
+    """Some columns and the likelihood that they share.
+
+    As a table: {"columns": "0:3", "kind": ..., options of the kind}.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -36,17 +38,17 @@ class Group(BaseModel):
         """The options of the kind may stand beside the columns."""
         if not isinstance(table, dict) or "likelihood" in table:
             return table
-        return {
-            "columns": table.get("columns"),
-            "likelihood": {k: v for k, v in table.items() if k != "columns"},
-        }
+        likelihood = {name: value for name, value in table.items() if name != "columns"}
+        return {"columns": table.get("columns"), "likelihood": likelihood}
 
     @field_validator("columns", mode="before")
     @classmethod
     def _range(cls, columns: Any) -> Any:
-        """ "0:3" means 0, 1, 2."""
+        """Column numbers; "0:3" means 0, 1, 2."""
+        if isinstance(columns, int):
+            return [columns]
         if not isinstance(columns, str):
-            return [columns] if isinstance(columns, int) else columns
+            return columns
         try:
             first, end = map(int, columns.split(":"))
         except ValueError:
@@ -58,8 +60,7 @@ class Group(BaseModel):
 
 @LIKELIHOODS.register("mixed")
 class Mixed(Family):
-    """p(x | z) = ∏_g p_g(x_g | z): each group g of columns has a likelihood of its own, and all
-    share z.
+    """p(x | z) = ∏_g p_g(x_g | z): each group g of columns has its own likelihood; all share z.
 
     References:
         Handling Incomplete Heterogeneous Data using VAEs (Nazábal, Olmos, Ghahramani, Valera,
@@ -78,8 +79,10 @@ class Mixed(Family):
 
     Example:
         >>> from pyro_vae import Spec
-        >>> groups = [{"columns": "0:3", "kind": "normal"}, {"columns": 3, "kind": "categorical", "num_classes": 4}]
-        >>> spec = Spec(data_shape=(4,), likelihood={"kind": "mixed", "columns": groups})
+        >>> real = {"columns": "0:3", "kind": "normal"}
+        >>> category = {"columns": 3, "kind": "categorical", "num_classes": 4}
+        >>> likelihood = {"kind": "mixed", "columns": [real, category]}
+        >>> spec = Spec(data_shape=(4,), likelihood=likelihood)
         >>> LIKELIHOODS.build(spec.likelihood, (4,)).param_shape
         (7,)
     """
@@ -88,43 +91,55 @@ class Mixed(Family):
     order: Tensor
 
     def __init__(
-        self, data_shape: Shape, *, columns: Annotated[tuple[Group, ...], Field(examples=[GROUPS])]
+        self,
+        data_shape: Shape,
+        *,
+        columns: Annotated[tuple[Group, ...], Field(examples=[GROUPS])],
     ) -> None:
         _require_partition(data_shape, columns)
         families = [_family(group) for group in columns]
         sizes = [torch.Size(family.param_shape).numel() for family in families]
         super().__init__(data_shape, (sum(sizes),))
-        self.columns, self.sizes = [list(group.columns) for group in columns], sizes
-        listed = torch.tensor([column for group in columns for column in group.columns])
-        self.register_buffer("listed", listed, persistent=False)  # the columns, group after group
-        self.register_buffer("order", listed.argsort(), persistent=False)  # and back
+        self.columns = [list(group.columns) for group in columns]
+        self.sizes = sizes
         self.families = nn.ModuleList(families)
+        # the columns, group after group, and the way back
+        listed = torch.tensor([column for group in columns for column in group.columns])
+        self.register_buffer("listed", listed, persistent=False)
+        self.register_buffer("order", listed.argsort(), persistent=False)
         self.support = _Columns(self.columns, [family.support for family in families])
-        self.remedy = "; ".join(  # type: ignore[misc]
-            f"columns {ranges(group.columns)} ({group.likelihood.kind}): {family.remedy}"
-            for group, family in zip(columns, families, strict=True)
-        )
+        pairs = zip(columns, families, strict=True)
+        remedies = [_remedy(group, family) for group, family in pairs]
+        self.remedy = "; ".join(remedies)  # type: ignore[misc]
 
     @property
     def modelled_size(self) -> int:
         return sum(family.modelled_size for family in self._families)
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         for columns, family in zip(self.columns, self._families, strict=True):
-            parts = (part[..., columns] for part in (data.mean, data.std, data.sample))
-            type(family).start_from(family, Statistics(data.rows, *parts))
+            mean = data.mean[..., columns]
+            std = data.std[..., columns]
+            sample = data.sample[..., columns]
+            # the method of the class: that of the instance does nothing, see _family
+            type(family).pyro_vae_start(family, Statistics(data.rows, mean, std, sample))
 
     def independent(self) -> Distribution | None:
-        parts = [family.independent() for family in self._families]
-        known = [part for part in parts if part is not None]
-        return _Beside(known, self) if len(known) == len(parts) else None
+        groups = []
+        for family in self._families:
+            group = family.independent()
+            if group is None:
+                return None
+            groups.append(group)
+        return ColumnGroups(groups, self)
 
     def forward(self, raw: Tensor) -> Distribution:
-        parts = [
-            family(part.reshape(*raw.shape[:-1], *family.param_shape))
-            for part, family in zip(raw.split(self.sizes, -1), self._families, strict=True)
-        ]
-        return _Beside(parts, self)
+        leading = raw.shape[:-1]
+        outputs = raw.split(self.sizes, -1)
+        groups = []
+        for output, family in zip(outputs, self._families, strict=True):
+            groups.append(family(output.reshape(*leading, *family.param_shape)))
+        return ColumnGroups(groups, self)
 
     @property
     def _families(self) -> list[Family]:
@@ -139,37 +154,41 @@ def _require_partition(data_shape: Shape, groups: tuple[Group, ...]) -> None:
         raise ValueError(
             f"mixed: expected rows of columns, data_shape (D,), got {data_shape}; flatten them"
         )
-    given = [column for group in groups for column in group.columns]
-    faults = {
-        "missing": set(range(data_shape[0])) - set(given),
-        "doubled": {column for column, times in Counter(given).items() if times > 1},
-        "not there": {column for column in given if column >= data_shape[0]},
+    total = data_shape[0]
+    times = Counter(column for group in groups for column in group.columns)
+    problems = {
+        "missing": set(range(total)) - set(times),
+        "doubled": {column for column, count in times.items() if count > 1},
+        "not there": {column for column in times if column >= total},
     }
-    found = "; ".join(
-        f"{fault}: {ranges(sorted(columns))}" for fault, columns in faults.items() if columns
-    )
-    if found:
+    shown = []
+    for name, columns in problems.items():
+        if columns:
+            shown.append(f"{name}: {ranges(sorted(columns))}")
+    if shown:
         raise ValueError(
-            f"mixed: expected each of {data_shape[0]} columns in exactly one group, got {found}"
+            f"mixed: expected each of {total} columns in exactly one group, got {'; '.join(shown)}"
         )
 
 
+def _remedy(group: Group, family: Family) -> str:
+    return f"columns {ranges(group.columns)} ({group.likelihood.kind}): {family.remedy}"
+
+
 def _family(group: Group) -> Family:
-    """The family of a group. It is started by `mixed`, on its own columns, and by nobody else who
-    walks the modules.
-    """
+    """The family of a group; `mixed` starts it on its own columns, and `fit` doesn't."""
     if group.likelihood.kind == "custom":
         raise ValueError(
             "mixed: expected the kind of a likelihood for each group, got an object; pass it as "
             "the whole"
         )
     family: Family = LIKELIHOODS.build(group.likelihood, (len(group.columns),))
-    family.start_from = _started_by_mixed  # type: ignore[method-assign]
+    family.pyro_vae_start = _started_by_mixed  # type: ignore[method-assign]
     return family
 
 
 def _started_by_mixed(data: Statistics) -> None:
-    """Nothing: see `Mixed.start_from`."""
+    """Nothing: see `Mixed.pyro_vae_start`."""
 
 
 def ranges(columns: Sequence[int]) -> str:
@@ -185,14 +204,21 @@ def ranges(columns: Sequence[int]) -> str:
             runs[-1][1] += 1
         else:
             runs.append([column, column + 1])
-    return ", ".join(str(first) if end == first + 1 else f"{first}:{end}" for first, end in runs)
+    return ", ".join(_run(first, end) for first, end in runs)
+
+
+def _run(first: int, end: int) -> str:
+    if end == first + 1:
+        return str(first)
+    return f"{first}:{end}"
 
 
 class _Columns(constraints.Constraint):
-    """Each group of columns has a support of its own; the answer is for each column."""
+    """Each group of columns has its own support; `check` answers for each column."""
 
     def __init__(self, columns: list[list[int]], supports: list[Any]) -> None:
-        self.columns, self.supports = columns, supports
+        self.columns = columns
+        self.supports = supports
 
     def check(self, value: Tensor) -> Tensor:
         inside = torch.ones_like(value, dtype=torch.bool)
@@ -201,20 +227,22 @@ class _Columns(constraints.Constraint):
         return inside
 
     def __repr__(self) -> str:
-        parts = (
-            f"columns {ranges(c)}: {describe(s)}"
-            for c, s in zip(self.columns, self.supports, strict=True)
-        )
+        parts = []
+        for columns, support in zip(self.columns, self.supports, strict=True):
+            parts.append(f"columns {ranges(columns)}: {describe(support)}")
         return "; ".join(parts)
 
 
-class _Beside(TorchDistribution):
+class ColumnGroups(TorchDistribution):
     """Independent groups of columns, put together into rows of a family."""
 
     arg_constraints = {}  # noqa: RUF012
 
     def __init__(self, parts: list[Distribution], row: Mixed) -> None:
-        self.parts, self.row, self.listed, self.order = parts, row, row.listed, row.order
+        self.parts = parts
+        self.row = row
+        self.listed = row.listed
+        self.order = row.order
         self.columns = constraints.independent(row.support, 1)
         super().__init__(parts[0].batch_shape, row.listed.shape)
 
@@ -226,27 +254,26 @@ class _Beside(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         pairs = zip(self.parts, self._groups(value), strict=True)
-        return torch.stack([part.log_prob(group) for part, group in pairs]).sum(0)
+        densities = [part.log_prob(group) for part, group in pairs]
+        return torch.stack(densities).sum(0)
 
-    def given(self, value: Tensor) -> "_Beside":
-        """The same, each group given what it conditions on."""
-        parts = [
-            given(part, group) for part, group in zip(self.parts, self._groups(value), strict=True)
-        ]
-        return _Beside(parts, self.row)
+    def pyro_vae_given(self, value: Tensor) -> "ColumnGroups":
+        """The same distribution, each group given what it conditions on."""
+        pairs = zip(self.parts, self._groups(value), strict=True)
+        return ColumnGroups([given(part, group) for part, group in pairs], self.row)
 
-    def probabilities(self) -> dict[int, Tensor]:
-        """Of the categories of each column that has some, (..., K)."""
-        found: dict[int, Tensor] = {}
+    def pyro_vae_probabilities(self) -> dict[int, Tensor]:
+        """For each column of categories their probabilities, (..., K)."""
+        by_column: dict[int, Tensor] = {}
         for part, columns in zip(self.parts, self.row.columns, strict=True):
-            if hasattr(part, "probabilities"):
-                found |= {columns[index]: each for index, each in part.probabilities().items()}
-        return found
+            if isinstance(part, HasProbabilities):
+                for index, probs in part.pyro_vae_probabilities().items():
+                    by_column[columns[index]] = probs
+        return by_column
 
     def _groups(self, value: Tensor) -> tuple[Tensor, ...]:
-        return value.index_select(-1, self.listed).split(
-            [part.event_shape[0] for part in self.parts], -1
-        )
+        sizes = [part.event_shape[0] for part in self.parts]
+        return value.index_select(-1, self.listed).split(sizes, -1)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return self._row(part.sample(sample_shape) for part in self.parts)
@@ -259,8 +286,7 @@ class _Beside(TorchDistribution):
     def variance(self) -> Tensor:
         return self._row(part.variance for part in self.parts)
 
-    @property
-    def representative(self) -> Tensor:
+    def pyro_vae_representative(self) -> Tensor:
         return self._row(representative(part) for part in self.parts)
 
     def _row(self, groups: Iterable[Tensor]) -> Tensor:

@@ -13,11 +13,11 @@ from pyro_vae.networks import Shape
 
 @LIKELIHOODS.register("multinomial")
 class Multinomial(Family):
-    """p(x | z, n) = n! ∏ᵢ pᵢ^xᵢ / xᵢ! with p = softmax(offset + decoder(z)) and n = Σᵢ xᵢ, the
-    total of each row.
+    """p(x | z, n) = n! ∏ᵢ pᵢ^xᵢ / xᵢ! with p = softmax(offset + decoder(z)) and n = Σᵢ xᵢ.
 
-    The total is conditioned on, not modelled: log p(x) is that of a row among the rows with its
-    total. Draws and means have one total for all rows, and given(p, x) has that of each row.
+    n is the total of each row. It is conditioned on, not modelled: log p(x) is that of a row among
+    the rows with its total. Draws and means have one total for all rows, and given(p, x) has that
+    of each row.
 
     Arguments:
         data_shape: shape of one row, one-dimensional.
@@ -36,7 +36,12 @@ class Multinomial(Family):
     offset: Tensor
     total: Tensor
 
-    def __init__(self, data_shape: Shape, *, total_count: PositiveInt | None = None) -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        total_count: PositiveInt | None = None,
+    ) -> None:
         if len(data_shape) != 1:
             raise ValueError(
                 f"multinomial: expected a row of counts, data_shape (D,), got {data_shape}; "
@@ -47,15 +52,13 @@ class Multinomial(Family):
         self.register_buffer("offset", torch.zeros(data_shape))
         self.register_buffer("total", torch.tensor(float(total_count or 1)))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.offset.copy_(torch.log(data.mean + 0.5 / data.rows))
         if self.total_count is None:
             self.total.copy_(data.mean.sum().round())
 
     def independent(self) -> Distribution:
-        """The multinomial with the shares of all training rows: only the total ties its columns to
-        each other.
-        """
+        """The multinomial with the shares of all training rows: only the total ties its columns."""
         return self(torch.zeros_like(self.offset))
 
     def forward(self, raw: Tensor) -> Distribution:

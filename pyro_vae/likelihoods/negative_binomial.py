@@ -9,18 +9,18 @@ from torch.distributions import Distribution
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, factor, stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive, Source, factor
 
 
 @LIKELIHOODS.register("negative_binomial")
 class NegativeBinomial(Family):
-    """p(x | z) = ∏ᵢ Γ(θ + xᵢ) / (Γ(θ) xᵢ!) (θ / (θ + mᵢ))^θ (mᵢ / (θ + mᵢ))^xᵢ for counts x, θ = 1
-    / dispersion.
+    """p(x | z) = ∏ᵢ Γ(θ + xᵢ) / (Γ(θ) xᵢ!) (θ / (θ + mᵢ))^θ (mᵢ / (θ + mᵢ))^xᵢ for counts x.
 
-    The mean is m = mean * factor(decoder(z)), times the size factor; the variance is m + dispersion
-    m².
+    θ = 1 / dispersion. The mean is m = mean * factor(decoder(z)), times the size factor; the
+    variance is m + dispersion m².
 
     References:
         Deep generative modeling for single-cell transcriptomics (Lopez, Regier, Cole, Jordan,
@@ -40,7 +40,10 @@ class NegativeBinomial(Family):
         (1.0, 1.5)
     """
 
-    remedy = "round the counts, or take likelihood 'gamma' (positive numbers) or 'normal'; a size factor is positive"
+    remedy = (
+        "round the counts, or take likelihood 'gamma' (positive numbers) or 'normal'; a size "
+        "factor is positive"
+    )
     mean: Tensor
     unit: Tensor
 
@@ -54,7 +57,9 @@ class NegativeBinomial(Family):
         size = RowSize(data_shape, size_factor)
         source = Positive(dispersion, size.features)
         super().__init__(data_shape, stacked(1 + source.heads, size.features))
-        self.size, self.dispersion, self.support = size, source, size.support
+        self.size = size
+        self.dispersion = source
+        self.support = size.support
         self.register_buffer("mean", torch.ones(size.features))
         self.register_buffer("unit", torch.ones(size.features))
 
@@ -62,22 +67,24 @@ class NegativeBinomial(Family):
     def modelled_size(self) -> int:
         return math.prod(self.size.features)
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)
         self.mean.copy_(mean)
         self.unit.copy_(excess.clamp(1e-2, 1e2))
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(
-            lambda size: counts.NegativeBinomial(size * self.mean, self.unit)
-        )
-        return row
+        return self._row(self.mean, self.unit)
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_mean, *rest = unstacked(raw, self.size.features, self.param_shape)
-        mean, dispersion = self.mean * factor(raw_mean), self.dispersion(self.unit, *rest)
+        raw_mean, *rest = self._outputs(raw, self.size.features)
+        mean = self.mean * factor(raw_mean)
+        dispersion = self.dispersion(self.unit, *rest)
+        return self._row(mean, dispersion)
+
+    def _row(self, mean: Tensor, dispersion: Tensor) -> Distribution:
         row: Distribution = self.size(lambda size: counts.NegativeBinomial(size * mean, dispersion))
         return row
 
     def extra_repr(self) -> str:
-        return f"x ~ NegativeBinomial(mean, θ), 1 / θ={self.dispersion.source!r}{self.size.extra_repr()}"
+        options = f"1 / θ={self.dispersion.source!r}{self.size.extra_repr()}"
+        return f"x ~ NegativeBinomial(mean, θ), {options}"

@@ -1,19 +1,20 @@
 """Real numbers with Gaussian noise."""
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import any_unit
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Scale, resolved, root_mean_square, spread
-from pyro_vae.networks import Shape, positive
+from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked
+from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive
 
-INVERSE_SOFTPLUS_OF_ONE = math.log(math.e - 1)
+RAW_OF_ONE = math.log(math.e - 1)
+"""softplus of it is 1, so that a scale starts at 1.0001 times the spread of the data."""
 
 
 @LIKELIHOODS.register("normal")
@@ -41,37 +42,31 @@ class Normal(Family):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data_shape: Shape, *, scale: Scale = "auto") -> None:
-        scale = resolved(scale, data_shape)
-        super().__init__(data_shape, (2, *data_shape) if scale == "decoder" else data_shape)
-        self.scale = scale
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        scale: Scale = "auto",
+    ) -> None:
+        source = resolved(scale, data_shape)
+        noise = Positive(source, data_shape, raw_of_one=RAW_OF_ONE, start=RAW_OF_ONE)
+        super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
+        self.scale = noise
         self.register_buffer("mean", torch.zeros(data_shape))
         self.register_buffer("std", torch.ones(data_shape))
-        if scale in {"learned", "per_feature"}:
-            shape = data_shape if scale == "per_feature" else ()
-            self.raw_scale = nn.Parameter(torch.full(shape, INVERSE_SOFTPLUS_OF_ONE))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.mean)
         self.std.copy_(spread(data))
 
     def independent(self) -> Distribution:
-        row: Any = any_unit.Normal(self.mean, self.std)
-        return row.to_event(len(self.data_shape))
+        return self._as_row(any_unit.Normal(self.mean, self.std))
 
     def forward(self, raw: Tensor) -> Distribution:
-        event_dim = len(self.data_shape)
-        if self.scale == "decoder":
-            loc, raw_scale = raw.unbind(-event_dim - 1)
-            scale = self.std * positive(raw_scale + INVERSE_SOFTPLUS_OF_ONE)
-        elif self.scale == "per_feature":
-            loc, scale = raw, self.std * positive(self.raw_scale)
-        elif self.scale == "learned":
-            loc, scale = raw, root_mean_square(self.std) * positive(self.raw_scale)
-        else:
-            loc, scale = raw, torch.as_tensor(self.scale, dtype=raw.dtype, device=raw.device)
-        row: Any = any_unit.Normal(self.mean + self.std * loc, scale)
-        return row.to_event(event_dim)
+        loc, *rest = self._outputs(raw)
+        scale = self.scale(self.std, *rest)
+        each = any_unit.Normal(self.mean + self.std * loc, scale)
+        return self._as_row(each)
 
     def extra_repr(self) -> str:
-        return f"x ~ N(loc, scale²), scale={self.scale!r}"
+        return f"x ~ N(loc, scale²), scale={self.scale.source!r}"

@@ -9,15 +9,16 @@ from torch.distributions import Distribution
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import factor
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import factor
 
 
 @LIKELIHOODS.register("poisson")
 class Poisson(Family):
-    """p(x | z) = ∏ᵢ exp(-rᵢ) rᵢ^xᵢ / xᵢ! for counts x, with rate r = mean * factor(decoder(z)),
-    times the size factor.
+    """p(x | z) = ∏ᵢ exp(-rᵢ) rᵢ^xᵢ / xᵢ! for counts x.
+
+    The rate is r = mean * factor(decoder(z)), times the size factor.
 
     Arguments:
         data_shape: shape of one row.
@@ -25,32 +26,43 @@ class Poisson(Family):
             not modelled.
 
     Example:
-        >>> float(Poisson((1,))(torch.zeros(1)).log_prob(torch.zeros(1)))  # rate 1 before it has seen data
+        >>> row = Poisson((1,))(torch.zeros(1))  # rate 1 before it has seen data
+        >>> float(row.log_prob(torch.zeros(1)))
         -1.000...
     """
 
-    remedy = "round the counts, or take likelihood 'gamma' (positive numbers) or 'normal'; a size factor is positive"
+    remedy = (
+        "round the counts, or take likelihood 'gamma' (positive numbers) or 'normal'; a size "
+        "factor is positive"
+    )
     mean: Tensor
 
-    def __init__(self, data_shape: Shape, *, size_factor: SizeFactor = "none") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        size_factor: SizeFactor = "none",
+    ) -> None:
         size = RowSize(data_shape, size_factor)
         super().__init__(data_shape, size.features)
-        self.size, self.support = size, size.support
+        self.size = size
+        self.support = size.support
         self.register_buffer("mean", torch.ones(size.features))
 
     @property
     def modelled_size(self) -> int:
         return math.prod(self.size.features)
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(self.size.begin(data)[0])
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(lambda size: counts.Poisson(size * self.mean))
-        return row
+        return self._row(self.mean)
 
     def forward(self, raw: Tensor) -> Distribution:
-        rate = self.mean * factor(raw)
+        return self._row(self.mean * factor(raw))
+
+    def _row(self, rate: Tensor) -> Distribution:
         row: Distribution = self.size(lambda size: counts.Poisson(size * rate))
         return row
 

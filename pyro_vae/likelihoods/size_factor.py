@@ -15,8 +15,7 @@ SizeFactor = Literal["none", "column"]
 
 
 class RowSize(nn.Module):
-    """What multiplies the means of a row's counts: nothing, or the row's last column, its size
-    factor s.
+    """What multiplies the means of the counts in a row: nothing, or its last column, a size s.
 
     A family with size_factor "column" is p(x₁, ..., x_D | z, s) for rows (x₁, ..., x_D, s): s is
     conditioned on, not modelled, so log p(x) is the log probability of the D counts given s. It
@@ -38,41 +37,53 @@ class RowSize(nn.Module):
 
     typical: Tensor
 
-    def __init__(self, data_shape: Shape, size_factor: SizeFactor) -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        size_factor: SizeFactor,
+    ) -> None:
         super().__init__()
         self.is_column = size_factor == "column"
-        if self.is_column and (len(data_shape) != 1 or data_shape[0] < 2):
-            raise ValueError(
-                "size_factor: 'column' is the last of the columns of a row, so it expects "
-                "data_shape (D + 1,) for D "
-                f"counts, got {data_shape}; flatten the rows and append the size factor, or take "
-                "'none'"
-            )
-        self.features = (data_shape[0] - 1,) if self.is_column else data_shape
-        self.support = counts_and_size if self.is_column else constraints.nonnegative_integer
+        self.features = data_shape
+        self.support: constraints.Constraint = constraints.nonnegative_integer
+        if self.is_column:
+            self.features = _without_size(data_shape)
+            self.support = counts_and_size
         self.register_buffer("typical", torch.ones(()))
 
     def begin(self, data: Statistics) -> tuple[Tensor, Tensor]:
-        """The mean count of each feature in a row of size 1, and its excess dispersion (variance -
-        mean) / mean².
-        """
-        size = data.mean[-1] if self.is_column else torch.ones(())
+        """The mean count of each feature in a row of size 1, and (variance - mean) / mean²."""
+        mean = data.mean
+        std = data.std
+        size = torch.ones(())
+        if self.is_column:
+            size = mean[-1]
+            mean = mean[:-1]
+            std = std[:-1]
         self.typical.copy_(size)
-        mean, std = (part[:-1] if self.is_column else part for part in (data.mean, data.std))
         mean = torch.where(mean > 0, mean, 0.5 / (data.rows + 1))
-        return mean / size, (std.square() - mean) / mean.square()
+        excess_dispersion = (std.square() - mean) / mean.square()
+        return mean / size, excess_dispersion
 
     def forward(self, counts: Callable[[Tensor], Any]) -> Distribution:
-        """The distribution over rows; `counts` gives that of each count, for a size that multiplies
-        the means.
-        """
+        """The distribution over rows, from that of the counts for a size that multiplies means."""
         if self.is_column:
-            return _Sized(counts, self.typical)
+            return SizedCounts(counts, self.typical)
         row: Distribution = counts(self.typical).to_event(len(self.features))
         return row
 
     def extra_repr(self) -> str:
         return ", times the last column" if self.is_column else ""
+
+
+def _without_size(data_shape: Shape) -> Shape:
+    if len(data_shape) != 1 or data_shape[0] < 2:
+        raise ValueError(
+            "size_factor: 'column' is the last of the columns of a row, so it expects "
+            f"data_shape (D + 1,) for D counts, got {data_shape}; flatten the rows and append the "
+            "size factor, or take 'none'"
+        )
+    return (data_shape[0] - 1,)
 
 
 class _CountsAndSize(constraints.Constraint):
@@ -81,8 +92,9 @@ class _CountsAndSize(constraints.Constraint):
     is_discrete = True
 
     def check(self, value: Tensor) -> Tensor:
-        counts, size = value[..., :-1], value[..., -1:]
-        return torch.cat([constraints.nonnegative_integer.check(counts), size > 0], -1)
+        counts = constraints.nonnegative_integer.check(value[..., :-1])
+        size = value[..., -1:] > 0
+        return torch.cat([counts, size], -1)
 
     def __repr__(self) -> str:
         return "of counts, with a positive size factor in the last column"
@@ -91,28 +103,38 @@ class _CountsAndSize(constraints.Constraint):
 counts_and_size = _CountsAndSize()
 
 
-class _Sized(TorchDistribution):
-    """p(x₁, ..., x_D | s) as a distribution over rows (x₁, ..., x_D, s), whose draws have s =
-    typical, () or (n, 1).
+class SizedCounts(TorchDistribution):
+    """p(x₁, ..., x_D | s) as a distribution over rows (x₁, ..., x_D, s).
+
+    Draws have s = typical, shaped () or (n, 1).
     """
 
     arg_constraints = {}  # noqa: RUF012
     support = constraints.independent(counts_and_size, 1)
 
-    def __init__(self, counts: Callable[[Tensor], Any], typical: Tensor) -> None:
-        self.counts, self.typical = counts, typical
+    def __init__(
+        self,
+        counts: Callable[[Tensor], Any],
+        typical: Tensor,
+    ) -> None:
+        self.counts = counts
+        self.typical = typical
         self.row = counts(typical).to_event(1)
-        super().__init__(self.row.batch_shape, torch.Size([self.row.event_shape[0] + 1]))
+        (features,) = self.row.event_shape
+        super().__init__(self.row.batch_shape, torch.Size([features + 1]))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        given: Tensor = self.counts(value[..., -1:]).to_event(1).log_prob(value[..., :-1])
-        return given
+        counts = value[..., :-1]
+        size = value[..., -1:]
+        row = self.counts(size).to_event(1)
+        density: Tensor = row.log_prob(counts)
+        return density
 
-    def given(self, value: Tensor) -> "_Sized":
-        """The same, whose draws and means have the sizes of the rows `value`."""
-        return _Sized(self.counts, value[..., -1:])
+    def pyro_vae_given(self, value: Tensor) -> "SizedCounts":
+        """The same distribution; its draws and means have the sizes of the rows `value`."""
+        return SizedCounts(self.counts, value[..., -1:])
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         return self._with_size(self.row.sample(sample_shape))
@@ -123,7 +145,10 @@ class _Sized(TorchDistribution):
 
     @property
     def variance(self) -> Tensor:
-        return torch.cat([self.row.variance, torch.zeros_like(self.row.variance[..., :1])], -1)
+        variance = self.row.variance
+        of_size = torch.zeros_like(variance[..., :1])
+        return torch.cat([variance, of_size], -1)
 
     def _with_size(self, counts: Tensor) -> Tensor:
-        return torch.cat([counts, self.typical.expand_as(counts[..., :1])], -1)
+        size = self.typical.expand_as(counts[..., :1])
+        return torch.cat([counts, size], -1)

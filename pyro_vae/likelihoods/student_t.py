@@ -9,9 +9,10 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Scale, resolved, spread, stacked, unstacked
+from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked
 from pyro_vae.long_tails import StudentT as RowOfStudentT
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive
 
 EXCESS_DF = 4.0
 AboveOne = Annotated[float, Field(gt=1)]
@@ -57,22 +58,27 @@ class StudentT(Family):
         excess = Positive(df if isinstance(df, str) else df - 1, data_shape)
         noise = Positive(resolved(scale, data_shape), data_shape)
         super().__init__(data_shape, stacked(1 + noise.heads + excess.heads, data_shape))
-        self.df, self.excess_df, self.scale = df, excess, noise
+        self.df = df
+        self.excess_df = excess
+        self.scale = noise
         self.register_buffer("mean", torch.zeros(data_shape))
         self.register_buffer("std", torch.ones(data_shape))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(data.median)
         self.std.copy_(spread(data, robust=True))
 
     def independent(self) -> Distribution:
-        return RowOfStudentT(1 + EXCESS_DF, self.mean, self.std).to_event(len(self.data_shape))
+        return self._as_row(RowOfStudentT(1 + EXCESS_DF, self.mean, self.std))
 
     def forward(self, raw: Tensor) -> Distribution:
-        loc, *rest = unstacked(raw, self.data_shape, self.param_shape)
-        scale = self.scale(self.std, *rest[: self.scale.heads])
-        df = 1 + self.excess_df(torch.full_like(self.std, EXCESS_DF), *rest[self.scale.heads :])
-        return RowOfStudentT(df, self.mean + self.std * loc, scale).to_event(len(self.data_shape))
+        loc, *rest = self._outputs(raw)
+        of_scale = rest[: self.scale.heads]
+        of_df = rest[self.scale.heads :]
+        scale = self.scale(self.std, *of_scale)
+        df = 1 + self.excess_df(torch.full_like(self.std, EXCESS_DF), *of_df)
+        row = RowOfStudentT(df, self.mean + self.std * loc, scale)
+        return self._as_row(row)
 
     def extra_repr(self) -> str:
         return f"x ~ StudentT(df, loc, scale), df={self.df!r}, scale={self.scale.source!r}"

@@ -9,19 +9,19 @@ from torch.distributions import Distribution
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import counts
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
-from pyro_vae.likelihoods.parameters import Positive, Source, factor, stacked, unstacked
+from pyro_vae.likelihoods.parameters import stacked
 from pyro_vae.likelihoods.size_factor import RowSize, SizeFactor
 from pyro_vae.networks import Shape
+from pyro_vae.networks.positive_numbers import Positive, Source, factor
 
 
 @LIKELIHOODS.register("zero_inflated_poisson")
 class ZeroInflatedPoisson(Family):
-    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) Poisson(xᵢ | rᵢ) for counts x, with π = σ(offset +
-    decoder(z)).
+    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) Poisson(xᵢ | rᵢ) for counts x.
 
-    The rate is r = rate * factor(decoder(z)), times the size factor. Rate and offset start at the
-    moments of the training rows: r (1 - π) is their mean, and π / (1 - π) their (variance - mean) /
-    mean².
+    π = σ(offset + decoder(z)), and r = rate * factor(decoder(z)), times the size factor. Rate and
+    offset start at the moments of the training rows: r (1 - π) is their mean, and π / (1 - π) is
+    (variance - mean) / mean².
 
     References:
         Zero-Inflated Poisson Regression, with an Application to Defects in Manufacturing (Lambert,
@@ -33,7 +33,8 @@ class ZeroInflatedPoisson(Family):
             not modelled.
 
     Example:
-        >>> float(ZeroInflatedPoisson((1,))(torch.zeros(2, 1)).mean)  # half of rate 1, before it has seen data
+        >>> row = ZeroInflatedPoisson((1,))(torch.zeros(2, 1))  # half of rate 1, before any data
+        >>> float(row.mean)
         0.5
     """
 
@@ -41,10 +42,16 @@ class ZeroInflatedPoisson(Family):
     rate: Tensor
     offset: Tensor
 
-    def __init__(self, data_shape: Shape, *, size_factor: SizeFactor = "none") -> None:
+    def __init__(
+        self,
+        data_shape: Shape,
+        *,
+        size_factor: SizeFactor = "none",
+    ) -> None:
         size = RowSize(data_shape, size_factor)
         super().__init__(data_shape, stacked(2, size.features))
-        self.size, self.support = size, size.support
+        self.size = size
+        self.support = size.support
         self.register_buffer("rate", torch.ones(size.features))
         self.register_buffer("offset", torch.zeros(size.features))
 
@@ -52,21 +59,20 @@ class ZeroInflatedPoisson(Family):
     def modelled_size(self) -> int:
         return math.prod(self.size.features)
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)
         odds = excess.clamp(1e-2, 1e2)
         self.rate.copy_(mean * (1 + odds))
         self.offset.copy_(odds.log())
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(
-            lambda size: counts.ZeroInflated(counts.Poisson(size * self.rate), self.offset)
-        )
-        return row
+        return self._row(self.rate, self.offset)
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_rate, gate = unstacked(raw, self.size.features, self.param_shape)
-        rate, gate_logits = self.rate * factor(raw_rate), self.offset + gate
+        raw_rate, gate = self._outputs(raw, self.size.features)
+        return self._row(self.rate * factor(raw_rate), self.offset + gate)
+
+    def _row(self, rate: Tensor, gate_logits: Tensor) -> Distribution:
         row: Distribution = self.size(
             lambda size: counts.ZeroInflated(counts.Poisson(size * rate), gate_logits)
         )
@@ -78,12 +84,11 @@ class ZeroInflatedPoisson(Family):
 
 @LIKELIHOODS.register("zero_inflated_negative_binomial")
 class ZeroInflatedNegativeBinomial(Family):
-    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) NegativeBinomial(xᵢ | mᵢ, θ) for counts x, with π =
-    σ(offset + decoder(z)).
+    """p(x | z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 - πᵢ) NegativeBinomial(xᵢ | mᵢ, θ) for counts x.
 
-    Mean and dispersion 1 / θ are those of the counts that are not put to zero, as in
-    `negative_binomial`. π starts at 1 / 11, mean and dispersion at what then gives the moments of
-    the training rows.
+    π = σ(offset + decoder(z)). Mean and dispersion 1 / θ are those of the counts that are not set
+    to zero, as in `negative_binomial`. π starts at 1 / 11, mean and dispersion at what then gives
+    the moments of the training rows.
 
     References:
         Deep generative modeling for single-cell transcriptomics (Lopez, Regier, Cole, Jordan,
@@ -116,7 +121,9 @@ class ZeroInflatedNegativeBinomial(Family):
         size = RowSize(data_shape, size_factor)
         source = Positive(dispersion, size.features)
         super().__init__(data_shape, stacked(2 + source.heads, size.features))
-        self.size, self.dispersion, self.support = size, source, size.support
+        self.size = size
+        self.dispersion = source
+        self.support = size.support
         for name in ("mean", "unit"):
             self.register_buffer(name, torch.ones(size.features))
         self.register_buffer("offset", torch.full(size.features, 0.1).log())
@@ -125,24 +132,28 @@ class ZeroInflatedNegativeBinomial(Family):
     def modelled_size(self) -> int:
         return math.prod(self.size.features)
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)
         odds = self.offset.exp()
+        dispersion = (excess - odds) / (1 + odds)
         self.mean.copy_(mean * (1 + odds))
-        self.unit.copy_(((excess - odds) / (1 + odds)).clamp(1e-2, 1e2))
+        self.unit.copy_(dispersion.clamp(1e-2, 1e2))
 
     def independent(self) -> Distribution:
-        row: Distribution = self.size(
-            lambda size: counts.ZeroInflated(
-                counts.NegativeBinomial(size * self.mean, self.unit), self.offset
-            )
-        )
-        return row
+        return self._row(self.mean, self.unit, self.offset)
 
     def forward(self, raw: Tensor) -> Distribution:
-        raw_mean, gate, *rest = unstacked(raw, self.size.features, self.param_shape)
-        mean, dispersion = self.mean * factor(raw_mean), self.dispersion(self.unit, *rest)
-        gate_logits = self.offset + gate
+        raw_mean, gate, *rest = self._outputs(raw, self.size.features)
+        mean = self.mean * factor(raw_mean)
+        dispersion = self.dispersion(self.unit, *rest)
+        return self._row(mean, dispersion, self.offset + gate)
+
+    def _row(
+        self,
+        mean: Tensor,
+        dispersion: Tensor,
+        gate_logits: Tensor,
+    ) -> Distribution:
         row: Distribution = self.size(
             lambda size: counts.ZeroInflated(
                 counts.NegativeBinomial(size * mean, dispersion), gate_logits

@@ -5,10 +5,12 @@ features of any width, which the guide projects. A decoder ends in the parameter
 shaped `out_shape`.
 """
 
-from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation, import_zuko, positive
+from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation
 from pyro_vae.networks.convolution import conv
 from pyro_vae.networks.evaluation_mode import evaluating, exported, traced
+from pyro_vae.networks.invertible import import_zuko
 from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
+from pyro_vae.networks.positive_numbers import positive
 from pyro_vae.networks.precision import MatmulPrecision, Precision, autocast, mixed_precision
 from pyro_vae.networks.standardize import Standardize
 

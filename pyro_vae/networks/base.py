@@ -1,13 +1,9 @@
-"""What networks share: their registry, activations by name, a positive number, and the package of
-flows.
-"""
+"""What networks share: their registry, and activations by name."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator
-from torch import Tensor, nn
-from torch.distributions import Distribution
-from torch.nn.functional import softplus
+from torch import nn
 from torch.nn.modules import activation as activations
 
 from pyro_vae.explain import nearest
@@ -52,30 +48,3 @@ def _known(name: str) -> str:
 
 
 Activation = Annotated[str, AfterValidator(_known)]
-
-
-def positive(raw: Tensor, floor: float = 1e-4) -> Tensor:
-    """A smooth map onto the numbers above `floor`: floor + log(1 + exp(raw)).
-
-    Example:
-        >>> import torch
-        >>> positive(torch.tensor(-100.0))
-        tensor(1.0000e-04)
-    """
-    return floor + softplus(raw)
-
-
-def import_zuko() -> Any:
-    """The package zuko. Importing it switches off torch's validation of distributions, so that is
-    put back.
-
-    Example:
-        >>> before = Distribution._validate_args
-        >>> import_zuko().__name__, Distribution._validate_args == before
-        ('zuko', True)
-    """
-    validate = Distribution._validate_args
-    import zuko
-
-    Distribution.set_default_validate_args(validate)
-    return zuko

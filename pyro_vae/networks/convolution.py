@@ -20,11 +20,11 @@ def conv(
     hidden_dims: tuple[PositiveInt, ...] | None = None,
     activation: Activation | None = None,
 ) -> nn.Sequential:
-    """A convolutional network: each layer of an encoder halves height and width, each of a decoder
-    doubles them.
+    """A convolutional network, whose layers halve height and width in an encoder.
 
-    An encoder is convolutions and then a perceptron; a decoder is its mirror image, to any height
-    and width. All dimensions of `out_shape` before height and width are channels of its last layer.
+    An encoder is convolutions and then a perceptron; a decoder is its mirror image, whose layers
+    double height and width, to any size. All dimensions of `out_shape` before height and width are
+    channels of its last layer.
 
     References:
         Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks
@@ -58,25 +58,35 @@ def conv(
 
 
 def _encoder(
-    in_shape: Shape, channels: Shape, hidden_dims: Shape, activation: str
+    in_shape: Shape,
+    channels: Shape,
+    hidden_dims: Shape,
+    activation: str,
 ) -> nn.Sequential:
     if len(in_shape) not in {2, 3}:
         raise ValueError(
             "conv: expected data_shape (height, width) or (channels, height, width), got "
             f"{tuple(in_shape)}; reshape the rows, or take network 'mlp'"
         )
-    image = (1, *in_shape)[-3:]
-    layers: list[nn.Module] = [nn.Unflatten(1, (1, in_shape[0]))] if len(in_shape) == 2 else []
-    for before, after in pairwise((image[0], *channels)):
-        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), named_activation(activation)]
-    small = _sizes(image[1:], len(channels))[-1]
-    return nn.Sequential(
-        *layers, mlp((channels[-1], *small), None, hidden_dims=hidden_dims, activation=activation)
-    )
+    layers: list[nn.Module] = []
+    if len(in_shape) == 2:
+        layers.append(nn.Unflatten(1, (1, in_shape[0])))
+    in_channels, *size = (1, *in_shape)[-3:]
+    for before, after in pairwise((in_channels, *channels)):
+        layers.append(nn.Conv2d(before, after, 3, stride=2, padding=1))
+        layers.append(named_activation(activation))
+    small = _sizes(tuple(size), len(channels))[-1]
+    features = (channels[-1], *small)
+    perceptron = mlp(features, None, hidden_dims=hidden_dims, activation=activation)
+    return nn.Sequential(*layers, perceptron)
 
 
 def _decoder(
-    in_shape: Shape, out_shape: Shape, channels: Shape, hidden_dims: Shape, activation: str
+    in_shape: Shape,
+    out_shape: Shape,
+    channels: Shape,
+    hidden_dims: Shape,
+    activation: str,
 ) -> nn.Sequential:
     if len(out_shape) < 2:
         raise ValueError(
@@ -84,31 +94,30 @@ def _decoder(
             f"{tuple(out_shape)}; take data_shape (height, width) or (channels, height, width), or "
             "network 'mlp'"
         )
-    *lead, height, width = out_shape
+    *leading, height, width = out_shape
     sizes = _sizes((height, width), len(channels))
-    perceptron = mlp(
-        in_shape, (channels[-1], *sizes[-1]), hidden_dims=hidden_dims, activation=activation
-    )
-    steps = zip(pairwise((*channels[::-1], math.prod(lead))), sizes[-2::-1], strict=True)
-    doubled = [_double(before, after, size) for (before, after), size in steps]
-    nn.init.zeros_(doubled[-1].get_parameter("bias"))
-    layers = [layer for double in doubled for layer in (named_activation(activation), double)]
-    return nn.Sequential(
-        perceptron, *layers, nn.Unflatten(1, tuple(lead)) if lead else nn.Flatten(1, 2)
-    )
+    features = (channels[-1], *sizes[-1])
+    layers: list[nn.Module] = [
+        mlp(in_shape, features, hidden_dims=hidden_dims, activation=activation)
+    ]
+    pairs = pairwise((*channels[::-1], math.prod(leading)))
+    for (before, after), size in zip(pairs, sizes[-2::-1], strict=True):
+        layers.append(named_activation(activation))
+        layers.append(_double(before, after, size))
+    nn.init.zeros_(layers[-1].get_parameter("bias"))
+    layers.append(nn.Unflatten(1, tuple(leading)) if leading else nn.Flatten(1, 2))
+    return nn.Sequential(*layers)
 
 
 def _sizes(size: Shape, times: int) -> list[Shape]:
-    """Height and width after 0, 1, ..., `times` halvings, rounded up: (7, 4) -> (4, 2) -> (2, 1)."""
+    """Height and width after 0, ..., `times` halvings, rounded up: (7, 4) -> (4, 2) -> (2, 1)."""
     return [tuple(math.ceil(length / 2**k) for length in size) for k in range(times + 1)]
 
 
 def _double(before: int, after: int, size: Shape) -> nn.ConvTranspose2d:
-    """From half of `size`, rounded up, to `size`: 2 n - odd = 2 (n - 1) - 2 padding + kernel +
-    output_padding.
-    """
-    odd = tuple(length % 2 for length in size)
+    """A layer from half of `size`, rounded up, to `size`."""
+    # 2 n - odd = 2 (n - 1) - 2 padding + kernel + output_padding
+    height, width = size
+    odd = (height % 2, width % 2)
     padding = (1 + odd[0], 1 + odd[1])
-    return nn.ConvTranspose2d(
-        before, after, 4, stride=2, padding=padding, output_padding=(odd[0], odd[1])
-    )
+    return nn.ConvTranspose2d(before, after, 4, stride=2, padding=padding, output_padding=odd)

@@ -11,11 +11,9 @@ from pyro_vae.threads import alone
 
 @contextmanager
 def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """The modules are in evaluation mode inside the block; after it each of their parts is in its
-    former mode.
+    """Put the modules into evaluation mode inside the block, and each part back to its mode after.
 
-    Of several threads one is inside such a block at a time: the mode is the module's, not the
-    thread's.
+    Of several threads one is inside such a block at a time, since the mode belongs to the module.
 
     Example:
         >>> dropout = nn.Dropout()

@@ -29,7 +29,10 @@ class Gated(nn.Module):
 
 
 def _perceptron(
-    in_shape: Shape, out_shape: Shape | None, hidden: Sequence[nn.Module], width: int
+    in_shape: Shape,
+    out_shape: Shape | None,
+    hidden: Sequence[nn.Module],
+    width: int,
 ) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten(-len(in_shape)), *hidden]
     if out_shape is not None:
@@ -69,10 +72,15 @@ def mlp(
 
 @NETWORKS.register("gated_mlp")
 def gated_mlp(
-    in_shape: Shape, out_shape: Shape | None, *, hidden_dims: tuple[PositiveInt, ...] | None = None
+    in_shape: Shape,
+    out_shape: Shape | None,
+    *,
+    hidden_dims: tuple[PositiveInt, ...] | None = None,
 ) -> nn.Sequential:
-    """A multilayer perceptron of gated linear layers, the network of Tomczak and Welling (2018, VAE
-    with a VampPrior).
+    """A multilayer perceptron of gated linear layers.
+
+    References:
+        VAE with a VampPrior (Tomczak, Welling, 2018).
 
     Arguments:
         in_shape: shape of one input.
@@ -130,15 +138,15 @@ def residual(
         >>> residual((64,), (2, 3), hidden_dims=(32, 32, 32))(torch.zeros(5, 64)).shape
         torch.Size([5, 2, 3])
     """
-    widths, name = hidden_dims or (), activation or "silu"
+    widths = hidden_dims or ()
+    name = activation or "silu"
     if len(set(widths)) != 1:
         raise ValueError(
             "residual: expected hidden_dims of one width, since the layers are added, got "
             f"{tuple(widths)}; take equal widths, like (128, 128), or network 'mlp'"
         )
     width = widths[0]
-    blocks = [Residual(width, name) for _ in widths[1:]]
-    ends = nn.LayerNorm(width), named_activation(name)
-    return _perceptron(
-        in_shape, out_shape, [nn.Linear(math.prod(in_shape), width), *blocks, *ends], width
-    )
+    hidden: list[nn.Module] = [Residual(width, name) for _ in widths[1:]]
+    hidden.insert(0, nn.Linear(math.prod(in_shape), width))
+    hidden += [nn.LayerNorm(width), named_activation(name)]
+    return _perceptron(in_shape, out_shape, hidden, width)

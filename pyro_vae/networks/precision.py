@@ -18,17 +18,15 @@ _autocast: ContextVar[torch.dtype | None] = ContextVar("autocast", default=None)
 def mixed_precision(
     precision: Precision, matmul_precision: MatmulPrecision = "highest"
 ) -> Iterator[None]:
-    """Encoders and decoders multiply in bfloat16 inside the block; their parameters and outputs
-    keep their type.
+    """Encoders and decoders multiply in bfloat16 inside the block, with parameters of any dtype.
 
     Densities are sums over many terms, for which bfloat16 has too few digits, so nothing else is
     rounded.
 
     Arguments:
-        precision: "bf16-mixed", or "full" for the parameters' own type.
-        matmul_precision: what torch may do to products of float32,
-            `torch.set_float32_matmul_precision`: with "high" GPUs take TF32. As before after the
-            block.
+        precision: "bf16-mixed", or "full" for the dtype of the parameters.
+        matmul_precision: of float32 products inside the block, see
+            `torch.set_float32_matmul_precision`: with "high" GPUs take TF32.
 
     Example:
         >>> layer, x = nn.Linear(100, 1), torch.ones(1, 100)
@@ -38,7 +36,8 @@ def mixed_precision(
         (torch.float32, False)
     """
     before = torch.get_float32_matmul_precision()
-    token = _autocast.set(torch.bfloat16 if precision == "bf16-mixed" else None)
+    dtype = torch.bfloat16 if precision == "bf16-mixed" else None
+    token = _autocast.set(dtype)
     torch.set_float32_matmul_precision(matmul_precision)
     try:
         yield
@@ -48,7 +47,7 @@ def mixed_precision(
 
 
 def autocast(network: nn.Module, x: Tensor) -> Tensor:
-    """`network(x)` in the precision of the enclosing `mixed_precision`, as a tensor of x's type."""
+    """`network(x)` in the precision of the enclosing `mixed_precision`, in the dtype of x."""
     dtype = _autocast.get()
     if dtype is None:
         output: Tensor = network(x)

@@ -1,6 +1,4 @@
-"""Objectives: (model, guide, x) -> a loss in nats per row, which goes down; the ELBO reported is
-the plain one.
-"""
+"""Objectives: (model, guide, x) -> a loss in nats for each row, which is minimised."""
 
 from pyro_vae.objectives.base import OBJECTIVES, Objective, Terms, analytic_kl, traces
 from pyro_vae.objectives.elbo import ELBO, KL

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add
+from types import MethodType
 from typing import Any, NamedTuple, Protocol
 
 import pyro
@@ -11,7 +12,7 @@ from pyro import poutine
 from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from pyro_vae.arguments import as_int
@@ -24,8 +25,9 @@ Site = Mapping[str, Any]
 
 
 class Terms(NamedTuple):
-    """What an objective says of each row, in nats: the loss, and the terms of the plain ELBO =
-    -(distortion + rate).
+    """What an objective computes for each row, in nats: the loss and the terms of the plain ELBO.
+
+    ELBO = -(distortion + rate)
 
     Attributes:
         rate: KL(q(z | x) ‖ p(z)), in closed form or estimated from the draws.
@@ -46,38 +48,57 @@ class Terms(NamedTuple):
 
 
 class Objective(Protocol):
-    """What `fit` minimises: any callable that gives the terms of each row; `beta` is the β
-    of the ELBO.
+    """What `fit` minimises: a callable that gives the terms of each row; `beta` weights the KL."""
+
+    def __call__(
+        self,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
+    ) -> Terms: ...
+
+
+def traces(
+    model: Program,
+    guide: Program,
+    x: Tensor,
+    num_particles: int,
+) -> tuple[Trace, Trace]:
+    """The model's trace on the guide's draws, and the guide's trace.
+
+    Several particles are a plate to the left of that over rows. Parameters stay in their modules:
+    Pyro's global parameter store is neither read nor written.
     """
-
-    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms: ...
-
-
-def traces(model: Program, guide: Program, x: Tensor, num_particles: int) -> tuple[Trace, Trace]:
-    """The guide's trace, and the model's replayed on its draws; several particles are a plate on
-    the left.
-
-    Parameters stay in their modules: Pyro's global parameter store is neither read nor written.
-    """
-    model, guide = _unannounced(model), _unannounced(guide)
+    model = _without_param_sites(model)
+    guide = _without_param_sites(guide)
     with pyro.settings.context(module_local_params=True):
         if num_particles > 1:
+            # of the dimensions from the right, -1 is the plate over rows
             particles = pyro.plate("particles", num_particles, dim=-2)
-            model, guide = particles(model), particles(guide)
+            model = particles(model)
+            guide = particles(guide)
         q = poutine.trace(guide).get_trace(x)
         p = poutine.trace(poutine.replay(model, q)).get_trace(x)
     return p, q
 
 
-def _unannounced(program: Program) -> Program:
-    """A program of ours without Pyro's param statement for each parameter: its own handlers read
-    none of them here.
+def _without_param_sites(program: Program) -> Program:
+    """A program of ours without a `pyro.param` site for each parameter, which nothing reads here.
+
+    It is called as a module of torch, which calls its hooks, and not as a PyroModule.
     """
-    return program.forward if isinstance(program, Model | Guide) else program
+    if isinstance(program, Model | Guide):
+        return MethodType(nn.Module.__call__, program)
+    return program
 
 
-def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tensor:
-    """The terms of all sites together, one number a draw and row.
+def each_row(
+    terms: Mapping[str, Tensor],
+    num_particles: int,
+    rows: int,
+) -> Tensor:
+    """The sum of the terms of all sites, shaped (num_particles, rows).
 
     Raises:
         ValueError: a site has more or fewer log densities.
@@ -90,15 +111,17 @@ def each_row(terms: Mapping[str, Tensor], num_particles: int, rows: int) -> Tens
                 f"{tuple(term.shape)}; put it in the plate over rows and declare its other "
                 "dimensions with .to_event(k)"
             )
+    # a program without a latent or an observed site has a sum of no terms
     total = reduce(add, terms.values()) if terms else torch.zeros(expected)
-    return total if num_particles > 1 else total.unsqueeze(0)
+    if num_particles > 1:
+        return total
+    return total.unsqueeze(0)
 
 
 def set_particles(objective: Any) -> None:
-    """Check the number of draws of an objective, which is frozen, and keep it as Python's integer."""
-    object.__setattr__(
-        objective, "num_particles", as_int(objective.num_particles, "num_particles", at_least=1)
-    )
+    """Check the number of draws of a frozen objective, and keep it as Python's integer."""
+    count = as_int(objective.num_particles, "num_particles", at_least=1)
+    object.__setattr__(objective, "num_particles", count)
 
 
 def require_rsample(q: Trace, names: list[str]) -> None:
@@ -113,8 +136,9 @@ def require_rsample(q: Trace, names: list[str]) -> None:
 
 
 def require_one_site(names: list[str], purpose: str) -> None:
-    """Raise ValueError where there are several latent variables: the draw of one may be in the
-    density of another.
+    """Raise ValueError where there are several latent variables.
+
+    The draw of one may be in the density of another.
     """
     if len(names) != 1:
         raise ValueError(
@@ -139,16 +163,15 @@ def observed_sites(model: Trace) -> list[str]:
 
 
 def sites(trace: Trace) -> list[str]:
-    """The names of the random variables; plates and deterministic values are sites of a trace too,
-    and are left out.
-    """
-    return [
-        name
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample"
-        and not poutine.util.site_is_subsample(site)
-        and not (site["infer"] or {}).get("_deterministic")
-    ]
+    """The names of the random variables, without plates and deterministic values."""
+    return [name for name, site in trace.nodes.items() if _is_random(site)]
+
+
+def _is_random(site: Any) -> bool:
+    if site["type"] != "sample" or poutine.util.site_is_subsample(site):
+        return False
+    infer = site["infer"] or {}
+    return not infer.get("_deterministic")
 
 
 def latent_sites(model: Trace, guide: Trace) -> list[str]:
@@ -169,10 +192,9 @@ def latent_sites(model: Trace, guide: Trace) -> list[str]:
 
 def log_prob(site: Site) -> Tensor:
     """The log density at a site, one number for each element of its batch."""
-    density: Tensor = scale_and_mask(
-        site["fn"].log_prob(site["value"]), site["scale"], site["mask"]
-    )
-    return density
+    density = site["fn"].log_prob(site["value"])
+    scaled: Tensor = scale_and_mask(density, site["scale"], site["mask"])
+    return scaled
 
 
 def log_prob_without_score(site: Site) -> Tensor:
@@ -182,7 +204,9 @@ def log_prob_without_score(site: Site) -> Tensor:
     score, cancels. One call of the guide serves both, so what is random in it (dropout, noise on
     its inputs) is the same in both.
     """
-    density, score = log_prob(site), log_prob({**site, "value": site["value"].detach()})
+    density = log_prob(site)
+    # of the draw as a constant, with the parameters of q
+    score = log_prob({**site, "value": site["value"].detach()})
     return density - (score - score.detach())
 
 
@@ -196,5 +220,8 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
 
 def type_name(fn: Distribution) -> str:
     """The type of a distribution, with that of its base."""
+    name = type(fn).__name__
     base = getattr(fn, "base_dist", None)
-    return f"{type(fn).__name__}({type(base).__name__})" if base is not None else type(fn).__name__
+    if base is None:
+        return name
+    return f"{name}({type(base).__name__})"

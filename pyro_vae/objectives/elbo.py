@@ -46,13 +46,14 @@ class ELBO:
     one raises). "auto" takes the closed form where there is one, site by site; `Terms.kl` says what
     was done. gradient="stl" leaves out the score of q, which has mean zero: the gradient then has
     no noise where q is the posterior; its KL is Monte Carlo. free_bits=λ replaces the mean rate of
-    each latent dimension by λ where it is smaller: no dimension gains from being emptied below λ.
+    each latent dimension by λ where it is smaller, so that a rate below λ lowers no loss.
 
     References:
         Auto-Encoding Variational Bayes (Kingma, Welling, 2014).
         Sticking the Landing: Simple, Lower-Variance Gradient Estimators (Roeder, Wu, Duvenaud,
-        2017). Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al.,
-        2016), for free bits.
+        2017).
+        Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016), for
+        free bits.
 
     Arguments:
         kl: how KL(q ‖ p) is computed.
@@ -85,41 +86,46 @@ class ELBO:
                 "free_bits"
             )
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms:
+    def __call__(
+        self,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
+    ) -> Terms:
         p, q = traces(model, guide, x, self.num_particles)
         names = latent_sites(p, q)
         require_rsample(q, names)
-        distortions = {name: -log_prob(p.nodes[name]) for name in observed_sites(p)}
         if self.gradient == "stl":
             require_density(q, names, "gradient 'stl'")
             require_one_site(names, "gradient 'stl'")
-            log_q = {name: log_prob_without_score(q.nodes[name]) for name in names}
-            rates = {name: (log_q[name] - log_prob(p.nodes[name]), "monte_carlo") for name in names}
-        else:
-            rates = {name: self._rate(name, q.nodes[name], p.nodes[name]) for name in names}
-        rate = self._mean({name: rate for name, (rate, _) in rates.items()}, len(x))
+        distortions = {name: -log_prob(p.nodes[name]) for name in observed_sites(p)}
+        rates: dict[str, Tensor] = {}
+        kl: dict[str, str] = {}
+        for name in names:
+            rates[name], kl[name] = self._rate(name, q.nodes[name], p.nodes[name])
+        rate = self._mean(rates, len(x))
         distortion = self._mean(distortions, len(x))
-        bits = (
-            sum((self._free(name, q.nodes[name], p.nodes[name]) for name in names), rate)
-            if self.free_bits
-            else rate
-        )
-        return Terms(
-            rate,
-            distortion,
-            {name: how for name, (_, how) in rates.items()},
-            distortion + beta * bits,
-        )
+        # the reported rate is the plain one; only the loss has free bits
+        penalty = rate
+        if self.free_bits:
+            for name in names:
+                penalty = penalty + self._free(name, q.nodes[name], p.nodes[name])
+        return Terms(rate, distortion, kl, distortion + beta * penalty)
 
     def _mean(self, terms: Mapping[str, Tensor], rows: int) -> Tensor:
-        """The mean over draws, one number a row."""
+        """The mean over draws, one number for each row."""
         each = each_row(terms, self.num_particles, rows)
         return each.squeeze(0) if self.num_particles == 1 else each.mean(0)
 
     def _rate(self, name: str, q: Site, p: Site) -> tuple[Tensor, str]:
-        closed_form = None if self.kl == "monte_carlo" else analytic_kl(q["fn"], p["fn"])
-        if closed_form is not None:
-            return scale_and_mask(closed_form, q["scale"], q["mask"]), "analytic"
+        """KL(q ‖ p) at a site, and how it was computed."""
+        if self.gradient == "stl":
+            return log_prob_without_score(q) - log_prob(p), "monte_carlo"
+        if self.kl != "monte_carlo":
+            closed_form = analytic_kl(q["fn"], p["fn"])
+            if closed_form is not None:
+                return scale_and_mask(closed_form, q["scale"], q["mask"]), "analytic"
         if self.kl == "analytic":
             pair = f"{type_name(q['fn'])} against {type_name(p['fn'])}"
             raise ValueError(
@@ -130,18 +136,17 @@ class ELBO:
         return log_prob(q) - log_prob(p), "monte_carlo"
 
     def _free(self, name: str, q: Site, p: Site) -> Tensor:
-        """What λ adds to the mean rate: Σ over dimensions of max(0, λ - mean KL of the dimension)."""
-        q_fn, p_fn = _independent(name, q["fn"]), _independent(name, p["fn"])
+        """What λ adds to the mean rate: Σᵢ max(0, λ - mean KL of dimension i)."""
+        q_fn = _independent(name, q["fn"])
+        p_fn = _independent(name, p["fn"])
         each_dimension = analytic_kl(q_fn.base_dist, p_fn.base_dist)
         if each_dimension is None:
             raise ValueError(
                 f"site {name!r}: free_bits needs a closed-form KL, and none is registered for "
                 f"{type_name(q_fn)} against {type_name(p_fn)}; take another prior, or no free_bits"
             )
-        missing: Tensor = torch.relu(
-            self.free_bits - batch_mean(each_dimension.flatten(0, -2).mean(0))
-        ).sum()
-        return missing
+        mean = batch_mean(each_dimension.flatten(0, -2).mean(0))
+        return torch.relu(self.free_bits - mean).sum()
 
 
 def _independent(name: str, fn: Any) -> "Independent[Any]":

@@ -30,23 +30,23 @@ Gradient = Literal["plain", "stl", "dreg"]
 
 
 def _terms(
-    model: Trace, log_q: Mapping[str, Tensor], particles: int, rows: int
+    model: Trace,
+    log_q: Mapping[str, Tensor],
+    particles: int,
+    rows: int,
 ) -> tuple[Tensor, Tensor]:
-    """log q - log p(z) and -log p(x | z) of each draw and row, (particles, rows); their sum is
-    minus the log weight.
-    """
+    """log q - log p(z) and -log p(x | z), shaped (particles, rows): they sum to -log w."""
     rates = {name: density - log_prob(model.nodes[name]) for name, density in log_q.items()}
     distortions = {name: -log_prob(model.nodes[name]) for name in observed_sites(model)}
     return each_row(rates, particles, rows), each_row(distortions, particles, rows)
 
 
 def _scale_gradient(weights: Tensor) -> Callable[[Tensor], Tensor]:
-    """A hook that multiplies the gradient of the draws, in its own type, by the weight of each draw
-    and row.
-    """
+    """A hook that multiplies the gradient of draws by the weight of each draw and row."""
 
     def scaled(gradient: Tensor) -> Tensor:
-        each = weights.reshape(*weights.shape, *(1,) * (gradient.ndim - weights.ndim))
+        ones = (1,) * (gradient.ndim - weights.ndim)
+        each = weights.reshape(*weights.shape, *ones)
         return gradient * each.to(gradient.dtype)
 
     return scaled
@@ -55,12 +55,11 @@ def _scale_gradient(weights: Tensor) -> Callable[[Tensor], Tensor]:
 @OBJECTIVES.register("renyi")
 @dataclass(frozen=True, kw_only=True)
 class Renyi:
-    """Rényi's bound, which goes from log p(x) estimated with K draws (α = 0) to the ELBO (α → 1).
+    """Rényi's bound, between log p(x) estimated with K draws (α = 0) and the ELBO (α → 1).
 
-    L_α(x) = 1/(1 - α) · log (1/K) Σₖ wₖ^(1 - α) with wₖ = p(x, zₖ) / q(zₖ | x); for α = 0 the bound
-    of the IWAE.
+    L_α(x) = 1/(1 - α) · log (1/K) Σₖ wₖ^(1 - α) with wₖ = p(x, zₖ) / q(zₖ | x)
 
-    Weights are those of a row: rows have nothing to do with each other. gradient="stl" leaves out
+    For α = 0 it is the bound of the IWAE. Each row has its own weights. gradient="stl" leaves out
     the score of q, which biases this bound; "dreg" (α = 0 only) replaces it by the doubly
     reparameterised term: no bias, less noise.
 
@@ -75,7 +74,7 @@ class Renyi:
         gradient: "plain", "stl" or "dreg".
 
     Raises:
-        ValueError: α = 1 (that is the ELBO), "dreg" with α above 0, a weight β of the rate.
+        ValueError: α = 1 (that is the ELBO), "dreg" with α above 0, beta other than 1.
 
     Example:
         >>> from pyro_vae import VAE
@@ -102,7 +101,13 @@ class Renyi:
                 "'plain'"
             )
 
-    def __call__(self, model: Program, guide: Program, x: Tensor, beta: float = 1.0) -> Terms:
+    def __call__(
+        self,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
+    ) -> Terms:
         if beta != 1:
             raise ValueError(
                 f"beta: importance weights have no β, got {beta:g}; train without "
@@ -112,24 +117,36 @@ class Renyi:
         names = latent_sites(p, q)
         require_rsample(q, names)
         require_density(q, names, "an importance weight")
-        if self.gradient != "plain":
-            require_one_site(names, f"gradient {self.gradient!r}")
-        density = log_prob if self.gradient == "plain" else log_prob_without_score
-        log_q = {name: density(q.nodes[name]) for name in names}
+        log_q = self._log_q(q, names)
         rate, distortion = _terms(p, log_q, self.num_particles, len(x))
         log_weights = -(rate + distortion)
-        kl = dict.fromkeys(names, "monte_carlo")
         if self.gradient == "dreg":
-            normalised = log_weights.softmax(0).detach()
-            for name in names:
-                z: Any = q.nodes[name]["value"]
-                if z.requires_grad:
-                    z.register_hook(
-                        _scale_gradient(
-                            normalised.squeeze(0) if self.num_particles == 1 else normalised
-                        )
-                    )
+            self._weight_gradients(q, names, log_weights)
+        kl = dict.fromkeys(names, "monte_carlo")
         return Terms(rate.mean(0), distortion.mean(0), kl, -self._bound(log_weights))
+
+    def _log_q(self, q: Trace, names: list[str]) -> dict[str, Tensor]:
+        """log q at the draws of each site."""
+        if self.gradient == "plain":
+            return {name: log_prob(q.nodes[name]) for name in names}
+        require_one_site(names, f"gradient {self.gradient!r}")
+        return {name: log_prob_without_score(q.nodes[name]) for name in names}
+
+    def _weight_gradients(
+        self,
+        q: Trace,
+        names: list[str],
+        log_weights: Tensor,
+    ) -> None:
+        """Multiply the gradients of the draws by the normalised weights once more."""
+        # E[w² ∂log w/∂z]: the gradient of the bound has one factor of w, the hook adds the other
+        weights = log_weights.softmax(0).detach()
+        if self.num_particles == 1:
+            weights = weights.squeeze(0)
+        for name in names:
+            z: Any = q.nodes[name]["value"]
+            if z.requires_grad:
+                z.register_hook(_scale_gradient(weights))
 
     def _bound(self, log_weights: Tensor) -> Tensor:
         power = 1 - self.alpha
@@ -138,8 +155,9 @@ class Renyi:
 
 @OBJECTIVES.register("iwae")
 def IWAE(*, num_particles: PositiveInt = 5, gradient: Gradient = "dreg") -> Renyi:
-    """The importance weighted bound: E log (1/K) Σₖ p(x, zₖ) / q(zₖ | x), between the ELBO (K = 1)
-    and log p(x).
+    """The importance weighted bound E log (1/K) Σₖ p(x, zₖ) / q(zₖ | x), between ELBO and log p(x).
+
+    With K = 1 it is the ELBO.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016).

@@ -1,8 +1,7 @@
-"""Priors p(z): a module that you call without arguments and that gives a distribution with event
-shape (latent_dim,).
+"""Priors p(z): modules that are called without arguments and give a distribution over z.
 
-A new family is one file with a constructor `(latent_dim, *, options)` under
-`@PRIORS.register(kind)`, imported here.
+Its event shape is (latent_dim,). A new family is one file with a constructor
+`(latent_dim, *, options)` under `@PRIORS.register(kind)`, imported here.
 """
 
 from pyro_vae.priors.base import PRIORS, Constant

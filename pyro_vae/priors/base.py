@@ -1,25 +1,19 @@
-"""The registry of priors, the module that a plain distribution becomes, and the scales of the
-others.
-"""
+"""The registry of priors, and the module that a plain distribution becomes."""
 
 import copy
-import math
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Transform
 
-from pyro_vae.networks import positive
 from pyro_vae.registry import Registry
 
 PRIORS = Registry("prior")
 
 
 class Constant(nn.Module):
-    """A distribution that depends on nothing, as a module: it moves with the model to a device or a
-    dtype.
+    """A distribution that depends on nothing, as a module, which moves to a device or a dtype.
 
     Arguments:
         distribution: any `torch.distributions.Distribution`.
@@ -37,7 +31,11 @@ class Constant(nn.Module):
     def forward(self, *condition: Tensor) -> Distribution:
         return self.distribution
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(
+        self,
+        fn: Callable[[Tensor], Tensor],
+        recurse: bool = True,
+    ) -> Self:
         self.distribution = _map_tensors(fn, self.distribution, {})
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
@@ -45,60 +43,25 @@ class Constant(nn.Module):
         return str(self.distribution)
 
 
-def _map_tensors(fn: Callable[[Tensor], Tensor], value: Any, done: dict[int, Any]) -> Any:
+def _map_tensors(
+    fn: Callable[[Tensor], Tensor],
+    value: Any,
+    done: dict[int, Any],
+) -> Any:
     """`value` with `fn` applied to every tensor inside its distributions, transforms and lists.
 
-    `done` holds the copies made so far: a transform and its inverse hold each other.
+    `done` has the copies made so far by the id of the original, since a transform and its inverse
+    refer to each other.
     """
     if isinstance(value, Tensor):
         return fn(value)
     if isinstance(value, list | tuple):
         return type(value)([_map_tensors(fn, item, done) for item in value])
-    if isinstance(value, Distribution | Transform):
-        if id(value) not in done:
-            done[id(value)] = moved = copy.copy(value)
-            moved.__dict__.update(
-                {name: _map_tensors(fn, item, done) for name, item in vars(value).items()}
-            )
-        return done[id(value)]
-    return value
-
-
-class Scale(nn.Module):
-    """Positive numbers above a floor, fixed or learned: calling it gives them.
-
-    Arguments:
-        shape: of the numbers.
-        value: the number, or "learned".
-        start: where learned numbers start.
-        floor: learned numbers stay above it.
-
-    Example:
-        >>> Scale((2,), 0.5)(), Scale((2,), "learned", start=0.5)()
-        (tensor([0.5000, 0.5000]), tensor([0.5000, 0.5000], grad_fn=<AddBackward0>))
-    """
-
-    one: Tensor
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        value: float | Literal["learned"],
-        *,
-        start: float = 1.0,
-        floor: float = 1e-4,
-    ) -> None:
-        super().__init__()
-        self.value, self.floor = value, floor
-        if isinstance(value, str):
-            self.raw = nn.Parameter(torch.full(shape, math.log(math.expm1(start - floor))))
-        else:
-            self.register_buffer("one", torch.ones(shape), persistent=False)
-
-    def forward(self) -> Tensor:
-        return (
-            positive(self.raw, self.floor) if isinstance(self.value, str) else self.value * self.one
-        )
-
-    def extra_repr(self) -> str:
-        return f"{self.value!r}"
+    if not isinstance(value, Distribution | Transform):
+        return value
+    if id(value) not in done:
+        moved = copy.copy(value)
+        done[id(value)] = moved
+        for name, item in vars(value).items():
+            vars(moved)[name] = _map_tensors(fn, item, done)
+    return done[id(value)]

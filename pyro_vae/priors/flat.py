@@ -10,10 +10,10 @@ from pyro_vae.priors.base import PRIORS
 
 @PRIORS.register("flat")
 class Flat(nn.Module):
-    """p(z) = 1 everywhere: no density, so no samples and no evidence; the loss is the
-    reconstruction alone.
+    """p(z) = 1 everywhere: no density, so no samples and no evidence.
 
-    Only a `delta` guide goes with it: the pair is the autoencoder.
+    The loss is the reconstruction alone. Only a `delta` guide goes with it: the pair is the
+    autoencoder.
 
     Arguments:
         latent_dim: length of z.
@@ -30,8 +30,10 @@ class Flat(nn.Module):
         self.register_buffer("origin", torch.zeros(latent_dim), persistent=False)
 
     def forward(self) -> Distribution:
-        real_vector = constraints.independent(constraints.real, 1)
-        return _ImproperUniform(real_vector, torch.Size(), self.origin.shape)  # type: ignore[no-untyped-call]
+        event_shape = self.origin.shape
+        return _ImproperUniform(  # type: ignore[no-untyped-call]
+            constraints.real_vector, torch.Size(), event_shape
+        )
 
     def extra_repr(self) -> str:
         return "z ~ 1"

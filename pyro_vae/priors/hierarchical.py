@@ -81,8 +81,14 @@ class _TwoLevels(TorchDistribution):
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012
     support = constraints.real_vector
 
-    def __init__(self, top: Distribution, conditional: Any, latent_dim: int) -> None:
-        self.top, self.conditional = top, conditional
+    def __init__(
+        self,
+        top: Distribution,
+        conditional: Any,
+        latent_dim: int,
+    ) -> None:
+        self.top = top
+        self.conditional = conditional
         super().__init__(event_shape=torch.Size([latent_dim]))
 
     @property
@@ -96,11 +102,19 @@ class _TwoLevels(TorchDistribution):
         density: Tensor = self.top.log_prob(z2) + self.conditional(z2).log_prob(z1)
         return density
 
-    def sample(self, sample_shape: _size = torch.Size(), **options: Any) -> Tensor:
+    def sample(
+        self,
+        sample_shape: _size = torch.Size(),
+        **options: Any,
+    ) -> Tensor:
         with torch.no_grad():
             z2 = self.top.sample(sample_shape, **options)
             return torch.cat([self.conditional(z2).sample(), z2], -1)
 
-    def rsample(self, sample_shape: _size = torch.Size(), **options: Any) -> Tensor:
+    def rsample(
+        self,
+        sample_shape: _size = torch.Size(),
+        **options: Any,
+    ) -> Tensor:
         z2 = self.top.rsample(sample_shape, **options)
         return torch.cat([self.conditional(z2).rsample(), z2], -1)

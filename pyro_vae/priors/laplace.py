@@ -9,7 +9,8 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.priors.base import PRIORS, Scale
+from pyro_vae.networks.positive_numbers import PositiveTensor
+from pyro_vae.priors.base import PRIORS
 
 UNIT_VARIANCE = math.sqrt(0.5)
 
@@ -32,11 +33,14 @@ class Laplace(nn.Module):
     loc: Tensor
 
     def __init__(
-        self, latent_dim: int, *, scale: PositiveFloat | Literal["learned"] = UNIT_VARIANCE
+        self,
+        latent_dim: int,
+        *,
+        scale: PositiveFloat | Literal["learned"] = UNIT_VARIANCE,
     ) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
-        self.scale = Scale((latent_dim,), scale, start=UNIT_VARIANCE)
+        self.scale = PositiveTensor((latent_dim,), scale, start=UNIT_VARIANCE)
 
     def forward(self) -> Distribution:
         return dist.Laplace(self.loc, self.scale()).to_event(1)

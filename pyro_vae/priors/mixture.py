@@ -1,4 +1,4 @@
-"""Mixtures: the distribution with its component summed out, and the prior with normal components."""
+"""Mixtures: distributions with the component summed out, and the prior of normal components."""
 
 import math
 from typing import Any
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal, constraints
 from torch.types import _size
 
-from pyro_vae.priors.base import PRIORS, Scale
+from pyro_vae.networks.positive_numbers import PositiveTensor
+from pyro_vae.priors.base import PRIORS
 
 
 @PRIORS.register("mixture")
@@ -19,7 +20,7 @@ class Mixture(nn.Module):
     """p(z) = Σₖ πₖ N(z | μₖ, diag σₖ²), with the component summed out; π, μ and σ are learned.
 
     It starts with equal weights at locations drawn from N(0, I). Where the rows fall into groups,
-    so may z: `responsibilities` says which component a z belongs to.
+    so may z: `responsibilities` gives the probabilities that a z belongs to each component.
 
     References:
         Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang,
@@ -31,38 +32,41 @@ class Mixture(nn.Module):
         components: K, the number of normals.
 
     Example:
-        >>> prior = Mixture(2, components=5)
-        >>> prior().log_prob(torch.zeros(4, 2)).shape, prior.responsibilities(torch.zeros(4, 2)).shape
+        >>> prior, z = Mixture(2, components=5), torch.zeros(4, 2)
+        >>> prior().log_prob(z).shape, prior.responsibilities(z).shape
         (torch.Size([4]), torch.Size([4, 5]))
     """
 
-    def __init__(self, latent_dim: int, *, components: PositiveInt = 10) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        components: PositiveInt = 10,
+    ) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(torch.randn(components, latent_dim))
-        self.scale = Scale((components, latent_dim), "learned")
+        self.scale = PositiveTensor((components, latent_dim), "learned")
 
     def forward(self) -> Distribution:
         return self._mixture()
 
     def responsibilities(self, z: Tensor) -> Tensor:
-        """p(k | z) ∝ πₖ N(z | μₖ, diag σₖ²) for z (..., latent_dim): probabilities (..., K) of the
-        components.
-        """
+        """p(k | z) ∝ πₖ N(z | μₖ, diag σₖ²), shaped (..., K), for z (..., latent_dim)."""
         return self._mixture().log_joint(z).softmax(-1)
 
     def _mixture(self) -> "Marginal":
-        return Marginal(
-            self.logits.log_softmax(-1), dist.Normal(self.loc, self.scale()).to_event(1)
-        )
+        components = dist.Normal(self.loc, self.scale()).to_event(1)
+        return Marginal(self.logits.log_softmax(-1), components)
 
     def extra_repr(self) -> str:
         return "z ~ Σₖ πₖ N(μₖ, diag σₖ²)"
 
 
 def log_normals(z: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
-    """log N(z | μₖ, diag σₖ²) = -½ (Σ z²/σₖ² - 2 Σ z μₖ/σₖ² + Σ μₖ²/σₖ²) - Σ log σₖ - D/2 log 2π
-    for every z and k.
+    """log N(z | μₖ, diag σₖ²) for every z and k.
+
+    -½ (Σ z²/σₖ² - 2 Σ z μₖ/σₖ² + Σ μₖ²/σₖ²) - Σ log σₖ - D/2 log 2π
 
     The sums over the D dimensions are matrix products, in float64 since the three nearly cancel
     where σ is small.
@@ -78,23 +82,25 @@ def log_normals(z: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
         >>> log_normals(torch.zeros(3, 2), torch.zeros(5, 2), torch.ones(5, 2)).shape
         torch.Size([3, 5])
     """
-    wide, loc, scale = z.double(), loc.double(), scale.double()
+    wide = z.double()
+    loc = loc.double()
+    scale = scale.double()
     precision = scale.reciprocal().square()
     squares = (
         wide.square() @ precision.mT
         - 2 * wide @ (loc * precision).mT
         + (loc.square() * precision).sum(-1)
     )
-    return (-0.5 * squares - scale.log().sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)).to(
-        z.dtype
-    )
+    log_scale = scale.log().sum(-1)
+    log_normaliser = 0.5 * z.shape[-1] * math.log(2 * math.pi)
+    return (-0.5 * squares - log_scale - log_normaliser).to(z.dtype)
 
 
 class Marginal(TorchDistribution):
     """p(z) = Σₖ wₖ pₖ(z) over vectors z, for components of any family.
 
-    Unlike `MixtureSameFamily` it doesn't expand the components with the batch, which copies
-    covariances, and draws no more than it needs.
+    Unlike `MixtureSameFamily` it doesn't expand the components with the batch, which would copy
+    covariances, and it draws from the components only as often as needed.
 
     Arguments:
         log_weights: log wₖ, shaped (K,).
@@ -110,8 +116,13 @@ class Marginal(TorchDistribution):
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012
 
-    def __init__(self, log_weights: Tensor, components: Distribution) -> None:
-        self.log_weights, self.components = log_weights, components
+    def __init__(
+        self,
+        log_weights: Tensor,
+        components: Distribution,
+    ) -> None:
+        self.log_weights = log_weights
+        self.components = components
         super().__init__(event_shape=components.event_shape)
 
     @constraints.dependent_property(is_discrete=False, event_dim=1)
@@ -120,13 +131,13 @@ class Marginal(TorchDistribution):
 
     def log_joint(self, z: Tensor) -> Tensor:
         """log wₖ pₖ(z) for z (..., latent_dim): shaped (..., K)."""
-        independent: Any = self.components
-        if isinstance(independent, Independent) and isinstance(independent.base_dist, Normal):
-            return self.log_weights + log_normals(
-                z, independent.base_dist.loc, independent.base_dist.scale
-            )
-        each = z.unsqueeze(-2).expand(*z.shape[:-1], len(self.log_weights), z.shape[-1])
-        log_density: Tensor = self.components.log_prob(each)
+        components: Any = self.components
+        if isinstance(components, Independent) and isinstance(components.base_dist, Normal):
+            normals = components.base_dist
+            return self.log_weights + log_normals(z, normals.loc, normals.scale)
+        count = len(self.log_weights)
+        each = z.unsqueeze(-2).expand(*z.shape[:-1], count, z.shape[-1])
+        log_density: Tensor = components.log_prob(each)
         return self.log_weights + log_density
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -135,17 +146,26 @@ class Marginal(TorchDistribution):
         return self.log_joint(value).logsumexp(-1)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:
-        """Draw the component of each sample; then from every component as many as the most wanted
-        one needs.
-        """
+        """Draw the component of each sample, then as many from each as the most frequent needs."""
+        count = torch.Size([math.prod(sample_shape)])
         with torch.no_grad():
-            which = Categorical(logits=self.log_weights).sample(
-                torch.Size([math.prod(sample_shape)])
-            )
-            wanted = which.bincount(minlength=len(self.log_weights))
-            order = which.argsort()
-            before = wanted.cumsum(0) - wanted
-            rank = torch.empty_like(which)
-            rank[order] = torch.arange(len(which), device=which.device) - before[which[order]]
-            draws = self.components.sample(torch.Size([int(wanted.max())]))
-            return draws[rank, which].reshape(*sample_shape, *self.event_shape)
+            component = Categorical(logits=self.log_weights).sample(count)
+            times = component.bincount(minlength=len(self.log_weights))
+            draws = self.components.sample(torch.Size([int(times.max())]))
+            rank = _rank_within(component, times)
+            return draws[rank, component].reshape(*sample_shape, *self.event_shape)
+
+
+def _rank_within(component: Tensor, times: Tensor) -> Tensor:
+    """For each sample the number of samples before it, in sorted order, of the same component.
+
+    Arguments:
+        component: of each sample.
+        times: how often each component occurs.
+    """
+    order = component.argsort()
+    first = times.cumsum(0) - times
+    rank = torch.empty_like(component)
+    positions = torch.arange(len(component), device=component.device)
+    rank[order] = positions - first[component[order]]
+    return rank

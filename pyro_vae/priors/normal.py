@@ -5,16 +5,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.priors.base import PRIORS, Scale
+from pyro_vae.networks.positive_numbers import PositiveTensor
+from pyro_vae.priors.base import PRIORS
 
 
 @PRIORS.register("normal")
 class Normal(nn.Module):
-    """p(z) = ∏ᵢ N(zᵢ | μᵢ, σᵢ²), with μ and σ learned from 0 and 1; its KL has a closed form, as
-    the standard one's.
+    """p(z) = ∏ᵢ N(zᵢ | μᵢ, σᵢ²), with μ and σ learned from 0 and 1.
 
-    The best μ and σ² are mean and variance of the aggregate posterior. A decoder that may stretch z
-    gains nothing from them; a fixed one, or one with a penalty on its weights, does.
+    The KL of a normal guide has a closed form. The best μ and σ² are mean and variance of the
+    aggregate posterior. A decoder that may stretch z gains nothing from them; a fixed one, or one
+    with a penalty on its weights, does.
 
     Arguments:
         latent_dim: length of z.
@@ -27,7 +28,7 @@ class Normal(nn.Module):
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.loc = nn.Parameter(torch.zeros(latent_dim))
-        self.scale = Scale((latent_dim,), "learned")
+        self.scale = PositiveTensor((latent_dim,), "learned")
 
     def forward(self) -> Distribution:
         scale: Tensor = self.scale()

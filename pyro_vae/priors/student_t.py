@@ -8,15 +8,17 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.long_tails import StudentT as RowOfStudentT
-from pyro_vae.priors.base import PRIORS, Scale
+from pyro_vae.networks.positive_numbers import PositiveTensor
+from pyro_vae.priors.base import PRIORS
 
 START = 5.0
 
 
 @PRIORS.register("student_t")
 class StudentT(nn.Module):
-    """p(z) = ∏ᵢ t(zᵢ / σᵢ; ν) / σᵢ, with density t(u; ν) ∝ (1 + u² / ν)^(-(ν + 1) / 2): unusual
-    rows may lie far out.
+    """p(z) = ∏ᵢ t(zᵢ / σᵢ; ν) / σᵢ, with density t(u; ν) ∝ (1 + u² / ν)^(-(ν + 1) / 2).
+
+    Its heavy tails let unusual rows lie far out.
 
     Arguments:
         latent_dim: length of z.
@@ -39,8 +41,8 @@ class StudentT(nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
-        self.df = Scale((), df, start=START, floor=1.0)
-        self.scale = Scale((latent_dim,), scale)
+        self.df = PositiveTensor((), df, start=START, floor=1.0)
+        self.scale = PositiveTensor((latent_dim,), scale)
 
     def forward(self) -> Distribution:
         return RowOfStudentT(self.df(), self.loc, self.scale()).to_event(1)

@@ -1,7 +1,5 @@
 """The mixture of the guide's posteriors at learned pseudo-inputs."""
 
-from typing import Any
-
 import pyro.distributions as dist
 import torch
 from pydantic import PositiveInt
@@ -9,26 +7,25 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.data import Statistics
+from pyro_vae.hooks import HasTopLevel, ModelParts, RefinesProposal
 from pyro_vae.networks import Shape, evaluating
 from pyro_vae.priors.base import PRIORS
+from pyro_vae.priors.hierarchical import Hierarchical
 from pyro_vae.priors.mixture import Marginal
 
 JITTER = 0.1
-"""Noise on the pseudo-inputs that start from a row which another one started from, in standard
-deviations.
-"""
+"""Noise on pseudo-inputs that start from the same row as another one, in standard deviations."""
 
 
 @PRIORS.register("vamp")
 class Vamp(nn.Module):
-    """p(z) = 1/K Σₖ q(z | uₖ), the aggregate posterior of K learned pseudo-inputs: u = mean + std ·
-    raw.
+    """p(z) = 1/K Σₖ q(z | uₖ), the aggregate posterior of K learned pseudo-inputs u.
 
-    The pseudo-inputs start from training rows. They live in the data's units but are learned in
-    units of each feature's spread, and nothing keeps them inside the range of the data: the encoder
-    takes any number. The guide that the prior mixes is the model's own, in its current mode
-    (dropout and noise included), and stays no part of it: it appears once among the parameters of
-    the model. A call encodes K rows, and a density costs K densities.
+    The pseudo-inputs start from training rows. They are in the units of the data but are learned in
+    units of each feature's spread, u = mean + std · raw, and nothing keeps them inside the range of
+    the data: the encoder takes any number. The guide that the prior mixes is the model's own, in
+    its current mode (dropout and noise included), and is no submodule of the prior: it appears once
+    among the parameters of the model. A call encodes K rows, and a density costs K densities.
 
     References:
         VAE with a VampPrior (Tomczak, Welling, 2018).
@@ -53,24 +50,29 @@ class Vamp(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, latent_dim: int, *, pseudo_inputs: PositiveInt = 500) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        pseudo_inputs: PositiveInt = 500,
+    ) -> None:
         super().__init__()
-        self.latent_dim, self.components = latent_dim, pseudo_inputs
-        self._guide: tuple[
-            nn.Module, ...
-        ] = ()  # in a tuple, where nn.Module doesn't look for submodules
+        self.latent_dim = latent_dim
+        self.components = pseudo_inputs
+        # in a tuple, where nn.Module doesn't look for submodules
+        self._guide: tuple[nn.Module, ...] = ()
 
-    def bind_parts(self, parts: Any) -> None:
-        """Mix the guide of `parts`; the pseudo-inputs take the shape of a row, and are random until
-        `start_from`.
-        """
-        if callable(getattr(getattr(parts.posterior, "family", None), "refine", None)):
+    def pyro_vae_bind(self, parts: ModelParts) -> None:
+        """Mix the guide of `parts`; the pseudo-inputs are random rows until the first `fit`."""
+        if isinstance(getattr(parts.posterior, "family", None), RefinesProposal):
             raise ValueError(
                 "vamp: pseudo-inputs are no rows, so they have no p(u | z) by which guide "
                 "'semi_amortized' could refine q(z | u); take the guide that it wraps, or another "
                 "prior"
             )
-        shape = _row_shape(parts.likelihood, getattr(parts.prior, "latent_dim", self.latent_dim))
+        # this prior may be that of the top level, z₂ of z = (z₁, z₂)
+        whole = parts.prior if isinstance(parts.prior, Hierarchical) else self
+        shape = _row_shape(parts.likelihood, whole.latent_dim)
         self._guide = (parts.posterior,)
         if not hasattr(self, "raw") or self.raw.shape[1:] != shape:
             like = next(parts.posterior.parameters(), torch.empty(()))
@@ -78,15 +80,16 @@ class Vamp(nn.Module):
             self.register_buffer("mean", torch.zeros(shape).to(like))
             self.register_buffer("std", torch.ones(shape).to(like))
 
-    def start_from(self, data: Statistics) -> None:
+    def pyro_vae_start(self, data: Statistics) -> None:
         """The pseudo-inputs become training rows; a feature that never varies keeps its unit."""
         self.mean.copy_(data.mean)
         self.std.copy_(torch.where(data.std > 0, data.std, 1.0))
-        number = torch.arange(self.components, device=self.raw.device)
-        again = (number >= len(data.sample)).reshape(-1, *[1] * self.mean.ndim)
-        rows = data.sample.to(self.raw)[number % len(data.sample)]
+        index = torch.arange(self.components, device=self.raw.device)
+        rows = data.sample.to(self.raw)[index % len(data.sample)]
+        is_repeated = (index >= len(data.sample)).reshape(-1, *[1] * self.mean.ndim)
+        jitter = JITTER * is_repeated * torch.randn_like(rows)
         with torch.no_grad():
-            self.raw.copy_((rows - self.mean) / self.std + JITTER * again * torch.randn_like(rows))
+            self.raw.copy_((rows - self.mean) / self.std + jitter)
 
     @property
     def pseudo_inputs(self) -> Tensor:
@@ -101,7 +104,7 @@ class Vamp(nn.Module):
             )
         q = self._guide[0](self.pseudo_inputs)
         if q.event_shape != (self.latent_dim,):
-            q = getattr(q, "top", q)  # q(z₂ | u), for the prior of the top level
+            q = _top_level(q)
         self._check(q)
         return Marginal(self.raw.new_zeros(self.components).log_softmax(0), q)
 
@@ -111,21 +114,28 @@ class Vamp(nn.Module):
                 "vamp: expected a guide with a density, got points (guide 'delta'); take "
                 "'mean_field'"
             )
-        expected, got = (
-            ((self.components,), (self.latent_dim,)),
-            (tuple(q.batch_shape), tuple(q.event_shape)),
-        )
+        expected = ((self.components,), (self.latent_dim,))
+        got = (tuple(q.batch_shape), tuple(q.event_shape))
         if got != expected:
             raise ValueError(
                 f"vamp: expected of the guide, for {self.components} pseudo-inputs, batch and "
                 f"event shape {expected[0]} and {expected[1]}, got {got[0]} and {got[1]}; on the "
-                "top level of "
-                "a prior 'hierarchical' take the guide 'hierarchical', top-down, with the same "
-                "top_dim"
+                "top level of a prior 'hierarchical' take the guide 'hierarchical', top-down, with "
+                "the same top_dim"
             )
 
     def extra_repr(self) -> str:
         return f"z ~ 1/{self.components} Σₖ q(z | uₖ)"
+
+
+def _top_level(q: Distribution) -> Distribution:
+    """q(z₂ | u) of a guide over two levels z = (z₁, z₂), for the prior of the top level."""
+    if not isinstance(q, HasTopLevel):
+        return q
+    top = q.pyro_vae_top()
+    if top is None:
+        return q
+    return top
 
 
 def _row_shape(likelihood: nn.Module, latent_dim: int) -> Shape:

@@ -1,6 +1,5 @@
 """What a model requires of its three parts: shapes and supports."""
 
-import copy
 from typing import Any
 
 import pyro
@@ -8,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from pyro_vae.data.supports import describe
+from pyro_vae.data.supports import describe, with_number_bounds
+from pyro_vae.likelihoods import Family
 from pyro_vae.networks import Shape, evaluating
 
 ROWS = 2
@@ -95,15 +95,10 @@ def _support(distribution: Any) -> Any:
 
 
 def _of_numbers(support: Any) -> Any:
-    """The constraint on each number, with numbers for the bounds that are the same everywhere."""
+    """The constraint on each element, with numbers for bounds where they are alike everywhere."""
     while type(support) is type(constraints.independent(constraints.real, 1)):
         support = support.base_constraint
-    bounds = {
-        name: bound.unique() for name, bound in vars(support).items() if isinstance(bound, Tensor)
-    }
-    plain = copy.copy(support)
-    vars(plain).update({name: bound.item() for name, bound in bounds.items() if len(bound) == 1})
-    return plain
+    return with_number_bounds(support)
 
 
 def check_draws(likelihood: nn.Module, latent_dim: int) -> None:
@@ -150,7 +145,7 @@ def data_support(likelihood: nn.Module, latent_dim: int) -> tuple[Any, str]:
     z is not checked.
     """
     family: Any = getattr(likelihood, "family", None)
-    if hasattr(family, "support"):
+    if isinstance(family, Family) and hasattr(family, "support"):
         return family.support, getattr(family, "remedy", "")
     z = zeros_like(likelihood, (latent_dim,))
     z[1] = 1.0

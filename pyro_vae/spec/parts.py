@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.guides import GUIDES, Posterior
+from pyro_vae.hooks import BindsParts
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
 from pyro_vae.networks import NETWORKS, Shape, Standardize
 from pyro_vae.priors import PRIORS
@@ -63,8 +64,8 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
         posterior = _posterior(spec, objects.get("encoder"))
     parts = Parts(prior, likelihood, posterior)
     for module in (module for part in parts for module in part.modules()):
-        if callable(bind := getattr(module, "bind_parts", None)):
-            bind(parts)
+        if isinstance(module, BindsParts):
+            module.pyro_vae_bind(parts)
     _check_parts(spec, parts, objects)
     return parts
 

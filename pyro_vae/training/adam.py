@@ -1,6 +1,4 @@
-"""Adam as a function of tensors: the form in which its update can stand in one graph with the
-gradient.
-"""
+"""Adam as a function of tensors, so that its update can be in one graph with the gradient."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,59 +7,83 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import optimizer as optimizers
 
 Group = Mapping[str, Any]
 
 
 def is_adam(optimizer: Optimizer) -> bool:
-    """Whether `update` makes the steps of this optimizer: Adam or AdamW, with numbers as options
-    and no hooks.
+    """Whether `update` is the step of this optimizer: Adam or AdamW without hooks.
 
     Example:
         >>> weights = [torch.nn.Parameter(torch.zeros(2))]
-        >>> is_adam(Adam(weights)), is_adam(Adam(weights, amsgrad=True)), is_adam(torch.optim.SGD(weights))
-        (True, False, False)
+        >>> optimizers = Adam(weights), Adam(weights, amsgrad=True), torch.optim.SGD(weights)
+        >>> [is_adam(optimizer) for optimizer in optimizers]
+        [True, False, False]
     """
-    hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    return (
-        type(optimizer) in {Adam, AdamW}
-        and not hooks
-        and all(_is_plain(group) for group in optimizer.param_groups)
+    if type(optimizer) not in {Adam, AdamW} or has_step_hooks(optimizer):
+        return False
+    return all(_is_plain(group) for group in optimizer.param_groups)
+
+
+def has_step_hooks(optimizer: Optimizer) -> bool:
+    """Whether torch calls hooks of this optimizer, or of every optimizer, at its steps."""
+    hooks = (
+        optimizer._optimizer_step_pre_hooks,
+        optimizer._optimizer_step_post_hooks,
+        optimizers._global_optimizer_pre_hooks,
+        optimizers._global_optimizer_post_hooks,
     )
+    return any(hooks)
 
 
 def _is_plain(group: Group) -> bool:
-    numbers = all(
-        isinstance(number, float | int)
-        for number in (group["lr"], group["weight_decay"], *group["betas"])
-    )
-    return numbers and not (group["amsgrad"] or group["capturable"] or group["differentiable"])
+    """Whether the options of a group are numbers, and none of the variants of Adam is chosen."""
+    numbers = (group["lr"], group["weight_decay"], *group["betas"])
+    if not all(isinstance(number, float | int) for number in numbers):
+        return False
+    return not (group["amsgrad"] or group["capturable"] or group["differentiable"])
 
 
 def options(optimizer: Optimizer) -> list[tuple[Any, ...]]:
-    """The options of each group that stand in a graph as constants."""
-    names = "betas", "eps", "weight_decay", "maximize"
-    return [tuple(group[name] for name in names) for group in optimizer.param_groups]
+    """The options of each group that are constants of a graph, and whether the steps have hooks."""
+    names = ("betas", "eps", "weight_decay", "maximize")
+    # Hooks may be registered after the graph was made, which would not call them.
+    hooked = has_step_hooks(optimizer)
+    constants = [[group[name] for name in names] for group in optimizer.param_groups]
+    return [(*values, hooked) for values in constants]
 
 
-def moments(optimizer: Optimizer, weight: Tensor, group: Group) -> dict[str, Tensor]:
-    """What the optimizer keeps for a weight: its step count and two moments; begun as torch begins
-    them.
-    """
+def moments(
+    optimizer: Optimizer,
+    weight: Tensor,
+    group: Group,
+) -> dict[str, Tensor]:
+    """The optimizer's state of a weight: step count and two moments, initialised as torch does."""
     state: dict[str, Tensor] = optimizer.state[weight]
     if not state:
+        # torch's fused kernels count steps on the device, and all others on the CPU.
         device = weight.device if group["fused"] else torch.device("cpu")
         state["step"] = torch.zeros((), dtype=torch.float32, device=device)
-        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+        state["exp_avg"] = torch.zeros_like(weight)
+        state["exp_avg_sq"] = torch.zeros_like(weight)
     return state
 
 
 def rates(group: Group, lrs: Sequence[float], steps: np.ndarray) -> list[Any]:
-    """What changes from step to step: the learning rate, and how far both moments are from their
-    start; one each step.
+    """The numbers of Adam that change from step to step.
+
+    Arguments:
+        group: the options.
+        lrs: the learning rate of each step.
+        steps: their numbers t, from 1.
+
+    Returns:
+        The learning rates, 1 - β₁ᵗ, and √(1 - β₂ᵗ).
 
     Example:
-        >>> [list(map(float, row)) for row in rates({"betas": (0.5, 0.75)}, [0.1, 0.2], np.array([1, 2]))]
+        >>> rows = rates({"betas": (0.5, 0.75)}, [0.1, 0.2], np.array([1, 2]))
+        >>> [list(map(float, row)) for row in rows]
         [[0.1, 0.2], [0.5, 0.75], [0.5, 0.66...]]
     """
     first, second = group["betas"]
@@ -69,7 +91,12 @@ def rates(group: Group, lrs: Sequence[float], steps: np.ndarray) -> list[Any]:
 
 
 def update(
-    weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rates: Tensor, group: Group
+    weight: Tensor,
+    gradient: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    rates: Tensor,
+    group: Group,
 ) -> None:
     """One step of a weight and its moments, in place: θ ← θ - lr m̂ / (√v̂ + ε).
 
@@ -80,16 +107,18 @@ def update(
     Arguments:
         weight, gradient: θ and the gradient of the loss.
         mean, square: the moments m and v.
-        rates: those of this step, shaped (3,).
+        rates: those of this step by `rates`, (3,).
         group: the options of the optimizer for this weight.
     """
     lr, mean_correction, root_correction = rates.to(weight.dtype).unbind()
     first, second = group["betas"]
-    gradient = -gradient if group["maximize"] else gradient
+    if group["maximize"]:
+        gradient = -gradient
     if group["decoupled_weight_decay"]:
         weight.mul_(1 - lr * group["weight_decay"])
     else:
         gradient = gradient + group["weight_decay"] * weight
     mean.lerp_(gradient, 1 - first)
     square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-    weight.sub_(lr / mean_correction * mean / (square.sqrt() / root_correction + group["eps"]))
+    root = square.sqrt() / root_correction
+    weight.sub_(lr / mean_correction * mean / (root + group["eps"]))

@@ -1,4 +1,4 @@
-"""What a model has to beat: the same likelihood without latent variables, each column by itself."""
+"""The score that a model has to beat: its likelihood with independent columns."""
 
 import math
 from collections.abc import Iterable
@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from pyro_vae.data import LoaderRows, Placement, Rows, as_rows
+from pyro_vae.data import LoaderRows, Placement, as_rows
 from pyro_vae.data.arrays import LARGEST
-from pyro_vae.training.epoch import weighted_batches
-from pyro_vae.training.weights import RowWeights
+from pyro_vae.likelihoods.base import independent_columns
+from pyro_vae.training.training_data import TrainingData
 from pyro_vae.vae import VAE
 
 SIZE = 1024
@@ -19,48 +18,51 @@ SIZE = 1024
 
 
 def baseline_of(vae: VAE, x: Any) -> float | None:
-    """Mean log p(x) in nats per row of independent columns, each with the moments of the rows that
-    were trained on.
-
-    None where the likelihood has no such form, as one of the user's.
+    """Mean log p(x) in nats per row of independent columns with the training rows' moments.
 
     Arguments:
         vae: a fitted model.
         x: rows, (n, *data_shape).
+
+    Returns:
+        The mean; None where the likelihood has no such form, such as one of the user's own.
     """
     weight = next(vae.parameters())
     rows = as_rows(x, vae.spec.data_shape, Placement(weight.device, weight.dtype))
     return _score(vae, ((batch, None) for batch in rows.batches(_size(vae))))
 
 
-def independent_score(
-    vae: VAE, train: Rows, valid: Rows | None, weights: RowWeights | None = None
-) -> float | None:
-    """The same of validation rows, and without them of the training rows; None where a loader gives
-    those.
+def independent_score(vae: VAE, data: TrainingData) -> float | None:
+    """The same of the validation rows, and without them of the training rows.
+
+    None where a DataLoader gives the training rows: a pass over it would cost too much.
     """
-    if valid is not None:
-        return _score(vae, weighted_batches(valid, _size(vae), weights))
-    return (
-        None
-        if isinstance(train, LoaderRows)
-        else _score(vae, ((batch, None) for batch in train.batches(_size(vae))))
-    )
+    if data.valid is not None:
+        return _score(vae, data.validation_batches(_size(vae)))
+    if isinstance(data.train, LoaderRows):
+        return None
+    return _score(vae, ((batch, None) for batch in data.train.batches(_size(vae))))
 
 
 def _size(vae: VAE) -> int:
+    """Rows at once, so that a batch stays small in memory."""
     return max(1, min(SIZE, LARGEST // math.prod(vae.spec.data_shape)))
 
 
 def _score(vae: VAE, batches: Iterable[tuple[Tensor, Tensor | None]]) -> float | None:
-    independent = getattr(vae.likelihood, "independent", None)
-    found = independent() if callable(independent) else None
-    if not isinstance(found, Distribution):
+    """Mean log p(x) of the rows in the batches, each counted by its weight."""
+    p = independent_columns(vae.likelihood)
+    if p is None:
         return None
-    score, total = 0.0, 0.0
+    total = 0.0
+    count = 0.0
     with torch.no_grad():
         for batch, weights in batches:
-            log_p = found.log_prob(batch).double()
-            score += float(log_p.sum() if weights is None else (weights * log_p).sum())
-            total += len(batch) if weights is None else float(weights.sum())
-    return score / total
+            log_p = p.log_prob(batch).double()
+            if weights is None:
+                total += float(log_p.sum())
+                count += len(batch)
+            else:
+                total += float((weights * log_p).sum())
+                count += float(weights.sum())
+    return total / count

@@ -1,7 +1,5 @@
-"""The step of several processes: each takes its part of the batch, and all make the same move."""
+"""The step of several processes: each computes its part of the batch, and all move alike."""
 
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -9,39 +7,40 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pyro_vae.arguments import warn_caller
 from pyro_vae.data import binarized
 from pyro_vae.distributed.process_group import (
+    batch_share,
     begin_mean_over_ranks,
     gathered,
     is_first,
     part_of_rank,
     seed_of_rank,
-    weighing,
     world_size,
 )
 from pyro_vae.objectives import Terms
 from pyro_vae.objectives.base import Program
 from pyro_vae.rng import Stream
+from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.train_step import Info, State, step, steps
 
 
-def parallel(state: State, options: FitOptions, count: int) -> Callable[..., tuple[State, Tensor]]:
+def parallel(state: State, options: FitOptions, count: int) -> StepsFunction:
     """`steps` of several processes, which are eager whatever `compile` says.
 
     Raises:
         ValueError: the processes have different numbers of steps ahead, so one would wait for ever.
     """
-    if len(set(ahead := gathered(count))) > 1:
+    counts = gathered(count)
+    if len(set(counts)) > 1:
         raise ValueError(
-            f"x: expected the same rows in every process, got {ahead} steps ahead; pass all rows "
+            f"x: expected the same rows in every process, got {counts} steps ahead; pass all rows "
             "to each"
         )
     if options.compile in {"step", "loss"} and is_first():
-        warnings.warn(
-            f"fit: {world_size()} processes make eager steps, not compiled ones", stacklevel=5
-        )
-    return partial(steps, move=ParallelStep(state, options.seed))
+        warn_caller(f"fit: {world_size()} processes make eager steps, not compiled ones")
+    return partial(steps, step_function=ParallelStep(state, options.seed))
 
 
 class ParallelStep:
@@ -50,7 +49,7 @@ class ParallelStep:
     Each computes the gradient on its rows of the batch, and while it goes backward torch's
     DistributedDataParallel averages it over the processes, weighted so that it is the gradient of
     the mean over all rows. Clipping, optimizer and average then see the same numbers everywhere, so
-    the parameters stay the same to the last bit. What a step tells is of the whole batch.
+    the parameters stay the same to the last bit. The metrics are those of the whole batch.
 
     Each process has noise of its own, from the seed and its rank, and leaves torch's generators
     alone: whatever else is drawn from them is the same in all. A layer that looks across rows, such
@@ -69,37 +68,41 @@ class ParallelStep:
         self.noise = Stream(seed_of_rank(seed), next(state.vae.parameters()).device)
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
-        part, weight = part_of_rank(batch)
-        if state.binarize:
+        part, share = part_of_rank(batch)
+        if state.binarize:  # here, so that the bits are of this process's noise
             with self.noise.drawn():
                 part = binarized(part)
-        own = replace(state, objective=partial(self._weighted, weight), binarize=False)
-        moved, info = step(own, part)
-        loss, rate, distortion = self.told()
-        return replace(state, steps=moved.steps), Info(loss, rate, distortion, info.grad_norm)
+        objective = partial(self._shared, share)
+        own_state = replace(state, objective=objective, binarize=False)
+        stepped, info = step(own_state, part)
+        loss, rate, distortion = self.wait_for_means()
+        whole_batch = Info(loss, rate, distortion, info.grad_norm)
+        return replace(state, steps=stepped.steps), whole_batch
 
-    def _weighted(
-        self, weight: float, model: Program, guide: Program, x: Tensor, beta: float = 1.0
+    def _shared(
+        self,
+        share: float,
+        model: Program,
+        guide: Program,
+        x: Tensor,
+        beta: float = 1.0,
     ) -> Terms:
-        """The terms of this process, whose mean loss is wᵣ times that of its rows; the means of all
-        are asked for.
+        """The terms of this process, with its share of the loss of the batch.
+
+        The means over all processes are begun here, so that they travel while it goes backward.
         """
-        with self.noise.drawn(), weighing(weight):
+        with self.noise.drawn(), batch_share(share):
             terms: Terms = self.terms(x, beta)
-        means = torch.stack(
-            [
-                terms.loss.detach().mean(),
-                terms.rate.detach().mean(),
-                terms.distortion.detach().mean(),
-            ]
-        )
-        self.told = begin_mean_over_ranks(weight * means)
-        return terms._replace(loss=weight * terms.loss)
+        columns = (terms.loss, terms.rate, terms.distortion)
+        means = [column.detach().mean() for column in columns]
+        self.wait_for_means = begin_mean_over_ranks(share * torch.stack(means))
+        return terms._replace(loss=share * terms.loss)
 
 
 class _Objective(nn.Module):
-    """The objective as a module with the parameters of the model; its buffers are not of this
-    module.
+    """The objective as a module with the model's parameters, and without its buffers.
+
+    DistributedDataParallel would broadcast buffers in each step.
     """
 
     def __init__(self, state: State) -> None:
@@ -108,4 +111,4 @@ class _Objective(nn.Module):
         self.state = state
 
     def forward(self, x: Tensor, beta: float) -> Terms:
-        return self.state.objective(self.state.vae.model, self.state.vae.guide, x, beta)
+        return self.state.terms(x, beta)

@@ -1,105 +1,139 @@
-"""One epoch of `fit`: a pass over the training rows, a look at the validation rows, and what is
-asked of both.
-"""
+"""One epoch of `fit`: a pass over the training rows, and one over the validation rows."""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pyro_vae.data import Rows
-from pyro_vae.distributed.process_group import mean_over_ranks, part_of_rank, seed_of_rank, weighing
+from pyro_vae.distributed.process_group import (
+    batch_share,
+    mean_over_ranks,
+    part_of_rank,
+    seed_of_rank,
+)
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
 from pyro_vae.training.options import FitOptions, Schedule, beta_at
 from pyro_vae.training.progress import Progress
-from pyro_vae.training.run import Means
-from pyro_vae.training.train_step import Pace, State, steps
-from pyro_vae.training.weights import RowWeights
+from pyro_vae.training.run import MetricMeans, Run
+from pyro_vae.training.train_step import ScheduleValues, State, steps
+from pyro_vae.training.training_data import TrainingData
 
-Moves = Callable[[State, Tensor, Sequence[Pace]], tuple[State, Tensor]]
+StepsFunction = Callable[[State, Tensor, Sequence[ScheduleValues]], tuple[State, Tensor]]
 TOGETHER = 16
-"""Batches that are cut at once."""
+"""Batches that are cut out of the rows at once."""
+
+
+@dataclass
+class Training:
+    """A run that is ready to start: what the epochs read and change.
+
+    Attributes:
+        run: the model, the options, and the history.
+        state: the state before the next step.
+        data: the rows.
+        schedule: from the share of the run that is done to a factor of the learning rate.
+        order: draws the order of the training rows.
+    """
+
+    run: Run
+    state: State
+    data: TrainingData
+    schedule: Schedule
+    order: torch.Generator
+
+    @property
+    def options(self) -> FitOptions:
+        """The options of the run."""
+        return self.run.options
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of training batches."""
+        return self.data.train.steps(self.options.batch_size)
+
+    def schedule_values(self, epochs_done: float) -> ScheduleValues:
+        """KL weight and learning rates after so many epochs."""
+        factor = self.schedule(epochs_done / (self.options.epochs or 1))
+        groups = self.state.optimizer.param_groups
+        lrs = [group["initial_lr"] * factor for group in groups]
+        return ScheduleValues(beta_at(self.options, epochs_done), tuple(lrs))
 
 
 def train_epoch(
-    state: State,
-    train: Rows,
+    training: Training,
     epoch: int,
-    options: FitOptions,
-    schedule: Schedule,
-    order: torch.Generator,
-    move: Moves,
+    steps_function: StepsFunction,
     progress: Progress,
-    weights: RowWeights | None = None,
-) -> tuple[State, dict[str, float]]:
-    """One pass over the rows; the means of the epoch are over rows, so a short last batch weighs
-    what it holds.
+) -> dict[str, float]:
+    """One pass over the training rows.
+
+    Returns:
+        The row of the history. Its means are over rows, so a shorter last batch counts less.
     """
-    began, number, means = time.perf_counter(), 0, Means()
-    count = train.steps(options.batch_size)
-    base = [group["initial_lr"] for group in state.optimizer.param_groups]
-
-    def pace(number: int) -> Pace:
-        done = epoch - 1 + number / count
-        factor = schedule(done / (options.epochs or 1))
-        return Pace(beta_at(options, done), tuple(lr * factor for lr in base))
-
+    start = time.perf_counter()
+    state = training.state
+    means = MetricMeans()
+    batches_done = 0
     state.vae.train()
-    for stack, row_weights in _stacks(train, weights, options.batch_size, order):
-        paces = [pace(number + index) for index in range(len(stack))]
-        if row_weights is None:
-            state, told = move(state, stack, paces)
-        else:
-            state, told = steps(state, stack, paces, weights=row_weights)
-        means.add(told, stack.shape[1])
-        number += len(stack)
+    for stack, weights in training.data.stacks(
+        training.options.batch_size, TOGETHER, training.order
+    ):
+        numbers = range(batches_done, batches_done + len(stack))
+        schedule = [
+            training.schedule_values(epoch - 1 + number / training.steps_per_epoch)
+            for number in numbers
+        ]
+        if weights is None:
+            state, metrics = steps_function(state, stack, schedule)
+        else:  # of `step` alone: a graph has no weights
+            state, metrics = steps(state, stack, schedule, weights=weights)
+        means.add(metrics, rows=stack.shape[1])
+        batches_done += len(stack)
         progress.advance(len(stack))
-    loss, rate, distortion, grad_norm = means.now()
-    row: dict[str, float] = {
+    training.state = state
+    loss, rate, distortion, grad_norm = means.compute()
+    return {
         "epoch": epoch,
         "loss": loss,
         "elbo": -(rate + distortion),
         "rate": rate,
-    }
-    row |= {
         "distortion": distortion,
         "grad_norm": grad_norm,
         "lr": state.optimizer.param_groups[0]["lr"],
+        "seconds": time.perf_counter() - start,
     }
-    return state, row | {"seconds": time.perf_counter() - began}
-
-
-def _stacks(
-    train: Rows, weights: RowWeights | None, size: int, order: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    if weights is None:
-        return ((stack, None) for stack in train.stacks(size, TOGETHER, order))
-    return weights.stacked(train, size, TOGETHER, order)
 
 
 def validate(
-    state: State, valid: Rows, options: FitOptions, weights: RowWeights | None = None
+    state: State,
+    data: TrainingData,
+    options: FitOptions,
 ) -> dict[str, float]:
-    """The loss with the final β, the plain ELBO and its terms on the validation rows, with one
-    noise in every epoch.
+    """Loss, plain ELBO and its terms on the validation rows.
+
+    The loss has the final β, and the noise is the same in every epoch.
+
+    Returns:
+        The columns of the history; none where there are no validation rows.
     """
-    total, totals = 0.0, torch.zeros(3, dtype=torch.float64)
-    averaged = state.average.applied() if state.average else nullcontext()
-    device, seed = next(state.vae.parameters()).device, seed_of_rank(options.seed + 1)
-    with torch.no_grad(), averaged, evaluating(state.vae), own_seed(seed, device):
-        for batch, counts in weighted_batches(valid, max(options.batch_size, 256), weights):
-            part, weight = part_of_rank(batch)
-            with weighing(weight):
-                terms = state.objective(state.vae.model, state.vae.guide, part, options.beta)
-            each = torch.stack([terms.loss, terms.rate, terms.distortion]).double()
-            sums = each.sum(1) if counts is None else (each * counts).sum(1)
-            totals += weight * len(batch) / len(part) * sums.cpu()
-            total += len(batch) if counts is None else float(counts.sum())
-    loss, rate, distortion = (mean_over_ranks(totals) / total).tolist()
+    if data.valid is None:
+        return {}
+    count = 0.0
+    sums = torch.zeros(3, dtype=torch.float64)
+    device = next(state.vae.parameters()).device
+    averages = state.ema.applied() if state.ema else nullcontext()
+    noise = own_seed(seed_of_rank(options.seed + 1), device)
+    size = max(options.batch_size, 256)  # without gradients larger batches need no more memory
+    with torch.no_grad(), averages, evaluating(state.vae), noise:
+        for batch, weights in data.validation_batches(size):
+            sums += _batch_sums(state, batch, weights, options.beta)
+            count += len(batch) if weights is None else float(weights.sum())
+    loss, rate, distortion = (mean_over_ranks(sums) / count).tolist()
     return {
         "val_loss": loss,
         "val_elbo": -(rate + distortion),
@@ -108,18 +142,28 @@ def validate(
     }
 
 
-def weighted_batches(
-    valid: Rows, size: int, weights: RowWeights | None
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The batches of the validation rows, each with the weights of its rows where they have some."""
-    batches = valid.batches(size)
-    if weights is None or weights.valid is None:
-        return ((batch, None) for batch in batches)
-    return zip(batches, weights.valid.batches(size), strict=True)
+def _batch_sums(
+    state: State,
+    batch: Tensor,
+    weights: Tensor | None,
+    beta: float,
+) -> Tensor:
+    """Sums of loss, rate and distortion over the rows of a batch, (3,).
+
+    In several processes each has the rows of its part, weighted so that the mean over the
+    processes is the sum over the batch.
+    """
+    part, share = part_of_rank(batch)
+    with batch_share(share):
+        terms = state.terms(part, beta)
+    columns = torch.stack([terms.loss, terms.rate, terms.distortion]).double()
+    if weights is not None:
+        columns = columns * weights
+    return share * len(batch) / len(part) * columns.sum(1).cpu()
 
 
 def require_finite(row: dict[str, float], options: FitOptions) -> None:
-    """Raise ValueError where the loss, a term of it or the gradient is not a number."""
+    """Raise ValueError where the loss, a term of it or the gradient is not finite."""
     bad = [name for name, value in row.items() if not math.isfinite(value)]
     if bad:
         raise ValueError(

@@ -1,62 +1,56 @@
 """The loop: `fit` trains a model on rows of any origin and keeps the best weights."""
 
 import os
-import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import pyro
 import torch
-from torch.optim import Optimizer
 
-from pyro_vae.arguments import public
-from pyro_vae.data import Placement, Rows, as_rows
-from pyro_vae.data.binarize import binarized_once
+from pyro_vae.arguments import public, warn_caller
+from pyro_vae.data import Placement
 from pyro_vae.distributed.process_group import (
     average_buffers,
+    broadcast_parameters,
     device_of_rank,
     interrupted_together,
     is_first,
-    make_alike,
-    world_size,
 )
-from pyro_vae.networks import mixed_precision
-from pyro_vae.objectives import Objective
+from pyro_vae.networks import MatmulPrecision, Precision, mixed_precision
+from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
-from pyro_vae.training.adam import is_adam
 from pyro_vae.training.baseline import independent_score
-from pyro_vae.training.checkpoint import Unfinished
-from pyro_vae.training.compiled_step import CompiledStep
-from pyro_vae.training.data_parallel import parallel
-from pyro_vae.training.epoch import Moves, require_finite, train_epoch, validate
-from pyro_vae.training.first_look import first_look, require_trainable
+from pyro_vae.training.checkpoint import Checkpoint
+from pyro_vae.training.epoch import StepsFunction, Training, require_finite, train_epoch, validate
 from pyro_vae.training.options import (
     SCHEDULES,
     FitOptions,
     MakeOptimizer,
     Schedule,
     choose_device,
-    make_objective,
-    make_optimizer,
     with_budget,
 )
-from pyro_vae.training.preparation import is_number, split, start
+from pyro_vae.training.preparation import (
+    check_and_initialise,
+    initial_state,
+    read_data,
+    with_binary_validation,
+)
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Run
+from pyro_vae.training.sanity_check import check_objective, require_trainable
 from pyro_vae.training.sleep import require_sleep, sleep
-from pyro_vae.training.train_step import Average, State, steps
-from pyro_vae.training.weights import RowWeights, eager, refuse_hidden_weights
+from pyro_vae.training.step_choice import choose_steps, is_compiled
+from pyro_vae.training.train_step import State
+from pyro_vae.training.training_data import TrainingData
+from pyro_vae.training.validation_split import is_number
+from pyro_vae.training.weights import eager, refuse_hidden_weights
 from pyro_vae.vae import VAE
 
-WORTH_COMPILING = 20_000
-"""Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
-
-SMALL, SEVERAL, WORTH_SEVERAL = 10_000_000, 4, 100_000
-"""A step of fewer products than SMALL is so short that calling it counts: SEVERAL in one graph save
-a fifth.
-"""
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 @public
@@ -66,55 +60,100 @@ def fit(
     *,
     validation: Any = 0.1,
     weights: Any = None,
-    objective: str | Mapping[str, Any] | Objective | None = None,
+    epochs: int | None = None,
+    min_steps: int = 4000,
+    batch_size: int = 128,
     optimizer: str | MakeOptimizer = "adam",
-    schedule: str | Schedule = "cosine",
+    lr: float = 2e-3,
+    optimizer_options: Mapping[str, Any] = NO_OPTIONS,
+    schedule: Literal["constant", "cosine"] | Schedule = "cosine",
+    clip_norm: float | None = None,
+    objective: str | Mapping[str, Any] | Objective | None = None,
+    kl: KL = "auto",
+    num_particles: int = 1,
+    beta: float = 1.0,
+    kl_warmup_epochs: int = 0,
+    kl_cycles: int = 1,
+    ema_decay: float | None = None,
+    patience: int | None = None,
+    sleep_share: float = 0.0,
+    binarize: Literal["none", "dynamic"] = "none",
+    seed: int = 0,
+    device: str = "auto",
+    compile: Literal["auto", "step", "loss", "off"] = "auto",
+    precision: Precision = "full",
+    matmul_precision: MatmulPrecision = "highest",
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
-    **options: Any,
 ) -> Run:
-    """Train `vae` by stochastic variational inference: minimise the mean over rows of -ELBO =
-    distortion + rate.
+    """Train `vae` by stochastic variational inference, and keep the best weights.
+
+    The loss is the mean over rows of -ELBO = distortion + rate, in nats:
+
+        loss(x) = -E_q(z|x)[log p(x | z)] + KL(q(z | x) ‖ p(z))
 
     Before the first step the rows are checked, the encoder's inputs standardised and the output
     biases set to the data's means; a model that was trained before is trained on. One seed gives
     one result, and torch's global generators are left as they were. An interrupt (Ctrl-C) ends the
     run with the best weights in place.
 
-    Without `epochs` the budget is 100 passes over the rows, and for small data as many more as make
-    4000 steps, and it ends early where half of it brought nothing better. The weights of the epoch
-    that does best on the validation rows are kept, and `run.summary()` says when that was the last
-    one, so that more might help. There the ELBO stands beside that of independent columns,
-    `run.baseline`; a model that stays below is warned about.
+    Without `epochs` the run makes 100 passes over the rows, and for small data as many more as make
+    `min_steps` steps; it ends early where half of them brought no better epoch. The weights of the
+    epoch with the lowest validation loss are kept. `run.summary()` says when that was the last one,
+    so that a longer run may be better, and compares the ELBO with that of independent columns,
+    `run.baseline`; a model that stays below it is warned about.
 
     In several processes (`pyro_vae.distributed.process_group.joined`) all call it with the same
-    arguments and end with the same weights;
-    `batch_size` counts the rows of all.
+    arguments and end with the same weights; `batch_size` counts the rows of all.
+
+    Hooks (`register_forward_hook` and the like) on `vae.model`, `vae.guide` and their parts are
+    called as torch promises where steps are eager, and compile="auto" stays eager where there are
+    some. A compiled step calls them only while it is compiled, and `fit` warns once.
 
     Arguments:
         vae: the model; trained in place.
         x: rows shaped (n, *data_shape): array, tensor, memmap, Dataset or DataLoader.
-        validation: share or number of rows of `x` that choose the best epoch; or such rows
-            themselves; or None.
-        weights: how much each row of `x` counts in the loss, (n,), as importance or survey weights
-            do; only their ratios matter. None: all the same. Where the model starts, they don't
-            count.
-        objective: "elbo", "iwae", "renyi", a table {"kind": ..., options}, or (model, guide, x,
-            beta) -> Terms; None takes `ELBO(kl, num_particles)`.
+        validation: share (below 1) or number of rows of `x` that choose the best epoch; or such
+            rows themselves; or None.
+        weights: how much each row of `x` counts in the loss, (n,), such as importance or survey
+            weights; only their ratios matter. None: all the same. They don't count where the model
+            is initialised.
+        epochs: passes over the training rows.
+        min_steps: smallest number of steps, where `epochs` is not given.
+        batch_size: rows in a step.
         optimizer: a name in torch.optim, or a function from parameters to an optimizer.
+        lr: learning rate at the start.
+        optimizer_options: further options of the named optimizer.
         schedule: "constant", "cosine", or a function from the share of the run done to a factor of
             the learning rate.
-        checkpoint: a file that holds the run while it goes on, written after an epoch where the
-            last writing is 10 seconds ago. Where it is there already, the same call goes on after
-            the epoch that it holds, with the same random numbers; a run that was over is given back
-            as it was. With more `epochs` than it had it goes on, with learning rate and β of the
-            longer run from there on: with the schedule "constant" that is what one long run does,
-            and "cosine" rises again. Not for several processes.
-        progress: show a bar on stderr; None shows it on a terminal and in a notebook, and elsewhere
+        clip_norm: largest norm of the gradient.
+        objective: "elbo", "iwae", "renyi", a table {"kind": ..., options}, or (model, guide, x,
+            beta) -> Terms; None takes `ELBO(kl, num_particles)`.
+        kl: closed form ("analytic"), draws ("monte_carlo"), or the former where it is known.
+        num_particles: draws of z for each row and step.
+        beta: final KL weight.
+        kl_warmup_epochs: epochs in which the KL weight grows from 0 to `beta`.
+        kl_cycles: how often it does so within them.
+        ema_decay: decay of an exponential moving average of the weights, which is validated and
+            kept instead of the last weights.
+        patience: stop after so many epochs without a better one.
+        sleep_share: further epochs for the guide alone on rows that the model draws, as a share of
+            those made; the inference gap gets smaller.
+        binarize: "dynamic" draws new bits of grey rows (in [0, 1], or bytes) in each step.
+        seed: of the noise, the order of the rows and the split.
+        device: "cpu", "cuda", "cuda:1", or "auto".
+        compile: compile the whole step, the loss and its gradient, or nothing; "auto" compiles
+            long runs.
+        precision: of encoder and decoder: "full", or "bf16-mixed" (autocast).
+        matmul_precision: `torch.set_float32_matmul_precision` while training.
+        checkpoint: a file with the state of the run, written after an epoch where the last writing
+            is 10 seconds ago. Where it exists, the same call resumes after its last epoch, with the
+            same random numbers; a finished run is returned as it was. With more `epochs` than
+            before it continues, with learning rate and β of the longer run: with the schedule
+            "constant" that is what one long run does, and "cosine" rises again. Not for several
+            processes.
+        progress: show a bar on stderr; None shows it on a terminal or in a notebook, and elsewhere
             a line a minute.
-        **options: the fields of `FitOptions`: epochs, min_steps, batch_size, lr, clip_norm,
-            kl_warmup_epochs, kl_cycles, ema_decay, patience, sleep_share, kl, num_particles, seed,
-            device, compile, binarize, precision, matmul_precision.
 
     Returns:
         The `Run`: the model, the history, the best epoch.
@@ -130,146 +169,118 @@ def fit(
         >>> [row["epoch"] for row in run.history]
         [1, 2]
     """
+    arguments = dict(locals())
     refuse_hidden_weights(x)
-    a_part = is_number(validation)
-    named: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "objective": objective}
-    named["validation"] = validation if a_part else None
-    chosen = FitOptions(
-        **options, **{name: value for name, value in named.items() if not callable(value)}
-    )
-    device = device_of_rank(choose_device(chosen.device))
-    placement = Placement(device, next(vae.parameters()).dtype, grey=chosen.binarize == "dynamic")
-    with torch.inference_mode(False), torch.enable_grad(), own_seed(chosen.seed, device):
+    options = _described(arguments)
+    torch_device = device_of_rank(choose_device(options.device))
+    dtype = next(vae.parameters()).dtype
+    placement = Placement(torch_device, dtype, grey=options.binarize == "dynamic")
+    with torch.inference_mode(False), torch.enable_grad(), own_seed(options.seed, torch_device):
         require_trainable(vae)
-        rows = as_rows(x, vae.spec.data_shape, placement)
-        train, valid = split(rows, validation, vae, placement, chosen.seed)
-        row_weights = (
-            None
-            if weights is None
-            else RowWeights(weights, rows, validation, placement, chosen.seed)
-        )
-        chosen = with_budget(
-            chosen if row_weights is None else eager(chosen), train.steps(chosen.batch_size)
-        )
-        run = Run(vae, chosen)
-        make_alike(vae.to(device))
-        state = _state(vae, chosen, objective, optimizer)
-        given = {"x": rows} if valid is None or a_part else {"x": rows, "validation": valid}
-        start(vae, given, train, grey=placement.grey)
-        if chosen.sleep_share:
-            require_sleep(vae)
-        if placement.grey and valid is not None:
-            valid = binarized_once(valid, vae.spec.data_shape, chosen.seed, placement)
-        first_look(state, train, chosen)
-        if (
-            valid is not None or not placement.grey
-        ):  # of grey training rows the bits are drawn in each step
-            run.baseline = independent_score(vae, train, valid, row_weights)
-        run.remember()
-        rule, order = (
-            schedule if callable(schedule) else SCHEDULES[chosen.schedule],
-            torch.Generator(),
-        )
-        order.manual_seed(chosen.seed)
-        counts = None if row_weights is None else row_weights.train
-        kept = (
-            None
-            if checkpoint is None
-            else Unfinished(Path(checkpoint), run, order, train, valid, counts)
-        )
-        state = state if kept is None else kept.read(state)
-        _loop(run, state, train, valid, rule, order, kept, progress, row_weights)
+        data, named_rows = read_data(vae, x, validation, weights, placement, options.seed)
+        if data.weights is not None:
+            options = eager(options)
+        options = with_budget(options, data.train.steps(options.batch_size))
+        run = Run(vae, options)
+        broadcast_parameters(vae.to(torch_device))
+        # The optimizer takes the weights where they are now: on the device of the run.
+        state = initial_state(vae, options, objective, optimizer)
+        check_and_initialise(vae, named_rows, data.train, grey=placement.grey)
+        data = with_binary_validation(data, vae, placement, options.seed)
+        _examine(run, state, data)
+        factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
+        order = torch.Generator().manual_seed(options.seed)
+        training = Training(run, state, data, factor, order)
+        _train(training, checkpoint, progress)
     if run.warning is not None:
-        warnings.warn(f"fit: {run.warning}", stacklevel=3)
+        warn_caller(f"fit: {run.warning}")
     return run
 
 
-def _state(
-    vae: VAE,
-    options: FitOptions,
-    objective: str | Mapping[str, Any] | Objective | None,
-    optimizer: str | MakeOptimizer,
-) -> State:
-    """Where training begins: what is not named by an option is a function of the user's."""
-    return State(
-        vae,
-        make_objective(options)
-        if objective is None or isinstance(objective, str | Mapping)
-        else objective,
-        make_optimizer(options, vae.parameters(), optimizer if callable(optimizer) else None),
-        clip_norm=options.clip_norm,
-        average=Average(list(vae.parameters()), options.ema_decay) if options.ema_decay else None,
-        binarize=options.binarize == "dynamic",
-    )
+def _described(arguments: dict[str, Any]) -> FitOptions:
+    """The arguments of `fit` that a file can hold, without functions and rows of the user's."""
+    given = {name: arguments[name] for name in FitOptions.model_fields}
+    if not is_number(given["validation"]):
+        given["validation"] = None
+    return FitOptions(**{name: value for name, value in given.items() if not callable(value)})
 
 
-def _loop(
-    run: Run,
-    state: State,
-    train: Rows,
-    valid: Rows | None,
-    schedule: Schedule,
-    order: torch.Generator,
-    kept: Unfinished | None,
+def _examine(run: Run, state: State, data: TrainingData) -> None:
+    """What fails early, the score to beat, and the weights to fall back on."""
+    options = run.options
+    if options.sleep_share:
+        require_sleep(run.vae)
+    check_objective(state, data.train, options)
+    has_fixed_rows = data.valid is not None or options.binarize == "none"
+    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
+        run.baseline = independent_score(run.vae, data)
+    run.remember()
+
+
+def _train(
+    training: Training,
+    path: str | os.PathLike[str] | None,
     shown: bool | None,
-    weights: RowWeights | None,
 ) -> None:
-    options, total = run.options, run.options.epochs or 0
-    epochs, each = range(len(run.history) + 1, total + 1), train.steps(options.batch_size)
-    ahead = each * len(epochs)
-    move = (
-        stepper(options, state.optimizer, ahead)
-        if world_size() == 1
-        else parallel(state, options, ahead)
-    )
-    for group in state.optimizer.param_groups:
+    """The epochs of a run, and its sleep phase."""
+    run = training.run
+    saved = None
+    if path is not None:
+        saved = Checkpoint(Path(path), training)
+        saved.read()
+    steps_done = training.steps_per_epoch * len(run.history)
+    steps_in_all = training.steps_per_epoch * (run.options.epochs or 0)
+    steps_function = choose_steps(training.state, run.options, steps_in_all - steps_done)
+    for group in training.state.optimizer.param_groups:
+        # An optimizer that was used before has the last rate of that run as its "lr".
         group.setdefault("initial_lr", group["lr"])
-    progress = Progress(each * len(run.history), each * total, shown=shown if is_first() else False)
+    progress = Progress(steps_done, steps_in_all, shown=shown if is_first() else False)
     try:
         with pyro.validation_enabled(False), progress, interrupted_together():
-            if isinstance(getattr(move, "__self__", None), CompiledStep) and epochs:
-                progress.compiling()
-            for epoch in epochs:
-                if run.exhausted():
-                    break
-                with mixed_precision(options.precision, options.matmul_precision):
-                    state, row = train_epoch(
-                        state, train, epoch, options, schedule, order, move, progress, weights
-                    )
-                average_buffers(state.vae)
-                row |= validate(state, valid, options, weights) if valid is not None else {}
-                require_finite(row, options)
-                with state.average.applied() if state.average else nullcontext():
-                    run.keep(row)
-                if kept is not None:
-                    kept.write(state, last=epoch == epochs[-1] or run.exhausted())
-                progress.epoch(row)
+            _epochs(training, steps_function, saved, progress)
             run.restore()
-            if options.sleep_share:
-                run.remember()
-                sleep(run, state, train, valid, weights)
+            if run.options.sleep_share:
+                run.remember()  # the sleep phase may find better ones
+                sleep(run, training.state, training.data)
     except KeyboardInterrupt:
         run.interrupted = True
-        best = f"those of epoch {run.best_epoch}" if run.best_epoch else "those from before the run"
-        warnings.warn(
-            f"fit: interrupted after {len(run.history)} of {total} epochs; the weights are {best}",
-            stacklevel=4,
+        kept = "those from before the run"
+        if run.best_epoch:
+            kept = f"those of epoch {run.best_epoch}"
+        warn_caller(
+            f"fit: interrupted after {len(run.history)} of {run.options.epochs} epochs; "
+            f"the weights are {kept}"
         )
     finally:
         run.restore()
         run.vae.eval()
 
 
-def stepper(options: FitOptions, optimizer: Optimizer, count: int) -> Moves:
-    """Eager steps or compiled ones, as `compile` says; "auto" compiles where the steps ahead are
-    worth it.
-    """
-    if options.compile == "off" or (options.compile == "auto" and count < WORTH_COMPILING):
-        return steps
-    moves = options.compile == "step" or (options.compile == "auto" and is_adam(optimizer))
-    products = options.batch_size * sum(
-        weight.numel() for group in optimizer.param_groups for weight in group["params"]
-    )
-    return CompiledStep(
-        moves, SEVERAL if moves and products < SMALL and count >= WORTH_SEVERAL else 1
-    ).steps
+def _epochs(
+    training: Training,
+    steps_function: StepsFunction,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+) -> None:
+    """The epochs that are left, each with its validation."""
+    run = training.run
+    options = run.options
+    last = options.epochs or 0
+    epochs = range(len(run.history) + 1, last + 1)
+    if epochs and is_compiled(steps_function):
+        progress.compiling()
+    for epoch in epochs:
+        if run.exhausted():
+            break
+        with mixed_precision(options.precision, options.matmul_precision):
+            row = train_epoch(training, epoch, steps_function, progress)
+        average_buffers(run.vae)
+        row |= validate(training.state, training.data, options)
+        require_finite(row, options)
+        ema = training.state.ema
+        # The averages were validated, so that they are kept; training goes on with the weights.
+        with ema.applied() if ema else nullcontext():
+            run.keep(row)
+        if checkpoint is not None:
+            checkpoint.write(last=epoch == last or run.exhausted())
+        progress.epoch(row)

@@ -1,10 +1,8 @@
-"""What can be said about a run of `fit`, as data; and the optimizer, schedule and device that it
-names.
-"""
+"""The options of `fit` as data, and the optimizer, schedule and device that they name."""
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import torch
@@ -34,14 +32,18 @@ _UNSUITED = {
     "muon": "moves matrices only, and there are vectors",
     "sparseadam": "takes sparse gradients only, and these are dense",
 }
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    name.lower(): item
-    for name, item in vars(torch.optim).items()
-    if inspect.isclass(item)
-    and issubclass(item, Optimizer)
-    and item is not Optimizer
-    and name.lower() not in _UNSUITED
-}
+"""Optimizers of torch that `fit` refuses, each with the reason."""
+
+
+def _optimizers() -> Iterator[tuple[str, Callable[..., Optimizer]]]:
+    """The optimizers of torch.optim that suit `fit`, by their names in lower case."""
+    for name, item in vars(torch.optim).items():
+        is_optimizer = inspect.isclass(item) and issubclass(item, Optimizer)
+        if is_optimizer and item is not Optimizer and name.lower() not in _UNSUITED:
+            yield name.lower(), item
+
+
+OPTIMIZERS = dict(_optimizers())
 
 
 def constant(done: float) -> float:
@@ -56,9 +58,9 @@ def cosine(done: float) -> float:
 
 SCHEDULES: dict[str, Schedule] = {"constant": constant, "cosine": cosine}
 
-
-EPOCHS, MIN_STEPS = 100, 4000
-"""The budget where none is asked for: passes over the rows, and steps at least."""
+EPOCHS = 100
+MIN_STEPS = 4000
+"""The budget where none is asked for: passes over the rows, and smallest number of steps."""
 
 
 class FitOptions(Described):
@@ -143,15 +145,13 @@ class FitOptions(Described):
 
 
 def with_budget(options: FitOptions, steps: int) -> FitOptions:
-    """The options with a number of epochs: by default 100, or more where those make fewer than
-    `min_steps` steps.
+    """The options with a number of epochs: by default 100, or as many as make `min_steps` steps.
 
-    By default, too, a run stops early where half of its epochs brought nothing better; with
-    `epochs` it doesn't.
+    A run of that length stops early after half of its epochs without a better one.
 
     Arguments:
-        options: what was asked for.
-        steps: in one epoch.
+        options: those that were given.
+        steps: number of steps in one epoch.
 
     Example:
         >>> [with_budget(FitOptions(), steps).epochs for steps in (1, 10, 30, 500)]
@@ -180,27 +180,34 @@ def make_objective(options: FitOptions) -> Objective:
 
 
 def beta_at(options: FitOptions, epochs_done: float) -> float:
-    """The KL weight after so many epochs: linear from 0 to `beta` over the warm-up; each of several
-    cycles ends at `beta`.
+    """The KL weight after so many epochs: linear from 0 to `beta` over the warm-up.
+
+    Of several cycles each grows in its first half, and stays at `beta` in the second.
 
     References:
         Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing (Fu et al., 2019).
 
     Example:
-        >>> [beta_at(FitOptions(kl_warmup_epochs=4, kl_cycles=2), done) for done in (0, 0.5, 1, 2, 2.5, 4)]
+        >>> options = FitOptions(kl_warmup_epochs=4, kl_cycles=2)
+        >>> [beta_at(options, done) for done in (0, 0.5, 1, 2, 2.5, 4)]
         [0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
     """
     if epochs_done >= options.kl_warmup_epochs:
         return options.beta
     done = epochs_done / options.kl_warmup_epochs * options.kl_cycles % 1
-    return options.beta * (done if options.kl_cycles == 1 else min(1.0, 2 * done))
+    if options.kl_cycles > 1:
+        done = min(1.0, 2 * done)
+    return options.beta * done
 
 
 def make_optimizer(
-    options: FitOptions, parameters: Iterable[nn.Parameter], make: MakeOptimizer | None = None
+    options: FitOptions,
+    parameters: Iterable[nn.Parameter],
+    make: MakeOptimizer | None = None,
 ) -> Optimizer:
-    """The optimizer that `make` gives, or that `options` name; the latter in one fused kernel where
-    torch has one.
+    """The optimizer that `make` gives, or the one that the options name.
+
+    The latter has one fused kernel where torch has one.
 
     Raises:
         ValueError: an unknown name, options that the optimizer doesn't take, or one whose step
@@ -224,14 +231,13 @@ def _named_optimizer(options: FitOptions, parameters: Iterable[nn.Parameter]) ->
             f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(OPTIMIZERS))}"
         )
     make = OPTIMIZERS[name]
-    own = {"lr": options.lr, **options.optimizer_options}
-    if (
-        "fused" in inspect.signature(make).parameters
-        and not {"foreach", "differentiable"} & own.keys()
-    ):
-        own = {"fused": True, **own}
+    chosen = {"lr": options.lr, **options.optimizer_options}
+    has_fused = "fused" in inspect.signature(make).parameters
+    excludes_fused = "foreach" in chosen or "differentiable" in chosen
+    if has_fused and not excludes_fused:
+        chosen = {"fused": True, **chosen}
     try:
-        return make(parameters, **own)
+        return make(parameters, **chosen)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"optimizer_options: {options.optimizer} does not take them: {error}"

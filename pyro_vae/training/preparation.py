@@ -1,7 +1,5 @@
-"""The rows before the first step: divided, checked, and what an untrained model takes from them."""
+"""What is done before the first step: rows are read and checked, and the model is initialised."""
 
-import math
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,103 +7,134 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.data import ArrayRows, DatasetRows, Placement, Rows, as_rows, statistics
-from pyro_vae.data.binarize import bits_of
-from pyro_vae.data.indices import marked, shuffled
+from pyro_vae.arguments import warn_caller
+from pyro_vae.data import Placement, Rows, as_rows, statistics
+from pyro_vae.data.binarize import binarized_once, bits_of
 from pyro_vae.data.summary_statistics import Statistics, farthest
+from pyro_vae.hooks import StartsFromData
 from pyro_vae.inputs import checked_batches, pass_size, require_precise, undisturbed
+from pyro_vae.objectives import Objective
 from pyro_vae.spec import data_support
+from pyro_vae.training.ema import ExponentialMovingAverage
+from pyro_vae.training.options import FitOptions, MakeOptimizer, make_objective, make_optimizer
+from pyro_vae.training.train_step import State
+from pyro_vae.training.training_data import TrainingData
+from pyro_vae.training.validation_split import is_number, split
+from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
 
 
-def split(
-    rows: Rows, validation: Any, vae: VAE, placement: Placement, seed: int
-) -> tuple[Rows, Rows | None]:
-    """Training and validation rows: a random part of `rows` by share or number, or rows that come
-    by themselves.
+def read_data(
+    vae: VAE,
+    x: Any,
+    validation: Any,
+    weights: Any,
+    placement: Placement,
+    seed: int,
+) -> tuple[TrainingData, dict[str, Rows]]:
+    """The rows of a run, and all rows under the names of the arguments that hold them."""
+    rows = as_rows(x, vae.spec.data_shape, placement)
+    train, valid = split(rows, validation, vae, placement, seed)
+    row_weights = None
+    if weights is not None:
+        row_weights = RowWeights(weights, rows, validation, placement, seed)
+    named = {"x": rows}
+    if valid is not None and not is_number(validation):
+        named["validation"] = valid
+    return TrainingData(train, valid, row_weights), named
+
+
+def initial_state(
+    vae: VAE,
+    options: FitOptions,
+    objective: str | Mapping[str, Any] | Objective | None,
+    optimizer: str | MakeOptimizer,
+) -> State:
+    """The state before the first step; a callable objective or optimizer is the user's own."""
+    if objective is None or isinstance(objective, str | Mapping):
+        objective = make_objective(options)
+    make = optimizer if callable(optimizer) else None
+    ema = None
+    if options.ema_decay is not None:
+        ema = ExponentialMovingAverage(list(vae.parameters()), options.ema_decay)
+    return State(
+        vae,
+        objective,
+        make_optimizer(options, vae.parameters(), make),
+        clip_norm=options.clip_norm,
+        ema=ema,
+        binarize=options.binarize == "dynamic",
+    )
+
+
+def check_and_initialise(
+    vae: VAE,
+    named: Mapping[str, Rows],
+    train: Rows,
+    grey: bool = False,
+) -> None:
+    """Check all rows; a model that was never trained is initialised from the training rows.
+
+    Arguments:
+        vae: the model.
+        named: the rows that were given, by the name of the argument.
+        train: the training rows.
+        grey: whether rows are grey levels, from which bits are drawn.
 
     Raises:
-        ValueError: fewer rows than asked for, or a loader of which no part can be taken.
-    """
-    if validation is None or is_number(validation):
-        return select_part(rows, validation, seed)
-    return rows, as_rows(validation, vae.spec.data_shape, placement, name="validation")
-
-
-def select_part(rows: Rows, validation: Any, seed: int) -> tuple[Rows, Rows | None]:
-    """The rows without a random part, and that part, of a share or number of them; the seed alone
-    chooses it.
-    """
-    if not is_number(validation) or validation == 0:
-        return rows, None
-    if not isinstance(rows, ArrayRows | DatasetRows):
-        raise ValueError(
-            f"validation: expected rows of its own beside a DataLoader, got {validation}; "
-            "pass validation=another loader, or validation=None"
-        )
-    held_out = math.ceil(validation * len(rows)) if validation < 1 else int(validation)
-    if held_out >= len(rows):
-        raise ValueError(
-            f"validation: expected fewer rows than the {len(rows)} of x, got {held_out}; ask for "
-            "fewer"
-        )
-    held = torch.zeros(len(rows), dtype=torch.bool)
-    held[shuffled(len(rows), torch.Generator().manual_seed(seed))[:held_out]] = True
-    return rows.select(marked(~held)), rows.select(marked(held))
-
-
-def is_number(validation: Any) -> bool:
-    """Whether validation rows are asked for by a share or a number of them.
-
-    Raises:
-        ValueError: by True or False, which say neither how many nor which.
-    """
-    if isinstance(validation, bool | np.bool_):
-        raise ValueError(
-            f"validation: expected a share, a number of rows, rows, or None, got {validation}; "
-            "take validation=0.1, or None for no validation"
-        )
-    return isinstance(validation, float | int | np.number)
-
-
-def start(vae: VAE, given: Mapping[str, Rows], train: Rows, grey: bool = False) -> None:
-    """Check every row that was given, by its name; an untrained model takes the statistics of the
-    training rows.
+        ValueError: rows outside the support of the likelihood, or of another shape.
     """
     size = pass_size(vae)
-    for name, rows in given.items():
+    for name, rows in named.items():
         for _ in checked_batches(vae, rows.batches(size), name, grey):
             pass
         require_precise(vae, rows, name)
-    if not vae.initialized:
-        summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
-        summary = bits_of(summary) if grey else summary
-        if not grey and summary.outlying.any():
-            _warn_of_outliers(vae, given["x"].batches(size), summary)
-        for module in vae.modules():
-            if callable(begin := getattr(module, "start_from", None)):
-                begin(summary)
-        vae.initialized.fill_(True)
+    if vae.initialized:
+        return
+    summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
+    if grey:
+        summary = bits_of(summary)
+    elif summary.outlying.any():  # never of bits
+        _warn_of_outliers(vae, named["x"].batches(size), summary)
+    for module in vae.modules():
+        if isinstance(module, StartsFromData):
+            module.pyro_vae_start(summary)
+    vae.initialized.fill_(True)
 
 
-def _warn_of_outliers(vae: VAE, batches: Iterator[Tensor], summary: Statistics) -> None:
-    """Name the cell that makes the standard deviation of a column: one of those on the whole line,
-    with the most.
-    """
+def with_binary_validation(
+    data: TrainingData,
+    vae: VAE,
+    placement: Placement,
+    seed: int,
+) -> TrainingData:
+    """The data with binary validation rows: grey ones are binarized once for the whole run."""
+    if data.valid is None or not placement.grey:
+        return data
+    bits = binarized_once(data.valid, vae.spec.data_shape, seed, placement)
+    return TrainingData(data.train, bits, data.weights)
+
+
+def _warn_of_outliers(
+    vae: VAE,
+    batches: Iterator[Tensor],
+    summary: Statistics,
+) -> None:
+    """Warn of the outlier that inflates a standard deviation most, among unbounded columns."""
     support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
-    real = support.check(torch.full((1, *vae.spec.data_shape), -0.5))
-    outlying = summary.outlying.cpu() & real.expand(1, *vae.spec.data_shape)[0]
+    is_real = support.check(torch.full((1, *vae.spec.data_shape), -0.5))
+    outlying = summary.outlying.cpu() & is_real.expand(1, *vae.spec.data_shape)[0]
     ratio = torch.where(outlying, (summary.std / summary.robust_std).cpu(), 0.0)
     if not ratio.any():
         return
-    feature = tuple(int(i) for i in np.unravel_index(int(ratio.argmax()), ratio.shape))
+    index = np.unravel_index(int(ratio.argmax()), ratio.shape)
+    feature = tuple(int(i) for i in index)
     row, value, distance = farthest(undisturbed(batches), summary, feature)
     column = feature[0] if len(feature) == 1 else feature
-    warnings.warn(
+    warn_caller(
         f"x: {value:g} in row {row}, column {column} is {distance:.3g} robust standard deviations "
         "(1.4826 median absolute deviations) from the column's median, and makes its standard "
         f"deviation {float(ratio.max()):.3g} times that of most rows; columns like this: "
         f"{int((ratio > 0).sum())}. If it stands for a missing value, drop the row or fill it in; "
-        "if it is real, take likelihood 'student_t'",
-        stacklevel=4,
+        "if it is real, take likelihood 'student_t'"
     )

@@ -1,17 +1,16 @@
-"""What is seen of a run while it goes on: a bar on a terminal or in a notebook, a line a minute in
-a log.
-"""
+"""The progress of `fit`: a bar on a terminal or in a notebook, and lines in a log."""
 
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from tqdm.auto import tqdm
+from pyro_vae.progress_bar import is_interactive, progress_bar
 
 SECONDS = 60.0
-"""Between two lines of a log."""
+"""Smallest time between two lines of a log."""
 SHOWN = {"elbo": "elbo", "val_elbo": "validation", "rate": "rate"}
+"""Columns of the history that are shown, and what they are called."""
 
 
 class Progress:
@@ -28,14 +27,13 @@ class Progress:
     """
 
     def __init__(self, done: int, total: int, *, shown: bool | None) -> None:
-        bar = _interactive() if shown is None else shown
-        self.lines = shown is None and not bar
-        self.done, self.total = done, total
-        self.bar: Any = tqdm(
-            initial=done, total=total, disable=not bar, desc="fit", unit="step", dynamic_ncols=True
-        )
-        self.first, self.began = done, time.monotonic()
-        self.written = self.began
+        self.has_lines = shown is None and not is_interactive()
+        self.done = done
+        self.total = total
+        self.bar = progress_bar(shown, initial=done, total=total, desc="fit", unit="step")
+        self.first = done
+        self.start = time.monotonic()
+        self.written = self.start
 
     def __enter__(self) -> Self:
         self.bar.__enter__()
@@ -50,11 +48,9 @@ class Progress:
         self.bar.__exit__(kind, error, at)
 
     def compiling(self) -> None:
-        """Say that the step is being compiled, which takes so long that it looks like standing
-        still.
-        """
+        """Show that the step is being compiled, in which time the bar doesn't move."""
         self.bar.set_postfix_str("compiling the step")
-        if self.lines:
+        if self.has_lines:
             _write("fit: compiling the step, which takes some 20 seconds")
 
     def advance(self, steps: int) -> None:
@@ -64,27 +60,23 @@ class Progress:
 
     def epoch(self, row: dict[str, float]) -> None:
         """An epoch is over, with that row of the history."""
-        words = ", ".join(f"{word} {row[name]:.2f}" for name, word in SHOWN.items() if name in row)
-        self.bar.set_postfix_str(words)
+        shown = [f"{label} {row[name]:.2f}" for name, label in SHOWN.items() if name in row]
+        text = ", ".join(shown)
+        self.bar.set_postfix_str(text)
         now = time.monotonic()
-        if not self.lines or now - self.written < SECONDS:
+        if not self.has_lines or now - self.written < SECONDS:
             return
         self.written = now
-        left = (now - self.began) / (self.done - self.first) * (self.total - self.done)
-        _write(f"fit: {self.done} of {self.total} steps, {words}, {_span(left)} left")
+        seconds_per_step = (now - self.start) / (self.done - self.first)
+        left = seconds_per_step * (self.total - self.done)
+        _write(f"fit: {self.done} of {self.total} steps, {text}, {_minutes(left)} left")
 
 
-def _interactive() -> bool:
-    """Whether stderr is a terminal, or the bar is a notebook's."""
-    notebook = any(kind.__name__ == "tqdm_notebook" for kind in tqdm.__mro__)
-    return notebook or sys.stderr.isatty()
-
-
-def _span(seconds: float) -> str:
-    """A time in words.
+def _minutes(seconds: float) -> str:
+    """A time in whole minutes, at least one.
 
     Example:
-        >>> _span(50), _span(200)
+        >>> _minutes(50), _minutes(200)
         ('1 min', '3 min')
     """
     return f"{max(1, round(seconds / 60))} min"

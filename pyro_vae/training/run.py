@@ -1,4 +1,4 @@
-"""What a run of `fit` leaves, and the sums of an epoch."""
+"""The result of `fit`, and the means of an epoch."""
 
 from dataclasses import dataclass, field
 
@@ -8,20 +8,18 @@ from torch import Tensor
 from pyro_vae.training.options import FitOptions
 from pyro_vae.vae import VAE
 
-TELLING = 0.1
+NOISE = 0.1
 """Nats per row: smaller differences of means over validation rows are within their noise."""
 
-
-BELOW = (
-    "below independent columns: the model tells less about a row than each column's own "
-    "distribution does; train longer (epochs=), or take another likelihood, a smaller net or a "
-    "smaller latent_dim"
+REMEDY = (
+    "the model predicts a row less well than the distribution of each column by itself; train "
+    "longer (epochs=), or take another likelihood, a smaller net or a smaller latent_dim"
 )
 
 
 @dataclass(repr=False)
 class Run:
-    """What a run of `fit` leaves; `print(run.summary())` says it in a few lines.
+    """The result of `fit`; `print(run.summary())` describes it in a few lines.
 
     The best epoch is the one with the lowest `val_loss`: what is minimised, on the validation rows,
     with the final β. For the plain ELBO that is the highest `val_elbo`. For β ≠ 1, free bits, IWAE
@@ -30,19 +28,18 @@ class Run:
 
     Attributes:
         vae: the model, with the best weights, in evaluation mode.
-        history: one row an epoch: epoch, loss, elbo, rate, distortion, grad_norm, lr, seconds, and
-            with validation val_loss, val_elbo, val_rate, val_distortion. All in nats per row; the
-            ELBO is the plain one, whatever was minimised.
+        history: one row for each epoch: epoch, loss, elbo, rate, distortion, grad_norm, lr,
+            seconds, and with validation val_loss, val_elbo, val_rate, val_distortion. All in nats
+            per row; the ELBO is the plain one, whatever was minimised.
         best_epoch: the epoch whose weights are kept.
         slept: one row for each epoch of the sleep phase: epoch, loss (of the drawn rows), seconds,
             and with validation val_loss, val_elbo, val_rate, val_distortion.
         interrupted: whether the run was stopped by hand.
-        options: what was asked for.
+        options: the options of `fit`.
         baseline: mean log p(x) of the validation rows (without them, of the training rows) under
             independent columns, in nats per row: what the model has to beat. None where the
             likelihood has no such form.
-        best: while the run goes on, the weights of the best epoch; the model has them when it is
-            over.
+        best: the weights of the best epoch, until the end of the run; then the model has them.
     """
 
     vae: VAE
@@ -62,9 +59,7 @@ class Run:
 
     @property
     def elbo(self) -> float | None:
-        """The ELBO of the best epoch in nats per row: on the validation rows, and without them on
-        the training rows.
-        """
+        """The ELBO of the best epoch in nats per row, on the rows that `elbo_of` names."""
         if not self.best_epoch:
             return None
         best = self.history[self.best_epoch - 1]
@@ -75,41 +70,38 @@ class Run:
     @property
     def elbo_of(self) -> str:
         """Which rows `elbo` and `baseline` are of: "validation" or "training"."""
-        return "validation" if self.history and "val_elbo" in self.history[0] else "training"
+        is_validated = bool(self.history) and "val_elbo" in self.history[0]
+        return "validation" if is_validated else "training"
 
     @property
     def warning(self) -> str | None:
-        """What is wrong where independent columns do better than the model, by more than 0.1 nats
-        per row.
-        """
-        if self.elbo is None or self.baseline is None or self.elbo >= self.baseline - TELLING:
+        """A sentence where independent columns beat the model by more than 0.1 nats per row."""
+        if self.elbo is None or self.baseline is None:
             return None
-        return f"the {self.elbo_of} ELBO, {self.elbo:.2f} nats per row, is {self.baseline - self.elbo:.2f} {BELOW}"
+        gap = self.baseline - self.elbo
+        if gap <= NOISE:
+            return None
+        return (
+            f"the {self.elbo_of} ELBO, {self.elbo:.2f} nats per row, is {gap:.2f} "
+            f"below independent columns: {REMEDY}"
+        )
 
     @property
     def still_improving(self) -> bool:
-        """Whether the last epoch is the best on the validation rows, by 0.1 nats over the first
-        nine tenths of them.
-        """
-        early = [
-            row["val_loss"]
-            for row in self.history[: len(self.history) * 9 // 10]
-            if "val_loss" in row
-        ]
-        is_last = self.best_epoch == len(self.history) and not self.interrupted
-        return is_last and bool(early) and self.history[-1]["val_loss"] < min(early) - TELLING
+        """Whether the last epoch is the best, and 0.1 nats better than the first nine tenths."""
+        if self.interrupted or self.best_epoch != len(self.history):
+            return False
+        early = self.history[: len(self.history) * 9 // 10]
+        losses = [row["val_loss"] for row in early if "val_loss" in row]
+        return bool(losses) and self.history[-1]["val_loss"] < min(losses) - NOISE
 
     def summary(self) -> str:
-        """What there is to know about the run, in a few lines."""
-        count, seconds = (
-            len(self.history),
-            sum(row["seconds"] for row in [*self.history, *self.slept]),
-        )
+        """Length, best epoch, ELBO and warnings of the run, in a few lines."""
+        count = len(self.history)
+        epochs = "1 epoch" if count == 1 else f"{count} epochs"
+        seconds = sum(row["seconds"] for row in [*self.history, *self.slept])
         lines = [
-            (
-                f"{count} epoch{'s' * (count != 1)} in {seconds:.0f} s; the weights are those of "
-                f"epoch {self.best_epoch}"
-            )
+            f"{epochs} in {seconds:.0f} s; the weights are those of epoch {self.best_epoch}",
         ]
         if self.elbo is not None:
             lines.append(f"{self.elbo_of} ELBO {self.elbo:.2f} nats per row")
@@ -130,48 +122,51 @@ class Run:
     def keep(self, row: dict[str, float]) -> None:
         """Add a row to the history, and keep the weights when it is the best so far."""
         self.history.append(row)
-        best = self.history[self.best_epoch - 1]
-        if not self.best_epoch or "val_loss" not in row or row["val_loss"] < best["val_loss"]:
+        if self._is_best(row):
             self.best_epoch = int(row["epoch"])
             self.remember()
 
+    def _is_best(self, row: dict[str, float]) -> bool:
+        """Whether an epoch is better than the best one before; without validation each is."""
+        if not self.best_epoch or "val_loss" not in row:
+            return True
+        best = self.history[self.best_epoch - 1]
+        return row["val_loss"] < best["val_loss"]
+
     def keep_asleep(self, row: dict[str, float]) -> None:
         """Add a row of the sleep phase, and keep the weights when they are the best so far."""
-        earlier = [
-            one["val_loss"]
-            for one in [self.history[self.best_epoch - 1], *self.slept]
-            if "val_loss" in one
-        ]
+        candidates = [self.history[self.best_epoch - 1], *self.slept]
+        losses = [earlier["val_loss"] for earlier in candidates if "val_loss" in earlier]
         self.slept.append(row)
-        if not earlier or row["val_loss"] < min(earlier):
+        if not losses or row["val_loss"] < min(losses):
             self.remember()
 
     def remember(self) -> None:
-        """Keep the weights of now."""
-        self.best = {name: value.detach().clone() for name, value in self.vae.state_dict().items()}
+        """Keep a copy of the current weights."""
+        weights = self.vae.state_dict()
+        self.best = {name: value.detach().clone() for name, value in weights.items()}
 
     def exhausted(self) -> bool:
-        """Whether the last `patience` epochs brought nothing better."""
-        return (
-            self.options.patience is not None
-            and len(self.history) - self.best_epoch >= self.options.patience
-        )
+        """Whether none of the last `patience` epochs was the best so far."""
+        if self.options.patience is None:
+            return False
+        return len(self.history) - self.best_epoch >= self.options.patience
 
     def restore(self) -> None:
         """Put the kept weights back."""
         if self.best:
             self.vae.load_state_dict(self.best)
-            self.best = {}
+            self.best = {}  # the memory is free, and a second call changes nothing
 
 
-class Means:
-    """The means over rows of what the steps of an epoch tell.
+class MetricMeans:
+    """The means over rows of the metrics of steps.
 
     Example:
-        >>> means = Means()
+        >>> means = MetricMeans()
         >>> means.add(torch.tensor([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]]), 10)
         >>> means.add(torch.tensor([[4.0, 5.0, 6.0, 7.0]]), 40)
-        >>> means.now()
+        >>> means.compute()
         [3.0, 4.0, 5.0, 6.0]
     """
 
@@ -179,11 +174,13 @@ class Means:
         self.sums: Tensor | float = 0.0
         self.rows = 0
 
-    def add(self, told: Tensor, rows: int) -> None:
-        """Take in what steps told (steps, 4), of `rows` rows each."""
-        self.sums = self.sums + rows * told.sum(0, dtype=torch.float64)
-        self.rows += rows * len(told)
+    def add(self, metrics: Tensor, rows: int) -> None:
+        """Take in the metrics of some steps, (steps, 4), of `rows` rows each."""
+        # On a GPU the sums stay there: reading a number would wait for the step.
+        self.sums = self.sums + rows * metrics.sum(0, dtype=torch.float64)
+        self.rows += rows * len(metrics)
 
-    def now(self) -> list[float]:
+    def compute(self) -> list[float]:
+        """The mean of each metric."""
         means: list[float] = (torch.as_tensor(self.sums) / self.rows).tolist()
         return means

@@ -1,8 +1,9 @@
-"""The sleep phase: the guide alone learns from rows that the model draws, of which there is no end."""
+"""The sleep phase: the guide alone learns from rows that the model draws."""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pyro
@@ -16,15 +17,12 @@ from pyro_vae.training.epoch import validate
 from pyro_vae.training.options import SCHEDULES, FitOptions, make_optimizer
 from pyro_vae.training.run import Run
 from pyro_vae.training.train_step import State, step
-from pyro_vae.training.weights import RowWeights
+from pyro_vae.training.training_data import TrainingData
 from pyro_vae.vae import VAE
 
 
-def sleep(
-    run: Run, state: State, train: Rows, valid: Rows | None, weights: RowWeights | None = None
-) -> None:
-    """Refit the guide of a trained model on x' ~ p(x' | z), z ~ q(z | x), for the training rows x;
-    p stays as it is.
+def sleep(run: Run, state: State, data: TrainingData) -> None:
+    """Refit the guide of a trained model on rows x' ~ p(x' | z), z ~ q(z | x), with p fixed.
 
     An encoder overfits the rows that it has seen, and its q(z | x) for others is too narrow or
     misplaced, which costs ELBO and not log p(x). Drawn rows are new in each step. The weights that
@@ -39,87 +37,95 @@ def sleep(
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018), on
         encoders that overfit.
 
-    Raises:
-        ValueError: a prior that is made of the guide (a VampPrior), which would change with it.
+    Arguments:
+        run: the run; its rows of the sleep phase and its best weights change.
+        state: the state after the last step.
+        data: x, and the validation rows.
     """
-    options, vae = run.options, run.vae
-    epochs = math.ceil(options.sleep_share * len(run.history))
+    options = run.options
+    vae = run.vae
     parameters = own_parameters(vae)
-    optimizer = make_optimizer(options.model_copy(update={"lr": options.lr / 2}), parameters)
-    state = replace(state, optimizer=optimizer, average=None, binarize=False)
-    awake = [
-        parameter
-        for parameter in vae.parameters()
-        if all(parameter is not own for own in parameters)
-    ]
-    flags = [parameter.requires_grad for parameter in awake]
+    half_rate = options.model_copy(update={"lr": options.lr / 2})
+    optimizer = make_optimizer(half_rate, parameters)
+    state = replace(state, optimizer=optimizer, ema=None, binarize=False)
+    epochs = math.ceil(options.sleep_share * len(run.history))
+    # Other noise than in training (seed) and in validation (seed + 1).
     order = torch.Generator().manual_seed(options.seed + 2)
+    noise = own_seed(options.seed + 2, next(vae.parameters()).device)
+    with _frozen_model(vae), evaluating(vae), noise, pyro.validation_enabled(False):
+        for epoch in range(1, epochs + 1):
+            start = time.perf_counter()
+            state, loss = _epoch(state, data.train, epoch, epochs, options, order)
+            row = {"epoch": epoch, "loss": loss, **validate(state, data, options)}
+            run.keep_asleep(row | {"seconds": time.perf_counter() - start})
+
+
+@contextmanager
+def _frozen_model(vae: VAE) -> Iterator[None]:
+    """Inside the block only the weights of the guide have gradients."""
+    own = {id(parameter) for parameter in own_parameters(vae)}
+    others = [parameter for parameter in vae.parameters() if id(parameter) not in own]
+    flags = [parameter.requires_grad for parameter in others]
     try:
-        for parameter in awake:
+        for parameter in others:
             parameter.requires_grad_(False)
-        with (
-            evaluating(vae),
-            own_seed(options.seed + 2, next(vae.parameters()).device),
-            pyro.validation_enabled(False),
-        ):
-            for epoch in range(1, epochs + 1):
-                began = time.perf_counter()
-                row = {
-                    "epoch": epoch,
-                    **_epoch(state, train, (epoch - 1) / epochs, 1 / epochs, options, order),
-                }
-                row |= validate(state, valid, options, weights) if valid is not None else {}
-                run.keep_asleep(row | {"seconds": time.perf_counter() - began})
+        yield
     finally:
-        for parameter, flag in zip(awake, flags, strict=True):
+        for parameter, flag in zip(others, flags, strict=True):
             parameter.requires_grad_(flag)
 
 
 def _epoch(
     state: State,
     train: Rows,
-    done: float,
-    share: float,
+    epoch: int,
+    epochs: int,
     options: FitOptions,
     order: torch.Generator,
-) -> dict[str, float]:
-    """A pass over drawn rows, one for each training row, where a share `done` of the phase is over."""
-    count, losses = train.steps(options.batch_size), []
+) -> tuple[State, float]:
+    """A step for each batch of drawn rows, as many as there are training rows; the mean loss."""
+    count = train.steps(options.batch_size)
+    losses = []
     for number, batch in enumerate(drawn(state.vae, train, options, order)):
-        factor = SCHEDULES["cosine"](done + share * number / count)
+        done = (epoch - 1) / epochs + 1 / epochs * number / count
         for group in state.optimizer.param_groups:
-            group["lr"] = options.lr / 2 * factor
+            group["lr"] = options.lr / 2 * SCHEDULES["cosine"](done)
         state, info = step(state, batch)
         losses.append(info.loss)
-    return {"loss": float(torch.stack(losses).mean())}
+    return state, float(torch.stack(losses).mean())
 
 
-def drawn(vae: VAE, train: Rows, options: FitOptions, order: torch.Generator) -> Iterator[Tensor]:
+def drawn(
+    vae: VAE,
+    train: Rows,
+    options: FitOptions,
+    order: torch.Generator,
+) -> Iterator[Tensor]:
     """Batches x' ~ p(x' | z), z ~ q(z | x), of the same sizes as those of x."""
     for batch in train.batches(options.batch_size, order):
         with torch.no_grad():
             rows = binarized(batch) if options.binarize == "dynamic" else batch
-            rows = vae.likelihood(vae.posterior(rows).sample()).sample().to(batch.dtype)
-        yield rows
+            z = vae.posterior(rows).sample()
+            draws = vae.likelihood(z).sample().to(batch.dtype)
+        yield draws
 
 
 def own_parameters(vae: VAE) -> list[nn.Parameter]:
     """The weights of the guide that the model doesn't share."""
-    shared = {id(parameter) for parameter in vae.model.parameters()}
-    return [parameter for parameter in vae.guide.parameters() if id(parameter) not in shared]
+    shared = {id(weight) for weight in vae.model.parameters()}
+    return [weight for weight in vae.guide.parameters() if id(weight) not in shared]
 
 
 def require_sleep(vae: VAE) -> None:
     """Raise ValueError where the model would change with the guide."""
     parameters = own_parameters(vae)
     with evaluating(vae):
-        log_p = vae.prior().log_prob(next(vae.parameters()).new_zeros(vae.spec.latent_dim))
-    slopes = (
-        torch.autograd.grad(log_p.sum(), parameters, allow_unused=True)
-        if log_p.requires_grad
-        else ()
-    )
-    if not parameters or any(slope is not None for slope in slopes):
+        z = next(vae.parameters()).new_zeros(vae.spec.latent_dim)
+        log_p = vae.prior().log_prob(z).sum()
+    gradients: Sequence[Tensor | None] = ()
+    if log_p.requires_grad:
+        gradients = torch.autograd.grad(log_p, parameters, allow_unused=True)
+    if not parameters or any(gradient is not None for gradient in gradients):
         raise ValueError(
             "sleep_share: expected a guide with weights of its own, of which the prior is not "
             f"made, got prior {vae.spec.prior.kind!r} and guide {vae.spec.guide.kind!r}; leave "

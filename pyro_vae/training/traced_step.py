@@ -10,14 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
+from pyro_vae.compiler.decompositions import LINEAR
+from pyro_vae.compiler.inductor import trace_graph
 from pyro_vae.data import binarized
 from pyro_vae.objectives import Terms
 from pyro_vae.training import adam
-from pyro_vae.training.train_step import Pace, State
+from pyro_vae.training.train_step import ScheduleValues, State
 
-Place = tuple[Any, Any]
+Slot = tuple[Any, Any]
+"""The container of a tensor, and its key there."""
+
+MEAN, SQUARE, AVERAGE = ":mean", ":square", ":average"
+"""Endings of the names of what belongs to a weight: Adam's moments and the moving average."""
 
 
 @dataclass(frozen=True)
@@ -25,213 +30,247 @@ class Graph:
     """One step or several as a graph.
 
     Attributes:
-        module: from tensors to one with loss, rate, distortion and norm of the gradient, (steps,
-            4); and, where the graph doesn't move the weights, the clipped gradients of the reached
-            ones. The rest changes in place.
-        places: (container, key) of each tensor that the graph takes, before the numbers and the
-            stack of batches.
+        module: from tensors to the metrics (steps, 4): loss, rate, distortion, gradient norm; and,
+            where the optimizer is not in the graph, the clipped gradients of `reached`. The rest
+            changes in place.
+        slots: the tensors that the graph takes before the numbers and the stack of batches.
         reached: the weights that have a gradient.
     """
 
     module: GraphModule
-    places: list[Place]
+    slots: list[Slot]
     reached: list[nn.Parameter]
 
 
-def trace(state: State, stack: Tensor, *, moves: bool, beta: float | None = None) -> Graph:
+def trace(
+    state: State,
+    stack: Tensor,
+    *,
+    with_optimizer: bool,
+    beta: float | None = None,
+) -> Graph:
     """The graph of a step for each batch of a stack: loss, gradient and clipping.
 
-    Where it `moves` the weights, Adam and the average too; without, the stack is of one batch.
+    Shapes, modes and options are constants in it; learning rates and step counts are not. Nothing
+    is computed, drawn or changed.
 
-    Shapes, modes and options are constants in it; so is β where a number is given. Learning rates
-    and step counts are not. Nothing is computed, drawn or changed.
+    Arguments:
+        state: the state whose tensors the graph takes.
+        stack: batches, (steps, rows, *data_shape); one batch without the optimizer.
+        with_optimizer: whether Adam and the moving average are in the graph.
+        beta: β as a constant; None takes it as a number that changes.
 
     Raises:
         Exception: of many types, where the Python looks at values, which are not there while
             tracing.
     """
-    recipe = _Recipe(state, moves, beta)
-    inputs = [container[key] for container, key in recipe.places.values()]
-    groups = state.optimizer.param_groups if moves else []
-    rates = numbers([Pace.of(state)] * len(stack), groups, 1, stack.device)
-    apart = (
-        {torch.ops.aten.addmm.default: _product_and_bias} if stack.device.type == "cpu" else None
-    )
+    function = _StepsOfTensors(state, with_optimizer, beta)
+    inputs = [container[key] for container, key in function.slots.values()]
+    groups = state.optimizer.param_groups if with_optimizer else []
+    schedule = [ScheduleValues.of(state)] * len(stack)
+    numbers = changing_numbers(schedule, groups, 1, stack.device)
+    decompositions = LINEAR if stack.device.type == "cpu" else None
     with pyro.validation_enabled(False):
-        module = make_fx(recipe, apart, tracing_mode="fake", _allow_non_fake_inputs=True)(
-            *inputs, rates, stack
-        )
+        module = trace_graph(function, [*inputs, numbers, stack], decompositions)
     used = _drop_unused(module, len(inputs))
-    places = list(recipe.places.values())
-    return Graph(
-        module, [places[index] for index in used], [recipe.weights[name] for name in recipe.reached]
-    )
+    slots = list(function.slots.values())
+    reached = [function.weights[name] for name in function.reached]
+    return Graph(module, [slots[index] for index in used], reached)
 
 
-def _product_and_bias(
-    bias: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1
+def changing_numbers(
+    schedule: Sequence[ScheduleValues],
+    groups: Sequence[adam.Group],
+    first: float,
+    device: torch.device,
 ) -> Tensor:
-    """A linear layer whose bias the next operation adds in passing: a compiler puts a sum back into
-    the product.
-    """
-    return alpha * (left @ right) - -beta * bias
+    """The inputs of a graph that change by a rule, a row for each step.
 
+    Arguments:
+        schedule: of each step.
+        groups: the groups of Adam, where it is in the graph.
+        first: number of the first step, from 1.
+        device: of the result.
 
-def numbers(
-    paces: Sequence[Pace], groups: Sequence[adam.Group], first: float, device: torch.device
-) -> Tensor:
-    """What changes by a rule, a row for each step from number `first` on: β, and the rates of each
-    group of Adam.
+    Returns:
+        β, and three rates of each group, (steps, 1 + 3 groups), in float64.
     """
-    steps = first + np.arange(len(paces))
-    columns: list[Any] = [[pace.beta for pace in paces]]
+    counts = first + np.arange(len(schedule))
+    columns: list[Any] = [[values.beta for values in schedule]]
     for index, group in enumerate(groups):
-        columns += adam.rates(group, [pace.lrs[index] for pace in paces], steps)
-    return torch.as_tensor(np.array(columns, np.float64).T.copy(), device=device)
+        lrs = [values.lrs[index] for values in schedule]
+        columns += adam.rates(group, lrs, counts)
+    rows = np.array(columns, np.float64).T.copy()
+    return torch.as_tensor(rows, device=device)
 
 
-class _Program(nn.Module):
-    """The objective as a module, in which every tensor can be exchanged; it gives its buffers after
-    the call too.
+class _Objective(nn.Module):
+    """The objective as a module whose tensors can all be exchanged.
+
+    It returns its buffers after the call too, some of which the call may have replaced.
     """
 
     def __init__(self, state: State) -> None:
         super().__init__()
-        self.vae, self.objective = state.vae, state.objective
+        self.vae = state.vae
+        self.objective = state.objective  # which may be a module with weights of its own
+        self.state = state
 
-    def forward(self, x: Tensor, beta: float | Tensor) -> tuple[Terms, dict[str, Tensor]]:
-        terms = self.objective(self.vae.model, self.vae.guide, x, beta)  # type: ignore[arg-type]
+    def forward(self, x: Tensor, beta: Any) -> tuple[Terms, dict[str, Tensor]]:
+        terms = self.state.terms(x, beta)
         return terms, dict(self.named_buffers())
 
 
-class _Recipe:
-    """The steps as a function of all tensors that they read or change, whose names and places it
-    knows.
+class _StepsOfTensors:
+    """The steps as a function of all tensors that they read or change.
+
+    Attributes:
+        slots: where each of these tensors is, by name.
+        names: those of the parameters and buffers.
+        weights: the parameters that the optimizer has.
+        reached: the names of those with a gradient, known after a call.
     """
 
-    def __init__(self, state: State, moves: bool, beta: float | None) -> None:
-        self.state, self.moves, self.beta = state, moves, beta
-        self.program = _Program(state)
-        self.places = dict(_places(self.program))
-        self.names = list(self.places)
-        self.groups = {
-            id(weight): (group, number)
-            for number, group in enumerate(state.optimizer.param_groups)
-            for weight in group["params"]
-            if weight.requires_grad
-        }
+    def __init__(
+        self,
+        state: State,
+        with_optimizer: bool,
+        beta: float | None,
+    ) -> None:
+        self.state = state
+        self.with_optimizer = with_optimizer
+        self.beta = beta
+        self.module = _Objective(state)
+        self.slots = dict(_slots(self.module))
+        self.names = list(self.slots)
+        self.groups = _groups(state.optimizer)
         self.weights = {
-            name: p for name, p in self.program.named_parameters() if id(p) in self.groups
+            name: weight
+            for name, weight in self.module.named_parameters()
+            if id(weight) in self.groups
         }
         self.reached: list[str] = []
-        if moves:
-            self._add_places()
+        if with_optimizer:
+            self._add_moments()
+            self._add_averages()
 
-    def _add_places(self) -> None:
-        """The moments of the weights that the optimizer moves, and the averages."""
+    def _add_moments(self) -> None:
         for name, weight in self.weights.items():
-            kept = adam.moments(self.state.optimizer, weight, self.groups[id(weight)][0])
-            self.places |= {
-                f"{name}:mean": (kept, "exp_avg"),
-                f"{name}:square": (kept, "exp_avg_sq"),
-            }
-        if self.state.average is not None:
-            averaged = {
-                id(weight): index for index, weight in enumerate(self.state.average.parameters)
-            }
-            for name, weight in self.program.named_parameters():
-                if id(weight) in averaged:
-                    self.places[f"{name}:average"] = (
-                        self.state.average.values,
-                        averaged[id(weight)],
-                    )
+            group, _ = self.groups[id(weight)]
+            moments = adam.moments(self.state.optimizer, weight, group)
+            self.slots[name + MEAN] = (moments, "exp_avg")
+            self.slots[name + SQUARE] = (moments, "exp_avg_sq")
+
+    def _add_averages(self) -> None:
+        ema = self.state.ema
+        if ema is None:
+            return
+        indices = {id(weight): index for index, weight in enumerate(ema.parameters)}
+        for name, weight in self.module.named_parameters():
+            if id(weight) in indices:
+                self.slots[name + AVERAGE] = (ema.values, indices[id(weight)])
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        *given, rates, stack = inputs
-        tensors, told, gradients = (
-            dict(zip(self.places, given, strict=True)),
-            [],
-            dict[str, Tensor](),
-        )
-        for numbers, batch in zip(rates.unbind(), stack.unbind(), strict=True):
-            one, gradients = self._step(tensors, numbers, batch)
-            told.append(one)
-        return (torch.stack(told),) if self.moves else (torch.stack(told), *gradients.values())
+        *given, numbers, stack = inputs
+        tensors = dict(zip(self.slots, given, strict=True))
+        metrics = []
+        gradients: dict[str, Tensor] = {}
+        for step_numbers, batch in zip(numbers.unbind(), stack.unbind(), strict=True):
+            step_metrics, gradients = self._step(tensors, step_numbers, batch)
+            metrics.append(step_metrics)
+        if self.with_optimizer:
+            return (torch.stack(metrics),)
+        return (torch.stack(metrics), *gradients.values())
 
     def _step(
-        self, tensors: dict[str, Tensor], rates: Tensor, batch: Tensor
+        self,
+        tensors: dict[str, Tensor],
+        numbers: Tensor,
+        batch: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One step, which changes `tensors` in place; its metrics and its gradients."""
+        # Leaves apart from the tensors that Adam changes, so that the gradient is of this step.
         leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
         own = {name: tensors[name] for name in self.names} | leaves
-        weight = rates[0].to(batch.dtype) if self.beta is None else self.beta
-        batch = binarized(batch) if self.state.binarize else batch
-        terms, buffers = functional_call(self.program, own, (batch, weight))
+        beta = numbers[0].to(batch.dtype) if self.beta is None else self.beta
+        rows = binarized(batch) if self.state.binarize else batch
+        terms, buffers = functional_call(self.module, own, (rows, beta))
         loss = terms.loss.mean()
-        each: Sequence[Tensor | None] = torch.autograd.grad(
+        slopes: Sequence[Tensor | None] = torch.autograd.grad(
             loss, list(leaves.values()), allow_unused=True
         )
+        pairs = zip(leaves, slopes, strict=True)
         with torch.no_grad():
-            gradients = {
-                name: gradient
-                for name, gradient in zip(leaves, each, strict=True)
-                if gradient is not None
-            }
+            gradients = {name: slope for name, slope in pairs if slope is not None}
             self.reached = list(gradients)
             norm, gradients = clipped(gradients, self.state.clip_norm)
             for name, buffer in buffers.items():
-                if buffer is not tensors[name]:
+                if buffer is not tensors[name]:  # the call has replaced it
                     tensors[name].copy_(buffer)
-            if self.moves:
-                self._move(tensors, gradients, rates)
-        told = torch.stack(
-            [loss.detach(), terms.rate.detach().mean(), terms.distortion.detach().mean(), norm]
-        )
-        return told, gradients
+            if self.with_optimizer:
+                self._update(tensors, gradients, numbers)
+        rate = terms.rate.detach().mean()
+        distortion = terms.distortion.detach().mean()
+        return torch.stack([loss.detach(), rate, distortion, norm]), gradients
 
-    def _move(
-        self, tensors: dict[str, Tensor], gradients: dict[str, Tensor], rates: Tensor
+    def _update(
+        self,
+        tensors: dict[str, Tensor],
+        gradients: dict[str, Tensor],
+        numbers: Tensor,
     ) -> None:
+        """Adam's step of the weights, and that of their averages."""
         for name, gradient in gradients.items():
-            group, number = self.groups[id(self.weights[name])]
-            mean, square = tensors[f"{name}:mean"], tensors[f"{name}:square"]
-            adam.update(
-                tensors[name], gradient, mean, square, rates[1 + 3 * number : 4 + 3 * number], group
-            )
-        if self.state.average is not None:
-            for name in self.places:
-                if name.endswith(":average"):
-                    tensors[name].lerp_(
-                        tensors[name.removesuffix(":average")], 1 - self.state.average.decay
-                    )
+            group, index = self.groups[id(self.weights[name])]
+            rates = numbers[1 + 3 * index : 4 + 3 * index]
+            mean = tensors[name + MEAN]
+            square = tensors[name + SQUARE]
+            adam.update(tensors[name], gradient, mean, square, rates, group)
+        if self.state.ema is None:
+            return
+        for name in self.slots:
+            if name.endswith(AVERAGE):
+                weight = tensors[name.removesuffix(AVERAGE)]
+                tensors[name].lerp_(weight, 1 - self.state.ema.decay)
 
 
 def clipped(
     gradients: dict[str, Tensor], clip_norm: float | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The norm of all gradients together, and the gradients shortened to `clip_norm`, as torch
-    clips them.
+    """The norm of all gradients together, and the gradients clipped to it as torch does.
+
+    torch's own function changes the `grad` of parameters, which a graph doesn't have.
     """
-    norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
+    norms = [gradient.norm() for gradient in gradients.values()]
+    norm = torch.stack(norms).norm()
     if clip_norm is None:
         return norm, gradients
     factor = (clip_norm / (norm + 1e-6)).clamp(max=1.0)
     return norm, {name: factor * gradient for name, gradient in gradients.items()}
 
 
-def _places(program: nn.Module) -> Iterator[tuple[str, Place]]:
-    """The name of each parameter and buffer, and the dict that holds it."""
-    for name, _ in program.named_parameters():
+def _groups(optimizer: torch.optim.Optimizer) -> dict[int, tuple[adam.Group, int]]:
+    """The group of each weight with its index, by the weight's id."""
+    return {
+        id(weight): (group, index)
+        for index, group in enumerate(optimizer.param_groups)
+        for weight in group["params"]
+        if weight.requires_grad
+    }
+
+
+def _slots(module: nn.Module) -> Iterator[tuple[str, Slot]]:
+    """The name and the slot of each parameter and buffer."""
+    for name, _ in module.named_parameters():
         owner, _, key = name.rpartition(".")
-        yield name, (program.get_submodule(owner)._parameters, key)
-    for name, _ in program.named_buffers():
+        yield name, (module.get_submodule(owner)._parameters, key)
+    for name, _ in module.named_buffers():
         owner, _, key = name.rpartition(".")
-        yield name, (program.get_submodule(owner)._buffers, key)
+        yield name, (module.get_submodule(owner)._buffers, key)
 
 
 def _drop_unused(module: GraphModule, count: int) -> list[int]:
-    """Take the inputs that nothing uses out of the graph, of the first `count`; the numbers of
-    those that stay.
-    """
+    """Remove the unused ones of the first `count` inputs; the indices of those that remain."""
     inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     for node in inputs[:count]:
         if not node.users:

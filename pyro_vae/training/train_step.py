@@ -1,61 +1,26 @@
 """One training step: (state, batch) -> (state, info)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pyro_vae.data import binarized
 from pyro_vae.objectives import Objective, Terms
+from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.vae import VAE
 
 
 class Info(NamedTuple):
-    """What a step reports: means over the rows of its batch in nats, and the norm of the gradient
-    before clipping.
-    """
+    """The metrics of a step: means over its rows in nats, and the gradient norm before clipping."""
 
     loss: Tensor
     rate: Tensor
     distortion: Tensor
     grad_norm: Tensor
-
-
-class Average:
-    """Exponentially averaged parameters: average ← decay · average + (1 - decay) · parameter, after
-    each step.
-
-    Arguments:
-        parameters: those of the model.
-        decay: weight of the past; an average over about 1 / (1 - decay) steps.
-    """
-
-    def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
-        self.parameters, self.decay = parameters, decay
-        self.values: list[Tensor] = [p.detach().clone() for p in parameters]
-        self._move: Callable[..., None] = get_ema_multi_avg_fn(decay)
-
-    def update(self) -> None:
-        self._move(self.values, [p.detach() for p in self.parameters], None)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The model has the averaged parameters inside the block, and its own again after it."""
-        own = [p.data for p in self.parameters]
-        self._set(self.values)
-        try:
-            yield
-        finally:
-            self._set(own)
-
-    def _set(self, values: list[Tensor]) -> None:
-        for parameter, value in zip(self.parameters, values, strict=True):
-            parameter.data = value
 
 
 @dataclass(frozen=True)
@@ -66,11 +31,11 @@ class State:
         vae: the model; its parameters and buffers change in place.
         objective: gives the terms of the loss.
         optimizer: any torch optimizer over the model's parameters; changes in place.
-        beta: β, the weight of the rate in the loss (1 is the ELBO).
+        beta: the KL weight (1 is the ELBO).
         clip_norm: largest norm of the gradient.
-        average: averaged parameters, where they are kept.
-        binarize: whether rows are grey, and new bits are drawn from them in each step.
-        steps: steps made.
+        ema: exponential moving average of the weights, where one is kept.
+        binarize: whether rows are grey levels, from which each step draws new bits.
+        steps: number of steps made.
     """
 
     vae: VAE
@@ -78,74 +43,84 @@ class State:
     optimizer: Optimizer
     beta: float = 1.0
     clip_norm: float | None = None
-    average: Average | None = None
+    ema: ExponentialMovingAverage | None = None
     binarize: bool = False
     steps: int = 0
 
+    def terms(self, rows: Tensor, beta: float) -> Terms:
+        """The objective on some rows."""
+        return self.objective(self.vae.model, self.vae.guide, rows, beta)
 
-Step = Callable[[State, Tensor], tuple[State, Info]]
+
+StepFunction = Callable[[State, Tensor], tuple[State, Info]]
 
 
-class Pace(NamedTuple):
-    """What a schedule changes from step to step: β, and the learning rate of each group of
-    parameters.
-    """
+class ScheduleValues(NamedTuple):
+    """The KL weight and the learning rate of each parameter group at a step."""
 
     beta: float
     lrs: tuple[float, ...]
 
     @classmethod
     def of(cls, state: State) -> Self:
-        """The pace of now."""
-        return cls(state.beta, tuple(group["lr"] for group in state.optimizer.param_groups))
+        """The current values."""
+        lrs = [group["lr"] for group in state.optimizer.param_groups]
+        return cls(state.beta, tuple(lrs))
 
 
-def paced(state: State, pace: Pace) -> State:
-    """The state at another pace."""
-    for group, lr in zip(state.optimizer.param_groups, pace.lrs, strict=True):
+def with_schedule_values(state: State, values: ScheduleValues) -> State:
+    """The state with these values of the schedules."""
+    for group, lr in zip(state.optimizer.param_groups, values.lrs, strict=True):
         group["lr"] = lr
-    return replace(state, beta=pace.beta)
+    return replace(state, beta=values.beta)
 
 
 def steps(
     state: State,
-    stack: Tensor,
-    paces: Sequence[Pace],
-    move: "Step | None" = None,
+    batches: Tensor,
+    schedule: Sequence[ScheduleValues],
+    step_function: "StepFunction | None" = None,
     weights: Tensor | None = None,
 ) -> tuple[State, Tensor]:
-    """A step for each batch of a stack.
+    """A step for each of several batches.
 
     Arguments:
-        state: where training is.
-        stack: batches of one size, shaped (steps, rows, *data_shape).
-        paces: of each step.
-        move: the step; `step` by default.
-        weights: of each row, (steps, rows), for `step`.
+        state: the state before the steps.
+        batches: batches of one size, shaped (steps, rows, *data_shape).
+        schedule: values of the schedules for each step.
+        step_function: makes one step; `step` by default.
+        weights: weight of each row, (steps, rows), for `step`.
 
     Returns:
-        The state afterwards, and what each step told, the fields of `Info`, (steps, 4).
+        The state afterwards, and the metrics of each step, the fields of `Info`, (steps, 4).
     """
-    told = []
-    for index, (batch, pace) in enumerate(zip(stack.unbind(), paces, strict=True)):
-        state = paced(state, pace)
-        if weights is None:
-            state, info = (move or step)(state, batch)
-        else:
+    metrics = []
+    pairs = zip(batches.unbind(), schedule, strict=True)
+    for index, (batch, values) in enumerate(pairs):
+        state = with_schedule_values(state, values)
+        if weights is not None:
             state, info = step(state, batch, weights[index])
-        told.append(torch.stack(info))
-    return state, torch.stack(told)
+        else:
+            state, info = (step_function or step)(state, batch)
+        metrics.append(torch.stack(info))
+    return state, torch.stack(metrics)
 
 
-def step(state: State, batch: Tensor, weights: Tensor | None = None) -> tuple[State, Info]:
-    """Move the parameters once down the gradient of the mean loss over the rows of `batch`, or of
-    wᵢ lossᵢ.
+def step(
+    state: State,
+    batch: Tensor,
+    weights: Tensor | None = None,
+) -> tuple[State, Info]:
+    """Move the weights once down the gradient of the mean loss over the rows of `batch`.
 
     Arguments:
-        state: where training is.
+        state: the state before the step.
         batch: rows, (n, *data_shape).
-        weights: w, (n,), with mean 1 over all rows: what is told is weighted likewise. None: 1 for
-            each row.
+        weights: w, (n,), with mean 1 over all rows: the loss and the metrics are means of
+            wᵢ times the term of row i. None: 1 for each row.
+
+    Returns:
+        The state afterwards, and the metrics of the step.
 
     Example:
         >>> import torch
@@ -156,25 +131,33 @@ def step(state: State, batch: Tensor, weights: Tensor | None = None) -> tuple[St
         >>> state.steps
         1
     """
-    batch = binarized(batch) if state.binarize else batch
-    terms: Terms = state.objective(state.vae.model, state.vae.guide, batch, state.beta)
-    loss, rate, distortion = (
-        _mean(term, weights) for term in (terms.loss, terms.rate, terms.distortion)
-    )
-    parameters = [
-        parameter for group in state.optimizer.param_groups for parameter in group["params"]
-    ]
-    for parameter in parameters:
+    rows = binarized(batch) if state.binarize else batch
+    terms = state.terms(rows, state.beta)
+    loss = _mean(terms.loss, weights)
+    rate = _mean(terms.rate, weights)
+    distortion = _mean(terms.distortion, weights)
+
+    groups = state.optimizer.param_groups
+    parameters = [p for group in groups for p in group["params"]]
+    for parameter in parameters:  # optimizer.zero_grad() does more and takes longer
         parameter.grad = None
     loss.backward()
-    grad_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if state.clip_norm is not None:
-        nn.utils.clip_grads_with_norm_(parameters, state.clip_norm, grad_norm)
+    grad_norm = _clip_gradient(parameters, state.clip_norm)
     state.optimizer.step()
-    if state.average is not None:
-        state.average.update()
+    if state.ema is not None:
+        state.ema.update()
+
     info = Info(loss.detach(), rate.detach(), distortion.detach(), grad_norm)
     return replace(state, steps=state.steps + 1), info
+
+
+def _clip_gradient(parameters: list[nn.Parameter], clip_norm: float | None) -> Tensor:
+    """Shorten the gradient to `clip_norm`; its norm before that."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    if clip_norm is not None:
+        nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
+    return norm
 
 
 def _mean(term: Tensor, weights: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""A weight for each row: how much it counts in the loss, for samples that are not drawn evenly."""
+"""Weights of rows in the loss, for samples that are not drawn evenly."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,14 +10,13 @@ from torch.utils.data import TensorDataset
 from pyro_vae.data import ArrayRows, DatasetRows, Placement, Rows, as_rows
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.training.options import FitOptions
-from pyro_vae.training.preparation import select_part
+from pyro_vae.training.validation_split import select_part
 
 
 def refuse_hidden_weights(x: Any) -> None:
-    """Raise ValueError for a TensorDataset whose second tensor holds one real number a row: it
-    would be dropped.
+    """Raise ValueError for a TensorDataset with a second tensor of one real number a row.
 
-    Integers are labels, which `fit` has no use for.
+    They may be weights, and `fit` would ignore them. Integers are labels, which it doesn't use.
     """
     if not isinstance(x, TensorDataset) or len(x.tensors) < 2:
         return
@@ -34,8 +33,8 @@ class RowWeights:
 
     Arguments:
         weights: one number for each row of `x`, none below 0.
-        rows: those of `x`.
-        validation: as in `fit`; rows that come by themselves have the weight 1.
+        rows: the rows of `x`.
+        validation: as in `fit`; validation rows of their own have the weight 1.
         seed: of the choice of the validation rows.
 
     Raises:
@@ -44,7 +43,12 @@ class RowWeights:
     """
 
     def __init__(
-        self, weights: Any, rows: Rows, validation: Any, placement: Placement, seed: int
+        self,
+        weights: Any,
+        rows: Rows,
+        validation: Any,
+        placement: Placement,
+        seed: int,
     ) -> None:
         if world_size() > 1:
             raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
@@ -55,6 +59,7 @@ class RowWeights:
             )
         given = _checked(weights, len(rows)).to(placement.dtype)
         train, _ = select_part(as_rows(given, (), placement, name="weights"), validation, seed)
+        # The mean is 1 over the training rows, so that the learning rate means what it did.
         mean = float(torch.cat(list(train.batches(4096))).double().mean())
         if mean == 0:
             raise ValueError(
@@ -64,14 +69,19 @@ class RowWeights:
         self.train, self.valid = select_part(scaled, validation, seed)
 
     def stacked(
-        self, train: Rows, size: int, count: int, order: torch.Generator
+        self,
+        train: Rows,
+        size: int,
+        count: int,
+        order: torch.Generator,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The stacks of `train` in the order that `order` draws, each with the weights of its rows."""
-        same = torch.Generator()
-        same.set_state(order.get_state())
-        each = self.train.batches(size, same)
+        """The stacks of `train` in the order drawn from `order`, with the weights of their rows."""
+        # The rows and their weights are drawn in one order, by two generators of one state.
+        same_order = torch.Generator()
+        same_order.set_state(order.get_state())
+        batches = self.train.batches(size, same_order)
         for stack in train.stacks(size, count, order):
-            yield stack, torch.stack([next(each) for _ in stack])
+            yield stack, torch.stack([next(batches) for _ in stack])
 
 
 def eager(options: FitOptions) -> FitOptions:
@@ -89,6 +99,7 @@ def eager(options: FitOptions) -> FitOptions:
 
 
 def _checked(weights: Any, rows: int) -> Tensor:
+    """The weights as a tensor."""
     given = torch.as_tensor(weights, dtype=torch.float64, device="cpu")
     if given.shape != (rows,):
         raise ValueError(

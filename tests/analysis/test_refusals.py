@@ -22,13 +22,13 @@ from pyro_vae.analysis import (
 QUESTIONS: dict[str, Callable[[VAE, Any], Any]] = {
     "anomaly": lambda vae, x: anomaly(vae, x, num_particles=10, num_samples=2),
     "annealed": lambda vae, x: annealed(vae, x, num_chains=2, temperatures=2),
-    "audit": lambda vae, x: audit(vae, x, chains=2, draws=4, warmup=1),
+    "audit": lambda vae, x: audit(vae, x, num_chains=2, num_samples=4, warmup_steps=1),
     "checkup": lambda vae, x: checkup(vae, x, num_particles=10),
     "compare": lambda vae, x: compare({"one": vae, "other": vae}, x, num_particles=10),
     "evidence": lambda vae, x: evidence(vae, x, num_particles=10),
     "inference_gaps": lambda vae, x: inference_gaps(vae, x, steps=4, num_particles=2),
     "latent_use": latent_use,
-    "to_arviz": lambda vae, x: to_arviz(vae, x, draws=2),
+    "to_arviz": lambda vae, x: to_arviz(vae, x, num_samples=2),
 }
 BITS = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
 ROWS = {

@@ -73,14 +73,14 @@ def test_the_status_of_a_check_is_that_of_its_worst_line() -> None:
 def test_a_check_ends_in_three_sentences_about_its_own_numbers() -> None:
     more = ("--set", "evaluate.num_particles=200")
     done = pyro_vae("check", "a", *more)
-    believed, better, after = done.out.rstrip("\n").splitlines()[-3:]
-    assert [believed, better, after] == pyro_vae("check", "a", *more, "--json").json["sentences"]
-    assert believed.startswith("The number, log p(x) = -")
-    assert "no model" in better
+    trust, gain, after = done.out.rstrip("\n").splitlines()[-3:]
+    assert [trust, gain, after] == pyro_vae("check", "a", *more, "--json").json["sentences"]
+    assert trust.startswith("log p(x) = -")
+    assert "a model of independent columns" in gain
     assert after.startswith(("Next, because of '", "Nothing has to be done next"))
-    assert "10 draws" not in believed
+    assert "10 draws" not in trust
     few = pyro_vae("check", "a", "--set", "evaluate.num_particles=10").out
-    assert "is to be believed is not known: 10 draws of a row are too few to tell" in few
+    assert "can be trusted is not known: 10 draws of a row are too few to tell" in few
 
 
 def test_the_commands_of_a_check_can_be_followed() -> None:

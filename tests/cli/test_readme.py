@@ -1,4 +1,4 @@
-"""README.md does what it says: its program runs, its commands parse, its description is one."""
+"""README.md and docs/command.md: the program runs, the commands parse, the description is valid."""
 
 import os
 import re
@@ -10,24 +10,31 @@ from pathlib import Path
 
 import pytest
 
-from pyro_vae.cli.main import parser
+from pyro_vae.cli.main import COMMANDS, parser
 from pyro_vae.experiment.description import Experiment
+from pyro_vae.guides import GUIDES
+from pyro_vae.networks import NETWORKS
+from pyro_vae.priors import PRIORS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+COMMAND = ROOT / "docs" / "command.md"
+SITE_ONLY = {"changelog.md", "contributing.md", "index.md"}
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="there is no README.md")
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: Path = README) -> list[str]:
     """The code blocks of a language, in order."""
     return re.findall(
-        rf"^```{language}\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
 
 
 def commands() -> list[str]:
-    lines = "\n".join(blocks("bash")).splitlines()
+    """The lines of both pages that start with `pyro-vae`, without their comments."""
+    both = [*blocks("bash"), *blocks("bash", COMMAND)]
+    lines = "\n".join(both).splitlines()
     return [line.partition("#")[0].strip() for line in lines if line.startswith("pyro-vae ")]
 
 
@@ -63,5 +70,27 @@ def test_the_commands_are_commands(line: str) -> None:
 
 
 def test_the_description_is_a_description() -> None:
-    for text in blocks("toml"):
+    descriptions = blocks("toml", COMMAND)
+    assert descriptions
+    for text in descriptions:
         assert Experiment.model_validate(tomllib.loads(text)).fit.epochs > 0
+
+
+def test_every_command_is_on_its_page() -> None:
+    shown = {shlex.split(line)[1] for line in commands()}
+    assert shown == {command.__name__.rpartition(".")[2] for command in COMMANDS}
+
+
+def test_the_parts_of_the_readme_are_those_of_the_library() -> None:
+    text = README.read_text(encoding="utf-8")
+    for registry in (PRIORS, GUIDES, NETWORKS):
+        assert [kind for kind in registry if f"`{kind}`" not in text] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = README.read_text(encoding="utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - SITE_ONLY
+    assert [name for name in sorted(pages) if f"(docs/{name})" not in text] == []
+    linked = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    assert [path for path in linked if not (ROOT / path).exists()] == []
+    assert (ROOT / "docs/images/digits.png").stat().st_size <= 200_000

@@ -192,7 +192,7 @@ BAD_QUESTIONS = {
     "sample model --output /proc/x.npz": "--output: /proc/x.npz: can't be written",
     "evaluate autoencoder --output rows.csv": "log p.x. does not exist",
     "sample autoencoder --output x.npy": "sample: prior 'flat' has no density",
-    "sample model -n 0 --output x.npy": "n: expected at least 1 row, got 0",
+    "sample model -n 0 --output x.npy": "num_rows: expected at least 1, got 0",
     "sample model --output nowhere/x.npy": "--output: expected an existing folder",
     "encode model --output codes.json": "--output: expected a .npz or .npy file, got codes.json",
     "reconstruct bare --output x.npy": "bare: holds a model without a description of its data",

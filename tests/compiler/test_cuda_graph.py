@@ -1,22 +1,18 @@
-"""A recording makes the same steps as the graph that was recorded; where no GPU records, a stand-in
-runs it later.
-"""
+"""A recorded graph makes the same steps; where there is no GPU, a stand-in runs it later."""
 
 import pytest
 import torch
 
-from pyro_vae.compiler.cuda_graph import Replay
+from pyro_vae.compiler.cuda_graph import CUDAGraphed
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, State, fit, step
-from pyro_vae.training import compiled_step as module
-from pyro_vae.training.train_step import Average
+from pyro_vae.training import compiled_graph as module
+from pyro_vae.training.ema import ExponentialMovingAverage
 from tests.training.small import X, same, small, weights
 
 
 class Recorder:
-    """Records work as a GPU does: nothing runs meanwhile, and each replay writes its results to the
-    same place.
-    """
+    """Records work as a GPU does: nothing runs, and each replay writes to the same results."""
 
     def __init__(self):
         self.recordings, self.replays = 0, 0
@@ -30,30 +26,34 @@ class Recorder:
             new = work()
             if not results:
                 results.extend(torch.empty_like(one) for one in new)
-            for place, one in zip(results, new, strict=True):
-                place.copy_(one)
+            for result, one in zip(results, new, strict=True):
+                result.copy_(one)
 
         return results, replay
 
 
 def add(total, x):
-    """Adds in place, and tells the sum."""
+    """Adds in place, and returns the sum."""
     total += x
     return (total.clone(),)
 
 
-def test_each_call_reads_what_is_given_and_moves_what_is_held():
-    recorder, total = Recorder(), torch.zeros(2)
-    run = Replay(add, changing=1, record=recorder)
-    told = [run(total, torch.full((2,), number))[0] for number in (1.0, 2.0, 3.0)]
-    assert [one.tolist() for one in told] == [[1, 1], [3, 3], [6, 6]]
+def test_each_call_reads_its_inputs_and_changes_its_buffers():
+    recorder = Recorder()
+    total = torch.zeros(2)
+    run = CUDAGraphed(add, num_inputs=1, record=recorder)
+    sums = [run(total, torch.full((2,), number))[0] for number in (1.0, 2.0, 3.0)]
+    assert [one.tolist() for one in sums] == [[1, 1], [3, 3], [6, 6]]
     assert total.tolist() == [6, 6]
     assert (recorder.recordings, recorder.replays) == (1, 3)
 
 
-def test_what_lies_elsewhere_is_not_replayed():
-    recorder, first, second = Recorder(), torch.zeros(2), torch.full((2,), 10.0)
-    run, one = Replay(add, changing=1, record=recorder), torch.ones(2)
+def test_buffers_elsewhere_are_not_replayed():
+    recorder = Recorder()
+    first = torch.zeros(2)
+    second = torch.full((2,), 10.0)
+    one = torch.ones(2)
+    run = CUDAGraphed(add, num_inputs=1, record=recorder)
     run(first, one)
     assert run(second, one)[0].tolist() == [11, 11]
     assert run(first, one)[0].tolist() == [2, 2]
@@ -64,7 +64,8 @@ def test_what_can_not_be_recorded_runs_each_time():
     def refuse(work):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    run, total = Replay(add, changing=1, record=refuse), torch.zeros(2)
+    run = CUDAGraphed(add, num_inputs=1, record=refuse)
+    total = torch.zeros(2)
     with pytest.warns(
         UserWarning, match=r"^fit: the compiled step can't be recorded.*: operation not permitted"
     ):
@@ -73,22 +74,22 @@ def test_what_can_not_be_recorded_runs_each_time():
 
 
 def test_a_recorded_step_is_the_step(monkeypatch):
-    """With Adam's moments and averages, over rows that change; averages that are looked at between
-    don't disturb it.
-    """
+    """With Adam's moments and averages, which may be applied between the steps."""
     monkeypatch.setattr(module, "_compile", lambda graph, inputs: graph.module)
     found, recorder = [], Recorder()
-    for move in (CompiledStep(), step):
+    for make_step in (CompiledStep(), step):
         vae = small()
-        average = Average(list(vae.parameters()), 0.9)
+        average = ExponentialMovingAverage(list(vae.parameters()), 0.9)
         state = State(
-            vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2), clip_norm=5.0, average=average
+            vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2), clip_norm=5.0, ema=average
         )
         torch.manual_seed(0)
         for number, start in enumerate((0, 16, 32, 8, 24)):
-            state, _ = move(state, torch.as_tensor(X[start : start + 16]))
-            if number == 0 and move is not step:
-                move._compiled.run = Replay(move._compiled.plain, changing=2, record=recorder)
+            state, _ = make_step(state, torch.as_tensor(X[start : start + 16]))
+            if number == 0 and make_step is not step:
+                make_step._one.run = CUDAGraphed(
+                    make_step._one.plain, num_inputs=2, record=recorder
+                )
             with average.applied():
                 pass
         found.append(weights(vae))
@@ -110,9 +111,7 @@ OPTIONS = {
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["full", "bf16-mixed"])
 def test_a_gpu_replays_the_compiled_step(precision):
-    """The eager steps draw the same numbers, so that loss and weights agree; the shorter last batch
-    is eager.
-    """
+    """The eager steps draw the same numbers; the shorter last batch is eager in both."""
     runs, found = [], []
     for how in ("step", "off"):
         vae = small()

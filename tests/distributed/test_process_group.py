@@ -1,8 +1,7 @@
-"""Several processes are one with the same batches: equal numbers without noise, equal weights
-everywhere.
-"""
+"""Several processes make the steps of one: equal numbers without noise, equal weights."""
 
 import math
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from tests.training.small import same
 
 EXACT = ("plain", "clipped_and_averaged", "fewer_rows_than_processes", "free_bits", "spare")
 HARD = (
-    "normed",
     "noisy",
     "early",
     "strangers",
@@ -47,35 +45,9 @@ def assert_alike(name, one, other):
         assert row == pytest.approx(expected, rel=1e-9), name
 
 
-# Equal to one process
-
-
-def test_two_processes_are_one_with_the_same_batches(tmp_path):
-    """Uneven batches, clipping and averages included; 20 steps and more."""
-    for name, (first, second) in several(tmp_path, *EXACT).items():
-        assert_alike(name, first, getattr(worker, name)())
-        assert same(first["weights"], second["weights"]), name
-        assert first["history"] == second["history"], name
-
-
-def test_clipping_and_free_bits_are_at_work():
-    """What the equalities above would not see if it did nothing."""
-    norms = [row["grad_norm"] for row in worker.clipped_and_averaged()["history"]]
-    assert max(norms) > 0.5
-    free, full = (
-        worker.free_bits()["history"][-1],
-        worker.quiet(worker.QuietGuide(), "standard_normal")["history"][-1],
-    )
-    assert free["loss"] - free["rate"] - free["distortion"] > 0.01
-    assert full["loss"] == pytest.approx(full["rate"] + full["distortion"])
-
-
-@pytest.mark.slow
-def test_running_statistics_are_averaged(hard):
-    """The mean of two halves' running means is that of the whole; their variances are within the
-    halves.
-    """
-    first, second = (found["weights"] for found in hard["normed"])
+def assert_running_statistics_are_averaged(runs):
+    """Running means are the mean of those of two halves, and variances lie between theirs."""
+    first, second = (found["weights"] for found in runs)
     assert same(first, second)
     one = worker.normed()["weights"]
     (norm,) = (name.removesuffix("running_mean") for name in one if name.endswith("running_mean"))
@@ -88,12 +60,35 @@ def test_running_statistics_are_averaged(hard):
     assert first[f"{norm}num_batches_tracked"] == 6
 
 
+# Equal to one process
+
+
+def test_two_processes_are_one_with_the_same_batches(tmp_path):
+    """Uneven batches, clipping, averages and BatchNorm included; 20 steps and more."""
+    runs = several(tmp_path, *EXACT, "normed")
+    assert_running_statistics_are_averaged(runs.pop("normed"))
+    for name, (first, second) in runs.items():
+        assert_alike(name, first, getattr(worker, name)())
+        assert same(first["weights"], second["weights"]), name
+        assert first["history"] == second["history"], name
+
+
+def test_clipping_and_free_bits_are_at_work():
+    """What the equalities above would not see if it did nothing."""
+    norms = [row["grad_norm"] for row in worker.clipped_and_averaged()["history"]]
+    assert max(norms) > 0.5
+    free = worker.free_bits()["history"][-1]
+    full = worker.quiet(worker.QuietGuide(), "standard_normal")["history"][-1]
+    assert free["loss"] - free["rate"] - free["distortion"] > 0.01
+    assert full["loss"] == pytest.approx(full["rate"] + full["distortion"])
+
+
 # With noise
 
 
 @pytest.mark.slow
 def test_with_noise_two_processes_agree_with_each_other_and_fit_as_well_as_one(hard):
-    """The ELBO of the last ten epochs is one of those that single processes have with other seeds."""
+    """The ELBO of the last ten epochs is as likely as that of one process with another seed."""
     first, second = hard["noisy"]
     assert same(first["weights"], second["weights"])
     assert (first["history"], first["best"]) == (second["history"], second["best"])
@@ -130,9 +125,8 @@ def test_each_row_goes_to_one_process_and_noise_is_its_own(hard):
     first, second = hard["parts"]
     rows = [one + other for (one, _), (other, _) in zip(first[:8], second[:8], strict=True)]
     assert [len(batch) for batch in rows] == 2 * [16, 16, 16, 2]
-    one_epoch, other_epoch = (
-        [row for batch in batches for row in batch] for batches in (rows[:4], rows[4:])
-    )
+    one_epoch = list(chain(*rows[:4]))
+    other_epoch = list(chain(*rows[4:]))
     assert sorted(one_epoch) == sorted(other_epoch) == list(range(50))
     assert one_epoch != other_epoch != sorted(one_epoch)
     (ones, rates), (others, other_rates) = first[8], second[8]
@@ -192,7 +186,10 @@ def test_an_error_in_one_process_ends_the_others(hard):
 
 @pytest.mark.slow
 def test_what_can_not_work_is_refused_everywhere(hard):
-    message = "x: expected the same rows in every process, got [600, 1000] steps ahead; pass all rows to each"
+    message = (
+        "x: expected the same rows in every process, got [600, 1000] steps ahead; pass all rows "
+        "to each"
+    )
     assert hard["different_rows"] == [message] * 2
     message = "device: expected cpu, cuda or auto in 2 processes, got 'cuda:1'; take 'cuda'"
     assert hard["a_gpu_by_number"] == [message] * 2
@@ -221,7 +218,7 @@ def test_a_process_alone_keeps_what_it_has():
             1,
             True,
         )
-        assert process_group.first_to_fail()
+        assert process_group.first_failure()
     values = torch.tensor([1.0, 2.0])
     assert process_group.mean_over_ranks(values) is values
     assert process_group.gathered("a") == ["a"]

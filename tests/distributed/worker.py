@@ -1,7 +1,6 @@
-"""What one of several processes does in the tests: `python -m tests.distributed.worker FOLDER NAME...`
-for each.
+"""One of several processes in the tests: `python -m tests.distributed.worker FOLDER NAME...`.
 
-Each scenario is a function without arguments; what it gives in each process is pickled for the test
+Each scenario is a function without arguments; its result in each process is pickled for the test
 that started it. A test may also call it itself, and is then the one process to compare with.
 """
 
@@ -21,8 +20,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
-from pyro_vae.analysis.marginal_likelihood.results import Until
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
+from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.distributed import process_group
 from pyro_vae.objectives import ELBO, IWAE
 from pyro_vae.training import Run, fit
@@ -68,9 +67,7 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
 
 
 def environment() -> dict[str, str]:
-    """That of this process, for others that find this checkout first and talk on the loopback
-    device.
-    """
+    """The environment of this process, for others that use this checkout and loopback."""
     loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **loopback}
 
@@ -106,7 +103,8 @@ class QuietGuide(nn.Module):
         return Quiet(self.loc(x), self.scale.abs().expand(len(x), 2)).to_event(1)
 
 
-def told(run: Run) -> dict[str, Any]:
+def outcome(run: Run) -> dict[str, Any]:
+    """What two runs are compared by."""
     return {
         "history": without_clock(run.history),
         "best": run.best_epoch,
@@ -116,7 +114,7 @@ def told(run: Run) -> dict[str, Any]:
 
 def quiet(guide: Any = "delta", prior: str = "flat", **options: Any) -> dict[str, Any]:
     vae = small(prior=prior, guide=guide, likelihood={"kind": "normal", "scale": 0.7}).double()
-    return told(fit(vae, X, **{"epochs": 5, "batch_size": 16, "lr": 0.01, "seed": 3, **options}))
+    return outcome(fit(vae, X, **{"epochs": 5, "batch_size": 16, "lr": 0.01, "seed": 3, **options}))
 
 
 def plain():
@@ -164,7 +162,7 @@ class Normed(nn.Module):
 def normed():
     """48 rows in batches of 16, in one order."""
     vae = small(encoder=Normed()).double()
-    return told(fit(vae, X[:48], epochs=2, batch_size=16, validation=None, seed=3))
+    return outcome(fit(vae, X[:48], epochs=2, batch_size=16, validation=None, seed=3))
 
 
 # With noise
@@ -172,7 +170,7 @@ def normed():
 
 def noisy(seed=3):
     before = torch.get_rng_state()
-    found = told(
+    found = outcome(
         fit(
             small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, ema_decay=0.9, validation=None
         )
@@ -182,7 +180,7 @@ def noisy(seed=3):
 
 def strangers():
     """The processes bring different weights, and in one step the averages hardly leave them."""
-    return told(
+    return outcome(
         fit(
             small(seed=process_group.rank()),
             X,
@@ -195,7 +193,7 @@ def strangers():
 
 
 def early():
-    return told(fit(small(), X, epochs=200, batch_size=16, lr=0.05, seed=3, patience=5))
+    return outcome(fit(small(), X, epochs=200, batch_size=16, lr=0.05, seed=3, patience=5))
 
 
 def parts():
@@ -255,9 +253,9 @@ def every_kind():
     """The weights of two epochs of each kind."""
     found = {}
     for name, fields in KINDS.items():
-        found[name] = told(fit(small(**fields), X, epochs=2, batch_size=16))
+        found[name] = outcome(fit(small(**fields), X, epochs=2, batch_size=16))
     for name, objective in OBJECTIVES.items():
-        found[name] = told(
+        found[name] = outcome(
             fit(small(), X, epochs=2, batch_size=16, objective=objective, optimizer="adamw")
         )
     return found
@@ -292,7 +290,7 @@ def interrupted():
         warnings.simplefilter("ignore", UserWarning)
         run = fit(small(), X, objective=objective, validation=None, epochs=9, batch_size=10)
     return {
-        **told(run),
+        **outcome(run),
         "interrupted": run.interrupted,
         "handler": signal.getsignal(signal.SIGINT) is handler,
     }
@@ -307,14 +305,13 @@ def different_rows():
 
 
 def compiled():
-    """What is said where a compiled step is asked for."""
-    with warnings.catch_warnings(record=True) as said:
+    """The warnings where a compiled step is asked for."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run = fit(small(), X, epochs=1, compile="step")
-    about_steps = [warning for warning in said if "independent columns" not in str(warning.message)]
-    return [(str(warning.message), Path(warning.filename).name) for warning in about_steps], len(
-        run.history
-    )
+    about_steps = [one for one in caught if "independent columns" not in str(one.message)]
+    shown = [(str(one.message), Path(one.filename).name) for one in about_steps]
+    return shown, len(run.history)
 
 
 def a_gpu_by_number():
@@ -330,9 +327,7 @@ def refusal(attempt: Callable[[], Any]) -> str:
 
 
 def one_fails():
-    """An error in the second process, in its third step: it leaves the group, and the first one
-    does not wait.
-    """
+    """An error in the third step of the second process: it leaves, and the first doesn't wait."""
 
     def objective(model, guide, x, beta=1.0):
         if torch.is_grad_enabled() and process_group.rank() == 1:
@@ -345,7 +340,7 @@ def one_fails():
         except (ValueError, RuntimeError) as error:
             return type(
                 error
-            ).__name__, process_group.first_to_fail() if process_group.rank() == 1 else None
+            ).__name__, process_group.first_failure() if process_group.rank() == 1 else None
     return "nothing"
 
 

@@ -1,6 +1,4 @@
-"""What the tests of guides share: each family by name, small models with it, and models trained
-where all is known.
-"""
+"""What the tests of guides share: families by name, small models, and models with known answers."""
 
 from functools import cache
 from typing import Any
@@ -17,7 +15,7 @@ CASES: dict[str, dict[str, Any]] = {
     "mean_field": {"kind": "mean_field"},
     "full_rank": {"kind": "full_rank"},
     "low_rank": {"kind": "low_rank", "rank": 1},
-    "iaf": {"kind": "flow", "transform": "iaf", "hidden_dims": (16,)},
+    "autoregressive": {"kind": "flow", "transform": "autoregressive", "hidden_dims": (16,)},
     "coupling": {"kind": "flow", "transform": "coupling", "hidden_dims": (16,)},
     "spline": {"kind": "flow", "transform": "spline", "hidden_dims": (16,)},
     "top_down": {"kind": "hierarchical", "top_dim": 1, "hidden_dim": 16},
@@ -35,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
         "steps": 2,
     },
 }
-PUSHFORWARDS = "iaf", "coupling", "spline", "top_down", "bottom_up"
+PUSHFORWARDS = "autoregressive", "coupling", "spline", "top_down", "bottom_up"
 TWO_LEVELS = "top_down", "bottom_up"
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor(
     [1.0, 2.0, 0.5, 1.0]
@@ -93,9 +91,7 @@ def untrained(name: str, truth: LinearGaussian = TRUTH) -> VAE:
 
 @cache
 def trained(name: str, mild: bool = False, steps: int = 400) -> VAE:
-    """The same after a short training of the guide alone, by the gradient that has no noise at the
-    exact posterior.
-    """
+    """The same after a short training of the guide by a gradient without noise at the optimum."""
     truth = MILD if mild else TRUTH
     vae = untrained(name, truth)
     parameters = [*vae.guide.parameters()]

@@ -1,6 +1,4 @@
-"""What every guide keeps: `posterior(x)` is a distribution with event shape (latent_dim,). A new
-kind adds a case.
-"""
+"""What every guide keeps: `posterior(x)` has event shape (latent_dim,). A new kind adds a case."""
 
 import math
 from typing import Any
@@ -86,7 +84,8 @@ def test_shapes(case: str, data_shape: tuple[int, ...], latent_dim: int, rows: i
 
 @every_case
 def test_rows_do_not_depend_on_each_other(case: str) -> None:
-    posterior, x = a_posterior(case).double(), noise(6, 4).double()
+    posterior = a_posterior(case).double()
+    x = noise(6, 4).double()
     alone = [posterior(row) for row in x.split(1)]
     if (
         case == "delta"
@@ -180,7 +179,9 @@ def test_draws_are_reparameterised(case: str) -> None:
 @every_case
 def test_state_dict_round_trip(case: str) -> None:
     """With the statistics that standardise the inputs."""
-    first, second, x = a_posterior(case, seed=1), a_posterior(case, seed=2), noise(6, 4)
+    first = a_posterior(case, seed=1)
+    second = a_posterior(case, seed=2)
+    x = noise(6, 4)
     first.standardize.mean.add_(1)
     first.standardize.std.mul_(2)
     assert not torch.equal(a_draw(second(x)), a_draw(first(x)))
@@ -192,14 +193,17 @@ def test_state_dict_round_trip(case: str) -> None:
 
 @every_case
 def test_functional_call_takes_the_parameters_it_is_given(case: str) -> None:
-    posterior, other, x = a_posterior(case, seed=1), a_posterior(case, seed=2), noise(6, 4)
+    posterior = a_posterior(case, seed=1)
+    other = a_posterior(case, seed=2)
+    x = noise(6, 4)
     given = {**dict(other.named_parameters()), **dict(other.named_buffers())}
     assert torch.equal(a_draw(functional_call(posterior, given, (x,))), a_draw(other(x)))
 
 
 @every_case
 def test_functional_gradient_is_that_of_backpropagation(case: str) -> None:
-    posterior, x = a_posterior(case), noise(6, 4)
+    posterior = a_posterior(case)
+    x = noise(6, 4)
     weights = {name: p.detach() for name, p in posterior.named_parameters()}
     found = torch.func.grad(lambda w: a_draw(functional_call(posterior, w, (x,))).square().sum())(
         weights
@@ -210,7 +214,8 @@ def test_functional_gradient_is_that_of_backpropagation(case: str) -> None:
 
 @every_case
 def test_text_shows_the_family(case: str) -> None:
-    family, vae = a_family(case), a_vae(case)
+    family = a_family(case)
+    vae = a_vae(case)
     text = family.extra_repr()
     assert text.startswith("z ")
     assert repr(family).startswith(f"{type(family).__name__}(\n  {text}\n")
@@ -219,7 +224,8 @@ def test_text_shows_the_family(case: str) -> None:
 
 @every_case
 def test_as_a_site_of_the_guide(case: str) -> None:
-    vae, x = a_vae(case), noise(6, 4)
+    vae = a_vae(case)
+    x = noise(6, 4)
     with pyro.settings.context(module_local_params=True), pyro.validation_enabled(True):
         trace = poutine.trace(vae.guide).get_trace(x)
     site = trace.nodes["z"]

@@ -1,4 +1,4 @@
-"""What every family of guides keeps: shapes, gradients, types, files, copies, densities and draws."""
+"""What every family of guides keeps: shapes, gradients, dtypes, files, densities and draws."""
 
 import copy
 import json
@@ -88,7 +88,8 @@ def test_asking_draws_no_random_numbers(name: str) -> None:
     """q is a function of the row: only `sample` and `rsample` are random."""
     vae = small(name)
     before = torch.get_rng_state()
-    one, other = posterior(vae), posterior(vae)
+    one = posterior(vae)
+    other = posterior(vae)
     assert torch.equal(one.mean, other.mean)
     assert torch.equal(one.stddev, other.stddev)
     assert torch.equal(before, torch.get_rng_state())
@@ -119,7 +120,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 
 @every
 def test_draws_move_as_the_density_says(name: str) -> None:
-    """∂/∂φ E_q f(z) = E_q[f(z) ∂ log q(z) / ∂φ] = E[∂f(z(ε, φ)) / ∂φ], by 40 blocks of draws each."""
+    """∂/∂φ E_q f(z) = E_q[f(z) ∂ log q(z) / ∂φ] = E[∂f(z(ε, φ)) / ∂φ], by 40 blocks of draws."""
     torch.manual_seed(0)
     vae = small(name).double()
     biases = [
@@ -127,12 +128,14 @@ def test_draws_move_as_the_density_says(name: str) -> None:
         for path, weight in vae.posterior.named_parameters()
         if path.startswith("family") and "bias" in path
     ]
-    q, differences = vae.posterior(X[:1].double()), []
+    q = vae.posterior(X[:1].double())
+    differences = []
     for _ in range(40):
         z = q.rsample((500,))
         f = z.square().sum(-1).add(z[..., 0]).tanh()
         moved = torch.autograd.grad(f.mean(), biases, retain_graph=True, allow_unused=True)
-        fixed, weight = z.detach(), (f - f.mean()).detach()
+        fixed = z.detach()
+        weight = (f - f.mean()).detach()
         score = torch.autograd.grad((weight * q.log_prob(fixed)).mean(), biases, retain_graph=True)
         differences.append(
             torch.cat(
@@ -152,7 +155,8 @@ def test_draws_move_as_the_density_says(name: str) -> None:
 @every
 def test_both_precisions(name: str) -> None:
     vae = small(name)
-    q, exact = posterior(vae), posterior(copy.deepcopy(vae).double(), X.double())
+    q = posterior(vae)
+    exact = posterior(copy.deepcopy(vae).double(), X.double())
     z = torch.randn(10, 6, 2)
     assert q.sample().dtype == q.mean.dtype == torch.float32
     assert exact.sample().dtype == exact.mean.dtype == torch.float64
@@ -179,7 +183,8 @@ def test_descriptions_round_trip(name: str) -> None:
 @every
 def test_a_copy_is_on_its_own(name: str) -> None:
     vae = small(name)
-    before, twin = posterior(vae), copy.deepcopy(vae)
+    before = posterior(vae)
+    twin = copy.deepcopy(vae)
     same_density(before, posterior(twin), rtol=0, atol=0)
     with torch.no_grad():
         for weight in twin.parameters():
@@ -224,7 +229,8 @@ def test_in_a_pyro_program(name: str) -> None:
 def test_a_step_can_be_traced(name: str) -> None:
     """One graph for the loss and its gradient, made without a look at any number."""
     vae = small(name, 3)
-    weights, buffers = dict(vae.named_parameters()), dict(vae.named_buffers())
+    weights = dict(vae.named_parameters())
+    buffers = dict(vae.named_buffers())
 
     def gradient(
         weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor
@@ -282,6 +288,7 @@ def test_densities_integrate_to_one_and_draws_follow_them(name: str, dim: int) -
         lambda z: (3 * (z - q.mean) / q.stddev).sigmoid(),
         torch.cos,
     ):
-        expected, found = (weight.unsqueeze(-1) * f(z)).sum(0), f(draws)
+        expected = (weight.unsqueeze(-1) * f(z)).sum(0)
+        found = f(draws)
         error = found.std(0) / math.sqrt(len(found))
         assert ((found.mean(0) - expected).abs() < SIGMAS * error + 2e-3).all()

@@ -1,6 +1,4 @@
-"""Guides trained where the posterior is known: what they reach, what they can't, and log p(x) from
-their draws.
-"""
+"""Guides trained where the posterior is known: what they reach, and log p(x) from their draws."""
 
 import math
 
@@ -40,9 +38,7 @@ def test_independent_dimensions_stop_at_their_known_gap(name: str) -> None:
 
 @pytest.mark.parametrize("name", [NAMES[name] for name in CASES if name != "spline"])
 def test_evidence_is_exact_within_its_error(name: str) -> None:
-    """Not for the spline: its trained tails are thinner than the posterior's, so its errors come
-    out too small.
-    """
+    """Not for the spline, whose trained tails are too thin, so that its errors are too small."""
     mild = name in INDEPENDENT
     exact = (MILD if mild else TRUTH).marginal().log_prob(X)
     found = evidence(trained(name, mild), X, num_particles=500)
@@ -54,10 +50,8 @@ def test_evidence_is_exact_within_its_error(name: str) -> None:
     assert (torch.from_numpy(found.elbo) < exact + 0.1).all()
 
 
-def test_too_narrow_a_guide_is_told_by_its_tail() -> None:
-    """Independent normals on a correlated posterior: w² has no mean where 2 Λ - diag Λ has a
-    negative eigenvalue.
-    """
+def test_too_narrow_a_guide_is_seen_in_its_tail() -> None:
+    """w² has no mean where 2 Λ - diag Λ has a negative eigenvalue: a posterior with correlation."""
     precision = TRUTH.posterior(X[:1]).precision_matrix[0]
     assert torch.linalg.eigvalsh(2 * precision - precision.diag().diag()).min() < 0
     found = evidence(trained("mean_field"), X[:20], num_particles=2000, proposal="guide")

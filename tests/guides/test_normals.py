@@ -30,7 +30,8 @@ def test_the_kl_is_that_of_torch(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["full_rank", "low_rank"])
 def test_no_closed_form_is_made_up(name: str) -> None:
-    q, zeros = normals()[name], torch.zeros(5, 4, dtype=torch.float64)
+    q = normals()[name]
+    zeros = torch.zeros(5, 4, dtype=torch.float64)
     assert analytic_kl(q, dist.Laplace(zeros, 1.0).to_event(1)) is None
     assert analytic_kl(q, dist.Normal(zeros, 1.0).to_event(2)) is None
 
@@ -61,9 +62,7 @@ def test_small_scales_stay_invertible_in_single_precision() -> None:
 
 @pytest.mark.parametrize("name", ["full_rank", "low_rank"])
 def test_the_density_of_a_draw_survives_a_nearly_singular_covariance(name: str) -> None:
-    """In float32, with a covariance like those of rows far from the data: L⁻¹ would turn rounding
-    into 10⁸ nats.
-    """
+    """As for rows far from the data: in float32, L⁻¹ would turn rounding into 10⁸ nats."""
     torch.manual_seed(1)
     family = {"full_rank": FullRank(7, 8), "low_rank": LowRank(7, 8, rank=2)}[name]
     with torch.no_grad():
@@ -76,7 +75,8 @@ def test_the_density_of_a_draw_survives_a_nearly_singular_covariance(name: str) 
     q = family(FEATURES.float())
     with torch.no_grad():
         z = q.sample((500,))
-        draws, exact = q.log_prob(z), -q.entropy()
+        draws = q.log_prob(z)
+        exact = -q.entropy()
     error = draws.std(0) / 500**0.5
     assert ((draws.mean(0) - exact).abs() < 5 * error).all()
     assert (

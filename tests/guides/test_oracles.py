@@ -12,7 +12,9 @@ from pyro_vae.guides import Delta, FullRank, MeanField
 from pyro_vae.priors import StandardNormal
 from tests.quadrature import mass, vector_grid
 
-FEATURES, ROWS, FLOOR = 5, 4, 1e-4
+FEATURES = 5
+ROWS = 4
+FLOOR = 1e-4
 every_dim = pytest.mark.parametrize("latent_dim", [1, 2, 4])
 
 
@@ -44,17 +46,17 @@ def positive(raw: np.ndarray) -> np.ndarray:
 
 @every_dim
 def test_mean_field_is_scipys_normals(latent_dim: int) -> None:
-    family, z = random(MeanField(FEATURES, latent_dim)), noise(10, ROWS, latent_dim)
+    family = random(MeanField(FEATURES, latent_dim))
+    z = noise(10, ROWS, latent_dim)
     head = linear(family.head, features())
-    loc, scale = head[:, :latent_dim], positive(head[:, latent_dim:])
+    loc = head[:, :latent_dim]
+    scale = positive(head[:, latent_dim:])
     found = family(features()).log_prob(z).detach().numpy()
     np.testing.assert_allclose(found, stats.norm.logpdf(z.numpy(), loc, scale).sum(-1), rtol=1e-11)
 
 
 def cholesky(family: FullRank) -> np.ndarray:
-    """L of each row, from the module's weights: a positive diagonal, numbers of any sign below,
-    zeros above.
-    """
+    """L of each row, from the module's weights: positive on the diagonal, zero above it."""
     diagonal = positive(linear(family.diagonal, features()))
     size = diagonal.shape[1]
     below = np.tril(linear(family.lower, features()).reshape(-1, size, size), -1)
@@ -63,8 +65,10 @@ def cholesky(family: FullRank) -> np.ndarray:
 
 @every_dim
 def test_full_rank_is_scipys_multivariate_normal(latent_dim: int) -> None:
-    family, z = random(FullRank(FEATURES, latent_dim)), noise(10, ROWS, latent_dim)
-    loc, root = linear(family.loc, features()), cholesky(family)
+    family = random(FullRank(FEATURES, latent_dim))
+    z = noise(10, ROWS, latent_dim)
+    loc = linear(family.loc, features())
+    root = cholesky(family)
     found = family(features()).log_prob(z).detach().numpy()
     for i in range(ROWS):
         expected = stats.multivariate_normal.logpdf(z[:, i].numpy(), loc[i], root[i] @ root[i].T)
@@ -74,7 +78,8 @@ def test_full_rank_is_scipys_multivariate_normal(latent_dim: int) -> None:
 @every_dim
 def test_full_rank_has_the_moments_of_its_cholesky_factor(latent_dim: int) -> None:
     family = random(FullRank(FEATURES, latent_dim))
-    q, root = family(features()), cholesky(family)
+    q = family(features())
+    root = cholesky(family)
     np.testing.assert_allclose(q.mean.detach(), linear(family.loc, features()), rtol=1e-12)
     np.testing.assert_allclose(
         q.covariance_matrix.detach(), root @ root.transpose(0, 2, 1), rtol=1e-11
@@ -85,10 +90,8 @@ def test_full_rank_has_the_moments_of_its_cholesky_factor(latent_dim: int) -> No
 
 @every_dim
 def test_full_rank_with_nothing_below_the_diagonal_is_mean_field(latent_dim: int) -> None:
-    full, independent = (
-        random(FullRank(FEATURES, latent_dim)),
-        random(MeanField(FEATURES, latent_dim)),
-    )
+    full = random(FullRank(FEATURES, latent_dim))
+    independent = random(MeanField(FEATURES, latent_dim))
     full.lower.weight.data.zero_()
     full.lower.bias.data.zero_()
     for name in ("weight", "bias"):
@@ -115,7 +118,8 @@ def test_a_scale_never_reaches_zero(family: type[nn.Module]) -> None:
 @every_dim
 def test_delta_is_its_code(latent_dim: int) -> None:
     family = random(Delta(FEATURES, latent_dim))
-    q, code = family(features()), linear(family.head, features())
+    q = family(features())
+    code = linear(family.head, features())
     for z in (q.rsample(), q.sample(), q.mean):
         np.testing.assert_allclose(z.detach(), code, rtol=1e-12)
     assert q.log_prob(q.rsample()).tolist() == [0] * ROWS
@@ -131,7 +135,8 @@ def a_posterior(latent_dim: int) -> Distribution:
 
 def a_prior(latent_dim: int, rows: tuple[int, ...] = ()) -> Distribution:
     """Independent normals with locations and scales of their own, for all rows or for each."""
-    loc, scale = noise(*rows, latent_dim, seed=7), 0.3 + noise(*rows, latent_dim, seed=8).exp()
+    loc = noise(*rows, latent_dim, seed=7)
+    scale = 0.3 + noise(*rows, latent_dim, seed=8).exp()
     return dist.Normal(loc, scale).to_event(1)
 
 
@@ -142,7 +147,8 @@ def as_multivariate(p: Distribution) -> MultivariateNormal:
 @every_dim
 @pytest.mark.parametrize("rows", [(), (ROWS,)], ids=["one prior", "a prior each row"])
 def test_kl_is_torchs_between_multivariate_normals(latent_dim: int, rows: tuple[int, ...]) -> None:
-    q, p = a_posterior(latent_dim), a_prior(latent_dim, rows)
+    q = a_posterior(latent_dim)
+    p = a_prior(latent_dim, rows)
     found = kl_divergence(q, p)
     assert found.shape == (ROWS,)
     torch.testing.assert_close(found, kl_divergence(q, as_multivariate(p)), rtol=1e-11, atol=1e-11)
@@ -150,7 +156,8 @@ def test_kl_is_torchs_between_multivariate_normals(latent_dim: int, rows: tuple[
 
 @every_dim
 def test_kl_to_the_standard_normal_is_torchs(latent_dim: int) -> None:
-    q, p = a_posterior(latent_dim), StandardNormal(latent_dim).double()()
+    q = a_posterior(latent_dim)
+    p = StandardNormal(latent_dim).double()()
     torch.testing.assert_close(
         kl_divergence(q, p), kl_divergence(q, as_multivariate(p)), rtol=1e-11, atol=1e-11
     )
@@ -160,7 +167,8 @@ def test_kl_to_the_standard_normal_is_torchs(latent_dim: int) -> None:
 @pytest.mark.parametrize("row", range(ROWS))
 def test_kl_is_the_integral(latent_dim: int, row: int) -> None:
     """∫ q(z) (log q(z) - log p(z)) dz, the grid spread over q."""
-    q, p = random(FullRank(FEATURES, latent_dim))(features()[row]), a_prior(latent_dim)
+    q = random(FullRank(FEATURES, latent_dim))(features()[row])
+    p = a_prior(latent_dim)
     where = vector_grid(q)
     log_ratio = (q.log_prob(where.points) - p.log_prob(where.points)).detach()
     probabilities = mass(q, where)
@@ -171,7 +179,8 @@ def test_kl_is_the_integral(latent_dim: int, row: int) -> None:
 @every_dim
 def test_kl_is_the_mean_over_draws(latent_dim: int) -> None:
     """Within four standard errors of 20000 draws, for each of the rows."""
-    q, p = a_posterior(latent_dim), a_prior(latent_dim)
+    q = a_posterior(latent_dim)
+    p = a_prior(latent_dim)
     torch.manual_seed(0)
     z = q.sample((20_000,))
     log_ratio = (q.log_prob(z) - p.log_prob(z)).detach()
@@ -181,7 +190,8 @@ def test_kl_is_the_mean_over_draws(latent_dim: int) -> None:
 
 def test_kl_to_itself_is_zero_and_its_gradient_too() -> None:
     p = a_prior(3)
-    loc, root = p.mean.clone().requires_grad_(), torch.diag(p.stddev).requires_grad_()
+    loc = p.mean.clone().requires_grad_()
+    root = torch.diag(p.stddev).requires_grad_()
     kl = kl_divergence(dist.MultivariateNormal(loc, scale_tril=root), p)
     assert abs(float(kl.detach())) < 1e-12
     by_loc, by_root = torch.autograd.grad(kl, (loc, root))

@@ -14,7 +14,7 @@ from pyro_vae.guides.pushforward import Pushforward, noise_points
 from tests.guides.families import CASES, PUSHFORWARDS, X, small
 from tests.test_layout import python
 
-FLOWS = "iaf", "coupling", "spline"
+FLOWS = "autoregressive", "coupling", "spline"
 every = pytest.mark.parametrize("name", PUSHFORWARDS)
 
 
@@ -57,21 +57,24 @@ def network_calls(vae: VAE) -> list[int]:
 @pytest.mark.parametrize("name", FLOWS)
 def test_draws_and_their_densities_take_one_pass(name: str) -> None:
     vae = small(name, 5)
-    q, calls = vae.posterior(X), network_calls(vae)
+    q = vae.posterior(X)
+    calls = network_calls(vae)
     z = q.rsample()
     q.log_prob(z)
     assert len(calls) == 2
     q.log_prob(z.clone())
-    assert len(calls) == 2 + 2 * (1 + {"iaf": 5}.get(name, 2))
+    assert len(calls) == 2 + 2 * (1 + {"autoregressive": 5}.get(name, 2))
 
 
 @every
 def test_a_draw_remembers_its_density(name: str) -> None:
     torch.manual_seed(0)
     vae = small(name, 3).double()
-    q, weights = vae.posterior(X.double()), [*vae.posterior.parameters()]
+    q = vae.posterior(X.double())
+    weights = [*vae.posterior.parameters()]
     z = q.rsample((2,))
-    one, other = q.log_prob(z), q.log_prob(z.clone())
+    one = q.log_prob(z)
+    other = q.log_prob(z.clone())
     torch.testing.assert_close(one, other)
     for a, b in zip(
         *(torch.autograd.grad(part.sum(), weights, retain_graph=True) for part in (one, other)),
@@ -147,7 +150,8 @@ def test_importing_flows_leaves_validation_alone(validation: bool) -> None:
 
 def factors(name: str, q: Distribution, z: Tensor) -> Tensor:
     """log q(first | x) + log q(second | x, first)."""
-    bottom, top = z[..., :2], z[..., 2:]
+    bottom = z[..., :2]
+    top = z[..., 2:]
     first, second = (top, bottom) if name == "top_down" else (bottom, top)
     log_q: Tensor = q.first.log_prob(first) + q.second(first).log_prob(second)
     return log_q

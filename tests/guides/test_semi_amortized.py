@@ -33,11 +33,10 @@ def distance(q: Distribution, exact: MultivariateNormal) -> Tensor:
 @every
 @pytest.mark.parametrize("sigma", [1.0, 0.1])
 def test_every_row_gains_from_an_untrained_encoder(name: str, sigma: float) -> None:
-    """log p(x) - ELBO = KL(q ‖ p(z | x)) falls, also where the posterior is a hundred times
-    narrower than q.
-    """
+    """KL(q ‖ p(z | x)) falls, also where the posterior is a hundred times narrower than q."""
     truth = LinearGaussian.random(data_dim=8, latent_dim=3, sigma=sigma)
-    x, vae = truth.sample(50), untrained(name, truth)
+    x = truth.sample(50)
+    vae = untrained(name, truth)
     with torch.no_grad():
         before, after = (
             distance(q, truth.posterior(x)) for q in (proposal(vae, x), vae.posterior(x))
@@ -48,21 +47,22 @@ def test_every_row_gains_from_an_untrained_encoder(name: str, sigma: float) -> N
 
 def refiner(truth: LinearGaussian, **options: Any) -> SemiAmortized:
     family = SemiAmortized(3, truth.weight.shape[1], **options).double()
-    family.bind_parts(truth.vae().parts)
+    family.pyro_vae_bind(truth.vae().parts)
     return family
 
 
 @pytest.mark.parametrize("num_particles", [2, 8])
 def test_the_exact_posterior_stays(num_particles: int) -> None:
     exact = TRUTH.posterior(ROWS)
-    refined = refiner(TRUTH, num_particles=num_particles, steps=10).refine(exact, ROWS)
+    refined = refiner(TRUTH, num_particles=num_particles, steps=10).pyro_vae_refine(exact, ROWS)
     assert distance(refined, exact).abs().max() < 1e-9
 
 
 def test_many_steps_reach_the_best_independent_normal() -> None:
     """Its mean is that of the posterior, its variances are 1 / Λᵢᵢ."""
-    exact, wrong = TRUTH.posterior(ROWS), dist.Normal(ROWS[:, :2], 3.0).to_event(1)
-    refined = refiner(TRUTH, steps=200, lr=0.5).refine(wrong, ROWS)
+    exact = TRUTH.posterior(ROWS)
+    wrong = dist.Normal(ROWS[:, :2], 3.0).to_event(1)
+    refined = refiner(TRUTH, steps=200, lr=0.5).pyro_vae_refine(wrong, ROWS)
     torch.testing.assert_close(refined.mean, exact.mean, rtol=0, atol=1e-4)
     precision = exact.precision_matrix.diagonal(dim1=-2, dim2=-1)
     torch.testing.assert_close(
@@ -97,7 +97,8 @@ def test_the_model_is_not_registered_twice(name: str) -> None:
 def test_a_copy_refines_for_its_own_model(name: str) -> None:
     vae = small(name)
     with torch.no_grad():
-        twin, before = copy.deepcopy(vae), vae.posterior(X).mean
+        twin = copy.deepcopy(vae)
+        before = vae.posterior(X).mean
         for weight in twin.likelihood.parameters():
             weight += 0.5
         assert torch.equal(vae.posterior(X).mean, before)
@@ -119,7 +120,8 @@ def test_steps_are_constants_to_the_encoder() -> None:
 def test_unrolled_steps_have_their_own_gradient() -> None:
     """Against finite differences, through the steps."""
     guide = {"kind": "semi_amortized", "steps": 3, "unroll": True}
-    vae, x = VAE(data_shape=(4,), latent_dim=2, guide=guide, hidden_dims=(8,)).double(), X.double()
+    vae = VAE(data_shape=(4,), latent_dim=2, guide=guide, hidden_dims=(8,)).double()
+    x = X.double()
     bias = bias_of(vae)
 
     def answer() -> Tensor:
@@ -182,7 +184,7 @@ class Echo(nn.Module):
         super().__init__()
         self.inputs = nn.Parameter(torch.randn(3, 4))
 
-    def bind_parts(self, parts: Any) -> None:
+    def pyro_vae_bind(self, parts: Any) -> None:
         self.parts = (parts.posterior,)
 
     def forward(self) -> Distribution:
@@ -220,5 +222,5 @@ def test_options_are_checked(options: dict[str, Any], place: str) -> None:
 
 def test_without_a_model_there_is_nothing_to_refine_for() -> None:
     family = SemiAmortized(8, 2)
-    with pytest.raises(ValueError, match="bind_parts"):
-        family.refine(family(torch.zeros(3, 8)), X)
+    with pytest.raises(ValueError, match="pyro_vae_bind"):
+        family.pyro_vae_refine(family(torch.zeros(3, 8)), X)

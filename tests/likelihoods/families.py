@@ -1,6 +1,4 @@
-"""Every likelihood in its variants, with rows that it may be asked about; and the same question put
-to all of them.
-"""
+"""Every likelihood in its variants, with rows that it is asked about."""
 
 import copy
 from functools import cache
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from pyro_vae import VAE, Spec
 from pyro_vae.data import statistics
+from pyro_vae.hooks import StartsFromData
 from pyro_vae.likelihoods import LIKELIHOODS, Family
 
 ROWS = 60
@@ -172,7 +171,7 @@ def family(name: str) -> Family:
 def _family(name: str) -> Family:
     options, data_shape, rows = CASES[name]
     built = build(options, data_shape)
-    built.start_from(statistics([rows]))
+    built.pyro_vae_start(statistics([rows]))
     return built
 
 
@@ -183,8 +182,8 @@ def vae(name: str, **fields: Any) -> VAE:
     model = VAE(data_shape=data_shape, likelihood=options, **small).double()
     model.likelihood.family.load_state_dict(_family(name).state_dict())
     for module in model.posterior.modules():
-        if callable(begin := getattr(module, "start_from", None)):
-            begin(statistics([rows]))
+        if isinstance(module, StartsFromData):
+            module.pyro_vae_start(statistics([rows]))
     return model.eval()
 
 

@@ -21,7 +21,8 @@ def test_agrees_with_torch(
     shape: tuple[int, ...], scale: float, dtype: torch.dtype, tolerance: float
 ) -> None:
     torch.manual_seed(0)
-    logits, x = scale * torch.randn(9, *shape, dtype=dtype), torch.rand(9, *shape).round().to(dtype)
+    logits = scale * torch.randn(9, *shape, dtype=dtype)
+    x = torch.rand(9, *shape).round().to(dtype)
     found, expected = densities(logits, x)
     torch.testing.assert_close(
         found.double(), expected, rtol=tolerance, atol=tolerance * logits[0].numel() / 10
@@ -29,7 +30,8 @@ def test_agrees_with_torch(
 
 
 def test_rows_and_draws_broadcast() -> None:
-    logits, x = torch.randn(5, 3, 130), torch.rand(3, 130).round()
+    logits = torch.randn(5, 3, 130)
+    x = torch.rand(3, 130).round()
     with torch.no_grad():
         found = Bernoulli((130,))(logits).log_prob(x)
     expected = torch.stack([densities(draw, x)[1] for draw in logits])

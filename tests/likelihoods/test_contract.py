@@ -1,6 +1,4 @@
-"""What every likelihood keeps: `likelihood(z)` has event shape data_shape. A new kind adds a case
-here.
-"""
+"""What every likelihood keeps, such as its event shape data_shape. A new kind adds a case here."""
 
 import math
 from typing import Any
@@ -44,7 +42,7 @@ def a_family(case: str, data_shape: tuple[int, ...] = (4,), seed: int = 0) -> Fa
     family: Family = LIKELIHOODS.build(options, data_shape)
     for parameter in family.parameters():
         parameter.data.add_(0.5 * noise(*parameter.shape, seed=seed))
-    family.start_from(rows_of(family, seed))
+    family.pyro_vae_start(rows_of(family, seed))
     return family
 
 
@@ -88,7 +86,8 @@ def test_shapes(case: str, data_shape: tuple[int, ...], lead: tuple[int, ...]) -
 @every_case
 @every_shape
 def test_rows_do_not_depend_on_each_other(case: str, data_shape: tuple[int, ...]) -> None:
-    likelihood, z = a_likelihood(case, data_shape).double(), noise(3, 5, LATENT).double()
+    likelihood = a_likelihood(case, data_shape).double()
+    z = noise(3, 5, LATENT).double()
     x = a_draw(likelihood(z))
     each = torch.stack(
         [torch.stack([likelihood(z[i, j]).log_prob(x[i, j]) for j in range(5)]) for i in range(3)]
@@ -104,7 +103,8 @@ def test_no_rows_are_no_rows(case: str) -> None:
 @every_case
 @every_dtype
 def test_dtype(case: str, dtype: torch.dtype) -> None:
-    likelihood, z = a_likelihood(case).to(dtype), noise(5, LATENT).to(dtype)
+    likelihood = a_likelihood(case).to(dtype)
+    z = noise(5, LATENT).to(dtype)
     p = likelihood(z)
     x = a_draw(p)
     assert {x.dtype, p.mean.dtype} == {dtype}
@@ -174,9 +174,7 @@ def test_density_sums_to_one(case: str, raw: float) -> None:
 
 @pytest.mark.parametrize(("case", "raw"), IN_FLOAT32)
 def test_density_sums_to_one_in_float32(case: str, raw: float) -> None:
-    """A log density around -100 is rounded to some 1e-5, which is then the relative error of the
-    density.
-    """
+    """A log density near -100 is rounded to 1e-5, the relative error of the density."""
     family, p = at(case, raw, torch.float32)
     assert float(mass(p, grid(family.support, p)).sum()) == pytest.approx(1, abs=2e-5)
 
@@ -238,7 +236,9 @@ def test_gradient_is_finite_far_out(case: str) -> None:
 @every_case
 def test_state_dict_round_trip(case: str) -> None:
     """What was learned and what was taken from the data: both are in the file."""
-    first, second, z = a_likelihood(case, seed=1), a_likelihood(case, seed=2), noise(5, LATENT)
+    first = a_likelihood(case, seed=1)
+    second = a_likelihood(case, seed=2)
+    z = noise(5, LATENT)
     x = a_draw(first(z))
     assert not torch.equal(second(z).log_prob(x), first(z).log_prob(x))
     second.load_state_dict(first.state_dict())
@@ -247,7 +247,9 @@ def test_state_dict_round_trip(case: str) -> None:
 
 @every_case
 def test_functional_call_takes_the_parameters_it_is_given(case: str) -> None:
-    likelihood, other, z = a_likelihood(case, seed=1), a_likelihood(case, seed=2), noise(5, LATENT)
+    likelihood = a_likelihood(case, seed=1)
+    other = a_likelihood(case, seed=2)
+    z = noise(5, LATENT)
     x = a_draw(likelihood(z))
     given = {**dict(other.named_parameters()), **dict(other.named_buffers())}
     assert torch.equal(functional_call(likelihood, given, (z,)).log_prob(x), other(z).log_prob(x))
@@ -255,7 +257,8 @@ def test_functional_call_takes_the_parameters_it_is_given(case: str) -> None:
 
 @every_case
 def test_functional_gradient_is_that_of_backpropagation(case: str) -> None:
-    likelihood, z = a_likelihood(case), noise(5, LATENT)
+    likelihood = a_likelihood(case)
+    z = noise(5, LATENT)
     x = a_draw(likelihood(z))
     weights = {name: p.detach() for name, p in likelihood.named_parameters()}
     found = torch.func.grad(
@@ -267,7 +270,8 @@ def test_functional_gradient_is_that_of_backpropagation(case: str) -> None:
 
 @every_case
 def test_text_shows_the_family(case: str) -> None:
-    family, vae = a_family(case), VAE(data_shape=(4,), latent_dim=2, likelihood=CASES[case])
+    family = a_family(case)
+    vae = VAE(data_shape=(4,), latent_dim=2, likelihood=CASES[case])
     assert family.extra_repr().startswith("x ~ ")
     assert repr(family) == f"{type(family).__name__}({family.extra_repr()})"
     assert f"p(x | z)  {family.extra_repr()}" in str(vae)
@@ -302,6 +306,6 @@ class Pooled(nn.Module):
 )
 def test_a_decoder_without_the_parameters_is_refused(decoder: nn.Module, got: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"^decoder: expected 6 numbers a row .* got {got} for 15 rows"
+        ValueError, match=rf"^decoder: expected 6 numbers for each row .* got {got} for 15 rows"
     ):
         Likelihood(decoder, Bernoulli((2, 3)))(noise(3, 5, LATENT))

@@ -1,6 +1,4 @@
-"""Counts in float32 are as SciPy has them in float64: within 1e-3 nats a row, up to 1e7 counts in
-10 000 columns.
-"""
+"""Counts in float32 against SciPy in float64: within 1e-3 nats, up to 1e7 in 10 000 columns."""
 
 import numpy as np
 import pytest
@@ -17,9 +15,7 @@ ROWS = 4
 
 
 def nbinom(x, mean, dispersion):
-    """log p of the negative binomial; SciPy's own takes a p that is rounded to 1 where counts are
-    large.
-    """
+    """log p of the negative binomial; SciPy's takes a p that is rounded to 1 for large counts."""
     theta = 1 / dispersion
     rising = special.gammaln(theta + x) - special.gammaln(theta) - special.gammaln(x + 1)
     return rising - theta * np.log1p(mean * dispersion) - x * np.log1p(1 / (mean * dispersion))
@@ -45,13 +41,15 @@ def poissons(size, columns):
 
 
 def binomials(size, columns):
-    logits, n = 0.5 * noise(ROWS, columns), 4 * size
+    logits = 0.5 * noise(ROWS, columns)
+    n = 4 * size
     row = counts.Binomial(torch.tensor(n), logits).to_event(1)
     return row, lambda x: stats.binom.logpmf(x, n, special.expit(wide(logits))).sum(-1)
 
 
 def negative_binomials(size, columns):
-    mean, dispersion = size * (0.3 * noise(ROWS, columns)).exp(), (noise(columns, seed=1) - 3).exp()
+    mean = size * (0.3 * noise(ROWS, columns)).exp()
+    dispersion = (noise(columns, seed=1) - 3).exp()
     row = counts.NegativeBinomial(mean, dispersion).to_event(1)
     return row, lambda x: nbinom(x, wide(mean), wide(dispersion)).sum(-1)
 
@@ -63,13 +61,15 @@ def multinomials(size, columns):
 
 
 def inflated_poissons(size, columns):
-    rate, gate = size * (0.3 * noise(ROWS, columns)).exp(), noise(ROWS, columns, seed=1)
+    rate = size * (0.3 * noise(ROWS, columns)).exp()
+    gate = noise(ROWS, columns, seed=1)
     row = counts.ZeroInflated(counts.Poisson(rate), gate).to_event(1)
     return row, lambda x: inflated(stats.poisson.logpmf(x, wide(rate)), wide(gate), x).sum(-1)
 
 
 def inflated_negative_binomials(size, columns):
-    mean, dispersion = size * (0.3 * noise(ROWS, columns)).exp(), torch.tensor(0.5)
+    mean = size * (0.3 * noise(ROWS, columns)).exp()
+    dispersion = torch.tensor(0.5)
     gate = torch.full((ROWS, columns), -2.3)
     row = counts.ZeroInflated(counts.NegativeBinomial(mean, dispersion), gate).to_event(1)
     return row, lambda x: inflated(nbinom(x, wide(mean), 0.5), wide(gate), x).sum(-1)
@@ -133,7 +133,7 @@ def test_rows_of_many_and_large_counts_are_those_of_scipy(make):
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 7.0, 1000.0, 1_000_000.0])
 def test_rounding_does_not_add_up_over_equal_columns(value):
-    """The fault was a bias: log x! in float32 is off by as much in each column with the same count."""
+    """The fault was a bias: the error of log x! in float32 is the same for each equal count."""
     rate = torch.full((10_000,), value + 0.5)
     found = counts.Poisson(rate).to_event(1).log_prob(torch.full_like(rate, value))
     assert float(found) == pytest.approx(
@@ -150,7 +150,8 @@ SIZED = [
 
 @pytest.mark.parametrize(("kind", "options"), SIZED)
 def test_rows_with_a_size_factor_are_those_of_scipy(kind, options):
-    columns, size = 500, torch.tensor([[0.5], [1.0], [2.0], [7.0]])
+    columns = 500
+    size = torch.tensor([[0.5], [1.0], [2.0], [7.0]])
     described = {"kind": kind, "size_factor": "column", **options}
     family = LIKELIHOODS.build(
         Spec(data_shape=(columns + 1,), likelihood=described).likelihood, (columns + 1,)
@@ -181,10 +182,8 @@ def test_counts_beside_other_columns_are_those_of_scipy():
     with torch.no_grad():
         row = model.likelihood(z)
         found = row.log_prob(x).numpy()
-        logits, normal = (
-            wide(row.parts[0].base_dist.logits),
-            wide(row.parts[1].log_prob(x[:, 1000:])),
-        )
+        logits = wide(row.parts[0].base_dist.logits)
+        normal = wide(row.parts[1].log_prob(x[:, 1000:]))
     expected = stats.binom.logpmf(30_000, 65_535, special.expit(logits)).sum(-1) + normal
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
@@ -192,9 +191,7 @@ def test_counts_beside_other_columns_are_those_of_scipy():
 @every_kind
 @pytest.mark.parametrize("size", [0.5, 300.0])
 def test_gradients_are_those_of_the_value(make, size):
-    """The gradient comes from another formula than the value, so the two are compared by
-    differences.
-    """
+    """Value and gradient come from two formulas, so they are compared by differences."""
     torch.set_default_dtype(torch.float64)
     try:
         row, _ = make(size, 5)

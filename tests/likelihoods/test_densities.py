@@ -10,7 +10,9 @@ from torch.distributions import Distribution, Independent
 
 from tests.likelihoods.families import CASES, family, outputs, vae
 
-SIGMAS, DRAWS, COUNTS_TO = 5, 40_000, 4000
+SIGMAS = 5
+DRAWS = 40_000
+COUNTS_TO = 4000
 FEATURE_WISE = [
     name for name in CASES if isinstance(family(name)(outputs(family(name))), Independent)
 ]

@@ -39,7 +39,7 @@ def test_every_univariate_distribution_works(name):
     rows = torch.tensor(WORKING[name], dtype=torch.float64).reshape(-1, 1)
     built = build({"kind": "distribution", "name": name}, (1,))
     assert built.support.check(rows).all()
-    built.start_from(statistics([rows]))
+    built.pyro_vae_start(statistics([rows]))
     raw = outputs(built, len(rows)).requires_grad_()
     density = built(raw).log_prob(rows)
     assert density.shape == (len(rows),)
@@ -69,7 +69,7 @@ def test_names_are_those_of_pyro():
 def test_the_outputs_start_at_the_largest_likelihood(name, scipy_name, rows):
     x = torch.as_tensor(rows.rvs((300, 1), random_state=0))
     built = build({"kind": "distribution", "name": name}, (1,))
-    built.start_from(statistics([x]))
+    built.pyro_vae_start(statistics([x]))
     got = float(built(torch.zeros(built.param_shape).double()).log_prob(x).mean())
     family = getattr(stats, scipy_name)
     options = {"floc": 0} if name in {"Weibull", "LogNormal", "Gamma"} else {}
@@ -82,7 +82,7 @@ def test_features_start_each_on_their_own():
         [1.0, 1000.0]
     )
     built = build({"kind": "distribution", "name": "Weibull"}, (2,))
-    built.start_from(statistics([x]))
+    built.pyro_vae_start(statistics([x]))
     mean = built(torch.zeros(built.param_shape).double()).mean
     torch.testing.assert_close(mean, x.mean(0), rtol=0.05, atol=0)
 

@@ -15,7 +15,8 @@ from tests.likelihoods.families import CASES, every_case, family, in_double, out
 
 @every_case
 def test_shapes_with_any_leading_dimensions(name):
-    built, rows = family(name), CASES[name].rows
+    built = family(name)
+    rows = CASES[name].rows
     for leading in ((), (7,), (3, 7)):
         p = built(outputs(built, *leading))
         assert p.event_shape == CASES[name].data_shape
@@ -29,7 +30,8 @@ def test_shapes_with_any_leading_dimensions(name):
 
 @every_case
 def test_expanding_changes_no_density(name):
-    built, rows = family(name), CASES[name].rows[:5]
+    built = family(name)
+    rows = CASES[name].rows[:5]
     p = built(outputs(built, 5))
     wide = p.expand((4, 5))
     assert wide.batch_shape == (4, 5)
@@ -39,7 +41,8 @@ def test_expanding_changes_no_density(name):
 
 @every_case
 def test_a_row_does_not_depend_on_the_others(name):
-    model, rows = vae(name), CASES[name].rows[:6]
+    model = vae(name)
+    rows = CASES[name].rows[:6]
     z = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     together = model.likelihood(z).log_prob(rows)
     alone = torch.cat([model.likelihood(z[i : i + 1]).log_prob(rows[i : i + 1]) for i in range(6)])
@@ -48,7 +51,8 @@ def test_a_row_does_not_depend_on_the_others(name):
 
 @every_case
 def test_looking_at_draws_and_moments_changes_no_density(name):
-    built, rows = family(name), CASES[name].rows[:5]
+    built = family(name)
+    rows = CASES[name].rows[:5]
     p = built(outputs(built, 5, size=3.0))
     before = p.log_prob(rows)
     p.mean, p.variance, p.sample()
@@ -70,10 +74,12 @@ def test_gradients_of_the_elbo_reach_every_parameter(name, num_particles):
 
 @every_case
 def test_single_and_double_precision(name):
-    wide, rows = family(name), CASES[name].rows[:8]
+    wide = family(name)
+    rows = CASES[name].rows[:8]
     raw = outputs(wide, 8)
     narrow = copy.deepcopy(wide).float()
-    p, q = wide(raw), narrow(raw.float())
+    p = wide(raw)
+    q = narrow(raw.float())
     for part, dtype in ((p, torch.float64), (q, torch.float32)):
         assert part.sample().dtype == part.mean.dtype == dtype
         assert part.log_prob(rows.to(dtype)).dtype == (torch.float64 if in_double(name) else dtype)
@@ -84,7 +90,8 @@ def test_single_and_double_precision(name):
 
 @every_case
 def test_saved_and_loaded_it_is_the_same(name, tmp_path):
-    model, rows = vae(name), CASES[name].rows[:8]
+    model = vae(name)
+    rows = CASES[name].rows[:8]
     for parameter in model.parameters():
         parameter.data += 0.1
     z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -97,7 +104,8 @@ def test_saved_and_loaded_it_is_the_same(name, tmp_path):
 
 @every_case
 def test_parameters_may_come_from_outside(name):
-    model, rows = vae(name), CASES[name].rows[:8]
+    model = vae(name)
+    rows = CASES[name].rows[:8]
     z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     moved = {key: value.detach() + 0.1 for key, value in model.likelihood.named_parameters()}
     got = functional_call(model.likelihood, moved, (z,)).log_prob(rows)
@@ -108,7 +116,8 @@ def test_parameters_may_come_from_outside(name):
 
 @every_case
 def test_the_model_is_a_pyro_program(name):
-    model, rows = vae(name), CASES[name].rows[:6]
+    model = vae(name)
+    rows = CASES[name].rows[:6]
     z = torch.zeros(6, 2, dtype=torch.float64)
     with pyro.settings.context(module_local_params=True), pyro.validation_enabled(True):
         given = poutine.condition(model.model, {"z": z})
@@ -123,7 +132,8 @@ def test_the_model_is_a_pyro_program(name):
 
 @every_case
 def test_a_copy_is_on_its_own(name):
-    model, rows = vae(name), CASES[name].rows[:8]
+    model = vae(name)
+    rows = CASES[name].rows[:8]
     z = torch.zeros(8, 2, dtype=torch.float64)
     before = model.likelihood(z).log_prob(rows)
     twin = copy.deepcopy(model)
@@ -172,7 +182,8 @@ def test_a_few_steps_of_fit_stay_finite(name):
 
 @every_case
 def test_values_outside_are_refused_while_pyro_validates(name):
-    built, rows = family(name), CASES[name].rows[:5].clone()
+    built = family(name)
+    rows = CASES[name].rows[:5].clone()
     rows[2].fill_(torch.nan)
     with pyro.validation_enabled(True), pytest.raises(ValueError, match="support"):
         built(outputs(built, 5)).log_prob(rows)

@@ -9,7 +9,8 @@ from torch import nn
 from pyro_vae import evidence
 from tests.likelihoods.families import every_case, vae
 
-ROWS, DRAWS = 40, 1000
+ROWS = 40
+DRAWS = 1000
 
 
 class Wide(nn.Module):

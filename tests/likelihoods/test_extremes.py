@@ -72,9 +72,7 @@ def test_draws_at_the_edges_have_a_density(name, size):
 
 
 def test_the_levels_are_exact_far_from_the_location():
-    """Fifty scales away the two logistic functions are equal in float32, and their difference is
-    not zero.
-    """
+    """Fifty scales away both logistic functions are equal in float32; the difference isn't zero."""
     built = family("discretized_logistic, per feature")
     built.mean.fill_(255.0)
     built.std.fill_(3.0)

@@ -87,7 +87,8 @@ def test_categories_have_their_shares():
 
 def test_positive_numbers_and_proportions_are_those_of_their_moments():
     x = table("gamma", 3.0, 2.0)
-    mean, variance = x.mean(0), x.var(0)
+    mean = x.mean(0)
+    variance = x.var(0)
     gamma = stats.gamma.logpdf(x, mean**2 / variance, scale=variance / mean).sum(1)
     np.testing.assert_allclose(baseline("gamma", x), gamma, rtol=1e-9)
     spread = np.log1p(variance / mean**2)
@@ -118,9 +119,10 @@ def test_columns_of_several_kinds_add_up():
 
 @every_case
 def test_every_kind_has_one_that_training_and_saving_do_not_change(name, tmp_path):
-    model, rows = vae(name), CASES[name].rows
+    model = vae(name)
+    rows = CASES[name].rows
     assert model.likelihood.independent() is None
-    model.likelihood.start_from(statistics([rows]))
+    model.likelihood.pyro_vae_start(statistics([rows]))
     row = model.likelihood.independent()
     assert (row.batch_shape, row.event_shape) == ((), CASES[name].data_shape)
     before = row.log_prob(rows).detach()
@@ -142,8 +144,9 @@ GOOD = [
 
 @pytest.mark.parametrize("name", GOOD)
 def test_it_is_about_what_an_untrained_decoder_says(name):
-    """At the start the decoder's zero is the baseline, where each column has parameters of its own."""
-    built, rows = family(name), CASES[name].rows
+    """At the start zeros from the decoder give the baseline, if each column has its parameters."""
+    built = family(name)
+    rows = CASES[name].rows
     start = (
         built(torch.zeros(built.param_shape, dtype=torch.float64)).log_prob(rows).mean().detach()
     )
@@ -156,7 +159,7 @@ def test_a_family_without_one_has_none():
             return torch.distributions.Independent(torch.distributions.Normal(raw, 1.0), 1)
 
     likelihood = Likelihood(nn.Linear(2, 3), Own((3,), (3,)))
-    likelihood.start_from(statistics([torch.randn(10, 3)]))
+    likelihood.pyro_vae_start(statistics([torch.randn(10, 3)]))
     assert likelihood.independent() is None
 
 
@@ -167,8 +170,7 @@ def test_columns_have_a_scale_each_and_images_share_one(kind):
         assert spec.likelihood.scale == "auto"
         assert Spec.model_validate_json(spec.model_dump_json()) == spec
         built = LIKELIHOODS.build(spec.likelihood, shape)
-        raw = built.raw_scale if kind == "normal" else built.scale.raw
-        assert raw.shape == expected
+        assert built.scale.raw.shape == expected
         assert ("per_feature" if expected else "learned") in repr(built)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from pyro_vae import VAE, Spec
 from pyro_vae.data import statistics
+from pyro_vae.hooks import StartsFromData
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.likelihoods.mixed import ranges
 from tests.likelihoods.families import GROUPS, TABLE, build, family, outputs
@@ -36,7 +37,7 @@ def test_the_density_of_a_row_is_the_product_of_its_groups():
             key: value for key, value in group.items() if key != "columns"
         }
         alone = build(options, (len(columns),))
-        alone.start_from(statistics([TABLE[:, columns]]))
+        alone.pyro_vae_start(statistics([TABLE[:, columns]]))
         size = math.prod(alone.param_shape)
         part = raw[:, place : place + size].reshape(5, *alone.param_shape)
         expected = expected + alone(part).log_prob(TABLE[:5, columns])
@@ -59,7 +60,9 @@ def test_a_row_has_mass_one():
 
 def test_columns_come_back_in_their_order():
     built = build(SMALL, (3,))
-    built.start_from(statistics([torch.tensor([[-5.0, 1.0, 30.0], [-5.2, 1.0, 31.0]]).double()]))
+    built.pyro_vae_start(
+        statistics([torch.tensor([[-5.0, 1.0, 30.0], [-5.2, 1.0, 31.0]]).double()])
+    )
     p = built(torch.zeros(built.param_shape).double())
     torch.testing.assert_close(p.mean, torch.tensor([-5.1, 0.83, 30.5]).double(), rtol=0.01, atol=0)
     assert ((p.sample((100,)).mean(0) - p.mean).abs() < torch.tensor([1.0, 0.3, 5.0])).all()
@@ -101,7 +104,7 @@ def test_groups_nest():
     values = []
     for options in (nested, {"kind": "mixed", "columns": flat}):
         built = build(options, (3,))
-        built.start_from(statistics([rows]))
+        built.pyro_vae_start(statistics([rows]))
         values.append(built(outputs(built, 2)).log_prob(rows))
     torch.testing.assert_close(*values)
 
@@ -109,8 +112,8 @@ def test_groups_nest():
 def test_walking_the_modules_starts_each_group_once_and_on_its_own_columns():
     built = build({"kind": "mixed", "columns": GROUPS}, (7,))
     for module in built.modules():
-        if callable(begin := getattr(module, "start_from", None)):
-            begin(statistics([TABLE]))
+        if isinstance(module, StartsFromData):
+            module.pyro_vae_start(statistics([TABLE]))
     expected = family("mixed").state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in built.state_dict().items())
 
@@ -119,7 +122,7 @@ def test_a_decoder_of_ones_own_gives_all_parameters():
     decoder = nn.Linear(2, build(SMALL, (3,)).param_shape[0])
     model = VAE(data_shape=(3,), latent_dim=2, likelihood=SMALL, decoder=decoder)
     assert model.likelihood(torch.zeros(4, 2)).sample().shape == (4, 3)
-    with pytest.raises(ValueError, match="expected 4 numbers a row for the likelihood Mixed"):
+    with pytest.raises(ValueError, match=r"expected 4 numbers for each row .* likelihood Mixed"):
         VAE(data_shape=(3,), latent_dim=2, likelihood=SMALL, decoder=nn.Linear(2, 3))
 
 

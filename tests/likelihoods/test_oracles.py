@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pyro_vae import VAE
 from pyro_vae.data import Statistics, statistics
+from pyro_vae.hooks import StartsFromData
 from pyro_vae.likelihoods import Bernoulli, Binomial, ContinuousBernoulli, Family, Normal
 from pyro_vae.likelihoods.base import logit_of_mean
 
@@ -24,7 +25,7 @@ every_shape = pytest.mark.parametrize("data_shape", [(6,), (2, 3)])
 def started(family: Family, x: np.ndarray) -> Family:
     """The family in float64, started from the rows x."""
     family = family.double()
-    family.start_from(statistics([torch.tensor(x, dtype=torch.float64)]))
+    family.pyro_vae_start(statistics([torch.tensor(x, dtype=torch.float64)]))
     return family
 
 
@@ -46,7 +47,8 @@ def softplus(raw: np.ndarray) -> np.ndarray:
 @every_shape
 def test_bernoulli_is_scipys(data_shape: tuple[int, ...]) -> None:
     family = started(Bernoulli(data_shape), rng(1).integers(0, 2, (50, *data_shape)))
-    raw, x = 3 * rng(2).normal(size=(20, *data_shape)), rng(3).integers(0, 2, (20, *data_shape))
+    raw = 3 * rng(2).normal(size=(20, *data_shape))
+    x = rng(3).integers(0, 2, (20, *data_shape))
     logits = family.offset.numpy() + raw
     np.testing.assert_allclose(
         log_prob(family, raw, x), over_features(stats.bernoulli.logpmf(x, expit(logits)))
@@ -58,29 +60,27 @@ def test_bernoulli_is_scipys(data_shape: tuple[int, ...]) -> None:
 def test_binomial_is_scipys(data_shape: tuple[int, ...], total_count: int) -> None:
     family = Binomial(data_shape, total_count=total_count)
     family = started(family, rng(1).integers(0, total_count + 1, (50, *data_shape)))
-    raw, x = (
-        rng(2).normal(size=(20, *data_shape)),
-        rng(3).integers(0, total_count + 1, (20, *data_shape)),
-    )
+    raw = rng(2).normal(size=(20, *data_shape))
+    x = rng(3).integers(0, total_count + 1, (20, *data_shape))
     logits = family.offset.numpy() + raw
     expected = over_features(stats.binom.logpmf(x, total_count, expit(logits)))
     np.testing.assert_allclose(log_prob(family, raw, x), expected, rtol=1e-10)
 
 
 def test_binomial_with_one_trial_is_bernoulli() -> None:
-    raw, x = rng(0).normal(size=(20, 4)), rng(1).integers(0, 2, (20, 4))
+    raw = rng(0).normal(size=(20, 4))
+    x = rng(1).integers(0, 2, (20, 4))
     one = log_prob(Binomial((4,), total_count=1).double(), raw, x)
     np.testing.assert_allclose(one, log_prob(Bernoulli((4,)).double(), raw, x), rtol=1e-12)
 
 
 @pytest.mark.parametrize("logit", [-60.0, -20.0, -5.0, -0.3, -1e-3, 1e-3, 0.3, 5.0, 20.0, 60.0])
 def test_continuous_bernoulli_is_scipys_truncated_exponential(logit: float) -> None:
-    """λ^x (1 - λ)^(1 - x) ∝ exp(l x): an exponential of rate |l|, cut at 1 and counted from its
-    mode.
-    """
+    """λ^x (1 - λ)^(1 - x) ∝ exp(l x): an exponential of rate |l|, cut at 1, from its mode."""
     p = ContinuousBernoulli((1,))(torch.full((1,), logit, dtype=torch.float64)).base_dist
     oracle = stats.truncexpon(abs(logit), scale=1 / abs(logit))
-    x, share = np.linspace(0, 1, 11), np.linspace(0, 1, 11)
+    x = np.linspace(0, 1, 11)
+    share = np.linspace(0, 1, 11)
     from_mode = 1 - x if logit > 0 else x
     np.testing.assert_allclose(
         p.log_prob(torch.tensor(x)), oracle.logpdf(from_mode), rtol=1e-9, atol=1e-9
@@ -97,7 +97,8 @@ def test_continuous_bernoulli_is_scipys_truncated_exponential(logit: float) -> N
 @every_shape
 def test_continuous_bernoulli_is_its_formula(data_shape: tuple[int, ...]) -> None:
     """C(λ) = 2 artanh(1 - 2 λ) / (1 - 2 λ) (Loaiza-Ganem, Cunningham, 2019, equation 9)."""
-    raw, x = 2 * rng(0).normal(size=(20, *data_shape)), rng(1).uniform(size=(20, *data_shape))
+    raw = 2 * rng(0).normal(size=(20, *data_shape))
+    x = rng(1).uniform(size=(20, *data_shape))
     rate = expit(raw)
     log_c = np.log(2 * np.arctanh(1 - 2 * rate) / (1 - 2 * rate))
     expected = over_features(log_c + x * np.log(rate) + (1 - x) * np.log1p(-rate))
@@ -118,8 +119,10 @@ def test_continuous_bernoulli_is_normalised_by_quadrature(logit: float) -> None:
 
 @pytest.mark.parametrize("size", [-1e-3, 0.25, 3.0, -20.0])
 def test_continuous_bernoulli_in_float32_agrees_with_float64(size: float) -> None:
-    """Densities and draws; the eleven uniform numbers for these end before 1, as torch.rand does."""
-    family, x, share = ContinuousBernoulli((11,)), torch.linspace(0, 1, 11), torch.arange(11) / 11
+    """Densities and draws; the eleven uniform numbers end before 1, as those of torch.rand do."""
+    family = ContinuousBernoulli((11,))
+    x = torch.linspace(0, 1, 11)
+    share = torch.arange(11) / 11
     found, exact = (
         family(torch.full((11,), size, dtype=dtype)).base_dist
         for dtype in (torch.float32, torch.float64)
@@ -151,24 +154,23 @@ def a_normal(scale: Any, data_shape: tuple[int, ...]) -> Normal:
 
 def loc_and_scale(family: Normal, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """In NumPy, from the numbers that the family holds."""
-    mean, std = family.mean.numpy(), family.std.numpy()
-    if family.scale == "decoder":
+    mean = family.mean.numpy()
+    std = family.std.numpy()
+    if family.scale.source == "decoder":
         raw, raw_scale = raw[:, 0], raw[:, 1]
         return mean + std * raw, std * (FLOOR + softplus(raw_scale + math.log(math.e - 1)))
-    if isinstance(family.scale, str):
-        unit = std if family.scale == "per_feature" else np.sqrt((std**2).mean())
-        return mean + std * raw, unit * (FLOOR + softplus(family.raw_scale.detach().numpy()))
-    return mean + std * raw, np.array(float(family.scale))
+    if isinstance(family.scale.source, str):
+        unit = std if family.scale.source == "per_feature" else np.sqrt((std**2).mean())
+        return mean + std * raw, unit * (FLOOR + softplus(family.scale.raw.detach().numpy()))
+    return mean + std * raw, np.array(float(family.scale.source))
 
 
 @every_shape
 @every_scale
 def test_normal_is_scipys(data_shape: tuple[int, ...], scale: Any) -> None:
     family = a_normal(scale, data_shape)
-    raw, x = (
-        rng(3).normal(size=(20, *family.param_shape)),
-        2 + 3 * rng(4).normal(size=(20, *data_shape)),
-    )
+    raw = rng(3).normal(size=(20, *family.param_shape))
+    x = 2 + 3 * rng(4).normal(size=(20, *data_shape))
     expected = over_features(stats.norm.logpdf(x, *loc_and_scale(family, raw)))
     np.testing.assert_allclose(log_prob(family, raw, x), expected, rtol=1e-11)
 
@@ -177,7 +179,8 @@ def test_normal_is_scipys(data_shape: tuple[int, ...], scale: Any) -> None:
 @pytest.mark.parametrize("size", [1, 6])
 def test_normal_is_the_squared_error_with_its_constant(sigma: float, size: int) -> None:
     """log p(x | z) = -D/2 log(2 π σ²) - SSE / (2 σ²)."""
-    raw, x = rng(0).normal(size=(20, size)), rng(1).normal(size=(20, size))
+    raw = rng(0).normal(size=(20, size))
+    x = rng(1).normal(size=(20, size))
     squared_error = ((x - raw) ** 2).sum(1)
     expected = -size / 2 * math.log(2 * math.pi * sigma**2) - squared_error / (2 * sigma**2)
     np.testing.assert_allclose(
@@ -207,9 +210,7 @@ BITS = (rng(0).uniform(size=(40, 5)) < [0, 0.1, 0.5, 0.9, 1]).astype(float)
 
 
 def test_bernoulli_starts_at_the_data() -> None:
-    """Each mean with half a one and half a zero added; the first column is always 0, the last
-    always 1.
-    """
+    """Half a one and half a zero are added; the first column is always 0, the last always 1."""
     mean, _ = the_start(started(Bernoulli((5,)), BITS))
     np.testing.assert_allclose(mean, (BITS.sum(0) + 0.5) / (len(BITS) + 1), rtol=1e-12)
     assert abs(mean - BITS.mean(0)).max() == pytest.approx(0.5 / (len(BITS) + 1))
@@ -271,8 +272,8 @@ def test_continuous_bernoulli_starts_uniform() -> None:
 
 def start_from(vae: VAE, data: Statistics) -> VAE:
     for module in vae.modules():
-        if hasattr(module, "start_from"):
-            module.start_from(data)
+        if isinstance(module, StartsFromData):
+            module.pyro_vae_start(data)
     return vae
 
 
@@ -294,10 +295,8 @@ def a_pair(scale: Any, x: Tensor, stretch: Tensor, **fields: Any) -> tuple[VAE, 
 
 def assert_same_up_to_the_unit(first: VAE, twin: VAE, x: Tensor, stretch: Tensor) -> None:
     """q(z | x) is the same, and log p(x | z) differs by the Jacobian, the sum of log stretch."""
-    other, z = (
-        stretch * x + 5,
-        torch.randn(len(x), 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
-    )
+    other = stretch * x + 5
+    z = torch.randn(len(x), 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.testing.assert_close(
         twin.posterior(other).mean, first.posterior(x).mean, rtol=1e-10, atol=1e-10
     )
@@ -322,7 +321,8 @@ def test_the_unit_of_the_data_does_not_matter(scale: Any, standardize: str, stre
 
 @pytest.mark.parametrize("scale", ["per_feature", "decoder"])
 def test_the_unit_of_each_feature_does_not_matter(scale: str) -> None:
-    x, units = torch.tensor(COLUMNS), torch.tensor([0.01, 1.0, 3.0, 1000.0], dtype=torch.float64)
+    x = torch.tensor(COLUMNS)
+    units = torch.tensor([0.01, 1.0, 3.0, 1000.0], dtype=torch.float64)
     assert_same_up_to_the_unit(*a_pair(scale, x, units), x, units)
 
 
@@ -338,7 +338,7 @@ def test_logit_of_mean_is_finite_and_symmetric(rows: int) -> None:
 
 
 def test_families_start_without_data_at_zero() -> None:
-    """Before `start_from` the decoder's numbers are taken as they are."""
+    """Before `pyro_vae_start` the decoder's numbers are taken as they are."""
     raw = torch.tensor(rng(0).normal(size=(3, 4)))
     mean = Normal((4,), scale=1.0).double()(raw).mean
     torch.testing.assert_close(mean, raw)
@@ -350,4 +350,4 @@ def test_what_starts_from_the_data_is_saved() -> None:
     saved = nn.ModuleList(
         [Bernoulli((2,)), Binomial((2,), total_count=2), Normal((2,))]
     ).state_dict()
-    assert {"0.offset", "1.offset", "2.mean", "2.std", "2.raw_scale"} == set(saved)
+    assert {"0.offset", "1.offset", "2.mean", "2.std", "2.scale.raw"} == set(saved)

@@ -1,6 +1,4 @@
-"""One cell far away: heavy-tailed families and the encoder's inputs hardly notice it, and a warning
-names it.
-"""
+"""One outlying cell hardly moves heavy-tailed families and the encoder's inputs, and is named."""
 
 import warnings
 
@@ -24,7 +22,7 @@ def started(kind, x, **options):
     built = LIKELIHOODS.build(
         Spec(data_shape=(3,), likelihood={"kind": kind, **options}).likelihood, (3,)
     ).double()
-    built.start_from(statistics([torch.as_tensor(x)]))
+    built.pyro_vae_start(statistics([torch.as_tensor(x)]))
     return built
 
 
@@ -61,7 +59,7 @@ def test_the_encoder_sees_clean_rows_as_before():
     inputs = []
     for x in (CLEAN, DIRTY):
         standardize = Standardize((3,), "feature").double()
-        standardize.start_from(statistics([torch.as_tensor(x)]))
+        standardize.pyro_vae_start(statistics([torch.as_tensor(x)]))
         inputs.append(standardize(torch.as_tensor(CLEAN)))
     ratio = inputs[1].std(0) / inputs[0].std(0)
     assert ((ratio > 0.7) & (ratio < 1.5)).all()

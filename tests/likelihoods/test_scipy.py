@@ -179,7 +179,8 @@ def test_log_prob_is_that_of_scipy(kind):
 
 def test_the_multinomial_is_the_row_of_poissons_given_its_total():
     """∏ Poisson(xᵢ | rᵢ) / Poisson(n | Σ rᵢ) is the multinomial with shares rᵢ / Σ r."""
-    rates, x = np.array([1.0, 2.0, 4.0]), np.array([2, 0, 5])
+    rates = np.array([1.0, 2.0, 4.0])
+    x = np.array([2, 0, 5])
     joint = stats.poisson.logpmf(x, rates).sum() - stats.poisson.logpmf(x.sum(), rates.sum())
     row = build({"kind": "multinomial"}, (3,))(torch.as_tensor(np.log(rates)))
     assert float(row.log_prob(torch.as_tensor(x).double())) == pytest.approx(joint, abs=1e-9)
@@ -189,9 +190,7 @@ def test_the_multinomial_is_the_row_of_poissons_given_its_total():
 @pytest.mark.parametrize("theta", [1e-2, 1.0, 29.0, 31.0, 1e3, 1e6])
 @pytest.mark.parametrize("count", [0, 1, 30, 300, 10_000])
 def test_the_negative_binomial_is_as_exact_as_the_numbers_allow(theta, count, dtype, precision):
-    """torch's own is 0.8 nats off at θ = 1e6 in float32; here the error is that of the largest
-    term, x log θ.
-    """
+    """torch's is 0.8 nats off at θ = 1e6 in float32; this error is that of the term x log θ."""
     mean, dispersion, x = torch.tensor([max(count, 1) / 1.1, 1 / theta, count], dtype=dtype)
     theta = 1 / float(dispersion)
     rising = np.log(theta + np.arange(count)).sum()  # log Γ(θ + x) - log Γ(θ), without cancellation
@@ -221,7 +220,7 @@ def test_a_closed_gate_is_the_plain_likelihood():
 def test_one_component_twice_is_one_component():
     one = build({"kind": "discretized_logistic", "levels": 16, "scale": 2.0}, (3,))
     two = build({"kind": "discretized_logistic", "levels": 16, "scale": 2.0, "mixtures": 2}, (3,))
-    two.places.zero_()
+    two.offsets.zero_()
     raw = outputs(one, 5)
     both = torch.stack([raw, raw, torch.zeros_like(raw), torch.zeros_like(raw)], 1)
     rows = CASES["discretized_logistic, mixture"].rows[:5]

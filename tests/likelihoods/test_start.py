@@ -38,10 +38,9 @@ WITH_MEAN = [
 
 @pytest.mark.parametrize("name", WITH_MEAN)
 def test_a_decoder_at_zero_gives_the_mean_or_the_median_of_the_data(name):
-    """Exact, but for half a row in the log odds, a rounded total, and what lies beyond the last
-    level.
-    """
-    built, rows = family(name), CASES[name].rows
+    """But for half a row in the log odds, a rounded total, and what exceeds the last level."""
+    built = family(name)
+    rows = CASES[name].rows
     tolerance = RELATIVE.get(name.split(",")[0], 0.01 if "logistic" in name else 1e-3)
     middle = rows.quantile(0.5, 0) if name.split(",")[0] in HEAVY_TAILED else rows.mean(0)
     torch.testing.assert_close(built(zero(built)).mean.detach(), middle, rtol=tolerance, atol=1e-6)
@@ -61,7 +60,8 @@ SPREAD += ["zero_inflated_negative_binomial", "discretized_logistic", "normal"]
 
 @pytest.mark.parametrize("name", SPREAD)
 def test_a_decoder_at_zero_gives_about_the_spread_of_the_data(name):
-    built, rows = family(name), CASES[name].rows
+    built = family(name)
+    rows = CASES[name].rows
     ratio = built(zero(built)).variance.detach().sum() / rows.var(0, correction=0).sum()
     assert 0.8 < float(ratio) < 1.25
 
@@ -69,7 +69,8 @@ def test_a_decoder_at_zero_gives_about_the_spread_of_the_data(name):
 @pytest.mark.parametrize("name", [name for name in CASES if name != "continuous_bernoulli"])
 def test_starting_from_the_data_makes_them_more_likely(name):
     options, data_shape, rows = CASES[name]
-    before, after = build(options, data_shape), family(name)
+    before = build(options, data_shape)
+    after = family(name)
     gained = after(zero(after)).log_prob(rows).mean() - before(zero(before)).log_prob(rows).mean()
     assert gained.detach() > -0.05
 
@@ -79,7 +80,7 @@ def test_constant_features_are_no_trouble(name):
     options, data_shape, rows = CASES[name]
     for constant in (rows[:1].repeat(20, *(1 for _ in data_shape)), rows[:1]):
         built = build(options, data_shape)
-        built.start_from(statistics([constant]))
+        built.pyro_vae_start(statistics([constant]))
         p = built(zero(built))
         assert p.log_prob(constant).isfinite().all()
         assert p.mean.isfinite().all()
@@ -98,7 +99,7 @@ def test_constant_features_are_no_trouble(name):
 def test_features_that_are_never_counted_keep_a_small_mean(kind):
     rows = torch.cat([torch.zeros(50, 1), torch.full((50, 1), 3.0), torch.ones(50, 1)], 1).double()
     built = build({"kind": kind}, (3,))
-    built.start_from(statistics([rows]))
+    built.pyro_vae_start(statistics([rows]))
     mean = built(zero(built)).mean.detach()
     assert 0 < float(mean[0]) < 0.05
     assert built(zero(built)).log_prob(rows).isfinite().all()

@@ -1,4 +1,4 @@
-"""Densities know no unit: log p(c x) = log p(x) - D log c, also after training, from 1e-30 to 1e30."""
+"""Densities in any unit: log p(c x) = log p(x) - D log c for c from 1e-30 to 1e30."""
 
 import math
 
@@ -45,9 +45,7 @@ def fitted(likelihood, x):
 @pytest.mark.parametrize("likelihood", KINDS, ids=str)
 @pytest.mark.parametrize("power", [-99, 99])
 def test_training_and_density_do_not_depend_on_the_unit(likelihood, power):
-    """The unit is a power of two, so that the same numbers are rounded in the same way; 2^99 is
-    6e29.
-    """
+    """The unit is a power of two, so that rounding is the same; 2^99 is 6e29."""
     x = np.exp(X) if likelihood["kind"] in {"gamma", "log_normal"} else X
     shift = 3 * power * math.log(2)
     for one, other in zip(fitted(likelihood, x), fitted(likelihood, x * 2.0**power), strict=True):
@@ -67,7 +65,8 @@ def test_densities_and_gradients_are_those_of_scipy_in_any_unit(kind, unit):
     raw = torch.zeros(1, requires_grad=True)
     found = built(raw).log_prob(torch.as_tensor(x))
     found.sum().backward()
-    wide, scale = x.astype(np.float64), float(np.float32(unit))
+    wide = x.astype(np.float64)
+    scale = float(np.float32(unit))
     oracle = {
         "normal": lambda: stats.norm.logpdf(wide, scale, scale * (1 + 1e-4)),
         "laplace": lambda: stats.laplace.logpdf(wide, scale, scale / math.sqrt(2)),

@@ -87,7 +87,8 @@ def test_by_default_there_are_no_hidden_layers(case: str) -> None:
 
 @every_case
 def test_it_is_the_same_in_float64_and_as_a_function(case: str) -> None:
-    network, x = CASES[case]((3,), (4,), hidden_dims=(5,)), noise(6, 3)
+    network = CASES[case]((3,), (4,), hidden_dims=(5,))
+    x = noise(6, 3)
     out = network(x)
     assert torch.equal(functional_call(network, dict(network.named_parameters()), (x,)), out)
     assert network.double()(x.double()).dtype == torch.float64
@@ -105,7 +106,8 @@ def test_mlp_is_its_formula() -> None:
 
 
 def test_gated_is_its_formula() -> None:
-    layer, x = Gated(3, 4).double(), noise(5, 3).double()
+    layer = Gated(3, 4).double()
+    x = noise(5, 3).double()
     gate = 1 / (1 + torch.exp(-(x @ layer.gate.weight.T + layer.gate.bias)))
     torch.testing.assert_close(layer(x), (x @ layer.linear.weight.T + layer.linear.bias) * gate)
     assert not torch.equal(layer.linear.weight, layer.gate.weight)
@@ -142,7 +144,8 @@ def test_the_default_activation_is_silu() -> None:
 @pytest.mark.parametrize("name", _ACTIVATIONS)
 def test_every_activation_works_number_by_number(name: str) -> None:
     """A softmax, say, would tie the numbers of a layer together; it is no activation."""
-    f, x = activation(name).eval(), noise(6, 5)
+    f = activation(name).eval()
+    x = noise(6, 5)
     alone = torch.stack([f(number) for number in x.flatten()]).reshape(6, 5)
     torch.testing.assert_close(f(x), alone)
 
@@ -218,7 +221,7 @@ def test_standardize_is_the_identity_before_the_data(mode: str) -> None:
 def test_standardize_by_feature() -> None:
     x, summary = data()
     module = standardize("feature")
-    module.start_from(summary)
+    module.pyro_vae_start(summary)
     out = module(x).flatten(1).numpy()
     np.testing.assert_allclose(
         out[:, :3], ((COLUMNS - COLUMNS.mean(0))[:, :3] / COLUMNS.std(0)[:3]), rtol=1e-9
@@ -229,7 +232,7 @@ def test_standardize_by_feature() -> None:
 def test_a_constant_feature_keeps_its_unit() -> None:
     _, summary = data()
     module = standardize("feature")
-    module.start_from(summary)
+    module.pyro_vae_start(summary)
     moved = module(torch.full((1, 2, 2), 5.0, dtype=torch.float64))
     assert float(moved[0, 1, 1]) == 1.5
 
@@ -237,14 +240,14 @@ def test_a_constant_feature_keeps_its_unit() -> None:
 def test_standardize_by_all() -> None:
     x, summary = data()
     module = standardize("all")
-    module.start_from(summary)
+    module.pyro_vae_start(summary)
     np.testing.assert_allclose(module(x), (x - COLUMNS.mean()) / COLUMNS.std(), rtol=1e-9)
 
 
 def test_standardize_by_none_stays_the_identity() -> None:
     x, summary = data()
     module = standardize("none")
-    module.start_from(summary)
+    module.pyro_vae_start(summary)
     assert torch.equal(module(x), x)
 
 
@@ -252,15 +255,16 @@ def test_standardize_by_none_stays_the_identity() -> None:
 def test_rows_that_are_all_alike_break_nothing(mode: str) -> None:
     x = torch.full((5, 2, 2), 3.0, dtype=torch.float64)
     module = standardize(mode)
-    module.start_from(statistics([x]))
+    module.pyro_vae_start(statistics([x]))
     assert torch.equal(module(x), x if mode == "none" else torch.zeros_like(x))
 
 
 @pytest.mark.parametrize("mode", ["feature", "all"])
 def test_standardize_is_saved(mode: str) -> None:
     x, summary = data()
-    first, second = standardize(mode), standardize(mode)
-    first.start_from(summary)
+    first = standardize(mode)
+    second = standardize(mode)
+    first.pyro_vae_start(summary)
     second.load_state_dict(first.state_dict())
     assert torch.equal(second(x), first(x))
 
@@ -268,10 +272,11 @@ def test_standardize_is_saved(mode: str) -> None:
 def test_noise_only_while_training() -> None:
     """Of the size that was asked for, in standardised units."""
     module = standardize("feature", noise=0.3)
-    module.start_from(data()[1])
+    module.pyro_vae_start(data()[1])
     x = data()[0][:1].expand(5000, 2, 2)
     torch.manual_seed(0)
-    clean, noisy = module.eval()(x), module.train()(x)
+    clean = module.eval()(x)
+    noisy = module.train()(x)
     assert torch.equal(clean, (x - module.mean) / module.std)
     added = noisy - clean
     error = 0.3 / math.sqrt(
@@ -290,13 +295,12 @@ def test_without_noise_no_random_numbers_are_drawn() -> None:
 
 
 def test_the_encoder_sees_the_noise_and_the_likelihood_the_data() -> None:
-    """A denoising autoencoder: the code comes from corrupted rows, the error is taken to the rows
-    as given.
-    """
+    """A denoising autoencoder: codes of corrupted rows, errors with the rows as given."""
     vae = VAE(
         data_shape=(4,), latent_dim=2, prior="flat", guide="delta", hidden_dims=(8,), denoise=0.5
     ).double()
-    x, seen = noise(6, 4).double(), []
+    x = noise(6, 4).double()
+    seen = []
     vae.posterior.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     torch.manual_seed(0)
     found = ELBO()(vae.train().model, vae.guide, x).distortion

@@ -18,14 +18,14 @@ X = (torch.rand(200, 64, generator=torch.Generator().manual_seed(0)) < 0.4).floa
 
 
 def test_a_product_has_eight_bits():
-    """bfloat16 keeps 8 bits of each factor and of the sum: each is off by at most 2^-8 of the
-    magnitudes' sum.
-    """
+    """bfloat16 keeps 8 bits of each factor and of the sum: errors of at most 2^-8 of |x| @ |w|."""
     torch.manual_seed(0)
-    layer, x = nn.Linear(50, 20), torch.randn(30, 50)
+    layer = nn.Linear(50, 20)
+    x = torch.randn(30, 50)
     with mixed_precision("bf16-mixed"):
         rounded = autocast(layer, x)
-    exact, size = layer(x), x.abs() @ layer.weight.abs().T + layer.bias.abs()
+    exact = layer(x)
+    size = x.abs() @ layer.weight.abs().T + layer.bias.abs()
     assert rounded.dtype is torch.float32
     assert (rounded != exact).any()
     assert ((rounded - exact).abs() <= 3 * 2**-8 * size).all()
@@ -51,9 +51,7 @@ def test_it_trains_to_about_the_same_elbo():
 
 
 def test_validation_is_not_rounded():
-    """With a learning rate of nearly nothing all epochs validate the first weights, whatever the
-    products were.
-    """
+    """At a learning rate near zero all epochs validate the first weights, in full precision."""
     options = {"epochs": 1, "lr": 1e-30, "seed": 0}
     rounded, exact = (
         fit(vae(), X, precision=kind, **options).history[0] for kind in ("bf16-mixed", "full")
@@ -78,7 +76,8 @@ def test_everything_is_as_before_afterwards():
 
 @pytest.mark.slow
 def test_the_compiled_step_rounds_too():
-    losses, compiled = [], CompiledStep()
+    losses = []
+    compiled = CompiledStep()
     for move in (compiled, step):
         torch.manual_seed(0)
         one = vae()
@@ -88,5 +87,5 @@ def test_the_compiled_step_rounds_too():
                 state, info = move(state, X)
         losses.append(info.loss)
     torch.testing.assert_close(*losses, rtol=2e-3, atol=0)
-    nodes = compiled._compiled.graph.module.graph.nodes
+    nodes = compiled._one.graph.module.graph.nodes
     assert any(getattr(node.meta.get("val"), "dtype", None) is torch.bfloat16 for node in nodes)

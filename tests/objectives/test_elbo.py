@@ -1,4 +1,4 @@
-"""`ELBO` against Pyro's own objectives, its promises about rows and particles, and what it refuses."""
+"""`ELBO` against Pyro's objectives, what holds for rows and particles, and what is refused."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,9 @@ from pyro_vae import ELBO, VAE
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import Terms
 
-ROWS, FEATURES, LATENT = 5, 6, 3
+ROWS = 5
+FEATURES = 6
+LATENT = 3
 Program = Callable[..., Any]
 LIKELIHOODS = {
     "normal": {"kind": "normal"},
@@ -51,11 +53,10 @@ class Chain(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(5)
-        self.b_given_a, self.x_given_b = nn.Linear(2, LATENT), nn.Linear(LATENT, FEATURES)
-        self.a_given_x, self.b_given_ax = (
-            nn.Linear(FEATURES, 4),
-            nn.Linear(FEATURES + 2, 2 * LATENT),
-        )
+        self.b_given_a = nn.Linear(2, LATENT)
+        self.x_given_b = nn.Linear(LATENT, FEATURES)
+        self.a_given_x = nn.Linear(FEATURES, 4)
+        self.b_given_ax = nn.Linear(FEATURES + 2, 2 * LATENT)
         self.log_scale = nn.Parameter(torch.tensor(-0.3))
         for parameter in self.parameters():
             parameter.data = 0.5 * torch.randn(
@@ -91,9 +92,7 @@ def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
 def assert_equals_pyro(
     pair: tuple[Program, Program], parts: nn.Module, x: Tensor, kl: str, particles: int
 ) -> Terms:
-    """Loss (Pyro's is a sum over rows) and gradient of every parameter, from one seed, up to
-    rounding.
-    """
+    """Loss (Pyro's is a sum over rows) and all gradients, from one seed, up to rounding."""
     model, guide = pair
     parameters = list(parts.parameters())
     theirs = PYROS[kl](
@@ -153,14 +152,16 @@ def scaled_twice(program: Program) -> Program:
 def test_scales_and_masks_like_pyro(
     handler: Callable[[Program], Program], kl: str, particles: int
 ) -> None:
-    vae, x = a_vae(), rows()
+    vae = a_vae()
+    x = rows()
     assert_equals_pyro((handler(vae.model), handler(vae.guide)), vae, x, kl, particles)
 
 
 @every_kl
 @pytest.mark.parametrize("part", ["model", "guide"])
 def test_scales_one_of_the_two_programs_like_pyro(part: str, kl: str) -> None:
-    vae, x = a_vae(), rows()
+    vae = a_vae()
+    x = rows()
     pair = {"model": vae.model, "guide": vae.guide}
     pair[part] = scaled(pair[part])
     assert_equals_pyro((pair["model"], pair["guide"]), vae, x, kl, 1)
@@ -169,7 +170,8 @@ def test_scales_one_of_the_two_programs_like_pyro(part: str, kl: str) -> None:
 @every_kl
 @few_and_many_particles
 def test_a_plate_over_more_rows_than_the_batch_scales_like_pyro(kl: str, particles: int) -> None:
-    vae, x = a_vae(), rows()
+    vae = a_vae()
+    x = rows()
 
     def model(x: Tensor) -> None:
         with pyro.plate("data", 100, subsample_size=len(x)):
@@ -183,7 +185,8 @@ def test_a_plate_over_more_rows_than_the_batch_scales_like_pyro(kl: str, particl
 
 
 def test_a_mask_silences_its_rows_and_no_others() -> None:
-    vae, x = a_vae(), rows()
+    vae = a_vae()
+    x = rows()
     torch.manual_seed(0)
     plain = ELBO()(vae.model, vae.guide, x)
     torch.manual_seed(0)
@@ -194,8 +197,9 @@ def test_a_mask_silences_its_rows_and_no_others() -> None:
 
 
 def test_rate_of_several_sites_is_their_sum() -> None:
-    """KL(q(a) ‖ p(a)) + KL(q(b | a) ‖ p(b | a)) by hand, at the draw of a that the objective made."""
-    chain, x = Chain(), rows()
+    """KL(q(a) ‖ p(a)) + KL(q(b | a) ‖ p(b | a)) by hand, at the objective's draw of a."""
+    chain = Chain()
+    x = rows()
     torch.manual_seed(0)
     terms = ELBO(kl="analytic")(chain.model, chain.guide, x)
     torch.manual_seed(0)
@@ -209,7 +213,8 @@ def test_rate_of_several_sites_is_their_sum() -> None:
 
 
 def test_several_observed_sites_add_up() -> None:
-    vae, x = a_vae(), rows()
+    vae = a_vae()
+    x = rows()
 
     def twice(x: Tensor) -> None:
         with pyro.plate("data", len(x)):
@@ -233,7 +238,8 @@ class Normals(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loc, self.raw = nn.Parameter(torch.ones(LATENT)), nn.Parameter(torch.zeros(LATENT))
+        self.loc = nn.Parameter(torch.ones(LATENT))
+        self.raw = nn.Parameter(torch.zeros(LATENT))
 
     def forward(self) -> Distribution:
         return dist.Normal(self.loc, self.raw.exp()).to_event(1)
@@ -267,7 +273,8 @@ SAMPLED = {"student": student, "mixture": mixture}
 def test_auto_takes_the_closed_form_where_there_is_one(
     prior: str, guide: str, particles: int
 ) -> None:
-    vae, x = a_vae(prior=CLOSED[prior](), guide=guide), rows()
+    vae = a_vae(prior=CLOSED[prior](), guide=guide)
+    x = rows()
     for kl in ("auto", "analytic"):
         terms = ELBO(kl=kl, num_particles=particles)(vae.model, vae.guide, x)
         assert terms.kl == {"z": "analytic"}
@@ -279,7 +286,8 @@ def test_auto_takes_the_closed_form_where_there_is_one(
 @pytest.mark.parametrize("prior", SAMPLED)
 @few_and_many_particles
 def test_auto_says_so_when_it_samples(prior: str, guide: str, particles: int) -> None:
-    vae, x = a_vae(prior=SAMPLED[prior](), guide=guide), rows()
+    vae = a_vae(prior=SAMPLED[prior](), guide=guide)
+    x = rows()
     found = []
     for kl in ("auto", "monte_carlo"):
         torch.manual_seed(0)
@@ -299,7 +307,8 @@ def test_analytic_raises_where_there_is_no_closed_form(prior: str, guide: str) -
 
 
 def test_each_site_says_for_itself() -> None:
-    chain, x = Chain(), rows()
+    chain = Chain()
+    x = rows()
 
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x)):
@@ -317,7 +326,8 @@ def test_each_site_says_for_itself() -> None:
 @pytest.mark.parametrize("kl", ["auto", "analytic", "monte_carlo"])
 def test_a_point_pays_the_priors_density_at_its_place(kl: str) -> None:
     """delta with N(0, I): rate = -log p(code), a penalty on the norm of the code."""
-    vae, x = a_vae(guide="delta"), rows()
+    vae = a_vae(guide="delta")
+    x = rows()
     terms = ELBO(kl=kl)(vae.model, vae.guide, x)
     code = vae.posterior(x).mean
     expected = 0.5 * code.square().sum(1) + LATENT / 2 * torch.log(torch.tensor(2 * torch.pi))
@@ -329,9 +339,7 @@ def test_a_point_pays_the_priors_density_at_its_place(kl: str) -> None:
 
 
 def coin(logits: Tensor) -> tuple[Program, Program]:
-    """A latent coin for each row; KL(Bernoulli ‖ Bernoulli) has a closed form, its draw no
-    gradient.
-    """
+    """A latent coin for each row: its KL has a closed form, its draw no gradient."""
 
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x)):
@@ -382,7 +390,8 @@ def test_refuses_less_than_one_particle(particles: int) -> None:
 
 
 def test_refuses_a_guide_of_another_model() -> None:
-    vae, chain = a_vae(), Chain()
+    vae = a_vae()
+    chain = Chain()
     with pytest.raises(
         ValueError,
         match=r"guide: expected the latent sites of the model, \['z'\], got \['a', 'b'\]",
@@ -420,9 +429,7 @@ def test_refuses_a_latent_that_all_rows_share(particles: int) -> None:
 
 
 def test_refuses_features_that_are_rows_of_their_own() -> None:
-    """A plate over features leaves a matrix of log densities, whose mean over rows would be no
-    distortion.
-    """
+    """A plate over features leaves a matrix of log densities, whose mean is no distortion."""
 
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x), dim=-2):
@@ -442,7 +449,8 @@ def test_refuses_features_that_are_rows_of_their_own() -> None:
 
 def test_deterministic_values_are_no_latents() -> None:
     """A value the guide or the model notes down changes nothing."""
-    vae, x = a_vae(), rows()
+    vae = a_vae()
+    x = rows()
 
     def guide(x: Tensor) -> None:
         pyro.deterministic("norm", vae.guide(x).norm())
@@ -461,10 +469,9 @@ def test_deterministic_values_are_no_latents() -> None:
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @few_and_many_particles
 def test_a_rows_terms_do_not_depend_on_its_batch(likelihood: str, particles: int) -> None:
-    """With a point as guide nothing is random: alone, in a pair and in the batch a row has the same
-    terms.
-    """
-    vae, x = a_vae(likelihood, guide="delta"), rows(likelihood)
+    """A point as guide has no noise: a row has the same terms alone, in a pair, in the batch."""
+    vae = a_vae(likelihood, guide="delta")
+    x = rows(likelihood)
     objective = ELBO(num_particles=particles)
     together = objective(vae.model, vae.guide, x)
     for start, stop in ((0, 1), (3, 4), (1, 3)):
@@ -477,7 +484,8 @@ def test_a_rows_terms_do_not_depend_on_its_batch(likelihood: str, particles: int
 
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 def test_a_rows_rate_does_not_depend_on_its_batch(guide: str) -> None:
-    vae, x = a_vae(guide=guide), rows()
+    vae = a_vae(guide=guide)
+    x = rows()
     together = ELBO()(vae.model, vae.guide, x).rate
     alone = torch.cat([ELBO()(vae.model, vae.guide, row).rate for row in x.split(1)])
     torch.testing.assert_close(alone, together, rtol=1e-12, atol=0)
@@ -485,7 +493,9 @@ def test_a_rows_rate_does_not_depend_on_its_batch(guide: str) -> None:
 
 def test_a_rows_distortion_does_not_depend_on_its_batch_on_average() -> None:
     """4000 copies of each of two rows, in one batch and apart."""
-    vae, x, copies = a_vae(), rows(n=2), 4000
+    vae = a_vae()
+    x = rows(n=2)
+    copies = 4000
     torch.manual_seed(0)
     with torch.no_grad():
         mixed = ELBO()(vae.model, vae.guide, x.repeat(copies, 1)).distortion.unflatten(
@@ -499,7 +509,8 @@ def test_a_rows_distortion_does_not_depend_on_its_batch_on_average() -> None:
 
 def test_with_the_exact_posterior_a_row_has_one_elbo_in_every_batch() -> None:
     truth = LinearGaussian.random()
-    vae, x = truth.vae(), truth.sample(ROWS)
+    vae = truth.vae()
+    x = truth.sample(ROWS)
     objective = ELBO(kl="monte_carlo")
     together = objective(vae.model, vae.guide, x).elbo
     alone = torch.cat([objective(vae.model, vae.guide, row).elbo for row in x.split(1)])
@@ -509,7 +520,8 @@ def test_with_the_exact_posterior_a_row_has_one_elbo_in_every_batch() -> None:
 @every_kl
 def test_particles_are_averaged(kl: str) -> None:
     """7 particles of one row give the mean of the same 7 draws made as 7 rows."""
-    vae, x = a_vae(), rows(n=1)
+    vae = a_vae()
+    x = rows(n=1)
     torch.manual_seed(0)
     as_particles = ELBO(kl=kl, num_particles=7)(vae.model, vae.guide, x)
     torch.manual_seed(0)
@@ -523,7 +535,8 @@ def test_particles_are_averaged(kl: str) -> None:
 
 @pytest.mark.parametrize("before", [False, True])
 def test_leaves_pyros_settings_and_store_alone(before: bool) -> None:
-    vae, x = a_vae(), rows()
+    vae = a_vae()
+    x = rows()
     with pyro.settings.context(module_local_params=before):
         ELBO(num_particles=2)(vae.model, vae.guide, x).elbo.sum().backward()
         assert pyro.settings.get("module_local_params") is before
@@ -536,7 +549,8 @@ def test_leaves_pyros_settings_and_store_alone(before: bool) -> None:
 @pytest.mark.param_store
 def test_ignores_what_pyros_store_holds_under_the_same_name() -> None:
     """A stale entry of the store does not reach the objective, nor the parameters."""
-    vae, x = a_vae(), rows()
+    vae = a_vae()
+    x = rows()
     torch.manual_seed(0)
     expected = ELBO()(vae.model, vae.guide, x)
     weights = [p.detach().clone() for p in vae.parameters()]
@@ -551,7 +565,8 @@ def test_ignores_what_pyros_store_holds_under_the_same_name() -> None:
 
 
 def test_three_models_in_turn_each_get_their_own_gradient() -> None:
-    x, models = rows(), [a_vae(seed=seed) for seed in range(3)]
+    x = rows()
+    models = [a_vae(seed=seed) for seed in range(3)]
     for vae in models:
         ELBO()(vae.model, vae.guide, x).elbo.sum().backward()
     norms = [sum(p.grad.norm() for p in vae.parameters()) for vae in models]

@@ -30,9 +30,7 @@ def small_vae() -> VAE:
 
 
 def log_weights(vae: VAE, particles: int, seed: int) -> Tensor:
-    """log p(x, z) - log q(z | x), written out, with the draws that the objective makes under the
-    same seed.
-    """
+    """log p(x, z) - log q(z | x), written out, with the objective's draws of the same seed."""
     torch.manual_seed(seed)
     q = vae.posterior(X)
     z = q.rsample((particles,))
@@ -68,7 +66,7 @@ def test_the_bound_and_its_gradient_are_brute_force(alpha):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_renyi_is_pyros_where_pyros_is_right(alpha):
-    """Without a plate scale, one row at a time: Pyro's is a bound of each row summed over the rows."""
+    """Without a plate scale, one row at a time: Pyro's is the sum of the bounds of the rows."""
     vae = small_vae()
     torch.manual_seed(0)
     ours = Renyi(alpha=alpha, num_particles=3)(vae.model, vae.guide, X).loss.sum()
@@ -99,9 +97,7 @@ def test_gradient_estimators_agree_in_the_mean(reference, estimator):
 
 
 def test_sticking_the_landing_biases_the_iwae():
-    """Which is why "dreg" is its default; the test also shows that the comparison above has the
-    power to fail.
-    """
+    """So "dreg" is its default; and the comparison above is able to fail."""
     vae = small_vae()
     one, other = (
         gradients(vae, IWAE(num_particles=4, gradient=how), 600) for how in ("plain", "stl")
@@ -140,10 +136,12 @@ def test_the_guides_gradient_has_no_noise_at_the_exact_posterior(objective):
 @pytest.mark.parametrize("objective", ALL)
 def test_the_plain_elbo_is_reported_and_no_bound_exceeds_the_evidence(objective):
     vae = TRUTH.vae(widen=1.4)
-    exact, rows = TRUTH.marginal().log_prob(X), 400
+    exact = TRUTH.marginal().log_prob(X)
+    rows = 400
     torch.manual_seed(1)
     terms = objective(vae.model, vae.guide, X.repeat_interleave(rows, 0))
-    bounds, elbos = (-terms.loss).unflatten(0, (6, rows)), terms.elbo.unflatten(0, (6, rows))
+    bounds = (-terms.loss).unflatten(0, (6, rows))
+    elbos = terms.elbo.unflatten(0, (6, rows))
     assert (bounds.mean(1) <= exact + 4 * bounds.std(1) / math.sqrt(rows)).all()
     gap = exact - elbos.mean(1)
     known = torch.distributions.kl_divergence(TRUTH.posterior(X, widen=1.4), TRUTH.posterior(X))
@@ -221,9 +219,7 @@ def test_free_bits_need_independent_dimensions():
 
 @pytest.mark.parametrize("guide", ["flow", {"kind": "hierarchical", "top_dim": 1}, "low_rank"])
 def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
-    """A flow computes its density by modules after the guide has returned; there too the parameters
-    are constant.
-    """
+    """A flow computes its density after the guide has returned, also with constant parameters."""
     torch.manual_seed(0)
     vae = VAE(
         data_shape=(5,),
@@ -234,7 +230,8 @@ def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
     )
     vae = vae.double()
     site = traces(vae.model, vae.guide, X, 1)[1].nodes["z"]
-    weights, point = list(vae.guide.parameters()), site["value"].detach().requires_grad_()
+    weights = list(vae.guide.parameters())
+    point = site["value"].detach().requires_grad_()
     (slope,) = torch.autograd.grad(site["fn"].log_prob(point).sum(), point, retain_graph=True)
     expected = torch.autograd.grad(
         site["value"], weights, slope, retain_graph=True, materialize_grads=True

@@ -1,6 +1,4 @@
-"""The ELBO where every answer is known: probabilistic PCA in float64, with right and with
-deliberately wrong guides.
-"""
+"""The ELBO where every answer is known: probabilistic PCA with right and with wrong guides."""
 
 import math
 from collections.abc import Callable
@@ -16,19 +14,19 @@ from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.objectives import Terms, analytic_kl
 
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
-ROWS, COPIES = 4, 5000
+ROWS = 4
+COPIES = 5000
 KLS = "analytic", "monte_carlo"
 truth = LinearGaussian.random(data_dim=5, latent_dim=2, sigma=0.5, seed=0)
 
 
 class Wrong(nn.Module):
-    """q(z | x) is the exact posterior, moved by `shift` and its standard deviations multiplied by
-    `widen`.
-    """
+    """q(z | x): the exact posterior, moved by `shift`, its standard deviations times `widen`."""
 
     def __init__(self, widen: float, shift: float) -> None:
         super().__init__()
-        self.widen, self.shift = widen, shift
+        self.widen = widen
+        self.shift = shift
 
     def forward(self, x: Tensor) -> Distribution:
         exact = truth.posterior(x, self.widen)
@@ -76,8 +74,9 @@ def gap(vae: VAE, x: Tensor) -> Tensor:
 
 
 def expected_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
-    """E_q log N(x | W z + b, σ² I) = -½ [D log 2πσ² + (‖x - W m - b‖² + tr W S Wᵀ) / σ²] for q =
-    N(m, S).
+    """E_q log N(x | W z + b, σ² I) for q = N(m, S).
+
+    -½ [D log 2πσ² + (‖x - W m - b‖² + tr W S Wᵀ) / σ²]
     """
     q = as_multivariate(vae.posterior(x))
     decoder = vae.likelihood.decoder
@@ -93,9 +92,7 @@ def expected_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
 
 
 def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
-    """The terms of independent repetitions, shaped (copies, rows): a row's copies are rows of one
-    batch.
-    """
+    """The terms of independent repetitions, (copies, rows): copies of a row are rows of a batch."""
     torch.manual_seed(0)
     with torch.no_grad():
         terms = objective(vae.model, vae.guide, x.repeat(copies, 1))
@@ -106,9 +103,7 @@ def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
 
 
 def z_scores(draws: Tensor, exact: Tensor) -> Tensor:
-    """(mean - exact) in standard errors; rounding is forgiven, since the exact posterior has no
-    error at all.
-    """
+    """(mean - exact) in standard errors, plus rounding: the exact posterior has no error at all."""
     return (draws.mean(0) - exact) / (draws.std(0) / len(draws) ** 0.5 + 1e-12 * (1 + exact.abs()))
 
 
@@ -118,7 +113,8 @@ def z_scores(draws: Tensor, exact: Tensor) -> Tensor:
 @every_guide
 def test_both_ways_of_writing_the_elbo_agree(guide: str) -> None:
     """Closed forms on both sides."""
-    vae, x = truth.vae(GUIDES[guide]()), truth.sample(ROWS)
+    vae = truth.vae(GUIDES[guide]())
+    x = truth.sample(ROWS)
     one = truth.marginal().log_prob(x) - gap(vae, x)
     rate = analytic_kl(vae.posterior(x), vae.prior())
     assert rate is not None
@@ -129,7 +125,8 @@ def test_both_ways_of_writing_the_elbo_agree(guide: str) -> None:
 @every_kl
 def test_the_elbo_misses_the_evidence_by_the_divergence(guide: str, kl: str) -> None:
     """log p(x) - ELBO = KL(q(z | x) ‖ p(z | x)) ≥ 0, row by row."""
-    vae, x = truth.vae(GUIDES[guide]()), truth.sample(ROWS)
+    vae = truth.vae(GUIDES[guide]())
+    x = truth.sample(ROWS)
     expected = gap(vae, x).detach()
     assert (expected.abs() < 1e-9).all() if guide == "exact" else (expected > 0.005).all()
     elbo = draws(ELBO(kl=kl), vae, x).elbo
@@ -139,7 +136,8 @@ def test_the_elbo_misses_the_evidence_by_the_divergence(guide: str, kl: str) -> 
 @every_guide
 @every_kl
 def test_rate_and_distortion_are_each_exact(guide: str, kl: str) -> None:
-    vae, x = truth.vae(GUIDES[guide]()), truth.sample(ROWS)
+    vae = truth.vae(GUIDES[guide]())
+    x = truth.sample(ROWS)
     terms = draws(ELBO(kl=kl), vae, x)
     exact_rate = kl_divergence(as_multivariate(vae.posterior(x)), STANDARD)
     assert z_scores(terms.rate, exact_rate).abs().max() < SIGMAS
@@ -151,7 +149,8 @@ def test_rate_and_distortion_are_each_exact(guide: str, kl: str) -> None:
 @pytest.mark.parametrize("particles", [1, 8])
 def test_no_bound_exceeds_the_evidence(guide: str, kl: str, particles: int) -> None:
     """On average over the draws; and no tighter with more particles, whose mean it is."""
-    vae, x = truth.vae(GUIDES[guide]()), truth.sample(ROWS)
+    vae = truth.vae(GUIDES[guide]())
+    x = truth.sample(ROWS)
     elbo = draws(ELBO(kl=kl, num_particles=particles), vae, x, COPIES // 2).elbo
     evidence = truth.marginal().log_prob(x)
     assert z_scores(elbo, evidence).max() < SIGMAS
@@ -165,9 +164,10 @@ def test_no_bound_exceeds_the_evidence(guide: str, kl: str, particles: int) -> N
 def test_with_the_exact_posterior_one_draw_is_the_evidence(
     data_dim: int, latent_dim: int, sigma: float, particles: int
 ) -> None:
-    """log p(x, z) - log p(z | x) = log p(x) whatever z: 1e-11 of the value is rounding in float64."""
+    """log p(x, z) - log p(z | x) = log p(x) for any z, to float64's rounding, 1e-11 of it."""
     model = LinearGaussian.random(data_dim, latent_dim, sigma, seed=1)
-    vae, x = model.vae(), model.sample(200)
+    vae = model.vae()
+    x = model.sample(200)
     elbo = ELBO(kl="monte_carlo", num_particles=particles)(vae.model, vae.guide, x).elbo
     torch.testing.assert_close(elbo, model.marginal().log_prob(x), rtol=1e-11, atol=1e-11)
 
@@ -176,14 +176,13 @@ def test_with_the_exact_posterior_one_draw_is_the_evidence(
 
 
 class Linear(nn.Module):
-    """q(z | x) = N(A (x - b), S) with A and the root of S as parameters, at first those of the
-    exact posterior.
-    """
+    """q(z | x) = N(A (x - b), S), with A and the root of S as parameters, at first exact."""
 
     def __init__(self, family: str) -> None:
         super().__init__()
         exact = truth.posterior(torch.eye(5, dtype=torch.float64) + truth.bias)
-        self.family, self.gain = family, nn.Parameter(exact.loc.clone())
+        self.family = family
+        self.gain = nn.Parameter(exact.loc.clone())
         root = exact.scale_tril[0] if family == "full_rank" else exact.stddev[0].log()
         self.root = nn.Parameter(root.clone())
 
@@ -212,9 +211,7 @@ def gradient(value: Tensor, vae: VAE) -> Tensor:
 def repeated_gradients(
     objective: ELBO, vae: VAE, x: Tensor, repetitions: int, copies: int
 ) -> Tensor:
-    """Independent estimates of the gradient of the mean ELBO over rows, shaped (repetitions,
-    parameters).
-    """
+    """Independent estimates of the gradient of the mean ELBO, (repetitions, parameters)."""
     torch.manual_seed(0)
     batch = x.repeat(copies, 1)
     return torch.stack(
@@ -229,7 +226,8 @@ def repeated_gradients(
 @pytest.mark.parametrize("family", ["full_rank", "mean_field"])
 def test_the_gradient_is_that_of_the_exact_elbo(family: str, kl: str) -> None:
     """In every parameter of decoder and guide, against autograd through the closed form."""
-    vae, x = truth.vae(wrong(Linear(family))), truth.sample(ROWS)
+    vae = truth.vae(wrong(Linear(family)))
+    x = truth.sample(ROWS)
     rate = kl_divergence(as_multivariate(vae.posterior(x)), STANDARD)
     exact = gradient((expected_log_likelihood(vae, x) - rate).mean(), vae)
     found = repeated_gradients(ELBO(kl=kl), vae, x, repetitions=100, copies=200)
@@ -240,7 +238,8 @@ def test_the_gradient_is_that_of_the_exact_elbo(family: str, kl: str) -> None:
 @every_kl
 def test_with_the_exact_posterior_the_gradient_is_that_of_the_evidence(kl: str) -> None:
     """Zero for the guide, which is at its optimum, and d log p(x) / dθ for the decoder."""
-    vae, x = truth.vae(Linear("full_rank")), truth.sample(ROWS)
+    vae = truth.vae(Linear("full_rank"))
+    x = truth.sample(ROWS)
     decoder = vae.likelihood.decoder
     covariance = decoder.weight @ decoder.weight.T + truth.sigma**2 * torch.eye(
         5, dtype=torch.float64
@@ -256,10 +255,8 @@ class Learned(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loc, self.log_scale = (
-            nn.Parameter(torch.tensor([0.5, -1.0])),
-            nn.Parameter(torch.tensor([0.3, -0.2])),
-        )
+        self.loc = nn.Parameter(torch.tensor([0.5, -1.0]))
+        self.log_scale = nn.Parameter(torch.tensor([0.3, -0.2]))
 
     def forward(self) -> Distribution:
         return dist.Normal(self.loc, self.log_scale.exp()).to_event(1)
@@ -293,9 +290,7 @@ PRIORS = {
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("prior", PRIORS)
 def test_both_estimators_have_one_value_and_one_gradient(prior: str, guide: str) -> None:
-    """The estimators see the same draws, so their difference is that of the two KLs: zero on
-    average, everywhere.
-    """
+    """With the same draws they differ by the two KLs only, which is zero on average."""
     vae = VAE(
         data_shape=(5,), latent_dim=2, prior=PRIORS[prior](), guide=guide, hidden_dims=(6,)
     ).double()

@@ -22,8 +22,13 @@ CASES: dict[str, dict[str, Any]] = {
     "mixture": {"kind": "mixture", "components": 3},
     "vamp": {"kind": "vamp", "pseudo_inputs": 4},
     "flow": {"kind": "flow", "transforms": 3, "hidden_dims": (6,)},
-    "flow_maf": {"kind": "flow", "transform": "maf", "transforms": 2, "hidden_dims": (6,)},
-    "flow_nsf": {"kind": "flow", "transform": "nsf", "transforms": 2, "hidden_dims": (6,)},
+    "flow_autoregressive": {
+        "kind": "flow",
+        "transform": "autoregressive",
+        "transforms": 2,
+        "hidden_dims": (6,),
+    },
+    "flow_spline": {"kind": "flow", "transform": "spline", "transforms": 2, "hidden_dims": (6,)},
     "hierarchical": {"kind": "hierarchical", "top_dim": 1, "hidden_dims": (6,)},
     "hierarchical_mixture": {
         "kind": "hierarchical",
@@ -34,7 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
     "hierarchical_flow": {
         "kind": "hierarchical",
         "top_dim": 1,
-        "top": {"kind": "flow", "transform": "nsf", "transforms": 1, "hidden_dims": ()},
+        "top": {"kind": "flow", "transform": "spline", "transforms": 1, "hidden_dims": ()},
         "hidden_dims": (6,),
     },
 }
@@ -58,9 +63,7 @@ class Wide(nn.Module):
 
 
 def build(name: str, latent_dim: int = 2, **fields: Any) -> VAE:
-    """A small model with this prior for rows of four bits; prior and encoder are not where they
-    start.
-    """
+    """A small model with this prior for rows of four bits, its prior and encoder perturbed."""
     fields = {
         "data_shape": (4,),
         "likelihood": "bernoulli",
@@ -78,20 +81,17 @@ def build(name: str, latent_dim: int = 2, **fields: Any) -> VAE:
 
 @cache
 def grid(latent_dim: int, cells: int = 0) -> tuple[Tensor, Tensor]:
-    """Points all over R^latent_dim, (points, latent_dim), and their log weights: midpoints of z =
-    2t / (1 - t²).
-    """
+    """Points in all of R^latent_dim and their log weights: midpoints of z = 2t / (1 - t²)."""
     cells = cells or {1: 4000, 2: 360}[latent_dim]
     t = (torch.arange(cells, dtype=torch.float64) + 0.5) * 2 / cells - 1
-    z, log_weight = 2 * t / (1 - t**2), torch.log(2 * (1 + t**2) / (1 - t**2).square() * 2 / cells)
+    z = 2 * t / (1 - t**2)
+    log_weight = torch.log(2 * (1 + t**2) / (1 - t**2).square() * 2 / cells)
     points = torch.cartesian_prod(*[z] * latent_dim).reshape(-1, latent_dim)
     return points, torch.cartesian_prod(*[log_weight] * latent_dim).reshape(len(points), -1).sum(-1)
 
 
 def masses(p: Distribution, latent_dim: int) -> tuple[Tensor, Tensor]:
-    """The points of the grid, and the mass that p has in the cell of each: the mean of f is mass @
-    f(points).
-    """
+    """The points of the grid, and the mass of p in the cell of each: E f = mass @ f(points)."""
     points, log_weight = grid(latent_dim)
     with torch.no_grad():
         return points, (p.log_prob(points) + log_weight).exp()

@@ -1,6 +1,4 @@
-"""What every prior keeps: `prior()` is a distribution with event shape (latent_dim,). A new kind
-adds a case here.
-"""
+"""What every prior keeps: `prior()` has event shape (latent_dim,). A new kind adds a case here."""
 
 from typing import Any
 
@@ -79,7 +77,8 @@ def test_samples_have_their_shape_and_a_finite_density(case: str, shape: tuple[i
 
 @every_case
 def test_rows_do_not_depend_on_each_other(case: str) -> None:
-    p, z = a_prior(case)(), codes(3, 5, 3)
+    p = a_prior(case)()
+    z = codes(3, 5, 3)
     each = torch.stack([torch.stack([p.log_prob(row) for row in rows]) for rows in z])
     torch.testing.assert_close(p.log_prob(z), each)
 
@@ -87,7 +86,8 @@ def test_rows_do_not_depend_on_each_other(case: str) -> None:
 @every_case
 @every_dtype
 def test_dtype(case: str, dtype: torch.dtype) -> None:
-    p, z = a_prior(case).to(dtype)(), codes(5, 3, dtype=dtype)
+    p = a_prior(case).to(dtype)()
+    z = codes(5, 3, dtype=dtype)
     assert p.log_prob(z).dtype == dtype
     if case not in IMPROPER:
         assert p.sample().dtype == dtype
@@ -136,27 +136,33 @@ def test_gradients_reach_every_parameter(case: str) -> None:
 @every_density
 def test_gradient_with_respect_to_z(case: str) -> None:
     """Samplers that follow the gradient, NUTS for one, need it from every prior."""
-    prior, z = a_prior(case).double(), codes(5, 3, dtype=torch.float64).requires_grad_()
+    prior = a_prior(case).double()
+    z = codes(5, 3, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda z: prior().log_prob(z), (z,))
 
 
 @every_case
 def test_state_dict_round_trip(case: str) -> None:
-    first, second, z = a_prior(case, seed=1), a_prior(case, seed=2), codes(5, 3)
+    first = a_prior(case, seed=1)
+    second = a_prior(case, seed=2)
+    z = codes(5, 3)
     second.load_state_dict(first.state_dict())
     assert torch.equal(second().log_prob(z), first().log_prob(z))
 
 
 @every_case
 def test_functional_call_takes_the_parameters_it_is_given(case: str) -> None:
-    prior, other, z = a_prior(case, seed=1), a_prior(case, seed=2), codes(5, 3)
+    prior = a_prior(case, seed=1)
+    other = a_prior(case, seed=2)
+    z = codes(5, 3)
     given = {**dict(other.named_parameters()), **dict(other.named_buffers())}
     assert torch.equal(functional_call(prior, given, ()).log_prob(z), other().log_prob(z))
 
 
 @every_case
 def test_text_shows_the_family(case: str) -> None:
-    prior, vae = a_prior(case), a_vae(case)
+    prior = a_prior(case)
+    vae = a_vae(case)
     assert prior.extra_repr().startswith("z ~ ")
     assert repr(prior) == f"{type(prior).__name__}({prior.extra_repr()})"
     assert f"p(z)      {prior.extra_repr()}" in str(vae)
@@ -190,7 +196,8 @@ every_distribution = pytest.mark.parametrize("name", DISTRIBUTIONS)
 
 @every_distribution
 def test_a_plain_distribution_is_a_prior(name: str) -> None:
-    vae, z = VAE(data_shape=(4,), latent_dim=3, prior=DISTRIBUTIONS[name]), codes(5, 3)
+    vae = VAE(data_shape=(4,), latent_dim=3, prior=DISTRIBUTIONS[name])
+    z = codes(5, 3)
     assert torch.equal(vae.prior().log_prob(z), DISTRIBUTIONS[name].log_prob(z))
     torch.manual_seed(0)
     ELBO()(vae.model, vae.guide, codes(16, 4)).elbo.mean().backward()
@@ -199,7 +206,8 @@ def test_a_plain_distribution_is_a_prior(name: str) -> None:
 
 @every_distribution
 def test_a_plain_distribution_moves_with_the_model(name: str) -> None:
-    original, z = DISTRIBUTIONS[name], codes(5, 3, dtype=torch.float64)
+    original = DISTRIBUTIONS[name]
+    z = codes(5, 3, dtype=torch.float64)
     before = original.log_prob(z.float())
     moved = Constant(original).double()()
     assert (moved.sample().dtype, moved.log_prob(z).dtype) == (torch.float64, torch.float64)

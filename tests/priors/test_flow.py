@@ -12,11 +12,11 @@ from torch.autograd.functional import jacobian
 from torch.distributions import Normal
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from pyro_vae.networks.invertible import Coupling
 from pyro_vae.priors import Flow
-from pyro_vae.priors.flow import Coupling
 from tests.priors.families import CASES, build
 
-TRANSFORMS = {name: CASES[name] for name in ("flow", "flow_maf", "flow_nsf")}
+TRANSFORMS = {name: CASES[name] for name in ("flow", "flow_autoregressive", "flow_spline")}
 every_transform = pytest.mark.parametrize("name", TRANSFORMS)
 
 
@@ -81,7 +81,7 @@ def test_it_starts_at_the_standard_normal(name: str, latent_dim: int) -> None:
 
 
 def test_couplings_need_two_numbers() -> None:
-    with pytest.raises(ValueError, match="at least 2, got 1; take transform 'nsf'"):
+    with pytest.raises(ValueError, match="at least 2, got 1; take transform 'spline'"):
         Flow(1)
 
 
@@ -95,7 +95,8 @@ def test_two_couplings_move_every_number_by_others(latent_dim: int) -> None:
     slopes = jacobian(lambda z: to_noise(prior, z), torch.ones(latent_dim, dtype=torch.float64))
     assert (slopes != 0).any(1).all()
     assert (slopes != torch.eye(latent_dim)).any(1).all()
-    more, less = latent_dim - latent_dim // 2, latent_dim // 2
+    more = latent_dim - latent_dim // 2
+    less = latent_dim // 2
     assert [layer.sizes for layer in prior.layers] == [(more, less), (less, more)]
 
 
@@ -137,7 +138,7 @@ def test_neither_import_nor_construction_changes_the_validation() -> None:
         before = flags()
         from pyro_vae.priors import Flow
         assert flags() == before, flags()
-        Flow(2, transform="nsf")().log_prob(torch.zeros(2))
+        Flow(2, transform="spline")().log_prob(torch.zeros(2))
         assert flags() == before, flags()
         try:
             pyro.distributions.Normal(0.0, -1.0)

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 
 from pyro_vae import VAE
 from pyro_vae.data import Statistics
+from pyro_vae.hooks import StartsFromData
 from pyro_vae.priors import PRIORS, Hierarchical
 from pyro_vae.spec import Parts, Spec
 from tests.priors.families import build
@@ -66,7 +67,7 @@ def test_the_description_goes_round() -> None:
     options = {
         "kind": "hierarchical",
         "top_dim": 2,
-        "top": {"kind": "flow", "transform": "nsf", "hidden_dims": [4]},
+        "top": {"kind": "flow", "transform": "spline", "hidden_dims": [4]},
     }
     spec = Spec(data_shape=(4,), latent_dim=5, prior=options)
     assert Spec.model_validate(spec.model_dump(mode="json")) == spec
@@ -91,9 +92,10 @@ class Blocks(nn.Module):
     def forward(self, x: torch.Tensor) -> Distribution:
         loc = self.head(x)
         q = torch.distributions.Independent(torch.distributions.Normal(loc, 0.5), 1)
-        q.top = torch.distributions.Independent(
+        top = torch.distributions.Independent(
             torch.distributions.Normal(loc[:, -self.top_dim :], 0.5), 1
         )
+        q.pyro_vae_top = lambda: top
         return q
 
 
@@ -111,7 +113,8 @@ def with_vamp(guide: nn.Module | dict[str, object]) -> VAE:
 
 def test_a_vamp_on_top_mixes_the_top_of_the_guide() -> None:
     vae = with_vamp(Blocks(2))
-    z, top = torch.tensor(Z), vae.prior.top
+    z = torch.tensor(Z)
+    top = vae.prior.top
     loc = vae.posterior.head(top.pseudo_inputs)[:, -2:].detach()
     each = norm.logpdf(Z[:, None, 3:], loc.numpy(), 0.5).sum(-1)
     exact = np.logaddexp.reduce(each - np.log(3), 1)
@@ -122,13 +125,13 @@ def test_a_vamp_on_top_mixes_the_top_of_the_guide() -> None:
     )
 
 
-def test_parts_inside_are_told_of_the_model_and_of_the_data() -> None:
+def test_parts_inside_get_the_model_and_the_data() -> None:
     vae = with_vamp(Blocks(2))
     rows = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4)))
     summary = Statistics(16, rows.double().mean(0), rows.double().std(0, correction=0), rows)
     for module in vae.modules():
-        if callable(begin := getattr(module, "start_from", None)):
-            begin(summary)
+        if isinstance(module, StartsFromData):
+            module.pyro_vae_start(summary)
     torch.testing.assert_close(vae.prior.top.pseudo_inputs.float(), rows[:3])
 
 
@@ -159,5 +162,5 @@ def test_parts_need_not_come_from_a_vae() -> None:
     with pytest.raises(ValueError, match="vamp needs a guide"):
         prior()
     vae = VAE(data_shape=(4,), latent_dim=5, guide=Blocks(2))
-    prior.top.bind_parts(Parts(prior, vae.likelihood, vae.posterior))
+    prior.top.pyro_vae_bind(Parts(prior, vae.likelihood, vae.posterior))
     assert prior().log_prob(torch.zeros(5)).isfinite()

@@ -21,7 +21,8 @@ Z = np.random.default_rng(0).normal(size=(6, 2))
 
 def log_joint(prior: Mixture, z: np.ndarray) -> np.ndarray:
     """log πₖ N(z | μₖ, diag σₖ²), by scipy: shaped (rows, K)."""
-    loc, scale = prior.loc.detach().numpy(), prior.scale().detach().numpy()
+    loc = prior.loc.detach().numpy()
+    scale = prior.scale().detach().numpy()
     weights = softmax(prior.logits.detach().numpy())
     return np.log(weights) + norm.logpdf(z[:, None], loc, scale).sum(-1)
 
@@ -101,9 +102,7 @@ def test_it_is_the_mixture_of_torch() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_densities_by_matrix_products_are_those_of_torch(dtype: torch.dtype) -> None:
-    """With z on top of a component that is 1e-4 wide, where the three sums nearly cancel, gradients
-    included.
-    """
+    """Also at a component that is 1e-4 wide, where the three sums nearly cancel; with gradients."""
     generator = torch.Generator().manual_seed(0)
     z, loc, raw = (5 * torch.randn(k, 7, generator=generator, dtype=dtype) for k in (6, 9, 9))
     loc[0], raw[0] = z[0], math.log(1e-4)

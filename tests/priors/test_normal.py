@@ -20,7 +20,8 @@ def test_it_starts_at_the_standard_normal() -> None:
 
 def test_the_density_is_that_of_scipy() -> None:
     prior = build("normal").double().prior
-    loc, scale = prior.loc.detach().numpy(), prior.scale().detach().numpy()
+    loc = prior.loc.detach().numpy()
+    scale = prior.scale().detach().numpy()
     assert (scale > 0).all()
     assert len(set(scale)) == 2
     found = prior().log_prob(torch.tensor(Z))
@@ -30,7 +31,8 @@ def test_the_density_is_that_of_scipy() -> None:
 def test_the_closed_form_kl_is_that_of_full_covariances() -> None:
     for guide in ("mean_field", "full_rank"):
         vae = build("normal", guide=guide).double()
-        q, p = vae.posterior(ROWS.double()), vae.prior()
+        q = vae.posterior(ROWS.double())
+        p = vae.prior()
         wide = MultivariateNormal(vae.prior.loc, scale_tril=vae.prior.scale().diag())
         covariance = q.variance.diag_embed() if guide == "mean_field" else q.covariance_matrix
         torch.testing.assert_close(
@@ -40,9 +42,11 @@ def test_the_closed_form_kl_is_that_of_full_covariances() -> None:
 
 def test_the_best_one_has_the_moments_of_the_aggregate_posterior() -> None:
     vae = build("normal", guide="mean_field").double()
-    x, prior = ROWS.double(), vae.prior
+    x = ROWS.double()
+    prior = vae.prior
     q = vae.posterior(x)
-    mean, variance = q.mean.mean(0), q.variance.mean(0) + q.mean.var(0, correction=0)
+    mean = q.mean.mean(0)
+    variance = q.variance.mean(0) + q.mean.var(0, correction=0)
     optimizer = torch.optim.LBFGS(
         prior.parameters(), max_iter=100, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
     )

@@ -18,7 +18,8 @@ def test_the_density_is_that_of_scipy(df: float, scale: float) -> None:
 
 
 def test_learned_numbers_start_at_the_defaults() -> None:
-    learned, fixed = StudentT(2, df="learned", scale="learned").double(), StudentT(2).double()
+    learned = StudentT(2, df="learned", scale="learned").double()
+    fixed = StudentT(2).double()
     assert learned.df().item() == pytest.approx(5, rel=1e-6)
     np.testing.assert_allclose(
         learned().log_prob(torch.tensor(Z)).detach(), fixed().log_prob(torch.tensor(Z)), 1e-6
@@ -29,7 +30,8 @@ def test_learned_numbers_start_at_the_defaults() -> None:
 
 def test_learned_numbers_give_the_density_of_scipy() -> None:
     prior = build("student_t_learned").double().prior
-    df, scale = prior.df().item(), prior.scale().detach().numpy()
+    df = prior.df().item()
+    scale = prior.scale().detach().numpy()
     assert scale[0] != scale[1]
     found = prior().log_prob(torch.tensor(Z)).detach()
     np.testing.assert_allclose(found, t.logpdf(Z, df, scale=scale).sum(1), rtol=1e-10)

@@ -66,7 +66,8 @@ def test_the_guide_is_no_part_of_the_prior(tmp_path: Any) -> None:
 def test_a_copy_mixes_the_guide_of_the_copy() -> None:
     vae = build("vamp")
     twin = copy.deepcopy(vae)
-    z, before = torch.zeros(2), vae.prior().log_prob(torch.zeros(2))
+    z = torch.zeros(2)
+    before = vae.prior().log_prob(torch.zeros(2))
     vae.posterior.family.head.bias.data += 3
     assert torch.equal(twin.prior().log_prob(z), before)
     twin.posterior.family.head.bias.data += 3
@@ -105,7 +106,7 @@ def test_training_moves_pseudo_inputs_by_the_spread_of_their_feature() -> None:
     vae = VAE(
         data_shape=(3,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 8}, hidden_dims=(8,)
     )
-    vae.prior.start_from(statistics(rows))
+    vae.prior.pyro_vae_start(statistics(rows))
     before = vae.prior.pseudo_inputs.detach()
     fit(vae, rows, validation=None, epochs=20, lr=1e-2, objective=ELBO())
     moved = (vae.prior.pseudo_inputs.detach() - before).abs().mean(0)
@@ -117,7 +118,7 @@ def test_training_moves_pseudo_inputs_by_the_spread_of_their_feature() -> None:
 def test_more_pseudo_inputs_than_rows_start_apart() -> None:
     vae = VAE(data_shape=(4,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 40})
     torch.manual_seed(0)
-    vae.prior.start_from(statistics(ROWS))
+    vae.prior.pyro_vae_start(statistics(ROWS))
     pseudo = vae.prior.pseudo_inputs.detach()
     torch.testing.assert_close(pseudo[:16], ROWS)
     assert len(pseudo.unique(dim=0)) == 40
@@ -128,7 +129,7 @@ def test_a_feature_that_never_varies_keeps_its_unit() -> None:
     vae = VAE(data_shape=(4,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 5})
     rows = ROWS.clone()
     rows[:, 1] = 7.0
-    vae.prior.start_from(statistics(rows))
+    vae.prior.pyro_vae_start(statistics(rows))
     torch.testing.assert_close(vae.prior.pseudo_inputs.detach()[:, 1], torch.full((5,), 7.0))
     assert vae.prior.std[1] == 1
 
@@ -138,7 +139,9 @@ class Normed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear, self.norm, self.drop = nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5)
+        self.linear = nn.Linear(4, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.drop = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         drawn: Tensor = self.drop(self.norm(self.linear(x)))

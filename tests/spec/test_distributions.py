@@ -132,8 +132,8 @@ def test_every_question_is_answered(case: str) -> None:
     assert pv.reconstruct(vae, X).shape == (20, 4)
     assert pv.sample(vae, 3).mean.shape == (3, 4)
     assert pv.latent_use(vae, X).active_units <= 2
-    assert pv.calibration(vae, num_rows=10, draws=9).rank.shape == (10, 2)
-    assert dict(pv.to_arviz(vae, X[:3], draws=5)["prior"].sizes)["draw"] == 5
+    assert pv.calibration(vae, num_rows=10, num_samples=9).rank.shape == (10, 2)
+    assert dict(pv.to_arviz(vae, X[:3], num_samples=5)["prior"].sizes)["draw"] == 5
     assert pv.compare({"one": vae, "two": vae}, X[:3], num_particles=5).log_marginal.shape == (2, 3)
 
 
@@ -165,7 +165,9 @@ SLOWLY = pytest.param("prior: zuko's flow", marks=pytest.mark.slow)
 
 @pytest.mark.parametrize("case", [*AUDITED, SLOWLY])
 def test_it_is_drawn_from_by_nuts(case: str) -> None:
-    found = pv.audit(model_of(case), X[:1], chains=2, draws=20, warmup=40, num_particles=20)
+    found = pv.audit(
+        model_of(case), X[:1], num_chains=2, num_samples=20, warmup_steps=40, num_particles=20
+    )
     assert found.z.shape == (2, 20, 1, 2)
 
 

@@ -104,10 +104,15 @@ def test_a_pyro_module_is_a_part_like_any_other(name: str) -> None:
     assert pv.evidence(vae, X[:3], num_particles=20).log_marginal.shape == (3,)
     assert pv.encode(vae, X).loc.shape == (20, 2)
     assert pv.sample(vae, 3).x.shape == (3, 4)
-    assert pv.calibration(vae, num_rows=20, draws=9).rank.shape == (20, 2)
+    assert pv.calibration(vae, num_rows=20, num_samples=9).rank.shape == (20, 2)
     assert pv.annealed(vae, X[:2], num_chains=2, temperatures=5).log_marginal.shape == (2,)
     if slot == "prior":
-        assert pv.audit(vae, X[:1], chains=2, draws=20, warmup=40).z.shape == (2, 20, 1, 2)
+        assert pv.audit(vae, X[:1], num_chains=2, num_samples=20, warmup_steps=40).z.shape == (
+            2,
+            20,
+            1,
+            2,
+        )
     assert not pyro.get_param_store().keys()
 
 

@@ -575,17 +575,19 @@ WRONG_PARTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "decoder, output": (
         {"decoder": nn.Linear(2, 5)},
-        r"decoder: expected 4 numbers a row for the likelihood Normal \(shape \(4,\)\), got \(2, "
+        r"decoder: expected 4 numbers for each row "
+        r"for the likelihood Normal \(shape \(4,\)\), got \(2, "
         r"5\) for 2 rows",
     ),
     "decoder, scale": (
         {"decoder": nn.Linear(2, 4), "likelihood": {"kind": "normal", "scale": "decoder"}},
-        r"decoder: expected 8 numbers a row for the likelihood Normal \(shape \(2, 4\)\), got \(2, "
+        r"decoder: expected 8 numbers for each row "
+        r"for the likelihood Normal \(shape \(2, 4\)\), got \(2, "
         r"4\)",
     ),
     "decoder, tuple": (
         {"decoder": Returns((1, 2))},
-        "decoder: expected 4 numbers a row .* got tuple",
+        "decoder: expected 4 numbers for each row .* got tuple",
     ),
     "decoder, input": (
         {"decoder": nn.Linear(3, 4)},

@@ -63,13 +63,12 @@ class Watch:
         if not torch.is_grad_enabled() and not self.train:
             self.looks += 1
             return terms
-        kind, rows = (
-            (self.train, self.train_rows) if self.vae.training else (self.valid, self.valid_rows)
-        )
         assert torch.is_grad_enabled() == self.vae.training
-        kind.append(
-            (len(x), *(float(term.detach().mean()) for term in (terms.rate, terms.distortion)))
-        )
+        rate = float(terms.rate.detach().mean())
+        distortion = float(terms.distortion.detach().mean())
+        calls = self.train if self.vae.training else self.valid
+        calls.append((len(x), rate, distortion))
+        rows = self.train_rows if self.vae.training else self.valid_rows
         rows.append(x.detach().clone())
         return self.react(self, terms) if self.react else terms
 
@@ -77,9 +76,7 @@ class Watch:
 def watched(
     kind: type[torch.optim.Optimizer], steps: list[dict[str, Any]], **options: Any
 ) -> Callable[..., Any]:
-    """A function that makes an optimizer of that kind, which notes each step: lr, gradient norm,
-    new parameters.
-    """
+    """A function that makes an optimizer, which notes rates, gradient norm and weights."""
 
     class Watched(kind):  # type: ignore[misc, valid-type]
         def step(self, closure: Any = None) -> Any:

@@ -41,9 +41,7 @@ def test_each_epoch_has_new_bits_and_validation_rows_keep_theirs():
 
 
 def test_a_model_of_bits_learns_from_grey_rows():
-    """Dark rows and bright ones: 4 log 2 nats at the start; log 2 and four entropies of 0.05 would
-    be 1.5.
-    """
+    """Dark and bright rows: 4 log 2 nats at the start; log 2 + 4 entropies of 0.05 would be 1.5."""
     x = np.tile(np.where(X[:, :1] > 1, 0.95, 0.05), (4, 4))
     history = trained(x, epochs=40, lr=2e-2, validation=None)[0].history
     assert history[0]["elbo"] < -2.4
@@ -117,9 +115,8 @@ def test_what_is_not_grey_is_refused(case):
 @pytest.mark.slow
 def test_the_bits_are_drawn_in_the_compiled_step():
     """The same bits: the graph draws what torch draws without a compiler."""
-    one, other = (
-        trained(GREY, compile=how, epochs=3, batch_size=12, validation=None)[0].history
-        for how in ("off", "step")
-    )
-    for eager, compiled in zip(one, other, strict=True):
+    options = {"epochs": 3, "batch_size": 12, "validation": None}
+    one, _ = trained(GREY, compile="off", **options)
+    other, _ = trained(GREY, compile="step", **options)
+    for eager, compiled in zip(one.history, other.history, strict=True):
         assert compiled["loss"] == pytest.approx(eager["loss"], rel=1e-4)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pyro_vae import VAE
-from pyro_vae.training import FitOptions, Run, first_look, fit
+from pyro_vae.training import FitOptions, Run, fit, sanity_check
 from pyro_vae.training.baseline import baseline_of
 from pyro_vae.training.options import with_budget
 from tests.training.small import X, same, small, weights
@@ -126,25 +126,14 @@ def test_a_run_says_when_more_may_help(losses, improving):
 # What it has to beat
 
 
-class Independent(nn.Module):
-    """A likelihood with one normal for all rows, which it gives as its independent form too."""
-
-    def __init__(self, inner, loc, scale):
-        super().__init__()
-        self.inner, self.loc, self.scale = inner, loc, scale
-
-    def forward(self, z):
-        return self.inner(z)
-
-    def independent(self):
-        return torch.distributions.Independent(torch.distributions.Normal(self.loc, self.scale), 1)
-
-
 def with_independent(loc, scale):
-    inner = small(likelihood={"kind": "normal", "scale": 40.0}).likelihood  # too wide for any row
-    return small(
-        likelihood=Independent(inner, torch.as_tensor(loc).float(), torch.as_tensor(scale).float())
+    """A model whose independent columns are normal with these moments, and better than it is."""
+    columns = torch.distributions.Normal(
+        torch.as_tensor(loc).float(), torch.as_tensor(scale).float()
     )
+    vae = small(likelihood={"kind": "normal", "scale": 40.0})  # too wide for any row
+    vae.likelihood.independent = lambda: torch.distributions.Independent(columns, 1)
+    return vae
 
 
 def normal_log_density(x, loc, scale):
@@ -272,7 +261,7 @@ def test_a_look_at_one_row_changes_nothing(monkeypatch):
     """BatchNorm's statistics and the noise of training are those of a run that doesn't look."""
     looks = []
     with_a_look = fit(dropping(), X[:33], batch_size=16, epochs=2, validation=None)
-    monkeypatch.setattr(first_look, "_require_lone_row", lambda *given: looks.append(given))
+    monkeypatch.setattr(sanity_check, "_require_lone_row", lambda *given: looks.append(given))
     without = fit(dropping(), X[:33], batch_size=16, epochs=2, validation=None)
     assert looks
     assert same(weights(with_a_look.vae), weights(without.vae))

@@ -102,21 +102,21 @@ def test_the_bar_shows_the_steps_of_the_whole_run(tmp_path, capsys):
 
 
 def test_steps_are_counted_on(tmp_path, monkeypatch):
-    seen, read = [], checkpoint.Unfinished.read
-    monkeypatch.setattr(
-        checkpoint.Unfinished,
-        "read",
-        lambda self, state: seen.append(read(self, state)) or seen[-1],
-    )
+    steps = []
+    read = checkpoint.Checkpoint.read
+
+    def read_and_note(self):
+        read(self)
+        steps.append(self.training.state.steps)
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "read", read_and_note)
     broken(tmp_path / "run")
-    assert [state.steps for state in seen] == [0, 4 * 3]
+    assert steps == [0, 4 * 3]
 
 
 def test_a_checkpoint_changes_nothing(tmp_path):
-    without, beside = (
-        run(small()),
-        run(small(), checkpoint=tmp_path / "folders" / "are made" / "run"),
-    )
+    without = run(small())
+    beside = run(small(), checkpoint=tmp_path / "folders" / "are made" / "run")
     assert without[:2] == beside[:2]
     assert same(without[2], beside[2])
 
@@ -248,11 +248,11 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path)
     with safe_open(path, "pt") as file:
-        told = file.metadata()
+        metadata = file.metadata()
     tensors = {
         name: value for name, value in load_file(path).items() if not name.startswith("model.model")
     }
-    save_file(tensors, path, metadata=told)
+    save_file(tensors, path, metadata=metadata)
     with pytest.raises(ValueError, match=f"^{path}: damaged, or of another model: "):
         run(small(), checkpoint=path)
 

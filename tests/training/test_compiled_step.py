@@ -1,5 +1,4 @@
-"""The compiled step tells and does what the eager step does, and where it can't be had, the eager
-step is taken.
+"""The compiled step has the metrics and the effect of the eager step, which else takes its place.
 
 Most tests run the graph without compiling it: that takes no compiler, and everything but the
 compiler is the same.
@@ -20,10 +19,10 @@ from torch.distributions import Distribution
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
-from pyro_vae.training import compiled_step as module
+from pyro_vae.training import compiled_graph as module
 from pyro_vae.training.compiled_step import agree
-from pyro_vae.training.loop import SEVERAL, WORTH_COMPILING, stepper
-from pyro_vae.training.train_step import Pace, steps
+from pyro_vae.training.step_choice import SEVERAL, WORTH_COMPILING, stepper
+from pyro_vae.training.train_step import ScheduleValues, steps
 from tests.training.small import X, same, small, weights, without_clock
 
 RUN = {
@@ -116,49 +115,51 @@ def test_the_graph_and_the_eager_step_agree(make, options, compilations):
 
 
 def test_each_number_may_change_without_another_graph(compilations):
-    """β, learning rate and rows; a shorter batch is eager. The graph is what moves the weights of
-    the others.
-    """
+    """β, learning rate and rows; a shorter batch is eager, and the graph makes the other steps."""
     calls = []
     vae = small()
-    state, move = State(vae, ELBO(), torch.optim.Adam(vae.parameters())), CompiledStep()
-    state, _ = move(state, torch.as_tensor(X[:16]))
-    run = move._compiled.run
-    move._compiled.run = lambda *inputs: calls.append(inputs[-1].shape[1]) or run(*inputs)
+    state = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
+    make_step = CompiledStep()
+    state, _ = make_step(state, torch.as_tensor(X[:16]))
+    run = make_step._one.run
+    make_step._one.run = lambda *inputs: calls.append(inputs[-1].shape[1]) or run(*inputs)
     for rows in (16, 16, 10, 16):
-        state, _ = move(state, torch.as_tensor(X[:rows]))
+        state, _ = make_step(state, torch.as_tensor(X[:rows]))
     assert (len(compilations), calls, state.steps) == (1, [16, 16, 16], 5)
     assert {float(kept["step"]) for kept in state.optimizer.state.values()} == {5.0}
 
 
 def test_a_step_that_differs_in_more_than_numbers_is_eager(compilations):
     vae, other = small(), small(seed=1)
-    move, batch = CompiledStep(), torch.as_tensor(X[:16])
+    make_step = CompiledStep()
+    batch = torch.as_tensor(X[:16])
     first = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
-    move(first, batch)
-    assert move._compiled.fits(first, batch, [Pace.of(first)])
+    make_step(first, batch)
+    assert make_step._one.fits(first, batch, [ScheduleValues.of(first)])
     others = [
         State(other, ELBO(), torch.optim.Adam(other.parameters())),
         State(vae, ELBO(num_particles=2), first.optimizer),
         State(vae, first.objective, torch.optim.Adam(vae.parameters())),
         State(vae, first.objective, first.optimizer, clip_norm=1.0),
     ]
-    assert not any(move._compiled.fits(state, batch, [Pace.of(state)]) for state in others)
-    assert not move._compiled.fits(first, batch[:8], [Pace.of(first)])
-    assert not move._compiled.fits(first, batch.double(), [Pace.of(first)])
+    assert not any(
+        make_step._one.fits(state, batch, [ScheduleValues.of(state)]) for state in others
+    )
+    assert not make_step._one.fits(first, batch[:8], [ScheduleValues.of(first)])
+    assert not make_step._one.fits(first, batch.double(), [ScheduleValues.of(first)])
     vae.eval()
-    assert not move._compiled.fits(first, batch, [Pace.of(first)])
+    assert not make_step._one.fits(first, batch, [ScheduleValues.of(first)])
 
 
 def test_the_norm_is_that_of_the_weights_that_move(compilations):
     """The guide stays as it is: its gradients are not in the norm, and do not add up in it."""
     infos = []
-    for move in (CompiledStep(), step):
+    for make_step in (CompiledStep(), step):
         vae = small()
         state = State(vae, ELBO(), torch.optim.Adam(vae.model.parameters()))
         with own_seed(5):
             for _ in range(3):
-                state, info = move(state, torch.as_tensor(X[:16]))
+                state, info = make_step(state, torch.as_tensor(X[:16]))
         infos.append(info)
     assert agree(*infos)
     moved = [weight.grad for weight in vae.model.parameters() if weight.grad is not None]
@@ -186,7 +187,7 @@ def test_only_the_loss_may_be_asked_for(compilations):
 
 
 def module_inputs(graph):
-    tensors = [container[key] for container, key in graph.places]
+    tensors = [container[key] for container, key in graph.slots]
     return *tensors, torch.ones(1, 4, dtype=torch.float64), torch.as_tensor(X[None, :16])
 
 
@@ -207,19 +208,17 @@ class Cautious:
 
 
 def test_a_graph_for_one_beta_makes_no_steps_with_another(compilations):
-    stack, paces = (
-        torch.as_tensor(X[:32]).unflatten(0, (2, 16)),
-        [Pace(1.0, (1e-2,)), Pace(0.25, (1e-2,))],
-    )
-    told = []
-    for move in (CompiledStep().steps, steps):
+    batches = torch.as_tensor(X[:32]).unflatten(0, (2, 16))
+    schedule = [ScheduleValues(1.0, (1e-2,)), ScheduleValues(0.25, (1e-2,))]
+    metrics = []
+    for make_steps in (CompiledStep().steps, steps):
         vae = small()
         state = State(vae, Cautious(), torch.optim.Adam(vae.parameters(), lr=1e-2))
         with own_seed(0):
-            state, _ = move(state, stack[:1], paces[:1])
-            told.append(move(state, stack, paces)[1])
+            state, _ = make_steps(state, batches[:1], schedule[:1])
+            metrics.append(make_steps(state, batches, schedule)[1])
     assert len(compilations) == 1
-    torch.testing.assert_close(*told, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*metrics, rtol=1e-4, atol=1e-5)
 
 
 # Several steps in one graph
@@ -233,9 +232,7 @@ def several(monkeypatch):
 
 @pytest.mark.parametrize(("make", "options"), TRACED.values(), ids=TRACED)
 def test_several_steps_in_one_graph_are_several_steps(make, options, compilations, several):
-    """46 rows in batches of 7: six steps, of which four go together and two by themselves, and a
-    short batch.
-    """
+    """46 rows in batches of 7: four steps together, two by themselves, and a short batch."""
     agrees(*both(make, batch_size=7, **options))
     assert [steps_of(graph) for graph in compilations] == [1, SEVERAL]
 
@@ -304,7 +301,7 @@ def test_a_part_that_can_not_be_traced_is_named_and_the_step_is_eager(compilatio
 
 def test_numbers_that_are_others_are_noticed(compilations):
     vae = with_part(encoder=FromNumpy)()
-    with pytest.warns(UserWarning, match="stays eager: it tells loss .* instead of loss"):
+    with pytest.warns(UserWarning, match="results differ: loss .*, expected .*; rate"):
         fit(vae, X, compile="step", **RUN)
     assert len(compilations) == 1
 
@@ -343,7 +340,7 @@ def test_a_loss_that_is_not_finite_is_refused(compilations):
 
 
 @pytest.mark.parametrize(
-    ("how", "optimizer", "count", "moves"),
+    ("how", "optimizer", "count", "with_optimizer"),
     [
         ("auto", "adam", WORTH_COMPILING - 1, None),
         ("auto", "adam", WORTH_COMPILING, True),
@@ -353,10 +350,13 @@ def test_a_loss_that_is_not_finite_is_refused(compilations):
         ("loss", "adam", 1, False),
     ],
 )
-def test_auto_compiles_long_runs(how, optimizer, count, moves):
+def test_auto_compiles_long_runs(how, optimizer, count, with_optimizer):
     kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     chosen = stepper(FitOptions(compile=how), kinds[optimizer](small().parameters(), lr=0.1), count)
-    assert (chosen is steps) if moves is None else (chosen.__self__.moves is moves)
+    if with_optimizer is None:
+        assert chosen is steps
+    else:
+        assert chosen.__self__.with_optimizer is with_optimizer
 
 
 def test_by_default_a_short_run_compiles_nothing(compilations):
@@ -367,9 +367,8 @@ def test_by_default_a_short_run_compiles_nothing(compilations):
 # With the compiler
 
 
-ADDRESS = (
-    "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"  # how inductor tells its C++ code where a function is
-)
+ADDRESS = "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"
+"""By this variable inductor's C++ code finds a function."""
 
 
 def outside():
@@ -395,9 +394,7 @@ def outside():
 
 @pytest.fixture(scope="module")
 def compiled_run():
-    """A run with a warm-up, clipping, averaged weights and a short last batch, compiled; and what
-    it changed.
-    """
+    """A compiled run with warm-up, clipping, averages and a short batch; and what it changed."""
     import torch._inductor
 
     count, compile_graph = [], torch._inductor.compile

@@ -13,38 +13,39 @@ from pyro_vae.experiment.description import Experiment
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import read
 from pyro_vae.training import CompiledStep, State, step
-from pyro_vae.training import compiled_step as module
+from pyro_vae.training import compiled_graph as module
 from pyro_vae.training.options import make_objective
-from pyro_vae.training.preparation import start
+from pyro_vae.training.preparation import check_and_initialise
 from pyro_vae.vae import VAE
 from tests.grid.parts import GRID, LIKELIHOODS, Combination
 
 STEPS = 50
 
 
-def trained(combination, dtype, folder, move):
+def trained(combination, dtype, folder, make_step):
     """The losses and the parameters of a model after some steps."""
     (folder / "spec.toml").write_text(combination.toml())
     experiment = Experiment.model_validate(read(folder / "spec.toml"))
     vae = VAE.from_spec(experiment.model_fields_of()).to(dtype)
     x = combination.rows().to(dtype)
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True)
-    state, losses = State(vae, make_objective(experiment.fit), optimizer), []
+    state = State(vae, make_objective(experiment.fit), optimizer)
+    losses = []
     with own_seed(1), pyro.validation_enabled(False):
         rows = ArrayRows(x, Placement(dtype=dtype))
-        start(vae, {"x": rows}, rows)
+        check_and_initialise(vae, {"x": rows}, rows)
         vae.train()
         for _ in range(STEPS):
-            state, info = move(state, x)
+            state, info = make_step(state, x)
             losses.append(float(info.loss))
     return torch.tensor(losses), torch.cat([p.detach().flatten() for p in vae.parameters()])
 
 
 def agree(combination, dtype, folder, tolerance):
-    """The losses, and the way that all parameters together have gone, agree."""
-    move = CompiledStep()
-    ours, theirs = (trained(combination, dtype, folder, how) for how in (move, step))
-    assert move._compiled is not None
+    """The losses agree, and so do all parameters together after the steps."""
+    make_step = CompiledStep()
+    ours, theirs = (trained(combination, dtype, folder, how) for how in (make_step, step))
+    assert make_step._one is not None
     torch.testing.assert_close(ours[0], theirs[0], rtol=tolerance, atol=tolerance)
     assert float((ours[1] - theirs[1]).norm()) < tolerance * float(theirs[1].norm())
 

@@ -310,9 +310,7 @@ def test_validation_rows_change_no_weight_and_no_statistic(average):
 
 
 def scripted(losses, snapshots):
-    """A reaction that keeps a copy of the weights at each validation, and reports these losses one
-    after the other.
-    """
+    """A reaction that copies the weights at each validation, and reports these losses in turn."""
 
     def react(watch, terms):
         if watch.vae.training:
@@ -352,9 +350,7 @@ def test_patience_ends_the_run_and_the_best_weights_are_kept(losses, patience, e
 
 @pytest.mark.parametrize("average", [None, 0.8])
 def test_the_kept_weights_have_the_best_elbo_of_the_history(average):
-    """Recomputed on the same rows with the noise of validation; so large a learning rate spoils the
-    last epoch.
-    """
+    """Recomputed on the same rows and noise; the learning rate is so large that it gets worse."""
     vae = small()
     run = fit(
         vae,
@@ -458,9 +454,7 @@ def test_averaging_does_not_change_the_steps():
 
 
 def raises_in(epoch, error, snapshots, *, validating=False):
-    """A reaction that keeps a copy at each validation and raises in that epoch, in its second step
-    or in its end.
-    """
+    """A reaction that copies the weights at each validation, and raises in one epoch."""
 
     def react(watch, terms):
         if not watch.vae.training:
@@ -541,13 +535,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_best_weights(epoch, val
         if not watch.vae.training:
             snapshots.append(weights(watch.vae))
         bad = watch.vae.training and len(snapshots) == epoch - 1
-        return (
-            terms._replace(distortion=terms.distortion * value, loss=terms.loss * value)
-            if bad
-            else terms
-        )
+        if not bad:
+            return terms
+        return terms._replace(distortion=terms.distortion * value, loss=terms.loss * value)
 
-    message = rf"not finite in epoch {epoch} .*best weights before are kept; lower lr \(now 0.005\) or set clip_norm"
+    message = (
+        rf"not finite in epoch {epoch} .*best weights before are kept; lower lr \(now 0.005\) or "
+        "set clip_norm"
+    )
     with pytest.raises(ValueError, match=message):
         fit(vae, X, objective=Watch(vae, react), validation=10, epochs=9, batch_size=16, lr=5e-3)
     if epoch == 1:
@@ -588,9 +583,7 @@ def test_the_first_fit_starts_from_the_training_rows_alone():
 
 @pytest.mark.parametrize(("likelihood", "x"), [("normal", X), ("bernoulli", BITS)])
 def test_training_starts_at_the_means_of_the_rows(likelihood, x):
-    """A linear decoder without bias is zero at z = 0; the frequencies of bits have half a count of
-    each added.
-    """
+    """A linear decoder without bias is 0 at z = 0; half a count is added to frequencies of bits."""
     vae = small(likelihood=likelihood, hidden_dims=())
     fit(vae, x, epochs=1, lr=1e-30, validation=None)
     expected = x.mean(0) if likelihood == "normal" else (50 * x.mean(0) + 0.5) / 51
@@ -786,7 +779,10 @@ def test_bad_rows_are_refused_before_anything_changes(case):
 @pytest.mark.parametrize("where", ["x", "validation"])
 def test_rows_outside_the_support_are_refused_with_the_remedies(where):
     rows = {"x": BITS, "validation": BITS[:10], where: spoiled(7, 1, 0.5, BITS)}
-    message = rf"^{where}: expected values in the support \{{0, 1\}}, got 0.5 in row 7, column 1; binarize"
+    message = (
+        rf"^{where}: expected values in the support \{{0, 1\}}, got 0.5 in row 7, column 1; "
+        "binarize"
+    )
     refuses(small(likelihood="bernoulli"), message, **rows)
 
 
@@ -806,8 +802,6 @@ BAD_OPTIONS = {
     "optimizer": [3, None],
     "optimizer_options": [3],
     "device": [3],
-    "learning_rate": [1e-3],
-    "shuffle": [True],
 }
 
 
@@ -817,6 +811,15 @@ BAD_OPTIONS = {
 def test_bad_options_are_refused_by_name(name, value):
     found = refuses(small(), rf"^{name}\b", **{name: value})
     assert "pydantic" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("epoch", "epochs"), ("batchsize", "batch_size"), ("kl_warmup", "kl_warmup_epochs")],
+)
+def test_unknown_options_are_refused_with_the_nearest(name, nearest):
+    message = f"^fit: unknown argument '{name}'; allowed: 'vae', .*; did you mean '{nearest}'"
+    refuses(small(), message, **{name: 1})
 
 
 BAD_NAMES = {

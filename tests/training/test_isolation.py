@@ -179,7 +179,7 @@ DEEDS = {
     "encode": lambda: encode(small(), X),
     "encode a loader": lambda: encode(small(), shuffled()),
     "reconstruct": lambda: reconstruct(small(), X),
-    "to_arviz": lambda: to_arviz(small(), X[:3], draws=5),
+    "to_arviz": lambda: to_arviz(small(), X[:3], num_samples=5),
     "print": lambda: str(small()),
 }
 
@@ -263,9 +263,7 @@ def test_three_models_trained_in_turn_train_as_each_would_alone(sizes, alone):
 
 @pytest.mark.param_store
 def test_a_users_own_pyro_training_and_ours_do_not_meet():
-    """Pyro's SVI the usual way: its parameters are in the global store, under the names of our
-    modules.
-    """
+    """Pyro's SVI as usual: the global store has its parameters, under the names of our modules."""
     expected = digest(fitted(seed=9))
     theirs = small(seed=8)
     x = torch.as_tensor(X)
@@ -288,7 +286,7 @@ QUESTIONS = {
     "encode": lambda vae: encode(vae, X),
     "reconstruct": lambda vae: reconstruct(vae, X),
     "sample": lambda vae: sample(vae, 5),
-    "to_arviz": lambda vae: to_arviz(vae, X[:3], draws=5),
+    "to_arviz": lambda vae: to_arviz(vae, X[:3], num_samples=5),
 }
 
 

@@ -22,20 +22,22 @@ RUN = """
 import json, os, signal, sys
 from pathlib import Path
 import torch._inductor
-from pyro_vae.training import fit, save, unfinished
+from pyro_vae.training import checkpoint, fit, save
 from tests.training.small import X, small, without_clock
 
 home, how, killed = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "killed"
 compile_graph, graphs = torch._inductor.compile, []
 torch._inductor.compile = lambda *a, **k: graphs.append(a) or compile_graph(*a, **k)
-unfinished.SECONDS = 0.0
+checkpoint.SECONDS = 0.0
 
 def schedule(done):
     if killed and done > 0.6:
         os.kill(os.getpid(), signal.SIGKILL)
     return 1.0
 
-vae, options = small(), dict(epochs=8, batch_size=16, validation=4, ema_decay=0.9, kl_warmup_epochs=4, compile=how)
+vae = small()
+options = dict(epochs=8, batch_size=16, validation=4, ema_decay=0.9, kl_warmup_epochs=4)
+options["compile"] = how
 run = fit(vae, X, schedule=schedule, checkpoint=home / "unfinished", **options)
 save(vae, home / "model")
 (home / "history.json").write_text(json.dumps(without_clock(run.history)))
@@ -70,9 +72,7 @@ def left(home):
 
 @pytest.mark.parametrize("how", ["off", "step"])
 def test_a_killed_and_resumed_run_compiles_again_and_continues_alike(how, tmp_path):
-    """Bit for bit without a compiler. With one, the first step after the kill is eager, and differs
-    by rounding.
-    """
+    """Bit for bit without a compiler; with one, the first step after the kill is eager."""
     whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
     expected = {"off": 0, "step": 1}[how]
     assert graphs(run(whole, how, "whole", cache)) == expected
@@ -90,9 +90,7 @@ def test_a_killed_and_resumed_run_compiles_again_and_continues_alike(how, tmp_pa
 
 
 def test_half_a_library_is_built_again(tmp_path):
-    """As a compiler leaves it that is killed; otherwise no later run could load it, and all would
-    make slower steps.
-    """
+    """As a killed compiler leaves it; otherwise all later runs would fail to load it."""
     cache = tmp_path / "cache"
     graphs(run(tmp_path / "first", "step", "whole", cache))
     libraries = sorted(cache.glob("**/*.main.so"))

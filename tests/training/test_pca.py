@@ -38,9 +38,7 @@ def is_pca(result):
 
 
 def bounds(result):
-    """A bound is no more than what it bounds, up to the error of its estimate: the spread of log w
-    over 1000 draws.
-    """
+    """A bound is below what it bounds, up to its standard error from 1000 draws of log w."""
     assert result.found.elbo.mean() < result.exact.mean()
     assert result.found.elbo.mean() > result.exact.mean() - 0.03
 

@@ -28,10 +28,10 @@ def test_the_bar_is_shown_as_asked(shown, expected, monkeypatch, capsys):
     assert ("9/9" in capsys.readouterr().err) == expected
 
 
-def test_a_notebook_and_a_terminal_have_a_bar(monkeypatch):
-    assert not progress._interactive()
+def test_a_terminal_has_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
-    assert progress._interactive()
+    fit(small(), X, epochs=3, batch_size=16, validation=2)
+    assert "9/9" in capsys.readouterr().err
 
 
 def test_compiling_is_said(capsys):

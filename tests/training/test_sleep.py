@@ -1,4 +1,4 @@
-"""The sleep phase: the guide learns from rows that the model draws, and the model stays as it is."""
+"""The sleep phase: the guide learns from rows that the model draws, and the model is fixed."""
 
 import numpy as np
 import pytest
@@ -44,10 +44,10 @@ def test_without_validation_the_last_epoch_is_kept():
 
 
 def test_a_run_that_was_over_sleeps_the_same_again(tmp_path):
-    one, other = (
-        fit(small(), X, **RUN, sleep_share=1, checkpoint=tmp_path / "run") for _ in range(2)
-    )
-    assert same(weights(one.vae), weights(other.vae))
+    options = {**RUN, "sleep_share": 1, "checkpoint": tmp_path / "run"}
+    whole = fit(small(), X, **options)
+    again = fit(small(), X, **options)
+    assert same(weights(whole.vae), weights(again.vae))
 
 
 @pytest.mark.parametrize("options", [{}, {"binarize": "dynamic"}], ids=["bits", "grey"])
@@ -58,9 +58,7 @@ def test_drawn_rows_are_of_the_kind_of_the_data(options):
 
 
 def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
-    """Linear decoder, normal noise: log p(x) is known, and what the ELBO is below it is the guide's
-    alone.
-    """
+    """Linear decoder, normal noise: log p(x) is known, and the rest of the gap is the guide's."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(400, 3, generator=generator) @ torch.randn(3, 6, generator=generator)
     x = x + 0.5 * torch.randn(400, 6, generator=generator)

@@ -1,4 +1,4 @@
-"""`step`: one move down the gradient, equal to the same lines written by hand."""
+"""`step`: one step down the gradient, equal to the same lines written by hand."""
 
 import dataclasses
 import math
@@ -11,8 +11,8 @@ from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.objectives import ELBO
 from pyro_vae.rng import own_seed
 from pyro_vae.training import Info, State, fit, step
-from pyro_vae.training.preparation import start
-from pyro_vae.training.train_step import Average
+from pyro_vae.training.ema import ExponentialMovingAverage
+from pyro_vae.training.preparation import check_and_initialise
 from tests.training.small import X, same, small, watched, weights
 
 BATCH = torch.as_tensor(X[:7]).double()
@@ -27,9 +27,7 @@ def state_of(vae, lr=0.1, **fields):
 
 
 def by_hand(vae, x, beta):
-    """The loss in plain torch: standardise, encode, draw, decode; with the noise of the generator's
-    next numbers.
-    """
+    """The loss in plain torch: standardise, encode, draw by torch's generator, decode."""
     encoder, head = vae.posterior.encoder, vae.posterior.family.head
     loc, raw_scale = head(encoder(x)).chunk(2, -1)
     scale = 1e-4 + softplus(raw_scale)
@@ -99,7 +97,7 @@ def test_gradients_do_not_pile_up():
 
 
 def test_the_mean_over_rows_does_not_depend_on_their_number():
-    """Twice the same rows with twice the same noise would be the same step; without noise they are."""
+    """Without noise, twice the same rows make the same step."""
     results = []
     for x in (BATCH, BATCH.repeat(2, 1)):
         vae = small(
@@ -112,8 +110,8 @@ def test_the_mean_over_rows_does_not_depend_on_their_number():
 
 def test_the_average_follows_the_steps():
     vae = double()
-    average = Average(list(vae.parameters()), 0.9)
-    state = state_of(vae, average=average)
+    average = ExponentialMovingAverage(list(vae.parameters()), 0.9)
+    state = state_of(vae, ema=average)
     expected = [p.detach().clone() for p in vae.parameters()]
     for _ in range(4):
         state, _ = step(state, BATCH)
@@ -126,8 +124,8 @@ def test_the_average_follows_the_steps():
 
 def test_the_average_is_applied_inside_a_block_only():
     vae = double()
-    average = Average(list(vae.parameters()), 0.9)
-    step(state_of(vae, average=average), BATCH)
+    average = ExponentialMovingAverage(list(vae.parameters()), 0.9)
+    step(state_of(vae, ema=average), BATCH)
     own = [p.detach().clone() for p in vae.parameters()]
 
     def now():
@@ -156,7 +154,7 @@ def test_twenty_lines_of_a_user_are_fit():
     state = State(vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2, fused=True))
     losses = []
     with own_seed(3):
-        start(vae, {"x": rows}, rows)
+        check_and_initialise(vae, {"x": rows}, rows)
         with torch.no_grad():
             state.objective(
                 vae.model, vae.guide, next(rows.batches(16))

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae.objectives import ELBO, Terms
 from pyro_vae.training import fit
-from pyro_vae.training.preparation import select_part
+from pyro_vae.training.validation_split import select_part
 from tests.training.small import X, same, small, weights, without_clock
 
 ALL = {"batch_size": 50, "validation": None, "schedule": "constant", "optimizer": "sgd", "lr": 1e-2}
@@ -15,9 +15,7 @@ W = np.random.default_rng(1).gamma(1.0, size=50)
 
 
 def squares(model, guide, x, beta=1.0):
-    """An objective without noise whose loss of a row depends on the row and on a weight of the
-    model.
-    """
+    """An objective without noise; the loss of a row depends on it and on a weight."""
     q = guide.posterior(x)
     loss = (q.mean.sum(-1) - x.sum(-1)).square()
     return Terms(torch.zeros_like(loss), loss, {}, loss)
@@ -31,14 +29,10 @@ def after(x, **options):
 
 
 def test_whole_weights_are_repeated_rows():
-    """One step down the gradient, in closed form the same: 50 rows with weights 1, 2, 3 and the
-    rows so many times.
-    """
+    """One step down the gradient is the same for weights 1, 2, 3 and for rows so many times."""
     counts = np.random.default_rng(0).integers(1, 4, size=50)
-    one, other = (
-        after(X, weights=counts, epochs=3),
-        after(np.repeat(X, counts, 0), epochs=3, batch_size=counts.sum()),
-    )
+    one = after(X, weights=counts, epochs=3)
+    other = after(np.repeat(X, counts, 0), epochs=3, batch_size=counts.sum())
     for name, value in one[1].items():
         torch.testing.assert_close(value, other[1][name], rtol=1e-4, atol=1e-5)
     assert one[0][-1]["loss"] == pytest.approx(other[0][-1]["loss"], rel=1e-5)
@@ -46,25 +40,22 @@ def test_whole_weights_are_repeated_rows():
 
 def test_weights_of_zero_leave_rows_out():
     kept = np.arange(50) < 30
-    one, other = after(X, weights=kept, epochs=3), after(X[:30], epochs=3)
+    one = after(X, weights=kept, epochs=3)
+    other = after(X[:30], epochs=3)
     for name, value in one[1].items():
         torch.testing.assert_close(value, other[1][name], rtol=1e-4, atol=1e-5)
 
 
 def test_only_their_ratios_matter():
-    one, other = (
-        after(X, weights=W, epochs=2, batch_size=16),
-        after(X, weights=1024 * W, epochs=2, batch_size=16),
-    )
+    one = after(X, weights=W, epochs=2, batch_size=16)
+    other = after(X, weights=1024 * W, epochs=2, batch_size=16)
     assert one[0] == other[0]
     assert same(one[1], other[1])
 
 
 def test_equal_weights_are_none():
-    one, other = (
-        fit(small(), X, weights=w, epochs=3, batch_size=16).history
-        for w in (np.full(50, 2.5), None)
-    )
+    one = fit(small(), X, weights=np.full(50, 2.5), epochs=3, batch_size=16).history
+    other = fit(small(), X, epochs=3, batch_size=16).history
     for row, like in zip(without_clock(one), without_clock(other), strict=True):
         assert row == pytest.approx(like, rel=1e-4)
 
@@ -83,9 +74,7 @@ class Listed(Dataset):
 @pytest.mark.parametrize("make", [lambda: X, lambda: Listed(X)], ids=["array", "Dataset"])
 @pytest.mark.parametrize("validation", [None, 0.3])
 def test_every_row_meets_its_own_weight(make, validation):
-    """The first column of each row is its weight: the weighted mean of any batch is told by the
-    rows themselves.
-    """
+    """The first column of each row is its weight, so the rows themselves give weighted means."""
     x = np.concatenate([W[:, None], X[:, 1:]], 1).astype(np.float32)
     rows = Listed(x) if isinstance(make(), Listed) else x
 
@@ -104,14 +93,12 @@ def test_every_row_meets_its_own_weight(make, validation):
     )
     train, valid = select_part(_rows(x), validation, 0)
     used = torch.cat(list(train.batches(50)))[:, 0].double()
-    assert run.history[1]["loss"] == pytest.approx(
-        float((used * used).sum() / used.sum()), rel=1e-5
-    )
+    expected = float((used * used).sum() / used.sum())
+    assert run.history[1]["loss"] == pytest.approx(expected, rel=1e-5)
     if valid is not None:
-        held = torch.cat(list(valid.batches(50)))[:, 0].double()
-        assert run.history[1]["val_loss"] == pytest.approx(
-            float((held * held).sum() / held.sum()), rel=1e-5
-        )
+        other = torch.cat(list(valid.batches(50)))[:, 0].double()
+        expected = float((other * other).sum() / other.sum())
+        assert run.history[1]["val_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def _rows(x):

@@ -1,6 +1,4 @@
-"""The autoencoder as a special case: a point as guide, a flat prior, and squared error up to a
-known constant.
-"""
+"""The autoencoder: a point as guide, a flat prior, and squared error up to a known constant."""
 
 import math
 from typing import Any
@@ -14,7 +12,9 @@ from torch import Tensor, nn
 import pyro_vae as pv
 from pyro_vae import ELBO, VAE
 
-ROWS, FEATURES, SIGMA = 6, 7, 0.3
+ROWS = 6
+FEATURES = 7
+SIGMA = 0.3
 
 every_objective = pytest.mark.parametrize(
     "objective", [ELBO(), ELBO(kl="analytic"), ELBO(kl="monte_carlo"), ELBO(num_particles=3)]
@@ -35,10 +35,9 @@ def rows(n: int = ROWS) -> Tensor:
 
 
 def with_statistics(vae: VAE) -> VAE:
-    """The same model after `fit` has looked at data whose features have means and spreads of their
-    own.
-    """
-    mean, std = torch.linspace(-1, 2, FEATURES).double(), torch.linspace(0.5, 3, FEATURES).double()
+    """The same model with the statistics that `fit` takes, a mean and a spread for each feature."""
+    mean = torch.linspace(-1, 2, FEATURES).double()
+    std = torch.linspace(0.5, 3, FEATURES).double()
     for part in (vae.posterior.standardize, vae.likelihood.family):
         part.mean.copy_(mean)
         part.std.copy_(std)
@@ -60,7 +59,8 @@ def squared_errors(vae: VAE, x: Tensor) -> Tensor:
 @every_objective
 def test_the_loss_is_the_squared_error_and_a_constant(objective: ELBO) -> None:
     """Per row SSE / (2 σ²) + (D / 2) log(2 π σ²)."""
-    vae, x = autoencoder(), rows()
+    vae = autoencoder()
+    x = rows()
     terms = objective(vae.model, vae.guide, x)
     constant = FEATURES / 2 * math.log(2 * math.pi * SIGMA**2)
     expected = squared_errors(vae, x) / (2 * SIGMA**2) + constant
@@ -70,7 +70,8 @@ def test_the_loss_is_the_squared_error_and_a_constant(objective: ELBO) -> None:
 
 @every_objective
 def test_the_gradient_is_that_of_the_squared_error(objective: ELBO) -> None:
-    vae, x = autoencoder(), rows()
+    vae = autoencoder()
+    x = rows()
     parameters = list(vae.parameters())
     loss = -objective(vae.model, vae.guide, x).elbo.mean()
     ours = torch.autograd.grad(loss, parameters)
@@ -82,8 +83,10 @@ def test_the_gradient_is_that_of_the_squared_error(objective: ELBO) -> None:
 
 
 def test_after_standardising_it_is_still_the_error_in_the_units_of_the_data() -> None:
-    vae, x = with_statistics(autoencoder()), rows()
-    mean, std = vae.likelihood.family.mean, vae.likelihood.family.std
+    vae = with_statistics(autoencoder())
+    x = rows()
+    mean = vae.likelihood.family.mean
+    std = vae.likelihood.family.std
     errors = (x - mean - std * plain(vae)((x - mean) / std)).square().sum(1)
     expected = errors / (2 * SIGMA**2) + FEATURES / 2 * math.log(2 * math.pi * SIGMA**2)
     torch.testing.assert_close(
@@ -98,7 +101,8 @@ def test_the_rate_is_exactly_zero(objective: ELBO) -> None:
 
 
 def test_the_loss_has_no_noise() -> None:
-    vae, x = autoencoder(), rows()
+    vae = autoencoder()
+    x = rows()
     losses = [ELBO(num_particles=k)(vae.model, vae.guide, x).elbo for k in (1, 1, 5)]
     assert torch.equal(losses[0], losses[1])
     torch.testing.assert_close(losses[0], losses[2], rtol=1e-14, atol=0)
@@ -126,7 +130,8 @@ def distortion_of(vae: VAE, x: Tensor, encoder_input: Tensor) -> Tensor:
 
 
 def test_noise_corrupts_the_encoders_input_and_not_the_target() -> None:
-    vae, x = with_statistics(autoencoder(denoise=0.5)).train(), rows(4000)
+    vae = with_statistics(autoencoder(denoise=0.5)).train()
+    x = rows(4000)
     torch.manual_seed(0)
     seen, distortion = seen_by_encoder(vae, x)
     torch.testing.assert_close(distortion, distortion_of(vae, x, seen), rtol=1e-12, atol=0)
@@ -138,7 +143,8 @@ def test_noise_corrupts_the_encoders_input_and_not_the_target() -> None:
 
 @pytest.mark.parametrize(("denoise", "training"), [(0.5, False), (0.0, True), (0.0, False)])
 def test_without_noise_the_encoder_sees_the_rows(denoise: float, training: bool) -> None:
-    vae, x = with_statistics(autoencoder(denoise=denoise)).train(training), rows()
+    vae = with_statistics(autoencoder(denoise=denoise)).train(training)
+    x = rows()
     seen, distortion = seen_by_encoder(vae, x)
     assert torch.equal(seen, (x - vae.posterior.standardize.mean) / vae.posterior.standardize.std)
     torch.testing.assert_close(distortion, distortion_of(vae, x, seen), rtol=1e-12, atol=0)
@@ -171,7 +177,8 @@ def test_a_linear_autoencoder_reaches_the_error_of_pca() -> None:
 
 
 def test_it_has_a_code_for_each_row_and_no_spread() -> None:
-    vae, x = autoencoder(), rows()
+    vae = autoencoder()
+    x = rows()
     codes = pv.encode(vae, x)
     assert codes.loc.shape == (ROWS, 2)
     assert (codes.scale == 0).all()

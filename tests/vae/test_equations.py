@@ -18,7 +18,9 @@ from pyro_vae.objectives import Terms, analytic_kl
 from pyro_vae.priors import StandardNormal
 
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
-ROWS, FEATURES, LATENT = 4, 7, 3
+ROWS = 4
+FEATURES = 7
+LATENT = 3
 FAMILIES = {"mean_field": MeanField, "full_rank": FullRank}
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -51,7 +53,7 @@ def scale_tril(q: Distribution) -> Tensor:
 
 
 def assert_exact_on_average(draws: Tensor, exact: Tensor) -> None:
-    """The mean of independent draws (first dimension) is the exact value within its standard error."""
+    """The mean of independent draws (first dimension) is exact within its standard error."""
     error = (draws.mean(0) - exact).abs() / (draws.std(0) / len(draws) ** 0.5)
     assert error.max() < SIGMAS, f"{error.max():.1f} standard errors off"
 
@@ -73,10 +75,10 @@ def test_a_draw_is_loc_plus_scale_times_standard_noise(family: str) -> None:
 
 @every_family
 def test_the_draw_carries_the_gradient_to_every_parameter(family: str) -> None:
-    """d E f(z) / dθ by backpropagation against central differences with the same noise; θ: weights
-    behind μ and σ.
-    """
-    module, inputs, step = guide_family(family), features(), 1e-6
+    """d E f(z) / dθ by backpropagation and by differences, with the same noise."""
+    module = guide_family(family)
+    inputs = features()
+    step = 1e-6
 
     def mean_of_f() -> Tensor:
         torch.manual_seed(0)
@@ -108,7 +110,8 @@ def test_the_gradient_is_that_of_the_expectation() -> None:
     torch.manual_seed(0)
     f = q.rsample().pow(3).sum()
     by_loc, by_scale = torch.autograd.grad(f, (q.base_dist.loc, q.base_dist.scale))
-    loc, scale = q.mean[0].detach(), q.stddev[0].detach()
+    loc = q.mean[0].detach()
+    scale = q.stddev[0].detach()
     assert_exact_on_average(by_loc, 3 * (loc.square() + scale.square()))
     assert_exact_on_average(by_scale, 6 * loc * scale)
 
@@ -128,7 +131,8 @@ def kl_to_standard_normal(q: Distribution) -> Tensor:
 
 @every_family
 def test_the_closed_form_kl_is_the_formula(family: str) -> None:
-    q, p = a_posterior(family), StandardNormal(LATENT).double()()
+    q = a_posterior(family)
+    p = StandardNormal(LATENT).double()()
     torch.testing.assert_close(analytic_kl(q, p), kl_to_standard_normal(q), rtol=1e-12, atol=1e-12)
 
 
@@ -146,7 +150,8 @@ def test_the_rate_of_the_elbo_is_the_formula(family: str) -> None:
 @every_family
 def test_the_closed_form_kl_is_torchs_own(family: str) -> None:
     """Between torch's multivariate normals, a registration that is neither Pyro's nor ours."""
-    q, zero = a_posterior(family), torch.zeros(ROWS, LATENT, dtype=torch.float64)
+    q = a_posterior(family)
+    zero = torch.zeros(ROWS, LATENT, dtype=torch.float64)
     as_torch = MultivariateNormal(q.mean, scale_tril=scale_tril(q))
     standard = MultivariateNormal(zero, torch.eye(LATENT, dtype=torch.float64))
     found = analytic_kl(q, StandardNormal(LATENT).double()())
@@ -156,7 +161,8 @@ def test_the_closed_form_kl_is_torchs_own(family: str) -> None:
 def test_the_closed_form_kl_is_the_integral() -> None:
     """Σ over the independent dimensions of ∫ q(z) log (q(z) / p(z)) dz by quadrature."""
     q = a_posterior("mean_field")
-    locs, scales = q.mean.detach().numpy(), q.stddev.detach().numpy()
+    locs = q.mean.detach().numpy()
+    scales = q.stddev.detach().numpy()
 
     def kl(loc: float, scale: float) -> float:
         def integrand(z: float) -> float:
@@ -191,7 +197,8 @@ PRIORS: dict[str, Callable[[], Distribution]] = {
 @every_family
 @pytest.mark.parametrize("prior", PRIORS)
 def test_the_closed_form_kl_is_the_mean_of_log_q_minus_log_p(family: str, prior: str) -> None:
-    q, p = a_posterior(family), PRIORS[prior]()
+    q = a_posterior(family)
+    p = PRIORS[prior]()
     torch.manual_seed(0)
     z = q.sample((20_000,))
     assert_exact_on_average((q.log_prob(z) - p.log_prob(z)).detach(), analytic_kl(q, p).detach())
@@ -206,9 +213,7 @@ def test_kl_is_zero_at_equality(prior: str) -> None:
 
 
 def test_our_registered_kl_takes_only_independent_normals() -> None:
-    """A normal against other independent families, or against a matrix of normals, has no such
-    formula.
-    """
+    """A normal against other families, or against a matrix of normals, has no such formula."""
     q = a_posterior("full_rank")
     zero = torch.zeros(LATENT, dtype=torch.float64)
     assert analytic_kl(q, dist.Laplace(zero, 1.0).to_event(1)) is None
@@ -227,7 +232,8 @@ def test_minus_elbo_is_distortion_plus_rate(family: str, kl: str) -> None:
     torch.manual_seed(0)
     terms: Terms = ELBO(kl=kl)(vae.model, vae.guide, x)
     torch.manual_seed(0)
-    q, p = vae.posterior(x), vae.prior()
+    q = vae.posterior(x)
+    p = vae.prior()
     z = q.rsample()
     rate = q.log_prob(z) - p.log_prob(z) if kl == "monte_carlo" else kl_to_standard_normal(q)
     torch.testing.assert_close(terms.rate, rate)

@@ -1,6 +1,4 @@
-"""The programs of docs/export.md and docs/threads.md run, and what they say of guides and rows is
-so.
-"""
+"""The programs of docs/export.md and docs/threads.md run, and what they say is so."""
 
 import os
 import re
@@ -42,7 +40,8 @@ def page() -> dict[str, Any]:
 
 
 def test_the_exported_programs_are_the_model(page: dict[str, Any]) -> None:
-    vae, x = page["vae"], page["x"]
+    vae = page["vae"]
+    x = page["x"]
     codes = pv.encode(vae, x)
     for rows in (1, 7, 50):
         loc, scale = page["encoder"].module()(x[:rows])
@@ -61,7 +60,8 @@ def a_vae(guide: Any) -> pv.VAE:
 @pytest.mark.parametrize("name", GUIDES)
 def test_every_guide_is_exported_with_any_number_of_rows(name: str, page: dict[str, Any]) -> None:
     vae = a_vae(GUIDES[name])
-    encoder, codes = page["exported"](page["Codes"](vae), X), pv.encode(vae, X)
+    encoder = page["exported"](page["Codes"](vae), X)
+    codes = pv.encode(vae, X)
     for rows in (2, 30):
         for found, expected in zip(
             encoder.module()(X[:rows]), (codes.loc, codes.scale), strict=True
@@ -79,9 +79,7 @@ def test_the_other_guides_are_those_that_the_page_names(page: dict[str, Any]) ->
 
 
 def test_threads_take_turns_as_their_page_says(tmp_path: Path) -> None:
-    command, env = (
-        [sys.executable, "-c", program("threads")],
-        {**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    command = [sys.executable, "-c", program("threads")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

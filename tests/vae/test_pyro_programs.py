@@ -1,6 +1,4 @@
-"""`vae.model` and `vae.guide` in Pyro's hands: each of its tools takes the two programs as they
-are.
-"""
+"""`vae.model` and `vae.guide` with Pyro's tools, which take the two programs as they are."""
 
 import copy
 from collections.abc import Callable
@@ -69,7 +67,7 @@ def fall(step: Callable[[Tensor], float], x: Tensor) -> float:
 
 
 def assert_exact_on_average(draws: Tensor, exact: Tensor) -> None:
-    """The mean of independent draws (first dimension) is the exact value within its standard error."""
+    """The mean of independent draws (first dimension) is exact within its standard error."""
     error = (draws.mean(0) - exact).abs() / (draws.std(0) / len(draws) ** 0.5)
     assert error.max() < SIGMAS, f"{error.max():.1f} standard errors off"
 
@@ -88,7 +86,8 @@ def assert_moments(draws: Tensor, loc: Tensor, covariance: Tensor) -> None:
 @every_likelihood
 @every_loss
 def test_svi_trains_every_parameter(kind: str, loss: type) -> None:
-    vae, x = small_vae(kind), rows(kind)
+    vae = small_vae(kind)
+    x = rows(kind)
     before = parameters(vae)
     torch.manual_seed(0)
     assert fall(svi(vae, loss).step, x) > 0.5
@@ -107,7 +106,8 @@ def test_svi_keeps_all_parameters_in_the_store() -> None:
 @every_loss
 def test_two_models_trained_in_turn_by_svi_both_train(loss: type) -> None:
     x = rows()
-    first, second = small_vae(seed=0), small_vae(seed=1)
+    first = small_vae(seed=0)
+    second = small_vae(seed=1)
     before = parameters(second)
     torch.manual_seed(0)
     assert fall(svi(first, loss).step, x) > 0.5
@@ -133,7 +133,8 @@ def test_two_models_trained_step_by_step_by_svi_both_train() -> None:
 
 @pytest.mark.param_store
 def test_a_copy_trains_beside_its_original() -> None:
-    x, first = rows(), small_vae()
+    x = rows()
+    first = small_vae()
     twin = copy.deepcopy(first)
     before = parameters(twin)
     torch.manual_seed(0)
@@ -148,7 +149,8 @@ def test_a_copy_trains_beside_its_original() -> None:
 @pytest.mark.parametrize("local", [False, True])
 @every_loss
 def test_elbo_module_trains_with_a_torch_optimizer(loss: type, local: bool) -> None:
-    vae, x = small_vae(), rows()
+    vae = small_vae()
+    x = rows()
     before = parameters(vae)
     with pyro.settings.context(module_local_params=local):
         elbo = loss()(vae.model, vae.guide)
@@ -188,7 +190,8 @@ def test_prior_predictive_shapes(kind: str) -> None:
 @every_likelihood
 @pytest.mark.parametrize("parallel", [False, True])
 def test_posterior_predictive_shapes(kind: str, parallel: bool) -> None:
-    vae, x = small_vae(kind), rows(kind, 3)
+    vae = small_vae(kind)
+    x = rows(kind, 3)
     predictive = Predictive(
         poutine.uncondition(vae.model), guide=vae.guide, num_samples=7, parallel=parallel
     )
@@ -219,7 +222,8 @@ def test_prior_predictive_has_the_moments_of_the_marginal() -> None:
 
 @pytest.mark.param_store
 def test_posterior_predictive_has_the_moments_of_the_posterior() -> None:
-    vae, x = truth.vae(), truth.sample(3)
+    vae = truth.vae()
+    x = truth.sample(3)
     torch.manual_seed(0)
     program = poutine.uncondition(vae.model)
     found = Predictive(program, guide=vae.guide, num_samples=DRAWS, parallel=True)(x)
@@ -237,7 +241,8 @@ def test_nuts_finds_the_exact_posterior_of_two_rows() -> None:
     torch.manual_seed(0)
     chain = MCMC(NUTS(truth.vae().model), num_samples=250, warmup_steps=60, disable_progbar=True)
     chain.run(x)
-    z, exact = chain.get_samples(group_by_chain=True)["z"], truth.posterior(x)
+    z = chain.get_samples(group_by_chain=True)["z"]
+    exact = truth.posterior(x)
     assert z.shape == (1, 250, 2, 2)
     squares = (z - exact.mean).square()
     for draws, value in ((z, exact.mean), (squares, exact.variance)):
@@ -251,7 +256,8 @@ def test_nuts_finds_the_exact_posterior_of_two_rows() -> None:
 
 @every_likelihood
 def test_trace_has_the_sites_and_their_densities(kind: str) -> None:
-    vae, x = small_vae(kind), rows(kind, 3)
+    vae = small_vae(kind)
+    x = rows(kind, 3)
     with pyro.settings.context(module_local_params=True):
         trace = poutine.trace(vae.model).get_trace(x)
     trace.compute_log_prob()
@@ -273,7 +279,8 @@ def test_trace_has_the_sites_and_their_densities(kind: str) -> None:
 
 @every_likelihood
 def test_guide_trace_has_the_density_of_the_posterior(kind: str) -> None:
-    vae, x = small_vae(kind), rows(kind, 3)
+    vae = small_vae(kind)
+    x = rows(kind, 3)
     with pyro.settings.context(module_local_params=True):
         trace = poutine.trace(vae.guide).get_trace(x)
     trace.compute_log_prob()
@@ -285,7 +292,8 @@ def test_guide_trace_has_the_density_of_the_posterior(kind: str) -> None:
 
 @every_likelihood
 def test_replay_puts_the_draws_of_the_guide_into_the_model(kind: str) -> None:
-    vae, x = small_vae(kind), rows(kind, 3)
+    vae = small_vae(kind)
+    x = rows(kind, 3)
     with pyro.settings.context(module_local_params=True):
         q = poutine.trace(vae.guide).get_trace(x)
         p = poutine.trace(poutine.replay(vae.model, q)).get_trace(x)
@@ -295,7 +303,8 @@ def test_replay_puts_the_draws_of_the_guide_into_the_model(kind: str) -> None:
 
 
 def test_condition_observes_either_site() -> None:
-    vae, x = small_vae(), rows(n=3)
+    vae = small_vae()
+    x = rows(n=3)
     z = torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]])
     with pyro.settings.context(module_local_params=True):
         trace = poutine.trace(poutine.condition(vae.model, {"z": z, "x": x})).get_trace(n=3)
@@ -305,7 +314,8 @@ def test_condition_observes_either_site() -> None:
 
 
 def test_model_returns_rows_and_guide_returns_codes() -> None:
-    vae, x = small_vae(), rows(n=3)
+    vae = small_vae()
+    x = rows(n=3)
     with pyro.settings.context(module_local_params=True):
         assert torch.equal(vae.model(x), x)
         assert vae.model().shape == (1, 6)
@@ -314,7 +324,8 @@ def test_model_returns_rows_and_guide_returns_codes() -> None:
 
 
 def test_programs_pass_pyros_own_checks_of_shapes() -> None:
-    vae, x = small_vae(), rows(n=3)
+    vae = small_vae()
+    x = rows(n=3)
     with pyro.settings.context(module_local_params=True), pyro.validation_enabled(True):
         Trace_ELBO(max_plate_nesting=1, num_particles=2, vectorize_particles=True).loss(
             vae.model, vae.guide, x
@@ -323,7 +334,8 @@ def test_programs_pass_pyros_own_checks_of_shapes() -> None:
 
 @every_likelihood
 def test_inspect_names_sites_and_plate(kind: str) -> None:
-    vae, x = small_vae(kind), rows(kind, 3)
+    vae = small_vae(kind)
+    x = rows(kind, 3)
     with pyro.settings.context(module_local_params=True):
         found = get_model_relations(vae.model, (x,))
     assert found["sample_sample"] == {"z": [], "x": ["z"]}

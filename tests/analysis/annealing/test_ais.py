@@ -14,42 +14,57 @@ from torch import Tensor
 from pyro_vae import VAE
 from pyro_vae.analysis.annealing import ais as module
 from pyro_vae.analysis.annealing.ais import Annealed, annealed
-from pyro_vae.analysis.annealing.chains import Ladder, Noise, Plan, Walk, Walker, seeds_of, upward
-from pyro_vae.analysis.annealing.geometric_path import Path
-from pyro_vae.analysis.annealing.temperatures import spaced, tuned
+from pyro_vae.analysis.annealing.chains import (
+    AnnealingOptions,
+    Chains,
+    ChainsResult,
+    RowNoiseStreams,
+    TemperatureSchedule,
+    run_forward,
+    seeds_of,
+)
+from pyro_vae.analysis.annealing.geometric_path import GeometricPath
+from pyro_vae.analysis.annealing.temperatures import evenly_spaced, tuned
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.quadrature import real_grid
 
 TRUTH = LinearGaussian.random()
-Upward = Callable[[Path, Ladder, list[int], Plan], Walk]
+Forward = Callable[[GeometricPath, TemperatureSchedule, list[int], AnnealingOptions], ChainsResult]
 
 
 def exact(x: Tensor) -> np.ndarray:
     return TRUTH.marginal().log_prob(x).numpy()
 
 
-# The oracle, and walks that it must reject
+# The oracle, and chains that it must reject
 
 
-def without_the_last_weight(path: Path, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
+def without_the_last_weight(
+    path: GeometricPath, schedule: TemperatureSchedule, seeds: list[int], options: AnnealingOptions
+) -> ChainsResult:
     """Broken: the sum ends one temperature early."""
-    walk, b = upward(path, ladder, seeds, plan), ladder.b
-    return walk._replace(log_weight=walk.log_weight * (b[-2] - b[0]))
+    chains = run_forward(path, schedule, seeds, options)
+    b = schedule.b
+    return chains._replace(log_weight=chains.log_weight * (b[-2] - b[0]))
 
 
-def with_the_other_sign(path: Path, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
-    """Broken: the weights of the walk in the other direction."""
-    walk = upward(path, ladder, seeds, plan)
-    return walk._replace(log_weight=-walk.log_weight)
+def with_the_other_sign(
+    path: GeometricPath, schedule: TemperatureSchedule, seeds: list[int], options: AnnealingOptions
+) -> ChainsResult:
+    """Broken: the weights of the chains in the other direction."""
+    chains = run_forward(path, schedule, seeds, options)
+    return chains._replace(log_weight=-chains.log_weight)
 
 
-def one_temperature_ahead(path: Path, ladder: Ladder, seeds: list[int], plan: Plan) -> Walk:
+def one_temperature_ahead(
+    path: GeometricPath, schedule: TemperatureSchedule, seeds: list[int], options: AnnealingOptions
+) -> ChainsResult:
     """Broken: each weight comes after the move that it should come before."""
-    walker = Walker(path, ladder, path.draw(seeds, plan.num_chains), seeds, plan)
-    for t in range(1, len(ladder.b)):
-        walker.move(t)
-        walker.weigh(t - 1, t)
-    return walker.walk
+    chains = Chains(path, schedule, path.draw(seeds, options.num_chains), seeds, options)
+    for t in range(1, len(schedule.b)):
+        chains.move(t)
+        chains.weigh(t - 1, t)
+    return chains.result
 
 
 def check_unbiased(start: str, temperatures: int) -> None:
@@ -80,8 +95,8 @@ def test_weights_are_unbiased(start: str, temperatures: int) -> None:
 @pytest.mark.parametrize(
     "broken", [without_the_last_weight, with_the_other_sign, one_temperature_ahead]
 )
-def test_broken_walks_are_rejected(broken: Upward, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "upward", broken)
+def test_broken_chains_are_rejected(broken: Forward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "run_forward", broken)
     with pytest.raises(AssertionError):
         check_unbiased("guide", 4)
 
@@ -157,21 +172,24 @@ def test_temperatures_are_spaced_by_the_spread() -> None:
     spaced evenly.
     """
     b = torch.linspace(0, 1, 1001, dtype=torch.float64)
-    found = spaced(b, torch.stack([b, 0 * b], 1), torch.stack([b + 1, b + 2], 1), 10)
+    found = evenly_spaced(b, torch.stack([b, 0 * b], 1), torch.stack([b + 1, b + 2], 1), 10)
     even = torch.linspace(0, 1, 11, dtype=torch.float64)
     torch.testing.assert_close(found.b[:, 1], even)
     torch.testing.assert_close(
         (found.b[:, 0].square() / 2 + found.b[:, 0] / 10) / 0.6, even, rtol=0, atol=1e-5
     )
-    torch.testing.assert_close(found.step, found.b + torch.tensor([1.0, 2.0]), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        found.step_size, found.b + torch.tensor([1.0, 2.0]), rtol=1e-6, atol=0
+    )
 
 
 def test_a_ladder_from_the_prior_starts_with_small_steps() -> None:
     """From the prior U(z) varies most at first, so a tenth of the temperatures is below 0.05."""
-    vae, x = TRUTH.vae(), TRUTH.sample(3)
-    plan = Plan(16, 50, 3, "prior", 0, 1000, False)
+    vae = TRUTH.vae()
+    x = TRUTH.sample(3)
+    options = AnnealingOptions(16, 50, 3, "prior", 0, 1000, False)
     with torch.no_grad():
-        found = tuned(Path.of(vae, x, "prior"), seeds_of(x, "pilot"), plan)
+        found = tuned(GeometricPath.of(vae, x, "prior"), seeds_of(x, "pilot"), options)
     assert (found.b.diff(dim=0) > 0).all()
     assert (found.b[5] < 0.05).all()
     assert (found.b[-5] < 0.9).all()
@@ -276,7 +294,8 @@ def test_agrees_with_quadrature_where_z_is_positive(start: str) -> None:
 def test_a_uniform_prior_has_no_slope() -> None:
     """Against a midpoint rule on its square."""
     flat = dist.Uniform(-torch.ones(2).double(), 1.0).to_event(1)
-    vae, x = bernoulli_vae(flat, flat), bits()
+    vae = bernoulli_vae(flat, flat)
+    x = bits()
     z = torch.cartesian_prod(*[(torch.arange(200) + 0.5).double() / 100 - 1] * 2)
     with torch.no_grad():
         expected = vae.likelihood(z.unsqueeze(1)).log_prob(x).exp().mean(0).log().numpy()
@@ -286,7 +305,8 @@ def test_a_uniform_prior_has_no_slope() -> None:
 
 
 def test_float32_agrees_with_float64() -> None:
-    vae, x = bernoulli_vae(), bits()
+    vae = bernoulli_vae()
+    x = bits()
     found = annealed(
         vae.float(), x.float(), num_chains=100, temperatures=20, leapfrog_steps=3, chunk_size=10_000
     )
@@ -303,7 +323,8 @@ def arrays(found: Annealed) -> np.ndarray:
 
 @pytest.mark.parametrize("start", ["prior", "guide"])
 def test_a_row_does_not_depend_on_the_others(start: str) -> None:
-    vae, x = bernoulli_vae(), bits()[:4]
+    vae = bernoulli_vae()
+    x = bits()[:4]
 
     def run(rows: Tensor, **options: Any) -> np.ndarray:
         return arrays(
@@ -329,13 +350,11 @@ def test_equal_rows_and_purposes_have_equal_seeds_only() -> None:
 
 
 def test_noise_is_standard_normal_and_uniform() -> None:
-    noise = Noise(torch.zeros(500, 3, 2, dtype=torch.float64), [1, 2, 3])
+    noise = RowNoiseStreams(torch.zeros(500, 3, 2, dtype=torch.float64), [1, 2, 3])
     drawn = [noise.draw() for _ in range(20)]
-    momentum = torch.stack([kick.momentum for kick, _ in drawn]).flatten()
-    log_u, jitter = (
-        torch.stack([kick.log_uniform for kick, _ in drawn]),
-        torch.stack([factor for _, factor in drawn]),
-    )
+    momentum = torch.stack([noise.momentum for noise, _ in drawn]).flatten()
+    log_u = torch.stack([noise.log_uniform for noise, _ in drawn])
+    jitter = torch.stack([factor for _, factor in drawn])
     n = log_u.numel()
     assert abs(momentum.mean()) < 4 / math.sqrt(2 * n)
     assert abs(momentum.var() - 1) < 4 * math.sqrt(2 / (2 * n))
@@ -349,7 +368,8 @@ def test_nothing_is_left_changed() -> None:
     vae = bernoulli_vae("vamp").train()
     vae.guide.posterior.encoder.eval()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
-    modes, state = [module.training for module in vae.modules()], torch.get_rng_state()
+    modes = [module.training for module in vae.modules()]
+    state = torch.get_rng_state()
     annealed(vae, bits(), num_chains=2, temperatures=3, start="guide")
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
     assert [module.training for module in vae.modules()] == modes
@@ -400,7 +420,8 @@ def test_nothing_to_do_is_refused(name: str) -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    vae, x = bernoulli_vae(), bits()
+    vae = bernoulli_vae()
+    x = bits()
     with pytest.raises(ValueError, match="start: expected 'prior' or 'guide', got 'posterior'"):
         annealed(vae, x, start="posterior")
     with pytest.raises(ValueError, match="at least one row"):
@@ -417,3 +438,17 @@ def test_models_that_it_does_not_fit_are_refused() -> None:
     coin = dist.Bernoulli(torch.full((2,), 0.3)).to_event(1)
     with pytest.raises(ValueError, match="discrete"):
         annealed(VAE(data_shape=(4,), latent_dim=2, prior=coin, guide=coin), bits())
+
+
+def test_totals_and_a_line_for_each_row() -> None:
+    found = annealed(bernoulli_vae(), bits()[:5], num_chains=4, temperatures=5)
+    assert found.mean_log_marginal == found.log_marginal.mean()
+    spread = found.log_marginal.std(ddof=1)
+    assert found.mean_log_marginal_se == pytest.approx(spread / math.sqrt(5), rel=1e-14)
+    assert found.monte_carlo_se == pytest.approx(math.sqrt((found.se**2).sum()) / 5, rel=1e-14)
+    table = found.to_dataframe()
+    assert list(table) == ["log_marginal", "se", "ess", "acceptance", "step_size"]
+    np.testing.assert_array_equal(table["se"], found.se)
+    assert repr(found).startswith("Annealed(rows=5, log p(x) -")
+    assert len(repr(found)) < 100
+    assert str(found) == found.summary()

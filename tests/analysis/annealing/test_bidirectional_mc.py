@@ -15,42 +15,61 @@ from pyro_vae import VAE
 from pyro_vae.analysis.annealing import bidirectional_mc as module
 from pyro_vae.analysis.annealing.ais import annealed
 from pyro_vae.analysis.annealing.bidirectional_mc import Bracket, bidirectional
-from pyro_vae.analysis.annealing.chains import Ladder, Plan, Walk, downward
-from pyro_vae.analysis.annealing.geometric_path import Path
+from pyro_vae.analysis.annealing.chains import (
+    AnnealingOptions,
+    ChainsResult,
+    TemperatureSchedule,
+    run_reverse,
+)
+from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
-Downward = Callable[[Path, Tensor, Ladder, list[int], Plan], Walk]
+Reverse = Callable[
+    [GeometricPath, Tensor, TemperatureSchedule, list[int], AnnealingOptions], ChainsResult
+]
 
 
 def exact(bracket: Bracket) -> np.ndarray:
     return TRUTH.marginal().log_prob(torch.from_numpy(bracket.x)).numpy()
 
 
-# The oracle, and walks that it must reject
+# The oracle, and chains that it must reject
 
 
 def without_the_last_weight(
-    path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan
-) -> Walk:
+    path: GeometricPath,
+    z: Tensor,
+    schedule: TemperatureSchedule,
+    seeds: list[int],
+    options: AnnealingOptions,
+) -> ChainsResult:
     """Broken: the sum ends one temperature early."""
-    walk = downward(path, z, ladder, seeds, plan)
-    return walk._replace(log_weight=walk.log_weight - ladder.b[1] * path.ends(z)[1])
+    chains = run_reverse(path, z, schedule, seeds, options)
+    return chains._replace(log_weight=chains.log_weight - schedule.b[1] * path.ends(z)[1])
 
 
 def from_the_guide_mean(
-    path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan
-) -> Walk:
+    path: GeometricPath,
+    z: Tensor,
+    schedule: TemperatureSchedule,
+    seeds: list[int],
+    options: AnnealingOptions,
+) -> ChainsResult:
     """Broken: a start that is no draw from the posterior."""
-    return downward(path, path.start.mean.expand_as(z).contiguous(), ladder, seeds, plan)
+    return run_reverse(path, path.start.mean.expand_as(z).contiguous(), schedule, seeds, options)
 
 
 def in_the_wrong_direction(
-    path: Path, z: Tensor, ladder: Ladder, seeds: list[int], plan: Plan
-) -> Walk:
+    path: GeometricPath,
+    z: Tensor,
+    schedule: TemperatureSchedule,
+    seeds: list[int],
+    options: AnnealingOptions,
+) -> ChainsResult:
     """Broken: the weights of 1 / p(x) instead of p(x)."""
-    walk = downward(path, z, ladder, seeds, plan)
-    return walk._replace(log_weight=-walk.log_weight)
+    chains = run_reverse(path, z, schedule, seeds, options)
+    return chains._replace(log_weight=-chains.log_weight)
 
 
 def check_unbiased(rows: int = 1000) -> None:
@@ -78,8 +97,8 @@ def test_both_sides_are_unbiased() -> None:
 @pytest.mark.parametrize(
     "broken", [without_the_last_weight, from_the_guide_mean, in_the_wrong_direction]
 )
-def test_broken_walks_are_rejected(broken: Downward, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "downward", broken)
+def test_broken_chains_are_rejected(broken: Reverse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "run_reverse", broken)
     with pytest.raises(AssertionError):
         check_unbiased()
 
@@ -94,7 +113,8 @@ def test_the_bracket_holds_the_truth_and_closes(start: str, temperatures: int) -
     truth = exact(found)
     assert found.gap.mean() < 0.1
     assert ((found.lower - truth) < 4 * found.lower_se).all()
-    below, above = found.lower - truth, found.upper - truth
+    below = found.lower - truth
+    above = found.upper - truth
     assert below.mean() < 3 * below.std() / math.sqrt(30)
     assert above.mean() > -3 * above.std() / math.sqrt(30)
 
@@ -131,7 +151,8 @@ def test_the_bracket_holds_the_truth_of_bits() -> None:
     vae = bernoulli_vae()
     found = bidirectional(vae, num_rows=60, num_chains=16, temperatures=100, leapfrog_steps=5)
     truth = by_quadrature(vae, torch.from_numpy(found.x))
-    below, above = found.lower - truth, found.upper - truth
+    below = found.lower - truth
+    above = found.upper - truth
     assert found.gap.mean() < 0.1
     assert below.mean() < 3 * below.std() / math.sqrt(60)
     assert above.mean() > -3 * above.std() / math.sqrt(60)
@@ -179,10 +200,8 @@ def test_its_lower_side_is_what_annealing_gives() -> None:
 
 def test_nothing_is_left_changed() -> None:
     vae = bernoulli_vae().train()
-    before, state = (
-        {name: value.clone() for name, value in vae.state_dict().items()},
-        torch.get_rng_state(),
-    )
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    state = torch.get_rng_state()
     bidirectional(vae, num_rows=2, num_chains=2, temperatures=3)
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
     assert vae.training
@@ -214,3 +233,14 @@ def test_nothing_to_do_is_refused(name: str) -> None:
 def test_an_autoencoder_is_refused() -> None:
     with pytest.raises(ValueError, match="autoencoder"):
         bidirectional(VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"))
+
+
+def test_totals_and_a_line_for_each_row() -> None:
+    found = bidirectional(bernoulli_vae(), num_rows=4, num_chains=2, temperatures=3)
+    assert found.mean_gap == found.gap.mean()
+    assert found.mean_gap_se == pytest.approx(found.gap.std(ddof=1) / 2, rel=1e-14)
+    table = found.to_dataframe()
+    np.testing.assert_array_equal(table["gap"], found.upper - found.lower)
+    np.testing.assert_array_equal(table["se"], np.hypot(found.lower_se, found.upper_se))
+    assert repr(found).startswith("Bracket(rows=4, gap ")
+    assert "array" not in repr(found)

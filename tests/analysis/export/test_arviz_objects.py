@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree, to_elpd, write_netcdf
+from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree, write_netcdf
+from pyro_vae.analysis.export.elpd import to_elpd
 from pyro_vae.atomic_files import written_whole
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OLD = az.__version__.startswith("0.")
-DRAWS, ROWS, LATENT, FEATURES = 50, 4, 2, 6
+DRAWS = 50
+ROWS = 4
+LATENT = 2
+FEATURES = 6
 
 
 def groups(
@@ -108,7 +112,8 @@ def test_predictive_plot_takes_the_data(pyplot: Any) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int64"])
 def test_netcdf_round_trip(dtype: str, tmp_path: Path) -> None:
-    given, attrs = groups(dtype=dtype), {"guide": "mean_field", "num_particles": 1000, "beta": 0.5}
+    given = groups(dtype=dtype)
+    attrs = {"guide": "mean_field", "num_particles": 1000, "beta": 0.5}
     write_netcdf(to_datatree(given, attrs=attrs), tmp_path / "run.nc")
     assert [path.name for path in tmp_path.iterdir()] == ["run.nc"]
     back = az.from_netcdf(str(tmp_path / "run.nc"))

@@ -22,7 +22,9 @@ from tests.likelihoods import families
 OLD = az.__version__.startswith("0.")
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2)
 SIGMAS = 5  # a mean of draws may miss its exact value by this many standard errors
-ROWS, DRAWS, WIDEN = 6, 4000, 1.3
+ROWS = 6
+DRAWS = 4000
+WIDEN = 1.3
 DRAWN = ("chain", "draw", "observation")
 
 
@@ -33,7 +35,7 @@ def x() -> Tensor:
 
 @pytest.fixture(scope="module")
 def tree(x: Tensor) -> Any:
-    return to_arviz(TRUTH.vae(widen=WIDEN), x, draws=DRAWS)
+    return to_arviz(TRUTH.vae(widen=WIDEN), x, num_samples=DRAWS)
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_observed_data_are_the_rows(tree: Any, x: Tensor) -> None:
 def test_counts_are_integers(name: str, kind: str) -> None:
     """The same numbers, in the type that says what they are."""
     rows = families.CASES[name].rows[:3]
-    tree = to_arviz(families.vae(name), rows, draws=4)
+    tree = to_arviz(families.vae(name), rows, num_samples=4)
     for group in ("posterior_predictive", "prior_predictive", "observed_data"):
         assert tree[group]["x"].dtype.kind == kind
     np.testing.assert_array_equal(tree["observed_data"]["x"].values, rows)
@@ -114,7 +116,8 @@ def test_counts_are_integers(name: str, kind: str) -> None:
 
 
 def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:
-    z, q = tree["posterior"]["z"].values[0], TRUTH.posterior(x, WIDEN)
+    z = tree["posterior"]["z"].values[0]
+    q = TRUTH.posterior(x, WIDEN)
     sd = q.stddev.numpy()
     assert (np.abs(z.mean(0) - q.mean.numpy()) < SIGMAS * sd / math.sqrt(DRAWS)).all()
     assert (np.abs(z.std(0) / sd - 1) < SIGMAS / math.sqrt(2 * DRAWS)).all()
@@ -124,11 +127,9 @@ def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:
 
 
 def test_prior_draws_are_from_the_model(tree: Any) -> None:
-    z, x, p = (
-        tree["prior"]["z"].values.reshape(-1, 2),
-        tree["prior_predictive"]["x"].values,
-        TRUTH.marginal(),
-    )
+    z = tree["prior"]["z"].values.reshape(-1, 2)
+    x = tree["prior_predictive"]["x"].values
+    p = TRUTH.marginal()
     n = len(z)
     assert len(np.unique(z)) == z.size  # each row has draws of its own
     assert (np.abs(z.mean(0)) < SIGMAS / math.sqrt(n)).all()
@@ -147,7 +148,8 @@ def test_predictive_draws_are_decoded_from_the_codes_beside_them(tree: Any) -> N
 
 
 def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tensor) -> None:
-    stats, z = tree["sample_stats"], torch.from_numpy(tree["posterior"]["z"].values[0])
+    stats = tree["sample_stats"]
+    z = torch.from_numpy(tree["posterior"]["z"].values[0])
     vae = TRUTH.vae()
     with torch.no_grad():
         log_p = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
@@ -165,10 +167,8 @@ def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tens
 
 
 def test_weights_are_differences_of_what_was_rounded() -> None:
-    """In float32 a log density of -1e4 has steps of 1e-3: the difference is taken in float64, of
-    the stored numbers.
-    """
-    stats = to_arviz(VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), draws=50)[
+    """The difference is taken in float64: in float32 a log density of -1e4 has steps of 1e-3."""
+    stats = to_arviz(VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), num_samples=50)[
         "sample_stats"
     ]
     assert stats["log_p"].dtype == stats["log_q"].dtype == np.float32
@@ -177,8 +177,9 @@ def test_weights_are_differences_of_what_was_rounded() -> None:
 
 
 def test_an_autoencoder_has_codes_only() -> None:
-    vae, x = autoencoder(), TRUTH.sample(4)
-    tree = to_arviz(vae, x, draws=20)
+    vae = autoencoder()
+    x = TRUTH.sample(4)
+    tree = to_arviz(vae, x, num_samples=20)
     assert groups(tree) == {"posterior", "posterior_predictive", "observed_data"}
     with torch.no_grad():
         code = vae.posterior(x).sample().numpy()
@@ -189,7 +190,7 @@ def test_an_autoencoder_has_codes_only() -> None:
 
 def test_a_plain_distribution_is_a_guide() -> None:
     q = dist.Normal(torch.tensor([3.0, -3.0], dtype=torch.float64), 0.1).to_event(1)
-    z = to_arviz(TRUTH.vae(guide=q), TRUTH.sample(4), draws=100)["posterior"]["z"].values[0]
+    z = to_arviz(TRUTH.vae(guide=q), TRUTH.sample(4), num_samples=100)["posterior"]["z"].values[0]
     assert (np.abs(z - [3, -3]) < 0.6).all()
     assert len(np.unique(z[..., 0])) == 400  # each row has draws of its own
 
@@ -197,7 +198,7 @@ def test_a_plain_distribution_is_a_guide() -> None:
 @pytest.mark.parametrize("data_shape", [(2, 3), (1, 4, 4)])
 def test_rows_of_any_shape(data_shape: tuple[int, ...]) -> None:
     vae = VAE(data_shape=data_shape, latent_dim=2, likelihood="bernoulli")
-    tree = to_arviz(vae, torch.ones(3, *data_shape), draws=10)
+    tree = to_arviz(vae, torch.ones(3, *data_shape), num_samples=10)
     features = tuple(f"feature_{i}" for i in range(len(data_shape)))
     assert tree["posterior_predictive"]["x"].dims == (*DRAWN, *features)
     assert set(np.unique(tree["prior_predictive"]["x"])) == {0, 1}
@@ -205,10 +206,10 @@ def test_rows_of_any_shape(data_shape: tuple[int, ...]) -> None:
 
 def test_columns_name_the_features(x: Tensor) -> None:
     names = ["length", "width", "height", "mass", "age"]
-    tree = to_arviz(TRUTH.vae(), x, draws=10, columns=names)
+    tree = to_arviz(TRUTH.vae(), x, num_samples=10, columns=names)
     assert tree["prior_predictive"]["x"]["feature"].values.tolist() == names
     with pytest.raises(ValueError, match="columns: expected 5 different names, got 2"):
-        to_arviz(TRUTH.vae(), x, draws=10, columns=names[:2])
+        to_arviz(TRUTH.vae(), x, num_samples=10, columns=names[:2])
 
 
 # Seeds
@@ -218,7 +219,7 @@ def test_draws_follow_their_seed_and_leave_the_generator_alone(x: Tensor) -> Non
     vae = TRUTH.vae().train()
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first, again, other = (to_arviz(vae, x, draws=10, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (to_arviz(vae, x, num_samples=10, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(module.training for module in vae.modules())
     for group, name in (
@@ -257,8 +258,8 @@ FORMS: dict[str, Callable[[Tensor], Any]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_of_any_origin(form: str) -> None:
     x = TRUTH.sample(7).round().abs()
-    expected = to_arviz(TRUTH.vae(), x, draws=10)
-    found = to_arviz(TRUTH.vae(), FORMS[form](x), draws=10)
+    expected = to_arviz(TRUTH.vae(), x, num_samples=10)
+    found = to_arviz(TRUTH.vae(), FORMS[form](x), num_samples=10)
     assert found["observed_data"]["x"].dtype == np.float64
     np.testing.assert_array_equal(found["observed_data"]["x"], x)
     np.testing.assert_allclose(found["posterior"]["z"], expected["posterior"]["z"], rtol=1e-12)
@@ -293,7 +294,7 @@ def test_predictive_plot(group: str, tree: Any, pyplot: Any) -> None:
 
 def test_predictive_plot_of_counts(pyplot: Any) -> None:
     vae = VAE(data_shape=(16,), latent_dim=2, likelihood={"kind": "binomial", "total_count": 16})
-    tree = to_arviz(vae, np.arange(48, dtype=np.uint8).reshape(3, 16) % 17, draws=20)
+    tree = to_arviz(vae, np.arange(48, dtype=np.uint8).reshape(3, 16) % 17, num_samples=20)
     if OLD:
         az.plot_ppc(tree, num_pp_samples=10)
     else:
@@ -307,7 +308,7 @@ def test_predictive_plot_of_counts(pyplot: Any) -> None:
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
-        (torch.zeros(3, 5), {"draws": 0}, "draws: expected at least 1, got 0"),
+        (torch.zeros(3, 5), {"num_samples": 0}, "num_samples: expected at least 1, got 0"),
         (torch.zeros(0, 5), {}, "x: expected at least one row"),
         (torch.zeros(3, 4), {}, r"x: expected rows of shape \(5,\), got \(4,\)"),
         (
@@ -315,7 +316,11 @@ def test_predictive_plot_of_counts(pyplot: Any) -> None:
             {},
             "x: expected finite numbers, got nan in row 0, column 0",
         ),
-        (torch.zeros(3, 4), {"draws": 10**12}, r"x: expected rows of shape \(5,\), got \(4,\)"),
+        (
+            torch.zeros(3, 4),
+            {"num_samples": 10**12},
+            r"x: expected rows of shape \(5,\), got \(4,\)",
+        ),
     ],
 )
 def test_bad_input_is_refused(x: Tensor, options: dict[str, int], message: str) -> None:
@@ -327,20 +332,18 @@ def test_bad_input_is_refused(x: Tensor, options: dict[str, int], message: str) 
 def test_too_much_memory_is_refused_before_any_draw(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2 groups of 8 bytes for 1000 rows, 10 million draws, and 2 + 5 numbers: 1.12e12 bytes, 1043.1
-    GiB.
-    """
+    """2 groups of 8 bytes for 1000 rows, 10 million draws and 2 + 5 numbers are 1043.1 GiB."""
     monkeypatch.setattr(VAE, "posterior", None)
     message = (
         r"10000000 draws for 1000 rows would take 1043\.1 GiB, and max_bytes is 1\.0 GiB; "
-        r"pass fewer rows \(x\[:50\]\) or draws, or raise max_bytes"
+        r"pass fewer rows \(x\[:50\]\), a smaller num_samples, or a larger max_bytes"
     )
     with pytest.raises(ValueError, match=message):
-        to_arviz(TRUTH.vae(), FORMS[form](torch.zeros(1000, 5)), draws=10**7)
+        to_arviz(TRUTH.vae(), FORMS[form](torch.zeros(1000, 5)), num_samples=10**7)
 
 
 def test_max_bytes_is_the_limit(x: Tensor) -> None:
     needed = 2 * 8 * 6 * 10 * (2 + 5)
-    to_arviz(TRUTH.vae(), x, draws=10, max_bytes=needed)
-    with pytest.raises(ValueError, match="raise max_bytes"):
-        to_arviz(TRUTH.vae(), x, draws=10, max_bytes=needed - 1)
+    to_arviz(TRUTH.vae(), x, num_samples=10, max_bytes=needed)
+    with pytest.raises(ValueError, match="a larger max_bytes"):
+        to_arviz(TRUTH.vae(), x, num_samples=10, max_bytes=needed - 1)

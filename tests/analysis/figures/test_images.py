@@ -22,7 +22,8 @@ def nothing_cut_off(figure: Figure) -> bool:
     figure.set_dpi(120)
     figure.canvas.draw()
     figure.canvas.draw()
-    inner, outer = figure.get_tightbbox(), figure.bbox_inches
+    inner = figure.get_tightbbox()
+    outer = figure.bbox_inches
     return bool((inner.min >= outer.min - 0.01).all() and (inner.max <= outer.max + 0.01).all())
 
 
@@ -58,7 +59,8 @@ def test_rows_of_a_model_are_drawn_in_the_range_of_the_data() -> None:
     assert {image.get_clim() for image in figure.axes[0].images} == {(0, 1)}
     coloured = image_grid(0.5 + 1e-3 * uniform(4, 3, 4, 4), limits=(0.0, 1.0))
     assert np.ptp(drawn(coloured)) < 2e-3
-    data, model = uniform(5, 16), 3 * uniform(5, 16) - 1
+    data = uniform(5, 16)
+    model = 3 * uniform(5, 16) - 1
     found = reconstructions(data, model)
     assert {image.get_clim() for image in found.axes[0].images} == {(data.min(), data.max())}
 
@@ -125,7 +127,8 @@ def test_image_grid_checks(rows: np.ndarray, options: dict[str, Any], message: s
 
 @pytest.mark.parametrize("count", [1, 3, 10, 25])
 def test_reconstructions_are_below_the_data(count: int) -> None:
-    data, reconstructed = uniform(count, 64), uniform(count, 64) ** 2
+    data = uniform(count, 64)
+    reconstructed = uniform(count, 64) ** 2
     figure = reconstructions(data, reconstructed)
     np.testing.assert_array_equal(
         drawn(figure), np.concatenate([data, reconstructed]).reshape(-1, 8, 8)

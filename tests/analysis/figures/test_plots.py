@@ -21,7 +21,7 @@ from pyro_vae.analysis.figures.plots import (
     save_figure,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def uniform(*shape: int) -> np.ndarray:
@@ -33,7 +33,8 @@ def nothing_cut_off(figure: Figure) -> bool:
     figure.set_dpi(120)
     figure.canvas.draw()
     figure.canvas.draw()
-    inner, outer = figure.get_tightbbox(), figure.bbox_inches
+    inner = figure.get_tightbbox()
+    outer = figure.bbox_inches
     return bool((inner.min >= outer.min - 0.01).all() and (inner.max <= outer.max + 0.01).all())
 
 
@@ -101,9 +102,9 @@ def test_latent_scatter_takes_degenerate_codes(codes: np.ndarray) -> None:
         (
             uniform(5, 2),
             {"labels": np.arange(4)},
-            r"labels: expected one a row, shape \(5,\), got int64 of shape \(4,\)",
+            r"labels: expected one for each row, shape \(5,\), got int64 of shape \(4,\)",
         ),
-        (uniform(5, 2), {"labels": np.zeros((5, 1))}, "labels: expected one a row"),
+        (uniform(5, 2), {"labels": np.zeros((5, 1))}, "labels: expected one for each row"),
         (uniform(5, 2), {"explained": [0.5]}, "explained: expected 2 shares"),
     ],
 )
@@ -115,10 +116,8 @@ def test_latent_scatter_checks(codes: np.ndarray, options: dict[str, Any], messa
 def history(epochs: int, validation: bool = True) -> list[dict[str, float]]:
     records = []
     for epoch in range(1, epochs + 1):
-        rate, distortion = (
-            14 * (1 - np.exp(-epoch / 5)),
-            110 + 5000 * np.exp(-epoch) + 30 * np.exp(-epoch / 15),
-        )
+        rate = 14 * (1 - np.exp(-epoch / 5))
+        distortion = 110 + 5000 * np.exp(-epoch) + 30 * np.exp(-epoch / 15)
         record = {"rate": rate, "distortion": distortion, "elbo": -rate - distortion}
         seen = {f"val_{name}": value * 1.02 for name, value in record.items()} if validation else {}
         records.append({"epoch": epoch, "loss": 0.0} | record | seen)
@@ -159,7 +158,8 @@ def test_learning_curve_keeps_the_end_readable() -> None:
 def test_learning_curve_of_one_epoch_and_of_gaps() -> None:
     nothing_cut_off(learning_curve(history(1), best_epoch=1))
     records = history(9, validation=False)
-    records[4]["val_elbo"], records[5]["elbo"] = -130.0, float("nan")
+    records[4]["val_elbo"] = -130.0
+    records[5]["elbo"] = float("nan")
     assert len(learning_curve(records).axes[0].lines) == 2
     unknown = [{"epoch": 1, "elbo": np.nan, "rate": np.nan, "distortion": np.nan}]
     learning_curve(unknown).canvas.draw()
@@ -194,7 +194,8 @@ def steps(figure: Figure, panel: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 @pytest.mark.parametrize(("columns", "panels"), [(1, 1), (5, 5), (16, 16), (20, 16)])
 def test_marginals_draws_each_column(columns: int, panels: int) -> None:
-    data, samples = uniform(400, columns), uniform(900, columns) ** 2
+    data = uniform(400, columns)
+    samples = uniform(900, columns) ** 2
     names = [f"the long name of a column, number {i}" for i in range(columns)]
     figure = marginals(data, samples, columns=names)
     assert len(figure.axes) == panels
@@ -208,11 +209,13 @@ def test_marginals_draws_each_column(columns: int, panels: int) -> None:
 
 def test_marginals_of_counts_missing_values_and_outliers() -> None:
     rng = np.random.default_rng(0)
-    data, samples = rng.poisson(3, (500, 2)).astype(float), rng.poisson(4, (500, 2)).astype(float)
+    data = rng.poisson(3, (500, 2)).astype(float)
+    samples = rng.poisson(4, (500, 2)).astype(float)
     (shares, edges), _ = steps(marginals(data, samples), 0)
     np.testing.assert_allclose(np.diff(edges), 1)
     np.testing.assert_allclose(shares[:4], [(data[:, 0] == count).mean() for count in range(4)])
-    data[:, 1], samples[0, 0] = np.nan, 1e9
+    data[:, 1] = np.nan
+    samples[0, 0] = 1e9
     figure = marginals(data, samples)
     (_, edges), (shares, _) = steps(figure, 0)
     assert edges[-1] < 100
@@ -239,9 +242,7 @@ NAMES = ["US$ a $b", "$\\frac{$", "a_b^{c", "_x", "café", "", "a\nb"]
 
 
 def test_text_of_the_data_is_no_formula(tmp_path: Path) -> None:
-    """Names as they come, in titles, captions and legends; two dollar signs were an error of
-    mathtext.
-    """
+    """In titles, captions and legends; two dollar signs were an error of mathtext."""
     figure = marginals(uniform(9, len(NAMES)), uniform(9, len(NAMES)), columns=NAMES)
     save_figure(figure, tmp_path / "marginals.png")
     assert [axes.get_title() for axes in figure.axes] == NAMES

@@ -1,4 +1,4 @@
-"""Codes, reconstructions, samples and rates against the linear-Gaussian model, where all are known."""
+"""Codes, reconstructions, samples and rates against the linear-Gaussian model."""
 
 import math
 from collections.abc import Callable
@@ -26,9 +26,7 @@ def autoencoder(prior: str = "flat") -> VAE:
 
 
 class Peaked(nn.Module):
-    """A Laplace distribution whose KL to the prior torch doesn't know, because it is written as a
-    transformed one.
-    """
+    """A Laplace distribution as a transformed one, whose KL to the prior torch doesn't know."""
 
     def forward(self, x: torch.Tensor) -> Distribution:
         unit = dist.Laplace(torch.zeros_like(x[:, :2]), 1.0)
@@ -40,14 +38,16 @@ class Peaked(nn.Module):
 
 def test_codes_are_the_exact_posterior() -> None:
     x = TRUTH.sample(ROWS)
-    codes, q = encode(TRUTH.vae(), x), TRUTH.posterior(x)
+    codes = encode(TRUTH.vae(), x)
+    q = TRUTH.posterior(x)
     assert codes.loc.shape == codes.scale.shape == (ROWS, 2)
     np.testing.assert_allclose(codes.loc, q.mean, rtol=1e-12)
     np.testing.assert_allclose(codes.scale, q.stddev, rtol=1e-12)
 
 
 def test_codes_of_an_autoencoder_are_points() -> None:
-    vae, x = autoencoder(), TRUTH.sample(7)
+    vae = autoencoder()
+    x = TRUTH.sample(7)
     codes = encode(vae, x)
     np.testing.assert_array_equal(codes.scale, 0)
     with torch.no_grad():
@@ -95,10 +95,12 @@ def test_reconstructions_are_shaped_as_the_rows(kind: Any) -> None:
 
 def test_samples_are_from_the_marginal() -> None:
     n = 20_000
-    drawn, p = sample(TRUTH.vae(), n), TRUTH.marginal()
+    drawn = sample(TRUTH.vae(), n)
+    p = TRUTH.marginal()
     assert drawn.z.shape == (n, 2)
     assert drawn.x.shape == drawn.mean.shape == (n, 5)
-    variance, covariance = p.variance.numpy(), p.covariance_matrix.numpy()
+    variance = p.variance.numpy()
+    covariance = p.covariance_matrix.numpy()
     assert (np.abs(drawn.x.mean(0) - p.mean.numpy()) < SIGMAS * np.sqrt(variance / n)).all()
     error = np.sqrt(
         (covariance**2 + np.outer(variance, variance)) / n
@@ -118,7 +120,9 @@ def test_samples_follow_their_seed_and_leave_the_generator_alone() -> None:
     vae = TRUTH.vae()
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first, again, other = sample(vae, 4), sample(vae, 4), sample(vae, 4, seed=1)
+    first = sample(vae, 4)
+    again = sample(vae, 4)
+    other = sample(vae, 4, seed=1)
     assert torch.equal(torch.get_rng_state(), before)
     for name in ("z", "x", "mean"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
@@ -152,7 +156,10 @@ def test_rate_is_the_closed_form() -> None:
 
 def test_rate_without_a_closed_form_is_a_mean_over_draws() -> None:
     """KL(Laplace(μ, b) ‖ N(0, 1)) = ½ log 2π - log 2b - 1 + (μ² + 2b²) / 2 in each dimension."""
-    vae, x, b, draws = TRUTH.vae(guide=Peaked()), TRUTH.sample(ROWS), 0.5, 400
+    vae = TRUTH.vae(guide=Peaked())
+    x = TRUTH.sample(ROWS)
+    b = 0.5
+    draws = 400
     loc = x[:, :2].numpy()
     expected = (0.5 * math.log(2 * math.pi) - math.log(2 * b) - 1 + (loc**2 + 2 * b**2) / 2).sum(1)
     errors = rate(vae, x, num_particles=draws) - expected
@@ -216,7 +223,7 @@ def test_bad_rows_are_refused(ask: Callable[..., Any], x: torch.Tensor, message:
 
 
 def test_bad_numbers_of_draws_are_refused() -> None:
-    with pytest.raises(ValueError, match="n: expected at least 1 row, got 0"):
+    with pytest.raises(ValueError, match="num_rows: expected at least 1, got 0"):
         sample(TRUTH.vae(), 0)
     with pytest.raises(ValueError, match="num_particles: expected at least 1, got 0"):
         rate(TRUTH.vae(), TRUTH.sample(2), num_particles=0)
@@ -228,3 +235,23 @@ def test_an_autoencoder_generates_nothing() -> None:
     ):
         sample(autoencoder(), 3)
     assert sample(autoencoder("standard_normal"), 3).x.shape == (3, 5)
+
+
+def test_codes_and_samples_are_short_in_print_and_long_in_a_table() -> None:
+    import pandas as pd
+
+    vae = VAE(data_shape=(2, 3), latent_dim=2)
+    names = pd.Index(["a", "b"])
+    flat = VAE(data_shape=(6,), latent_dim=2)
+    codes = encode(flat, pd.DataFrame(np.ones((2, 6)), index=names))
+    table = codes.to_dataframe()
+    assert table.index.tolist() == ["a", "b"]
+    assert list(table) == ["loc[0]", "loc[1]", "scale[0]", "scale[1]"]
+    np.testing.assert_array_equal(table["scale[1]"], codes.scale[:, 1])
+    assert repr(codes) == "Codes(rows=2, latent_dim=2, active units 0)"
+    assert "0 of 2" in str(codes)
+    drawn = sample(vae, 5)
+    table = drawn.to_dataframe()
+    np.testing.assert_array_equal(table["x[1,2]"], drawn.x[:, 1, 2])
+    assert len(table.columns) == 2 + 6 + 6
+    assert "numbers in a row  6" in str(drawn)

@@ -1,6 +1,4 @@
-"""The use of the latent space against the linear-Gaussian model, where the aggregate posterior is a
-normal.
-"""
+"""The use of the latent space against the linear-Gaussian model, with its normal q(z)."""
 
 import math
 from typing import Any
@@ -14,21 +12,22 @@ from torch.distributions import Distribution, MultivariateNormal, kl_divergence
 
 from pyro_vae import VAE
 from pyro_vae.analysis import encode, rate
-from pyro_vae.analysis.latent.use import LatentUse, latent_use
+from pyro_vae.analysis.latent.results import LatentUse
+from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2, sigma=1.0)
-ROWS, SIGMAS = 1000, 4
+ROWS = 1000
+SIGMAS = 4
 
 
 class Diagonal(nn.Module):
-    """The exact posterior of a model with orthogonal columns, or its marginals, as independent
-    distributions.
-    """
+    """The marginals of the exact posterior, which is their product for orthogonal columns."""
 
     def __init__(self, truth: LinearGaussian, kind: Any = dist.Normal) -> None:
         super().__init__()
-        self.truth, self.kind = truth, kind
+        self.truth = truth
+        self.kind = kind
 
     def forward(self, x: Tensor) -> Distribution:
         q = self.truth.posterior(x.double())
@@ -36,9 +35,7 @@ class Diagonal(nn.Module):
 
 
 def aggregate(truth: LinearGaussian, widen: float = 1.0) -> MultivariateNormal:
-    """q(z) for x ~ p(x): Cov E[z | x] = I - S and Cov[z | x] = widen² S, for S the posterior's
-    covariance.
-    """
+    """q(z) for x ~ p(x): Cov E[z | x] = I - S, Cov[z | x] = widen² S, S = Cov p(z | x)."""
     s = truth.posterior(torch.zeros(1, len(truth.bias), dtype=torch.float64)).covariance_matrix[0]
     return MultivariateNormal(torch.zeros(len(s)).double(), torch.eye(len(s)) + (widen**2 - 1) * s)
 
@@ -52,8 +49,9 @@ def information(truth: LinearGaussian, widen: float = 1.0) -> float:
 
 
 def orthogonal(*lengths: float) -> LinearGaussian:
-    """Columns at right angles: the dimensions of z are independent given x. A column of length zero
-    is a dead unit.
+    """Columns at right angles, so that the dimensions of z are independent given x.
+
+    A column of length zero is a dead unit.
     """
     weight = torch.linalg.qr(TRUTH.weight.new_ones(5, 5).tril()).Q[
         :, : len(lengths)
@@ -87,7 +85,8 @@ def test_information_is_the_channels_capacity(used: LatentUse, widen: float) -> 
 def test_the_aggregate_posterior_is_the_normal_that_it_should_be(
     used: LatentUse, widen: float
 ) -> None:
-    q, (low, high) = aggregate(TRUTH, widen), used.marginal_kl
+    q = aggregate(TRUTH, widen)
+    low, high = used.marginal_kl
     expected = float(
         kl_divergence(q, MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double()))
     )
@@ -108,6 +107,10 @@ def test_standard_errors_are_those_of_other_rows() -> None:
         stated = np.array([getattr(one, f"{name}_se") for one in found])
         assert (values.std(0, ddof=1) / stated.mean(0) > 0.6).all()
         assert (values.std(0, ddof=1) / stated.mean(0) < 1.4).all()
+    bounds = np.array([one.marginal_kl for one in found])
+    stated = np.array([one.marginal_kl_se for one in found])
+    assert (bounds.std(0, ddof=1) / stated.mean(0) > 0.6).all()
+    assert (bounds.std(0, ddof=1) / stated.mean(0) < 1.4).all()
 
 
 def test_bracket_closes_with_rows_and_the_lower_bound_has_a_ceiling() -> None:
@@ -145,7 +148,8 @@ def test_rates_of_independent_dimensions_sum_to_the_rate() -> None:
 def test_a_full_covariance_adds_its_total_correlation() -> None:
     """KL(q ‖ p) - Σ KL(q_d ‖ p_d) = Σ log σ_d - ½ log det S."""
     x = TRUTH.sample(200)
-    found, s = latent_use(TRUTH.vae(), x), TRUTH.posterior(x[:1]).covariance_matrix[0]
+    found = latent_use(TRUTH.vae(), x)
+    s = TRUTH.posterior(x[:1]).covariance_matrix[0]
     correlation = 0.5 * (s.diagonal().log().sum() - torch.logdet(s))
     assert correlation > 0.01
     assert found.rate - found.rate_per_dim.sum() == pytest.approx(float(correlation), rel=1e-9)
@@ -153,8 +157,10 @@ def test_a_full_covariance_adds_its_total_correlation() -> None:
 
 def test_rates_without_a_closed_form_come_from_draws() -> None:
     """KL(Laplace(μ, b) ‖ N(0, 1)) = ½ log 2π - log 2b - 1 + (μ² + 2b²) / 2."""
-    x, q = TRUTH.sample(500), TRUTH.posterior(TRUTH.sample(500))
-    loc, b = q.mean.numpy(), q.stddev.numpy()
+    x = TRUTH.sample(500)
+    q = TRUTH.posterior(TRUTH.sample(500))
+    loc = q.mean.numpy()
+    b = q.stddev.numpy()
     found = latent_use(TRUTH.vae(guide=Diagonal(TRUTH, dist.Laplace)), x)
     expected = 0.5 * math.log(2 * math.pi) - np.log(2 * b) - 1 + (loc**2 + 2 * b**2) / 2
     np.testing.assert_allclose(found.rate_per_dim, expected.mean(0), atol=0.05)
@@ -181,7 +187,8 @@ def test_a_prior_without_marginals_has_no_rates_of_dimensions() -> None:
 
 def test_dead_units_are_counted_with_their_rate() -> None:
     truth = orthogonal(3.0, 0.0, 1.0, 0.0)
-    vae, x = truth.vae(guide=Diagonal(truth)), truth.sample(400)
+    vae = truth.vae(guide=Diagonal(truth))
+    x = truth.sample(400)
     found = latent_use(vae, x)
     np.testing.assert_array_equal(found.active, [True, False, True, False])
     assert found.active_units == encode(vae, x).active_units() == 2
@@ -201,9 +208,7 @@ def test_a_used_latent_space_has_no_warning(used: LatentUse) -> None:
 
 
 def test_a_collapsed_posterior_says_nothing() -> None:
-    """q = N(0.5, 1) for every row: no information, a rate of 0.125 nats a dimension, and q(z) off
-    by 0.5.
-    """
+    """q = N(0.5, 1) for every row: no information, and a rate of 0.125 nats per dimension."""
     guide = dist.Normal(torch.full((2,), 0.5), 1.0).to_event(1)
     found = latent_use(TRUTH.vae(guide=guide), TRUTH.sample(60))
     np.testing.assert_allclose([found.information, found.information_upper], 0, atol=1e-12)
@@ -212,20 +217,46 @@ def test_a_collapsed_posterior_says_nothing() -> None:
     np.testing.assert_allclose(found.mean, 0.5)
     assert "posterior collapse: 2 of 2 units are dead" in found.warning
     assert "carry 0.250 of 0.250 nats" in found.warning
-    assert "0.500 prior standard deviations off" in found.summary()
+    shift = next(total for total in found.totals() if total.name == "largest shift of q(z)")
+    assert shift.value == pytest.approx(0.5)
+    assert "posterior collapse" in str(found)
+
+
+# The answer in words and tables
+
+
+def test_the_summary_has_numbers_errors_and_how_to_read_them(used: LatentUse) -> None:
+    lines = str(used).splitlines()
+    assert lines[0].endswith(f"2 of 2   ({ROWS} rows)")
+    assert f"{used.rate:.3f} ± {used.rate_se:.3f} nats per row" in lines[1]
+    assert f"{used.information:.3f} ± {used.information_se:.3f} nats" in lines[2]
+    assert "lie between their bounds" in lines[-1]
+    assert repr(used).startswith(f"LatentUse(rows={ROWS}, active units 2 of 2, rate ")
+
+
+def test_there_is_a_line_for_each_dimension(used: LatentUse) -> None:
+    table = used.to_dataframe()
+    assert table.index.name == "dimension"
+    assert table.index.tolist() == [0, 1]
+    np.testing.assert_array_equal(table["rate"], used.rate_per_dim)
+    assert table["active"].all()
+    shown = used._repr_html_()
+    assert shown.count("<table>") == 2
+    assert f"<td>{used.mean[1]:.3f} ± {used.mean_se[1]:.3f}</td>" in shown
 
 
 # What is asked of every question
 
 
 def test_the_model_and_the_generator_are_left_alone() -> None:
-    vae, x = VAE(data_shape=(5,), latent_dim=2, guide="flow"), TRUTH.sample(9)
+    vae = VAE(data_shape=(5,), latent_dim=2, guide="flow")
+    x = TRUTH.sample(9)
     torch.manual_seed(3)
-    before, state = (
-        torch.get_rng_state(),
-        {name: value.clone() for name, value in vae.state_dict().items()},
-    )
-    first, again, other = latent_use(vae, x), latent_use(vae, x), latent_use(vae, x, seed=1)
+    before = torch.get_rng_state()
+    state = {name: value.clone() for name, value in vae.state_dict().items()}
+    first = latent_use(vae, x)
+    again = latent_use(vae, x)
+    other = latent_use(vae, x, seed=1)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(value, state[name]) for name, value in vae.state_dict().items())
     assert vae.training
@@ -234,7 +265,8 @@ def test_the_model_and_the_generator_are_left_alone() -> None:
 
 
 def test_no_batch_changes_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    vae, x = TRUTH.vae(widen=1.5), TRUTH.sample(300)
+    vae = TRUTH.vae(widen=1.5)
+    x = TRUTH.sample(300)
     whole = latent_use(vae, x)
     monkeypatch.setattr("pyro_vae.analysis.latent.use.PAIRS", 5000)
     split = latent_use(vae, x)
@@ -243,7 +275,8 @@ def test_no_batch_changes_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    vae, x = TRUTH.vae(), TRUTH.sample(3)
+    vae = TRUTH.vae()
+    x = TRUTH.sample(3)
     with pytest.raises(ValueError, match="num_particles: expected at least 1, got 0"):
         latent_use(vae, x, num_particles=0)
     with pytest.raises(ValueError, match="x: expected at least 2 rows, got 1"):

@@ -12,10 +12,13 @@ from pyro_vae import VAE
 from pyro_vae.priors.mixture import Marginal
 
 MEANS = torch.tensor([[-3.0, 0.0], [3.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
-SPREAD, NOISE, LOG_SHARES = 0.5, 0.7, torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
+SPREAD = 0.5
+NOISE = 0.7
+LOG_SHARES = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
 WEIGHT = torch.tensor([[0.05, 1.0], [0.1, 0.8], [0.0, 0.0]], dtype=torch.float64)
-"""The first latent variable hardly shows in the data, and the last column shows none: it only tells
-rows apart.
+"""The first latent variable hardly shows in the data.
+
+The last column shows none: it only makes rows different.
 """
 
 

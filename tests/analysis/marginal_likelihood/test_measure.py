@@ -1,6 +1,4 @@
-"""What a log p(x) is: by hand for every likelihood, and by counting or integrating where that
-tells.
-"""
+"""What log p(x) measures: by hand for every likelihood, and by counting or by integration."""
 
 from typing import Any
 
@@ -182,7 +180,7 @@ def _rates(z: Tensor) -> Any:
         (lambda z: dist.ProjectedNormal(_mean(z)), None),
     ],
 )
-def test_the_support_of_an_own_distribution_tells(
+def test_the_support_of_an_own_distribution_decides(
     likelihood: Any, expected: Measure | None
 ) -> None:
     assert measure_of(VAE(data_shape=(3,), latent_dim=2, likelihood=likelihood)) == expected

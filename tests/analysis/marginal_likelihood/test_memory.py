@@ -15,10 +15,11 @@ from pyro_vae import VAE, analysis
 evidence = partial(analysis.evidence, method="importance")
 """Importance sampling from the guide, or from the proposal that is asked for."""
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PEAK = """
 import resource, torch, pyro_vae as pv
-vae = pv.VAE(data_shape=(784,), latent_dim=50, hidden_dims=(200, 200), activation="tanh", likelihood="bernoulli")
+options = dict(hidden_dims=(200, 200), activation="tanh", likelihood="bernoulli")
+vae = pv.VAE(data_shape=(784,), latent_dim=50, **options)
 x = (torch.rand(40, 784) < 0.3).float()
 pv.evidence(vae, x, num_particles={draws})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -30,9 +31,8 @@ def test_peak_memory_does_not_grow_with_the_draws() -> None:
     def peak(draws: int) -> int:
         command = [sys.executable, "-c", PEAK.format(draws=draws)]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return int(
-            subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
-        )
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        return int(done.stdout)
 
     assert peak(1000) < 1.1 * peak(100)
 

@@ -69,9 +69,12 @@ def test_agrees_with_arviz_1(kind: str, parameter: float, draws: int) -> None:
 
 @pytest.mark.parametrize("k", [0.3, 0.7, 1.0])
 def test_recovers_a_known_tail(k: float) -> None:
-    rows, draws = 16, 100_000
-    found, length = k_hat(weights("pareto", k, rows, draws)), tail_length(draws)
-    expected, error = (length * k + 5) / (length + 10), (1 + k) / np.sqrt(length)
+    rows = 16
+    draws = 100_000
+    found = k_hat(weights("pareto", k, rows, draws))
+    length = tail_length(draws)
+    expected = (length * k + 5) / (length + 10)
+    error = (1 + k) / np.sqrt(length)
     assert abs(found.mean() - expected) < 4 * error / np.sqrt(rows)
     assert (abs(found - expected) < 4 * error).all()
 

@@ -1,4 +1,4 @@
-"""Models of 16-bit numbers, and questions inside autocast: float32 out, full precision, or a word."""
+"""Models in 16 bits, and calls inside autocast: float32 results, full precision, or a warning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ ARRAYS: dict[str, Callable[[pv.VAE], np.ndarray]] = {
     "reconstruct": lambda vae: pv.reconstruct(vae, X),
     "sample": lambda vae: pv.sample(vae, 5).mean,
     "rate": lambda vae: pv.latent_use(vae, X).rate_per_dim,
-    "to_arviz": lambda vae: pv.to_arviz(vae, X, draws=3)["prior"]["z"].values,
+    "to_arviz": lambda vae: pv.to_arviz(vae, X, num_samples=3)["prior"]["z"].values,
 }
 DRAWN = {"sample", "to_arviz"}
 
@@ -56,7 +56,7 @@ QUESTIONS: dict[str, Callable[[pv.VAE], Any]] = {
     "annealed, both ways": lambda vae: pv.bidirectional(
         vae, num_rows=2, num_chains=2, temperatures=5
     ),
-    "audit": lambda vae: pv.audit(vae, X[:1], chains=2, draws=4, warmup=4),
+    "audit": lambda vae: pv.audit(vae, X[:1], num_chains=2, num_samples=4, warmup_steps=4),
     "inference_gaps": lambda vae: pv.inference_gaps(vae, X[:2], steps=4),
 }
 
@@ -78,7 +78,7 @@ def test_a_density_in_16_bits_is_given_with_a_word() -> None:
     with pytest.warns(
         UserWarning, match=r"^calibration: the model's numbers are torch.bfloat16, .* about 0.4%"
     ):
-        pv.calibration(vae, num_rows=5, draws=9)
+        pv.calibration(vae, num_rows=5, num_samples=9)
     with pytest.warns(
         UserWarning,
         match=r"^evidence: .*float16, so log p\(x\) is rounded to about 0.0%|take vae.float",
@@ -88,7 +88,7 @@ def test_a_density_in_16_bits_is_given_with_a_word() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_inside_autocast_the_numbers_are_those_outside(dtype: torch.dtype) -> None:
-    """Autocast belongs to training: a density in 16 bits is off by a tenth of a nat without a word."""
+    """Autocast is for training: a density in 16 bits is off by a tenth of a nat, without a sign."""
     vae = fitted()
     expected = (
         pv.evidence(vae, X, num_particles=20).log_marginal,

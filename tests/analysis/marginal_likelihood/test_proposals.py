@@ -53,17 +53,16 @@ def test_the_density_is_that_of_the_draws(name: str, guide: str) -> None:
         q = proposal_of(CASES[name])(vae, rows)
         torch.manual_seed(0)
         z = q.sample((20_000,))
-        middle, spread = (
-            z[:, 0].median(0).values,
-            (z[:, 0].quantile(0.8, 0) - z[:, 0].quantile(0.2, 0)) / 1.7,
-        )
+        middle = z[:, 0].median(0).values
+        spread = (z[:, 0].quantile(0.8, 0) - z[:, 0].quantile(0.2, 0)) / 1.7
         grid = real_grid(middle, spread, reach=6.0, size=201)
         mass = q.log_prob(grid.points.unsqueeze(1)).squeeze(1).exp() * grid.weights
     assert z.shape == (20_000, 1, 2)
     assert q.log_prob(z).shape == (20_000, 1)
     assert abs(float(mass.sum()) - 1) < 1e-3
     for f in (torch.tanh, torch.cos):
-        values, expected = f(z[:, 0]), mass @ f(grid.points)
+        values = f(z[:, 0])
+        expected = mass @ f(grid.points)
         assert ((values.mean(0) - expected).abs() < SIGMAS * values.std(0) / 141 + 1e-3).all()
 
 
@@ -106,16 +105,15 @@ def test_defensive_draws_its_share_from_the_prior() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_agrees_with_quadrature(name: str) -> None:
-    vae, x = bernoulli_vae(2, features=6), all_bits(6)
+    vae = bernoulli_vae(2, features=6)
+    x = all_bits(6)
     expected = by_quadrature(vae, x, 2)
     found = evidence(vae, x, num_particles=1000, proposal=CASES[name])
     errors = (found.log_marginal - expected) / found.se
     assert (np.abs(errors) < 3).mean() >= 0.95  # 99.7 % of normal errors; 7 sd below of 64 rows
     assert abs(errors.mean()) < 4 / np.sqrt(64)
-    total, error = (
-        np.exp(found.log_marginal).sum(),
-        np.linalg.norm(np.exp(found.log_marginal) * found.se),
-    )
+    total = np.exp(found.log_marginal).sum()
+    error = np.linalg.norm(np.exp(found.log_marginal) * found.se)
     assert abs(total - 1) < 4 * error
     assert error < 0.05
 
@@ -145,9 +143,11 @@ def test_better_proposals_mend_a_narrow_guide(name: Any, limit: float) -> None:
 @pytest.mark.parametrize("kind", ["defensive", "refined"])
 def test_weights_of_a_mixture_are_bounded(kind: str) -> None:
     """By p(x, z) / a p₁(z), with p₁ the prior or the guide, wherever z is."""
-    vae, a = TRUTH.vae(widen=0.3), 0.25
+    vae = TRUTH.vae(widen=0.3)
+    a = 0.25
     with torch.no_grad():
-        prior, guide = vae.prior(), vae.posterior(X[:5])
+        prior = vae.prior()
+        guide = vae.posterior(X[:5])
         q = proposal_of({"kind": kind, "weight": a})(vae, X[:5])
         z = 3 * torch.randn(2000, 5, 2, generator=torch.Generator().manual_seed(0)).double()
         bound = (prior if kind == "defensive" else guide).log_prob(z)
@@ -177,7 +177,8 @@ def test_the_exact_posterior_stays_where_it_is() -> None:
 
 
 def test_the_fit_raises_the_elbo_of_every_row() -> None:
-    vae, x = bernoulli_vae(2), all_bits(7)
+    vae = bernoulli_vae(2)
+    x = all_bits(7)
     loc, tril = fit_normal(vae, x)
 
     def elbo(q: Distribution) -> Tensor:
@@ -200,7 +201,8 @@ def test_the_fit_of_a_row_does_not_depend_on_its_batch(dtype: torch.dtype) -> No
         .eval()
     )
     x = all_bits(7).to(dtype)
-    together, tolerance = fit_normal(vae, x), 1e-4 if dtype == torch.float32 else 1e-10
+    together = fit_normal(vae, x)
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-10
     for row in (0, 50, 127):
         alone = fit_normal(vae, x[row : row + 1])
         for one, all_rows in zip(alone, together, strict=True):
@@ -302,10 +304,8 @@ def test_a_guide_without_a_formula_for_its_mean_is_widened_by_an_estimate(kind: 
         half = dist.Normal((x[:, :2] - x[:, 2:]) / 6, 0.4).to_event(1)
         return TransformedDistribution(half, [AffineTransform(0.0, 2.0, event_dim=1)])
 
-    x, weight = (
-        torch.randn(20, 4, generator=torch.Generator().manual_seed(0)),
-        torch.cat([torch.eye(2), -torch.eye(2)]),
-    )
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    weight = torch.cat([torch.eye(2), -torch.eye(2)])
     exact = (
         dist.MultivariateNormal(torch.zeros(4), torch.eye(4) + weight @ weight.T)
         .log_prob(x)

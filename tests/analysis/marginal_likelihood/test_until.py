@@ -1,7 +1,7 @@
 """More draws, or another proposal, for the rows that need it, and only for them."""
 
+import re
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,10 @@ import pyro.distributions as dist
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
 from pyro_vae import VAE, analysis
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import Until
+from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 evidence = partial(analysis.evidence, method="importance")
@@ -46,16 +46,15 @@ class Unequal(nn.Module):
 class Counted(nn.Module):
     """A likelihood that counts the pairs of a row and a draw that it decodes."""
 
-    family = SimpleNamespace(
-        support=constraints.real
-    )  # said, so that nobody decodes to find it out
-
     def __init__(self, likelihood: nn.Module) -> None:
         super().__init__()
-        self.likelihood, self.pairs = likelihood, 0
+        self.likelihood = likelihood
+        self.pairs = 0
 
     def forward(self, z: Tensor) -> Distribution:
-        self.pairs += z[..., 0].numel()
+        # the model is asked for its support at zeros, which are no draws
+        if z.flatten(0, -2)[0].any():
+            self.pairs += z[..., 0].numel()
         return self.likelihood(z)
 
 
@@ -65,7 +64,8 @@ def unequal(easy: float = 1.05, hard: float = 3.0) -> VAE:
 
 def assert_same(found: Any, expected: Any, rows: Any = slice(None)) -> None:
     for name in COLUMNS:
-        ours, theirs = getattr(found, name), getattr(expected, name)[rows]
+        ours = getattr(found, name)
+        theirs = getattr(expected, name)[rows]
         if ours.dtype.kind == "f":
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
         else:
@@ -95,24 +95,18 @@ def test_only_hard_rows_get_more_draws() -> None:
     assert (found.se <= 0.04).all()
     assert (found.reached == "target").all()
     assert_within_three_errors(found)
-    summary = found.summary()
-    assert (summary.num_particles, summary.most_particles, summary.capped) == (
-        100,
-        found.num_particles.max(),
-        0,
-    )
+    assert found.num_particles.min() == 100
+    assert not found.capped.any()
 
 
 def test_the_cap_is_reported() -> None:
     found = evidence(unequal(), X, num_particles=100, until=Until(se=0.04, max_particles=350))
     np.testing.assert_array_equal(found.num_particles, np.where(HARD, 350, 100))
     np.testing.assert_array_equal(found.reached, np.where(HARD, "cap", "target"))
-    summary = found.summary()
-    assert summary.capped == HARD.sum()
-    assert (summary.capped_se, summary.capped_k) == (
-        found.se[HARD].max(),
-        found.pareto_k[HARD].max(),
-    )
+    np.testing.assert_array_equal(found.capped, HARD)
+    se = found.se[HARD].max()
+    k = found.pareto_k[HARD].max()
+    assert f"they reached se {se:.3g} and k-hat {k:.2f} or better" in found.summary()
 
 
 def test_numbers_are_those_of_as_many_draws_at_once() -> None:
@@ -128,7 +122,8 @@ def test_numbers_are_those_of_as_many_draws_at_once() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"retry": "refined"}, {"retry": "widened"}])
 def test_a_row_does_not_depend_on_its_batch(options: dict[str, Any]) -> None:
-    vae, until = unequal(1.3, 0.4), Until(se=0.05, max_particles=1000)
+    vae = unequal(1.3, 0.4)
+    until = Until(se=0.05, max_particles=1000)
     found = evidence(vae, X, num_particles=100, until=until, **options)
     order = np.random.default_rng(0).permutation(24)
     assert_same(evidence(vae, X[order], num_particles=100, until=until, **options), found, order)
@@ -173,7 +168,8 @@ def test_without_targets_the_number_of_draws_ends_them() -> None:
 
 
 def test_rows_with_a_high_k_hat_start_again() -> None:
-    vae, asked = unequal(1.3, 1 / 3), []
+    vae = unequal(1.3, 1 / 3)
+    asked = []
 
     def exact_but_wider(vae: VAE, rows: Tensor) -> Distribution:
         asked.append(rows)
@@ -192,7 +188,7 @@ def test_rows_with_a_high_k_hat_start_again() -> None:
     ).all()  # the draws are fresh ones
     assert (found.pareto_k <= 0.7).all()
     assert (np.abs(found.log_marginal - EXACT)[found.retried] < 5 * found.se[found.retried]).all()
-    assert found.summary().retried == found.retried.sum()
+    assert re.search(f"retried +{found.retried.sum()} of {len(X)} rows", found.summary())
 
 
 def test_retried_rows_draw_until_their_targets() -> None:

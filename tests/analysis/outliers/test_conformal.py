@@ -15,9 +15,7 @@ both = pytest.mark.parametrize("p_value", [low_p_value, typicality_p_value])
 @both
 @pytest.mark.parametrize("draw", ["normal", "standard_cauchy", "exponential"])
 def test_p_values_of_exchangeable_scores_are_uniform(p_value: PValue, draw: str) -> None:
-    """19 reference scores and one more: its p-value is 1/20, 2/20, ..., 1, each with probability
-    1/20.
-    """
+    """Against 19 reference scores: 1/20, 2/20, ..., 1, each with probability 1/20."""
     scores = getattr(np.random.default_rng(0), draw)(size=(4000, 20))
     p = np.array([p_value(row[:1], row[1:])[0] for row in scores])
     counts = np.bincount(np.round(20 * p).astype(int), minlength=21)
@@ -35,7 +33,8 @@ def test_ties_only_make_p_values_larger(p_value: PValue) -> None:
 
 def test_typicality_by_its_definition() -> None:
     rng = np.random.default_rng(2)
-    scores, reference = 3 * rng.normal(size=200), rng.normal(size=37)
+    scores = 3 * rng.normal(size=200)
+    reference = rng.normal(size=37)
     found = typicality_p_value(scores, reference)
     for score, p in zip(scores, found, strict=True):
         mean = np.append(reference, score).mean()
@@ -69,12 +68,12 @@ def test_discoveries_are_those_of_scipy() -> None:
 
 
 def test_few_of_the_discoveries_are_ordinary() -> None:
-    """200 repetitions of 90 ordinary rows and 10 others: the share of ordinary ones is 10 % or less
-    on average.
-    """
-    rng, shares = np.random.default_rng(5), []
+    """In 200 repetitions of 90 ordinary rows and 10 others, 10 % or less are false on average."""
+    rng = np.random.default_rng(5)
+    shares = []
     for _ in range(200):
-        reference, scores = rng.normal(size=500), rng.normal(size=100)
+        reference = rng.normal(size=500)
+        scores = rng.normal(size=100)
         scores[:10] -= 4
         found = discoveries(low_p_value(scores, reference), 0.1)
         shares.append((found >= 10).mean() if len(found) else 0.0)

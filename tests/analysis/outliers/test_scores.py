@@ -1,6 +1,4 @@
-"""Anomaly scores: shares against closed forms, p-values that are uniform, and rows from elsewhere
-that are found.
-"""
+"""Anomaly scores: shares against closed forms, uniform p-values, and outliers that are found."""
 
 from typing import Any
 
@@ -25,10 +23,12 @@ X = TRUTH.sample(40, seed=2)
 
 
 def expected_terms(x: Tensor) -> np.ndarray:
-    """E log N(xᵢ | wᵢ z + bᵢ, σ²) over p(z | x) = N(m, C): -½ log 2πσ² - ((xᵢ - wᵢ m - bᵢ)² + wᵢ C
-    wᵢᵀ) / 2σ².
+    """E log N(xᵢ | wᵢ z + bᵢ, σ²) over p(z | x) = N(m, C).
+
+    -½ log 2πσ² - ((xᵢ - wᵢ m - bᵢ)² + wᵢ C wᵢᵀ) / 2σ²
     """
-    posterior, w = TRUTH.posterior(x), TRUTH.weight
+    posterior = TRUTH.posterior(x)
+    w = TRUTH.weight
     residual = x - TRUTH.bias - posterior.mean @ w.T
     variance = torch.einsum("il,nlm,im->ni", w, posterior.covariance_matrix, w)
     noise = TRUTH.sigma**2
@@ -82,7 +82,8 @@ def test_the_column_that_is_off_is_named() -> None:
 
 @every_case
 def test_terms_sum_to_the_density(name: str) -> None:
-    vae, x = vae_of(name), CASES[name].rows
+    vae = vae_of(name)
+    x = CASES[name].rows
     z = torch.randn(7, len(x), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     p = vae.likelihood(z)
     terms = column_log_prob(p, x)
@@ -164,23 +165,36 @@ def test_rows_that_are_their_own_reference_are_counted() -> None:
 # What it says
 
 
-def test_the_table_is_sorted_and_names_columns() -> None:
+def test_the_table_has_the_order_of_the_rows_and_names_columns() -> None:
     import pandas as pd
 
-    frame = pd.DataFrame(X.numpy(), columns=list("abcde"))
+    labels = [f"row {i}" for i in range(40)]
+    frame = pd.DataFrame(X.numpy(), columns=list("abcde"), index=labels)
     found = pv.anomaly(TRUTH.vae(), frame, reference=X[:9], num_particles=50, num_samples=20)
-    assert found.columns == tuple("abcde")
+    assert found.column_names == tuple("abcde")
     table = found.to_dataframe(top=2)
     assert list(table) == [
-        *("row", "log_marginal", "se", "p_value", "typicality", "typicality_p_value", "trusted"),
+        *("log_marginal", "se", "p_value", "typicality", "typicality_p_value", "trusted"),
         *("rate", "top_columns"),
     ]
-    assert table["log_marginal"].is_monotonic_increasing
-    assert table["row"].tolist() == found.worst(40).tolist()
-    assert found.worst(3).tolist() == table["row"][:3].tolist()
-    assert (table["trusted"].to_numpy() == found.trusted[table["row"]]).all()
+    assert table.index.tolist() == labels
+    np.testing.assert_array_equal(table["log_marginal"], found.log_marginal)
+    assert table["trusted"].tolist() == found.trusted.tolist()
+    assert table.iloc[found.worst(40)]["log_marginal"].is_monotonic_increasing
+    assert table["top_columns"].iloc[7] == found._named(7, 2)
+    np.testing.assert_allclose(found.rate[7], found.shares[7].sum() - found.log_marginal[7])
     assert all(text.count("(") <= 2 for text in table["top_columns"])
-    assert len(repr(found)) < 100
+    assert repr(found) == "Anomaly(rows=40, reference rows=9)"
+
+
+def test_a_notebook_shows_the_least_likely_rows() -> None:
+    found = pv.anomaly(TRUTH.vae(), X, reference=X[:9], num_particles=50, num_samples=20)
+    shown = found._repr_html_()
+    assert shown.count("<tr>") == 1 + 10
+    first = found.worst(1)[0]
+    number = f"{found.log_marginal[first]:.2f} ± {found.se[first]:.2f}"
+    assert f"<tr><td>{first}</td><td>{number}</td>" in shown
+    assert "9 reference rows, mean log p(x)" in shown
 
 
 @pytest.mark.parametrize(
@@ -221,7 +235,8 @@ def digits() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("other", ["turned", "noise"])
 def test_turned_digits_and_noise_are_found(digits: dict[str, Any], other: str) -> None:
-    ordinary, strange = digits["ordinary"], digits[other]
+    ordinary = digits["ordinary"]
+    strange = digits[other]
     score = -np.concatenate([ordinary.log_marginal, strange.log_marginal])
     assert roc_auc_score(np.repeat([0, 1], [len(ordinary), len(strange)]), score) > 0.99
     assert (strange.p_value <= 0.01).mean() > 0.95

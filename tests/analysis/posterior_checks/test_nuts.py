@@ -1,6 +1,4 @@
-"""NUTS on single rows against closed forms and quadrature, and what it says of guides that are
-wrong.
-"""
+"""NUTS on single rows against closed forms and quadrature, and its verdicts on wrong guides."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -20,11 +18,12 @@ from pyro_vae.analysis.posterior_checks.moments import (
     sd_error,
     weighted_moments,
 )
-from pyro_vae.analysis.posterior_checks.nuts import Audit, audit
+from pyro_vae.analysis.posterior_checks.nuts import audit
+from pyro_vae.analysis.posterior_checks.nuts_results import Audit
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
-TINY = {"chains": 2, "draws": 4, "warmup": 4, "num_particles": 20}
+TINY = {"num_chains": 2, "num_samples": 4, "warmup_steps": 4, "num_particles": 20}
 
 
 def tiny(vae: VAE, x: Tensor, **options: int) -> Audit:
@@ -42,11 +41,10 @@ def moments(mean: float = 0.0, sd: float = 1.0, se: float = 0.0) -> Moments:
 @pytest.mark.slow
 def test_nuts_finds_the_exact_posterior_and_how_wrong_the_guide_is() -> None:
     x = TRUTH.sample(1, seed=5)
-    exact, found = (
-        TRUTH.posterior(x),
-        audit(TRUTH.vae(widen=0.8), x, draws=800, warmup=300, num_particles=5000),
-    )
-    mean, sd = exact.mean.numpy(), exact.stddev.numpy()
+    exact = TRUTH.posterior(x)
+    found = audit(TRUTH.vae(widen=0.8), x, num_samples=800, warmup_steps=300, num_particles=5000)
+    mean = exact.mean.numpy()
+    sd = exact.stddev.numpy()
     assert (np.abs(found.nuts.mean - mean) < 0.05 * sd).all()
     assert (np.abs(found.nuts.sd / sd - 1) < 0.05).all()
     assert (np.abs(found.nuts.mean - mean) < 4 * found.nuts.mean_se).all()
@@ -89,7 +87,7 @@ def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
         p = (vae.prior().log_prob(grid) + vae.likelihood(grid).log_prob(x)).softmax(0)
     mean = float(p @ grid[:, 0])
     sd = float((p @ (grid[:, 0] - mean).square()).sqrt())
-    found = audit(vae, x, draws=600, warmup=300, num_particles=20_000)
+    found = audit(vae, x, num_samples=600, warmup_steps=300, num_particles=20_000)
     assert abs(sd - 1) > 0.1  # the row says something
     assert abs(found.nuts.mean - mean) < 4 * found.nuts.mean_se < 0.2 * sd
     assert abs(found.nuts.sd - sd) < 4 * found.nuts.sd_se < 0.2 * sd
@@ -100,10 +98,9 @@ def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
 
 
 def test_weighted_moments_are_those_of_the_target() -> None:
-    """Draws of N(0, 1.2²), weighted to N(0.4, 1): 400 repetitions lie around it as the standard
-    errors say.
-    """
-    q, p = torch.distributions.Normal(0.0, 1.2), torch.distributions.Normal(0.4, 1.0)
+    """400 repetitions of draws of N(0, 1.2²), weighted to N(0.4, 1), have the stated errors."""
+    q = torch.distributions.Normal(0.0, 1.2)
+    p = torch.distributions.Normal(0.4, 1.0)
     z = 1.2 * torch.randn(
         400, 500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
@@ -185,10 +182,8 @@ def test_a_difference_is_small_within_its_error(found: Moments, small: bool) -> 
 
 
 def test_verdicts() -> None:
-    good, bad = (
-        Difference.between(moments(), moments()),
-        Difference.between(moments(sd=0.5), moments()),
-    )
+    good = Difference.between(moments(), moments())
+    bad = Difference.between(moments(sd=0.5), moments())
     fine = Audit(
         z=np.zeros((4, 500, 1, 2)),
         r_hat=np.full((1, 2), 1.0),
@@ -199,7 +194,7 @@ def test_verdicts() -> None:
         nuts=moments(),
         guide=good,
         resampled=good,
-        warmup=500,
+        warmup_steps=500,
     )
     cases = {
         "agrees": fine,
@@ -214,6 +209,8 @@ def test_verdicts() -> None:
     for verdict, case in cases.items():
         assert case.verdicts == [verdict]
         assert verdict in str(case).splitlines()[3]
+        assert f"<td>{verdict}</td>" in case._repr_html_()
+        assert repr(case) == f"Audit(rows=1: 1 {verdict})"
         for name, value in unmixed.items():
             assert replace(case, **{name: value}).verdicts == ["inconclusive"]
     assert replace(cases["agrees after resampling"], pareto_k=np.array([0.8])).verdicts == [
@@ -224,6 +221,42 @@ def test_verdicts() -> None:
     ]
 
 
+def test_there_is_a_line_for_each_row_with_its_worst_dimension() -> None:
+    guide = Difference(
+        shift=np.array([[0.1, -0.4], [0.0, 0.0]]),
+        shift_se=np.array([[0.01, 0.02], [0.03, 0.03]]),
+        ratio=np.array([[0.5, 1.1], [1.0, 2.0]]),
+        ratio_se=np.array([[0.04, 0.05], [0.06, 0.07]]),
+    )
+    two = np.ones((2, 2))
+    found = Audit(
+        z=np.zeros((4, 500, 2, 2)),
+        r_hat=np.array([[1.0, 1.005], [1.2, 1.0]]),
+        ess=np.array([[900.0, 800.0], [500.0, 600.0]]),
+        divergences=np.array([0, 3]),
+        pareto_k=np.array([0.3, 0.9]),
+        num_particles=2000,
+        nuts=Moments(two, two, two, two),
+        guide=guide,
+        resampled=guide,
+        warmup_steps=500,
+    )
+    table = found.to_dataframe()
+    assert table.index.tolist() == [0, 1]
+    assert table["verdict"].tolist() == ["differs", "inconclusive"]
+    assert table["r_hat"].tolist() == [1.005, 1.2]
+    assert table["ess"].tolist() == [800.0, 500.0]
+    first = table.loc[0, ["guide_shift", "guide_shift_se", "guide_ratio", "guide_ratio_se"]]
+    assert first.tolist() == [-0.4, 0.02, 0.5, 0.04]
+    assert "-0.40 ± 0.02    0.50 ± 0.04" in str(found)
+    assert [(total.name, total.value) for total in found.totals()] == [
+        ("agrees", 0),
+        ("agrees after resampling", 0),
+        ("differs", 1),
+        ("inconclusive", 1),
+    ]
+
+
 # What stays as it was
 
 
@@ -231,9 +264,12 @@ def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
     vae = VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,)).train()
     first = next(vae.parameters()).requires_grad_(False)
     x = torch.bernoulli(torch.full((2, 4), 0.5), generator=torch.Generator().manual_seed(1))
-    before, asked = torch.get_rng_state(), [p.requires_grad for p in vae.parameters()]
-    settings, weights = pyro.settings.get(), [p.clone() for p in vae.parameters()]
-    both, second = tiny(vae, x), tiny(vae, x[1:])
+    before = torch.get_rng_state()
+    asked = [p.requires_grad for p in vae.parameters()]
+    settings = pyro.settings.get()
+    weights = [p.clone() for p in vae.parameters()]
+    both = tiny(vae, x)
+    second = tiny(vae, x[1:])
     assert (torch.get_rng_state() == before).all()
     assert pyro.settings.get() == settings
     assert vae.training
@@ -256,9 +292,9 @@ def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"draws": 0}, "draws: expected at least 4, got 0"),
-        ({"chains": 1}, "chains: expected at least 2, got 1"),
-        ({"warmup": 0}, "warmup: expected at least 1, got 0"),
+        ({"num_samples": 0}, "num_samples: expected at least 4, got 0"),
+        ({"num_chains": 1}, "num_chains: expected at least 2, got 1"),
+        ({"warmup_steps": 0}, "warmup_steps: expected at least 1, got 0"),
         ({"num_particles": 0}, "num_particles: expected at least 2, got 0"),
     ],
 )

@@ -1,6 +1,7 @@
 """Simulation-based calibration against guides whose miscalibration is known."""
 
 import functools
+import math
 
 import numpy as np
 import pyro.distributions as dist
@@ -11,14 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae import VAE
-from pyro_vae.analysis.posterior_checks.sbc import (
-    Calibration,
-    _pit,
-    calibration,
-    components,
-    holm,
-    uniformity,
-)
+from pyro_vae.analysis.posterior_checks.sbc import _pit, calibration
+from pyro_vae.analysis.posterior_checks.sbc_results import Calibration
+from pyro_vae.analysis.posterior_checks.uniformity import components, holm, uniformity
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
@@ -81,9 +77,7 @@ def test_components_are_means_of_orthonormal_polynomials() -> None:
 
 
 def test_holm_by_hand() -> None:
-    """0.005 · 4, then 0.01 · 3, then 0.03 · 2, then 0.04 · 1, which may not be below the one before
-    it.
-    """
+    """0.005 · 4, 0.01 · 3, 0.03 · 2, and 0.04 · 1, which may not be below the one before it."""
     np.testing.assert_allclose(holm(np.array([0.04, 0.01, 0.03, 0.005])), [0.06, 0.03, 0.06, 0.02])
     assert holm(np.array([0.9, 0.8])).max() == 1
 
@@ -91,7 +85,7 @@ def test_holm_by_hand() -> None:
 @pytest.mark.parametrize("draws", [1, 9, 30])
 def test_the_exact_posterior_has_uniform_p_values_and_ranks(draws: int) -> None:
     vae = TRUTH.vae()
-    runs = [calibration(vae, num_rows=100, draws=draws, seed=seed) for seed in range(60)]
+    runs = [calibration(vae, num_rows=100, num_samples=draws, seed=seed) for seed in range(60)]
     assert_uniform(np.array([run.p_values[0] for run in runs]))
     assert_uniform(np.array([run.joint_p_value for run in runs]))
     ranks = np.concatenate([run.rank for run in runs])
@@ -159,13 +153,36 @@ def test_importance_resampling_repairs_what_it_can() -> None:
     )  # too few proposals to choose from
 
 
+def test_there_is_a_line_for_each_simulated_row() -> None:
+    run = found(0.7)
+    table = run.to_dataframe()
+    assert len(table) == 1000
+    np.testing.assert_array_equal(table["rank[1]"], run.rank[:, 1])
+    np.testing.assert_array_equal(table["pit[0]"], run.pit[:, 0])
+    np.testing.assert_array_equal(table["joint_pit"], run.joint_pit)
+
+
+def test_a_notebook_shows_a_line_for_each_dimension() -> None:
+    run = found(0.7)
+    shown = run._repr_html_()
+    assert shown.count("<tr>") == 1 + 2 + 1  # head, dimensions, log p(x, z)
+    share = run.coverage()[1]
+    error = math.sqrt(share * (1 - share) / 1000)
+    assert f"<td>{share:.1%} ± {error:.1%}</td>" in shown
+    assert "too narrow (ranks U-shaped)" in shown
+    assert "NOT calibrated" in repr(run)
+    assert len(repr(run)) < 100
+
+
 # What stays as it was
 
 
 def test_a_seed_says_everything_and_the_generator_stays() -> None:
     vae = VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,)).train()
     before = torch.get_rng_state()
-    one, two, other = (calibration(vae, num_rows=30, draws=9, seed=seed) for seed in (0, 0, 1))
+    one, two, other = (
+        calibration(vae, num_rows=30, num_samples=9, seed=seed) for seed in (0, 0, 1)
+    )
     assert (torch.get_rng_state() == before).all()
     assert vae.training
     np.testing.assert_array_equal(one.pit, two.pit)
@@ -175,20 +192,22 @@ def test_a_seed_says_everything_and_the_generator_stays() -> None:
 
 
 def test_the_rows_are_the_same_with_and_without_resampling() -> None:
-    vae, seen = TRUTH.vae(), []
+    vae = TRUTH.vae()
+    seen = []
     vae.posterior.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    calibration(vae, num_rows=5, draws=4)
-    calibration(vae, num_rows=5, draws=3, resample=8)
+    calibration(vae, num_rows=5, num_samples=4)
+    calibration(vae, num_rows=5, num_samples=3, resample=8)
     first, *_, last = (x for x in seen if len(x) == 5)
     assert (first == last).all()
 
 
 def test_chunks_bound_what_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_vae.analysis.posterior_checks.sbc.CHUNK", 50)
-    vae, sizes = TRUTH.vae(), []
+    vae = TRUTH.vae()
+    sizes = []
     vae.likelihood.decoder.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
-    assert calibration(vae, num_rows=7, draws=20).pit.shape == (7, 2)
-    assert calibration(vae, num_rows=3, draws=20, resample=120).pit.shape == (3, 2)
+    assert calibration(vae, num_rows=7, num_samples=20).pit.shape == (7, 2)
+    assert calibration(vae, num_rows=3, num_samples=20, resample=120).pit.shape == (3, 2)
     assert max(sizes) <= 50
 
 
@@ -198,11 +217,11 @@ def test_chunks_bound_what_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_rows": 0}, "num_rows, draws: expected at least 1, got 0, 99"),
-        ({"draws": 0}, "num_rows, draws: expected at least 1, got 1000, 0"),
+        ({"num_rows": 0}, "num_rows, num_samples: expected at least 1, got 0, 99"),
+        ({"num_samples": 0}, "num_rows, num_samples: expected at least 1, got 1000, 0"),
         (
             {"resample": 50},
-            r"resample: expected at least as many proposals as draws \(99\), got 50; take "
+            r"resample: expected at least num_samples = 99 proposals, got 50; take "
             r"resample=990",
         ),
     ],

@@ -1,6 +1,4 @@
-"""Numbers that must agree: what is right passes for every likelihood, and errors in nats are found
-at any size.
-"""
+"""Numbers that must agree: right ones pass for every likelihood, and errors in nats are found."""
 
 from typing import Any
 
@@ -18,7 +16,8 @@ from tests.likelihoods.families import vae as vae_of
 
 @every_case
 def test_every_likelihood_agrees_with_itself(name: str) -> None:
-    vae, x = vae_of(name).float(), CASES[name].rows.float()
+    vae = vae_of(name).float()
+    x = CASES[name].rows.float()
     found = density(vae, x, 0)
     assert found.verdict == "pass"
     assert found.number < 1e-4
@@ -28,13 +27,12 @@ def test_every_likelihood_agrees_with_itself(name: str) -> None:
 
 
 class Counts(nn.Module):
-    """torch's Poisson with log(count!) by lgamma in float32, whose rounding is the same in each
-    column.
-    """
+    """torch's Poisson: lgamma(count + 1) in float32 has the same rounding in each column."""
 
     def __init__(self, columns: int, rate: float) -> None:
         super().__init__()
-        self.layer, self.rate = nn.Linear(2, columns), rate
+        self.layer = nn.Linear(2, columns)
+        self.rate = rate
 
     def forward(self, z: Tensor) -> Any:
         return dist.Poisson(self.rate * (0.001 * self.layer(z)).exp()).to_event(1)
@@ -70,7 +68,8 @@ class Offset(nn.Module):
 
     def __init__(self, nats: float) -> None:
         super().__init__()
-        self.layer, self.nats = nn.Linear(2, 3), nats
+        self.layer = nn.Linear(2, 3)
+        self.nats = nats
 
     def forward(self, z: Tensor) -> Any:
         nats = self.nats if z.dtype == torch.float32 else 0.0
@@ -97,7 +96,8 @@ class Neighbours(nn.Module):
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.layer, self.share = nn.Linear(2, 3), share
+        self.layer = nn.Linear(2, 3)
+        self.share = share
 
     def forward(self, z: Tensor) -> Tensor:
         out: Tensor = self.layer(z)

@@ -11,8 +11,9 @@ import torch
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
+from pyro_vae.analysis.export.elpd import elpd_of
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
-from pyro_vae.analysis.report.comparison import Comparison, compare, elpd
+from pyro_vae.analysis.report.comparison import Comparison, compare
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.likelihoods import Multinomial, Poisson
 
@@ -70,7 +71,8 @@ def test_differences_are_those_of_the_exact_evidence(found: Comparison) -> None:
 
 
 def test_statistics_by_hand() -> None:
-    a, b = np.array([-10.0, -12, -11, -19]), np.array([-11.0, -12, -14, -20])
+    a = np.array([-10.0, -12, -11, -19])
+    b = np.array([-11.0, -12, -14, -20])
     found = compare({"b": numbers(b), "a": numbers(a, se=0.2, draws=50)})
     assert found.names == ("a", "b")
     np.testing.assert_array_equal(found.mean, [-13, -14.25])
@@ -104,11 +106,10 @@ def test_equal_rows_share_their_error() -> None:
 
 
 def test_the_order_given_does_not_matter(found: Comparison) -> None:
-    x, models = TRUTH.sample(9), {"truth": TRUTH.vae(widen=1.2), "wider": WIDER.vae(widen=1.2)}
-    one, other = (
-        compare(models, x, num_particles=50),
-        compare(dict(reversed(models.items())), x, num_particles=50),
-    )
+    x = TRUTH.sample(9)
+    models = {"truth": TRUTH.vae(widen=1.2), "wider": WIDER.vae(widen=1.2)}
+    one = compare(models, x, num_particles=50)
+    other = compare(dict(reversed(models.items())), x, num_particles=50)
     assert str(one) == str(other)
     given = models | {"truth": evidence(models["truth"], x, num_particles=50)}
     np.testing.assert_array_equal(
@@ -138,6 +139,19 @@ def test_the_table_says_how_to_read_it(found: Comparison) -> None:
     assert "100.0%" in str(alike)
     unknown = compare({"a": numbers(a, pareto_k=math.nan), "b": numbers(a - 1)})
     assert "unknown" in str(unknown).splitlines()[1]
+
+
+def test_there_is_a_line_for_each_model(found: Comparison) -> None:
+    table = found.to_dataframe()
+    assert table.index.name == "model"
+    assert table.index.tolist() == ["truth", "wider", "wrong"]
+    np.testing.assert_array_equal(table["log_marginal"], found.mean)
+    np.testing.assert_array_equal(table["difference_se"], found.difference_se)
+    assert repr(found) == f"Comparison(models=3, rows={ROWS}, best 'truth')"
+    shown = found._repr_html_()
+    assert shown.count("<tr>") == 4
+    assert f"{found.mean[1]:.3f} ± {found.mean_se[1]:6.3f}</td>" in shown
+    assert "differences are paired over the rows" in shown
 
 
 def test_one_row_and_impossible_rows() -> None:
@@ -175,7 +189,7 @@ def test_arviz_compares_the_same(found: Comparison, method: str) -> None:
 def test_evidence_is_an_elpd() -> None:
     x = TRUTH.sample(40)
     about = evidence(TRUTH.vae(widen=0.5), x, num_particles=100)
-    one = elpd(about)
+    one = elpd_of(about)
     assert one["elpd_loo"] == pytest.approx(about.log_marginal.sum(), rel=1e-12)
     np.testing.assert_array_equal(one["pareto_k"], about.pareto_k)
     assert one["n_samples"] == 100
@@ -229,10 +243,12 @@ def test_bad_input_is_refused(ask: Callable[[], Any], message: str) -> None:
 
 def test_evidence_about_other_rows_is_refused() -> None:
     """Whatever the precision of the models: the rows that they were given are the same."""
-    single, x = VAE(data_shape=(5,), latent_dim=2, hidden_dims=(4,)), TRUTH.sample(9)
+    single = VAE(data_shape=(5,), latent_dim=2, hidden_dims=(4,))
+    x = TRUTH.sample(9)
     about, other = (evidence(vae, x, num_particles=5) for vae in (TRUTH.vae(), single))
     assert compare({"a": about, "b": other}).names
-    turned, mixed = x[[0, 1, 2, 4, 3, 5, 6, 7, 8]], torch.cat([x[:7], x[:2]])
+    turned = x[[0, 1, 2, 4, 3, 5, 6, 7, 8]]
+    mixed = torch.cat([x[:7], x[:2]])
     for rows, message in (
         (
             turned,
@@ -285,8 +301,9 @@ def test_probabilities_and_densities_do_not_compare() -> None:
 
 
 def test_a_row_and_a_row_given_its_total_do_not_compare() -> None:
-    """For the very same rates, log Poisson(x) = log Multinomial(x | n) + log Poisson(n), so the
-    truth would lose.
+    """log Poisson(x) = log Multinomial(x | n) + log Poisson(n) for the same rates.
+
+    So the truth would lose.
     """
     x = torch.tensor([[4.0, 0, 2, 1, 3], [1, 1, 1, 1, 1]])
     poisson, multinomial = (

@@ -1,6 +1,4 @@
-"""A sampler and a density that disagree are found, each by an error of known size; those that agree
-are not.
-"""
+"""Samplers and densities that disagree by an error of known size are found, and no others."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +26,8 @@ class Mismatch(dist.TorchDistribution):
     arg_constraints: ClassVar[Any] = {}
 
     def __init__(self, sampler: Any, density: Any) -> None:
-        self.sampler, self.density = sampler, density
+        self.sampler = sampler
+        self.density = density
         super().__init__(torch.Size(), density.event_shape)
 
     @property
@@ -136,7 +135,7 @@ def test_draws_from_the_density_are_not(name: str) -> None:
 
 
 def test_the_p_values_are_valid() -> None:
-    """Over 100 seeds 5 ± 2.2 of them lie below 0.05, were they exact; corrected, they are larger."""
+    """Of 100 exact p-values 5 ± 2.2 are below 0.05; the correction makes them larger."""
     p_values = np.array(
         [samples_match_density(normal(), num_samples=400, seed=seed).p_value for seed in range(100)]
     )

@@ -1,10 +1,11 @@
-"""What every result has in common: the summary that it prints, the table of a notebook, the rows."""
+"""What all results have in common: the printed summary, the table of a notebook, the rows."""
 
 import math
 
 import numpy as np
+import pytest
 
-from pyro_vae.analysis.results.answer import Answer, Total
+from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
 
 
 class Scores(Answer):
@@ -45,8 +46,23 @@ def test_a_notebook_shows_a_table_whose_text_is_escaped():
 
 
 def test_rows_have_their_order_their_types_and_their_labels():
-    plain, labelled = Scores().to_dataframe(), Scores(["b", "a", "c"]).to_dataframe()
+    plain = Scores().to_dataframe()
+    labelled = Scores(["b", "a", "c"]).to_dataframe()
     assert plain.index.tolist() == [0, 1, 2]
     assert plain.index.name == labelled.index.name == "row"
     assert labelled.loc["a", "score"] == 2.0
     assert plain["trusted"].dtype == bool
+
+
+def test_a_total_has_its_own_digits_or_words():
+    assert Total("bits per dim", 1.23456, digits=4).shown() == "1.2346"
+    assert Total("acceptance", 0.8, 0.01, digits=2).shown() == "0.80 ± 0.01"
+    assert Total("trusted", 1.0, text="all rows").shown() == "all rows"
+    assert Total("rows", np.int64(7)).shown() == "7"
+
+
+def test_the_standard_error_of_a_mean():
+    assert mean_and_se(np.array([1.0, 2.0, 6.0])) == (3.0, pytest.approx(math.sqrt(7 / 3)))
+    mean, se = mean_and_se(np.array([4.0]))
+    assert mean == 4.0
+    assert math.isnan(se)

@@ -1,6 +1,4 @@
-"""The grammar of verdicts: numbers, thresholds and sources, three sentences, and remedies that
-work.
-"""
+"""Verdicts: numbers, thresholds and sources, three sentences, and remedies that work."""
 
 import copy
 import shlex
@@ -18,10 +16,11 @@ import pyro_vae as pv
 from pyro_vae import VAE
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.posterior_checks.moments import Difference, Moments
-from pyro_vae.analysis.posterior_checks.nuts import Audit
-from pyro_vae.analysis.report import agreement, checks
+from pyro_vae.analysis.posterior_checks.nuts_results import Audit
+from pyro_vae.analysis.report import agreement, checks, gradients
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
-from pyro_vae.analysis.results.verdicts import BASELINE, LATENT, TRUSTED, Checkup, Finding
+from pyro_vae.analysis.report.results import Checkup
+from pyro_vae.analysis.results.verdicts import BASELINE, LATENT, TRUSTED, Finding
 from pyro_vae.cli.main import parser
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2, seed=1)
@@ -66,12 +65,13 @@ def test_the_limit_of_k_hat() -> None:
 
 
 def test_a_good_model_in_three_sentences() -> None:
-    believed, better, after = FINE.sentences
-    assert believed.startswith(
-        "The number, log p(x) = -12.345 ± 0.250 nats a row, is to be believed: it is trusted on"
+    trust, gain, after = FINE.sentences
+    assert trust.startswith(
+        "log p(x) = -12.345 ± 0.250 nats per row can be trusted: it is trusted on 40 of 40 rows"
     )
-    assert better.startswith(
-        "The model is better than no model, by 3.250 ± 0.500 nats a row: it calls a row 26 times"
+    assert gain == (
+        "The model is better than a model of independent columns by 3.250 ± 0.500 nats per row: "
+        "it makes a row 26 times more probable."
     )
     assert after == "Nothing has to be done next: all 4 checks have passed."
     assert str(FINE).splitlines()[-3:] == list(FINE.sentences)
@@ -93,32 +93,34 @@ def test_sentences_follow_the_findings() -> None:
     assert "is not known: 10 draws" in unknown.sentences[0]
     assert unknown.sentences[2] == f"Next, because of '{TRUSTED}': draw more."
     broken = changed("bound", verdict="fail", remedy="mend it", python="mend()")
-    assert "is not to be believed: numbers that must agree do not (bound)" in broken.sentences[0]
+    assert "can't be trusted: numbers that must agree do not (bound)" in broken.sentences[0]
     assert broken.sentences[2] == "Next, because of 'bound': mend it, with `mend()`."
     assert broken.worst == "fail"
 
 
 @pytest.mark.parametrize(
-    ("number", "error", "said"),
+    ("number", "error", "words"),
     [
         (
             -30.0,
             0.5,
-            "worse than no model, by 30.000 ± 0.500 nats a row: it calls a row 10^13 times less "
-            "probable",
+            "worse than a model of independent columns by 30.000 ± 0.500 nats per row: it makes a "
+            "row 10^13 times less probable",
         ),
-        (0.4, 0.5, "no better than no model: it differs by 0.400"),
+        (0.4, 0.5, "no better than a model of independent columns: log p(x) differs by 0.400"),
     ],
 )
-def test_a_model_that_is_no_better_than_none(number: float, error: float, said: str) -> None:
-    assert said in changed(BASELINE, verdict="warn", number=number, error=error).sentences[1]
+def test_a_model_that_is_no_better_than_none(number: float, error: float, words: str) -> None:
+    assert words in changed(BASELINE, verdict="warn", number=number, error=error).sentences[1]
 
 
 def test_a_model_without_a_baseline() -> None:
-    said = changed(
-        BASELINE, verdict="none", number=np.nan, error=np.nan, meaning="there is none"
-    ).sentences[1]
-    assert said == "Whether the model is better than no model is not known: there is none."
+    unknown = {"number": np.nan, "error": np.nan, "meaning": "there is none"}
+    sentence = changed(BASELINE, verdict="none", **unknown).sentences[1]
+    assert sentence == (
+        "Whether the model is better than a model of independent columns is not known: there is "
+        "none."
+    )
 
 
 def test_what_comes_first() -> None:
@@ -133,13 +135,11 @@ def test_what_comes_first() -> None:
 
 
 def test_the_folder_of_a_run_is_put_into_commands() -> None:
-    one = finding("a", "warn", command="pyro-vae fit RUN --output RUN-b").for_run(
-        "my runs/x/"
-    )
+    one = finding("a", "warn", command="pyro-vae fit RUN --output RUN-b").for_run("my runs/x/")
     assert shlex.split(one.command) == [
         "pyro-vae",
         "fit",
-        "my runs/x/experiment.json",
+        "my runs/x",
         "--output",
         "my runs/x-b",
     ]
@@ -170,6 +170,28 @@ def test_a_finding_shows_number_threshold_source_and_remedy() -> None:
         FINE["b"]
 
 
+# The answer as a table
+
+
+def test_there_is_a_line_for_each_finding() -> None:
+    table = FINE.to_dataframe()
+    assert table.index.name == "finding"
+    assert table.index.tolist() == [one.name for one in FINE.findings]
+    assert table.loc[BASELINE, "number"] == 3.25
+    assert table.loc[BASELINE, "error"] == 0.5
+    assert "name" not in table
+    assert repr(FINE) == "Checkup(4 pass)"
+
+
+def test_a_notebook_shows_verdict_number_and_remedy() -> None:
+    shown = changed(TRUSTED, verdict="warn", remedy="anneal", command="c < d")._repr_html_()
+    assert shown.count("<tr>") == 1 + len(FINE.findings)
+    assert "<td>warn</td>" in shown
+    assert "<td>3.250 ± 0.500</td>" in shown
+    assert "<td>anneal: c &lt; d</td>" in shown
+    assert "Next, because of" in shown
+
+
 # Remedies
 
 
@@ -178,7 +200,8 @@ class Detached(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.other = nn.Linear(3, 5), nn.Linear(3, 5)
+        self.one = nn.Linear(3, 5)
+        self.other = nn.Linear(3, 5)
 
     def forward(self, z: Tensor) -> Tensor:
         out: Tensor = self.one(z) + self.other(z).detach()
@@ -190,7 +213,8 @@ class Counts(nn.Module):
 
     def __init__(self, columns: int, rate: float) -> None:
         super().__init__()
-        self.layer, self.rate = nn.Linear(3, columns), rate
+        self.layer = nn.Linear(3, columns)
+        self.rate = rate
 
     def forward(self, z: Tensor) -> Any:
         return dist.Poisson(self.rate * (0.001 * self.layer(z)).exp()).to_event(1)
@@ -220,11 +244,13 @@ def unrepaired(name: str) -> tuple[VAE, Tensor, Finding]:
     """A model, its rows, and what is wrong with it."""
     x = X.float()
     vae = VAE(**SMALL)
-    one, none = np.ones((1, 2)), np.zeros((1, 2))
-    moments, wide = Moments(one, none, one, none), Moments(one, none, 3 * one, none)
+    one = np.ones((1, 2))
+    none = np.zeros((1, 2))
+    moments = Moments(one, none, one, none)
+    wide = Moments(one, none, 3 * one, none)
     if name == "gradient":
         vae = VAE(**SMALL, decoder=Detached(), likelihood={"kind": "normal", "scale": 1.0})
-        return vae, x, agreement.gradient(vae, x, 0)
+        return vae, x, gradients.gradient(vae, x, 0)
     if name == "density":
         counts = torch.poisson(
             torch.full((20, 500), 1e5), generator=torch.Generator().manual_seed(0)
@@ -287,7 +313,7 @@ def unrepaired(name: str) -> tuple[VAE, Tensor, Finding]:
         nuts=moments,
         guide=Difference.between(wide, moments),
         resampled=Difference.between(wide, moments),
-        warmup=500,
+        warmup_steps=500,
     )
     return vae, x, found.finding()
 
@@ -318,7 +344,7 @@ def quick() -> SimpleNamespace:
         return lambda *given, **options: getattr(pv, name)(*given, **{**options, **steps})
 
     short = {
-        "audit": few("audit", chains=2, draws=4, warmup=4),
+        "audit": few("audit", num_chains=2, num_samples=4, warmup_steps=4),
         "annealed": few("annealed", num_chains=2, temperatures=5),
         "fit": few("fit", epochs=2),
     }
@@ -356,7 +382,7 @@ def test_the_remedy_for_a_wrong_density_is_right() -> None:
 
 def test_the_remedy_for_a_wrong_gradient_names_the_parameter() -> None:
     vae, x, _ = unrepaired("gradient")
-    named = set(agreement.gradient_errors(vae, x))
+    named = set(gradients.gradient_errors(vae, x))
     assert {f"model.likelihood.decoder.other.{part}" for part in ("weight", "bias")} <= named
     assert not any("decoder.one" in name for name in named)
     assert any(
@@ -366,7 +392,8 @@ def test_the_remedy_for_a_wrong_gradient_names_the_parameter() -> None:
 
 @pytest.mark.slow
 def test_the_remedy_for_untrusted_rows_finds_log_p() -> None:
-    vae, exact = TRUTH.vae(widen=0.5), TRUTH.marginal().log_prob(X).numpy()
+    vae = TRUTH.vae(widen=0.5)
+    exact = TRUTH.marginal().log_prob(X).numpy()
     found = checks.trusted(pv.evidence(vae, X, proposal="guide"))
     assert found.verdict == "warn"
     rows = eval(found.python.removeprefix("pv.annealed(vae, x[").removesuffix("])"))
@@ -379,7 +406,9 @@ def test_the_remedy_for_untrusted_rows_finds_log_p() -> None:
 
 def test_the_gain_over_independent_columns_is_the_total_correlation() -> None:
     """E log p(x) / ∏ᵢ p(xᵢ) = ½ (Σᵢ log Cᵢᵢ - log |C|) for x ~ N(b, C)."""
-    marginal, vae, x = TRUTH.marginal(), TRUTH.vae(), TRUTH.sample(1500, seed=5)
+    marginal = TRUTH.marginal()
+    vae = TRUTH.vae()
+    x = TRUTH.sample(1500, seed=5)
     spread = marginal.covariance_matrix.diagonal().sqrt()
     vae.likelihood.independent = lambda: dist.Normal(TRUTH.bias, spread).to_event(1)
     found = checks.baseline(vae, x, pv.evidence(vae, x, num_particles=25, proposal="guide"))

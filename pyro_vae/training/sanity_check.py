@@ -1,4 +1,4 @@
-"""What is tried before the first step, so that a mistake shows in seconds and in words."""
+"""The objective is evaluated before the first step, so that a mistake shows in seconds."""
 
 import copy
 
@@ -27,18 +27,19 @@ def require_trainable(vae: VAE) -> None:
         )
 
 
-def first_look(state: State, train: Rows, options: FitOptions) -> None:
-    """Evaluate the objective once, with Pyro's validation on, and once as in training where the
-    last batch is one row.
+def check_objective(state: State, train: Rows, options: FitOptions) -> None:
+    """Evaluate the objective once on some rows, with Pyro's validation on.
+
+    Where an epoch ends with a batch of one row, it is tried in training mode too.
 
     Raises:
-        ValueError: with Pyro's message; a loss that is not finite; a model that can't be trained on
-            one row, and is going to be.
+        ValueError: Pyro's message; a loss that is not finite; a batch of one row for a model that
+            can't be trained on one.
     """
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
         batch = next(train.batches(16))
         rows = binarized(batch) if state.binarize else batch
-        terms = state.objective(state.vae.model, state.vae.guide, rows, beta_at(options, 0))
+        terms = state.terms(rows, beta_at(options, 0))
     if not bool(torch.isfinite(terms.distortion + terms.rate).all()):
         raise ValueError(
             "fit: the loss is not finite before the first step (rate "
@@ -51,34 +52,42 @@ def first_look(state: State, train: Rows, options: FitOptions) -> None:
 
 def _remedy(batch: Tensor) -> str:
     size = batch.abs().amax().item()
-    spread = batch.std(0).amax().item() if len(batch) > 1 else 1.0
+    spread = 1.0
+    if len(batch) > 1:
+        spread = batch.std(0).amax().item()
     if size > EXTREME or 0 < spread < 1 / EXTREME:
         return (
             f"the rows have numbers up to {size:g}, with a standard deviation of {spread:g}, and "
             "their squares leave float32: divide each column by its spread, or compute in float64 "
             "(vae.double())"
         )
-    return "so no learning rate helps: look at the prior, the likelihood and the guide that the model was given"
+    return (
+        "so no learning rate helps: look at the prior, the likelihood and the guide that the "
+        "model was given"
+    )
 
 
-def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOptions) -> None:
-    """Raise ValueError where an epoch has a batch of one row, and BatchNorm or the like fails on
-    it.
-    """
+def _require_lone_row(
+    state: State,
+    row: Tensor,
+    train: Rows,
+    options: FitOptions,
+) -> None:
+    """Raise ValueError where an epoch has a batch of one row, and the model fails on one."""
     size, count = _batches_of(train, options)
-    if size == 0 or (count % size != 1 and size != 1):
+    has_lone_row = size == 1 or (size > 1 and count % size == 1)
+    if not has_lone_row:
         return
-    trial = copy.deepcopy(state.vae).train()
+    trial = copy.deepcopy(state.vae).train()  # BatchNorm changes its statistics
     try:
         with torch.no_grad(), own_seed(0, row.device), pyro.validation_enabled(False):
             state.objective(trial.model, trial.guide, row, 1.0)
-    except Exception as error:
-        better = next(
-            (number for number in range(size + 1, count + 1) if count % number != 1), None
-        )
-        remedy = (
-            "take networks without BatchNorm" if better is None else f"take batch_size={better}"
-        )
+    except Exception as error:  # of any type: a layer says in its own way what it can't do
+        larger = range(size + 1, count + 1)
+        better = next((number for number in larger if count % number != 1), None)
+        remedy = f"take batch_size={better}"
+        if better is None:
+            remedy = "take networks without BatchNorm"
         raise ValueError(
             f"batch_size: {count} rows in batches of {size} end with a batch of one row, on which "
             f"the model can't be trained ({str(error).splitlines()[0]}); {remedy}"
@@ -86,15 +95,14 @@ def _require_lone_row(state: State, row: Tensor, train: Rows, options: FitOption
 
 
 def _batches_of(train: Rows, options: FitOptions) -> tuple[int, int]:
-    """The size of a batch and the number of rows; zeros where a loader doesn't tell, or drops the
-    last batch.
+    """The size of a batch and the number of rows.
+
+    Both are 0 for a DataLoader whose sizes are unknown, or that drops the last batch.
     """
     if not isinstance(train, LoaderRows):
         return options.batch_size, len(train)
     loader = train.loader
-    known = (
-        loader.batch_size is not None
-        and not loader.drop_last
-        and hasattr(loader.dataset, "__len__")
-    )
-    return (int(loader.batch_size or 0), len(train)) if known else (0, 0)
+    is_sized = hasattr(loader.dataset, "__len__")
+    if loader.batch_size is None or loader.drop_last or not is_sized:
+        return 0, 0
+    return int(loader.batch_size), len(train)

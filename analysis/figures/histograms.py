@@ -1,0 +1,120 @@
+"""Histograms of the columns of a table, data against samples."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pyro_vae.analysis.figures.style import BLUE, ORANGE, short
+
+Floats = npt.NDArray[np.float64]
+MOST = 16
+"""Columns that are drawn."""
+COUNTS = 40
+"""Range of whole numbers up to which each number has a bin of its own."""
+
+
+def marginals(
+    data: npt.ArrayLike, samples: npt.ArrayLike, *, columns: Sequence[str] | None = None
+) -> Figure:
+    """Draw the histogram of each column of a table, data against samples, for the first 16 columns.
+
+    Both have the same bins, which cover the data: what the model draws beyond them counts in the
+    outermost ones. Missing values (nan) are left out.
+
+    Arguments:
+        data: the table, (n, d).
+        samples: rows drawn from the model, (m, d).
+        columns: the names of the columns, d of them.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: when the tables are not two matrices with the same columns, or a name is
+            missing.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> len(marginals(x[:100], x[100:], columns=["age", "height", "weight"]).axes)
+        3
+    """
+    first = np.asarray(data, dtype=np.float64)
+    second = np.asarray(samples, dtype=np.float64)
+    are_tables = first.ndim == second.ndim == 2 and first.size > 0 and second.size > 0
+    if not are_tables or first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"marginals: expected shapes (n, d) and (m, d), got {first.shape} and {second.shape}; "
+            "flatten rows"
+        )
+    names = _names(columns, first.shape[1])
+    count = min(MOST, len(names))
+    across = min(4, count)
+    down = math.ceil(count / across)
+    figure = Figure(figsize=(max(4.0, 2.6 * across), 1.9 * down + 0.7), layout="constrained")
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for i, axes in enumerate(panels[:count]):
+        _panel(axes, first[:, i], second[:, i], names[i])
+    for axes in panels[count:]:
+        axes.remove()
+    handles, texts = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside upper center", ncols=2, frameon=False)
+    figure.supylabel("share of rows", fontsize=10)
+    if count < len(names):
+        figure.supxlabel(f"the first {count} of {len(names)} columns", fontsize=10)
+    return figure
+
+
+def _names(columns: Sequence[str] | None, count: int) -> list[str]:
+    if columns is None:
+        return [f"column {i}" for i in range(count)]
+    names = list(columns)
+    if len(names) != count:
+        raise ValueError(
+            f"columns: expected {count} names, got {len(names)}: {names}; give one for each column"
+        )
+    return names
+
+
+def _panel(axes: Axes, data: Floats, samples: Floats, name: str) -> None:
+    """One column: the data filled, the samples as a line."""
+    data = data[np.isfinite(data)]
+    samples = samples[np.isfinite(samples)]
+    axes.set_title(short(name), fontsize=10, parse_math=False)
+    axes.tick_params(labelsize=8)
+    edges = _edges(data if data.size else np.zeros(1))
+    if edges[1] - edges[0] == 1:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    look: dict[str, Any] = {
+        "label": "data",
+        "fill": True,
+        "color": BLUE,
+        "alpha": 0.45,
+        "linewidth": 1.5,
+    }
+    axes.stairs(_shares(data, edges), edges, **look)
+    look = {"label": "samples", "fill": False, "color": ORANGE, "alpha": 1, "linewidth": 1.5}
+    axes.stairs(_shares(samples, edges), edges, **look)
+
+
+def _shares(values: Floats, edges: Floats) -> Floats:
+    """The share of the values in each bin; those outside count in the outermost ones."""
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
+    shares: Floats = counts / max(len(values), 1)
+    return shares
+
+
+def _edges(data: Floats) -> Floats:
+    """The edges of bins over the data: one for each count of a small range, else ten to thirty."""
+    low = data.min()
+    high = data.max()
+    is_whole = np.array_equal(data, np.round(data))
+    if is_whole and high - low <= COUNTS:
+        return np.arange(math.floor(low) - 0.5, math.ceil(high) + 1)
+    bins = int(np.clip(math.isqrt(data.size), 10, 30))
+    return np.linspace(low, high if high > low else low + 1, 1 + bins)

@@ -1,0 +1,30 @@
+"""Colours and texts of all figures."""
+
+# Ten colours told apart with any kind of colour vision (Petroff, Accessible color sequences for
+# data visualization, 2021); each has a marker too. The pair and the grey are Okabe and Ito's.
+COLOURS = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+MARKERS = "os^DvP*X<>"
+BLUE = "#0072b2"
+ORANGE = "#d55e00"
+GREY = "#666666"
+
+
+def short(name: str) -> str:
+    """A name of at most 24 characters.
+
+    Example:
+        >>> short("the name of a very wide column")
+        'the name of a very wide…'
+    """
+    return name if len(name) <= 24 else f"{name[:23]}…"

@@ -1,0 +1,57 @@
+"""Tables of text as HTML for notebooks, and the labels of the rows of a DataFrame."""
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An HTML table of text cells, which are escaped.
+
+    Example:
+        >>> html_table(["model", "se"], [["a<b", "0.2"]])
+        '<table><tr><th>model</th><th>se</th></tr><tr><td>a&lt;b</td><td>0.2</td></tr></table>'
+    """
+    lines = [_html_row("th", head), *(_html_row("td", row) for row in rows)]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def html_paragraph(text: str) -> str:
+    """Lines of text as an HTML paragraph, escaped.
+
+    Example:
+        >>> html_paragraph("a < b\\nc")
+        '<p>a &lt; b<br>c</p>'
+    """
+    return f"<p>{html.escape(text)}</p>".replace("\n", "<br>")
+
+
+def yes_or_no(value: bool) -> str:
+    """A truth value as a word.
+
+    Example:
+        >>> yes_or_no(True)
+        'yes'
+    """
+    return "yes" if value else "no"
+
+
+def row_labels(x: Any) -> tuple[Any, ...] | None:
+    """The index of a pandas DataFrame or Series; None for anything else.
+
+    Example:
+        >>> import pandas as pd
+        >>> row_labels(pd.DataFrame({"a": [1.0, 2.0]}, index=["first", "second"]))
+        ('first', 'second')
+        >>> row_labels([1.0, 2.0]) is None
+        True
+    """
+    index = getattr(x, "index", None)
+    if index is None or callable(index):
+        return None
+    return tuple(index)
+
+
+def _html_row(cell: str, texts: Sequence[str]) -> str:
+    cells = "".join(f"<{cell}>{html.escape(text)}</{cell}>" for text in texts)
+    return f"<tr>{cells}</tr>"

@@ -1,0 +1,30 @@
+"""Progress bars, which all functions show or hide by the same rule."""
+
+import sys
+from typing import Any
+
+from tqdm.auto import tqdm
+
+
+def progress_bar(progress: bool | None, **options: Any) -> Any:
+    """A bar on stderr, or one that shows nothing.
+
+    tqdm's own rule (`disable=None`) would hide the bar in a notebook.
+
+    Arguments:
+        progress: True shows the bar and False hides it; None shows it on a terminal or in a
+            notebook.
+        **options: of tqdm: the iterable, total, desc, unit, ...
+
+    Example:
+        >>> with progress_bar(False, total=10, unit="row") as bar:
+        ...     bar.update(10)
+    """
+    shown = is_interactive() if progress is None else progress
+    return tqdm(disable=not shown, dynamic_ncols=True, **options)
+
+
+def is_interactive() -> bool:
+    """Whether stderr is a terminal, or tqdm's bars are those of a notebook."""
+    is_notebook = any(kind.__name__ == "tqdm_notebook" for kind in tqdm.__mro__)
+    return is_notebook or sys.stderr.isatty()

@@ -1,0 +1,167 @@
+"""Steps as a compiled graph: its tensors and numbers, and when it may be used."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_vae.compiler.cuda_graph import CUDAGraphed
+from pyro_vae.compiler.decompositions import TANH_BY_SIGMOID
+from pyro_vae.compiler.inductor import CPP_WRAPPER, SAME_RANDOM_NUMBERS, compile_graph
+from pyro_vae.compiler.refusal import Refusal
+from pyro_vae.training import adam
+from pyro_vae.training.traced_step import Graph, changing_numbers, trace
+from pyro_vae.training.train_step import Info, ScheduleValues, State, with_schedule_values
+
+
+class CompiledGraph:
+    """Steps as a compiled graph, for one model, one optimizer, and stacks of one shape.
+
+    Arguments:
+        state, stack: the graph is for their tensors and shapes.
+        with_optimizer: whether Adam is in the graph.
+        counts: the step counts of the weights, where another graph has them already.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        stack: Tensor,
+        with_optimizer: bool,
+        counts: Tensor | None = None,
+    ) -> None:
+        self.state = state
+        self.with_optimizer = with_optimizer
+        self.together = len(stack)
+        self.graph, self.beta = _traced(state, stack, with_optimizer)
+        if not with_optimizer:
+            counts = torch.zeros(1)
+        self.counts = _join_counts(state, self.graph) if counts is None else counts
+        self.count = self.counts[0]  # all weights have made the same number of steps
+        self.groups = state.optimizer.param_groups if with_optimizer else []
+        self.signature = self._signature(state, stack[0])
+        schedule = [ScheduleValues.of(state)] * len(stack)
+        inputs = [*self._tensors(), self._numbers(schedule, stack), stack]
+        self.plain = _compile(self.graph, inputs)
+        self.run = CUDAGraphed(self.plain, num_inputs=2) if stack.is_cuda else self.plain
+
+    def fits(
+        self,
+        state: State,
+        batch: Tensor,
+        schedule: Sequence[ScheduleValues],
+    ) -> bool:
+        """Whether the graph makes these steps: they differ from the first in numbers only."""
+        if self.beta is not None and any(values.beta != self.beta for values in schedule):
+            return False
+        return self._signature(state, batch) == self.signature
+
+    def trial(self, state: State, stack: Tensor) -> Info:
+        """The metrics of the first of several steps, on copies of what they change."""
+        copies = [tensor.detach().clone() for tensor in self._tensors()]
+        schedule = [ScheduleValues.of(state)] * len(stack)
+        with torch.no_grad():
+            metrics = self.plain(*copies, self._numbers(schedule, stack), stack)[0]
+        return Info(*metrics[0].unbind())
+
+    def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
+        """One step."""
+        schedule = [ScheduleValues.of(state)]
+        stack = batch.unsqueeze(0)
+        if self.with_optimizer:
+            state, metrics = self.steps(state, stack, schedule)
+        else:
+            with torch.no_grad():
+                outputs = self.run(*self._tensors(), self._numbers(schedule, stack), stack)
+            metrics, *gradients = outputs
+            self._update(state, gradients)
+            state = replace(state, steps=state.steps + 1)
+        return state, Info(*metrics[0].unbind())
+
+    def steps(
+        self,
+        state: State,
+        batches: Tensor,
+        schedule: Sequence[ScheduleValues],
+    ) -> tuple[State, Tensor]:
+        """A step for each batch, with the metrics of each."""
+        tensors = self._tensors()
+        numbers = self._numbers(schedule, batches).split(self.together)
+        stacks = batches.split(self.together)
+        with torch.no_grad():
+            outputs = [
+                self.run(*tensors, rows, stack)[0]
+                for rows, stack in zip(numbers, stacks, strict=True)
+            ]
+            metrics = torch.cat(outputs)
+            self.counts.add_(len(batches))
+        state = with_schedule_values(state, schedule[-1])
+        return replace(state, steps=state.steps + len(batches)), metrics
+
+    def _update(self, state: State, gradients: list[Tensor]) -> None:
+        """The optimizer's own step."""
+        state.optimizer.zero_grad(set_to_none=True)
+        for weight, gradient in zip(self.graph.reached, gradients, strict=True):
+            weight.grad = gradient
+        with torch.enable_grad():
+            state.optimizer.step()
+        if state.ema is not None:
+            state.ema.update()
+
+    def _tensors(self) -> list[Tensor]:
+        return [container[key] for container, key in self.graph.slots]
+
+    def _numbers(self, schedule: Sequence[ScheduleValues], batch: Tensor) -> Tensor:
+        first = 1 + self.count.item()
+        return changing_numbers(schedule, self.groups, first, batch.device)
+
+    def _signature(self, state: State, batch: Tensor) -> tuple[Any, ...]:
+        """What must be the same for the graph to make the step."""
+        optimizer = state.optimizer
+        objects = (state.vae, state.objective, optimizer, optimizer.state, state.ema)
+        identities = [id(item) for item in objects]
+        options = adam.options(optimizer) if self.with_optimizer else None
+        layout = (batch.shape, batch.stride(), batch.dtype, batch.device)
+        return *identities, state.clip_norm, options, layout, state.vae.training
+
+
+def _traced(
+    state: State,
+    stack: Tensor,
+    with_optimizer: bool,
+) -> tuple[Graph, float | None]:
+    """The graph, and its β where that is a constant of the graph."""
+    if with_optimizer and not adam.is_adam(state.optimizer):
+        raise Refusal(f"its {type(state.optimizer).__name__} is not plain Adam or AdamW")
+    try:
+        return trace(state, stack, with_optimizer=with_optimizer), None
+    except Exception:
+        # The objective may compare β with a number, which needs a β that has a value.
+        graph = trace(state, stack, with_optimizer=with_optimizer, beta=state.beta)
+        return graph, state.beta
+
+
+def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...]]:
+    options = CPP_WRAPPER | SAME_RANDOM_NUMBERS
+    if inputs[-1].device.type == "cpu":
+        options |= TANH_BY_SIGMOID
+    return compile_graph(graph.module, inputs, options)
+
+
+def _join_counts(state: State, graph: Graph) -> Tensor:
+    """Put the step counts that the optimizer has of the graph's weights into one tensor.
+
+    Raises:
+        Refusal: they differ.
+    """
+    known = [weight for weight in graph.reached if weight in state.optimizer.state]
+    entries = [state.optimizer.state[weight] for weight in known]
+    counts = torch.stack([entry["step"] for entry in entries])
+    if counts.unique().numel() != 1:
+        raise Refusal("its optimizer has made more steps of some weights than of others")
+    # The optimizer's counts are views of the tensor, and change with it.
+    for entry, count in zip(entries, counts.unbind(), strict=True):
+        entry["step"] = count
+    return counts

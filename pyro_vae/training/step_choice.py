@@ -1,0 +1,118 @@
+"""Whether the steps of a run are eager or compiled, and how many go into one graph."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+from torch.nn.modules import module as torch_module
+from torch.optim import Optimizer
+
+from pyro_vae.arguments import warn_caller
+from pyro_vae.distributed.process_group import world_size
+from pyro_vae.training.adam import is_adam
+from pyro_vae.training.compiled_step import CompiledStep
+from pyro_vae.training.data_parallel import parallel
+from pyro_vae.training.epoch import StepsFunction
+from pyro_vae.training.options import FitOptions
+from pyro_vae.training.train_step import State, steps
+
+WORTH_COMPILING = 20_000
+"""Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
+
+SMALL = 10_000_000
+"""Products in a step, below which calling the graph takes a good part of the time."""
+SEVERAL = 4
+"""Steps in one graph where they are small: a fifth of the time is saved."""
+WORTH_SEVERAL = 100_000
+"""Steps that pay for the longer compilation of several in one graph."""
+
+HOOKS = (
+    "_forward_pre_hooks",
+    "_forward_hooks",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+)
+"""Where torch keeps the hooks of a module."""
+
+
+def choose_steps(state: State, options: FitOptions, count: int) -> StepsFunction:
+    """The function that makes the steps of a run: eager, compiled, or of several processes.
+
+    Arguments:
+        state: the state before the first step.
+        options: `compile` says which; "auto" compiles where the number of steps is worth it and no
+            hooks are registered, which would be called only once.
+        count: number of steps ahead.
+    """
+    if world_size() > 1:
+        return parallel(state, options, count)
+    hooked = next(hooked_modules(state.vae), None)
+    if options.compile == "auto" and hooked is not None:
+        return steps
+    function = stepper(options, state.optimizer, count)
+    if hooked is not None and is_compiled(function):
+        warn_caller(
+            f"fit: the hooks of {hooked} are called while the step is compiled, and not in each "
+            "step; compile='off' calls them in each"
+        )
+    return function
+
+
+def stepper(
+    options: FitOptions,
+    optimizer: Optimizer,
+    count: int,
+) -> StepsFunction:
+    """The steps of one process: eager or compiled."""
+    is_long = count >= WORTH_COMPILING
+    if options.compile == "off" or (options.compile == "auto" and not is_long):
+        return steps
+    with_optimizer = options.compile == "step"
+    if options.compile == "auto":
+        with_optimizer = is_adam(optimizer)
+    groups = optimizer.param_groups
+    sizes = [weight.numel() for group in groups for weight in group["params"]]
+    is_small = options.batch_size * sum(sizes) < SMALL
+    together = 1
+    if with_optimizer and is_small and count >= WORTH_SEVERAL:
+        together = SEVERAL
+    return CompiledStep(with_optimizer, together).steps
+
+
+def is_compiled(function: StepsFunction) -> bool:
+    """Whether a function that makes steps is that of a `CompiledStep`."""
+    return isinstance(getattr(function, "__self__", None), CompiledStep)
+
+
+def hooked_modules(vae: nn.Module) -> Iterator[str]:
+    """The names of the modules and weights on which the user has registered hooks.
+
+    Those that torch and this library register compute tensors, which a graph does too.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> _ = layer.register_forward_hook(print)
+        >>> list(hooked_modules(nn.Sequential(layer)))
+        ['vae.0']
+    """
+    if any(getattr(torch_module, f"_global{name}") for name in HOOKS):
+        yield "every module (torch.nn.modules.module.register_module_...)"
+    for name, module in vae.named_modules():
+        if any(_is_users(hook) for hook in _hooks(module)):
+            yield f"vae.{name}".rstrip(".")
+    for name, parameter in vae.named_parameters():
+        if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+            yield f"vae.{name}"
+
+
+def _hooks(module: nn.Module) -> Iterator[Any]:
+    """All hooks of a module."""
+    for kind in HOOKS:
+        yield from getattr(module, kind).values()
+
+
+def _is_users(hook: Any) -> bool:
+    """Whether a hook is defined outside of torch, Pyro and this library."""
+    module = getattr(hook, "__module__", None) or ""
+    package = module.split(".")[0]
+    return package not in {"torch", "pyro", "pyro_vae"}
