@@ -34,10 +34,13 @@ def as_int(value: Any, name: str, at_least: int | None = None) -> int:
         ValueError: num_particles: expected an integer of at least 1, got True
     """
     number = _index(value)
-    if number is None or (at_least is not None and number < at_least):
-        expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
-        got = _shown(value) if number is None else number
-        raise ValueError(f"{name}: expected {expected}, got {got}")
+    expected = "an integer"
+    if at_least is not None:
+        expected += f" of at least {at_least}"
+    if number is None:
+        raise ValueError(f"{name}: expected {expected}, got {_shown(value)}")
+    if at_least is not None and number < at_least:
+        raise ValueError(f"{name}: expected {expected}, got {number}")
     return number
 
 
@@ -97,7 +100,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     def checked(name: str, value: Any) -> Any:
         if name == "vae" == names[0]:
             _require_vae(function.__name__, value)
-        return as_int(value, name) if name in integers and value is not None else value
+        if name in integers and value is not None:
+            return as_int(value, name)
+        return value
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

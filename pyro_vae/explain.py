@@ -72,10 +72,14 @@ def nearest(word: str, allowed: list[str]) -> str:
         >>> nearest("nb", ["negative_binomial", "normal"])
         "allowed: 'negative_binomial', 'normal'; did you mean 'negative_binomial'?"
     """
-    known = OTHER_NAMES.get(word.lower())
-    close = [known] if known in allowed else difflib.get_close_matches(word, allowed, n=1)
     sentence = "allowed: " + ", ".join(map(repr, allowed))
-    return f"{sentence}; did you mean {close[0]!r}?" if close else sentence
+    close = difflib.get_close_matches(word, allowed, n=1)
+    known = OTHER_NAMES.get(word.lower())
+    if known in allowed:
+        close = [known]
+    if close:
+        sentence += f"; did you mean {close[0]!r}?"
+    return sentence
 
 
 def explain(error: ValidationError, model: Any) -> str:
@@ -174,8 +178,8 @@ def _metadata(annotation: Any) -> tuple[Any, ...]:
 
 def _table_of(annotation: Any) -> Any:
     """The description that a field holds; the first of a union."""
-    tables = [kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")]
-    return tables[0] if tables else None
+    tables = (kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields"))
+    return next(tables, None)
 
 
 def _shown(value: Any) -> str:

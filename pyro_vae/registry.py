@@ -217,9 +217,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
 
 def _package(point: EntryPoint) -> str:
-    """The package of an entry point, and what it refers to."""
-    name = point.dist.name if point.dist else "?"
-    return f"{name} ({point.value})"
+    return f"{point.dist.name if point.dist else '?'} ({point.value})"
 
 
 class Choice:
@@ -263,10 +261,13 @@ class Choice:
 
     def _validate(self, value: Any) -> Any:
         table = {"kind": value} if isinstance(value, str) else value
-        table = table.model_dump() if isinstance(table, Options) else table
-        kind = table.get("kind") if isinstance(table, Mapping) else None
+        if isinstance(value, Options):
+            table = value.model_dump()
+        if not isinstance(table, Mapping) or table.get("kind") is None:
+            raise self._unknown(value)
+        kind = table["kind"]
         if not isinstance(kind, str) or (kind != "custom" and kind not in self.registry):
-            raise self._unknown(value if kind is None else kind)
+            raise self._unknown(kind)
         return _validator(kind, self.registry.options(kind)).validate_python(table)
 
     def _unknown(self, got: Any) -> PydanticCustomError:

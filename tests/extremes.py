@@ -1,6 +1,4 @@
-"""Rows with a glitch, far from all that a model was fitted to, and their log p(x) by quadrature in
-float64.
-"""
+"""Rows far from all that a model was fitted to, and log p(x) by quadrature in float64."""
 
 import copy
 import math
@@ -84,9 +82,7 @@ def _climb(log_joint: object, start: Tensor) -> Tensor:
 
 
 def _about(log_joint: object, mode: Tensor, axes: Tensor) -> float:
-    """The integral by the trapezoidal rule for z = mode + axes sinh(t): fine at the mode, and far
-    beyond it.
-    """
+    """The integral by the trapezoidal rule for z = mode + axes sinh(t), fine near the mode."""
     t = torch.linspace(-7, 7, 351, dtype=torch.float64)
     grid = torch.cartesian_prod(*[t] * LATENT)
     log_volume = grid.cosh().log().sum(1) + LATENT * math.log(14 / 350)

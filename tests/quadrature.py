@@ -18,8 +18,7 @@ class Grid(NamedTuple):
 
 
 def real_grid(center: Tensor, scale: Tensor, reach: float = 20.0, size: int = 4001) -> Grid:
-    """The plane of `len(center)` dimensions: the trapezoid rule in t for x = center + scale *
-    sinh(t).
+    """The plane of `len(center)` dimensions: the trapezoid rule in t, x = center + scale * sinh(t).
 
     For a smooth density it converges faster than any power of the step; reach 20 goes out to 2.4e8
     scales.
@@ -77,9 +76,7 @@ def mass(p: Distribution, where: Grid) -> Tensor:
 
 
 def assert_draws_follow(draws: Tensor, probabilities: Tensor, points: Tensor) -> None:
-    """Mean and variance of independent draws (n, dim) are those of the density within their
-    standard errors.
-    """
+    """Mean and variance of independent draws (n, dim) are those of the density within errors."""
     mean = probabilities @ points
     moments = [(points - mean) ** k for k in (1, 2, 4)]
     _, variance, fourth = (probabilities @ moment for moment in moments)

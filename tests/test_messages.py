@@ -152,9 +152,7 @@ def test_every_kind_that_needs_an_option_is_among_them() -> None:
 
 @pytest.mark.parametrize("name", functions())
 def test_every_public_function_explains_its_calls(name: str) -> None:
-    """It is decorated; an unknown argument and a fourth or twentieth by position are told by its
-    own name.
-    """
+    """It is decorated: its own name is in the error of an unknown argument, or of too many."""
     function = functions()[name]
     assert function.__module__.startswith("pyro_vae.")
     with pytest.raises(ValueError, match=f"^{name}: expected .* by position, got 20"):

@@ -1,6 +1,4 @@
-"""What a user installs: the wheel holds the whole package and nothing bare, and the sdist builds
-the same wheel.
-"""
+"""What is installed: the wheel has the whole package and nothing bare, as does the sdist's."""
 
 import os
 import subprocess

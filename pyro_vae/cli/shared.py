@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from pyro_vae.data import Splits
     from pyro_vae.experiment.description import Experiment
     from pyro_vae.vae import VAE
 
@@ -65,8 +68,12 @@ def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
         require_same_rows(rows, read_run(options.run), experiment.data.source)
         return vae, experiment, as_modelled(hold_out(rows, experiment.data).test, experiment)
     check_rows(vae, rows, options.data, grey=experiment.fit.binarize == "dynamic")
-    chosen = rows.train if rows.test is None else rows.test
-    return vae, experiment, as_modelled(chosen, experiment)
+    return vae, experiment, as_modelled(held_out_or_all(rows), experiment)
+
+
+def held_out_or_all(rows: "Splits") -> "np.ndarray":
+    """The test rows of a source, or all rows where it names no test rows."""
+    return rows.train if rows.test is None else rows.test
 
 
 def experiment_of(options: argparse.Namespace) -> "Experiment":

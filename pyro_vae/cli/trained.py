@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyro_vae.cli.shared import experiment_of
+from pyro_vae.cli.shared import experiment_of, held_out_or_all
 
 if TYPE_CHECKING:
     from pyro_vae.vae import VAE
@@ -43,7 +43,7 @@ def trained(options: argparse.Namespace, vae: "VAE") -> int | None:
     fitted = held_out.splits.train
     indices = np.arange(len(fitted)) if held_out.indices is None else held_out.indices
     known = set(_hashes(fitted, indices))
-    chosen = rows.train if rows.test is None else rows.test
+    chosen = held_out_or_all(rows)
     return sum(one in known for one in _hashes(chosen, np.arange(len(chosen))))
 
 

@@ -61,11 +61,13 @@ class ArrayRows:
         placement: Placement,
         index: Tensor | None = None,
     ) -> None:
-        self.packed = array if isinstance(array, PackedBits) else None
-        stored = array.array if isinstance(array, PackedBits) else array
-        if not isinstance(stored, np.memmap):
-            stored = as_tensor(stored).to(placement.device)
-        self.array: Tensor | np.memmap[Any, Any] = stored
+        self.packed: PackedBits | None = None
+        if isinstance(array, PackedBits):
+            self.packed = array
+            array = array.array
+        if not isinstance(array, np.memmap):
+            array = as_tensor(array).to(placement.device)
+        self.array: Tensor | np.memmap[Any, Any] = array
         self.placement = placement
         self.index = index
 

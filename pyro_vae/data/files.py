@@ -209,7 +209,9 @@ def _rows(name: str, stored: Stored, packed_bits: bool) -> np.ndarray:
         rows = rows.astype(stored.dtype.newbyteorder("="))
     if packed_bits:
         return np.unpackbits(np.asarray(rows), axis=1)
-    return rows if isinstance(rows, np.memmap) else np.require(rows, requirements=["C", "W"])
+    if isinstance(rows, np.memmap):
+        return rows
+    return np.require(rows, requirements=["C", "W"])
 
 
 def _check_type(label: str, stored: Stored) -> None:

@@ -53,7 +53,9 @@ class LoaderRows:
             batch = next(iter(batch.values()))
         if isinstance(batch, list | tuple):
             batch = batch[0]
-        return batch if isinstance(batch, Tensor | np.ndarray) else as_array(batch, self.name)
+        if isinstance(batch, Tensor | np.ndarray):
+            return batch
+        return as_array(batch, self.name)
 
     def stacks(
         self, size: int, count: int, generator: torch.Generator | None = None

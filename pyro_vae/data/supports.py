@@ -33,8 +33,10 @@ def describe(support: Any) -> str:
         if isinstance(bound, int | float)
     }
     words = SUPPORTS.get(type(support).__name__)
+    if words is None:
+        return str(support)
     try:
-        return str(support) if words is None else words.format(**bounds)
+        return words.format(**bounds)
     except KeyError:  # its bounds are tensors
         return str(support)
 

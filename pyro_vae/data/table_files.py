@@ -32,7 +32,9 @@ def read_parquet(path: Path) -> Contents:
 def read_text(path: Path, opener: Opener, delimiter: str | None) -> Contents:
     """Lines of numbers; the first line is a header when none of its cells is a number."""
     with opener(path, "rt", encoding="utf-8-sig") as text:
-        table = csv.reader(text, delimiter=delimiter) if delimiter else map(str.split, text)
+        table: Iterator[list[str]] = map(str.split, text)
+        if delimiter is not None:
+            table = csv.reader(text, delimiter=delimiter)
         lines = filter(None, table)
         first = [cell.strip() for cell in next(lines, [""])]
         has_header = all(_number(cell) is None for cell in first)

@@ -79,7 +79,9 @@ class EvaluateOptions(Described):
 
 
 def _source(value: Any) -> Any:
-    return {"source": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"source": value}
+    return value
 
 
 class Experiment(Spec):

@@ -140,8 +140,9 @@ def sized_likelihood(kind: str, *splits: np.ndarray) -> Natural:
 
 def unsized(likelihood: Any) -> str | None:
     """The kind of a likelihood that is named without the option which the data can decide."""
-    table = {"kind": likelihood} if isinstance(likelihood, str) else likelihood
-    if not isinstance(table, Mapping) or set(table) != {"kind"}:
-        return None
-    kind = table["kind"]
-    return kind if isinstance(kind, str) and kind in FROM_MAXIMUM else None
+    kind = likelihood
+    if isinstance(likelihood, Mapping) and set(likelihood) == {"kind"}:
+        kind = likelihood["kind"]
+    if isinstance(kind, str) and kind in FROM_MAXIMUM:
+        return kind
+    return None

@@ -1,6 +1,4 @@
-"""The command from data to files: what `fit` writes and prints, and that the other commands agree
-with it.
-"""
+"""The command from data to files: what `fit` writes and prints; other commands agree with it."""
 
 import csv
 import json

@@ -1,6 +1,4 @@
-"""`pyro-vae compare`, `pyro-vae check` and `pyro-vae anomaly`: what they say, and with which exit
-status.
-"""
+"""`pyro-vae compare`, `check` and `anomaly`: their output and their exit status."""
 
 import shlex
 from collections.abc import Iterator

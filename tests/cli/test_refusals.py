@@ -1,6 +1,4 @@
-"""What the command refuses: one line on stderr that names place and remedy, exit status 2, and
-nothing is written.
-"""
+"""Refused commands: one line on stderr with a remedy, exit status 2, nothing is written."""
 
 from pathlib import Path
 
@@ -13,9 +11,7 @@ from tests.cli.command import contents, pyro_vae, write_data
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small data, and models in `model` (on normal.npy), `autoencoder` and `bare` (without a
-    description).
-    """
+    """Small data, and models `model` (of normal.npy), `autoencoder` and `bare` (without data)."""
     folder = tmp_path_factory.mktemp("home")
     write_data(folder)
     described = {"data": "normal.npy"}

@@ -1,6 +1,4 @@
-"""`pyro-vae fit` on data of many sorts, and runs that are replaced, interrupted or can't be
-written.
-"""
+"""`pyro-vae fit` on data of many kinds, and runs that are replaced, interrupted or unwritable."""
 
 import importlib
 import json
@@ -29,9 +27,7 @@ NO_SPACE = OSError(28, "No space left on device")
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with small data; a picture is written as a word, because drawing takes most of the
-    time.
-    """
+    """A folder with small data; a picture is written as a word, because drawing is slow."""
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))

@@ -1,6 +1,4 @@
-"""Every format gives back the array that was written, and every mistake gets a sentence that names
-it.
-"""
+"""Every format returns the array that was written, and every mistake is named."""
 
 import gzip
 import os

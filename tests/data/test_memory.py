@@ -1,5 +1,4 @@
-"""Memory of a fit from a file: rows are read piece by piece, and what the process takes doesn't
-grow with the file.
+"""Memory of a fit from a file: rows are read in parts, and it doesn't grow with the file.
 
 Own memory is what belongs to no file: pages of the file, which the kernel drops when it needs room,
 don't count. Blocks above 1 MB go back to the system when they are freed; by default glibc keeps
@@ -123,9 +122,7 @@ for path in (sys.argv[1], *sys.argv[1:]):  # at the first time all is imported
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [64, 2**12])
 def test_own_memory_does_not_grow_with_the_file_but_for_the_order_of_its_rows(width, tmp_path):
-    """A file of 64 MB and one of 512 MB. The order of an epoch takes some 12 bytes a row, 5 % of
-    narrow ones.
-    """
+    """A file of 64 MB and one of 512 MB; the order of an epoch takes some 12 bytes a row."""
     sizes = np.array([64, 512]) * MB // (4 * width)
     _, *peaks = run(PEAKS, *(sparse(tmp_path / f"{rows}.npy", rows, width) for rows in sizes))
     assert peaks[1] < peaks[0] + 16 * sizes[1] + 16 * MB

@@ -1,6 +1,4 @@
-"""Rows in float64 for a model in float32: the same data up to rounding that doesn't matter, or
-refused.
-"""
+"""Rows in float64 for a model in float32: harmless rounding passes, the rest is refused."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,4 @@
-"""Rows of any origin become the same batches, each row once a pass; what is no rows gets a sentence
-that says why.
-"""
+"""Rows of any origin become the same batches, each row once a pass; others are refused."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,4 @@
-"""The likelihood that the rows decide: its kind where none is named, its size where only the kind
-is.
-"""
+"""The likelihood that the rows decide: its kind, or its size where the kind is named."""
 
 import re
 from pathlib import Path

@@ -28,9 +28,7 @@ def trained(combination: Combination, folder: Path) -> VAE:
 
 
 def assert_gradients_everywhere(vae: VAE) -> None:
-    """None is zero, but for the last bias under a Laplace: at the medians, where it starts, all
-    signs cancel.
-    """
+    """None is zero, except for the last bias of a Laplace, which starts at the medians."""
     for name, parameter in vae.named_parameters():
         if vae.spec.likelihood.kind == "laplace" and name == "model.likelihood.decoder.3.bias":
             continue

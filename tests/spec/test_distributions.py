@@ -26,9 +26,7 @@ AFFINE = td.AffineTransform(1.0, 2.0, event_dim=1)
 
 
 class Strict(dist.TorchDistribution):
-    """Two standard normals that take a sample shape only as torch.Size, as gpytorch's distributions
-    do.
-    """
+    """Two standard normals that take a sample shape only as torch.Size, as gpytorch's do."""
 
     arg_constraints: ClassVar[Any] = {}
     support = td.constraints.real_vector
@@ -217,9 +215,7 @@ def test_it_keeps_its_closed_form_divergence() -> None:
 
 
 def test_moments_without_a_formula_are_estimated_with_fixed_noise() -> None:
-    """z = 1 + 2 ε: mean 1, standard deviation 2; the same numbers in each call, and no number drawn
-    from the caller.
-    """
+    """z = 1 + 2 ε: mean 1, std 2; the same in each call, without the caller's random numbers."""
     found, before = as_pyro(transformed(torch.zeros(3, 2))), torch.get_rng_state()
     assert torch.equal(found.mean, found.mean)
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,6 +1,4 @@
-"""Kinds from outside: registered by a module while running, or offered by an installed package as
-entry points.
-"""
+"""Kinds from outside: registered at run time, or entry points of an installed package."""
 
 import importlib
 import os
@@ -48,9 +46,7 @@ Install = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in the path that holds the module, in which the test runs; the registry is put back
-    after it.
-    """
+    """The folder of the module, in the path and as working folder; the registry is restored."""
     (tmp_path / "my_kinds.py").write_text(KINDS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,6 +1,4 @@
-"""What a user brings in place of a kind: functions, and what is refused because it could not be
-right.
-"""
+"""A user's own parts: functions and modules, and what is refused because it can't be right."""
 
 import pickle
 from collections.abc import Callable

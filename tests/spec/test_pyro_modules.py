@@ -1,6 +1,4 @@
-"""PyroModules of the user's as parts, made where Pyro's parameters are global, and what
-`to_pyro_module_` does.
-"""
+"""A user's PyroModules as parts, made with global parameters, and `to_pyro_module_`."""
 
 import copy
 import pickle
@@ -59,9 +57,7 @@ class Likelihood(PyroModule):
 
 
 class Process(nn.Module):
-    """A Gaussian process at the inputs 0 and 1, with a kernel of Pyro's, which is a PyroModule in
-    a plain module.
-    """
+    """A Gaussian process at the inputs 0 and 1, with Pyro's kernel below a plain module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,9 +96,7 @@ def moved(vae: nn.Module, act: Callable[[], Any]) -> set[str]:
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_pyro_module_is_a_part_like_any_other(name: str) -> None:
-    """Every parameter is trained, every question is answered, and Pyro's global parameter store
-    stays empty.
-    """
+    """Every parameter is trained, every question is answered, and the global store stays empty."""
     slot, make = PARTS[name]
     with own_seed(0):
         vae = small(**{slot: make()})
@@ -139,9 +133,7 @@ def test_it_is_saved_and_copied(name: str, tmp_path: Any) -> None:
 @pytest.mark.param_store
 @pytest.mark.parametrize("name", PARTS)
 def test_pyros_svi_trains_two_models_of_one_part(name: str) -> None:
-    """Parameters below a plain module have names of their own too: of two with one name, one would
-    be frozen.
-    """
+    """Parameters below a plain module have names of their own: of two equal ones, one is frozen."""
     slot, make = PARTS[name]
     first, second = small(**{slot: make()}), small(**{slot: make()})
     for vae in (first, second, copy.deepcopy(second)):

@@ -1,6 +1,4 @@
-"""The description of a model: keywords, dicts and files to modules and back; and what is said when
-it is wrong.
-"""
+"""The description of a model: keywords, dicts and files to modules and back, and its errors."""
 
 import json
 import random
@@ -670,9 +668,7 @@ def test_the_seed_does_not_depend_on_what_was_drawn_before() -> None:
 
 
 class Stateful(nn.Module):
-    """An encoder with running statistics, dropout, and one layer that its owner keeps in evaluation
-    mode.
-    """
+    """An encoder with running statistics, dropout, and one layer that stays in evaluation mode."""
 
     def __init__(self) -> None:
         super().__init__()
