@@ -29,8 +29,13 @@ def trace_graph(
     Raises:
         Exception: of many types, where the function looks at values, which are not there.
     """
+
+    def plain(*tensors: Tensor) -> Any:
+        """The tracer counts `self` among the arguments of a method."""
+        return function(*tensors)
+
     table = None if decompositions is None else dict(decompositions)
-    traced = make_fx(function, table, tracing_mode="fake", _allow_non_fake_inputs=True)
+    traced = make_fx(plain, table, tracing_mode="fake", _allow_non_fake_inputs=True)
     return traced(*inputs)
 
 
