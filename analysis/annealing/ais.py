@@ -53,8 +53,8 @@ class Annealed(Answer):
     row_labels: tuple[Any, ...] | None = None
 
     reading = (
-        "log p(x) is on average a low estimate, also where no number shows it: where the chains "
-        "miss a mode; ± is one standard error over rows"
+        "log p(x) is on average a low estimate; where the chains miss a mode it is too low, and no "
+        "number shows it; ± is one standard error over rows"
     )
 
     def __repr__(self) -> str:

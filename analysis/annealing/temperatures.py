@@ -99,13 +99,19 @@ def evenly_spaced(
     shares = torch.linspace(0, 1, temperatures + 1, dtype=b.dtype, device=b.device)
     wanted = shares.unsqueeze(1) * integral[-1]
     # the interval of `b` in which each wanted value of the integral lies
-    above = torch.searchsorted(integral.T.contiguous(), wanted.T.contiguous())
-    above = above.T.clamp(1, len(b) - 1)
-    low = integral.gather(0, above - 1)
-    high = integral.gather(0, above)
+    right = _first_at_least(integral, wanted).clamp(1, len(b) - 1)
+    left = right - 1
+    low = integral.gather(0, left)
+    high = integral.gather(0, right)
     weight = ((wanted - low) / (high - low)).clamp(0, 1)
     log_step = step_size.log()
-    log_low = log_step.gather(0, above - 1)
-    log_high = log_step.gather(0, above)
-    new_log_step = log_low.lerp(log_high, weight.to(step_size.dtype))
-    return TemperatureSchedule(b[above - 1].lerp(b[above], weight), new_log_step.exp())
+    log_left = log_step.gather(0, left)
+    log_right = log_step.gather(0, right)
+    log_between = log_left.lerp(log_right, weight.to(step_size.dtype))
+    return TemperatureSchedule(b[left].lerp(b[right], weight), log_between.exp())
+
+
+def _first_at_least(ascending: Tensor, wanted: Tensor) -> Tensor:
+    """For each wanted value the first index of its column with such a value, both (..., rows)."""
+    columns = ascending.T.contiguous()
+    return torch.searchsorted(columns, wanted.T.contiguous()).T

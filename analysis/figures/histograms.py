@@ -56,7 +56,9 @@ def marginals(
     count = min(MOST, len(names))
     across = min(4, count)
     down = math.ceil(count / across)
-    figure = Figure(figsize=(max(4.0, 2.6 * across), 1.9 * down + 0.7), layout="constrained")
+    width = max(4.0, 2.6 * across)  # the legend needs 4 inches
+    height = 1.9 * down + 0.7
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     for i, axes in enumerate(panels[:count]):
         _panel(axes, first[:, i], second[:, i], names[i])
@@ -104,7 +106,8 @@ def _panel(axes: Axes, data: Floats, samples: Floats, name: str) -> None:
 
 def _shares(values: Floats, edges: Floats) -> Floats:
     """The share of the values in each bin; those outside count in the outermost ones."""
-    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
+    inside = np.clip(values, edges[0], edges[-1])
+    counts, _ = np.histogram(inside, bins=edges)
     shares: Floats = counts / max(len(values), 1)
     return shares
 

@@ -38,8 +38,10 @@ def guess_image_shape(data_shape: Sequence[int]) -> tuple[int, ...] | None:
         side = math.isqrt(shape[0])
         is_square = side >= 4 and side * side == shape[0]
         return (side, side) if is_square else None
-    has_channels = len(shape) == 3 and bool({shape[0], shape[2]} & {1, 3})
-    return shape if len(shape) == 2 or has_channels else None
+    if len(shape) == 2:
+        return shape
+    has_channels = len(shape) == 3 and (shape[0] in (1, 3) or shape[2] in (1, 3))
+    return shape if has_channels else None
 
 
 def image_grid(
@@ -176,7 +178,9 @@ def _is_picture(shape: tuple[int, ...], size: int) -> bool:
 def _range(pictures: Pictures) -> tuple[float, float]:
     """The smallest and the largest value that is known."""
     known = pictures[np.isfinite(pictures)]
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    if not known.size:
+        return 0.0, 1.0
+    return float(known.min()), float(known.max())
 
 
 def _aspect(pictures: Pictures) -> float:
@@ -234,7 +238,8 @@ def _mosaic(
     axes = figure.add_subplot()
     low, high = limits
     if pictures.ndim == 4:  # matplotlib scales grey pictures itself, but not colours
-        pictures = np.nan_to_num(np.clip((pictures - low) / (high - low or 1.0), 0, 1))
+        scaled = (pictures - low) / (high - low or 1.0)
+        pictures = np.nan_to_num(np.clip(scaled, 0, 1))
     look: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high, "interpolation": "nearest"}
     for picture, (column, top) in zip(pictures, corners, strict=True):
         left = column * (width + _GAP)

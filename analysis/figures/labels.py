@@ -86,8 +86,9 @@ def _ranges(values: npt.NDArray[np.floating]) -> Groups:
     ordered = known[np.argsort(values[known], kind="stable")]
     groups = {}
     for part in np.array_split(ordered, RANGES):
-        name = f"{values[part[0]]:.3g} to {values[part[-1]]:.3g}"
-        groups[name] = np.isin(np.arange(len(values)), part)
+        first = values[part[0]]
+        last = values[part[-1]]
+        groups[f"{first:.3g} to {last:.3g}"] = np.isin(np.arange(len(values)), part)
     if not is_known.all():
         groups["unknown"] = ~is_known
     return groups

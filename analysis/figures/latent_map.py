@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pyro_vae.analysis.figures.labels import by_label
-from pyro_vae.analysis.figures.style import COLOURS, MARKERS, short
+from pyro_vae.analysis.figures.style import colour_and_marker, short
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,7 +67,8 @@ def _histograms(axes: Axes, points: Floats, groups: list[npt.NDArray[np.bool_]])
     bins = list(np.histogram_bin_edges(points, bins=40))
     handles: list[Any] = []
     for i, chosen in enumerate(groups):
-        look: dict[str, Any] = {"histtype": "step", "linewidth": 1.6, "color": COLOURS[i % 10]}
+        colour, _ = colour_and_marker(i)
+        look: dict[str, Any] = {"histtype": "step", "linewidth": 1.6, "color": colour}
         _, _, patches = axes.hist(points[chosen], bins, **look)
         drawn: Any = patches
         handles.append(drawn[0])
@@ -81,9 +82,9 @@ def _scatters(
     handles: list[Any] = []
     for i, chosen in enumerate(groups):
         x, y = points[chosen].T
-        # from the eleventh group on a colour comes again, with another marker
-        look: dict[str, Any] = {"c": COLOURS[i % 10], "marker": MARKERS[(i + i // 10) % 10]}
-        handles.append(axes.scatter(x, y, s=size, linewidths=0, alpha=0.8, **look))
+        colour, marker = colour_and_marker(i)
+        look: dict[str, Any] = {"s": size, "c": colour, "marker": marker}
+        handles.append(axes.scatter(x, y, linewidths=0, alpha=0.8, **look))
         axes.set_aspect("equal", adjustable="datalim")
     return handles
 

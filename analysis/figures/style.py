@@ -20,6 +20,18 @@ ORANGE = "#d55e00"
 GREY = "#666666"
 
 
+def colour_and_marker(group: int) -> tuple[str, str]:
+    """The look of a group; from the eleventh on a colour comes again, with another marker.
+
+    Example:
+        >>> colour_and_marker(0), colour_and_marker(10)
+        (('#3f90da', 'o'), ('#3f90da', 's'))
+    """
+    cycle, colour = divmod(group, len(COLOURS))
+    marker = (group + cycle) % len(MARKERS)
+    return COLOURS[colour], MARKERS[marker]
+
+
 def short(name: str) -> str:
     """A name of at most 24 characters.
 

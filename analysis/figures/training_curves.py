@@ -119,7 +119,10 @@ def _bulk(curves: Sequence[Floats]) -> tuple[float, float]:
     """The range of the curves, up to `REACH` interquartile ranges of the widest of them."""
     quartiles = np.array([np.quantile(values, (0.25, 0.75)) for values in curves])
     reach = REACH * np.diff(quartiles).max()
-    low = max(quartiles[:, 0].min() - reach, min(values.min() for values in curves))
-    high = min(quartiles[:, 1].max() + reach, max(values.max() for values in curves))
+    lower, upper = quartiles.T
+    lowest = min(values.min() for values in curves)
+    highest = max(values.max() for values in curves)
+    low = max(lower.min() - reach, lowest)
+    high = min(upper.max() + reach, highest)
     margin = 0.05 * (high - low) or 0.5
     return low - margin, high + margin

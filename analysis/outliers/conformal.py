@@ -107,7 +107,8 @@ def discoveries(p_values: npt.ArrayLike, level: float) -> npt.NDArray[np.int64]:
     p = np.nan_to_num(np.asarray(p_values, np.float64), nan=1.0)
     order = np.argsort(p, kind="stable")
     thresholds = level * np.arange(1, len(p) + 1) / len(p)
-    (passing,) = np.nonzero(p[order] <= thresholds)
+    # conformal p-values are often equal to a threshold, up to rounding
+    (passing,) = np.nonzero(p[order] <= (1 + 1e-12) * thresholds)
     # all up to the last that passes, also those that don't pass themselves
     count = passing.max(initial=-1) + 1
     return order[:count]

@@ -86,7 +86,10 @@ def anomaly(
     """
     given_names = getattr(x, "columns", None) if columns is None else columns
     names = names_of(given_names, vae.spec.data_shape)
-    has_shares = shares is not False and factorises(vae, next(rows_of(vae, x, "x"))[:1])
+    has_shares = False
+    if shares is not False:
+        first_row = next(rows_of(vae, x, "x"))[:1]
+        has_shares = factorises(vae, first_row)
     if shares and not has_shares:
         raise ValueError(f"shares: {WHY}")
     if num_samples < 2:

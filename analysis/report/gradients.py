@@ -96,7 +96,8 @@ def _gradient_error(twin: VAE, x: Tensor, parameters: list[nn.Parameter], seed: 
 
         here = loss()
         gradients = torch.autograd.grad(here, parameters, allow_unused=True, materialize_grads=True)
-        slope = sum(float((g * v).sum()) for g, v in zip(gradients, direction, strict=True))
+        products = [g * v for g, v in zip(gradients, direction, strict=True)]
+        slope = sum(float(product.sum()) for product in products)
         above = _loss_at(parameters, direction, STEP, loss)
         below = _loss_at(parameters, direction, -STEP, loss)
         measured = (above - below) / (2 * STEP)

@@ -162,8 +162,9 @@ class Proposal:
 
     def anywhere(self, y: Tensor) -> Tensor:
         """A draw of the Student-t for each state, whatever it is, (n, dim)."""
-        chi2 = torch.distributions.Chi2(y.new_tensor(DF)).sample(torch.Size([len(y), 1]))
-        return self.loc + (torch.randn_like(y) @ self.tril.T) * (DF / chi2).sqrt()
+        chi2 = torch.distributions.Chi2(y.new_tensor(DF))
+        scale = (DF / chi2.sample(torch.Size([len(y), 1]))).sqrt()
+        return self.loc + (torch.randn_like(y) @ self.tril.T) * scale
 
     def log_prob(self, y: Tensor) -> Tensor:
         """The log density of the Student-t, up to a constant."""
@@ -197,13 +198,14 @@ def _quantities(p: Unbounded, proposal: Proposal, fitting: Tensor, y: Tensor) ->
     They are of log p, of coordinates and principal axes, and of distances from the middle on them.
     """
     ranks = {"log density": _rank(p.log_prob(fitting), p.log_prob(y))}
-    lines = {"z": torch.eye(y.shape[1], dtype=y.dtype), "axis": proposal.axes()}
+    coordinates = torch.eye(y.shape[1], dtype=y.dtype)
+    lines = {"z": coordinates, "axis": proposal.axes()}
     for line, directions in lines.items():
         others = (fitting - proposal.loc) @ directions
         values = (y - proposal.loc) @ directions
-        for d in range(y.shape[1]):
-            ranks[f"{line}[{d}]"] = _rank(others[:, d], values[:, d])
-            ranks[f"|{line}[{d}]|"] = _rank(others[:, d].abs(), values[:, d].abs())
+        for d, (other, value) in enumerate(zip(others.T, values.T, strict=True)):
+            ranks[f"{line}[{d}]"] = _rank(other, value)
+            ranks[f"|{line}[{d}]|"] = _rank(other.abs(), value.abs())
     return ranks
 
 

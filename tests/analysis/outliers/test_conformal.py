@@ -67,6 +67,15 @@ def test_discoveries_are_those_of_scipy() -> None:
         discoveries(p, 5)
 
 
+def test_a_p_value_at_its_threshold_is_a_discovery() -> None:
+    """167/1000 = 0.2 * 167/200, whatever the rounding of either side."""
+    p = np.ones(200)
+    p[:167] = 167 / 1000
+    assert len(discoveries(p, 0.2)) == 167
+    p[:167] = 167.001 / 1000
+    assert len(discoveries(p, 0.2)) == 0
+
+
 def test_few_of_the_discoveries_are_ordinary() -> None:
     """In 200 repetitions of 90 ordinary rows and 10 others, 10 % or less are false on average."""
     rng = np.random.default_rng(5)
