@@ -19,9 +19,10 @@ from pathlib import Path
 
 from benchmarks.house.sources import package_of, sources
 
-PACKAGE, ANALYSIS = "pyro_vae", "pyro_vae.analysis"
+PACKAGE = "pyro_vae"
+ANALYSIS = "pyro_vae.analysis"
 Graph = dict[str, set[str]]
-Place = Callable[[str], str | None]
+Grouping = Callable[[str], str | None]
 """From a module to the room that it is in; None where it is in none, as a face."""
 
 
@@ -54,20 +55,23 @@ def longest_module(name: str, files: Mapping[str, Path]) -> str:
     return name
 
 
-def between(modules: Graph, place: Place) -> Graph:
-    """The arrows between places."""
-    graph: Graph = {found: set() for module in modules if (found := place(module))}
+def between(modules: Graph, group_of: Grouping) -> Graph:
+    """The arrows between groups of modules, such as rooms."""
+    graph: Graph = {}
     for module, targets in modules.items():
-        if here := place(module):
-            graph[here] |= {there for target in targets if (there := place(target))} - {here}
-    return graph
+        here = group_of(module)
+        if here is None:
+            continue
+        groups = {group_of(target) for target in targets}
+        graph.setdefault(here, set()).update(group for group in groups if group is not None)
+    return {group: targets - {group} for group, targets in graph.items()}
 
 
-def back_up(modules: Graph, place: Place, face: str) -> list[str]:
-    """The modules in a place that import the face which passes on their own names."""
+def back_up(modules: Graph, group_of: Grouping, face: str) -> list[str]:
+    """The modules in a group that import the face which passes on their own names."""
     below = reach(modules, face)
     found = (module for module, targets in modules.items() if face in targets and module in below)
-    return sorted(module for module in found if place(module))
+    return sorted(module for module in found if group_of(module))
 
 
 def room(module: str) -> str | None:
@@ -94,12 +98,13 @@ def circles(graph: Graph) -> list[set[str]]:
 
 def reach(graph: Graph, start: str) -> set[str]:
     """The nodes at the end of a way of one arrow or more."""
-    found, waiting = set[str](), [start]
+    reached: set[str] = set()
+    waiting = [start]
     while waiting:
-        new = graph[waiting.pop()] - found
-        found |= new
+        new = graph[waiting.pop()] - reached
+        reached |= new
         waiting += new
-    return found
+    return reached
 
 
 def floors(graph: Graph) -> list[list[str]]:
@@ -116,10 +121,12 @@ def floors(graph: Graph) -> list[list[str]]:
     return [sorted(node for node in graph if floor(node) == number) for number in numbers]
 
 
-def report(title: str, modules: Graph, place: Place, face: str) -> list[str]:
+def report(title: str, modules: Graph, group_of: Grouping, face: str) -> list[str]:
     """A line of numbers, then the circles, the arrows back up, and the floors from the highest."""
-    graph = between(modules, place)
-    rounds, levels, up = circles(graph), floors(graph), back_up(modules, place, face)
+    graph = between(modules, group_of)
+    rounds = circles(graph)
+    levels = floors(graph)
+    up = back_up(modules, group_of, face)
     arrows = sum(map(len, graph.values()))
     counts = f"{len(graph)} on {len(levels)} floors, {arrows} arrows"
     lines = [f"{title}: {counts}, {len(rounds)} circles, {len(up)} arrows back up to {face}"]

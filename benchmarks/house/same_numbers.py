@@ -21,7 +21,8 @@ import pyro_vae as pv
 from pyro_vae.training import FitOptions
 
 Number = tuple[str, float]
-STEPS, BATCH = 50, 16
+STEPS = 50
+BATCH = 16
 RENAMED = {"ema_decay": "average", "kl_warmup_epochs": "annealing", "kl_cycles": "cycles"}
 PRIOR_FLOWS = {"coupling": "realnvp", "autoregressive": "maf", "spline": "nsf"}
 GUIDE_FLOWS = {"coupling": "coupling", "autoregressive": "iaf", "spline": "spline"}

@@ -19,10 +19,10 @@ def sources(root: Path = ROOT) -> dict[str, Path]:
 def modules(folder: Path, package: str) -> dict[str, Path]:
     """Each module of a package and its file; links are not followed."""
     found = {}
-    for place, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            path = Path(place, name)
+            path = Path(parent, name)
             if path.suffix == ".py":
                 parts = [package, *path.relative_to(folder).with_suffix("").parts]
                 found[".".join(parts).removesuffix(".__init__")] = path
