@@ -199,6 +199,7 @@ def test_evaluate_repeats_the_numbers(digits: Done, metrics: dict[str, Any], hom
     assert (home / "rows.csv").read_bytes() == (home / "runs/digits/evidence.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_evaluate_takes_more_draws_of_fewer_rows(digits: Done, metrics: dict[str, Any]) -> None:
     settings = ("--set", "evaluate.num_particles=100", "--set", "evaluate.rows=40")
     done = pyro_vae("evaluate", "runs/digits", *settings, "--json")

@@ -90,6 +90,7 @@ def test_what_is_wrong_keeps_its_status() -> None:
     assert status("fit", "nowhere.npy", errors_too=True) == 2
 
 
+@pytest.mark.slow
 def test_in_a_shell(home: Path) -> None:
     """The interpreter has nothing to say either when it flushes its streams at the end."""
     line = f"{sys.executable} -m pyro_vae fit spec.toml | head -n 0; echo ${{PIPESTATUS[0]}}"

@@ -38,7 +38,8 @@ def commands() -> list[str]:
     return [line.partition("#")[0].strip() for line in lines if line.startswith("pyro-vae ")]
 
 
-@pytest.mark.parametrize("short", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.slow
 def test_the_program_runs_and_prints(short: bool, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     program = blocks("python")[0]

@@ -157,4 +157,4 @@ GRID = [
     if obstacle(prior, guide, objective) is None
     for likelihood in LIKELIHOODS
 ]
-SAMPLE = GRID[:: len(GRID) // 60]
+SAMPLE = GRID[:: len(GRID) // 24]

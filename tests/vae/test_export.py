@@ -78,6 +78,7 @@ def test_the_other_guides_are_those_that_the_page_names(page: dict[str, Any]) ->
         page["exported"](page["Codes"](a_vae("semi_amortized")), X)
 
 
+@pytest.mark.slow
 def test_threads_take_turns_as_their_page_says(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program("threads")]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -336,6 +336,7 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
         )
 
 
+@pytest.mark.slow
 def test_equal_rows_share_their_error() -> None:
     """Four distinct rows among two hundred: the spread over seeds is what is stated."""
     x = TRUTH.sample(4).repeat(50, 1)

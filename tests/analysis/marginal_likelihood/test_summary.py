@@ -100,6 +100,7 @@ def test_the_shortfall_of_untrusted_rows_is_reported() -> None:
     assert "2 annealed, 2 refined" in found.summary()
 
 
+@pytest.mark.slow
 def test_monte_carlo_error_is_what_another_seed_moves() -> None:
     vae = TRUTH.vae(widen=1.3)
     x = TRUTH.sample(20)

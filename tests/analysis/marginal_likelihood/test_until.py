@@ -230,6 +230,7 @@ def test_too_few_draws_for_a_k_hat_are_refused() -> None:
         evidence(TRUTH.vae(), X, num_particles=20, retry="widened")
 
 
+@pytest.mark.slow
 def test_k_hat_is_the_tail_index_of_a_guide_too_narrow_and_has_none_of_one_too_wide() -> None:
     """A normal s times as wide as a normal posterior gives weights of tail index 1 - s², and
     bounded ones for s > 1.

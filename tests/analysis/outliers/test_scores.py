@@ -234,6 +234,7 @@ def digits() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("other", ["turned", "noise"])
+@pytest.mark.slow
 def test_turned_digits_and_noise_are_found(digits: dict[str, Any], other: str) -> None:
     ordinary = digits["ordinary"]
     strange = digits[other]
@@ -244,6 +245,7 @@ def test_turned_digits_and_noise_are_found(digits: dict[str, Any], other: str) -
     assert len(strange.outliers()) >= 0.95 * len(strange)
 
 
+@pytest.mark.slow
 def test_the_mean_digit_is_too_likely_which_only_typicality_shows(digits: dict[str, Any]) -> None:
     """It is no digit at all, and log p(x) calls it more ordinary than nine digits of ten."""
     found = digits["mean"]

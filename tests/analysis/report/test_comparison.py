@@ -85,6 +85,7 @@ def test_statistics_by_hand() -> None:
     np.testing.assert_array_equal(found.num_particles[:, 0], [50, 100])
 
 
+@pytest.mark.slow
 def test_equal_rows_share_their_error() -> None:
     """A table of categories: 4 different rows, 10 times each. What is stated is what seeds show.
 
