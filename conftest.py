@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tensors are small: more threads only wait
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # the tensors are small: more threads only wait
 
 EMPTY, BEFORE = pytest.StashKey[Path](), pytest.StashKey[set[str]]()
 CACHES = ("__pycache__", "build", "dist")
@@ -39,7 +41,9 @@ def _module_of(path: Path, config: pytest.Config) -> str | None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+def pytest_collect_directory(
+    path: Path, parent: pytest.Collector
+) -> pytest.Collector | None:
     """Collect `guides/` as a plain folder: as a `pytest.Package` it is imported as `guides`."""
     if _module_of(path, parent.config) is None:
         return None
@@ -75,7 +79,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if changed:
         reporter = session.config.pluginmanager.getplugin("terminalreporter")
         reporter.write_line(
-            f"the tests changed the folder that they were started from: {sorted(changed)}", red=True
+            f"the tests changed the folder that they were started from: {sorted(changed)}",
+            red=True,
         )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -112,13 +117,19 @@ def _listing(config: pytest.Config) -> set[str]:
             if name not in CACHES and name[0] != "." and not name.endswith(".egg-info")
         ]
         folders[:] = kept if is_ours else []
-        found |= {os.path.relpath(Path(folder, name), start) for name in names if name[0] != "."}
+        found |= {
+            os.path.relpath(Path(folder, name), start)
+            for name in names
+            if name[0] != "."
+        }
     return found
 
 
 def _emptied_folder(folder: Path) -> list[str]:
     """Remove what lies in a folder, and name it."""
-    found = sorted(folder.rglob("*"), reverse=True)  # what is inside a folder before the folder
+    found = sorted(
+        folder.rglob("*"), reverse=True
+    )  # what is inside a folder before the folder
     for path in found:
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
     return [str(path.relative_to(folder)) for path in reversed(found)]
@@ -133,7 +144,8 @@ def _started_from(pytestconfig: pytest.Config) -> Iterator[None]:
     left = _emptied_folder(pytestconfig.stash[EMPTY])
     if left:
         pytest.fail(
-            f"left in the folder that the tests are started from: {', '.join(left)}", pytrace=False
+            f"left in the folder that the tests are started from: {', '.join(left)}",
+            pytrace=False,
         )
 
 
@@ -155,4 +167,6 @@ def _param_store(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     left = _emptied()
     if left and not request.node.get_closest_marker("param_store"):
-        pytest.fail(f"left in Pyro's global parameter store: {', '.join(left)}", pytrace=False)
+        pytest.fail(
+            f"left in Pyro's global parameter store: {', '.join(left)}", pytrace=False
+        )

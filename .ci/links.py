@@ -28,7 +28,9 @@ def make_link(source: Path, link: Path) -> None:
     """Link to a file or folder; copy it where the system allows no links."""
     link.parent.mkdir(parents=True, exist_ok=True)
     try:
-        link.symlink_to(os.path.relpath(source, link.parent), target_is_directory=source.is_dir())
+        link.symlink_to(
+            os.path.relpath(source, link.parent), target_is_directory=source.is_dir()
+        )
     except OSError:
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, link)

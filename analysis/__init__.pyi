@@ -16,7 +16,9 @@ from pyro_vae.analysis.latent.codes import reconstruct as reconstruct
 from pyro_vae.analysis.latent.codes import sample as sample
 from pyro_vae.analysis.latent.results import LatentUse as LatentUse
 from pyro_vae.analysis.latent.use import latent_use as latent_use
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence as evidence
+from pyro_vae.analysis.marginal_likelihood.importance_sampling import (
+    evidence as evidence,
+)
 from pyro_vae.analysis.marginal_likelihood.measure import Measure as Measure
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of as measure_of
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS as PROPOSALS
@@ -34,6 +36,8 @@ from pyro_vae.analysis.report.comparison import compare as compare
 from pyro_vae.analysis.report.gradients import gradient_errors as gradient_errors
 from pyro_vae.analysis.report.known_answers import installation as installation
 from pyro_vae.analysis.report.prior_samples import Match as Match
-from pyro_vae.analysis.report.prior_samples import samples_match_density as samples_match_density
+from pyro_vae.analysis.report.prior_samples import (
+    samples_match_density as samples_match_density,
+)
 from pyro_vae.analysis.report.results import Checkup as Checkup
 from pyro_vae.analysis.results.verdicts import Finding as Finding

@@ -90,7 +90,9 @@ def has_density(vae: VAE) -> bool:
     placement = placement_of(vae)
     shape = (1, *vae.spec.data_shape)
     with evaluation(vae):
-        q: Any = vae.posterior(torch.zeros(shape, dtype=placement.dtype, device=placement.device))
+        q: Any = vae.posterior(
+            torch.zeros(shape, dtype=placement.dtype, device=placement.device)
+        )
     while isinstance(q, Independent):
         q = q.base_dist
     return has_samples(vae) and not isinstance(q, dist.Delta)

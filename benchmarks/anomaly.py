@@ -17,7 +17,9 @@ import pyro_vae as pv
 HEADER = f"{'rows':<34} {'area':>6} {'p <= 0.05':>10} {'typical p <= 0.05':>18} {'trusted':>8}"
 
 
-def unusual(ordinary: np.ndarray, fitted: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+def unusual(
+    ordinary: np.ndarray, fitted: np.ndarray, seed: int = 0
+) -> dict[str, np.ndarray]:
     """Rows of several kinds, made from ordinary digits or from nothing."""
     rng = np.random.default_rng(seed)
     images = ordinary.reshape(-1, 8, 8)

@@ -67,7 +67,9 @@ def logits(raw: Tensor, typical: float) -> tuple[Tensor, ...]:
 def nbinom(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """SciPy's own loses digits of p near 1: log p and log(1 - p) are taken apart."""
     theta = 2.0
-    rising = special.gammaln(theta + x) - special.gammaln(theta) - special.gammaln(x + 1)
+    rising = (
+        special.gammaln(theta + x) - special.gammaln(theta) - special.gammaln(x + 1)
+    )
     return rising - theta * np.log1p(mean / theta) - x * np.log1p(theta / mean)
 
 
@@ -99,7 +101,9 @@ KINDS: dict[str, Kind] = {
     "binomial": Kind(
         1,
         lambda x, n, logits: counts.Binomial(n, logits).to_event(1).log_prob(x),
-        lambda x, n, logits: Binomial(n, logits=logits, validate_args=False).log_prob(x).sum(-1),
+        lambda x, n, logits: (
+            Binomial(n, logits=logits, validate_args=False).log_prob(x).sum(-1)
+        ),
         lambda x, n, logits: stats.binom.logpmf(x, n, special.expit(logits)).sum(-1),
         lambda n, logits: torch.binomial(n.expand_as(logits), logits.sigmoid()),
         logits,
@@ -115,7 +119,9 @@ KINDS: dict[str, Kind] = {
     "multinomial": Kind(
         1,
         lambda x, logits: counts.Multinomial(torch.tensor(1.0), logits).log_prob(x),
-        lambda x, logits: Multinomial(1, logits=logits, validate_args=False).log_prob(x),
+        lambda x, logits: Multinomial(1, logits=logits, validate_args=False).log_prob(
+            x
+        ),
         multinomial,
         lambda logits: torch.poisson(logits.exp()),
         lambda raw, typical: (math.log(typical) + 0.1 * raw[:, 0],),
@@ -134,10 +140,14 @@ KINDS: dict[str, Kind] = {
     ),
     "zero_inflated_negative_binomial": Kind(
         2,
-        lambda x, mean, gate: counts.ZeroInflated(ours_nb(mean), gate).to_event(1).log_prob(x),
+        lambda x, mean, gate: (
+            counts.ZeroInflated(ours_nb(mean), gate).to_event(1).log_prob(x)
+        ),
         lambda x, mean, gate: usual_zero_inflated(usual_nb(x, mean), gate, x).sum(-1),
         lambda x, mean, gate: inflated(nbinom(x, mean), gate, x).sum(-1),
-        lambda mean, gate: ours_nb(mean).sample() * torch.bernoulli(torch.sigmoid(-gate)),
+        lambda mean, gate: (
+            ours_nb(mean).sample() * torch.bernoulli(torch.sigmoid(-gate))
+        ),
         rates,
     ),
 }
@@ -150,7 +160,9 @@ def error(kind: Kind, typical: float, columns: int) -> tuple[float, float]:
     parameters = kind.parameters(raw, typical)
     torch.manual_seed(0)
     x = kind.draw(*parameters)
-    exact = kind.exact(x.double().numpy(), *(one.double().numpy() for one in parameters))
+    exact = kind.exact(
+        x.double().numpy(), *(one.double().numpy() for one in parameters)
+    )
 
     def distance(formula: Callable[..., Tensor]) -> float:
         log_prob = formula(x, *parameters).double().numpy()
@@ -173,7 +185,9 @@ def ratio(kind: Kind, gradient: bool) -> float:
         with torch.set_grad_enabled(gradient):
             raw = decoder(hidden.flatten(0, -2)).unflatten(-1, (kind.heads, COLUMNS))
             parameters = kind.parameters(raw, 50.0)
-            shaped = [p.unflatten(0, hidden.shape[:-1]) if p.ndim else p for p in parameters]
+            shaped = [
+                p.unflatten(0, hidden.shape[:-1]) if p.ndim else p for p in parameters
+            ]
             log_prob = formula(x, *shaped)
             if gradient:
                 decoder.zero_grad()
@@ -187,12 +201,16 @@ def ratio(kind: Kind, gradient: bool) -> float:
 
 
 def main() -> None:
-    print(f"{'nats off SciPy (ours / usual)':>52} {'1e7 x 10000':>22}   time, ours / usual")
+    print(
+        f"{'nats off SciPy (ours / usual)':>52} {'1e7 x 10000':>22}   time, ours / usual"
+    )
     print(f"{'kind':<32} {'1000 x 784':>20} {'1e7 x 10000':>21}   draws  gradient")
     for name, kind in KINDS.items():
         small = error(kind, 1e3, 784)
         large = error(kind, 1e7, 10_000)
-        errors = " ".join(f"{ours:10.1e} / {usual:8.1e}" for ours, usual in (small, large))
+        errors = " ".join(
+            f"{ours:10.1e} / {usual:8.1e}" for ours, usual in (small, large)
+        )
         without_gradient = ratio(kind, gradient=False)
         with_gradient = ratio(kind, gradient=True)
         print(f"{name:<32} {errors}   {without_gradient:5.2f}  {with_gradient:5.2f}")

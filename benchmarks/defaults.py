@@ -80,7 +80,9 @@ def full_normal(train: np.ndarray, test: np.ndarray) -> float:
     mean = train.mean(0)
     spread = train.std(0)
     covariance = np.cov(((train - mean) / spread).T, bias=True)
-    standard = multivariate_normal(np.zeros(len(mean)), covariance).logpdf((test - mean) / spread)
+    standard = multivariate_normal(np.zeros(len(mean)), covariance).logpdf(
+        (test - mean) / spread
+    )
     return float(standard.mean() - np.log(spread).sum())
 
 
@@ -127,12 +129,21 @@ HEADER = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Small tables with all defaults; nats per row.")
-    parser.add_argument(
-        "--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)"
+    parser = argparse.ArgumentParser(
+        description="Small tables with all defaults; nats per row."
     )
     parser.add_argument(
-        "--splits", type=int, default=1, help="random splits, seeds 0, 1, ... (default: 1)"
+        "--data",
+        nargs="+",
+        choices=TABLES,
+        default=list(TABLES),
+        help="the tables (default: all)",
+    )
+    parser.add_argument(
+        "--splits",
+        type=int,
+        default=1,
+        help="random splits, seeds 0, 1, ... (default: 1)",
     )
     options = parser.parse_args(arguments)
     print(HEADER)

@@ -34,7 +34,9 @@ def binomial_mixture(
 
     Each cell has one pseudo-count of success and one of failure.
     """
-    responsibility = np.random.default_rng(seed).dirichlet(np.full(components, 0.1), len(x))
+    responsibility = np.random.default_rng(seed).dirichlet(
+        np.full(components, 0.1), len(x)
+    )
     for _ in range(steps):
         mass = responsibility.sum(0)
         weights = mass / mass.sum()
@@ -44,7 +46,9 @@ def binomial_mixture(
     return weights, probs
 
 
-def joint_log_density(x: np.ndarray, weights: np.ndarray, probs: np.ndarray) -> np.ndarray:
+def joint_log_density(
+    x: np.ndarray, weights: np.ndarray, probs: np.ndarray
+) -> np.ndarray:
     """log weight_k + log p(x_n | k), shaped (n, k)."""
     with np.errstate(divide="ignore"):
         return np.log(weights) + binom.logpmf(x[:, None], COUNT, probs).sum(2)
@@ -78,7 +82,10 @@ def main() -> None:
     test = rows.test
     print(f"digits, {len(train)} rows to fit, {len(test)} held out; nats per row")
     print(f"{'model':<26}{'log p(x)':>10}{'± se':>8}{'CPU s':>9}")
-    for name, components in (("independent binomials", 1), ("mixture of 30 binomials", 30)):
+    for name, components in (
+        ("independent binomials", 1),
+        ("mixture of 30 binomials", 30),
+    ):
         score, seconds = timed(partial(mixture_score, train, test, components))
         print(line(name, score, seconds), flush=True)
     options = experiment.fit.model_dump()
@@ -94,12 +101,18 @@ def print_reliability(vae: VAE, test: np.ndarray, found: Evidence) -> None:
     untrusted = (found.pareto_k > 0.7).mean()
     trusted = f"trusted {found.trusted.mean():.1%}, k-hat > 0.7 in {untrusted:.1%}"
     print(f"{trusted}: {found.methods}")
-    print(f"log p(x) - ELBO of the guide: {(found.log_marginal - found.elbo).mean():.2f}")
+    print(
+        f"log p(x) - ELBO of the guide: {(found.log_marginal - found.elbo).mean():.2f}"
+    )
     plain, from_guide = timed(lambda: evidence(vae, test, proposal="guide"))
     _, by_default = timed(lambda: evidence(vae, test))
     untrusted = (plain.pareto_k > 0.7).mean()
-    print(f"from the guide: {plain.log_marginal.mean():.2f}, k-hat > 0.7 in {untrusted:.1%}")
-    print(f"time of the default to that of the guide alone: {by_default / from_guide:.2f}")
+    print(
+        f"from the guide: {plain.log_marginal.mean():.2f}, k-hat > 0.7 in {untrusted:.1%}"
+    )
+    print(
+        f"time of the default to that of the guide alone: {by_default / from_guide:.2f}"
+    )
 
 
 if __name__ == "__main__":

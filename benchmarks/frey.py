@@ -76,7 +76,9 @@ def main() -> None:
     levels = load_splits(options.data).train.reshape(-1, 28, 20).astype(np.float32)
     noise = np.random.default_rng(0).uniform(size=levels.shape).astype(np.float32)
     fitted = len(levels) - TEST
-    print(f"Frey faces, {fitted} frames to fit, the last {TEST} held out; IS-{PARTICLES}")
+    print(
+        f"Frey faces, {fitted} frames to fit, the last {TEST} held out; IS-{PARTICLES}"
+    )
     print(HEADER)
     for name, likelihood in LIKELIHOODS.items():
         discrete = likelihood["kind"] == "discretized_logistic"

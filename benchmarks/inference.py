@@ -47,11 +47,15 @@ def some(test: np.ndarray, count: int) -> np.ndarray:
     return test[np.sort(order[:count])]
 
 
-def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[str, LogMarginal]:
+def estimators(
+    vae: VAE, x: np.ndarray, chains: int, temperatures: int
+) -> dict[str, LogMarginal]:
     """By the name of an estimator: what computes log p(x) of each row, and its reliability."""
 
     def importance(particles: int, proposal: str = "guide") -> tuple[np.ndarray, str]:
-        found = evidence(vae, x, num_particles=particles, proposal=proposal, progress=None)
+        found = evidence(
+            vae, x, num_particles=particles, proposal=proposal, progress=None
+        )
         return found.log_marginal, f"k-hat > 0.7: {found.unreliable.mean():.0%}"
 
     def default() -> tuple[np.ndarray, str]:
@@ -60,7 +64,12 @@ def estimators(vae: VAE, x: np.ndarray, chains: int, temperatures: int) -> dict[
 
     def annealing(start: Literal["prior", "guide"]) -> tuple[np.ndarray, str]:
         found = annealed(
-            vae, x, num_chains=chains, temperatures=temperatures, start=start, progress=None
+            vae,
+            x,
+            num_chains=chains,
+            temperatures=temperatures,
+            start=start,
+            progress=None,
         )
         return found.log_marginal, f"ess {np.median(found.ess):.1f} of {chains} chains"
 
@@ -114,7 +123,12 @@ def peak(data: Path, model: Path, particles: int) -> tuple[str, float, float]:
     vae = load(model)
     began = time.perf_counter()
     found = evidence(
-        vae, test, num_particles=particles, compile="on", method="importance", progress=None
+        vae,
+        test,
+        num_particles=particles,
+        compile="on",
+        method="importance",
+        progress=None,
     )
     summary = str(found.summary())
     seconds = time.perf_counter() - began
@@ -130,7 +144,9 @@ def print_costs(data: Path, model: Path) -> None:
     """
     for particles in (100, 1000):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            summary, seconds, megabytes = process.submit(peak, data, model, particles).result()
+            summary, seconds, megabytes = process.submit(
+                peak, data, model, particles
+            ).result()
         cost = f"{seconds:.0f} s, peak memory {megabytes:.0f} MB"
         print(f"IS-{particles} of all test rows ({cost})\n{summary}\n", flush=True)
 
@@ -146,12 +162,17 @@ def main() -> None:
         help="a .npz of arrays train, valid and test, rows packed by numpy.packbits",
     )
     parser.add_argument("model", type=Path, help="folder of a fitted model")
-    parser.add_argument("--chains", type=int, default=16, help="of annealed importance sampling")
+    parser.add_argument(
+        "--chains", type=int, default=16, help="of annealed importance sampling"
+    )
     parser.add_argument(
         "--temperatures", type=int, default=1000, help="of annealed importance sampling"
     )
     parser.add_argument(
-        "--rows", type=int, default=100, help="for the estimators; ten times as many for the gaps"
+        "--rows",
+        type=int,
+        default=100,
+        help="for the estimators; ten times as many for the gaps",
     )
     options = parser.parse_args()
     print_costs(options.data, options.model)
@@ -161,7 +182,9 @@ def main() -> None:
     print_estimators(vae, some(test, rows), options.chains, options.temperatures)
     timed(
         f"inference gaps, {10 * rows} test rows",
-        lambda: beside_published(inference_gaps(vae, some(test, 10 * rows), progress=None)),
+        lambda: beside_published(
+            inference_gaps(vae, some(test, 10 * rows), progress=None)
+        ),
     )
     published = "Burda, Grosse, Salakhutdinov have 19 active units of 50"
     timed(

@@ -20,7 +20,11 @@ from pyro_vae import VAE, evidence, fit, load, save
 from pyro_vae.data import load_splits
 
 SHAPE = (1, 28, 28)
-CONVOLUTIONS: dict[str, Any] = {"kind": "conv", "channels": (32, 64), "hidden_dims": (300,)}
+CONVOLUTIONS: dict[str, Any] = {
+    "kind": "conv",
+    "channels": (32, 64),
+    "hidden_dims": (300,),
+}
 MODEL: dict[str, Any] = {
     "data_shape": SHAPE,
     "latent_dim": 80,
@@ -36,7 +40,12 @@ MODEL: dict[str, Any] = {
         },
         "hidden_dims": (300, 300),
     },
-    "guide": {"kind": "hierarchical", "top_dim": 40, "direction": "top_down", "hidden_dim": 300},
+    "guide": {
+        "kind": "hierarchical",
+        "top_dim": 40,
+        "direction": "top_down",
+        "hidden_dim": 300,
+    },
     "encoder": CONVOLUTIONS,
     "decoder": CONVOLUTIONS,
     "standardize": "all",
@@ -53,7 +62,12 @@ TRAINING: dict[str, Any] = {
     "ema_decay": 0.999,
     "objective": {"kind": "elbo", "gradient": "stl"},
 }
-PROPOSAL: dict[str, Any] = {"kind": "refined", "steps": 20, "lr": 0.2, "num_particles": 16}
+PROPOSAL: dict[str, Any] = {
+    "kind": "refined",
+    "steps": 20,
+    "lr": 0.2,
+    "num_particles": 16,
+}
 PARTICLES = 100
 PART = 250
 """Test rows between two lines of output."""
@@ -77,13 +91,19 @@ def make_parser() -> argparse.ArgumentParser:
         help="a .npz of arrays train, valid and test, rows packed by numpy.packbits",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("runs/mnist_conv"), help="folder of the fitted model"
+        "--output",
+        type=Path,
+        default=Path("runs/mnist_conv"),
+        help="folder of the fitted model",
     )
     parser.add_argument(
         "--rows", type=int, default=10_000, help="how many test rows, from --first on"
     )
     parser.add_argument(
-        "--first", type=int, default=0, help="position in the random order of the test rows"
+        "--first",
+        type=int,
+        default=0,
+        help="position in the random order of the test rows",
     )
     return parser
 
@@ -110,7 +130,11 @@ def main() -> None:
     if splits.valid is None or splits.test is None:
         raise SystemExit(f"{options.data}: expected arrays train, valid and test")
     if not options.output.exists():
-        train(splits.train.reshape(-1, *SHAPE), splits.valid.reshape(-1, *SHAPE), options.output)
+        train(
+            splits.train.reshape(-1, *SHAPE),
+            splits.valid.reshape(-1, *SHAPE),
+            options.output,
+        )
     order = np.random.default_rng(0).permutation(len(splits.test))
     chosen = order[options.first : options.first + options.rows]
     print_evidence(load(options.output), splits.test, chosen)

@@ -43,7 +43,12 @@ ONE_LEVEL: dict[str, Any] = {"latent_dim": 40}
 TWO_LEVELS: dict[str, Any] = {
     "latent_dim": 80,
     "denoise": 0.25,
-    "guide": {"kind": "hierarchical", "top_dim": 40, "direction": "top_down", "hidden_dim": 300},
+    "guide": {
+        "kind": "hierarchical",
+        "top_dim": 40,
+        "direction": "top_down",
+        "hidden_dim": 300,
+    },
 }
 ANNEALED: dict[str, Any] = {"kl_warmup_epochs": 10}
 STL: dict[str, Any] = {**ANNEALED, "objective": {"kind": "elbo", "gradient": "stl"}}
@@ -54,26 +59,42 @@ def two_levels(top: dict[str, Any] | str) -> dict[str, Any]:
     """p(z₂) p(z₁ | z₂) with 40 latent variables on each level."""
     return {
         **TWO_LEVELS,
-        "prior": {"kind": "hierarchical", "top_dim": 40, "top": top, "hidden_dims": (300, 300)},
+        "prior": {
+            "kind": "hierarchical",
+            "top_dim": 40,
+            "top": top,
+            "hidden_dims": (300, 300),
+        },
     }
 
 
 VAMP = {"kind": "vamp", "pseudo_inputs": 500}
-FLOW = {"kind": "flow", "transform": "coupling", "transforms": 8, "hidden_dims": (128, 128)}
+FLOW = {
+    "kind": "flow",
+    "transform": "coupling",
+    "transforms": 8,
+    "hidden_dims": (128, 128),
+}
 MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "standard_normal": (ONE_LEVEL, STL),
     "mixture": ({**ONE_LEVEL, "prior": {"kind": "mixture", "components": 100}}, STL),
     "vamp": ({**ONE_LEVEL, "prior": VAMP}, {**STL, "epochs": 70}),
     "flow_prior": ({**ONE_LEVEL, "prior": FLOW}, STL),
     "flow_guide": (
-        {**ONE_LEVEL, "guide": {"kind": "flow", "transforms": 2, "hidden_dims": (256,)}},
+        {
+            **ONE_LEVEL,
+            "guide": {"kind": "flow", "transforms": 2, "hidden_dims": (256,)},
+        },
         ANNEALED,
     ),
     "two_levels_vamp": (two_levels(VAMP), {**SLOWLY, "epochs": 75}),
     "two_levels_flow_prior": (two_levels(FLOW), SLOWLY),
     "iwae_5_dreg": (
         ONE_LEVEL,
-        {"epochs": 50, "objective": {"kind": "iwae", "num_particles": 5, "gradient": "dreg"}},
+        {
+            "epochs": 50,
+            "objective": {"kind": "iwae", "num_particles": 5, "gradient": "dreg"},
+        },
     ),
 }
 ROWS = 2000
@@ -99,7 +120,9 @@ def evaluated(folder: Path, x: np.ndarray, proposal: str) -> dict[str, np.ndarra
     file = folder / f"{proposal}.npz"
     if not file.exists():
         options: dict[str, Any] = {} if proposal == "auto" else {"proposal": proposal}
-        found = evidence(load(folder), x, num_particles=PARTICLES, progress=None, **options)
+        found = evidence(
+            load(folder), x, num_particles=PARTICLES, progress=None, **options
+        )
         columns = {name: getattr(found, name) for name in COLUMNS}
         np.savez(file, seconds=found.seconds, **columns)
     with np.load(file) as stored:
@@ -112,7 +135,9 @@ def mean_with_error(values: np.ndarray) -> str:
     return f"{values.mean():>9.2f} ± {error:.2f}"
 
 
-def print_table(output: Path, names: Sequence[str], x: np.ndarray, proposal: str) -> None:
+def print_table(
+    output: Path, names: Sequence[str], x: np.ndarray, proposal: str
+) -> None:
     """One line for each fitted model; differences to the first are positive for better models."""
     sampling = f"IS-{PARTICLES} from proposal {proposal!r}"
     print(f"\nstatic binarized MNIST, {len(x)} test rows, {sampling}, nats per row")
@@ -135,7 +160,9 @@ HEADER = (
 )
 
 
-def line(name: str, found: dict[str, np.ndarray], first: np.ndarray, minutes: float) -> str:
+def line(
+    name: str, found: dict[str, np.ndarray], first: np.ndarray, minutes: float
+) -> str:
     """One line of the table; `first` is log p(x) under the first model."""
     log_marginal = found["log_marginal"]
     cells = [
@@ -162,7 +189,10 @@ def train_missing(names: Iterable[str], output: Path, splits: Splits) -> None:
         run = train(name, splits.train, splits.valid)
         save(run.vae, folder, overwrite=True)
         np.save(folder / "minutes.npy", sum(row["seconds"] for row in run.history) / 60)
-        print(f"best epoch {run.best_epoch}, {run.history[run.best_epoch - 1]}", flush=True)
+        print(
+            f"best epoch {run.best_epoch}, {run.history[run.best_epoch - 1]}",
+            flush=True,
+        )
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -182,10 +212,16 @@ def make_parser() -> argparse.ArgumentParser:
         help="which to fit; by default all that are not yet",
     )
     parser.add_argument(
-        "--proposals", nargs="*", default=["guide", "auto"], help="a table each (default: both)"
+        "--proposals",
+        nargs="*",
+        default=["guide", "auto"],
+        help="a table each (default: both)",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("runs/mnist"), help="folder of the fitted models"
+        "--output",
+        type=Path,
+        default=Path("runs/mnist"),
+        help="folder of the fitted models",
     )
     return parser
 

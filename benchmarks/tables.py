@@ -92,7 +92,9 @@ def linear_gaussian(vae: VAE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def log_density(vae: VAE, x: np.ndarray) -> np.ndarray:
     """log N(x | μ, W Wᵀ + diag σ²) of each row."""
     mean, weight, scale = linear_gaussian(vae)
-    density: np.ndarray = multivariate_normal(mean, weight @ weight.T + np.diag(scale**2)).logpdf(x)
+    density: np.ndarray = multivariate_normal(
+        mean, weight @ weight.T + np.diag(scale**2)
+    ).logpdf(x)
     return density
 
 
@@ -111,7 +113,9 @@ def compare(data: str, latent_dim: int, *, seed: int = 0, **training: Any) -> Re
     fit(vae, x, seed=seed, **{**TRAINING, **training})
     seconds = time.perf_counter() - began
     score = float(PCA(latent_dim).fit(x).score(x))
-    return Result(data, latent_dim, x, vae, score, evidence(vae, x), log_density(vae, x), seconds)
+    return Result(
+        data, latent_dim, x, vae, score, evidence(vae, x), log_density(vae, x), seconds
+    )
 
 
 def line(result: Result) -> str:
@@ -141,7 +145,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Linear VAEs against probabilistic PCA; nats per row."
     )
     parser.add_argument(
-        "--data", nargs="+", choices=TABLES, default=list(TABLES), help="the tables (default: all)"
+        "--data",
+        nargs="+",
+        choices=TABLES,
+        default=list(TABLES),
+        help="the tables (default: all)",
     )
     parser.add_argument(
         "--latent-dims",
@@ -151,7 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="lengths of z (default: 2 5)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the weights and of the training (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        help="of the weights and of the training (default: 0)",
     )
     options = parser.parse_args(arguments)
     print(HEADER)

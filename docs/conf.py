@@ -123,7 +123,9 @@ def process_signature(
     return signature.replace("<factory>", "..."), returns
 
 
-def skip_member(app: Any, what: str, name: str, item: Any, skip: bool, options: Any) -> bool | None:
+def skip_member(
+    app: Any, what: str, name: str, item: Any, skip: bool, options: Any
+) -> bool | None:
     """Called by autodoc: fields of a named tuple are described by their class."""
     return True if type(item).__name__ == "_tuplegetter" else None
 

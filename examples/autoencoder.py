@@ -17,7 +17,11 @@ import pyro_vae as pv
 from pyro_vae.analysis.figures.plots import image_grid, save_figure
 
 x = pv.data.load("digits")
-common = {"data_shape": (64,), "latent_dim": 8, "likelihood": {"kind": "normal", "scale": 2.0}}
+common = {
+    "data_shape": (64,),
+    "latent_dim": 8,
+    "likelihood": {"kind": "normal", "scale": 2.0},
+}
 models = {
     "autoencoder": pv.VAE(**common, prior="flat", guide="delta"),
     "VAE": pv.VAE(**common, prior="standard_normal", guide="mean_field"),

@@ -77,7 +77,9 @@ def draw_map(axes: Axes, points: np.ndarray, digits: np.ndarray) -> None:
     outline = [withStroke(linewidth=4, foreground="white")]
     for digit, colour in enumerate(COLOURS):
         x, y = np.median(points[digits == digit], axis=0)
-        name = axes.text(x, y, str(digit), color=colour, fontsize=17, ha="center", va="center")
+        name = axes.text(
+            x, y, str(digit), color=colour, fontsize=17, ha="center", va="center"
+        )
         name.set(fontweight="bold", path_effects=outline)
     write_title(axes, f"latent space: means of q(z | x), {LATENT_DIM}-D by t-SNE")
     axes.set(xticks=[], yticks=[])
@@ -93,14 +95,20 @@ def main() -> None:
 
     held_out = x[TRAINING_ROWS:]
     held_out_digits = digits[TRAINING_ROWS:]
-    first_of_each = [int(np.flatnonzero(held_out_digits == digit)[0]) for digit in range(SHOWN)]
+    first_of_each = [
+        int(np.flatnonzero(held_out_digits == digit)[0]) for digit in range(SHOWN)
+    ]
     data = held_out[first_of_each]
     blocks = {
         "data (held out)": data,
         "reconstructions: E[x | z] at the mean of q(z | x)": pv.reconstruct(vae, data),
-        "samples: E[x | z] for z drawn from the prior": pv.sample(vae, 2 * SHOWN, seed=0).mean,
+        "samples: E[x | z] for z drawn from the prior": pv.sample(
+            vae, 2 * SHOWN, seed=0
+        ).mean,
     }
-    points = TSNE(random_state=0, init="pca", perplexity=40).fit_transform(pv.encode(vae, x).loc)
+    points = TSNE(random_state=0, init="pca", perplexity=40).fit_transform(
+        pv.encode(vae, x).loc
+    )
 
     figure = plt.figure(figsize=(11, 3.7))
     left, right = figure.subfigures(1, 2, width_ratios=(1.55, 1))

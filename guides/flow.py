@@ -77,7 +77,9 @@ class Flow(nn.Module):
     def forward(self, features: Tensor) -> Distribution:
         base = self.base(features)
         transform = bind_parameters(self.transform, self.context(features))
-        return Flowed(base.mean, base.stddev, transform, self.points, self.transform.passes)
+        return Flowed(
+            base.mean, base.stddev, transform, self.points, self.transform.passes
+        )
 
     def extra_repr(self) -> str:
         maps = f"T of {len(self.transform.steps)} {self.kind}"

@@ -5,7 +5,13 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, register_kl
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    register_kl,
+)
 
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.guides.pushforward import Drawn, standard_normal
@@ -66,7 +72,9 @@ class CholeskyNormal(dist.MultivariateNormal):
         )
         z: Tensor = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        self._drawn = Drawn(z, standard_normal(noise) - log_det, torch.is_grad_enabled())
+        self._drawn = Drawn(
+            z, standard_normal(noise) - log_det, torch.is_grad_enabled()
+        )
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -72,12 +72,16 @@ class Hierarchical(nn.Module):
         self.direction = direction
         self.top_dim = top_dim
         self.first = MeanField(features, first_dim)
-        self.second = Conditional(features, first_dim, latent_dim - first_dim, hidden_dim)
+        self.second = Conditional(
+            features, first_dim, latent_dim - first_dim, hidden_dim
+        )
         self.register_buffer("points", noise_points(256, latent_dim), persistent=False)
 
     def forward(self, features: Tensor) -> Distribution:
         second = bind_parameters(self.second, self.second.see(features))
-        return TwoLevels(self.first(features), second, self.direction, self.top_dim, self.points)
+        return TwoLevels(
+            self.first(features), second, self.direction, self.top_dim, self.points
+        )
 
     def extra_repr(self) -> str:
         if self.direction == "top_down":

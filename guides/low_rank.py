@@ -73,7 +73,9 @@ class LowRankNormal(dist.LowRankMultivariateNormal):
 
 
 @register_kl(LowRankMultivariateNormal, Independent)
-def _kl_low_rank_independent_normal(q: LowRankMultivariateNormal, p: Independent[Any]) -> Tensor:
+def _kl_low_rank_independent_normal(
+    q: LowRankMultivariateNormal, p: Independent[Any]
+) -> Tensor:
     """KL = ½ Σᵢ [log 2π sᵢ² + (Σᵢᵢ + (μᵢ - mᵢ)²) / sᵢ²] - H(q).
 
     q has mean μ and covariance Σ, and p = N(m, diag s²).

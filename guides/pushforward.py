@@ -76,10 +76,15 @@ class Pushforward(TorchDistribution):
     ) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
         noise = torch.randn(
-            shape, generator=generator, dtype=self.points.dtype, device=self.points.device
+            shape,
+            generator=generator,
+            dtype=self.points.dtype,
+            device=self.points.device,
         )
         z, log_det = self.push(noise)
-        self._drawn = Drawn(z, standard_normal(noise) - log_det, torch.is_grad_enabled())
+        self._drawn = Drawn(
+            z, standard_normal(noise) - log_det, torch.is_grad_enabled()
+        )
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -104,7 +109,9 @@ class Pushforward(TorchDistribution):
         """f(points), shaped (points, *batch_shape, latent_dim)."""
         count, dim = self.points.shape
         ones = (1,) * len(self.batch_shape)
-        noise = self.points.reshape(count, *ones, dim).expand(count, *self.batch_shape, dim)
+        noise = self.points.reshape(count, *ones, dim).expand(
+            count, *self.batch_shape, dim
+        )
         images, _ = self.push(noise)
         return images
 

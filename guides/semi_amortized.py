@@ -18,8 +18,9 @@ from torch.distributions import (
 from pyro_vae.guides.base import GUIDES
 from pyro_vae.guides.pushforward import noise_points
 from pyro_vae.hooks import ModelParts
+from pyro_vae.kind_options import Options
 from pyro_vae.networks import exported, traced
-from pyro_vae.registry import Choice, Options
+from pyro_vae.registry import Choice
 
 Base = Annotated[Options, Choice(GUIDES)]
 MEAN_FIELD = cast(Options, "mean_field")
@@ -95,7 +96,9 @@ class SemiAmortized(nn.Module):
         self.steps = steps
         self.lr = lr
         self.unroll = unroll
-        points = [noise_points(num_particles, latent_dim, seed) for seed in range(steps)]
+        points = [
+            noise_points(num_particles, latent_dim, seed) for seed in range(steps)
+        ]
         self.register_buffer("points", torch.stack(points), persistent=False)
         # a tuple, since modules would be registered here a second time
         self._model: tuple[nn.Module, ...] = ()
@@ -216,7 +219,9 @@ def moved(
         return dist.MultivariateNormal(q.loc + shift, scale_tril=scale_tril)
     if isinstance(q, LowRankMultivariateNormal):
         factor = scale.unsqueeze(-1) * q.cov_factor
-        return dist.LowRankMultivariateNormal(q.loc + shift, factor, scale.square() * q.cov_diag)
+        return dist.LowRankMultivariateNormal(
+            q.loc + shift, factor, scale.square() * q.cov_diag
+        )
     raise ValueError(
         f"semi_amortized: expected a base whose distribution is normal, got {type(q).__name__}; "
         "take base 'mean_field', 'full_rank' or 'low_rank'"

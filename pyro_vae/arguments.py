@@ -74,7 +74,9 @@ def warn_caller(message: str) -> None:
 
 def _is_library(frame: FrameType | None) -> bool:
     """Whether a frame is one of this library, or of one that called it back."""
-    package = "" if frame is None else str(frame.f_globals.get("__name__", "")).split(".")[0]
+    package = (
+        "" if frame is None else str(frame.f_globals.get("__name__", "")).split(".")[0]
+    )
     return package in {"pyro_vae", "pyro", "torch", "contextlib"}
 
 
@@ -94,7 +96,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(function)
     names = list(signature.parameters)
     integers = {
-        name for name, p in signature.parameters.items() if p.annotation in (int, int | None)
+        name
+        for name, p in signature.parameters.items()
+        if p.annotation in (int, int | None)
     }
 
     def checked(name: str, value: Any) -> Any:
@@ -109,8 +113,12 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
         _refuse_former_names(names, kwargs)
         why = _misfit(signature, args, kwargs)
         if why is not None:
-            raise ValueError(f"{function.__qualname__.removesuffix('.__init__')}: {why}")
-        first: Any = [checked(name, value) for name, value in zip(names, args, strict=False)]
+            raise ValueError(
+                f"{function.__qualname__.removesuffix('.__init__')}: {why}"
+            )
+        first: Any = [
+            checked(name, value) for name, value in zip(names, args, strict=False)
+        ]
         named: Any = {name: checked(name, value) for name, value in kwargs.items()}
         return function(*first, **named)
 
@@ -154,7 +162,9 @@ def _misfit(
         if given > len(first):
             expected = ", ".join(first) or "nothing"
             rest = ", ".join(f"{name}=" for name in named if name not in first)
-            return f"expected {expected} by position, got {given}; name the others: {rest}"
+            return (
+                f"expected {expected} by position, got {given}; name the others: {rest}"
+            )
         if unknown:
             return f"unknown argument {unknown[0]!r}; {nearest(unknown[0], named)}"
         return str(error)

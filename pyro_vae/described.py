@@ -5,7 +5,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from pyro_vae.explain import explain
@@ -69,7 +74,9 @@ class Described(BaseModel, metaclass=_Explained):
             return super().model_validate(obj, **options)
 
     @classmethod
-    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+    def model_validate_json(
+        cls, json_data: str | bytes | bytearray, **options: Any
+    ) -> Self:
         with explained(cls):
             return super().model_validate_json(json_data, **options)
 
@@ -94,14 +101,24 @@ def _bools_as_numbers(
     given: Any, made: Any, location: tuple[int | str, ...]
 ) -> Iterator[InitErrorDetails]:
     """An error for each bool that pydantic has read as a number."""
-    if isinstance(given, bool) and isinstance(made, int | float) and not isinstance(made, bool):
-        message = PydanticCustomError("a_bool", "expected a number, got {got}", {"got": str(given)})
+    if (
+        isinstance(given, bool)
+        and isinstance(made, int | float)
+        and not isinstance(made, bool)
+    ):
+        message = PydanticCustomError(
+            "a_bool", "expected a number, got {got}", {"got": str(given)}
+        )
         yield InitErrorDetails(type=message, loc=location, input=given)
     elif isinstance(given, Mapping):
         for name, item in given.items():
             is_table = isinstance(made, Mapping)
             value = made.get(name) if is_table else getattr(made, str(name), None)
             yield from _bools_as_numbers(item, value, (*location, name))
-    elif isinstance(given, list | tuple) and isinstance(made, Sequence) and len(given) == len(made):
+    elif (
+        isinstance(given, list | tuple)
+        and isinstance(made, Sequence)
+        and len(given) == len(made)
+    ):
         for index, item in enumerate(given):
             yield from _bools_as_numbers(item, made[index], (*location, index))

@@ -86,13 +86,21 @@ def explain(error: ValidationError, model: Any) -> str:
     """What is wrong with a description of type `model`: one line a field, `path: problem`."""
     by_field: dict[str, list[ErrorDetails]] = {}
     for details in error.errors():
-        names = [str(name) for name in details["loc"] if BRANCH.fullmatch(str(name)) is None]
+        names = [
+            str(name) for name in details["loc"] if BRANCH.fullmatch(str(name)) is None
+        ]
         by_field.setdefault(".".join(names), []).append(details)
     lines = (f"{path}: {_problem(errors, model)}" for path, errors in by_field.items())
     return "\n  ".join(line.removeprefix(": ") for line in lines)
 
 
-NAMES_THE_INPUT = {"extra_forbidden", "missing", "value_error", "unknown_kind", "a_bool"}
+NAMES_THE_INPUT = {
+    "extra_forbidden",
+    "missing",
+    "value_error",
+    "unknown_kind",
+    "a_bool",
+}
 """The types of errors whose sentence needs no "got ..." after it."""
 
 
@@ -123,10 +131,15 @@ def _needed(location: Sequence[Any], model: Any) -> str:
     if len(location) < 3 or options is None:
         return "needed, and not given"
     *outside, kind, name = location
-    required = {key: field for key, field in options.model_fields.items() if field.is_required()}
+    required = {
+        key: field for key, field in options.model_fields.items() if field.is_required()
+    }
     if not all(field.examples for field in required.values()):
         return f"{kind!r} needs {name}: give {{'kind': {kind!r}, {name!r}: ...}}"
-    table = {"kind": kind, **{key: field.examples[0] for key, field in required.items()}}
+    table = {
+        "kind": kind,
+        **{key: field.examples[0] for key, field in required.items()},
+    }
     return f"{kind!r} needs {name}, for example {outside[-1]}={json.dumps(table)}"
 
 
@@ -178,7 +191,11 @@ def _metadata(annotation: Any) -> tuple[Any, ...]:
 
 def _table_of(annotation: Any) -> Any:
     """The description that a field holds; the first of a union."""
-    tables = (kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields"))
+    tables = (
+        kind
+        for kind in (annotation, *get_args(annotation))
+        if hasattr(kind, "model_fields")
+    )
     return next(tables, None)
 
 

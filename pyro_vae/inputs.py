@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.data import ArrayRows, DatasetRows, LoaderRows, Placement, Rows, as_rows, checked
+from pyro_vae.data import (
+    ArrayRows,
+    DatasetRows,
+    LoaderRows,
+    Placement,
+    Rows,
+    as_rows,
+    checked,
+)
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
 from pyro_vae.data.rounding import require_precision
@@ -74,7 +82,9 @@ def checked_batches(
         remedy = "binarize='dynamic' takes grey levels in [0, 1], or bytes"
         batches = levels(batches, name)
     shape = vae.spec.data_shape
-    return checked(undisturbed(batches), shape, support=support, remedy=remedy, name=name)
+    return checked(
+        undisturbed(batches), shape, support=support, remedy=remedy, name=name
+    )
 
 
 def require_precise(vae: VAE, rows: Rows, name: str) -> None:
@@ -108,7 +118,9 @@ def pass_size(vae: VAE) -> int:
 def undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
     """The same batches, where a DataLoader's random numbers are not the caller's."""
     while True:
-        with own_seed(0):  # an iterator draws its seed when its first batch is asked for
+        with own_seed(
+            0
+        ):  # an iterator draws its seed when its first batch is asked for
             batch = next(batches, None)
         if batch is None:
             return

@@ -6,91 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, core_schema
 
-from pyro_vae.described import Described
 from pyro_vae.explain import nearest
+from pyro_vae.kind_options import Custom, Options, options_class, qualified_name
 
 Constructor = TypeVar("Constructor", bound=Callable[..., Any])
-
-
-class Options(Described):
-    """The description of one member of a room: its `kind` and the options of that kind."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
-    )
-    made_of: ClassVar[tuple[Any, ...]] = ()
-    kind: str
-
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments of the constructor."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
-
-    def __reduce__(self) -> Any:
-        """A pickle stores what the class is made of: the class can't be imported by its name."""
-        if not self.made_of:
-            return super().__reduce__()
-        return _restored, (self.made_of, self.__getstate__())
-
-
-class Custom(Options):
-    """A user's object: its type is stored in the description; to load it, pass the object again."""
-
-    kind: Literal["custom"] = "custom"
-    type: str
-
-
-@cache
-def options_class(room: str, kind: str, constructor: Callable[..., Any]) -> type[Options]:
-    """The options of a kind, from the keyword-only arguments of its constructor."""
-    fields: dict[str, Any] = {"kind": (Literal[kind], kind), **signature_options(constructor)}
-    made: type[Options] = create_model(f"{kind}_{room}", __base__=Options, **fields)
-    made.made_of = (room, kind, constructor)
-    return made
-
-
-def _restored(made_of: tuple[Any, ...], state: dict[Any, Any]) -> Options:
-    restored = options_class(*made_of).model_construct()
-    restored.__setstate__(state)
-    return restored
-
-
-def signature_options(function: Callable[..., Any]) -> dict[str, Any]:
-    """The keyword-only parameters of a function as pydantic fields: name -> (type, default).
-
-    Raises:
-        ValueError: a parameter without a type.
-    """
-    target = function.__init__ if inspect.isclass(function) else function
-    hints = get_type_hints(target, include_extras=True)
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(target).parameters.items():
-        if parameter.kind is not parameter.KEYWORD_ONLY:
-            continue
-        if name not in hints:
-            raise ValueError(
-                f"{qualified_name(function)}: option {name!r} needs a type, like {name}: float"
-            )
-        is_required = parameter.default is parameter.empty
-        fields[name] = (hints[name], ... if is_required else parameter.default)
-    return fields
-
-
-def qualified_name(constructor: Any) -> str:
-    """The module and the name of a class or a function.
-
-    Example:
-        >>> qualified_name(Options)
-        'pyro_vae.registry.Options'
-    """
-    module = getattr(constructor, "__module__", "?")
-    name = getattr(constructor, "__qualname__", repr(constructor))
-    return f"{module}.{name}"
 
 
 class Registry(Mapping[str, Callable[..., Any]]):
@@ -127,11 +52,14 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
         def add(constructor: Constructor) -> Constructor:
             former = Custom if kind == "custom" else self._constructors.get(kind)
-            if former is not None and qualified_name(former) != qualified_name(constructor):
-                taken = (
-                    f"{self.room} kind {kind!r} is registered already, by {qualified_name(former)}"
+            if former is not None and qualified_name(former) != qualified_name(
+                constructor
+            ):
+                name = qualified_name(former)
+                taken = f"{self.room} kind {kind!r} is registered already, by {name}"
+                raise ValueError(
+                    f"{taken}; choose another name for {qualified_name(constructor)}"
                 )
-                raise ValueError(f"{taken}; choose another name for {qualified_name(constructor)}")
             self._constructors[kind] = constructor
             return constructor
 
@@ -139,7 +67,9 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
     def options(self, kind: str) -> type[Options]:
         """The class of the options of a kind."""
-        return Custom if kind == "custom" else options_class(self.room, kind, self[kind])
+        return (
+            Custom if kind == "custom" else options_class(self.room, kind, self[kind])
+        )
 
     def build(self, options: Options, *args: Any) -> Any:
         """The member that `options` describe, constructed with the context `args` of its room."""
@@ -175,7 +105,9 @@ class Registry(Mapping[str, Callable[..., Any]]):
             for point in installed.get(kind, []):
                 if point.value.replace(":", ".") not in {name, constructor.__module__}:
                     package = f"{self.room} kind {kind!r} of package {_package(point)}"
-                    warnings.warn(f"{package} is not used: {name} has the name", stacklevel=2)
+                    warnings.warn(
+                        f"{package} is not used: {name} has the name", stacklevel=2
+                    )
             yield kind
 
     def installed(self) -> dict[str, list[EntryPoint]]:
@@ -196,7 +128,9 @@ class Registry(Mapping[str, Callable[..., Any]]):
             constructor = offers[0].load()
         except Exception as error:  # the import of a package may raise anything
             why = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{what} of package {packages} can't be loaded: {why}") from error
+            raise ValueError(
+                f"{what} of package {packages} can't be loaded: {why}"
+            ) from error
         if not callable(constructor):
             got = type(constructor).__name__
             raise ValueError(
@@ -245,7 +179,9 @@ class Choice:
         """
         room = self.registry.room
         outside = _described.get()
-        kinds = outside[room] if room in outside else [*self.registry.usable(), "custom"]
+        kinds = (
+            outside[room] if room in outside else [*self.registry.usable(), "custom"]
+        )
         tables: dict[Any, Any] = {}
         for kind in kinds:
             table: Any = self.registry.options(kind).__pydantic_core_schema__
@@ -266,7 +202,9 @@ class Choice:
         if not isinstance(table, Mapping) or table.get("kind") is None:
             raise self._unknown(value)
         kind = table["kind"]
-        if not isinstance(kind, str) or (kind != "custom" and kind not in self.registry):
+        if not isinstance(kind, str) or (
+            kind != "custom" and kind not in self.registry
+        ):
             raise self._unknown(kind)
         return _validator(kind, self.registry.options(kind)).validate_python(table)
 
@@ -279,7 +217,9 @@ class Choice:
         elif isinstance(got, str) and "did you mean" not in allowed:
             allowed += OWN.format(room=room)
         context = {"room": room, "got": repr(got), "allowed": allowed}
-        return PydanticCustomError("unknown_kind", "unknown {room} {got}; {allowed}", context)
+        return PydanticCustomError(
+            "unknown_kind", "unknown {room} {got}; {allowed}", context
+        )
 
 
 OBJECT = "; an object can only replace a whole {room}; to use it inside one, register it by a name"
@@ -295,4 +235,6 @@ _described: ContextVar[dict[str, list[str]]] = ContextVar("_described", default=
 def _validator(kind: str, options: type[Options]) -> SchemaValidator:
     """Validates the table of one kind; its errors are located below the name of the kind."""
     tables: dict[Any, CoreSchema] = {kind: options.__pydantic_core_schema__}
-    return SchemaValidator(core_schema.tagged_union_schema(tables, discriminator="kind"))
+    return SchemaValidator(
+        core_schema.tagged_union_schema(tables, discriminator="kind")
+    )

@@ -41,7 +41,9 @@ def _digest(row: Tensor, purpose: str, size: int) -> int:
 
 
 @contextmanager
-def own_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[Callable[[int], None]]:
+def own_seed(
+    seed: int, device: torch.device | str = "cpu"
+) -> Iterator[Callable[[int], None]]:
     """Run a block under `seed`; torch's generators are as before after it.
 
     The block gets a function that seeds the generators again. They belong to the process: of

@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
 from pyro_vae.atomic_files import require_permission, whole_files
-from pyro_vae.registry import qualified_name
+from pyro_vae.kind_options import qualified_name
 from pyro_vae.spec import Spec
 from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
@@ -29,7 +29,9 @@ def require_free(folder: PathLike, *, overwrite: bool = False) -> None:
     """Raise ValueError where `folder` holds another run, or is no folder; nothing is written."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
-        raise ValueError(f"{path}: expected a folder to write to, got a file; choose another name")
+        raise ValueError(
+            f"{path}: expected a folder to write to, got a file; choose another name"
+        )
     if not overwrite and any((path / name).exists() for name in (SPEC, WEIGHTS)):
         raise ValueError(
             f"{path}: holds another run; choose another folder, or overwrite it (overwrite=True)"
@@ -167,7 +169,9 @@ def _load_weights(vae: VAE, file: Path) -> None:
     if len(dtypes) == 1:
         vae.to(dtypes.pop())
     names = {uncompiled(name): name for name in vae.state_dict()}
-    weights = {names.get(uncompiled(name), name): value for name, value in saved.items()}
+    weights = {
+        names.get(uncompiled(name), name): value for name, value in saved.items()
+    }
     vae.load_state_dict(weights)
 
 

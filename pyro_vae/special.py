@@ -42,7 +42,8 @@ def _excess(r: float) -> float:
     if r < 0.1:
         s = r * r
         return 1 / 12 - s * (
-            1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360)))
+            1 / 360
+            - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360)))
         )
     x = 1 / r
     return x * (math.lgamma(x + 1) - ((x + 0.5) * math.log(x) - x + HALF_LOG_2_PI))
@@ -56,7 +57,8 @@ def _coefficients(degree: int) -> list[float]:
 
 _EXCESS = {torch.float32: _coefficients(7), torch.float64: _coefficients(10)}
 _SLOPE = {
-    dtype: [-(k + 1) * one for k, one in enumerate(terms)] for dtype, terms in _EXCESS.items()
+    dtype: [-(k + 1) * one for k, one in enumerate(terms)]
+    for dtype, terms in _EXCESS.items()
 }
 
 
@@ -133,7 +135,9 @@ class _LogRising(torch.autograd.Function):
         x_and_y = y + count
         slope = torch.log1p(count / y) + 0.5 * count / (y * x_and_y)
         slope = slope + count / (theta * (theta + count))
-        slope = slope + (_slope_of_stirling_error(x_and_y) - _slope_of_stirling_error(y))
+        slope = slope + (
+            _slope_of_stirling_error(x_and_y) - _slope_of_stirling_error(y)
+        )
         return (gradients[0] * slope).sum_to_size(theta.shape), None, None
 
 

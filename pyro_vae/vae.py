@@ -141,7 +141,9 @@ class VAE(nn.Module):
         denoise: float = 0.0,
         seed: int = 0,
     ) -> None:
-        fields = {name: value for name, value in locals().items() if name in Spec.model_fields}
+        fields = {
+            name: value for name, value in locals().items() if name in Spec.model_fields
+        }
         super().__init__()
         self.spec, objects = describe(fields)
         name = f"vae_{next(_numbers)}"
@@ -180,7 +182,9 @@ class VAE(nn.Module):
         """
         fields = source.model_dump() if isinstance(source, Spec) else read(source)
         fields |= parts
-        describe(fields)  # an unknown or a missing field of a file is a ValueError that names it
+        describe(
+            fields
+        )  # an unknown or a missing field of a file is a ValueError that names it
         return cls(**fields)
 
     def __str__(self) -> str:

@@ -26,8 +26,12 @@ def rows_of_kind(kind: str, count: int = 900) -> np.ndarray:
 
 def fitted(kind: str) -> VAE:
     """A model of such rows."""
-    likelihood = {"kind": kind} if kind == "poisson" else {"kind": kind, "scale": "per_feature"}
-    vae = VAE(data_shape=(5,), latent_dim=LATENT, likelihood=likelihood, hidden_dims=(32, 32))
+    likelihood = (
+        {"kind": kind} if kind == "poisson" else {"kind": kind, "scale": "per_feature"}
+    )
+    vae = VAE(
+        data_shape=(5,), latent_dim=LATENT, likelihood=likelihood, hidden_dims=(32, 32)
+    )
     fit(vae, rows_of_kind(kind), epochs=60, progress=False)
     return vae
 
@@ -48,7 +52,8 @@ def by_quadrature(vae: VAE, rows: Tensor) -> np.ndarray:
 def _one(vae: VAE, row: Tensor) -> float:
     def log_joint(z: Tensor) -> Tensor:
         parts = [
-            vae.prior().log_prob(some) + vae.likelihood(some).log_prob(row.expand(len(some), -1))
+            vae.prior().log_prob(some)
+            + vae.likelihood(some).log_prob(row.expand(len(some), -1))
             for some in z.split(100_000)
         ]
         return torch.cat(parts).nan_to_num(-torch.inf)

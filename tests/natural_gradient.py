@@ -19,8 +19,12 @@ def fisher_information(member: Family, size: int) -> Tensor:
     return found
 
 
-def natural_gradient(member: Family, posterior: MultivariateNormal, size: int) -> Tensor:
+def natural_gradient(
+    member: Family, posterior: MultivariateNormal, size: int
+) -> Tensor:
     """F⁻¹ ∂ELBO/∂θ at θ = 0, (size,), since log p(x) - ELBO = KL(q_θ ‖ p(z | x))."""
     origin = torch.zeros(size, dtype=torch.float64)
-    slope: Tensor = jacobian(lambda theta: -kl_divergence(member(theta), posterior), origin)
+    slope: Tensor = jacobian(
+        lambda theta: -kl_divergence(member(theta), posterior), origin
+    )
     return torch.linalg.solve(fisher_information(member, size), slope)

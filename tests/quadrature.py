@@ -17,7 +17,9 @@ class Grid(NamedTuple):
     weights: Tensor
 
 
-def real_grid(center: Tensor, scale: Tensor, reach: float = 20.0, size: int = 4001) -> Grid:
+def real_grid(
+    center: Tensor, scale: Tensor, reach: float = 20.0, size: int = 4001
+) -> Grid:
     """The plane of `len(center)` dimensions: the trapezoid rule in t, x = center + scale * sinh(t).
 
     For a smooth density it converges faster than any power of the step; reach 20 goes out to 2.4e8
@@ -25,7 +27,8 @@ def real_grid(center: Tensor, scale: Tensor, reach: float = 20.0, size: int = 40
     """
     t = torch.linspace(-reach, reach, size, dtype=torch.float64)
     axes = [
-        loc + spread * t.sinh() for loc, spread in zip(center.double(), scale.double(), strict=True)
+        loc + spread * t.sinh()
+        for loc, spread in zip(center.double(), scale.double(), strict=True)
     ]
     steps = [spread * t.cosh() * (2 * reach / (size - 1)) for spread in scale.double()]
     points = torch.cartesian_prod(*axes).reshape(-1, len(axes))

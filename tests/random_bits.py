@@ -30,11 +30,17 @@ def bernoulli_vae(latent_dim: int, features: int = 7) -> VAE:
     return vae.double()
 
 
-def by_quadrature(vae: VAE, x: Tensor, latent_dim: int, points: int = 301) -> np.ndarray:
+def by_quadrature(
+    vae: VAE, x: Tensor, latent_dim: int, points: int = 301
+) -> np.ndarray:
     """log ∫ p(x | z) p(z) dz by the trapezoidal rule on [-8, 8]; the tails outside hold 1e-15."""
     axis = torch.linspace(-8, 8, points, dtype=torch.float64)
     z = torch.cartesian_prod(*[axis] * latent_dim).reshape(-1, latent_dim)
     with torch.no_grad():
         logits = vae.likelihood(z).base_dist.logits
-    log_joint = x @ logits.T - torch.nn.functional.softplus(logits).sum(1) + vae.prior().log_prob(z)
+    log_joint = (
+        x @ logits.T
+        - torch.nn.functional.softplus(logits).sum(1)
+        + vae.prior().log_prob(z)
+    )
     return (log_joint.logsumexp(1) + latent_dim * math.log(16 / (points - 1))).numpy()

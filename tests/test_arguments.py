@@ -39,7 +39,9 @@ def test_integers(value: Any) -> None:
 
 @pytest.mark.parametrize("value", OTHERS, ids=lambda v: f"{type(v).__name__}-{v}")
 def test_what_is_no_integer(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"^n: expected an integer of at least 1, got "):
+    with pytest.raises(
+        ValueError, match=r"^n: expected an integer of at least 1, got "
+    ):
         as_int(value, "n", at_least=1)
 
 
@@ -47,9 +49,13 @@ def test_the_smallest() -> None:
     assert as_int(-7, "seed") == -7
     with pytest.raises(ValueError, match=r"^seed: expected an integer, got 0\.5$"):
         as_int(0.5, "seed")
-    with pytest.raises(ValueError, match=r"^n: expected an integer of at least 1, got 0$"):
+    with pytest.raises(
+        ValueError, match=r"^n: expected an integer of at least 1, got 0$"
+    ):
         as_int(np.int64(0), "n", at_least=1)
-    with pytest.raises(ValueError, match=r"^n: expected an integer, got an object of type list$"):
+    with pytest.raises(
+        ValueError, match=r"^n: expected an integer, got an object of type list$"
+    ):
         as_int(list(range(100)), "n")
 
 
@@ -57,7 +63,10 @@ def test_the_smallest() -> None:
 
 
 def test_a_warning_names_the_line_of_the_caller() -> None:
-    library: dict[str, Any] = {"__name__": "pyro_vae.somewhere", "warn_caller": warn_caller}
+    library: dict[str, Any] = {
+        "__name__": "pyro_vae.somewhere",
+        "warn_caller": warn_caller,
+    }
     exec("def inner(): warn_caller('look here')\ndef outer(): inner()", library)
     for call in (lambda: warn_caller("look here"), library["inner"], library["outer"]):
         with pytest.warns(UserWarning, match="^look here$") as caught:

@@ -71,7 +71,9 @@ def a_figure(folder: Path, trained: Any) -> None:
 
 
 def a_netcdf_file(folder: Path, trained: Any) -> None:
-    write_netcdf(pv.to_arviz(trained[0], trained[2][:3], num_samples=2), folder / "posterior.nc")
+    write_netcdf(
+        pv.to_arviz(trained[0], trained[2][:3], num_samples=2), folder / "posterior.nc"
+    )
 
 
 def arrays(folder: Path, trained: Any) -> None:
@@ -83,7 +85,9 @@ WRITERS = (a_model, a_checkpoint, a_figure, a_netcdf_file, arrays)
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_of_every_writer(write: Any, trained: Any, expected: int, tmp_path: Path) -> None:
+def test_of_every_writer(
+    write: Any, trained: Any, expected: int, tmp_path: Path
+) -> None:
     write(tmp_path, trained)
     modes = {path.name: oct(mode(path)) for path in tmp_path.iterdir()}
     assert modes
@@ -101,11 +105,17 @@ def test_of_a_run_folder_and_a_table_of_it(
     assert pyro_vae("fit", "normal.npy", *QUICK, *model).status == 0
     assert pyro_vae("evaluate", "runs/normal", "--output", "rows.csv").status == 0
     files = [*Path("runs/normal").iterdir(), Path("rows.csv")]
-    assert {path.name for path in files} >= {"model.safetensors", "history.png", "evidence.csv"}
+    assert {path.name for path in files} >= {
+        "model.safetensors",
+        "history.png",
+        "evidence.csv",
+    }
     assert {oct(mode(path)) for path in files} == {oct(expected)}
 
 
-def test_a_new_folder_has_the_mode_of_new_folders(expected: int, tmp_path: Path) -> None:
+def test_a_new_folder_has_the_mode_of_new_folders(
+    expected: int, tmp_path: Path
+) -> None:
     with whole_files(tmp_path / "run") as draft:
         private(draft / "one.txt")
     (tmp_path / "usual").mkdir()
@@ -154,6 +164,7 @@ def test_a_forbidden_file_is_not_damaged(
         monkeypatch.setattr(saving, "load_file", not_found)
     forbid(name, monkeypatch)
     with pytest.raises(
-        ValueError, match=f"{name}: no permission to read it; ask its owner for chmod a.r {name}"
+        ValueError,
+        match=f"{name}: no permission to read it; ask its owner for chmod a.r {name}",
     ):
         pv.load(tmp_path)

@@ -9,7 +9,14 @@ import pytest
 
 from tests.work_tree import ROOT, clone_to, git
 
-SHORT = ("--set", "fit.epochs=1", "--set", "evaluate.num_particles=10", "--set", "hidden_dims=[8]")
+SHORT = (
+    "--set",
+    "fit.epochs=1",
+    "--set",
+    "evaluate.num_particles=10",
+    "--set",
+    "hidden_dims=[8]",
+)
 SOME = (
     "tests/cli/test_refusals.py",
     "tests/cli/test_readme.py",
@@ -49,7 +56,16 @@ def test_the_command_answers(clone: Path) -> None:
 
 
 def test_the_doctests_of_the_top_folders_are_found(clone: Path) -> None:
-    quiet = ("-m", "pytest", "--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider")
+    quiet = (
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+    )
     listed = output(*quiet, "guides/flow.py", "analysis/gaps", cwd=clone)
     assert "guides/flow.py::pyro_vae.guides.flow." in listed
     assert "::pyro_vae.analysis.gaps." in listed

@@ -75,7 +75,9 @@ def test_methods_with_common_names_are_not_called() -> None:
     prior = with_methods(Prior, OF_MODULES)()
     likelihood = with_methods(Linear, OF_MODULES)(2, 3)
     guide = with_methods(Linear, OF_MODULES)(3, 2)
-    vae = pv.VAE(data_shape=(3,), latent_dim=2, prior=prior, likelihood=likelihood, guide=guide)
+    vae = pv.VAE(
+        data_shape=(3,), latent_dim=2, prior=prior, likelihood=likelihood, guide=guide
+    )
     rows = X - 5  # of both signs
     run = pv.fit(vae, rows, epochs=2, validation=0.2, progress=False)
     assert run.baseline is None
@@ -84,10 +86,14 @@ def test_methods_with_common_names_are_not_called() -> None:
     assert pv.class_probabilities(vae, rows) == {}
     p = vae.likelihood(torch.zeros(3, 2))
     assert isinstance(p, Vector)
-    torch.testing.assert_close(torch.as_tensor(pv.reconstruct(vae, rows)[:3]).shape, X[:3].shape)
+    torch.testing.assert_close(
+        torch.as_tensor(pv.reconstruct(vae, rows)[:3]).shape, X[:3].shape
+    )
     assert given(p, rows[:3]) is p
     assert representative(p) is p.mean
-    torch.testing.assert_close(column_log_prob(p, rows[:3]).sum(-1), p.log_prob(rows[:3]))
+    torch.testing.assert_close(
+        column_log_prob(p, rows[:3]).sum(-1), p.log_prob(rows[:3])
+    )
 
 
 def test_a_family_that_refines_something_else_is_left_alone(monkeypatch: Any) -> None:

@@ -28,18 +28,24 @@ FACE = ("pyro_vae", "pyro_vae.__main__")  # the two files outside the rooms
 # except the families.
 LEVELS = (
     (
-        *("arguments", "described", "explain", "hooks", "registry", "rng", "threads", "version"),
-        *(
-            "lazy_names",
-            "progress_bar",
-            "long_tails",
-            "special",
-            "atomic_files",
-            "distributed",
-            "data",
-            "networks",
-            "compiler",
-        ),
+        "arguments",
+        "described",
+        "explain",
+        "hooks",
+        "kind_options",
+        "registry",
+        "rng",
+        "threads",
+        "version",
+        "lazy_names",
+        "progress_bar",
+        "long_tails",
+        "special",
+        "atomic_files",
+        "distributed",
+        "data",
+        "networks",
+        "compiler",
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "vae"),
@@ -153,7 +159,9 @@ def test_the_order_itself_is_checked():
     assert not objection("pyro_vae.networks", "pyro_vae.registry")
 
 
-@pytest.mark.parametrize("folder", [*PACKAGE, "benchmarks", "examples", "findings", "tests"])
+@pytest.mark.parametrize(
+    "folder", [*PACKAGE, "benchmarks", "examples", "findings", "tests"]
+)
 def test_nothing_imports_a_bare_folder(folder):
     banned = {*BESIDE} if folder == "tests" else {*BESIDE, "benchmarks", "tests"}
     wrong = [
@@ -189,14 +197,19 @@ def test_no_symbolic_links():
 
 
 def test_every_folder_is_a_package():
-    bare = [path for path in MODULES.values() if not (path.parent / "__init__.py").exists()]
+    bare = [
+        path for path in MODULES.values() if not (path.parent / "__init__.py").exists()
+    ]
     assert not bare
 
 
 def test_the_folders_beside_the_package_are_where_the_tools_look():
     tools = PYPROJECT["tool"]
     assert set(tools["hatch"]["build"]["only-include"]) == set(PACKAGE)
-    packages = {"pyro_vae", *(installed.replace("/", ".") for installed in BESIDE.values())}
+    packages = {
+        "pyro_vae",
+        *(installed.replace("/", ".") for installed in BESIDE.values()),
+    }
     assert set(tools["mypy"]["packages"]) == packages
     assert set(PACKAGE) < set(tools["pytest"]["ini_options"]["testpaths"])
 
@@ -265,8 +278,14 @@ def test_statements_are_counted_at_any_depth():
 
 
 def test_files_stay_under_300_lines():
-    paths = [path for folder in (*PACKAGE, "benchmarks", "examples") for path in files(folder)]
-    sizes = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    paths = [
+        path
+        for folder in (*PACKAGE, "benchmarks", "examples")
+        for path in files(folder)
+    ]
+    sizes = {
+        str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths
+    }
     assert not {path: size for path, size in sizes.items() if size >= 300}
 
 
@@ -352,7 +371,9 @@ def test_no_module_has_the_name_of_a_function_that_its_package_exports():
 
 def test_no_folder_has_the_name_of_a_public_function():
     folders = {path.parent.name for path in MODULES.values()}
-    assert not folders & (public_functions("pyro_vae") | public_functions("pyro_vae.analysis"))
+    assert not folders & (
+        public_functions("pyro_vae") | public_functions("pyro_vae.analysis")
+    )
 
 
 def test_a_wrong_name_is_an_attribute_error():
@@ -375,8 +396,12 @@ def test_every_doctest_is_collected_once_and_through_the_package():
     found = [line.split("::") for line in listed.splitlines() if "::" in line]
     names = [name for _, name in found]
     assert len(names) == len(set(names))
-    assert all(f"{name}.".startswith(f"{module_name(ROOT / path)}.") for path, name in found)
-    written = {path for path in MODULES.values() if ">>> " in path.read_text(encoding="utf-8")}
+    assert all(
+        f"{name}.".startswith(f"{module_name(ROOT / path)}.") for path, name in found
+    )
+    written = {
+        path for path in MODULES.values() if ">>> " in path.read_text(encoding="utf-8")
+    }
     assert {ROOT / path for path, _ in found} == written
 
 
@@ -396,12 +421,14 @@ LIGHT = {
 }
 
 
-@pytest.mark.parametrize("statement", LIGHT, ids=lambda s: "--help" if s == HELP else s.split()[-1])
+@pytest.mark.parametrize(
+    "statement", LIGHT, ids=lambda s: "--help" if s == HELP else s.split()[-1]
+)
 def test_light_imports_stay_light(statement, tmp_path):
     loaded = f"print('\\nloaded', *({set(LIGHT[statement])} & set(sys.modules)))"
-    assert python(f"import sys\n{statement}\n{loaded}", tmp_path).splitlines()[-1].split() == [
-        "loaded"
-    ]
+    assert python(f"import sys\n{statement}\n{loaded}", tmp_path).splitlines()[
+        -1
+    ].split() == ["loaded"]
 
 
 @pytest.mark.parametrize("name", ["binary_files", "files", "stored", "table_files"])

@@ -29,7 +29,9 @@ def wrapped(module: nn.Module) -> Any:
 
 
 def small(**fields: Any) -> pv.VAE:
-    return pv.VAE(**{"data_shape": (4,), "latent_dim": 2, "hidden_dims": (8,), **fields})
+    return pv.VAE(
+        **{"data_shape": (4,), "latent_dim": 2, "hidden_dims": (8,), **fields}
+    )
 
 
 def trained(vae: pv.VAE) -> pv.VAE:
@@ -37,10 +39,16 @@ def trained(vae: pv.VAE) -> pv.VAE:
     return vae
 
 
-@pytest.mark.parametrize("saved", [wrapped, lambda module: module], ids=["compiled", "plain"])
-@pytest.mark.parametrize("loaded", [wrapped, lambda module: module], ids=["compiled", "plain"])
+@pytest.mark.parametrize(
+    "saved", [wrapped, lambda module: module], ids=["compiled", "plain"]
+)
+@pytest.mark.parametrize(
+    "loaded", [wrapped, lambda module: module], ids=["compiled", "plain"]
+)
 @pytest.mark.parametrize("slot", ["encoder", "decoder"])
-def test_a_compiled_part_is_the_part(saved: Any, loaded: Any, slot: str, tmp_path: Path) -> None:
+def test_a_compiled_part_is_the_part(
+    saved: Any, loaded: Any, slot: str, tmp_path: Path
+) -> None:
     size = 4 if slot == "encoder" else 2
     vae = trained(small(**{slot: saved(network(size))}))
     assert vae.spec.custom() == {slot: "torch.nn.modules.container.Sequential"}
@@ -51,7 +59,9 @@ def test_a_compiled_part_is_the_part(saved: Any, loaded: Any, slot: str, tmp_pat
     )
     again = pv.load(tmp_path / "run", **{slot: loaded(network(size))})
     torch.testing.assert_close(again.posterior(X).mean, vae.posterior(X).mean)
-    torch.testing.assert_close(again.likelihood(X[:, :2]).mean, vae.likelihood(X[:, :2]).mean)
+    torch.testing.assert_close(
+        again.likelihood(X[:, :2]).mean, vae.likelihood(X[:, :2]).mean
+    )
 
 
 def test_a_network_that_was_compiled_after_the_model_was_made(tmp_path: Path) -> None:
@@ -69,11 +79,13 @@ def test_weights_that_were_saved_under_wrapped_names(tmp_path: Path) -> None:
     file = tmp_path / "run" / "model.safetensors"
     weights = safetensors.torch.load_file(file)
     renamed = {
-        name.replace("encoder.", "encoder._orig_mod."): value for name, value in weights.items()
+        name.replace("encoder.", "encoder._orig_mod."): value
+        for name, value in weights.items()
     }
     safetensors.torch.save_file(renamed, file)
     torch.testing.assert_close(
-        pv.load(tmp_path / "run", encoder=network()).posterior(X).mean, vae.posterior(X).mean
+        pv.load(tmp_path / "run", encoder=network()).posterior(X).mean,
+        vae.posterior(X).mean,
     )
 
 
@@ -115,4 +127,6 @@ class Renamed(pv.VAE):
 def test_a_subclass_without_weights_of_its_own_loads(tmp_path: Path) -> None:
     vae = Renamed(data_shape=(4,), latent_dim=2)
     pv.save(vae, tmp_path / "run")
-    assert torch.equal(pv.load(tmp_path / "run").posterior(X).mean, vae.posterior(X).mean)
+    assert torch.equal(
+        pv.load(tmp_path / "run").posterior(X).mean, vae.posterior(X).mean
+    )

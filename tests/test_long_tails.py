@@ -27,7 +27,10 @@ def test_its_gradients_are_those_of_torch_in_float64() -> None:
         (StudentT, torch.float32, found),
         (torch.distributions.StudentT, torch.float64, expected),
     ):
-        parts = [torch.tensor(value, dtype=dtype, requires_grad=True) for value in (7.0, 0.5, 2.0)]
+        parts = [
+            torch.tensor(value, dtype=dtype, requires_grad=True)
+            for value in (7.0, 0.5, 2.0)
+        ]
         kind(*parts).log_prob(torch.tensor(3.0, dtype=dtype)).backward()
         gradients += [float(part.grad) for part in parts]
     np.testing.assert_allclose(found, expected, rtol=1e-5)

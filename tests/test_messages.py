@@ -22,7 +22,9 @@ def small(**fields: Any) -> pv.VAE:
 def functions() -> dict[str, Callable[..., Any]]:
     every = {name: getattr(pv, name) for name in pv.__all__}
     return {
-        name: item for name, item in every.items() if inspect.isfunction(item) and name != "IWAE"
+        name: item
+        for name, item in every.items()
+        if inspect.isfunction(item) and name != "IWAE"
     }
 
 
@@ -52,7 +54,10 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda run: pv.fit(X, run.vae),
         r"^fit: expected a VAE, got Tensor; the model comes first: fit\(vae, ...\)$",
     ),
-    "a run": (lambda run: pv.save(run, "folder"), r"^save: expected a VAE, got Run; pass run.vae$"),
+    "a run": (
+        lambda run: pv.save(run, "folder"),
+        r"^save: expected a VAE, got Run; pass run.vae$",
+    ),
     "a run, by name": (
         lambda run: pv.encode(vae=run, x=X),
         r"^encode: expected a VAE, got Run; pass run.vae$",
@@ -129,9 +134,12 @@ NEEDS = {
 
 
 @pytest.mark.parametrize(("slot", "kind"), NEEDS)
-def test_a_missing_option_is_told_with_an_example_that_works(slot: str, kind: str) -> None:
+def test_a_missing_option_is_told_with_an_example_that_works(
+    slot: str, kind: str
+) -> None:
     with pytest.raises(
-        ValueError, match=f"^{slot}.*: '{kind}' needs {NEEDS[slot, kind]}, for example {slot}="
+        ValueError,
+        match=f"^{slot}.*: '{kind}' needs {NEEDS[slot, kind]}, for example {slot}=",
     ) as error:
         small(**{slot: kind})
     example = str(error.value).partition("for example ")[2]
@@ -145,7 +153,10 @@ def test_every_kind_that_needs_an_option_is_among_them() -> None:
         (slot, kind)
         for slot, registry in rooms.items()
         for kind in registry
-        if any(field.is_required() for field in registry.options(kind).model_fields.values())
+        if any(
+            field.is_required()
+            for field in registry.options(kind).model_fields.values()
+        )
     }
     assert needing == set(NEEDS)
 
@@ -172,7 +183,9 @@ def test_what_fails_inside_a_function_stays_what_it_is() -> None:
 
 
 def test_integers_of_numpy_in_a_description() -> None:
-    plain = small(prior={"kind": "mixture", "components": 3}, hidden_dims=(5, 6), seed=7)
+    plain = small(
+        prior={"kind": "mixture", "components": 3}, hidden_dims=(5, 6), seed=7
+    )
     numpy = small(
         data_shape=(np.int64(4),),
         latent_dim=np.int32(2),
@@ -186,16 +199,26 @@ def test_integers_of_numpy_in_a_description() -> None:
 
 
 INTEGERS: dict[str, Callable[[pv.VAE, Any], Any]] = {
-    "fit: epochs": lambda vae, n: pv.fit(vae, X, epochs=n, progress=False).history[0]["loss"],
+    "fit: epochs": lambda vae, n: pv.fit(vae, X, epochs=n, progress=False).history[0][
+        "loss"
+    ],
     "sample: num_rows": lambda vae, n: pv.sample(vae, n).x,
     "sample: seed": lambda vae, n: pv.sample(vae, 3, seed=n).x,
     "annealed: num_chains": lambda vae, n: (
         pv.annealed(vae, X[:2], num_chains=n, temperatures=5).log_marginal
     ),
-    "calibration: num_samples": lambda vae, n: pv.calibration(vae, num_rows=5, num_samples=n).pit,
-    "latent_use: num_particles": lambda vae, n: pv.latent_use(vae, X, num_particles=n).rate,
-    "to_arviz: num_samples": lambda vae, n: pv.to_arviz(vae, X, num_samples=n)["prior"]["z"].values,
-    "ELBO: num_particles": lambda vae, n: pv.ELBO(num_particles=n)(vae.model, vae.guide, X).kl["z"],
+    "calibration: num_samples": lambda vae, n: (
+        pv.calibration(vae, num_rows=5, num_samples=n).pit
+    ),
+    "latent_use: num_particles": lambda vae, n: (
+        pv.latent_use(vae, X, num_particles=n).rate
+    ),
+    "to_arviz: num_samples": lambda vae, n: (
+        pv.to_arviz(vae, X, num_samples=n)["prior"]["z"].values
+    ),
+    "ELBO: num_particles": lambda vae, n: pv.ELBO(num_particles=n)(
+        vae.model, vae.guide, X
+    ).kl["z"],
     "bidirectional: num_rows": lambda vae, n: (
         pv.bidirectional(vae, num_rows=n, num_chains=2, temperatures=5).lower
     ),
@@ -206,7 +229,9 @@ INTEGERS: dict[str, Callable[[pv.VAE, Any], Any]] = {
 def test_an_integer_is_an_integer_and_a_bool_is_none(case: str) -> None:
     ask, name = INTEGERS[case], case.partition(": ")[2]
     assert np.array_equal(ask(small(), np.int64(3)), ask(small(), 3))
-    with pytest.raises(ValueError, match=rf"^{name}: expected an? (integer|number).*, got True$"):
+    with pytest.raises(
+        ValueError, match=rf"^{name}: expected an? (integer|number).*, got True$"
+    ):
         ask(small(), True)
 
 
@@ -217,22 +242,31 @@ def test_an_integer_is_an_integer_and_a_bool_is_none(case: str) -> None:
         ({"seed": True}, "seed"),
         ({"denoise": True}, "denoise"),
         ({"hidden_dims": (8, True)}, "hidden_dims.1"),
-        ({"prior": {"kind": "mixture", "components": True}}, "prior.mixture.components"),
+        (
+            {"prior": {"kind": "mixture", "components": True}},
+            "prior.mixture.components",
+        ),
         ({"likelihood": {"kind": "normal", "scale": True}}, "likelihood.normal.scale"),
         (
             {
                 "likelihood": {
                     "kind": "mixed",
-                    "columns": [{"columns": "0:4", "kind": "binomial", "total_count": True}],
+                    "columns": [
+                        {"columns": "0:4", "kind": "binomial", "total_count": True}
+                    ],
                 }
             },
             "likelihood.mixed.columns.0.likelihood.binomial.total_count",
         ),
     ],
 )
-def test_a_bool_is_no_number_of_a_description(fields: dict[str, Any], path: str) -> None:
+def test_a_bool_is_no_number_of_a_description(
+    fields: dict[str, Any], path: str
+) -> None:
     for make in (small, lambda **fields: pv.Spec(data_shape=(4,), **fields)):
-        with pytest.raises(ValueError, match=rf"^{path}: expected an? (integer|number), got True$"):
+        with pytest.raises(
+            ValueError, match=rf"^{path}: expected an? (integer|number), got True$"
+        ):
             make(**fields)
 
 
@@ -247,7 +281,9 @@ def test_a_bool_is_no_number_of_a_description(fields: dict[str, Any], path: str)
     ],
 )
 def test_an_option_that_was_renamed_names_the_new_one(option, value, new):
-    with pytest.raises(ValueError, match=rf"^{option}: this option is now called {new}$"):
+    with pytest.raises(
+        ValueError, match=rf"^{option}: this option is now called {new}$"
+    ):
         pv.fit(pv.VAE(data_shape=(4,), latent_dim=2), X, **{option: value})
 
 
@@ -269,5 +305,7 @@ def test_an_argument_that_was_renamed_names_the_new_one(ask, old, new):
 
 
 def test_an_old_name_of_another_function_is_an_unknown_argument():
-    with pytest.raises(ValueError, match=r"^encode: unknown argument 'draws'; allowed: "):
+    with pytest.raises(
+        ValueError, match=r"^encode: unknown argument 'draws'; allowed: "
+    ):
         pv.encode(small(), X, draws=5)

@@ -13,7 +13,11 @@ from tests.work_tree import ROOT, copy_to
 
 pytestmark = pytest.mark.slow
 
-FOLDERS = {"pyro_vae": "pyro_vae", "analysis": "pyro_vae/analysis", "guides": "pyro_vae/guides"}
+FOLDERS = {
+    "pyro_vae": "pyro_vae",
+    "analysis": "pyro_vae/analysis",
+    "guides": "pyro_vae/guides",
+}
 
 
 def run(*command: str, cwd: Path, **env: str) -> str:
@@ -91,7 +95,10 @@ def test_the_wheel_holds_the_package_and_nothing_bare(wheel):
 
 
 def test_the_sdist_holds_the_real_folders_once(unpacked_sdist):
-    files = {path.relative_to(unpacked_sdist).as_posix() for path in unpacked_sdist.rglob("*")}
+    files = {
+        path.relative_to(unpacked_sdist).as_posix()
+        for path in unpacked_sdist.rglob("*")
+    }
     assert {
         "guides/__init__.py",
         "analysis/__init__.py",
@@ -100,7 +107,9 @@ def test_the_sdist_holds_the_real_folders_once(unpacked_sdist):
         "CHANGELOG.md",
     } <= files
     assert not {
-        name for name in files if name.startswith(("pyro_vae/guides", "pyro_vae/analysis", "tests"))
+        name
+        for name in files
+        if name.startswith(("pyro_vae/guides", "pyro_vae/analysis", "tests"))
     }
 
 

@@ -38,7 +38,9 @@ def test_a_terminal_has_a_bar(monkeypatch):
     assert is_shown(None)
 
 
-@pytest.mark.parametrize(("progress", "hidden"), [(None, False), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("progress", "hidden"), [(None, False), (True, False), (False, True)]
+)
 def test_a_notebook_has_a_bar(progress, hidden, monkeypatch):
     monkeypatch.setattr(module, "tqdm", tqdm_notebook)
     assert is_interactive()

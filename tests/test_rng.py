@@ -23,7 +23,9 @@ def draw_and_raise() -> None:
 def test_one_seed_gives_one_sequence() -> None:
     assert torch.equal(draws(3), draws(3))
     assert not torch.equal(draws(3), draws(4))
-    assert torch.equal(draws(3), torch.randn(4, generator=torch.Generator().manual_seed(3)))
+    assert torch.equal(
+        draws(3), torch.randn(4, generator=torch.Generator().manual_seed(3))
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**63 - 1])
@@ -74,7 +76,9 @@ def test_a_loop_of_blocks_does_not_repeat_itself_outside() -> None:
     assert not any(torch.equal(a, b) for a, b in itertools.combinations(outside, 2))
 
 
-@pytest.mark.parametrize(("device", "index"), [("cuda", 1), ("cuda:0", 0), ("cuda:1", 1)])
+@pytest.mark.parametrize(
+    ("device", "index"), [("cuda", 1), ("cuda:0", 0), ("cuda:1", 1)]
+)
 def test_it_takes_the_generator_of_the_device(
     monkeypatch: pytest.MonkeyPatch, device: str, index: int
 ) -> None:

@@ -61,7 +61,10 @@ MODELS = {
         "activation": "tanh",
         "seed": 5,
     },
-    "gated": {"encoder": {"kind": "gated_mlp", "hidden_dims": (3,)}, "decoder": "gated_mlp"},
+    "gated": {
+        "encoder": {"kind": "gated_mlp", "hidden_dims": (3,)},
+        "decoder": "gated_mlp",
+    },
 }
 
 
@@ -111,7 +114,9 @@ def test_a_loaded_model_is_trained_on(folder):
     save(vae, folder)
     loaded = load(folder)
     assert loaded.initialized
-    again = [fit(model, 10 * X, epochs=2).history[-1]["loss"] for model in (vae, loaded)]
+    again = [
+        fit(model, 10 * X, epochs=2).history[-1]["loss"] for model in (vae, loaded)
+    ]
     assert again[0] == again[1]
     assert same(weights(vae), weights(loaded))
 
@@ -163,7 +168,10 @@ class Encoder(nn.Module):
 
     def __init__(self, width=6):
         super().__init__()
-        self.first, self.second = nn.Linear(4, width, bias=False), nn.Linear(4, width, bias=False)
+        self.first, self.second = (
+            nn.Linear(4, width, bias=False),
+            nn.Linear(4, width, bias=False),
+        )
         self.second.weight = self.first.weight
         self.register_buffer("shift", torch.rand(width))
 
@@ -197,7 +205,9 @@ def test_own_modules_are_asked_for_by_name_and_take_their_weights_from_the_file(
         load(folder)
     assert str(folder) in str(found.value)
     given = parts(2)
-    with pytest.raises(ValueError, match=r"pass them: load\(folder, prior=<your .*Prior>\)"):
+    with pytest.raises(
+        ValueError, match=r"pass them: load\(folder, prior=<your .*Prior>\)"
+    ):
         load(folder, encoder=given["encoder"])
     loaded = load(folder, **given)
     assert same(weights(loaded), weights(vae))
@@ -212,7 +222,9 @@ def test_a_plain_distribution_is_asked_for_too(folder):
 
     vae = small(prior=prior(3.0))
     save(vae, folder)
-    with pytest.raises(ValueError, match=r"pass them: load\(folder, prior=<your .*Independent>\)"):
+    with pytest.raises(
+        ValueError, match=r"pass them: load\(folder, prior=<your .*Independent>\)"
+    ):
         load(folder)
     loaded = load(folder, prior=prior(3.0))
     np.testing.assert_array_equal(sample(loaded, 9).z, sample(vae, 9).z)
@@ -221,7 +233,8 @@ def test_a_plain_distribution_is_asked_for_too(folder):
 def test_a_part_of_another_size_is_refused(folder):
     save(VAE(data_shape=(4,), latent_dim=2, **parts(1)), folder)
     with pytest.raises(
-        ValueError, match=r"model\.safetensors: damaged, or of another model(?s:.*)size mismatch"
+        ValueError,
+        match=r"model\.safetensors: damaged, or of another model(?s:.*)size mismatch",
     ):
         load(folder, **parts(1, width=7))
 
@@ -235,7 +248,8 @@ def test_a_part_that_does_not_fit_is_refused(folder):
 @pytest.mark.parametrize("slot", ["encoder", "prior", "colour"])
 def test_a_part_too_many_is_refused(slot, saved):
     with pytest.raises(
-        ValueError, match=rf"run: the saved model brings its own {slot}; expected parts: \[\]"
+        ValueError,
+        match=rf"run: the saved model brings its own {slot}; expected parts: \[\]",
     ):
         load(saved, **{slot: nn.Linear(4, 4)})
 
@@ -246,7 +260,8 @@ def test_a_part_too_many_is_refused(slot, saved):
 def test_another_run_is_replaced_only_on_demand(saved):
     before = contents(saved)
     with pytest.raises(
-        ValueError, match=r"run: holds another run; choose another folder, or .*overwrite=True"
+        ValueError,
+        match=r"run: holds another run; choose another folder, or .*overwrite=True",
     ):
         save(small(seed=2), saved)
     assert contents(saved) == before
@@ -265,11 +280,14 @@ def test_half_a_run_is_a_run(name, folder):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_is_no_folder(overwrite, folder):
     folder.write_text("mine")
-    with pytest.raises(ValueError, match="run: expected a folder to write to, got a file"):
+    with pytest.raises(
+        ValueError, match="run: expected a folder to write to, got a file"
+    ):
         save(small(), folder, overwrite=overwrite)
     assert folder.read_text() == "mine"
     with pytest.raises(
-        ValueError, match=r"run: holds no saved model: spec\.json can't be read \(Not a directory\)"
+        ValueError,
+        match=r"run: holds no saved model: spec\.json can't be read \(Not a directory\)",
     ):
         load(folder)
 
@@ -396,7 +414,10 @@ SPEC_DAMAGE = {
         lambda f: (f / "spec.json").unlink(),
         r"holds no saved model: spec\.json can't be read \(No such file",
     ),
-    "no folder": (shutil.rmtree, r"holds no saved model: spec\.json can't be read \(No such file"),
+    "no folder": (
+        shutil.rmtree,
+        r"holds no saved model: spec\.json can't be read \(No such file",
+    ),
     "a folder": (
         lambda f: ((f / "spec.json").unlink(), (f / "spec.json").mkdir()),
         r"can't be read \(Is a directory\)",
@@ -406,7 +427,10 @@ SPEC_DAMAGE = {
         lambda f: (f / "spec.json").write_text((f / "spec.json").read_text()[:50]),
         r"spec\.json: damaged",
     ),
-    "bytes": (lambda f: (f / "spec.json").write_bytes(b"\xff\xfe\x00"), r"spec\.json: damaged"),
+    "bytes": (
+        lambda f: (f / "spec.json").write_bytes(b"\xff\xfe\x00"),
+        r"spec\.json: damaged",
+    ),
     "a list": (
         lambda f: (f / "spec.json").write_text("[1]"),
         FOREIGN,
@@ -423,7 +447,10 @@ SPEC_DAMAGE = {
         lambda f: rewrite(f, format=2),
         r"spec\.json: expected format 1, got 2; update pyro_vae",
     ),
-    "no format": (lambda f: rewrite(f, format=None), r"spec\.json: expected format 1, got None"),
+    "no format": (
+        lambda f: rewrite(f, format=None),
+        r"spec\.json: expected format 1, got None",
+    ),
     "no model": (
         lambda f: rewrite(f, model=None),
         r"spec\.json: damaged, or written by another version",
@@ -460,7 +487,9 @@ def edit_weights(change):
 
 
 def edit_bytes(change):
-    return lambda folder: (folder / FILES[0]).write_bytes(change((folder / FILES[0]).read_bytes()))
+    return lambda folder: (folder / FILES[0]).write_bytes(
+        change((folder / FILES[0]).read_bytes())
+    )
 
 
 LARGEST = "guide.posterior.encoder.1.weight"
@@ -479,7 +508,9 @@ WEIGHT_DAMAGE = {
     "of another size": lambda f: model_with(f, latent_dim=3),
     "of another kind": lambda f: model_with(f, likelihood={"kind": "bernoulli"}),
     "one tensor fewer": edit_weights(lambda tensors: tensors.pop(LARGEST)),
-    "one tensor more": edit_weights(lambda tensors: tensors.update(surplus=torch.zeros(1))),
+    "one tensor more": edit_weights(
+        lambda tensors: tensors.update(surplus=torch.zeros(1))
+    ),
     "one transposed": edit_weights(
         lambda tensors: tensors.update({LARGEST: tensors[LARGEST].T.contiguous()})
     ),
@@ -491,7 +522,8 @@ WEIGHT_DAMAGE = {
 def test_damaged_weights_are_named(damage, saved):
     WEIGHT_DAMAGE[damage](saved)
     with pytest.raises(
-        ValueError, match=r"model\.safetensors: damaged, or of another model than .*spec\.json"
+        ValueError,
+        match=r"model\.safetensors: damaged, or of another model than .*spec\.json",
     ) as found:
         load(saved)
     assert str(saved) in str(found.value)

@@ -57,13 +57,17 @@ QUESTIONS: dict[str, Callable[[pv.VAE], np.ndarray]] = {
     "sample": lambda vae: pv.sample(vae, 50).x,
     "reconstruct": lambda vae: pv.reconstruct(vae, X),
     "calibration": lambda vae: pv.calibration(vae, num_rows=50, num_samples=9).pit,
-    "annealed": lambda vae: pv.annealed(vae, X[:4], num_chains=2, temperatures=10).log_marginal,
+    "annealed": lambda vae: (
+        pv.annealed(vae, X[:4], num_chains=2, temperatures=10).log_marginal
+    ),
 }
 
 
 def test_one_model_and_many_threads() -> None:
     """Calls that draw random numbers, and change Pyro's validation flag and the model's mode."""
-    vae = small(encoder=nn.Sequential(nn.Linear(4, 16), nn.Dropout(), nn.ReLU())).train()
+    vae = small(
+        encoder=nn.Sequential(nn.Linear(4, 16), nn.Dropout(), nn.ReLU())
+    ).train()
     expected = {name: ask(vae) for name, ask in QUESTIONS.items()}
     before, names = state(), [*QUESTIONS] * 3
     found = in_threads(
@@ -81,14 +85,19 @@ def test_models_are_made_and_trained_in_threads_as_one_after_the_other() -> None
         return [row["loss"] for row in run.history]
 
     expected, before = [trained(seed) for seed in range(4)], state()
-    assert in_threads([lambda seed=seed: trained(seed) for seed in range(4)], workers=4) == expected
+    assert (
+        in_threads([lambda seed=seed: trained(seed) for seed in range(4)], workers=4)
+        == expected
+    )
     assert state() == before
 
 
 def test_a_model_is_asked_while_another_is_trained() -> None:
     vae = small().eval()
     expected = pv.evidence(vae, X, num_particles=100).log_marginal
-    losses = [row["loss"] for row in pv.fit(small(1), X, epochs=3, progress=False).history]
+    losses = [
+        row["loss"] for row in pv.fit(small(1), X, epochs=3, progress=False).history
+    ]
     run, *found = in_threads(
         [
             lambda: pv.fit(small(1), X, epochs=3, progress=False),
@@ -141,7 +150,9 @@ class Asking(Dataset):
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_rows_may_come_from_another_model(num_workers: int) -> None:
     """In the same thread, and in a worker process that is forked while the lock is taken."""
-    loader: DataLoader[Any] = DataLoader(Asking(small(3)), batch_size=4, num_workers=num_workers)
+    loader: DataLoader[Any] = DataLoader(
+        Asking(small(3)), batch_size=4, num_workers=num_workers
+    )
     run = pv.fit(small(), loader, validation=None, epochs=1, progress=False)
     assert len(run.history) == 1
 

@@ -6,7 +6,14 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMITTER = ("-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=0")
+COMMITTER = (
+    "-c",
+    "user.name=test",
+    "-c",
+    "user.email=test@localhost",
+    "-c",
+    "commit.gpgsign=0",
+)
 
 
 def git(*arguments: str, cwd: Path) -> str:
@@ -18,7 +25,9 @@ def git(*arguments: str, cwd: Path) -> str:
 
 def copy_to(folder: Path) -> None:
     """Copy the files that git tracks or would track, links as links."""
-    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    listed = git(
+        "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT
+    )
     for name in listed.split("\0"):
         source = ROOT / name
         if name and os.path.lexists(source):
@@ -33,4 +42,12 @@ def clone_to(folder: Path, scratch: Path) -> None:
     git("init", "-q", cwd=scratch)
     git("add", "-A", cwd=scratch)
     git(*COMMITTER, "commit", "-q", "-m", "the work tree", cwd=scratch)
-    git("clone", "-q", "-c", "core.symlinks=false", str(scratch), str(folder), cwd=scratch)
+    git(
+        "clone",
+        "-q",
+        "-c",
+        "core.symlinks=false",
+        str(scratch),
+        str(folder),
+        cwd=scratch,
+    )

@@ -106,7 +106,12 @@ class Annealed(Answer):
                 note="what more chains would remove",
             ),
             Total("ess", self.median_ess, unit="chains", note=few, digits=1),
-            Total("acceptance", acceptance, note=f"the steps were tuned to {ACCEPTANCE}", digits=2),
+            Total(
+                "acceptance",
+                acceptance,
+                note=f"the steps were tuned to {ACCEPTANCE}",
+                digits=2,
+            ),
         ]
 
 

@@ -159,7 +159,10 @@ def bidirectional(
         pairs = zip(x.split(size), z.split(size), strict=True)
         parts = [_bracket(vae, some_x, some_z, options) for some_x, some_z in pairs]
     return Bracket(
-        x=as_numpy(x), **concatenated(parts), num_chains=num_chains, temperatures=temperatures
+        x=as_numpy(x),
+        **concatenated(parts),
+        num_chains=num_chains,
+        temperatures=temperatures,
     )
 
 
@@ -174,7 +177,9 @@ def _bracket(
     # seeds from x and z: rows of a few bits come twice, their z do not
     pair = torch.cat([x.flatten(1).to(z), z], 1)
     schedule = tuned(path, seeds_of(pair, f"pilot {options.seed}"), options)
-    forward = run_forward(path, schedule, seeds_of(pair, f"upward {options.seed}"), options)
+    forward = run_forward(
+        path, schedule, seeds_of(pair, f"upward {options.seed}"), options
+    )
     starts = z.repeat(options.num_chains, 1, 1)
     reverse_seeds = seeds_of(pair, f"downward {options.seed}")
     reverse = run_reverse(path, starts, schedule, reverse_seeds, options)

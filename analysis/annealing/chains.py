@@ -169,7 +169,9 @@ class Chains:
 
     def weigh(self, first: int, last: int) -> None:
         """log w ← log w + (b_last - b_first) U(z)."""
-        self.log_weight += (self.schedule.b[last] - self.schedule.b[first]) * self.state.gain
+        self.log_weight += (
+            self.schedule.b[last] - self.schedule.b[first]
+        ) * self.state.gain
 
     @property
     def result(self) -> ChainsResult:
@@ -189,7 +191,9 @@ class RowNoiseStreams:
 
     def __init__(self, like: Tensor, seeds: list[int]) -> None:
         chains, rows, dim = like.shape
-        self.generators = [torch.Generator(like.device).manual_seed(seed + 1) for seed in seeds]
+        self.generators = [
+            torch.Generator(like.device).manual_seed(seed + 1) for seed in seeds
+        ]
         # of each chain: a momentum, a number for the acceptance, and one for the step size
         self.buffer = like.new_empty(rows, chains, dim + 2)
 

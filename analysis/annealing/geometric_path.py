@@ -119,7 +119,12 @@ class GeometricPath:
             log_start_slope = _slope(log_start, z)
             gain_slope = _slope(gain, z)
         return PathState(
-            z.detach(), log_start.detach(), gain.detach(), log_start_slope, gain_slope, b
+            z.detach(),
+            log_start.detach(),
+            gain.detach(),
+            log_start_slope,
+            gain_slope,
+            b,
         )
 
     def draw(self, seeds: list[int], chains: int) -> Tensor:
@@ -152,7 +157,9 @@ class GeometricPath:
         b = state.b.unsqueeze(-1)
         scale = ((1 - b) / first.square() + b / last.square()).rsqrt()
         step = step_size.unsqueeze(-1) * scale
-        end, accepted, acceptance = transition(state_at, state, noise, step, leapfrog_steps)
+        end, accepted, acceptance = transition(
+            state_at, state, noise, step, leapfrog_steps
+        )
         return state.where(accepted, end), acceptance
 
 

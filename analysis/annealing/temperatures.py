@@ -45,7 +45,9 @@ def tuned(
     num_rows = len(path.x)
     b = sigmoid_schedule(max(20, options.temperatures // 10)).to(path.x.device)
     dtype = path.spread[1].dtype
-    step_size = torch.full((len(b), num_rows), FIRST_STEP_SIZE, dtype=dtype, device=b.device)
+    step_size = torch.full(
+        (len(b), num_rows), FIRST_STEP_SIZE, dtype=dtype, device=b.device
+    )
     schedule = TemperatureSchedule(b.unsqueeze(1).expand(-1, num_rows), step_size)
     pilot = Chains(path, schedule, path.draw(seeds, PILOT_CHAINS), seeds, options)
     spreads = [pilot.state.gain.std(0)]

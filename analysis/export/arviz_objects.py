@@ -93,12 +93,16 @@ def to_datatree(
     _check_attributes(attrs)
     arrays: list[_Labelled] = []
     for group, by_name in groups.items():
-        arrays += [_label(group, name, np.asarray(array)) for name, array in by_name.items()]
+        arrays += [
+            _label(group, name, np.asarray(array)) for name, array in by_name.items()
+        ]
     _check_sizes(arrays)
     names = None if columns is None else _feature_names(arrays, columns)
     nodes = {"/": xr.Dataset(attrs=dict(attrs))}
     for group in groups:
-        nodes[group] = _dataset([array for array in arrays if array.group == group], names)
+        nodes[group] = _dataset(
+            [array for array in arrays if array.group == group], names
+        )
     return as_installed(xr.DataTree.from_dict(nodes))
 
 
@@ -155,7 +159,9 @@ def write_netcdf(tree: Any, path: str | os.PathLike[str]) -> None:
 def installed_arviz() -> Any:
     """The installed ArviZ, without the notice that 0.23 gives once a day on import."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing", category=FutureWarning)
+        warnings.filterwarnings(
+            "ignore", message=r"\s*ArviZ is undergoing", category=FutureWarning
+        )
         return importlib.import_module("arviz")
 
 
@@ -233,7 +239,9 @@ def _counts(labelled: _Labelled) -> dict[str, int]:
 
 
 def _feature_names(arrays: Sequence[_Labelled], columns: Sequence[str]) -> list[str]:
-    sizes = [labelled.sizes["feature"] for labelled in arrays if "feature" in labelled.dims]
+    sizes = [
+        labelled.sizes["feature"] for labelled in arrays if "feature" in labelled.dims
+    ]
     got = f"got {len(columns)}: {list(columns)}; give one name for each feature"
     if not sizes:
         raise ValueError(f"columns: expected data with one dimension to name, {got}")

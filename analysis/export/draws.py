@@ -127,7 +127,9 @@ def _data(vae: VAE, x: Tensor) -> np.ndarray:
 def _require_room(vae: VAE, rows: int, num_samples: int, max_bytes: int) -> None:
     size = placement_of(vae).dtype.itemsize
     numbers = vae.spec.latent_dim + math.prod(vae.spec.data_shape)
-    needed = 2 * size * rows * num_samples * numbers  # draws of the posterior and of the prior
+    needed = (
+        2 * size * rows * num_samples * numbers
+    )  # draws of the posterior and of the prior
     if needed > max_bytes:
         raise ValueError(
             f"to_arviz: {num_samples} draws for {rows} rows would take {needed / GIBIBYTE:.1f} "

@@ -78,10 +78,19 @@ def to_elpd(
     arviz = installed_arviz()
     if hasattr(arviz, "from_datatree"):
         return arviz.ELPDData(
-            {"elpd_loo": elpd, "se": se, "p_loo": np.nan, **counts, "loo_i": each, **shared}
+            {
+                "elpd_loo": elpd,
+                "se": se,
+                "p_loo": np.nan,
+                **counts,
+                "loo_i": each,
+                **shared,
+            }
         )
     stats = importlib.import_module("arviz_stats")
-    return stats.ELPDDataLOO(elpd=elpd, se=se, p=np.nan, **counts, elpd_i=each, **shared)
+    return stats.ELPDDataLOO(
+        elpd=elpd, se=se, p=np.nan, **counts, elpd_i=each, **shared
+    )
 
 
 def elpd_of(found: "Evidence") -> Any:

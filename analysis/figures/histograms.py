@@ -100,7 +100,13 @@ def _panel(axes: Axes, data: Floats, samples: Floats, name: str) -> None:
         "linewidth": 1.5,
     }
     axes.stairs(_shares(data, edges), edges, **look)
-    look = {"label": "samples", "fill": False, "color": ORANGE, "alpha": 1, "linewidth": 1.5}
+    look = {
+        "label": "samples",
+        "fill": False,
+        "color": ORANGE,
+        "alpha": 1,
+        "linewidth": 1.5,
+    }
     axes.stairs(_shares(samples, edges), edges, **look)
 
 

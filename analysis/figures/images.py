@@ -85,7 +85,9 @@ def image_grid(
     if captions:
         step += 0.19 / inches
     corners = [(i % columns, i // columns * step) for i in range(len(pictures))]
-    figure, axes = _mosaic(pictures, corners, columns, limits or _range(pictures), below=step - 1)
+    figure, axes = _mosaic(
+        pictures, corners, columns, limits or _range(pictures), below=step - 1
+    )
     if captions:
         _write_below(axes, pictures, corners, captions, points=72 * inches)
     if title:
@@ -104,7 +106,10 @@ def _check_grid(columns: int, captions: Sequence[str] | None, count: int) -> Non
 
 
 def reconstructions(
-    data: npt.ArrayLike, reconstructed: npt.ArrayLike, *, image_shape: Sequence[int] | None = None
+    data: npt.ArrayLike,
+    reconstructed: npt.ArrayLike,
+    *,
+    image_shape: Sequence[int] | None = None,
 ) -> Figure:
     """Draw rows in pairs of pictures, ten side by side: the data above, its reconstruction below.
 
@@ -138,7 +143,9 @@ def reconstructions(
     lower = [(column, top + 1 + _GAP) for column, top in upper]
     pictures = np.concatenate([above, below])
     before = 1.1 / _inches(pictures, columns)  # room for the names
-    figure, axes = _mosaic(pictures, upper + lower, columns, _range(above), before=before)
+    figure, axes = _mosaic(
+        pictures, upper + lower, columns, _range(above), before=before
+    )
     _name_lines(axes, "data", upper)
     _name_lines(axes, "reconstruction", lower)
     return figure
@@ -150,11 +157,17 @@ def _name_lines(axes: Axes, name: str, corners: Corners) -> None:
         axes.text(-0.1, top + 0.5, name, ha="right", va="center", fontsize=9)
 
 
-def _pictures(rows: npt.ArrayLike, image_shape: Sequence[int] | None, caller: str) -> Pictures:
+def _pictures(
+    rows: npt.ArrayLike, image_shape: Sequence[int] | None, caller: str
+) -> Pictures:
     """Rows as (n, h, w), or (n, h, w, 3)."""
     values = np.asarray(rows)
     size = math.prod(values.shape[1:])
-    shape = guess_image_shape(values.shape[1:]) if image_shape is None else tuple(image_shape)
+    shape = (
+        guess_image_shape(values.shape[1:])
+        if image_shape is None
+        else tuple(image_shape)
+    )
     if shape is None or not values.size or not _is_picture(shape, size):
         raise ValueError(
             f"{caller}: expected rows that make pictures, got shape {values.shape} and image_shape "
@@ -194,7 +207,11 @@ def _inches(pictures: Pictures, columns: int) -> float:
 
 
 def _write_below(
-    axes: Axes, pictures: Pictures, corners: Corners, captions: Sequence[str], points: float
+    axes: Axes,
+    pictures: Pictures,
+    corners: Corners,
+    captions: Sequence[str],
+    points: float,
 ) -> None:
     """Write a line below each picture, as small as the longest needs.
 
@@ -204,7 +221,12 @@ def _write_below(
     width = _aspect(pictures)
     longest = max(1, *map(len, captions))
     size = min(8.0, points * width / (0.62 * longest))
-    look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": size, "parse_math": False}
+    look: dict[str, Any] = {
+        "ha": "center",
+        "va": "top",
+        "fontsize": size,
+        "parse_math": False,
+    }
     for (column, top), caption in zip(corners, captions, strict=True):
         middle = column * (width + _GAP) + width / 2
         axes.text(middle, top + 1.03, caption, **look)
@@ -240,7 +262,12 @@ def _mosaic(
     if pictures.ndim == 4:  # matplotlib scales grey pictures itself, but not colours
         scaled = (pictures - low) / (high - low or 1.0)
         pictures = np.nan_to_num(np.clip(scaled, 0, 1))
-    look: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high, "interpolation": "nearest"}
+    look: dict[str, Any] = {
+        "cmap": "gray",
+        "vmin": low,
+        "vmax": high,
+        "interpolation": "nearest",
+    }
     for picture, (column, top) in zip(pictures, corners, strict=True):
         left = column * (width + _GAP)
         axes.imshow(picture, extent=(left, left + width, top + 1, top), **look)

@@ -62,7 +62,9 @@ def latent_scatter(
     return figure
 
 
-def _histograms(axes: Axes, points: Floats, groups: list[npt.NDArray[np.bool_]]) -> list[Any]:
+def _histograms(
+    axes: Axes, points: Floats, groups: list[npt.NDArray[np.bool_]]
+) -> list[Any]:
     """A histogram for each group, with the same bins; its handles for the legend."""
     bins = list(np.histogram_bin_edges(points, bins=40))
     handles: list[Any] = []
@@ -100,9 +102,15 @@ def _legend(figure: Figure, handles: list[Any], names: list[str], size: float) -
         text.set_parse_math(False)  # a label is no formula, whatever its characters
 
 
-def _two_dimensions(codes: Floats, explained: npt.ArrayLike | None) -> tuple[Floats, list[str]]:
+def _two_dimensions(
+    codes: Floats, explained: npt.ArrayLike | None
+) -> tuple[Floats, list[str]]:
     """At most two columns and the names of two axes."""
-    shares = None if explained is None else np.atleast_1d(np.asarray(explained, dtype=np.float64))
+    shares = (
+        None
+        if explained is None
+        else np.atleast_1d(np.asarray(explained, dtype=np.float64))
+    )
     if codes.shape[1] > 2:
         codes, variances = _principal_components(codes)
         if shares is None:
@@ -132,5 +140,6 @@ def _component_names(shares: Floats, count: int) -> list[str]:
         )
     percent = [100 * share for share in shares[:count]]
     return [
-        f"principal component {i + 1} ({percent[i]:.0f} % of the variance)" for i in range(count)
+        f"principal component {i + 1} ({percent[i]:.0f} % of the variance)"
+        for i in range(count)
     ]

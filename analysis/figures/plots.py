@@ -5,7 +5,11 @@ import os
 from matplotlib.figure import Figure
 
 from pyro_vae.analysis.figures.histograms import marginals
-from pyro_vae.analysis.figures.images import guess_image_shape, image_grid, reconstructions
+from pyro_vae.analysis.figures.images import (
+    guess_image_shape,
+    image_grid,
+    reconstructions,
+)
 from pyro_vae.analysis.figures.latent_map import latent_scatter
 from pyro_vae.analysis.figures.training_curves import learning_curve
 from pyro_vae.atomic_files import written_whole

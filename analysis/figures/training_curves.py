@@ -88,7 +88,11 @@ def _check(history: History, best_epoch: int | None) -> None:
 
 
 def _panel(
-    axes: Axes, title: str, history: History, lines: Mapping[str, Line], best_epoch: int | None
+    axes: Axes,
+    title: str,
+    history: History,
+    lines: Mapping[str, Line],
+    best_epoch: int | None,
 ) -> None:
     if best_epoch is not None:
         label = f"best epoch ({best_epoch})"
@@ -102,14 +106,22 @@ def _curves(axes: Axes, history: History, lines: Mapping[str, Line]) -> None:
     epochs = [record["epoch"] for record in history]
     known: list[Floats] = []
     for name, (label, colour, style) in lines.items():
-        values = np.array([record.get(name, np.nan) for record in history], dtype=np.float64)
+        values = np.array(
+            [record.get(name, np.nan) for record in history], dtype=np.float64
+        )
         finite = values[np.isfinite(values)]
         if not finite.size:
             continue
         known.append(finite)
-        marker = "." if len(finite) <= 12 else None  # a short curve may have single points
-        axes.plot(epochs, values, label=label, color=colour, linestyle=style, marker=marker)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+        marker = (
+            "." if len(finite) <= 12 else None
+        )  # a short curve may have single points
+        axes.plot(
+            epochs, values, label=label, color=colour, linestyle=style, marker=marker
+        )
+    axes.xaxis.set_major_locator(
+        MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+    )
     if known:
         axes.legend(edgecolor="none")
         axes.set_ylim(*_bulk(known))

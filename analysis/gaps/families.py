@@ -45,12 +45,16 @@ class AffineMaps(Local):
 
     def log_prob(self, parameters: Parameters, z: Tensor) -> Tensor:
         shift, tril = self._map(parameters)
-        u = torch.linalg.solve_triangular(tril, (z - shift).unsqueeze(-1), upper=False).squeeze(-1)
+        u = torch.linalg.solve_triangular(
+            tril, (z - shift).unsqueeze(-1), upper=False
+        ).squeeze(-1)
         return self.q.log_prob(u) - log_det_of_raw(parameters[1])
 
     def moments(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         shift, raw = parameters
-        return self.loc + self.scale * shift, self.scale * lower_triangular(raw).norm(dim=-1)
+        return self.loc + self.scale * shift, self.scale * lower_triangular(raw).norm(
+            dim=-1
+        )
 
     def draw(
         self,
@@ -65,7 +69,9 @@ class AffineMaps(Local):
     def _map(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """b and A of z = b + A u."""
         shift, raw = parameters
-        tril = self.scale.unsqueeze(-1) * lower_triangular(raw) / self.scale.unsqueeze(-2)
+        tril = (
+            self.scale.unsqueeze(-1) * lower_triangular(raw) / self.scale.unsqueeze(-2)
+        )
         image_of_loc = (tril @ self.loc.unsqueeze(-1)).squeeze(-1)
         return self.loc + self.scale * shift - image_of_loc, tril
 

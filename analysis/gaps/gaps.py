@@ -20,7 +20,12 @@ from pyro_vae.analysis.fitted import (
 from pyro_vae.analysis.gaps.families import local
 from pyro_vae.analysis.gaps.local_family import Rows
 from pyro_vae.analysis.gaps.results import Gaps
-from pyro_vae.analysis.gaps.search import ascend, best_full_rank, log_weights, mixture_log_weights
+from pyro_vae.analysis.gaps.search import (
+    ascend,
+    best_full_rank,
+    log_weights,
+    mixture_log_weights,
+)
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
@@ -105,7 +110,9 @@ def inference_gaps(
     """
     if steps < 4 or num_particles < 2 or batch_size < 1:
         got = f"{steps}, {num_particles}, {batch_size}"
-        raise ValueError(f"steps, num_particles, batch_size: expected at least 4, 2, 1, got {got}")
+        raise ValueError(
+            f"steps, num_particles, batch_size: expected at least 4, 2, 1, got {got}"
+        )
     require_full_precision(vae, "inference_gaps")
     require_density(vae)
     if marginal is not None:
@@ -125,9 +132,13 @@ def inference_gaps(
         approximation_gap=columns["log_marginal"] - columns["elbo_best"],
         approximation_gap_se=np.hypot(columns["log_marginal_se"], best_se),
         amortization_gap=columns["elbo_best"] - columns["elbo"],
-        num_particles=2 * num_particles if marginal is None else _num_particles(marginal),
+        num_particles=2 * num_particles
+        if marginal is None
+        else _num_particles(marginal),
         family=parts[0][0],
-        estimator=MIXTURE if marginal is None else f"given as {type(marginal).__name__}",
+        estimator=MIXTURE
+        if marginal is None
+        else f"given as {type(marginal).__name__}",
         row_labels=row_labels(x),
     )
 
@@ -158,7 +169,9 @@ def _batch(
     star = log_weights(family, best, log_p, noise)
     full_rank = star
     if wide is not family:
-        full_rank = log_weights(wide, wide_best, log_p, wide.noise(num_draws, EVALUATING))
+        full_rank = log_weights(
+            wide, wide_best, log_p, wide.noise(num_draws, EVALUATING)
+        )
     tensors = {
         "elbo": guide.mean(0),
         "elbo_best": star.mean(0),
@@ -169,7 +182,9 @@ def _batch(
     }
     columns = {name: as_numpy(tensor) for name, tensor in tensors.items()}
     if estimate:
-        halves = mixture_log_weights(family, wide, wide_best, log_p, num_draws, PROPOSING)
+        halves = mixture_log_weights(
+            family, wide, wide_best, log_p, num_draws, PROPOSING
+        )
         columns |= _log_marginal(halves)
     return family.name, columns
 
@@ -180,7 +195,9 @@ def _log_marginal(halves: Tensor) -> Columns:
     log_weights = halves.flatten(0, 1)
     weights = Weights.empty(num_rows, 2 * num_draws)
     weights.add(log_weights)
-    component = torch.arange(2).repeat_interleave(num_draws).unsqueeze(1).expand(-1, num_rows)
+    component = (
+        torch.arange(2).repeat_interleave(num_draws).unsqueeze(1).expand(-1, num_rows)
+    )
     strata = Strata.empty(num_rows, 2)
     strata.add(log_weights, component, slice(None))
     columns = weights.columns()

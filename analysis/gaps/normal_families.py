@@ -9,7 +9,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.analysis.gaps.local_family import BLOCK, Local, Parameters, Rows
-from pyro_vae.analysis.marginal_likelihood.triangular import log_det, lower_triangular, times
+from pyro_vae.analysis.marginal_likelihood.triangular import (
+    log_det,
+    lower_triangular,
+    times,
+)
 from pyro_vae.guides.low_rank import LowRankNormal
 from pyro_vae.guides.pushforward import standard_normal
 
@@ -28,7 +32,9 @@ class Normals(Local):
         """The draw that some noise gives."""
 
     def noise_of(self, q: Distribution) -> Tensor:
-        return torch.randn(BLOCK, 1, self.width, dtype=self.rows.x.dtype, device=self.rows.x.device)
+        return torch.randn(
+            BLOCK, 1, self.width, dtype=self.rows.x.dtype, device=self.rows.x.device
+        )
 
     def log_prob(self, parameters: Parameters, z: Tensor) -> Tensor:
         return self.at(parameters).log_prob(z)
@@ -89,7 +95,9 @@ class FullRankNormals(Normals):
     def at(self, parameters: Parameters) -> Distribution:
         shift, raw = parameters
         loc = self.loc + (self.tril @ shift.unsqueeze(-1)).squeeze(-1)
-        return dist.MultivariateNormal(loc, scale_tril=self.tril @ lower_triangular(raw))
+        return dist.MultivariateNormal(
+            loc, scale_tril=self.tril @ lower_triangular(raw)
+        )
 
     def push(self, q: Any, noise: Tensor) -> Tensor:
         drawn: Tensor = q.loc + times(q.scale_tril, noise)
@@ -107,7 +115,9 @@ class FullRankNormals(Normals):
         q: Any = self.at(parameters)
         z = self.push(q, noise)
         tril = q.scale_tril.detach()
-        minus_slope = torch.linalg.solve_triangular(tril.mT, noise.permute(1, 2, 0), upper=True)
+        minus_slope = torch.linalg.solve_triangular(
+            tril.mT, noise.permute(1, 2, 0), upper=True
+        )
         log_q = standard_normal(noise) - log_det(tril)
         # z - z.detach() is zero, and has the gradient of z
         return z, log_q - (minus_slope.permute(2, 0, 1) * (z - z.detach())).sum(-1)

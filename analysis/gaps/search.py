@@ -120,7 +120,9 @@ def mixture_log_weights(
             parts.append((log_joint(z) - log_sum + math.log(2)).double())
         return torch.cat(parts)
 
-    return torch.stack([half(family, proposal, stream), half(proposal, family, stream + 1)])
+    return torch.stack(
+        [half(family, proposal, stream), half(proposal, family, stream + 1)]
+    )
 
 
 def _chunks(noise: Tensor) -> tuple[Tensor, ...]:

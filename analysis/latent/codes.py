@@ -56,7 +56,9 @@ class Codes(Answer):
         note = "the mean of q(z | x) varies by more than 0.01 over the rows"
         return [
             Total("rows", rows),
-            Total("active units", self.active_units(), unit=f"of {latent_dim}", note=note),
+            Total(
+                "active units", self.active_units(), unit=f"of {latent_dim}", note=note
+            ),
             Total("mean scale", float(self.scale.mean())),
         ]
 
@@ -147,9 +149,13 @@ def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
     with evaluation(vae):
         for batch in rows_of(vae, x, "x"):
             p: Any = vae.likelihood(posterior_of(vae, batch).mean)
-            batches.append(p.pyro_vae_probabilities() if isinstance(p, HasProbabilities) else {})
+            batches.append(
+                p.pyro_vae_probabilities() if isinstance(p, HasProbabilities) else {}
+            )
     return {
-        column: as_numpy(torch.cat([probabilities[column] for probabilities in batches]))
+        column: as_numpy(
+            torch.cat([probabilities[column] for probabilities in batches])
+        )
         for column in batches[0]
     }
 
@@ -179,7 +185,9 @@ class Samples(Answer):
         ]
 
     def columns(self) -> Mapping[str, np.ndarray]:
-        return _columns("z", self.z) | _columns("x", self.x) | _columns("mean", self.mean)
+        return (
+            _columns("z", self.z) | _columns("x", self.x) | _columns("mean", self.mean)
+        )
 
     def __repr__(self) -> str:
         return f"Samples(rows={len(self.z)}, data_shape={self.x.shape[1:]})"

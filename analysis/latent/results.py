@@ -110,10 +110,22 @@ class LatentUse(Answer):
         kl_se = self.marginal_kl_se
         missed = "what samples from the prior miss"
         return [
-            Total("active units", self.active_units, unit=units, note=f"{self.num_rows} rows"),
-            Total("rate", self.rate, self.rate_se, "nats per row", "KL(q(z | x) ‖ p(z))"),
+            Total(
+                "active units",
+                self.active_units,
+                unit=units,
+                note=f"{self.num_rows} rows",
+            ),
+            Total(
+                "rate", self.rate, self.rate_se, "nats per row", "KL(q(z | x) ‖ p(z))"
+            ),
             Total("I(x; z), at least", self.information, self.information_se, "nats"),
-            Total("I(x; z), at most", self.information_upper, self.information_upper_se, "nats"),
+            Total(
+                "I(x; z), at most",
+                self.information_upper,
+                self.information_upper_se,
+                "nats",
+            ),
             Total("KL(q(z) ‖ p(z)), at least", kl[0], kl_se[0], "nats"),
             Total("KL(q(z) ‖ p(z)), at most", kl[1], kl_se[1], "nats", missed),
             *self._extremes(),
@@ -127,12 +139,18 @@ class LatentUse(Answer):
         ratio_se = self.scale_se / self.prior_scale
         d = int(shift.argmax())
         unit = "prior standard deviations"
-        yield Total("largest shift of q(z)", shift[d], shift_se[d], unit, f"dimension {d}")
+        yield Total(
+            "largest shift of q(z)", shift[d], shift_se[d], unit, f"dimension {d}"
+        )
         unit = "of the prior's"
         d = int(ratio.argmin())
-        yield Total("smallest width of q(z)", ratio[d], ratio_se[d], unit, f"dimension {d}")
+        yield Total(
+            "smallest width of q(z)", ratio[d], ratio_se[d], unit, f"dimension {d}"
+        )
         d = int(ratio.argmax())
-        yield Total("largest width of q(z)", ratio[d], ratio_se[d], unit, f"dimension {d}")
+        yield Total(
+            "largest width of q(z)", ratio[d], ratio_se[d], unit, f"dimension {d}"
+        )
 
     def columns(self) -> Mapping[str, np.ndarray]:
         return {

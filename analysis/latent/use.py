@@ -83,7 +83,9 @@ def latent_use(
     codes = encode(vae, x)
     rates = rate(vae, x, num_particles=max(num_particles, 16), seed=seed)
     if len(rates) < 2:
-        raise ValueError("x: expected at least 2 rows, got 1; I(x; z) needs rows to tell apart")
+        raise ValueError(
+            "x: expected at least 2 rows, got 1; I(x; z) needs rows to tell apart"
+        )
     with evaluation(vae):
         guides = [posterior_of(vae, batch) for batch in rows_of(vae, x, "x")]
         with own_seed(seed, placement_of(vae).device):
@@ -129,7 +131,9 @@ def _require_density(vae: VAE) -> None:
     )
 
 
-def _information(guides: list[Distribution], draws: list[Tensor], progress: bool | None) -> Bounds:
+def _information(
+    guides: list[Distribution], draws: list[Tensor], progress: bool | None
+) -> Bounds:
     """The mean over draws of log q(z | x) / q(z), with the row itself in q(z) and without it."""
     rows = sum(z.shape[1] for z in draws)
     lower: list[np.ndarray] = []

@@ -54,7 +54,13 @@ def anneal(
         x, proposals.prior, vae.likelihood, proposals, [], (spread, spread), sampler
     )
     options = AnnealingOptions(
-        NUM_CHAINS, TEMPERATURES, LEAPFROG_STEPS, "guide", seed, CHUNK_SIZE, progress=False
+        NUM_CHAINS,
+        TEMPERATURES,
+        LEAPFROG_STEPS,
+        "guide",
+        seed,
+        CHUNK_SIZE,
+        progress=False,
     )
     schedule = tuned(path, seeds_of(x, f"pilot {seed}"), options)
     forward = run_forward(path, schedule, seeds_of(x, f"upward {seed}"), options)
@@ -94,7 +100,9 @@ def merged(before: Columns, annealed: Columns) -> Columns:
     is_lower = annealed["log_marginal"] <= before["log_marginal"]
     takes_annealed = trusted | ~is_lower
     names = ("log_marginal", "se", "ess", "pareto_k", "num_particles")
-    columns = {name: np.where(takes_annealed, annealed[name], before[name]) for name in names}
+    columns = {
+        name: np.where(takes_annealed, annealed[name], before[name]) for name in names
+    }
     columns["method"] = np.where(takes_annealed, "annealed", before["method"])
     upper = np.maximum(annealed["upper"], columns["log_marginal"])
     columns["upper"] = np.where(trusted, np.nan, upper)

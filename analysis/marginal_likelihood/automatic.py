@@ -54,7 +54,9 @@ def automatic(job: Job, batches: Iterable[Tensor]) -> Columns:
     for positions, second in queue.results:
         columns = _replaced(columns, positions, second)
     columns["reached"] = _reached(job, columns)
-    columns["retried"] = np.isin(columns["method"], ("several starts", "more draws", "annealed"))
+    columns["retried"] = np.isin(
+        columns["method"], ("several starts", "more draws", "annealed")
+    )
     return columns
 
 

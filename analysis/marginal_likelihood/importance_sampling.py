@@ -22,7 +22,12 @@ from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.marginal_likelihood.mixture_sampling import GUIDE_DRAWS
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
-from pyro_vae.analysis.marginal_likelihood.proposals import Guide, Named, Proposal, proposal_of
+from pyro_vae.analysis.marginal_likelihood.proposals import (
+    Guide,
+    Named,
+    Proposal,
+    proposal_of,
+)
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
@@ -144,13 +149,17 @@ def evidence(
         pairs = pairs * _WHEN_COMPILED
     hashes: list[int] = []
     with evaluation(vae), own_seed(seed, placement.device) as restart:
-        job = Job(vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles)
+        job = Job(
+            vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles
+        )
         batches = rows_of(vae, rows, "x", batch_size=job.group, progress=progress)
         groups = _groups(job, batches, hashes)
         if method == "auto":
             columns = automatic(job, groups)
         else:
-            columns = concatenated([_estimate(job, group, first, second) for group in groups])
+            columns = concatenated(
+                [_estimate(job, group, first, second) for group in groups]
+            )
     measure = measure_of(vae)
     return Evidence(
         **columns,
@@ -264,6 +273,8 @@ def _affordable_pairs(vae: VAE) -> int:
         for module in vae.likelihood.modules():
             hooks.enter_context(module.register_forward_hook(note_size))
         shape = (1, vae.spec.latent_dim)
-        vae.likelihood(torch.zeros(shape, dtype=placement.dtype, device=placement.device))
+        vae.likelihood(
+            torch.zeros(shape, dtype=placement.dtype, device=placement.device)
+        )
     cache = _CACHE.get(placement.device.type, max(_CACHE.values()))
     return int(np.clip(cache // (max(sizes) * placement.dtype.itemsize), 1, 2**14))

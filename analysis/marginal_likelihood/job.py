@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.marginal_likelihood.log_joint import CompiledOnce, Joint, log_joint
+from pyro_vae.analysis.marginal_likelihood.log_joint import (
+    CompiledOnce,
+    Joint,
+    log_joint,
+)
 from pyro_vae.analysis.marginal_likelihood.refinement import slope_of_log_joint
 from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.vae import VAE

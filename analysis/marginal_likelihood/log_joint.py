@@ -18,20 +18,29 @@ from pyro_vae.compiler.inductor import (
 from pyro_vae.compiler.refusal import results_differ, why_refused
 from pyro_vae.vae import VAE
 
-__all__ = ["CompiledJoint", "CompiledOnce", "Joint", "compiled_joint", "filled", "log_joint"]
+__all__ = [
+    "CompiledJoint",
+    "CompiledOnce",
+    "Joint",
+    "compiled_joint",
+    "filled",
+    "log_joint",
+]
 
 Joint = Callable[[Tensor, Tensor], Tensor]
 
 
-def log_joint(vae: VAE, x: Tensor, z: Tensor, prior: Distribution | None = None) -> Tensor:
+def log_joint(
+    vae: VAE, x: Tensor, z: Tensor, prior: Distribution | None = None
+) -> Tensor:
     """log p(x, z) = log p(z) + log p(x | z) for rows x (n, *data_shape) and draws z (draws, n,
     latent_dim).
 
     A prior that is made once, `vae.prior()`, saves making it again for each chunk of draws.
     """
-    density: Tensor = (vae.prior() if prior is None else prior).log_prob(z) + vae.likelihood(
+    density: Tensor = (vae.prior() if prior is None else prior).log_prob(
         z
-    ).log_prob(x)
+    ) + vae.likelihood(z).log_prob(x)
     return density
 
 
@@ -60,7 +69,9 @@ class CompiledJoint:
         self.draws, self.rows = z.shape[:2]
         module = trace_graph(joint, [x, z], LINEAR_AND_TANH)
         self.buffers = _lifted(module)
-        self.run = compile_graph(module, [*self.buffers, x, z], CPP_WRAPPER | FUSED_MULTIPLY_ADD)
+        self.run = compile_graph(
+            module, [*self.buffers, x, z], CPP_WRAPPER | FUSED_MULTIPLY_ADD
+        )
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
         draws, rows = z.shape[:2]
@@ -93,7 +104,9 @@ class CompiledOnce:
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
         if self.compiled is None:
-            self.compiled = compiled_joint(self.joint, *filled(x, z, self.draws, self.rows))
+            self.compiled = compiled_joint(
+                self.joint, *filled(x, z, self.draws, self.rows)
+            )
         return self.compiled(x, z)
 
 
@@ -104,11 +117,15 @@ def compiled_joint(joint: Joint, x: Tensor, z: Tensor) -> Joint:
     try:
         compiled = CompiledJoint(joint, x, z)
         found, expected = compiled(x, z), joint(x, z)
-    except Exception as error:  # whatever stops the tracer or the compiler, the eager sum remains
+    except (
+        Exception
+    ) as error:  # whatever stops the tracer or the compiler, the eager sum remains
         return _eager(joint, why_refused(error, caller=__name__))
     if not torch.allclose(found, expected, rtol=1e-4, atol=1e-2, equal_nan=True):
         got, wanted = (float(density.flatten()[0]) for density in (found, expected))
-        return _eager(joint, results_differ({"log p(x, z)": got}, {"log p(x, z)": wanted}))
+        return _eager(
+            joint, results_differ({"log p(x, z)": got}, {"log p(x, z)": wanted})
+        )
     return compiled
 
 

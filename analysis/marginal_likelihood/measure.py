@@ -137,7 +137,9 @@ def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:
     """The parts of a registered likelihood over these columns."""
     if isinstance(family, Mixed):
         for inner, group in zip(family.families, family.columns, strict=True):
-            yield from _of_family(cast(Family, inner), [columns[column] for column in group])
+            yield from _of_family(
+                cast(Family, inner), [columns[column] for column in group]
+            )
         return
     size = getattr(family, "size", None)
     if isinstance(size, RowSize) and size.is_column:

@@ -126,7 +126,9 @@ class MixtureSampling:
         noise = self._noise(seeds, first, last)
         guide_draws = None
         if proposals.mixes_guide:
-            guide_draws = self._guide_draws(rows, proposals.guide, noise, seeds, first, last)
+            guide_draws = self._guide_draws(
+                rows, proposals.guide, noise, seeds, first, last
+            )
         return proposals.draw(noise, guide_draws)
 
     def _from_guide(

@@ -20,7 +20,9 @@ _FEWEST = 5  # values a tail must have to be fitted
 _PRIOR_COUNT = 10
 _PRIOR_K = 0.5
 _FLOAT32 = float(np.finfo(np.float32).eps)
-_ROUNDINGS = 8  # a log weight is a sum, and may be off by so many times the rounding of its size
+_ROUNDINGS = (
+    8  # a log weight is a sum, and may be off by so many times the rounding of its size
+)
 _HIDDEN = 0.05  # nats of rounding beyond which it hides what the weights are
 _TINY = float(np.finfo(np.float64).tiny)
 _SMALLEST = math.log(_TINY)  # log weights this far below the largest count as zero

@@ -19,7 +19,8 @@ from torch.distributions import (
 
 from pyro_vae.analysis.fitted import posterior_of
 from pyro_vae.analysis.marginal_likelihood.refinement import fit_normal, moments
-from pyro_vae.registry import Choice, Options, Registry
+from pyro_vae.kind_options import Options
+from pyro_vae.registry import Choice, Registry
 from pyro_vae.vae import VAE
 
 PROPOSALS = Registry("proposal")
@@ -249,7 +250,9 @@ def proposal_of(named: Named, argument: str = "proposal") -> Proposal:
             "function"
         )
     try:
-        adapter: TypeAdapter[Options] = TypeAdapter(Annotated[Options, Choice(PROPOSALS)])
+        adapter: TypeAdapter[Options] = TypeAdapter(
+            Annotated[Options, Choice(PROPOSALS)]
+        )
         options = adapter.validate_python(named)
     except ValidationError as error:
         first = error.errors()[0]

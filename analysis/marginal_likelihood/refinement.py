@@ -5,7 +5,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal
+from torch.distributions import (
+    Distribution,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+)
 
 from pyro_vae.analysis.fitted import posterior_of
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint

@@ -84,7 +84,9 @@ class Evidence(Answer):
     @property
     def constant(self) -> np.ndarray:
         """Whether all weights of a row are one number up to rounding: its log p(x) is exact."""
-        return (self.pareto_k == -np.inf) & (self.ess >= (1 - 1e-6) * self.num_particles)
+        return (self.pareto_k == -np.inf) & (
+            self.ess >= (1 - 1e-6) * self.num_particles
+        )
 
     @property
     def trusted(self) -> np.ndarray:
@@ -228,16 +230,22 @@ class Evidence(Answer):
         shortfall = self.mean_shortfall
         low = "" if math.isnan(shortfall) else f" by about {shortfall:.3f} nats or more"
         is_automatic = "importance" not in self.methods
-        remedy = "" if is_automatic else "; leave proposal= out, or take retry='refined'"
+        remedy = (
+            "" if is_automatic else "; leave proposal= out, or take retry='refined'"
+        )
         return f"k-hat too high: rows {named}{others}; the mean is a low estimate{low}{remedy}"
 
     def _counts(self) -> Iterator[Total]:
         """Rows that are special in other ways, where there are any."""
         if self.constant.any():
             exact = "all weights are one number, up to rounding: the proposal is the posterior"
-            yield self._count("constant", self.constant, f"{exact}, and log p(x) is exact")
+            yield self._count(
+                "constant", self.constant, f"{exact}, and log p(x) is exact"
+            )
         if self.retried.any():
-            yield self._count("retried", self.retried, "drawn anew, from another proposal")
+            yield self._count(
+                "retried", self.retried, "drawn anew, from another proposal"
+            )
         if self.capped.any():
             se = self.se[self.capped].max()
             k = self.pareto_k[self.capped].max()

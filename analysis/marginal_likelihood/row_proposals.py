@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal
+from torch.distributions import (
+    Distribution,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+)
 
 from pyro_vae.analysis.marginal_likelihood.proposals import as_normal
 from pyro_vae.analysis.marginal_likelihood.student_t import (

@@ -66,7 +66,9 @@ class RowStudentT(NamedTuple):
     def log_prob(self, z: Tensor) -> Tensor:
         """log t of any z (draws, rows, latent_dim), in float64."""
         centred = (z - self.loc).double().permute(1, 2, 0)
-        y = torch.linalg.solve_triangular(self.scale_tril.double(), centred, upper=False)
+        y = torch.linalg.solve_triangular(
+            self.scale_tril.double(), centred, upper=False
+        )
         return self._density(y.square().sum(1).T)
 
     def log_prob_of_draw(self, noise: RowNoise) -> Tensor:

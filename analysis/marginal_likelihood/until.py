@@ -40,7 +40,9 @@ class Until:
         for name in ("se", "pareto_k", "max_particles"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"until.{name}: expected a positive number, got {value}")
+                raise ValueError(
+                    f"until.{name}: expected a positive number, got {value}"
+                )
 
     def holds(self, se: np.ndarray, pareto_k: np.ndarray) -> np.ndarray:
         """Whether the targets hold, for each row; nan meets no target."""

@@ -108,7 +108,12 @@ def factorises(vae: VAE, x: Tensor) -> bool:
 
 
 def column_shares(
-    vae: VAE, x: Any, *, num_samples: int = 500, seed: int = 0, progress: bool | None = None
+    vae: VAE,
+    x: Any,
+    *,
+    num_samples: int = 500,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> Shares:
     """Estimate what each column adds to log p(x), by self-normalised importance sampling.
 
@@ -144,7 +149,9 @@ def column_shares(
     values: list[np.ndarray] = []
     errors: list[np.ndarray] = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
-        for batch in rows_of(vae, x, "x", batch_size=max(together, 64), progress=progress):
+        for batch in rows_of(
+            vae, x, "x", batch_size=max(together, 64), progress=progress
+        ):
             for rows in batch.split(together):
                 z, log_q = _draws(vae, rows, num_samples, seed, restart)
                 mean, error = _weighted(vae, rows, z, log_q, columns)

@@ -103,7 +103,9 @@ def discoveries(p_values: npt.ArrayLike, level: float) -> npt.NDArray[np.int64]:
         array([1, 2])
     """
     if not 0 < level < 1:
-        raise ValueError(f"level: expected a number between 0 and 1, got {level}; 0.1 is usual")
+        raise ValueError(
+            f"level: expected a number between 0 and 1, got {level}; 0.1 is usual"
+        )
     p = np.nan_to_num(np.asarray(p_values, np.float64), nan=1.0)
     order = np.argsort(p, kind="stable")
     thresholds = level * np.arange(1, len(p) + 1) / len(p)
@@ -118,5 +120,7 @@ def _sorted(reference: npt.ArrayLike) -> Floats:
     ordered = np.sort(np.asarray(reference, np.float64))
     if not len(ordered) or np.isnan(ordered).any():
         got = "nan" if len(ordered) else "none"
-        raise ValueError(f"reference: expected at least one number, got {got}; pass held-out rows")
+        raise ValueError(
+            f"reference: expected at least one number, got {got}; pass held-out rows"
+        )
     return ordered

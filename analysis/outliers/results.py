@@ -23,8 +23,22 @@ SHOWN = 10
 """Rows in the summary."""
 TOP = 3
 """Columns named for each row."""
-SCORES = ("log_marginal", "se", "p_value", "typicality", "typicality_p_value", "trusted")
-HEAD = ("row", "log p(x)", "p", "typical p", "trusted", "columns that make it less likely")
+SCORES = (
+    "log_marginal",
+    "se",
+    "p_value",
+    "typicality",
+    "typicality_p_value",
+    "trusted",
+)
+HEAD = (
+    "row",
+    "log p(x)",
+    "p",
+    "typical p",
+    "trusted",
+    "columns that make it less likely",
+)
 READING = (
     "p is small where log p(x) is low among the reference rows, typical p where it is far from "
     "their mean on either side; columns with the nats by which they lower log p(x)"
@@ -101,7 +115,9 @@ class Anomaly(Answer):
 
     def worst(self, n: int = SHOWN) -> np.ndarray:
         """The indices of the n least likely rows, the least likely first."""
-        return np.argsort(np.nan_to_num(self.log_marginal, nan=-np.inf), kind="stable")[:n]
+        return np.argsort(np.nan_to_num(self.log_marginal, nan=-np.inf), kind="stable")[
+            :n
+        ]
 
     def outliers(self, level: float = LEVEL) -> np.ndarray:
         """The indices of unlikely rows, with a false discovery rate of at most `level`.
@@ -130,7 +146,9 @@ class Anomaly(Answer):
         excess = np.append(shares - self.usual, self.usual_rate - rate)
         names = (*self.column_names, "rate")
         order = np.argsort(excess, kind="stable")[:count]
-        return [(names[part], float(excess[part])) for part in order if excess[part] < 0]
+        return [
+            (names[part], float(excess[part])) for part in order if excess[part] < 0
+        ]
 
     def totals(self) -> Sequence[Total]:
         unit = f"of {len(self)} rows"
@@ -171,7 +189,9 @@ class Anomaly(Answer):
         low, middle, high = np.quantile(self.log_marginal, [0, 0.5, 1])
         trusted = f"trusted on {self.trusted.sum()} of {len(self)} rows"
         if not self.trusted.all():
-            trusted += "; on the others log p(x) is likely too low, and they seem too unlikely"
+            trusted += (
+                "; on the others log p(x) is likely too low, and they seem too unlikely"
+            )
         lines = [
             f"anomaly of {len(self)} rows: log p(x) from {low:.2f} to {high:.2f} nats, median "
             f"{middle:.2f}",
@@ -197,7 +217,9 @@ class Anomaly(Answer):
         """What the p-values say, and how small they can be."""
         count = len(self.reference)
         if not count:
-            return ["no p-values: pass reference=held_out_rows, which the model was not fitted to"]
+            return [
+                "no p-values: pass reference=held_out_rows, which the model was not fitted to"
+            ]
         mean = self.reference.mean()
         unlikely = int((self.p_value <= SMALL).sum())
         is_atypical = self.typicality_p_value <= SMALL
@@ -217,7 +239,9 @@ class Anomaly(Answer):
                 "found"
             )
         if self.shared:
-            lines.append(f"{self.shared} rows are reference rows too: their p-values say nothing")
+            lines.append(
+                f"{self.shared} rows are reference rows too: their p-values say nothing"
+            )
         return lines
 
     def _cells(self, row: int) -> list[str]:
@@ -236,4 +260,6 @@ class Anomaly(Answer):
         return f"{index:>6} {number:>18} {p:>8} {typical:>10}  {trusted:<7}  {named}".rstrip()
 
     def _named(self, row: int, top: int) -> str:
-        return ", ".join(f"{name} ({nats:+.1f})" for name, nats in self.top_columns(row, top))
+        return ", ".join(
+            f"{name} ({nats:+.1f})" for name, nats in self.top_columns(row, top)
+        )

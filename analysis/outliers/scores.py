@@ -9,7 +9,13 @@ from torch import Tensor
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.outliers.columns import WHY, Shares, column_shares, factorises, names_of
+from pyro_vae.analysis.outliers.columns import (
+    WHY,
+    Shares,
+    column_shares,
+    factorises,
+    names_of,
+)
 from pyro_vae.analysis.outliers.conformal import low_p_value, typicality_p_value
 from pyro_vae.analysis.outliers.results import Anomaly
 from pyro_vae.analysis.results.tables import row_labels
@@ -101,7 +107,12 @@ def anomaly(
     if reference is not None:
         ordinary = evidence(vae, reference, num_particles=num_particles, **how)
     scored = evidence(vae, x, num_particles=num_particles, **how)
-    parts: dict[str, Any] = {"shares": None, "share_se": None, "usual": None, "usual_rate": np.nan}
+    parts: dict[str, Any] = {
+        "shares": None,
+        "share_se": None,
+        "usual": None,
+        "usual_rate": np.nan,
+    }
     if has_shares:
         own = column_shares(vae, x, num_samples=num_samples, **how)
         if usual_rows is None or ordinary is None:

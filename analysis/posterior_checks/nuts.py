@@ -102,19 +102,24 @@ def audit(
     steps = num_chains * (num_samples + warmup_steps)
     _require_few(len(as_rows(x, vae.spec.data_shape)), max_rows, steps)
     batches = rows_of(vae, x, "x", batch_size=1)
-    rows = [row for batch in batches for row in batch.split(1)]  # a DataLoader has its own size
+    rows = [
+        row for batch in batches for row in batch.split(1)
+    ]  # a DataLoader has its own size
     runs: list[list[_Chain]] = []
     with (
         evaluation(vae),
         frozen(vae),
-        progress_bar(progress, total=len(rows) * steps, desc="NUTS", unit="step") as bar,
+        progress_bar(
+            progress, total=len(rows) * steps, desc="NUTS", unit="step"
+        ) as bar,
     ):
         for row in rows:
             seeds = [row_seed(row, f"{seed} {chain}") for chain in range(num_chains)]
             how = (num_samples, warmup_steps, bar.update)
             runs.append([_chain(vae, row, one, *how) for one in seeds])
         proposals = [
-            _guide(vae, row, row_seed(row, f"{seed} guide"), num_particles) for row in rows
+            _guide(vae, row, row_seed(row, f"{seed} guide"), num_particles)
+            for row in rows
         ]
     return _compare(runs, proposals, warmup_steps)
 
@@ -131,7 +136,9 @@ def frozen(vae: VAE) -> Iterator[None]:
             parameter.requires_grad_(requires_grad)
 
 
-def _check(num_chains: int, num_samples: int, warmup_steps: int, num_particles: int) -> None:
+def _check(
+    num_chains: int, num_samples: int, warmup_steps: int, num_particles: int
+) -> None:
     got = {
         "num_chains": (num_chains, 2),
         "num_samples": (num_samples, 4),
@@ -171,7 +178,11 @@ def _chain(
     transform = biject_to(support_of(vae.prior())).inv
     kernel = NUTS(vae.model, init_strategy=init_to_sample, transforms={"z": transform})
     mcmc = MCMC(
-        kernel, num_samples, warmup_steps, disable_progbar=True, hook_fn=lambda *_: advance(1)
+        kernel,
+        num_samples,
+        warmup_steps,
+        disable_progbar=True,
+        hook_fn=lambda *_: advance(1),
     )
     local = pyro.settings.context(module_local_params=True)
     with local, own_seed(seed, row.device), torch.enable_grad():
@@ -196,7 +207,9 @@ def _guide(vae: VAE, row: Tensor, seed: int, num_particles: int) -> _Proposals:
     return _Proposals(z[:, 0].double().cpu(), log_weights[:, 0].double().cpu())
 
 
-def _compare(runs: list[list[_Chain]], proposals: list[_Proposals], warmup_steps: int) -> Audit:
+def _compare(
+    runs: list[list[_Chain]], proposals: list[_Proposals], warmup_steps: int
+) -> Audit:
     """The draws of all chains of each row, and the guide compared with them."""
     z = np.stack([np.stack([chain.z for chain in run]) for run in runs], 2)
     arviz = installed_arviz()
@@ -207,7 +220,9 @@ def _compare(runs: list[list[_Chain]], proposals: list[_Proposals], warmup_steps
         sd=z.std((0, 1), dtype=float),
         sd_se=sd_error(z),
     )
-    plain = [weighted_moments(one.z, torch.zeros_like(one.log_weights)) for one in proposals]
+    plain = [
+        weighted_moments(one.z, torch.zeros_like(one.log_weights)) for one in proposals
+    ]
     weighted = [weighted_moments(one.z, one.log_weights) for one in proposals]
     return Audit(
         z=z,

@@ -8,7 +8,13 @@ import numpy as np
 
 from pyro_vae.analysis.export.arviz_objects import as_installed
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
-from pyro_vae.analysis.posterior_checks.moments import RATIO, SHIFT, Difference, Moments, labelled
+from pyro_vae.analysis.posterior_checks.moments import (
+    RATIO,
+    SHIFT,
+    Difference,
+    Moments,
+    labelled,
+)
 from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import html_paragraph, html_table
 from pyro_vae.analysis.results.verdicts import Finding, refit
@@ -28,7 +34,12 @@ ESS below {ESS},
 or divergences: raise warmup_steps and num_samples before you blame the guide."""
 
 Verdict = Literal["agrees", "agrees after resampling", "differs", "inconclusive"]
-VERDICTS: tuple[Verdict, ...] = ("agrees", "agrees after resampling", "differs", "inconclusive")
+VERDICTS: tuple[Verdict, ...] = (
+    "agrees",
+    "agrees after resampling",
+    "differs",
+    "inconclusive",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +95,9 @@ class Audit(Answer):
     def totals(self) -> Sequence[Total]:
         verdicts = self.verdicts
         unit = f"of {len(verdicts)} rows"
-        return [Total(verdict, verdicts.count(verdict), unit=unit) for verdict in VERDICTS]
+        return [
+            Total(verdict, verdicts.count(verdict), unit=unit) for verdict in VERDICTS
+        ]
 
     def columns(self) -> Mapping[str, np.ndarray]:
         """The worst number over the latent dimensions of each row, (row,) each."""
@@ -99,7 +112,9 @@ class Audit(Answer):
         for name, difference in (("guide", self.guide), ("resampled", self.resampled)):
             worst = [difference.worst(row) for row in rows]
             for field in ("shift", "shift_se", "ratio", "ratio_se"):
-                columns[f"{name}_{field}"] = np.array([getattr(one, field) for one in worst])
+                columns[f"{name}_{field}"] = np.array(
+                    [getattr(one, field) for one in worst]
+                )
         return columns
 
     def summary(self) -> str:
@@ -158,7 +173,9 @@ class Audit(Answer):
         return f"{row:4d}   {chains}  {worst}  {self.pareto_k[row]:5.2f}  {verdict}"
 
     def __repr__(self) -> str:
-        counts = [f"{total.value} {total.name}" for total in self.totals() if total.value]
+        counts = [
+            f"{total.value} {total.name}" for total in self.totals() if total.value
+        ]
         return f"Audit(rows={len(self.divergences)}: {', '.join(counts)})"
 
     def _repr_html_(self) -> str:

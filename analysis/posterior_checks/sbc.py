@@ -105,7 +105,9 @@ def _check(num_rows: int, num_samples: int, resample: int | None) -> None:
         )
 
 
-def _pit_of_rows(vae: VAE, z: Tensor, x: Tensor, num_samples: int, resample: int | None) -> Tensor:
+def _pit_of_rows(
+    vae: VAE, z: Tensor, x: Tensor, num_samples: int, resample: int | None
+) -> Tensor:
     """The pit of z and, last, of log p(x, z) for rows x from p(x | z), (n, latent_dim + 1)."""
     truth = torch.cat([z, log_joint(vae, x, z).unsqueeze(-1)], -1)
     q = posterior_of(vae, x)

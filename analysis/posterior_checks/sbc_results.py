@@ -148,7 +148,9 @@ class Calibration(Answer):
     def _repr_html_(self) -> str:
         head = ["", "p-value (Holm)", "90% intervals contain the truth", "ranks"]
         lines = [self._html_line(d) for d in range(self.pit.shape[1])]
-        lines.append(["log p(x, z)", f"{self.adjusted[-1]:.2g}", "", self._joint_shape()])
+        lines.append(
+            ["log p(x, z)", f"{self.adjusted[-1]:.2g}", "", self._joint_shape()]
+        )
         verdict = html_paragraph(f"overall p = {self.p_value:.2g}: {self._verdict()}")
         return verdict + html_table(head, lines) + html_paragraph(self.reading)
 
@@ -161,7 +163,9 @@ class Calibration(Answer):
     def _line(self, d: int) -> str:
         name = f"z[{d}]"
         covered = f"90% intervals contain the truth {self._coverage(d)}"
-        return f"{name:<11}  p = {self.adjusted[d]:<8.2g}   {covered}   {self._shape(d)}"
+        return (
+            f"{name:<11}  p = {self.adjusted[d]:<8.2g}   {covered}   {self._shape(d)}"
+        )
 
     def _coverage(self, d: int) -> str:
         share = self.coverage()[d]
@@ -182,7 +186,9 @@ class Calibration(Answer):
         slope = components(self.joint_pit)[0]
         less = "draws less probable than the truth: too wide, biased, or blind to correlations"
         more = "draws more probable than the truth: too narrow"
-        return _in_words(self.adjusted[-1], {less: slope > VISIBLE, more: slope < -VISIBLE})
+        return _in_words(
+            self.adjusted[-1], {less: slope > VISIBLE, more: slope < -VISIBLE}
+        )
 
 
 def _in_words(p_value: float, shapes: Mapping[str, Any]) -> str:

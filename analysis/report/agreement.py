@@ -114,7 +114,9 @@ def alone(vae: VAE, x: Tensor, seed: int) -> Finding:
         single = torch.cat([_log_weight(twin, row, one) for row, one in pairs])
     name = "rows together and alone"
     meaning = "the numbers of a row do not depend on the rows beside it"
-    return _same(name, together.cpu().numpy(), single.cpu().numpy(), meaning, "the rows")
+    return _same(
+        name, together.cpu().numpy(), single.cpu().numpy(), meaning, "the rows"
+    )
 
 
 def _log_weight(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
@@ -196,11 +198,15 @@ def _reference(vae: VAE, z: Tensor) -> _Reference:
     """
     twin = in_float64(vae)
     if not isinstance(vae.likelihood, Likelihood):
-        return _Reference(z.double(), lambda inputs, x: twin.likelihood(inputs).log_prob(x), 8)
+        return _Reference(
+            z.double(), lambda inputs, x: twin.likelihood(inputs).log_prob(x), 8
+        )
     outputs = _decoder_outputs(vae.likelihood, z).double()
     shape = (*z.shape[:-1], *vae.likelihood.family.param_shape)
     family: Any = twin.likelihood.family
-    return _Reference(outputs.reshape(shape), lambda inputs, x: family(inputs).log_prob(x), 1)
+    return _Reference(
+        outputs.reshape(shape), lambda inputs, x: family(inputs).log_prob(x), 1
+    )
 
 
 def _decoder_outputs(likelihood: Likelihood, z: Tensor) -> Tensor:
@@ -214,7 +220,9 @@ def _decoder_outputs(likelihood: Likelihood, z: Tensor) -> Tensor:
     return outputs[0]
 
 
-def elbos(vae: VAE, x: Tensor, seed: int, kl: Literal["analytic", "monte_carlo"]) -> np.ndarray:
+def elbos(
+    vae: VAE, x: Tensor, seed: int, kl: Literal["analytic", "monte_carlo"]
+) -> np.ndarray:
     """Independent estimates of the mean ELBO of the rows, (REPEATS,)."""
     objective = ELBO(kl=kl)
     estimates: list[float] = []
@@ -225,7 +233,9 @@ def elbos(vae: VAE, x: Tensor, seed: int, kl: Literal["analytic", "monte_carlo"]
     return np.array(estimates)
 
 
-def _same(name: str, first: np.ndarray, second: np.ndarray, meaning: str, others: str) -> Finding:
+def _same(
+    name: str, first: np.ndarray, second: np.ndarray, meaning: str, others: str
+) -> Finding:
     """Two ways to the same numbers, in float64."""
     error = float(np.nan_to_num(np.abs(first - second), nan=np.inf).max())
     allowed = NATS + 4 * np.finfo(np.float64).eps * float(np.abs(first).max())

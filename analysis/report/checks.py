@@ -15,7 +15,13 @@ from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.posterior_checks.nuts import audit
 from pyro_vae.analysis.posterior_checks.sbc import calibration
-from pyro_vae.analysis.report.agreement import alone, bound, chunks, closed_form, density
+from pyro_vae.analysis.report.agreement import (
+    alone,
+    bound,
+    chunks,
+    closed_form,
+    density,
+)
 from pyro_vae.analysis.report.gradients import gradient
 from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.analysis.results.answer import mean_and_se
@@ -87,10 +93,13 @@ def checkup(
             "check"
         )
         findings += [
-            Finding(name=name, verdict="none", meaning=meaning) for name in (TRUSTED, BASELINE)
+            Finding(name=name, verdict="none", meaning=meaning)
+            for name in (TRUSTED, BASELINE)
         ]
         return Checkup(tuple(findings))
-    found = evidence(vae, rows, num_particles=num_particles, seed=seed, progress=progress)
+    found = evidence(
+        vae, rows, num_particles=num_particles, seed=seed, progress=progress
+    )
     findings += [
         density(vae, rows, seed),
         closed_form(vae, rows, seed),
@@ -113,7 +122,9 @@ def _next_guide(vae: VAE) -> str:
     return NEXT_GUIDE.get(vae.spec.guide.kind, "semi_amortized")
 
 
-def _of_diagnostics(vae: VAE, rows: Tensor, seed: int, progress: bool | None) -> list[Finding]:
+def _of_diagnostics(
+    vae: VAE, rows: Tensor, seed: int, progress: bool | None
+) -> list[Finding]:
     """The findings of the other diagnostics of the analysis."""
     how: dict[str, Any] = {"seed": seed, "progress": progress}
     guide = _next_guide(vae)
@@ -141,7 +152,9 @@ def trusted(found: Evidence) -> Finding:
         )
     share = 1 - untrusted / rows
     count = f"{rows - untrusted} of {rows} rows"
-    limit = f"k-hat at most {khat_limit(draws):.2f} for {draws} draws: Vehtari et al. 2024"
+    limit = (
+        f"k-hat at most {khat_limit(draws):.2f} for {draws} draws: Vehtari et al. 2024"
+    )
     worst = sorted(map(int, found.worst()))
     return Finding.judged(
         share >= SHARE,

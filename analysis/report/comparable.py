@@ -54,14 +54,21 @@ def measures_of(models: Mapping[str, VAE | Evidence]) -> dict[str, Measure | Non
 
 
 def _measure(model: VAE | Evidence) -> Measure | None:
-    return measure_of(model) if isinstance(model, VAE) else getattr(model, "measure", None)
+    return (
+        measure_of(model) if isinstance(model, VAE) else getattr(model, "measure", None)
+    )
 
 
 def require_same_rows(evidences: Mapping[str, Evidence]) -> None:
     """Raise ValueError unless all evidences are about the same rows in the same order."""
-    sizes = {name: (len(one.log_marginal), one.data_size) for name, one in evidences.items()}
+    sizes = {
+        name: (len(one.log_marginal), one.data_size) for name, one in evidences.items()
+    }
     if len(set(sizes.values())) > 1:
-        each = [f"{name!r}: {rows} rows of {size} numbers" for name, (rows, size) in sizes.items()]
+        each = [
+            f"{name!r}: {rows} rows of {size} numbers"
+            for name, (rows, size) in sizes.items()
+        ]
         raise ValueError(
             f"compare: expected evidence about the same rows, got {', '.join(each)}; evaluate all "
             "on one x"
@@ -71,8 +78,14 @@ def require_same_rows(evidences: Mapping[str, Evidence]) -> None:
         differ = np.flatnonzero(one.row_hashes != expected.row_hashes)
         if not len(differ):
             continue
-        is_permuted = np.array_equal(np.sort(one.row_hashes), np.sort(expected.row_hashes))
-        got = "the same rows in another order" if is_permuted else f"{len(differ)} other rows"
+        is_permuted = np.array_equal(
+            np.sort(one.row_hashes), np.sort(expected.row_hashes)
+        )
+        got = (
+            "the same rows in another order"
+            if is_permuted
+            else f"{len(differ)} other rows"
+        )
         raise ValueError(
             f"compare: expected evidence about the same rows in the same order, got {got} for "
             f"{name!r} than for {first!r}, the first of them row {differ[0]}; evaluate all on "

@@ -11,7 +11,11 @@ from pyro_vae.analysis.export.elpd import to_elpd
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.report.comparable import measures_of, require_models, require_same_rows
+from pyro_vae.analysis.report.comparable import (
+    measures_of,
+    require_models,
+    require_same_rows,
+)
 from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import html_paragraph, html_table
 from pyro_vae.arguments import public
@@ -106,7 +110,8 @@ class Comparison(Answer):
     def totals(self) -> Sequence[Total]:
         columns = (self.names, self.mean, self.mean_se)
         return [
-            Total(name, mean, se, "nats per row") for name, mean, se in zip(*columns, strict=True)
+            Total(name, mean, se, "nats per row")
+            for name, mean, se in zip(*columns, strict=True)
         ]
 
     def columns(self) -> Mapping[str, np.ndarray]:
@@ -144,7 +149,9 @@ class Comparison(Answer):
         """Name, log p(x), difference and share of untrusted rows of each model."""
         for model, name in enumerate(self.names):
             mean = f"{self.mean[model]:.3f} ± {self.mean_se[model]:6.3f}"
-            difference = f"{self.difference[model]:.3f} ± {self.difference_se[model]:6.3f}"
+            difference = (
+                f"{self.difference[model]:.3f} ± {self.difference_se[model]:6.3f}"
+            )
             yield name, mean, difference, _share(self.unreliable[model])
 
     @property
@@ -176,12 +183,16 @@ class Comparison(Answer):
 
     @property
     def _differences(self) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # two models that both give a row no probability
+        with np.errstate(
+            invalid="ignore"
+        ):  # two models that both give a row no probability
             return np.asarray(self.log_marginal - self.log_marginal[0])
 
     def __repr__(self) -> str:
         rows = self.log_marginal.shape[1]
-        return f"Comparison(models={len(self.names)}, rows={rows}, best {self.names[0]!r})"
+        return (
+            f"Comparison(models={len(self.names)}, rows={rows}, best {self.names[0]!r})"
+        )
 
     def _repr_html_(self) -> str:
         head = ["model", "log p(x)", "less than the best", "not trusted"]
@@ -236,7 +247,11 @@ def compare(
     require_models(models, x)
     measures = measures_of(models)
     found: dict[str, Evidence] = {}
-    how: dict[str, Any] = {"num_particles": num_particles, "seed": seed, "progress": progress}
+    how: dict[str, Any] = {
+        "num_particles": num_particles,
+        "seed": seed,
+        "progress": progress,
+    }
     for name, model in models.items():
         found[name] = evidence(model, x, **how) if isinstance(model, VAE) else model
     require_same_rows(found)

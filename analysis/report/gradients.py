@@ -81,7 +81,9 @@ def in_float64(vae: VAE) -> VAE:
     return twin
 
 
-def _gradient_error(twin: VAE, x: Tensor, parameters: list[nn.Parameter], seed: int) -> float:
+def _gradient_error(
+    twin: VAE, x: Tensor, parameters: list[nn.Parameter], seed: int
+) -> float:
     """The relative difference along one random direction of these parameters."""
     for module in twin.modules():
         if isinstance(module, SemiAmortized):
@@ -95,7 +97,9 @@ def _gradient_error(twin: VAE, x: Tensor, parameters: list[nn.Parameter], seed: 
                 return ELBO()(twin.model, twin.guide, x).loss.mean()
 
         here = loss()
-        gradients = torch.autograd.grad(here, parameters, allow_unused=True, materialize_grads=True)
+        gradients = torch.autograd.grad(
+            here, parameters, allow_unused=True, materialize_grads=True
+        )
         products = [g * v for g, v in zip(gradients, direction, strict=True)]
         slope = sum(float(product.sum()) for product in products)
         above = _loss_at(parameters, direction, STEP, loss)
@@ -106,7 +110,10 @@ def _gradient_error(twin: VAE, x: Tensor, parameters: list[nn.Parameter], seed: 
 
 
 def _loss_at(
-    parameters: list[nn.Parameter], direction: list[Tensor], step: float, loss: Callable[[], Tensor]
+    parameters: list[nn.Parameter],
+    direction: list[Tensor],
+    step: float,
+    loss: Callable[[], Tensor],
 ) -> float:
     """The loss a step away; the parameters are put back."""
     own = [p.data for p in parameters]

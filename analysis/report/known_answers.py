@@ -51,7 +51,9 @@ def _elbo(truth: LinearGaussian, x: Tensor, exact: np.ndarray) -> Finding:
     return _below("ELBO at the posterior", error, 1e-9, "nats off at most", meaning)
 
 
-def _importance_sampling(truth: LinearGaussian, x: Tensor, exact: np.ndarray, seed: int) -> Finding:
+def _importance_sampling(
+    truth: LinearGaussian, x: Tensor, exact: np.ndarray, seed: int
+) -> Finding:
     how: dict[str, Any] = {"proposal": "guide", "seed": seed, "progress": False}
     wide = evidence(truth.vae(widen=1.3), x, num_particles=1000, **how)
     outside = float((np.abs(wide.log_marginal - exact) > 3 * wide.se).mean())
@@ -59,7 +61,9 @@ def _importance_sampling(truth: LinearGaussian, x: Tensor, exact: np.ndarray, se
     return _below("importance sampling", 100 * outside, 2, "% of rows", meaning)
 
 
-def _annealed(truth: LinearGaussian, x: Tensor, exact: np.ndarray, seed: int) -> Finding:
+def _annealed(
+    truth: LinearGaussian, x: Tensor, exact: np.ndarray, seed: int
+) -> Finding:
     how: dict[str, Any] = {"seed": seed, "progress": False}
     found = annealed(truth.vae(widen=1.3), x, num_chains=16, temperatures=200, **how)
     error = float(np.abs((found.log_marginal - exact).mean()))
@@ -97,9 +101,13 @@ def _calibration(truth: LinearGaussian, seed: int) -> Iterator[Finding]:
     exact = calibration(truth.vae(), **how).p_value
     narrow = calibration(truth.vae(widen=0.7), **how).p_value
     meaning = "p for the exact posterior"
-    yield _p_value("calibration, exact", exact, exact > SIGNIFICANT, "at least", meaning)
+    yield _p_value(
+        "calibration, exact", exact, exact > SIGNIFICANT, "at least", meaning
+    )
     meaning = "p for a narrow guide"
-    yield _p_value("calibration, width 0.7", narrow, narrow < SIGNIFICANT, "at most", meaning)
+    yield _p_value(
+        "calibration, width 0.7", narrow, narrow < SIGNIFICANT, "at most", meaning
+    )
 
 
 def _below(name: str, number: float, limit: float, unit: str, meaning: str) -> Finding:
@@ -109,7 +117,11 @@ def _below(name: str, number: float, limit: float, unit: str, meaning: str) -> F
 
 
 def _p_value(
-    name: str, p_value: float, right: bool, side: Literal["at most", "at least"], meaning: str
+    name: str,
+    p_value: float,
+    right: bool,
+    side: Literal["at most", "at least"],
+    meaning: str,
 ) -> Finding:
     """A p-value that must be on one side of the threshold."""
     fields: dict[str, Any] = {"number": p_value, "unit": "p", "threshold": SIGNIFICANT}

@@ -34,7 +34,9 @@ class LinearGaussian:
     ) -> "LinearGaussian":
         """A model with W and μ drawn from a standard normal."""
         generator = torch.Generator().manual_seed(seed)
-        draw = torch.randn(data_dim, latent_dim + 1, generator=generator, dtype=torch.float64)
+        draw = torch.randn(
+            data_dim, latent_dim + 1, generator=generator, dtype=torch.float64
+        )
         return cls(draw[:, :-1], draw[:, -1], sigma)
 
     def marginal(self) -> MultivariateNormal:
@@ -53,7 +55,9 @@ class LinearGaussian:
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n rows from p(x)."""
         generator = torch.Generator().manual_seed(seed)
-        z = torch.randn(n, self.weight.shape[1], generator=generator, dtype=torch.float64)
+        z = torch.randn(
+            n, self.weight.shape[1], generator=generator, dtype=torch.float64
+        )
         noise = torch.randn(n, len(self.bias), generator=generator, dtype=torch.float64)
         return z @ self.weight.T + self.bias + self.sigma * noise
 

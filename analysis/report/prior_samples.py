@@ -44,7 +44,9 @@ class Match(NamedTuple):
 
 
 @public
-def samples_match_density(prior: Distribution, *, num_samples: int = 4000, seed: int = 0) -> Match:
+def samples_match_density(
+    prior: Distribution, *, num_samples: int = 4000, seed: int = 0
+) -> Match:
     """Test that `prior.sample()` draws from a density that is proportional to `prior.log_prob`.
 
     z ~ sample(),  z' ~ a Metropolis chain from z that leaves the density as it is
@@ -168,7 +170,9 @@ class Proposal:
 
     def log_prob(self, y: Tensor) -> Tensor:
         """The log density of the Student-t, up to a constant."""
-        white = torch.linalg.solve_triangular(self.tril, (y - self.loc).T, upper=False).T
+        white = torch.linalg.solve_triangular(
+            self.tril, (y - self.loc).T, upper=False
+        ).T
         return -0.5 * (DF + y.shape[1]) * torch.log1p(white.square().sum(-1) / DF)
 
 
@@ -181,7 +185,9 @@ def _metropolis(
     """
     for _ in range(STEPS):
         is_far = torch.rand(len(y), dtype=y.dtype) < 0.5
-        moved = torch.where(is_far.unsqueeze(1), proposal.anywhere(y), proposal.local(y))
+        moved = torch.where(
+            is_far.unsqueeze(1), proposal.anywhere(y), proposal.local(y)
+        )
         moved_density = log_prob(moved)
         # local steps are symmetric and need no correction
         correction = proposal.log_prob(y) - proposal.log_prob(moved)
@@ -192,7 +198,9 @@ def _metropolis(
     return y
 
 
-def _quantities(p: Unbounded, proposal: Proposal, fitting: Tensor, y: Tensor) -> dict[str, Tensor]:
+def _quantities(
+    p: Unbounded, proposal: Proposal, fitting: Tensor, y: Tensor
+) -> dict[str, Tensor]:
     """T(y) by name, each (n,): ranks among other draws.
 
     They are of log p, of coordinates and principal axes, and of distances from the middle on them.

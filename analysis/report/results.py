@@ -32,7 +32,9 @@ READING: dict[Verdict, str] = {
         "the numbers agree with each other; they show that the model or its guide is weak where "
         "it says warn"
     ),
-    "fail": ("numbers that must agree do not, where it says fail: trust none that depends on them"),
+    "fail": (
+        "numbers that must agree do not, where it says fail: trust none that depends on them"
+    ),
     "none": "there was nothing to check",
 }
 
@@ -72,7 +74,9 @@ class Checkup(Answer):
         """
         by_name = {finding.name: finding for finding in self.findings}
         if name not in by_name:
-            raise KeyError(f"no finding {name!r}; there are {', '.join(map(repr, by_name))}")
+            raise KeyError(
+                f"no finding {name!r}; there are {', '.join(map(repr, by_name))}"
+            )
         return by_name[name]
 
     @property
@@ -90,7 +94,9 @@ class Checkup(Answer):
         self, run: str | PathLike[str], data: Sequence[str] = (), refits: bool = True
     ) -> "Checkup":
         """The same with the folder of a run in every command: see `Finding.for_run`."""
-        findings = tuple(finding.for_run(run, data, refits) for finding in self.findings)
+        findings = tuple(
+            finding.for_run(run, data, refits) for finding in self.findings
+        )
         return replace(self, findings=findings)
 
     @property
@@ -113,7 +119,8 @@ class Checkup(Answer):
     def columns(self) -> Mapping[str, np.ndarray]:
         names = [field.name for field in fields(Finding) if field.name != "name"]
         return {
-            name: np.array([getattr(finding, name) for finding in self.findings]) for name in names
+            name: np.array([getattr(finding, name) for finding in self.findings])
+            for name in names
         }
 
     def labels(self) -> Sequence[Any]:
@@ -148,7 +155,9 @@ class Checkup(Answer):
             return f"There is no log p(x) to trust: {trusted.meaning}."
         if contradictions:
             names = ", ".join(contradictions)
-            return f"{number} can't be trusted: numbers that must agree do not ({names})."
+            return (
+                f"{number} can't be trusted: numbers that must agree do not ({names})."
+            )
         if trusted.verdict == "pass":
             return f"{number} can be trusted: {trusted.meaning}."
         if trusted.verdict == "warn":
@@ -200,7 +209,11 @@ def _urgency(finding: Finding) -> int:
 
 
 def _html_line(finding: Finding) -> Sequence[str]:
-    todo = f"{finding.remedy}: {finding.first_step}" if finding.first_step else finding.remedy
+    todo = (
+        f"{finding.remedy}: {finding.first_step}"
+        if finding.first_step
+        else finding.remedy
+    )
     return [
         finding.verdict,
         finding.name,

@@ -96,7 +96,9 @@ class Finding:
         return self.command or self.python
 
     def __str__(self) -> str:
-        line = f"{self.verdict:<5} {self.name:<32} {self.value:<33} {self.limit}".rstrip()
+        line = (
+            f"{self.verdict:<5} {self.name:<32} {self.value:<33} {self.limit}".rstrip()
+        )
         if self.verdict == "pass":
             return line
         lines = [line, f"      {self.meaning}"]

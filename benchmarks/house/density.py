@@ -64,7 +64,9 @@ class Counts:
         self.ternaries += sum(isinstance(node, ast.IfExp) for node in nodes)
         self.tuples += sum(is_tuple_assignment(node) for node in nodes)
         self.long += sum(len(line) > LONG for line in every)
-        self.bodies += [number_of_statements(node) for node in nodes if isinstance(node, Function)]
+        self.bodies += [
+            number_of_statements(node) for node in nodes if isinstance(node, Function)
+        ]
         self.files.append(len(every))
 
     def row(self, name: str) -> str:

@@ -43,7 +43,11 @@ def imported_modules(files: Mapping[str, Path]) -> Graph:
     graph: Graph = {}
     for module, path in files.items():
         names = statements(path, package_of(module, path))
-        ours = {longest_module(name, files) for name in names if name.split(".")[0] == PACKAGE}
+        ours = {
+            longest_module(name, files)
+            for name in names
+            if name.split(".")[0] == PACKAGE
+        }
         graph[module] = ours - {module}
     return graph
 
@@ -63,14 +67,20 @@ def between(modules: Graph, group_of: Grouping) -> Graph:
         if here is None:
             continue
         groups = {group_of(target) for target in targets}
-        graph.setdefault(here, set()).update(group for group in groups if group is not None)
+        graph.setdefault(here, set()).update(
+            group for group in groups if group is not None
+        )
     return {group: targets - {group} for group, targets in graph.items()}
 
 
 def back_up(modules: Graph, group_of: Grouping, face: str) -> list[str]:
     """The modules in a group that import the face which passes on their own names."""
     below = reach(modules, face)
-    found = (module for module, targets in modules.items() if face in targets and module in below)
+    found = (
+        module
+        for module, targets in modules.items()
+        if face in targets and module in below
+    )
     return sorted(module for module in found if group_of(module))
 
 
@@ -81,7 +91,11 @@ def room(module: str) -> str | None:
 
 
 def file_of_analysis(module: str) -> str | None:
-    return module.removeprefix(f"{ANALYSIS}.") if module.startswith(f"{ANALYSIS}.") else None
+    return (
+        module.removeprefix(f"{ANALYSIS}.")
+        if module.startswith(f"{ANALYSIS}.")
+        else None
+    )
 
 
 def package_of_analysis(module: str) -> str | None:
@@ -92,7 +106,10 @@ def package_of_analysis(module: str) -> str | None:
 def circles(graph: Graph) -> list[set[str]]:
     """Sets of nodes each of which reaches the others."""
     reached = {node: reach(graph, node) for node in graph}
-    around = {frozenset(one for one in reached[node] if node in reached[one]) for node in graph}
+    around = {
+        frozenset(one for one in reached[node] if node in reached[one])
+        for node in graph
+    }
     return [set(circle) for circle in around if circle]
 
 
@@ -118,7 +135,9 @@ def floors(graph: Graph) -> list[list[str]]:
         return 1 + max(map(floor, below), default=0)
 
     numbers = range(1, 1 + max(map(floor, graph), default=0))
-    return [sorted(node for node in graph if floor(node) == number) for number in numbers]
+    return [
+        sorted(node for node in graph if floor(node) == number) for number in numbers
+    ]
 
 
 def report(title: str, modules: Graph, group_of: Grouping, face: str) -> list[str]:
@@ -129,11 +148,15 @@ def report(title: str, modules: Graph, group_of: Grouping, face: str) -> list[st
     up = back_up(modules, group_of, face)
     arrows = sum(map(len, graph.values()))
     counts = f"{len(graph)} on {len(levels)} floors, {arrows} arrows"
-    lines = [f"{title}: {counts}, {len(rounds)} circles, {len(up)} arrows back up to {face}"]
+    lines = [
+        f"{title}: {counts}, {len(rounds)} circles, {len(up)} arrows back up to {face}"
+    ]
     lines += [f"  circle: {', '.join(sorted(circle))}" for circle in rounds]
     lines += [f"  back up from {module}" for module in up]
     numbered = list(enumerate(levels, start=1))
-    return lines + [f"  {number:>2}  {', '.join(level)}" for number, level in reversed(numbered)]
+    return lines + [
+        f"  {number:>2}  {', '.join(level)}" for number, level in reversed(numbered)
+    ]
 
 
 def main() -> None:
@@ -141,7 +164,9 @@ def main() -> None:
     rooms = report("rooms", modules, room, PACKAGE)
     files = report("files of analysis", modules, file_of_analysis, ANALYSIS)
     packages = report("packages of analysis", modules, package_of_analysis, ANALYSIS)
-    every = report("all files", modules, lambda module: module if room(module) else None, PACKAGE)
+    every = report(
+        "all files", modules, lambda module: module if room(module) else None, PACKAGE
+    )
     for lines in (rooms, files, packages, every[:1]):
         print("\n".join(lines), end="\n\n")
 

@@ -94,7 +94,9 @@ def calls_of(run: Callable[[], object]) -> Calls:
 def stops(calls: Calls, depth: int) -> list[str]:
     """The files at which a reader stops who reads functions down to some depth."""
     read = [file for (file, _), least in calls.items() if least <= depth]
-    return [file for index, file in enumerate(read) if index == 0 or read[index - 1] != file]
+    return [
+        file for index, file in enumerate(read) if index == 0 or read[index - 1] != file
+    ]
 
 
 def ask() -> Callable[[], object]:
@@ -107,7 +109,9 @@ def ask() -> Callable[[], object]:
 
 def command() -> None:
     """`pyro-vae fit`, by the entry point that the project names, in a folder of its own."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     module, _, name = project["scripts"]["pyro-vae"].partition(":")
     main = getattr(importlib.import_module(module), name)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
@@ -121,7 +125,9 @@ def report(title: str, calls: Calls) -> None:
     for depth in DEPTHS:
         way = stops(calls, depth)
         name = "all" if depth == max(DEPTHS) else depth
-        print(f"  {name:>6}{len(set(way)):>8}{len(way):>8}{len(way) - len(set(way)):>8}")
+        print(
+            f"  {name:>6}{len(set(way)):>8}{len(way):>8}{len(way) - len(set(way)):>8}"
+        )
     print()
 
 
@@ -129,7 +135,10 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     report("evidence(vae, x)", calls_of(ask()))
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         found = calls_of(command)
     report(f"pyro-vae {' '.join(COMMAND)}", found)
 

@@ -23,12 +23,19 @@ from pyro_vae.training import FitOptions
 Number = tuple[str, float]
 STEPS = 50
 BATCH = 16
-RENAMED = {"ema_decay": "average", "kl_warmup_epochs": "annealing", "kl_cycles": "cycles"}
+RENAMED = {
+    "ema_decay": "average",
+    "kl_warmup_epochs": "annealing",
+    "kl_cycles": "cycles",
+}
 PRIOR_FLOWS = {"coupling": "realnvp", "autoregressive": "maf", "spline": "nsf"}
 GUIDE_FLOWS = {"coupling": "coupling", "autoregressive": "iaf", "spline": "spline"}
 
 BERNOULLI: dict[str, Any] = {"prior": "standard_normal", "likelihood": "bernoulli"}
-NORMAL: dict[str, Any] = {"prior": {"kind": "vamp", "pseudo_inputs": 10}, "likelihood": "normal"}
+NORMAL: dict[str, Any] = {
+    "prior": {"kind": "vamp", "pseudo_inputs": 10},
+    "likelihood": "normal",
+}
 BINOMIAL: dict[str, Any] = {
     "prior": {"kind": "hierarchical", "top_dim": 2},
     "likelihood": {"kind": "binomial", "total_count": 16},
@@ -51,10 +58,21 @@ def model(fields: Any) -> Any:
 def fitted(fields: dict[str, Any], **options: Any) -> Any:
     """The run of 50 steps in five epochs."""
     known = FitOptions.model_fields
-    named = {name if name in known else RENAMED[name]: value for name, value in options.items()}
+    named = {
+        name if name in known else RENAMED[name]: value
+        for name, value in options.items()
+    }
     rows = digits(fields["likelihood"])[: STEPS * BATCH // 5]
-    fixed = {"epochs": 5, "batch_size": BATCH, "lr": 1e-3, "seed": 0, "validation": None}
-    return pv.fit(model(fields), rows, progress=False, **(fixed | {"compile": "off"} | named))
+    fixed = {
+        "epochs": 5,
+        "batch_size": BATCH,
+        "lr": 1e-3,
+        "seed": 0,
+        "validation": None,
+    }
+    return pv.fit(
+        model(fields), rows, progress=False, **(fixed | {"compile": "off"} | named)
+    )
 
 
 def of_run(name: str, run: Any) -> Iterator[Number]:
@@ -64,15 +82,27 @@ def of_run(name: str, run: Any) -> Iterator[Number]:
     yield f"{name}, elbo", last["elbo"]
     weights = parameters_to_vector(run.vae.parameters()).tolist()
     yield f"{name}, sum of the weights", math.fsum(weights)
-    yield f"{name}, sum of their squares", math.fsum(weight * weight for weight in weights)
+    yield (
+        f"{name}, sum of their squares",
+        math.fsum(weight * weight for weight in weights),
+    )
 
 
 def training() -> Iterator[Number]:
     """50 eager steps of three models, and of one with all that changes over a run."""
-    models = {"bernoulli": BERNOULLI, "vamp, normal": NORMAL, "flow, binomial": BINOMIAL}
+    models = {
+        "bernoulli": BERNOULLI,
+        "vamp, normal": NORMAL,
+        "flow, binomial": BINOMIAL,
+    }
     for name, fields in models.items():
         yield from of_run(f"50 steps of {name}", fitted(fields))
-    changing = {"ema_decay": 0.9, "kl_warmup_epochs": 4, "kl_cycles": 2, "clip_norm": 5.0}
+    changing = {
+        "ema_decay": 0.9,
+        "kl_warmup_epochs": 4,
+        "kl_cycles": 2,
+        "clip_norm": 5.0,
+    }
     run = fitted(BERNOULLI, optimizer="adamw", **changing)
     yield from of_run("50 steps with averages, warm-up, clipping", run)
 
@@ -96,7 +126,9 @@ def questions() -> Iterator[Number]:
     x = digits("binomial")[800:850]
     plain = fitted({"likelihood": BINOMIAL["likelihood"]}).vae
     for name, vae in {"mean field": plain, "flow guide": fitted(BINOMIAL).vae}.items():
-        yield from of_rows(f"evidence, {name}", pv.evidence(vae, x, num_particles=200).log_marginal)
+        yield from of_rows(
+            f"evidence, {name}", pv.evidence(vae, x, num_particles=200).log_marginal
+        )
         by_guide = pv.evidence(vae, x, num_particles=200, proposal="guide")
         yield from of_rows(f"evidence by the guide, {name}", by_guide.log_marginal)
     annealed = pv.annealed(plain, x[:8], num_chains=4, temperatures=50)
@@ -118,7 +150,9 @@ def with_known_name(make: Callable[[str], Any], names: Iterable[str]) -> Any:
 
 def flow(slot: str, transform: str) -> Any:
     """A model with a flow as prior or guide, its weights moved from where they do nothing."""
-    vae = model({"likelihood": "normal", slot: {"kind": "flow", "transform": transform}})
+    vae = model(
+        {"likelihood": "normal", slot: {"kind": "flow", "transform": transform}}
+    )
     with torch.no_grad():
         for weight in vae.parameters():
             weight += 0.1 * torch.arange(weight.numel()).sin().reshape(weight.shape)
@@ -133,7 +167,9 @@ def flows() -> Iterator[Number]:
         for names in vocabulary.items():
             vae = with_known_name(partial(flow, slot), names)
             with torch.no_grad():
-                density = (vae.prior() if slot == "prior" else vae.posterior(x)).log_prob(z)
+                density = (
+                    vae.prior() if slot == "prior" else vae.posterior(x)
+                ).log_prob(z)
             yield from of_rows(f"log density of the flow {slot}, {names[0]}", density)
 
 

@@ -4,7 +4,11 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {"pyro_vae": "pyro_vae", "pyro_vae.analysis": "analysis", "pyro_vae.guides": "guides"}
+FOLDERS = {
+    "pyro_vae": "pyro_vae",
+    "pyro_vae.analysis": "analysis",
+    "pyro_vae.guides": "guides",
+}
 """Packages, and their folders at the top of the repository, which a clone may not link."""
 
 

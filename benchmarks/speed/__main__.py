@@ -40,10 +40,18 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--tables", nargs="*", choices=TABLES, default=TABLES, help="which (default: all)"
+        "--tables",
+        nargs="*",
+        choices=TABLES,
+        default=TABLES,
+        help="which (default: all)",
     )
     parser.add_argument(
-        "--sizes", nargs="*", choices=SIZES, default=list(SIZES), help="of the steps (default: all)"
+        "--sizes",
+        nargs="*",
+        choices=SIZES,
+        default=list(SIZES),
+        help="of the steps (default: all)",
     )
     parser.add_argument(
         "--richer",
@@ -53,7 +61,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="parts for M (default: all)",
     )
     parser.add_argument(
-        "--peers", nargs="*", choices=PEERS, default=PEERS, help="other packages (default: all)"
+        "--peers",
+        nargs="*",
+        choices=PEERS,
+        default=PEERS,
+        help="other packages (default: all)",
     )
     parser.add_argument(
         "--rounds",
@@ -62,7 +74,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="of the steps; the rest takes a quarter (default: 20)",
     )
     parser.add_argument(
-        "--threads", type=int, default=1, help="of torch, and one of XLA for one (default: 1)"
+        "--threads",
+        type=int,
+        default=1,
+        help="of torch, and one of XLA for one (default: 1)",
     )
     return parser
 

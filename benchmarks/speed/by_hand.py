@@ -16,7 +16,9 @@ UNIT = "hand-written, eager"
 
 def net(widths: Sequence[int]) -> nn.Sequential:
     """Linear layers with tanh between them."""
-    layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.Tanh())]
+    layers = [
+        layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.Tanh())
+    ]
     return nn.Sequential(*layers[:-1])
 
 
@@ -32,12 +34,16 @@ class HandWritten(nn.Module):
         loc, raw_scale = self.encoder(x).chunk(2, -1)
         scale = softplus(raw_scale) + 1e-4
         z = loc + scale * torch.randn_like(loc)
-        distortion = binary_cross_entropy_with_logits(self.decoder(z), x, reduction="none").sum(-1)
+        distortion = binary_cross_entropy_with_logits(
+            self.decoder(z), x, reduction="none"
+        ).sum(-1)
         rate = 0.5 * (scale * scale + loc * loc - 1 - 2 * scale.log()).sum(-1)
         return (distortion + rate).mean()
 
 
-def train(loss: nn.Module, program: Callable[[Tensor], Tensor], batches: Batches) -> Run:
+def train(
+    loss: nn.Module, program: Callable[[Tensor], Tensor], batches: Batches
+) -> Run:
     """The efficient loop, with fused Adam; `program` computes the loss of the module."""
     optimizer = torch.optim.Adam(loss.parameters(), fused=True)
 
@@ -73,6 +79,10 @@ def contestants(size: Size) -> dict[str, Run]:
     compiled = HandWritten(size)
     return {
         UNIT: train(plain, plain, by_index(size)),
-        "hand-written, torch.compile": train(compiled, torch.compile(compiled), by_index(size)),
-        "hand-written, as most people do": train_as_most(HandWritten(size), by_loader(size)),
+        "hand-written, torch.compile": train(
+            compiled, torch.compile(compiled), by_index(size)
+        ),
+        "hand-written, as most people do": train_as_most(
+            HandWritten(size), by_loader(size)
+        ),
     }

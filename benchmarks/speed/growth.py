@@ -54,7 +54,10 @@ def log_marginal(size: Size) -> dict[str, Run]:
 def print_growth(size: Size, rounds: int) -> None:
     """Times and ratios."""
     print(f"\ngrowth, {size}\n{'':<42}{'ms':>9}{'ratio':>8}{'quartiles':>13}")
-    for title, runs in (("an epoch, compiled", training(size)), ("log p(x)", log_marginal(size))):
+    for title, runs in (
+        ("an epoch, compiled", training(size)),
+        ("log p(x)", log_marginal(size)),
+    ):
         _print(title, runs, rounds)
 
 
@@ -63,4 +66,7 @@ def _print(title: str, runs: Mapping[str, Run], rounds: int) -> None:
     for name, seconds in times.items():
         whole_title = f"{title}, {name}"
         milliseconds = 1e3 * statistics.median(seconds)
-        print(f"{whole_title:<42}{milliseconds:>9.1f}{ratio(seconds, times[ONCE])}", flush=True)
+        print(
+            f"{whole_title:<42}{milliseconds:>9.1f}{ratio(seconds, times[ONCE])}",
+            flush=True,
+        )

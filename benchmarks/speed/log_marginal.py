@@ -33,7 +33,10 @@ def print_log_marginal(name: str, draws: Sequence[int], rounds: int) -> None:
     print(HEADER)
     for count in draws:
         rows = x[: math.ceil(PAIRS / count)]
-        runs = {"eager": job(vae, rows, count, "off"), "compiled": job(vae, rows, count, "on")}
+        runs = {
+            "eager": job(vae, rows, count, "off"),
+            "compiled": job(vae, rows, count, "on"),
+        }
         times, rates = take_turns(runs, rounds)
         floors = [one_draw * count * len(rows) / rate for rate in rates]
         for mode, seconds in times.items():
@@ -47,11 +50,20 @@ def print_log_marginal(name: str, draws: Sequence[int], rounds: int) -> None:
 
 def job(vae: VAE, rows: Tensor, draws: int, mode: Literal["on", "off"]) -> Run:
     """Importance sampling with compile="off" or "on"."""
-    return lambda: evidence(vae, rows, num_particles=draws, compile=mode, method="importance")
+    return lambda: evidence(
+        vae, rows, num_particles=draws, compile=mode, method="importance"
+    )
 
 
 def memory(name: str, draws: int, rows: int) -> str:
     """The MiB beyond the model and the rows, measured in a separate process."""
-    command = [sys.executable, "-m", "benchmarks.speed.memory", name, str(draws), str(rows)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed.memory",
+        name,
+        str(draws),
+        str(rows),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip()

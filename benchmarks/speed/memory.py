@@ -24,7 +24,9 @@ def main(name: str, draws: str, rows: str) -> None:
     size = SIZES[name]
     vae = size.vae()
     x = size.rows()[: int(rows)]
-    evidence(vae, x[:1], num_particles=1)  # loads the libraries that the first call needs
+    evidence(
+        vae, x[:1], num_particles=1
+    )  # loads the libraries that the first call needs
     (PROCESS / "clear_refs").write_text("5")  # resets the peak to the memory in use
     before = resident("VmRSS")
     evidence(vae, x, num_particles=int(draws), compile="off", method="importance")

@@ -26,7 +26,9 @@ def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
     order = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(vae.parameters(), fused=True)
     state = State(vae, objective, optimizer)
-    move = stepper(FitOptions(compile=how, batch_size=size.batch_size), optimizer, 1_000_000)
+    move = stepper(
+        FitOptions(compile=how, batch_size=size.batch_size), optimizer, 1_000_000
+    )
 
     def run() -> None:
         nonlocal state

@@ -11,7 +11,12 @@ from pyro_vae.objectives import ELBO, IWAE, Objective
 
 PLAIN = ELBO()
 VAMP = {"kind": "vamp", "pseudo_inputs": 500}
-FLOW = {"kind": "flow", "transform": "coupling", "transforms": 8, "hidden_dims": (128, 128)}
+FLOW = {
+    "kind": "flow",
+    "transform": "coupling",
+    "transforms": 8,
+    "hidden_dims": (128, 128),
+}
 FLOW_GUIDE = {"kind": "flow", "transforms": 2, "hidden_dims": (256,)}
 RICHER: dict[str, tuple[dict[str, Any], Objective]] = {
     "vamp": ({"prior": VAMP}, PLAIN),
@@ -47,7 +52,9 @@ class Size:
 
     def rows(self) -> Tensor:
         generator = torch.Generator().manual_seed(0)
-        uniform = torch.rand(self.steps * self.batch_size, self.data_dim, generator=generator)
+        uniform = torch.rand(
+            self.steps * self.batch_size, self.data_dim, generator=generator
+        )
         return (uniform < 0.3).float()
 
     def vae(self, **parts: Any) -> VAE:

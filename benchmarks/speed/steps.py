@@ -24,7 +24,9 @@ def line(name: str, seconds: Sequence[float], unit: Sequence[float], steps: int)
     return f"{name:<42}{milliseconds:>9.3f}{ratio(seconds, unit)}"
 
 
-def print_steps(name: str, parts: Sequence[str], others: Sequence[str], rounds: int) -> None:
+def print_steps(
+    name: str, parts: Sequence[str], others: Sequence[str], rounds: int
+) -> None:
     """The table of a size, with richer parts for M."""
     size = SIZES[name]
     first = contestants(size, others)

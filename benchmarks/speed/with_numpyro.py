@@ -34,7 +34,9 @@ def net(widths: Sequence[int]) -> Net:
     """Linear layers with tanh between them, and torch's first weights."""
 
     def start(key: jax.Array, _: tuple[int, ...]) -> tuple[None, list[jax.Array]]:
-        shapes = [shape for ins, outs in pairwise(widths) for shape in ((ins, outs), (outs,))]
+        shapes = [
+            shape for ins, outs in pairwise(widths) for shape in ((ins, outs), (outs,))
+        ]
         bounds = [ins**-0.5 for ins, _ in pairwise(widths) for _ in range(2)]
         keys = random.split(key, len(shapes))
         weights = [
@@ -77,11 +79,15 @@ def by_steps(size: Size) -> Run:
     svi = program(size)
     x = jnp.asarray(size.rows().numpy())
     state = svi.init(random.key(0), x[: size.batch_size])
-    step = jax.jit(lambda state, x, index: svi.update(state, x[index]), donate_argnums=0)
+    step = jax.jit(
+        lambda state, x, index: svi.update(state, x[index]), donate_argnums=0
+    )
 
     def run() -> object:
         nonlocal state
-        for index in torch.randperm(len(x)).reshape(size.steps, size.batch_size).numpy():
+        for index in (
+            torch.randperm(len(x)).reshape(size.steps, size.batch_size).numpy()
+        ):
             state, loss = step(state, x, index)
         return jax.block_until_ready((state, loss))
 
@@ -110,4 +116,7 @@ def by_scan(size: Size) -> Run:
 
 
 def contestants(size: Size) -> dict[str, Run]:
-    return {"NumPyro, jitted step": by_steps(size), "NumPyro, scanned epoch": by_scan(size)}
+    return {
+        "NumPyro, jitted step": by_steps(size),
+        "NumPyro, scanned epoch": by_scan(size),
+    }

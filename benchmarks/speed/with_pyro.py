@@ -43,7 +43,9 @@ class Tutorial(nn.Module):
 @contextmanager
 def own_parameters(state: dict[str, Any]) -> Iterator[None]:
     """A parameter store of this contestant's own; an empty `state` begins anew."""
-    with pyro.get_param_store().scope(state or {"params": {}, "constraints": {}}) as changed:
+    with pyro.get_param_store().scope(
+        state or {"params": {}, "constraints": {}}
+    ) as changed:
         yield
     state.update(changed)
 
@@ -67,5 +69,7 @@ def contestants(size: Size) -> dict[str, Run]:
     return {
         "Pyro, SVI": by_svi(size, by_index(size)),
         "Pyro, SVI with DataLoader": by_svi(size, by_loader(size)),
-        "Pyro, ELBOModule of our model and guide": by_hand.train(elbo, elbo, by_index(size)),
+        "Pyro, ELBOModule of our model and guide": by_hand.train(
+            elbo, elbo, by_index(size)
+        ),
     }

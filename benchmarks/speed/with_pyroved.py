@@ -10,10 +10,14 @@ from benchmarks.speed.with_pyro import own_parameters
 
 try:
     import torchvision as torchvision
-except RuntimeError:  # built for another torch; pyroVED takes one function from it, for plots
+except (
+    RuntimeError
+):  # built for another torch; pyroVED takes one function from it, for plots
     stand_in = ModuleType("torchvision.utils")
     stand_in.make_grid = None  # type: ignore[attr-defined]
-    sys.modules.update({"torchvision": ModuleType("torchvision"), "torchvision.utils": stand_in})
+    sys.modules.update(
+        {"torchvision": ModuleType("torchvision"), "torchvision.utils": stand_in}
+    )
 
 import pyroved
 

@@ -39,14 +39,18 @@ class Decoder(BaseDecoder):
 def contestants(size: Size) -> dict[str, Run]:
     x = size.rows()
     config = VAEConfig(
-        input_dim=(size.data_dim,), latent_dim=size.latent_dim, reconstruction_loss="bce"
+        input_dim=(size.data_dim,),
+        latent_dim=size.latent_dim,
+        reconstruction_loss="bce",
     )
     options = BaseTrainerConfig(
         per_device_train_batch_size=size.batch_size, learning_rate=1e-3, no_cuda=True
     )
     logging.disable(logging.INFO)
     data = BaseDataset(x, torch.ones(len(x)))
-    trainer = BaseTrainer(VAE(config, Encoder(size), Decoder(size)), data, training_config=options)
+    trainer = BaseTrainer(
+        VAE(config, Encoder(size), Decoder(size)), data, training_config=options
+    )
     logging.disable(logging.NOTSET)
     trainer.set_optimizer()
     trainer.callback_handler = CallbackHandler([TrainingCallback()], trainer.model)

@@ -10,16 +10,22 @@ from pyro_vae.cli.shared import Say, check_output, fitted, takes_a_run, takes_se
 def arguments(parser: argparse.ArgumentParser) -> None:
     takes_a_run(parser)
     parser.add_argument(
-        "--data", required=True, help="the rows to be judged: all of this file, or its test rows"
+        "--data",
+        required=True,
+        help="the rows to be judged: all of this file, or its test rows",
     )
     parser.add_argument(
-        "--reference", help="ordinary rows that were not fitted to (default: the run's test rows)"
+        "--reference",
+        help="ordinary rows that were not fitted to (default: the run's test rows)",
     )
     parser.add_argument(
         "--output", type=Path, help="also write a line for each row to this .csv file"
     )
     parser.add_argument(
-        "--top", type=int, default=3, help="columns named for each row in that file (default: 3)"
+        "--top",
+        type=int,
+        default=3,
+        help="columns named for each row in that file (default: 3)",
     )
     takes_settings(parser)
 

@@ -10,14 +10,23 @@ STATUS = {"pass": 0, "none": 0, "warn": 3, "fail": 4}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "run", type=path, nargs="?", help="folder of a fitted model; none checks the installation"
+        "run",
+        type=path,
+        nargs="?",
+        help="folder of a fitted model; none checks the installation",
     )
     takes_data(parser)
     parser.add_argument(
-        "--rows", type=int, default=200, help="a random subset of the rows (default: 200)"
+        "--rows",
+        type=int,
+        default=200,
+        help="a random subset of the rows (default: 200)",
     )
     parser.add_argument(
-        "--audit", type=int, default=0, help="rows whose posterior NUTS draws from, some 40 s each"
+        "--audit",
+        type=int,
+        default=0,
+        help="rows whose posterior NUTS draws from, some 40 s each",
     )
     takes_settings(parser)
     parser.epilog = (
@@ -36,7 +45,9 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
     if options.run is None:
         if options.data or options.set:
-            raise ValueError("check: --data and --set need the folder of a fitted model, got none")
+            raise ValueError(
+                "check: --data and --set need the folder of a fitted model, got none"
+            )
         result = installation()
     else:
         vae, experiment, rows = fitted(options)

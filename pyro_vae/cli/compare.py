@@ -42,7 +42,11 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
             )
     first = evaluations[0]
     result = compare(
-        models, rows[0], num_particles=first.num_particles, seed=first.seed, progress=None
+        models,
+        rows[0],
+        num_particles=first.num_particles,
+        seed=first.seed,
+        progress=None,
     )
     for name, vae in models.items():
         sentence = about_data(_of_run(options, Path(name)), vae)
@@ -67,4 +71,7 @@ def _table(result: "Comparison") -> list[dict[str, Any]]:
         "difference_se": result.difference_se,
         "unreliable": result.unreliable,
     }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]

@@ -16,9 +16,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=path, help="folder of the run (default: runs/NAME OF THE DATA)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in that folder")
     parser.add_argument(
-        "--resume", action="store_true", help="continue a run that was killed before its end"
+        "--overwrite", action="store_true", help="replace the run in that folder"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue a run that was killed before its end",
     )
     takes_settings(parser, "fit.epochs=10")
 

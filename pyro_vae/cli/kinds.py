@@ -35,14 +35,18 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if options.json:
         return described
     width = max(len(kind) for kinds in described.values() for kind in kinds)
-    blocks = ["\n".join([room, *_lines(kinds, width)]) for room, kinds in described.items()]
+    blocks = [
+        "\n".join([room, *_lines(kinds, width)]) for room, kinds in described.items()
+    ]
     say("\n\n".join(blocks))
     return {}
 
 
 def _registry(room: str) -> Mapping[str, Callable[..., Any]]:
     module, _, name = ROOMS[room].rpartition(".")
-    registry: Mapping[str, Callable[..., Any]] = getattr(importlib.import_module(module), name)
+    registry: Mapping[str, Callable[..., Any]] = getattr(
+        importlib.import_module(module), name
+    )
     return registry
 
 
@@ -60,7 +64,9 @@ def _described(registry: Mapping[str, Callable[..., Any]]) -> dict[str, dict[str
 def _about(registry: Mapping[str, Callable[..., Any]], kind: str) -> dict[str, Any]:
     constructor = registry[kind]
     options = _options(constructor)
-    required = [name for name, default in options.items() if default is inspect.Parameter.empty]
+    required = [
+        name for name, default in options.items() if default is inspect.Parameter.empty
+    ]
     return {
         "summary": summary(inspect.getdoc(constructor)),
         "required": required,

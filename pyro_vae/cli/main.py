@@ -25,11 +25,27 @@ from pyro_vae.cli import (
     schema,
 )
 from pyro_vae.cli.pipes import STATUS, outlets
-from pyro_vae.cli.processes import print_error, rank_zero_output, reports_failure, together
+from pyro_vae.cli.processes import (
+    print_error,
+    rank_zero_output,
+    reports_failure,
+    together,
+)
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.version import __version__
 
-COMMANDS = (fit, evaluate, compare, check, anomaly, sample, encode, reconstruct, kinds, schema)
+COMMANDS = (
+    fit,
+    evaluate,
+    compare,
+    check,
+    anomaly,
+    sample,
+    encode,
+    reconstruct,
+    kinds,
+    schema,
+)
 ARGUMENTS = {
     "leave resume out": "leave --resume out",
     "overwrite=True": "--overwrite",
@@ -86,7 +102,9 @@ def _run(options: argparse.Namespace) -> int:
             raise
         return 1
     except OSError as error:
-        return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+        return _fail(
+            f"{error.filename or 'input/output'}: {error.strerror or error}", 1
+        )
     if result.get("interrupted"):
         return 130
     return int(result.get("status", 0))

@@ -3,12 +3,20 @@
 import argparse
 from typing import Any
 
-from pyro_vae.cli.shared import Say, check_output, takes_a_run, write_arrays, writes_arrays
+from pyro_vae.cli.shared import (
+    Say,
+    check_output,
+    takes_a_run,
+    write_arrays,
+    writes_arrays,
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     takes_a_run(parser)
-    parser.add_argument("-n", "--num-rows", type=int, default=100, help="rows (default: 100)")
+    parser.add_argument(
+        "-n", "--num-rows", type=int, default=100, help="rows (default: 100)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     writes_arrays(parser)
 
@@ -19,4 +27,6 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
     check_output(options.output, ".npz", ".npy")
     drawn = sample(load(options.run), options.num_rows, seed=options.seed)
-    return write_arrays(options.output, say, {"x": drawn.x, "z": drawn.z, "mean": drawn.mean})
+    return write_arrays(
+        options.output, say, {"x": drawn.x, "z": drawn.z, "mean": drawn.mean}
+    )

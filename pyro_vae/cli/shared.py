@@ -27,20 +27,28 @@ def takes_a_run(parser: argparse.ArgumentParser) -> None:
 
 def takes_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", help="all rows of this file, or its test rows, instead of the run's own test rows"
+        "--data",
+        help="all rows of this file, or its test rows, instead of the run's own test rows",
     )
 
 
 def takes_settings(
     parser: argparse.ArgumentParser, example: str = "evaluate.num_particles=5000"
 ) -> None:
-    help_text = f"override one field of the description, for example {example}; may be repeated"
-    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help=help_text)
+    help_text = (
+        f"override one field of the description, for example {example}; may be repeated"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help=help_text
+    )
 
 
 def writes_arrays(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--output", type=path, required=True, help="a .npz file, or .npy for the first array"
+        "--output",
+        type=path,
+        required=True,
+        help="a .npz file, or .npy for the first array",
     )
 
 
@@ -57,7 +65,12 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     """The model of a run, the description of the run, and the rows that `--data` asks for."""
     from pyro_vae.experiment.record import require_same_rows
-    from pyro_vae.experiment.splits import as_modelled, check_rows, hold_out, read_source
+    from pyro_vae.experiment.splits import (
+        as_modelled,
+        check_rows,
+        hold_out,
+        read_source,
+    )
     from pyro_vae.saving import load, read_run
 
     _check_settings(options)
@@ -66,7 +79,11 @@ def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     rows = read_source(experiment.data, vae.spec.data_shape, fitted=True)
     if options.data is None:
         require_same_rows(rows, read_run(options.run), experiment.data.source)
-        return vae, experiment, as_modelled(hold_out(rows, experiment.data).test, experiment)
+        return (
+            vae,
+            experiment,
+            as_modelled(hold_out(rows, experiment.data).test, experiment),
+        )
     check_rows(vae, rows, options.data, grey=experiment.fit.binarize == "dynamic")
     return vae, experiment, as_modelled(held_out_or_all(rows), experiment)
 
@@ -103,13 +120,17 @@ def check_output(file: Path | None, *suffixes: str) -> None:
     if file is None:
         return
     if file.suffix not in suffixes:
-        raise ValueError(f"--output: expected a {' or '.join(suffixes)} file, got {file}")
+        raise ValueError(
+            f"--output: expected a {' or '.join(suffixes)} file, got {file}"
+        )
     if not file.parent.is_dir():
         raise ValueError(
             f"--output: expected an existing folder, got {file.parent}; make the folder first"
         )
     if file.is_dir():
-        raise ValueError(f"--output: expected a file, got the folder {file}; name a file in it")
+        raise ValueError(
+            f"--output: expected a file, got the folder {file}; name a file in it"
+        )
     _require_writable(file)
 
 

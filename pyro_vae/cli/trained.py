@@ -20,7 +20,9 @@ def about_data(options: argparse.Namespace, vae: "VAE") -> str:
     if count is None:
         reason = "the training rows can't be read any more"
         return f"{rows}; whether the model was fitted to some of them is unknown: {reason}\n"
-    return f"{rows}; {count or 'none'} of them equal rows that the model was fitted to\n"
+    return (
+        f"{rows}; {count or 'none'} of them equal rows that the model was fitted to\n"
+    )
 
 
 def trained(options: argparse.Namespace, vae: "VAE") -> int | None:
@@ -50,6 +52,8 @@ def trained(options: argparse.Namespace, vae: "VAE") -> int | None:
 def _hashes(rows: Any, indices: Any) -> Iterator[int]:
     """A number for each row, equal for equal rows, whatever type a file stores them in."""
     for start in range(0, len(indices), 1000):
-        part = rows[indices[start : start + 1000]].astype("float64") + 0.0  # -0.0 is 0.0
+        part = (
+            rows[indices[start : start + 1000]].astype("float64") + 0.0
+        )  # -0.0 is 0.0
         for row in part:
             yield hash(row.tobytes())

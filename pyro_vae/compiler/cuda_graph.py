@@ -63,7 +63,9 @@ class CUDAGraphed:
         # The next replay writes to the same results.
         return tuple(result.clone() for result in self.recording.results)
 
-    def _recorded(self, buffers: Sequence[Tensor], inputs: Sequence[Tensor]) -> "_Recording":
+    def _recorded(
+        self, buffers: Sequence[Tensor], inputs: Sequence[Tensor]
+    ) -> "_Recording":
         copies = [tensor.clone() for tensor in inputs]
         try:
             results, replay = self.record(lambda: self.function(*buffers, *copies))

@@ -50,7 +50,9 @@ def results_differ(compiled: Mapping[str, float], expected: Mapping[str, float])
         >>> results_differ({"loss": 4.2}, {"loss": 4.3})
         'compiled and eager results differ: loss 4.2, expected 4.3'
     """
-    pairs = [f"{name} {compiled[name]:g}, expected {expected[name]:g}" for name in expected]
+    pairs = [
+        f"{name} {compiled[name]:g}, expected {expected[name]:g}" for name in expected
+    ]
     return "compiled and eager results differ: " + "; ".join(pairs)
 
 

@@ -77,7 +77,9 @@ class ArrayRows:
     def steps(self, size: int) -> int:
         return math.ceil(len(self) / size)
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def batches(
+        self, size: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
         for stack in self.stacks(size, self._fitting(size, MOST, NUMBERS), generator):
             yield from stack.unbind()
 
@@ -86,7 +88,9 @@ class ArrayRows:
     ) -> Iterator[Tensor]:
         order = self._order(generator)
         count = self._fitting(size, count, LARGEST)
-        whole = len(self) // size * size  # the rows of all batches but a smaller last one
+        whole = (
+            len(self) // size * size
+        )  # the rows of all batches but a smaller last one
         for start, stop in pairwise([*range(0, whole, size * count), whole, len(self)]):
             if start < stop:
                 index = slice(start, stop) if order is None else order[start:stop]

@@ -35,7 +35,9 @@ def binarized(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.bernoulli(grey, generator=generator)
 
 
-def binarized_once(rows: Rows, data_shape: Shape, seed: int, placement: Placement) -> ArrayRows:
+def binarized_once(
+    rows: Rows, data_shape: Shape, seed: int, placement: Placement
+) -> ArrayRows:
     """Grey rows as bits that are the same in every pass, packed in memory."""
     generator = torch.Generator().manual_seed(seed)
     packed = []

@@ -14,7 +14,14 @@ from pyro_vae.data.stored import Contents, Fault, Stored, in_memory
 
 Opener = Callable[..., Any]
 
-IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+IDX_TYPES = {
+    0x08: ">u1",
+    0x09: ">i1",
+    0x0B: ">i2",
+    0x0C: ">i4",
+    0x0D: ">f4",
+    0x0E: ">f8",
+}
 """The third byte of an IDX file and the type of its values."""
 
 
@@ -47,7 +54,9 @@ def read_npz(path: Path) -> Contents:
         for member in archive.namelist():
             with archive.open(member) as stream:
                 shape, dtype = _npy_header(stream)
-            arrays[member.removesuffix(".npy")] = Stored(shape, dtype, partial(read, member))
+            arrays[member.removesuffix(".npy")] = Stored(
+                shape, dtype, partial(read, member)
+            )
     return Contents(arrays)
 
 
@@ -56,7 +65,9 @@ def read_mat(path: Path) -> Contents:
     import h5py
 
     arrays = _hdf5_arrays(path) if h5py.is_hdf5(path) else _mat5_arrays(path)
-    numeric = {name: array for name, array in arrays.items() if array.dtype.kind in "buifc"}
+    numeric = {
+        name: array for name, array in arrays.items() if array.dtype.kind in "buifc"
+    }
     return Contents(numeric)
 
 

@@ -61,7 +61,12 @@ def check_shape(shape: Shape, data_shape: Shape, name: str) -> None:
 
 
 def checked(
-    batches: Iterable[Tensor], data_shape: Shape, *, support: Any, remedy: str, name: str
+    batches: Iterable[Tensor],
+    data_shape: Shape,
+    *,
+    support: Any,
+    remedy: str,
+    name: str,
 ) -> Iterator[Tensor]:
     """The same batches, checked as they pass: shape, finite numbers, values in the support.
 

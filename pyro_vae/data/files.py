@@ -44,7 +44,10 @@ class Splits:
 
 
 def load(
-    source: str | os.PathLike[str], *, array: str | None = None, packed_bits: bool = False
+    source: str | os.PathLike[str],
+    *,
+    array: str | None = None,
+    packed_bits: bool = False,
 ) -> np.ndarray:
     """Read one array of rows from a bundled name or a file.
 
@@ -76,7 +79,10 @@ def load(
 
 
 def load_splits(
-    source: str | os.PathLike[str], *, array: str | None = None, packed_bits: bool = False
+    source: str | os.PathLike[str],
+    *,
+    array: str | None = None,
+    packed_bits: bool = False,
 ) -> Splits:
     """Read the training, validation and test rows that a source comes with.
 
@@ -103,7 +109,10 @@ def load_splits(
         names = _named_splits(arrays) if array is None else {}
         if "train" not in names:
             names = {"train": _choose(arrays, array)}
-        parts = {split: _rows(name, arrays[name], packed_bits) for split, name in names.items()}
+        parts = {
+            split: _rows(name, arrays[name], packed_bits)
+            for split, name in names.items()
+        }
         if len({rows.shape[1:] for rows in parts.values()}) > 1:
             shapes = {split: rows.shape for split, rows in parts.items()}
             raise Fault(
@@ -149,7 +158,9 @@ def _not_found(path: Path) -> NoReturn:
     neighbours = [BUNDLED, *(file.name for file in path.parent.glob("*"))]
     close = difflib.get_close_matches(path.name, neighbours, cutoff=0.8)
     remedy = f'did you mean "{close[0]}"?' if close else "check the path"
-    raise Fault(f'expected a file or the only bundled name, "{BUNDLED}", got neither; {remedy}')
+    raise Fault(
+        f'expected a file or the only bundled name, "{BUNDLED}", got neither; {remedy}'
+    )
 
 
 def _choose(arrays: dict[str, Stored], array: str | None) -> str:
@@ -163,11 +174,15 @@ def _choose(arrays: dict[str, Stored], array: str | None) -> str:
                 "array= out"
             )
         return array
-    tables = [name for name, one in arrays.items() if one.holds_numbers and len(one.shape) > 1]
+    tables = [
+        name for name, one in arrays.items() if one.holds_numbers and len(one.shape) > 1
+    ]
     names = tables or list(arrays)
     if len(names) != 1:
         remedy = "pass array= with one of these names" if names else "save one"
-        raise Fault(f"expected one array of numbers of shape (n, ...), got {got}; {remedy}")
+        raise Fault(
+            f"expected one array of numbers of shape (n, ...), got {got}; {remedy}"
+        )
     return names[0]
 
 
@@ -179,12 +194,16 @@ SPLITS = {
     "test": "test",
 }
 FORMS = ("{}", "x{}", "{}x", "{}data", "{}images")
-SPLIT_NAMES = {form.format(word): split for word, split in SPLITS.items() for form in FORMS}
+SPLIT_NAMES = {
+    form.format(word): split for word, split in SPLITS.items() for form in FORMS
+}
 
 
 def _named_splits(names: Iterable[str]) -> dict[str, str]:
     """Each split that an array is named after, and the name of that array."""
-    claims = [(SPLIT_NAMES.get(name.lower().replace("_", ""), ""), name) for name in names]
+    claims = [
+        (SPLIT_NAMES.get(name.lower().replace("_", ""), ""), name) for name in names
+    ]
     chosen = {split: name for split, name in claims if split}
     rivals = [name for split, name in claims if split and chosen[split] != name]
     if rivals:

@@ -16,12 +16,16 @@ from pyro_vae.data.placement import Placement
 class LoaderRows:
     """Batches of a DataLoader, in its own size and order; the first tensor of each batch."""
 
-    def __init__(self, loader: DataLoader[Any], placement: Placement, name: str = "x") -> None:
+    def __init__(
+        self, loader: DataLoader[Any], placement: Placement, name: str = "x"
+    ) -> None:
         self.loader = loader
         self.placement = placement
         self.name = name
         self._steps: int | None = None
-        self._length = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None
+        self._length = (
+            len(loader.dataset) if hasattr(loader.dataset, "__len__") else None
+        )
 
     def __len__(self) -> int:
         if self._length is None:
@@ -36,7 +40,9 @@ class LoaderRows:
                 self._steps = sum(1 for _ in self.loader)
         return self._steps
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def batches(
+        self, size: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
         empty = True
         for batch in self.loader:
             array = self._first_array(batch)
@@ -66,7 +72,9 @@ class LoaderRows:
 class DatasetRows:
     """Rows of a map-style Dataset, collated in batches."""
 
-    def __init__(self, dataset: Dataset[Any], placement: Placement, name: str = "x") -> None:
+    def __init__(
+        self, dataset: Dataset[Any], placement: Placement, name: str = "x"
+    ) -> None:
         self.dataset = dataset
         self.placement = placement
         self.name = name
@@ -77,7 +85,9 @@ class DatasetRows:
     def steps(self, size: int) -> int:
         return math.ceil(len(self) / size)
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def batches(
+        self, size: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
         order: Sequence[int] = range(len(self))
         if generator is not None:
             order = torch.randperm(len(self), generator=generator).tolist()
@@ -93,4 +103,6 @@ class DatasetRows:
 
     def select(self, index: Tensor) -> "DatasetRows":
         """The rows at `index`, from the same dataset."""
-        return DatasetRows(Subset(self.dataset, index.tolist()), self.placement, self.name)
+        return DatasetRows(
+            Subset(self.dataset, index.tolist()), self.placement, self.name
+        )

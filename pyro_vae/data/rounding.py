@@ -57,10 +57,14 @@ def require_precision(
         spread = torch.where(std.cpu() > 0, std.cpu().double(), spread)
     relative = torch.where(spread > 0, error / spread, 0.0)
     if relative.max() > TOLERANCE:
-        worst = tuple(int(i) for i in np.unravel_index(int(relative.argmax()), relative.shape))
+        worst = tuple(
+            int(i) for i in np.unravel_index(int(relative.argmax()), relative.shape)
+        )
         mean = float(columns.mean[worst])
         raise ValueError(
-            _message(name, worst, mean, float(error[worst]), float(spread[worst]), shift)
+            _message(
+                name, worst, mean, float(error[worst]), float(spread[worst]), shift
+            )
         )
 
 
@@ -96,18 +100,27 @@ def _rounding_error(batch: Tensor) -> Tensor:
 
 def _fits(dtype: Any) -> bool:
     """Whether float32 represents every number of a type: 32-bit floats, integers of 16 bits."""
-    floating = dtype.is_floating_point if isinstance(dtype, torch.dtype) else dtype.kind == "f"
+    floating = (
+        dtype.is_floating_point if isinstance(dtype, torch.dtype) else dtype.kind == "f"
+    )
     widest = 4 if floating else 2
     return bool(dtype.itemsize <= widest)
 
 
 def _message(
-    name: str, feature: tuple[int, ...], mean: float, error: float, spread: float, shift: bool
+    name: str,
+    feature: tuple[int, ...],
+    mean: float,
+    error: float,
+    spread: float,
+    shift: bool,
 ) -> str:
     column = feature[0] if len(feature) == 1 else feature
     remedy = "take a model in float64, vae = VAE(...).double()"
     if shift:
-        remedy = f"subtract the column's mean in float64 first, x - x.mean(0), or {remedy}"
+        remedy = (
+            f"subtract the column's mean in float64 first, x - x.mean(0), or {remedy}"
+        )
     return (
         f"{name}: column {column} has values around {mean:.10g} with standard deviation "
         f"{spread:.3g}, and float32, the type of the model, rounds them by up to {error:.3g} "

@@ -25,7 +25,9 @@ class Rows(Protocol):
         """The number of batches in one pass."""
         ...
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def batches(
+        self, size: int, generator: torch.Generator | None = None
+    ) -> Iterator[Tensor]:
         """Batches of at most `size` rows on the device; a generator draws a random order."""
         ...
 
@@ -39,7 +41,9 @@ class Rows(Protocol):
         ...
 
 
-def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str = "x") -> Rows:
+def as_rows(
+    x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str = "x"
+) -> Rows:
     """Data of any kind as `Rows`; shape and type are checked, the values are not.
 
     Arguments:
@@ -78,7 +82,9 @@ def as_rows(x: Any, data_shape: Shape, placement: Placement = CPU, *, name: str 
     return ArrayRows(array, placement)
 
 
-def _of_torch(x: Dataset[Any] | DataLoader[Any], placement: Placement, name: str) -> Rows:
+def _of_torch(
+    x: Dataset[Any] | DataLoader[Any], placement: Placement, name: str
+) -> Rows:
     if isinstance(x, IterableDataset):
         x = DataLoader(x, batch_size=256)
     if isinstance(x, DataLoader):

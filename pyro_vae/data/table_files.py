@@ -45,7 +45,9 @@ def read_text(path: Path, opener: Opener, delimiter: str | None) -> Contents:
     return Contents({"": in_memory(values)}, columns)
 
 
-def _parse(table: Iterable[list[str]], start: int, width: int) -> Iterator[list[float | None]]:
+def _parse(
+    table: Iterable[list[str]], start: int, width: int
+) -> Iterator[list[float | None]]:
     for row, cells in enumerate(table, start):
         numbers = [_number(cell) for cell in cells]
         if None in numbers:

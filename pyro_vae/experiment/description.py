@@ -30,7 +30,8 @@ from pyro_vae.experiment.natural_likelihood import (
     sized_likelihood,
     unsized,
 )
-from pyro_vae.registry import Choice, Options
+from pyro_vae.kind_options import Options
+from pyro_vae.registry import Choice
 from pyro_vae.saving import LIBRARY, SPEC, read_run
 from pyro_vae.spec import Spec, read
 from pyro_vae.training import FitOptions
@@ -43,14 +44,19 @@ class DataOptions(Described):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(default="digits", description="'digits', or a path")
-    array: str | None = Field(default=None, description="the array of a file that holds several")
+    array: str | None = Field(
+        default=None, description="the array of a file that holds several"
+    )
     packed_bits: bool = Field(
         default=False, description="rows are packed by numpy.packbits(axis=1)"
     )
     test: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
-        default=0.2, description="share (below 1) or number of rows held out as test rows"
+        default=0.2,
+        description="share (below 1) or number of rows held out as test rows",
     )
-    seed: NonNegativeInt = Field(default=0, description="of the choice of the test rows")
+    seed: NonNegativeInt = Field(
+        default=0, description="of the choice of the test rows"
+    )
 
 
 class EvaluateOptions(Described):
@@ -60,22 +66,27 @@ class EvaluateOptions(Described):
 
     num_particles: PositiveInt = Field(default=1000, description="draws for each row")
     method: Literal["auto", "importance"] = Field(
-        default="auto", description="proposals that suit each row, or importance sampling from one"
+        default="auto",
+        description="proposals that suit each row, or importance sampling from one",
     )
     proposal: Annotated[Options, Choice(PROPOSALS)] | None = Field(
         default=None,
         description="where all draws come from, such as 'guide'; by default what method says",
     )
     retry: Annotated[Options, Choice(PROPOSALS)] | None = Field(
-        default=None, description="another proposal for the rows whose k-hat is above 0.7"
+        default=None,
+        description="another proposal for the rows whose k-hat is above 0.7",
     )
     until: Until | None = Field(
-        default=None, description="draw on until se and pareto_k are small, or max_particles"
+        default=None,
+        description="draw on until se and pareto_k are small, or max_particles",
     )
     rows: PositiveInt | None = Field(
         default=None, description="a random subset of the test rows; all by default"
     )
-    seed: NonNegativeInt = Field(default=0, description="of the draws and of the subset")
+    seed: NonNegativeInt = Field(
+        default=0, description="of the draws and of the subset"
+    )
 
 
 def _source(value: Any) -> Any:
@@ -100,12 +111,16 @@ class Experiment(Spec):
         default=DataOptions(), description="the rows"
     )
     fit: FitOptions = Field(default=FitOptions(), description="training")
-    evaluate: EvaluateOptions = Field(default=EvaluateOptions(), description="evaluation")
+    evaluate: EvaluateOptions = Field(
+        default=EvaluateOptions(), description="evaluation"
+    )
     _open_kind: str | None = PrivateAttr(default=None)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _leaves_open(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+    def _leaves_open(
+        cls, given: Any, validate: ModelWrapValidatorHandler[Self]
+    ) -> Self:
         """Validate a likelihood without the option that the data decide, with 2 as its value."""
         kind = None
         if isinstance(given, Mapping):
@@ -174,7 +189,13 @@ DIGITS: dict[str, Any] = {
     "guide": {"kind": "full_rank"},
     "hidden_dims": [512, 512],
     "denoise": 0.3,
-    "fit": {"epochs": 160, "batch_size": 64, "lr": 2e-3, "ema_decay": 0.998, "sleep_share": 0.1},
+    "fit": {
+        "epochs": 160,
+        "batch_size": 64,
+        "lr": 2e-3,
+        "ema_decay": 0.998,
+        "sleep_share": 0.1,
+    },
 }
 """The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
 
@@ -230,7 +251,9 @@ def described_run(folder: Path) -> dict[str, Any]:
         ('rows.csv', 2)
     """
     fields = read_run(folder)
-    return {name: value for name, value in fields.items() if name in Experiment.model_fields}
+    return {
+        name: value for name, value in fields.items() if name in Experiment.model_fields
+    }
 
 
 def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:

@@ -102,7 +102,9 @@ def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
     return float(np.square(errors).mean())
 
 
-def table(metrics: Metrics, *, held_out: bool = True, seconds: float | None = None) -> str:
+def table(
+    metrics: Metrics, *, held_out: bool = True, seconds: float | None = None
+) -> str:
     """The metrics as a table.
 
     Arguments:

@@ -113,7 +113,8 @@ def natural_likelihood(*splits: np.ndarray) -> Natural:
         return Natural("normal", f"{span} are taken for grey levels")
     if len(facts.values) <= MANY:
         return Natural(
-            "normal", f"{span} with few values; 'binomial', 'categorical' or 'mixed' may fit better"
+            "normal",
+            f"{span} with few values; 'binomial', 'categorical' or 'mixed' may fit better",
         )
     times = f"{span} whose variance is {facts.dispersion:.2g} times their mean"
     if facts.dispersion > OVERDISPERSED:

@@ -13,7 +13,9 @@ from pyro_vae.experiment.description import Experiment
 from pyro_vae.spec import Spec
 from pyro_vae.version import __version__
 
-TABLES = tuple(name for name in Experiment.model_fields if name not in Spec.model_fields)
+TABLES = tuple(
+    name for name in Experiment.model_fields if name not in Spec.model_fields
+)
 """The fields of an experiment that don't describe its model: data, fit, evaluate."""
 
 _ROWS = 4096

@@ -128,7 +128,9 @@ def run(
     say(_heading(experiment, rows, vae) + _reason(vae, why))
     if resume:
         say(f"continues from {checkpoint}\n")
-    described = record(experiment, source)  # before training: rows that can't be read fail here
+    described = record(
+        experiment, source
+    )  # before training: rows that can't be read fail here
     trained = _fitted(vae, rows, experiment, checkpoint, resume)
     if launched_first():
         write_model(vae, home, overwrite=overwrite, run=described)
@@ -150,7 +152,9 @@ def _silent(text: str) -> None:
     """The report where none is asked for."""
 
 
-def _require_free(folder: Path, checkpoint: Path, *, overwrite: bool, resume: bool) -> None:
+def _require_free(
+    folder: Path, checkpoint: Path, *, overwrite: bool, resume: bool
+) -> None:
     """Raise ValueError where a run would be replaced, or where there is none to resume."""
     require_free(folder, overwrite=overwrite)
     files = files_of(folder)
@@ -176,7 +180,9 @@ def _prepared(
     experiment: Experiment, source: Splits
 ) -> tuple[Experiment, ExperimentRows, VAE, str]:
     """The complete description, its rows, its model, and why the likelihood is what it is."""
-    splits = [part for part in (source.train, source.valid, source.test) if part is not None]
+    splits = [
+        part for part in (source.train, source.valid, source.test) if part is not None
+    ]
     whole, why = settled(experiment, *splits)
     vae = make_vae(whole, source.train)
     check_rows(vae, source, whole.data.source, grey=whole.fit.binarize == "dynamic")
@@ -188,7 +194,11 @@ def _prepared(
 
 
 def _fitted(
-    vae: VAE, rows: ExperimentRows, experiment: Experiment, checkpoint: Path, resume: bool
+    vae: VAE,
+    rows: ExperimentRows,
+    experiment: Experiment,
+    checkpoint: Path,
+    resume: bool,
 ) -> Run:
     """The training; its warning about the baseline is left to the summary."""
     options = experiment.fit.model_dump()

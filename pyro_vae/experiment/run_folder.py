@@ -14,8 +14,17 @@ from matplotlib.figure import Figure
 
 from pyro_vae.analysis import encode, reconstruct, sample, to_arviz
 from pyro_vae.analysis.export.arviz_objects import write_netcdf
-from pyro_vae.analysis.figures.images import guess_image_shape, image_grid, reconstructions
-from pyro_vae.analysis.figures.plots import latent_scatter, learning_curve, marginals, save_figure
+from pyro_vae.analysis.figures.images import (
+    guess_image_shape,
+    image_grid,
+    reconstructions,
+)
+from pyro_vae.analysis.figures.plots import (
+    latent_scatter,
+    learning_curve,
+    marginals,
+    save_figure,
+)
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.atomic_files import whole_files
@@ -119,7 +128,11 @@ def write_run(
 
 
 def _write_numbers(
-    folder: Path, run: Run, rows: ExperimentRows, metrics: Metrics, evidence: Evidence | None
+    folder: Path,
+    run: Run,
+    rows: ExperimentRows,
+    metrics: Metrics,
+    evidence: Evidence | None,
 ) -> None:
     """Metrics, history, evidence and draws."""
     write_json(folder / "metrics.json", metrics)
@@ -153,11 +166,17 @@ def _draw_pictures(folder: Path, run: Run, rows: ExperimentRows) -> None:
             save_figure(draw(), folder / name)
         except OSError:
             raise
-        except Exception as error:  # a font, a name or an unusual model may break a plot
-            warnings.warn(f"{name} is not drawn: {type(error).__name__}: {error}", stacklevel=2)
+        except (
+            Exception
+        ) as error:  # a font, a name or an unusual model may break a plot
+            warnings.warn(
+                f"{name} is not drawn: {type(error).__name__}: {error}", stacklevel=2
+            )
 
 
-def _pictures(run: Run, rows: ExperimentRows) -> Iterator[tuple[str, Callable[[], Figure]]]:
+def _pictures(
+    run: Run, rows: ExperimentRows
+) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Learning curve, latent space, and reconstructions and samples where there are any."""
     vae = run.vae
     test = rows.test[:2000]
@@ -179,11 +198,16 @@ def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure
 
 
 def _samples(
-    vae: VAE, rows: np.ndarray, shape: tuple[int, ...] | None, columns: tuple[str, ...] | None
+    vae: VAE,
+    rows: np.ndarray,
+    shape: tuple[int, ...] | None,
+    columns: tuple[str, ...] | None,
 ) -> Figure:
     if shape is None:
         drawn = sample(vae, 2000).x.reshape(2000, -1)
         return marginals(rows.reshape(len(rows), -1), drawn, columns=columns)
     limits = (float(rows.min()), float(rows.max()))
     title = "E[x | z] for z from the prior, in the range of the data"
-    return image_grid(sample(vae, 50).mean, image_shape=shape, title=title, limits=limits)
+    return image_grid(
+        sample(vae, 50).mean, image_shape=shape, title=title, limits=limits
+    )

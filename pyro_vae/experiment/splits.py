@@ -66,7 +66,9 @@ def read_source(
         if not fitted:
             sizes = ",".join(map(str, got))
             remedy = f"set data_shape=[{sizes}], or give rows of shape {shape}"
-        raise ValueError(f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}")
+        raise ValueError(
+            f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}"
+        )
     columns = splits.columns
     if len(shape) > 1:  # the pixels of an image have no names
         columns = None
@@ -94,9 +96,13 @@ def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
         numbered = (f"{stem} ({count})" for count in itertools.count(2))
         candidates = itertools.chain([stem], numbered)
         names.append(next(name for name in candidates if name not in names))
-    renamed = [name for name, column in zip(names, given, strict=True) if name != column]
+    renamed = [
+        name for name, column in zip(names, given, strict=True) if name != column
+    ]
     if renamed:
-        count = f"{len(renamed)} of {len(names)} columns have no name or that of another"
+        count = (
+            f"{len(renamed)} of {len(names)} columns have no name or that of another"
+        )
         shown = ", ".join(map(repr, renamed[:5]))
         warnings.warn(f"{source}: {count}, and are called {shown}", stacklevel=2)
     return tuple(names)
@@ -130,7 +136,9 @@ def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:
     return ExperimentRows(replace(held_out, train=splits.train[train]), labels)
 
 
-def read_data(options: DataOptions, data_shape: tuple[int, ...] | None) -> ExperimentRows:
+def read_data(
+    options: DataOptions, data_shape: tuple[int, ...] | None
+) -> ExperimentRows:
     """The rows of a source, some of them held out."""
     return hold_out(read_source(options, data_shape), options)
 

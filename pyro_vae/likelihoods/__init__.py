@@ -21,7 +21,10 @@ from pyro_vae.likelihoods.negative_binomial import NegativeBinomial
 from pyro_vae.likelihoods.normal import Normal
 from pyro_vae.likelihoods.poisson import Poisson
 from pyro_vae.likelihoods.student_t import StudentT
-from pyro_vae.likelihoods.zero_inflated import ZeroInflatedNegativeBinomial, ZeroInflatedPoisson
+from pyro_vae.likelihoods.zero_inflated import (
+    ZeroInflatedNegativeBinomial,
+    ZeroInflatedPoisson,
+)
 
 __all__ = [
     "LIKELIHOODS",

@@ -191,7 +191,9 @@ def independent_columns(likelihood: nn.Module) -> Distribution | None:
 
     A likelihood of the user's own is not asked, unless it is a `Likelihood`.
     """
-    likelihood = getattr(likelihood, "_orig_mod", likelihood)  # inside torch.compile's wrapper
+    likelihood = getattr(
+        likelihood, "_orig_mod", likelihood
+    )  # inside torch.compile's wrapper
     if not isinstance(likelihood, Likelihood):
         return None
     return likelihood.independent()

@@ -40,7 +40,9 @@ class Binomial(Family):
         self,
         data_shape: Shape,
         *,
-        total_count: Annotated[PositiveInt | tuple[PositiveInt, ...], Field(examples=[16])],
+        total_count: Annotated[
+            PositiveInt | tuple[PositiveInt, ...], Field(examples=[16])
+        ],
     ) -> None:
         if not isinstance(total_count, int) and (len(total_count),) != data_shape:
             raise ValueError(

@@ -65,7 +65,9 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        log_normaliser = _series_or_exact(self.logits, _log_normaliser_series, _log_normaliser)
+        log_normaliser = _series_or_exact(
+            self.logits, _log_normaliser_series, _log_normaliser
+        )
         return self.logits * (value - 0.5) - log_normaliser
 
     @property
@@ -105,7 +107,9 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
 
 
 def _log_normaliser_series(square: Tensor) -> Tensor:
-    return square * (1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800)))
+    return square * (
+        1 / 24 - square * (1 / 2880 - square * (1 / 181440 - square / 9676800))
+    )
 
 
 def _log_normaliser(logits: Tensor) -> Tensor:
@@ -140,7 +144,9 @@ def logits_of(mean: Tensor) -> Tensor:
     """
     mean = mean.double().clamp(1e-3, 1 - 1e-3)
     middle = 12 * (mean - 0.5)  # the slope of the mean at log odds 0 is 1 / 12
-    end = torch.where(mean > 0.5, 1 / (1 - mean), -1 / mean)  # exp(-|l|) is nothing there
+    end = torch.where(
+        mean > 0.5, 1 / (1 - mean), -1 / mean
+    )  # exp(-|l|) is nothing there
     logits = torch.where((mean - 0.5).abs() < 0.3, middle, end)
     for _ in range(20):
         p = _ContinuousBernoulli(logits=logits, validate_args=False)

@@ -70,7 +70,9 @@ class Counts(dist.TorchDistribution):
         split: list[Any] = []
         for parameter in parameters:
             has_draws = parameter.ndim == largest.ndim and len(parameter) > 1
-            split.append(parameter.tensor_split(count) if has_draws else [parameter] * count)
+            split.append(
+                parameter.tensor_split(count) if has_draws else [parameter] * count
+            )
         return list(zip(*split, strict=True))
 
     def to_event(self, reinterpreted_batch_ndims: int | None = None) -> Any:

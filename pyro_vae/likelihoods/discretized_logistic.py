@@ -104,7 +104,9 @@ class DiscretizedLogistic(Family):
         return dist.MixtureSameFamily(weights, each).to_event(event_dim)
 
     def extra_repr(self) -> str:
-        return f"x ~ DiscretizedLogistic, {self.levels} levels, {self.mixtures} components"
+        return (
+            f"x ~ DiscretizedLogistic, {self.levels} levels, {self.mixtures} components"
+        )
 
 
 class _DiscretizedLogistic(TorchDistribution):

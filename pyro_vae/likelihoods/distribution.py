@@ -95,7 +95,9 @@ class AnyDistribution(Family):
             self.support = self._support()
         except Exception as error:  # whatever a constructor of somebody's raises
             why = str(error) or "it has no density or no mean"
-            raise ValueError(f"distribution: {name} can't be a likelihood here: {why}") from error
+            raise ValueError(
+                f"distribution: {name} can't be a likelihood here: {why}"
+            ) from error
 
     def pyro_vae_start(self, data: Statistics) -> None:
         if "loc" in self.maps and "Real" in str(self.support):
@@ -140,7 +142,9 @@ class AnyDistribution(Family):
             raise ValueError("it is over vectors, and each feature needs a number")
         if len(set(map(str, supports))) > 1:
             parameters = " and ".join(self.maps)
-            raise ValueError(f"its support changes with {parameters}; fix what bounds it")
+            raise ValueError(
+                f"its support changes with {parameters}; fix what bounds it"
+            )
         first.mean  # noqa: B018  # raises where there is none
         with suppress(ValueError):  # 0 may lie outside its support
             first.log_prob(torch.zeros(self.data_shape))
@@ -157,7 +161,9 @@ def _similar(name: str) -> str:
     return f"did you mean {' or '.join(map(repr, close))}?"
 
 
-def _maps(name: str, fixed: Mapping[str, float]) -> dict[str, Callable[[Tensor], Tensor]]:
+def _maps(
+    name: str, fixed: Mapping[str, float]
+) -> dict[str, Callable[[Tensor], Tensor]]:
     """For each parameter that is not fixed, a map from the real numbers into its constraint."""
     limits = CLASSES[name].arg_constraints
     if not isinstance(limits, Mapping):
@@ -180,7 +186,9 @@ def _map(key: str, limit: Any) -> Callable[[Tensor], Tensor]:
             f"{key} can't come from a decoder; give it as a number, fixed={{{key!r}: ...}}"
         )
     if limit.event_dim:
-        raise ValueError(f"{key} is a vector or a matrix, and each feature needs a number")
+        raise ValueError(
+            f"{key} is a vector or a matrix, and each feature needs a number"
+        )
     if type(limit) in {type(constraints.positive), type(constraints.nonnegative)}:
         return partial(_above, limit.lower_bound)
     to_constraint: Callable[[Tensor], Tensor] = transform_to(limit)

@@ -5,7 +5,14 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    field_validator,
+    model_validator,
+)
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
@@ -13,9 +20,10 @@ from torch.distributions import Distribution, constraints
 from pyro_vae.data import Statistics
 from pyro_vae.data.supports import describe
 from pyro_vae.hooks import HasProbabilities
+from pyro_vae.kind_options import Options
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, given, representative
 from pyro_vae.networks import Shape
-from pyro_vae.registry import Choice, Options
+from pyro_vae.registry import Choice
 
 GROUPS = [{"columns": "0:3", "kind": "normal"}, {"columns": 3, "kind": "bernoulli"}]
 """The first three columns are real numbers, the fourth is 0 or 1."""
@@ -52,9 +60,8 @@ class Group(BaseModel):
         try:
             first, end = map(int, columns.split(":"))
         except ValueError:
-            raise ValueError(
-                f'expected columns such as "0:3" or [0, 1, 2], got {columns!r}'
-            ) from None
+            expected = 'expected columns such as "0:3" or [0, 1, 2]'
+            raise ValueError(f"{expected}, got {columns!r}") from None
         return range(first, end)
 
 
@@ -69,13 +76,11 @@ class Mixed(Family):
     Arguments:
         data_shape: shape of one row, one-dimensional.
         columns: the groups: {"columns": "0:3", "kind": ..., options of the kind}; columns as a
-            range, one number or a list, each in exactly one group. A group that has one row vector
-            as its unit (multinomial, size_factor) takes its columns in the order they are listed
-            in.
+            range, a number or a list, each in exactly one group. A group whose unit is a vector
+            (multinomial, size_factor) takes its columns in the order given.
 
     Raises:
-        ValueError: rows that are not one-dimensional; columns in no group or in several; a group of
-            kind "custom".
+        ValueError: rows with more dimensions; columns in no group or in several; a custom group.
 
     Example:
         >>> from pyro_vae import Spec
@@ -122,7 +127,9 @@ class Mixed(Family):
             std = data.std[..., columns]
             sample = data.sample[..., columns]
             # the method of the class: that of the instance does nothing, see _family
-            type(family).pyro_vae_start(family, Statistics(data.rows, mean, std, sample))
+            type(family).pyro_vae_start(
+                family, Statistics(data.rows, mean, std, sample)
+            )
 
     def independent(self) -> Distribution | None:
         groups = []

@@ -32,7 +32,9 @@ class Multinomial(Family):
     """
 
     support = constraints.nonnegative_integer
-    remedy = "round the counts, or take likelihood 'gamma' (positive numbers) or 'normal'"
+    remedy = (
+        "round the counts, or take likelihood 'gamma' (positive numbers) or 'normal'"
+    )
     offset: Tensor
     total: Tensor
 

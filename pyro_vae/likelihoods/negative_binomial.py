@@ -82,7 +82,9 @@ class NegativeBinomial(Family):
         return self._row(mean, dispersion)
 
     def _row(self, mean: Tensor, dispersion: Tensor) -> Distribution:
-        row: Distribution = self.size(lambda size: counts.NegativeBinomial(size * mean, dispersion))
+        row: Distribution = self.size(
+            lambda size: counts.NegativeBinomial(size * mean, dispersion)
+        )
         return row
 
     def extra_repr(self) -> str:

@@ -57,7 +57,9 @@ class StudentT(Family):
     ) -> None:
         excess = Positive(df if isinstance(df, str) else df - 1, data_shape)
         noise = Positive(resolved(scale, data_shape), data_shape)
-        super().__init__(data_shape, stacked(1 + noise.heads + excess.heads, data_shape))
+        super().__init__(
+            data_shape, stacked(1 + noise.heads + excess.heads, data_shape)
+        )
         self.df = df
         self.excess_df = excess
         self.scale = noise
@@ -81,4 +83,6 @@ class StudentT(Family):
         return self._as_row(row)
 
     def extra_repr(self) -> str:
-        return f"x ~ StudentT(df, loc, scale), df={self.df!r}, scale={self.scale.source!r}"
+        return (
+            f"x ~ StudentT(df, loc, scale), df={self.df!r}, scale={self.scale.source!r}"
+        )

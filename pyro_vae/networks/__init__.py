@@ -11,7 +11,12 @@ from pyro_vae.networks.evaluation_mode import evaluating, exported, traced
 from pyro_vae.networks.invertible import import_zuko
 from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
 from pyro_vae.networks.positive_numbers import positive
-from pyro_vae.networks.precision import MatmulPrecision, Precision, autocast, mixed_precision
+from pyro_vae.networks.precision import (
+    MatmulPrecision,
+    Precision,
+    autocast,
+    mixed_precision,
+)
 from pyro_vae.networks.standardize import Standardize
 
 __all__ = [

@@ -111,7 +111,9 @@ def _decoder(
 
 def _sizes(size: Shape, times: int) -> list[Shape]:
     """Height and width after 0, ..., `times` halvings, rounded up: (7, 4) -> (4, 2) -> (2, 1)."""
-    return [tuple(math.ceil(length / 2**k) for length in size) for k in range(times + 1)]
+    return [
+        tuple(math.ceil(length / 2**k) for length in size) for k in range(times + 1)
+    ]
 
 
 def _double(before: int, after: int, size: Shape) -> nn.ConvTranspose2d:
@@ -120,4 +122,6 @@ def _double(before: int, after: int, size: Shape) -> nn.ConvTranspose2d:
     height, width = size
     odd = (height % 2, width % 2)
     padding = (1 + odd[0], 1 + odd[1])
-    return nn.ConvTranspose2d(before, after, 4, stride=2, padding=padding, output_padding=odd)
+    return nn.ConvTranspose2d(
+        before, after, 4, stride=2, padding=padding, output_padding=odd
+    )

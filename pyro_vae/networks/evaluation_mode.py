@@ -24,7 +24,11 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
         True
     """
     with alone():
-        modes = {module: module.training for network in networks for module in network.modules()}
+        modes = {
+            module: module.training
+            for network in networks
+            for module in network.modules()
+        }
         try:
             for network in networks:
                 network.eval()

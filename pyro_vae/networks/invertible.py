@@ -245,7 +245,9 @@ class ConditionalTransforms(nn.Module):
     def forward(
         self, context: Tensor, value: Tensor, inverse: bool = False
     ) -> tuple[Tensor, Tensor]:
-        transform = zuko.transforms.ComposedTransform(*(step(context) for step in self.steps))
+        transform = zuko.transforms.ComposedTransform(
+            *(step(context) for step in self.steps)
+        )
         if inverse:
             transform = transform.inv
         moved, log_det = transform.call_and_ladj(value)

@@ -36,7 +36,9 @@ def _terms(
     rows: int,
 ) -> tuple[Tensor, Tensor]:
     """log q - log p(z) and -log p(x | z), shaped (particles, rows): they sum to -log w."""
-    rates = {name: density - log_prob(model.nodes[name]) for name, density in log_q.items()}
+    rates = {
+        name: density - log_prob(model.nodes[name]) for name, density in log_q.items()
+    }
     distortions = {name: -log_prob(model.nodes[name]) for name in observed_sites(model)}
     return each_row(rates, particles, rows), each_row(distortions, particles, rows)
 
@@ -150,7 +152,9 @@ class Renyi:
 
     def _bound(self, log_weights: Tensor) -> Tensor:
         power = 1 - self.alpha
-        return (torch.logsumexp(power * log_weights, 0) - math.log(self.num_particles)) / power
+        return (
+            torch.logsumexp(power * log_weights, 0) - math.log(self.num_particles)
+        ) / power
 
 
 @OBJECTIVES.register("iwae")

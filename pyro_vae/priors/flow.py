@@ -73,7 +73,9 @@ class Flow(nn.Module):
             )
         self.transform = transform
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
-        self.layers = nn.ModuleList(_layers(transform, latent_dim, transforms, hidden_dims))
+        self.layers = nn.ModuleList(
+            _layers(transform, latent_dim, transforms, hidden_dims)
+        )
 
     def forward(self) -> Distribution:
         noise = dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1)
@@ -91,7 +93,9 @@ def _layers(
 ) -> list[nn.Module]:
     """f₁, ..., f_T, each at the identity."""
     if transform == "coupling":
-        return [Coupling(latent_dim, index % 2 == 1, hidden_dims) for index in range(count)]
+        return [
+            Coupling(latent_dim, index % 2 == 1, hidden_dims) for index in range(count)
+        ]
     layers = masked_transforms(
         latent_dim,
         0,

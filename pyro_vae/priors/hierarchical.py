@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
+from pyro_vae.kind_options import Options
 from pyro_vae.networks import mlp, positive
 from pyro_vae.priors.base import PRIORS
-from pyro_vae.registry import Choice, Options
+from pyro_vae.registry import Choice
 
 Top = Annotated[Options, Choice(PRIORS)]
 

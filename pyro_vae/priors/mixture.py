@@ -8,7 +8,13 @@ import torch
 from pydantic import PositiveInt
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, Independent, Normal, constraints
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    Normal,
+    constraints,
+)
 from torch.types import _size
 
 from pyro_vae.networks.positive_numbers import PositiveTensor
@@ -132,7 +138,9 @@ class Marginal(TorchDistribution):
     def log_joint(self, z: Tensor) -> Tensor:
         """log wₖ pₖ(z) for z (..., latent_dim): shaped (..., K)."""
         components: Any = self.components
-        if isinstance(components, Independent) and isinstance(components.base_dist, Normal):
+        if isinstance(components, Independent) and isinstance(
+            components.base_dist, Normal
+        ):
             normals = components.base_dist
             return self.log_weights + log_normals(z, normals.loc, normals.scale)
         count = len(self.log_weights)

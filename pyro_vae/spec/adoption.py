@@ -8,8 +8,8 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from pyro_vae.kind_options import Custom, qualified_name
 from pyro_vae.priors import Constant
-from pyro_vae.registry import Custom, qualified_name
 
 
 class Function(nn.Module):
@@ -96,7 +96,9 @@ def random_weights(module: nn.Module) -> list[str]:
     names = []
     for path, part in module.named_modules():
         if isinstance(part, PyroModule):
-            names += [f"{path}.{weight}" if path else weight for weight in part._pyro_samples]
+            names += [
+                f"{path}.{weight}" if path else weight for weight in part._pyro_samples
+            ]
     return names
 
 

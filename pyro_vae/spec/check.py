@@ -30,7 +30,9 @@ def check(
     events = ((latent_dim,), data_shape, (latent_dim,))
     inputs: tuple[tuple[Shape, ...], ...] = ((), ((latent_dim,),), (data_shape,))
     distributions = []
-    for name, part, event_shape, shapes in zip(NAMES, parts, events, inputs, strict=True):
+    for name, part, event_shape, shapes in zip(
+        NAMES, parts, events, inputs, strict=True
+    ):
         zeros = [zeros_like(part, shape) for shape in shapes]
         with evaluating(*parts):  # all of them: a prior may call the guide
             distribution = called(name, part, *zeros)
@@ -134,7 +136,9 @@ def called(name: str, part: nn.Module, *inputs: Tensor, grad: bool = False) -> A
 
 def zeros_like(part: nn.Module, shape: Shape) -> Tensor:
     """Zeros for two rows, on the device and in the dtype of a part."""
-    weight = next((p for p in part.parameters() if p.is_floating_point()), torch.zeros(()))
+    weight = next(
+        (p for p in part.parameters() if p.is_floating_point()), torch.zeros(())
+    )
     return torch.zeros((ROWS, *shape), dtype=weight.dtype, device=weight.device)
 
 
@@ -149,7 +153,9 @@ def data_support(likelihood: nn.Module, latent_dim: int) -> tuple[Any, str]:
         return family.support, getattr(family, "remedy", "")
     z = zeros_like(likelihood, (latent_dim,))
     z[1] = 1.0
-    support = _of_numbers(_support(called("likelihood", likelihood, z)) or constraints.real)
+    support = _of_numbers(
+        _support(called("likelihood", likelihood, z)) or constraints.real
+    )
     if any(isinstance(bound, Tensor) for bound in vars(support).values()):
         return constraints.real, ""
     return support, "transform the data, or change your own likelihood"

@@ -18,10 +18,11 @@ from pydantic import (
 
 from pyro_vae.described import Described
 from pyro_vae.guides import GUIDES
+from pyro_vae.kind_options import Custom, Options
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.networks import NETWORKS, Activation
 from pyro_vae.priors import PRIORS
-from pyro_vae.registry import Choice, Custom, Options
+from pyro_vae.registry import Choice
 
 SLOTS = ("prior", "likelihood", "guide", "encoder", "decoder")
 
@@ -55,7 +56,8 @@ class Spec(Described):
         description="widths of the encoder's hidden layers; the decoder has them in reverse",
     )
     activation: Activation = Field(
-        default="silu", description="activation of the hidden layers, by its name in torch.nn"
+        default="silu",
+        description="activation of the hidden layers, by its name in torch.nn",
     )
     encoder: Network = Field(
         default=cast(Options, "mlp"), description="network from rows to features"
@@ -73,7 +75,9 @@ class Spec(Described):
         default=0.0,
         description="noise on the encoder's inputs while training, in standardised units",
     )
-    seed: NonNegativeInt = Field(default=0, lt=2**63, description="seed of the initial weights")
+    seed: NonNegativeInt = Field(
+        default=0, lt=2**63, description="seed of the initial weights"
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -87,7 +91,9 @@ class Spec(Described):
     def custom(self) -> dict[str, str]:
         """The slots that hold a user's object, with its type."""
         parts = {slot: getattr(self, slot) for slot in SLOTS}
-        return {slot: part.type for slot, part in parts.items() if isinstance(part, Custom)}
+        return {
+            slot: part.type for slot, part in parts.items() if isinstance(part, Custom)
+        }
 
     def ignored(self) -> dict[str, str]:
         """The changed fields that nothing reads, each with the user's part that is in its stead."""
@@ -129,11 +135,17 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte order mark
         table: dict[str, Any] = PARSERS[path.suffix](text)
     except OSError as error:
-        raise ValueError(f"{path}: the description can't be read: {error.strerror}") from error
+        raise ValueError(
+            f"{path}: the description can't be read: {error.strerror}"
+        ) from error
     except ValueError as error:
-        raise ValueError(f"{path}: expected {path.suffix[1:].upper()}, got: {error}") from error
+        raise ValueError(
+            f"{path}: expected {path.suffix[1:].upper()}, got: {error}"
+        ) from error
     if not isinstance(table, dict):
-        raise ValueError(f"{path}: expected a table of fields, got {type(table).__name__}")
+        raise ValueError(
+            f"{path}: expected a table of fields, got {type(table).__name__}"
+        )
     return table
 
 
@@ -142,7 +154,9 @@ def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = ", ".join(sorted({repr(name) for name in names if names.count(name) > 1}))
+        twice = ", ".join(
+            sorted({repr(name) for name in names if names.count(name) > 1})
+        )
         raise ValueError(f"{twice} twice in one table; leave one of them out")
     return table
 

@@ -37,7 +37,11 @@ def require_training(
 def leaves(value: Any) -> list[Tensor]:
     """The leaves of the graph, requiring a gradient, that a distribution is computed from."""
     tensors = list(_tensors(value, set()))
-    by_id = {id(tensor): tensor for tensor in tensors if tensor.is_leaf and tensor.requires_grad}
+    by_id = {
+        id(tensor): tensor
+        for tensor in tensors
+        if tensor.is_leaf and tensor.requires_grad
+    }
     nodes = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     seen: set[Any] = set()
     while nodes:
@@ -58,7 +62,10 @@ def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _tensors(item, seen)
-    elif isinstance(value, Distribution | Transform | nn.Module) and id(value) not in seen:
+    elif (
+        isinstance(value, Distribution | Transform | nn.Module)
+        and id(value) not in seen
+    ):
         seen.add(id(value))
         if isinstance(value, nn.Module):
             yield from value.parameters()

@@ -38,9 +38,13 @@ def as_pyro(distribution: Any) -> Any:
         >>> normal.to_event(1).event_shape, isinstance(normal, torch.distributions.Normal)
         (torch.Size([2]), True)
     """
-    if not isinstance(distribution, Distribution) or isinstance(distribution, Converted):
+    if not isinstance(distribution, Distribution) or isinstance(
+        distribution, Converted
+    ):
         return distribution
-    if isinstance(distribution, TorchDistributionMixin) and not _lacks_moments(distribution):
+    if isinstance(distribution, TorchDistributionMixin) and not _lacks_moments(
+        distribution
+    ):
         return distribution
     wrapped: Any = copy.copy(distribution)
     kind: Any = type(distribution)
@@ -71,7 +75,11 @@ def _domain(distribution: Any) -> Any:
         return distribution.transform.domain
     except (AttributeError, NotImplementedError):
         dims = len(distribution.event_shape)
-        return constraints.independent(constraints.real, dims) if dims else constraints.real
+        return (
+            constraints.independent(constraints.real, dims)
+            if dims
+            else constraints.real
+        )
 
 
 def _lacks_moments(distribution: Any) -> bool:

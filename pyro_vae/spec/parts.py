@@ -9,10 +9,11 @@ from torch.distributions import Distribution
 
 from pyro_vae.guides import GUIDES, Posterior
 from pyro_vae.hooks import BindsParts
+from pyro_vae.kind_options import Options, qualified_name
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
 from pyro_vae.networks import NETWORKS, Shape, Standardize
 from pyro_vae.priors import PRIORS
-from pyro_vae.registry import Options, Registry, qualified_name
+from pyro_vae.registry import Registry
 from pyro_vae.spec.adoption import adopted, is_own, named, unused
 from pyro_vae.spec.check import called, check, check_draws, zeros_like
 from pyro_vae.spec.description import SLOTS, Spec
@@ -92,7 +93,9 @@ def _check_parts(spec: Spec, parts: Parts, objects: Mapping[str, nn.Module]) -> 
     """Check shapes, supports and gradients, and convert what returns another library's kind."""
     distributions = check(parts, spec.data_shape, spec.latent_dim)
     for part, distribution in zip(parts, distributions, strict=True):
-        if part in objects.values() or not isinstance(distribution, TorchDistributionMixin):
+        if part in objects.values() or not isinstance(
+            distribution, TorchDistributionMixin
+        ):
             gives_pyro_kind(part)
     if "likelihood" in objects:
         check_draws(parts.likelihood, spec.latent_dim)
@@ -136,7 +139,9 @@ def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
         )
     if decoder is None:
         widths = spec.hidden_dims[::-1]
-        decoder = _network(spec, spec.decoder, (spec.latent_dim,), family.param_shape, widths)
+        decoder = _network(
+            spec, spec.decoder, (spec.latent_dim,), family.param_shape, widths
+        )
     return Likelihood(decoder, family.to(zeros_like(decoder, ())))
 
 
@@ -145,7 +150,11 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
         encoder = _network(spec, spec.encoder, spec.data_shape, None, spec.hidden_dims)
     features = called("encoder", encoder, zeros_like(encoder, spec.data_shape))
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
-        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        got = (
+            tuple(features.shape)
+            if isinstance(features, Tensor)
+            else type(features).__name__
+        )
         raise ValueError(
             f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten "
             "its output"
@@ -157,12 +166,18 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
 
 
 def _network(
-    spec: Spec, options: Options, in_shape: Shape, out_shape: Shape | None, hidden: Shape
+    spec: Spec,
+    options: Options,
+    in_shape: Shape,
+    out_shape: Shape | None,
+    hidden: Shape,
 ) -> nn.Module:
     """A network of the model; what its options leave open is taken from the model's own fields."""
     shared = {"hidden_dims": hidden, "activation": spec.activation}
     chosen = options.options()
     inherited = {
-        name: value for name, value in shared.items() if name in chosen and chosen[name] is None
+        name: value
+        for name, value in shared.items()
+        if name in chosen and chosen[name] is None
     }
     return _member(NETWORKS, options.model_copy(update=inherited), in_shape, out_shape)

@@ -7,4 +7,14 @@ from pyro_vae.training.options import FitOptions
 from pyro_vae.training.run import Run
 from pyro_vae.training.train_step import Info, State, step
 
-__all__ = ["CompiledStep", "FitOptions", "Info", "Run", "State", "fit", "load", "save", "step"]
+__all__ = [
+    "CompiledStep",
+    "FitOptions",
+    "Info",
+    "Run",
+    "State",
+    "fit",
+    "load",
+    "save",
+    "step",
+]

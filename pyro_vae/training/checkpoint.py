@@ -46,7 +46,9 @@ class Checkpoint:
 
     def __init__(self, path: Path, training: Training) -> None:
         if world_size() > 1:
-            raise ValueError(f"checkpoint: expected one process, got {world_size()}; leave it out")
+            raise ValueError(
+                f"checkpoint: expected one process, got {world_size()}; leave it out"
+            )
         self.path = path
         self.training = training
         self.written = time.monotonic()
@@ -87,7 +89,9 @@ class Checkpoint:
         try:
             self._restore(saved, tensors)
         except (KeyError, RuntimeError, ValueError) as error:
-            raise ValueError(f"{self.path}: damaged, or of another model: {error}") from error
+            raise ValueError(
+                f"{self.path}: damaged, or of another model: {error}"
+            ) from error
 
     def _description(self) -> str:
         """What the file holds besides tensors, as JSON."""
@@ -131,7 +135,9 @@ class Checkpoint:
         run.best = {name: tensor.to(self._device()) for name, tensor in best.items()}
         run.history = saved["history"]
         run.best_epoch = saved["best_epoch"]
-        _restore_optimizer(state.optimizer, saved["optimizer"], _group(tensors, "optimizer"))
+        _restore_optimizer(
+            state.optimizer, saved["optimizer"], _group(tensors, "optimizer")
+        )
         if state.ema is not None:
             for index, average in _group(tensors, "average").items():
                 state.ema.values[int(index)].copy_(average)
@@ -185,7 +191,9 @@ class Checkpoint:
 def _fingerprint(data: TrainingData) -> list[int]:
     """Numbers by which other rows are detected: how many there are, and hashes of some."""
     valid = 0 if data.valid is None else data.valid.steps(1)
-    is_loader = isinstance(data.train, LoaderRows)  # whose order differs from pass to pass
+    is_loader = isinstance(
+        data.train, LoaderRows
+    )  # whose order differs from pass to pass
     first = 0 if is_loader else row_hash(next(data.train.batches(16)))
     numbers = [data.train.steps(1), valid, first]
     if data.weights is not None:
@@ -194,7 +202,9 @@ def _fingerprint(data: TrainingData) -> list[int]:
     return numbers
 
 
-def _optimizer_state(optimizer: Optimizer) -> tuple[dict[int, dict[str, Any]], dict[str, Tensor]]:
+def _optimizer_state(
+    optimizer: Optimizer,
+) -> tuple[dict[int, dict[str, Any]], dict[str, Tensor]]:
     """The state of an optimizer: numbers by weight and name, and tensors by both in one name."""
     numbers: dict[int, dict[str, Any]] = {}
     tensors: dict[str, Tensor] = {}

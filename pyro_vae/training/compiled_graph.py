@@ -13,7 +13,12 @@ from pyro_vae.compiler.inductor import CPP_WRAPPER, SAME_RANDOM_NUMBERS, compile
 from pyro_vae.compiler.refusal import Refusal
 from pyro_vae.training import adam
 from pyro_vae.training.traced_step import Graph, changing_numbers, trace
-from pyro_vae.training.train_step import Info, ScheduleValues, State, with_schedule_values
+from pyro_vae.training.train_step import (
+    Info,
+    ScheduleValues,
+    State,
+    with_schedule_values,
+)
 
 
 class CompiledGraph:
@@ -45,7 +50,9 @@ class CompiledGraph:
         schedule = [ScheduleValues.of(state)] * len(stack)
         inputs = [*self._tensors(), self._numbers(schedule, stack), stack]
         self.plain = _compile(self.graph, inputs)
-        self.run = CUDAGraphed(self.plain, num_inputs=2) if stack.is_cuda else self.plain
+        self.run = (
+            CUDAGraphed(self.plain, num_inputs=2) if stack.is_cuda else self.plain
+        )
 
     def fits(
         self,
@@ -54,7 +61,9 @@ class CompiledGraph:
         schedule: Sequence[ScheduleValues],
     ) -> bool:
         """Whether the graph makes these steps: they differ from the first in numbers only."""
-        if self.beta is not None and any(values.beta != self.beta for values in schedule):
+        if self.beta is not None and any(
+            values.beta != self.beta for values in schedule
+        ):
             return False
         return self._signature(state, batch) == self.signature
 
@@ -74,7 +83,9 @@ class CompiledGraph:
             state, metrics = self.steps(state, stack, schedule)
         else:
             with torch.no_grad():
-                outputs = self.run(*self._tensors(), self._numbers(schedule, stack), stack)
+                outputs = self.run(
+                    *self._tensors(), self._numbers(schedule, stack), stack
+                )
             metrics, *gradients = outputs
             self._update(state, gradients)
             state = replace(state, steps=state.steps + 1)
@@ -134,7 +145,9 @@ def _traced(
 ) -> tuple[Graph, float | None]:
     """The graph, and its β where that is a constant of the graph."""
     if with_optimizer and not adam.is_adam(state.optimizer):
-        raise Refusal(f"its {type(state.optimizer).__name__} is not plain Adam or AdamW")
+        raise Refusal(
+            f"its {type(state.optimizer).__name__} is not plain Adam or AdamW"
+        )
     try:
         return trace(state, stack, with_optimizer=with_optimizer), None
     except Exception:
@@ -160,7 +173,9 @@ def _join_counts(state: State, graph: Graph) -> Tensor:
     entries = [state.optimizer.state[weight] for weight in known]
     counts = torch.stack([entry["step"] for entry in entries])
     if counts.unique().numel() != 1:
-        raise Refusal("its optimizer has made more steps of some weights than of others")
+        raise Refusal(
+            "its optimizer has made more steps of some weights than of others"
+        )
     # The optimizer's counts are views of the tensor, and change with it.
     for entry, count in zip(entries, counts.unbind(), strict=True):
         entry["step"] = count

@@ -39,7 +39,9 @@ def parallel(state: State, options: FitOptions, count: int) -> StepsFunction:
             "to each"
         )
     if options.compile in {"step", "loss"} and is_first():
-        warn_caller(f"fit: {world_size()} processes make eager steps, not compiled ones")
+        warn_caller(
+            f"fit: {world_size()} processes make eager steps, not compiled ones"
+        )
     return partial(steps, step_function=ParallelStep(state, options.seed))
 
 

@@ -23,7 +23,9 @@ from pyro_vae.training.run import MetricMeans, Run
 from pyro_vae.training.train_step import ScheduleValues, State, steps
 from pyro_vae.training.training_data import TrainingData
 
-StepsFunction = Callable[[State, Tensor, Sequence[ScheduleValues]], tuple[State, Tensor]]
+StepsFunction = Callable[
+    [State, Tensor, Sequence[ScheduleValues]], tuple[State, Tensor]
+]
 TOGETHER = 16
 """Batches that are cut out of the rows at once."""
 
@@ -128,7 +130,9 @@ def validate(
     device = next(state.vae.parameters()).device
     averages = state.ema.applied() if state.ema else nullcontext()
     noise = own_seed(seed_of_rank(options.seed + 1), device)
-    size = max(options.batch_size, 256)  # without gradients larger batches need no more memory
+    size = max(
+        options.batch_size, 256
+    )  # without gradients larger batches need no more memory
     with torch.no_grad(), averages, evaluating(state.vae), noise:
         for batch, weights in data.validation_batches(size):
             sums += _batch_sums(state, batch, weights, options.beta)

@@ -24,10 +24,15 @@ from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.checkpoint import Checkpoint
-from pyro_vae.training.epoch import StepsFunction, Training, require_finite, train_epoch, validate
+from pyro_vae.training.epoch import (
+    StepsFunction,
+    Training,
+    require_finite,
+    train_epoch,
+    validate,
+)
 from pyro_vae.training.options import (
     SCHEDULES,
-    FitOptions,
     MakeOptimizer,
     Schedule,
     choose_device,
@@ -35,6 +40,7 @@ from pyro_vae.training.options import (
 )
 from pyro_vae.training.preparation import (
     check_and_initialise,
+    described_options,
     initial_state,
     read_data,
     with_binary_validation,
@@ -46,7 +52,6 @@ from pyro_vae.training.sleep import require_sleep, sleep
 from pyro_vae.training.step_choice import choose_steps, is_compiled
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
-from pyro_vae.training.validation_split import is_number
 from pyro_vae.training.weights import eager, refuse_hidden_weights
 from pyro_vae.vae import VAE
 
@@ -171,13 +176,19 @@ def fit(
     """
     arguments = dict(locals())
     refuse_hidden_weights(x)
-    options = _described(arguments)
+    options = described_options(arguments)
     torch_device = device_of_rank(choose_device(options.device))
     dtype = next(vae.parameters()).dtype
     placement = Placement(torch_device, dtype, grey=options.binarize == "dynamic")
-    with torch.inference_mode(False), torch.enable_grad(), own_seed(options.seed, torch_device):
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        own_seed(options.seed, torch_device),
+    ):
         require_trainable(vae)
-        data, named_rows = read_data(vae, x, validation, weights, placement, options.seed)
+        data, named_rows = read_data(
+            vae, x, validation, weights, placement, options.seed
+        )
         if data.weights is not None:
             options = eager(options)
         options = with_budget(options, data.train.steps(options.batch_size))
@@ -195,14 +206,6 @@ def fit(
     if run.warning is not None:
         warn_caller(f"fit: {run.warning}")
     return run
-
-
-def _described(arguments: dict[str, Any]) -> FitOptions:
-    """The arguments of `fit` that a file can hold, without functions and rows of the user's."""
-    given = {name: arguments[name] for name in FitOptions.model_fields}
-    if not is_number(given["validation"]):
-        given["validation"] = None
-    return FitOptions(**{name: value for name, value in given.items() if not callable(value)})
 
 
 def _examine(run: Run, state: State, data: TrainingData) -> None:
@@ -230,7 +233,9 @@ def _train(
         saved.read()
     steps_done = training.steps_per_epoch * len(run.history)
     steps_in_all = training.steps_per_epoch * (run.options.epochs or 0)
-    steps_function = choose_steps(training.state, run.options, steps_in_all - steps_done)
+    steps_function = choose_steps(
+        training.state, run.options, steps_in_all - steps_done
+    )
     for group in training.state.optimizer.param_groups:
         # An optimizer that was used before has the last rate of that run as its "lr".
         group.setdefault("initial_lr", group["lr"])

@@ -20,9 +20,10 @@ from torch.optim import Optimizer
 
 from pyro_vae.described import Described
 from pyro_vae.explain import nearest
+from pyro_vae.kind_options import Options
 from pyro_vae.networks import MatmulPrecision, Precision
 from pyro_vae.objectives import ELBO, KL, OBJECTIVES, Objective
-from pyro_vae.registry import Choice, Options
+from pyro_vae.registry import Choice
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 Schedule = Callable[[float], float]
@@ -77,7 +78,9 @@ class FitOptions(Described):
     min_steps: PositiveInt = Field(
         default=MIN_STEPS, description="steps at least, where epochs is not given"
     )
-    optimizer: str = Field(default="adam", description="an optimizer of torch.optim, by its name")
+    optimizer: str = Field(
+        default="adam", description="an optimizer of torch.optim, by its name"
+    )
     lr: PositiveFloat = Field(default=2e-3, description="learning rate at the start")
     optimizer_options: dict[str, Any] = Field(
         default={}, description="further options of the optimizer"
@@ -89,13 +92,15 @@ class FitOptions(Described):
         default=None, description="largest norm of the gradient"
     )
     objective: Annotated[Options, Choice(OBJECTIVES)] | None = Field(
-        default=None, description="what is minimised; by default the ELBO with kl and num_particles"
+        default=None,
+        description="what is minimised; by default the ELBO with kl and num_particles",
     )
     beta: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
         default=1.0, description="final KL weight"
     )
     kl_warmup_epochs: NonNegativeInt = Field(
-        default=0, description="epochs in which the KL weight grows from 0 to beta (KL annealing)"
+        default=0,
+        description="epochs in which the KL weight grows from 0 to beta (KL annealing)",
     )
     kl_cycles: PositiveInt = Field(
         default=1, description="times that the KL weight grows within those epochs"
@@ -106,7 +111,8 @@ class FitOptions(Described):
         "kept instead of the last weights",
     )
     validation: Annotated[NonNegativeFloat, AllowInfNan(False)] | None = Field(
-        default=0.1, description="share (below 1) or number of rows that only choose the best epoch"
+        default=0.1,
+        description="share (below 1) or number of rows that only choose the best epoch",
     )
     binarize: Literal["none", "dynamic"] = Field(
         default="none",
@@ -124,7 +130,9 @@ class FitOptions(Described):
         "the model draws: a smaller inference gap",
     )
     kl: KL = Field(default="auto", description="closed-form KL or Monte Carlo")
-    num_particles: PositiveInt = Field(default=1, description="draws of z for each row and step")
+    num_particles: PositiveInt = Field(
+        default=1, description="draws of z for each row and step"
+    )
     seed: NonNegativeInt = Field(
         default=0, description="of the noise, the order of the rows and the split"
     )
@@ -213,7 +221,9 @@ def make_optimizer(
         ValueError: an unknown name, options that the optimizer doesn't take, or one whose step
             needs a closure.
     """
-    optimizer = _named_optimizer(options, parameters) if make is None else make(parameters)
+    optimizer = (
+        _named_optimizer(options, parameters) if make is None else make(parameters)
+    )
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise ValueError(
@@ -222,10 +232,14 @@ def make_optimizer(
     return optimizer
 
 
-def _named_optimizer(options: FitOptions, parameters: Iterable[nn.Parameter]) -> Optimizer:
+def _named_optimizer(
+    options: FitOptions, parameters: Iterable[nn.Parameter]
+) -> Optimizer:
     name = options.optimizer.lower()
     if name in _UNSUITED:
-        raise ValueError(f"optimizer: {options.optimizer} {_UNSUITED[name]}; take 'adam' or 'sgd'")
+        raise ValueError(
+            f"optimizer: {options.optimizer} {_UNSUITED[name]}; take 'adam' or 'sgd'"
+        )
     if name not in OPTIMIZERS:
         raise ValueError(
             f"optimizer: unknown {options.optimizer!r}; {nearest(name, sorted(OPTIMIZERS))}"
@@ -259,7 +273,9 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}") from error
+        raise ValueError(
+            f"device: expected cpu, cuda, cuda:N or auto, got {name!r}"
+        ) from error
     if device.type not in {"cpu", "cuda"}:
         raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

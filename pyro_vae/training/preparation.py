@@ -16,12 +16,27 @@ from pyro_vae.inputs import checked_batches, pass_size, require_precise, undistu
 from pyro_vae.objectives import Objective
 from pyro_vae.spec import data_support
 from pyro_vae.training.ema import ExponentialMovingAverage
-from pyro_vae.training.options import FitOptions, MakeOptimizer, make_objective, make_optimizer
+from pyro_vae.training.options import (
+    FitOptions,
+    MakeOptimizer,
+    make_objective,
+    make_optimizer,
+)
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.validation_split import is_number, split
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
+
+
+def described_options(arguments: dict[str, Any]) -> FitOptions:
+    """The arguments of `fit` that a file can hold: no functions, and no rows of the user."""
+    given = {name: arguments[name] for name in FitOptions.model_fields}
+    if not is_number(given["validation"]):
+        given["validation"] = None
+    return FitOptions(
+        **{name: value for name, value in given.items() if not callable(value)}
+    )
 
 
 def read_data(

@@ -30,7 +30,9 @@ class Progress:
         self.has_lines = shown is None and not is_interactive()
         self.done = done
         self.total = total
-        self.bar = progress_bar(shown, initial=done, total=total, desc="fit", unit="step")
+        self.bar = progress_bar(
+            shown, initial=done, total=total, desc="fit", unit="step"
+        )
         self.first = done
         self.start = time.monotonic()
         self.written = self.start
@@ -60,7 +62,9 @@ class Progress:
 
     def epoch(self, row: dict[str, float]) -> None:
         """An epoch is over, with that row of the history."""
-        shown = [f"{label} {row[name]:.2f}" for name, label in SHOWN.items() if name in row]
+        shown = [
+            f"{label} {row[name]:.2f}" for name, label in SHOWN.items() if name in row
+        ]
         text = ", ".join(shown)
         self.bar.set_postfix_str(text)
         now = time.monotonic()

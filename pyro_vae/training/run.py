@@ -136,7 +136,9 @@ class Run:
     def keep_asleep(self, row: dict[str, float]) -> None:
         """Add a row of the sleep phase, and keep the weights when they are the best so far."""
         candidates = [self.history[self.best_epoch - 1], *self.slept]
-        losses = [earlier["val_loss"] for earlier in candidates if "val_loss" in earlier]
+        losses = [
+            earlier["val_loss"] for earlier in candidates if "val_loss" in earlier
+        ]
         self.slept.append(row)
         if not losses or row["val_loss"] < min(losses):
             self.remember()

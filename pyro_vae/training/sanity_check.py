@@ -82,7 +82,9 @@ def _require_lone_row(
     try:
         with torch.no_grad(), own_seed(0, row.device), pyro.validation_enabled(False):
             state.objective(trial.model, trial.guide, row, 1.0)
-    except Exception as error:  # of any type: a layer says in its own way what it can't do
+    except (
+        Exception
+    ) as error:  # of any type: a layer says in its own way what it can't do
         larger = range(size + 1, count + 1)
         better = next((number for number in larger if count % number != 1), None)
         remedy = f"take batch_size={better}"

@@ -113,7 +113,9 @@ class _Objective(nn.Module):
     def __init__(self, state: State) -> None:
         super().__init__()
         self.vae = state.vae
-        self.objective = state.objective  # which may be a module with weights of its own
+        self.objective = (
+            state.objective
+        )  # which may be a module with weights of its own
         self.state = state
 
     def forward(self, x: Tensor, beta: Any) -> tuple[Terms, dict[str, Tensor]]:
@@ -190,7 +192,9 @@ class _StepsOfTensors:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One step, which changes `tensors` in place; its metrics and its gradients."""
         # Leaves apart from the tensors that Adam changes, so that the gradient is of this step.
-        leaves = {name: tensors[name].detach().requires_grad_() for name in self.weights}
+        leaves = {
+            name: tensors[name].detach().requires_grad_() for name in self.weights
+        }
         own = {name: tensors[name] for name in self.names} | leaves
         beta = numbers[0].to(batch.dtype) if self.beta is None else self.beta
         rows = binarized(batch) if self.state.binarize else batch

@@ -51,14 +51,18 @@ class RowWeights:
         seed: int,
     ) -> None:
         if world_size() > 1:
-            raise ValueError(f"weights: expected one process, got {world_size()}; leave them out")
+            raise ValueError(
+                f"weights: expected one process, got {world_size()}; leave them out"
+            )
         if not isinstance(rows, ArrayRows | DatasetRows):
             raise ValueError(
                 "weights: expected x as an array or a Dataset, got a DataLoader, whose order is "
                 "its own"
             )
         given = _checked(weights, len(rows)).to(placement.dtype)
-        train, _ = select_part(as_rows(given, (), placement, name="weights"), validation, seed)
+        train, _ = select_part(
+            as_rows(given, (), placement, name="weights"), validation, seed
+        )
         # The mean is 1 over the training rows, so that the learning rate means what it did.
         mean = float(torch.cat(list(train.batches(4096))).double().mean())
         if mean == 0:

@@ -24,7 +24,10 @@ def test_a_stub_exports_each_of_its_names(folder: str) -> None:
     """`from .x import a as a`: without `as`, a type checker takes the name for a private one."""
     stub = ast.parse((ROOT / folder / "__init__.pyi").read_text(encoding="ascii"))
     aliases = [
-        alias for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
+        alias
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     ]
     package = {"pyro_vae": pv, "analysis": analysis}[folder]
     assert sorted(alias.name for alias in aliases) == sorted(package.__all__)

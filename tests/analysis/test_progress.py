@@ -13,15 +13,27 @@ TRUTH = LinearGaussian.random()
 X = TRUTH.sample(5)
 
 ASK: dict[str, Any] = {
-    "annealed": lambda **how: pv.annealed(TRUTH.vae(), X, num_chains=2, temperatures=2, **how),
-    "anomaly": lambda **how: pv.anomaly(TRUTH.vae(), X, num_particles=20, num_samples=5, **how),
+    "annealed": lambda **how: pv.annealed(
+        TRUTH.vae(), X, num_chains=2, temperatures=2, **how
+    ),
+    "anomaly": lambda **how: pv.anomaly(
+        TRUTH.vae(), X, num_particles=20, num_samples=5, **how
+    ),
     "audit": lambda **how: pv.audit(
-        TRUTH.vae(), X[:1], num_chains=2, num_samples=4, warmup_steps=4, num_particles=20, **how
+        TRUTH.vae(),
+        X[:1],
+        num_chains=2,
+        num_samples=4,
+        warmup_steps=4,
+        num_particles=20,
+        **how,
     ),
     "bidirectional": lambda **how: pv.bidirectional(
         TRUTH.vae(), num_rows=2, num_chains=2, temperatures=2, **how
     ),
-    "calibration": lambda **how: pv.calibration(TRUTH.vae(), num_rows=5, num_samples=5, **how),
+    "calibration": lambda **how: pv.calibration(
+        TRUTH.vae(), num_rows=5, num_samples=5, **how
+    ),
     "checkup": lambda **how: pv.checkup(TRUTH.vae(), X, num_particles=20, **how),
     "compare": lambda **how: pv.compare(
         {"a": TRUTH.vae(), "b": TRUTH.vae(widen=1.2)}, X, num_particles=20, **how
@@ -45,9 +57,19 @@ def test_none_is_the_default_and_shows_nothing_in_a_file(
 
 @pytest.mark.parametrize(
     "name",
-    ["annealed", "audit", "calibration", "compare", "evidence", "inference_gaps", "latent_use"],
+    [
+        "annealed",
+        "audit",
+        "calibration",
+        "compare",
+        "evidence",
+        "inference_gaps",
+        "latent_use",
+    ],
 )
-def test_true_shows_a_bar_anywhere(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_true_shows_a_bar_anywhere(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     ASK[name](progress=True)
     assert "100%" in capsys.readouterr().err
 

@@ -33,7 +33,9 @@ class Done:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out, parse_constant=lambda name: json.loads(f"{name} is no JSON"))
+        return json.loads(
+            self.out, parse_constant=lambda name: json.loads(f"{name} is no JSON")
+        )
 
 
 def pyro_vae(*arguments: str | Path) -> Done:
@@ -56,8 +58,12 @@ def write_data(folder: Path) -> None:
     np.save(folder / "normal.npy", normal)
     np.save(folder / "bits.npy", rng.integers(0, 2, size=(60, 4)).astype(bool))
     np.save(folder / "grey.npy", rng.uniform(size=(60, 16)))
-    np.savetxt(folder / "table.csv", normal, delimiter=",", header="a,b,c,d", comments="")
-    np.savez(folder / "splits.npz", train=normal[:40], valid=normal[40:53], test=normal[53:])
+    np.savetxt(
+        folder / "table.csv", normal, delimiter=",", header="a,b,c,d", comments=""
+    )
+    np.savez(
+        folder / "splits.npz", train=normal[:40], valid=normal[40:53], test=normal[53:]
+    )
     np.savez(folder / "several.npz", first=normal, second=normal[:5])
     broken = normal.copy()
     broken[53, 2] = np.nan

@@ -72,7 +72,8 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
     with path.open(newline="") as stream:
         header, *rows = csv.reader(stream)
     return {
-        name: _column(values) for name, values in zip(header, zip(*rows, strict=True), strict=True)
+        name: _column(values)
+        for name, values in zip(header, zip(*rows, strict=True), strict=True)
     }
 
 
@@ -94,12 +95,16 @@ def test_fit_writes_these_files_and_no_others(digits: Done, home: Path) -> None:
     folder = home / "runs/digits"
     assert set(os.listdir(folder)) == MODEL | TABLES | PICTURES
     listed = digits.out.partition("\nfiles\n")[2].split()
-    assert sorted(listed) == sorted(f"runs/digits/{name}" for name in MODEL | TABLES | PICTURES)
+    assert sorted(listed) == sorted(
+        f"runs/digits/{name}" for name in MODEL | TABLES | PICTURES
+    )
     for name in PICTURES:
         assert (folder / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-def test_fit_prints_what_it_does_and_finds(digits: Done, metrics: dict[str, Any]) -> None:
+def test_fit_prints_what_it_does_and_finds(
+    digits: Done, metrics: dict[str, Any]
+) -> None:
     for line in (
         f"pyro-vae {pv.__version__}   cpu",
         "digits: 1437 rows to fit, 360 held out",
@@ -135,9 +140,15 @@ def test_metrics_are_the_means_of_the_rows(
 def test_history_is_a_line_an_epoch(digits: Done, home: Path) -> None:
     history = read_csv(home / "runs/digits/history.csv")
     assert history["epoch"].tolist() == [1, 2]
-    assert {"loss", "elbo", "rate", "distortion", "val_elbo", "val_rate", "val_distortion"} <= set(
-        history
-    )
+    assert {
+        "loss",
+        "elbo",
+        "rate",
+        "distortion",
+        "val_elbo",
+        "val_rate",
+        "val_distortion",
+    } <= set(history)
     np.testing.assert_allclose(
         history["elbo"], -(history["rate"] + history["distortion"]), rtol=1e-9
     )
@@ -170,7 +181,11 @@ def test_the_same_seed_gives_the_same_numbers(
     done = pyro_vae("fit", *SHORT, "--json", "--output", "again")
     assert done.status == 0
     assert done.err == ""
-    assert done.json["metrics"] == metrics == json.loads((home / "again/metrics.json").read_text())
+    assert (
+        done.json["metrics"]
+        == metrics
+        == json.loads((home / "again/metrics.json").read_text())
+    )
     assert done.json["files"][0] == "again/spec.json"
     assert not done.json["interrupted"]
     former, again = contents(home / "runs/digits"), contents(home / "again")
@@ -192,37 +207,52 @@ def test_a_run_is_not_replaced_unasked(digits: Done, home: Path) -> None:
 # The other commands on that run
 
 
-def test_evaluate_repeats_the_numbers(digits: Done, metrics: dict[str, Any], home: Path) -> None:
+def test_evaluate_repeats_the_numbers(
+    digits: Done, metrics: dict[str, Any], home: Path
+) -> None:
     done = pyro_vae("evaluate", "runs/digits", "--json", "--output", "rows.csv")
     assert (done.status, done.err) == (0, "")
     assert done.json == {"metrics": metrics}
-    assert (home / "rows.csv").read_bytes() == (home / "runs/digits/evidence.csv").read_bytes()
+    assert (home / "rows.csv").read_bytes() == (
+        home / "runs/digits/evidence.csv"
+    ).read_bytes()
 
 
 @pytest.mark.slow
-def test_evaluate_takes_more_draws_of_fewer_rows(digits: Done, metrics: dict[str, Any]) -> None:
+def test_evaluate_takes_more_draws_of_fewer_rows(
+    digits: Done, metrics: dict[str, Any]
+) -> None:
     settings = ("--set", "evaluate.num_particles=100", "--set", "evaluate.rows=40")
     done = pyro_vae("evaluate", "runs/digits", *settings, "--json")
     assert done.json["metrics"]["num_particles"] == 100
     assert done.json["metrics"]["rows"] == 40
     assert 0 <= done.json["metrics"]["unreliable"] <= 1
-    assert "40 rows, 100 draws each" in pyro_vae("evaluate", "runs/digits", *settings).out
+    assert (
+        "40 rows, 100 draws each" in pyro_vae("evaluate", "runs/digits", *settings).out
+    )
 
 
 def test_evaluate_takes_all_rows_of_another_file(digits: Done, home: Path) -> None:
     np.save(home / "some.npy", pv.data.load("digits")[:30])
     done = pyro_vae("evaluate", "runs/digits", "--data", "some.npy", "--json")
     assert done.json["metrics"]["rows"] == 30
-    expected = pv.evidence(pv.load("runs/digits"), pv.data.load("digits")[:30], num_particles=20)
+    expected = pv.evidence(
+        pv.load("runs/digits"), pv.data.load("digits")[:30], num_particles=20
+    )
     assert done.json["metrics"]["log_marginal"] == expected.mean_log_marginal
 
 
 def test_sample(digits: Done, home: Path) -> None:
     assert (
-        pyro_vae("sample", "runs/digits", "-n", "7", "--seed", "3", "--output", "drawn.npz").status
+        pyro_vae(
+            "sample", "runs/digits", "-n", "7", "--seed", "3", "--output", "drawn.npz"
+        ).status
         == 0
     )
-    drawn, expected = np.load(home / "drawn.npz"), pv.sample(pv.load("runs/digits"), 7, seed=3)
+    drawn, expected = (
+        np.load(home / "drawn.npz"),
+        pv.sample(pv.load("runs/digits"), 7, seed=3),
+    )
     assert set(drawn) == {"x", "z", "mean"}
     for name in drawn:
         np.testing.assert_array_equal(drawn[name], getattr(expected, name))
@@ -244,7 +274,9 @@ def test_arrays_of_another_file_are_all_its_rows(digits: Done, home: Path) -> No
     np.save(home / "some.npy", pv.data.load("digits")[:30])
     for command, expected in (("encode", (30, 32)), ("reconstruct", (30, 64))):
         assert (
-            pyro_vae(command, "runs/digits", "--data", "some.npy", "--output", "first.npy").status
+            pyro_vae(
+                command, "runs/digits", "--data", "some.npy", "--output", "first.npy"
+            ).status
             == 0
         )
         assert np.load(home / "first.npy").shape == expected
@@ -252,7 +284,9 @@ def test_arrays_of_another_file_are_all_its_rows(digits: Done, home: Path) -> No
 
 @pytest.mark.parametrize("command", ["sample", "encode", "reconstruct"])
 @pytest.mark.parametrize("name", ["x.txt", "x", "x.csv"])
-def test_other_files_are_refused(command: str, name: str, digits: Done, home: Path) -> None:
+def test_other_files_are_refused(
+    command: str, name: str, digits: Done, home: Path
+) -> None:
     done = pyro_vae(command, "runs/digits", "--output", name)
     assert (done.status, done.err) == (
         2,
@@ -267,7 +301,9 @@ def test_other_files_are_refused(command: str, name: str, digits: Done, home: Pa
 def test_schema_holds_every_kind() -> None:
     schema = pyro_vae("schema").json
     assert schema["type"] == "object"
-    assert {"latent_dim", "prior", "data", "fit", "evaluate"} <= set(schema["properties"])
+    assert {"latent_dim", "prior", "data", "fit", "evaluate"} <= set(
+        schema["properties"]
+    )
     for room in (PRIORS, LIKELIHOODS, GUIDES, NETWORKS):
         assert {f"{kind}_{room.room}" for kind in room} <= set(schema["$defs"])
     text = json.dumps(schema)
@@ -308,6 +344,11 @@ def test_it_is_a_module_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pyro_vae", "--version"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        command,
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == f"pyro-vae {pv.__version__}\n"

@@ -35,7 +35,9 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
 def listed(text: str) -> dict[str, dict[str, str]]:
     """Room, kind and sentence, from what the command printed."""
     rooms = [part.splitlines() for part in text.strip().split("\n\n")]
-    return {name: dict(line.split(maxsplit=1) for line in lines) for name, *lines in rooms}
+    return {
+        name: dict(line.split(maxsplit=1) for line in lines) for name, *lines in rooms
+    }
 
 
 def test_every_kind_of_every_room_has_a_line() -> None:
@@ -55,7 +57,9 @@ def test_one_room(room: str) -> None:
 
 
 def test_the_sentences_stand_in_one_column() -> None:
-    lines = [line for line in pyro_vae("kinds").out.splitlines() if line.startswith("  ")]
+    lines = [
+        line for line in pyro_vae("kinds").out.splitlines() if line.startswith("  ")
+    ]
     assert len({len(line) - len(line.split(maxsplit=1)[1]) for line in lines}) == 1
 
 
@@ -67,7 +71,9 @@ def test_json_has_the_options_and_their_defaults() -> None:
     assert rooms["priors"]["vamp"]["defaults"] == {"pseudo_inputs": 500}
     assert rooms["likelihoods"]["binomial"]["required"] == ["total_count"]
     assert rooms["guides"]["semi_amortized"]["defaults"]["base"] == "mean_field"
-    assert rooms["objectives"]["iwae"]["summary"].startswith("The importance weighted bound")
+    assert rooms["objectives"]["iwae"]["summary"].startswith(
+        "The importance weighted bound"
+    )
     assert rooms["optimizers"]["adam"]["defaults"]["betas"] == [0.9, 0.999]
     assert rooms["optimizers"]["adam"]["required"] == []
     assert rooms["proposals"]["defensive"]["defaults"]
@@ -86,7 +92,12 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        command, env=environment, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        cwd=tmp_path,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")

@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(
+        run_folder, "save_figure", lambda figure, path: path.write_text("picture")
+    )
     return tmp_path
 
 
@@ -95,6 +97,8 @@ def test_in_a_shell(home: Path) -> None:
     """The interpreter has nothing to say either when it flushes its streams at the end."""
     line = f"{sys.executable} -m pyro_vae fit spec.toml | head -n 0; echo ${{PIPESTATUS[0]}}"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["bash", "-c", line], cwd=home, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=home, env=env, capture_output=True, text=True
+    )
     assert (done.stdout, done.stderr) == ("141\n", "")
     assert (home / "runs/normal/posterior.nc").exists()

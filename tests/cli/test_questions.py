@@ -22,7 +22,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     write_data(folder)
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        patched.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
+        patched.setattr(
+            run_folder, "save_figure", lambda figure, path: path.write_text("picture")
+        )
         for name, *changes in (
             ("a",),
             ("b", "fit.seed=1"),
@@ -38,9 +40,13 @@ def test_models_are_compared_on_the_same_rows() -> None:
     assert {model["run"] for model in found} == {"a", "b"}
     best, other = found
     assert best["difference"] == 0
-    assert other["difference"] == pytest.approx(other["log_marginal"] - best["log_marginal"])
+    assert other["difference"] == pytest.approx(
+        other["log_marginal"] - best["log_marginal"]
+    )
     assert other["difference"] <= 0
-    assert best["unreliable"] is None  # 20 draws are too few to tell, and JSON has no nan
+    assert (
+        best["unreliable"] is None
+    )  # 20 draws are too few to tell, and JSON has no nan
 
 
 def test_models_are_compared_on_rows_that_they_were_fitted_to_with_a_word() -> None:
@@ -74,7 +80,9 @@ def test_a_check_ends_in_three_sentences_about_its_own_numbers() -> None:
     more = ("--set", "evaluate.num_particles=200")
     done = pyro_vae("check", "a", *more)
     trust, gain, after = done.out.rstrip("\n").splitlines()[-3:]
-    assert [trust, gain, after] == pyro_vae("check", "a", *more, "--json").json["sentences"]
+    assert [trust, gain, after] == pyro_vae("check", "a", *more, "--json").json[
+        "sentences"
+    ]
     assert trust.startswith("log p(x) = -")
     assert "a model of independent columns" in gain
     assert after.startswith(("Next, because of '", "Nothing has to be done next"))
@@ -117,7 +125,9 @@ def test_the_commands_of_a_check_of_other_rows_and_a_bare_model(tmp_path: Path) 
         "evaluate.num_particles=200",
     )
     findings = pyro_vae("check", tmp_path / "bare", *asked, "--json").json["findings"]
-    commands = [shlex.split(finding["command"]) for finding in findings if finding["command"]]
+    commands = [
+        shlex.split(finding["command"]) for finding in findings if finding["command"]
+    ]
     assert all(words[1] != "fit" for words in commands)
     for words in commands:
         assert words[-4:] == ["--data", "splits.npz", "--set", "data.array=train"]
@@ -136,7 +146,8 @@ def test_rows_are_ranked_against_the_held_out_ones() -> None:
     assert table["top_columns"][0].startswith("c (-")
     assert len(table) == 60
     held_out = hold_out(
-        read_source(DataOptions(source="normal.npy"), None), DataOptions(source="normal.npy")
+        read_source(DataOptions(source="normal.npy"), None),
+        DataOptions(source="normal.npy"),
     ).test
     expected = pv.anomaly(pv.load("a"), rows, reference=held_out, num_particles=20)
     np.testing.assert_allclose(table["p_value"], expected.p_value[table["row"]])
@@ -150,7 +161,9 @@ def test_another_reference_may_be_named() -> None:
     assert found["rows"] == 60
     assert (
         "60 rows are reference rows too"
-        in pyro_vae("anomaly", "a", "--data", "normal.npy", "--reference", "normal.npy").out
+        in pyro_vae(
+            "anomaly", "a", "--data", "normal.npy", "--reference", "normal.npy"
+        ).out
     )
 
 
@@ -158,8 +171,14 @@ def test_another_reference_may_be_named() -> None:
     ("arguments", "message"),
     [
         (("a",), "required: --data"),
-        (("a", "--data", "normal.npy", "--output", "scores.txt"), "expected a .csv file"),
-        (("a", "--data", "normal.npy", "--top", "0"), "--top: expected at least 1, got 0"),
+        (
+            ("a", "--data", "normal.npy", "--output", "scores.txt"),
+            "expected a .csv file",
+        ),
+        (
+            ("a", "--data", "normal.npy", "--top", "0"),
+            "--top: expected at least 1, got 0",
+        ),
         (("a", "--data", "bits.npy", "--reference", "none.npy"), "none.npy"),
         (("point", "--data", "bits.npy"), "is an autoencoder"),
     ],

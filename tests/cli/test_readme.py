@@ -27,7 +27,9 @@ pytestmark = pytest.mark.skipif(not README.exists(), reason="there is no README.
 def blocks(language: str, page: Path = README) -> list[str]:
     """The code blocks of a language, in order."""
     return re.findall(
-        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        rf"^```{language}\n(.*?)^```$",
+        page.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
     )
 
 
@@ -35,7 +37,9 @@ def commands() -> list[str]:
     """The lines of both pages that start with `pyro-vae`, without their comments."""
     both = [*blocks("bash"), *blocks("bash", COMMAND)]
     lines = "\n".join(both).splitlines()
-    return [line.partition("#")[0].strip() for line in lines if line.startswith("pyro-vae ")]
+    return [
+        line.partition("#")[0].strip() for line in lines if line.startswith("pyro-vae ")
+    ]
 
 
 @pytest.mark.parametrize("short", [True, False])
@@ -45,10 +49,14 @@ def test_the_program_runs_and_prints(short: bool, tmp_path: Path) -> None:
     program = blocks("python")[0]
     if short:
         program = re.sub(
-            r"\b(num_particles|draws)=\d+", r"\1=10", re.sub(r"\bepochs=\d+", "epochs=1", program)
+            r"\b(num_particles|draws)=\d+",
+            r"\1=10",
+            re.sub(r"\bepochs=\d+", "epochs=1", program),
         )
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
@@ -57,7 +65,8 @@ def test_what_a_new_user_types_stands_in_this_order() -> None:
     """`.ci/run` takes these lines from here: the first one makes `.venv`."""
     first, *others = blocks("bash")[0].splitlines()
     assert re.search(
-        r"python -m venv \.venv && .*pip install -c constraints\.txt '\.\[test\]'", first
+        r"python -m venv \.venv && .*pip install -c constraints\.txt '\.\[test\]'",
+        first,
     )
     assert [line.partition("#")[0].strip() for line in others] == [
         "pyro-vae fit",

@@ -152,7 +152,9 @@ BAD_DATA = {
     "fit normal.npy --output spec.toml/run": (
         "spec.toml/run: can't be written: Not a directory .*spec.toml"
     ),
-    "fit normal.npy --output /proc/run": ("/proc/run: can't be written: .*; choose another folder"),
+    "fit normal.npy --output /proc/run": (
+        "/proc/run: can't be written: .*; choose another folder"
+    ),
     "fit normal.npy --output model": (
         "model: holds another run; choose another folder, or overwrite it .--overwrite"
     ),
@@ -235,10 +237,16 @@ def test_the_usage_is_shown_where_arguments_are_wrong(line: str) -> None:
 
 
 def test_each_wrong_field_has_a_line() -> None:
-    done = pyro_vae("fit", "--set", "latent_dim=0", "--set", "fit.lr=0", "--set", "data.tset=3")
+    done = pyro_vae(
+        "fit", "--set", "latent_dim=0", "--set", "fit.lr=0", "--set", "data.tset=3"
+    )
     assert done.status == 2
     lines = done.err.removeprefix("pyro-vae: ").splitlines()
-    assert [line.strip().split(": ")[0] for line in lines] == ["latent_dim", "data.tset", "fit.lr"]
+    assert [line.strip().split(": ")[0] for line in lines] == [
+        "latent_dim",
+        "data.tset",
+        "fit.lr",
+    ]
 
 
 def test_other_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,9 @@ class PowerCut(Exception):
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(
+        run_folder, "save_figure", lambda figure, path: path.write_text("picture")
+    )
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     return tmp_path
 
@@ -87,7 +89,9 @@ def test_there_is_none() -> None:
     )
 
 
-def test_what_a_full_disk_did_not_take_is_saved_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_full_disk_did_not_take_is_saved_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 

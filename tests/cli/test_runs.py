@@ -30,7 +30,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with small data; a picture is written as a word, because drawing is slow."""
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_folder, "save_figure", lambda figure, path: path.write_text("picture"))
+    monkeypatch.setattr(
+        run_folder, "save_figure", lambda figure, path: path.write_text("picture")
+    )
     return tmp_path
 
 
@@ -59,7 +61,12 @@ def assert_done(done: Done) -> Done:
 def test_fit_from_a_description(home: Path) -> None:
     assert_done(
         pyro_vae(
-            "fit", "spec.toml", "--set", "prior.kind=standard_normal", "--set", "fit.optimizer=sgd"
+            "fit",
+            "spec.toml",
+            "--set",
+            "prior.kind=standard_normal",
+            "--set",
+            "fit.optimizer=sgd",
         )
     )
     assert spec("runs/normal")["hidden_dims"] == [8]
@@ -79,10 +86,16 @@ def test_fit_from_a_description(home: Path) -> None:
 
 
 def test_data_of_a_description_can_be_others() -> None:
-    assert_done(pyro_vae("fit", "spec.toml", "--data", "grey.npy", "--set", "data_shape=[4,4]"))
+    assert_done(
+        pyro_vae("fit", "spec.toml", "--data", "grey.npy", "--set", "data_shape=[4,4]")
+    )
     assert spec("runs/grey")["data_shape"] == [4, 4]
     assert names("runs/grey") == MODEL | TABLES | PICTURES
-    assert_done(pyro_vae("reconstruct", "runs/grey", "--data", "grey.npy", "--output", "seen.npy"))
+    assert_done(
+        pyro_vae(
+            "reconstruct", "runs/grey", "--data", "grey.npy", "--output", "seen.npy"
+        )
+    )
     assert np.load("seen.npy").shape == (60, 4, 4)
 
 
@@ -101,7 +114,9 @@ def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         experiment_run,
         "fit",
-        lambda vae, x, **options: (seen.update(x=x, **options), fit(vae, x, **options))[1],
+        lambda vae, x, **options: (seen.update(x=x, **options), fit(vae, x, **options))[
+            1
+        ],
     )
     done = pyro_vae("fit", "splits.npz", *SMALL)
     assert_done(done)
@@ -152,7 +167,9 @@ def test_an_array_of_several_is_named() -> None:
 def test_an_autoencoder_compresses_only() -> None:
     done = pyro_vae("fit", "grey.npy", *SMALL, *AUTOENCODER)
     assert_done(done)
-    assert names("runs/grey") == MODEL | (TABLES - {"evidence.csv"}) | (PICTURES - {"samples.png"})
+    assert names("runs/grey") == MODEL | (TABLES - {"evidence.csv"}) | (
+        PICTURES - {"samples.png"}
+    )
     found = metrics("runs/grey")
     assert set(found) == {"rows", "latent_dim", "active_units", "unexplained_variance"}
     assert (
@@ -181,17 +198,28 @@ def test_one_row_held_out_has_no_standard_error() -> None:
 
 def write_table(names: list[str]) -> None:
     rows = np.random.default_rng(0).integers(0, 9, size=(60, len(names)))
-    np.savetxt("named.csv", rows, delimiter=",", header=",".join(names), comments="", fmt="%d")
+    np.savetxt(
+        "named.csv", rows, delimiter=",", header=",".join(names), comments="", fmt="%d"
+    )
 
 
 def test_named_pixels_are_an_image_where_its_shape_is_given() -> None:
     """Kaggle's digit recognizer: pixel0, pixel1, ..."""
     write_table([f"pixel{i}" for i in range(16)])
-    conv = [word for name in ("encoder", "decoder") for word in ("--set", f"{name}=conv")]
-    assert_done(pyro_vae("fit", "named.csv", *SMALL, "--set", "data_shape=[1,4,4]", *conv))
+    conv = [
+        word for name in ("encoder", "decoder") for word in ("--set", f"{name}=conv")
+    ]
+    assert_done(
+        pyro_vae("fit", "named.csv", *SMALL, "--set", "data_shape=[1,4,4]", *conv)
+    )
     assert names("runs/named") == MODEL | TABLES | PICTURES
     tree = az.from_netcdf("runs/named/posterior.nc")
-    assert tree["observed_data"]["x"].dims == ("observation", "feature_0", "feature_1", "feature_2")
+    assert tree["observed_data"]["x"].dims == (
+        "observation",
+        "feature_0",
+        "feature_1",
+        "feature_2",
+    )
     tree.close()
 
 
@@ -262,9 +290,13 @@ def test_files_of_others_are_not_replaced_unasked(home: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["levels", "bytes"])
-def test_grey_rows_are_fitted_as_bits_and_evaluated_as_the_same_ones(kind: str, home: Path) -> None:
+def test_grey_rows_are_fitted_as_bits_and_evaluated_as_the_same_ones(
+    kind: str, home: Path
+) -> None:
     grey = np.load(home / "grey.npy")
-    np.save(home / "grey.npy", grey if kind == "levels" else (255 * grey).astype(np.uint8))
+    np.save(
+        home / "grey.npy", grey if kind == "levels" else (255 * grey).astype(np.uint8)
+    )
     refused = pyro_vae("fit", "grey.npy", *SMALL, "--set", "likelihood=bernoulli")
     assert (refused.status, "binarize='dynamic'" in refused.err) == (2, True)
     done = assert_done(
@@ -274,14 +306,18 @@ def test_grey_rows_are_fitted_as_bits_and_evaluated_as_the_same_ones(kind: str, 
     again = assert_done(pyro_vae("evaluate", "runs/grey", "--json"))
     assert again.json["metrics"]["log_marginal"] == done.json["metrics"]["log_marginal"]
     assert_done(pyro_vae("evaluate", "runs/grey", "--data", "grey.npy"))
-    reconstructed = assert_done(pyro_vae("reconstruct", "runs/grey", "--output", "again.npy"))
+    reconstructed = assert_done(
+        pyro_vae("reconstruct", "runs/grey", "--output", "again.npy")
+    )
     assert "again.npy" in reconstructed.out
 
 
 # Interrupted
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, module: str, name: str, call: int) -> None:
+def interrupt_at(
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str, call: int
+) -> None:
     """Press Ctrl-C in the call of that number of a function."""
     target = importlib.import_module(module)
     function, calls = getattr(target, name), iter(range(1, 1000))
@@ -294,7 +330,9 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, module: str, name: str, call: 
     monkeypatch.setattr(target, name, interrupted)
 
 
-def test_interrupted_training_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_training_keeps_the_best_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     interrupt_at(
         monkeypatch, "pyro_vae.training.step_choice", "steps", 2
     )  # 48 rows are one step an epoch
@@ -346,7 +384,10 @@ def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(
 ) -> None:
     monkeypatch.setattr(run_folder, where, fail)
     done = pyro_vae("fit", "spec.toml")
-    assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
+    assert (done.status, done.err) == (
+        1,
+        "pyro-vae: input/output: No space left on device\n",
+    )
     assert names("runs") == {"normal"}
     assert names("runs/normal") == MODEL
 
@@ -356,11 +397,16 @@ def test_a_disk_that_is_full_when_pictures_come_leaves_the_numbers(
 ) -> None:
     monkeypatch.setattr(run_folder, "save_figure", fail)
     done = pyro_vae("fit", "spec.toml")
-    assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
+    assert (done.status, done.err) == (
+        1,
+        "pyro-vae: input/output: No space left on device\n",
+    )
     assert names("runs/normal") == MODEL | TABLES
 
 
-def test_a_picture_that_cannot_be_drawn_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_cannot_be_drawn_costs_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def no_font(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("no font")
 
@@ -377,13 +423,21 @@ def test_a_picture_that_cannot_be_drawn_costs_nothing_else(monkeypatch: pytest.M
     assert "latent.png" not in done.out
 
 
-def test_a_full_disk_leaves_no_half_of_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_half_of_a_model(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert_done(pyro_vae("fit", "spec.toml"))
     before = contents(home)
     monkeypatch.setattr(saving, "save_file", fail)
-    for arguments, name in ((("--output", "runs/other"), "other"), (("--overwrite",), "normal")):
+    for arguments, name in (
+        (("--output", "runs/other"), "other"),
+        (("--overwrite",), "normal"),
+    ):
         done = pyro_vae("fit", "spec.toml", "--set", "seed=1", *arguments)
-        assert (done.status, done.err) == (1, "pyro-vae: input/output: No space left on device\n")
+        assert (done.status, done.err) == (
+            1,
+            "pyro-vae: input/output: No space left on device\n",
+        )
         (home / f"runs/{name}.unfinished").unlink()  # from which it can be saved later
         assert contents(home) == before
 
@@ -396,7 +450,10 @@ def test_a_full_disk_leaves_no_half_of_a_model(home: Path, monkeypatch: pytest.M
     ],
 )
 def test_a_full_disk_leaves_no_half_of_an_array(
-    arguments: tuple[str, ...], function: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...],
+    function: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vae = pv.VAE(data_shape=(4,), latent_dim=2)
     write_model(vae, "runs/normal", run={"data": "normal.npy"})

@@ -67,7 +67,8 @@ def test_what_can_not_be_recorded_runs_each_time():
     run = CUDAGraphed(add, num_inputs=1, record=refuse)
     total = torch.zeros(2)
     with pytest.warns(
-        UserWarning, match=r"^fit: the compiled step can't be recorded.*: operation not permitted"
+        UserWarning,
+        match=r"^fit: the compiled step can't be recorded.*: operation not permitted",
     ):
         run(total, torch.ones(2))
     assert run(total, torch.ones(2))[0].tolist() == [2, 2]
@@ -81,7 +82,11 @@ def test_a_recorded_step_is_the_step(monkeypatch):
         vae = small()
         average = ExponentialMovingAverage(list(vae.parameters()), 0.9)
         state = State(
-            vae, ELBO(), torch.optim.Adam(vae.parameters(), lr=1e-2), clip_norm=5.0, ema=average
+            vae,
+            ELBO(),
+            torch.optim.Adam(vae.parameters(), lr=1e-2),
+            clip_norm=5.0,
+            ema=average,
         )
         torch.manual_seed(0)
         for number, start in enumerate((0, 16, 32, 8, 24)):
@@ -117,7 +122,11 @@ def test_a_gpu_replays_the_compiled_step(precision):
         vae = small()
         runs.append(fit(vae, X, compile=how, precision=precision, **OPTIONS))
         found.append(weights(vae.cpu()))
-    tolerance = {"rtol": 1e-3, "atol": 1e-4} if precision == "full" else {"rtol": 0.1, "atol": 0.05}
+    tolerance = (
+        {"rtol": 1e-3, "atol": 1e-4}
+        if precision == "full"
+        else {"rtol": 0.1, "atol": 0.05}
+    )
     for ours, theirs in zip(runs[0].history, runs[1].history, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=tolerance["rtol"])
     for name, value in found[0].items():
@@ -140,4 +149,7 @@ def test_the_memory_of_a_gpu_holds_the_rows_once_and_a_few_copies_of_the_weights
     size = sum(weight.numel() * weight.element_size() for weight in vae.parameters())
     torch.cuda.reset_peak_memory_stats()
     fit(vae, x, **OPTIONS | {"epochs": 1, "batch_size": 500, "validation": None})
-    assert torch.cuda.max_memory_allocated() < x.numel() * x.element_size() + 20 * size + 2**28
+    assert (
+        torch.cuda.max_memory_allocated()
+        < x.numel() * x.element_size() + 20 * size + 2**28
+    )

@@ -41,8 +41,13 @@ def test_what_fails_in_the_compiler_or_its_caller_is_the_compilers():
 
 
 def test_the_reason_is_one_line():
-    assert why_refused(RuntimeError("one\ntwo"), caller="") == "the compiler: RuntimeError: one"
-    assert why_refused(RuntimeError(), caller="").endswith("RuntimeError: no reason given")
+    assert (
+        why_refused(RuntimeError("one\ntwo"), caller="")
+        == "the compiler: RuntimeError: one"
+    )
+    assert why_refused(RuntimeError(), caller="").endswith(
+        "RuntimeError: no reason given"
+    )
     assert why_refused(Refusal("it is SGD"), caller="") == "it is SGD"
 
 

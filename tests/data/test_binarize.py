@@ -35,13 +35,18 @@ def test_bits_are_in_the_type_of_the_levels_and_fixed_by_a_generator():
 @pytest.mark.parametrize("size", [7, 1000])
 def test_bytes_are_divided_by_255(size):
     torch.testing.assert_close(
-        torch.cat(list(ROWS.batches(size))), torch.from_numpy(GREY) / 255, rtol=0, atol=0
+        torch.cat(list(ROWS.batches(size))),
+        torch.from_numpy(GREY) / 255,
+        rtol=0,
+        atol=0,
     )
     assert ROWS.array.dtype == torch.uint8
 
 
 def test_bytes_are_numbers_where_they_are_not_grey():
-    np.testing.assert_array_equal(torch.cat(list(as_rows(GREY, (3, 5)).batches(7))), GREY)
+    np.testing.assert_array_equal(
+        torch.cat(list(as_rows(GREY, (3, 5)).batches(7))), GREY
+    )
 
 
 def test_rows_binarized_once_stay_the_same_in_every_pass_and_batch():

@@ -34,7 +34,9 @@ def test_packed_rows_give_the_batches_of_their_bits(shape, on_disk, seed, tmp_pa
             for one in (rows, x)
         )
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-        assert all(batch.is_contiguous() and batch.dtype == target.dtype for batch in ours)
+        assert all(
+            batch.is_contiguous() and batch.dtype == target.dtype for batch in ours
+        )
 
 
 def test_every_byte_is_unpacked_as_numpy_does():
@@ -67,7 +69,11 @@ WRONG = {
         (28, 28),
         r"got torch.int64 \(3, 98\)",
     ),
-    "unflattened": (np.zeros((3, 28, 4), np.uint8), (28, 28), r"got uint8 \(3, 28, 4\)"),
+    "unflattened": (
+        np.zeros((3, 28, 4), np.uint8),
+        (28, 28),
+        r"got uint8 \(3, 28, 4\)",
+    ),
 }
 
 
@@ -79,7 +85,9 @@ def test_what_is_not_packed_is_refused(case):
 
 
 def test_packed_rows_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"x: expected rows of shape \(784,\), got \(28, 28\)"):
+    with pytest.raises(
+        ValueError, match=r"x: expected rows of shape \(784,\), got \(28, 28\)"
+    ):
         as_rows(packed(bits(3, 28, 28)), (784,))
     with pytest.raises(ValueError, match="at least one row"):
         as_rows(PackedBits(np.zeros((0, 1), np.uint8), (8,)), (8,))

@@ -64,7 +64,9 @@ WRITERS = {
     "x.amat.gz": lambda path: path.write_bytes(gzip.compress(text(" "))),
     "x.parquet": lambda path: pd.DataFrame(X, columns=list("abc")).to_parquet(path),
     "v5.mat": lambda path: scipy.io.savemat(path, {"rows": X, "note": "hello"}),
-    "sparse.mat": lambda path: scipy.io.savemat(path, {"rows": scipy.sparse.csc_matrix(X)}),
+    "sparse.mat": lambda path: scipy.io.savemat(
+        path, {"rows": scipy.sparse.csc_matrix(X)}
+    ),
     "v73.mat": lambda path: write_hdf5(path, rows=X),
     "x.idx": lambda path: path.write_bytes(idx(X)),
     "x.idx.gz": lambda path: path.write_bytes(gzip.compress(idx(X))),
@@ -119,7 +121,9 @@ def test_foreign_byte_order_becomes_native(tmp_path):
 @pytest.mark.parametrize("version", ["v5", "v73"])
 def test_mat_is_c_contiguous_in_more_dimensions(version, tmp_path):
     path, values = tmp_path / f"{version}.mat", np.asfortranarray(IMAGES)
-    scipy.io.savemat(path, {"x": values}) if version == "v5" else write_hdf5(path, x=values)
+    scipy.io.savemat(path, {"x": values}) if version == "v5" else write_hdf5(
+        path, x=values
+    )
     rows = load(path)
     assert rows.flags.c_contiguous
     assert rows.dtype == np.uint8
@@ -152,7 +156,10 @@ def test_idx_types(kind, tmp_path):
 def test_idx_length_is_checked(tmp_path):
     for content, got in ((idx(IMAGES)[:-5], 35), (idx(IMAGES) + b"abc", 43)):
         (tmp_path / "x.idx").write_bytes(content)
-        refuses(rf"x\.idx: expected 40 bytes for shape \(2, 3, 4\), got {got}", tmp_path / "x.idx")
+        refuses(
+            rf"x\.idx: expected 40 bytes for shape \(2, 3, 4\), got {got}",
+            tmp_path / "x.idx",
+        )
 
 
 def test_packed_bits(tmp_path):
@@ -163,10 +170,14 @@ def test_packed_bits(tmp_path):
     assert rows.dtype == np.uint8
     np.testing.assert_array_equal(rows, bits)
     np.testing.assert_array_equal(rows, np.unpackbits(packed, axis=1))
-    np.testing.assert_array_equal(load_splits(tmp_path / "x.npy", packed_bits=True).train, bits)
+    np.testing.assert_array_equal(
+        load_splits(tmp_path / "x.npy", packed_bits=True).train, bits
+    )
 
 
-@pytest.mark.parametrize("values", [X, IMAGES, IMAGES[0] > 3], ids=["float", "3-d", "bool"])
+@pytest.mark.parametrize(
+    "values", [X, IMAGES, IMAGES[0] > 3], ids=["float", "3-d", "bool"]
+)
 def test_packed_bits_are_bytes_in_two_dimensions(values, tmp_path):
     np.save(tmp_path / "x.npy", values)
     refuses(
@@ -214,21 +225,32 @@ def test_parquet_columns(tmp_path, monkeypatch):
     assert splits.columns == ("a", "b")
     np.testing.assert_array_equal(splits.train, [[1, 1], [np.nan, 0]])
     frame.assign(c=["x", "y"]).to_parquet(tmp_path / "s.parquet")
-    refuses(r"s\.parquet: expected numbers in column 'c', got (str|object)", tmp_path / "s.parquet")
+    refuses(
+        r"s\.parquet: expected numbers in column 'c', got (str|object)",
+        tmp_path / "s.parquet",
+    )
     monkeypatch.setitem(sys.modules, "pandas", None)
-    refuses(r"x\.parquet: .*install it \(\.parquet: pandas, pyarrow\)", tmp_path / "x.parquet")
+    refuses(
+        r"x\.parquet: .*install it \(\.parquet: pandas, pyarrow\)",
+        tmp_path / "x.parquet",
+    )
 
 
 def test_one_of_several_arrays(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=X, b=IMAGES, y=np.arange(4))
     refuses(
-        r"x\.npz: .* got a \(4, 3\) float64, b \(2, 3, 4\) uint8, y \(4,\) int64; pass array=", path
+        r"x\.npz: .* got a \(4, 3\) float64, b \(2, 3, 4\) uint8, y \(4,\) int64; pass array=",
+        path,
     )
     np.testing.assert_array_equal(load(path, array="b"), IMAGES)
     np.testing.assert_array_equal(load_splits(path, array="b").train, IMAGES)
     refuses(r"expected an array named 'c', got a \(4, 3\)", path, array="c")
-    refuses(r"array 'y' of shape \(n, ...\), got \(4,\); reshape .* to \(n, 1\)", path, array="y")
+    refuses(
+        r"array 'y' of shape \(n, ...\), got \(4,\); reshape .* to \(n, 1\)",
+        path,
+        array="y",
+    )
     refuses(r"digits: .*leave array= out", "digits", array="a")
 
 
@@ -261,10 +283,17 @@ def test_missing_and_disagreeing_splits(tmp_path):
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress(text(",")))
     np.savez(tmp_path / "x.npz", x_train=X, y_train=np.arange(4))
     for splits in (load_splits(tmp_path / "x.csv.gz"), load_splits(tmp_path / "x.npz")):
-        assert (splits.name, splits.valid, splits.test, splits.columns) == ("x", None, None, None)
+        assert (splits.name, splits.valid, splits.test, splits.columns) == (
+            "x",
+            None,
+            None,
+            None,
+        )
         np.testing.assert_array_equal(splits.train, X)
     np.savez(tmp_path / "y.npz", train=X, test=X[:, :2])
-    with pytest.raises(ValueError, match=r"one shape in all splits, got .*\(4, 3\).*\(4, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"one shape in all splits, got .*\(4, 3\).*\(4, 2\)"
+    ):
         load_splits(tmp_path / "y.npz")
     np.savez(tmp_path / "z.npz", train=X, x_train=X)
     with pytest.raises(ValueError, match=r"one array for each split, got .*x_train"):
@@ -286,13 +315,15 @@ def test_nothing_is_unpickled(write, tmp_path):
     path = tmp_path / ("x.npy" if write is np.save else "x.npz")
     write(path, np.array([[Trap(tmp_path / "sprung"), 1.0]], dtype=object))
     refuses(
-        r"object arrays are not read, because reading them runs code; save as a numeric array", path
+        r"object arrays are not read, because reading them runs code; save as a numeric array",
+        path,
     )
     assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize(
-    "name", ["x.npy", "x.npz", "x.mat", "x.parquet", "x.idx", "x.csv", "x.idx.gz", "x.csv.gz"]
+    "name",
+    ["x.npy", "x.npz", "x.mat", "x.parquet", "x.idx", "x.csv", "x.idx.gz", "x.csv.gz"],
 )
 def test_files_that_hold_something_else(name, tmp_path):
     for content, message in (
@@ -310,7 +341,8 @@ def test_truncated_files(name, tmp_path):
     WRITERS[name](tmp_path / name)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-20])
     with pytest.raises(
-        ValueError, match=rf"{name}: expected a complete file of its format, got .*; write it"
+        ValueError,
+        match=rf"{name}: expected a complete file of its format, got .*; write it",
     ) as info:
         load(tmp_path / name)
     assert info.value.__cause__ is not None
@@ -334,7 +366,13 @@ def test_arrays_that_are_no_rows(tmp_path):
 def test_missing_and_unknown_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.xlsx").write_bytes(b"PK")
-    refuses(r'digit: .* the only bundled name, "digits", .* did you mean "digits"\?', "digit")
+    refuses(
+        r'digit: .* the only bundled name, "digits", .* did you mean "digits"\?',
+        "digit",
+    )
     refuses(r'trian\.xlsx: .* did you mean "train\.xlsx"\?', "trian.xlsx")
     refuses(r"no/such\.npy: .* got neither; check the path", "no/such.npy")
-    refuses(r"train\.xlsx: expected one of \.npy .*-ubyte.*, got suffix '\.xlsx'", "train.xlsx")
+    refuses(
+        r"train\.xlsx: expected one of \.npy .*-ubyte.*, got suffix '\.xlsx'",
+        "train.xlsx",
+    )

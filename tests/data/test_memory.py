@@ -26,7 +26,9 @@ GIVEN_BACK = {
     "MALLOC_MMAP_THRESHOLD_": "1000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000",
 }
-linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of a process as Linux has them")
+linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="limits of a process as Linux has them"
+)
 
 
 def sparse(path, rows, width, dtype=np.float32):
@@ -39,7 +41,12 @@ def sparse(path, rows, width, dtype=np.float32):
 def run(code, *arguments):
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **GIVEN_BACK},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            **GIVEN_BACK,
+        },
         capture_output=True,
         text=True,
     )
@@ -48,10 +55,16 @@ def run(code, *arguments):
 
 
 @pytest.mark.parametrize("validation", [None, 0.1])
-def test_wide_rows_are_read_in_pieces_no_larger_than_those_of_narrow_ones(validation, tmp_path):
-    x = np.load(sparse(tmp_path / "x.npy", 700, 2**14, np.uint8), mmap_mode="r").view(Watched)
+def test_wide_rows_are_read_in_pieces_no_larger_than_those_of_narrow_ones(
+    validation, tmp_path
+):
+    x = np.load(sparse(tmp_path / "x.npy", 700, 2**14, np.uint8), mmap_mode="r").view(
+        Watched
+    )
     vae, Watched.asked = (
-        VAE(data_shape=(2**14,), latent_dim=2, hidden_dims=(2,), likelihood="bernoulli"),
+        VAE(
+            data_shape=(2**14,), latent_dim=2, hidden_dims=(2,), likelihood="bernoulli"
+        ),
         [],
     )
     fit(vae, x, epochs=1, batch_size=64, validation=validation, device="cpu")
@@ -121,9 +134,13 @@ for path in (sys.argv[1], *sys.argv[1:]):  # at the first time all is imported
 @linux
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [64, 2**12])
-def test_own_memory_does_not_grow_with_the_file_but_for_the_order_of_its_rows(width, tmp_path):
+def test_own_memory_does_not_grow_with_the_file_but_for_the_order_of_its_rows(
+    width, tmp_path
+):
     """A file of 64 MB and one of 512 MB; the order of an epoch takes some 12 bytes a row."""
     sizes = np.array([64, 512]) * MB // (4 * width)
-    _, *peaks = run(PEAKS, *(sparse(tmp_path / f"{rows}.npy", rows, width) for rows in sizes))
+    _, *peaks = run(
+        PEAKS, *(sparse(tmp_path / f"{rows}.npy", rows, width) for rows in sizes)
+    )
     assert peaks[1] < peaks[0] + 16 * sizes[1] + 16 * MB
     assert peaks[1] < 200 * MB

@@ -27,11 +27,14 @@ def test_an_offset_that_float32_does_not_hold_is_refused_with_the_column(offset)
     vae = model()
     before = {key: value.clone() for key, value in vae.state_dict().items()}
     with pytest.raises(
-        ValueError, match=r"^x: column 1 has values around .*float32.* rounds them by up to"
+        ValueError,
+        match=r"^x: column 1 has values around .*float32.* rounds them by up to",
     ) as found:
         fit(vae, shifted(offset), **RUN)
     assert "subtract the column's mean" in str(found.value)
-    assert all(torch.equal(value, before[key]) for key, value in vae.state_dict().items())
+    assert all(
+        torch.equal(value, before[key]) for key, value in vae.state_dict().items()
+    )
 
 
 def test_both_remedies_work_and_the_density_knows_no_offset():
@@ -51,7 +54,11 @@ def test_both_remedies_work_and_the_density_knows_no_offset():
 def test_a_fitted_model_refuses_far_rows_too_one_by_one():
     vae = model()
     fit(vae, BASE, **RUN)
-    for question in (encode, reconstruct, lambda vae, x: evidence(vae, x, num_particles=10)):
+    for question in (
+        encode,
+        reconstruct,
+        lambda vae, x: evidence(vae, x, num_particles=10),
+    ):
         with pytest.raises(ValueError, match="column 1 has values around"):
             question(vae, shifted(1e8)[:1])
     assert encode(vae, BASE[:1]).loc.shape == (1, 2)

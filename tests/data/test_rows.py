@@ -88,7 +88,9 @@ MEMORY = {
     "memmap": lambda folder: on_disk(X, folder),
     "writable memmap": lambda folder: on_disk(X, folder, "r+"),
     "big-endian memmap": lambda folder: on_disk(X.astype(">f4"), folder),
-    "TensorDataset": lambda folder: TensorDataset(torch.from_numpy(X), torch.arange(ROWS)),
+    "TensorDataset": lambda folder: TensorDataset(
+        torch.from_numpy(X), torch.arange(ROWS)
+    ),
     "Dataset": lambda folder: Listed(X),
     "labelled Dataset": lambda folder: Labelled(X),
 }
@@ -98,7 +100,8 @@ LOADERS = {
     "of dicts": lambda: loader([{"x": row, "label": 1} for row in X]),
     "of arrays": lambda: loader(X, collate_fn=np.stack),
     "of lists": lambda: loader(
-        Labelled(X), collate_fn=lambda items: (np.stack([row for row, _ in items]).tolist(), [0])
+        Labelled(X),
+        collate_fn=lambda items: (np.stack([row for row, _ in items]).tolist(), [0]),
     ),
     "of a stream": lambda: loader(Streamed(X)),
 }
@@ -109,13 +112,20 @@ def test_batches_hold_the_rows_in_order_and_the_last_is_short(origin, tmp_path):
     batches = cut(MEMORY[origin](tmp_path))
     assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3]
     assert rows_of(MEMORY[origin](tmp_path)).steps(5) == 5
-    assert all(batch.dtype == torch.float64 and batch.is_contiguous() for batch in batches)
+    assert all(
+        batch.dtype == torch.float64 and batch.is_contiguous() for batch in batches
+    )
     np.testing.assert_array_equal(torch.cat(batches), X)
 
 
 @pytest.mark.parametrize("origin", MEMORY)
-def test_a_random_pass_holds_each_row_once_and_the_next_has_another_order(origin, tmp_path):
-    rows, generator = rows_of(MEMORY[origin](tmp_path)), torch.Generator().manual_seed(3)
+def test_a_random_pass_holds_each_row_once_and_the_next_has_another_order(
+    origin, tmp_path
+):
+    rows, generator = (
+        rows_of(MEMORY[origin](tmp_path)),
+        torch.Generator().manual_seed(3),
+    )
     first, second = (torch.cat(list(rows.batches(5, generator))) for _ in range(2))
     assert not torch.equal(first, torch.as_tensor(X))
     assert not torch.equal(first, second)
@@ -138,16 +148,24 @@ def test_stacks_are_whole_batches_and_a_shorter_one(size, count):
     stacks = list(rows_of(X).stacks(size, count, torch.Generator().manual_seed(1)))
     whole, rest = divmod(ROWS, size)
     filled, few = divmod(whole, count)
-    shapes = [(count, size)] * filled + [(few, size)] * (few > 0) + [(1, rest)] * (rest > 0)
-    assert [tuple(stack.shape) for stack in stacks] == [(*shape, *SHAPE) for shape in shapes]
+    shapes = (
+        [(count, size)] * filled + [(few, size)] * (few > 0) + [(1, rest)] * (rest > 0)
+    )
+    assert [tuple(stack.shape) for stack in stacks] == [
+        (*shape, *SHAPE) for shape in shapes
+    ]
     order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(1))
-    np.testing.assert_array_equal(torch.cat([stack.flatten(0, 1) for stack in stacks]), X[order])
+    np.testing.assert_array_equal(
+        torch.cat([stack.flatten(0, 1) for stack in stacks]), X[order]
+    )
 
 
 @pytest.mark.parametrize("make", [*LOADERS.values(), lambda: Listed(X)])
 def test_rows_that_come_by_batches_are_stacks_of_one(make):
     stacks = list(rows_of(make()).stacks(5, 4))
-    assert [tuple(stack.shape) for stack in stacks] == [(1, 5, *SHAPE)] * 4 + [(1, 3, *SHAPE)]
+    assert [tuple(stack.shape) for stack in stacks] == [(1, 5, *SHAPE)] * 4 + [
+        (1, 3, *SHAPE)
+    ]
     np.testing.assert_array_equal(torch.cat(stacks, 1)[0], X)
 
 
@@ -156,11 +174,17 @@ def test_batches_are_cut_together(monkeypatch):
     cuts = []
     cut_one = ArrayRows._cut
     monkeypatch.setattr(
-        ArrayRows, "_cut", lambda self, index: cuts.append(index) or cut_one(self, index)
+        ArrayRows,
+        "_cut",
+        lambda self, index: cuts.append(index) or cut_one(self, index),
     )
     for width, sizes in ((64, [160, 160, 80]), (2**14, [10] * 40)):
         cuts.clear()
-        list(as_rows(np.zeros((400, width), np.uint8), (width,)).batches(10, torch.Generator()))
+        list(
+            as_rows(np.zeros((400, width), np.uint8), (width,)).batches(
+                10, torch.Generator()
+            )
+        )
         assert [len(index) for index in cuts] == sizes
 
 
@@ -190,7 +214,9 @@ def test_a_dataset_is_asked_for_each_row_once():
     asked = []
     dataset = Listed(X)
     dataset.__class__ = type(
-        "Counted", (Listed,), {"__getitem__": lambda self, i: asked.append(i) or self.rows[i]}
+        "Counted",
+        (Listed,),
+        {"__getitem__": lambda self, i: asked.append(i) or self.rows[i]},
     )
     cut(dataset, 4, torch.Generator().manual_seed(0))
     assert sorted(asked) == list(range(ROWS))
@@ -209,7 +235,9 @@ class Watched(np.memmap):
         return super().__getitem__(index)
 
 
-@pytest.mark.parametrize("generator", [None, torch.Generator()], ids=["in order", "random"])
+@pytest.mark.parametrize(
+    "generator", [None, torch.Generator()], ids=["in order", "random"]
+)
 @pytest.mark.parametrize("part", [False, True], ids=["all rows", "some rows"])
 def test_one_call_reads_several_batches_from_the_disk_in_the_order_of_the_file(
     generator, part, tmp_path
@@ -248,7 +276,9 @@ TROUBLE = {
     "uint16": (X > 0).astype(np.uint16),
     "uint64": (X > 0).astype(np.uint64),
     "masked nowhere": np.ma.masked_array(X),
-    "transposed tensor": torch.from_numpy(np.ascontiguousarray(X.swapaxes(1, 2))).transpose(1, 2),
+    "transposed tensor": torch.from_numpy(
+        np.ascontiguousarray(X.swapaxes(1, 2))
+    ).transpose(1, 2),
     "a tensor with a gradient": torch.from_numpy(X).clone().requires_grad_().mul(1.0),
 }
 
@@ -257,7 +287,9 @@ TROUBLE = {
 @pytest.mark.parametrize("case", TROUBLE)
 def test_any_layout_and_type_gives_plain_contiguous_batches(case, order):
     array = TROUBLE[case]
-    batches = cut(array, 5, None if order is None else torch.Generator().manual_seed(order))
+    batches = cut(
+        array, 5, None if order is None else torch.Generator().manual_seed(order)
+    )
     assert all(batch.is_contiguous() and not batch.requires_grad for batch in batches)
     expected = array.detach().numpy() if isinstance(array, torch.Tensor) else array
     np.testing.assert_array_equal(by_value(torch.cat(batches)), by_value(expected))
@@ -329,7 +361,9 @@ def test_statistics_of_bytes_are_exact():
 
 
 def test_a_constant_column_has_no_spread():
-    assert statistics([torch.full((5, 1), 0.1), torch.full((3, 1), 0.1)]).std.tolist() == [0.0]
+    assert statistics(
+        [torch.full((5, 1), 0.1), torch.full((3, 1), 0.1)]
+    ).std.tolist() == [0.0]
 
 
 def test_the_sample_is_the_first_batch():
@@ -346,12 +380,18 @@ NO_ROWS = {
     ),
     "objects": (np.array([[1, None]]), r"x: expected real numbers, got dtype object"),
     "nothing": (None, r"x: expected real numbers, got dtype object"),
-    "complex array": (np.zeros((3, 2), complex), r"x: expected real numbers, got dtype complex128"),
+    "complex array": (
+        np.zeros((3, 2), complex),
+        r"x: expected real numbers, got dtype complex128",
+    ),
     "complex tensor": (
         torch.zeros(3, 2, dtype=torch.cfloat),
         r"x: expected real numbers, got dtype torch.complex64",
     ),
-    "dates": (np.zeros((3, 2), "M8[s]"), r"x: expected real numbers, got dtype datetime64"),
+    "dates": (
+        np.zeros((3, 2), "M8[s]"),
+        r"x: expected real numbers, got dtype datetime64",
+    ),
     "ragged": (
         [[1.0, 2.0], [3.0]],
         r"x: expected an array of rows of one length, got rows that differ",
@@ -360,14 +400,20 @@ NO_ROWS = {
         np.ma.masked_array([[1.0, 2.0]], [[True, False]]),
         r"x: .* got a masked array; fill or drop",
     ),
-    "empty": (np.zeros((0, 2)), r"x: expected at least one row, got none \(shape \(0, 2\)\)"),
+    "empty": (
+        np.zeros((0, 2)),
+        r"x: expected at least one row, got none \(shape \(0, 2\)\)",
+    ),
     "empty list": ([], r"x: expected at least one row, got none"),
     "too wide": (
         np.zeros((3, 3)),
         r"x: expected rows of shape \(2,\), got \(3,\) in \(3, 3\); change data_shape",
     ),
     "one row": (np.zeros(2), r"x: expected rows of shape \(2,\), got \(\) in \(2,\)"),
-    "a number": (np.float64(1.0), r"x: expected rows of shape \(2,\), got \(\) in \(\)"),
+    "a number": (
+        np.float64(1.0),
+        r"x: expected rows of shape \(2,\), got \(\) in \(\)",
+    ),
     "images": (
         np.zeros((3, 1, 2)),
         r"x: expected rows of shape \(2,\), got \(1, 2\) .*reshape it to \(n, 2\)",
@@ -389,7 +435,9 @@ LATER = {
         r"x: expected real numbers, got dtype torch.complex64",
     ),
     "ragged": (
-        loader([[1.0], [1.0, 2.0]], collate_fn=lambda rows: {"x": np.array(rows, object)}),
+        loader(
+            [[1.0], [1.0, 2.0]], collate_fn=lambda rows: {"x": np.array(rows, object)}
+        ),
         r"dtype object",
     ),
     "empty stream": (
@@ -400,7 +448,10 @@ LATER = {
         loader([]),
         r"x: expected at least one row in each pass over the loader, got none",
     ),
-    "too wide": (loader(torch.zeros(3, 3)), r"x: expected rows of shape \(2,\), got \(3,\)"),
+    "too wide": (
+        loader(torch.zeros(3, 3)),
+        r"x: expected rows of shape \(2,\), got \(3,\)",
+    ),
     "rows, not batches": (
         DataLoader(torch.zeros(3, 2), batch_size=None),
         r"x: expected rows of shape \(2,\), got \(\)",
@@ -427,7 +478,9 @@ def look(x, likelihood, shape=(3,), size=2, **options):
     """Pass x through the check of a likelihood."""
     family = LIKELIHOODS[likelihood](shape, **options)
     batches = as_rows(x, shape).batches(size)
-    return list(checked(batches, shape, support=family.support, remedy=family.remedy, name="x"))
+    return list(
+        checked(batches, shape, support=family.support, remedy=family.remedy, name="x")
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -483,7 +536,11 @@ def test_what_is_no_count_is_refused(value):
 def test_a_support_of_whole_rows_is_checked():
     batches = as_rows(np.array([[0.5, 0.5], [0.5, 0.6]]), (2,)).batches(5)
     with pytest.raises(ValueError, match="row 1, column 0"):
-        list(checked(batches, (2,), support=constraints.simplex, remedy="normalise", name="x"))
+        list(
+            checked(
+                batches, (2,), support=constraints.simplex, remedy="normalise", name="x"
+            )
+        )
 
 
 def test_good_rows_pass_unchanged():

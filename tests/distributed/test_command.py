@@ -57,7 +57,10 @@ def test_evaluate_is_that_of_one_process(fitted, home, monkeypatch):
         assert metrics[name] == (
             pytest.approx(value, rel=1e-4) if isinstance(value, float) else value
         ), name
-    one, two = (np.genfromtxt(f"{name}.csv", delimiter=",", names=True) for name in ("one", "two"))
+    one, two = (
+        np.genfromtxt(f"{name}.csv", delimiter=",", names=True)
+        for name in ("one", "two")
+    )
     np.testing.assert_allclose(two["log_marginal"], one["log_marginal"], rtol=1e-5)
 
 
@@ -80,7 +83,14 @@ def test_bad_input_is_said_once(home, arguments, message):
 
 def test_other_subcommands_are_done_by_the_first(fitted, home):
     done = torchrun(
-        *COMMAND, "sample", "runs/digits", "-n", "5", "--output", "samples.npz", cwd=home
+        *COMMAND,
+        "sample",
+        "runs/digits",
+        "-n",
+        "5",
+        "--output",
+        "samples.npz",
+        cwd=home,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("samples.npz") == 1

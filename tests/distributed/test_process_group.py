@@ -14,7 +14,13 @@ from tests.distributed import worker
 from tests.distributed.worker import several
 from tests.training.small import same
 
-EXACT = ("plain", "clipped_and_averaged", "fewer_rows_than_processes", "free_bits", "spare")
+EXACT = (
+    "plain",
+    "clipped_and_averaged",
+    "fewer_rows_than_processes",
+    "free_bits",
+    "spare",
+)
 HARD = (
     "noisy",
     "early",
@@ -39,7 +45,11 @@ def assert_alike(name, one, other):
     """The same run, up to the order of sums in float64."""
     assert one["best"] == other["best"], name
     torch.testing.assert_close(
-        one["weights"], other["weights"], rtol=1e-9, atol=1e-11, msg=lambda text: f"{name}: {text}"
+        one["weights"],
+        other["weights"],
+        rtol=1e-9,
+        atol=1e-11,
+        msg=lambda text: f"{name}: {text}",
     )
     for row, expected in zip(one["history"], other["history"], strict=True):
         assert row == pytest.approx(expected, rel=1e-9), name
@@ -50,7 +60,11 @@ def assert_running_statistics_are_averaged(runs):
     first, second = (found["weights"] for found in runs)
     assert same(first, second)
     one = worker.normed()["weights"]
-    (norm,) = (name.removesuffix("running_mean") for name in one if name.endswith("running_mean"))
+    (norm,) = (
+        name.removesuffix("running_mean")
+        for name in one
+        if name.endswith("running_mean")
+    )
     torch.testing.assert_close(
         first[f"{norm}running_mean"], one[f"{norm}running_mean"], rtol=1e-12, atol=1e-12
     )
@@ -108,7 +122,9 @@ def test_with_noise_two_processes_agree_with_each_other_and_fit_as_well_as_one(h
 def test_they_start_from_the_weights_of_the_first(hard):
     first, second = hard["strangers"]
     assert same(first["weights"], second["weights"])
-    torch.testing.assert_close(first["weights"], worker.strangers()["weights"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        first["weights"], worker.strangers()["weights"], rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -123,7 +139,9 @@ def test_they_stop_early_together(hard):
 def test_each_row_goes_to_one_process_and_noise_is_its_own(hard):
     """A loader that shuffles gives both processes one order, of which each takes its half."""
     first, second = hard["parts"]
-    rows = [one + other for (one, _), (other, _) in zip(first[:8], second[:8], strict=True)]
+    rows = [
+        one + other for (one, _), (other, _) in zip(first[:8], second[:8], strict=True)
+    ]
     assert [len(batch) for batch in rows] == 2 * [16, 16, 16, 2]
     one_epoch = list(chain(*rows[:4]))
     other_epoch = list(chain(*rows[4:]))
@@ -148,7 +166,9 @@ def test_every_kind_trains_and_ends_alike(hard):
     for name, found in first.items():
         assert same(found["weights"], second[name]["weights"]), name
         assert found["history"] == second[name]["history"], name
-        assert all(math.isfinite(value) for row in found["history"] for value in row.values()), name
+        assert all(
+            math.isfinite(value) for row in found["history"] for value in row.values()
+        ), name
 
 
 @pytest.mark.slow
@@ -160,7 +180,9 @@ def test_shared_evidence_is_that_of_one_process(hard):
                 continue
             np.testing.assert_array_equal(shared[name], shared_too[name])
             if np.asarray(column).dtype.kind == "f":
-                np.testing.assert_allclose(shared[name], column, rtol=1e-4, atol=1e-5, err_msg=name)
+                np.testing.assert_allclose(
+                    shared[name], column, rtol=1e-4, atol=1e-5, err_msg=name
+                )
             else:
                 np.testing.assert_array_equal(shared[name], column, err_msg=name)
     assert len(hard["evidence_of_rows"][0][0][0]["log_marginal"]) == 13
@@ -191,7 +213,9 @@ def test_what_can_not_work_is_refused_everywhere(hard):
         "to each"
     )
     assert hard["different_rows"] == [message] * 2
-    message = "device: expected cpu, cuda or auto in 2 processes, got 'cuda:1'; take 'cuda'"
+    message = (
+        "device: expected cpu, cuda or auto in 2 processes, got 'cuda:1'; take 'cuda'"
+    )
     assert hard["a_gpu_by_number"] == [message] * 2
 
 
@@ -213,7 +237,11 @@ def test_three_processes_share_batches_that_three_does_not_divide(tmp_path):
 
 def test_a_process_alone_keeps_what_it_has():
     with process_group.joined():
-        assert (process_group.rank(), process_group.world_size(), process_group.is_first()) == (
+        assert (
+            process_group.rank(),
+            process_group.world_size(),
+            process_group.is_first(),
+        ) == (
             0,
             1,
             True,
@@ -222,7 +250,9 @@ def test_a_process_alone_keeps_what_it_has():
     values = torch.tensor([1.0, 2.0])
     assert process_group.mean_over_ranks(values) is values
     assert process_group.gathered("a") == ["a"]
-    assert process_group.device_of_rank(torch.device("cuda:1")) == torch.device("cuda:1")
+    assert process_group.device_of_rank(torch.device("cuda:1")) == torch.device(
+        "cuda:1"
+    )
 
 
 def test_parts_are_whole_batches_by_their_weights(monkeypatch):
@@ -256,7 +286,8 @@ def test_only_processes_that_torchrun_started_are_several(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status"), [(("kinds", "priors"), 0), (("fit", "--no-such-option"), 2)]
+    ("arguments", "status"),
+    [(("kinds", "priors"), 0), (("fit", "--no-such-option"), 2)],
 )
 def test_the_first_process_speaks(monkeypatch, arguments, status):
     """Of the others nothing is heard, and nothing is done that is not shared."""

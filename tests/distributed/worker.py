@@ -37,7 +37,9 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
     As torchrun does, this process holds the store in which the others meet, on a port that no one
     else has.
     """
-    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = torch.distributed.TCPStore(
+        "127.0.0.1", 0, is_master=True, wait_for_workers=False
+    )
     address = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
@@ -53,7 +55,9 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
                 | {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": str(processes)}
             )
             started.append(
-                subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+                subprocess.Popen(
+                    command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True
+                )
             )
         errors = [process.communicate(timeout=200)[1] for process in started]
     finally:
@@ -61,7 +65,8 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
             process.kill()
     assert not any(process.returncode for process in started), "\n".join(errors)
     found = [
-        pickle.loads((folder / f"{number}.pickle").read_bytes()) for number in range(processes)
+        pickle.loads((folder / f"{number}.pickle").read_bytes())
+        for number in range(processes)
     ]
     return {name: [each[name] for each in found] for name in names}
 
@@ -113,8 +118,12 @@ def outcome(run: Run) -> dict[str, Any]:
 
 
 def quiet(guide: Any = "delta", prior: str = "flat", **options: Any) -> dict[str, Any]:
-    vae = small(prior=prior, guide=guide, likelihood={"kind": "normal", "scale": 0.7}).double()
-    return outcome(fit(vae, X, **{"epochs": 5, "batch_size": 16, "lr": 0.01, "seed": 3, **options}))
+    vae = small(
+        prior=prior, guide=guide, likelihood={"kind": "normal", "scale": 0.7}
+    ).double()
+    return outcome(
+        fit(vae, X, **{"epochs": 5, "batch_size": 16, "lr": 0.01, "seed": 3, **options})
+    )
 
 
 def plain():
@@ -135,7 +144,11 @@ def free_bits():
     """A rate that looks across the rows of the batch, some of it below and some above λ."""
     objective = {"kind": "elbo", "free_bits": 2.5, "kl": "analytic"}
     return quiet(
-        QuietGuide(), "standard_normal", objective=objective, kl_warmup_epochs=2, validation=9
+        QuietGuide(),
+        "standard_normal",
+        objective=objective,
+        kl_warmup_epochs=2,
+        validation=9,
     )
 
 
@@ -144,7 +157,10 @@ def spare():
     guide = QuietGuide()
     guide.spare = nn.Linear(3, 3)
     return quiet(
-        guide, "standard_normal", optimizer="adamw", optimizer_options={"weight_decay": 0.1}
+        guide,
+        "standard_normal",
+        optimizer="adamw",
+        optimizer_options={"weight_decay": 0.1},
     )
 
 
@@ -172,7 +188,14 @@ def noisy(seed=3):
     before = torch.get_rng_state()
     found = outcome(
         fit(
-            small(), X, epochs=80, batch_size=16, lr=2e-2, seed=seed, ema_decay=0.9, validation=None
+            small(),
+            X,
+            epochs=80,
+            batch_size=16,
+            lr=2e-2,
+            seed=seed,
+            ema_decay=0.9,
+            validation=None,
         )
     )
     return {**found, "untouched": torch.equal(before, torch.get_rng_state())}
@@ -193,7 +216,9 @@ def strangers():
 
 
 def early():
-    return outcome(fit(small(), X, epochs=200, batch_size=16, lr=0.05, seed=3, patience=5))
+    return outcome(
+        fit(small(), X, epochs=200, batch_size=16, lr=0.05, seed=3, patience=5)
+    )
 
 
 def parts():
@@ -209,7 +234,14 @@ def parts():
     rows = torch.arange(50.0)[:, None].expand(50, 4).contiguous()
     loader = DataLoader(TensorDataset(rows), batch_size=16, shuffle=True)
     fit(small(), loader, validation=None, objective=objective, epochs=2, seed=3)
-    fit(small(), torch.ones(8, 4), validation=None, objective=objective, epochs=1, seed=3)
+    fit(
+        small(),
+        torch.ones(8, 4),
+        validation=None,
+        objective=objective,
+        epochs=1,
+        seed=3,
+    )
     return seen
 
 
@@ -230,7 +262,10 @@ def grey():
             bits.append(x[:2].tolist())
         return ELBO()(model, guide, x, beta)
 
-    vae, rows = small(likelihood="bernoulli"), DataLoader(Noted(), batch_size=5, shuffle=True)
+    vae, rows = (
+        small(likelihood="bernoulli"),
+        DataLoader(Noted(), batch_size=5, shuffle=True),
+    )
     fit(vae, rows, objective=objective, binarize="dynamic", validation=None, epochs=4)
     return order, bits
 
@@ -256,7 +291,14 @@ def every_kind():
         found[name] = outcome(fit(small(**fields), X, epochs=2, batch_size=16))
     for name, objective in OBJECTIVES.items():
         found[name] = outcome(
-            fit(small(), X, epochs=2, batch_size=16, objective=objective, optimizer="adamw")
+            fit(
+                small(),
+                X,
+                epochs=2,
+                batch_size=16,
+                objective=objective,
+                optimizer="adamw",
+            )
         )
     return found
 
@@ -268,7 +310,8 @@ def evidence_of_rows():
     asked = [(X[:13], {}), (X[:1], {}), (X[:5], hard)]
     calls = sharded_evidence, evidence
     return [
-        [vars(call(vae, x, num_particles=100, seed=2, **how)) for call in calls] for x, how in asked
+        [vars(call(vae, x, num_particles=100, seed=2, **how)) for call in calls]
+        for x, how in asked
     ]
 
 
@@ -288,7 +331,9 @@ def interrupted():
     handler = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        run = fit(small(), X, objective=objective, validation=None, epochs=9, batch_size=10)
+        run = fit(
+            small(), X, objective=objective, validation=None, epochs=9, batch_size=10
+        )
     return {
         **outcome(run),
         "interrupted": run.interrupted,
@@ -299,7 +344,11 @@ def interrupted():
 def different_rows():
     return refusal(
         lambda: fit(
-            small(), X[: 30 + 20 * process_group.rank()], validation=None, batch_size=5, epochs=100
+            small(),
+            X[: 30 + 20 * process_group.rank()],
+            validation=None,
+            batch_size=5,
+            epochs=100,
         )
     )
 
@@ -309,7 +358,9 @@ def compiled():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run = fit(small(), X, epochs=1, compile="step")
-    about_steps = [one for one in caught if "independent columns" not in str(one.message)]
+    about_steps = [
+        one for one in caught if "independent columns" not in str(one.message)
+    ]
     shown = [(str(one.message), Path(one.filename).name) for one in about_steps]
     return shown, len(run.history)
 
@@ -338,9 +389,10 @@ def one_fails():
         try:
             fit(small(), X, objective=objective, validation=None)
         except (ValueError, RuntimeError) as error:
-            return type(
-                error
-            ).__name__, process_group.first_failure() if process_group.rank() == 1 else None
+            return (
+                type(error).__name__,
+                process_group.first_failure() if process_group.rank() == 1 else None,
+            )
     return "nothing"
 
 

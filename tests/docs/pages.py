@@ -34,7 +34,9 @@ _SMALLER = {
 def blocks(page: Path, language: str = "python") -> list[str]:
     """The code blocks of a language, in order."""
     pattern = rf"^```{language}\n(.*?)^```$"
-    return re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        pattern, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 def program(page: Path) -> str:

@@ -44,7 +44,9 @@ def test_the_prior_of_the_page_keeps_the_contract(names: dict[str, Any]) -> None
 
 
 def test_the_prior_of_the_page_is_a_kind(names: dict[str, Any]) -> None:
-    vae = pv.VAE(data_shape=(4,), latent_dim=2, prior={"kind": "logistic", "scale": 0.5})
+    vae = pv.VAE(
+        data_shape=(4,), latent_dim=2, prior={"kind": "logistic", "scale": 0.5}
+    )
     assert isinstance(vae.prior, names["Logistic"])
     assert "z ~ Logistic(0, s)" in str(vae)
     with pytest.raises(ValueError, match="scale"):
@@ -53,18 +55,26 @@ def test_the_prior_of_the_page_is_a_kind(names: dict[str, Any]) -> None:
 
 def test_folders_and_files_of_the_page_exist() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    named = re.findall(r"`((?:pyro_vae|guides|analysis|tests|docs|examples)/[\w./]*)`", text)
-    assert [path for path in named if not (ROOT / path).exists() and "logistic" not in path] == []
+    named = re.findall(
+        r"`((?:pyro_vae|guides|analysis|tests|docs|examples)/[\w./]*)`", text
+    )
+    assert [
+        path for path in named if not (ROOT / path).exists() and "logistic" not in path
+    ] == []
     inside = re.findall(
         r"^\| `(\w+)/`", text.split("one folder for each question")[1], re.MULTILINE
     )
     assert [name for name in inside if not (ROOT / "analysis" / name).is_dir()] == []
     folders = {path.name for path in (ROOT / "analysis").iterdir() if path.is_dir()}
-    assert [name for name in sorted(folders - {"__pycache__"}) if f"`{name}/`" not in text] == []
+    assert [
+        name for name in sorted(folders - {"__pycache__"}) if f"`{name}/`" not in text
+    ] == []
 
 
 def test_the_citation_has_the_version_and_the_licence_of_the_project() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {pv.__version__}\n" in citation
     assert f"\nlicense: {project['license']}\n" in citation

@@ -32,7 +32,9 @@ def test_the_picture_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return vae
 
     monkeypatch.setattr(script, "fitted", untrained)
-    monkeypatch.setattr(sys, "argv", ["digits_picture.py", str(tmp_path / "digits.png")])
+    monkeypatch.setattr(
+        sys, "argv", ["digits_picture.py", str(tmp_path / "digits.png")]
+    )
     script.main()
     plt.close("all")
     drawn = matplotlib.image.imread(tmp_path / "digits.png")

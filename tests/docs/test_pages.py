@@ -14,9 +14,13 @@ QUICK = ("arviz", "log_evidence", "priors")
 SLOW = ("log_evidence", "priors")
 
 
-@pytest.mark.filterwarnings("ignore:The inplace keyword", "ignore:delta_grad == 0.0")  # az.compare
+@pytest.mark.filterwarnings(
+    "ignore:The inplace keyword", "ignore:delta_grad == 0.0"
+)  # az.compare
 @pytest.mark.parametrize("name", QUICK)
-def test_the_program_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     _, printed = run(small(program(DOCS / f"{name}.md")), name)
     plt.close("all")
@@ -32,7 +36,9 @@ def whole() -> dict[str, tuple[dict[str, Any], str]]:
 
 def numbers(text: str, label: str) -> list[float]:
     """The number that follows each occurrence of a label."""
-    return [float(found) for found in re.findall(rf"{re.escape(label)} +(-?\d+\.\d+)", text)]
+    return [
+        float(found) for found in re.findall(rf"{re.escape(label)} +(-?\d+\.\d+)", text)
+    ]
 
 
 @pytest.mark.slow
@@ -63,7 +69,10 @@ def test_annealing_agrees(whole: Any) -> None:
     gaps = names["gaps"]
     assert gaps.amortization_gap.mean() > gaps.approximation_gap.mean() > 0
     np.testing.assert_allclose(
-        gaps.inference_gap, gaps.amortization_gap + gaps.approximation_gap, rtol=1e-4, atol=1e-4
+        gaps.inference_gap,
+        gaps.amortization_gap + gaps.approximation_gap,
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
@@ -72,6 +81,13 @@ def test_annealing_agrees(whole: Any) -> None:
 def test_the_printed_numbers_are_those_of_the_page(name: str, whole: Any) -> None:
     """To ten per cent: training in float32 takes another course on another processor."""
     shown = "\n".join(blocks(DOCS / f"{name}.md", "text"))
-    for label in ("log p(x)", "ELBO", "guide only:", "by default:", "vamp", "standard_normal"):
+    for label in (
+        "log p(x)",
+        "ELBO",
+        "guide only:",
+        "by default:",
+        "vamp",
+        "standard_normal",
+    ):
         expected = numbers(shown, label)
         assert numbers(whole[name][1], label) == pytest.approx(expected, rel=0.1), label

@@ -11,7 +11,9 @@ import pyro_vae as pv
 from pyro_vae import analysis
 from tests.docs.pages import DOCS
 
-REFERENCE = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md"))
+REFERENCE = "\n".join(
+    path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md")
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +30,14 @@ def conf() -> ModuleType:
 def test_every_public_name_is_in_the_reference() -> None:
     whole = set(re.findall(r"automodule:: pyro_vae\.([\w.]+)", REFERENCE))
     shown = set(
-        re.findall(r"auto(?:class|function):: (?:[\w.]+\.)?(\w+)$", REFERENCE, re.MULTILINE)
+        re.findall(
+            r"auto(?:class|function):: (?:[\w.]+\.)?(\w+)$", REFERENCE, re.MULTILINE
+        )
     )
     for room in whole:
-        shown |= set(getattr(importlib.import_module(f"pyro_vae.{room}"), "__all__", ()))
+        shown |= set(
+            getattr(importlib.import_module(f"pyro_vae.{room}"), "__all__", ())
+        )
     named = set(re.findall(r"`(?:pyro_vae\.)?([A-Z]+)`", REFERENCE))  # the registries
     rooms = {name for name in pv.__all__ if isinstance(getattr(pv, name), ModuleType)}
     public = (set(pv.__all__) - rooms) | set(analysis.__all__)
@@ -40,7 +46,9 @@ def test_every_public_name_is_in_the_reference() -> None:
 
 def test_every_page_is_in_the_contents() -> None:
     contents = (DOCS / "index.md").read_text(encoding="utf-8")
-    pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")}
+    pages = {
+        path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")
+    }
     listed = set(re.findall(r"^[a-z_/]+$", contents, re.MULTILINE))
     assert pages - {"index"} == listed
 
@@ -90,5 +98,16 @@ def test_examples_stay_and_references_become_a_list(conf: ModuleType) -> None:
 
 def test_an_indented_block_is_literal(conf: ModuleType) -> None:
     docstring = ["The loss:", "", "    a | b", "", "    c * d", "", "a * b"]
-    expected = ["The loss:", "", "::", "", "    a | b", "", "    c * d", "", r"a \* b", ""]
+    expected = [
+        "The loss:",
+        "",
+        "::",
+        "",
+        "    a | b",
+        "",
+        "    c * d",
+        "",
+        r"a \* b",
+        "",
+    ]
     assert list(conf.escaped_lines(docstring)) == expected

@@ -59,20 +59,28 @@ def test_the_vae_reconstructs_as_well_and_generates(page: Any) -> None:
 
 def test_the_closed_form_of_the_rate_is_that_of_the_library(page: Any) -> None:
     names, _, _ = page
-    np.testing.assert_allclose(names["kl"], rate(names["vae"], names["held_out"]), rtol=1e-4)
+    np.testing.assert_allclose(
+        names["kl"], rate(names["vae"], names["held_out"]), rtol=1e-4
+    )
 
 
 def test_the_two_forms_of_the_elbo_agree_on_the_grid(page: Any) -> None:
     names, _, _ = page
-    by_sampling = float(names["elbo"].mean())  # the last one: of the model with two dimensions
+    by_sampling = float(
+        names["elbo"].mean()
+    )  # the last one: of the model with two dimensions
     by_integration = float((names["exact"] - names["gap"]).mean())
     assert by_sampling == pytest.approx(by_integration, abs=0.15)
     assert float(names["gap"].min()) > 0
 
 
-def test_draws_from_the_guide_are_too_few_and_fitted_proposals_are_not(page: Any) -> None:
+def test_draws_from_the_guide_are_too_few_and_fitted_proposals_are_not(
+    page: Any,
+) -> None:
     names, printed, _ = page
-    means = [float(value) for value in re.findall(r"draws: mean error +(-\d+\.\d+)", printed)]
+    means = [
+        float(value) for value in re.findall(r"draws: mean error +(-\d+\.\d+)", printed)
+    ]
     assert len(means) == 5
     assert means == sorted(means)
     assert means[-1] < -0.5
@@ -85,7 +93,11 @@ def test_draws_from_the_guide_are_too_few_and_fitted_proposals_are_not(page: Any
 def test_three_numbers_for_the_same_digits(page: Any) -> None:
     names, _, _ = page
     guide_only, found = names["guide_only"], names["found"]
-    means = [found.elbo.mean(), guide_only.log_marginal.mean(), found.log_marginal.mean()]
+    means = [
+        found.elbo.mean(),
+        guide_only.log_marginal.mean(),
+        found.log_marginal.mean(),
+    ]
     assert means == sorted(means)
     assert guide_only.trusted.mean() < 0.5
     assert found.trusted.mean() > 0.98

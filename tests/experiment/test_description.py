@@ -48,14 +48,20 @@ def splits(rows: int = 10, **others: Any) -> Splits:
         ("data=my file.npy", {"data": "my file.npy"}),
         ('data="digits"', {"data": "digits"}),
         ("data.test=0.5", {"data": {"source": "digits", "test": 0.5}}),
-        ("likelihood.total_count=4", {"likelihood": {"kind": "binomial", "total_count": 4}}),
+        (
+            "likelihood.total_count=4",
+            {"likelihood": {"kind": "binomial", "total_count": 4}},
+        ),
         ("guide.kind=full_rank", {"guide": {"kind": "full_rank"}}),
         (
             "fit.optimizer_options.betas=[0.5, 0.9]",
             {"fit": {"epochs": 1, "optimizer_options": {"betas": [0.5, 0.9]}}},
         ),
         ("data=a=b.npy", {"data": "a=b.npy"}),
-        ("likelihood={kind='normal', scale=0.5}", {"likelihood": {"kind": "normal", "scale": 0.5}}),
+        (
+            "likelihood={kind='normal', scale=0.5}",
+            {"likelihood": {"kind": "normal", "scale": 0.5}},
+        ),
         ("standardize=none", {"standardize": "none"}),
         ("data.packed_bits=true", {"data": {"source": "digits", "packed_bits": True}}),
     ],
@@ -68,30 +74,42 @@ def test_one_field_is_overridden(setting: str, expected: dict[str, Any]) -> None
 
 
 def test_later_settings_win() -> None:
-    assert override({}, ["fit.lr=1", "fit.epochs=2", "fit.lr=3"]) == {"fit": {"lr": 3, "epochs": 2}}
+    assert override({}, ["fit.lr=1", "fit.epochs=2", "fit.lr=3"]) == {
+        "fit": {"lr": 3, "epochs": 2}
+    }
 
 
 def test_the_digits_are_described_without_a_surprise() -> None:
     experiment = Experiment.model_validate(DIGITS)
     assert experiment.data.source == "digits"
     likelihood = experiment.model_fields_of()["likelihood"]
-    assert likelihood == {"kind": "beta_binomial", "total_count": 16, "concentration": "decoder"}
+    assert likelihood == {
+        "kind": "beta_binomial",
+        "total_count": 16,
+        "concentration": "decoder",
+    }
     assert not {"data", "fit", "evaluate"} & set(experiment.model_fields_of())
 
 
 def test_an_error_names_path_and_problem() -> None:
     with pytest.raises(ValueError, match="fit") as caught:
-        Experiment.model_validate({"fit": {"epochs": 0, "epoch": 1}, "evaluate": {"rows": "x"}})
+        Experiment.model_validate(
+            {"fit": {"epochs": 0, "epoch": 1}, "evaluate": {"rows": "x"}}
+        )
     fewer, unknown, text = str(caught.value).split("\n  ")
     assert fewer == "fit.epochs: Input should be greater than 0, got 0"
-    assert unknown.startswith("fit.epoch: unknown field; allowed: 'epochs', 'batch_size'")
+    assert unknown.startswith(
+        "fit.epoch: unknown field; allowed: 'epochs', 'batch_size'"
+    )
     assert text.startswith("evaluate.rows: Input should be a valid integer")
 
 
 # The rows
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.2, 2), (0.25, 3), (1, 1), (9, 9), (0.01, 1)])
+@pytest.mark.parametrize(
+    ("share", "count"), [(0.2, 2), (0.25, 3), (1, 1), (9, 9), (0.01, 1)]
+)
 def test_some_rows_are_held_out(share: float, count: int) -> None:
     rows = hold_out(splits(), DataOptions(source="some.npy", test=share))
     assert rows.test.shape == (count, 2)
@@ -120,7 +138,8 @@ def test_rows_of_a_file_stay_there(tmp_path: Path) -> None:
 
 def test_the_choice_follows_its_seed() -> None:
     first, again, other = (
-        hold_out(splits(100), DataOptions(source="some.npy", seed=seed)).test for seed in (0, 0, 1)
+        hold_out(splits(100), DataOptions(source="some.npy", seed=seed)).test
+        for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -133,7 +152,9 @@ def test_the_test_rows_of_the_source_are_taken() -> None:
 
 @pytest.mark.parametrize("test", [0, 10, 11])
 def test_too_many_or_no_rows_are_refused(test: int) -> None:
-    with pytest.raises(ValueError, match=rf"data.test: .* some.npy .* got {test} of 10 rows"):
+    with pytest.raises(
+        ValueError, match=rf"data.test: .* some.npy .* got {test} of 10 rows"
+    ):
         hold_out(splits(), DataOptions(source="some.npy", test=test))
 
 
@@ -150,7 +171,9 @@ def test_labels_are_those_of_the_held_out_digits() -> None:
 
 def test_rows_are_reshaped(tmp_path: Path) -> None:
     np.savez(
-        tmp_path / "x.npz", train=np.arange(24).reshape(2, 12), test=np.arange(12).reshape(1, 12)
+        tmp_path / "x.npz",
+        train=np.arange(24).reshape(2, 12),
+        test=np.arange(12).reshape(1, 12),
     )
     found = read_source(DataOptions(source=str(tmp_path / "x.npz")), (3, 4))
     assert found.train.shape == (2, 3, 4)
@@ -159,7 +182,9 @@ def test_rows_are_reshaped(tmp_path: Path) -> None:
     assert found.valid is None
     options = DataOptions(source=str(tmp_path / "x.npz"))
     message = r"x.npz: expected rows of shape \(5,\), got \(12,\); "
-    with pytest.raises(ValueError, match=rf"{message}set data_shape=\[12\], or give rows of shape"):
+    with pytest.raises(
+        ValueError, match=rf"{message}set data_shape=\[12\], or give rows of shape"
+    ):
         read_source(options, (5,))
     with pytest.raises(ValueError, match=rf"{message}pass rows of the model's shape"):
         read_source(options, (5,), fitted=True)
@@ -169,11 +194,13 @@ def test_the_bad_row_is_named_by_its_position_in_the_source() -> None:
     vae, bad = pv.VAE(data_shape=(2,), latent_dim=1), np.zeros((300, 2))
     bad[270, 1] = np.inf
     with pytest.raises(
-        ValueError, match=r"some\.npy: expected finite numbers, got inf in row 270, column 1"
+        ValueError,
+        match=r"some\.npy: expected finite numbers, got inf in row 270, column 1",
     ):
         check_rows(vae, Splits("some", bad, None, None, None), "some.npy")
     with pytest.raises(
-        ValueError, match=r"some\.npz, test: expected finite numbers, got inf in row 270, column 1"
+        ValueError,
+        match=r"some\.npz, test: expected finite numbers, got inf in row 270, column 1",
     ):
         check_rows(vae, Splits("some", bad[:9], None, bad, None), "some.npz")
 
@@ -196,7 +223,10 @@ def test_the_bad_row_is_named_by_its_position_in_the_source() -> None:
 def test_the_natural_likelihood(rows: np.ndarray, kind: str) -> None:
     assert natural_likelihood(rows).likelihood == kind
     assert (
-        make_vae(Experiment.model_validate({"hidden_dims": [4]}), rows).spec.likelihood.kind == kind
+        make_vae(
+            Experiment.model_validate({"hidden_dims": [4]}), rows
+        ).spec.likelihood.kind
+        == kind
     )
 
 
@@ -210,7 +240,9 @@ def test_a_likelihood_that_is_asked_for_is_taken() -> None:
 
 def test_metrics_are_those_of_the_parts() -> None:
     vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(40).numpy()
-    metrics, found = evaluate(vae, x, EvaluateOptions(num_particles=200, seed=4), progress=False)
+    metrics, found = evaluate(
+        vae, x, EvaluateOptions(num_particles=200, seed=4), progress=False
+    )
     assert found is not None
     expected = pv.evidence(vae, x, num_particles=200, seed=4)
     np.testing.assert_array_equal(found.log_marginal, expected.log_marginal)
@@ -221,7 +253,11 @@ def test_metrics_are_those_of_the_parts() -> None:
     assert metrics["median_ess"] == expected.median_ess
     assert metrics["unreliable"] == expected.unreliable_share
     assert metrics["worst"] == tuple(expected.worst())
-    assert metrics["num_particles"] == metrics["most_particles"] == expected.num_particles[0]
+    assert (
+        metrics["num_particles"]
+        == metrics["most_particles"]
+        == expected.num_particles[0]
+    )
     assert metrics["constant"] == metrics["capped"] == metrics["retried"] == 0
     assert metrics["methods"] == expected.methods
     assert metrics["measure"] == "density of columns 0:5"
@@ -240,34 +276,53 @@ def test_some_of_the_rows_are_chosen_at_random() -> None:
     chosen = {}
     for seed in (0, 1):
         metrics, found = evaluate(
-            vae, x, EvaluateOptions(num_particles=50, rows=15, seed=seed), progress=False
+            vae,
+            x,
+            EvaluateOptions(num_particles=50, rows=15, seed=seed),
+            progress=False,
         )
         assert found is not None
         assert (
-            metrics["rows"] == len(found.log_marginal) == len(np.unique(found.log_marginal)) == 15
+            metrics["rows"]
+            == len(found.log_marginal)
+            == len(np.unique(found.log_marginal))
+            == 15
         )
         chosen[seed] = found.log_marginal
     assert np.abs(chosen[0][:, None] - all_rows.log_marginal).min(1).max() < 1e-9
     assert set(chosen[0].round(9)) != set(chosen[1].round(9))
-    more, _ = evaluate(vae, x, EvaluateOptions(num_particles=5, rows=100), progress=False)
+    more, _ = evaluate(
+        vae, x, EvaluateOptions(num_particles=5, rows=100), progress=False
+    )
     assert more["rows"] == 40
 
 
 def test_integers_do_not_wrap_around() -> None:
     """2 - 3 is 255 in unsigned bytes."""
-    vae = pv.VAE(data_shape=(4,), latent_dim=2, likelihood={"kind": "binomial", "total_count": 16})
+    vae = pv.VAE(
+        data_shape=(4,),
+        latent_dim=2,
+        likelihood={"kind": "binomial", "total_count": 16},
+    )
     x = np.random.default_rng(0).integers(0, 17, size=(30, 4)).astype(np.uint8)
     metrics, _ = evaluate(vae, x, EvaluateOptions(num_particles=2), progress=False)
     left = np.square(pv.reconstruct(vae, x) - x.astype(float)).mean(0) / x.var(0)
     assert metrics["unexplained_variance"] == pytest.approx(left.mean())
-    assert metrics["bits_per_dim"] == pytest.approx(-metrics["log_marginal"] / (4 * math.log(2)))
+    assert metrics["bits_per_dim"] == pytest.approx(
+        -metrics["log_marginal"] / (4 * math.log(2))
+    )
 
 
 def test_an_autoencoder_has_no_evidence() -> None:
     vae = pv.VAE(data_shape=(5,), latent_dim=2, prior="flat", guide="delta").double()
     metrics, found = evaluate(vae, TRUTH.sample(9).numpy(), EvaluateOptions())
     assert found is None
-    assert set(metrics) == {"rows", "latent_dim", "active_units", "unexplained_variance"}
+    assert set(metrics) == {
+        "rows",
+        "latent_dim",
+        "active_units",
+        "unexplained_variance",
+    }
     assert "log p(x)" not in table(metrics)
     assert "nats" not in table(metrics)
 
@@ -275,7 +330,8 @@ def test_an_autoencoder_has_no_evidence() -> None:
 def test_the_table_says_what_is_unknown() -> None:
     vae, x = TRUTH.vae(widen=1.3), TRUTH.sample(9).numpy()
     few, many = (
-        evaluate(vae, x, EvaluateOptions(num_particles=k), progress=False)[0] for k in (5, 100)
+        evaluate(vae, x, EvaluateOptions(num_particles=k), progress=False)[0]
+        for k in (5, 100)
     )
     assert "unknown: too few draws to estimate k-hat" in table(few)
     assert "trusted               all rows (9 refined)" in table(many)
@@ -289,7 +345,12 @@ def test_the_table_says_what_is_not_to_be_trusted() -> None:
         TRUTH.vae(widen=1.3), TRUTH.sample(9).numpy(), EvaluateOptions(num_particles=50)
     )
     doubtful = table(
-        {**metrics, "unreliable": 1 / 9, "low_by": 0.25, "methods": {"refined": 8, "annealed": 1}}
+        {
+            **metrics,
+            "unreliable": 1 / 9,
+            "low_by": 0.25,
+            "methods": {"refined": 8, "annealed": 1},
+        }
     )
     assert (
         "88.9% of rows (8 refined, 1 annealed); on the others log p(x) is a low estimate"
@@ -299,7 +360,13 @@ def test_the_table_says_what_is_not_to_be_trusted() -> None:
 
 
 def test_json_has_no_word_for_what_is_not_finite() -> None:
-    value = {"a": math.nan, "b": {"c": -math.inf, "d": 1.5}, "e": [1, 2], "f": None, "g": True}
+    value = {
+        "a": math.nan,
+        "b": {"c": -math.inf, "d": 1.5},
+        "e": [1, 2],
+        "f": None,
+        "g": True,
+    }
     assert finite(value) == {
         "a": None,
         "b": {"c": None, "d": 1.5},

@@ -33,7 +33,11 @@ ROWS: dict[str, tuple[np.ndarray, str, str]] = {
         "negative_binomial",
         "whose variance is [12][0-9] times their mean",
     ),
-    "counts as floats": (OVERDISPERSED.astype(np.float32), "negative_binomial", "whose variance"),
+    "counts as floats": (
+        OVERDISPERSED.astype(np.float32),
+        "negative_binomial",
+        "whose variance",
+    ),
     "grades": (
         RNG.integers(1, 6, (200, 3)),
         "normal",
@@ -74,9 +78,14 @@ def test_the_table_of_kinds(name: str) -> None:
 
 
 def test_it_sees_all_splits() -> None:
-    assert natural_likelihood(np.zeros((3, 2)), np.array([[0.5, 1.0]])).likelihood == "normal"
     assert (
-        sized_likelihood("binomial", np.zeros((3, 2)), np.array([[7, 1]])).likelihood["total_count"]
+        natural_likelihood(np.zeros((3, 2)), np.array([[0.5, 1.0]])).likelihood
+        == "normal"
+    )
+    assert (
+        sized_likelihood("binomial", np.zeros((3, 2)), np.array([[7, 1]])).likelihood[
+            "total_count"
+        ]
         == 7
     )
 
@@ -86,7 +95,9 @@ def test_counts_score_higher_by_what_is_chosen() -> None:
     chosen = natural_likelihood(OVERDISPERSED).likelihood
     scores = {}
     for likelihood in (chosen, {"kind": "normal", "scale": "per_feature"}):
-        vae = pv.VAE(data_shape=(3,), latent_dim=1, hidden_dims=(8,), likelihood=likelihood)
+        vae = pv.VAE(
+            data_shape=(3,), latent_dim=1, hidden_dims=(8,), likelihood=likelihood
+        )
         pv.fit(vae, OVERDISPERSED[:300], epochs=20, progress=False)
         scores[str(likelihood)] = pv.evidence(
             vae, OVERDISPERSED[300:], num_particles=100
@@ -105,18 +116,27 @@ def test_a_bare_kind_takes_its_size_from_the_data(
     kind: str, named: dict[str, int], form: Any
 ) -> None:
     rows = np.minimum(POISSON, 14)
-    experiment, why = settled(Experiment.model_validate({"likelihood": form(kind)}), rows)
+    experiment, why = settled(
+        Experiment.model_validate({"likelihood": form(kind)}), rows
+    )
     assert experiment.likelihood.options() == named
     assert why == "the largest value is 14"
-    assert experiment.model_dump(exclude_unset=True)["likelihood"] == {"kind": kind, **named}
+    assert experiment.model_dump(exclude_unset=True)["likelihood"] == {
+        "kind": kind,
+        **named,
+    }
 
 
 def test_a_size_that_is_named_is_kept() -> None:
-    asked = Experiment.model_validate({"likelihood": {"kind": "binomial", "total_count": 99}})
+    asked = Experiment.model_validate(
+        {"likelihood": {"kind": "binomial", "total_count": 99}}
+    )
     assert settled(asked, POISSON) == (asked, "")
 
 
-def test_the_command_says_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_what_it_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("counts.npy", np.minimum(POISSON, 14))
     small = [
@@ -128,10 +148,21 @@ def test_the_command_says_what_it_chose(tmp_path: Path, monkeypatch: pytest.Monk
         "evaluate.num_particles=5",
     ]
     done = pyro_vae("fit", "counts.npy", *small)
-    assert "likelihood poisson: whole numbers from 0 to 14 whose variance is" in done.out
-    done = pyro_vae("fit", "counts.npy", *small, "--overwrite", "--set", "likelihood=binomial")
-    assert "likelihood binomial with total_count 14: the largest value is 14" in done.out
+    assert (
+        "likelihood poisson: whole numbers from 0 to 14 whose variance is" in done.out
+    )
+    done = pyro_vae(
+        "fit", "counts.npy", *small, "--overwrite", "--set", "likelihood=binomial"
+    )
+    assert (
+        "likelihood binomial with total_count 14: the largest value is 14" in done.out
+    )
     assert pv.load("runs/counts").spec.likelihood.options() == {"total_count": 14}
-    assert pyro_vae("evaluate", "runs/counts", "--set", "evaluate.num_particles=5").status == 0
-    done = pyro_vae("fit", "counts.npy", *small, "--overwrite", "--set", "likelihood=normal")
+    assert (
+        pyro_vae("evaluate", "runs/counts", "--set", "evaluate.num_particles=5").status
+        == 0
+    )
+    done = pyro_vae(
+        "fit", "counts.npy", *small, "--overwrite", "--set", "likelihood=normal"
+    )
     assert "for another" not in done.out

@@ -45,7 +45,9 @@ def test_it_does_what_the_command_does():
         file.name for file in Path("command").iterdir()
     }
     for name in ("spec.json", "model.safetensors", "metrics.json", "evidence.csv"):
-        assert Path("function", name).read_bytes() == Path("command", name).read_bytes(), name
+        assert (
+            Path("function", name).read_bytes() == Path("command", name).read_bytes()
+        ), name
     assert outcome.evidence is not None
     assert outcome.metrics["log_marginal"] == outcome.evidence.log_marginal.mean()
     assert str(outcome) == outcome.summary()
@@ -54,7 +56,9 @@ def test_it_does_what_the_command_does():
 
 def test_the_description_has_every_option_with_its_value():
     pv.run(SPEC, "run")
-    complete = Experiment.model_validate({**SPEC, "data_shape": (3,)}).model_dump(mode="json")
+    complete = Experiment.model_validate({**SPEC, "data_shape": (3,)}).model_dump(
+        mode="json"
+    )
     found = described("run")
     assert found["data"] == complete["data"]
     assert found["fit"] == complete["fit"]
@@ -73,7 +77,9 @@ def test_a_run_is_fitted_anew_from_its_folder():
     again = pv.run("first", "again")
     assert again.metrics == first.metrics
     assert described("again") == described("first")
-    changed = pv.run("first/spec.json", "changed", settings=["evaluate.num_particles=25"])
+    changed = pv.run(
+        "first/spec.json", "changed", settings=["evaluate.num_particles=25"]
+    )
     assert described("changed")["evaluate"]["num_particles"] == 25
     assert changed.experiment.fit == first.experiment.fit
 
@@ -82,7 +88,9 @@ def test_a_run_is_fitted_to_rows_of_another_shape(tmp_path: Path):
     np.save(tmp_path / "wide.npy", np.random.default_rng(1).normal(size=(40, 5)))
     pv.run(SPEC, "run")
     settings = ["data.source=wide.npy"]
-    with pytest.raises(ValueError, match=r"^wide\.npy: .* got \(5,\); set data_shape=\[5\], or "):
+    with pytest.raises(
+        ValueError, match=r"^wide\.npy: .* got \(5,\); set data_shape=\[5\], or "
+    ):
         pv.run("run", "wide", settings=settings)
     assert not Path("wide").exists()
     wide = pv.run("run", "wide", settings=[*settings, "data_shape=[5]"])
@@ -116,7 +124,10 @@ def test_other_rows_in_the_file_are_refused_where_held_out_rows_are_meant(
     pv.run(SPEC, "run")
     np.save(tmp_path / "rows.npy", rows[::-1])
     assert main(["evaluate", "run"]) == 2
-    assert "rows.npy: expected the rows that the run was fitted to" in capsys.readouterr().err
+    assert (
+        "rows.npy: expected the rows that the run was fitted to"
+        in capsys.readouterr().err
+    )
     assert main(["evaluate", "run", "--data", "rows.npy"]) == 0
     np.save(tmp_path / "rows.npy", rows)
     assert main(["evaluate", "run"]) == 0
@@ -140,15 +151,21 @@ def test_a_fingerprint_depends_on_values_and_their_order(rows: np.ndarray):
 
 def test_a_folder_that_holds_a_run_is_refused_before_training():
     pv.run(SPEC, "run")
-    with pytest.raises(ValueError, match=r"run: holds another run; .* \(overwrite=True\)"):
+    with pytest.raises(
+        ValueError, match=r"run: holds another run; .* \(overwrite=True\)"
+    ):
         pv.run(SPEC, "run")
     assert pv.run(SPEC, "run", overwrite=True).metrics["rows"] == 10
-    with pytest.raises(ValueError, match=r"resume: expected an unfinished run in new\.unfinished"):
+    with pytest.raises(
+        ValueError, match=r"resume: expected an unfinished run in new\.unfinished"
+    ):
         pv.run(SPEC, "new", resume=True)
     assert not Path("new").exists()
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+@pytest.mark.parametrize(
+    ("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)]
+)
 def test_files_have_the_mode_that_the_umask_asks_for(umask: int, mode: int):
     before = os.umask(umask)
     try:

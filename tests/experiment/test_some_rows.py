@@ -31,7 +31,9 @@ def test_the_choice_follows_its_seed() -> None:
 
 def test_every_row_is_as_likely() -> None:
     """Of 500 choices of 20 in 100, each row is in 100 ± 9."""
-    counts = np.bincount([row for seed in range(500) for row in chosen(20, seed)], minlength=100)
+    counts = np.bincount(
+        [row for seed in range(500) for row in chosen(20, seed)], minlength=100
+    )
     assert (np.abs(counts - 100) < 4.5 * np.sqrt(500 * 0.2 * 0.8)).all()
 
 

@@ -112,7 +112,8 @@ class Combination(NamedTuple):
             "objective": OBJECTIVES[self.objective],
         }
         return "\n".join(
-            f"{name} = {inline(value)}" for name, value in [*fields.items(), ("fit", training)]
+            f"{name} = {inline(value)}"
+            for name, value in [*fields.items(), ("fit", training)]
         )
 
     def rows(self) -> Tensor:
@@ -123,7 +124,11 @@ class Combination(NamedTuple):
 def inline(value: Any) -> str:
     """A value in TOML, on one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {inline(item)}" for name, item in value.items()) + " }"
+        return (
+            "{ "
+            + ", ".join(f"{name} = {inline(item)}" for name, item in value.items())
+            + " }"
+        )
     return (
         "[" + ", ".join(map(inline, value)) + "]"
         if isinstance(value, list | tuple)

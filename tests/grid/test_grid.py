@@ -30,7 +30,10 @@ def trained(combination: Combination, folder: Path) -> VAE:
 def assert_gradients_everywhere(vae: VAE) -> None:
     """None is zero, except for the last bias of a Laplace, which starts at the medians."""
     for name, parameter in vae.named_parameters():
-        if vae.spec.likelihood.kind == "laplace" and name == "model.likelihood.decoder.3.bias":
+        if (
+            vae.spec.likelihood.kind == "laplace"
+            and name == "model.likelihood.decoder.3.bias"
+        ):
             continue
         assert parameter.grad is not None, f"{name} has no gradient"
         assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
@@ -66,7 +69,9 @@ def assert_same_after_loading(vae: VAE, x: Tensor, folder: Path) -> None:
 
 
 def check(
-    combination: Combination, folder: Path, method: Literal["auto", "importance"] = "auto"
+    combination: Combination,
+    folder: Path,
+    method: Literal["auto", "importance"] = "auto",
 ) -> None:
     torch.manual_seed(0)
     vae, x = trained(combination, folder), combination.rows()

@@ -15,11 +15,20 @@ CASES: dict[str, dict[str, Any]] = {
     "mean_field": {"kind": "mean_field"},
     "full_rank": {"kind": "full_rank"},
     "low_rank": {"kind": "low_rank", "rank": 1},
-    "autoregressive": {"kind": "flow", "transform": "autoregressive", "hidden_dims": (16,)},
+    "autoregressive": {
+        "kind": "flow",
+        "transform": "autoregressive",
+        "hidden_dims": (16,),
+    },
     "coupling": {"kind": "flow", "transform": "coupling", "hidden_dims": (16,)},
     "spline": {"kind": "flow", "transform": "spline", "hidden_dims": (16,)},
     "top_down": {"kind": "hierarchical", "top_dim": 1, "hidden_dim": 16},
-    "bottom_up": {"kind": "hierarchical", "top_dim": 1, "direction": "bottom_up", "hidden_dim": 16},
+    "bottom_up": {
+        "kind": "hierarchical",
+        "top_dim": 1,
+        "direction": "bottom_up",
+        "hidden_dim": 16,
+    },
     "semi_amortized": {"kind": "semi_amortized", "steps": 2},
     "semi_full_rank": {
         "kind": "semi_amortized",
@@ -40,14 +49,18 @@ X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor
 )
 
 TRUTH = LinearGaussian(
-    torch.tensor([[1.0, 0.8], [0.6, 0.9], [0.5, 0.1], [-0.3, -0.6]], dtype=torch.float64),
+    torch.tensor(
+        [[1.0, 0.8], [0.6, 0.9], [0.5, 0.1], [-0.3, -0.6]], dtype=torch.float64
+    ),
     torch.tensor([0.5, -1.0, 0.0, 2.0], dtype=torch.float64),
     sigma=0.7,
 )
 """Its posterior is correlated, so that a guide with independent dimensions misses it."""
 
 MILD = LinearGaussian(
-    torch.tensor([[1.0, 0.3], [0.3, 0.9], [0.6, -0.2], [-0.3, 0.5]], dtype=torch.float64),
+    torch.tensor(
+        [[1.0, 0.3], [0.3, 0.9], [0.6, -0.2], [-0.3, 0.5]], dtype=torch.float64
+    ),
     TRUTH.bias,
     sigma=0.7,
 )
@@ -56,8 +69,14 @@ MILD = LinearGaussian(
 
 def small(name: str, latent_dim: int = 2, spread: float = 0.3, **fields: Any) -> VAE:
     """A model with that guide, whose weights are far from their small initial values."""
-    options = {"hidden_dims": (8,), "likelihood": {"kind": "normal", "scale": "learned"}, **fields}
-    vae = VAE(data_shape=(4,), latent_dim=latent_dim, guide=CASES[name], **options).eval()
+    options = {
+        "hidden_dims": (8,),
+        "likelihood": {"kind": "normal", "scale": "learned"},
+        **fields,
+    }
+    vae = VAE(
+        data_shape=(4,), latent_dim=latent_dim, guide=CASES[name], **options
+    ).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in vae.parameters():

@@ -47,10 +47,14 @@ def a_family(case: str, latent_dim: int = 3, seed: int = 0) -> nn.Module:
 def a_posterior(
     case: str, data_shape: tuple[int, ...] = (4,), latent_dim: int = 3, seed: int = 0
 ) -> Posterior:
-    encoder = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(data_shape), FEATURES), nn.Tanh())
+    encoder = nn.Sequential(
+        nn.Flatten(), nn.Linear(math.prod(data_shape), FEATURES), nn.Tanh()
+    )
     encoder[1].weight.data.copy_(noise(*encoder[1].weight.shape, seed=seed + 50))
     encoder[1].bias.data.copy_(noise(FEATURES, seed=seed + 60))
-    return Posterior(Standardize(data_shape, "feature"), encoder, a_family(case, latent_dim, seed))
+    return Posterior(
+        Standardize(data_shape, "feature"), encoder, a_family(case, latent_dim, seed)
+    )
 
 
 def a_vae(case: str, **fields: Any) -> VAE:
@@ -72,7 +76,9 @@ def test_every_kind_has_a_case() -> None:
 @pytest.mark.parametrize("data_shape", [(4,), (2, 3)])
 @pytest.mark.parametrize("latent_dim", [1, 3])
 @pytest.mark.parametrize("rows", [1, 6])
-def test_shapes(case: str, data_shape: tuple[int, ...], latent_dim: int, rows: int) -> None:
+def test_shapes(
+    case: str, data_shape: tuple[int, ...], latent_dim: int, rows: int
+) -> None:
     q = a_posterior(case, data_shape, latent_dim)(noise(rows, *data_shape))
     assert isinstance(q, Distribution)
     assert (q.batch_shape, q.event_shape) == ((rows,), (latent_dim,))
@@ -90,10 +96,14 @@ def test_rows_do_not_depend_on_each_other(case: str) -> None:
     if (
         case == "delta"
     ):  # a point has no density beside it, where the product of six rows may round it to
-        torch.testing.assert_close(a_draw(posterior(x)), torch.cat([a_draw(q) for q in alone]))
+        torch.testing.assert_close(
+            a_draw(posterior(x)), torch.cat([a_draw(q) for q in alone])
+        )
         return
     z = a_draw(posterior(x)).detach()
-    each = torch.cat([q.log_prob(one) for q, one in zip(alone, z.split(1), strict=True)])
+    each = torch.cat(
+        [q.log_prob(one) for q, one in zip(alone, z.split(1), strict=True)]
+    )
     torch.testing.assert_close(posterior(x).log_prob(z), each)
 
 
@@ -156,14 +166,18 @@ def test_samples_follow_the_density(case: str, latent_dim: int) -> None:
 
 @pytest.mark.parametrize(
     ("case", "prior"),
-    [*((case, "standard_normal") for case in CASES), *((case, "flat") for case in sorted(POINTS))],
+    [
+        *((case, "standard_normal") for case in CASES),
+        *((case, "flat") for case in sorted(POINTS)),
+    ],
 )
 def test_gradients_reach_every_parameter(case: str, prior: str) -> None:
     vae = a_vae(case, prior=prior)
     torch.manual_seed(0)
     ELBO()(vae.model, vae.guide, noise(16, 4)).elbo.mean().neg().backward()
     assert all(
-        p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters()
+        p.grad is not None and p.grad.isfinite().all() and p.grad.any()
+        for p in vae.parameters()
     )
 
 
@@ -173,7 +187,9 @@ def test_draws_are_reparameterised(case: str) -> None:
     family = a_family(case).double()
     assert family(noise(2, FEATURES).double()).has_rsample
     features = noise(2, FEATURES).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda features: a_draw(family(features)), (features,))
+    assert torch.autograd.gradcheck(
+        lambda features: a_draw(family(features)), (features,)
+    )
 
 
 @every_case
@@ -197,7 +213,9 @@ def test_functional_call_takes_the_parameters_it_is_given(case: str) -> None:
     other = a_posterior(case, seed=2)
     x = noise(6, 4)
     given = {**dict(other.named_parameters()), **dict(other.named_buffers())}
-    assert torch.equal(a_draw(functional_call(posterior, given, (x,))), a_draw(other(x)))
+    assert torch.equal(
+        a_draw(functional_call(posterior, given, (x,))), a_draw(other(x))
+    )
 
 
 @every_case
@@ -205,11 +223,13 @@ def test_functional_gradient_is_that_of_backpropagation(case: str) -> None:
     posterior = a_posterior(case)
     x = noise(6, 4)
     weights = {name: p.detach() for name, p in posterior.named_parameters()}
-    found = torch.func.grad(lambda w: a_draw(functional_call(posterior, w, (x,))).square().sum())(
-        weights
-    )
+    found = torch.func.grad(
+        lambda w: a_draw(functional_call(posterior, w, (x,))).square().sum()
+    )(weights)
     a_draw(posterior(x)).square().sum().backward()
-    torch.testing.assert_close(found, {name: p.grad for name, p in posterior.named_parameters()})
+    torch.testing.assert_close(
+        found, {name: p.grad for name, p in posterior.named_parameters()}
+    )
 
 
 @every_case

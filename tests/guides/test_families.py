@@ -53,7 +53,9 @@ def test_shapes(name: str) -> None:
         z = q.sample(shape)
         assert z.shape == (*shape, 6, 3)
         assert q.log_prob(z.clone()).shape == (*shape, 6)
-    assert q.log_prob(torch.zeros(3)).shape == q.log_prob(torch.zeros(1, 3)).shape == (6,)
+    assert (
+        q.log_prob(torch.zeros(3)).shape == q.log_prob(torch.zeros(1, 3)).shape == (6,)
+    )
     assert q.log_prob(torch.zeros(5, 1, 3)).shape == (5, 6)
 
 
@@ -67,7 +69,9 @@ def test_expanded_shapes_and_densities(name: str) -> None:
     assert z.shape == (2, 4, 6, 3)
     assert (z[0, 0] != z[0, 1]).all()
     torch.testing.assert_close(wide.log_prob(z.clone()), q.log_prob(z.clone()))
-    torch.testing.assert_close(wide.log_prob(z), q.log_prob(z.clone()), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        wide.log_prob(z), q.log_prob(z.clone()), rtol=1e-3, atol=1e-4
+    )
     assert posterior(small(name, 3), X[:1]).expand((5,)).sample().shape == (5, 3)
 
 
@@ -78,7 +82,8 @@ def test_a_row_does_not_depend_on_its_batch(name: str) -> None:
     z = torch.randn(6, 2, dtype=torch.float64)
     alone = [posterior(vae, row.double()) for row in X.split(1)]
     torch.testing.assert_close(
-        whole.log_prob(z), torch.cat([q.log_prob(v) for q, v in zip(alone, z, strict=True)])
+        whole.log_prob(z),
+        torch.cat([q.log_prob(v) for q, v in zip(alone, z, strict=True)]),
     )
     torch.testing.assert_close(whole.mean, torch.cat([q.mean for q in alone]))
 
@@ -133,10 +138,14 @@ def test_draws_move_as_the_density_says(name: str) -> None:
     for _ in range(40):
         z = q.rsample((500,))
         f = z.square().sum(-1).add(z[..., 0]).tanh()
-        moved = torch.autograd.grad(f.mean(), biases, retain_graph=True, allow_unused=True)
+        moved = torch.autograd.grad(
+            f.mean(), biases, retain_graph=True, allow_unused=True
+        )
         fixed = z.detach()
         weight = (f - f.mean()).detach()
-        score = torch.autograd.grad((weight * q.log_prob(fixed)).mean(), biases, retain_graph=True)
+        score = torch.autograd.grad(
+            (weight * q.log_prob(fixed)).mean(), biases, retain_graph=True
+        )
         differences.append(
             torch.cat(
                 [
@@ -200,7 +209,9 @@ def test_with_the_parameters_of_another(name: str) -> None:
     with torch.no_grad():
         for weight in twin.posterior.parameters():
             weight += 0.1
-        swapped = functional_call(vae.posterior, dict(twin.posterior.named_parameters()), (X,))
+        swapped = functional_call(
+            vae.posterior, dict(twin.posterior.named_parameters()), (X,)
+        )
     same_density(swapped, posterior(twin), rtol=0, atol=0)
 
 
@@ -216,7 +227,9 @@ def test_in_a_pyro_program(name: str) -> None:
         with pyro.plate("particles", 3, dim=-2):
             assert vae.guide(X).shape == (3, 6, 2)
         losses = [
-            Trace_ELBO(num_particles=50, vectorize_particles=True)(vae.model, vae.guide)(X)
+            Trace_ELBO(num_particles=50, vectorize_particles=True)(
+                vae.model, vae.guide
+            )(X)
             for _ in range(3)
         ]
     assert site["value"].shape == (6, 2)
@@ -236,7 +249,9 @@ def test_a_step_can_be_traced(name: str) -> None:
         weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor
     ) -> tuple[Tensor, ...]:
         elbo = functional_call(
-            Elbo(vae), {f"vae.{name}": value for name, value in (weights | buffers).items()}, (x,)
+            Elbo(vae),
+            {f"vae.{name}": value for name, value in (weights | buffers).items()},
+            (x,),
         )
         return torch.autograd.grad(elbo, [*weights.values()])
 
@@ -265,7 +280,9 @@ class Elbo(nn.Module):
 def grid(dim: int, q: Distribution, steps: int) -> tuple[Tensor, float]:
     """Points (steps^dim, 1, dim) 10 standard deviations around q, and the volume."""
     axes = [
-        torch.linspace(float(loc - 10 * scale), float(loc + 10 * scale), steps, dtype=torch.float64)
+        torch.linspace(
+            float(loc - 10 * scale), float(loc + 10 * scale), steps, dtype=torch.float64
+        )
         for loc, scale in zip(q.mean[0], q.stddev[0], strict=True)
     ]
     volume = math.prod(float(axis[1] - axis[0]) for axis in axes)
@@ -273,7 +290,8 @@ def grid(dim: int, q: Distribution, steps: int) -> tuple[Tensor, float]:
 
 
 @pytest.mark.parametrize(
-    ("name", "dim"), [(name, dim) for name in CASES for dim in (1, 2) if dim > (name in TWO_LEVELS)]
+    ("name", "dim"),
+    [(name, dim) for name in CASES for dim in (1, 2) if dim > (name in TWO_LEVELS)],
 )
 def test_densities_integrate_to_one_and_draws_follow_them(name: str, dim: int) -> None:
     torch.manual_seed(0)

@@ -12,7 +12,10 @@ from tests.guides.families import CASES, MILD, TRUTH, gap, trained
 X = TRUTH.sample(200, seed=1000)
 INDEPENDENT = "mean_field", "semi_amortized"
 SLOW = "coupling", "spline", "semi_full_rank", "semi_low_rank"
-NAMES = {name: pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES}
+NAMES = {
+    name: pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+    for name in CASES
+}
 
 
 def independent_gap(precision: Tensor) -> float:
@@ -23,7 +26,9 @@ def independent_gap(precision: Tensor) -> float:
 KNOWN_GAP = independent_gap(TRUTH.posterior(X[:1]).precision_matrix[0])
 
 
-@pytest.mark.parametrize("name", [NAMES[name] for name in CASES if name not in INDEPENDENT])
+@pytest.mark.parametrize(
+    "name", [NAMES[name] for name in CASES if name not in INDEPENDENT]
+)
 def test_reaches_a_correlated_posterior(name: str) -> None:
     found = gap(trained(name), X)
     assert -0.005 < float(found.mean()) < 0.02
@@ -33,7 +38,9 @@ def test_reaches_a_correlated_posterior(name: str) -> None:
 @pytest.mark.parametrize("name", INDEPENDENT)
 def test_independent_dimensions_stop_at_their_known_gap(name: str) -> None:
     assert pytest.approx(0.334, abs=1e-3) == KNOWN_GAP
-    assert float(gap(trained(name), X, draws=2000).mean()) == pytest.approx(KNOWN_GAP, abs=0.02)
+    assert float(gap(trained(name), X, draws=2000).mean()) == pytest.approx(
+        KNOWN_GAP, abs=0.02
+    )
 
 
 @pytest.mark.parametrize("name", [NAMES[name] for name in CASES if name != "spline"])
@@ -54,5 +61,7 @@ def test_too_narrow_a_guide_is_seen_in_its_tail() -> None:
     """w² has no mean where 2 Λ - diag Λ has a negative eigenvalue: a posterior with correlation."""
     precision = TRUTH.posterior(X[:1]).precision_matrix[0]
     assert torch.linalg.eigvalsh(2 * precision - precision.diag().diag()).min() < 0
-    found = evidence(trained("mean_field"), X[:20], num_particles=2000, proposal="guide")
+    found = evidence(
+        trained("mean_field"), X[:20], num_particles=2000, proposal="guide"
+    )
     assert float(torch.from_numpy(found.pareto_k).median()) > 0.5

@@ -29,7 +29,9 @@ def test_values_in_float64_are_those_of_scipy() -> None:
     z = q.loc.double() + torch.randn(
         50, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
     )
-    expected = multivariate_normal(q.loc.double().numpy(), covariance(q).numpy()).logpdf(z.numpy())
+    expected = multivariate_normal(
+        q.loc.double().numpy(), covariance(q).numpy()
+    ).logpdf(z.numpy())
     np.testing.assert_allclose(q.log_prob(z).numpy(), expected, rtol=1e-12)
 
 

@@ -50,7 +50,9 @@ def test_a_step_is_lr_times_the_natural_gradient(scale: float) -> None:
         torch.testing.assert_close(step / lr, expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize(("shift", "scale"), [(30.0, 0.5), (0.0, 30.0)], ids=["mean", "scale"])
+@pytest.mark.parametrize(
+    ("shift", "scale"), [(30.0, 0.5), (0.0, 30.0)], ids=["mean", "scale"]
+)
 def test_a_long_step_is_shortened_to_half_a_nat(shift: float, scale: float) -> None:
     q = off(shift, scale)
     for row, step in enumerate(after_one_step(q, lr=0.5)):

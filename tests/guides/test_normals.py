@@ -9,19 +9,27 @@ from pyro_vae.guides import FullRank, LowRank
 from pyro_vae.objectives import analytic_kl
 from tests.guides.families import normal_of
 
-FEATURES = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+FEATURES = torch.randn(
+    5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+)
 
 
 def normals(latent_dim: int = 4) -> dict[str, Distribution]:
     torch.manual_seed(0)
-    families = {"full_rank": FullRank(7, latent_dim), "low_rank": LowRank(7, latent_dim, rank=2)}
+    families = {
+        "full_rank": FullRank(7, latent_dim),
+        "low_rank": LowRank(7, latent_dim, rank=2),
+    }
     return {name: family.double()(FEATURES) for name, family in families.items()}
 
 
 @pytest.mark.parametrize("name", ["full_rank", "low_rank"])
 def test_the_kl_is_that_of_torch(name: str) -> None:
     q, (m, s) = normals()[name], torch.rand(2, 4, dtype=torch.float64) + 0.5
-    for prior in (dist.Normal(m, s).to_event(1), dist.Normal(m, s).expand((5, 4)).to_event(1)):
+    for prior in (
+        dist.Normal(m, s).to_event(1),
+        dist.Normal(m, s).expand((5, 4)).to_event(1),
+    ):
         kl = analytic_kl(q, prior)
         assert kl is not None
         assert kl.shape == (5,)
@@ -93,7 +101,10 @@ def test_the_density_of_a_draw_has_the_gradient_of_torch() -> None:
     parameters = list(family.parameters())
     expected, got = (
         torch.autograd.grad(
-            (weight * p.log_prob(z)).sum(), parameters, retain_graph=True, materialize_grads=True
+            (weight * p.log_prob(z)).sum(),
+            parameters,
+            retain_graph=True,
+            materialize_grads=True,
         )
         for p in (normal_of(q), q)
     )

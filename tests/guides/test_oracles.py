@@ -19,7 +19,9 @@ every_dim = pytest.mark.parametrize("latent_dim", [1, 2, 4])
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def random(family: nn.Module) -> nn.Module:
@@ -52,7 +54,9 @@ def test_mean_field_is_scipys_normals(latent_dim: int) -> None:
     loc = head[:, :latent_dim]
     scale = positive(head[:, latent_dim:])
     found = family(features()).log_prob(z).detach().numpy()
-    np.testing.assert_allclose(found, stats.norm.logpdf(z.numpy(), loc, scale).sum(-1), rtol=1e-11)
+    np.testing.assert_allclose(
+        found, stats.norm.logpdf(z.numpy(), loc, scale).sum(-1), rtol=1e-11
+    )
 
 
 def cholesky(family: FullRank) -> np.ndarray:
@@ -71,7 +75,9 @@ def test_full_rank_is_scipys_multivariate_normal(latent_dim: int) -> None:
     root = cholesky(family)
     found = family(features()).log_prob(z).detach().numpy()
     for i in range(ROWS):
-        expected = stats.multivariate_normal.logpdf(z[:, i].numpy(), loc[i], root[i] @ root[i].T)
+        expected = stats.multivariate_normal.logpdf(
+            z[:, i].numpy(), loc[i], root[i] @ root[i].T
+        )
         np.testing.assert_allclose(found[:, i], expected.reshape(-1), rtol=1e-9)
 
 
@@ -80,7 +86,9 @@ def test_full_rank_has_the_moments_of_its_cholesky_factor(latent_dim: int) -> No
     family = random(FullRank(FEATURES, latent_dim))
     q = family(features())
     root = cholesky(family)
-    np.testing.assert_allclose(q.mean.detach(), linear(family.loc, features()), rtol=1e-12)
+    np.testing.assert_allclose(
+        q.mean.detach(), linear(family.loc, features()), rtol=1e-12
+    )
     np.testing.assert_allclose(
         q.covariance_matrix.detach(), root @ root.transpose(0, 2, 1), rtol=1e-11
     )
@@ -89,7 +97,9 @@ def test_full_rank_has_the_moments_of_its_cholesky_factor(latent_dim: int) -> No
 
 
 @every_dim
-def test_full_rank_with_nothing_below_the_diagonal_is_mean_field(latent_dim: int) -> None:
+def test_full_rank_with_nothing_below_the_diagonal_is_mean_field(
+    latent_dim: int,
+) -> None:
     full = random(FullRank(FEATURES, latent_dim))
     independent = random(MeanField(FEATURES, latent_dim))
     full.lower.weight.data.zero_()
@@ -98,7 +108,9 @@ def test_full_rank_with_nothing_below_the_diagonal_is_mean_field(latent_dim: int
         rows = [getattr(layer, name).data for layer in (full.loc, full.diagonal)]
         getattr(independent.head, name).data.copy_(torch.cat(rows))
     z = noise(10, ROWS, latent_dim)
-    torch.testing.assert_close(full(features()).log_prob(z), independent(features()).log_prob(z))
+    torch.testing.assert_close(
+        full(features()).log_prob(z), independent(features()).log_prob(z)
+    )
 
 
 @pytest.mark.parametrize("family", [MeanField, FullRank])
@@ -111,7 +123,9 @@ def test_a_scale_never_reaches_zero(family: type[nn.Module]) -> None:
         module.lower.weight.data.zero_()
         module.lower.bias.data.zero_()
     q = module(features())
-    torch.testing.assert_close(q.stddev, torch.full_like(q.stddev, FLOOR), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        q.stddev, torch.full_like(q.stddev, FLOOR), rtol=1e-6, atol=0
+    )
     assert q.log_prob(q.rsample()).isfinite().all()
 
 
@@ -146,12 +160,16 @@ def as_multivariate(p: Distribution) -> MultivariateNormal:
 
 @every_dim
 @pytest.mark.parametrize("rows", [(), (ROWS,)], ids=["one prior", "a prior each row"])
-def test_kl_is_torchs_between_multivariate_normals(latent_dim: int, rows: tuple[int, ...]) -> None:
+def test_kl_is_torchs_between_multivariate_normals(
+    latent_dim: int, rows: tuple[int, ...]
+) -> None:
     q = a_posterior(latent_dim)
     p = a_prior(latent_dim, rows)
     found = kl_divergence(q, p)
     assert found.shape == (ROWS,)
-    torch.testing.assert_close(found, kl_divergence(q, as_multivariate(p)), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        found, kl_divergence(q, as_multivariate(p)), rtol=1e-11, atol=1e-11
+    )
 
 
 @every_dim
@@ -159,7 +177,10 @@ def test_kl_to_the_standard_normal_is_torchs(latent_dim: int) -> None:
     q = a_posterior(latent_dim)
     p = StandardNormal(latent_dim).double()()
     torch.testing.assert_close(
-        kl_divergence(q, p), kl_divergence(q, as_multivariate(p)), rtol=1e-11, atol=1e-11
+        kl_divergence(q, p),
+        kl_divergence(q, as_multivariate(p)),
+        rtol=1e-11,
+        atol=1e-11,
     )
 
 
@@ -173,7 +194,9 @@ def test_kl_is_the_integral(latent_dim: int, row: int) -> None:
     log_ratio = (q.log_prob(where.points) - p.log_prob(where.points)).detach()
     probabilities = mass(q, where)
     integral = (probabilities * log_ratio)[probabilities > 0].sum()
-    torch.testing.assert_close(kl_divergence(q, p).detach(), integral, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(
+        kl_divergence(q, p).detach(), integral, rtol=1e-8, atol=1e-10
+    )
 
 
 @every_dim

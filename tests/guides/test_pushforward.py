@@ -33,7 +33,9 @@ def test_the_jacobian_is_that_of_autograd(name: str, latent_dim: int) -> None:
     for noise in torch.randn(5, 1, latent_dim, dtype=torch.float64):
         z, log_det = q.push(noise)
         matrix = jacobian(lambda noise: q.push(noise)[0][0], noise)[:, 0]
-        torch.testing.assert_close(log_det, torch.linalg.slogdet(matrix).logabsdet.reshape(1))
+        torch.testing.assert_close(
+            log_det, torch.linalg.slogdet(matrix).logabsdet.reshape(1)
+        )
         back, log_det_back = q.pull(z)
         torch.testing.assert_close(back, noise)
         torch.testing.assert_close(log_det_back, log_det)
@@ -77,7 +79,10 @@ def test_a_draw_remembers_its_density(name: str) -> None:
     other = q.log_prob(z.clone())
     torch.testing.assert_close(one, other)
     for a, b in zip(
-        *(torch.autograd.grad(part.sum(), weights, retain_graph=True) for part in (one, other)),
+        *(
+            torch.autograd.grad(part.sum(), weights, retain_graph=True)
+            for part in (one, other)
+        ),
         strict=True,
     ):
         torch.testing.assert_close(a, b)
@@ -99,7 +104,9 @@ def test_a_draw_without_gradients_gives_a_density_with_them(name: str) -> None:
 def test_a_distribution_keeps_the_parameters_it_was_made_with(name: str) -> None:
     """So a gradient estimator that holds the parameters constant holds all of them constant."""
     vae = small(name, 3)
-    constants = {path: weight.detach() for path, weight in vae.posterior.named_parameters()}
+    constants = {
+        path: weight.detach() for path, weight in vae.posterior.named_parameters()
+    }
     fixed = functional_call(vae.posterior, constants, (X,))
     z = vae.posterior(X).sample()
     assert not fixed.log_prob(z).requires_grad
@@ -111,7 +118,9 @@ def test_a_distribution_keeps_the_parameters_it_was_made_with(name: str) -> None
 @every
 def test_draws_take_a_generator(name: str) -> None:
     q = drawn_from(name, 3)
-    draws = [q.rsample((4,), generator=torch.Generator().manual_seed(7)) for _ in range(2)]
+    draws = [
+        q.rsample((4,), generator=torch.Generator().manual_seed(7)) for _ in range(2)
+    ]
     assert torch.equal(*draws)
 
 
@@ -125,7 +134,9 @@ def test_one_dimension(name: str) -> None:
 def test_noise_points_have_the_moments_of_the_noise() -> None:
     for count, dim in ((8, 2), (8, 4), (256, 50)):
         points = noise_points(count, dim).double()
-        torch.testing.assert_close(points.mean(0), torch.zeros(dim).double(), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            points.mean(0), torch.zeros(dim).double(), atol=1e-6, rtol=0
+        )
         torch.testing.assert_close(
             points.T @ points / count, torch.eye(dim).double(), atol=1e-5, rtol=0
         )
@@ -159,7 +170,9 @@ def factors(name: str, q: Distribution, z: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", ["top_down", "bottom_up"])
 def test_the_density_is_the_product_of_its_factors(name: str) -> None:
-    vae = VAE(data_shape=(4,), latent_dim=5, guide=CASES[name] | {"top_dim": 3}).double()
+    vae = VAE(
+        data_shape=(4,), latent_dim=5, guide=CASES[name] | {"top_dim": 3}
+    ).double()
     q = vae.posterior(X.double())
     z = torch.randn(4, 6, 5, dtype=torch.float64)
     torch.testing.assert_close(q.log_prob(z), factors(name, q, z))
@@ -190,4 +203,8 @@ def test_the_other_direction_has_none() -> None:
 @pytest.mark.parametrize("top_dim", [2, 3])
 def test_two_levels_need_room(top_dim: int) -> None:
     with pytest.raises(ValueError, match="below latent_dim = 2"):
-        VAE(data_shape=(4,), latent_dim=2, guide={"kind": "hierarchical", "top_dim": top_dim})
+        VAE(
+            data_shape=(4,),
+            latent_dim=2,
+            guide={"kind": "hierarchical", "top_dim": top_dim},
+        )

@@ -7,7 +7,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, MultivariateNormal, constraints, kl_divergence
+from torch.distributions import (
+    Distribution,
+    MultivariateNormal,
+    constraints,
+    kl_divergence,
+)
 
 from pyro_vae import VAE
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
@@ -22,7 +27,9 @@ every = pytest.mark.parametrize("name", SEMI)
 
 def proposal(vae: VAE, x: Tensor) -> Distribution:
     """What the encoder says, before the steps."""
-    q: Distribution = vae.posterior.family(vae.posterior.encoder(vae.posterior.standardize(x)))
+    q: Distribution = vae.posterior.family(
+        vae.posterior.encoder(vae.posterior.standardize(x))
+    )
     return q
 
 
@@ -39,7 +46,8 @@ def test_every_row_gains_from_an_untrained_encoder(name: str, sigma: float) -> N
     vae = untrained(name, truth)
     with torch.no_grad():
         before, after = (
-            distance(q, truth.posterior(x)) for q in (proposal(vae, x), vae.posterior(x))
+            distance(q, truth.posterior(x))
+            for q in (proposal(vae, x), vae.posterior(x))
         )
     assert (after < before).all()
     assert after.mean() < before.mean() / 2
@@ -54,7 +62,9 @@ def refiner(truth: LinearGaussian, **options: Any) -> SemiAmortized:
 @pytest.mark.parametrize("num_particles", [2, 8])
 def test_the_exact_posterior_stays(num_particles: int) -> None:
     exact = TRUTH.posterior(ROWS)
-    refined = refiner(TRUTH, num_particles=num_particles, steps=10).pyro_vae_refine(exact, ROWS)
+    refined = refiner(TRUTH, num_particles=num_particles, steps=10).pyro_vae_refine(
+        exact, ROWS
+    )
     assert distance(refined, exact).abs().max() < 1e-9
 
 
@@ -137,16 +147,21 @@ def test_unrolled_steps_have_their_own_gradient() -> None:
                 ends.append(float(answer()))
         with torch.no_grad():
             bias[index] += 1e-5
-        assert float(slope[index]) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5)
+        assert float(slope[index]) == pytest.approx(
+            (ends[0] - ends[1]) / 2e-5, rel=1e-5
+        )
 
 
 def test_unrolled_steps_reach_the_decoder() -> None:
     vae = small("semi_full_rank")
     weights = [*vae.likelihood.decoder.parameters()]
     assert all(
-        slope.any() for slope in torch.autograd.grad(vae.posterior(X).mean.sum(), weights[:1])
+        slope.any()
+        for slope in torch.autograd.grad(vae.posterior(X).mean.sum(), weights[:1])
     )
-    assert not any(weight.requires_grad and weight.grad is not None for weight in weights)
+    assert not any(
+        weight.requires_grad and weight.grad is not None for weight in weights
+    )
 
 
 # What it is given
@@ -193,7 +208,13 @@ class Echo(nn.Module):
 
 
 def test_a_prior_made_of_the_guide() -> None:
-    vae = VAE(data_shape=(4,), latent_dim=2, prior=Echo(), guide="semi_amortized", hidden_dims=(8,))
+    vae = VAE(
+        data_shape=(4,),
+        latent_dim=2,
+        prior=Echo(),
+        guide="semi_amortized",
+        hidden_dims=(8,),
+    )
     assert vae.posterior(X).mean.isfinite().all()
     assert not vae.posterior.family._refining
 
@@ -203,7 +224,11 @@ def test_a_prior_made_of_the_guide() -> None:
 )
 def test_a_base_that_is_no_normal_is_refused(base: Any) -> None:
     with pytest.raises(ValueError, match="'mean_field', 'full_rank' or 'low_rank'"):
-        VAE(data_shape=(4,), latent_dim=2, guide={"kind": "semi_amortized", "base": base})
+        VAE(
+            data_shape=(4,),
+            latent_dim=2,
+            guide={"kind": "semi_amortized", "base": base},
+        )
 
 
 @pytest.mark.parametrize(

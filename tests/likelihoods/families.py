@@ -23,7 +23,9 @@ def _columns(*columns: Any) -> Tensor:
 
 
 def _of(draw: Any, *shape: int) -> Tensor:
-    return torch.as_tensor(np.asarray(draw((ROWS, *(shape or (3,))))), dtype=torch.float64)
+    return torch.as_tensor(
+        np.asarray(draw((ROWS, *(shape or (3,))))), dtype=torch.float64
+    )
 
 
 _size = _random.uniform(0.5, 2, ROWS)
@@ -50,14 +52,21 @@ ZEROS = _of(lambda shape: _random.poisson(4.0, shape) * _random.integers(0, 2, s
 SIZED = _columns(*(_random.poisson(_size * _shared * rate) for rate in _rates), _size)
 CLASSES = _of(lambda shape: _random.choice(4, shape, p=[0.1, 0.2, 0.3, 0.4]))
 WORDS = torch.as_tensor(
-    np.stack([_random.multinomial(n, [0.2, 0.3, 0.5]) for n in _random.integers(1, 12, ROWS)]),
+    np.stack(
+        [_random.multinomial(n, [0.2, 0.3, 0.5]) for n in _random.integers(1, 12, ROWS)]
+    ),
     dtype=torch.float64,
 )
 PIXELS = _of(lambda shape: _random.normal(130, 20, shape).round().clip(0, 255), 2, 2)
 LADDER = _of(lambda shape: _random.binomial(15, 0.5, shape))
 ANGLES = _of(lambda shape: _random.vonmises(0.5, 2.0, shape))
 TABLE = _columns(
-    REAL[:, 1], BITS[:, 0], CLASSES[:, 0], POSITIVE[:, 0], REAL[:, 0], *SIZED[:, [0, 3]].T
+    REAL[:, 1],
+    BITS[:, 0],
+    CLASSES[:, 0],
+    POSITIVE[:, 0],
+    REAL[:, 0],
+    *SIZED[:, [0, 3]].T,
 )
 GROUPS = [
     {"columns": [4, 0], "kind": "normal", "scale": "per_feature"},
@@ -90,7 +99,9 @@ CASES: dict[str, Case] = {
     "beta_binomial, per feature": _case(
         SPREAD, "beta_binomial", total_count=6, concentration="per_feature"
     ),
-    "beta_binomial, fixed": _case(FEW, "beta_binomial", total_count=6, concentration=30.0),
+    "beta_binomial, fixed": _case(
+        FEW, "beta_binomial", total_count=6, concentration=30.0
+    ),
     "laplace": _case(REAL, "laplace"),
     "laplace, fixed": _case(REAL, "laplace", scale=0.7),
     "laplace, per feature": _case(IMAGE, "laplace", scale="per_feature"),
@@ -98,7 +109,9 @@ CASES: dict[str, Case] = {
     "student_t": _case(REAL, "student_t"),
     "student_t, fixed": _case(IMAGE, "student_t", df=8, scale=1.5),
     "student_t, decoder": _case(REAL, "student_t", df="decoder", scale="decoder"),
-    "student_t, per feature": _case(REAL, "student_t", df="per_feature", scale="decoder"),
+    "student_t, per feature": _case(
+        REAL, "student_t", df="per_feature", scale="decoder"
+    ),
     "log_normal": _case(POSITIVE, "log_normal"),
     "log_normal, fixed": _case(POSITIVE, "log_normal", scale=0.5),
     "log_normal, decoder": _case(POSITIVE, "log_normal", scale="decoder"),
@@ -112,15 +125,22 @@ CASES: dict[str, Case] = {
     "poisson, sized": _case(SIZED, "poisson", size_factor="column"),
     "negative_binomial": _case(WILD, "negative_binomial"),
     "negative_binomial, fixed": _case(WILD, "negative_binomial", dispersion=0.3),
-    "negative_binomial, decoder": _case(WILD, "negative_binomial", dispersion="decoder"),
+    "negative_binomial, decoder": _case(
+        WILD, "negative_binomial", dispersion="decoder"
+    ),
     "negative_binomial, sized": _case(
         SIZED, "negative_binomial", dispersion="learned", size_factor="column"
     ),
     "zero_inflated_poisson": _case(ZEROS, "zero_inflated_poisson"),
-    "zero_inflated_poisson, sized": _case(SIZED, "zero_inflated_poisson", size_factor="column"),
+    "zero_inflated_poisson, sized": _case(
+        SIZED, "zero_inflated_poisson", size_factor="column"
+    ),
     "zero_inflated_negative_binomial": _case(ZEROS, "zero_inflated_negative_binomial"),
     "zero_inflated_negative_binomial, sized": _case(
-        SIZED, "zero_inflated_negative_binomial", dispersion="decoder", size_factor="column"
+        SIZED,
+        "zero_inflated_negative_binomial",
+        dispersion="decoder",
+        size_factor="column",
     ),
     "categorical": _case(CLASSES, "categorical", num_classes=4),
     "categorical, image": _case(
@@ -129,8 +149,12 @@ CASES: dict[str, Case] = {
     "multinomial": _case(WORDS, "multinomial"),
     "multinomial, total": _case(WORDS, "multinomial", total_count=7),
     "discretized_logistic": _case(PIXELS, "discretized_logistic"),
-    "discretized_logistic, per feature": _case(PIXELS, "discretized_logistic", scale="per_feature"),
-    "discretized_logistic, mixture": _case(LADDER, "discretized_logistic", levels=16, mixtures=3),
+    "discretized_logistic, per feature": _case(
+        PIXELS, "discretized_logistic", scale="per_feature"
+    ),
+    "discretized_logistic, mixture": _case(
+        LADDER, "discretized_logistic", levels=16, mixtures=3
+    ),
     "discretized_logistic, mixture, fixed": _case(
         LADDER, "discretized_logistic", levels=16, mixtures=2, scale=0.8
     ),
@@ -138,12 +162,23 @@ CASES: dict[str, Case] = {
     "distribution, Gumbel": _case(REAL, "distribution", name="Gumbel"),
     "distribution, Weibull": _case(POSITIVE, "distribution", name="Weibull"),
     "distribution, VonMises": _case(ANGLES, "distribution", name="VonMises"),
-    "distribution, StudentT": _case(IMAGE, "distribution", name="StudentT", fixed={"df": 9}),
-    "distribution, Binomial": _case(FEW, "distribution", name="Binomial", fixed={"total_count": 6}),
+    "distribution, StudentT": _case(
+        IMAGE, "distribution", name="StudentT", fixed={"df": 9}
+    ),
+    "distribution, Binomial": _case(
+        FEW, "distribution", name="Binomial", fixed={"total_count": 6}
+    ),
     "distribution, GammaPoisson": _case(WILD, "distribution", name="GammaPoisson"),
 }
 
-IN_DOUBLE = {"binomial", "beta_binomial", "poisson", "negative_binomial", "multinomial", "mixed"}
+IN_DOUBLE = {
+    "binomial",
+    "beta_binomial",
+    "poisson",
+    "negative_binomial",
+    "multinomial",
+    "mixed",
+}
 
 
 def in_double(name: str) -> bool:

@@ -6,7 +6,9 @@ import torch
 from pyro_vae.likelihoods import Bernoulli
 
 
-def densities(logits: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def densities(
+    logits: torch.Tensor, x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     shape = logits.shape[1:]
     with torch.no_grad():
         found = Bernoulli(tuple(shape)).to(logits.dtype)(logits).log_prob(x)
@@ -14,9 +16,13 @@ def densities(logits: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torc
     return found, wide.flatten(1).sum(-1)
 
 
-@pytest.mark.parametrize("shape", [(1,), (111,), (112,), (113,), (784,), (28, 28), (3, 32, 32)])
+@pytest.mark.parametrize(
+    "shape", [(1,), (111,), (112,), (113,), (784,), (28, 28), (3, 32, 32)]
+)
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 1e4])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-14)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-14)]
+)
 def test_agrees_with_torch(
     shape: tuple[int, ...], scale: float, dtype: torch.dtype, tolerance: float
 ) -> None:
@@ -25,7 +31,10 @@ def test_agrees_with_torch(
     x = torch.rand(9, *shape).round().to(dtype)
     found, expected = densities(logits, x)
     torch.testing.assert_close(
-        found.double(), expected, rtol=tolerance, atol=tolerance * logits[0].numel() / 10
+        found.double(),
+        expected,
+        rtol=tolerance,
+        atol=tolerance * logits[0].numel() / 10,
     )
 
 

@@ -52,7 +52,9 @@ def rows_of(family: Family, seed: int) -> Statistics:
         return statistics([family(noise(50, *family.param_shape, seed=seed)).sample()])
 
 
-def a_likelihood(case: str, data_shape: tuple[int, ...] = (4,), seed: int = 0) -> Likelihood:
+def a_likelihood(
+    case: str, data_shape: tuple[int, ...] = (4,), seed: int = 0
+) -> Likelihood:
     family = a_family(case, data_shape, seed)
     decoder = nn.Linear(LATENT, math.prod(family.param_shape))
     decoder.weight.data.copy_(noise(*decoder.weight.shape, seed=seed + 10))
@@ -85,12 +87,17 @@ def test_shapes(case: str, data_shape: tuple[int, ...], lead: tuple[int, ...]) -
 
 @every_case
 @every_shape
-def test_rows_do_not_depend_on_each_other(case: str, data_shape: tuple[int, ...]) -> None:
+def test_rows_do_not_depend_on_each_other(
+    case: str, data_shape: tuple[int, ...]
+) -> None:
     likelihood = a_likelihood(case, data_shape).double()
     z = noise(3, 5, LATENT).double()
     x = a_draw(likelihood(z))
     each = torch.stack(
-        [torch.stack([likelihood(z[i, j]).log_prob(x[i, j]) for j in range(5)]) for i in range(3)]
+        [
+            torch.stack([likelihood(z[i, j]).log_prob(x[i, j]) for j in range(5)])
+            for i in range(3)
+        ]
     )
     torch.testing.assert_close(likelihood(z).log_prob(x), each)
 
@@ -126,7 +133,9 @@ def test_the_whole_likelihood_moves_to_a_device(case: str) -> None:
 
 @every_case
 @every_dtype
-def test_draws_lie_in_the_support_and_have_a_finite_density(case: str, dtype: torch.dtype) -> None:
+def test_draws_lie_in_the_support_and_have_a_finite_density(
+    case: str, dtype: torch.dtype
+) -> None:
     """Also where the decoder is far out, as it is for pixels that are always black."""
     family = a_family(case).to(dtype)
     for size in (1, 30):
@@ -150,7 +159,9 @@ def test_what_the_checks_of_the_data_need(case: str) -> None:
 RAWS = (-50.0, -20.0, -2.0, -0.1, 0.0, 0.2, 1.5, 20.0, 50.0)
 
 
-def at(case: str, raw: float, dtype: torch.dtype = torch.float64) -> tuple[Family, Distribution]:
+def at(
+    case: str, raw: float, dtype: torch.dtype = torch.float64
+) -> tuple[Family, Distribution]:
     """The distribution of one number for one number from the decoder (for a scale too)."""
     family = a_family(case, (1,)).to(dtype)
     return family, family(torch.full(family.param_shape, raw, dtype=dtype))
@@ -196,7 +207,10 @@ def test_mean_and_variance_are_those_of_the_density(case: str, raw: float) -> No
     mean = probabilities @ where.points
     torch.testing.assert_close(p.mean.detach(), mean, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(
-        p.variance.detach(), probabilities @ (where.points - mean) ** 2, rtol=1e-9, atol=1e-9
+        p.variance.detach(),
+        probabilities @ (where.points - mean) ** 2,
+        rtol=1e-9,
+        atol=1e-9,
     )
 
 
@@ -207,7 +221,8 @@ def test_gradients_reach_every_parameter(case: str) -> None:
     torch.manual_seed(0)
     ELBO()(vae.model, vae.guide, x).elbo.mean().neg().backward()
     assert all(
-        p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters()
+        p.grad is not None and p.grad.isfinite().all() and p.grad.any()
+        for p in vae.parameters()
     )
 
 
@@ -217,9 +232,15 @@ def test_gradient_of_the_log_density(case: str) -> None:
     likelihood = a_likelihood(case).double()
     z = noise(5, LATENT).double()
     x = a_draw(likelihood(z))
-    assert torch.autograd.gradcheck(lambda z: likelihood(z).log_prob(x), (z.requires_grad_(),))
-    raw = torch.zeros(5, *likelihood.family.param_shape, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda raw: likelihood.family(raw).log_prob(x), (raw,))
+    assert torch.autograd.gradcheck(
+        lambda z: likelihood(z).log_prob(x), (z.requires_grad_(),)
+    )
+    raw = torch.zeros(
+        5, *likelihood.family.param_shape, dtype=torch.float64, requires_grad=True
+    )
+    assert torch.autograd.gradcheck(
+        lambda raw: likelihood.family(raw).log_prob(x), (raw,)
+    )
 
 
 @every_case
@@ -252,7 +273,9 @@ def test_functional_call_takes_the_parameters_it_is_given(case: str) -> None:
     z = noise(5, LATENT)
     x = a_draw(likelihood(z))
     given = {**dict(other.named_parameters()), **dict(other.named_buffers())}
-    assert torch.equal(functional_call(likelihood, given, (z,)).log_prob(x), other(z).log_prob(x))
+    assert torch.equal(
+        functional_call(likelihood, given, (z,)).log_prob(x), other(z).log_prob(x)
+    )
 
 
 @every_case
@@ -265,7 +288,9 @@ def test_functional_gradient_is_that_of_backpropagation(case: str) -> None:
         lambda weights: functional_call(likelihood, weights, (z,)).log_prob(x).sum()
     )(weights)
     likelihood(z).log_prob(x).sum().backward()
-    torch.testing.assert_close(found, {name: p.grad for name, p in likelihood.named_parameters()})
+    torch.testing.assert_close(
+        found, {name: p.grad for name, p in likelihood.named_parameters()}
+    )
 
 
 @every_case
@@ -283,7 +308,10 @@ def test_text_shows_the_family(case: str) -> None:
 @pytest.mark.parametrize("layout", [(2, 3), (6,), (1, 2, 3)])
 def test_a_decoder_may_shape_its_numbers_as_it_likes(layout: tuple[int, ...]) -> None:
     decoder = nn.Sequential(nn.Linear(LATENT, 6), nn.Unflatten(-1, layout))
-    assert Likelihood(decoder, Bernoulli((2, 3)))(noise(3, 5, LATENT)).event_shape == (2, 3)
+    assert Likelihood(decoder, Bernoulli((2, 3)))(noise(3, 5, LATENT)).event_shape == (
+        2,
+        3,
+    )
 
 
 class Pair(nn.Module):
@@ -304,8 +332,11 @@ class Pooled(nn.Module):
     ("decoder", "got"),
     [(nn.Linear(LATENT, 5), r"\(15, 5\)"), (Pair(), "tuple"), (Pooled(), r"\(1, 6\)")],
 )
-def test_a_decoder_without_the_parameters_is_refused(decoder: nn.Module, got: str) -> None:
+def test_a_decoder_without_the_parameters_is_refused(
+    decoder: nn.Module, got: str
+) -> None:
     with pytest.raises(
-        ValueError, match=rf"^decoder: expected 6 numbers for each row .* got {got} for 15 rows"
+        ValueError,
+        match=rf"^decoder: expected 6 numbers for each row .* got {got} for 15 rows",
     ):
         Likelihood(decoder, Bernoulli((2, 3)))(noise(3, 5, LATENT))

@@ -17,8 +17,14 @@ ROWS = 4
 def nbinom(x, mean, dispersion):
     """log p of the negative binomial; SciPy's takes a p that is rounded to 1 for large counts."""
     theta = 1 / dispersion
-    rising = special.gammaln(theta + x) - special.gammaln(theta) - special.gammaln(x + 1)
-    return rising - theta * np.log1p(mean * dispersion) - x * np.log1p(1 / (mean * dispersion))
+    rising = (
+        special.gammaln(theta + x) - special.gammaln(theta) - special.gammaln(x + 1)
+    )
+    return (
+        rising
+        - theta * np.log1p(mean * dispersion)
+        - x * np.log1p(1 / (mean * dispersion))
+    )
 
 
 def inflated(log_counts, gate, x):
@@ -37,7 +43,9 @@ def noise(*shape, seed=0):
 
 def poissons(size, columns):
     rate = size * (0.3 * noise(ROWS, columns)).exp()
-    return counts.Poisson(rate).to_event(1), lambda x: stats.poisson.logpmf(x, wide(rate)).sum(-1)
+    return counts.Poisson(rate).to_event(1), lambda x: stats.poisson.logpmf(
+        x, wide(rate)
+    ).sum(-1)
 
 
 def binomials(size, columns):
@@ -64,14 +72,18 @@ def inflated_poissons(size, columns):
     rate = size * (0.3 * noise(ROWS, columns)).exp()
     gate = noise(ROWS, columns, seed=1)
     row = counts.ZeroInflated(counts.Poisson(rate), gate).to_event(1)
-    return row, lambda x: inflated(stats.poisson.logpmf(x, wide(rate)), wide(gate), x).sum(-1)
+    return row, lambda x: inflated(
+        stats.poisson.logpmf(x, wide(rate)), wide(gate), x
+    ).sum(-1)
 
 
 def inflated_negative_binomials(size, columns):
     mean = size * (0.3 * noise(ROWS, columns)).exp()
     dispersion = torch.tensor(0.5)
     gate = torch.full((ROWS, columns), -2.3)
-    row = counts.ZeroInflated(counts.NegativeBinomial(mean, dispersion), gate).to_event(1)
+    row = counts.ZeroInflated(counts.NegativeBinomial(mean, dispersion), gate).to_event(
+        1
+    )
     return row, lambda x: inflated(nbinom(x, wide(mean), 0.5), wide(gate), x).sum(-1)
 
 
@@ -110,7 +122,11 @@ every_kind = pytest.mark.parametrize("make", KINDS)
 def assert_exact(make, size, columns):
     row, oracle = make(size, columns)
     torch.manual_seed(0)
-    x = torch.poisson(torch.full((ROWS, columns), size)) if make is multinomials else row.sample()
+    x = (
+        torch.poisson(torch.full((ROWS, columns), size))
+        if make is multinomials
+        else row.sample()
+    )
     for gradients in (False, True):
         with torch.set_grad_enabled(gradients):
             found = row.log_prob(x)
@@ -118,7 +134,9 @@ def assert_exact(make, size, columns):
 
 
 @every_kind
-@pytest.mark.parametrize(("size", "columns"), [(0.5, 784), (30.0, 784), (2e4, 1000), (1e6, 1000)])
+@pytest.mark.parametrize(
+    ("size", "columns"), [(0.5, 784), (30.0, 784), (2e4, 1000), (1e6, 1000)]
+)
 def test_rows_of_counts_are_those_of_scipy(make, size, columns):
     assert_exact(make, size, columns)
 
@@ -161,11 +179,17 @@ def test_rows_with_a_size_factor_are_those_of_scipy(kind, options):
         x = torch.poisson(1e5 * size.expand(-1, columns))
         each = row.counts(1e5 * size)
         rate = wide(
-            each.mean if kind == "negative_binomial" else getattr(each, "counts", each).rate
+            each.mean
+            if kind == "negative_binomial"
+            else getattr(each, "counts", each).rate
         )
         found = row.log_prob(torch.cat([x, 1e5 * size], -1))
     x = wide(x)
-    oracle = nbinom(x, rate, 0.25) if kind == "negative_binomial" else stats.poisson.logpmf(x, rate)
+    oracle = (
+        nbinom(x, rate, 0.25)
+        if kind == "negative_binomial"
+        else stats.poisson.logpmf(x, rate)
+    )
     if kind == "zero_inflated_poisson":
         oracle = inflated(oracle, wide(each.gate_logits), x)
     np.testing.assert_allclose(found.numpy(), oracle.sum(-1), rtol=0, atol=1e-3)
@@ -176,7 +200,11 @@ def test_counts_beside_other_columns_are_those_of_scipy():
         {"columns": "0:1000", "kind": "binomial", "total_count": 65_535},
         {"columns": 1000, "kind": "normal"},
     ]
-    model = VAE(data_shape=(1001,), latent_dim=2, likelihood={"kind": "mixed", "columns": groups})
+    model = VAE(
+        data_shape=(1001,),
+        latent_dim=2,
+        likelihood={"kind": "mixed", "columns": groups},
+    )
     z = noise(ROWS, 2)
     x = torch.cat([torch.full((ROWS, 1000), 30_000.0), torch.zeros(ROWS, 1)], -1)
     with torch.no_grad():
@@ -184,7 +212,9 @@ def test_counts_beside_other_columns_are_those_of_scipy():
         found = row.log_prob(x).numpy()
         logits = wide(row.parts[0].base_dist.logits)
         normal = wide(row.parts[1].log_prob(x[:, 1000:]))
-    expected = stats.binom.logpmf(30_000, 65_535, special.expit(logits)).sum(-1) + normal
+    expected = (
+        stats.binom.logpmf(30_000, 65_535, special.expit(logits)).sum(-1) + normal
+    )
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
 
@@ -200,9 +230,15 @@ def test_gradients_are_those_of_the_value(make, size):
     base = getattr(row, "base_dist", row)
     torch.manual_seed(0)
     x = row.sample()
-    parameters = [parameter.double().requires_grad_() for parameter in base.parameters()]
-    assert torch.autograd.gradcheck(lambda *p: with_parameters(make, p).log_prob(x), parameters)
-    assert torch.autograd.gradgradcheck(lambda *p: with_parameters(make, p).log_prob(x), parameters)
+    parameters = [
+        parameter.double().requires_grad_() for parameter in base.parameters()
+    ]
+    assert torch.autograd.gradcheck(
+        lambda *p: with_parameters(make, p).log_prob(x), parameters
+    )
+    assert torch.autograd.gradgradcheck(
+        lambda *p: with_parameters(make, p).log_prob(x), parameters
+    )
 
 
 def with_parameters(make, parameters):
@@ -227,12 +263,15 @@ def with_parameters(make, parameters):
 def test_the_factorial_and_the_rising_factorial(dtype):
     n = torch.tensor([0, 1, 2, 3, 5, 10, 100, 10_000, 16_777_216], dtype=dtype)
     tolerance = {"rtol": 1e-14, "atol": 2e-9 if dtype == torch.float32 else 1e-12}
-    np.testing.assert_allclose(log_factorial(n).numpy(), special.gammaln(wide(n) + 1), **tolerance)
+    np.testing.assert_allclose(
+        log_factorial(n).numpy(), special.gammaln(wide(n) + 1), **tolerance
+    )
     for theta in (1e-4, 0.3, 1.0, 7.0, 1e3, 1e6):
         exact = np.log(theta + np.arange(300)).sum()
         found = float(
             log_rising(
-                torch.tensor(theta, dtype=torch.float64), torch.tensor(300.0, dtype=torch.float64)
+                torch.tensor(theta, dtype=torch.float64),
+                torch.tensor(300.0, dtype=torch.float64),
             )
         )
         assert found == pytest.approx(exact, abs=1e-9)
@@ -246,12 +285,15 @@ def test_many_draws_of_each_row_are_cut_and_come_out_the_same(make):
     torch.manual_seed(0)
     x = row.sample()
     parameters = [
-        p + 0.1 * torch.rand(300, *p.shape) if p.ndim == 2 else p for p in base.parameters()
+        p + 0.1 * torch.rand(300, *p.shape) if p.ndim == 2 else p
+        for p in base.parameters()
     ]
     several = rebuilt(make, base, parameters)
     with torch.no_grad():
         each = [
-            rebuilt(make, base, [p[i] if p.ndim == 3 else p for p in parameters]).log_prob(x)
+            rebuilt(
+                make, base, [p[i] if p.ndim == 3 else p for p in parameters]
+            ).log_prob(x)
             for i in (0, 150, 299)
         ]
         assert len(getattr(several, "base_dist", several)._parts(2)) > 1

@@ -14,7 +14,9 @@ SIGMAS = 5
 DRAWS = 40_000
 COUNTS_TO = 4000
 FEATURE_WISE = [
-    name for name in CASES if isinstance(family(name)(outputs(family(name))), Independent)
+    name
+    for name in CASES
+    if isinstance(family(name)(outputs(family(name))), Independent)
 ]
 ON_A_LINE = [
     name for name in CASES if name != "distribution, VonMises"
@@ -34,7 +36,9 @@ def integral(p: Distribution, name: str, power: int = 0) -> torch.Tensor:
     each = p.base_dist
     if family(name).support.is_discrete:
         values = torch.arange(COUNTS_TO, dtype=torch.float64)
-        values = values[family(name).support.check(values)].reshape(-1, *(1 for _ in p.event_shape))
+        values = values[family(name).support.check(values)].reshape(
+            -1, *(1 for _ in p.event_shape)
+        )
         return (each.log_prob(values).exp() * values**power).sum(0)
     low, high = ENDS.get(name, ENDS.get(name.split(",")[0], (-math.inf, math.inf)))
 
@@ -42,14 +46,19 @@ def integral(p: Distribution, name: str, power: int = 0) -> torch.Tensor:
         value = torch.full(p.event_shape, x, dtype=torch.float64)
         return (each.log_prob(value).exp() * value**power).detach().numpy()
 
-    return torch.as_tensor(quad_vec(mass, low, high, epsabs=1e-8, epsrel=1e-8, limit=400)[0])
+    return torch.as_tensor(
+        quad_vec(mass, low, high, epsabs=1e-8, epsrel=1e-8, limit=400)[0]
+    )
 
 
 @pytest.mark.parametrize("name", FEATURE_WISE)
 def test_every_feature_has_mass_one_and_the_moments_that_it_says(name):
     p = family(name)(outputs(family(name))).expand(())
     torch.testing.assert_close(
-        integral(p, name), torch.ones(p.event_shape, dtype=torch.float64), rtol=1e-5, atol=1e-5
+        integral(p, name),
+        torch.ones(p.event_shape, dtype=torch.float64),
+        rtol=1e-5,
+        atol=1e-5,
     )
     if name not in ON_A_LINE:
         return
@@ -66,7 +75,11 @@ def test_which_likelihoods_are_not_feature_by_feature():
         *("mixed", "multinomial", "poisson", "negative_binomial"),
         *("zero_inflated_poisson", "zero_inflated_negative_binomial"),
     }
-    assert all("sized" in name for name in others if not name.startswith(("mixed", "multinomial")))
+    assert all(
+        "sized" in name
+        for name in others
+        if not name.startswith(("mixed", "multinomial"))
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "sized" in name])
@@ -75,7 +88,9 @@ def test_counts_have_mass_one_given_each_size_factor(name, size):
     p = family(name)(outputs(family(name)))
     values = torch.arange(64, dtype=torch.float64)
     counts = torch.cartesian_prod(values, values, values)
-    rows = torch.cat([counts, torch.full((len(counts), 1), size, dtype=torch.float64)], -1)
+    rows = torch.cat(
+        [counts, torch.full((len(counts), 1), size, dtype=torch.float64)], -1
+    )
     assert float(p.log_prob(rows).exp().sum().detach()) == pytest.approx(1, abs=2e-3)
 
 

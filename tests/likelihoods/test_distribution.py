@@ -25,7 +25,14 @@ VALUES = {
         "SoftLaplace",
     ),
     (-1.0, 4.0, 2.0): ("AsymmetricLaplace", "SoftAsymmetricLaplace"),
-    (0.3, 2.0): ("Chi2", "Exponential", "FisherSnedecor", "Gamma", "HalfCauchy", "HalfNormal"),
+    (0.3, 2.0): (
+        "Chi2",
+        "Exponential",
+        "FisherSnedecor",
+        "Gamma",
+        "HalfCauchy",
+        "HalfNormal",
+    ),
     (0.3, 2.1): ("InverseGamma", "LogNormal", "Weibull"),
     (0.0, 3.0, 1.0): ("Geometric", "NegativeBinomial", "Poisson", "GammaPoisson"),
     (0.0, 4.0, 1.0): ("ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial"),
@@ -73,14 +80,16 @@ def test_the_outputs_start_at_the_largest_likelihood(name, scipy_name, rows):
     got = float(built(torch.zeros(built.param_shape).double()).log_prob(x).mean())
     family = getattr(stats, scipy_name)
     options = {"floc": 0} if name in {"Weibull", "LogNormal", "Gamma"} else {}
-    best = float(family.logpdf(x.numpy(), *family.fit(x.numpy().ravel(), **options)).mean())
+    best = float(
+        family.logpdf(x.numpy(), *family.fit(x.numpy().ravel(), **options)).mean()
+    )
     assert best - 1e-3 < got < best + 1e-6
 
 
 def test_features_start_each_on_their_own():
-    x = torch.as_tensor(stats.weibull_min(1.7).rvs((300, 2), random_state=0)) * torch.tensor(
-        [1.0, 1000.0]
-    )
+    x = torch.as_tensor(
+        stats.weibull_min(1.7).rvs((300, 2), random_state=0)
+    ) * torch.tensor([1.0, 1000.0])
     built = build({"kind": "distribution", "name": "Weibull"}, (2,))
     built.pyro_vae_start(statistics([x]))
     mean = built(torch.zeros(built.param_shape).double()).mean
@@ -89,25 +98,36 @@ def test_features_start_each_on_their_own():
 
 def test_log_odds_are_preferred_and_fixed_numbers_are_kept():
     built = build(
-        {"kind": "distribution", "name": "NegativeBinomial", "fixed": {"total_count": 3}}, (2,)
+        {
+            "kind": "distribution",
+            "name": "NegativeBinomial",
+            "fixed": {"total_count": 3},
+        },
+        (2,),
     )
     assert list(built.maps) == ["logits"]
     p = built(torch.tensor([0.5, -1.0]).double())
     expected = stats.nbinom.logpmf(
         [2, 5], 3, 1 - 1 / (1 + math.e ** torch.tensor([-0.5, 1.0]).double().numpy())
     )
-    assert float(p.log_prob(torch.tensor([2.0, 5.0]).double())) == pytest.approx(expected.sum())
+    assert float(p.log_prob(torch.tensor([2.0, 5.0]).double())) == pytest.approx(
+        expected.sum()
+    )
     other = build(
-        {"kind": "distribution", "name": "NegativeBinomial", "fixed": {"probs": 0.3}}, (2,)
+        {"kind": "distribution", "name": "NegativeBinomial", "fixed": {"probs": 0.3}},
+        (2,),
     )
     assert list(other.maps) == ["total_count"]
 
 
 def test_a_support_that_fixed_numbers_bound_is_static():
-    built = build({"kind": "distribution", "name": "Pareto", "fixed": {"scale": 2.0}}, (2,))
+    built = build(
+        {"kind": "distribution", "name": "Pareto", "fixed": {"scale": 2.0}}, (2,)
+    )
     assert str(built.support) == "GreaterThanEq(lower_bound=2.0)"
     counts = build(
-        {"kind": "distribution", "name": "BetaBinomial", "fixed": {"total_count": 4}}, (2,)
+        {"kind": "distribution", "name": "BetaBinomial", "fixed": {"total_count": 4}},
+        (2,),
     )
     assert counts.support.check(torch.tensor([0.0, 4.0, 5.0, 0.5])).tolist() == [
         True,
@@ -119,4 +139,8 @@ def test_a_support_that_fixed_numbers_bound_is_static():
 
 def test_angles_are_of_one_period():
     built = build({"kind": "distribution", "name": "VonMises"}, (1,))
-    assert built.support.check(torch.tensor([-3.1, 3.1, 3.2])).tolist() == [True, True, False]
+    assert built.support.check(torch.tensor([-3.1, 3.1, 3.2])).tolist() == [
+        True,
+        True,
+        False,
+    ]

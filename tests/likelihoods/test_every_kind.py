@@ -10,7 +10,14 @@ from torch.func import functional_call
 
 from pyro_vae import VAE, fit, load, save
 from pyro_vae.objectives import ELBO
-from tests.likelihoods.families import CASES, every_case, family, in_double, outputs, vae
+from tests.likelihoods.families import (
+    CASES,
+    every_case,
+    family,
+    in_double,
+    outputs,
+    vae,
+)
 
 
 @every_case
@@ -43,9 +50,13 @@ def test_expanding_changes_no_density(name):
 def test_a_row_does_not_depend_on_the_others(name):
     model = vae(name)
     rows = CASES[name].rows[:6]
-    z = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(
+        6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     together = model.likelihood(z).log_prob(rows)
-    alone = torch.cat([model.likelihood(z[i : i + 1]).log_prob(rows[i : i + 1]) for i in range(6)])
+    alone = torch.cat(
+        [model.likelihood(z[i : i + 1]).log_prob(rows[i : i + 1]) for i in range(6)]
+    )
     torch.testing.assert_close(together, alone)
 
 
@@ -64,7 +75,9 @@ def test_looking_at_draws_and_moments_changes_no_density(name):
 def test_gradients_of_the_elbo_reach_every_parameter(name, num_particles):
     model = vae(name)
     torch.manual_seed(0)
-    terms = ELBO(num_particles=num_particles)(model.model, model.guide, CASES[name].rows[:16])
+    terms = ELBO(num_particles=num_particles)(
+        model.model, model.guide, CASES[name].rows[:16]
+    )
     terms.elbo.mean().backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
@@ -82,9 +95,14 @@ def test_single_and_double_precision(name):
     q = narrow(raw.float())
     for part, dtype in ((p, torch.float64), (q, torch.float32)):
         assert part.sample().dtype == part.mean.dtype == dtype
-        assert part.log_prob(rows.to(dtype)).dtype == (torch.float64 if in_double(name) else dtype)
+        assert part.log_prob(rows.to(dtype)).dtype == (
+            torch.float64 if in_double(name) else dtype
+        )
     torch.testing.assert_close(
-        q.log_prob(rows.float()).double(), p.log_prob(rows.float().double()), rtol=1e-4, atol=1e-4
+        q.log_prob(rows.float()).double(),
+        p.log_prob(rows.float().double()),
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
@@ -94,11 +112,15 @@ def test_saved_and_loaded_it_is_the_same(name, tmp_path):
     rows = CASES[name].rows[:8]
     for parameter in model.parameters():
         parameter.data += 0.1
-    z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(
+        8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     twin = load(save(model, tmp_path / "run"))
     assert twin.spec == model.spec
     assert str(twin) == str(model)
-    assert torch.equal(twin.likelihood(z).log_prob(rows), model.likelihood(z).log_prob(rows))
+    assert torch.equal(
+        twin.likelihood(z).log_prob(rows), model.likelihood(z).log_prob(rows)
+    )
     torch.testing.assert_close(twin.likelihood(z).mean, model.likelihood(z).mean)
 
 
@@ -106,8 +128,12 @@ def test_saved_and_loaded_it_is_the_same(name, tmp_path):
 def test_parameters_may_come_from_outside(name):
     model = vae(name)
     rows = CASES[name].rows[:8]
-    z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    moved = {key: value.detach() + 0.1 for key, value in model.likelihood.named_parameters()}
+    z = torch.randn(
+        8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    moved = {
+        key: value.detach() + 0.1 for key, value in model.likelihood.named_parameters()
+    }
     got = functional_call(model.likelihood, moved, (z,)).log_prob(rows)
     assert not torch.allclose(got, model.likelihood(z).log_prob(rows))
     model.likelihood.load_state_dict({**model.likelihood.state_dict(), **moved})
@@ -125,7 +151,9 @@ def test_the_model_is_a_pyro_program(name):
         drawn = poutine.trace(model.model).get_trace(n=5)
         observed.compute_log_prob()
         drawn.compute_log_prob()
-    torch.testing.assert_close(observed.nodes["x"]["log_prob"], model.likelihood(z).log_prob(rows))
+    torch.testing.assert_close(
+        observed.nodes["x"]["log_prob"], model.likelihood(z).log_prob(rows)
+    )
     assert drawn.nodes["x"]["value"].shape == (5, *rows.shape[1:])
     assert drawn.nodes["x"]["log_prob"].isfinite().all()
 
@@ -164,7 +192,9 @@ def test_its_own_rows_are_inside_the_support(name):
 @every_case
 def test_a_few_steps_of_fit_stay_finite(name):
     options, data_shape, rows = CASES[name]
-    model = VAE(data_shape=data_shape, latent_dim=2, hidden_dims=(6,), likelihood=options)
+    model = VAE(
+        data_shape=data_shape, latent_dim=2, hidden_dims=(6,), likelihood=options
+    )
     run = fit(
         model,
         rows,
@@ -191,7 +221,9 @@ def test_values_outside_are_refused_while_pyro_validates(name):
 
 @every_case
 def test_the_whole_family_moves_to_a_device(name):
-    with pyro.validation_enabled(False):  # validation asks for values, and the meta device has none
+    with pyro.validation_enabled(
+        False
+    ):  # validation asks for values, and the meta device has none
         built = family(name).to("meta")
         p = built(outputs(built, 5).to("meta"))
         rows = torch.empty(5, *built.data_shape, dtype=torch.float64, device="meta")

@@ -28,7 +28,11 @@ def test_evidence_is_the_integral_over_z(name):
             if isinstance(layer, nn.Linear):
                 layer.weight *= 2
         torch.manual_seed(0)
-        rows = model.likelihood(torch.randn(ROWS, 1, dtype=torch.float64)).sample().unique(dim=0)
+        rows = (
+            model.likelihood(torch.randn(ROWS, 1, dtype=torch.float64))
+            .sample()
+            .unique(dim=0)
+        )
         z = torch.linspace(-9, 9, 3001, dtype=torch.float64).reshape(-1, 1, 1)
         log_joint = model.prior().log_prob(z) + model.likelihood(z).log_prob(rows)
         exact = torch.logsumexp(log_joint, 0) + torch.log(z[1] - z[0]).squeeze()
@@ -44,7 +48,9 @@ def test_the_evidence_of_sized_counts_is_given_their_size(size):
     model = vae("negative_binomial, sized", latent_dim=1, guide=Wide())
     values = torch.arange(48, dtype=torch.float64)
     counts = torch.cartesian_prod(values, values, values[:24])
-    rows = torch.cat([counts, torch.full((len(counts), 1), size, dtype=torch.float64)], -1)
+    rows = torch.cat(
+        [counts, torch.full((len(counts), 1), size, dtype=torch.float64)], -1
+    )
     z = torch.linspace(-7, 7, 29, dtype=torch.float64).reshape(-1, 1, 1)
     with torch.no_grad():
         log_prior = model.prior().log_prob(z) + np.log(0.5)

@@ -34,7 +34,8 @@ def test_densities_and_gradients_are_finite_at_the_edges(name, size):
     edges = torch.tensor(EDGES[name.split(",")[0]])
     edges = edges[built.support.check(edges)] if "sized" not in name else edges
     signs = torch.cartesian_prod(
-        *[torch.tensor([-1.0, 1.0])] * min(len(built.param_shape) and built.param_shape[0], 3)
+        *[torch.tensor([-1.0, 1.0])]
+        * min(len(built.param_shape) and built.param_shape[0], 3)
     )
     for edge in edges:
         rows = torch.full(built.data_shape, float(edge))
@@ -52,14 +53,21 @@ def test_densities_and_gradients_are_finite_at_the_edges(name, size):
             density.backward()
             assert density.isfinite(), (edge, sign)
             assert raw.grad.isfinite().all(), (edge, sign)
-            assert all(parameter.grad.isfinite().all() for parameter in built.parameters()), (
+            assert all(
+                parameter.grad.isfinite().all() for parameter in built.parameters()
+            ), (
                 edge,
                 sign,
             )
-            assert name.startswith("log_normal") or p.mean.isfinite().all(), (edge, sign)
+            assert name.startswith("log_normal") or p.mean.isfinite().all(), (
+                edge,
+                sign,
+            )
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("distribution")])
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if not name.startswith("distribution")]
+)
 @pytest.mark.parametrize("size", [-50.0, 50.0])
 def test_draws_at_the_edges_have_a_density(name, size):
     """What the model draws it also finds possible."""

@@ -12,7 +12,15 @@ from pyro_vae.hooks import ConditionsOnData
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.spec import Spec
-from tests.likelihoods.families import CASES, SIZED, TABLE, WORDS, every_case, family, vae
+from tests.likelihoods.families import (
+    CASES,
+    SIZED,
+    TABLE,
+    WORDS,
+    every_case,
+    family,
+    vae,
+)
 
 SIZED_KINDS = [
     "poisson",
@@ -44,17 +52,29 @@ def test_reconstructions_scale_with_the_size_of_the_row(kind):
 
 def test_predictive_draws_have_the_size_of_their_row():
     model = VAE(
-        data_shape=(4,), latent_dim=2, likelihood={"kind": "poisson", "size_factor": "column"}
+        data_shape=(4,),
+        latent_dim=2,
+        likelihood={"kind": "poisson", "size_factor": "column"},
     )
-    drawn = to_arviz(model, SIZED[:5], num_samples=20)["posterior_predictive"]["x"].values
-    np.testing.assert_allclose(drawn[0, ..., 3], np.broadcast_to(SIZED[:5, 3], (20, 5)), rtol=1e-6)
+    drawn = to_arviz(model, SIZED[:5], num_samples=20)["posterior_predictive"][
+        "x"
+    ].values
+    np.testing.assert_allclose(
+        drawn[0, ..., 3], np.broadcast_to(SIZED[:5, 3], (20, 5)), rtol=1e-6
+    )
 
 
 def test_words_keep_the_total_of_their_row():
     model = VAE(data_shape=(3,), latent_dim=2, likelihood="multinomial")
-    np.testing.assert_allclose(reconstruct(model, WORDS).sum(1), WORDS.sum(1), rtol=1e-5)
-    drawn = to_arviz(model, WORDS[:5], num_samples=20)["posterior_predictive"]["x"].values
-    np.testing.assert_array_equal(drawn[0].sum(-1), np.broadcast_to(WORDS[:5].sum(1), (20, 5)))
+    np.testing.assert_allclose(
+        reconstruct(model, WORDS).sum(1), WORDS.sum(1), rtol=1e-5
+    )
+    drawn = to_arviz(model, WORDS[:5], num_samples=20)["posterior_predictive"][
+        "x"
+    ].values
+    np.testing.assert_array_equal(
+        drawn[0].sum(-1), np.broadcast_to(WORDS[:5].sum(1), (20, 5))
+    )
 
 
 @every_case
@@ -79,7 +99,9 @@ def test_mixed_columns_are_given_what_is_theirs():
 
 def test_a_category_is_reconstructed_as_a_category():
     """Categories 0 and 3 at equal shares have the mean 1.5, which is none of them."""
-    built = LIKELIHOODS.build(Spec(data_shape=(2,), likelihood=CATEGORIES).likelihood, (2,))
+    built = LIKELIHOODS.build(
+        Spec(data_shape=(2,), likelihood=CATEGORIES).likelihood, (2,)
+    )
     raw = torch.tensor([[[2.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.9, 1.0]]])
     assert representative(built(raw)).tolist() == [[0.0, 3.0]]
     p = special.softmax(raw.numpy(), 1)
@@ -95,8 +117,15 @@ def test_probabilities_of_each_categorical_column():
     assert list(found) == [2]
     np.testing.assert_allclose(found[2].sum(1), 1)
     assert (reconstruct(vae("mixed"), TABLE)[:, 2] == found[2].argmax(1)).all()
-    image = class_probabilities(vae("categorical, image"), CASES["categorical, image"].rows)
-    assert {column: each.shape[1] for column, each in image.items()} == {0: 5, 1: 5, 2: 5, 3: 5}
+    image = class_probabilities(
+        vae("categorical, image"), CASES["categorical, image"].rows
+    )
+    assert {column: each.shape[1] for column, each in image.items()} == {
+        0: 5,
+        1: 5,
+        2: 5,
+        3: 5,
+    }
     assert class_probabilities(vae("normal"), CASES["normal"].rows) == {}
 
 
@@ -109,7 +138,9 @@ def test_the_modelled_numbers_are_those_with_a_density(name):
 
 
 def test_one_total_for_each_column():
-    x = np.stack([np.random.default_rng(0).binomial(n, 0.3, 50) for n in (1, 7, 300)], 1)
+    x = np.stack(
+        [np.random.default_rng(0).binomial(n, 0.3, 50) for n in (1, 7, 300)], 1
+    )
     likelihood = {"kind": "binomial", "total_count": [1, 7, 300]}
     model = VAE(data_shape=(3,), latent_dim=1, hidden_dims=(4,), likelihood=likelihood)
     assert VAE.from_spec(model.spec.model_dump()).spec == model.spec
@@ -120,11 +151,14 @@ def test_one_total_for_each_column():
         logits = p.base_dist.logits.double().numpy()
         assert (p.sample().numpy() <= [1, 7, 300]).all()
     np.testing.assert_allclose(
-        found, stats.binom.logpmf(x, [1, 7, 300], special.expit(logits)).sum(1), atol=1e-5
+        found,
+        stats.binom.logpmf(x, [1, 7, 300], special.expit(logits)).sum(1),
+        atol=1e-5,
     )
     x[4, 1] = 8
     with pytest.raises(
-        ValueError, match=r"n = 1, 7, 300 by column, got 8 in row 4, column 1; raise total_count"
+        ValueError,
+        match=r"n = 1, 7, 300 by column, got 8 in row 4, column 1; raise total_count",
     ):
         fit(model, x, epochs=1, validation=None)
 
@@ -132,7 +166,10 @@ def test_one_total_for_each_column():
 def test_totals_that_do_not_fit_the_columns_are_refused():
     for shape in ((2,), (2, 2)):
         with pytest.raises(ValueError, match="one for each column of rows"):
-            VAE(data_shape=shape, likelihood={"kind": "binomial", "total_count": [1, 7, 300]})
+            VAE(
+                data_shape=shape,
+                likelihood={"kind": "binomial", "total_count": [1, 7, 300]},
+            )
 
 
 def test_a_group_of_columns_has_its_own_totals():
@@ -140,7 +177,11 @@ def test_a_group_of_columns_has_its_own_totals():
         {"columns": [0, 2], "kind": "binomial", "total_count": [1, 9]},
         {"columns": 1, "kind": "normal"},
     ]
-    model = VAE(data_shape=(3,), latent_dim=1, likelihood={"kind": "mixed", "columns": groups})
+    model = VAE(
+        data_shape=(3,), latent_dim=1, likelihood={"kind": "mixed", "columns": groups}
+    )
     row = model.likelihood(torch.zeros(1, 1))
     assert row.log_prob(torch.tensor([[1.0, 0.5, 9.0]])).isfinite().all()
-    assert not model.likelihood.family.support.check(torch.tensor([[2.0, 0.5, 9.0]])).all()
+    assert not model.likelihood.family.support.check(
+        torch.tensor([[2.0, 0.5, 9.0]])
+    ).all()

@@ -18,7 +18,10 @@ RUN = {"epochs": 2, "batch_size": 20, "validation": None, "progress": False}
 def baseline(kind, x, **options):
     """log p of each row with independent columns, after a short fit of the kind in float64."""
     model = VAE(
-        data_shape=x.shape[1:], latent_dim=2, hidden_dims=(4,), likelihood={"kind": kind, **options}
+        data_shape=x.shape[1:],
+        latent_dim=2,
+        hidden_dims=(4,),
+        likelihood={"kind": kind, **options},
     ).double()
     fit(model, x, **RUN)
     return model.likelihood.independent().log_prob(torch.as_tensor(x).double()).numpy()
@@ -32,14 +35,20 @@ def table(draw, *arguments, rows=200, columns=3):
 def test_normal_columns_are_those_of_scipy():
     x = table("normal") * [1e-3, 1.0, 1e6] + [5.0, 0.0, -3.0]
     np.testing.assert_allclose(
-        baseline("normal", x), stats.norm.logpdf(x, x.mean(0), x.std(0)).sum(1), rtol=1e-9
+        baseline("normal", x),
+        stats.norm.logpdf(x, x.mean(0), x.std(0)).sum(1),
+        rtol=1e-9,
     )
 
 
-@pytest.mark.parametrize("options", [{"scale": 0.1}, {"scale": "learned"}, {"scale": "decoder"}])
+@pytest.mark.parametrize(
+    "options", [{"scale": 0.1}, {"scale": "learned"}, {"scale": "decoder"}]
+)
 def test_the_baseline_does_not_depend_on_the_options_of_the_scale(options):
     x = table("normal") * [0.1, 1.0, 10.0]
-    np.testing.assert_allclose(baseline("normal", x, **options), baseline("normal", x), rtol=1e-12)
+    np.testing.assert_allclose(
+        baseline("normal", x, **options), baseline("normal", x), rtol=1e-12
+    )
 
 
 def test_bits_are_those_of_their_means():
@@ -68,7 +77,9 @@ def test_counts_are_those_of_their_moments():
     m = (spread.sum(0) + 0.5) / (20 * len(spread) + 1)
     ratio = spread.var(0) / (20 * m * (1 - m))
     c = (20 - ratio) / (ratio - 1)
-    expected = stats.betabinom.logpmf(spread, 20, 1e-4 + c * m, 1e-4 + c * (1 - m)).sum(1)
+    expected = stats.betabinom.logpmf(spread, 20, 1e-4 + c * m, 1e-4 + c * (1 - m)).sum(
+        1
+    )
     np.testing.assert_allclose(
         baseline("beta_binomial", spread, total_count=20), expected, rtol=1e-5
     )
@@ -82,7 +93,9 @@ def test_categories_have_their_shares():
     x = table("integers", 0, 3)
     shares = (np.stack([(x == k).sum(0) for k in range(3)]) + 0.5) / (len(x) + 1.5)
     expected = sum(np.log(shares[x[:, i].astype(int), i]) for i in range(3))
-    np.testing.assert_allclose(baseline("categorical", x, num_classes=3), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        baseline("categorical", x, num_classes=3), expected, rtol=1e-9
+    )
 
 
 def test_positive_numbers_and_proportions_are_those_of_their_moments():
@@ -92,9 +105,13 @@ def test_positive_numbers_and_proportions_are_those_of_their_moments():
     gamma = stats.gamma.logpdf(x, mean**2 / variance, scale=variance / mean).sum(1)
     np.testing.assert_allclose(baseline("gamma", x), gamma, rtol=1e-9)
     spread = np.log1p(variance / mean**2)
-    log_normal = stats.lognorm.logpdf(x, np.sqrt(spread), scale=mean * np.exp(-spread / 2)).sum(1)
+    log_normal = stats.lognorm.logpdf(
+        x, np.sqrt(spread), scale=mean * np.exp(-spread / 2)
+    ).sum(1)
     for options in ({}, {"scale": 0.3}, {"scale": "learned"}):
-        np.testing.assert_allclose(baseline("log_normal", x, **options), log_normal, rtol=1e-9)
+        np.testing.assert_allclose(
+            baseline("log_normal", x, **options), log_normal, rtol=1e-9
+        )
     u = table("beta", 2.0, 3.0)
     c = u.mean(0) * (1 - u.mean(0)) / u.var(0) - 1
     beta = stats.beta.logpdf(u, 1e-4 + c * u.mean(0), 1e-4 + c * (1 - u.mean(0))).sum(1)
@@ -112,9 +129,14 @@ def test_grey_values_have_their_mean(mean):
 
 def test_columns_of_several_kinds_add_up():
     x = np.concatenate([table("normal"), table("poisson", 3.0)], 1)
-    groups = [{"columns": "0:3", "kind": "normal"}, {"columns": "3:6", "kind": "poisson"}]
+    groups = [
+        {"columns": "0:3", "kind": "normal"},
+        {"columns": "3:6", "kind": "poisson"},
+    ]
     expected = baseline("normal", x[:, :3]) + baseline("poisson", x[:, 3:])
-    np.testing.assert_allclose(baseline("mixed", x, columns=groups), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        baseline("mixed", x, columns=groups), expected, rtol=1e-9
+    )
 
 
 @every_case
@@ -148,7 +170,10 @@ def test_it_is_about_what_an_untrained_decoder_says(name):
     built = family(name)
     rows = CASES[name].rows
     start = (
-        built(torch.zeros(built.param_shape, dtype=torch.float64)).log_prob(rows).mean().detach()
+        built(torch.zeros(built.param_shape, dtype=torch.float64))
+        .log_prob(rows)
+        .mean()
+        .detach()
     )
     assert float(built.independent().log_prob(rows).mean()) > float(start) - 0.05
 
@@ -156,7 +181,9 @@ def test_it_is_about_what_an_untrained_decoder_says(name):
 def test_a_family_without_one_has_none():
     class Own(Family):
         def forward(self, raw):
-            return torch.distributions.Independent(torch.distributions.Normal(raw, 1.0), 1)
+            return torch.distributions.Independent(
+                torch.distributions.Normal(raw, 1.0), 1
+            )
 
     likelihood = Likelihood(nn.Linear(2, 3), Own((3,), (3,)))
     likelihood.pyro_vae_start(statistics([torch.randn(10, 3)]))

@@ -64,8 +64,12 @@ def test_columns_come_back_in_their_order():
         statistics([torch.tensor([[-5.0, 1.0, 30.0], [-5.2, 1.0, 31.0]]).double()])
     )
     p = built(torch.zeros(built.param_shape).double())
-    torch.testing.assert_close(p.mean, torch.tensor([-5.1, 0.83, 30.5]).double(), rtol=0.01, atol=0)
-    assert ((p.sample((100,)).mean(0) - p.mean).abs() < torch.tensor([1.0, 0.3, 5.0])).all()
+    torch.testing.assert_close(
+        p.mean, torch.tensor([-5.1, 0.83, 30.5]).double(), rtol=0.01, atol=0
+    )
+    assert (
+        (p.sample((100,)).mean(0) - p.mean).abs() < torch.tensor([1.0, 0.3, 5.0])
+    ).all()
     assert float(p.variance[2]) == pytest.approx(30.5)
 
 
@@ -74,7 +78,10 @@ def test_every_writing_of_the_columns_is_one_description():
     specs = [
         Spec(
             data_shape=(4,),
-            likelihood={"kind": "mixed", "columns": [{"columns": way, "kind": "normal"}, other]},
+            likelihood={
+                "kind": "mixed",
+                "columns": [{"columns": way, "kind": "normal"}, other],
+            },
         )
         for way in ways
         for other in (
@@ -89,11 +96,17 @@ def test_every_writing_of_the_columns_is_one_description():
 def test_groups_nest():
     inner = {
         "kind": "mixed",
-        "columns": [{"columns": 0, "kind": "laplace"}, {"columns": 1, "kind": "poisson"}],
+        "columns": [
+            {"columns": 0, "kind": "laplace"},
+            {"columns": 1, "kind": "poisson"},
+        ],
     }
     nested = {
         "kind": "mixed",
-        "columns": [{"columns": [2, 0], "likelihood": inner}, {"columns": 1, "kind": "normal"}],
+        "columns": [
+            {"columns": [2, 0], "likelihood": inner},
+            {"columns": 1, "kind": "normal"},
+        ],
     }
     flat = [
         {"columns": 2, "kind": "laplace"},
@@ -115,14 +128,18 @@ def test_walking_the_modules_starts_each_group_once_and_on_its_own_columns():
         if isinstance(module, StartsFromData):
             module.pyro_vae_start(statistics([TABLE]))
     expected = family("mixed").state_dict()
-    assert all(torch.equal(value, expected[key]) for key, value in built.state_dict().items())
+    assert all(
+        torch.equal(value, expected[key]) for key, value in built.state_dict().items()
+    )
 
 
 def test_a_decoder_of_ones_own_gives_all_parameters():
     decoder = nn.Linear(2, build(SMALL, (3,)).param_shape[0])
     model = VAE(data_shape=(3,), latent_dim=2, likelihood=SMALL, decoder=decoder)
     assert model.likelihood(torch.zeros(4, 2)).sample().shape == (4, 3)
-    with pytest.raises(ValueError, match=r"expected 4 numbers for each row .* likelihood Mixed"):
+    with pytest.raises(
+        ValueError, match=r"expected 4 numbers for each row .* likelihood Mixed"
+    ):
         VAE(data_shape=(3,), latent_dim=2, likelihood=SMALL, decoder=nn.Linear(2, 3))
 
 
@@ -136,14 +153,21 @@ def test_every_kind_fits_into_a_group():
     for kind in set(LIKELIHOODS) - {"mixed"}:
         options = {"columns": "0:2", "kind": kind, **needed.get(kind, {})}
         built = build(
-            {"kind": "mixed", "columns": [options, {"columns": 2, "kind": "normal"}]}, (3,)
+            {"kind": "mixed", "columns": [options, {"columns": 2, "kind": "normal"}]},
+            (3,),
         )
         assert built(outputs(built, 4)).event_shape == (3,)
 
 
 @pytest.mark.parametrize(
     ("columns", "words"),
-    [([], ""), ([3], "3"), ([0, 1, 2], "0:3"), ([0, 2, 3, 7], "0, 2:4, 7"), ([4, 0], "4, 0")],
+    [
+        ([], ""),
+        ([3], "3"),
+        ([0, 1, 2], "0:3"),
+        ([0, 2, 3, 7], "0, 2:4, 7"),
+        ([4, 0], "4, 0"),
+    ],
 )
 def test_ranges_are_short(columns, words):
     assert ranges(columns) == words

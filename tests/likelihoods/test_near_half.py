@@ -52,17 +52,27 @@ def test_density_and_moments_near_one_half(dtype):
     logits = torch.logit(torch.tensor(PROBS, dtype=torch.float64)).to(dtype)
     x = torch.tensor(0.8, dtype=dtype)
     p = ContinuousBernoulli((len(PROBS),))(logits).base_dist
-    expected = np.array([[float(part) for part in exact(logit)] for logit in logits.tolist()])
-    off = {torch.float32: (3e-7, 6e-7, 2e-6), torch.float64: (1e-13, 1e-12, 2e-11)}[dtype]
+    expected = np.array(
+        [[float(part) for part in exact(logit)] for logit in logits.tolist()]
+    )
+    off = {torch.float32: (3e-7, 6e-7, 2e-6), torch.float64: (1e-13, 1e-12, 2e-11)}[
+        dtype
+    ]
     log_prob = logits.double().numpy() * (float(x) - 0.5) + expected[:, 0]
     found = p.log_prob(x), p.mean, p.variance
-    for one, right, tolerance in zip(found, (log_prob, *expected[:, 1:].T), off, strict=True):
+    for one, right, tolerance in zip(
+        found, (log_prob, *expected[:, 1:].T), off, strict=True
+    ):
         np.testing.assert_allclose(one.numpy(), right, rtol=0, atol=tolerance)
 
 
 def test_gradients_near_one_half():
     """d log p / d logit = x - mean, also at and beside 0."""
     logits = torch.logit(torch.tensor(PROBS)).requires_grad_()
-    ContinuousBernoulli((len(PROBS),))(logits).log_prob(torch.full((len(PROBS),), 0.8)).backward()
+    ContinuousBernoulli((len(PROBS),))(logits).log_prob(
+        torch.full((len(PROBS),), 0.8)
+    ).backward()
     mean = [float(exact(logit)[1]) for logit in logits.tolist()]
-    np.testing.assert_allclose(logits.grad.numpy(), 0.8 - np.array(mean), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        logits.grad.numpy(), 0.8 - np.array(mean), rtol=0, atol=2e-6
+    )

@@ -28,14 +28,17 @@ INVALID = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [(kind, one) for kind, several in INVALID.items() for one in several]
+    ("kind", "options"),
+    [(kind, one) for kind, several in INVALID.items() for one in several],
 )
 def test_options_out_of_range_name_their_path(kind, options):
     with pytest.raises(ValueError, match=rf"likelihood\.{kind}"):
         Spec(data_shape=(3,), likelihood={"kind": kind, **options})
 
 
-@pytest.mark.parametrize("kind", ["poisson", "negative_binomial", "zero_inflated_poisson"])
+@pytest.mark.parametrize(
+    "kind", ["poisson", "negative_binomial", "zero_inflated_poisson"]
+)
 @pytest.mark.parametrize("data_shape", [(1,), (2, 2)])
 def test_a_size_factor_needs_a_column(kind, data_shape):
     with pytest.raises(
@@ -45,14 +48,21 @@ def test_a_size_factor_needs_a_column(kind, data_shape):
         build({"kind": kind, "size_factor": "column"}, data_shape)
 
 
-@pytest.mark.parametrize("options", [{"kind": "multinomial"}, {"kind": "mixed", "columns": []}])
+@pytest.mark.parametrize(
+    "options", [{"kind": "multinomial"}, {"kind": "mixed", "columns": []}]
+)
 def test_rows_of_columns_are_one_dimensional(options):
-    with pytest.raises(ValueError, match=r"expected .*data_shape \(D,\), got \(2, 2\); flatten"):
+    with pytest.raises(
+        ValueError, match=r"expected .*data_shape \(D,\), got \(2, 2\); flatten"
+    ):
         build(options, (2, 2))
 
 
 def groups(*columns):
-    return {"kind": "mixed", "columns": [{"columns": each, "kind": "normal"} for each in columns]}
+    return {
+        "kind": "mixed",
+        "columns": [{"columns": each, "kind": "normal"} for each in columns],
+    }
 
 
 @pytest.mark.parametrize(
@@ -68,21 +78,31 @@ def groups(*columns):
 )
 def test_mixed_columns_are_each_in_one_group(columns, message):
     with pytest.raises(
-        ValueError, match=f"expected each of 5 columns in exactly one group, got {message}"
+        ValueError,
+        match=f"expected each of 5 columns in exactly one group, got {message}",
     ):
         build(groups(*columns), (5,))
 
 
 def test_mixed_takes_no_object_and_no_unknown_kind():
-    with pytest.raises(ValueError, match="expected the kind of a likelihood for each group"):
+    with pytest.raises(
+        ValueError, match="expected the kind of a likelihood for each group"
+    ):
         build(
-            {"kind": "mixed", "columns": [{"columns": "0:2", "kind": "custom", "type": "mine"}]},
+            {
+                "kind": "mixed",
+                "columns": [{"columns": "0:2", "kind": "custom", "type": "mine"}],
+            },
             (2,),
         )
-    with pytest.raises(ValueError, match=r"unknown likelihood 'nrmal'.*did you mean 'normal'"):
+    with pytest.raises(
+        ValueError, match=r"unknown likelihood 'nrmal'.*did you mean 'normal'"
+    ):
         build({"kind": "mixed", "columns": [{"columns": "0:2", "kind": "nrmal"}]}, (2,))
     with pytest.raises(ValueError, match="total_count"):
-        build({"kind": "mixed", "columns": [{"columns": "0:2", "kind": "binomial"}]}, (2,))
+        build(
+            {"kind": "mixed", "columns": [{"columns": "0:2", "kind": "binomial"}]}, (2,)
+        )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +128,10 @@ def test_mixed_takes_no_object_and_no_unknown_kind():
             {"name": "Normal", "fixed": {"loc": 0, "scale": 1}},
             "it has no parameter for the decoder",
         ),
-        ({"name": "Gumbel", "fixed": {"shape": 1}}, "unexpected keyword argument 'shape'"),
+        (
+            {"name": "Gumbel", "fixed": {"shape": 1}},
+            "unexpected keyword argument 'shape'",
+        ),
         ({"name": "SkewLogistic"}, "it has no density or no mean"),
         ({"name": "Independent"}, "it has no parameter for the decoder"),
         ({"name": "Normal", "fixed": {"scale": -1}}, "scale"),

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from pyro_vae import VAE
 from pyro_vae.data import Statistics, statistics
 from pyro_vae.hooks import StartsFromData
-from pyro_vae.likelihoods import Bernoulli, Binomial, ContinuousBernoulli, Family, Normal
+from pyro_vae.likelihoods import (
+    Bernoulli,
+    Binomial,
+    ContinuousBernoulli,
+    Family,
+    Normal,
+)
 from pyro_vae.likelihoods.base import logit_of_mean
 
 FLOOR = 1e-4  # the smallest scale, in units of the data's spread
@@ -30,7 +36,12 @@ def started(family: Family, x: np.ndarray) -> Family:
 
 
 def log_prob(family: Family, raw: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return family(torch.tensor(raw)).log_prob(torch.tensor(x, dtype=torch.float64)).detach().numpy()
+    return (
+        family(torch.tensor(raw))
+        .log_prob(torch.tensor(x, dtype=torch.float64))
+        .detach()
+        .numpy()
+    )
 
 
 def over_features(values: np.ndarray) -> np.ndarray:
@@ -51,7 +62,8 @@ def test_bernoulli_is_scipys(data_shape: tuple[int, ...]) -> None:
     x = rng(3).integers(0, 2, (20, *data_shape))
     logits = family.offset.numpy() + raw
     np.testing.assert_allclose(
-        log_prob(family, raw, x), over_features(stats.bernoulli.logpmf(x, expit(logits)))
+        log_prob(family, raw, x),
+        over_features(stats.bernoulli.logpmf(x, expit(logits))),
     )
 
 
@@ -71,13 +83,19 @@ def test_binomial_with_one_trial_is_bernoulli() -> None:
     raw = rng(0).normal(size=(20, 4))
     x = rng(1).integers(0, 2, (20, 4))
     one = log_prob(Binomial((4,), total_count=1).double(), raw, x)
-    np.testing.assert_allclose(one, log_prob(Bernoulli((4,)).double(), raw, x), rtol=1e-12)
+    np.testing.assert_allclose(
+        one, log_prob(Bernoulli((4,)).double(), raw, x), rtol=1e-12
+    )
 
 
-@pytest.mark.parametrize("logit", [-60.0, -20.0, -5.0, -0.3, -1e-3, 1e-3, 0.3, 5.0, 20.0, 60.0])
+@pytest.mark.parametrize(
+    "logit", [-60.0, -20.0, -5.0, -0.3, -1e-3, 1e-3, 0.3, 5.0, 20.0, 60.0]
+)
 def test_continuous_bernoulli_is_scipys_truncated_exponential(logit: float) -> None:
     """λ^x (1 - λ)^(1 - x) ∝ exp(l x): an exponential of rate |l|, cut at 1, from its mode."""
-    p = ContinuousBernoulli((1,))(torch.full((1,), logit, dtype=torch.float64)).base_dist
+    p = ContinuousBernoulli((1,))(
+        torch.full((1,), logit, dtype=torch.float64)
+    ).base_dist
     oracle = stats.truncexpon(abs(logit), scale=1 / abs(logit))
     x = np.linspace(0, 1, 11)
     share = np.linspace(0, 1, 11)
@@ -144,7 +162,8 @@ def a_normal(scale: Any, data_shape: tuple[int, ...]) -> Normal:
     """With statistics of its own and a scale that was learned."""
     spread = np.linspace(0.5, 3, math.prod(data_shape)).reshape(data_shape)
     family = started(
-        Normal(data_shape, scale=scale), 2 + spread * rng(1).normal(size=(50, *data_shape))
+        Normal(data_shape, scale=scale),
+        2 + spread * rng(1).normal(size=(50, *data_shape)),
     )
     for parameter in family.parameters():
         parameter.data.copy_(torch.tensor(rng(2).normal(size=parameter.shape)))
@@ -158,10 +177,14 @@ def loc_and_scale(family: Normal, raw: np.ndarray) -> tuple[np.ndarray, np.ndarr
     std = family.std.numpy()
     if family.scale.source == "decoder":
         raw, raw_scale = raw[:, 0], raw[:, 1]
-        return mean + std * raw, std * (FLOOR + softplus(raw_scale + math.log(math.e - 1)))
+        return mean + std * raw, std * (
+            FLOOR + softplus(raw_scale + math.log(math.e - 1))
+        )
     if isinstance(family.scale.source, str):
         unit = std if family.scale.source == "per_feature" else np.sqrt((std**2).mean())
-        return mean + std * raw, unit * (FLOOR + softplus(family.scale.raw.detach().numpy()))
+        return mean + std * raw, unit * (
+            FLOOR + softplus(family.scale.raw.detach().numpy())
+        )
     return mean + std * raw, np.array(float(family.scale.source))
 
 
@@ -182,16 +205,21 @@ def test_normal_is_the_squared_error_with_its_constant(sigma: float, size: int) 
     raw = rng(0).normal(size=(20, size))
     x = rng(1).normal(size=(20, size))
     squared_error = ((x - raw) ** 2).sum(1)
-    expected = -size / 2 * math.log(2 * math.pi * sigma**2) - squared_error / (2 * sigma**2)
+    expected = -size / 2 * math.log(2 * math.pi * sigma**2) - squared_error / (
+        2 * sigma**2
+    )
     np.testing.assert_allclose(
         log_prob(Normal((size,), scale=sigma).double(), raw, x), expected, rtol=1e-12
     )
 
 
 @pytest.mark.parametrize(
-    ("scale", "shapes"), [("learned", [()]), ("per_feature", [(2, 3)]), ("decoder", []), (1, [])]
+    ("scale", "shapes"),
+    [("learned", [()]), ("per_feature", [(2, 3)]), ("decoder", []), (1, [])],
 )
-def test_what_normal_learns_by_itself(scale: Any, shapes: list[tuple[int, ...]]) -> None:
+def test_what_normal_learns_by_itself(
+    scale: Any, shapes: list[tuple[int, ...]]
+) -> None:
     family = Normal((2, 3), scale=scale)
     assert [tuple(p.shape) for p in family.parameters()] == shapes
     assert family.param_shape == ((2, 2, 3) if scale == "decoder" else (2, 3))
@@ -219,8 +247,12 @@ def test_bernoulli_starts_at_the_data() -> None:
 def test_binomial_starts_at_the_data() -> None:
     counts = rng(1).binomial(8, [0, 0.1, 0.5, 0.9, 1], (40, 5)).astype(float)
     mean, _ = the_start(started(Binomial((5,), total_count=8), counts))
-    np.testing.assert_allclose(mean, 8 * (counts.sum(0) + 0.5) / (8 * len(counts) + 1), rtol=1e-12)
-    assert abs(mean - counts.mean(0)).max() == pytest.approx(0.5 * 8 / (8 * len(counts) + 1))
+    np.testing.assert_allclose(
+        mean, 8 * (counts.sum(0) + 0.5) / (8 * len(counts) + 1), rtol=1e-12
+    )
+    assert abs(mean - counts.mean(0)).max() == pytest.approx(
+        0.5 * 8 / (8 * len(counts) + 1)
+    )
 
 
 COLUMNS = rng(2).normal([-5, 0, 1, 100], [0.1, 1, 3, 20], (60, 4))
@@ -232,9 +264,19 @@ def test_normal_starts_at_the_data(scale: Any) -> None:
     np.testing.assert_allclose(mean, COLUMNS.mean(0), rtol=1e-12)
     spread = COLUMNS.std(0)
     root_mean_square = np.sqrt((spread**2).mean())
-    starts = {"learned": np.full(4, root_mean_square), "per_feature": spread, "decoder": spread}
-    expected = starts[scale] * (1 + FLOOR) if isinstance(scale, str) else np.full(4, float(scale))
-    np.testing.assert_allclose(std, expected, rtol=6e-8)  # the parameter was made in float32
+    starts = {
+        "learned": np.full(4, root_mean_square),
+        "per_feature": spread,
+        "decoder": spread,
+    }
+    expected = (
+        starts[scale] * (1 + FLOOR)
+        if isinstance(scale, str)
+        else np.full(4, float(scale))
+    )
+    np.testing.assert_allclose(
+        std, expected, rtol=6e-8
+    )  # the parameter was made in float32
 
 
 @every_scale
@@ -243,7 +285,9 @@ def test_a_constant_feature_takes_the_spread_of_the_others(scale: Any) -> None:
     family = started(Normal((3,), scale=scale), x)
     mean, _ = the_start(family)
     spread = x[:, :2].std(0)
-    np.testing.assert_allclose(family.std, [*spread, np.sqrt((spread**2).mean())], rtol=1e-12)
+    np.testing.assert_allclose(
+        family.std, [*spread, np.sqrt((spread**2).mean())], rtol=1e-12
+    )
     np.testing.assert_allclose(mean, x.mean(0), rtol=1e-12)
     assert np.isfinite(log_prob(family, np.zeros((60, *family.param_shape)), x)).all()
 
@@ -290,13 +334,19 @@ def a_pair(scale: Any, x: Tensor, stretch: Tensor, **fields: Any) -> tuple[VAE, 
         ).double()
         for s in (scale, scaled)
     )
-    return start_from(first, statistics([x])), start_from(twin, statistics([stretch * x + 5]))
+    return start_from(first, statistics([x])), start_from(
+        twin, statistics([stretch * x + 5])
+    )
 
 
-def assert_same_up_to_the_unit(first: VAE, twin: VAE, x: Tensor, stretch: Tensor) -> None:
+def assert_same_up_to_the_unit(
+    first: VAE, twin: VAE, x: Tensor, stretch: Tensor
+) -> None:
     """q(z | x) is the same, and log p(x | z) differs by the Jacobian, the sum of log stretch."""
     other = stretch * x + 5
-    z = torch.randn(len(x), 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(
+        len(x), 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     torch.testing.assert_close(
         twin.posterior(other).mean, first.posterior(x).mean, rtol=1e-10, atol=1e-10
     )
@@ -305,13 +355,17 @@ def assert_same_up_to_the_unit(first: VAE, twin: VAE, x: Tensor, stretch: Tensor
     )
     jacobian = stretch.log().expand(x.shape[1]).sum()
     expected = first.likelihood(z).log_prob(x) - jacobian
-    torch.testing.assert_close(twin.likelihood(z).log_prob(other), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        twin.likelihood(z).log_prob(other), expected, rtol=1e-10, atol=1e-10
+    )
 
 
 @every_scale
 @pytest.mark.parametrize("standardize", ["feature", "all"])
 @pytest.mark.parametrize("stretch", [1e-3, 3.7, 255.0])
-def test_the_unit_of_the_data_does_not_matter(scale: Any, standardize: str, stretch: float) -> None:
+def test_the_unit_of_the_data_does_not_matter(
+    scale: Any, standardize: str, stretch: float
+) -> None:
     """Also where a feature never varies."""
     x = torch.tensor(np.column_stack([COLUMNS[:, 1:3], np.full(60, 2.0)]))
     unit = torch.tensor(stretch, dtype=torch.float64)
@@ -343,7 +397,9 @@ def test_families_start_without_data_at_zero() -> None:
     mean = Normal((4,), scale=1.0).double()(raw).mean
     torch.testing.assert_close(mean, raw)
     torch.testing.assert_close(Bernoulli((4,)).double()(raw).mean, raw.sigmoid())
-    torch.testing.assert_close(Binomial((4,), total_count=3).double()(raw).mean, 3 * raw.sigmoid())
+    torch.testing.assert_close(
+        Binomial((4,), total_count=3).double()(raw).mean, 3 * raw.sigmoid()
+    )
 
 
 def test_what_starts_from_the_data_is_saved() -> None:

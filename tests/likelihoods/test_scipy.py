@@ -23,10 +23,14 @@ def nbinom(x: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarra
 
 
 def inflated(x: np.ndarray, gate: np.ndarray, log_counts: np.ndarray) -> np.ndarray:
-    return np.log(special.expit(gate) * (x == 0) + special.expit(-gate) * np.exp(log_counts))
+    return np.log(
+        special.expit(gate) * (x == 0) + special.expit(-gate) * np.exp(log_counts)
+    )
 
 
-def logistic_bins(x: np.ndarray, loc: np.ndarray, scale: np.ndarray, levels: int) -> np.ndarray:
+def logistic_bins(
+    x: np.ndarray, loc: np.ndarray, scale: np.ndarray, levels: int
+) -> np.ndarray:
     above = np.where(x == levels - 1, 1.0, special.expit((x + 0.5 - loc) / scale))
     below = np.where(x == 0, 0.0, special.expit((x - 0.5 - loc) / scale))
     return above - below
@@ -40,7 +44,10 @@ def mixture_of_bins(
     loc = mean + std * (places + raw[:, 0])
     scale = std * np.sqrt(3) / np.pi * factor(raw[:, 1])
     return np.log(
-        (special.softmax(raw[:, 2], 1) * logistic_bins(x[:, None], loc, scale, levels)).sum(1)
+        (
+            special.softmax(raw[:, 2], 1)
+            * logistic_bins(x[:, None], loc, scale, levels)
+        ).sum(1)
     )
 
 
@@ -60,11 +67,17 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
         IMAGE,
         lambda x, r: stats.laplace.logpdf(x, r[:, 0], factor(r[:, 1]) / np.sqrt(2)),
     ),
-    "student_t": ({"df": 4, "scale": 1.5}, REAL, lambda x, r: stats.t.logpdf(x, 4, r, 1.5)),
+    "student_t": (
+        {"df": 4, "scale": 1.5},
+        REAL,
+        lambda x, r: stats.t.logpdf(x, 4, r, 1.5),
+    ),
     "student_t ": (
         {"df": "decoder", "scale": "decoder"},
         REAL,
-        lambda x, r: stats.t.logpdf(x, 1 + 4 * factor(r[:, 2]), r[:, 0], factor(r[:, 1])),
+        lambda x, r: stats.t.logpdf(
+            x, 1 + 4 * factor(r[:, 2]), r[:, 0], factor(r[:, 1])
+        ),
     ),
     "log_normal": (
         {"scale": "decoder"},
@@ -89,7 +102,12 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
         {"total_count": 6, "concentration": "decoder"},
         CASES["beta_binomial"].rows[:n].numpy(),
         lambda x, r: stats.betabinom.logpmf(
-            x, 6, *(1e-4 + 2 * factor(r[:, 1]) * special.expit(sign * r[:, 0]) for sign in (1, -1))
+            x,
+            6,
+            *(
+                1e-4 + 2 * factor(r[:, 1]) * special.expit(sign * r[:, 0])
+                for sign in (1, -1)
+            ),
         ),
     ),
     "beta_binomial ": (
@@ -132,7 +150,9 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
     "categorical": (
         {"num_classes": 4},
         CLASSES,
-        lambda x, r: np.take_along_axis(special.log_softmax(r, 1), x[:, None].astype(int), 1),
+        lambda x, r: np.take_along_axis(
+            special.log_softmax(r, 1), x[:, None].astype(int), 1
+        ),
     ),
     "multinomial": (
         {},
@@ -181,21 +201,35 @@ def test_the_multinomial_is_the_row_of_poissons_given_its_total():
     """∏ Poisson(xᵢ | rᵢ) / Poisson(n | Σ rᵢ) is the multinomial with shares rᵢ / Σ r."""
     rates = np.array([1.0, 2.0, 4.0])
     x = np.array([2, 0, 5])
-    joint = stats.poisson.logpmf(x, rates).sum() - stats.poisson.logpmf(x.sum(), rates.sum())
+    joint = stats.poisson.logpmf(x, rates).sum() - stats.poisson.logpmf(
+        x.sum(), rates.sum()
+    )
     row = build({"kind": "multinomial"}, (3,))(torch.as_tensor(np.log(rates)))
-    assert float(row.log_prob(torch.as_tensor(x).double())) == pytest.approx(joint, abs=1e-9)
+    assert float(row.log_prob(torch.as_tensor(x).double())) == pytest.approx(
+        joint, abs=1e-9
+    )
 
 
-@pytest.mark.parametrize(("dtype", "precision"), [(torch.float64, 1e-12), (torch.float32, 2.4e-7)])
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [(torch.float64, 1e-12), (torch.float32, 2.4e-7)]
+)
 @pytest.mark.parametrize("theta", [1e-2, 1.0, 29.0, 31.0, 1e3, 1e6])
 @pytest.mark.parametrize("count", [0, 1, 30, 300, 10_000])
-def test_the_negative_binomial_is_as_exact_as_the_numbers_allow(theta, count, dtype, precision):
+def test_the_negative_binomial_is_as_exact_as_the_numbers_allow(
+    theta, count, dtype, precision
+):
     """torch's is 0.8 nats off at θ = 1e6 in float32; this error is that of the term x log θ."""
-    mean, dispersion, x = torch.tensor([max(count, 1) / 1.1, 1 / theta, count], dtype=dtype)
+    mean, dispersion, x = torch.tensor(
+        [max(count, 1) / 1.1, 1 / theta, count], dtype=dtype
+    )
     theta = 1 / float(dispersion)
-    rising = np.log(theta + np.arange(count)).sum()  # log Γ(θ + x) - log Γ(θ), without cancellation
+    rising = np.log(
+        theta + np.arange(count)
+    ).sum()  # log Γ(θ + x) - log Γ(θ), without cancellation
     expected = rising - special.gammaln(count + 1.0)
-    expected -= theta * np.log1p(float(mean) / theta) + count * np.log1p(theta / float(mean))
+    expected -= theta * np.log1p(float(mean) / theta) + count * np.log1p(
+        theta / float(mean)
+    )
     got = float(NegativeBinomial(mean, dispersion).log_prob(x))
     largest = 100 + count * (1 + np.log(1 + theta + count))
     assert got == pytest.approx(expected, abs=precision * largest)
@@ -203,7 +237,9 @@ def test_the_negative_binomial_is_as_exact_as_the_numbers_allow(theta, count, dt
 
 def test_dispersion_zero_is_the_poisson():
     counts = torch.arange(50.0, dtype=torch.float64).unsqueeze(-1)
-    narrow = build({"kind": "negative_binomial", "dispersion": 1e-9}, (1,))(torch.zeros(1).double())
+    narrow = build({"kind": "negative_binomial", "dispersion": 1e-9}, (1,))(
+        torch.zeros(1).double()
+    )
     poisson = build({"kind": "poisson"}, (1,))(torch.zeros(1).double())
     torch.testing.assert_close(
         narrow.log_prob(counts), poisson.log_prob(counts), rtol=1e-5, atol=1e-5
@@ -212,14 +248,19 @@ def test_dispersion_zero_is_the_poisson():
 
 def test_a_closed_gate_is_the_plain_likelihood():
     counts = torch.arange(20.0, dtype=torch.float64).unsqueeze(-1)
-    closed = build({"kind": "zero_inflated_poisson"}, (1,))(torch.tensor([[0.5], [-60.0]]).double())
+    closed = build({"kind": "zero_inflated_poisson"}, (1,))(
+        torch.tensor([[0.5], [-60.0]]).double()
+    )
     plain = build({"kind": "poisson"}, (1,))(torch.tensor([0.5]).double())
     torch.testing.assert_close(closed.log_prob(counts), plain.log_prob(counts))
 
 
 def test_one_component_twice_is_one_component():
     one = build({"kind": "discretized_logistic", "levels": 16, "scale": 2.0}, (3,))
-    two = build({"kind": "discretized_logistic", "levels": 16, "scale": 2.0, "mixtures": 2}, (3,))
+    two = build(
+        {"kind": "discretized_logistic", "levels": 16, "scale": 2.0, "mixtures": 2},
+        (3,),
+    )
     two.offsets.zero_()
     raw = outputs(one, 5)
     both = torch.stack([raw, raw, torch.zeros_like(raw), torch.zeros_like(raw)], 1)
@@ -235,7 +276,9 @@ def test_gamma_with_concentration_one_is_the_exponential():
 
 
 def test_a_large_df_is_the_normal():
-    t = build({"kind": "student_t", "df": 1e7, "scale": 2.0}, (3,))(torch.zeros(3).double())
+    t = build({"kind": "student_t", "df": 1e7, "scale": 2.0}, (3,))(
+        torch.zeros(3).double()
+    )
     np.testing.assert_allclose(
         t.base_dist.log_prob(torch.as_tensor(REAL)), stats.norm.logpdf(REAL, 0, 2), 1e-4
     )

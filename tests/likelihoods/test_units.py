@@ -11,7 +11,11 @@ from pyro_vae import VAE, fit
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.spec import Spec
 
-X = np.random.default_rng(0).normal(size=(60, 3)) @ np.diag([0.5, 1.0, 3.0]) + [1.0, 0.0, -2.0]
+X = np.random.default_rng(0).normal(size=(60, 3)) @ np.diag([0.5, 1.0, 3.0]) + [
+    1.0,
+    0.0,
+    -2.0,
+]
 KINDS = [
     {"kind": "normal"},
     {"kind": "normal", "scale": "learned"},
@@ -30,7 +34,13 @@ KINDS = [
 def fitted(likelihood, x):
     vae = VAE(data_shape=(3,), latent_dim=2, hidden_dims=(6,), likelihood=likelihood)
     run = fit(
-        vae, x.astype(np.float32), epochs=5, batch_size=20, lr=1e-2, validation=None, progress=False
+        vae,
+        x.astype(np.float32),
+        epochs=5,
+        batch_size=20,
+        lr=1e-2,
+        validation=None,
+        progress=False,
     )
     z = torch.zeros(len(x), 2)
     with torch.no_grad():
@@ -48,12 +58,18 @@ def test_training_and_density_do_not_depend_on_the_unit(likelihood, power):
     """The unit is a power of two, so that rounding is the same; 2^99 is 6e29."""
     x = np.exp(X) if likelihood["kind"] in {"gamma", "log_normal"} else X
     shift = 3 * power * math.log(2)
-    for one, other in zip(fitted(likelihood, x), fitted(likelihood, x * 2.0**power), strict=True):
-        np.testing.assert_allclose(np.asarray(other) + shift, np.asarray(one), atol=2e-3, rtol=1e-4)
+    for one, other in zip(
+        fitted(likelihood, x), fitted(likelihood, x * 2.0**power), strict=True
+    ):
+        np.testing.assert_allclose(
+            np.asarray(other) + shift, np.asarray(one), atol=2e-3, rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize("unit", [1e-30, 1e-19, 1.0, 1e19, 1e30])
-@pytest.mark.parametrize("kind", ["normal", "laplace", "student_t", "gamma", "log_normal"])
+@pytest.mark.parametrize(
+    "kind", ["normal", "laplace", "student_t", "gamma", "log_normal"]
+)
 def test_densities_and_gradients_are_those_of_scipy_in_any_unit(kind, unit):
     x = np.float32(unit) * np.exp(X[:, :1]).astype(np.float32)
     built = LIKELIHOODS.build(Spec(data_shape=(1,), likelihood=kind).likelihood, (1,))
@@ -74,6 +90,8 @@ def test_densities_and_gradients_are_those_of_scipy_in_any_unit(kind, unit):
         "gamma": lambda: stats.gamma.logpdf(wide, 1.0, scale=scale),
         "log_normal": lambda: stats.lognorm.logpdf(wide, 1.0, scale=scale),
     }[kind]()
-    np.testing.assert_allclose(found.detach().numpy(), oracle.sum(1), rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(
+        found.detach().numpy(), oracle.sum(1), rtol=2e-5, atol=2e-5
+    )
     assert raw.grad.isfinite().all()
     assert raw.grad.abs().sum() > 0

@@ -9,7 +9,16 @@ from torch import nn
 from pyro_vae import VAE, fit
 from pyro_vae.networks import NETWORKS, Residual, conv, residual
 
-IMAGES = [(8, 8), (28, 28), (28, 20), (9, 13), (17, 8), (1, 28, 28), (3, 16, 16), (2, 9, 11)]
+IMAGES = [
+    (8, 8),
+    (28, 28),
+    (28, 20),
+    (9, 13),
+    (17, 8),
+    (1, 28, 28),
+    (3, 16, 16),
+    (2, 9, 11),
+]
 HIDDEN = {"hidden_dims": (12, 12)}
 everywhere = pytest.mark.parametrize("shape", IMAGES, ids=str)
 
@@ -40,7 +49,11 @@ def test_encoders(kind: str, shape: tuple[int, ...]) -> None:
 def test_decoders(kind: str, shape: tuple[int, ...], lead: tuple[int, ...]) -> None:
     """A likelihood with several parameters a number puts a dimension before those of the data."""
     torch.manual_seed(0)
-    check(NETWORKS[kind]((3,), (*lead, *shape), **HIDDEN), torch.randn(5, 3), (*lead, *shape))
+    check(
+        NETWORKS[kind]((3,), (*lead, *shape), **HIDDEN),
+        torch.randn(5, 3),
+        (*lead, *shape),
+    )
 
 
 @everywhere
@@ -65,7 +78,9 @@ def test_images_train(shape: tuple[int, ...], likelihood: Any) -> None:
 
 def last_linear(network: nn.Module) -> nn.Module:
     return [
-        module for module in network.modules() if isinstance(module, nn.Linear | nn.ConvTranspose2d)
+        module
+        for module in network.modules()
+        if isinstance(module, nn.Linear | nn.ConvTranspose2d)
     ][-1]
 
 
@@ -92,7 +107,9 @@ def test_the_number_of_channels_is_that_of_the_halvings() -> None:
 
 @pytest.mark.parametrize("shape", [(64,), (2, 3, 8, 8)], ids=str)
 def test_rows_that_are_no_images_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"conv: expected data_shape \(height, width\).*mlp"):
+    with pytest.raises(
+        ValueError, match=r"conv: expected data_shape \(height, width\).*mlp"
+    ):
         VAE(data_shape=shape, encoder="conv")
 
 
@@ -113,7 +130,10 @@ def test_residual_layers_add() -> None:
         block(h) - h, block.change[2](nn.functional.silu(block.change[0](h)))
     )
     assert (
-        sum(isinstance(layer, Residual) for layer in residual((5,), None, hidden_dims=(4, 4, 4)))
+        sum(
+            isinstance(layer, Residual)
+            for layer in residual((5,), None, hidden_dims=(4, 4, 4))
+        )
         == 2
     )
 

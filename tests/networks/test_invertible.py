@@ -66,7 +66,9 @@ def test_zuko_makes_the_same_flow(spline: bool, dim: int) -> None:
     torch.manual_seed(3)
     expected = make(dim, transforms=3, hidden_features=(6,), activation=nn.SiLU)
     torch.manual_seed(3)
-    got = masked_transforms(dim, 0, spline=spline, passes=dim, count=3, hidden_dims=(6,))
+    got = masked_transforms(
+        dim, 0, spline=spline, passes=dim, count=3, hidden_dims=(6,)
+    )
     value = noise(7, dim).float()
     log_det = torch.zeros(7)
     moved = value
@@ -74,13 +76,17 @@ def test_zuko_makes_the_same_flow(spline: bool, dim: int) -> None:
         moved, change = layer().call_and_ladj(moved)
         log_det = log_det + change
     torch.testing.assert_close(moved, expected.transform()(value))
-    torch.testing.assert_close(log_det, expected.transform().log_abs_det_jacobian(value, moved))
+    torch.testing.assert_close(
+        log_det, expected.transform().log_abs_det_jacobian(value, moved)
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 4])
 @pytest.mark.parametrize("spline", [False, True])
 def test_the_start_is_the_identity(spline: bool, dim: int) -> None:
-    (layer,) = masked_transforms(dim, 0, spline=spline, passes=dim, count=1, hidden_dims=(6,))
+    (layer,) = masked_transforms(
+        dim, 0, spline=spline, passes=dim, count=1, hidden_dims=(6,)
+    )
     value = noise(7, dim).float()
     assert not torch.allclose(layer()(value), value)
     start_at_identity(layer)
@@ -91,12 +97,16 @@ def test_the_start_is_the_identity(spline: bool, dim: int) -> None:
 
 
 def refused(old: str) -> Any:
-    return pytest.raises(ValueError, match=rf"'{old}' is now called '{FORMER_NAMES[old]}'$")
+    return pytest.raises(
+        ValueError, match=rf"'{old}' is now called '{FORMER_NAMES[old]}'$"
+    )
 
 
 @pytest.mark.parametrize("old", FORMER_NAMES)
 @pytest.mark.parametrize("slot", ["prior", "guide"])
-def test_an_old_name_is_refused_with_the_new_one(old: str, slot: str, tmp_path: Path) -> None:
+def test_an_old_name_is_refused_with_the_new_one(
+    old: str, slot: str, tmp_path: Path
+) -> None:
     table = {"kind": "flow", "transform": old}
     with refused(old) as error:
         Spec(data_shape=(4,), **{slot: table})
@@ -119,6 +129,8 @@ def test_the_classes_refuse_it_too(old: Any) -> None:
 def test_both_rooms_have_the_same_names() -> None:
     for name in PASSES:
         table = {"kind": "flow", "transform": name}
-        vae = VAE(data_shape=(4,), latent_dim=2, prior=table, guide=table, hidden_dims=(6,))
+        vae = VAE(
+            data_shape=(4,), latent_dim=2, prior=table, guide=table, hidden_dims=(6,)
+        )
         assert name in str(vae.prior)
         assert name in vae.posterior.family.extra_repr()

@@ -11,7 +11,15 @@ from torch.func import functional_call
 
 from pyro_vae import ELBO, VAE
 from pyro_vae.data import Statistics, statistics
-from pyro_vae.networks import NETWORKS, Gated, Standardize, activation, gated_mlp, mlp, positive
+from pyro_vae.networks import (
+    NETWORKS,
+    Gated,
+    Standardize,
+    activation,
+    gated_mlp,
+    mlp,
+    positive,
+)
 from pyro_vae.networks.base import _ACTIVATIONS
 from tests.quadrature import SIGMAS
 
@@ -31,7 +39,9 @@ def linears(network: nn.Module) -> list[nn.Linear]:
 
 def test_every_kind_has_a_case() -> None:
     in_their_own_file = {"conv", "residual"}
-    assert {kind: NETWORKS[kind] for kind in NETWORKS if kind not in in_their_own_file} == CASES
+    assert {
+        kind: NETWORKS[kind] for kind in NETWORKS if kind not in in_their_own_file
+    } == CASES
 
 
 @every_case
@@ -76,7 +86,9 @@ def test_without_hidden_layers_it_is_linear(case: str) -> None:
     network = CASES[case]((2, 3), (2, 2), hidden_dims=()).double()
     (layer,) = linears(network)
     x = noise(5, 2, 3).double()
-    torch.testing.assert_close(network(x).flatten(1), x.flatten(1) @ layer.weight.T + layer.bias)
+    torch.testing.assert_close(
+        network(x).flatten(1), x.flatten(1) @ layer.weight.T + layer.bias
+    )
 
 
 @every_case
@@ -90,7 +102,9 @@ def test_it_is_the_same_in_float64_and_as_a_function(case: str) -> None:
     network = CASES[case]((3,), (4,), hidden_dims=(5,))
     x = noise(6, 3)
     out = network(x)
-    assert torch.equal(functional_call(network, dict(network.named_parameters()), (x,)), out)
+    assert torch.equal(
+        functional_call(network, dict(network.named_parameters()), (x,)), out
+    )
     assert network.double()(x.double()).dtype == torch.float64
     torch.testing.assert_close(network(x.double()).float(), out)
 
@@ -99,7 +113,9 @@ def test_mlp_is_its_formula() -> None:
     """W₂ f(W₁ f(W₀ x + b₀) + b₁) + b₂, and an encoder ends after an activation."""
     x = noise(5, 3).double()
     network = mlp((3,), (4,), hidden_dims=(7, 6), activation="tanh").double()
-    (w0, b0), (w1, b1), (w2, b2) = [(layer.weight, layer.bias) for layer in linears(network)]
+    (w0, b0), (w1, b1), (w2, b2) = [
+        (layer.weight, layer.bias) for layer in linears(network)
+    ]
     h = torch.tanh(torch.tanh(x @ w0.T + b0) @ w1.T + b1)
     torch.testing.assert_close(network(x), h @ w2.T + b2)
     assert type(mlp((3,), None, hidden_dims=(7, 6), activation="tanh")[-1]) is nn.Tanh
@@ -109,13 +125,21 @@ def test_gated_is_its_formula() -> None:
     layer = Gated(3, 4).double()
     x = noise(5, 3).double()
     gate = 1 / (1 + torch.exp(-(x @ layer.gate.weight.T + layer.gate.bias)))
-    torch.testing.assert_close(layer(x), (x @ layer.linear.weight.T + layer.linear.bias) * gate)
+    torch.testing.assert_close(
+        layer(x), (x @ layer.linear.weight.T + layer.linear.bias) * gate
+    )
     assert not torch.equal(layer.linear.weight, layer.gate.weight)
 
 
 def test_gated_mlp_is_layers_of_it() -> None:
     network = gated_mlp((3,), (4,), hidden_dims=(7, 6))
-    assert [type(layer) for layer in network] == [nn.Flatten, Gated, Gated, nn.Linear, nn.Unflatten]
+    assert [type(layer) for layer in network] == [
+        nn.Flatten,
+        Gated,
+        Gated,
+        nn.Linear,
+        nn.Unflatten,
+    ]
 
 
 # Activations
@@ -131,7 +155,9 @@ def test_gated_mlp_is_layers_of_it() -> None:
         ("LeakyReLU", nn.LeakyReLU),
     ],
 )
-def test_an_activation_by_its_name_in_any_case(name: str, kind: type[nn.Module]) -> None:
+def test_an_activation_by_its_name_in_any_case(
+    name: str, kind: type[nn.Module]
+) -> None:
     assert type(activation(name)) is kind
     network = mlp((3,), (4,), hidden_dims=(5, 5), activation=name)
     assert [type(layer) for layer in network][1:5] == [nn.Linear, kind, nn.Linear, kind]
@@ -153,7 +179,9 @@ def test_every_activation_works_number_by_number(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "close"), [("tahn", "tanh"), ("ReLu7", "relu"), ("sigmoidal", "sigmoid")]
 )
-def test_an_unknown_activation_is_refused_with_the_nearest(name: str, close: str) -> None:
+def test_an_unknown_activation_is_refused_with_the_nearest(
+    name: str, close: str
+) -> None:
     with pytest.raises(
         ValueError, match=re.escape(f"unknown activation {name!r}; allowed: 'celu', ")
     ) as error:
@@ -183,7 +211,9 @@ def test_positive_is_monotone_and_bounded_below(dtype: torch.dtype) -> None:
 def test_positive_is_smooth() -> None:
     """Two derivatives, also around the place where softplus is taken to be the identity."""
     raw = torch.tensor(
-        [-5.0, -1e-3, 0.0, 1e-3, 5.0, 19.99, 20.01], dtype=torch.float64, requires_grad=True
+        [-5.0, -1e-3, 0.0, 1e-3, 5.0, 19.99, 20.01],
+        dtype=torch.float64,
+        requires_grad=True,
     )
     assert torch.autograd.gradcheck(positive, (raw,))
     (slope,) = torch.autograd.grad(positive(raw).sum(), raw, create_graph=True)
@@ -192,13 +222,18 @@ def test_positive_is_smooth() -> None:
     )  # exp(-20), where the identity takes over
     assert (slope > 0).all()
     (bend,) = torch.autograd.grad(slope.sum(), raw)
-    torch.testing.assert_close(bend, raw.sigmoid() * (-raw).sigmoid(), rtol=0, atol=3e-9)
+    torch.testing.assert_close(
+        bend, raw.sigmoid() * (-raw).sigmoid(), rtol=0, atol=3e-9
+    )
 
 
 # What the encoder's inputs go through
 
 COLUMNS = np.column_stack(
-    [np.random.default_rng(0).normal([-5, 0, 100], [0.1, 1, 20], (60, 3)), np.full(60, 3.5)]
+    [
+        np.random.default_rng(0).normal([-5, 0, 100], [0.1, 1, 20], (60, 3)),
+        np.full(60, 3.5),
+    ]
 )
 
 
@@ -241,7 +276,9 @@ def test_standardize_by_all() -> None:
     x, summary = data()
     module = standardize("all")
     module.pyro_vae_start(summary)
-    np.testing.assert_allclose(module(x), (x - COLUMNS.mean()) / COLUMNS.std(), rtol=1e-9)
+    np.testing.assert_allclose(
+        module(x), (x - COLUMNS.mean()) / COLUMNS.std(), rtol=1e-9
+    )
 
 
 def test_standardize_by_none_stays_the_identity() -> None:
@@ -297,11 +334,18 @@ def test_without_noise_no_random_numbers_are_drawn() -> None:
 def test_the_encoder_sees_the_noise_and_the_likelihood_the_data() -> None:
     """A denoising autoencoder: codes of corrupted rows, errors with the rows as given."""
     vae = VAE(
-        data_shape=(4,), latent_dim=2, prior="flat", guide="delta", hidden_dims=(8,), denoise=0.5
+        data_shape=(4,),
+        latent_dim=2,
+        prior="flat",
+        guide="delta",
+        hidden_dims=(8,),
+        denoise=0.5,
     ).double()
     x = noise(6, 4).double()
     seen = []
-    vae.posterior.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    vae.posterior.encoder.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0])
+    )
     torch.manual_seed(0)
     found = ELBO()(vae.train().model, vae.guide, x).distortion
     torch.manual_seed(0)

@@ -30,7 +30,9 @@ def softplus(raw: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("value", [1.001, 1.5, 30.0])
 def test_raw_of_is_the_inverse(value: float, floor: float) -> None:
     raw = torch.tensor(raw_of(value, floor), dtype=torch.float64)
-    torch.testing.assert_close(positive(raw, floor), torch.tensor(value, dtype=torch.float64))
+    torch.testing.assert_close(
+        positive(raw, floor), torch.tensor(value, dtype=torch.float64)
+    )
 
 
 def test_a_factor_is_one_at_zero() -> None:
@@ -49,7 +51,9 @@ def test_a_fixed_tensor_moves_with_its_module() -> None:
 
 
 @pytest.mark.parametrize(("start", "floor"), [(1.0, FLOOR), (5.0, 1.0)])
-def test_a_learned_tensor_starts_at_start_above_its_floor(start: float, floor: float) -> None:
+def test_a_learned_tensor_starts_at_start_above_its_floor(
+    start: float, floor: float
+) -> None:
     learned = PositiveTensor((4,), "learned", start=start, floor=floor).double()
     torch.testing.assert_close(learned(), torch.full((4,), start, dtype=torch.float64))
     learned.raw.data.fill_(-1e3)
@@ -78,7 +82,9 @@ def test_the_start_of_the_parameter_moves_no_value(source: str) -> None:
     torch.testing.assert_close(start(source, raw_of_one=2.0, start=2.0), expected)
     torch.testing.assert_close(start(source, raw_of_one=2.0, start=-1.0), expected)
     ratio = expected / start(source)
-    np.testing.assert_allclose(ratio.detach(), 1e-4 + softplus(np.array(2.0)), rtol=1e-12)
+    np.testing.assert_allclose(
+        ratio.detach(), 1e-4 + softplus(np.array(2.0)), rtol=1e-12
+    )
 
 
 def test_a_decoder_gives_a_factor_for_each_number() -> None:

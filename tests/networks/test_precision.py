@@ -11,7 +11,9 @@ from pyro_vae.training import CompiledStep, State, step
 
 
 def vae() -> VAE:
-    return VAE(data_shape=(64,), latent_dim=4, likelihood="bernoulli", hidden_dims=(32,))
+    return VAE(
+        data_shape=(64,), latent_dim=4, likelihood="bernoulli", hidden_dims=(32,)
+    )
 
 
 X = (torch.rand(200, 64, generator=torch.Generator().manual_seed(0)) < 0.4).float()
@@ -44,7 +46,8 @@ def test_parameters_distributions_and_draws_stay_in_float32():
 def test_it_trains_to_about_the_same_elbo():
     options = {"epochs": 10, "batch_size": 20, "lr": 3e-3, "seed": 0}
     rounded, exact = (
-        fit(vae(), X, precision=kind, **options).history for kind in ("bf16-mixed", "full")
+        fit(vae(), X, precision=kind, **options).history
+        for kind in ("bf16-mixed", "full")
     )
     assert rounded[0]["loss"] != exact[0]["loss"]
     assert rounded[-1]["elbo"] == pytest.approx(exact[-1]["elbo"], rel=5e-3)
@@ -54,7 +57,8 @@ def test_validation_is_not_rounded():
     """At a learning rate near zero all epochs validate the first weights, in full precision."""
     options = {"epochs": 1, "lr": 1e-30, "seed": 0}
     rounded, exact = (
-        fit(vae(), X, precision=kind, **options).history[0] for kind in ("bf16-mixed", "full")
+        fit(vae(), X, precision=kind, **options).history[0]
+        for kind in ("bf16-mixed", "full")
     )
     assert rounded["val_elbo"] == exact["val_elbo"]
     assert rounded["elbo"] != exact["elbo"]
@@ -88,4 +92,6 @@ def test_the_compiled_step_rounds_too():
         losses.append(info.loss)
     torch.testing.assert_close(*losses, rtol=2e-3, atol=0)
     nodes = compiled._one.graph.module.graph.nodes
-    assert any(getattr(node.meta.get("val"), "dtype", None) is torch.bfloat16 for node in nodes)
+    assert any(
+        getattr(node.meta.get("val"), "dtype", None) is torch.bfloat16 for node in nodes
+    )

@@ -68,7 +68,8 @@ class Chain(nn.Module):
         with pyro.plate("rows", len(x)):
             a = pyro.sample("a", dist.Normal(zero, 1.0).to_event(1))
             b = pyro.sample(
-                "b", dist.Normal(self.b_given_a(a).tanh(), self.log_scale.exp()).to_event(1)
+                "b",
+                dist.Normal(self.b_given_a(a).tanh(), self.log_scale.exp()).to_event(1),
             )
             loc = pyro.deterministic("loc", self.x_given_b(b), event_dim=1)
             pyro.sample("x", dist.Normal(loc, 0.7).to_event(1), obs=x)
@@ -117,9 +118,13 @@ def assert_equals_pyro(
 @few_and_many_particles
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_equals_pyros_objective(likelihood: str, guide: str, kl: str, particles: int) -> None:
+def test_equals_pyros_objective(
+    likelihood: str, guide: str, kl: str, particles: int
+) -> None:
     vae = a_vae(likelihood, guide=guide)
-    terms = assert_equals_pyro((vae.model, vae.guide), vae, rows(likelihood), kl, particles)
+    terms = assert_equals_pyro(
+        (vae.model, vae.guide), vae, rows(likelihood), kl, particles
+    )
     assert terms.kl == {"z": kl}
     assert terms.rate.shape == terms.distortion.shape == terms.elbo.shape == (ROWS,)
 
@@ -169,7 +174,9 @@ def test_scales_one_of_the_two_programs_like_pyro(part: str, kl: str) -> None:
 
 @every_kl
 @few_and_many_particles
-def test_a_plate_over_more_rows_than_the_batch_scales_like_pyro(kl: str, particles: int) -> None:
+def test_a_plate_over_more_rows_than_the_batch_scales_like_pyro(
+    kl: str, particles: int
+) -> None:
     vae = a_vae()
     x = rows()
 
@@ -206,7 +213,8 @@ def test_rate_of_several_sites_is_their_sum() -> None:
     q = poutine.trace(chain.guide).get_trace(x)
     p = poutine.trace(poutine.replay(chain.model, q)).get_trace(x)
     rates = [
-        torch.distributions.kl_divergence(q.nodes[site]["fn"], p.nodes[site]["fn"]) for site in "ab"
+        torch.distributions.kl_divergence(q.nodes[site]["fn"], p.nodes[site]["fn"])
+        for site in "ab"
     ]
     torch.testing.assert_close(terms.rate, rates[0] + rates[1])
     torch.testing.assert_close(terms.distortion, -p.nodes["x"]["fn"].log_prob(x))
@@ -278,7 +286,9 @@ def test_auto_takes_the_closed_form_where_there_is_one(
     for kl in ("auto", "analytic"):
         terms = ELBO(kl=kl, num_particles=particles)(vae.model, vae.guide, x)
         assert terms.kl == {"z": "analytic"}
-        exact = torch.distributions.kl_divergence(vae.posterior(x), vae.prior().expand((ROWS,)))
+        exact = torch.distributions.kl_divergence(
+            vae.posterior(x), vae.prior().expand((ROWS,))
+        )
         torch.testing.assert_close(terms.rate, exact)
 
 
@@ -301,7 +311,8 @@ def test_auto_says_so_when_it_samples(prior: str, guide: str, particles: int) ->
 def test_analytic_raises_where_there_is_no_closed_form(prior: str, guide: str) -> None:
     vae = a_vae(prior=SAMPLED[prior](), guide=guide)
     with pytest.raises(
-        ValueError, match=r"site 'z': no closed-form KL .*; take kl='auto' or 'monte_carlo'"
+        ValueError,
+        match=r"site 'z': no closed-form KL .*; take kl='auto' or 'monte_carlo'",
     ):
         ELBO(kl="analytic")(vae.model, vae.guide, rows())
 
@@ -313,7 +324,10 @@ def test_each_site_says_for_itself() -> None:
     def model(x: Tensor) -> None:
         with pyro.plate("rows", len(x)):
             a = pyro.sample(
-                "a", dist.StudentT(5.0, torch.zeros(2, dtype=torch.float64), 1.0).to_event(1)
+                "a",
+                dist.StudentT(5.0, torch.zeros(2, dtype=torch.float64), 1.0).to_event(
+                    1
+                ),
             )
             b = pyro.sample("b", dist.Normal(chain.b_given_a(a), 1.0).to_event(1))
             pyro.sample("x", dist.Normal(chain.x_given_b(b), 0.7).to_event(1), obs=x)
@@ -330,7 +344,9 @@ def test_a_point_pays_the_priors_density_at_its_place(kl: str) -> None:
     x = rows()
     terms = ELBO(kl=kl)(vae.model, vae.guide, x)
     code = vae.posterior(x).mean
-    expected = 0.5 * code.square().sum(1) + LATENT / 2 * torch.log(torch.tensor(2 * torch.pi))
+    expected = 0.5 * code.square().sum(1) + LATENT / 2 * torch.log(
+        torch.tensor(2 * torch.pi)
+    )
     torch.testing.assert_close(terms.rate, expected, check_dtype=False)
     torch.testing.assert_close(terms.distortion, -vae.likelihood(code).log_prob(x))
 
@@ -345,7 +361,11 @@ def coin(logits: Tensor) -> tuple[Program, Program]:
         with pyro.plate("rows", len(x)):
             z = pyro.sample("z", dist.Bernoulli(torch.tensor(0.5)))
             pyro.sample(
-                "x", dist.Normal(z.unsqueeze(-1), 1.0).expand((len(x), FEATURES)).to_event(1), obs=x
+                "x",
+                dist.Normal(z.unsqueeze(-1), 1.0)
+                .expand((len(x), FEATURES))
+                .to_event(1),
+                obs=x,
             )
 
     def guide(x: Tensor) -> None:
@@ -358,7 +378,9 @@ def coin(logits: Tensor) -> tuple[Program, Program]:
 @pytest.mark.parametrize("kl", ["auto", "analytic", "monte_carlo"])
 def test_refuses_a_guide_that_has_no_gradient(kl: str) -> None:
     """With a closed-form KL as well: the gradient of the distortion would be lost."""
-    with pytest.raises(ValueError, match="site 'z': Bernoulli can't be reparameterised"):
+    with pytest.raises(
+        ValueError, match="site 'z': Bernoulli can't be reparameterised"
+    ):
         ELBO(kl=kl)(*coin(torch.zeros(ROWS, requires_grad=True)), rows())
 
 
@@ -370,21 +392,28 @@ class Mixture(nn.Module):
         self.head = nn.Linear(FEATURES, 2 * LATENT)
 
     def forward(self, x: Tensor) -> Distribution:
-        components = dist.Normal(self.head(x).unflatten(-1, (2, LATENT)), 1.0).to_event(1)
-        return dist.MixtureSameFamily(dist.Categorical(torch.ones(len(x), 2)), components)
+        components = dist.Normal(self.head(x).unflatten(-1, (2, LATENT)), 1.0).to_event(
+            1
+        )
+        return dist.MixtureSameFamily(
+            dist.Categorical(torch.ones(len(x), 2)), components
+        )
 
 
 @pytest.mark.parametrize("kl", ["auto", "analytic", "monte_carlo"])
 def test_refuses_a_users_guide_without_rsample(kl: str) -> None:
     vae = a_vae(guide=Mixture())
-    with pytest.raises(ValueError, match="site 'z': MixtureSameFamily can't be reparameterised"):
+    with pytest.raises(
+        ValueError, match="site 'z': MixtureSameFamily can't be reparameterised"
+    ):
         ELBO(kl=kl)(vae.model, vae.guide, rows())
 
 
 @pytest.mark.parametrize("particles", [0, -1])
 def test_refuses_less_than_one_particle(particles: int) -> None:
     with pytest.raises(
-        ValueError, match=f"num_particles: expected an integer of at least 1, got {particles}"
+        ValueError,
+        match=f"num_particles: expected an integer of at least 1, got {particles}",
     ):
         ELBO(num_particles=particles)
 
@@ -401,7 +430,9 @@ def test_refuses_a_guide_of_another_model() -> None:
 
 def test_refuses_a_guide_that_forgets_a_site() -> None:
     chain = Chain()
-    with pytest.raises(ValueError, match=r"latent sites of the model, \['a', 'b'\], got \['a'\]"):
+    with pytest.raises(
+        ValueError, match=r"latent sites of the model, \['a', 'b'\], got \['a'\]"
+    ):
         ELBO()(chain.model, poutine.block(chain.guide, hide=["b"]), rows())
 
 
@@ -414,7 +445,9 @@ def test_refuses_a_latent_that_all_rows_share(particles: int) -> None:
         with pyro.plate("rows", len(x)):
             pyro.sample(
                 "x",
-                dist.Normal(shared.unsqueeze(-1) + torch.zeros(FEATURES), 1.0).to_event(1),
+                dist.Normal(shared.unsqueeze(-1) + torch.zeros(FEATURES), 1.0).to_event(
+                    1
+                ),
                 obs=x,
             )
 
@@ -442,7 +475,8 @@ def test_refuses_features_that_are_rows_of_their_own() -> None:
             pyro.sample("z", dist.Normal(0.0, 1.0))
 
     with pytest.raises(
-        ValueError, match=r"expected one log density a row, shape \(5,\), got .* \.to_event"
+        ValueError,
+        match=r"expected one log density a row, shape \(5,\), got .* \.to_event",
     ):
         ELBO()(model, guide, rows())
 
@@ -468,7 +502,9 @@ def test_deterministic_values_are_no_latents() -> None:
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @few_and_many_particles
-def test_a_rows_terms_do_not_depend_on_its_batch(likelihood: str, particles: int) -> None:
+def test_a_rows_terms_do_not_depend_on_its_batch(
+    likelihood: str, particles: int
+) -> None:
     """A point as guide has no noise: a row has the same terms alone, in a pair, in the batch."""
     vae = a_vae(likelihood, guide="delta")
     x = rows(likelihood)
@@ -476,7 +512,9 @@ def test_a_rows_terms_do_not_depend_on_its_batch(likelihood: str, particles: int
     together = objective(vae.model, vae.guide, x)
     for start, stop in ((0, 1), (3, 4), (1, 3)):
         part = objective(vae.model, vae.guide, x[start:stop])
-        torch.testing.assert_close(part.rate, together.rate[start:stop], rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            part.rate, together.rate[start:stop], rtol=1e-12, atol=0
+        )
         torch.testing.assert_close(
             part.distortion, together.distortion[start:stop], rtol=1e-12, atol=0
         )
@@ -501,7 +539,9 @@ def test_a_rows_distortion_does_not_depend_on_its_batch_on_average() -> None:
         mixed = ELBO()(vae.model, vae.guide, x.repeat(copies, 1)).distortion.unflatten(
             0, (copies, 2)
         )
-        apart = [ELBO()(vae.model, vae.guide, row.expand(copies, -1)).distortion for row in x]
+        apart = [
+            ELBO()(vae.model, vae.guide, row.expand(copies, -1)).distortion for row in x
+        ]
     apart = torch.stack(apart, 1)
     standard_error = ((mixed.var(0) + apart.var(0)) / copies).sqrt()
     assert ((mixed.mean(0) - apart.mean(0)).abs() < 5 * standard_error).all()
@@ -527,7 +567,9 @@ def test_particles_are_averaged(kl: str) -> None:
     torch.manual_seed(0)
     as_rows = ELBO(kl=kl)(vae.model, vae.guide, x.expand(7, -1))
     torch.testing.assert_close(as_particles.rate, as_rows.rate.mean(0, keepdim=True))
-    torch.testing.assert_close(as_particles.distortion, as_rows.distortion.mean(0, keepdim=True))
+    torch.testing.assert_close(
+        as_particles.distortion, as_rows.distortion.mean(0, keepdim=True)
+    )
 
 
 # Nothing else changes
@@ -557,11 +599,15 @@ def test_ignores_what_pyros_store_holds_under_the_same_name() -> None:
     for program in (vae.model, vae.guide):
         for name, parameter in program.named_parameters():
             first, _, rest = name.partition(".")
-            pyro.param(f"{program._pyro_name}.{first}$$${rest}", torch.zeros_like(parameter))
+            pyro.param(
+                f"{program._pyro_name}.{first}$$${rest}", torch.zeros_like(parameter)
+            )
     torch.manual_seed(0)
     found = ELBO()(vae.model, vae.guide, x)
     assert torch.equal(found.elbo, expected.elbo)
-    assert all(torch.equal(p, w) for p, w in zip(vae.parameters(), weights, strict=True))
+    assert all(
+        torch.equal(p, w) for p, w in zip(vae.parameters(), weights, strict=True)
+    )
 
 
 def test_three_models_in_turn_each_get_their_own_gradient() -> None:
@@ -577,7 +623,9 @@ def test_three_models_in_turn_each_get_their_own_gradient() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @few_and_many_particles
 @every_kl
-def test_keeps_the_type_of_the_model(kl: str, particles: int, dtype: torch.dtype) -> None:
+def test_keeps_the_type_of_the_model(
+    kl: str, particles: int, dtype: torch.dtype
+) -> None:
     vae = a_vae().to(dtype)
     terms = ELBO(kl=kl, num_particles=particles)(vae.model, vae.guide, rows().to(dtype))
     assert terms.rate.dtype == terms.distortion.dtype == terms.elbo.dtype == dtype

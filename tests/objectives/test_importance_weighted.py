@@ -18,7 +18,10 @@ X = TRUTH.sample(6)
 ALL = [
     ELBO(num_particles=4),
     ELBO(gradient="stl", num_particles=4),
-    *(IWAE(num_particles=4, gradient=gradient) for gradient in ("plain", "stl", "dreg")),
+    *(
+        IWAE(num_particles=4, gradient=gradient)
+        for gradient in ("plain", "stl", "dreg")
+    ),
     Renyi(alpha=0.5, num_particles=4),
     Renyi(alpha=2.0, num_particles=4),
 ]
@@ -26,7 +29,9 @@ ALL = [
 
 def small_vae() -> VAE:
     likelihood = {"kind": "normal", "scale": TRUTH.sigma}
-    return VAE(data_shape=(5,), latent_dim=2, likelihood=likelihood, hidden_dims=(4,)).double()
+    return VAE(
+        data_shape=(5,), latent_dim=2, likelihood=likelihood, hidden_dims=(4,)
+    ).double()
 
 
 def log_weights(vae: VAE, particles: int, seed: int) -> Tensor:
@@ -86,7 +91,10 @@ def slowly(*values):
     ("reference", "estimator"),
     [
         (ELBO(kl="monte_carlo"), ELBO(gradient="stl")),
-        (IWAE(num_particles=4, gradient="plain"), IWAE(num_particles=4, gradient="dreg")),
+        (
+            IWAE(num_particles=4, gradient="plain"),
+            IWAE(num_particles=4, gradient="dreg"),
+        ),
         slowly(ELBO(kl="monte_carlo"), ELBO(kl="analytic")),
         slowly(IWAE(num_particles=1, gradient="plain"), ELBO(kl="monte_carlo")),
         slowly(IWAE(num_particles=1, gradient="dreg"), ELBO(kl="monte_carlo")),
@@ -95,7 +103,9 @@ def slowly(*values):
 def test_gradient_estimators_agree_in_the_mean(reference, estimator):
     """Within 4.5 standard errors in each of the 79 parameters, over 600 independent gradients."""
     vae = small_vae()
-    one, other = (gradients(vae, objective, 600) for objective in (reference, estimator))
+    one, other = (
+        gradients(vae, objective, 600) for objective in (reference, estimator)
+    )
     error = ((one.var(0) + other.var(0)) / 600).sqrt()
     assert ((one.mean(0) - other.mean(0)).abs() <= 4.5 * error + 1e-9).all()
 
@@ -105,7 +115,8 @@ def test_sticking_the_landing_biases_the_iwae():
     """So "dreg" is its default; and the comparison above is able to fail."""
     vae = small_vae()
     one, other = (
-        gradients(vae, IWAE(num_particles=4, gradient=how), 600) for how in ("plain", "stl")
+        gradients(vae, IWAE(num_particles=4, gradient=how), 600)
+        for how in ("plain", "stl")
     )
     error = ((one.var(0) + other.var(0)) / 600).sqrt()
     assert ((one.mean(0) - other.mean(0)).abs() > 8 * error).any()
@@ -129,7 +140,11 @@ class OwnGuide(torch.nn.Module):
 
 @pytest.mark.parametrize(
     "objective",
-    [ELBO(gradient="stl"), IWAE(num_particles=4), IWAE(num_particles=4, gradient="stl")],
+    [
+        ELBO(gradient="stl"),
+        IWAE(num_particles=4),
+        IWAE(num_particles=4, gradient="stl"),
+    ],
 )
 def test_the_guides_gradient_has_no_noise_at_the_exact_posterior(objective):
     vae = TRUTH.vae(guide=OwnGuide())
@@ -149,7 +164,9 @@ def test_the_plain_elbo_is_reported_and_no_bound_exceeds_the_evidence(objective)
     elbos = terms.elbo.unflatten(0, (6, rows))
     assert (bounds.mean(1) <= exact + 4 * bounds.std(1) / math.sqrt(rows)).all()
     gap = exact - elbos.mean(1)
-    known = torch.distributions.kl_divergence(TRUTH.posterior(X, widen=1.4), TRUTH.posterior(X))
+    known = torch.distributions.kl_divergence(
+        TRUTH.posterior(X, widen=1.4), TRUTH.posterior(X)
+    )
     assert ((gap - known).abs() <= 4 * elbos.std(1) / math.sqrt(rows)).all()
 
 
@@ -158,7 +175,8 @@ def test_more_particles_tighten_the_iwae():
     torch.manual_seed(0)
     many = X.repeat_interleave(500, 0)
     means = [
-        -IWAE(num_particles=k)(vae.model, vae.guide, many).loss.mean().item() for k in (1, 5, 50)
+        -IWAE(num_particles=k)(vae.model, vae.guide, many).loss.mean().item()
+        for k in (1, 5, 50)
     ]
     assert means[0] < means[1] < means[2] < TRUTH.marginal().log_prob(X).mean() + 0.05
 
@@ -222,7 +240,9 @@ def test_free_bits_need_independent_dimensions():
         ELBO(free_bits=0.5)(vae.model, vae.guide, X.float())
 
 
-@pytest.mark.parametrize("guide", ["flow", {"kind": "hierarchical", "top_dim": 1}, "low_rank"])
+@pytest.mark.parametrize(
+    "guide", ["flow", {"kind": "hierarchical", "top_dim": 1}, "low_rank"]
+)
 def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
     """A flow computes its density after the guide has returned, also with constant parameters."""
     torch.manual_seed(0)
@@ -237,11 +257,15 @@ def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
     site = traces(vae.model, vae.guide, X, 1)[1].nodes["z"]
     weights = list(vae.guide.parameters())
     point = site["value"].detach().requires_grad_()
-    (slope,) = torch.autograd.grad(site["fn"].log_prob(point).sum(), point, retain_graph=True)
+    (slope,) = torch.autograd.grad(
+        site["fn"].log_prob(point).sum(), point, retain_graph=True
+    )
     expected = torch.autograd.grad(
         site["value"], weights, slope, retain_graph=True, materialize_grads=True
     )
-    found = torch.autograd.grad(log_prob_without_score(site).sum(), weights, materialize_grads=True)
+    found = torch.autograd.grad(
+        log_prob_without_score(site).sum(), weights, materialize_grads=True
+    )
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -249,8 +273,14 @@ def test_guides_that_evaluate_their_parameters_late_are_without_bias_too(guide):
 @pytest.mark.parametrize(
     ("plain", "other"),
     [
-        (ELBO(kl="monte_carlo", num_particles=2), ELBO(gradient="stl", num_particles=2)),
-        (IWAE(num_particles=3, gradient="plain"), IWAE(num_particles=3, gradient="dreg")),
+        (
+            ELBO(kl="monte_carlo", num_particles=2),
+            ELBO(gradient="stl", num_particles=2),
+        ),
+        (
+            IWAE(num_particles=3, gradient="plain"),
+            IWAE(num_particles=3, gradient="dreg"),
+        ),
     ],
 )
 def test_a_noisy_encoder_is_scored_under_the_noise_that_it_drew_with(plain, other):

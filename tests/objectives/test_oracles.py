@@ -30,7 +30,9 @@ class Wrong(nn.Module):
 
     def forward(self, x: Tensor) -> Distribution:
         exact = truth.posterior(x, self.widen)
-        return dist.MultivariateNormal(exact.loc + self.shift, scale_tril=exact.scale_tril)
+        return dist.MultivariateNormal(
+            exact.loc + self.shift, scale_tril=exact.scale_tril
+        )
 
 
 class Independent(Wrong):
@@ -82,7 +84,9 @@ def expected_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
     decoder = vae.likelihood.decoder
     residual = x - q.mean @ decoder.weight.T - decoder.bias
     trace = (
-        (decoder.weight @ q.covariance_matrix @ decoder.weight.T).diagonal(dim1=-2, dim2=-1).sum(-1)
+        (decoder.weight @ q.covariance_matrix @ decoder.weight.T)
+        .diagonal(dim1=-2, dim2=-1)
+        .sum(-1)
     )
     variance = truth.sigma**2
     return -0.5 * (
@@ -97,14 +101,17 @@ def draws(objective: ELBO, vae: VAE, x: Tensor, copies: int = COPIES) -> Terms:
     with torch.no_grad():
         terms = objective(vae.model, vae.guide, x.repeat(copies, 1))
     rate, distortion, loss = (
-        term.unflatten(0, (copies, len(x))) for term in (terms.rate, terms.distortion, terms.loss)
+        term.unflatten(0, (copies, len(x)))
+        for term in (terms.rate, terms.distortion, terms.loss)
     )
     return Terms(rate, distortion, terms.kl, loss)
 
 
 def z_scores(draws: Tensor, exact: Tensor) -> Tensor:
     """(mean - exact) in standard errors, plus rounding: the exact posterior has no error at all."""
-    return (draws.mean(0) - exact) / (draws.std(0) / len(draws) ** 0.5 + 1e-12 * (1 + exact.abs()))
+    return (draws.mean(0) - exact) / (
+        draws.std(0) / len(draws) ** 0.5 + 1e-12 * (1 + exact.abs())
+    )
 
 
 # ELBO = log p(x) - KL(q(z | x) ‖ p(z | x)) = E_q log p(x | z) - KL(q(z | x) ‖ p(z))
@@ -118,7 +125,9 @@ def test_both_ways_of_writing_the_elbo_agree(guide: str) -> None:
     one = truth.marginal().log_prob(x) - gap(vae, x)
     rate = analytic_kl(vae.posterior(x), vae.prior())
     assert rate is not None
-    torch.testing.assert_close(expected_log_likelihood(vae, x) - rate, one, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        expected_log_likelihood(vae, x) - rate, one, rtol=0, atol=1e-9
+    )
 
 
 @every_guide
@@ -128,7 +137,9 @@ def test_the_elbo_misses_the_evidence_by_the_divergence(guide: str, kl: str) -> 
     vae = truth.vae(GUIDES[guide]())
     x = truth.sample(ROWS)
     expected = gap(vae, x).detach()
-    assert (expected.abs() < 1e-9).all() if guide == "exact" else (expected > 0.005).all()
+    assert (
+        (expected.abs() < 1e-9).all() if guide == "exact" else (expected > 0.005).all()
+    )
     elbo = draws(ELBO(kl=kl), vae, x).elbo
     assert z_scores(truth.marginal().log_prob(x) - elbo, expected).abs().max() < SIGMAS
 
@@ -141,7 +152,10 @@ def test_rate_and_distortion_are_each_exact(guide: str, kl: str) -> None:
     terms = draws(ELBO(kl=kl), vae, x)
     exact_rate = kl_divergence(as_multivariate(vae.posterior(x)), STANDARD)
     assert z_scores(terms.rate, exact_rate).abs().max() < SIGMAS
-    assert z_scores(terms.distortion, -expected_log_likelihood(vae, x)).abs().max() < SIGMAS
+    assert (
+        z_scores(terms.distortion, -expected_log_likelihood(vae, x)).abs().max()
+        < SIGMAS
+    )
 
 
 @every_guide
@@ -169,7 +183,9 @@ def test_with_the_exact_posterior_one_draw_is_the_evidence(
     vae = model.vae()
     x = model.sample(200)
     elbo = ELBO(kl="monte_carlo", num_particles=particles)(vae.model, vae.guide, x).elbo
-    torch.testing.assert_close(elbo, model.marginal().log_prob(x), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        elbo, model.marginal().log_prob(x), rtol=1e-11, atol=1e-11
+    )
 
 
 # Gradients
@@ -244,7 +260,9 @@ def test_with_the_exact_posterior_the_gradient_is_that_of_the_evidence(kl: str) 
     covariance = decoder.weight @ decoder.weight.T + truth.sigma**2 * torch.eye(
         5, dtype=torch.float64
     )
-    exact = gradient(MultivariateNormal(decoder.bias, covariance).log_prob(x).mean(), vae)
+    exact = gradient(
+        MultivariateNormal(decoder.bias, covariance).log_prob(x).mean(), vae
+    )
     assert exact.count_nonzero() == decoder.weight.numel() + decoder.bias.numel()
     found = repeated_gradients(ELBO(kl=kl), vae, x, repetitions=100, copies=200)
     assert z_scores(found, exact).abs().max() < SIGMAS
@@ -275,12 +293,16 @@ class LearnedMultivariate(nn.Module):
 
 
 def correlated() -> Distribution:
-    return dist.MultivariateNormal(torch.tensor([1.0, 0.0]), torch.tensor([[2.0, 0.9], [0.9, 1.0]]))
+    return dist.MultivariateNormal(
+        torch.tensor([1.0, 0.0]), torch.tensor([[2.0, 0.9], [0.9, 1.0]])
+    )
 
 
 PRIORS = {
     "standard_normal": lambda: "standard_normal",
-    "normal": lambda: dist.Normal(torch.tensor([1.0, -0.5]), torch.tensor([0.5, 2.0])).to_event(1),
+    "normal": lambda: dist.Normal(
+        torch.tensor([1.0, -0.5]), torch.tensor([0.5, 2.0])
+    ).to_event(1),
     "multivariate_normal": correlated,
     "learned_normal": Learned,
     "learned_multivariate_normal": LearnedMultivariate,
@@ -289,10 +311,16 @@ PRIORS = {
 
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("prior", PRIORS)
-def test_both_estimators_have_one_value_and_one_gradient(prior: str, guide: str) -> None:
+def test_both_estimators_have_one_value_and_one_gradient(
+    prior: str, guide: str
+) -> None:
     """With the same draws they differ by the two KLs only, which is zero on average."""
     vae = VAE(
-        data_shape=(5,), latent_dim=2, prior=PRIORS[prior](), guide=guide, hidden_dims=(6,)
+        data_shape=(5,),
+        latent_dim=2,
+        prior=PRIORS[prior](),
+        guide=guide,
+        hidden_dims=(6,),
     ).double()
     x = truth.sample(ROWS)
     closed, sampled = (draws(ELBO(kl=kl), vae, x) for kl in KLS)

@@ -28,7 +28,12 @@ CASES: dict[str, dict[str, Any]] = {
         "transforms": 2,
         "hidden_dims": (6,),
     },
-    "flow_spline": {"kind": "flow", "transform": "spline", "transforms": 2, "hidden_dims": (6,)},
+    "flow_spline": {
+        "kind": "flow",
+        "transform": "spline",
+        "transforms": 2,
+        "hidden_dims": (6,),
+    },
     "hierarchical": {"kind": "hierarchical", "top_dim": 1, "hidden_dims": (6,)},
     "hierarchical_mixture": {
         "kind": "hierarchical",
@@ -39,7 +44,12 @@ CASES: dict[str, dict[str, Any]] = {
     "hierarchical_flow": {
         "kind": "hierarchical",
         "top_dim": 1,
-        "top": {"kind": "flow", "transform": "spline", "transforms": 1, "hidden_dims": ()},
+        "top": {
+            "kind": "flow",
+            "transform": "spline",
+            "transforms": 1,
+            "hidden_dims": (),
+        },
         "hidden_dims": (6,),
     },
 }
@@ -59,7 +69,9 @@ class Wide(nn.Module):
 
     def forward(self, x: Tensor) -> Distribution:
         loc = torch.tanh(self.loc(x))
-        return dist.StudentT(torch.full_like(loc, 2.5), loc, torch.full_like(loc, 1.5)).to_event(1)
+        return dist.StudentT(
+            torch.full_like(loc, 2.5), loc, torch.full_like(loc, 1.5)
+        ).to_event(1)
 
 
 def build(name: str, latent_dim: int = 2, **fields: Any) -> VAE:
@@ -87,7 +99,9 @@ def grid(latent_dim: int, cells: int = 0) -> tuple[Tensor, Tensor]:
     z = 2 * t / (1 - t**2)
     log_weight = torch.log(2 * (1 + t**2) / (1 - t**2).square() * 2 / cells)
     points = torch.cartesian_prod(*[z] * latent_dim).reshape(-1, latent_dim)
-    return points, torch.cartesian_prod(*[log_weight] * latent_dim).reshape(len(points), -1).sum(-1)
+    return points, torch.cartesian_prod(*[log_weight] * latent_dim).reshape(
+        len(points), -1
+    ).sum(-1)
 
 
 def masses(p: Distribution, latent_dim: int) -> tuple[Tensor, Tensor]:

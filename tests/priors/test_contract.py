@@ -40,7 +40,12 @@ def a_prior(case: str, latent_dim: int = 3, seed: int = 0) -> nn.Module:
 def a_vae(case: str, **fields: Any) -> VAE:
     guide = "delta" if case in IMPROPER else "mean_field"
     return VAE(
-        data_shape=(4,), latent_dim=3, hidden_dims=(8,), prior=CASES[case], guide=guide, **fields
+        data_shape=(4,),
+        latent_dim=3,
+        hidden_dims=(8,),
+        prior=CASES[case],
+        guide=guide,
+        **fields,
     )
 
 
@@ -66,7 +71,9 @@ def test_shapes(case: str, latent_dim: int) -> None:
 
 @every_density
 @pytest.mark.parametrize("shape", [(), (5,), (3, 5)])
-def test_samples_have_their_shape_and_a_finite_density(case: str, shape: tuple[int, ...]) -> None:
+def test_samples_have_their_shape_and_a_finite_density(
+    case: str, shape: tuple[int, ...]
+) -> None:
     p = a_prior(case)()
     torch.manual_seed(0)
     z = p.sample(shape)
@@ -102,7 +109,10 @@ def test_the_whole_prior_moves_to_a_device(case: str) -> None:
         False
     ):  # validation would ask for values, and the meta device has none
         assert (
-            a_prior(case).to("meta")().log_prob(torch.ones(5, 3, device="meta")).device.type
+            a_prior(case)
+            .to("meta")()
+            .log_prob(torch.ones(5, 3, device="meta"))
+            .device.type
             == "meta"
         )
 
@@ -129,7 +139,8 @@ def test_gradients_reach_every_parameter(case: str) -> None:
     torch.manual_seed(0)
     ELBO()(vae.model, vae.guide, codes(16, 4)).elbo.mean().neg().backward()
     assert all(
-        p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in vae.parameters()
+        p.grad is not None and p.grad.isfinite().all() and p.grad.any()
+        for p in vae.parameters()
     )
 
 
@@ -156,7 +167,9 @@ def test_functional_call_takes_the_parameters_it_is_given(case: str) -> None:
     other = a_prior(case, seed=2)
     z = codes(5, 3)
     given = {**dict(other.named_parameters()), **dict(other.named_buffers())}
-    assert torch.equal(functional_call(prior, given, ()).log_prob(z), other().log_prob(z))
+    assert torch.equal(
+        functional_call(prior, given, ()).log_prob(z), other().log_prob(z)
+    )
 
 
 @every_case
@@ -184,11 +197,17 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "full covariance": dist.MultivariateNormal(torch.zeros(3), torch.eye(3) + 0.5),
     "mixture": torch.distributions.MixtureSameFamily(
         torch.distributions.Categorical(torch.tensor([0.3, 0.7])),
-        torch.distributions.Independent(torch.distributions.Normal(codes(2, 3), 1.0), 1),
+        torch.distributions.Independent(
+            torch.distributions.Normal(codes(2, 3), 1.0), 1
+        ),
     ),
     "transformed": dist.TransformedDistribution(
         dist.Normal(torch.zeros(3), 1.0).to_event(1),
-        [torch.distributions.AffineTransform(torch.ones(3), 2 * torch.ones(3), event_dim=1)],
+        [
+            torch.distributions.AffineTransform(
+                torch.ones(3), 2 * torch.ones(3), event_dim=1
+            )
+        ],
     ),
 }
 every_distribution = pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -210,13 +229,20 @@ def test_a_plain_distribution_moves_with_the_model(name: str) -> None:
     z = codes(5, 3, dtype=torch.float64)
     before = original.log_prob(z.float())
     moved = Constant(original).double()()
-    assert (moved.sample().dtype, moved.log_prob(z).dtype) == (torch.float64, torch.float64)
+    assert (moved.sample().dtype, moved.log_prob(z).dtype) == (
+        torch.float64,
+        torch.float64,
+    )
     torch.testing.assert_close(moved.log_prob(z).float(), before)
-    assert original.sample().dtype == torch.float32, "the user's own object stays as it was"
+    assert original.sample().dtype == torch.float32, (
+        "the user's own object stays as it was"
+    )
     assert torch.equal(original.log_prob(z.float()), before)
 
 
 def test_a_constant_shows_its_distribution() -> None:
     constant = Constant(DISTRIBUTIONS["independent"])
     assert "Laplace" in repr(constant)
-    assert "Laplace" in str(VAE(data_shape=(4,), latent_dim=3, prior=DISTRIBUTIONS["independent"]))
+    assert "Laplace" in str(
+        VAE(data_shape=(4,), latent_dim=3, prior=DISTRIBUTIONS["independent"])
+    )

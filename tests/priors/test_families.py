@@ -67,7 +67,9 @@ def test_the_density_of_many_is_that_of_each(name: str) -> None:
     p = build(name).double().prior()
     each = torch.stack([p.log_prob(z) for z in Z.double()])
     torch.testing.assert_close(p.log_prob(Z.double()), each)
-    torch.testing.assert_close(p.log_prob(Z.double().expand(3, 5, 2)), each.expand(3, 5))
+    torch.testing.assert_close(
+        p.log_prob(Z.double().expand(3, 5, 2)), each.expand(3, 5)
+    )
 
 
 @every_case
@@ -76,7 +78,10 @@ def test_the_support_is_every_vector(name: str) -> None:
     assert isinstance(p.support, constraints._IndependentConstraint)
     assert p.support.event_dim == 1
     assert p.support.check(p.sample(torch.Size([10]))).all()
-    with pyro.validation_enabled(True), pytest.raises(ValueError, match="invalid values"):
+    with (
+        pyro.validation_enabled(True),
+        pytest.raises(ValueError, match="invalid values"),
+    ):
         p.log_prob(torch.tensor([torch.nan, 0.0]))
 
 
@@ -94,9 +99,14 @@ def test_the_gradient_of_the_elbo_reaches_every_parameter(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(CASES.keys() - FIXED))
 def test_the_gradient_of_the_density_is_the_numerical_one(name: str) -> None:
     vae = build(name).double()
-    own = [*vae.prior.parameters(), *(vae.posterior.parameters() if name == "vamp" else ())]
+    own = [
+        *vae.prior.parameters(),
+        *(vae.posterior.parameters() if name == "vamp" else ()),
+    ]
     for parameter, slope in zip(
-        own, torch.autograd.grad(vae.prior().log_prob(Z.double()).sum(), own), strict=True
+        own,
+        torch.autograd.grad(vae.prior().log_prob(Z.double()).sum(), own),
+        strict=True,
     ):
         flat = parameter.data.view(-1)
         index = int(slope.abs().argmax())
@@ -163,7 +173,9 @@ def test_parameters_may_be_passed_in(name: str) -> None:
     for parameter in twin.parameters():
         parameter.data.mul_(1.5).add_(0.1)
     passed = {f"vae.{key}": value for key, value in twin.named_parameters()}
-    assert torch.equal(functional_call(LogProb(vae), passed, (Z,)), twin.prior().log_prob(Z))
+    assert torch.equal(
+        functional_call(LogProb(vae), passed, (Z,)), twin.prior().log_prob(Z)
+    )
     assert torch.equal(vae.prior().log_prob(Z), before)
 
 
@@ -183,10 +195,16 @@ def test_the_density_integrates_to_one(name: str, latent_dim: int) -> None:
 def features(z: Tensor) -> Tensor:
     """Bounded functions of z, whose means describe location, width and tilt of its distribution."""
     near = torch.cat(
-        [torch.tanh(z), torch.tanh(z / 3), torch.tanh(z).square(), (-z.square()).exp()], -1
+        [torch.tanh(z), torch.tanh(z / 3), torch.tanh(z).square(), (-z.square()).exp()],
+        -1,
     )
     return torch.cat(
-        [near, torch.tanh(z).prod(-1, keepdim=True), torch.sin(z.sum(-1, keepdim=True))], -1
+        [
+            near,
+            torch.tanh(z).prod(-1, keepdim=True),
+            torch.sin(z.sum(-1, keepdim=True)),
+        ],
+        -1,
     )
 
 
@@ -202,9 +220,15 @@ def test_draws_follow_the_density(name: str, latent_dim: int) -> None:
     assert error.max() < SIGMAS, f"{error.max():.1f} standard errors off"
     for column in range(latent_dim):
         places, marginal = points[:, column].unique(return_inverse=True)
-        below = torch.zeros(len(places), dtype=torch.float64).index_add(0, marginal, mass).cumsum(0)
+        below = (
+            torch.zeros(len(places), dtype=torch.float64)
+            .index_add(0, marginal, mass)
+            .cumsum(0)
+        )
         ends = (places[1:] + places[:-1]) / 2
-        found = kstest(draws[:, column].numpy(), lambda z, x=ends, y=below[:-1]: np.interp(z, x, y))
+        found = kstest(
+            draws[:, column].numpy(), lambda z, x=ends, y=below[:-1]: np.interp(z, x, y)
+        )
         assert found.pvalue > 1e-4
 
 
@@ -254,7 +278,9 @@ def test_the_kl_is_analytic_where_torch_knows_it_and_is_sampled_elsewhere(
     closed = name in {"standard_normal", "normal"} or (
         name.startswith("laplace") and guide == "mean_field"
     )
-    assert ELBO()(vae.model, vae.guide, ROWS).kl == {"z": "analytic" if closed else "monte_carlo"}
+    assert ELBO()(vae.model, vae.guide, ROWS).kl == {
+        "z": "analytic" if closed else "monte_carlo"
+    }
     if not closed:
         with pytest.raises(ValueError, match="no closed-form KL"):
             ELBO(kl="analytic")(vae.model, vae.guide, ROWS)
@@ -276,16 +302,27 @@ def test_the_kl_is_analytic_where_torch_knows_it_and_is_sampled_elsewhere(
         ({"kind": "student_t", "df": -1.0}, "prior.student_t.df"),
         ({"kind": "mixture", "components": 0}, "prior.mixture.components"),
         ({"kind": "vamp", "pseudo_inputs": 0}, "prior.vamp.pseudo_inputs"),
-        ({"kind": "flow", "transform": "glow"}, "'coupling', 'autoregressive' or 'spline'"),
+        (
+            {"kind": "flow", "transform": "glow"},
+            "'coupling', 'autoregressive' or 'spline'",
+        ),
         ({"kind": "flow", "transform": "nsf"}, "'nsf' is now called 'spline'"),
         ({"kind": "flow", "transforms": 0}, "prior.flow.transforms"),
         ({"kind": "hierarchical"}, "prior.hierarchical.top_dim"),
-        ({"kind": "hierarchical", "top_dim": 2}, "expected top_dim below latent_dim = 2, got 2"),
-        ({"kind": "hierarchical", "top_dim": 1, "top": "normul"}, "did you mean 'normal'"),
+        (
+            {"kind": "hierarchical", "top_dim": 2},
+            "expected top_dim below latent_dim = 2, got 2",
+        ),
+        (
+            {"kind": "hierarchical", "top_dim": 1, "top": "normul"},
+            "did you mean 'normal'",
+        ),
         ({"kind": "hierarchical", "top_dim": 1, "top": "flat"}, "got 'flat'"),
     ],
 )
-def test_options_out_of_range_are_refused_by_name(options: dict[str, Any], message: str) -> None:
+def test_options_out_of_range_are_refused_by_name(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         VAE(data_shape=(4,), latent_dim=2, prior=options)
 

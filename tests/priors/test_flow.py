@@ -16,7 +16,9 @@ from pyro_vae.networks.invertible import Coupling
 from pyro_vae.priors import Flow
 from tests.priors.families import CASES, build
 
-TRANSFORMS = {name: CASES[name] for name in ("flow", "flow_autoregressive", "flow_spline")}
+TRANSFORMS = {
+    name: CASES[name] for name in ("flow", "flow_autoregressive", "flow_spline")
+}
 every_transform = pytest.mark.parametrize("name", TRANSFORMS)
 
 
@@ -71,13 +73,22 @@ def test_draws_are_noise_through_the_inverse(name: str, latent_dim: int) -> None
 
 @pytest.mark.parametrize(
     ("name", "latent_dim"),
-    [(name, size) for name in TRANSFORMS for size in (1, 2, 5) if (name, size) != ("flow", 1)],
+    [
+        (name, size)
+        for name in TRANSFORMS
+        for size in (1, 2, 5)
+        if (name, size) != ("flow", 1)
+    ],
 )
 def test_it_starts_at_the_standard_normal(name: str, latent_dim: int) -> None:
     options = {key: value for key, value in TRANSFORMS[name].items() if key != "kind"}
-    z = torch.randn(20, latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(
+        20, latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     found = Flow(latent_dim, **options).double()().log_prob(z)
-    torch.testing.assert_close(found, Normal(0, 1).log_prob(z).sum(-1), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(
+        found, Normal(0, 1).log_prob(z).sum(-1), atol=1e-6, rtol=1e-6
+    )
 
 
 def test_couplings_need_two_numbers() -> None:
@@ -88,11 +99,17 @@ def test_couplings_need_two_numbers() -> None:
 @pytest.mark.parametrize("latent_dim", [2, 5])
 def test_two_couplings_move_every_number_by_others(latent_dim: int) -> None:
     prior = (
-        build("flow", latent_dim, prior={"kind": "flow", "transforms": 2, "hidden_dims": (6,)})
+        build(
+            "flow",
+            latent_dim,
+            prior={"kind": "flow", "transforms": 2, "hidden_dims": (6,)},
+        )
         .double()
         .prior
     )
-    slopes = jacobian(lambda z: to_noise(prior, z), torch.ones(latent_dim, dtype=torch.float64))
+    slopes = jacobian(
+        lambda z: to_noise(prior, z), torch.ones(latent_dim, dtype=torch.float64)
+    )
     assert (slopes != 0).any(1).all()
     assert (slopes != torch.eye(latent_dim)).any(1).all()
     more = latent_dim - latent_dim // 2
@@ -146,6 +163,9 @@ def test_neither_import_nor_construction_changes_the_validation() -> None:
             print("validated")
     """
     done = subprocess.run(
-        [sys.executable, "-c", dedent(program)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", dedent(program)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout == "validated\n"

@@ -23,7 +23,12 @@ TOPS = sorted(set(PRIORS) - {"flat", "vamp", "hierarchical"})
 def hierarchical(
     top: object = "standard_normal", top_dim: int = 2, latent_dim: int = 5
 ) -> Hierarchical:
-    options = {"kind": "hierarchical", "top_dim": top_dim, "top": top, "hidden_dims": (6,)}
+    options = {
+        "kind": "hierarchical",
+        "top_dim": top_dim,
+        "top": top,
+        "hidden_dims": (6,),
+    }
     prior = build("hierarchical", latent_dim, prior=options).double().prior
     assert isinstance(prior, Hierarchical)
     return prior
@@ -33,15 +38,21 @@ def test_the_density_is_the_product_of_its_factors() -> None:
     prior = hierarchical()
     loc, raw = prior.net(torch.tensor(Z[:, 3:])).detach().unbind(-2)
     scale = 1e-4 + np.logaddexp(0, raw.numpy())
-    exact = norm.logpdf(Z[:, 3:]).sum(1) + norm.logpdf(Z[:, :3], loc.numpy(), scale).sum(1)
-    np.testing.assert_allclose(prior().log_prob(torch.tensor(Z)).detach(), exact, rtol=1e-10)
+    exact = norm.logpdf(Z[:, 3:]).sum(1) + norm.logpdf(
+        Z[:, :3], loc.numpy(), scale
+    ).sum(1)
+    np.testing.assert_allclose(
+        prior().log_prob(torch.tensor(Z)).detach(), exact, rtol=1e-10
+    )
 
 
 @pytest.mark.parametrize("top", TOPS)
 def test_the_top_level_may_be_any_prior(top: str) -> None:
     prior = hierarchical(top)
     z = torch.tensor(Z)
-    exact = prior.top().log_prob(z[:, 3:]) + prior.conditional(z[:, 3:]).log_prob(z[:, :3])
+    exact = prior.top().log_prob(z[:, 3:]) + prior.conditional(z[:, 3:]).log_prob(
+        z[:, :3]
+    )
     torch.testing.assert_close(prior().log_prob(z), exact)
     assert prior().has_rsample == prior.top().has_rsample
     torch.manual_seed(0)
@@ -51,7 +62,9 @@ def test_the_top_level_may_be_any_prior(top: str) -> None:
 
 
 def test_there_may_be_three_levels() -> None:
-    prior = hierarchical({"kind": "hierarchical", "top_dim": 1, "top": "laplace"}, top_dim=3)
+    prior = hierarchical(
+        {"kind": "hierarchical", "top_dim": 1, "top": "laplace"}, top_dim=3
+    )
     middle = prior.top
     z = torch.tensor(Z)
     assert isinstance(middle, Hierarchical)
@@ -76,8 +89,12 @@ def test_the_description_goes_round() -> None:
 
 
 @pytest.mark.parametrize(("top_dim", "latent_dim"), [(5, 5), (6, 5), (1, 1)])
-def test_something_has_to_be_left_for_the_first_level(top_dim: int, latent_dim: int) -> None:
-    with pytest.raises(ValueError, match=f"top_dim below latent_dim = {latent_dim}, got {top_dim}"):
+def test_something_has_to_be_left_for_the_first_level(
+    top_dim: int, latent_dim: int
+) -> None:
+    with pytest.raises(
+        ValueError, match=f"top_dim below latent_dim = {latent_dim}, got {top_dim}"
+    ):
         Hierarchical(latent_dim, top_dim=top_dim)
 
 
@@ -128,14 +145,18 @@ def test_a_vamp_on_top_mixes_the_top_of_the_guide() -> None:
 def test_parts_inside_get_the_model_and_the_data() -> None:
     vae = with_vamp(Blocks(2))
     rows = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4)))
-    summary = Statistics(16, rows.double().mean(0), rows.double().std(0, correction=0), rows)
+    summary = Statistics(
+        16, rows.double().mean(0), rows.double().std(0, correction=0), rows
+    )
     for module in vae.modules():
         if isinstance(module, StartsFromData):
             module.pyro_vae_start(summary)
     torch.testing.assert_close(vae.prior.top.pseudo_inputs.float(), rows[:3])
 
 
-@pytest.mark.parametrize("guide", ["mean_field", Blocks(1)], ids=["no top", "another top_dim"])
+@pytest.mark.parametrize(
+    "guide", ["mean_field", Blocks(1)], ids=["no top", "another top_dim"]
+)
 def test_a_vamp_on_top_needs_a_guide_that_fits(guide: str | nn.Module) -> None:
     with pytest.raises(
         ValueError, match=r"vamp: expected of the guide.* take the guide 'hierarchical'"
@@ -145,7 +166,10 @@ def test_a_vamp_on_top_needs_a_guide_that_fits(guide: str | nn.Module) -> None:
 
 def test_a_vamp_beside_a_guide_in_blocks_mixes_the_whole_of_it() -> None:
     vae = VAE(
-        data_shape=(4,), latent_dim=5, prior={"kind": "vamp", "pseudo_inputs": 3}, guide=Blocks(2)
+        data_shape=(4,),
+        latent_dim=5,
+        prior={"kind": "vamp", "pseudo_inputs": 3},
+        guide=Blocks(2),
     )
     assert vae.prior().sample().shape == (5,)
 

@@ -40,11 +40,15 @@ def test_learned_scales_start_there_and_belong_to_each_dimension() -> None:
 def test_the_closed_form_kl_from_normals_is_the_integral() -> None:
     vae = build("laplace", latent_dim=1, guide="mean_field").double()
     q = vae.posterior(ROWS[:3].double())
-    numbers = torch.stack([q.mean[:, 0], q.stddev[:, 0], analytic_kl(q, vae.prior())], 1).tolist()
+    numbers = torch.stack(
+        [q.mean[:, 0], q.stddev[:, 0], analytic_kl(q, vae.prior())], 1
+    ).tolist()
     for mu, sigma, found in numbers:
         near = norm(mu, sigma)
         exact, _ = quad(
-            lambda z, q=near: q.pdf(z) * (q.logpdf(z) - laplace.logpdf(z, scale=math.sqrt(0.5))),
+            lambda z, q=near: (
+                q.pdf(z) * (q.logpdf(z) - laplace.logpdf(z, scale=math.sqrt(0.5)))
+            ),
             -12,
             12,
         )

@@ -54,7 +54,10 @@ def test_the_responsibilities_find_the_component_of_a_draw() -> None:
 def test_it_starts_spread_and_from_the_seed_of_the_model() -> None:
     def loc(seed: int) -> Tensor:
         prior = VAE(
-            data_shape=(4,), latent_dim=2, prior=CASES["mixture"] | {"components": 500}, seed=seed
+            data_shape=(4,),
+            latent_dim=2,
+            prior=CASES["mixture"] | {"components": 500},
+            seed=seed,
         ).prior
         assert torch.equal(prior.logits, torch.zeros(500))
         assert torch.allclose(prior.scale(), torch.ones(()))
@@ -77,7 +80,9 @@ def test_draws_cost_as_many_as_the_most_wanted_component_needs() -> None:
 
     components = Counting(torch.zeros(100, 1).double(), 1.0).to_event(1)
     torch.manual_seed(0)
-    draws = Marginal(torch.zeros(100).log_softmax(0), components).sample(torch.Size([50, 20]))
+    draws = Marginal(torch.zeros(100).log_softmax(0), components).sample(
+        torch.Size([50, 20])
+    )
     assert draws.shape == (50, 20, 1)
     assert asked[0] < 40  # of 1000 draws over 100 components
     assert len(draws.unique()) == 1000
@@ -87,7 +92,10 @@ def test_draws_are_in_no_order() -> None:
     components = dist.Normal(torch.tensor([[0.0], [9.0]]), 1e-3).to_event(1)
     torch.manual_seed(0)
     which = (
-        Marginal(torch.zeros(2).log_softmax(0), components).sample(torch.Size([4000]))[:, 0] > 4
+        Marginal(torch.zeros(2).log_softmax(0), components).sample(torch.Size([4000]))[
+            :, 0
+        ]
+        > 4
     ).float()
     assert (which[1:] * which[:-1]).mean() == pytest.approx(0.25, abs=0.04)
 
@@ -104,16 +112,26 @@ def test_it_is_the_mixture_of_torch() -> None:
 def test_densities_by_matrix_products_are_those_of_torch(dtype: torch.dtype) -> None:
     """Also at a component that is 1e-4 wide, where the three sums nearly cancel; with gradients."""
     generator = torch.Generator().manual_seed(0)
-    z, loc, raw = (5 * torch.randn(k, 7, generator=generator, dtype=dtype) for k in (6, 9, 9))
+    z, loc, raw = (
+        5 * torch.randn(k, 7, generator=generator, dtype=dtype) for k in (6, 9, 9)
+    )
     loc[0], raw[0] = z[0], math.log(1e-4)
     inputs = z, loc, raw.exp()
     for value in inputs:
         value.requires_grad_()
     got = log_normals(*inputs)
     wide = [value.double() for value in inputs]
-    expected = dist.Normal(wide[1], wide[2]).to_event(1).log_prob(wide[0].unsqueeze(-2)).to(dtype)
+    expected = (
+        dist.Normal(wide[1], wide[2])
+        .to_event(1)
+        .log_prob(wide[0].unsqueeze(-2))
+        .to(dtype)
+    )
     torch.testing.assert_close(got, expected)
     weight = torch.randn(6, 9, generator=generator, dtype=dtype)
     torch.testing.assert_close(
-        *(torch.autograd.grad((weight * value).sum(), inputs) for value in (got, expected))
+        *(
+            torch.autograd.grad((weight * value).sum(), inputs)
+            for value in (got, expected)
+        )
     )

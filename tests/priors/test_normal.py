@@ -25,7 +25,9 @@ def test_the_density_is_that_of_scipy() -> None:
     assert (scale > 0).all()
     assert len(set(scale)) == 2
     found = prior().log_prob(torch.tensor(Z))
-    np.testing.assert_allclose(found.detach(), norm.logpdf(Z, loc, scale).sum(1), rtol=1e-12)
+    np.testing.assert_allclose(
+        found.detach(), norm.logpdf(Z, loc, scale).sum(1), rtol=1e-12
+    )
 
 
 def test_the_closed_form_kl_is_that_of_full_covariances() -> None:
@@ -34,9 +36,12 @@ def test_the_closed_form_kl_is_that_of_full_covariances() -> None:
         q = vae.posterior(ROWS.double())
         p = vae.prior()
         wide = MultivariateNormal(vae.prior.loc, scale_tril=vae.prior.scale().diag())
-        covariance = q.variance.diag_embed() if guide == "mean_field" else q.covariance_matrix
+        covariance = (
+            q.variance.diag_embed() if guide == "mean_field" else q.covariance_matrix
+        )
         torch.testing.assert_close(
-            analytic_kl(q, p), kl_divergence(MultivariateNormal(q.mean, covariance), wide)
+            analytic_kl(q, p),
+            kl_divergence(MultivariateNormal(q.mean, covariance), wide),
         )
 
 
@@ -48,7 +53,10 @@ def test_the_best_one_has_the_moments_of_the_aggregate_posterior() -> None:
     mean = q.mean.mean(0)
     variance = q.variance.mean(0) + q.mean.var(0, correction=0)
     optimizer = torch.optim.LBFGS(
-        prior.parameters(), max_iter=100, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
+        prior.parameters(),
+        max_iter=100,
+        tolerance_grad=1e-10,
+        line_search_fn="strong_wolfe",
     )
 
     def loss() -> torch.Tensor:

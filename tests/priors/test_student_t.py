@@ -22,9 +22,14 @@ def test_learned_numbers_start_at_the_defaults() -> None:
     fixed = StudentT(2).double()
     assert learned.df().item() == pytest.approx(5, rel=1e-6)
     np.testing.assert_allclose(
-        learned().log_prob(torch.tensor(Z)).detach(), fixed().log_prob(torch.tensor(Z)), 1e-6
+        learned().log_prob(torch.tensor(Z)).detach(),
+        fixed().log_prob(torch.tensor(Z)),
+        1e-6,
     )
-    assert sorted(name for name, _ in learned.named_parameters()) == ["df.raw", "scale.raw"]
+    assert sorted(name for name, _ in learned.named_parameters()) == [
+        "df.raw",
+        "scale.raw",
+    ]
     assert not [*fixed.parameters()]
 
 

@@ -17,17 +17,23 @@ from pyro_vae.priors import Vamp
 from pyro_vae.training import save
 from tests.priors.families import ROWS, build
 
-GREY = torch.rand(60, 4, 4, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+GREY = torch.rand(60, 4, 4, generator=torch.Generator().manual_seed(0)).round(
+    decimals=1
+)
 
 
 def statistics(rows: Tensor) -> Statistics:
-    return Statistics(len(rows), rows.double().mean(0), rows.double().std(0, correction=0), rows)
+    return Statistics(
+        len(rows), rows.double().mean(0), rows.double().std(0, correction=0), rows
+    )
 
 
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 def test_the_density_is_the_sum_written_out(guide: str) -> None:
     vae = build("vamp", guide=guide).double()
-    z = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(
+        6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     pseudo = vae.prior.pseudo_inputs
     assert pseudo.shape == (4, 4)
     each = [vae.posterior(u[None]).log_prob(z).detach().numpy() for u in pseudo]
@@ -58,7 +64,9 @@ def test_the_guide_is_no_part_of_the_prior(tmp_path: Any) -> None:
     vae = build("vamp")
     assert sorted(vae.prior.state_dict()) == ["mean", "raw", "std"]
     assert [*vae.prior.modules()] == [vae.prior]
-    assert len([*vae.parameters()]) == sum(len([*part.parameters()]) for part in vae.parts)
+    assert len([*vae.parameters()]) == sum(
+        len([*part.parameters()]) for part in vae.parts
+    )
     weights = load_file(save(vae, tmp_path / "run") / "model.safetensors")
     assert not [name for name in weights if "prior" in name and "encoder" in name]
 
@@ -89,7 +97,13 @@ def test_pseudo_inputs_start_from_rows_of_any_shape_and_likelihood(
     likelihood: Any, rows: Tensor
 ) -> None:
     prior = {"kind": "vamp", "pseudo_inputs": 20}
-    vae = VAE(data_shape=(4, 4), latent_dim=2, likelihood=likelihood, prior=prior, hidden_dims=(8,))
+    vae = VAE(
+        data_shape=(4, 4),
+        latent_dim=2,
+        likelihood=likelihood,
+        prior=prior,
+        hidden_dims=(8,),
+    )
     random = vae.prior.pseudo_inputs.detach()
     assert random.shape == (20, 4, 4)
     assert 0.8 < random.std() < 1.2
@@ -100,11 +114,14 @@ def test_pseudo_inputs_start_from_rows_of_any_shape_and_likelihood(
 
 
 def test_training_moves_pseudo_inputs_by_the_spread_of_their_feature() -> None:
-    rows = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor(
-        [1e-3, 1.0, 1e3]
-    )
+    rows = torch.randn(
+        64, 3, generator=torch.Generator().manual_seed(0)
+    ) * torch.tensor([1e-3, 1.0, 1e3])
     vae = VAE(
-        data_shape=(3,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 8}, hidden_dims=(8,)
+        data_shape=(3,),
+        latent_dim=2,
+        prior={"kind": "vamp", "pseudo_inputs": 8},
+        hidden_dims=(8,),
     )
     vae.prior.pyro_vae_start(statistics(rows))
     before = vae.prior.pseudo_inputs.detach()
@@ -116,7 +133,9 @@ def test_training_moves_pseudo_inputs_by_the_spread_of_their_feature() -> None:
 
 
 def test_more_pseudo_inputs_than_rows_start_apart() -> None:
-    vae = VAE(data_shape=(4,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 40})
+    vae = VAE(
+        data_shape=(4,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 40}
+    )
     torch.manual_seed(0)
     vae.prior.pyro_vae_start(statistics(ROWS))
     pseudo = vae.prior.pseudo_inputs.detach()
@@ -130,7 +149,9 @@ def test_a_feature_that_never_varies_keeps_its_unit() -> None:
     rows = ROWS.clone()
     rows[:, 1] = 7.0
     vae.prior.pyro_vae_start(statistics(rows))
-    torch.testing.assert_close(vae.prior.pseudo_inputs.detach()[:, 1], torch.full((5,), 7.0))
+    torch.testing.assert_close(
+        vae.prior.pseudo_inputs.detach()[:, 1], torch.full((5,), 7.0)
+    )
     assert vae.prior.std[1] == 1
 
 
@@ -150,7 +171,10 @@ class Normed(nn.Module):
 
 def test_the_encoder_is_in_the_mode_it_is_in() -> None:
     vae = VAE(
-        data_shape=(4,), latent_dim=2, prior={"kind": "vamp", "pseudo_inputs": 5}, encoder=Normed()
+        data_shape=(4,),
+        latent_dim=2,
+        prior={"kind": "vamp", "pseudo_inputs": 5},
+        encoder=Normed(),
     )
     z = torch.zeros(2)
     assert (
@@ -176,7 +200,12 @@ def test_points_have_no_density_to_mix() -> None:
 
 
 def test_a_module_of_the_users_may_be_one() -> None:
-    vae = VAE(data_shape=(4,), latent_dim=2, prior=Vamp(2, pseudo_inputs=6), likelihood="bernoulli")
+    vae = VAE(
+        data_shape=(4,),
+        latent_dim=2,
+        prior=Vamp(2, pseudo_inputs=6),
+        likelihood="bernoulli",
+    )
     assert vae.prior().sample(torch.Size([3])).shape == (3, 2)
 
 
@@ -187,5 +216,7 @@ def test_pyro_trains_all_of_it() -> None:
     svi = SVI(vae.model, vae.guide, Adam({"lr": 0.01}), Trace_ELBO())
     torch.manual_seed(0)
     losses = [svi.step(ROWS) for _ in range(150)]
-    assert not [name for name, p in vae.named_parameters() if torch.equal(p, before[name])]
+    assert not [
+        name for name, p in vae.named_parameters() if torch.equal(p, before[name])
+    ]
     assert np.mean(losses[-30:]) < np.mean(losses[:30]) - 1

@@ -103,14 +103,20 @@ GUIDES: dict[str, Callable[[], Any]] = {
     "Pyro transformed": lambda: Net(
         4, lambda loc: dist.TransformedDistribution(pyro_normal(loc), [AFFINE])
     ),
-    "zuko's flow": lambda: zuko.flows.MAF(2, context=4, transforms=1, hidden_features=(8,)),
+    "zuko's flow": lambda: zuko.flows.MAF(
+        2, context=4, transforms=1, hidden_features=(8,)
+    ),
 }
 LIKELIHOODS: dict[str, Callable[[], Any]] = {
     name: (lambda made=made: Net(2, made)) for name, made in MADE.items()
 }
 CASES = {
     f"{slot}: {name}": (slot, make)
-    for slot, makes in {"prior": PRIORS, "guide": GUIDES, "likelihood": LIKELIHOODS}.items()
+    for slot, makes in {
+        "prior": PRIORS,
+        "guide": GUIDES,
+        "likelihood": LIKELIHOODS,
+    }.items()
     for name, make in makes.items()
 }
 
@@ -126,15 +132,21 @@ def test_every_question_is_answered(case: str) -> None:
     vae = model_of(case)
     assert len(pv.fit(vae, X, epochs=2, progress=False).history) == 2
     assert pv.evidence(vae, X[:3], num_particles=20).log_marginal.shape == (3,)
-    assert pv.annealed(vae, X[:2], num_chains=2, temperatures=5).log_marginal.shape == (2,)
-    assert pv.bidirectional(vae, num_rows=2, num_chains=2, temperatures=5).lower.shape == (2,)
+    assert pv.annealed(vae, X[:2], num_chains=2, temperatures=5).log_marginal.shape == (
+        2,
+    )
+    assert pv.bidirectional(
+        vae, num_rows=2, num_chains=2, temperatures=5
+    ).lower.shape == (2,)
     assert pv.encode(vae, X).scale.shape == (20, 2)
     assert pv.reconstruct(vae, X).shape == (20, 4)
     assert pv.sample(vae, 3).mean.shape == (3, 4)
     assert pv.latent_use(vae, X).active_units <= 2
     assert pv.calibration(vae, num_rows=10, num_samples=9).rank.shape == (10, 2)
     assert dict(pv.to_arviz(vae, X[:3], num_samples=5)["prior"].sizes)["draw"] == 5
-    assert pv.compare({"one": vae, "two": vae}, X[:3], num_particles=5).log_marginal.shape == (2, 3)
+    assert pv.compare(
+        {"one": vae, "two": vae}, X[:3], num_particles=5
+    ).log_marginal.shape == (2, 3)
 
 
 @pytest.mark.param_store
@@ -144,7 +156,11 @@ def test_it_is_a_pyro_program(case: str) -> None:
     assert vae.model(n=3).shape == (3, 4)
     assert vae.guide(X).shape == (20, 2)
     assert Predictive(vae.model, num_samples=5)(n=3)["x"].shape == (5, 3, 4)
-    assert Predictive(vae.model, guide=vae.guide, num_samples=5)(X[:3])["x"].shape == (5, 3, 4)
+    assert Predictive(vae.model, guide=vae.guide, num_samples=5)(X[:3])["x"].shape == (
+        5,
+        3,
+        4,
+    )
     for part, inputs in (
         (vae.prior, ()),
         (vae.likelihood, (ZEROS.repeat(3, 1),)),
@@ -166,7 +182,12 @@ AUDITED = [
 @pytest.mark.slow
 def test_it_is_drawn_from_by_nuts(case: str) -> None:
     found = pv.audit(
-        model_of(case), X[:1], num_chains=2, num_samples=20, warmup_steps=40, num_particles=20
+        model_of(case),
+        X[:1],
+        num_chains=2,
+        num_samples=20,
+        warmup_steps=40,
+        num_particles=20,
     )
     assert found.z.shape == (2, 20, 1, 2)
 
@@ -175,8 +196,13 @@ def test_it_is_drawn_from_by_nuts(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_pyros_svi_trains_it(case: str) -> None:
     vae = model_of(case)
-    assert SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 0.01}), Trace_ELBO()).step(X) > 0
-    pv.fit(vae, X, epochs=1, objective={"kind": "iwae", "num_particles": 3}, progress=False)
+    assert (
+        SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 0.01}), Trace_ELBO()).step(X)
+        > 0
+    )
+    pv.fit(
+        vae, X, epochs=1, objective={"kind": "iwae", "num_particles": 3}, progress=False
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -186,7 +212,9 @@ def test_it_is_saved_and_loaded_and_copied(case: str, tmp_path: Any) -> None:
     expected = pv.evidence(vae, X[:3], num_particles=5).log_marginal
     pv.save(vae, tmp_path / "run")
     for again in (pv.load(tmp_path / "run", **{slot: make()}), copy.deepcopy(vae)):
-        assert (pv.evidence(again, X[:3], num_particles=5).log_marginal == expected).all()
+        assert (
+            pv.evidence(again, X[:3], num_particles=5).log_marginal == expected
+        ).all()
 
 
 # The conversion
@@ -237,7 +265,9 @@ def test_supports() -> None:
 @pytest.mark.param_store
 def test_a_module_is_hooked_once_and_pickles() -> None:
     prior = Shared()
-    first, second = (pv.VAE(data_shape=(4,), latent_dim=2, prior=prior) for _ in range(2))
+    first, second = (
+        pv.VAE(data_shape=(4,), latent_dim=2, prior=prior) for _ in range(2)
+    )
     assert len(prior._forward_hooks) == 1
     again = pickle.loads(pickle.dumps(second))
     assert again.model(n=2).shape == first.model(n=2).shape == (2, 4)

@@ -62,9 +62,13 @@ def install(site: Path) -> Install:
     def write(package: str, **priors: str) -> None:
         folder = site / f"{package}-1.0.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n"
+        )
         lines = [f"{name} = {value}" for name, value in priors.items()]
-        (folder / "entry_points.txt").write_text("\n".join(["[pyro_vae.priors]", *lines, ""]))
+        (folder / "entry_points.txt").write_text(
+            "\n".join(["[pyro_vae.priors]", *lines, ""])
+        )
 
     return write
 
@@ -89,7 +93,9 @@ def kinds_in_the_schema() -> list[str]:
 def test_a_kind_may_be_registered_at_any_time() -> None:
     """After everything that takes one was imported and used: it goes wherever a name goes."""
     assert "cauchy" not in kinds_in_the_schema()
-    with pytest.raises(ValueError, match=r"prior 'cauchy'; allowed.*import its module first"):
+    with pytest.raises(
+        ValueError, match=r"prior 'cauchy'; allowed.*import its module first"
+    ):
         pv.Spec(**FIELDS)
     cauchy = importlib.import_module("my_kinds").Cauchy
     for model in (pv.Spec, Experiment):
@@ -98,7 +104,8 @@ def test_a_kind_may_be_registered_at_any_time() -> None:
         assert model.model_validate_json(described.model_dump_json()) == described
     assert kinds_in_the_schema()[-1] == "cauchy"
     with pytest.raises(
-        ValueError, match=r"^prior\.cauchy\.scale: Input should be a valid number.*, got \'big\'"
+        ValueError,
+        match=r"^prior\.cauchy\.scale: Input should be a valid number.*, got \'big\'",
     ):
         pv.Spec(**FIELDS | {"prior": {"kind": "cauchy", "scale": "big"}})
     nested = {"kind": "hierarchical", "top_dim": 1, "top": FIELDS["prior"]}
@@ -119,7 +126,9 @@ import my_kinds
 assert pv.load("run").prior.scale.tolist() == [5, 5, 5]
 """
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(site)])}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -187,7 +196,9 @@ def test_a_broken_entry_point_is_named_and_the_others_stay(install: Install) -> 
         listed = pyro_vae("kinds", "priors", *json)
         assert listed.status == 0
         for kind, message in BROKEN.items():
-            assert re.search(f"^pyro-vae: prior kind '{kind}' {message}", listed.err, re.MULTILINE)
+            assert re.search(
+                f"^pyro-vae: prior kind '{kind}' {message}", listed.err, re.MULTILINE
+            )
             assert kind not in listed.out
         assert "vamp" in listed.out
         assert "good" in listed.out

@@ -70,14 +70,18 @@ LOOSE: dict[str, Callable[[], dict[str, Any]]] = {
     "a tensor that asks for gradients": lambda: {
         "prior": through(affine(torch.ones(2, requires_grad=True), 1.0))
     },
-    "the second of two": lambda: {"prior": through(affine(1.0, 2.0), affine(loose(), 1.0))},
+    "the second of two": lambda: {
+        "prior": through(affine(1.0, 2.0), affine(loose(), 1.0))
+    },
     "inside a composition": lambda: {
         "prior": through(ComposeTransform([affine(1.0, 2.0), affine(loose(), 1.0)]))
     },
     "an inverse": lambda: {"prior": through(affine(loose(), 1.0).inv)},
     "by a function": lambda: {"prior": prior_through(affine(loose(), 1.0))},
     "a guide": lambda: {"guide": Guide(affine(loose(), 1.0))},
-    "a likelihood": lambda: {"likelihood": likelihood_through(affine(loose((4,)), 1.0))},
+    "a likelihood": lambda: {
+        "likelihood": likelihood_through(affine(loose((4,)), 1.0))
+    },
 }
 
 
@@ -86,7 +90,8 @@ def test_parameters_of_a_plain_transform_are_refused(name: str) -> None:
     fields = LOOSE[name]()
     ((slot, _),) = fields.items()
     message = (
-        rf"^{slot}: expected its parameters in a module, .* would not reach, of shape \(\d,\);"
+        rf"^{slot}: expected its parameters in a module, .* would not reach, "
+        r"of shape \(\d,\);"
     )
     with pytest.raises(ValueError, match=message):
         VAE(data_shape=(4,), latent_dim=2, **fields)

@@ -67,17 +67,21 @@ def test_a_function_goes_where_a_module_goes(slot: str, tmp_path: Any) -> None:
     x = torch.randn(3, 4)
     again = load(tmp_path / "run", **{slot: given})
     assert (
-        evidence(again, x, num_particles=5).elbo == evidence(vae, x, num_particles=5).elbo
+        evidence(again, x, num_particles=5).elbo
+        == evidence(vae, x, num_particles=5).elbo
     ).all()
     with pytest.raises(
-        ValueError, match=f"pass them: load.folder, {slot}=<your {__name__}.{given.__name__}>"
+        ValueError,
+        match=f"pass them: load.folder, {slot}=<your {__name__}.{given.__name__}>",
     ):
         load(tmp_path / "run")
 
 
 def test_a_lambda_and_a_method_are_functions() -> None:
     assert (
-        small(prior=lambda: vector()).spec.custom()["prior"].endswith("functions.<locals>.<lambda>")
+        small(prior=lambda: vector())
+        .spec.custom()["prior"]
+        .endswith("functions.<locals>.<lambda>")
     )
     assert small(encoder=torch.sin).spec.encoder.kind == "custom"
 
@@ -86,7 +90,9 @@ def test_functions_give_the_exact_evidence() -> None:
     """z ~ N(0, I), x ~ N((z, -z), I), with the exact posterior as guide: x ~ N(0, I + W Wᵀ)."""
     vae = small(prior=lambda: vector(), likelihood=likelihood, guide=guide)
     x, weight = torch.randn(5, 4), torch.cat([torch.eye(2), -torch.eye(2)])
-    exact = dist.MultivariateNormal(torch.zeros(4), torch.eye(4) + weight @ weight.T).log_prob(x)
+    exact = dist.MultivariateNormal(
+        torch.zeros(4), torch.eye(4) + weight @ weight.T
+    ).log_prob(x)
     torch.testing.assert_close(
         torch.tensor(evidence(vae, x, num_particles=3).log_marginal).float(), exact
     )
@@ -98,7 +104,8 @@ def test_the_name_of_a_function_is_printed() -> None:
 
 def test_a_class_is_no_part() -> None:
     with pytest.raises(
-        ValueError, match=r"^prior: expected an object, got the class Linear; pass Linear\(...\)"
+        ValueError,
+        match=r"^prior: expected an object, got the class Linear; pass Linear\(...\)",
     ):
         small(prior=nn.Linear)
 
@@ -118,9 +125,13 @@ LOST: dict[str, Callable[[], dict[str, Any]]] = {
         "prior": dist.TransformedDistribution(vector(), [dist.transforms.Planar(2)])
     },
     "a mixture": lambda: {
-        "prior": dist.MixtureSameFamily(dist.Categorical(logits=loose_parameter()), vector(2, 2))
+        "prior": dist.MixtureSameFamily(
+            dist.Categorical(logits=loose_parameter()), vector(2, 2)
+        )
     },
-    "a function": lambda: {"likelihood": lambda z: dist.Normal(NET(z), 1.0).to_event(1)},
+    "a function": lambda: {
+        "likelihood": lambda z: dist.Normal(NET(z), 1.0).to_event(1)
+    },
     "a decoder": lambda: {"decoder": lambda z: NET(z)},
     "a list": lambda: {"likelihood": Hidden()},
     "a guide": lambda: {"guide": vector(scale=loose_parameter())},
@@ -166,7 +177,8 @@ def test_a_parameter_of_another_part_is_reached() -> None:
 def test_leaves_are_what_a_distribution_is_computed_from() -> None:
     a, b = loose_parameter(), loose_parameter()
     mixture = dist.MixtureSameFamily(
-        dist.Categorical(logits=a * 2), dist.Normal(torch.zeros(2, 2), b.exp()).to_event(1)
+        dist.Categorical(logits=a * 2),
+        dist.Normal(torch.zeros(2, 2), b.exp()).to_event(1),
     )
     assert {id(leaf) for leaf in leaves(mixture)} == {id(a), id(b)}
     assert leaves(vector(scale=loose_parameter().detach())) == []
@@ -228,7 +240,9 @@ def test_a_likelihood_is_called_with_several_draws_of_z() -> None:
                 torch.cat([z[:, :2], z[:, :2]], -1).reshape(len(z), -1, 4)[:, 0], 1.0
             ).to_event(1)
         )
-    with pytest.raises(ValueError, match=r"^likelihood: failed on zeros of shape \(3, 2, 2\): "):
+    with pytest.raises(
+        ValueError, match=r"^likelihood: failed on zeros of shape \(3, 2, 2\): "
+    ):
         small(
             likelihood=lambda z: dist.Normal(
                 torch.cat([z[:, 0:1]] * 4, 1).reshape(len(z), 4), 1.0
@@ -237,13 +251,16 @@ def test_a_likelihood_is_called_with_several_draws_of_z() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [AttributeError("no such thing"), KeyError("key"), ZeroDivisionError("by zero")]
+    "error",
+    [AttributeError("no such thing"), KeyError("key"), ZeroDivisionError("by zero")],
 )
 def test_whatever_a_part_raises_is_told_with_its_name(error: Exception) -> None:
     def broken() -> Distribution:
         raise error
 
-    with pytest.raises(ValueError, match=r"^prior: failed without arguments: ") as refused:
+    with pytest.raises(
+        ValueError, match=r"^prior: failed without arguments: "
+    ) as refused:
         small(prior=broken)
     assert refused.value.__cause__ is error
 
@@ -279,7 +296,8 @@ def test_a_guide_and_a_prior_on_other_vectors_are_refused(
     fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(
-        ValueError, match=f"^guide: expected {message}.*; change the guide or the prior$"
+        ValueError,
+        match=f"^guide: expected {message}.*; change the guide or the prior$",
     ):
         small(**fields)
 
@@ -294,7 +312,10 @@ def test_a_guide_and_a_prior_on_the_same_vectors_go_together() -> None:
     ("family", "support"),
     [
         (lambda z: dist.Poisson(decoder(z).exp()), constraints.nonnegative_integer),
-        (lambda z: dist.Binomial(3, logits=decoder(z)), constraints.integer_interval(0, 3)),
+        (
+            lambda z: dist.Binomial(3, logits=decoder(z)),
+            constraints.integer_interval(0, 3),
+        ),
         (lambda z: dist.Gamma(decoder(z).exp(), 1.0), constraints.nonnegative),
         (lambda z: dist.Uniform(decoder(z), decoder(z) + 1), constraints.real),
         (lambda z: dist.Normal(decoder(z), 1.0), constraints.real),
@@ -334,7 +355,10 @@ OWN_LIKELIHOOD = "your own likelihood brings its network; pass likelihood= or"
             {"likelihood": likelihood, "decoder": {"kind": "mlp", "hidden_dims": [3]}},
             f"decoder: {OWN_LIKELIHOOD}",
         ),
-        ({"guide": guide, "encoder": "gated_mlp"}, f"encoder: {OWN_GUIDE} encoder=, not both"),
+        (
+            {"guide": guide, "encoder": "gated_mlp"},
+            f"encoder: {OWN_GUIDE} encoder=, not both",
+        ),
         ({"guide": guide, "denoise": 0.1}, f"denoise: {OWN_GUIDE}"),
         ({"guide": guide, "standardize": "all"}, f"standardize: {OWN_GUIDE}"),
         (
@@ -347,7 +371,9 @@ OWN_LIKELIHOOD = "your own likelihood brings its network; pass likelihood= or"
         ),
     ],
 )
-def test_a_field_that_nothing_would_read_is_refused(fields: dict[str, Any], message: str) -> None:
+def test_a_field_that_nothing_would_read_is_refused(
+    fields: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         small(**fields)
 
@@ -356,7 +382,9 @@ def test_a_field_that_something_reads_is_not() -> None:
     assert small(
         likelihood=likelihood, hidden_dims=(3,), encoder="gated_mlp", denoise=0.1
     ).spec.hidden_dims == (3,)
-    assert small(guide=guide, hidden_dims=(3,), decoder="gated_mlp").spec.hidden_dims == (3,)
+    assert small(
+        guide=guide, hidden_dims=(3,), decoder="gated_mlp"
+    ).spec.hidden_dims == (3,)
     assert (
         small(
             guide=guide, likelihood=likelihood, decoder="mlp", hidden_dims=(128, 128)
@@ -391,7 +419,8 @@ def test_a_registered_prior_makes_a_module() -> None:
 def test_a_registered_likelihood_is_a_family() -> None:
     LIKELIHOODS.register("hidden")(lambda data_shape: Hidden())
     with pytest.raises(
-        ValueError, match=r"^likelihood 'hidden': expected a Family with param_shape.*, got Hidden"
+        ValueError,
+        match=r"^likelihood 'hidden': expected a Family with param_shape.*, got Hidden",
     ):
         small(likelihood="hidden")
 
@@ -419,7 +448,10 @@ def test_an_object_inside_a_part_is_refused(top: Any) -> None:
             "likelihood": {"kind": "binomial", "total_count": 3},
         },
         {
-            "likelihood": {"kind": "mixed", "columns": [{"columns": "0:4", "kind": "normal"}]},
+            "likelihood": {
+                "kind": "mixed",
+                "columns": [{"columns": "0:4", "kind": "normal"}],
+            },
             "guide": "flow",
         },
         {"prior": Gives(prior()), "likelihood": likelihood, "guide": "semi_amortized"},

@@ -65,7 +65,9 @@ class Process(nn.Module):
 
     def forward(self) -> Distribution:
         inputs = torch.tensor([[0.0], [1.0]])
-        return dist.MultivariateNormal(torch.zeros(2), self.kernel(inputs) + 1e-3 * torch.eye(2))
+        return dist.MultivariateNormal(
+            torch.zeros(2), self.kernel(inputs) + 1e-3 * torch.eye(2)
+        )
 
 
 PARTS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
@@ -75,7 +77,9 @@ PARTS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "encoder": ("encoder", lambda: PyroModule[nn.Linear](4, 8)),
     "decoder": (
         "decoder",
-        lambda: PyroModule[nn.Sequential](PyroModule[nn.Linear](2, 8), PyroModule[nn.Linear](8, 4)),
+        lambda: PyroModule[nn.Sequential](
+            PyroModule[nn.Linear](2, 8), PyroModule[nn.Linear](8, 4)
+        ),
     ),
     "kernel": ("prior", Process),
 }
@@ -87,10 +91,14 @@ def small(**parts: Any) -> pv.VAE:
 
 def moved(vae: nn.Module, act: Callable[[], Any]) -> set[str]:
     """The parameters that an act leaves as they were."""
-    before = {name: parameter.detach().clone() for name, parameter in vae.named_parameters()}
+    before = {
+        name: parameter.detach().clone() for name, parameter in vae.named_parameters()
+    }
     act()
     return {
-        name for name, parameter in vae.named_parameters() if torch.equal(parameter, before[name])
+        name
+        for name, parameter in vae.named_parameters()
+        if torch.equal(parameter, before[name])
     }
 
 
@@ -105,9 +113,13 @@ def test_a_pyro_module_is_a_part_like_any_other(name: str) -> None:
     assert pv.encode(vae, X).loc.shape == (20, 2)
     assert pv.sample(vae, 3).x.shape == (3, 4)
     assert pv.calibration(vae, num_rows=20, num_samples=9).rank.shape == (20, 2)
-    assert pv.annealed(vae, X[:2], num_chains=2, temperatures=5).log_marginal.shape == (2,)
+    assert pv.annealed(vae, X[:2], num_chains=2, temperatures=5).log_marginal.shape == (
+        2,
+    )
     if slot == "prior":
-        assert pv.audit(vae, X[:1], num_chains=2, num_samples=20, warmup_steps=40).z.shape == (
+        assert pv.audit(
+            vae, X[:1], num_chains=2, num_samples=20, warmup_steps=40
+        ).z.shape == (
             2,
             20,
             1,
@@ -125,9 +137,15 @@ def test_it_is_saved_and_copied(name: str, tmp_path: Any) -> None:
     pv.save(vae, tmp_path / "run")
     own = {} if name == "kernel" else {"pickled": pickle.loads(pickle.dumps(vae))}
     for again in (
-        {"loaded": pv.load(tmp_path / "run", **{slot: make()}), "copied": copy.deepcopy(vae)} | own
+        {
+            "loaded": pv.load(tmp_path / "run", **{slot: make()}),
+            "copied": copy.deepcopy(vae),
+        }
+        | own
     ).values():
-        assert (pv.evidence(again, X[:3], num_particles=20).log_marginal == expected).all()
+        assert (
+            pv.evidence(again, X[:3], num_particles=20).log_marginal == expected
+        ).all()
 
 
 @pytest.mark.param_store
@@ -150,7 +168,8 @@ def test_random_weights_are_refused() -> None:
     ):
         small(decoder=nn.Sequential(nn.Linear(2, 2), decoder)[1])
     with pytest.raises(
-        ValueError, match=r"^decoder: .* 'layers\.0\.weight'; .* Take nn.Parameter or PyroParam"
+        ValueError,
+        match=r"^decoder: .* 'layers\.0\.weight'; .* Take nn.Parameter or PyroParam",
     ):
         small(decoder=Layers(decoder))
 
@@ -177,7 +196,9 @@ def bayesian() -> pv.VAE:
             setattr(
                 module,
                 name,
-                PyroSample(dist.Normal(0.0, 1.0).expand(value.shape).to_event(value.dim())),
+                PyroSample(
+                    dist.Normal(0.0, 1.0).expand(value.shape).to_event(value.dim())
+                ),
             )
     return vae
 
@@ -185,7 +206,11 @@ def bayesian() -> pv.VAE:
 @pytest.mark.param_store
 @pytest.mark.parametrize(
     "likelihood",
-    ["normal", "gamma", {"kind": "mixed", "columns": [{"columns": "0:4", "kind": "normal"}]}],
+    [
+        "normal",
+        "gamma",
+        {"kind": "mixed", "columns": [{"columns": "0:4", "kind": "normal"}]},
+    ],
 )
 def test_to_pyro_module_leaves_the_densities_as_they_are(likelihood: Any) -> None:
     vae, z = small(likelihood=likelihood), torch.randn(3, 2)
@@ -232,5 +257,7 @@ def test_no_question_about_rows_is_answered_with_random_weights() -> None:
 def test_a_family_without_a_density_says_so() -> None:
     from pyro_vae.likelihoods import Family
 
-    with pytest.raises(NotImplementedError, match=r"^Family needs a method forward\(raw\)"):
+    with pytest.raises(
+        NotImplementedError, match=r"^Family needs a method forward\(raw\)"
+    ):
         Family((4,), (4,))(torch.zeros(2, 4))

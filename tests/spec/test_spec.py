@@ -114,9 +114,19 @@ def from_its_own_description(folder: Path) -> VAE:
 
 
 @pytest.mark.parametrize(
-    "make", [from_keywords, from_dict, from_a_spec, from_toml, from_json, from_its_own_description]
+    "make",
+    [
+        from_keywords,
+        from_dict,
+        from_a_spec,
+        from_toml,
+        from_json,
+        from_its_own_description,
+    ],
 )
-def test_one_model_however_it_is_described(make: Callable[[Path], VAE], tmp_path: Path) -> None:
+def test_one_model_however_it_is_described(
+    make: Callable[[Path], VAE], tmp_path: Path
+) -> None:
     vae, expected = make(tmp_path), VAE(**FIELDS)
     assert vae.spec == expected.spec
     assert same(vae, expected)
@@ -136,13 +146,21 @@ def test_parts_replace_fields_of_a_description() -> None:
 def test_the_description_is_what_is_built() -> None:
     vae = VAE(**FIELDS)
     encoder = [type(layer) for layer in vae.posterior.encoder]
-    decoder = [layer for layer in vae.likelihood.decoder if isinstance(layer, nn.Linear)]
+    decoder = [
+        layer for layer in vae.likelihood.decoder if isinstance(layer, nn.Linear)
+    ]
     assert encoder == [nn.Flatten, Gated, Gated]
-    assert [(layer.in_features, layer.out_features) for layer in decoder] == [(3, 6), (6, 6)]
+    assert [(layer.in_features, layer.out_features) for layer in decoder] == [
+        (3, 6),
+        (6, 6),
+    ]
     assert any(isinstance(layer, nn.ReLU) for layer in vae.likelihood.decoder)
     assert type(vae.posterior.family) is GUIDES["full_rank"]
     assert vae.likelihood.family.total_count == 4
-    assert (vae.posterior.standardize.mode, vae.posterior.standardize.noise) == ("all", 0.1)
+    assert (vae.posterior.standardize.mode, vae.posterior.standardize.noise) == (
+        "all",
+        0.1,
+    )
 
 
 def test_networks_take_the_widths_and_the_activation_of_the_model() -> None:
@@ -156,7 +174,9 @@ def test_networks_take_the_widths_and_the_activation_of_the_model() -> None:
     assert widths(vae.likelihood.decoder) == [7, 8, 9, 4]
     for network in (vae.posterior.encoder, vae.likelihood.decoder):
         assert sum(isinstance(layer, nn.ELU) for layer in network) == 3
-    own = small(hidden_dims=(9, 8), encoder={"kind": "mlp", "hidden_dims": ()}, activation="elu")
+    own = small(
+        hidden_dims=(9, 8), encoder={"kind": "mlp", "hidden_dims": ()}, activation="elu"
+    )
     assert widths(own.posterior.encoder) == []
     assert widths(own.likelihood.decoder) == [8, 9, 4]
 
@@ -177,10 +197,14 @@ def test_defaults_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize("room", ["prior", "likelihood", "guide", "encoder", "decoder"])
 def test_a_name_is_a_table_with_that_kind(room: str) -> None:
-    registry = {"prior": PRIORS, "likelihood": LIKELIHOODS, "guide": GUIDES}.get(room, NETWORKS)
+    registry = {"prior": PRIORS, "likelihood": LIKELIHOODS, "guide": GUIDES}.get(
+        room, NETWORKS
+    )
     for kind in registry:
         options_of = registry.options(kind)
-        if kind == "flat" or any(field.is_required() for field in options_of.model_fields.values()):
+        if kind == "flat" or any(
+            field.is_required() for field in options_of.model_fields.values()
+        ):
             continue
         options = options_of()
         specs = [
@@ -191,7 +215,9 @@ def test_a_name_is_a_table_with_that_kind(room: str) -> None:
         assert getattr(specs[0], room) == options
 
 
-@pytest.mark.parametrize("likelihood", ["auto", "learned", "per_feature", "decoder", 0.5])
+@pytest.mark.parametrize(
+    "likelihood", ["auto", "learned", "per_feature", "decoder", 0.5]
+)
 def test_options_survive_json(likelihood: Any) -> None:
     spec = Spec(data_shape=(4,), likelihood={"kind": "normal", "scale": likelihood})
     again = Spec.model_validate_json(spec.model_dump_json())
@@ -245,10 +271,18 @@ WRONG: dict[str, Wrong] = {
         "encoder",
         unknown("network", "'gated-mlp'", NETWORKS, "gated_mlp"),
     ),
-    "a decoder": ({"decoder": {"kind": "xyz"}}, "decoder", unknown("network", "'xyz'", NETWORKS)),
+    "a decoder": (
+        {"decoder": {"kind": "xyz"}},
+        "decoder",
+        unknown("network", "'xyz'", NETWORKS),
+    ),
     "no kind": ({"guide": {}}, "guide", unknown("guide", "{}", GUIDES)),
     "no table": ({"guide": 3}, "guide", unknown("guide", "3", GUIDES)),
-    "a missing option": ({"likelihood": "binomial"}, "likelihood.binomial.total_count", NEEDED),
+    "a missing option": (
+        {"likelihood": "binomial"},
+        "likelihood.binomial.total_count",
+        NEEDED,
+    ),
     "an option": (
         {"likelihood": {"kind": "binomial", "total_count": 0}},
         "likelihood.binomial.total_count",
@@ -275,20 +309,46 @@ WRONG: dict[str, Wrong] = {
         "data_shape",
         "Tuple should have at least 1 item after validation, not 0",
     ),
-    "a mode": ({"standardize": "row"}, "standardize", "Input should be 'feature', 'all' or 'none'"),
-    "negative noise": ({"denoise": -1}, "denoise", "Input should be greater than or equal to 0"),
-    "infinite noise": ({"denoise": float("inf")}, "denoise", "Input should be a finite number"),
-    "a negative seed": ({"seed": -1}, "seed", "Input should be greater than or equal to 0"),
+    "a mode": (
+        {"standardize": "row"},
+        "standardize",
+        "Input should be 'feature', 'all' or 'none'",
+    ),
+    "negative noise": (
+        {"denoise": -1},
+        "denoise",
+        "Input should be greater than or equal to 0",
+    ),
+    "infinite noise": (
+        {"denoise": float("inf")},
+        "denoise",
+        "Input should be a finite number",
+    ),
+    "a negative seed": (
+        {"seed": -1},
+        "seed",
+        "Input should be greater than or equal to 0",
+    ),
     "a large seed": ({"seed": 2**63}, "seed", f"Input should be less than {2**63}"),
-    "custom without a type": ({"prior": "custom"}, "prior.custom.type", "'custom' needs type"),
+    "custom without a type": (
+        {"prior": "custom"},
+        "prior.custom.type",
+        "'custom' needs type",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-@pytest.mark.parametrize("make", [Spec.model_validate, VAE.from_spec], ids=["Spec", "VAE"])
-def test_errors_name_the_place_and_what_is_allowed(name: str, make: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize(
+    "make", [Spec.model_validate, VAE.from_spec], ids=["Spec", "VAE"]
+)
+def test_errors_name_the_place_and_what_is_allowed(
+    name: str, make: Callable[[Any], Any]
+) -> None:
     fields, path, message = WRONG[name]
-    with pytest.raises(ValueError, match="^" + re.escape(f"{path}: {message}")) as error:
+    with pytest.raises(
+        ValueError, match="^" + re.escape(f"{path}: {message}")
+    ) as error:
         make({"data_shape": (4,), **fields})
     assert "pydantic" not in str(error.value)
     assert "\n" not in str(error.value)
@@ -301,7 +361,9 @@ def test_errors_name_the_place_and_what_is_allowed(name: str, make: Callable[[An
         ({"encoder": {"kind": "mlp", "activation": "tahn"}}, "encoder.mlp.activation"),
     ],
 )
-def test_an_unknown_activation_is_named_with_its_path(fields: dict[str, Any], path: str) -> None:
+def test_an_unknown_activation_is_named_with_its_path(
+    fields: dict[str, Any], path: str
+) -> None:
     unknown = r"unknown activation 'tahn'; allowed: 'celu', .*; did you mean 'tanh'\?"
     message = f"^{re.escape(path)}: {unknown}$"
     with pytest.raises(ValueError, match=message):
@@ -309,9 +371,13 @@ def test_an_unknown_activation_is_named_with_its_path(fields: dict[str, Any], pa
 
 
 def test_several_errors_are_listed_at_once() -> None:
-    with pytest.raises(ValueError, match=r"^data_shape: needed, and not given") as error:
+    with pytest.raises(
+        ValueError, match=r"^data_shape: needed, and not given"
+    ) as error:
         Spec.model_validate({"latent_dim": 0, "prior": "none"})
-    assert [line.partition(":")[0].strip() for line in str(error.value).splitlines()] == [
+    assert [
+        line.partition(":")[0].strip() for line in str(error.value).splitlines()
+    ] == [
         "data_shape",
         "latent_dim",
         "prior",
@@ -326,14 +392,18 @@ def test_a_flat_prior_needs_a_point(guide: str) -> None:
     ):
         small(
             prior="flat",
-            guide={"kind": guide, **({"top_dim": 1} if guide == "hierarchical" else {})},
+            guide={
+                "kind": guide,
+                **({"top_dim": 1} if guide == "hierarchical" else {}),
+            },
         )
     assert small(prior="flat", guide="delta").spec.prior.kind == "flat"
 
 
 def test_an_unknown_keyword_is_told_with_the_nearest() -> None:
     with pytest.raises(
-        ValueError, match=r"^VAE: unknown argument 'latent_dims'; .* did you mean 'latent_dim'"
+        ValueError,
+        match=r"^VAE: unknown argument 'latent_dims'; .* did you mean 'latent_dim'",
     ):
         VAE(data_shape=(4,), latent_dims=2)  # type: ignore[call-arg]
 
@@ -381,7 +451,9 @@ class AtZero(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(latent_dim))
 
     def forward(self) -> Distribution:
-        return dist.Laplace(torch.zeros_like(self.log_scale), self.log_scale.exp()).to_event(1)
+        return dist.Laplace(
+            torch.zeros_like(self.log_scale), self.log_scale.exp()
+        ).to_event(1)
 
 
 class Rounded(nn.Module):
@@ -515,7 +587,8 @@ def test_a_part_that_brings_its_network_takes_no_other(
     whole: str, network: str, part: nn.Module
 ) -> None:
     message = (
-        f"^{network}: your own {whole} brings its network; pass {whole}= or {network}=, not both$"
+        f"^{network}: your own {whole} brings its network; pass {whole}= or {network}=, "
+        "not both$"
     )
     with pytest.raises(ValueError, match=message):
         small(**{whole: a_module(whole), network: part})
@@ -580,7 +653,10 @@ WRONG_PARTS: dict[str, tuple[dict[str, Any], str]] = {
         r"5\) for 2 rows",
     ),
     "decoder, scale": (
-        {"decoder": nn.Linear(2, 4), "likelihood": {"kind": "normal", "scale": "decoder"}},
+        {
+            "decoder": nn.Linear(2, 4),
+            "likelihood": {"kind": "normal", "scale": "decoder"},
+        },
         r"decoder: expected 8 numbers for each row "
         r"for the likelihood Normal \(shape \(2, 4\)\), got \(2, "
         r"4\)",
@@ -644,7 +720,9 @@ def test_construction_leaves_the_world_as_it_was(validation: bool, wrong: bool) 
     with pyro.validation_enabled(validation):
         before = state_of_the_world()
         if wrong:
-            with pytest.raises(ValueError, match=r"^prior: expected event shape \(2,\)"):
+            with pytest.raises(
+                ValueError, match=r"^prior: expected event shape \(2,\)"
+            ):
                 small(prior=AtZero(3))
         else:
             small()
@@ -672,7 +750,11 @@ class Stateful(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.norm, self.frozen, self.dropout = nn.BatchNorm1d(4), nn.BatchNorm1d(4), nn.Dropout(0.5)
+        self.norm, self.frozen, self.dropout = (
+            nn.BatchNorm1d(4),
+            nn.BatchNorm1d(4),
+            nn.Dropout(0.5),
+        )
         self.frozen.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -683,7 +765,9 @@ def test_construction_does_not_touch_the_parts_it_is_given() -> None:
     encoder = Stateful()
     before, modes = weights(encoder), [module.training for module in encoder.modules()]
     small(encoder=encoder)
-    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in encoder.state_dict().items()
+    )
     assert [module.training for module in encoder.modules()] == modes
     assert all(p.grad is None and p.requires_grad for p in encoder.parameters())
 
@@ -700,7 +784,10 @@ def test_parts_are_tried_in_their_own_dtype(dtype: torch.dtype) -> None:
     values = [value for part in parts for value in part.state_dict().values()]
     assert {value.dtype for value in values if value.is_floating_point()} == {dtype}
     assert vae.posterior(rows().to(dtype)).mean.dtype == dtype
-    assert ELBO()(vae.double().model, vae.guide, rows().double()).elbo.dtype == torch.float64
+    assert (
+        ELBO()(vae.double().model, vae.guide, rows().double()).elbo.dtype
+        == torch.float64
+    )
 
 
 # The JSON schema
@@ -721,7 +808,10 @@ def test_the_schema_holds_every_kind() -> None:
         assert by_name == {"enum": list(registry)}
         tables = by_table["oneOf"]
         kinds = [f"{kind}_{registry.room}" for kind in registry]
-        assert [table["$ref"].rpartition("/")[2] for table in tables] == [*kinds, "Custom"]
+        assert [table["$ref"].rpartition("/")[2] for table in tables] == [
+            *kinds,
+            "Custom",
+        ]
         assert {*kinds, "Custom"} <= set(schema["$defs"])
     assert schema["required"] == ["data_shape"]
     assert schema["additionalProperties"] is False
@@ -732,7 +822,9 @@ def test_the_schema_fits_what_is_written() -> None:
     """Every field of a dumped description is in the schema, and so are the options of each kind."""
     schema = Spec.model_json_schema()
     for likelihood in ("bernoulli", "normal", {"kind": "binomial", "total_count": 3}):
-        dumped = json.loads(Spec(data_shape=(4,), likelihood=likelihood).model_dump_json())
+        dumped = json.loads(
+            Spec(data_shape=(4,), likelihood=likelihood).model_dump_json()
+        )
         assert list(dumped) == list(schema["properties"])
         for slot in SLOTS:
             room = "network" if slot in {"encoder", "decoder"} else slot
@@ -742,4 +834,7 @@ def test_the_schema_fits_what_is_written() -> None:
             assert definition["additionalProperties"] is False
     assert schema["$defs"]["binomial_likelihood"]["required"] == ["total_count"]
     scales = schema["$defs"]["normal_likelihood"]["properties"]["scale"]["anyOf"]
-    assert {"enum": ["auto", "learned", "per_feature", "decoder"], "type": "string"} in scales
+    assert {
+        "enum": ["auto", "learned", "per_feature", "decoder"],
+        "type": "string",
+    } in scales

@@ -20,7 +20,9 @@ PAGE = ROOT / "docs" / "your_own.md"
 def blocks(language: str) -> list[str]:
     """The code blocks of a language, in order."""
     return re.findall(
-        rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        rf"^```{language}\n(.*?)^```$",
+        PAGE.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
     )
 
 
@@ -28,7 +30,11 @@ def test_the_program_runs(tmp_path: Path) -> None:
     program = "\n".join([*blocks("python"), "print(vae)"])
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "log p(x)" in done.stdout
@@ -43,7 +49,9 @@ def test_the_groups_are_those_of_the_registries() -> None:
     }
     assert set(groups) <= kinds
     text = PAGE.read_text(encoding="utf-8")
-    assert all(f"`{group}.{group.rpartition('.')[2].upper()}`" in text for group in kinds)
+    assert all(
+        f"`{group}.{group.rpartition('.')[2].upper()}`" in text for group in kinds
+    )
 
 
 def test_the_readme_leads_here() -> None:

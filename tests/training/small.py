@@ -34,13 +34,17 @@ def weights(vae: torch.nn.Module) -> Weights:
 def same(one: Weights, other: Weights) -> bool:
     """Whether all of them agree to the last bit."""
     return one.keys() == other.keys() and all(
-        one[name].dtype == other[name].dtype and torch.equal(one[name], other[name]) for name in one
+        one[name].dtype == other[name].dtype and torch.equal(one[name], other[name])
+        for name in one
     )
 
 
 def without_clock(history: list[dict[str, float]]) -> list[dict[str, float]]:
     """A history without the seconds, which no two runs share."""
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+    return [
+        {name: value for name, value in row.items() if name != "seconds"}
+        for row in history
+    ]
 
 
 class Watch:
@@ -50,7 +54,9 @@ class Watch:
     look at the first rows before training is in neither.
     """
 
-    def __init__(self, vae: VAE, react: Callable[["Watch", Terms], Terms] | None = None) -> None:
+    def __init__(
+        self, vae: VAE, react: Callable[["Watch", Terms], Terms] | None = None
+    ) -> None:
         self.vae, self.react = vae, react
         self.train: list[tuple[int, float, float]] = []
         self.valid: list[tuple[int, float, float]] = []
@@ -81,11 +87,17 @@ def watched(
     class Watched(kind):  # type: ignore[misc, valid-type]
         def step(self, closure: Any = None) -> Any:
             parameters = [p for group in self.param_groups for p in group["params"]]
-            norm = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm()
+            norm = torch.cat(
+                [p.grad.flatten() for p in parameters if p.grad is not None]
+            ).norm()
             done = super().step(closure)
             after = [p.detach().clone() for p in parameters]
             steps.append(
-                {"lr": [g["lr"] for g in self.param_groups], "norm": float(norm), "after": after}
+                {
+                    "lr": [g["lr"] for g in self.param_groups],
+                    "norm": float(norm),
+                    "after": after,
+                }
             )
             return done
 

@@ -38,7 +38,9 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", [Adam, AdamW])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_an_update_is_that_of_torch(kind: type[Optimizer], options: dict[str, Any]) -> None:
+def test_an_update_is_that_of_torch(
+    kind: type[Optimizer], options: dict[str, Any]
+) -> None:
     """θ ← θ - lr m̂ / (√v̂ + ε), with ε beside the corrected root, which is between 10⁻³ and 1."""
     generator = torch.Generator().manual_seed(0)
     gradients = 10 ** (-3 * torch.rand(20, 6, generator=generator, dtype=torch.float64))
@@ -51,7 +53,8 @@ def test_an_update_is_that_of_torch(kind: type[Optimizer], options: dict[str, An
         weight.grad = gradient.clone()
         optimizer.step()
         numbers = [
-            float(np.squeeze(number)) for number in adam.rates(group, [0.1], np.array([step]))
+            float(np.squeeze(number))
+            for number in adam.rates(group, [0.1], np.array([step]))
         ]
         rates = torch.tensor(numbers, dtype=torch.float64)
         adam.update(ours, gradient.clone(), mean, square, rates, group)
@@ -109,7 +112,12 @@ def hook_after_every_optimizer(optimizer: Optimizer, hook: Counted) -> Any:
     return register_optimizer_step_post_hook(hook)
 
 
-HOOKS = [hook_before, hook_after, hook_before_every_optimizer, hook_after_every_optimizer]
+HOOKS = [
+    hook_before,
+    hook_after,
+    hook_before_every_optimizer,
+    hook_after_every_optimizer,
+]
 
 
 @pytest.fixture(params=HOOKS, ids=lambda register: register.__name__)
@@ -138,7 +146,8 @@ def test_an_optimizer_with_hooks_is_not_compiled_and_they_fire(
 
     options = {"epochs": 3, "batch_size": 16, "validation": 4}
     with pytest.warns(
-        UserWarning, match="only the loss and its gradient are compiled, not the optimizer"
+        UserWarning,
+        match="only the loss and its gradient are compiled, not the optimizer",
     ):
         fit(small(), X, compile="step", optimizer=make, **options)
     assert hook.calls == 9
@@ -151,7 +160,9 @@ def test_auto_leaves_an_optimizer_with_hooks_outside(register: Any) -> None:
     assert not chosen.__self__.with_optimizer
 
 
-def test_hooks_that_come_after_the_first_step_fire(register: Any, uncompiled: None) -> None:
+def test_hooks_that_come_after_the_first_step_fire(
+    register: Any, uncompiled: None
+) -> None:
     vae, hook, batch = small(), Counted(), torch.as_tensor(X[:16])
     state, move = State(vae, ELBO(), Adam(vae.parameters())), CompiledStep()
     for _ in range(3):

@@ -23,13 +23,23 @@ def bernoulli():
 
 def trained(x, **options):
     vae = bernoulli()
-    return fit(vae, x, binarize="dynamic", **{"epochs": 2, "batch_size": 16, **options}), vae
+    return fit(
+        vae, x, binarize="dynamic", **{"epochs": 2, "batch_size": 16, **options}
+    ), vae
 
 
 def test_each_epoch_has_new_bits_and_validation_rows_keep_theirs():
     vae = bernoulli()
     watch = Watch(vae)
-    fit(vae, GREY, objective=watch, binarize="dynamic", epochs=30, batch_size=100, validation=20)
+    fit(
+        vae,
+        GREY,
+        objective=watch,
+        binarize="dynamic",
+        epochs=30,
+        batch_size=100,
+        validation=20,
+    )
     train, valid = torch.stack(watch.train_rows), torch.stack(watch.valid_rows)
     assert set(train.unique().tolist()) == set(valid.unique().tolist()) == {0.0, 1.0}
     assert (valid == valid[0]).all()
@@ -52,10 +62,17 @@ def test_it_starts_from_the_statistics_of_the_bits():
     _, vae = trained(GREY, validation=None, lr=1e-30)
     mean = torch.from_numpy(GREY).double().mean(0)
     torch.testing.assert_close(
-        vae.likelihood.family.offset.double(), logit_of_mean(mean, 60), rtol=1e-5, atol=1e-6
+        vae.likelihood.family.offset.double(),
+        logit_of_mean(mean, 60),
+        rtol=1e-5,
+        atol=1e-6,
     )
-    std = next(module.std for module in vae.guide.modules() if isinstance(module, Standardize))
-    torch.testing.assert_close(std.double(), (mean * (1 - mean)).sqrt(), rtol=1e-6, atol=0)
+    std = next(
+        module.std for module in vae.guide.modules() if isinstance(module, Standardize)
+    )
+    torch.testing.assert_close(
+        std.double(), (mean * (1 - mean)).sqrt(), rtol=1e-6, atol=0
+    )
 
 
 def test_bytes_and_their_levels_are_the_same_run():
@@ -79,7 +96,9 @@ def test_a_step_draws_the_bits_of_its_batch():
     batch, infos = torch.from_numpy(GREY[:16]), []
     for dynamic in (True, False):
         vae = bernoulli()
-        state = State(vae, ELBO(), torch.optim.SGD(vae.parameters(), lr=0.1), binarize=dynamic)
+        state = State(
+            vae, ELBO(), torch.optim.SGD(vae.parameters(), lr=0.1), binarize=dynamic
+        )
         with own_seed(0):
             infos.append(step(state, batch if dynamic else binarized(batch))[1])
     torch.testing.assert_close(*infos, rtol=0, atol=0)

@@ -36,7 +36,8 @@ def a_run(losses, **fields):
 
 
 @pytest.mark.parametrize(
-    ("steps", "epochs"), [(1, 4000), (2, 2000), (7, 572), (39, 103), (40, 100), (469, 100)]
+    ("steps", "epochs"),
+    [(1, 4000), (2, 2000), (7, 572), (39, 103), (40, 100), (469, 100)],
 )
 def test_small_data_get_as_many_epochs_as_make_the_steps(steps, epochs):
     assert with_budget(FitOptions(), steps).epochs == epochs
@@ -57,7 +58,9 @@ def test_the_budget_is_that_of_the_run():
 
 
 def test_numbers_of_numpy_are_numbers():
-    plain = fit(small(), X, epochs=2, seed=3, validation=20, batch_size=16, num_particles=2)
+    plain = fit(
+        small(), X, epochs=2, seed=3, validation=20, batch_size=16, num_particles=2
+    )
     options = {
         "epochs": np.int32(2),
         "seed": np.int64(3),
@@ -66,7 +69,10 @@ def test_numbers_of_numpy_are_numbers():
     }
     other = fit(small(), X, validation=np.int64(20), lr=np.float32(1e-3), **options)
     assert other.options.seed == 3
-    assert same(weights(plain.vae), weights(other.vae)) or other.options.lr != plain.options.lr
+    assert (
+        same(weights(plain.vae), weights(other.vae))
+        or other.options.lr != plain.options.lr
+    )
     assert (
         fit(small(), X, epochs=1, validation=np.float64(0.2)).history[0].keys()
         == plain.history[0].keys()
@@ -76,7 +82,8 @@ def test_numbers_of_numpy_are_numbers():
 @pytest.mark.parametrize("value", [True, False, np.True_])
 def test_true_is_no_number_of_rows(value):
     with pytest.raises(
-        ValueError, match=r"^validation: expected a share, a number of rows.* take validation=0\.1"
+        ValueError,
+        match=r"^validation: expected a share, a number of rows.* take validation=0\.1",
     ):
         fit(small(), X, epochs=1, validation=value)
 
@@ -120,7 +127,9 @@ STEADY = [5 - 0.1 * epoch for epoch in range(40)]
 def test_a_run_says_when_more_may_help(losses, improving):
     run = a_run(losses)
     assert run.still_improving == improving
-    assert ("still improving: the last epoch is the best; epochs=80" in run.summary()) == improving
+    assert (
+        "still improving: the last epoch is the best; epochs=80" in run.summary()
+    ) == improving
 
 
 # What it has to beat
@@ -137,18 +146,27 @@ def with_independent(loc, scale):
 
 
 def normal_log_density(x, loc, scale):
-    return (-0.5 * ((x - loc) / scale) ** 2 - np.log(scale) - 0.5 * math.log(2 * math.pi)).sum(1)
+    return (
+        -0.5 * ((x - loc) / scale) ** 2 - np.log(scale) - 0.5 * math.log(2 * math.pi)
+    ).sum(1)
 
 
-@pytest.mark.parametrize("validation", [X[:10], None], ids=["validation rows", "training rows"])
+@pytest.mark.parametrize(
+    "validation", [X[:10], None], ids=["validation rows", "training rows"]
+)
 def test_the_baseline_is_the_density_of_independent_columns(validation):
     loc, scale = X.mean(0), X.std(0)
     rows = X if validation is None else validation
     with pytest.warns(
-        UserWarning, match=r"fit: the (validation|training) ELBO, .*below independent columns"
+        UserWarning,
+        match=r"fit: the (validation|training) ELBO, .*below independent columns",
     ):
-        run = fit(with_independent(loc, scale), X, validation=validation, epochs=1, lr=1e-30)
-    assert run.baseline == pytest.approx(normal_log_density(rows, loc, scale).mean(), rel=1e-5)
+        run = fit(
+            with_independent(loc, scale), X, validation=validation, epochs=1, lr=1e-30
+        )
+    assert run.baseline == pytest.approx(
+        normal_log_density(rows, loc, scale).mean(), rel=1e-5
+    )
     assert "below independent columns" in run.summary()
 
 
@@ -165,7 +183,9 @@ def test_weights_count_in_the_baseline_too():
             seed=1,
         )
     with pytest.warns(UserWarning, match="below independent columns"):
-        even = fit(with_independent(loc, scale), X, validation=49, epochs=1, lr=1e-30, seed=1)
+        even = fit(
+            with_independent(loc, scale), X, validation=49, epochs=1, lr=1e-30, seed=1
+        )
     each = normal_log_density(X, loc, scale)
     assert run.baseline == pytest.approx((counts * each).sum() / counts.sum(), abs=0.3)
     assert run.baseline != pytest.approx(even.baseline, abs=1e-3)
@@ -174,14 +194,20 @@ def test_weights_count_in_the_baseline_too():
 def test_the_baseline_of_any_rows_is_the_same_density():
     loc, scale = X.mean(0), X.std(0)
     expected = normal_log_density(X[:20], loc, scale).mean()
-    assert baseline_of(with_independent(loc, scale), X[:20]) == pytest.approx(expected, rel=1e-5)
+    assert baseline_of(with_independent(loc, scale), X[:20]) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("validation", [0.2, None])
 def test_grey_rows_have_a_baseline_where_their_bits_are_drawn_once(validation):
     grey = np.random.default_rng(0).random((50, 4))
     run = fit(
-        small(likelihood="bernoulli"), grey, binarize="dynamic", epochs=1, validation=validation
+        small(likelihood="bernoulli"),
+        grey,
+        binarize="dynamic",
+        epochs=1,
+        validation=validation,
     )
     assert (run.baseline is None) == (validation is None)
     assert run.baseline is None or -4 < run.baseline < -2  # near 4 log ½
@@ -228,7 +254,9 @@ def test_gradients_switched_off_stay_off_outside():
 def test_weights_without_gradients_are_refused():
     with torch.inference_mode():
         vae = small()
-    with pytest.raises(ValueError, match=r"^vae: expected weights that have gradients.*outside"):
+    with pytest.raises(
+        ValueError, match=r"^vae: expected weights that have gradients.*outside"
+    ):
         fit(vae, X, epochs=1)
 
 
@@ -237,7 +265,9 @@ def normed():
     return small(encoder=encoder)
 
 
-@pytest.mark.parametrize(("x", "size"), [(X[:49], 16), (X, 1)], ids=["49 in 16s", "one each"])
+@pytest.mark.parametrize(
+    ("x", "size"), [(X[:49], 16), (X, 1)], ids=["49 in 16s", "one each"]
+)
 def test_a_last_batch_of_one_row_is_told_at_the_start(x, size):
     vae = normed()
     with pytest.raises(
@@ -249,19 +279,25 @@ def test_a_last_batch_of_one_row_is_told_at_the_start(x, size):
 
 
 def test_a_single_row_has_no_batch_size():
-    with pytest.raises(ValueError, match=r"^batch_size: .* take networks without BatchNorm$"):
+    with pytest.raises(
+        ValueError, match=r"^batch_size: .* take networks without BatchNorm$"
+    ):
         fit(normed(), X[:1], epochs=2, validation=None)
 
 
 def test_a_last_batch_of_one_row_is_no_trouble_without_batchnorm():
-    assert len(fit(small(), X[:49], batch_size=16, epochs=2, validation=None).history) == 2
+    assert (
+        len(fit(small(), X[:49], batch_size=16, epochs=2, validation=None).history) == 2
+    )
 
 
 def test_a_look_at_one_row_changes_nothing(monkeypatch):
     """BatchNorm's statistics and the noise of training are those of a run that doesn't look."""
     looks = []
     with_a_look = fit(dropping(), X[:33], batch_size=16, epochs=2, validation=None)
-    monkeypatch.setattr(sanity_check, "_require_lone_row", lambda *given: looks.append(given))
+    monkeypatch.setattr(
+        sanity_check, "_require_lone_row", lambda *given: looks.append(given)
+    )
     without = fit(dropping(), X[:33], batch_size=16, epochs=2, validation=None)
     assert looks
     assert same(weights(with_a_look.vae), weights(without.vae))
@@ -292,7 +328,8 @@ def test_units_that_leave_float32_are_told_before_the_first_step():
         likelihood={"kind": "normal", "scale": 1e-30},
     )
     with pytest.raises(
-        ValueError, match=r"^fit: the loss is not finite before the first step .*float64"
+        ValueError,
+        match=r"^fit: the loss is not finite before the first step .*float64",
     ):
         fit(vae, 1e30 * X.astype(np.float64), epochs=1)
 
@@ -305,7 +342,9 @@ def test_a_loss_that_is_not_finite_from_the_start_is_not_blamed_on_the_learning_
 
         def forward(self, z):
             loc = torch.full((*z.shape[:-1], 4), 1e30) * self.weight
-            return torch.distributions.Independent(torch.distributions.Normal(loc, 1e-5), 1)
+            return torch.distributions.Independent(
+                torch.distributions.Normal(loc, 1e-5), 1
+            )
 
     with pytest.raises(
         ValueError, match=r"not finite before the first step.*so no learning rate helps"

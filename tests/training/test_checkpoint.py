@@ -79,17 +79,32 @@ CASES = {
         {"ema_decay": 0.9, "kl_warmup_epochs": 4, "clip_norm": 5.0},
     ),
     "with noise of its own": (modern, X, {"optimizer": "adamw"}),
-    "momentum": (small, X, {"optimizer": "sgd", "optimizer_options": {"momentum": 0.9}}),
-    "numbers in the optimizer": (small, X, {"optimizer": lambda weights: Tiring(weights, lr=0.05)}),
+    "momentum": (
+        small,
+        X,
+        {"optimizer": "sgd", "optimizer_options": {"momentum": 0.9}},
+    ),
+    "numbers in the optimizer": (
+        small,
+        X,
+        {"optimizer": lambda weights: Tiring(weights, lr=0.05)},
+    ),
     "rows that come by themselves": (small, loader(), {"validation": None}),
     "new bits in each step": (grey, BITS / 2 + 0.25, {"binarize": "dynamic"}),
-    "the first epoch was best": (small, X, {"lr": 2.0, "optimizer": "sgd", "clip_norm": 1.0}),
+    "the first epoch was best": (
+        small,
+        X,
+        {"lr": 2.0, "optimizer": "sgd", "clip_norm": 1.0},
+    ),
 }
 
 
 @pytest.mark.parametrize(("make", "x", "options"), CASES.values(), ids=CASES)
 def test_it_goes_on_as_if_nothing_had_happened(make, x, options, tmp_path):
-    whole, again = run(make(), x, **options), broken(tmp_path / "run", make, x, **options)
+    whole, again = (
+        run(make(), x, **options),
+        broken(tmp_path / "run", make, x, **options),
+    )
     assert whole[:2] == again[:2]
     assert same(whole[2], again[2])
 
@@ -149,7 +164,9 @@ def test_more_epochs_go_on_as_one_long_run_does(tmp_path):
 
 def test_more_epochs_follow_the_schedule_of_the_longer_run(tmp_path):
     run(small(), schedule="cosine", checkpoint=tmp_path / "run", epochs=4)
-    history, _, _ = run(small(), schedule="cosine", checkpoint=tmp_path / "run", epochs=8)
+    history, _, _ = run(
+        small(), schedule="cosine", checkpoint=tmp_path / "run", epochs=8
+    )
     long, _, _ = run(small(), schedule="cosine", epochs=8)
     rates = [[row["lr"] for row in rows] for rows in (history, long)]
     assert rates[0][4:] == rates[1][4:]
@@ -160,7 +177,8 @@ def test_fewer_epochs_than_were_made_are_refused(tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path, epochs=4)
     with pytest.raises(
-        ValueError, match=f"^{path}: holds a run of 4 epochs, and 3 are asked for; take epochs=4"
+        ValueError,
+        match=f"^{path}: holds a run of 4 epochs, and 3 are asked for; take epochs=4",
     ):
         run(small(), checkpoint=path, epochs=3)
     assert len(run(small(), checkpoint=path, epochs=4)[0]) == 4
@@ -184,9 +202,16 @@ def test_it_is_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
 
 def test_device_and_compiler_may_be_others(tmp_path):
     with pytest.raises(PowerCut):
-        run(small(), schedule=cut, checkpoint=tmp_path / "run", device="auto", compile="auto")
+        run(
+            small(),
+            schedule=cut,
+            checkpoint=tmp_path / "run",
+            device="auto",
+            compile="auto",
+        )
     assert (
-        run(small(), checkpoint=tmp_path / "run", device="cpu", compile="off")[0] == run(small())[0]
+        run(small(), checkpoint=tmp_path / "run", device="cpu", compile="off")[0]
+        == run(small())[0]
     )
 
 
@@ -204,7 +229,9 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize(("options", "fields", "x", "message"), OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize(
+    ("options", "fields", "x", "message"), OTHERS.values(), ids=OTHERS
+)
 def test_another_run_is_refused_and_left_alone(options, fields, x, message, tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path)
@@ -250,7 +277,9 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     tensors = {
-        name: value for name, value in load_file(path).items() if not name.startswith("model.model")
+        name: value
+        for name, value in load_file(path).items()
+        if not name.startswith("model.model")
     }
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(ValueError, match=f"^{path}: damaged, or of another model: "):
@@ -263,7 +292,8 @@ def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.warns(
-        UserWarning, match=r"^fit: the checkpoint can't be written.* goes on without: .*space"
+        UserWarning,
+        match=r"^fit: the checkpoint can't be written.* goes on without: .*space",
     ):
         history, _, _ = run(small(), checkpoint=tmp_path / "run")
     assert len(history) == RUN["epochs"]

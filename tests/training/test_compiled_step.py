@@ -101,10 +101,18 @@ TRACED = {
     "plain": (small, {}),
     "changing": (
         small,
-        {"kl_warmup_epochs": 2, "clip_norm": 1.0, "ema_decay": 0.9, "optimizer": "adamw"},
+        {
+            "kl_warmup_epochs": 2,
+            "clip_norm": 1.0,
+            "ema_decay": 0.9,
+            "optimizer": "adamw",
+        },
     ),
     "batch norm, dropout, denoising": (modern, {}),
-    "a distribution of the user's": (laplace, {"objective": {"kind": "iwae", "num_particles": 3}}),
+    "a distribution of the user's": (
+        laplace,
+        {"objective": {"kind": "iwae", "num_particles": 3}},
+    ),
 }
 
 
@@ -122,7 +130,9 @@ def test_each_number_may_change_without_another_graph(compilations):
     make_step = CompiledStep()
     state, _ = make_step(state, torch.as_tensor(X[:16]))
     run = make_step._one.run
-    make_step._one.run = lambda *inputs: calls.append(inputs[-1].shape[1]) or run(*inputs)
+    make_step._one.run = lambda *inputs: (
+        calls.append(inputs[-1].shape[1]) or run(*inputs)
+    )
     for rows in (16, 16, 10, 16):
         state, _ = make_step(state, torch.as_tensor(X[:rows]))
     assert (len(compilations), calls, state.steps) == (1, [16, 16, 16], 5)
@@ -143,7 +153,8 @@ def test_a_step_that_differs_in_more_than_numbers_is_eager(compilations):
         State(vae, first.objective, first.optimizer, clip_norm=1.0),
     ]
     assert not any(
-        make_step._one.fits(state, batch, [ScheduleValues.of(state)]) for state in others
+        make_step._one.fits(state, batch, [ScheduleValues.of(state)])
+        for state in others
     )
     assert not make_step._one.fits(first, batch[:8], [ScheduleValues.of(first)])
     assert not make_step._one.fits(first, batch.double(), [ScheduleValues.of(first)])
@@ -162,7 +173,9 @@ def test_the_norm_is_that_of_the_weights_that_move(compilations):
                 state, info = make_step(state, torch.as_tensor(X[:16]))
         infos.append(info)
     assert agree(*infos)
-    moved = [weight.grad for weight in vae.model.parameters() if weight.grad is not None]
+    moved = [
+        weight.grad for weight in vae.model.parameters() if weight.grad is not None
+    ]
     assert torch.isclose(
         info.grad_norm, torch.cat([gradient.flatten() for gradient in moved]).norm()
     )
@@ -170,7 +183,8 @@ def test_the_norm_is_that_of_the_weights_that_move(compilations):
 
 def test_an_optimizer_that_is_not_adam_stays_outside(compilations):
     with pytest.warns(
-        UserWarning, match="only the loss and its gradient are compiled.* SGD is not plain Adam"
+        UserWarning,
+        match="only the loss and its gradient are compiled.* SGD is not plain Adam",
     ) as seen:
         runs = both(small, optimizer="sgd", ema_decay=0.9, clip_norm=0.5)
     agrees(*runs)
@@ -183,12 +197,18 @@ def test_only_the_loss_may_be_asked_for(compilations):
     fit(eager, X, compile="off", **RUN)
     assert close(weights(vae), weights(eager))
     graph = compilations[0]
-    assert len(graph.module(*module_inputs(graph))) == 1 + len(graph.reached)  # gradients come out
+    assert len(graph.module(*module_inputs(graph))) == 1 + len(
+        graph.reached
+    )  # gradients come out
 
 
 def module_inputs(graph):
     tensors = [container[key] for container, key in graph.slots]
-    return *tensors, torch.ones(1, 4, dtype=torch.float64), torch.as_tensor(X[None, :16])
+    return (
+        *tensors,
+        torch.ones(1, 4, dtype=torch.float64),
+        torch.as_tensor(X[None, :16]),
+    )
 
 
 def test_a_second_fit_compiles_again_and_continues_alike(compilations):
@@ -231,7 +251,9 @@ def several(monkeypatch):
 
 
 @pytest.mark.parametrize(("make", "options"), TRACED.values(), ids=TRACED)
-def test_several_steps_in_one_graph_are_several_steps(make, options, compilations, several):
+def test_several_steps_in_one_graph_are_several_steps(
+    make, options, compilations, several
+):
     """46 rows in batches of 7: four steps together, two by themselves, and a short batch."""
     agrees(*both(make, batch_size=7, **options))
     assert [steps_of(graph) for graph in compilations] == [1, SEVERAL]
@@ -288,11 +310,17 @@ def with_part(**parts):
 
 def about_compiling(seen):
     """The warnings but for that of a model that has trained for a moment only."""
-    return [warning for warning in seen if "below independent columns" not in str(warning.message)]
+    return [
+        warning
+        for warning in seen
+        if "below independent columns" not in str(warning.message)
+    ]
 
 
 def test_a_part_that_can_not_be_traced_is_named_and_the_step_is_eager(compilations):
-    with pytest.warns(UserWarning, match=r"stays eager: likelihood \(Branching\): .*") as seen:
+    with pytest.warns(
+        UserWarning, match=r"stays eager: likelihood \(Branching\): .*"
+    ) as seen:
         compiled, eager = both(with_part(decoder=Branching))
     assert same(compiled[1], eager[1])
     assert without_clock(compiled[0].history) == without_clock(eager[0].history)
@@ -309,8 +337,12 @@ def test_numbers_that_are_others_are_noticed(compilations):
 def test_an_error_of_the_compiler_is_no_error(monkeypatch):
     import torch._inductor
 
-    monkeypatch.setattr(torch._inductor, "compile", {}.pop)  # raises without a line of Python
-    with pytest.warns(UserWarning, match=r"stays eager: the compiler: TypeError: dict.pop") as seen:
+    monkeypatch.setattr(
+        torch._inductor, "compile", {}.pop
+    )  # raises without a line of Python
+    with pytest.warns(
+        UserWarning, match=r"stays eager: the compiler: TypeError: dict.pop"
+    ) as seen:
         compiled, eager = both(small)
     assert same(compiled[1], eager[1])
     assert len(about_compiling(seen)) == 1
@@ -327,7 +359,9 @@ def test_an_interrupt_while_compiling_ends_the_run(monkeypatch):
         run = fit(vae, X, compile="step", **RUN)
     assert run.interrupted
     assert all(
-        torch.equal(before[name], p) for name, p in vae.named_parameters() if "bias" not in name
+        torch.equal(before[name], p)
+        for name, p in vae.named_parameters()
+        if "bias" not in name
     )
 
 
@@ -352,7 +386,9 @@ def test_a_loss_that_is_not_finite_is_refused(compilations):
 )
 def test_auto_compiles_long_runs(how, optimizer, count, with_optimizer):
     kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    chosen = stepper(FitOptions(compile=how), kinds[optimizer](small().parameters(), lr=0.1), count)
+    chosen = stepper(
+        FitOptions(compile=how), kinds[optimizer](small().parameters(), lr=0.1), count
+    )
     if with_optimizer is None:
         assert chosen is steps
     else:
@@ -388,7 +424,9 @@ def outside():
         "torch's threads": torch.get_num_threads(),
         "matmul precision": torch.get_float32_matmul_precision(),
         "warnings": list(warnings.filters),
-        "environment": {name: value for name, value in os.environ.items() if name != ADDRESS},
+        "environment": {
+            name: value for name, value in os.environ.items() if name != ADDRESS
+        },
     }
 
 
@@ -400,7 +438,9 @@ def compiled_run():
     count, compile_graph = [], torch._inductor.compile
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            torch._inductor, "compile", lambda *a, **k: count.append(1) or compile_graph(*a, **k)
+            torch._inductor,
+            "compile",
+            lambda *a, **k: count.append(1) or compile_graph(*a, **k),
         )
         before = outside()
         runs = both(modern, kl_warmup_epochs=2, clip_norm=5.0, ema_decay=0.9)
@@ -416,7 +456,16 @@ def test_compiled_and_eager_agree(compiled_run):
 
 @pytest.mark.slow
 def test_several_compiled_steps_agree_with_eager_ones(several):
-    agrees(*both(modern, batch_size=7, epochs=9, kl_warmup_epochs=2, clip_norm=5.0, ema_decay=0.9))
+    agrees(
+        *both(
+            modern,
+            batch_size=7,
+            epochs=9,
+            kl_warmup_epochs=2,
+            clip_norm=5.0,
+            ema_decay=0.9,
+        )
+    )
 
 
 @pytest.mark.slow

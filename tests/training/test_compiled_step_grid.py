@@ -38,21 +38,30 @@ def trained(combination, dtype, folder, make_step):
         for _ in range(STEPS):
             state, info = make_step(state, x)
             losses.append(float(info.loss))
-    return torch.tensor(losses), torch.cat([p.detach().flatten() for p in vae.parameters()])
+    return torch.tensor(losses), torch.cat(
+        [p.detach().flatten() for p in vae.parameters()]
+    )
 
 
 def agree(combination, dtype, folder, tolerance):
     """The losses agree, and so do all parameters together after the steps."""
     make_step = CompiledStep()
-    ours, theirs = (trained(combination, dtype, folder, how) for how in (make_step, step))
+    ours, theirs = (
+        trained(combination, dtype, folder, how) for how in (make_step, step)
+    )
     assert make_step._one is not None
     torch.testing.assert_close(ours[0], theirs[0], rtol=tolerance, atol=tolerance)
     assert float((ours[1] - theirs[1]).norm()) < tolerance * float(theirs[1].norm())
 
 
-LIKELY = [Combination("standard_normal", name, "mean_field", "elbo") for name in LIKELIHOODS]
+LIKELY = [
+    Combination("standard_normal", name, "mean_field", "elbo") for name in LIKELIHOODS
+]
 TRIPLES = sorted({(c.prior, c.guide, c.objective) for c in GRID})[::8]
-OTHERS = [Combination(prior, "normal", guide, objective) for prior, guide, objective in TRIPLES]
+OTHERS = [
+    Combination(prior, "normal", guide, objective)
+    for prior, guide, objective in TRIPLES
+]
 
 
 @pytest.mark.slow
@@ -67,7 +76,9 @@ COMPILED = [
     Combination("vamp", "normal", "full_rank", "iwae"),
     Combination("flow", "discretized_logistic, mixture", "flow", "elbo, stl"),
     Combination("hierarchical", "poisson", "hierarchical", "renyi"),
-    Combination("student_t", "zero_inflated_negative_binomial, sized", "semi_amortized", "elbo"),
+    Combination(
+        "student_t", "zero_inflated_negative_binomial, sized", "semi_amortized", "elbo"
+    ),
 ]
 
 

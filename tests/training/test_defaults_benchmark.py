@@ -18,18 +18,24 @@ X = (
 
 def test_the_normals_are_those_of_scipy():
     train, test = X[:45], X[45:]
-    alone = sum(norm.logpdf(test[:, i], train[:, i].mean(), train[:, i].std()) for i in range(3))
-    together = multivariate_normal(train.mean(0), np.cov(train.T, bias=True)).logpdf(test)
-    assert defaults.independent_normals(train, test) == pytest.approx(alone.mean(), rel=1e-12)
+    alone = sum(
+        norm.logpdf(test[:, i], train[:, i].mean(), train[:, i].std()) for i in range(3)
+    )
+    together = multivariate_normal(train.mean(0), np.cov(train.T, bias=True)).logpdf(
+        test
+    )
+    assert defaults.independent_normals(train, test) == pytest.approx(
+        alone.mean(), rel=1e-12
+    )
     assert defaults.full_normal(train, test) == pytest.approx(together.mean(), rel=1e-9)
 
 
 def test_the_units_of_a_column_change_no_difference():
     train, test, units = X[:45], X[45:], np.array([1e-8, 1.0, 1e8])
     one = defaults.full_normal(train, test) - defaults.independent_normals(train, test)
-    other = defaults.full_normal(train * units, test * units) - defaults.independent_normals(
+    other = defaults.full_normal(
         train * units, test * units
-    )
+    ) - defaults.independent_normals(train * units, test * units)
     assert other == pytest.approx(one, rel=1e-6)
 
 

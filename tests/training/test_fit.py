@@ -13,7 +13,16 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from pyro_vae.objectives import ELBO, IWAE, Terms
 from pyro_vae.rng import own_seed
 from pyro_vae.training import fit
-from tests.training.small import BITS, Watch, X, same, small, watched, weights, without_clock
+from tests.training.small import (
+    BITS,
+    Watch,
+    X,
+    same,
+    small,
+    watched,
+    weights,
+    without_clock,
+)
 
 TERMS = {"epoch", "loss", "elbo", "rate", "distortion", "grad_norm", "lr", "seconds"}
 VALIDATION = {"val_loss", "val_elbo", "val_rate", "val_distortion"}
@@ -44,7 +53,9 @@ def by_value(rows):
 # The history
 
 
-@pytest.mark.parametrize(("validation", "keys"), [(None, TERMS), (0.2, TERMS | VALIDATION)])
+@pytest.mark.parametrize(
+    ("validation", "keys"), [(None, TERMS), (0.2, TERMS | VALIDATION)]
+)
 def test_the_history_has_one_row_an_epoch_of_finite_numbers(validation, keys):
     run = fit(small(), X, epochs=3, batch_size=16, validation=validation)
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
@@ -57,7 +68,9 @@ def test_the_elbo_goes_up():
         "kind": "normal",
         "scale": "learned",
     }  # a scale for each column starts at its best for these columns
-    history = fit(small(likelihood=one_scale), X, epochs=30, batch_size=16, lr=1e-2).history
+    history = fit(
+        small(likelihood=one_scale), X, epochs=30, batch_size=16, lr=1e-2
+    ).history
     assert history[-1]["elbo"] > history[0]["elbo"] + 0.5
     assert history[-1]["loss"] < history[0]["loss"] - 0.5
 
@@ -68,7 +81,9 @@ def test_the_means_of_an_epoch_are_over_rows():
     watch = Watch(vae)
     x = np.concatenate([X[:49], OUTLIER / 100])
     with pytest.warns(UserWarning, match="100 in row 49, column 0"):
-        history = fit(vae, x, objective=watch, epochs=3, batch_size=16, validation=None).history
+        history = fit(
+            vae, x, objective=watch, epochs=3, batch_size=16, validation=None
+        ).history
     assert [rows for rows, _, _ in watch.train] == 3 * [16, 16, 16, 2]
     for row, calls in zip(history, np.reshape(watch.train, (3, 4, 3)), strict=True):
         rate, distortion = np.average(calls[:, 1:], axis=0, weights=calls[:, 0])
@@ -85,20 +100,32 @@ def test_the_reported_elbo_is_plain_while_annealing():
     vae = small()
     watch = Watch(vae)
     history = fit(
-        vae, X, objective=watch, epochs=4, batch_size=16, kl_warmup_epochs=2, validation=None
+        vae,
+        X,
+        objective=watch,
+        epochs=4,
+        batch_size=16,
+        kl_warmup_epochs=2,
+        validation=None,
     ).history
     betas = np.minimum(np.arange(16) / 8, 1).reshape(4, 4)
-    for row, calls, beta in zip(history, np.reshape(watch.train, (4, 4, 3)), betas, strict=True):
+    for row, calls, beta in zip(
+        history, np.reshape(watch.train, (4, 4, 3)), betas, strict=True
+    ):
         loss = np.average(calls[:, 2] + beta * calls[:, 1], weights=calls[:, 0])
         assert row["loss"] == pytest.approx(loss, rel=1e-6)
-        assert row["elbo"] == pytest.approx(-(row["rate"] + row["distortion"]), rel=1e-12)
+        assert row["elbo"] == pytest.approx(
+            -(row["rate"] + row["distortion"]), rel=1e-12
+        )
     assert history[0]["elbo"] < -history[0]["loss"] - 1e-3
 
 
 def test_the_validation_elbo_is_plain_while_annealing():
     row = fit(small(), X, epochs=1, kl_warmup_epochs=10, validation=20).history[0]
     assert row["val_rate"] > 0
-    assert row["val_elbo"] == pytest.approx(-(row["val_rate"] + row["val_distortion"]), rel=1e-12)
+    assert row["val_elbo"] == pytest.approx(
+        -(row["val_rate"] + row["val_distortion"]), rel=1e-12
+    )
 
 
 def test_more_particles_are_drawn_in_training_and_validation():
@@ -136,11 +163,19 @@ def test_the_schedule_moves_the_learning_rate_of_every_group(schedule):
         return make([{"params": [first], "lr": 1e-3}, {"params": rest, "lr": 2e-4}])
 
     history = fit(
-        small(), X, schedule=given, optimizer=two_groups, epochs=3, batch_size=16, validation=None
+        small(),
+        X,
+        schedule=given,
+        optimizer=two_groups,
+        epochs=3,
+        batch_size=16,
+        validation=None,
     ).history
     expected = np.outer([factor(k / 12) for k in range(12)], [1e-3, 2e-4])
     np.testing.assert_allclose([step["lr"] for step in steps], expected, rtol=1e-12)
-    np.testing.assert_allclose([row["lr"] for row in history], expected[3::4, 0], rtol=1e-12)
+    np.testing.assert_allclose(
+        [row["lr"] for row in history], expected[3::4, 0], rtol=1e-12
+    )
 
 
 def test_lr_is_that_of_the_first_step():
@@ -178,12 +213,19 @@ def test_an_optimizer_by_name_is_the_one_of_torch(name, spelling):
 
 
 @pytest.mark.parametrize(
-    "options", [{"momentum": 0.9}, {"momentum": 0.9, "foreach": True}, {"differentiable": False}]
+    "options",
+    [{"momentum": 0.9}, {"momentum": 0.9, "foreach": True}, {"differentiable": False}],
 )
 def test_options_reach_the_optimizer(options):
     named, made = small(), small()
     fit(
-        named, X, optimizer="sgd", optimizer_options=options, lr=1e-3, schedule="constant", epochs=2
+        named,
+        X,
+        optimizer="sgd",
+        optimizer_options=options,
+        lr=1e-3,
+        schedule="constant",
+        epochs=2,
     )
     fit(
         made,
@@ -199,10 +241,18 @@ def test_gradients_are_clipped_and_reported_as_they_were():
     clipped, free = [], []
     options = dict(epochs=1, batch_size=50, validation=None)
     reported = fit(
-        small(), X, clip_norm=0.01, optimizer=watched(torch.optim.SGD, clipped), **options
+        small(),
+        X,
+        clip_norm=0.01,
+        optimizer=watched(torch.optim.SGD, clipped),
+        **options,
     ).history
-    unclipped = fit(small(), X, optimizer=watched(torch.optim.SGD, free), **options).history
-    assert clipped[0]["norm"] == pytest.approx(0.01, rel=1e-4)  # torch divides by the norm + 1e-6
+    unclipped = fit(
+        small(), X, optimizer=watched(torch.optim.SGD, free), **options
+    ).history
+    assert clipped[0]["norm"] == pytest.approx(
+        0.01, rel=1e-4
+    )  # torch divides by the norm + 1e-6
     assert free[0]["norm"] > 0.1
     assert (
         reported[0]["grad_norm"]
@@ -281,9 +331,13 @@ def test_a_share_is_a_random_part_that_is_never_trained_on(x):
         vae = small()
         watch = Watch(vae)
         fit(vae, x, objective=watch, validation=0.3, epochs=1, batch_size=16, seed=seed)
-        train, valid = (torch.cat(rows).numpy() for rows in (watch.train_rows, watch.valid_rows))
+        train, valid = (
+            torch.cat(rows).numpy() for rows in (watch.train_rows, watch.valid_rows)
+        )
         assert len(valid) == 15
-        np.testing.assert_array_equal(by_value(np.concatenate([train, valid])), by_value(X))
+        np.testing.assert_array_equal(
+            by_value(np.concatenate([train, valid])), by_value(X)
+        )
         parts.append(valid)
     assert not np.array_equal(by_value(parts[0]), by_value(parts[1]))
 
@@ -325,7 +379,9 @@ def scripted(losses, snapshots):
 def scripted_run(losses, snapshots, vae=None, **options):
     vae = vae or small()
     watch = Watch(vae, scripted(losses, snapshots))
-    return fit(vae, X, objective=watch, epochs=len(losses), batch_size=16, lr=1e-2, **options)
+    return fit(
+        vae, X, objective=watch, epochs=len(losses), batch_size=16, lr=1e-2, **options
+    )
 
 
 @pytest.mark.parametrize(
@@ -338,11 +394,15 @@ def scripted_run(losses, snapshots, vae=None, **options):
         ([1, 2, 3], 3, 3, 1),
     ],
 )
-def test_patience_ends_the_run_and_the_best_weights_are_kept(losses, patience, epochs, best):
+def test_patience_ends_the_run_and_the_best_weights_are_kept(
+    losses, patience, epochs, best
+):
     snapshots = []
     run = scripted_run(losses, snapshots, patience=patience)
     assert (len(run.history), run.best_epoch, run.interrupted) == (epochs, best, False)
-    assert [row["val_elbo"] for row in run.history] == [-loss for loss in losses[:epochs]]
+    assert [row["val_elbo"] for row in run.history] == [
+        -loss for loss in losses[:epochs]
+    ]
     assert same(weights(run.vae), snapshots[best - 1])
     assert not same(snapshots[best - 1], snapshots[best - 2])
     assert not run.vae.training
@@ -370,16 +430,32 @@ def test_the_kept_weights_have_the_best_elbo_of_the_history(average):
     assert float(elbo) == pytest.approx(max(scores), rel=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"beta": 0.1}, {"beta": 4.0, "kl_warmup_epochs": 6}])
+@pytest.mark.parametrize(
+    "options", [{"beta": 0.1}, {"beta": 4.0, "kl_warmup_epochs": 6}]
+)
 def test_the_best_epoch_is_that_of_the_loss_with_the_final_weight(options):
     """While β grows, too; the reported ELBO stays the plain one."""
     run = fit(
-        small(), X, validation=20, epochs=12, lr=0.1, batch_size=8, schedule="constant", **options
+        small(),
+        X,
+        validation=20,
+        epochs=12,
+        lr=0.1,
+        batch_size=8,
+        schedule="constant",
+        **options,
     )
-    losses = [row["val_distortion"] + options["beta"] * row["val_rate"] for row in run.history]
-    np.testing.assert_allclose([row["val_loss"] for row in run.history], losses, rtol=1e-5)
+    losses = [
+        row["val_distortion"] + options["beta"] * row["val_rate"] for row in run.history
+    ]
+    np.testing.assert_allclose(
+        [row["val_loss"] for row in run.history], losses, rtol=1e-5
+    )
     assert run.best_epoch == 1 + int(np.argmin(losses))
-    assert all(row["val_elbo"] == -(row["val_rate"] + row["val_distortion"]) for row in run.history)
+    assert all(
+        row["val_elbo"] == -(row["val_rate"] + row["val_distortion"])
+        for row in run.history
+    )
 
 
 def test_the_best_epoch_of_another_objective_is_that_of_its_own_bound():
@@ -411,10 +487,18 @@ def test_validation_uses_the_same_noise_in_every_epoch():
 def test_without_validation_the_last_weights_are_kept():
     steps, vae = [], small()
     run = fit(
-        vae, X, validation=None, optimizer=watched(torch.optim.SGD, steps), epochs=3, batch_size=16
+        vae,
+        X,
+        validation=None,
+        optimizer=watched(torch.optim.SGD, steps),
+        epochs=3,
+        batch_size=16,
     )
     assert run.best_epoch == 3
-    assert all(torch.equal(p, q) for p, q in zip(vae.parameters(), steps[-1]["after"], strict=True))
+    assert all(
+        torch.equal(p, q)
+        for p, q in zip(vae.parameters(), steps[-1]["after"], strict=True)
+    )
 
 
 @pytest.mark.parametrize("validation", [None, 10])
@@ -423,9 +507,22 @@ def test_averaged_weights_are_the_moving_average_of_the_steps(validation):
     steps, vae = [], small()
     expected = [p.detach().clone() for p in vae.parameters()]
     make = watched(torch.optim.SGD, steps, lr=1e-2)
-    run = fit(vae, X, validation=validation, ema_decay=0.7, optimizer=make, epochs=2, batch_size=16)
-    for step in steps[: run.best_epoch * 4 if validation is None else run.best_epoch * 3]:
-        expected = [0.7 * mean + 0.3 * p for mean, p in zip(expected, step["after"], strict=True)]
+    run = fit(
+        vae,
+        X,
+        validation=validation,
+        ema_decay=0.7,
+        optimizer=make,
+        epochs=2,
+        batch_size=16,
+    )
+    for step in steps[
+        : run.best_epoch * 4 if validation is None else run.best_epoch * 3
+    ]:
+        expected = [
+            0.7 * mean + 0.3 * p
+            for mean, p in zip(expected, step["after"], strict=True)
+        ]
     torch.testing.assert_close(
         [p.detach() for p in vae.parameters()], expected, rtol=1e-5, atol=1e-7
     )
@@ -471,15 +568,22 @@ def raises_in(epoch, error, snapshots, *, validating=False):
     return react
 
 
-@pytest.mark.parametrize("validating", [False, True], ids=["in a step", "in validation"])
+@pytest.mark.parametrize(
+    "validating", [False, True], ids=["in a step", "in validation"]
+)
 def test_an_interrupt_keeps_the_best_weights_and_says_so(validating):
     vae, snapshots = small(), []
-    watch = Watch(vae, raises_in(3, KeyboardInterrupt, snapshots, validating=validating))
+    watch = Watch(
+        vae, raises_in(3, KeyboardInterrupt, snapshots, validating=validating)
+    )
     flags = pyro.settings.get()
     with pytest.warns(
-        UserWarning, match="interrupted after 2 of 9 epochs; the weights are those of epoch 2"
+        UserWarning,
+        match="interrupted after 2 of 9 epochs; the weights are those of epoch 2",
     ) as caught:
-        run = fit(vae, X, objective=watch, validation=10, epochs=9, batch_size=16, lr=1e-2)
+        run = fit(
+            vae, X, objective=watch, validation=10, epochs=9, batch_size=16, lr=1e-2
+        )
     assert caught[0].filename == __file__
     assert run.interrupted
     assert (len(run.history), run.best_epoch) == (2, 2)
@@ -497,7 +601,9 @@ def test_an_interrupt_after_the_best_epoch_goes_back_to_it():
             raise KeyboardInterrupt
         return script(watch, terms)
 
-    with pytest.warns(UserWarning, match="after 3 of 4 epochs; the weights are those of epoch 2"):
+    with pytest.warns(
+        UserWarning, match="after 3 of 4 epochs; the weights are those of epoch 2"
+    ):
         run = fit(vae, X, objective=Watch(vae, react), epochs=4, lr=1e-2)
     assert run.best_epoch == 2
     assert same(weights(vae), snapshots[1])
@@ -509,11 +615,14 @@ def test_an_interrupt_in_the_first_epoch_gives_the_first_weights_back():
     before = {name: value.detach().clone() for name, value in before.items()}
     watch = Watch(vae, raises_in(1, KeyboardInterrupt, []))
     with pytest.warns(
-        UserWarning, match="after 0 of 9 epochs; the weights are those from before the run"
+        UserWarning,
+        match="after 0 of 9 epochs; the weights are those from before the run",
     ):
         run = fit(vae, X, objective=watch, validation=10, epochs=9, batch_size=16)
     assert (run.history, run.best_epoch, run.interrupted) == ([], 0, True)
-    assert same(before, {name: value.detach() for name, value in vae.named_parameters()})
+    assert same(
+        before, {name: value.detach() for name, value in vae.named_parameters()}
+    )
 
 
 def test_another_error_leaves_the_best_weights_too():
@@ -537,16 +646,28 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_best_weights(epoch, val
         bad = watch.vae.training and len(snapshots) == epoch - 1
         if not bad:
             return terms
-        return terms._replace(distortion=terms.distortion * value, loss=terms.loss * value)
+        return terms._replace(
+            distortion=terms.distortion * value, loss=terms.loss * value
+        )
 
     message = (
         rf"not finite in epoch {epoch} .*best weights before are kept; lower lr \(now 0.005\) or "
         "set clip_norm"
     )
     with pytest.raises(ValueError, match=message):
-        fit(vae, X, objective=Watch(vae, react), validation=10, epochs=9, batch_size=16, lr=5e-3)
+        fit(
+            vae,
+            X,
+            objective=Watch(vae, react),
+            validation=10,
+            epochs=9,
+            batch_size=16,
+            lr=5e-3,
+        )
     if epoch == 1:
-        assert same(before, {name: value.detach() for name, value in vae.named_parameters()})
+        assert same(
+            before, {name: value.detach() for name, value in vae.named_parameters()}
+        )
     else:
         assert same(weights(vae), snapshots[epoch - 2])
     assert not vae.training
@@ -596,18 +717,31 @@ def test_a_double_model_stays_double():
     vae = small().double()
     seen = []
     watch = Watch(
-        vae, lambda watch, terms: seen.extend([terms.rate.dtype, terms.distortion.dtype]) or terms
+        vae,
+        lambda watch, terms: (
+            seen.extend([terms.rate.dtype, terms.distortion.dtype]) or terms
+        ),
     )
     run = fit(vae, X, objective=watch, epochs=2, ema_decay=0.9, clip_norm=1.0)
     assert set(seen) == {torch.float64}
-    assert {value.dtype for value in weights(vae).values()} == {torch.float64, torch.bool}
-    assert all(isinstance(value, float | int) for row in run.history for value in row.values())
+    assert {value.dtype for value in weights(vae).values()} == {
+        torch.float64,
+        torch.bool,
+    }
+    assert all(
+        isinstance(value, float | int) for row in run.history for value in row.values()
+    )
 
 
 def test_double_and_single_agree_to_single_precision():
     one, other = small(), small().double()
-    steps = dict(epochs=1, validation=None, objective=lambda m, g, x, beta: ELBO()(m, g, x, beta))
-    with_single, with_double = fit(one, X, **steps).history[0], fit(other, X, **steps).history[0]
+    steps = dict(
+        epochs=1, validation=None, objective=lambda m, g, x, beta: ELBO()(m, g, x, beta)
+    )
+    with_single, with_double = (
+        fit(one, X, **steps).history[0],
+        fit(other, X, **steps).history[0],
+    )
     assert with_single["rate"] == pytest.approx(with_double["rate"], rel=1e-4)
 
 
@@ -626,18 +760,25 @@ def origins(folder):
         "read-only": frozen,
         "float64": X.astype(float),
         "Dataset": Listed(X),
-        "TensorDataset": TensorDataset(torch.as_tensor(X), torch.zeros(50, dtype=torch.int64)),
+        "TensorDataset": TensorDataset(
+            torch.as_tensor(X), torch.zeros(50, dtype=torch.int64)
+        ),
         "with a gradient": torch.as_tensor(X).clone().requires_grad_(),
     }
 
 
 def test_the_origin_of_the_rows_changes_nothing(tmp_path):
     vae = small()
-    history = without_clock(fit(vae, X, epochs=2, batch_size=16, validation=0.2).history)
+    history = without_clock(
+        fit(vae, X, epochs=2, batch_size=16, validation=0.2).history
+    )
     for name, x in origins(tmp_path).items():
         other = small()
         assert (
-            without_clock(fit(other, x, epochs=2, batch_size=16, validation=0.2).history) == history
+            without_clock(
+                fit(other, x, epochs=2, batch_size=16, validation=0.2).history
+            )
+            == history
         ), name
         assert same(weights(vae), weights(other)), name
 
@@ -672,7 +813,9 @@ def test_images_keep_their_shape():
 # Progress
 
 
-@pytest.mark.parametrize(("progress", "shown"), [(None, False), (False, False), (True, True)])
+@pytest.mark.parametrize(
+    ("progress", "shown"), [(None, False), (False, False), (True, True)]
+)
 def test_progress_goes_to_stderr_when_asked_for(progress, shown, capfd):
     fit(small(), X, epochs=2, batch_size=16, progress=progress)
     out, err = capfd.readouterr()
@@ -717,7 +860,10 @@ BAD_ROWS = {
         dict(validation=spoiled(8, 3, np.nan)),
         r"^validation: .* got nan in row 8, column 3",
     ),
-    "another shape": (dict(x=X[:, :3]), r"^x: expected rows of shape \(4,\), got \(3,\)"),
+    "another shape": (
+        dict(x=X[:, :3]),
+        r"^x: expected rows of shape \(4,\), got \(3,\)",
+    ),
     "validation of another shape": (
         dict(validation=X[:, :3]),
         r"^validation: expected rows of shape \(4,\), got \(3,\)",
@@ -731,7 +877,10 @@ BAD_ROWS = {
         dict(validation=X[:0]),
         r"^validation: expected at least one row, got none",
     ),
-    "objects": (dict(x=X.astype(object)), r"^x: expected real numbers, got dtype object"),
+    "objects": (
+        dict(x=X.astype(object)),
+        r"^x: expected real numbers, got dtype object",
+    ),
     "strings": (dict(x=X.astype(str)), r"^x: expected real numbers, got dtype <U"),
     "all rows for validation": (
         dict(validation=50),
@@ -741,7 +890,10 @@ BAD_ROWS = {
         dict(validation=51),
         r"^validation: expected fewer rows than the 50 of x, got 51",
     ),
-    "one row in all": (dict(x=X[:1]), r"^validation: expected fewer rows than the 1 of x, got 1"),
+    "one row in all": (
+        dict(x=X[:1]),
+        r"^validation: expected fewer rows than the 1 of x, got 1",
+    ),
     "a share of a loader": (
         dict(x=loader(X), validation=0.1),
         r"^validation: expected rows of its own beside a DataLoader",
@@ -755,7 +907,8 @@ BAD_ROWS = {
 
 def test_the_default_validation_of_a_loader_is_refused_too():
     with pytest.raises(
-        ValueError, match=r"validation: expected rows of its own beside a DataLoader, got 0\.1"
+        ValueError,
+        match=r"validation: expected rows of its own beside a DataLoader, got 0\.1",
     ):
         fit(small(), loader(X), epochs=1)
 
@@ -806,7 +959,8 @@ BAD_OPTIONS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in BAD_OPTIONS.items() for value in values]
+    ("name", "value"),
+    [(name, value) for name, values in BAD_OPTIONS.items() for value in values],
 )
 def test_bad_options_are_refused_by_name(name, value):
     found = refuses(small(), rf"^{name}\b", **{name: value})
@@ -815,10 +969,16 @@ def test_bad_options_are_refused_by_name(name, value):
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("epoch", "epochs"), ("batchsize", "batch_size"), ("kl_warmup", "kl_warmup_epochs")],
+    [
+        ("epoch", "epochs"),
+        ("batchsize", "batch_size"),
+        ("kl_warmup", "kl_warmup_epochs"),
+    ],
 )
 def test_unknown_options_are_refused_with_the_nearest(name, nearest):
-    message = f"^fit: unknown argument '{name}'; allowed: 'vae', .*; did you mean '{nearest}'"
+    message = (
+        f"^fit: unknown argument '{name}'; allowed: 'vae', .*; did you mean '{nearest}'"
+    )
     refuses(small(), message, **{name: 1})
 
 
@@ -881,4 +1041,6 @@ def test_a_closed_form_that_does_not_exist_is_refused_before_the_first_step():
     before = {name: value.detach().clone() for name, value in before.items()}
     with pytest.raises(ValueError, match="no closed-form KL"):
         fit(vae, X, kl="analytic", epochs=1)
-    assert same(before, {name: value.detach() for name, value in vae.named_parameters()})
+    assert same(
+        before, {name: value.detach() for name, value in vae.named_parameters()}
+    )

@@ -46,7 +46,9 @@ def test_hooks_are_called_in_each_eager_step(part):
     module.register_forward_hook(lambda module, inputs, output: after.append(module))
     objective = CountedELBO()
     fit(vae, X, objective=objective, **RUN)
-    assert objective.calls == 1 + 2 * (3 + 1)  # a first look; per epoch 3 batches and a validation
+    assert objective.calls == 1 + 2 * (
+        3 + 1
+    )  # a first look; per epoch 3 batches and a validation
     assert len(before) == len(after) == objective.calls
     assert all(called is module for called in after)
 
@@ -108,10 +110,12 @@ def note(*arguments):
 
 HOOKS = {
     "vae.model": lambda vae: vae.model.register_forward_hook(note),
-    "vae.guide.posterior.encoder": lambda vae: vae.posterior.encoder.register_forward_pre_hook(
+    "vae.guide.posterior.encoder": lambda vae: (
+        vae.posterior.encoder.register_forward_pre_hook(note)
+    ),
+    "vae.model.likelihood": lambda vae: vae.likelihood.register_full_backward_hook(
         note
     ),
-    "vae.model.likelihood": lambda vae: vae.likelihood.register_full_backward_hook(note),
     "vae.guide": lambda vae: vae.guide.register_full_backward_pre_hook(note),
     "every module": lambda vae: nn.modules.module.register_module_forward_hook(note),
 }
@@ -136,7 +140,8 @@ def test_auto_stays_eager_where_there_are_hooks(name):
 def uncompiled(monkeypatch):
     """Graphs run as they are."""
     monkeypatch.setattr(
-        "pyro_vae.training.compiled_graph.compile_graph", lambda module, inputs, options: module
+        "pyro_vae.training.compiled_graph.compile_graph",
+        lambda module, inputs, options: module,
     )
 
 

@@ -40,7 +40,9 @@ class Modern(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5))
+        self.body = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5)
+        )
 
     def forward(self, x):
         return self.body(x)
@@ -56,7 +58,15 @@ def modern(seed=0):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"ema_decay": 0.9, "num_particles": 3, "kl_warmup_epochs": 1, "validation": None}],
+    [
+        {},
+        {
+            "ema_decay": 0.9,
+            "num_particles": 3,
+            "kl_warmup_epochs": 1,
+            "validation": None,
+        },
+    ],
 )
 @pytest.mark.parametrize("encoder", [None, modern], ids=["plain", "with dropout"])
 def test_one_seed_gives_one_result_whatever_the_seed_outside(options, encoder):
@@ -166,7 +176,9 @@ DEEDS = {
     ),
     "fit": fitted,
     "fit bits": lambda: fit(small(likelihood="bernoulli"), BITS, **SHORT),
-    "fit with particles": lambda: fit(small(), X, num_particles=3, kl="monte_carlo", **SHORT),
+    "fit with particles": lambda: fit(
+        small(), X, num_particles=3, kl="monte_carlo", **SHORT
+    ),
     "fit a loader": lambda: fit(small(), shuffled(), validation=shuffled(), **SHORT),
     "fit, interrupted": interrupted_fit,
     "fit, out of memory": lambda: failing_fit(RuntimeError("out of memory")),
@@ -229,7 +241,10 @@ print(digest(fitted(**SIZES[{sizes!r}][2])))
 
 def digest(vae):
     """All weights in one word."""
-    parts = [f"{name} {value.dtype} {value.tolist()}" for name, value in vae.state_dict().items()]
+    parts = [
+        f"{name} {value.dtype} {value.tolist()}"
+        for name, value in vae.state_dict().items()
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -238,14 +253,20 @@ def alone():
     """The third model of each kind, trained in a process of its own."""
     programs = {
         sizes: subprocess.Popen(
-            [sys.executable, "-c", ALONE.format(threads=torch.get_num_threads(), sizes=sizes)],
+            [
+                sys.executable,
+                "-c",
+                ALONE.format(threads=torch.get_num_threads(), sizes=sizes),
+            ],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             text=True,
         )
         for sizes in SIZES
     }
-    return {sizes: program.communicate()[0].strip() for sizes, program in programs.items()}
+    return {
+        sizes: program.communicate()[0].strip() for sizes, program in programs.items()
+    }
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -258,7 +279,9 @@ def test_three_models_trained_in_turn_train_as_each_would_alone(sizes, alone):
         fit(vae, X, **SHORT)
     for one, other, before in zip(in_turn, built_first, untrained, strict=True):
         assert digest(one) == digest(other)
-        assert not any(torch.equal(before[name], p) for name, p in one.named_parameters())
+        assert not any(
+            torch.equal(before[name], p) for name, p in one.named_parameters()
+        )
 
 
 @pytest.mark.param_store
@@ -268,12 +291,19 @@ def test_a_users_own_pyro_training_and_ours_do_not_meet():
     theirs = small(seed=8)
     x = torch.as_tensor(X)
     svi = pyro.infer.SVI(
-        theirs.model, theirs.guide, pyro.optim.Adam({"lr": 1e-2}), pyro.infer.Trace_ELBO()
+        theirs.model,
+        theirs.guide,
+        pyro.optim.Adam({"lr": 1e-2}),
+        pyro.infer.Trace_ELBO(),
     )
     svi.step(x)
-    stored = {name: value.detach().clone() for name, value in pyro.get_param_store().items()}
+    stored = {
+        name: value.detach().clone() for name, value in pyro.get_param_store().items()
+    }
     assert digest(fitted(seed=9)) == expected
-    assert same(stored, {name: value.detach() for name, value in pyro.get_param_store().items()})
+    assert same(
+        stored, {name: value.detach() for name, value in pyro.get_param_store().items()}
+    )
     before = weights(theirs)
     svi.step(x)
     assert not same(before, weights(theirs))
@@ -295,7 +325,9 @@ QUESTIONS = {
 def test_a_question_leaves_weights_buffers_gradients_and_modes(question, mode):
     vae = small(encoder=modern()).train(mode != "evaluation")
     if mode == "mixed":
-        vae.posterior.encoder.body[1].eval()  # a frozen BatchNorm in a model that is being trained
+        vae.posterior.encoder.body[
+            1
+        ].eval()  # a frozen BatchNorm in a model that is being trained
     modes = [module.training for module in vae.modules()]
     before = weights(vae)
     QUESTIONS[question](vae)
@@ -328,7 +360,15 @@ def test_batchnorm_and_dropout_train_and_are_saved(tmp_path):
         modes.append((watch.vae.training, norm.training))
         return terms
 
-    run = fit(vae, X, objective=Watch(vae, react), validation=10, epochs=3, batch_size=10, lr=1e-2)
+    run = fit(
+        vae,
+        X,
+        objective=Watch(vae, react),
+        validation=10,
+        epochs=3,
+        batch_size=10,
+        lr=1e-2,
+    )
     assert set(modes) == {(True, True), (False, False)}
     assert not norm.training
     assert (

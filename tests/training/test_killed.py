@@ -67,7 +67,9 @@ def graphs(done):
 
 def left(home):
     """The history, and the weights."""
-    return json.loads((home / "history.json").read_text()), weights(load(home / "model"))
+    return json.loads((home / "history.json").read_text()), weights(
+        load(home / "model")
+    )
 
 
 @pytest.mark.parametrize("how", ["off", "step"])
@@ -96,7 +98,9 @@ def test_half_a_library_is_built_again(tmp_path):
     libraries = sorted(cache.glob("**/*.main.so"))
     for library in libraries:
         library.write_bytes(b"")
-    assert graphs(run(tmp_path / "second", "step", "whole", cache)) == 1 + len(libraries)
+    assert graphs(run(tmp_path / "second", "step", "whole", cache)) == 1 + len(
+        libraries
+    )
     assert libraries
     assert all(library.stat().st_size for library in libraries)
     assert left(tmp_path / "first")[0] == left(tmp_path / "second")[0]

@@ -23,7 +23,9 @@ def agrees(result):
     )  # scikit-learn divides by n - 1 and stays that little below the maximum
     assert best - 0.01 < result.exact.mean() <= best
     assert abs(result.difference()) < 0.01
-    assert abs(result.found.log_marginal.mean() - result.exact.mean()) < 4 * mean_of_errors
+    assert (
+        abs(result.found.log_marginal.mean() - result.exact.mean()) < 4 * mean_of_errors
+    )
     assert result.within() >= 0.99  # 99.7 % if the errors were normal
     assert np.all(result.found.pareto_k < 0.7)
 
@@ -58,7 +60,9 @@ def test_an_untrained_one_is_not():
 
 
 def test_a_line_of_the_table_holds_its_numbers(wine):
-    *name, rows, columns, latent_dim, score, ours, difference, within, _ = line(wine).split()
+    *name, rows, columns, latent_dim, score, ours, difference, within, _ = line(
+        wine
+    ).split()
     assert (name, rows, columns, latent_dim) == (["wine"], "178", "13", "2")
     assert float(ours) - float(score) == pytest.approx(float(difference), abs=1.1e-4)
     assert within.endswith("%")

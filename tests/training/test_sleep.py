@@ -12,11 +12,15 @@ RUN = {"epochs": 3, "batch_size": 16, "validation": 10}
 
 
 def parts(vae, role):
-    return {name: value for name, value in weights(vae).items() if name.startswith(role)}
+    return {
+        name: value for name, value in weights(vae).items() if name.startswith(role)
+    }
 
 
 def test_only_the_guide_changes():
-    awake, slept = (fit(small(), X, **RUN, lr=1e-2, sleep_share=share) for share in (0, 6.5))
+    awake, slept = (
+        fit(small(), X, **RUN, lr=1e-2, sleep_share=share) for share in (0, 6.5)
+    )
     assert same(parts(awake.vae, "model"), parts(slept.vae, "model"))
     assert not same(parts(awake.vae, "guide"), parts(slept.vae, "guide"))
     assert without_clock(awake.history) == without_clock(slept.history)
@@ -52,7 +56,11 @@ def test_a_run_that_was_over_sleeps_the_same_again(tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"binarize": "dynamic"}], ids=["bits", "grey"])
 def test_drawn_rows_are_of_the_kind_of_the_data(options):
-    x = np.random.default_rng(0).random((40, 4)) if options else (X[:40] > 1).astype(np.float32)
+    x = (
+        np.random.default_rng(0).random((40, 4))
+        if options
+        else (X[:40] > 1).astype(np.float32)
+    )
     run = fit(small(likelihood="bernoulli"), x, epochs=1, sleep_share=2, **options)
     assert len(run.slept) == 2
 
@@ -60,7 +68,9 @@ def test_drawn_rows_are_of_the_kind_of_the_data(options):
 def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
     """Linear decoder, normal noise: log p(x) is known, and the rest of the gap is the guide's."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(400, 3, generator=generator) @ torch.randn(3, 6, generator=generator)
+    x = torch.randn(400, 3, generator=generator) @ torch.randn(
+        3, 6, generator=generator
+    )
     x = x + 0.5 * torch.randn(400, 6, generator=generator)
     gaps = {}
     for share in (0, 2):
@@ -76,7 +86,13 @@ def test_a_guide_that_sees_few_rows_comes_near_the_posterior():
             vae.likelihood.decoder.weight.copy_(torch.linspace(-1, 1, 12).reshape(6, 2))
             vae.likelihood.decoder.bias.zero_()
         run = fit(
-            vae, x[:40], validation=x[40:], epochs=30, batch_size=20, lr=5e-3, sleep_share=share
+            vae,
+            x[:40],
+            validation=x[40:],
+            epochs=30,
+            batch_size=20,
+            lr=5e-3,
+            sleep_share=share,
         )
         exact = log_density(run.vae, x[40:])
         gaps[share] = exact - run.elbo
@@ -91,7 +107,9 @@ def log_density(vae, x):
         p = vae.likelihood(torch.cat([torch.zeros(1, size), torch.eye(size)]))
         mean, weight = p.mean[0], (p.mean[1:] - p.mean[0]).T
         covariance = weight @ weight.T + torch.diag(p.variance[0])
-        normal = torch.distributions.MultivariateNormal(mean.double(), covariance.double())
+        normal = torch.distributions.MultivariateNormal(
+            mean.double(), covariance.double()
+        )
         return float(normal.log_prob(x.double()).mean())
 
 
@@ -103,5 +121,7 @@ REFUSED = {
 @pytest.mark.parametrize("fields", REFUSED.values(), ids=REFUSED)
 def test_a_model_that_would_change_with_the_guide_is_refused(fields):
     vae = small(**fields)
-    with pytest.raises(ValueError, match=r"^sleep_share: expected a guide with weights of its own"):
+    with pytest.raises(
+        ValueError, match=r"^sleep_share: expected a guide with weights of its own"
+    ):
         fit(vae, X, epochs=1, sleep_share=1)

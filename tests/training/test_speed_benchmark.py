@@ -54,7 +54,9 @@ def test_the_tables_are_printed(tmp_path: Path) -> None:
     options = ["--tables", "steps", "--sizes", "S", "--rounds", "2", "--peers"]
     command = [sys.executable, "-m", "benchmarks.speed", *options]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     for name in ("hand-written, eager", "Pyro, SVI", "ours, compiled", "floor"):
         assert f"\n{name} " in done.stdout

@@ -34,7 +34,9 @@ def by_hand(vae, x, beta):
     z = loc + scale * torch.normal(torch.zeros_like(loc), torch.ones_like(scale))
     mean = vae.likelihood.decoder(z)
     rate = 0.5 * (scale**2 + loc**2 - 1 - 2 * scale.log()).sum(-1)
-    distortion = 0.5 * (((x - mean) / 0.7) ** 2 + math.log(2 * math.pi * 0.7**2)).sum(-1)
+    distortion = 0.5 * (((x - mean) / 0.7) ** 2 + math.log(2 * math.pi * 0.7**2)).sum(
+        -1
+    )
     return (distortion + beta * rate).mean(), rate.mean(), distortion.mean()
 
 
@@ -51,11 +53,16 @@ def test_a_step_is_the_one_written_by_hand(beta, clip):
         loss, rate, distortion = by_hand(theirs, BATCH, beta)
         gradients = torch.autograd.grad(loss, list(theirs.parameters()))
     norm = norm_of(gradients)
-    factor = 1.0 if clip is None else min(1.0, clip / (float(norm) + 1e-6))  # as torch clips
+    factor = (
+        1.0 if clip is None else min(1.0, clip / (float(norm) + 1e-6))
+    )  # as torch clips
     with own_seed(11):
         _, info = step(state_of(ours, beta=beta, clip_norm=clip), BATCH)
     torch.testing.assert_close(
-        info, Info(loss.detach(), rate.detach(), distortion.detach(), norm), rtol=1e-12, atol=0
+        info,
+        Info(loss.detach(), rate.detach(), distortion.detach(), norm),
+        rtol=1e-12,
+        atol=0,
     )
     for moved, first, gradient in zip(
         ours.parameters(), theirs.parameters(), gradients, strict=True
@@ -82,7 +89,9 @@ def test_what_a_step_tells_has_no_history():
         value.shape == () and not value.requires_grad and value.dtype == torch.float64
         for value in info
     )
-    assert float(info.loss) == pytest.approx(float(info.rate + info.distortion), rel=1e-14)
+    assert float(info.loss) == pytest.approx(
+        float(info.rate + info.distortion), rel=1e-14
+    )
 
 
 def test_gradients_do_not_pile_up():
@@ -133,7 +142,10 @@ def test_the_average_is_applied_inside_a_block_only():
 
     def inside():
         with average.applied():
-            assert all(torch.equal(p, mean) for p, mean in zip(now(), average.values, strict=True))
+            assert all(
+                torch.equal(p, mean)
+                for p, mean in zip(now(), average.values, strict=True)
+            )
             assert not any(torch.equal(p, q) for p, q in zip(now(), own, strict=True))
             raise KeyboardInterrupt
 
@@ -146,7 +158,14 @@ def test_twenty_lines_of_a_user_are_fit():
     """The same rows in the same order with the same noise, to the last bit."""
     fitted, vae = small(), small()
     history = fit(
-        fitted, X, epochs=2, batch_size=16, lr=1e-2, schedule="constant", validation=None, seed=3
+        fitted,
+        X,
+        epochs=2,
+        batch_size=16,
+        lr=1e-2,
+        schedule="constant",
+        validation=None,
+        seed=3,
     ).history
 
     rows = ArrayRows(X, Placement())

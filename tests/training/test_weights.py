@@ -10,7 +10,13 @@ from pyro_vae.training import fit
 from pyro_vae.training.validation_split import select_part
 from tests.training.small import X, same, small, weights, without_clock
 
-ALL = {"batch_size": 50, "validation": None, "schedule": "constant", "optimizer": "sgd", "lr": 1e-2}
+ALL = {
+    "batch_size": 50,
+    "validation": None,
+    "schedule": "constant",
+    "optimizer": "sgd",
+    "lr": 1e-2,
+}
 W = np.random.default_rng(1).gamma(1.0, size=50)
 
 
@@ -71,7 +77,9 @@ class Listed(Dataset):
         return self.rows[index]
 
 
-@pytest.mark.parametrize("make", [lambda: X, lambda: Listed(X)], ids=["array", "Dataset"])
+@pytest.mark.parametrize(
+    "make", [lambda: X, lambda: Listed(X)], ids=["array", "Dataset"]
+)
 @pytest.mark.parametrize("validation", [None, 0.3])
 def test_every_row_meets_its_own_weight(make, validation):
     """The first column of each row is its weight, so the rows themselves give weighted means."""
@@ -80,7 +88,9 @@ def test_every_row_meets_its_own_weight(make, validation):
 
     def weight_itself(model, guide, batch, beta=1.0):
         terms = ELBO()(model, guide, batch, beta)
-        return Terms(0 * terms.rate, batch[:, 0], terms.kl, batch[:, 0] + 0 * terms.loss)
+        return Terms(
+            0 * terms.rate, batch[:, 0], terms.kl, batch[:, 0] + 0 * terms.loss
+        )
 
     run = fit(
         small(),

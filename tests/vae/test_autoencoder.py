@@ -17,7 +17,8 @@ FEATURES = 7
 SIGMA = 0.3
 
 every_objective = pytest.mark.parametrize(
-    "objective", [ELBO(), ELBO(kl="analytic"), ELBO(kl="monte_carlo"), ELBO(num_particles=3)]
+    "objective",
+    [ELBO(), ELBO(kl="analytic"), ELBO(kl="monte_carlo"), ELBO(num_particles=3)],
 )
 
 
@@ -31,7 +32,9 @@ def autoencoder(**options: Any) -> VAE:
 
 
 def rows(n: int = ROWS) -> Tensor:
-    return torch.randn(n, FEATURES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.randn(
+        n, FEATURES, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
 
 
 def with_statistics(vae: VAE) -> VAE:
@@ -46,7 +49,9 @@ def with_statistics(vae: VAE) -> VAE:
 
 def plain(vae: VAE) -> nn.Sequential:
     """Encoder and decoder with the same weights, as anyone would write an autoencoder."""
-    return nn.Sequential(*vae.posterior.encoder, vae.posterior.family.head, *vae.likelihood.decoder)
+    return nn.Sequential(
+        *vae.posterior.encoder, vae.posterior.family.head, *vae.likelihood.decoder
+    )
 
 
 def squared_errors(vae: VAE, x: Tensor) -> Tensor:
@@ -75,7 +80,9 @@ def test_the_gradient_is_that_of_the_squared_error(objective: ELBO) -> None:
     parameters = list(vae.parameters())
     loss = -objective(vae.model, vae.guide, x).elbo.mean()
     ours = torch.autograd.grad(loss, parameters)
-    theirs = torch.autograd.grad(squared_errors(vae, x).mean() / (2 * SIGMA**2), parameters)
+    theirs = torch.autograd.grad(
+        squared_errors(vae, x).mean() / (2 * SIGMA**2), parameters
+    )
     assert len(parameters) == 8
     for found, expected in zip(ours, theirs, strict=True):
         assert expected.norm() > 0
@@ -97,7 +104,9 @@ def test_after_standardising_it_is_still_the_error_in_the_units_of_the_data() ->
 @every_objective
 def test_the_rate_is_exactly_zero(objective: ELBO) -> None:
     vae = autoencoder()
-    assert torch.equal(objective(vae.model, vae.guide, rows()).rate, torch.zeros(ROWS).double())
+    assert torch.equal(
+        objective(vae.model, vae.guide, rows()).rate, torch.zeros(ROWS).double()
+    )
 
 
 def test_the_loss_has_no_noise() -> None:
@@ -134,20 +143,30 @@ def test_noise_corrupts_the_encoders_input_and_not_the_target() -> None:
     x = rows(4000)
     torch.manual_seed(0)
     seen, distortion = seen_by_encoder(vae, x)
-    torch.testing.assert_close(distortion, distortion_of(vae, x, seen), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        distortion, distortion_of(vae, x, seen), rtol=1e-12, atol=0
+    )
     noise = seen - (x - vae.posterior.standardize.mean) / vae.posterior.standardize.std
     assert noise.mean(0).abs().max() < 5 * 0.5 / 4000**0.5
     assert (noise.std(0) - 0.5).abs().max() < 5 * 0.5 / 8000**0.5
     assert torch.corrcoef(noise.T).triu(1).abs().max() < 5 / 4000**0.5
 
 
-@pytest.mark.parametrize(("denoise", "training"), [(0.5, False), (0.0, True), (0.0, False)])
-def test_without_noise_the_encoder_sees_the_rows(denoise: float, training: bool) -> None:
+@pytest.mark.parametrize(
+    ("denoise", "training"), [(0.5, False), (0.0, True), (0.0, False)]
+)
+def test_without_noise_the_encoder_sees_the_rows(
+    denoise: float, training: bool
+) -> None:
     vae = with_statistics(autoencoder(denoise=denoise)).train(training)
     x = rows()
     seen, distortion = seen_by_encoder(vae, x)
-    assert torch.equal(seen, (x - vae.posterior.standardize.mean) / vae.posterior.standardize.std)
-    torch.testing.assert_close(distortion, distortion_of(vae, x, seen), rtol=1e-12, atol=0)
+    assert torch.equal(
+        seen, (x - vae.posterior.standardize.mean) / vae.posterior.standardize.std
+    )
+    torch.testing.assert_close(
+        distortion, distortion_of(vae, x, seen), rtol=1e-12, atol=0
+    )
 
 
 # A linear autoencoder is principal component analysis
@@ -156,12 +175,18 @@ def test_without_noise_the_encoder_sees_the_rows(denoise: float, training: bool)
 def test_a_linear_autoencoder_reaches_the_error_of_pca() -> None:
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(200, 3)) * (3.0, 2.0, 1.5)
-    x = 5 + factors @ rng.normal(size=(3, FEATURES)) + 0.5 * rng.normal(size=(200, FEATURES))
+    x = (
+        5
+        + factors @ rng.normal(size=(3, FEATURES))
+        + 0.5 * rng.normal(size=(200, FEATURES))
+    )
     best = PCA(3).fit(x)
     exact = np.square(x - best.inverse_transform(best.transform(x))).mean()
     vae = autoencoder(latent_dim=3, hidden_dims=())
     assert sum(isinstance(module, nn.Linear) for module in vae.modules()) == 2
-    run = pv.fit(vae, x, validation=None, epochs=200, batch_size=50, lr=0.1, progress=False)
+    run = pv.fit(
+        vae, x, validation=None, epochs=200, batch_size=50, lr=0.1, progress=False
+    )
     found = np.square(x - pv.reconstruct(vae, x)).mean()
     assert exact * (1 - 1e-9) < found < 1.01 * exact
     assert run.history[-1]["rate"] == 0
@@ -194,7 +219,8 @@ def test_sample_refuses_the_flat_prior_and_says_why() -> None:
 
 def test_evidence_refuses_an_autoencoder_and_says_why() -> None:
     with pytest.raises(
-        ValueError, match=r"is an autoencoder: .* no density over z, so log p\(x\) does not exist"
+        ValueError,
+        match=r"is an autoencoder: .* no density over z, so log p\(x\) does not exist",
     ):
         pv.evidence(autoencoder(), rows(), num_particles=3)
 
@@ -208,5 +234,7 @@ def test_a_point_as_guide_has_no_evidence_with_a_proper_prior_either() -> None:
 
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 def test_a_flat_prior_takes_only_a_point(guide: str) -> None:
-    with pytest.raises(ValueError, match=r"prior 'flat' has no density, .* expected guide 'delta'"):
+    with pytest.raises(
+        ValueError, match=r"prior 'flat' has no density, .* expected guide 'delta'"
+    ):
         VAE(data_shape=(FEATURES,), prior="flat", guide=guide)

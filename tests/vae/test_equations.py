@@ -10,7 +10,13 @@ import torch
 from scipy.integrate import quad
 from scipy.stats import norm
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 
 from pyro_vae import ELBO, VAE
 from pyro_vae.guides import FullRank, MeanField
@@ -69,7 +75,10 @@ def test_a_draw_is_loc_plus_scale_times_standard_noise(family: str) -> None:
     torch.manual_seed(3)
     noise = torch.randn(ROWS, LATENT, dtype=torch.float64)
     torch.testing.assert_close(
-        z, q.mean + (scale_tril(q) @ noise.unsqueeze(-1)).squeeze(-1), rtol=0, atol=1e-14
+        z,
+        q.mean + (scale_tril(q) @ noise.unsqueeze(-1)).squeeze(-1),
+        rtol=0,
+        atol=1e-14,
     )
 
 
@@ -133,15 +142,21 @@ def kl_to_standard_normal(q: Distribution) -> Tensor:
 def test_the_closed_form_kl_is_the_formula(family: str) -> None:
     q = a_posterior(family)
     p = StandardNormal(LATENT).double()()
-    torch.testing.assert_close(analytic_kl(q, p), kl_to_standard_normal(q), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        analytic_kl(q, p), kl_to_standard_normal(q), rtol=1e-12, atol=1e-12
+    )
 
 
 @every_family
 def test_the_rate_of_the_elbo_is_the_formula(family: str) -> None:
-    vae = VAE(data_shape=(FEATURES,), latent_dim=LATENT, guide=family, hidden_dims=(8,)).double()
+    vae = VAE(
+        data_shape=(FEATURES,), latent_dim=LATENT, guide=family, hidden_dims=(8,)
+    ).double()
     x = features()
     for particles in (1, 3):
-        rate = ELBO(kl="analytic", num_particles=particles)(vae.model, vae.guide, x).rate
+        rate = ELBO(kl="analytic", num_particles=particles)(
+            vae.model, vae.guide, x
+        ).rate
         torch.testing.assert_close(
             rate, kl_to_standard_normal(vae.posterior(x)), rtol=1e-12, atol=1e-12
         )
@@ -155,7 +170,9 @@ def test_the_closed_form_kl_is_torchs_own(family: str) -> None:
     as_torch = MultivariateNormal(q.mean, scale_tril=scale_tril(q))
     standard = MultivariateNormal(zero, torch.eye(LATENT, dtype=torch.float64))
     found = analytic_kl(q, StandardNormal(LATENT).double()())
-    torch.testing.assert_close(found, kl_divergence(as_torch, standard), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        found, kl_divergence(as_torch, standard), rtol=1e-12, atol=1e-12
+    )
 
 
 def test_the_closed_form_kl_is_the_integral() -> None:
@@ -166,9 +183,13 @@ def test_the_closed_form_kl_is_the_integral() -> None:
 
     def kl(loc: float, scale: float) -> float:
         def integrand(z: float) -> float:
-            return norm.pdf(z, loc, scale) * (norm.logpdf(z, loc, scale) - norm.logpdf(z))
+            return norm.pdf(z, loc, scale) * (
+                norm.logpdf(z, loc, scale) - norm.logpdf(z)
+            )
 
-        return quad(integrand, loc - 12 * scale, loc + 12 * scale, points=[loc], epsabs=1e-11)[0]
+        return quad(
+            integrand, loc - 12 * scale, loc + 12 * scale, points=[loc], epsabs=1e-11
+        )[0]
 
     integrals = np.vectorize(kl)(locs, scales).sum(-1)
     found = analytic_kl(q, StandardNormal(LATENT).double()()).detach().numpy()
@@ -184,7 +205,9 @@ def correlated() -> Distribution:
     root = torch.randn(
         LATENT, LATENT, generator=torch.Generator().manual_seed(4), dtype=torch.float64
     )
-    return dist.MultivariateNormal(root[0], root @ root.T + torch.eye(LATENT, dtype=torch.float64))
+    return dist.MultivariateNormal(
+        root[0], root @ root.T + torch.eye(LATENT, dtype=torch.float64)
+    )
 
 
 PRIORS: dict[str, Callable[[], Distribution]] = {
@@ -196,12 +219,16 @@ PRIORS: dict[str, Callable[[], Distribution]] = {
 
 @every_family
 @pytest.mark.parametrize("prior", PRIORS)
-def test_the_closed_form_kl_is_the_mean_of_log_q_minus_log_p(family: str, prior: str) -> None:
+def test_the_closed_form_kl_is_the_mean_of_log_q_minus_log_p(
+    family: str, prior: str
+) -> None:
     q = a_posterior(family)
     p = PRIORS[prior]()
     torch.manual_seed(0)
     z = q.sample((20_000,))
-    assert_exact_on_average((q.log_prob(z) - p.log_prob(z)).detach(), analytic_kl(q, p).detach())
+    assert_exact_on_average(
+        (q.log_prob(z) - p.log_prob(z)).detach(), analytic_kl(q, p).detach()
+    )
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -227,7 +254,9 @@ def test_our_registered_kl_takes_only_independent_normals() -> None:
 @pytest.mark.parametrize("kl", ["analytic", "monte_carlo"])
 def test_minus_elbo_is_distortion_plus_rate(family: str, kl: str) -> None:
     """Each term by hand from the three modules, at the draw that the objective made."""
-    vae = VAE(data_shape=(FEATURES,), latent_dim=LATENT, guide=family, hidden_dims=(8,)).double()
+    vae = VAE(
+        data_shape=(FEATURES,), latent_dim=LATENT, guide=family, hidden_dims=(8,)
+    ).double()
     x = features()
     torch.manual_seed(0)
     terms: Terms = ELBO(kl=kl)(vae.model, vae.guide, x)
@@ -235,7 +264,11 @@ def test_minus_elbo_is_distortion_plus_rate(family: str, kl: str) -> None:
     q = vae.posterior(x)
     p = vae.prior()
     z = q.rsample()
-    rate = q.log_prob(z) - p.log_prob(z) if kl == "monte_carlo" else kl_to_standard_normal(q)
+    rate = (
+        q.log_prob(z) - p.log_prob(z)
+        if kl == "monte_carlo"
+        else kl_to_standard_normal(q)
+    )
     torch.testing.assert_close(terms.rate, rate)
     torch.testing.assert_close(terms.distortion, -vae.likelihood(z).log_prob(x))
     torch.testing.assert_close(-terms.elbo, terms.distortion + terms.rate)
@@ -249,10 +282,16 @@ def test_a_fixed_scale_makes_the_distortion_a_squared_error(
     """Distortion = ‖x - decoder(z)‖² / (2 σ²) + (D / 2) log(2 π σ²), with its constant."""
     likelihood = {"kind": "normal", "scale": sigma}
     vae = VAE(
-        data_shape=data_shape, latent_dim=LATENT, likelihood=likelihood, hidden_dims=(8,)
+        data_shape=data_shape,
+        latent_dim=LATENT,
+        likelihood=likelihood,
+        hidden_dims=(8,),
     ).double()
     x = torch.randn(
-        ROWS, *data_shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+        ROWS,
+        *data_shape,
+        generator=torch.Generator().manual_seed(2),
+        dtype=torch.float64,
     )
     torch.manual_seed(0)
     distortion = ELBO()(vae.model, vae.guide, x).distortion
@@ -260,5 +299,7 @@ def test_a_fixed_scale_makes_the_distortion_a_squared_error(
     reconstruction = vae.likelihood.decoder(vae.posterior(x).rsample())
     squared_error = (x - reconstruction).square().flatten(1).sum(1)
     size = math.prod(data_shape)
-    expected = squared_error / (2 * sigma**2) + size / 2 * math.log(2 * math.pi * sigma**2)
+    expected = squared_error / (2 * sigma**2) + size / 2 * math.log(
+        2 * math.pi * sigma**2
+    )
     torch.testing.assert_close(distortion, expected, rtol=1e-12, atol=1e-12)

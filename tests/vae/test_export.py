@@ -24,12 +24,16 @@ GUIDES: dict[str, Any] = {
     "delta": "delta",
     "spline": {"kind": "flow", "transform": "spline"},
 }
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
 
 
 def program(page: str) -> str:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    return "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    return "\n".join(
+        re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +52,22 @@ def test_the_exported_programs_are_the_model(page: dict[str, Any]) -> None:
         torch.testing.assert_close(loc, torch.from_numpy(codes.loc[:rows]))
         torch.testing.assert_close(scale, torch.from_numpy(codes.scale[:rows]))
         torch.testing.assert_close(
-            page["decoder"].module()(loc), torch.from_numpy(pv.reconstruct(vae, x[:rows]))
+            page["decoder"].module()(loc),
+            torch.from_numpy(pv.reconstruct(vae, x[:rows])),
         )
 
 
 def a_vae(guide: Any) -> pv.VAE:
     prior = "flat" if guide == "delta" else "standard_normal"
-    return pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,), prior=prior, guide=guide)
+    return pv.VAE(
+        data_shape=(4,), latent_dim=2, hidden_dims=(8,), prior=prior, guide=guide
+    )
 
 
 @pytest.mark.parametrize("name", GUIDES)
-def test_every_guide_is_exported_with_any_number_of_rows(name: str, page: dict[str, Any]) -> None:
+def test_every_guide_is_exported_with_any_number_of_rows(
+    name: str, page: dict[str, Any]
+) -> None:
     vae = a_vae(GUIDES[name])
     encoder = page["exported"](page["Codes"](vae), X)
     codes = pv.encode(vae, X)
@@ -70,10 +79,14 @@ def test_every_guide_is_exported_with_any_number_of_rows(name: str, page: dict[s
 
 
 def test_the_other_guides_are_those_that_the_page_names(page: dict[str, Any]) -> None:
-    kinds = {name if isinstance(guide, str) else guide["kind"] for name, guide in GUIDES.items()}
+    kinds = {
+        name if isinstance(guide, str) else guide["kind"]
+        for name, guide in GUIDES.items()
+    }
     assert set(pv.GUIDES) - kinds == {"semi_amortized"}
     with pytest.raises(
-        Exception, match=r"guide 'semi_amortized': its steps take gradients, which .* torch.export"
+        Exception,
+        match=r"guide 'semi_amortized': its steps take gradients, which .* torch.export",
     ):
         page["exported"](page["Codes"](a_vae("semi_amortized")), X)
 
@@ -82,5 +95,7 @@ def test_the_other_guides_are_those_that_the_page_names(page: dict[str, Any]) ->
 def test_threads_take_turns_as_their_page_says(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program("threads")]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr

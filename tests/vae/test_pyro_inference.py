@@ -25,7 +25,11 @@ def test_observations_take_the_place_of_rows() -> None:
     for program, observed in ((vae.guide, {}), (vae.model, {})):
         conditioned = poutine.condition(program, {"z": z})
         expected = poutine.trace(conditioned).get_trace(other).log_prob_sum()
-        got = poutine.trace(conditioned).get_trace(X, observations={"x": other}).log_prob_sum()
+        got = (
+            poutine.trace(conditioned)
+            .get_trace(X, observations={"x": other})
+            .log_prob_sum()
+        )
         assert torch.equal(got, expected), observed
 
 
@@ -37,15 +41,21 @@ def test_wake_sleep_in_its_sleep_phase() -> None:
     )
     before = [parameter.detach().clone() for parameter in vae.guide.parameters()]
     SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 0.01}), elbo).step(X)
-    assert not any(torch.equal(p, q) for p, q in zip(vae.guide.parameters(), before, strict=True))
+    assert not any(
+        torch.equal(p, q) for p, q in zip(vae.guide.parameters(), before, strict=True)
+    )
 
 
 def test_compiled_sequential_importance_sampling() -> None:
     vae = small()
-    csis = CSIS(vae.model, vae.guide, pyro.optim.Adam({"lr": 0.01}), num_inference_samples=3)
+    csis = CSIS(
+        vae.model, vae.guide, pyro.optim.Adam({"lr": 0.01}), num_inference_samples=3
+    )
     before = [parameter.detach().clone() for parameter in vae.guide.parameters()]
     csis.step(X)
-    assert not any(torch.equal(p, q) for p, q in zip(vae.guide.parameters(), before, strict=True))
+    assert not any(
+        torch.equal(p, q) for p, q in zip(vae.guide.parameters(), before, strict=True)
+    )
     assert len(csis.run(X, observations={"x": X}).exec_traces) == 3
 
 
@@ -67,7 +77,9 @@ def test_torchscript_gives_the_same_loss(guide: Any) -> None:
     vae = small(guide)
     losses = []
     for elbo in (Trace_ELBO(), JitTrace_ELBO(ignore_jit_warnings=True)):
-        elbo.loss_and_grads(vae.model, vae.guide, X)  # the first call of the second one traces
+        elbo.loss_and_grads(
+            vae.model, vae.guide, X
+        )  # the first call of the second one traces
         torch.manual_seed(0)
         losses.append(elbo.loss_and_grads(vae.model, vae.guide, X))
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -31,7 +31,11 @@ every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 
 def small_vae(kind: str = "normal", seed: int = 0) -> VAE:
     return VAE(
-        data_shape=(6,), latent_dim=2, likelihood=LIKELIHOODS[kind], hidden_dims=(16,), seed=seed
+        data_shape=(6,),
+        latent_dim=2,
+        likelihood=LIKELIHOODS[kind],
+        hidden_dims=(16,),
+        seed=seed,
     )
 
 
@@ -39,12 +43,16 @@ def rows(kind: str = "normal", n: int = 64) -> Tensor:
     """Rows with one strong common factor, in the support of the likelihood."""
     generator = torch.Generator().manual_seed(1)
     factor = (
-        3 * torch.randn(n, 1, generator=generator) * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
+        3
+        * torch.randn(n, 1, generator=generator)
+        * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
     )
     if kind == "normal":
         return factor + 0.5 * torch.randn(n, 6, generator=generator)
     count = LIKELIHOODS[kind].get("total_count", 1)
-    return (torch.rand(count, n, 6, generator=generator) < factor.sigmoid()).float().sum(0)
+    return (
+        (torch.rand(count, n, 6, generator=generator) < factor.sigmoid()).float().sum(0)
+    )
 
 
 def parameters(vae: VAE) -> dict[str, Tensor]:
@@ -127,7 +135,9 @@ def test_two_models_trained_step_by_step_by_svi_both_train() -> None:
     pair = small_vae(seed=0), small_vae(seed=1)
     torch.manual_seed(0)
     first, second = (svi(vae) for vae in pair)
-    losses = torch.tensor([[first.step(x), second.step(x)] for _ in range(STEPS)]) / len(x)
+    losses = torch.tensor(
+        [[first.step(x), second.step(x)] for _ in range(STEPS)]
+    ) / len(x)
     assert (losses[:10].mean(0) - losses[-10:].mean(0)).min() > 0.5
 
 
@@ -193,7 +203,10 @@ def test_posterior_predictive_shapes(kind: str, parallel: bool) -> None:
     vae = small_vae(kind)
     x = rows(kind, 3)
     predictive = Predictive(
-        poutine.uncondition(vae.model), guide=vae.guide, num_samples=7, parallel=parallel
+        poutine.uncondition(vae.model),
+        guide=vae.guide,
+        num_samples=7,
+        parallel=parallel,
     )
     found = predictive(x)
     assert {name: tuple(draws.shape) for name, draws in found.items()} == {
@@ -216,7 +229,9 @@ def test_prior_predictive_has_the_moments_of_the_marginal() -> None:
     )
     eye = torch.eye(2, dtype=torch.float64)
     assert_moments(
-        found["z"].detach(), torch.zeros(2, 2, dtype=torch.float64), eye.expand(2, -1, -1)
+        found["z"].detach(),
+        torch.zeros(2, 2, dtype=torch.float64),
+        eye.expand(2, -1, -1),
     )
 
 
@@ -239,14 +254,18 @@ def test_posterior_predictive_has_the_moments_of_the_posterior() -> None:
 def test_nuts_finds_the_exact_posterior_of_two_rows() -> None:
     x = truth.sample(2)
     torch.manual_seed(0)
-    chain = MCMC(NUTS(truth.vae().model), num_samples=250, warmup_steps=60, disable_progbar=True)
+    chain = MCMC(
+        NUTS(truth.vae().model), num_samples=250, warmup_steps=60, disable_progbar=True
+    )
     chain.run(x)
     z = chain.get_samples(group_by_chain=True)["z"]
     exact = truth.posterior(x)
     assert z.shape == (1, 250, 2, 2)
     squares = (z - exact.mean).square()
     for draws, value in ((z, exact.mean), (squares, exact.variance)):
-        standard_error = draws.std((0, 1)) / effective_sample_size(draws).clamp(max=250).sqrt()
+        standard_error = (
+            draws.std((0, 1)) / effective_sample_size(draws).clamp(max=250).sqrt()
+        )
         assert ((draws.mean((0, 1)) - value).abs() / standard_error).max() < SIGMAS
         assert (standard_error / exact.variance.sqrt()).max() < 0.15
 
@@ -267,12 +286,16 @@ def test_trace_has_the_sites_and_their_densities(kind: str) -> None:
     assert z.shape == (3, 2)
     assert not trace.nodes["z"]["is_observed"]
     assert trace.nodes["x"]["is_observed"]
-    assert [[frame.name for frame in trace.nodes[site]["cond_indep_stack"]] for site in "zx"] == [
+    assert [
+        [frame.name for frame in trace.nodes[site]["cond_indep_stack"]] for site in "zx"
+    ] == [
         ["data"],
         ["data"],
     ]
     torch.testing.assert_close(trace.nodes["z"]["log_prob"], vae.prior().log_prob(z))
-    torch.testing.assert_close(trace.nodes["x"]["log_prob"], vae.likelihood(z).log_prob(x))
+    torch.testing.assert_close(
+        trace.nodes["x"]["log_prob"], vae.likelihood(z).log_prob(x)
+    )
     joint = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
     torch.testing.assert_close(trace.log_prob_sum(), joint.sum())
 
@@ -284,9 +307,13 @@ def test_guide_trace_has_the_density_of_the_posterior(kind: str) -> None:
     with pyro.settings.context(module_local_params=True):
         trace = poutine.trace(vae.guide).get_trace(x)
     trace.compute_log_prob()
-    assert {name for name, site in trace.nodes.items() if site["type"] == "sample"} == {"data", "z"}
+    assert {name for name, site in trace.nodes.items() if site["type"] == "sample"} == {
+        "data",
+        "z",
+    }
     torch.testing.assert_close(
-        trace.nodes["z"]["log_prob"], vae.posterior(x).log_prob(trace.nodes["z"]["value"])
+        trace.nodes["z"]["log_prob"],
+        vae.posterior(x).log_prob(trace.nodes["z"]["value"]),
     )
 
 
@@ -299,7 +326,9 @@ def test_replay_puts_the_draws_of_the_guide_into_the_model(kind: str) -> None:
         p = poutine.trace(poutine.replay(vae.model, q)).get_trace(x)
     z = q.nodes["z"]["value"]
     assert p.nodes["z"]["value"] is z
-    torch.testing.assert_close(p.nodes["x"]["fn"].log_prob(x), vae.likelihood(z).log_prob(x))
+    torch.testing.assert_close(
+        p.nodes["x"]["fn"].log_prob(x), vae.likelihood(z).log_prob(x)
+    )
 
 
 def test_condition_observes_either_site() -> None:
@@ -307,7 +336,9 @@ def test_condition_observes_either_site() -> None:
     x = rows(n=3)
     z = torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]])
     with pyro.settings.context(module_local_params=True):
-        trace = poutine.trace(poutine.condition(vae.model, {"z": z, "x": x})).get_trace(n=3)
+        trace = poutine.trace(poutine.condition(vae.model, {"z": z, "x": x})).get_trace(
+            n=3
+        )
     assert all(trace.nodes[site]["is_observed"] for site in "zx")
     joint = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
     torch.testing.assert_close(trace.log_prob_sum(), joint.sum())

@@ -29,7 +29,9 @@ from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.quadrature import real_grid
 
 TRUTH = LinearGaussian.random()
-Forward = Callable[[GeometricPath, TemperatureSchedule, list[int], AnnealingOptions], ChainsResult]
+Forward = Callable[
+    [GeometricPath, TemperatureSchedule, list[int], AnnealingOptions], ChainsResult
+]
 
 
 def exact(x: Tensor) -> np.ndarray:
@@ -40,7 +42,10 @@ def exact(x: Tensor) -> np.ndarray:
 
 
 def without_the_last_weight(
-    path: GeometricPath, schedule: TemperatureSchedule, seeds: list[int], options: AnnealingOptions
+    path: GeometricPath,
+    schedule: TemperatureSchedule,
+    seeds: list[int],
+    options: AnnealingOptions,
 ) -> ChainsResult:
     """Broken: the sum ends one temperature early."""
     chains = run_forward(path, schedule, seeds, options)
@@ -49,7 +54,10 @@ def without_the_last_weight(
 
 
 def with_the_other_sign(
-    path: GeometricPath, schedule: TemperatureSchedule, seeds: list[int], options: AnnealingOptions
+    path: GeometricPath,
+    schedule: TemperatureSchedule,
+    seeds: list[int],
+    options: AnnealingOptions,
 ) -> ChainsResult:
     """Broken: the weights of the chains in the other direction."""
     chains = run_forward(path, schedule, seeds, options)
@@ -57,10 +65,15 @@ def with_the_other_sign(
 
 
 def one_temperature_ahead(
-    path: GeometricPath, schedule: TemperatureSchedule, seeds: list[int], options: AnnealingOptions
+    path: GeometricPath,
+    schedule: TemperatureSchedule,
+    seeds: list[int],
+    options: AnnealingOptions,
 ) -> ChainsResult:
     """Broken: each weight comes after the move that it should come before."""
-    chains = Chains(path, schedule, path.draw(seeds, options.num_chains), seeds, options)
+    chains = Chains(
+        path, schedule, path.draw(seeds, options.num_chains), seeds, options
+    )
     for t in range(1, len(schedule.b)):
         chains.move(t)
         chains.weigh(t - 1, t)
@@ -95,7 +108,9 @@ def test_weights_are_unbiased(start: str, temperatures: int) -> None:
 @pytest.mark.parametrize(
     "broken", [without_the_last_weight, with_the_other_sign, one_temperature_ahead]
 )
-def test_broken_chains_are_rejected(broken: Forward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_chains_are_rejected(
+    broken: Forward, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "run_forward", broken)
     with pytest.raises(AssertionError):
         check_unbiased("guide", 4)
@@ -106,7 +121,9 @@ def test_broken_chains_are_rejected(broken: Forward, monkeypatch: pytest.MonkeyP
     [pytest.param("prior", 800, 150, marks=pytest.mark.slow), ("guide", 200, 50)],
     ids=["prior", "guide"],
 )
-def test_agrees_with_the_exact_answer(start: str, chains: int, temperatures: int) -> None:
+def test_agrees_with_the_exact_answer(
+    start: str, chains: int, temperatures: int
+) -> None:
     x = TRUTH.sample(4, seed=1)
     found = annealed(
         TRUTH.vae(widen=1.5),
@@ -140,7 +157,9 @@ def test_the_standard_error_covers() -> None:
 @pytest.mark.parametrize("temperatures", [1, 7])
 def test_from_the_exact_posterior_every_weight_is_the_answer(temperatures: int) -> None:
     x = TRUTH.sample(5)
-    found = annealed(TRUTH.vae(), x, num_chains=4, temperatures=temperatures, start="guide")
+    found = annealed(
+        TRUTH.vae(), x, num_chains=4, temperatures=temperatures, start="guide"
+    )
     np.testing.assert_allclose(found.log_marginal, exact(x), rtol=0, atol=1e-9)
     np.testing.assert_allclose(found.ess, 4, rtol=1e-9)
     assert (found.se < 1e-6).all()
@@ -149,11 +168,18 @@ def test_from_the_exact_posterior_every_weight_is_the_answer(temperatures: int) 
 def test_more_temperatures_raise_a_low_estimate() -> None:
     x = TRUTH.sample(100, seed=3)
     errors = [
-        annealed(TRUTH.vae(), x, num_chains=2, temperatures=t, leapfrog_steps=3).log_marginal
+        annealed(
+            TRUTH.vae(), x, num_chains=2, temperatures=t, leapfrog_steps=3
+        ).log_marginal
         - exact(x)
         for t in (1, 10, 100)
     ]
-    assert errors[0].mean() < errors[1].mean() < errors[2].mean() < 4 * errors[2].std() / 10
+    assert (
+        errors[0].mean()
+        < errors[1].mean()
+        < errors[2].mean()
+        < 4 * errors[2].std() / 10
+    )
 
 
 @pytest.mark.parametrize("start", ["prior", "guide"])
@@ -161,7 +187,11 @@ def test_more_temperatures_raise_a_low_estimate() -> None:
 def test_steps_are_tuned(start: str, widen: float) -> None:
     """Whatever the width of the guide, which is the unit of the steps."""
     found = annealed(
-        TRUTH.vae(widen=widen), TRUTH.sample(5), temperatures=100, start=start, leapfrog_steps=5
+        TRUTH.vae(widen=widen),
+        TRUTH.sample(5),
+        temperatures=100,
+        start=start,
+        leapfrog_steps=5,
     )
     assert 0.7 < found.acceptance.mean() < 0.9
     assert 0.5 < found.step_size.mean() * widen < 2.5
@@ -172,7 +202,9 @@ def test_temperatures_are_spaced_by_the_spread() -> None:
     spaced evenly.
     """
     b = torch.linspace(0, 1, 1001, dtype=torch.float64)
-    found = evenly_spaced(b, torch.stack([b, 0 * b], 1), torch.stack([b + 1, b + 2], 1), 10)
+    found = evenly_spaced(
+        b, torch.stack([b, 0 * b], 1), torch.stack([b + 1, b + 2], 1), 10
+    )
     even = torch.linspace(0, 1, 11, dtype=torch.float64)
     torch.testing.assert_close(found.b[:, 1], even)
     torch.testing.assert_close(
@@ -239,7 +271,13 @@ def check_against_quadrature(vae: VAE, start: str) -> None:
     expected = by_quadrature(vae, x)
     assert abs(np.exp(expected).sum() - 1) < 1e-4
     found = annealed(
-        vae, x, num_chains=400, temperatures=20, leapfrog_steps=3, start=start, chunk_size=10_000
+        vae,
+        x,
+        num_chains=400,
+        temperatures=20,
+        leapfrog_steps=3,
+        start=start,
+        chunk_size=10_000,
     )
     errors = np.abs(found.log_marginal - expected)
     assert (found.se < 0.1).all()
@@ -268,14 +306,18 @@ GUIDES: list[Any] = [
 
 
 @pytest.mark.parametrize(
-    "prior", PRIORS, ids=lambda prior: prior if isinstance(prior, str) else prior["kind"]
+    "prior",
+    PRIORS,
+    ids=lambda prior: prior if isinstance(prior, str) else prior["kind"],
 )
 def test_agrees_with_quadrature_for_each_prior(prior: Any) -> None:
     check_against_quadrature(bernoulli_vae(prior), "prior")
 
 
 @pytest.mark.parametrize(
-    "guide", GUIDES, ids=lambda guide: guide if isinstance(guide, str) else guide["kind"]
+    "guide",
+    GUIDES,
+    ids=lambda guide: guide if isinstance(guide, str) else guide["kind"],
 )
 def test_agrees_with_quadrature_for_each_guide(guide: Any) -> None:
     check_against_quadrature(bernoulli_vae(guide=guide), "guide")
@@ -298,8 +340,12 @@ def test_a_uniform_prior_has_no_slope() -> None:
     x = bits()
     z = torch.cartesian_prod(*[(torch.arange(200) + 0.5).double() / 100 - 1] * 2)
     with torch.no_grad():
-        expected = vae.likelihood(z.unsqueeze(1)).log_prob(x).exp().mean(0).log().numpy()
-    found = annealed(vae, x, num_chains=400, temperatures=20, leapfrog_steps=3, chunk_size=10_000)
+        expected = (
+            vae.likelihood(z.unsqueeze(1)).log_prob(x).exp().mean(0).log().numpy()
+        )
+    found = annealed(
+        vae, x, num_chains=400, temperatures=20, leapfrog_steps=3, chunk_size=10_000
+    )
     assert (np.abs(found.log_marginal - expected) < 4 * found.se).all()
     assert (found.se < 0.1).all()
 
@@ -308,17 +354,26 @@ def test_float32_agrees_with_float64() -> None:
     vae = bernoulli_vae()
     x = bits()
     found = annealed(
-        vae.float(), x.float(), num_chains=100, temperatures=20, leapfrog_steps=3, chunk_size=10_000
+        vae.float(),
+        x.float(),
+        num_chains=100,
+        temperatures=20,
+        leapfrog_steps=3,
+        chunk_size=10_000,
     )
     assert found.log_marginal.dtype == np.float64
-    assert (np.abs(found.log_marginal - by_quadrature(vae.double(), x)) < 4 * found.se).all()
+    assert (
+        np.abs(found.log_marginal - by_quadrature(vae.double(), x)) < 4 * found.se
+    ).all()
 
 
 # Rows by themselves, and the model as it was
 
 
 def arrays(found: Annealed) -> np.ndarray:
-    return np.stack([found.log_marginal, found.se, found.ess, found.acceptance, found.step_size])
+    return np.stack(
+        [found.log_marginal, found.se, found.ess, found.acceptance, found.step_size]
+    )
 
 
 @pytest.mark.parametrize("start", ["prior", "guide"])
@@ -329,13 +384,21 @@ def test_a_row_does_not_depend_on_the_others(start: str) -> None:
     def run(rows: Tensor, **options: Any) -> np.ndarray:
         return arrays(
             annealed(
-                vae, rows, num_chains=5, temperatures=12, leapfrog_steps=2, start=start, **options
+                vae,
+                rows,
+                num_chains=5,
+                temperatures=12,
+                leapfrog_steps=2,
+                start=start,
+                **options,
             )
         )
 
     together = run(x)
     for chunk_size in (1, 10):
-        np.testing.assert_allclose(run(x, chunk_size=chunk_size), together, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            run(x, chunk_size=chunk_size), together, rtol=1e-9, atol=1e-9
+        )
     np.testing.assert_allclose(run(x.flip(0)), together[:, ::-1], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(run(x[3:4]), together[:, 3:4], rtol=1e-9, atol=1e-9)
     assert (run(x, seed=1)[0] != together[0]).all()
@@ -371,10 +434,15 @@ def test_nothing_is_left_changed() -> None:
     modes = [module.training for module in vae.modules()]
     state = torch.get_rng_state()
     annealed(vae, bits(), num_chains=2, temperatures=3, start="guide")
-    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in vae.state_dict().items()
+    )
     assert [module.training for module in vae.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in vae.parameters())
+    assert all(
+        parameter.grad is None and parameter.requires_grad
+        for parameter in vae.parameters()
+    )
 
 
 # Small cases, words, and bad input
@@ -413,7 +481,9 @@ def test_bars_are_shown_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert "temperature" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["num_chains", "temperatures", "leapfrog_steps", "chunk_size"])
+@pytest.mark.parametrize(
+    "name", ["num_chains", "temperatures", "leapfrog_steps", "chunk_size"]
+)
 def test_nothing_to_do_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0"):
         annealed(bernoulli_vae(), bits(), **{name: 0})
@@ -422,7 +492,9 @@ def test_nothing_to_do_is_refused(name: str) -> None:
 def test_bad_input_is_refused() -> None:
     vae = bernoulli_vae()
     x = bits()
-    with pytest.raises(ValueError, match="start: expected 'prior' or 'guide', got 'posterior'"):
+    with pytest.raises(
+        ValueError, match="start: expected 'prior' or 'guide', got 'posterior'"
+    ):
         annealed(vae, x, start="posterior")
     with pytest.raises(ValueError, match="at least one row"):
         annealed(vae, x[:0])
@@ -434,7 +506,9 @@ def test_bad_input_is_refused() -> None:
 
 def test_models_that_it_does_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="autoencoder"):
-        annealed(VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), bits())
+        annealed(
+            VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), bits()
+        )
     coin = dist.Bernoulli(torch.full((2,), 0.3)).to_event(1)
     with pytest.raises(ValueError, match="discrete"):
         annealed(VAE(data_shape=(4,), latent_dim=2, prior=coin, guide=coin), bits())
@@ -445,7 +519,9 @@ def test_totals_and_a_line_for_each_row() -> None:
     assert found.mean_log_marginal == found.log_marginal.mean()
     spread = found.log_marginal.std(ddof=1)
     assert found.mean_log_marginal_se == pytest.approx(spread / math.sqrt(5), rel=1e-14)
-    assert found.monte_carlo_se == pytest.approx(math.sqrt((found.se**2).sum()) / 5, rel=1e-14)
+    assert found.monte_carlo_se == pytest.approx(
+        math.sqrt((found.se**2).sum()) / 5, rel=1e-14
+    )
     table = found.to_dataframe()
     assert list(table) == ["log_marginal", "se", "ess", "acceptance", "step_size"]
     np.testing.assert_array_equal(table["se"], found.se)

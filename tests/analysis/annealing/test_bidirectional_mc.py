@@ -26,7 +26,8 @@ from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random()
 Reverse = Callable[
-    [GeometricPath, Tensor, TemperatureSchedule, list[int], AnnealingOptions], ChainsResult
+    [GeometricPath, Tensor, TemperatureSchedule, list[int], AnnealingOptions],
+    ChainsResult,
 ]
 
 
@@ -46,7 +47,9 @@ def without_the_last_weight(
 ) -> ChainsResult:
     """Broken: the sum ends one temperature early."""
     chains = run_reverse(path, z, schedule, seeds, options)
-    return chains._replace(log_weight=chains.log_weight - schedule.b[1] * path.ends(z)[1])
+    return chains._replace(
+        log_weight=chains.log_weight - schedule.b[1] * path.ends(z)[1]
+    )
 
 
 def from_the_guide_mean(
@@ -57,7 +60,9 @@ def from_the_guide_mean(
     options: AnnealingOptions,
 ) -> ChainsResult:
     """Broken: a start that is no draw from the posterior."""
-    return run_reverse(path, path.start.mean.expand_as(z).contiguous(), schedule, seeds, options)
+    return run_reverse(
+        path, path.start.mean.expand_as(z).contiguous(), schedule, seeds, options
+    )
 
 
 def in_the_wrong_direction(
@@ -85,7 +90,10 @@ def check_unbiased(rows: int = 1000) -> None:
         start="guide",
         chunk_size=10_000,
     )
-    for ratio in (np.exp(exact(found) - found.upper), np.exp(found.lower - exact(found))):
+    for ratio in (
+        np.exp(exact(found) - found.upper),
+        np.exp(found.lower - exact(found)),
+    ):
         assert ratio.std() < 1
         assert abs(ratio.mean() - 1) < 4 * ratio.std() / math.sqrt(rows)
 
@@ -97,18 +105,25 @@ def test_both_sides_are_unbiased() -> None:
 @pytest.mark.parametrize(
     "broken", [without_the_last_weight, from_the_guide_mean, in_the_wrong_direction]
 )
-def test_broken_chains_are_rejected(broken: Reverse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_chains_are_rejected(
+    broken: Reverse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "run_reverse", broken)
     with pytest.raises(AssertionError):
         check_unbiased()
 
 
 @pytest.mark.parametrize(
-    ("start", "temperatures"), [pytest.param("prior", 300, marks=pytest.mark.slow), ("guide", 40)]
+    ("start", "temperatures"),
+    [pytest.param("prior", 300, marks=pytest.mark.slow), ("guide", 40)],
 )
 def test_the_bracket_holds_the_truth_and_closes(start: str, temperatures: int) -> None:
     found = bidirectional(
-        TRUTH.vae(widen=1.5), num_rows=30, num_chains=32, temperatures=temperatures, start=start
+        TRUTH.vae(widen=1.5),
+        num_rows=30,
+        num_chains=32,
+        temperatures=temperatures,
+        start=start,
     )
     truth = exact(found)
     assert found.gap.mean() < 0.1
@@ -120,7 +135,9 @@ def test_the_bracket_holds_the_truth_and_closes(start: str, temperatures: int) -
 
 
 def test_few_temperatures_leave_it_open() -> None:
-    found = bidirectional(TRUTH.vae(), num_rows=200, num_chains=2, temperatures=3, leapfrog_steps=2)
+    found = bidirectional(
+        TRUTH.vae(), num_rows=200, num_chains=2, temperatures=3, leapfrog_steps=2
+    )
     truth = exact(found)
     assert found.lower.mean() + 0.5 < truth.mean() < found.upper.mean() - 0.5
 
@@ -128,7 +145,11 @@ def test_few_temperatures_leave_it_open() -> None:
 def bernoulli_vae() -> VAE:
     guide = dist.Normal(torch.zeros(2), 1.3).to_event(1)
     vae = VAE(
-        data_shape=(7,), latent_dim=2, likelihood="bernoulli", guide=guide, hidden_dims=(8,)
+        data_shape=(7,),
+        latent_dim=2,
+        likelihood="bernoulli",
+        guide=guide,
+        hidden_dims=(8,),
     ).double()
     generator = torch.Generator().manual_seed(3)
     for parameter in vae.parameters():
@@ -142,14 +163,18 @@ def by_quadrature(vae: VAE, x: Tensor, points: int = 301) -> np.ndarray:
     with torch.no_grad():
         logits = vae.likelihood(z).base_dist.logits
         log_joint = (
-            x @ logits.T - torch.nn.functional.softplus(logits).sum(1) + vae.prior().log_prob(z)
+            x @ logits.T
+            - torch.nn.functional.softplus(logits).sum(1)
+            + vae.prior().log_prob(z)
         )
     return (log_joint.logsumexp(1) + 2 * math.log(16 / (points - 1))).numpy()
 
 
 def test_the_bracket_holds_the_truth_of_bits() -> None:
     vae = bernoulli_vae()
-    found = bidirectional(vae, num_rows=60, num_chains=16, temperatures=100, leapfrog_steps=5)
+    found = bidirectional(
+        vae, num_rows=60, num_chains=16, temperatures=100, leapfrog_steps=5
+    )
     truth = by_quadrature(vae, torch.from_numpy(found.x))
     below = found.lower - truth
     above = found.upper - truth
@@ -165,19 +190,31 @@ def test_the_bracket_holds_the_truth_of_bits() -> None:
 
 def test_rows_come_from_the_model() -> None:
     found = bidirectional(
-        TRUTH.vae(), num_rows=2000, num_chains=1, temperatures=1, leapfrog_steps=1, chunk_size=4000
+        TRUTH.vae(),
+        num_rows=2000,
+        num_chains=1,
+        temperatures=1,
+        leapfrog_steps=1,
+        chunk_size=4000,
     )
     p = TRUTH.marginal()
     errors = (found.x.mean(0) - p.mean.numpy()) / (p.stddev.numpy() / math.sqrt(2000))
     assert (np.abs(errors) < 4).all()
-    np.testing.assert_allclose(np.cov(found.x.T), p.covariance_matrix.numpy(), atol=0.25)
+    np.testing.assert_allclose(
+        np.cov(found.x.T), p.covariance_matrix.numpy(), atol=0.25
+    )
 
 
 def test_gap_and_chunks() -> None:
     vae = TRUTH.vae(widen=1.3)
     found, chunked = (
         bidirectional(
-            vae, num_rows=3, num_chains=3, temperatures=5, leapfrog_steps=3, chunk_size=size
+            vae,
+            num_rows=3,
+            num_chains=3,
+            temperatures=5,
+            leapfrog_steps=3,
+            chunk_size=size,
         )
         for size in (100, 4)
     )
@@ -192,10 +229,20 @@ def test_gap_and_chunks() -> None:
 def test_its_lower_side_is_what_annealing_gives() -> None:
     vae = TRUTH.vae(widen=1.3)
     found = bidirectional(
-        vae, num_rows=10, num_chains=64, temperatures=20, start="guide", leapfrog_steps=3
+        vae,
+        num_rows=10,
+        num_chains=64,
+        temperatures=20,
+        start="guide",
+        leapfrog_steps=3,
     )
-    again = annealed(vae, found.x, num_chains=64, temperatures=20, start="guide", leapfrog_steps=3)
-    assert (np.abs(found.lower - again.log_marginal) < 4 * np.hypot(found.lower_se, again.se)).all()
+    again = annealed(
+        vae, found.x, num_chains=64, temperatures=20, start="guide", leapfrog_steps=3
+    )
+    assert (
+        np.abs(found.lower - again.log_marginal)
+        < 4 * np.hypot(found.lower_se, again.se)
+    ).all()
 
 
 def test_nothing_is_left_changed() -> None:
@@ -203,7 +250,9 @@ def test_nothing_is_left_changed() -> None:
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     state = torch.get_rng_state()
     bidirectional(vae, num_rows=2, num_chains=2, temperatures=3)
-    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in vae.state_dict().items()
+    )
     assert vae.training
     assert torch.equal(torch.get_rng_state(), state)
 

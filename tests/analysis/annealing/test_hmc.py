@@ -36,7 +36,9 @@ def quartic(z: Tensor) -> Tensor:
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def noise(chains: int, dim: int, seed: int) -> HmcNoise:
@@ -78,13 +80,17 @@ Map = Callable[[Tensor], Tensor]
 def check_reversible(step: Map) -> None:
     start = normal(50, 4)
     flip = torch.tensor([1, 1, -1, -1])
-    torch.testing.assert_close(step(step(start) * flip) * flip, start, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        step(step(start) * flip) * flip, start, rtol=0, atol=1e-12
+    )
 
 
 def check_volume(step: Map, h: float = 1e-6) -> None:
     """det ∂(z', r') / ∂(z, r) = 1, by central differences."""
     for state in normal(10, 4):
-        jacobian = (step(state + h * torch.eye(4)) - step(state - h * torch.eye(4))) / (2 * h)
+        jacobian = (step(state + h * torch.eye(4)) - step(state - h * torch.eye(4))) / (
+            2 * h
+        )
         assert abs(torch.linalg.det(jacobian) - 1) < 1e-7
 
 
@@ -101,7 +107,11 @@ def test_the_leapfrog_of_a_spring() -> None:
     step = 0.4
     for steps in (1, 2, 9):
         end, _ = leapfrog(
-            at(bowl), density_state(bowl, z), torch.zeros_like(z), torch.tensor(step), steps
+            at(bowl),
+            density_state(bowl, z),
+            torch.zeros_like(z),
+            torch.tensor(step),
+            steps,
         )
         torch.testing.assert_close(
             end.z, z * math.cos(steps * math.acos(1 - step**2 / 2)), rtol=0, atol=1e-6
@@ -114,9 +124,13 @@ def test_the_energy_errs_by_the_square_of_the_step() -> None:
 
     def error(step: float) -> float:
         start = density_state(quartic, z)
-        end, momentum = leapfrog(at(quartic), start, r, torch.tensor(step), round(0.8 / step))
+        end, momentum = leapfrog(
+            at(quartic), start, r, torch.tensor(step), round(0.8 / step)
+        )
         change = (
-            end.log_density - start.log_density - 0.5 * (momentum.square() - r.square()).sum(-1)
+            end.log_density
+            - start.log_density
+            - 0.5 * (momentum.square() - r.square()).sum(-1)
         )
         return float(change.abs().mean())
 
@@ -142,7 +156,9 @@ def moved_by(
     log_density: LogDensity, z: Tensor, noise: HmcNoise, step: Tensor, steps: int
 ) -> tuple[Tensor, Tensor]:
     """Where chains at z are after a transition, and the acceptance."""
-    moved = transition(at(log_density), density_state(log_density, z), noise, step, steps)
+    moved = transition(
+        at(log_density), density_state(log_density, z), noise, step, steps
+    )
     return torch.where(moved.accepted.unsqueeze(-1), moved.end.z, z), moved.acceptance
 
 
@@ -165,7 +181,9 @@ def check_it_keeps_a_normal(kernel: Kernel, chains: int = 20_000) -> None:
     z = normal(chains, 2, seed=5) @ torch.linalg.cholesky(COVARIANCE).T
     acceptances = []
     for turn in range(4):
-        z, accepted = kernel(tilted, z, noise(chains, 2, turn), torch.tensor([0.8, 0.7]), 3)
+        z, accepted = kernel(
+            tilted, z, noise(chains, 2, turn), torch.tensor([0.8, 0.7]), 3
+        )
         acceptances.append(float(accepted.mean()))
     assert 0.5 < min(acceptances) < 0.95  # the test of the acceptance needs rejections
     variance = COVARIANCE.diag()
@@ -190,10 +208,16 @@ def test_chains_get_to_a_density_that_is_not_normal() -> None:
     z = torch.zeros(20_000, 1, dtype=torch.float64)
     for turn in range(30):
         z, _ = moved_by(
-            lambda z: -0.25 * z.pow(4).sum(-1), z, noise(chains, 1, turn), torch.tensor(0.6), 3
+            lambda z: -0.25 * z.pow(4).sum(-1),
+            z,
+            noise(chains, 1, turn),
+            torch.tensor(0.6),
+            3,
         )
     second = 2 * math.gamma(0.75) / math.gamma(0.25)
-    assert abs(z.square().mean() - second) < SIGMAS * math.sqrt((1 - second**2) / chains)
+    assert abs(z.square().mean() - second) < SIGMAS * math.sqrt(
+        (1 - second**2) / chains
+    )
     assert abs(z.mean()) < SIGMAS * math.sqrt(second / chains)
 
 
@@ -203,7 +227,11 @@ def test_a_density_with_an_edge() -> None:
     z = torch.full((20_000, 1), 3.0, dtype=torch.float64)
     for turn in range(25):
         z, accepted = moved_by(
-            lambda z: (2 * z.log() - z).sum(-1), z, noise(chains, 1, turn), torch.tensor(1.2), 3
+            lambda z: (2 * z.log() - z).sum(-1),
+            z,
+            noise(chains, 1, turn),
+            torch.tensor(1.2),
+            3,
         )
     assert (z > 0).all()
     assert (accepted == 0).any()  # those that stepped over it
@@ -216,9 +244,13 @@ def test_the_acceptance_is_that_of_the_energies() -> None:
     given = noise(1000, 2, 3)
     step = torch.tensor(1.0)
     z_after, acceptance = moved_by(quartic, z, given, step, 2)
-    end, momentum = leapfrog(at(quartic), density_state(quartic, z), given.momentum, step, 2)
+    end, momentum = leapfrog(
+        at(quartic), density_state(quartic, z), given.momentum, step, 2
+    )
     change = (
-        quartic(end.z) - quartic(z) - 0.5 * (momentum.square() - given.momentum.square()).sum(-1)
+        quartic(end.z)
+        - quartic(z)
+        - 0.5 * (momentum.square() - given.momentum.square()).sum(-1)
     )
     torch.testing.assert_close(acceptance, change.exp().clamp_max(1))
     accepted = given.log_uniform < change

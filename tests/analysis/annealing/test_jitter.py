@@ -38,7 +38,11 @@ def test_each_chain_moves_by_the_step_of_its_row_times_its_factor(
     path = GeometricPath.of(truth.vae(), truth.sample(ROWS), "prior")
 
     def moved(
-        self: GeometricPath, state: Any, step_size: Tensor, noise: Any, leapfrog_steps: int
+        self: GeometricPath,
+        state: Any,
+        step_size: Tensor,
+        noise: Any,
+        leapfrog_steps: int,
     ) -> tuple[Any, Tensor]:
         used.append(step_size)
         return state, torch.ones(CHAINS, ROWS)

@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree, write_netcdf
+from pyro_vae.analysis.export.arviz_objects import (
+    as_integers,
+    to_datatree,
+    write_netcdf,
+)
 from pyro_vae.analysis.export.elpd import to_elpd
 from pyro_vae.atomic_files import written_whole
 
@@ -68,7 +72,11 @@ def test_values_dimensions_and_coordinates(data_shape: tuple[int, ...]) -> None:
         else tuple(f"feature_{i}" for i in range(len(data_shape)))
     )
     drawn = ("chain", "draw", "observation")
-    dims = {"posterior": (*drawn, "latent"), "prior": (*drawn, "latent"), "sample_stats": drawn}
+    dims = {
+        "posterior": (*drawn, "latent"),
+        "prior": (*drawn, "latent"),
+        "sample_stats": drawn,
+    }
     dims |= {"observed_data": ("observation", *data_dims)}
     for group, found in given.items():
         for name, array in found.items():
@@ -84,7 +92,11 @@ def test_columns_name_the_features() -> None:
     names = [f"column {i}" for i in range(FEATURES)]
     tree = to_datatree(groups(), columns=names)
     assert tree["observed_data"]["x"]["feature"].values.tolist() == names
-    assert tree["posterior_predictive"]["x"].sel(feature="column 2").shape == (1, DRAWS, ROWS)
+    assert tree["posterior_predictive"]["x"].sel(feature="column 2").shape == (
+        1,
+        DRAWS,
+        ROWS,
+    )
 
 
 def test_summary_takes_the_codes() -> None:
@@ -94,14 +106,18 @@ def test_summary_takes_the_codes() -> None:
     np.testing.assert_allclose(table["mean"].astype(float), mean, atol=0.06)
 
 
-@pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Passing a dict or None as alias_mapping:DeprecationWarning"
+)
 def test_posterior_plot_takes_the_codes(pyplot: Any) -> None:
     draw = az.plot_posterior if OLD else az.plot_dist
     draw(to_datatree(groups()), var_names=["z"])
     assert len(pyplot.gcf().axes) >= ROWS * LATENT
 
 
-@pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Passing a dict or None as alias_mapping:DeprecationWarning"
+)
 def test_predictive_plot_takes_the_data(pyplot: Any) -> None:
     draw = az.plot_ppc if OLD else az.plot_ppc_dist
     draw(to_datatree(groups()), num_pp_samples=10) if OLD else draw(
@@ -121,7 +137,9 @@ def test_netcdf_round_trip(dtype: str, tmp_path: Path) -> None:
     for group, found in given.items():
         for name, array in found.items():
             assert back[group][name].dtype == array.dtype
-            np.testing.assert_array_equal(back[group][name].values.reshape(array.shape), array)
+            np.testing.assert_array_equal(
+                back[group][name].values.reshape(array.shape), array
+            )
     back.close()
 
 
@@ -130,7 +148,9 @@ def counts(whole: bool) -> dict[str, dict[str, np.ndarray]]:
     given = groups()
     for found in given.values():
         if "x" in found:
-            found["x"] = as_integers(np.round(found["x"])) if whole else np.round(found["x"])
+            found["x"] = (
+                as_integers(np.round(found["x"])) if whole else np.round(found["x"])
+            )
     return given
 
 
@@ -151,7 +171,9 @@ def test_integers_hold_the_same_numbers() -> None:
 def test_arviz_0_draws_integers_as_steps(pyplot: Any) -> None:
     styles = []
     for whole in (False, True):
-        axes = np.atleast_1d(az.plot_ppc(to_datatree(counts(whole)), num_pp_samples=5))[0]
+        axes = np.atleast_1d(az.plot_ppc(to_datatree(counts(whole)), num_pp_samples=5))[
+            0
+        ]
         styles.append({line.get_drawstyle() for line in axes.lines})
     assert styles == [{"default"}, {"default", "steps-pre"}]
 
@@ -192,7 +214,9 @@ def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_writing_wants_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"expected an existing folder, got .*missing"):
+    with pytest.raises(
+        FileNotFoundError, match=r"expected an existing folder, got .*missing"
+    ):
         write_netcdf(to_datatree(groups()), tmp_path / "missing" / "run.nc")
     with written_whole(tmp_path / "note.txt") as temporary:
         assert temporary.parent == tmp_path
@@ -202,7 +226,9 @@ def test_writing_wants_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, True, {"a": 1}, [1, 2], np.True_])
 def test_attributes_are_strings_and_numbers(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"attrs\['note'\]: expected a string or a number, got"):
+    with pytest.raises(
+        ValueError, match=r"attrs\['note'\]: expected a string or a number, got"
+    ):
         to_datatree(groups(), attrs={"note": value})
 
 
@@ -236,7 +262,10 @@ def array(*shape: int) -> np.ndarray:
             r"observed_data\['x'\]: expected shape \(observation, feature\), got",
         ),
         (
-            {"posterior": {"z": array(9, 4, 2)}, "sample_stats": {"log_q": array(8, 4)}},
+            {
+                "posterior": {"z": array(9, 4, 2)},
+                "sample_stats": {"log_q": array(8, 4)},
+            },
             r"sample_stats\['log_q'\]: expected draws = 9 as in posterior\['z'\], got 8",
         ),
         (
@@ -248,11 +277,17 @@ def array(*shape: int) -> np.ndarray:
             r"observed_data\['x'\]: expected observation = 4 as in posterior\['z'\], got 5",
         ),
         (
-            {"observed_data": {"x": array(4, 6)}, "posterior_predictive": {"x": array(9, 4, 7)}},
+            {
+                "observed_data": {"x": array(4, 6)},
+                "posterior_predictive": {"x": array(9, 4, 7)},
+            },
             r"posterior_predictive\['x'\]: expected feature = 6 as in observed_data\['x'\], got 7",
         ),
         (
-            {"observed_data": {"x": array(4, 3, 2)}, "posterior_predictive": {"x": array(9, 4, 6)}},
+            {
+                "observed_data": {"x": array(4, 3, 2)},
+                "posterior_predictive": {"x": array(9, 4, 6)},
+            },
             r"expected number of data dimensions = 2 as in observed_data\['x'\], got 1",
         ),
     ],
@@ -297,7 +332,9 @@ def test_imports_no_torch() -> None:
 # ELPD
 
 
-def log_marginals(rows: int = 120, level: float = -80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def log_marginals(
+    rows: int = 120, level: float = -80
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """log p(x) of two models, the first one better, and a k-hat of each row."""
     rng = np.random.default_rng(0)
     first = rng.normal(level, 10, rows)
@@ -325,7 +362,9 @@ def test_compare_takes_held_out_evidence(method: str) -> None:
         table["elpd_loo" if OLD else "elpd"].astype(float), [first.sum(), second.sum()]
     )
     difference = first - second
-    np.testing.assert_allclose(np.abs(table["elpd_diff"].astype(float)), [0, difference.sum()])
+    np.testing.assert_allclose(
+        np.abs(table["elpd_diff"].astype(float)), [0, difference.sum()]
+    )
     np.testing.assert_allclose(
         table["dse"].astype(float), [0, np.sqrt(len(first) * difference.var())]
     )
@@ -339,7 +378,9 @@ def test_compare_of_rows_that_are_very_unlikely() -> None:
         name: to_elpd(p, k_hat, num_particles=500)
         for name, p in {"first": first, "second": second}.items()
     }
-    table = az.compare(elpds, method="BB-pseudo-BMA", **({} if OLD else {"round_to": "none"}))
+    table = az.compare(
+        elpds, method="BB-pseudo-BMA", **({} if OLD else {"round_to": "none"})
+    )
     np.testing.assert_allclose(
         np.abs(table["elpd_diff"].astype(float)), [0, (first - second).sum()]
     )
@@ -356,7 +397,9 @@ def test_khat_plot_takes_it(pyplot: Any) -> None:
 def test_elpd_is_a_sum_with_its_standard_error() -> None:
     first, _, k_hat = log_marginals()
     made = to_elpd(first, k_hat, num_particles=500)
-    assert isinstance(made, az.ELPDData) if OLD else type(made).__name__ == "ELPDDataLOO"
+    assert (
+        isinstance(made, az.ELPDData) if OLD else type(made).__name__ == "ELPDDataLOO"
+    )
     assert made["elpd_loo" if OLD else "elpd"] == first.sum()
     assert made["se"] == np.sqrt(len(first) * first.var())
     assert "Computed from 500 posterior samples and 120 observations" in str(made)
@@ -368,7 +411,12 @@ def test_elpd_is_a_sum_with_its_standard_error() -> None:
 
 @pytest.mark.parametrize(
     ("log_marginal", "pareto_k"),
-    [([], []), ([-1.0], [0.1, 0.2]), ([-1.0, -np.inf], [0.1, 0.1]), ([[-1.0]], [[0.1]])],
+    [
+        ([], []),
+        ([-1.0], [0.1, 0.2]),
+        ([-1.0, -np.inf], [0.1, 0.1]),
+        ([[-1.0]], [[0.1]]),
+    ],
 )
 def test_elpd_wants_finite_rows(log_marginal: Any, pareto_k: Any) -> None:
     with pytest.raises(ValueError, match="to_elpd: expected a finite log p"):

@@ -54,7 +54,9 @@ def autoencoder() -> VAE:
 
 
 def groups(tree: Any) -> set[str]:
-    return set(tree.groups()) if OLD else {name.strip("/") for name in tree.groups} - {""}
+    return (
+        set(tree.groups()) if OLD else {name.strip("/") for name in tree.groups} - {""}
+    )
 
 
 # What is in it
@@ -112,7 +114,10 @@ def test_counts_are_integers(name: str, kind: str) -> None:
     for group in ("posterior_predictive", "prior_predictive", "observed_data"):
         assert tree[group]["x"].dtype.kind == kind
     np.testing.assert_array_equal(tree["observed_data"]["x"].values, rows)
-    assert {tree["posterior"]["z"].dtype.kind, tree["sample_stats"]["log_p"].dtype.kind} == {"f"}
+    assert {
+        tree["posterior"]["z"].dtype.kind,
+        tree["sample_stats"]["log_p"].dtype.kind,
+    } == {"f"}
 
 
 def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:
@@ -135,19 +140,26 @@ def test_prior_draws_are_from_the_model(tree: Any) -> None:
     assert (np.abs(z.mean(0)) < SIGMAS / math.sqrt(n)).all()
     assert (np.abs(z.std(0) - 1) < SIGMAS / math.sqrt(2 * n)).all()
     sd = p.stddev.numpy()
-    assert (np.abs(x.mean((0, 1, 2)) - p.mean.numpy()) < SIGMAS * sd / math.sqrt(n)).all()
+    assert (
+        np.abs(x.mean((0, 1, 2)) - p.mean.numpy()) < SIGMAS * sd / math.sqrt(n)
+    ).all()
     assert (np.abs(x.std((0, 1, 2)) / sd - 1) < SIGMAS / math.sqrt(2 * n)).all()
 
 
 def test_predictive_draws_are_decoded_from_the_codes_beside_them(tree: Any) -> None:
-    for codes, data in (("posterior", "posterior_predictive"), ("prior", "prior_predictive")):
+    for codes, data in (
+        ("posterior", "posterior_predictive"),
+        ("prior", "prior_predictive"),
+    ):
         loc = tree[codes]["z"].values @ TRUTH.weight.numpy().T + TRUTH.bias.numpy()
         noise = (tree[data]["x"].values - loc) / TRUTH.sigma
         assert abs(noise.mean()) < SIGMAS / math.sqrt(noise.size)
         assert abs(noise.std() - 1) < SIGMAS / math.sqrt(2 * noise.size)
 
 
-def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tensor) -> None:
+def test_weights_are_those_of_the_draws_and_give_the_evidence(
+    tree: Any, x: Tensor
+) -> None:
     stats = tree["sample_stats"]
     z = torch.from_numpy(tree["posterior"]["z"].values[0])
     vae = TRUTH.vae()
@@ -168,9 +180,9 @@ def test_weights_are_those_of_the_draws_and_give_the_evidence(tree: Any, x: Tens
 
 def test_weights_are_differences_of_what_was_rounded() -> None:
     """The difference is taken in float64: in float32 a log density of -1e4 has steps of 1e-3."""
-    stats = to_arviz(VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), num_samples=50)[
-        "sample_stats"
-    ]
+    stats = to_arviz(
+        VAE(data_shape=(64,), latent_dim=2), 100 * torch.ones(2, 64), num_samples=50
+    )["sample_stats"]
     assert stats["log_p"].dtype == stats["log_q"].dtype == np.float32
     expected = stats["log_p"].values.astype(float) - stats["log_q"].values.astype(float)
     np.testing.assert_array_equal(stats["log_weight"].values, expected)
@@ -190,7 +202,9 @@ def test_an_autoencoder_has_codes_only() -> None:
 
 def test_a_plain_distribution_is_a_guide() -> None:
     q = dist.Normal(torch.tensor([3.0, -3.0], dtype=torch.float64), 0.1).to_event(1)
-    z = to_arviz(TRUTH.vae(guide=q), TRUTH.sample(4), num_samples=100)["posterior"]["z"].values[0]
+    z = to_arviz(TRUTH.vae(guide=q), TRUTH.sample(4), num_samples=100)["posterior"][
+        "z"
+    ].values[0]
     assert (np.abs(z - [3, -3]) < 0.6).all()
     assert len(np.unique(z[..., 0])) == 400  # each row has draws of its own
 
@@ -219,7 +233,9 @@ def test_draws_follow_their_seed_and_leave_the_generator_alone(x: Tensor) -> Non
     vae = TRUTH.vae().train()
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first, again, other = (to_arviz(vae, x, num_samples=10, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        to_arviz(vae, x, num_samples=10, seed=seed) for seed in (0, 0, 1)
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert all(module.training for module in vae.modules())
     for group, name in (
@@ -262,7 +278,9 @@ def test_rows_of_any_origin(form: str) -> None:
     found = to_arviz(TRUTH.vae(), FORMS[form](x), num_samples=10)
     assert found["observed_data"]["x"].dtype == np.float64
     np.testing.assert_array_equal(found["observed_data"]["x"], x)
-    np.testing.assert_allclose(found["posterior"]["z"], expected["posterior"]["z"], rtol=1e-12)
+    np.testing.assert_allclose(
+        found["posterior"]["z"], expected["posterior"]["z"], rtol=1e-12
+    )
 
 
 # ArviZ takes it
@@ -271,7 +289,9 @@ def test_rows_of_any_origin(form: str) -> None:
 def test_summary(tree: Any, x: Tensor) -> None:
     table = az.summary(tree, var_names=["z"], kind="stats", round_to="none")
     expected = tree["posterior"]["z"].values[0]
-    np.testing.assert_allclose(table["mean"].astype(float), expected.mean(0).ravel(), rtol=1e-9)
+    np.testing.assert_allclose(
+        table["mean"].astype(float), expected.mean(0).ravel(), rtol=1e-9
+    )
     np.testing.assert_allclose(
         table["sd"].astype(float), expected.std(0, ddof=1).ravel(), rtol=1e-3
     )
@@ -293,8 +313,14 @@ def test_predictive_plot(group: str, tree: Any, pyplot: Any) -> None:
 
 
 def test_predictive_plot_of_counts(pyplot: Any) -> None:
-    vae = VAE(data_shape=(16,), latent_dim=2, likelihood={"kind": "binomial", "total_count": 16})
-    tree = to_arviz(vae, np.arange(48, dtype=np.uint8).reshape(3, 16) % 17, num_samples=20)
+    vae = VAE(
+        data_shape=(16,),
+        latent_dim=2,
+        likelihood={"kind": "binomial", "total_count": 16},
+    )
+    tree = to_arviz(
+        vae, np.arange(48, dtype=np.uint8).reshape(3, 16) % 17, num_samples=20
+    )
     if OLD:
         az.plot_ppc(tree, num_pp_samples=10)
     else:
@@ -308,7 +334,11 @@ def test_predictive_plot_of_counts(pyplot: Any) -> None:
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
-        (torch.zeros(3, 5), {"num_samples": 0}, "num_samples: expected at least 1, got 0"),
+        (
+            torch.zeros(3, 5),
+            {"num_samples": 0},
+            "num_samples: expected at least 1, got 0",
+        ),
         (torch.zeros(0, 5), {}, "x: expected at least one row"),
         (torch.zeros(3, 4), {}, r"x: expected rows of shape \(5,\), got \(4,\)"),
         (

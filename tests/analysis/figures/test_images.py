@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pyro_vae.analysis.figures.images import guess_image_shape, image_grid, reconstructions
+from pyro_vae.analysis.figures.images import (
+    guess_image_shape,
+    image_grid,
+    reconstructions,
+)
 
 
 def uniform(*shape: int) -> np.ndarray:
@@ -24,7 +28,9 @@ def nothing_cut_off(figure: Figure) -> bool:
     figure.canvas.draw()
     inner = figure.get_tightbbox()
     outer = figure.bbox_inches
-    return bool((inner.min >= outer.min - 0.01).all() and (inner.max <= outer.max + 0.01).all())
+    return bool(
+        (inner.min >= outer.min - 0.01).all() and (inner.max <= outer.max + 0.01).all()
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,9 @@ def test_rows_of_a_model_are_drawn_in_the_range_of_the_data() -> None:
     data = uniform(5, 16)
     model = 3 * uniform(5, 16) - 1
     found = reconstructions(data, model)
-    assert {image.get_clim() for image in found.axes[0].images} == {(data.min(), data.max())}
+    assert {image.get_clim() for image in found.axes[0].images} == {
+        (data.min(), data.max())
+    }
 
 
 def test_image_grid_draws_the_rows() -> None:
@@ -100,7 +108,9 @@ def test_image_grid_takes_one_channel_missing_cells_and_constants() -> None:
 
 def test_a_long_title_widens_the_figure() -> None:
     assert nothing_cut_off(
-        image_grid(uniform(1, 64), title="a long title over a single small picture, all of it")
+        image_grid(
+            uniform(1, 64), title="a long title over a single small picture, all of it"
+        )
     )
 
 
@@ -112,15 +122,25 @@ def test_a_long_title_widens_the_figure() -> None:
             {},
             r"image_grid: expected rows that make pictures, got shape \(5, 20\).*give image_shape",
         ),
-        (uniform(5, 20), {"image_shape": (4, 6)}, r"image_shape \(4, 6\).*a product of 20"),
+        (
+            uniform(5, 20),
+            {"image_shape": (4, 6)},
+            r"image_shape \(4, 6\).*a product of 20",
+        ),
         (uniform(5, 20), {"image_shape": (20,)}, "expected rows that make pictures"),
-        (uniform(5, 20), {"image_shape": (2, 2, 5)}, "expected rows that make pictures"),
+        (
+            uniform(5, 20),
+            {"image_shape": (2, 2, 5)},
+            "expected rows that make pictures",
+        ),
         (uniform(0, 64), {}, "expected rows that make pictures"),
         (uniform(5, 64), {"captions": ["a"]}, "5 captions, got 1 captions"),
         (uniform(5, 64), {"columns": 0}, "at least 1 column .*got 0 columns"),
     ],
 )
-def test_image_grid_checks(rows: np.ndarray, options: dict[str, Any], message: str) -> None:
+def test_image_grid_checks(
+    rows: np.ndarray, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         image_grid(rows, **options)
 
@@ -144,8 +164,11 @@ def test_reconstructions_are_below_the_data(count: int) -> None:
 
 def test_reconstructions_check_the_shapes() -> None:
     with pytest.raises(
-        ValueError, match=r"reconstructed: expected shape \(3, 64\) as the data, got \(4, 64\)"
+        ValueError,
+        match=r"reconstructed: expected shape \(3, 64\) as the data, got \(4, 64\)",
     ):
         reconstructions(uniform(3, 64), uniform(4, 64))
-    with pytest.raises(ValueError, match="reconstructions: expected rows that make pictures"):
+    with pytest.raises(
+        ValueError, match="reconstructions: expected rows that make pictures"
+    ):
         reconstructions(uniform(3, 20), uniform(3, 20))

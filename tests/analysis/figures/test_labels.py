@@ -27,7 +27,9 @@ from pyro_vae.analysis.figures.labels import by_label
 )
 def test_groups_in_order(labels: Any, expected: dict[str, list[int]]) -> None:
     found = by_label(labels, len(labels) if labels is not None else 2)
-    assert {name: np.flatnonzero(chosen).tolist() for name, chosen in found.items()} == expected
+    assert {
+        name: np.flatnonzero(chosen).tolist() for name, chosen in found.items()
+    } == expected
     assert list(found) == list(expected)
 
 

@@ -35,31 +35,44 @@ def nothing_cut_off(figure: Figure) -> bool:
     figure.canvas.draw()
     inner = figure.get_tightbbox()
     outer = figure.bbox_inches
-    return bool((inner.min >= outer.min - 0.01).all() and (inner.max <= outer.max + 0.01).all())
+    return bool(
+        (inner.min >= outer.min - 0.01).all() and (inner.max <= outer.max + 0.01).all()
+    )
 
 
 def points(figure: Figure) -> np.ndarray:
-    found = [artist for artist in figure.axes[0].collections if isinstance(artist, PathCollection)]
+    found = [
+        artist
+        for artist in figure.axes[0].collections
+        if isinstance(artist, PathCollection)
+    ]
     return np.concatenate([np.asarray(artist.get_offsets()) for artist in found])
 
 
 def test_latent_scatter_of_one_two_and_more_dimensions() -> None:
     codes = np.random.default_rng(0).normal(size=(200, 5)) * [3, 2, 1, 0.5, 0.1]
     assert (
-        sum(len(patch.get_path()) > 0 for patch in latent_scatter(codes[:, :1]).axes[0].patches)
+        sum(
+            len(patch.get_path()) > 0
+            for patch in latent_scatter(codes[:, :1]).axes[0].patches
+        )
         == 1
     )
     np.testing.assert_array_equal(points(latent_scatter(codes[:, :2])), codes[:, :2])
     figure = latent_scatter(codes)
     centred = codes - codes.mean(axis=0)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
-    np.testing.assert_allclose(abs(points(figure)), abs(left[:, :2] * singular[:2]), atol=1e-10)
+    np.testing.assert_allclose(
+        abs(points(figure)), abs(left[:, :2] * singular[:2]), atol=1e-10
+    )
     share = 100 * singular**2 / (singular**2).sum()
     assert (
-        figure.axes[0].get_xlabel() == f"principal component 1 ({share[0]:.0f} % of the variance)"
+        figure.axes[0].get_xlabel()
+        == f"principal component 1 ({share[0]:.0f} % of the variance)"
     )
     assert (
-        figure.axes[0].get_ylabel() == f"principal component 2 ({share[1]:.0f} % of the variance)"
+        figure.axes[0].get_ylabel()
+        == f"principal component 2 ({share[1]:.0f} % of the variance)"
     )
     assert figure.axes[0].get_aspect() == 1
     assert nothing_cut_off(figure)
@@ -96,7 +109,11 @@ def test_latent_scatter_takes_degenerate_codes(codes: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("codes", "options", "message"),
     [
-        (uniform(5), {}, r"codes: expected finite numbers of shape \(n, d\), got shape \(5,\)"),
+        (
+            uniform(5),
+            {},
+            r"codes: expected finite numbers of shape \(n, d\), got shape \(5,\)",
+        ),
         (uniform(0, 2), {}, "codes: expected"),
         (np.full((3, 2), np.nan), {}, "codes: expected finite numbers"),
         (
@@ -104,11 +121,17 @@ def test_latent_scatter_takes_degenerate_codes(codes: np.ndarray) -> None:
             {"labels": np.arange(4)},
             r"labels: expected one for each row, shape \(5,\), got int64 of shape \(4,\)",
         ),
-        (uniform(5, 2), {"labels": np.zeros((5, 1))}, "labels: expected one for each row"),
+        (
+            uniform(5, 2),
+            {"labels": np.zeros((5, 1))},
+            "labels: expected one for each row",
+        ),
         (uniform(5, 2), {"explained": [0.5]}, "explained: expected 2 shares"),
     ],
 )
-def test_latent_scatter_checks(codes: np.ndarray, options: dict[str, Any], message: str) -> None:
+def test_latent_scatter_checks(
+    codes: np.ndarray, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         latent_scatter(codes, **options)
 
@@ -119,7 +142,11 @@ def history(epochs: int, validation: bool = True) -> list[dict[str, float]]:
         rate = 14 * (1 - np.exp(-epoch / 5))
         distortion = 110 + 5000 * np.exp(-epoch) + 30 * np.exp(-epoch / 15)
         record = {"rate": rate, "distortion": distortion, "elbo": -rate - distortion}
-        seen = {f"val_{name}": value * 1.02 for name, value in record.items()} if validation else {}
+        seen = (
+            {f"val_{name}": value * 1.02 for name, value in record.items()}
+            if validation
+            else {}
+        )
         records.append({"epoch": epoch, "loss": 0.0} | record | seen)
     return records
 
@@ -129,11 +156,19 @@ def test_learning_curve_draws_the_history(validation: bool) -> None:
     records = history(100, validation)
     figure = learning_curve(records, best_epoch=62)
     left, right = figure.axes
-    lines = {line.get_label(): line.get_ydata() for axes in (left, right) for line in axes.lines}
+    lines = {
+        line.get_label(): line.get_ydata()
+        for axes in (left, right)
+        for line in axes.lines
+    }
     assert len(left.lines) == 1 + 1 + validation
     assert len(right.lines) == 1 + 2 * (1 + validation)
-    np.testing.assert_array_equal(lines["train"], [record["elbo"] for record in records])
-    np.testing.assert_array_equal(lines["rate, train"], [record["rate"] for record in records])
+    np.testing.assert_array_equal(
+        lines["train"], [record["elbo"] for record in records]
+    )
+    np.testing.assert_array_equal(
+        lines["rate, train"], [record["rate"] for record in records]
+    )
     if validation:
         np.testing.assert_array_equal(
             lines["validation"], [record["val_elbo"] for record in records]
@@ -185,7 +220,9 @@ def test_learning_curve_checks(
 
 
 def steps(figure: Figure, panel: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    patches = [patch for patch in figure.axes[panel].patches if isinstance(patch, StepPatch)]
+    patches = [
+        patch for patch in figure.axes[panel].patches if isinstance(patch, StepPatch)
+    ]
     return [
         (np.asarray(patch.get_data().values), np.asarray(patch.get_data().edges))
         for patch in patches
@@ -213,7 +250,9 @@ def test_marginals_of_counts_missing_values_and_outliers() -> None:
     samples = rng.poisson(4, (500, 2)).astype(float)
     (shares, edges), _ = steps(marginals(data, samples), 0)
     np.testing.assert_allclose(np.diff(edges), 1)
-    np.testing.assert_allclose(shares[:4], [(data[:, 0] == count).mean() for count in range(4)])
+    np.testing.assert_allclose(
+        shares[:4], [(data[:, 0] == count).mean() for count in range(4)]
+    )
     data[:, 1] = np.nan
     samples[0, 0] = 1e9
     figure = marginals(data, samples)
@@ -250,7 +289,10 @@ def test_text_of_the_data_is_no_formula(tmp_path: Path) -> None:
     save_figure(figure, tmp_path / "latent.png")
     (legend,) = figure.legends
     assert {text.get_text() for text in legend.get_texts()} == set(NAMES)
-    save_figure(image_grid(uniform(7, 16), captions=NAMES, title=NAMES[1]), tmp_path / "grid.png")
+    save_figure(
+        image_grid(uniform(7, 16), captions=NAMES, title=NAMES[1]),
+        tmp_path / "grid.png",
+    )
 
 
 def test_marginals_checks() -> None:
@@ -300,6 +342,10 @@ def test_no_global_state() -> None:
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

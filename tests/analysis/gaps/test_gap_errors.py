@@ -36,7 +36,9 @@ def gaps_with(error: float) -> Any:
     """Gaps where log p(x) is given with its standard error."""
     exact = TRUTH.marginal().log_prob(X).numpy()
     given = SimpleNamespace(log_marginal=exact, se=np.full(len(X), error))
-    return inference_gaps(TRUTH.vae(guide=near), X, steps=100, num_particles=DRAWS, marginal=given)
+    return inference_gaps(
+        TRUTH.vae(guide=near), X, steps=100, num_particles=DRAWS, marginal=given
+    )
 
 
 def error_of_the_best_elbo() -> float:
@@ -51,15 +53,22 @@ def error_of_the_best_elbo() -> float:
 
 
 @pytest.mark.parametrize("error", [0.0, 0.01, 3.0])
-def test_the_approximation_gap_has_the_errors_of_log_p_and_of_the_best_elbo(error: float) -> None:
+def test_the_approximation_gap_has_the_errors_of_log_p_and_of_the_best_elbo(
+    error: float,
+) -> None:
     """An sd of 4000 draws of a quadratic form is known to some 4 %."""
     expected = math.hypot(error, error_of_the_best_elbo())
-    np.testing.assert_allclose(gaps_with(error).approximation_gap_se, expected, rtol=0.12)
+    np.testing.assert_allclose(
+        gaps_with(error).approximation_gap_se, expected, rtol=0.12
+    )
 
 
 def drawn_and_weighed(dim: int, draws: int) -> tuple[Tensor, Tensor]:
     """Draws of both halves, (2, draws, dim), and log w, where posterior and guide are N(0, I)."""
-    zeros, eye = torch.zeros(1, dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
+    zeros, eye = (
+        torch.zeros(1, dim, dtype=torch.float64),
+        torch.eye(dim, dtype=torch.float64),
+    )
     q = dist.MultivariateNormal(zeros, scale_tril=eye)
     family = FullRankNormals(q, Rows.of(zeros, [q], seed=0))
     seen = []
@@ -69,12 +78,16 @@ def drawn_and_weighed(dim: int, draws: int) -> tuple[Tensor, Tensor]:
         found: Tensor = q.log_prob(z)
         return found
 
-    log_w = mixture_log_weights(family, family, family.start, log_joint, draws, stream=1)
+    log_w = mixture_log_weights(
+        family, family, family.start, log_joint, draws, stream=1
+    )
     return torch.cat(seen).reshape(2, draws, dim), log_w.squeeze(-1)
 
 
 @pytest.mark.parametrize("dim", [1, 4, 25])
-def test_the_second_half_is_drawn_from_variances_times_one_and_one_over_root_d(dim: int) -> None:
+def test_the_second_half_is_drawn_from_variances_times_one_and_one_over_root_d(
+    dim: int,
+) -> None:
     draws, wider = 20_000, 1 + 1 / math.sqrt(dim)
     z, log_w = drawn_and_weighed(dim, draws)
     variances = z.square().mean((1, 2))
@@ -88,7 +101,9 @@ def test_the_second_half_is_drawn_from_variances_times_one_and_one_over_root_d(d
 
 
 @pytest.mark.parametrize("dim", [1, 4, 100])
-def test_at_least_one_over_root_e_of_the_draws_of_the_wide_normal_are_effective(dim: int) -> None:
+def test_at_least_one_over_root_e_of_the_draws_of_the_wide_normal_are_effective(
+    dim: int,
+) -> None:
     """(Σ w)² / (n Σ w²) of them alone is (√(2c - 1) / c)ᵈ for variances times c = 1 + 1/√d.
 
     It falls to e^(-1/2) as d grows.

@@ -10,7 +10,12 @@ import pytest
 import torch
 from scipy.stats import kstest, norm
 from torch import nn
-from torch.distributions import AffineTransform, Distribution, MultivariateNormal, kl_divergence
+from torch.distributions import (
+    AffineTransform,
+    Distribution,
+    MultivariateNormal,
+    kl_divergence,
+)
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Codes, encode, rate, reconstruct, sample
@@ -22,7 +27,9 @@ ROWS = 600  # more than two batches
 
 
 def autoencoder(prior: str = "flat") -> VAE:
-    return VAE(data_shape=(5,), latent_dim=2, prior=prior, guide="delta", hidden_dims=(4,)).double()
+    return VAE(
+        data_shape=(5,), latent_dim=2, prior=prior, guide="delta", hidden_dims=(4,)
+    ).double()
 
 
 class Peaked(nn.Module):
@@ -30,7 +37,9 @@ class Peaked(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Distribution:
         unit = dist.Laplace(torch.zeros_like(x[:, :2]), 1.0)
-        return dist.TransformedDistribution(unit, AffineTransform(x[:, :2], 0.5)).to_event(1)
+        return dist.TransformedDistribution(
+            unit, AffineTransform(x[:, :2], 0.5)
+        ).to_event(1)
 
 
 # encode
@@ -68,7 +77,12 @@ def test_active_units_are_those_that_vary_over_the_rows() -> None:
 def test_active_units_count_variances_above_the_threshold() -> None:
     loc = np.array([[-1.0, 0.0, 0.0], [1.0, 0.2, 0.1]])  # variances 1, 0.01, 0.0025
     codes = Codes(loc, np.ones_like(loc))
-    assert [codes.active_units(threshold) for threshold in (0.001, 0.005, 0.5, 2)] == [3, 2, 1, 0]
+    assert [codes.active_units(threshold) for threshold in (0.001, 0.005, 0.5, 2)] == [
+        3,
+        2,
+        1,
+        0,
+    ]
 
 
 # reconstruct
@@ -77,10 +91,14 @@ def test_active_units_count_variances_above_the_threshold() -> None:
 def test_reconstruction_is_the_mean_at_the_mean() -> None:
     x = TRUTH.sample(ROWS)
     expected = TRUTH.posterior(x).mean @ TRUTH.weight.T + TRUTH.bias
-    np.testing.assert_allclose(reconstruct(TRUTH.vae(), x), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        reconstruct(TRUTH.vae(), x), expected, rtol=1e-10, atol=1e-12
+    )
 
 
-@pytest.mark.parametrize("kind", ["normal", "bernoulli", {"kind": "binomial", "total_count": 4}])
+@pytest.mark.parametrize(
+    "kind", ["normal", "bernoulli", {"kind": "binomial", "total_count": 4}]
+)
 def test_reconstructions_are_shaped_as_the_rows(kind: Any) -> None:
     vae = VAE(data_shape=(3, 4), latent_dim=2, likelihood=kind)
     found = reconstruct(vae, torch.ones(300, 3, 4))
@@ -101,7 +119,9 @@ def test_samples_are_from_the_marginal() -> None:
     assert drawn.x.shape == drawn.mean.shape == (n, 5)
     variance = p.variance.numpy()
     covariance = p.covariance_matrix.numpy()
-    assert (np.abs(drawn.x.mean(0) - p.mean.numpy()) < SIGMAS * np.sqrt(variance / n)).all()
+    assert (
+        np.abs(drawn.x.mean(0) - p.mean.numpy()) < SIGMAS * np.sqrt(variance / n)
+    ).all()
     error = np.sqrt(
         (covariance**2 + np.outer(variance, variance)) / n
     )  # of a covariance of normals
@@ -161,7 +181,9 @@ def test_rate_without_a_closed_form_is_a_mean_over_draws() -> None:
     b = 0.5
     draws = 400
     loc = x[:, :2].numpy()
-    expected = (0.5 * math.log(2 * math.pi) - math.log(2 * b) - 1 + (loc**2 + 2 * b**2) / 2).sum(1)
+    expected = (
+        0.5 * math.log(2 * math.pi) - math.log(2 * b) - 1 + (loc**2 + 2 * b**2) / 2
+    ).sum(1)
     errors = rate(vae, x, num_particles=draws) - expected
     # log q - log p = -|u| + (μ + b u)² / 2 + const with u a unit Laplace: variance 1 + 2 (b μ)² + 5
     # b⁴ - 4 b²
@@ -176,7 +198,12 @@ def test_rate_without_a_closed_form_is_a_mean_over_draws() -> None:
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda vae, x: encode(vae, x).loc, lambda vae, x: encode(vae, x).scale, reconstruct]
+    "ask",
+    [
+        lambda vae, x: encode(vae, x).loc,
+        lambda vae, x: encode(vae, x).scale,
+        reconstruct,
+    ],
 )
 def test_a_plain_distribution_is_a_guide(ask: Callable[..., np.ndarray]) -> None:
     q = dist.Normal(torch.tensor([1.0, -2.0], dtype=torch.float64), 0.5).to_event(1)
@@ -196,7 +223,9 @@ def test_the_rate_of_a_plain_distribution_is_one_number_for_all_rows() -> None:
 # What is left alone, and what is refused
 
 
-@pytest.mark.parametrize("ask", [encode, reconstruct, rate, lambda vae, x: sample(vae, 3)])
+@pytest.mark.parametrize(
+    "ask", [encode, reconstruct, rate, lambda vae, x: sample(vae, 3)]
+)
 def test_the_model_is_left_as_it_was(ask: Callable[..., Any]) -> None:
     encoder = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8))
     vae = VAE(data_shape=(5,), latent_dim=2, encoder=encoder).double().train()
@@ -205,7 +234,9 @@ def test_the_model_is_left_as_it_was(ask: Callable[..., Any]) -> None:
     ask(vae, TRUTH.sample(6))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(module.training for module in vae.modules())
-    assert all(torch.equal(value, state[name]) for name, value in vae.state_dict().items())
+    assert all(
+        torch.equal(value, state[name]) for name, value in vae.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize("ask", [encode, reconstruct, rate])
@@ -214,10 +245,15 @@ def test_the_model_is_left_as_it_was(ask: Callable[..., Any]) -> None:
     [
         (torch.zeros(0, 5), "x: expected at least one row"),
         (torch.zeros(3, 4), r"x: expected rows of shape \(5,\), got \(4,\)"),
-        (torch.full((3, 5), torch.nan), "x: expected finite numbers, got nan in row 0, column 0"),
+        (
+            torch.full((3, 5), torch.nan),
+            "x: expected finite numbers, got nan in row 0, column 0",
+        ),
     ],
 )
-def test_bad_rows_are_refused(ask: Callable[..., Any], x: torch.Tensor, message: str) -> None:
+def test_bad_rows_are_refused(
+    ask: Callable[..., Any], x: torch.Tensor, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         ask(TRUTH.vae(), x)
 

@@ -36,15 +36,25 @@ class Diagonal(nn.Module):
 
 def aggregate(truth: LinearGaussian, widen: float = 1.0) -> MultivariateNormal:
     """q(z) for x ~ p(x): Cov E[z | x] = I - S, Cov[z | x] = widen² S, S = Cov p(z | x)."""
-    s = truth.posterior(torch.zeros(1, len(truth.bias), dtype=torch.float64)).covariance_matrix[0]
-    return MultivariateNormal(torch.zeros(len(s)).double(), torch.eye(len(s)) + (widen**2 - 1) * s)
+    s = truth.posterior(
+        torch.zeros(1, len(truth.bias), dtype=torch.float64)
+    ).covariance_matrix[0]
+    return MultivariateNormal(
+        torch.zeros(len(s)).double(), torch.eye(len(s)) + (widen**2 - 1) * s
+    )
 
 
 def information(truth: LinearGaussian, widen: float = 1.0) -> float:
     """½ log det Cov[z] - ½ log det Cov[z | x]."""
-    s = truth.posterior(torch.zeros(1, len(truth.bias), dtype=torch.float64)).covariance_matrix[0]
+    s = truth.posterior(
+        torch.zeros(1, len(truth.bias), dtype=torch.float64)
+    ).covariance_matrix[0]
     return float(
-        0.5 * (torch.logdet(aggregate(truth, widen).covariance_matrix) - torch.logdet(widen**2 * s))
+        0.5
+        * (
+            torch.logdet(aggregate(truth, widen).covariance_matrix)
+            - torch.logdet(widen**2 * s)
+        )
     )
 
 
@@ -66,14 +76,18 @@ def widen(request: pytest.FixtureRequest) -> float:
 
 @pytest.fixture(scope="module")
 def used(widen: float) -> LatentUse:
-    return latent_use(TRUTH.vae(widen=widen), TRUTH.sample(ROWS, seed=3), num_particles=2)
+    return latent_use(
+        TRUTH.vae(widen=widen), TRUTH.sample(ROWS, seed=3), num_particles=2
+    )
 
 
 def test_information_is_the_channels_capacity(used: LatentUse, widen: float) -> None:
     """½ log det (I + WᵀW / σ²) for the exact posterior, held between the bounds."""
     exact = information(TRUTH, widen)
     if widen == 1:
-        capacity = 0.5 * torch.logdet(torch.eye(2) + TRUTH.weight.T @ TRUTH.weight / TRUTH.sigma**2)
+        capacity = 0.5 * torch.logdet(
+            torch.eye(2) + TRUTH.weight.T @ TRUTH.weight / TRUTH.sigma**2
+        )
         assert abs(exact - capacity) < 1e-12
     assert used.information - SIGMAS * used.information_se < exact
     assert exact < used.information_upper + SIGMAS * used.information_upper_se
@@ -88,7 +102,9 @@ def test_the_aggregate_posterior_is_the_normal_that_it_should_be(
     q = aggregate(TRUTH, widen)
     low, high = used.marginal_kl
     expected = float(
-        kl_divergence(q, MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double()))
+        kl_divergence(
+            q, MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double())
+        )
     )
     assert low - SIGMAS * used.rate_se < expected < high + SIGMAS * used.rate_se
     assert (np.abs(used.mean) < SIGMAS * used.mean_se).all()
@@ -123,7 +139,8 @@ def test_bracket_closes_with_rows_and_the_lower_bound_has_a_ceiling() -> None:
     gaps = [
         found.information_upper - found.information
         for found in (
-            latent_use(TRUTH.vae(), TRUTH.sample(rows, seed=5)) for rows in (20, 100, 500)
+            latent_use(TRUTH.vae(), TRUTH.sample(rows, seed=5))
+            for rows in (20, 100, 500)
         )
     ]
     assert gaps[0] > 2 * gaps[1]
@@ -152,7 +169,9 @@ def test_a_full_covariance_adds_its_total_correlation() -> None:
     s = TRUTH.posterior(x[:1]).covariance_matrix[0]
     correlation = 0.5 * (s.diagonal().log().sum() - torch.logdet(s))
     assert correlation > 0.01
-    assert found.rate - found.rate_per_dim.sum() == pytest.approx(float(correlation), rel=1e-9)
+    assert found.rate - found.rate_per_dim.sum() == pytest.approx(
+        float(correlation), rel=1e-9
+    )
 
 
 def test_rates_without_a_closed_form_come_from_draws() -> None:
@@ -167,7 +186,9 @@ def test_rates_without_a_closed_form_come_from_draws() -> None:
 
 
 def test_a_prior_without_marginals_has_no_rates_of_dimensions() -> None:
-    vae = VAE(data_shape=(5,), latent_dim=2, prior={"kind": "mixture", "components": 3}).double()
+    vae = VAE(
+        data_shape=(5,), latent_dim=2, prior={"kind": "mixture", "components": 3}
+    ).double()
     found = latent_use(vae, TRUTH.sample(50))
     assert np.isnan(found.rate_per_dim).all()
     draws = vae.prior().sample((50_000,))
@@ -211,13 +232,17 @@ def test_a_collapsed_posterior_says_nothing() -> None:
     """q = N(0.5, 1) for every row: no information, and a rate of 0.125 nats per dimension."""
     guide = dist.Normal(torch.full((2,), 0.5), 1.0).to_event(1)
     found = latent_use(TRUTH.vae(guide=guide), TRUTH.sample(60))
-    np.testing.assert_allclose([found.information, found.information_upper], 0, atol=1e-12)
+    np.testing.assert_allclose(
+        [found.information, found.information_upper], 0, atol=1e-12
+    )
     np.testing.assert_allclose(found.rate_per_dim, 0.125, rtol=1e-6)
     np.testing.assert_allclose(found.marginal_kl, 0.25, rtol=1e-6)
     np.testing.assert_allclose(found.mean, 0.5)
     assert "posterior collapse: 2 of 2 units are dead" in found.warning
     assert "carry 0.250 of 0.250 nats" in found.warning
-    shift = next(total for total in found.totals() if total.name == "largest shift of q(z)")
+    shift = next(
+        total for total in found.totals() if total.name == "largest shift of q(z)"
+    )
     assert shift.value == pytest.approx(0.5)
     assert "posterior collapse" in str(found)
 
@@ -258,7 +283,9 @@ def test_the_model_and_the_generator_are_left_alone() -> None:
     again = latent_use(vae, x)
     other = latent_use(vae, x, seed=1)
     assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(value, state[name]) for name, value in vae.state_dict().items())
+    assert all(
+        torch.equal(value, state[name]) for name, value in vae.state_dict().items()
+    )
     assert vae.training
     assert all(parameter.grad is None for parameter in vae.parameters())
     assert first.information == again.information != other.information

@@ -58,6 +58,8 @@ def replicates(count: int) -> Tensor:
 
 def exact(x: Tensor) -> np.ndarray:
     """log p(x) = log Σₖ πₖ N(x | W mₖ, W Sₖ Wᵀ + σ² I)."""
-    spread = SPREAD**2 * WEIGHT @ WEIGHT.T + NOISE**2 * torch.eye(3, dtype=torch.float64)
+    spread = SPREAD**2 * WEIGHT @ WEIGHT.T + NOISE**2 * torch.eye(
+        3, dtype=torch.float64
+    )
     each = [MultivariateNormal(WEIGHT @ mean, spread).log_prob(x) for mean in MEANS]
     return (torch.stack(each, -1) + LOG_SHARES).logsumexp(-1).numpy()

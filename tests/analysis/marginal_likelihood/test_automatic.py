@@ -14,7 +14,11 @@ from pyro_vae.analysis import Evidence, evidence
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import monte_carlo_se
-from pyro_vae.analysis.marginal_likelihood.row_proposals import NoiseMaker, RowProposals, drawn_from
+from pyro_vae.analysis.marginal_likelihood.row_proposals import (
+    NoiseMaker,
+    RowProposals,
+    drawn_from,
+)
 from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.analysis.marginal_likelihood.weights import Strata
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
@@ -53,7 +57,9 @@ def test_agrees_with_the_exact_answer(guide: str) -> None:
 def test_agrees_with_the_exact_answer_in_32_dimensions(widen: float) -> None:
     truth = LinearGaussian.random(data_dim=64, latent_dim=32)
     x = truth.sample(400, seed=1)
-    assert_calibrated(evidence(truth.vae(widen=widen), x), truth.marginal().log_prob(x).numpy())
+    assert_calibrated(
+        evidence(truth.vae(widen=widen), x), truth.marginal().log_prob(x).numpy()
+    )
 
 
 def test_agrees_with_quadrature() -> None:
@@ -61,7 +67,9 @@ def test_agrees_with_quadrature() -> None:
     x = all_bits(6)
     found = evidence(vae, x)
     expected = by_quadrature(vae, x, 2)
-    assert (np.abs(found.log_marginal - expected) < 3 * found.se)[found.trusted].mean() >= 0.97
+    assert (np.abs(found.log_marginal - expected) < 3 * found.se)[
+        found.trusted
+    ].mean() >= 0.97
     assert found.trusted.mean() > 0.98
 
 
@@ -78,7 +86,9 @@ def test_a_posterior_of_two_modes() -> None:
     assert (errors < 3).mean() >= 0.97
     assert np.isin(found.method, ["several starts", "more draws"]).mean() > 0.5
     assert found.trusted.mean() >= 0.98
-    assert np.abs(plain.log_marginal - exact).max() > 0.2  # and the guide alone misses it
+    assert (
+        np.abs(plain.log_marginal - exact).max() > 0.2
+    )  # and the guide alone misses it
 
 
 @pytest.mark.slow
@@ -90,7 +100,11 @@ def test_rows_with_a_glitch_are_right_or_untrusted(kind: str) -> None:
         found = evidence(vae, rows)
         exact = extremes.by_quadrature(vae, rows)
         off = np.abs(found.log_marginal - exact) > 3 * found.se
-        assert not (found.trusted & off).any(), (kind, glitch, found.log_marginal - exact)
+        assert not (found.trusted & off).any(), (
+            kind,
+            glitch,
+            found.log_marginal - exact,
+        )
         assert found.trusted.all() or glitch > 100
 
 
@@ -174,23 +188,33 @@ def test_the_elbo_is_the_guides() -> None:
     vae = TRUTH.vae(widen=1.3)
     found = evidence(vae, X[:200])
     plain = evidence(vae, X[:200], proposal="guide")
-    assert abs((found.elbo - plain.elbo).mean()) < 0.02  # 150 and 1000 draws a row of sd 0.7: 0.004
+    assert (
+        abs((found.elbo - plain.elbo).mean()) < 0.02
+    )  # 150 and 1000 draws a row of sd 0.7: 0.004
     assert (plain.proposal_elbo == plain.elbo).all()
 
 
 @pytest.mark.parametrize(
     "how",
-    [{"proposal": "refined"}, {"retry": "refined"}, {"proposal": "guide", "retry": "widened"}],
+    [
+        {"proposal": "refined"},
+        {"retry": "refined"},
+        {"proposal": "guide", "retry": "widened"},
+    ],
 )
 def test_the_elbo_stays_the_guides_with_other_proposals(how: dict[str, str]) -> None:
     vae = TRUTH.vae(widen=0.4)
     found = evidence(vae, X[:200], num_particles=400, **how)
     plain = evidence(vae, X[:200], proposal="guide")
-    assert abs((found.elbo - plain.elbo).mean()) < 0.05  # 100 and 1000 draws a row of sd 1: 0.007
+    assert (
+        abs((found.elbo - plain.elbo).mean()) < 0.05
+    )  # 100 and 1000 draws a row of sd 1: 0.007
     assert found.proposal_elbo.mean() > plain.elbo.mean() + 0.1
 
 
-def test_hard_rows_get_more_draws_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hard_rows_get_more_draws_up_to_the_cap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """16 times as many: 2, 4, 8, 16; then annealing."""
     drawn: list[int] = []
     monkeypatch.setattr(
@@ -232,16 +256,23 @@ def test_annealing_brackets_what_it_leaves_untrusted() -> None:
     for row, value in enumerate((0.0, 1.0)):
         misfit = value - 40 * (radius.square() - 4)
         density = (
-            radius * (-0.5 * radius.square() - 0.5 * misfit.square()).exp() / np.sqrt(2 * np.pi)
+            radius
+            * (-0.5 * radius.square() - 0.5 * misfit.square()).exp()
+            / np.sqrt(2 * np.pi)
         )
         exact = float(torch.trapezoid(density, radius).log())
-        assert not found.trusted[row] or abs(found.log_marginal[row] - exact) < 4 * found.se[row]
+        assert (
+            not found.trusted[row]
+            or abs(found.log_marginal[row] - exact) < 4 * found.se[row]
+        )
         if not found.trusted[row]:
             assert found.log_marginal[row] < exact + 3
             assert found.upper[row] >= found.log_marginal[row]
 
 
-def test_an_inverse_autoregressive_flow_is_never_inverted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inverse_autoregressive_flow_is_never_inverted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def inverted(self: Pushforward, z: Tensor) -> tuple[Tensor, Tensor]:
         raise AssertionError("that takes a pass for each dimension")
 
@@ -268,14 +299,19 @@ def test_a_guide_over_bounded_numbers_gets_a_share_of_the_prior() -> None:
         guide=dist.Gamma(torch.tensor([2.5, 2.5]), 1.0).to_event(1),
     )
     found = evidence(
-        vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), num_particles=2000
+        vae,
+        torch.randn(5, 4, generator=torch.Generator().manual_seed(0)),
+        num_particles=2000,
     )
     plain = evidence(
-        vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), proposal="guide"
+        vae,
+        torch.randn(5, 4, generator=torch.Generator().manual_seed(0)),
+        proposal="guide",
     )
     assert set(found.method) <= {"defensive", "several starts", "more draws"}
     assert (
-        np.abs(found.log_marginal - plain.log_marginal) < 5 * np.hypot(found.se, plain.se)
+        np.abs(found.log_marginal - plain.log_marginal)
+        < 5 * np.hypot(found.se, plain.se)
     ).all()
 
 
@@ -284,21 +320,27 @@ class Meanless(torch.nn.Module):
 
     def forward(self, x: Tensor) -> dist.TransformedDistribution:
         doubled = torch.distributions.AffineTransform(0.0, 0.5, event_dim=1)
-        return dist.TransformedDistribution(dist.Normal(x[:, :2], 1.0).to_event(1), [doubled])
+        return dist.TransformedDistribution(
+            dist.Normal(x[:, :2], 1.0).to_event(1), [doubled]
+        )
 
 
 def test_a_guide_without_moments_is_never_annealed() -> None:
     """With 21 draws k-hat may be 0.24 at most, so that all rows are looked at again."""
     vae = VAE(data_shape=(4,), latent_dim=2, guide=Meanless())
     found = evidence(
-        vae, torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), num_particles=21
+        vae,
+        torch.randn(5, 4, generator=torch.Generator().manual_seed(0)),
+        num_particles=21,
     )
     assert np.isfinite(found.log_marginal).all()
     assert "annealed" not in found.method
     assert found.retried.any()
 
 
-def test_what_another_estimate_contradicts_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_another_estimate_contradicts_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An unbiased estimate is 5 nats above log p(x) with probability below exp(-5): then this one
     is too low.
     """
@@ -307,7 +349,9 @@ def test_what_another_estimate_contradicts_is_not_trusted(monkeypatch: pytest.Mo
     )  # all rows are looked at again
     vae = TRUTH.vae(widen=0.5)
     assert evidence(vae, X[:3], num_particles=50).retried.all()
-    monkeypatch.setattr("pyro_vae.analysis.marginal_likelihood.automatic.CONTRADICTED", -5.0)
+    monkeypatch.setattr(
+        "pyro_vae.analysis.marginal_likelihood.automatic.CONTRADICTED", -5.0
+    )
     assert not evidence(vae, X[:3], num_particles=50).trusted.any()
 
 
@@ -340,7 +384,10 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
 def test_equal_rows_share_their_error() -> None:
     """Four distinct rows among two hundred: the spread over seeds is what is stated."""
     x = TRUTH.sample(4).repeat(50, 1)
-    found = [evidence(TRUTH.vae(widen=0.5), x, num_particles=50, seed=seed) for seed in range(40)]
+    found = [
+        evidence(TRUTH.vae(widen=0.5), x, num_particles=50, seed=seed)
+        for seed in range(40)
+    ]
     spread = np.std([one.log_marginal.mean() for one in found], ddof=1)
     stated = np.mean([one.monte_carlo_se for one in found])
     assert 0.7 < spread / stated < 1.4  # a standard deviation of 40 is known to 11 %
@@ -354,7 +401,9 @@ def test_the_caller_is_left_as_it_was() -> None:
     evidence(vae, X[:3], num_particles=50)
     assert torch.equal(torch.get_rng_state(), before)
     assert vae.training
-    assert all(torch.equal(value, states[name]) for name, value in vae.state_dict().items())
+    assert all(
+        torch.equal(value, states[name]) for name, value in vae.state_dict().items()
+    )
 
 
 # The proposals
@@ -362,7 +411,9 @@ def test_the_caller_is_left_as_it_was() -> None:
 
 def test_the_student_t_is_scipys() -> None:
     generator = torch.Generator().manual_seed(0)
-    tril = (torch.randn(2, 3, 3, generator=generator).tril(-1) + 2 * torch.eye(3)).double()
+    tril = (
+        torch.randn(2, 3, 3, generator=generator).tril(-1) + 2 * torch.eye(3)
+    ).double()
     loc = torch.randn(2, 3, generator=generator).double()
     z = torch.randn(5, 2, 3, generator=generator).double()
     found = RowStudentT(loc, tril).log_prob(z)
@@ -370,7 +421,9 @@ def test_the_student_t_is_scipys() -> None:
         expected = scipy.stats.multivariate_t(
             loc[row].numpy(), (tril[row] @ tril[row].T).numpy(), df=20
         )
-        np.testing.assert_allclose(found[:, row], expected.logpdf(z[:, row].numpy()), rtol=1e-10)
+        np.testing.assert_allclose(
+            found[:, row], expected.logpdf(z[:, row].numpy()), rtol=1e-10
+        )
 
 
 def test_draws_follow_the_mixture_and_know_their_density() -> None:
@@ -380,13 +433,19 @@ def test_draws_follow_the_mixture_and_know_their_density() -> None:
     fit = RowStudentT(torch.zeros(3, 2).double(), torch.eye(2).double().expand(3, 2, 2))
     with own_seed(0) as restart:
         pool = prior.sample((4096,))
-        proposals = RowProposals.of([fit], torch.ones(3, 1).double(), guide, prior, pool)
+        proposals = RowProposals.of(
+            [fit], torch.ones(3, 1).double(), guide, prior, pool
+        )
         noise = NoiseMaker(250, restart, pool, len(pool)).draw([1, 2**40, 3], 0, 2000)
         draws = proposals.draw(noise, drawn_from(guide, noise.normal))
-    shares = torch.stack([(draws.component == number).double().mean(0) for number in range(3)], 1)
+    shares = torch.stack(
+        [(draws.component == number).double().mean(0) for number in range(3)], 1
+    )
     expected = torch.tensor([[0.8, 0.15, 0.05]]).expand(3, 3)
     np.testing.assert_allclose(shares, expected, atol=2e-3)
-    np.testing.assert_allclose(draws.log_proposal, proposals.log_prob(draws.z), rtol=1e-9)
+    np.testing.assert_allclose(
+        draws.log_proposal, proposals.log_prob(draws.z), rtol=1e-9
+    )
     tail = NoiseMaker(250, restart, pool, len(pool)).draw([1, 2**40, 3], 600, 700)
     np.testing.assert_array_equal(tail.uniform, noise.uniform[600:700])
 
@@ -394,7 +453,9 @@ def test_draws_follow_the_mixture_and_know_their_density() -> None:
 def test_the_limit_of_k_hat() -> None:
     """Vehtari et al. (2024): min(1 - 1 / log10 S, 0.7)."""
     np.testing.assert_allclose(
-        khat_limit([100, 1000, 2154, 10_000, 10**6]), [0.5, 2 / 3, 0.7, 0.7, 0.7], atol=1e-4
+        khat_limit([100, 1000, 2154, 10_000, 10**6]),
+        [0.5, 2 / 3, 0.7, 0.7, 0.7],
+        atol=1e-4,
     )
 
 
@@ -408,15 +469,22 @@ def test_the_summary_names_the_methods() -> None:
 
 
 def test_fewer_draws_than_a_k_hat_takes_come_from_the_guide() -> None:
-    assert set(evidence(TRUTH.vae(widen=0.5), X[:3], num_particles=20).method) == {"importance"}
-    assert set(evidence(TRUTH.vae(widen=0.5), X[:3], num_particles=21).method) != {"importance"}
+    assert set(evidence(TRUTH.vae(widen=0.5), X[:3], num_particles=20).method) == {
+        "importance"
+    }
+    assert set(evidence(TRUTH.vae(widen=0.5), X[:3], num_particles=21).method) != {
+        "importance"
+    }
 
 
 def test_more_draws_until_the_error_is_small() -> None:
     from pyro_vae import Until
 
     found = evidence(
-        TRUTH.vae(widen=0.5), X[:10], num_particles=100, until=Until(se=0.01, max_particles=12_800)
+        TRUTH.vae(widen=0.5),
+        X[:10],
+        num_particles=100,
+        until=Until(se=0.01, max_particles=12_800),
     )
     assert (found.se <= 0.01).all()
     assert (found.reached == "target").all()

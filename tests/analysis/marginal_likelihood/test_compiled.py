@@ -16,7 +16,11 @@ from torch.distributions import Distribution
 from pyro_vae import VAE, analysis
 from pyro_vae.analysis import Evidence
 from pyro_vae.analysis.fitted import evaluation
-from pyro_vae.analysis.marginal_likelihood.log_joint import CompiledJoint, CompiledOnce, log_joint
+from pyro_vae.analysis.marginal_likelihood.log_joint import (
+    CompiledJoint,
+    CompiledOnce,
+    log_joint,
+)
 
 evidence = partial(analysis.evidence, method="importance")
 """Importance sampling from the guide, or from the proposal that is asked for."""
@@ -34,12 +38,17 @@ GRID: dict[str, dict[str, Any]] = {
         "guide": "flow",
     },
     "counts": {"likelihood": "negative_binomial", "prior": "student_t"},
-    "flow": {"likelihood": "poisson", "prior": {"kind": "flow", "transform": "coupling"}},
+    "flow": {
+        "likelihood": "poisson",
+        "prior": {"kind": "flow", "transform": "coupling"},
+    },
 }
 
 
 def small(**parts: Any) -> tuple[VAE, Tensor]:
-    vae = VAE(data_shape=(120,), latent_dim=3, hidden_dims=(8,), activation="tanh", **parts)
+    vae = VAE(
+        data_shape=(120,), latent_dim=3, hidden_dims=(8,), activation="tanh", **parts
+    )
     return vae, torch.rand(7, 120, generator=torch.Generator().manual_seed(0)).round()
 
 
@@ -52,7 +61,8 @@ def assert_close(found: Evidence, expected: Evidence) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["bits", *(pytest.param(n, marks=pytest.mark.slow) for n in GRID if n != "bits")]
+    "name",
+    ["bits", *(pytest.param(n, marks=pytest.mark.slow) for n in GRID if n != "bits")],
 )
 def test_compiled_and_eager_agree(name: str) -> None:
     """With chunks of 2 rows by 100 draws, so that the last row and the last draws leave chunks to
@@ -75,7 +85,9 @@ def test_weights_that_move_later_count() -> None:
         for weight in vae.likelihood.parameters():
             weight.mul_(-2)
         torch.testing.assert_close(compiled(x, z), log_joint(vae, x, z))
-        torch.testing.assert_close(compiled(x[:2], z[:3, :2]), log_joint(vae, x[:2], z[:3, :2]))
+        torch.testing.assert_close(
+            compiled(x[:2], z[:3, :2]), log_joint(vae, x[:2], z[:3, :2])
+        )
 
 
 class Looks(nn.Module):
@@ -103,20 +115,28 @@ def test_what_cannot_be_traced_stays_eager() -> None:
 def test_an_error_of_the_compiler_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch._inductor
 
-    monkeypatch.setattr(torch._inductor, "compile", {}.pop)  # raises without a line of Python
+    monkeypatch.setattr(
+        torch._inductor, "compile", {}.pop
+    )  # raises without a line of Python
     vae, x = small(likelihood="bernoulli")
-    with pytest.warns(UserWarning, match=r"stays eager: the compiler: TypeError: dict.pop"):
+    with pytest.warns(
+        UserWarning, match=r"stays eager: the compiler: TypeError: dict.pop"
+    ):
         found = evidence(vae, x, num_particles=50, compile="on")
     assert_close(found, evidence(vae, x, num_particles=50, compile="off"))
 
 
-def test_a_graph_that_tells_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_that_tells_otherwise_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(
         "pyro_vae.analysis.marginal_likelihood.log_joint.CompiledJoint",
         lambda joint, x, z: lambda x, z: joint(x, z) + 1,
     )
     vae, x = small(likelihood="bernoulli")
-    with pytest.warns(UserWarning, match=r"results differ: log p\(x, z\) -\S+, expected -"):
+    with pytest.warns(
+        UserWarning, match=r"results differ: log p\(x, z\) -\S+, expected -"
+    ):
         found = evidence(vae, x, num_particles=50, compile="on")
     assert_close(found, evidence(vae, x, num_particles=50, compile="off"))
 

@@ -54,7 +54,9 @@ class Watched(nn.Module):
 
 def watched() -> tuple[VAE, Watched]:
     guide = TRUTH.vae(widen=1.3).posterior
-    vae = VAE(data_shape=(5,), latent_dim=2, likelihood=Watched(TRUTH), guide=guide).double()
+    vae = VAE(
+        data_shape=(5,), latent_dim=2, likelihood=Watched(TRUTH), guide=guide
+    ).double()
     vae.likelihood.seen.clear()  # construction calls each part once
     return vae, vae.likelihood
 
@@ -76,7 +78,10 @@ def test_as_many_draws_as_asked_for(draws: int, chunk_size: int) -> None:
     found = evidence(vae, TRUTH.sample(3), num_particles=draws, chunk_size=chunk_size)
     assert sum(likelihood.pairs) == 3 * draws
     assert max(likelihood.pairs) <= chunk_size
-    assert len(torch.cat([z.reshape(-1, 2) for z in likelihood.seen]).unique(dim=0)) == 3 * draws
+    assert (
+        len(torch.cat([z.reshape(-1, 2) for z in likelihood.seen]).unique(dim=0))
+        == 3 * draws
+    )
     assert (found.num_particles == draws).all()
 
 
@@ -149,7 +154,11 @@ def test_order_and_company_change_nothing(fifty: Evidence) -> None:
     order = np.random.default_rng(0).permutation(50)
     assert_same(evidence(vae, x[order], num_particles=300), fifty, order)
     for row in (0, 17, 49):
-        assert_same(evidence(vae, x[row : row + 1], num_particles=300), fifty, slice(row, row + 1))
+        assert_same(
+            evidence(vae, x[row : row + 1], num_particles=300),
+            fifty,
+            slice(row, row + 1),
+        )
 
 
 def test_same_seed_same_numbers(fifty: Evidence) -> None:
@@ -164,7 +173,9 @@ def test_same_seed_same_numbers(fifty: Evidence) -> None:
 
 def test_equal_rows_have_equal_numbers() -> None:
     x = TRUTH.sample(2)
-    found = evidence(TRUTH.vae(widen=1.3), torch.stack([x[0], x[1], x[0]]), num_particles=300)
+    found = evidence(
+        TRUTH.vae(widen=1.3), torch.stack([x[0], x[1], x[0]]), num_particles=300
+    )
     np.testing.assert_allclose(found.log_marginal[0], found.log_marginal[2], rtol=1e-12)
     assert found.log_marginal[0] != found.log_marginal[1]
 
@@ -174,7 +185,9 @@ def test_rows_do_not_share_draws() -> None:
     evidence(vae, TRUTH.sample(20), num_particles=250, chunk_size=5000)
     (z,) = likelihood.seen
     q = vae.posterior(TRUTH.sample(20))
-    noise = torch.linalg.solve_triangular(q.scale_tril, (z - q.loc)[..., None], upper=False)[..., 0]
+    noise = torch.linalg.solve_triangular(
+        q.scale_tril, (z - q.loc)[..., None], upper=False
+    )[..., 0]
     correlation = np.corrcoef(noise.reshape(250, -1).T.numpy()) - np.eye(40)
     assert np.abs(correlation).max() < 5 / math.sqrt(250)
 
@@ -250,8 +263,13 @@ def test_everything_is_left_as_it_was() -> None:
     assert before[1:] == after[1:]
     assert_same(first, second)
     assert [module.training for module in vae.modules()] == modes
-    assert all(torch.equal(value, state[name]) for name, value in vae.state_dict().items())
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in vae.parameters())
+    assert all(
+        torch.equal(value, state[name]) for name, value in vae.state_dict().items()
+    )
+    assert all(
+        parameter.grad is None and parameter.requires_grad
+        for parameter in vae.parameters()
+    )
     assert torch.is_grad_enabled()
 
 
@@ -259,7 +277,9 @@ def test_dropout_is_off() -> None:
     """With the decoder in training mode half of the units would be missing, other ones for each
     draw.
     """
-    decoder = nn.Sequential(nn.Linear(2, 64), nn.Dropout(0.5), nn.Linear(64, 5)).double()
+    decoder = nn.Sequential(
+        nn.Linear(2, 64), nn.Dropout(0.5), nn.Linear(64, 5)
+    ).double()
     vae = (
         VAE(data_shape=(5,), latent_dim=2, guide=TRUTH.vae().posterior, decoder=decoder)
         .double()
@@ -307,8 +327,18 @@ PENALISED = VAE(data_shape=(4,), latent_dim=2, guide="delta")
             {},
             r"x: expected at least one row, got none \(shape \(0, 4\)\)",
         ),
-        (bits(), Plain(torch.zeros(0, 4)), {}, "x: expected at least one row .* got none"),
-        (bits(), torch.zeros(3, 5), {}, r"x: expected rows of shape \(4,\), got \(5,\)"),
+        (
+            bits(),
+            Plain(torch.zeros(0, 4)),
+            {},
+            "x: expected at least one row .* got none",
+        ),
+        (
+            bits(),
+            torch.zeros(3, 5),
+            {},
+            r"x: expected rows of shape \(4,\), got \(5,\)",
+        ),
         (
             bits(),
             torch.zeros(3, 2, 2),
@@ -328,7 +358,12 @@ PENALISED = VAE(data_shape=(4,), latent_dim=2, guide="delta")
             {},
             r"support \{0, 1\}, got 0.5 in row 0, column 0; binarize the data, or",
         ),
-        (bits(), torch.zeros(3, 4, dtype=torch.complex64), {}, "x: expected real numbers"),
+        (
+            bits(),
+            torch.zeros(3, 4, dtype=torch.complex64),
+            {},
+            "x: expected real numbers",
+        ),
         (
             AUTOENCODER,
             torch.zeros(3, 4),
@@ -343,7 +378,9 @@ PENALISED = VAE(data_shape=(4,), latent_dim=2, guide="delta")
         ),
     ],
 )
-def test_bad_input_is_refused(vae: VAE, x: Any, options: dict[str, int], message: str) -> None:
+def test_bad_input_is_refused(
+    vae: VAE, x: Any, options: dict[str, int], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         evidence(vae, x, **options)
 

@@ -83,32 +83,48 @@ def one_draw_short(vae: VAE, x: Tensor, draws: int) -> tuple[np.ndarray, np.ndar
     return log_marginal + math.log(max(draws - 1, 1) / draws), se
 
 
-def one_weight_for_all_rows(vae: VAE, x: Tensor, draws: int) -> tuple[np.ndarray, np.ndarray]:
+def one_weight_for_all_rows(
+    vae: VAE, x: Tensor, draws: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Broken: the weights of a whole batch, its rows multiplied, shared out evenly."""
     log_marginal, se, _ = one_shot(log_weights(vae, x, draws).sum(1, keepdim=True))
     return np.full(len(x), log_marginal[0] / len(x)), np.full(len(x), se[0])
 
 
-def without_the_constant(vae: VAE, x: Tensor, draws: int) -> tuple[np.ndarray, np.ndarray]:
+def without_the_constant(
+    vae: VAE, x: Tensor, draws: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Broken: squared error instead of a normal's log density."""
     log_marginal, se = brute_force(vae, x, draws)
-    return log_marginal + x.shape[1] * math.log(math.sqrt(2 * math.pi) * TRUTH.sigma), se
+    return log_marginal + x.shape[1] * math.log(
+        math.sqrt(2 * math.pi) * TRUTH.sigma
+    ), se
 
 
-def check_against_the_exact_answer(estimate: Estimator, x: Tensor, exact: np.ndarray) -> None:
+def check_against_the_exact_answer(
+    estimate: Estimator, x: Tensor, exact: np.ndarray
+) -> None:
     """The exact posterior gives the answer with any number of draws; a wider one within its
     standard error.
     """
     for draws in (1, 5):
-        np.testing.assert_allclose(estimate(TRUTH.vae(), x, draws)[0], exact, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            estimate(TRUTH.vae(), x, draws)[0], exact, rtol=0, atol=1e-9
+        )
     log_marginal, se = estimate(TRUTH.vae(widen=WIDEN), x, DRAWS)
     errors = np.abs(log_marginal - exact) / se
-    assert (errors < 3).mean() >= 0.99  # 99.7 % of normal errors; 0.99 is 4 sd of that share below
-    assert 0.90 <= (errors < 2).mean() <= 0.98  # 95.4 % of normal errors, ± 0.7 % for 1000 rows
+    assert (
+        errors < 3
+    ).mean() >= 0.99  # 99.7 % of normal errors; 0.99 is 4 sd of that share below
+    assert (
+        0.90 <= (errors < 2).mean() <= 0.98
+    )  # 95.4 % of normal errors, ± 0.7 % for 1000 rows
 
 
 @pytest.mark.parametrize("estimate", [ours, brute_force])
-def test_agrees_with_the_exact_answer(estimate: Estimator, x: Tensor, exact: np.ndarray) -> None:
+def test_agrees_with_the_exact_answer(
+    estimate: Estimator, x: Tensor, exact: np.ndarray
+) -> None:
     check_against_the_exact_answer(estimate, x, exact)
 
 
@@ -127,7 +143,9 @@ def test_agrees_with_the_exact_answer_on_a_gpu(
 @pytest.mark.parametrize(
     "estimate", [one_draw_short, one_weight_for_all_rows, without_the_constant]
 )
-def test_broken_estimators_are_rejected(estimate: Estimator, x: Tensor, exact: np.ndarray) -> None:
+def test_broken_estimators_are_rejected(
+    estimate: Estimator, x: Tensor, exact: np.ndarray
+) -> None:
     with pytest.raises(AssertionError):
         check_against_the_exact_answer(estimate, x, exact)
 
@@ -135,11 +153,15 @@ def test_broken_estimators_are_rejected(estimate: Estimator, x: Tensor, exact: n
 # What is known of the linear-Gaussian model
 
 
-def test_weights_of_the_exact_posterior_are_constant(x: Tensor, exact: np.ndarray) -> None:
+def test_weights_of_the_exact_posterior_are_constant(
+    x: Tensor, exact: np.ndarray
+) -> None:
     found = evidence(TRUTH.vae(), x[:50], num_particles=200)
     for column in (found.log_marginal, found.elbo):
         np.testing.assert_allclose(column, exact[:50], rtol=0, atol=1e-9)
-    assert (found.se < 1e-7).all()  # the square root of what rounding leaves of a variance
+    assert (
+        found.se < 1e-7
+    ).all()  # the square root of what rounding leaves of a variance
     assert (found.pareto_k == -np.inf).all()
     np.testing.assert_allclose(found.ess, 200, rtol=1e-9)
 
@@ -169,11 +191,15 @@ def test_elbo_is_below_log_marginal(wide: Evidence, x: Tensor) -> None:
     narrow = evidence(TRUTH.vae(widen=0.3), x[:100], num_particles=100)
     for found in (wide, narrow):
         assert (found.elbo < found.log_marginal).all()
-        assert ((found.ess >= 1 - 1e-9) & (found.ess <= found.num_particles + 1e-9)).all()
+        assert (
+            (found.ess >= 1 - 1e-9) & (found.ess <= found.num_particles + 1e-9)
+        ).all()
 
 
 @pytest.mark.parametrize(("widen", "share"), [(1 / 2, 0.5), (1 / 3, 0.85)])
-def test_k_hat_detects_a_guide_that_is_too_narrow(widen: float, share: float, x: Tensor) -> None:
+def test_k_hat_detects_a_guide_that_is_too_narrow(
+    widen: float, share: float, x: Tensor
+) -> None:
     """The weights of a guide s times as wide have the tail index 1 - s², which k-hat draws to 0.5
     by ten values.
     """
@@ -181,7 +207,9 @@ def test_k_hat_detects_a_guide_that_is_too_narrow(widen: float, share: float, x:
     rows = 200
     tail = tail_length(5000)
     expected = (tail * (1 - widen**2) + 5) / (tail + 10)
-    assert abs(found.pareto_k.mean() - expected) < 4 * found.pareto_k.std() / math.sqrt(rows)
+    assert abs(found.pareto_k.mean() - expected) < 4 * found.pareto_k.std() / math.sqrt(
+        rows
+    )
     assert found.unreliable_share == (found.pareto_k > 0.7).mean() > share
 
 
@@ -204,8 +232,12 @@ def test_the_constants_of_a_normal_are_kept() -> None:
         decoder=decoder,
     ).double()
     found = evidence(vae, torch.zeros(3, 64), num_particles=10)
-    np.testing.assert_allclose(found.log_marginal, -32 * math.log(2 * math.pi), rtol=1e-12)
-    np.testing.assert_allclose(found.bits_per_dim, 0.5 * math.log2(2 * math.pi), rtol=1e-12)
+    np.testing.assert_allclose(
+        found.log_marginal, -32 * math.log(2 * math.pi), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        found.bits_per_dim, 0.5 * math.log2(2 * math.pi), rtol=1e-12
+    )
 
 
 # Bits, by quadrature
@@ -234,7 +266,9 @@ def test_elbo_is_that_of_the_objective() -> None:
     torch.manual_seed(0)
     for kl in ("monte_carlo", "analytic"):
         with torch.no_grad():
-            elbo = ELBO(kl=kl, num_particles=draws)(vae.model, vae.guide, x).elbo.numpy()
+            elbo = ELBO(kl=kl, num_particles=draws)(
+                vae.model, vae.guide, x
+            ).elbo.numpy()
         assert (
             np.abs(found - elbo) < 5 * math.sqrt(2 / draws) * sd
         ).all()  # the analytic one errs less
@@ -250,7 +284,9 @@ def captured(
     seen: list[Tensor] = []
     add = Weights.add
     monkeypatch.setattr(
-        Weights, "add", lambda self, new, rows: (seen.append(new), add(self, new, rows))[1]
+        Weights,
+        "add",
+        lambda self, new, rows: (seen.append(new), add(self, new, rows))[1],
     )
     found = evidence(vae, x, num_particles=draws, chunk_size=draws * len(x))
     monkeypatch.undo()

@@ -52,7 +52,9 @@ def test_no_mass_is_above_one(name: str) -> None:
     found = measure_of(vae(name))
     assert found is not None
     model = vae(name)
-    row = model.likelihood(torch.zeros(len(rows), model.spec.latent_dim, dtype=torch.float64))
+    row = model.likelihood(
+        torch.zeros(len(rows), model.spec.latent_dim, dtype=torch.float64)
+    )
     if found.kind == "mass":
         assert (row.log_prob(rows) <= 1e-12).all()
     assert found.size == rows[0].numel() - ("column" in found.given)
@@ -72,16 +74,26 @@ def test_words() -> None:
 
 
 def test_the_total_of_a_group_is_conditioned_on_in_a_table_too() -> None:
-    groups = [{"columns": [4, 2, 3], "kind": "multinomial"}, {"columns": "0:2", "kind": "normal"}]
+    groups = [
+        {"columns": [4, 2, 3], "kind": "multinomial"},
+        {"columns": "0:2", "kind": "normal"},
+    ]
     found = measure_of(
-        VAE(data_shape=(5,), latent_dim=1, likelihood={"kind": "mixed", "columns": groups})
+        VAE(
+            data_shape=(5,),
+            latent_dim=1,
+            likelihood={"kind": "mixed", "columns": groups},
+        )
     )
     assert found == Measure(density="0:2", mass="2:5", given="the total of columns 2:5")
 
 
 def test_how_a_table_is_grouped_changes_nothing() -> None:
     one = [{"columns": "0:4", "kind": "normal"}]
-    two = [{"columns": [3, 1], "kind": "laplace"}, {"columns": [0, 2], "kind": "student_t"}]
+    two = [
+        {"columns": [3, 1], "kind": "laplace"},
+        {"columns": [0, 2], "kind": "student_t"},
+    ]
     found = [
         measure_of(VAE(data_shape=(4,), latent_dim=1, likelihood=likelihood))
         for likelihood in (
@@ -110,7 +122,11 @@ class _Beside(dist.TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         first = dist.Normal(self.mean_of_row[..., 0], 1.0).log_prob(value[..., 0])
-        counts = dist.Poisson(self.mean_of_row[..., 1:].exp()).log_prob(value[..., 1:]).sum(-1)
+        counts = (
+            dist.Poisson(self.mean_of_row[..., 1:].exp())
+            .log_prob(value[..., 1:])
+            .sum(-1)
+        )
         return first + counts
 
 
@@ -135,7 +151,9 @@ def _which(z: Tensor) -> Any:
 
 
 def _normals(z: Tensor) -> Any:
-    return dist.Normal(_mean(z)[..., None, :].expand(*z.shape[:-1], 2, 3), 1.0).to_event(1)
+    return dist.Normal(
+        _mean(z)[..., None, :].expand(*z.shape[:-1], 2, 3), 1.0
+    ).to_event(1)
 
 
 def _rates(z: Tensor) -> Any:
@@ -147,8 +165,14 @@ def _rates(z: Tensor) -> Any:
     [
         (lambda z: dist.Normal(_mean(z), 1.0).to_event(1), Measure(density="0:3")),
         (lambda z: dist.Poisson(_mean(z).exp()).to_event(1), Measure(mass="0:3")),
-        (lambda z: dist.Poisson(_mean(z).exp()).to_event(1).mask(True), Measure(mass="0:3")),
-        (lambda z: dist.Uniform(_mean(z), _mean(z) + 1).to_event(1), Measure(density="0:3")),
+        (
+            lambda z: dist.Poisson(_mean(z).exp()).to_event(1).mask(True),
+            Measure(mass="0:3"),
+        ),
+        (
+            lambda z: dist.Uniform(_mean(z), _mean(z) + 1).to_event(1),
+            Measure(density="0:3"),
+        ),
         (lambda z: dist.LogNormal(_mean(z), 1.0).to_event(1), Measure(density="0:3")),
         (
             lambda z: dist.TransformedDistribution(
@@ -158,16 +182,27 @@ def _rates(z: Tensor) -> Any:
         ),
         (lambda z: dist.OneHotCategorical(logits=_mean(z)), Measure(mass="0:3")),
         (
-            lambda z: dist.ZeroInflatedPoisson(_mean(z).exp(), gate=torch.tensor(0.5)).to_event(1),
+            lambda z: dist.ZeroInflatedPoisson(
+                _mean(z).exp(), gate=torch.tensor(0.5)
+            ).to_event(1),
             Measure(mass="0:3"),
         ),
         (
             lambda z: dist.Dirichlet(_mean(z).exp()),
             Measure(density="0:3", given="the total of each row"),
         ),
-        (lambda z: dist.MultivariateNormal(_mean(z), torch.eye(3)), Measure(density="0:3")),
-        (lambda z: dist.MixtureSameFamily(_which(z), _normals(z)), Measure(density="0:3")),
-        (lambda z: dist.MixtureSameFamily(_two(z), _rates(z)).to_event(1), Measure(mass="0:3")),
+        (
+            lambda z: dist.MultivariateNormal(_mean(z), torch.eye(3)),
+            Measure(density="0:3"),
+        ),
+        (
+            lambda z: dist.MixtureSameFamily(_which(z), _normals(z)),
+            Measure(density="0:3"),
+        ),
+        (
+            lambda z: dist.MixtureSameFamily(_two(z), _rates(z)).to_event(1),
+            Measure(mass="0:3"),
+        ),
         (lambda z: _Beside(_mean(z)), Measure(density="0", mass="1:3")),
         (lambda z: _Silent(_mean(z), 1.0).to_event(1), None),
         (lambda z: dist.Delta(_mean(z)).to_event(1), None),
@@ -183,4 +218,7 @@ def _rates(z: Tensor) -> Any:
 def test_the_support_of_an_own_distribution_decides(
     likelihood: Any, expected: Measure | None
 ) -> None:
-    assert measure_of(VAE(data_shape=(3,), latent_dim=2, likelihood=likelihood)) == expected
+    assert (
+        measure_of(VAE(data_shape=(3,), latent_dim=2, likelihood=likelihood))
+        == expected
+    )

@@ -31,20 +31,27 @@ def test_peak_memory_does_not_grow_with_the_draws() -> None:
     def peak(draws: int) -> int:
         command = [sys.executable, "-c", PEAK.format(draws=draws)]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=True
+        )
         return int(done.stdout)
 
     assert peak(1000) < 1.1 * peak(100)
 
 
 @pytest.mark.parametrize(
-    ("width", "dtype"), [(32, torch.float32), (4096, torch.float32), (4096, torch.float64)]
+    ("width", "dtype"),
+    [(32, torch.float32), (4096, torch.float32), (4096, torch.float64)],
 )
-def test_a_chunk_of_the_widest_layer_fits_the_cache(width: int, dtype: torch.dtype) -> None:
+def test_a_chunk_of_the_widest_layer_fits_the_cache(
+    width: int, dtype: torch.dtype
+) -> None:
     decoder = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 4))
     vae = VAE(data_shape=(4,), latent_dim=2, decoder=decoder).to(dtype)
     pairs: list[int] = []
-    handle = decoder.register_forward_hook(lambda module, inputs, output: pairs.append(len(output)))
+    handle = decoder.register_forward_hook(
+        lambda module, inputs, output: pairs.append(len(output))
+    )
     evidence(vae, torch.zeros(70 if width == 32 else 2, 4), num_particles=250)
     largest = max(pairs) * width * dtype.itemsize
     assert largest <= 2**21

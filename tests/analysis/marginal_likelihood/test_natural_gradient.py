@@ -33,7 +33,9 @@ def after_one_step(guide: Any, lr: float) -> Tensor:
     """θ of each row, (rows, 9): u and the lower triangle of T, its diagonal in logarithms."""
     q: Any = guide(ROWS)
     loc, tril = fit_normal(TRUTH.vae(guide=guide), ROWS, steps=1, lr=lr)
-    shift = torch.linalg.solve_triangular(q.scale_tril, (loc - q.loc).unsqueeze(-1), upper=False)
+    shift = torch.linalg.solve_triangular(
+        q.scale_tril, (loc - q.loc).unsqueeze(-1), upper=False
+    )
     product = torch.linalg.solve_triangular(q.scale_tril, tril, upper=False)
     twist = product.tril(-1) + product.diagonal(dim1=-2, dim2=-1).log().diag_embed()
     return torch.cat([shift.squeeze(-1), twist[:, LOWER[0], LOWER[1]]], -1)
@@ -63,8 +65,12 @@ def test_a_step_is_lr_times_the_natural_gradient() -> None:
         torch.testing.assert_close(step / lr, expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize(("shift", "scale"), [(30.0, 0.5), (0.0, 30.0)], ids=["mean", "scale"])
-def test_a_long_step_is_shortened_to_about_half_a_nat(shift: float, scale: float) -> None:
+@pytest.mark.parametrize(
+    ("shift", "scale"), [(30.0, 0.5), (0.0, 30.0)], ids=["mean", "scale"]
+)
+def test_a_long_step_is_shortened_to_about_half_a_nat(
+    shift: float, scale: float
+) -> None:
     """Below it where correlations change: a step's length counts them twice."""
     guide = off(shift, scale)
     for row, step in enumerate(after_one_step(guide, lr=0.5)):

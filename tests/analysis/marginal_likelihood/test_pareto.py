@@ -11,11 +11,15 @@ NORMAL = [("normal", sd) for sd in (1e-3, 0.1, 0.5, 1, 2, 5, 50)]
 PARETO = [("pareto", k) for k in (0.1, 0.3, 0.7, 1.0, 2.0)]
 
 
-def weights(kind: str, parameter: float, rows: int, draws: int, seed: int = 0) -> np.ndarray:
+def weights(
+    kind: str, parameter: float, rows: int, draws: int, seed: int = 0
+) -> np.ndarray:
     """Log weights: normal with a standard deviation, or of an exact Pareto tail with a shape."""
     rng = np.random.default_rng(seed)
     drawn = (
-        rng.normal(size=(rows, draws)) if kind == "normal" else rng.exponential(size=(rows, draws))
+        rng.normal(size=(rows, draws))
+        if kind == "normal"
+        else rng.exponential(size=(rows, draws))
     )
     return parameter * drawn - 300
 
@@ -27,7 +31,17 @@ def k_hat(log_weights: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("draws", "length"),
-    [(1, 0), (2, 1), (5, 1), (21, 5), (25, 5), (100, 20), (225, 45), (1000, 95), (10**5, 949)],
+    [
+        (1, 0),
+        (2, 1),
+        (5, 1),
+        (21, 5),
+        (25, 5),
+        (100, 20),
+        (225, 45),
+        (1000, 95),
+        (10**5, 949),
+    ],
 )
 def test_tail_length(draws: int, length: int) -> None:
     assert tail_length(draws) == length
@@ -47,7 +61,9 @@ def test_agrees_with_arviz_0(kind: str, parameter: float, draws: int) -> None:
 @pytest.mark.filterwarnings("ignore:overflow encountered in expm1:RuntimeWarning:arviz")
 def test_agrees_with_arviz_0_where_most_weights_vanish() -> None:
     log_weights = weights("normal", 500.0, 50, 1000)
-    np.testing.assert_allclose(k_hat(log_weights), az.psislw(log_weights)[1], rtol=1e-10)
+    np.testing.assert_allclose(
+        k_hat(log_weights), az.psislw(log_weights)[1], rtol=1e-10
+    )
     log_weights = weights("normal", 1e4, 50, 1000)
     assert np.isinf(az.psislw(log_weights)[1]).all()
     assert (k_hat(log_weights) == np.inf).all()
@@ -84,12 +100,17 @@ def test_a_constant_and_the_order_do_not_matter() -> None:
     tail = np.sort(log_weights)[:, -tail_length(1000) - 1 :]
     shuffled = np.random.default_rng(1).permuted(tail, axis=1)
     np.testing.assert_array_equal(pareto_k(shuffled, 1000), pareto_k(tail, 1000))
-    np.testing.assert_allclose(pareto_k(tail + 123, 1000), pareto_k(tail, 1000), rtol=1e-9)
+    np.testing.assert_allclose(
+        pareto_k(tail + 123, 1000), pareto_k(tail, 1000), rtol=1e-9
+    )
 
 
 def test_a_row_does_not_depend_on_its_batch() -> None:
     log_weights = np.concatenate(
-        [weights(kind, p, 400, 1000) for kind, p in (*NORMAL, ("normal", 500.0), *PARETO)]
+        [
+            weights(kind, p, 400, 1000)
+            for kind, p in (*NORMAL, ("normal", 500.0), *PARETO)
+        ]
     )
     together = k_hat(log_weights)
     alone = np.concatenate([k_hat(row[None]) for row in log_weights[::37]])
@@ -100,7 +121,9 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
 def test_no_tail_where_weights_are_constant_up_to_rounding(level: float) -> None:
     noise = np.random.default_rng(0).normal(size=(3, 1000))
     exact = np.full((3, 1000), level)
-    rounded = (level + 1e-7 * max(1.0, abs(level)) * np.clip(noise, -2, 2)).astype(np.float32)
+    rounded = (level + 1e-7 * max(1.0, abs(level)) * np.clip(noise, -2, 2)).astype(
+        np.float32
+    )
     assert (k_hat(exact) == -np.inf).all()
     assert (k_hat(rounded) == -np.inf).all()
     assert np.isfinite(k_hat(level + 1e-3 * max(1.0, abs(level)) * noise)).all()
@@ -125,7 +148,9 @@ def test_weights_that_are_no_numbers_or_vanish() -> None:
 
 @pytest.mark.parametrize("shape", [(96,), (3, 95), (3, 1000), (2, 3, 96)])
 def test_the_shape_is_checked(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"tail: expected shape \(rows, 96\) for 1000 draws, got"):
+    with pytest.raises(
+        ValueError, match=r"tail: expected shape \(rows, 96\) for 1000 draws, got"
+    ):
         pareto_k(np.zeros(shape), 1000)
 
 

@@ -47,7 +47,8 @@ def test_what_comes_out_of_a_16_bit_model_is_float32_and_near(
 def test_arrays_of_other_types_stay() -> None:
     for dtype in (torch.float32, torch.float64, torch.int64):
         assert torch.equal(
-            torch.from_numpy(as_numpy(torch.arange(3).to(dtype))), torch.arange(3).to(dtype)
+            torch.from_numpy(as_numpy(torch.arange(3).to(dtype))),
+            torch.arange(3).to(dtype),
         )
 
 
@@ -56,7 +57,9 @@ QUESTIONS: dict[str, Callable[[pv.VAE], Any]] = {
     "annealed, both ways": lambda vae: pv.bidirectional(
         vae, num_rows=2, num_chains=2, temperatures=5
     ),
-    "audit": lambda vae: pv.audit(vae, X[:1], num_chains=2, num_samples=4, warmup_steps=4),
+    "audit": lambda vae: pv.audit(
+        vae, X[:1], num_chains=2, num_samples=4, warmup_steps=4
+    ),
     "inference_gaps": lambda vae: pv.inference_gaps(vae, X[:2], steps=4),
 }
 
@@ -76,7 +79,8 @@ def test_a_density_in_16_bits_is_given_with_a_word() -> None:
     vae = fitted().bfloat16()
     assert pv.evidence(vae, X[:3], num_particles=10).log_marginal.dtype == np.float64
     with pytest.warns(
-        UserWarning, match=r"^calibration: the model's numbers are torch.bfloat16, .* about 0.4%"
+        UserWarning,
+        match=r"^calibration: the model's numbers are torch.bfloat16, .* about 0.4%",
     ):
         pv.calibration(vae, num_rows=5, num_samples=9)
     with pytest.warns(

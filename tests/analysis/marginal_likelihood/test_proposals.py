@@ -13,7 +13,11 @@ from torch.distributions import AffineTransform, Distribution, TransformedDistri
 
 from pyro_vae import VAE
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
-from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS, Widened, proposal_of
+from pyro_vae.analysis.marginal_likelihood.proposals import (
+    PROPOSALS,
+    Widened,
+    proposal_of,
+)
 from pyro_vae.analysis.marginal_likelihood.refinement import fit_normal
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.guides import GUIDES
@@ -63,7 +67,9 @@ def test_the_density_is_that_of_the_draws(name: str, guide: str) -> None:
     for f in (torch.tanh, torch.cos):
         values = f(z[:, 0])
         expected = mass @ f(grid.points)
-        assert ((values.mean(0) - expected).abs() < SIGMAS * values.std(0) / 141 + 1e-3).all()
+        assert (
+            (values.mean(0) - expected).abs() < SIGMAS * values.std(0) / 141 + 1e-3
+        ).all()
 
 
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank", "flow"])
@@ -82,7 +88,14 @@ def test_widened_has_wider_draws_about_the_same_mean(guide: str) -> None:
 def test_refined_is_a_student_t_about_the_fit() -> None:
     vae = TRUTH.vae(widen=0.5)
     loc, tril = fit_normal(vae, X[:2], steps=3, lr=0.05, num_particles=4)
-    options = {"steps": 3, "lr": 0.05, "num_particles": 4, "df": 7, "factor": 1.5, "weight": 1e-12}
+    options = {
+        "steps": 3,
+        "lr": 0.05,
+        "num_particles": 4,
+        "df": 7,
+        "factor": 1.5,
+        "weight": 1e-12,
+    }
     q = proposal_of({"kind": "refined", **options})(vae, X[:2])
     expected = dist.MultivariateStudentT(torch.tensor(7.0).double(), loc, 1.5 * tril)
     z = torch.randn(10, 2, 2, generator=torch.Generator().manual_seed(0)).double()
@@ -93,11 +106,15 @@ def test_defensive_draws_its_share_from_the_prior() -> None:
     far = dist.Normal(torch.full((2,), 50.0), 1.0).to_event(1)
     vae = VAE(data_shape=(4,), latent_dim=2, guide=far)
     with torch.no_grad():
-        z = proposal_of({"kind": "defensive", "weight": 0.3})(vae, torch.zeros(2, 4)).sample(
-            (20_000,)
-        )
-    assert ((z < 25).all(-1).float().mean(0) - 0.3).abs().max() < 5 * (0.21 / 20_000) ** 0.5
-    assert ((z < 25).all(-1) == (z < 25).any(-1)).all()  # whole vectors, not single numbers
+        z = proposal_of({"kind": "defensive", "weight": 0.3})(
+            vae, torch.zeros(2, 4)
+        ).sample((20_000,))
+    assert ((z < 25).all(-1).float().mean(0) - 0.3).abs().max() < 5 * (
+        0.21 / 20_000
+    ) ** 0.5
+    assert (
+        (z < 25).all(-1) == (z < 25).any(-1)
+    ).all()  # whole vectors, not single numbers
 
 
 # log p(x)
@@ -110,7 +127,9 @@ def test_agrees_with_quadrature(name: str) -> None:
     expected = by_quadrature(vae, x, 2)
     found = evidence(vae, x, num_particles=1000, proposal=CASES[name])
     errors = (found.log_marginal - expected) / found.se
-    assert (np.abs(errors) < 3).mean() >= 0.95  # 99.7 % of normal errors; 7 sd below of 64 rows
+    assert (
+        np.abs(errors) < 3
+    ).mean() >= 0.95  # 99.7 % of normal errors; 7 sd below of 64 rows
     assert abs(errors.mean()) < 4 / np.sqrt(64)
     total = np.exp(found.log_marginal).sum()
     error = np.linalg.norm(np.exp(found.log_marginal) * found.se)
@@ -132,7 +151,8 @@ def test_agrees_with_the_exact_answer(name: str) -> None:
 def test_better_proposals_mend_a_narrow_guide(name: Any, limit: float) -> None:
     vae = TRUTH.vae(widen=0.4)
     plain, better = (
-        evidence(vae, X[:50], num_particles=1000, proposal=kind) for kind in ("guide", name)
+        evidence(vae, X[:50], num_particles=1000, proposal=kind)
+        for kind in ("guide", name)
     )
     assert (plain.pareto_k > limit).mean() > 0.5
     assert (better.pareto_k > limit).mean() < 0.2
@@ -149,7 +169,12 @@ def test_weights_of_a_mixture_are_bounded(kind: str) -> None:
         prior = vae.prior()
         guide = vae.posterior(X[:5])
         q = proposal_of({"kind": kind, "weight": a})(vae, X[:5])
-        z = 3 * torch.randn(2000, 5, 2, generator=torch.Generator().manual_seed(0)).double()
+        z = (
+            3
+            * torch.randn(
+                2000, 5, 2, generator=torch.Generator().manual_seed(0)
+            ).double()
+        )
         bound = (prior if kind == "defensive" else guide).log_prob(z)
         assert (q.log_prob(z) >= bound + np.log(a) - 1e-12).all()
         assert kind == "refined" or (q.log_prob(z) < bound + np.log(a) + 1e-3).any()
@@ -185,7 +210,9 @@ def test_the_fit_raises_the_elbo_of_every_row() -> None:
         torch.manual_seed(0)
         z = q.sample((2000,))
         with torch.no_grad():
-            return (vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x) - q.log_prob(z)).mean(0)
+            return (
+                vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x) - q.log_prob(z)
+            ).mean(0)
 
     gain = elbo(dist.MultivariateNormal(loc, scale_tril=tril)) - elbo(
         vae.posterior(x).expand((len(x),))
@@ -196,7 +223,13 @@ def test_the_fit_raises_the_elbo_of_every_row() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_fit_of_a_row_does_not_depend_on_its_batch(dtype: torch.dtype) -> None:
     vae = (
-        VAE(data_shape=(7,), latent_dim=3, likelihood="bernoulli", hidden_dims=(16,), seed=1)
+        VAE(
+            data_shape=(7,),
+            latent_dim=3,
+            likelihood="bernoulli",
+            hidden_dims=(16,),
+            seed=1,
+        )
         .to(dtype)
         .eval()
     )
@@ -213,8 +246,14 @@ def test_the_fit_of_a_row_does_not_depend_on_its_batch(dtype: torch.dtype) -> No
 @pytest.mark.parametrize("kind", ["defensive", "widened", "refined"])
 def test_every_guide_makes_every_proposal(guide: str, kind: str) -> None:
     options = {"kind": guide, "top_dim": 1} if guide == "hierarchical" else guide
-    prior = {"kind": "vamp", "pseudo_inputs": 3} if guide == "mean_field" else "standard_normal"
-    vae = VAE(data_shape=(4,), latent_dim=3, guide=options, prior=prior, hidden_dims=(8,))
+    prior = (
+        {"kind": "vamp", "pseudo_inputs": 3}
+        if guide == "mean_field"
+        else "standard_normal"
+    )
+    vae = VAE(
+        data_shape=(4,), latent_dim=3, guide=options, prior=prior, hidden_dims=(8,)
+    )
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     found = evidence(
         vae,
@@ -223,7 +262,9 @@ def test_every_guide_makes_every_proposal(guide: str, kind: str) -> None:
         proposal=kind,
     )
     assert np.isfinite(found.log_marginal).all()
-    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in vae.state_dict().items()
+    )
     assert all(parameter.grad is None for parameter in vae.parameters())
 
 
@@ -250,7 +291,8 @@ class Meanless(nn.Module):
 
     def forward(self, x: Tensor) -> Distribution:
         return TransformedDistribution(
-            dist.Normal(x[:, :2], 1.0).to_event(1), [AffineTransform(0.0, 2.0, event_dim=1)]
+            dist.Normal(x[:, :2], 1.0).to_event(1),
+            [AffineTransform(0.0, 2.0, event_dim=1)],
         )
 
 
@@ -294,7 +336,9 @@ def test_bad_proposals_are_refused(proposal: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["widened", "refined"])
-def test_a_guide_without_a_formula_for_its_mean_is_widened_by_an_estimate(kind: str) -> None:
+def test_a_guide_without_a_formula_for_its_mean_is_widened_by_an_estimate(
+    kind: str,
+) -> None:
     """z ~ N(0, I), x ~ N((z, -z), I), and a guide around the posterior that is wider than it."""
 
     def likelihood(z: Tensor) -> Distribution:

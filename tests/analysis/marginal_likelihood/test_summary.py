@@ -47,7 +47,9 @@ class InFloat32(nn.Module):
 
 
 def test_summary_is_means_over_rows() -> None:
-    found = numbers(9, np.array([0.2, 0.69, 0.71, -np.inf, np.inf, 0.7, 0.1, 1.3, np.nan]))
+    found = numbers(
+        9, np.array([0.2, 0.69, 0.71, -np.inf, np.inf, 0.7, 0.1, 1.3, np.nan])
+    )
     expected = {
         "num_rows": 9,
         "mean_log_marginal": np.mean(found.log_marginal),
@@ -57,13 +59,18 @@ def test_summary_is_means_over_rows() -> None:
         "mean_elbo_se": np.std(found.elbo, ddof=1) / 3,
         "bits_per_dim": -np.mean(found.log_marginal) / (64 * math.log(2)),
         "median_ess": np.median(found.ess),
-        "unreliable_share": 4 / 9,  # 0.71, inf, 1.3, and a row without a k-hat among others
+        "unreliable_share": 4
+        / 9,  # 0.71, inf, 1.3, and a row without a k-hat among others
         "mean_shortfall": math.nan,
     }
     for name, value in expected.items():
-        assert getattr(found, name) == pytest.approx(value, rel=1e-14, nan_ok=True), name
+        assert getattr(found, name) == pytest.approx(value, rel=1e-14, nan_ok=True), (
+            name
+        )
     assert found.methods == {"importance": 9}
-    assert not found.constant.any()  # the row of -inf has no tail, but few draws that count
+    assert (
+        not found.constant.any()
+    )  # the row of -inf has no tail, but few draws that count
     assert not found.capped.any()
     np.testing.assert_array_equal(found.worst(), [4, 8, 7, 2])
     np.testing.assert_array_equal(found.worst(2), [4, 8])
@@ -93,7 +100,9 @@ def test_the_shortfall_of_untrusted_rows_is_reported() -> None:
     found = numbers(4, np.array([0.9, 0.1, 0.9, 0.1]))
     upper = np.array([found.log_marginal[0] + 2.0, np.nan, np.nan, np.nan])
     found = replace(
-        found, upper=upper, method=np.array(["annealed", "refined", "annealed", "refined"])
+        found,
+        upper=upper,
+        method=np.array(["annealed", "refined", "annealed", "refined"]),
     )
     assert found.mean_shortfall == pytest.approx(0.5)  # two nats of one row among four
     assert "the mean is a low estimate by about 0.500 nats or more)" in found.summary()
@@ -148,7 +157,10 @@ def test_constant_weights_are_reported_as_such() -> None:
 def test_equal_largest_weights_are_not_constant_weights() -> None:
     found = numbers(2, np.full(2, -np.inf))
     assert not found.constant.any()
-    assert replace(found, ess=np.array([10_000.0, 50.0])).constant.tolist() == [True, False]
+    assert replace(found, ess=np.array([10_000.0, 50.0])).constant.tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_different_numbers_of_draws_are_reported() -> None:
@@ -162,7 +174,10 @@ def test_different_numbers_of_draws_are_reported() -> None:
     assert "3 rows, 100 to 800 draws" in text
     assert "retried       2 of 3 rows" in text
     assert "capped        1 of 3 rows" in text
-    assert f"they reached se {found.se[1]:.3g} and k-hat {found.pareto_k[1]:.2f} or better" in text
+    assert (
+        f"they reached se {found.se[1]:.3g} and k-hat {found.pareto_k[1]:.2f} or better"
+        in text
+    )
 
 
 def test_a_line_for_each_row() -> None:
@@ -171,20 +186,35 @@ def test_a_line_for_each_row() -> None:
     assert table.index.tolist() == [0, 1, 2]
     assert table["trusted"].tolist() == [True, False, False]
     assert table["method"].tolist() == ["importance"] * 3
-    for name in ("log_marginal", "se", "elbo", "ess", "pareto_k", "num_particles", "upper"):
+    for name in (
+        "log_marginal",
+        "se",
+        "elbo",
+        "ess",
+        "pareto_k",
+        "num_particles",
+        "upper",
+    ):
         np.testing.assert_array_equal(table[name], getattr(found, name))
 
 
 def test_a_notebook_shows_the_totals() -> None:
     found = numbers(3, np.zeros(3))
-    mean = f"{found.mean_log_marginal:.3f} ± {found.mean_log_marginal_se:.3f} nats per row"
-    assert f"<td>log p(x)</td><td>{mean}</td><td>3 rows, 10000 draws" in found._repr_html_()
+    mean = (
+        f"{found.mean_log_marginal:.3f} ± {found.mean_log_marginal_se:.3f} nats per row"
+    )
+    assert (
+        f"<td>log p(x)</td><td>{mean}</td><td>3 rows, 10000 draws"
+        in found._repr_html_()
+    )
 
 
 def test_a_density_has_no_bits() -> None:
     found = numbers(3, np.zeros(3))
     assert "bits per dim" in found.summary()
-    assert "bits per dim" not in replace(found, measure=Measure(density="0:64")).summary()
+    assert (
+        "bits per dim" not in replace(found, measure=Measure(density="0:64")).summary()
+    )
 
 
 def test_rows_of_a_data_frame_keep_their_labels() -> None:
@@ -192,7 +222,11 @@ def test_rows_of_a_data_frame_keep_their_labels() -> None:
     found = evidence(TRUTH.vae(), rows, num_particles=50)
     assert found.to_dataframe().index.tolist() == ["b", "a", "c"]
     assert found.to_dataframe().loc["a", "log_marginal"] == found.log_marginal[1]
-    assert sharded_evidence(TRUTH.vae(), rows, num_particles=50).labels() == ("b", "a", "c")
+    assert sharded_evidence(TRUTH.vae(), rows, num_particles=50).labels() == (
+        "b",
+        "a",
+        "c",
+    )
     chains = annealed(TRUTH.vae(), rows, num_chains=2, temperatures=2)
     assert chains.to_dataframe().index.tolist() == ["b", "a", "c"]
     gaps = inference_gaps(TRUTH.vae(), rows, steps=4, num_particles=2)

@@ -22,7 +22,16 @@ TRUTH = LinearGaussian.random()
 X = TRUTH.sample(24)
 HARD = (X[:, 0] > TRUTH.bias[0]).numpy()
 EXACT = TRUTH.marginal().log_prob(X).numpy()
-COLUMNS = ("log_marginal", "se", "elbo", "ess", "pareto_k", "num_particles", "reached", "retried")
+COLUMNS = (
+    "log_marginal",
+    "se",
+    "elbo",
+    "ess",
+    "pareto_k",
+    "num_particles",
+    "reached",
+    "retried",
+)
 
 
 class Unequal(nn.Module):
@@ -39,7 +48,9 @@ class Unequal(nn.Module):
         is_hard = x[:, 0].double() > TRUTH.bias[0]
         return dist.MultivariateNormal(
             easy.loc,
-            scale_tril=torch.where(is_hard[:, None, None], hard.scale_tril, easy.scale_tril),
+            scale_tril=torch.where(
+                is_hard[:, None, None], hard.scale_tril, easy.scale_tril
+            ),
         )
 
 
@@ -86,7 +97,9 @@ def test_only_hard_rows_get_more_draws() -> None:
     2400 draws.
     """
     counted = Counted(TRUTH.vae().likelihood)
-    vae = VAE(data_shape=(5,), latent_dim=2, likelihood=counted, guide=Unequal(1.05, 3.0)).double()
+    vae = VAE(
+        data_shape=(5,), latent_dim=2, likelihood=counted, guide=Unequal(1.05, 3.0)
+    ).double()
     counted.pairs = 0
     found = evidence(vae, X, num_particles=100, until=Until(se=0.04), chunk_size=1000)
     assert (found.num_particles[~HARD] == 100).all()
@@ -100,7 +113,9 @@ def test_only_hard_rows_get_more_draws() -> None:
 
 
 def test_the_cap_is_reported() -> None:
-    found = evidence(unequal(), X, num_particles=100, until=Until(se=0.04, max_particles=350))
+    found = evidence(
+        unequal(), X, num_particles=100, until=Until(se=0.04, max_particles=350)
+    )
     np.testing.assert_array_equal(found.num_particles, np.where(HARD, 350, 100))
     np.testing.assert_array_equal(found.reached, np.where(HARD, "cap", "target"))
     np.testing.assert_array_equal(found.capped, HARD)
@@ -110,7 +125,9 @@ def test_the_cap_is_reported() -> None:
 
 
 def test_numbers_are_those_of_as_many_draws_at_once() -> None:
-    found = evidence(unequal(1.3), X, num_particles=30, until=Until(se=0.05, max_particles=1000))
+    found = evidence(
+        unequal(1.3), X, num_particles=30, until=Until(se=0.05, max_particles=1000)
+    )
     assert len(set(found.num_particles)) > 2
     for row, draws in enumerate(found.num_particles):
         same = evidence(unequal(1.3), X[row : row + 1], num_particles=int(draws))
@@ -126,34 +143,47 @@ def test_a_row_does_not_depend_on_its_batch(options: dict[str, Any]) -> None:
     until = Until(se=0.05, max_particles=1000)
     found = evidence(vae, X, num_particles=100, until=until, **options)
     order = np.random.default_rng(0).permutation(24)
-    assert_same(evidence(vae, X[order], num_particles=100, until=until, **options), found, order)
+    assert_same(
+        evidence(vae, X[order], num_particles=100, until=until, **options), found, order
+    )
     for row in (0, 7, 23):
         assert_same(
             evidence(vae, X[row : row + 1], num_particles=100, until=until, **options),
             found,
             slice(row, row + 1),
         )
-    assert_same(evidence(vae, X, num_particles=100, until=until, chunk_size=37, **options), found)
+    assert_same(
+        evidence(vae, X, num_particles=100, until=until, chunk_size=37, **options),
+        found,
+    )
 
 
 def test_a_heavy_tail_is_not_drawn_away() -> None:
     """Weights of a guide a third as wide have tail index 0.89 for ever; some k-hat is low at one of
     three looks.
     """
-    found = evidence(unequal(1.3, 1 / 3), X, num_particles=500, until=Until(max_particles=2000))
+    found = evidence(
+        unequal(1.3, 1 / 3), X, num_particles=500, until=Until(max_particles=2000)
+    )
     assert (found.reached[~HARD] == "target").all()
     assert (found.reached[HARD] == "cap").mean() > 0.5
 
 
 def test_a_k_hat_that_does_not_exist_yet_is_no_target_met() -> None:
-    found = evidence(TRUTH.vae(widen=1.3), X, num_particles=5, until=Until(pareto_k=0.7))
+    found = evidence(
+        TRUTH.vae(widen=1.3), X, num_particles=5, until=Until(pareto_k=0.7)
+    )
     np.testing.assert_array_equal(found.num_particles, 40)
-    plain = evidence(TRUTH.vae(widen=1.3), X, num_particles=5, until=Until(se=10.0, pareto_k=None))
+    plain = evidence(
+        TRUTH.vae(widen=1.3), X, num_particles=5, until=Until(se=10.0, pareto_k=None)
+    )
     np.testing.assert_array_equal(plain.num_particles, 5)
 
 
 def test_constant_weights_meet_any_target() -> None:
-    found = evidence(TRUTH.vae(), X, num_particles=50, until=Until(se=1e-6, pareto_k=0.1))
+    found = evidence(
+        TRUTH.vae(), X, num_particles=50, until=Until(se=1e-6, pareto_k=0.1)
+    )
     np.testing.assert_array_equal(found.num_particles, 50)
     assert found.constant.all()
 
@@ -187,17 +217,25 @@ def test_rows_with_a_high_k_hat_start_again() -> None:
         found.log_marginal[found.retried] != again.log_marginal
     ).all()  # the draws are fresh ones
     assert (found.pareto_k <= 0.7).all()
-    assert (np.abs(found.log_marginal - EXACT)[found.retried] < 5 * found.se[found.retried]).all()
-    assert re.search(f"retried +{found.retried.sum()} of {len(X)} rows", found.summary())
+    assert (
+        np.abs(found.log_marginal - EXACT)[found.retried] < 5 * found.se[found.retried]
+    ).all()
+    assert re.search(
+        f"retried +{found.retried.sum()} of {len(X)} rows", found.summary()
+    )
 
 
 def test_retried_rows_draw_until_their_targets() -> None:
     until = Until(se=0.02, max_particles=5000)
-    found = evidence(unequal(1.3, 1 / 3), X, num_particles=500, retry="refined", until=until)
+    found = evidence(
+        unequal(1.3, 1 / 3), X, num_particles=500, retry="refined", until=until
+    )
     assert found.retried[HARD].mean() > 0.5
     assert (found.se[found.retried] <= 0.02).all()
     assert (found.pareto_k[found.retried] <= 0.7).all()
-    assert (np.abs(found.log_marginal - EXACT)[found.retried] < 4 * found.se[found.retried]).all()
+    assert (
+        np.abs(found.log_marginal - EXACT)[found.retried] < 4 * found.se[found.retried]
+    ).all()
 
 
 # What is refused
@@ -206,38 +244,52 @@ def test_retried_rows_draw_until_their_targets() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"se": None, "pareto_k": None}, "until: expected a target, got none; give se=0.05"),
+        (
+            {"se": None, "pareto_k": None},
+            "until: expected a target, got none; give se=0.05",
+        ),
         ({"se": 0.0}, "until.se: expected a positive number, got 0.0"),
         ({"se": float("nan")}, "until.se: expected a positive number, got nan"),
         ({"pareto_k": -1.0}, "until.pareto_k: expected a positive number, got -1.0"),
-        ({"max_particles": 0}, "until.max_particles: expected a positive number, got 0"),
+        (
+            {"max_particles": 0},
+            "until.max_particles: expected a positive number, got 0",
+        ),
     ],
 )
-def test_targets_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+def test_targets_that_make_no_sense_are_refused(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         Until(**options)
 
 
 def test_a_cap_below_the_draws_is_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"until.max_particles: expected at least num_particles = 1000, got 999"
+        ValueError,
+        match=r"until.max_particles: expected at least num_particles = 1000, got 999",
     ):
         evidence(TRUTH.vae(), X, until=Until(max_particles=999))
 
 
 def test_too_few_draws_for_a_k_hat_are_refused() -> None:
-    with pytest.raises(ValueError, match="num_particles: expected at least 21 with retry=, got 20"):
+    with pytest.raises(
+        ValueError, match="num_particles: expected at least 21 with retry=, got 20"
+    ):
         evidence(TRUTH.vae(), X, num_particles=20, retry="widened")
 
 
 @pytest.mark.slow
-def test_k_hat_is_the_tail_index_of_a_guide_too_narrow_and_has_none_of_one_too_wide() -> None:
+def test_k_hat_is_the_tail_index_of_a_guide_too_narrow_and_has_none_of_one_too_wide() -> (
+    None
+):
     """A normal s times as wide as a normal posterior gives weights of tail index 1 - s², and
     bounded ones for s > 1.
     """
     x = TRUTH.sample(100)
     narrow, wide = (
-        evidence(TRUTH.vae(widen=s), x, num_particles=20_000).pareto_k for s in (0.5, 1.3)
+        evidence(TRUTH.vae(widen=s), x, num_particles=20_000).pareto_k
+        for s in (0.5, 1.3)
     )
     assert abs(narrow.mean() - 0.75) < 0.05
     assert (narrow > 0.7).mean() > 0.5

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyro_vae.analysis.outliers.conformal import discoveries, low_p_value, typicality_p_value
+from pyro_vae.analysis.outliers.conformal import (
+    discoveries,
+    low_p_value,
+    typicality_p_value,
+)
 
 PValue = Callable[[np.ndarray, np.ndarray], np.ndarray]
 both = pytest.mark.parametrize("p_value", [low_p_value, typicality_p_value])
@@ -14,7 +18,9 @@ both = pytest.mark.parametrize("p_value", [low_p_value, typicality_p_value])
 
 @both
 @pytest.mark.parametrize("draw", ["normal", "standard_cauchy", "exponential"])
-def test_p_values_of_exchangeable_scores_are_uniform(p_value: PValue, draw: str) -> None:
+def test_p_values_of_exchangeable_scores_are_uniform(
+    p_value: PValue, draw: str
+) -> None:
     """Against 19 reference scores: 1/20, 2/20, ..., 1, each with probability 1/20."""
     scores = getattr(np.random.default_rng(0), draw)(size=(4000, 20))
     p = np.array([p_value(row[:1], row[1:])[0] for row in scores])
@@ -51,7 +57,9 @@ def test_a_row_may_be_too_likely() -> None:
 @both
 def test_what_is_not_a_number(p_value: PValue) -> None:
     assert np.isnan(p_value(np.array([np.nan]), np.zeros(3))).all()
-    with pytest.raises(ValueError, match="reference: expected at least one number, got none"):
+    with pytest.raises(
+        ValueError, match="reference: expected at least one number, got none"
+    ):
         p_value(np.zeros(1), np.zeros(0))
     with pytest.raises(ValueError, match="got nan"):
         p_value(np.zeros(1), np.array([0.0, np.nan]))
@@ -63,7 +71,9 @@ def test_discoveries_are_those_of_scipy() -> None:
     assert sorted(discoveries(p, 0.2)) == expected.tolist()
     assert len(discoveries(np.ones(5), 0.2)) == 0
     assert len(discoveries([np.nan], 0.2)) == 0
-    with pytest.raises(ValueError, match="level: expected a number between 0 and 1, got 5"):
+    with pytest.raises(
+        ValueError, match="level: expected a number between 0 and 1, got 5"
+    ):
         discoveries(p, 5)
 
 

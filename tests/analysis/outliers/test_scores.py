@@ -13,7 +13,11 @@ from torch.distributions import Distribution, MultivariateNormal, kl_divergence
 
 import pyro_vae as pv
 from pyro_vae import VAE
-from pyro_vae.analysis.outliers.columns import column_log_prob, column_shares, factorises
+from pyro_vae.analysis.outliers.columns import (
+    column_log_prob,
+    column_shares,
+    factorises,
+)
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.likelihoods.families import CASES, every_case
 from tests.likelihoods.families import vae as vae_of
@@ -32,7 +36,9 @@ def expected_terms(x: Tensor) -> np.ndarray:
     residual = x - TRUTH.bias - posterior.mean @ w.T
     variance = torch.einsum("il,nlm,im->ni", w, posterior.covariance_matrix, w)
     noise = TRUTH.sigma**2
-    terms = -0.5 * np.log(2 * np.pi * noise) - (residual.square() + variance) / (2 * noise)
+    terms = -0.5 * np.log(2 * np.pi * noise) - (residual.square() + variance) / (
+        2 * noise
+    )
     return terms.numpy()
 
 
@@ -51,25 +57,40 @@ def test_shares_are_those_of_the_closed_form(widen: float) -> None:
 
 def test_shares_minus_the_rate_are_log_p() -> None:
     found = pv.anomaly(TRUTH.vae(), X, num_samples=2000)
-    np.testing.assert_allclose(found.log_marginal, TRUTH.marginal().log_prob(X), atol=1e-6)
-    np.testing.assert_allclose(found.shares.sum(1) - found.rate, found.log_marginal, rtol=1e-12)
+    np.testing.assert_allclose(
+        found.log_marginal, TRUTH.marginal().log_prob(X), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        found.shares.sum(1) - found.rate, found.log_marginal, rtol=1e-12
+    )
     prior = MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double())
     error = np.sqrt(np.square(found.share_se).sum(1))
-    assert (np.abs(found.rate - kl_divergence(TRUTH.posterior(X), prior).numpy()) < 6 * error).all()
+    assert (
+        np.abs(found.rate - kl_divergence(TRUTH.posterior(X), prior).numpy())
+        < 6 * error
+    ).all()
 
 
 def test_columns_and_rate_explain_the_distance_to_a_usual_row() -> None:
-    found = pv.anomaly(TRUTH.vae(), X, reference=TRUTH.sample(60, seed=3), num_samples=100)
+    found = pv.anomaly(
+        TRUTH.vae(), X, reference=TRUTH.sample(60, seed=3), num_samples=100
+    )
     parts = dict(found.top_columns(7, count=99))
     assert all(nats < 0 for nats in parts.values())
     whole = found.excess.sum(1) + found.usual_rate - found.rate
-    np.testing.assert_allclose(whole, found.log_marginal - found.reference.mean(), rtol=1e-9)
+    np.testing.assert_allclose(
+        whole, found.log_marginal - found.reference.mean(), rtol=1e-9
+    )
 
 
 def test_the_column_that_is_off_is_named() -> None:
     x = X.clone()
     x[3, 4] += 6 * TRUTH.sigma
-    how: dict[str, Any] = {"columns": list("abcde"), "num_particles": 50, "num_samples": 200}
+    how: dict[str, Any] = {
+        "columns": list("abcde"),
+        "num_particles": 50,
+        "num_samples": 200,
+    }
     found = pv.anomaly(TRUTH.vae(), x, reference=TRUTH.sample(399, seed=3), **how)
     assert found.worst(1).tolist() == [3]
     assert found.top_columns(3)[0][0] == "e"
@@ -84,7 +105,9 @@ def test_the_column_that_is_off_is_named() -> None:
 def test_terms_sum_to_the_density(name: str) -> None:
     vae = vae_of(name)
     x = CASES[name].rows
-    z = torch.randn(7, len(x), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(
+        7, len(x), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     p = vae.likelihood(z)
     terms = column_log_prob(p, x)
     assert (terms is None) == name.startswith("multinomial") == (not factorises(vae, x))
@@ -108,7 +131,9 @@ class Correlated(nn.Module):
         (Correlated(), torch.randn(2, 3)),
     ],
 )
-def test_what_is_no_product_over_columns_has_no_shares(likelihood: Any, rows: Tensor) -> None:
+def test_what_is_no_product_over_columns_has_no_shares(
+    likelihood: Any, rows: Tensor
+) -> None:
     vae = VAE(data_shape=(3,), latent_dim=2, likelihood=likelihood)
     found = pv.anomaly(vae, rows, num_particles=30)
     assert found.shares is None
@@ -132,7 +157,9 @@ def test_a_guide_without_moments_gives_shares_too() -> None:
         guide=Bounded(),
         prior=dist.Uniform(torch.zeros(2), 1.0).to_event(1),
     )
-    assert np.isfinite(column_shares(vae, torch.zeros(2, 3), num_samples=20).value).all()
+    assert np.isfinite(
+        column_shares(vae, torch.zeros(2, 3), num_samples=20).value
+    ).all()
 
 
 # p-values
@@ -140,12 +167,21 @@ def test_a_guide_without_moments_gives_shares_too() -> None:
 
 def test_p_values_of_ordinary_rows_are_uniform() -> None:
     found = pv.anomaly(
-        TRUTH.vae(), TRUTH.sample(400, seed=8), reference=TRUTH.sample(399, seed=9), shares=False
+        TRUTH.vae(),
+        TRUTH.sample(400, seed=8),
+        reference=TRUTH.sample(399, seed=9),
+        shares=False,
     )
     for p in (found.p_value, found.typicality_p_value):
         assert p.min() >= 1 / 400
-        for level in (0.1, 0.5, 0.9):  # both samples are finite: twice the variance of a share
-            assert abs((p <= level).mean() - level) < 4 * np.sqrt(2 * level * (1 - level) / 400)
+        for level in (
+            0.1,
+            0.5,
+            0.9,
+        ):  # both samples are finite: twice the variance of a share
+            assert abs((p <= level).mean() - level) < 4 * np.sqrt(
+                2 * level * (1 - level) / 400
+            )
 
 
 def test_without_a_reference_there_are_no_p_values() -> None:
@@ -157,7 +193,9 @@ def test_without_a_reference_there_are_no_p_values() -> None:
 
 
 def test_rows_that_are_their_own_reference_are_counted() -> None:
-    found = pv.anomaly(TRUTH.vae(), X[:5], reference=X, num_particles=50, num_samples=20)
+    found = pv.anomaly(
+        TRUTH.vae(), X[:5], reference=X, num_particles=50, num_samples=20
+    )
     assert found.shared == 5
     assert "5 rows are reference rows too" in str(found)
 
@@ -170,11 +208,20 @@ def test_the_table_has_the_order_of_the_rows_and_names_columns() -> None:
 
     labels = [f"row {i}" for i in range(40)]
     frame = pd.DataFrame(X.numpy(), columns=list("abcde"), index=labels)
-    found = pv.anomaly(TRUTH.vae(), frame, reference=X[:9], num_particles=50, num_samples=20)
+    found = pv.anomaly(
+        TRUTH.vae(), frame, reference=X[:9], num_particles=50, num_samples=20
+    )
     assert found.column_names == tuple("abcde")
     table = found.to_dataframe(top=2)
     assert list(table) == [
-        *("log_marginal", "se", "p_value", "typicality", "typicality_p_value", "trusted"),
+        *(
+            "log_marginal",
+            "se",
+            "p_value",
+            "typicality",
+            "typicality_p_value",
+            "trusted",
+        ),
         *("rate", "top_columns"),
     ]
     assert table.index.tolist() == labels
@@ -182,13 +229,17 @@ def test_the_table_has_the_order_of_the_rows_and_names_columns() -> None:
     assert table["trusted"].tolist() == found.trusted.tolist()
     assert table.iloc[found.worst(40)]["log_marginal"].is_monotonic_increasing
     assert table["top_columns"].iloc[7] == found._named(7, 2)
-    np.testing.assert_allclose(found.rate[7], found.shares[7].sum() - found.log_marginal[7])
+    np.testing.assert_allclose(
+        found.rate[7], found.shares[7].sum() - found.log_marginal[7]
+    )
     assert all(text.count("(") <= 2 for text in table["top_columns"])
     assert repr(found) == "Anomaly(rows=40, reference rows=9)"
 
 
 def test_a_notebook_shows_the_least_likely_rows() -> None:
-    found = pv.anomaly(TRUTH.vae(), X, reference=X[:9], num_particles=50, num_samples=20)
+    found = pv.anomaly(
+        TRUTH.vae(), X, reference=X[:9], num_particles=50, num_samples=20
+    )
     shown = found._repr_html_()
     assert shown.count("<tr>") == 1 + 10
     first = found.worst(1)[0]
@@ -201,7 +252,10 @@ def test_a_notebook_shows_the_least_likely_rows() -> None:
     ("options", "message"),
     [
         ({"columns": ["a", "b"]}, "columns: expected 5 different names.*got 2"),
-        ({"columns": list("aabcd")}, "columns: expected 5 different names.*4 different"),
+        (
+            {"columns": list("aabcd")},
+            "columns: expected 5 different names.*4 different",
+        ),
         ({"reference": np.zeros((3, 4))}, "^reference: expected rows of shape"),
         ({"reference": np.full((3, 5), np.nan)}, "^reference: expected finite numbers"),
         ({"num_samples": 1}, "num_samples: expected at least 2, got 1"),
@@ -246,7 +300,9 @@ def test_turned_digits_and_noise_are_found(digits: dict[str, Any], other: str) -
 
 
 @pytest.mark.slow
-def test_the_mean_digit_is_too_likely_which_only_typicality_shows(digits: dict[str, Any]) -> None:
+def test_the_mean_digit_is_too_likely_which_only_typicality_shows(
+    digits: dict[str, Any],
+) -> None:
     """It is no digit at all, and log p(x) calls it more ordinary than nine digits of ten."""
     found = digits["mean"]
     assert (found.p_value >= 0.9).all()

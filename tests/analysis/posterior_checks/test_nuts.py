@@ -42,7 +42,9 @@ def moments(mean: float = 0.0, sd: float = 1.0, se: float = 0.0) -> Moments:
 def test_nuts_finds_the_exact_posterior_and_how_wrong_the_guide_is() -> None:
     x = TRUTH.sample(1, seed=5)
     exact = TRUTH.posterior(x)
-    found = audit(TRUTH.vae(widen=0.8), x, num_samples=800, warmup_steps=300, num_particles=5000)
+    found = audit(
+        TRUTH.vae(widen=0.8), x, num_samples=800, warmup_steps=300, num_particles=5000
+    )
     mean = exact.mean.numpy()
     sd = exact.stddev.numpy()
     assert (np.abs(found.nuts.mean - mean) < 0.05 * sd).all()
@@ -62,7 +64,8 @@ class Bent(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(3)
         self.a, self.b = (
-            nn.Parameter(2 * torch.randn(*shape, generator=generator)) for shape in ((6, 4), (4, 1))
+            nn.Parameter(2 * torch.randn(*shape, generator=generator))
+            for shape in ((6, 4), (4, 1))
         )
 
     def forward(self, z: Tensor) -> Tensor:
@@ -79,7 +82,11 @@ class Fixed(nn.Module):
 @pytest.mark.slow
 def test_nuts_and_the_resampled_guide_agree_with_quadrature() -> None:
     vae = VAE(
-        data_shape=(6,), latent_dim=1, likelihood="bernoulli", guide=Fixed(), decoder=Bent()
+        data_shape=(6,),
+        latent_dim=1,
+        likelihood="bernoulli",
+        guide=Fixed(),
+        decoder=Bent(),
     ).double()
     x = torch.tensor([[1.0, 0.0, 1.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
     grid = torch.linspace(-9, 9, 20001, dtype=torch.float64).unsqueeze(-1)
@@ -104,19 +111,30 @@ def test_weighted_moments_are_those_of_the_target() -> None:
     z = 1.2 * torch.randn(
         400, 500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
-    found = [weighted_moments(some, (p.log_prob(some) - q.log_prob(some))[:, 0]) for some in z]
-    mean, mean_se, sd, sd_se = (np.array(column)[:, 0] for column in zip(*found, strict=True))
+    found = [
+        weighted_moments(some, (p.log_prob(some) - q.log_prob(some))[:, 0])
+        for some in z
+    ]
+    mean, mean_se, sd, sd_se = (
+        np.array(column)[:, 0] for column in zip(*found, strict=True)
+    )
     for errors in ((mean - 0.4) / mean_se, (sd - 1) / sd_se):
         assert abs(errors.mean()) < 0.25
         assert abs(errors.std() - 1) < 0.15
 
 
 def test_differences_by_hand() -> None:
-    found = Difference.between(moments(mean=3.0, sd=1.0, se=0.3), moments(mean=2.0, sd=2.0, se=0.4))
+    found = Difference.between(
+        moments(mean=3.0, sd=1.0, se=0.3), moments(mean=2.0, sd=2.0, se=0.4)
+    )
     np.testing.assert_allclose(found.shift, 0.5)
-    np.testing.assert_allclose(found.shift_se, np.sqrt(0.3**2 + 0.4**2 + (0.5 * 0.4) ** 2) / 2)
+    np.testing.assert_allclose(
+        found.shift_se, np.sqrt(0.3**2 + 0.4**2 + (0.5 * 0.4) ** 2) / 2
+    )
     np.testing.assert_allclose(found.ratio, 0.5)
-    np.testing.assert_allclose(found.ratio_se, 0.5 * np.sqrt((0.3 / 1) ** 2 + (0.4 / 2) ** 2))
+    np.testing.assert_allclose(
+        found.ratio_se, 0.5 * np.sqrt((0.3 / 1) ** 2 + (0.4 / 2) ** 2)
+    )
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.7])
@@ -151,7 +169,9 @@ def test_the_audit_does_without_the_function_of_arviz_that_fails_under_numba(
 
     def fails(*given: object, method: str = "mean", **options: object) -> object:
         if method == "sd":
-            raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
+            raise TypeError(
+                "only 0-dimensional arrays can be converted to Python scalars"
+            )
         return original(*given, method=method, **options)
 
     monkeypatch.setattr(arviz, "mcse", fails)
@@ -213,12 +233,12 @@ def test_verdicts() -> None:
         assert repr(case) == f"Audit(rows=1: 1 {verdict})"
         for name, value in unmixed.items():
             assert replace(case, **{name: value}).verdicts == ["inconclusive"]
-    assert replace(cases["agrees after resampling"], pareto_k=np.array([0.8])).verdicts == [
-        "differs"
-    ]
-    assert replace(cases["agrees after resampling"], pareto_k=np.array([np.nan])).verdicts == [
-        "differs"
-    ]
+    assert replace(
+        cases["agrees after resampling"], pareto_k=np.array([0.8])
+    ).verdicts == ["differs"]
+    assert replace(
+        cases["agrees after resampling"], pareto_k=np.array([np.nan])
+    ).verdicts == ["differs"]
 
 
 def test_there_is_a_line_for_each_row_with_its_worst_dimension() -> None:
@@ -246,7 +266,9 @@ def test_there_is_a_line_for_each_row_with_its_worst_dimension() -> None:
     assert table["verdict"].tolist() == ["differs", "inconclusive"]
     assert table["r_hat"].tolist() == [1.005, 1.2]
     assert table["ess"].tolist() == [800.0, 500.0]
-    first = table.loc[0, ["guide_shift", "guide_shift_se", "guide_ratio", "guide_ratio_se"]]
+    first = table.loc[
+        0, ["guide_shift", "guide_shift_se", "guide_ratio", "guide_ratio_se"]
+    ]
     assert first.tolist() == [-0.4, 0.02, 0.5, 0.04]
     assert "-0.40 ± 0.02    0.50 ± 0.04" in str(found)
     assert [(total.name, total.value) for total in found.totals()] == [
@@ -261,9 +283,13 @@ def test_there_is_a_line_for_each_row_with_its_worst_dimension() -> None:
 
 
 def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
-    vae = VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,)).train()
+    vae = VAE(
+        data_shape=(4,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,)
+    ).train()
     first = next(vae.parameters()).requires_grad_(False)
-    x = torch.bernoulli(torch.full((2, 4), 0.5), generator=torch.Generator().manual_seed(1))
+    x = torch.bernoulli(
+        torch.full((2, 4), 0.5), generator=torch.Generator().manual_seed(1)
+    )
     before = torch.get_rng_state()
     asked = [p.requires_grad for p in vae.parameters()]
     settings = pyro.settings.get()
@@ -281,9 +307,18 @@ def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
     )
     assert both.z.shape == (2, 4, 2, 2)
     np.testing.assert_allclose(both.z[:, :, 1:], second.z, rtol=1e-5)
-    np.testing.assert_allclose(both.resampled.shift[1:], second.resampled.shift, rtol=1e-4)
-    assert len(np.unique(both.z[:, 0].ravel())) == 8  # chains and rows have draws of their own
-    assert both.to_arviz()["posterior"]["z"].dims == ("chain", "draw", "observation", "latent")
+    np.testing.assert_allclose(
+        both.resampled.shift[1:], second.resampled.shift, rtol=1e-4
+    )
+    assert (
+        len(np.unique(both.z[:, 0].ravel())) == 8
+    )  # chains and rows have draws of their own
+    assert both.to_arviz()["posterior"]["z"].dims == (
+        "chain",
+        "draw",
+        "observation",
+        "latent",
+    )
 
 
 # Bad input
@@ -305,7 +340,8 @@ def test_what_is_refused(options: dict[str, int], message: str) -> None:
 
 def test_more_rows_than_the_cap_are_refused_with_the_cost() -> None:
     with pytest.raises(
-        ValueError, match=r"at most max_rows = 10 rows, got 11; each takes 4,000 NUTS.*x\[:10\]"
+        ValueError,
+        match=r"at most max_rows = 10 rows, got 11; each takes 4,000 NUTS.*x\[:10\]",
     ):
         audit(TRUTH.vae(), TRUTH.sample(11))
 
@@ -314,9 +350,15 @@ def test_no_rows_and_an_autoencoder_are_refused() -> None:
     with pytest.raises(ValueError, match="x"):
         tiny(TRUTH.vae(), TRUTH.sample(1)[:0])
     with pytest.raises(ValueError, match="autoencoder"):
-        tiny(VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"), torch.zeros(1, 4))
+        tiny(
+            VAE(data_shape=(4,), latent_dim=2, prior="flat", guide="delta"),
+            torch.zeros(1, 4),
+        )
 
 
 def test_rows_outside_the_support_are_refused() -> None:
     with pytest.raises(ValueError, match="x"):
-        tiny(VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli"), torch.full((1, 4), 0.5))
+        tiny(
+            VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli"),
+            torch.full((1, 4), 0.5),
+        )

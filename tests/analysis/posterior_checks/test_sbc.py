@@ -73,19 +73,26 @@ def test_components_are_means_of_orthonormal_polynomials() -> None:
         np.sqrt(7) * (20 * u**3 - 30 * u**2 + 12 * u - 1),
         3 * (70 * u**4 - 140 * u**3 + 90 * u**2 - 20 * u + 1),
     ]
-    np.testing.assert_allclose(components(u), np.sqrt(40) * np.mean(written_out, 1), rtol=1e-10)
+    np.testing.assert_allclose(
+        components(u), np.sqrt(40) * np.mean(written_out, 1), rtol=1e-10
+    )
 
 
 def test_holm_by_hand() -> None:
     """0.005 · 4, 0.01 · 3, 0.03 · 2, and 0.04 · 1, which may not be below the one before it."""
-    np.testing.assert_allclose(holm(np.array([0.04, 0.01, 0.03, 0.005])), [0.06, 0.03, 0.06, 0.02])
+    np.testing.assert_allclose(
+        holm(np.array([0.04, 0.01, 0.03, 0.005])), [0.06, 0.03, 0.06, 0.02]
+    )
     assert holm(np.array([0.9, 0.8])).max() == 1
 
 
 @pytest.mark.parametrize("draws", [1, 9, 30])
 def test_the_exact_posterior_has_uniform_p_values_and_ranks(draws: int) -> None:
     vae = TRUTH.vae()
-    runs = [calibration(vae, num_rows=100, num_samples=draws, seed=seed) for seed in range(60)]
+    runs = [
+        calibration(vae, num_rows=100, num_samples=draws, seed=seed)
+        for seed in range(60)
+    ]
     assert_uniform(np.array([run.p_values[0] for run in runs]))
     assert_uniform(np.array([run.joint_p_value for run in runs]))
     ranks = np.concatenate([run.rank for run in runs])
@@ -178,7 +185,9 @@ def test_a_notebook_shows_a_line_for_each_dimension() -> None:
 
 
 def test_a_seed_says_everything_and_the_generator_stays() -> None:
-    vae = VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,)).train()
+    vae = VAE(
+        data_shape=(4,), latent_dim=2, likelihood="bernoulli", hidden_dims=(8,)
+    ).train()
     before = torch.get_rng_state()
     one, two, other = (
         calibration(vae, num_rows=30, num_samples=9, seed=seed) for seed in (0, 0, 1)
@@ -205,9 +214,14 @@ def test_chunks_bound_what_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("pyro_vae.analysis.posterior_checks.sbc.CHUNK", 50)
     vae = TRUTH.vae()
     sizes = []
-    vae.likelihood.decoder.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
+    vae.likelihood.decoder.register_forward_hook(
+        lambda _, args, __: sizes.append(len(args[0]))
+    )
     assert calibration(vae, num_rows=7, num_samples=20).pit.shape == (7, 2)
-    assert calibration(vae, num_rows=3, num_samples=20, resample=120).pit.shape == (3, 2)
+    assert calibration(vae, num_rows=3, num_samples=20, resample=120).pit.shape == (
+        3,
+        2,
+    )
     assert max(sizes) <= 50
 
 

@@ -38,10 +38,19 @@ class Counts(nn.Module):
         return dist.Poisson(self.rate * (0.001 * self.layer(z)).exp()).to_event(1)
 
 
-@pytest.mark.parametrize(("rate", "verdict"), [(10.0, "pass"), (1e4, "fail"), (1e6, "fail")])
+@pytest.mark.parametrize(
+    ("rate", "verdict"), [(10.0, "pass"), (1e4, "fail"), (1e6, "fail")]
+)
 def test_large_counts_in_float32_are_found(rate: float, verdict: str) -> None:
-    x = torch.poisson(torch.full((20, 1000), rate), generator=torch.Generator().manual_seed(0))
-    vae = VAE(data_shape=(1000,), latent_dim=2, likelihood=Counts(1000, rate), hidden_dims=(8,))
+    x = torch.poisson(
+        torch.full((20, 1000), rate), generator=torch.Generator().manual_seed(0)
+    )
+    vae = VAE(
+        data_shape=(1000,),
+        latent_dim=2,
+        likelihood=Counts(1000, rate),
+        hidden_dims=(8,),
+    )
     fit(vae, x, epochs=1, validation=None)
     found = density(vae, x, 0)
     assert found.verdict == verdict
@@ -50,9 +59,9 @@ def test_large_counts_in_float32_are_found(rate: float, verdict: str) -> None:
 
 @pytest.mark.parametrize("columns", [64, 3072])
 def test_rounding_of_long_rows_is_no_fault(columns: int) -> None:
-    x = torch.randn(30, columns, generator=torch.Generator().manual_seed(1)) * torch.linspace(
-        0.1, 10, columns
-    )
+    x = torch.randn(
+        30, columns, generator=torch.Generator().manual_seed(1)
+    ) * torch.linspace(0.1, 10, columns)
     vae = VAE(data_shape=(columns,), latent_dim=2, hidden_dims=(8,))
     fit(vae, x, epochs=1, validation=None)
     assert density(vae, x, 0).verdict == "pass"
@@ -83,11 +92,14 @@ class Offset(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("nats", "verdict"), [(0.0, "pass"), (0.0005, "pass"), (0.002, "fail"), (np.nan, "fail")]
+    ("nats", "verdict"),
+    [(0.0, "pass"), (0.0005, "pass"), (0.002, "fail"), (np.nan, "fail")],
 )
 def test_the_tolerance_is_in_nats(nats: float, verdict: str) -> None:
     vae = VAE(data_shape=(3,), latent_dim=2, likelihood=Offset(nats), hidden_dims=(8,))
-    found = density(vae, torch.randn(20, 3, generator=torch.Generator().manual_seed(2)), 0)
+    found = density(
+        vae, torch.randn(20, 3, generator=torch.Generator().manual_seed(2)), 0
+    )
     assert found.verdict == verdict
 
 
@@ -106,7 +118,9 @@ class Neighbours(nn.Module):
 
 @pytest.mark.parametrize(("share", "verdict"), [(0.0, "pass"), (0.01, "fail")])
 def test_a_decoder_that_mixes_draws_is_found(share: float, verdict: str) -> None:
-    vae = VAE(data_shape=(3,), latent_dim=2, decoder=Neighbours(share), hidden_dims=(8,))
+    vae = VAE(
+        data_shape=(3,), latent_dim=2, decoder=Neighbours(share), hidden_dims=(8,)
+    )
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(3))
     assert chunks(vae, x, 0).verdict == verdict
     assert alone(vae, x, 0).verdict == verdict

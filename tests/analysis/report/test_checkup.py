@@ -71,7 +71,9 @@ class Miscounting(nn.Module):
 
 def test_the_exact_posterior_passes() -> None:
     found = checkup(TRUTH.vae(widen=1.1), X, num_particles=500)
-    weak = {name for name, verdict in verdicts(found).items() if verdict in {"warn", "fail"}}
+    weak = {
+        name for name, verdict in verdicts(found).items() if verdict in {"warn", "fail"}
+    }
     assert weak <= {"calibration of the guide"}
     assert "fail" not in verdicts(found).values()
 
@@ -79,8 +81,13 @@ def test_the_exact_posterior_passes() -> None:
 def test_a_narrow_guide_warns() -> None:
     found = checkup(TRUTH.vae(widen=0.5), X, num_particles=500)
     assert verdicts(found)["calibration of the guide"] == "warn"
-    assert verdicts(found)["gap of the guide"] == "warn"  # 2 (log 2 - ½ + ⅛) = 0.636 nats
-    assert abs(found["gap of the guide"].number - 0.636) < 5 * found["gap of the guide"].error
+    assert (
+        verdicts(found)["gap of the guide"] == "warn"
+    )  # 2 (log 2 - ½ + ⅛) = 0.636 nats
+    assert (
+        abs(found["gap of the guide"].number - 0.636)
+        < 5 * found["gap of the guide"].error
+    )
     assert found.worst == "warn"
     assert "p < 1e-6" in str(found)
     assert "warn: the numbers agree with each other" in str(found)
@@ -90,7 +97,9 @@ def test_the_number_of_the_sentences_is_log_p() -> None:
     found = checkup(TRUTH.vae(), X, num_particles=500)
     exact = TRUTH.marginal().log_prob(X)
     assert found.log_marginal == pytest.approx(float(exact.mean()), abs=1e-6)
-    assert found.log_marginal_se == pytest.approx(float(exact.std() / len(X) ** 0.5), abs=1e-6)
+    assert found.log_marginal_se == pytest.approx(
+        float(exact.std() / len(X) ** 0.5), abs=1e-6
+    )
     assert (
         f"{exact.mean():.3f} ± {exact.std() / len(X) ** 0.5:.3f} nats per row can be trusted"
         in str(found)
@@ -116,7 +125,9 @@ def test_more_rows_for_nuts_than_there_are() -> None:
 @pytest.mark.parametrize("guide", GUIDES)
 def test_no_guide_contradicts_itself(guide: str) -> None:
     found = checkup(small(guide), GUIDE_ROWS, num_particles=100)
-    assert [name for name, verdict in verdicts(found).items() if verdict == "fail"] == []
+    assert [
+        name for name, verdict in verdicts(found).items() if verdict == "fail"
+    ] == []
 
 
 def test_dead_units_warn() -> None:
@@ -141,14 +152,22 @@ def test_dead_units_warn() -> None:
     ],
 )
 def test_contradictions_fail(broken: str, parts: dict[str, Any]) -> None:
-    found = checkup(VAE(data_shape=(5,), latent_dim=2, **parts), X.float(), num_particles=100)
+    found = checkup(
+        VAE(data_shape=(5,), latent_dim=2, **parts), X.float(), num_particles=100
+    )
     assert verdicts(found)[broken] == "fail"
     assert found.worst == "fail"
 
 
 def test_an_autoencoder_has_no_evidence_to_check() -> None:
-    found = checkup(VAE(data_shape=(5,), latent_dim=2, guide="delta", prior="flat"), X.float())
-    assert verdicts(found) == {"gradient of the loss": "pass", TRUSTED: "none", BASELINE: "none"}
+    found = checkup(
+        VAE(data_shape=(5,), latent_dim=2, guide="delta", prior="flat"), X.float()
+    )
+    assert verdicts(found) == {
+        "gradient of the loss": "pass",
+        TRUSTED: "none",
+        BASELINE: "none",
+    }
     assert found.worst == "pass"
     assert "There is no log p(x) to trust: the model is an autoencoder" in str(found)
 
@@ -161,7 +180,9 @@ def test_the_model_is_left_as_it_was() -> None:
     assert first == second
     assert torch.equal(torch.get_rng_state(), state)
     assert vae.training
-    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in vae.state_dict().items()
+    )
 
 
 def test_the_installation_passes() -> None:

@@ -44,7 +44,9 @@ def numbers(
     """Evidence with this log p(x), from the rows of some model."""
     base = evidence(TRUTH.vae(), TRUTH.sample(len(log_marginal)), num_particles=draws)
     full = {"log_marginal": log_marginal, "se": np.full(len(log_marginal), se)}
-    return Evidence(**{**vars(base), **full, "pareto_k": np.full(len(log_marginal), pareto_k)})
+    return Evidence(
+        **{**vars(base), **full, "pareto_k": np.full(len(log_marginal), pareto_k)}
+    )
 
 
 def test_best_model_comes_first_with_its_exact_evidence(found: Comparison) -> None:
@@ -52,14 +54,18 @@ def test_best_model_comes_first_with_its_exact_evidence(found: Comparison) -> No
     x = TRUTH.sample(ROWS, seed=2)
     for model, truth in enumerate((TRUTH, WIDER, WRONG)):
         exact = truth.marginal().log_prob(x).numpy()
-        assert (np.abs(found.log_marginal[model] - exact) < 4 * found.se[model]).mean() > 0.99
+        assert (
+            np.abs(found.log_marginal[model] - exact) < 4 * found.se[model]
+        ).mean() > 0.99
     np.testing.assert_array_equal(found.num_particles, np.full((3, ROWS), 400))
 
 
 def test_differences_are_those_of_the_exact_evidence(found: Comparison) -> None:
     """Mean and paired standard error of closed forms, within what the draws leave."""
     x = TRUTH.sample(ROWS, seed=2)
-    exact = np.stack([truth.marginal().log_prob(x).numpy() for truth in (TRUTH, WIDER, WRONG)])
+    exact = np.stack(
+        [truth.marginal().log_prob(x).numpy() for truth in (TRUTH, WIDER, WRONG)]
+    )
     paired = exact - exact[0]
     assert (np.abs(found.difference - paired.mean(1)) <= 4 * found.monte_carlo_se).all()
     np.testing.assert_allclose(
@@ -67,7 +73,9 @@ def test_differences_are_those_of_the_exact_evidence(found: Comparison) -> None:
     )
     assert found.difference[0] == found.difference_se[0] == found.monte_carlo_se[0] == 0
     assert (found.difference[1:] < 0).all()
-    assert found.difference_se[1] < np.hypot(*found.mean_se[:2])  # what the pairing is for
+    assert found.difference_se[1] < np.hypot(
+        *found.mean_se[:2]
+    )  # what the pairing is for
 
 
 def test_statistics_by_hand() -> None:
@@ -81,7 +89,9 @@ def test_statistics_by_hand() -> None:
     np.testing.assert_allclose(
         found.difference_se, [0, math.sqrt((0.0625 + 1.5625 + 3.0625 + 0.0625) / 3 / 4)]
     )
-    np.testing.assert_allclose(found.monte_carlo_se, [0, math.sqrt(4 * (0.04 + 0.01)) / 4])
+    np.testing.assert_allclose(
+        found.monte_carlo_se, [0, math.sqrt(4 * (0.04 + 0.01)) / 4]
+    )
     np.testing.assert_array_equal(found.num_particles[:, 0], [50, 100])
 
 
@@ -98,7 +108,9 @@ def test_equal_rows_share_their_error() -> None:
     assert {one.names[0] for one in found} == {"truth"}
     spread = np.std([one.difference[1] for one in found], ddof=1)
     stated = np.mean([one.monte_carlo_se[1] for one in found])
-    assert stated == pytest.approx(spread, rel=0.3)  # 3 standard errors of a spread over 60
+    assert stated == pytest.approx(
+        spread, rel=0.3
+    )  # 3 standard errors of a spread over 60
     a = numbers(np.array([-1.0, -2, -2, -2]))
     by_hand = math.sqrt(0.1**2 + 0.3**2 + 4 * 0.1**2) / 4
     assert compare({"a": a, "b": numbers(np.array([-3.0, -4, -5, -6]))}).monte_carlo_se[
@@ -175,7 +187,9 @@ def test_arviz_compares_the_same(found: Comparison, method: str) -> None:
     """Sums in place of means, and deviations over n in place of n - 1."""
     table = az.compare(found.to_elpd(), method=method)
     assert list(table.index) == list(found.names)
-    np.testing.assert_allclose(table["elpd_loo"].astype(float), ROWS * found.mean, rtol=1e-12)
+    np.testing.assert_allclose(
+        table["elpd_loo"].astype(float), ROWS * found.mean, rtol=1e-12
+    )
     np.testing.assert_allclose(
         np.abs(table["elpd_diff"].astype(float)), -ROWS * found.difference, rtol=1e-9
     )
@@ -286,7 +300,9 @@ def test_probabilities_and_densities_do_not_compare() -> None:
     assert (
         len(
             compare(
-                {str(kind): bits(kind) for kind in ["bernoulli", *counts]}, rows, num_particles=10
+                {str(kind): bits(kind) for kind in ["bernoulli", *counts]},
+                rows,
+                num_particles=10,
             ).names
         )
         == 4
@@ -294,7 +310,9 @@ def test_probabilities_and_densities_do_not_compare() -> None:
     assert (
         len(
             compare(
-                {kind: bits(kind) for kind in ("normal", "laplace")}, rows, num_particles=10
+                {kind: bits(kind) for kind in ("normal", "laplace")},
+                rows,
+                num_particles=10,
             ).names
         )
         == 2
@@ -310,20 +328,26 @@ def test_a_row_and_a_row_given_its_total_do_not_compare() -> None:
     poisson, multinomial = (
         family((5,))(torch.zeros(2, 5)).log_prob(x) for family in (Poisson, Multinomial)
     )
-    total = torch.distributions.Poisson(torch.tensor(5.0).double()).log_prob(x.sum(1).double())
+    total = torch.distributions.Poisson(torch.tensor(5.0).double()).log_prob(
+        x.sum(1).double()
+    )
     torch.testing.assert_close(poisson - multinomial, total, rtol=1e-6, atol=1e-6)
     with pytest.raises(
         ValueError,
         match=r"mass of columns 0:5, given the total of each row, and mass of columns 0:5;",
     ):
         compare(
-            {"given its total": bits("multinomial"), "truth": bits("poisson")}, x, num_particles=10
+            {"given its total": bits("multinomial"), "truth": bits("poisson")},
+            x,
+            num_particles=10,
         )
 
 
 def test_evidence_knows_its_measure() -> None:
     rows = torch.ones(4, 5)
-    mass, density = (of(kind, measure_of(bits(kind)), rows) for kind in ("bernoulli", "normal"))
+    mass, density = (
+        of(kind, measure_of(bits(kind)), rows) for kind in ("bernoulli", "normal")
+    )
     for pair in ({"a": mass, "b": density}, {"a": density, "b": bits()}):
         with pytest.raises(ValueError, match=r"p\(x\) of 'a' and 'b' don't compare"):
             compare(pair, rows, num_particles=10)
@@ -334,7 +358,9 @@ def test_evidence_knows_its_measure() -> None:
 
 def test_what_does_not_know_its_measure_compares_with_a_word() -> None:
     rows = torch.ones(4, 5)
-    found = compare({"a": of("normal", None, rows), "b": bits("normal")}, rows, num_particles=10)
+    found = compare(
+        {"a": of("normal", None, rows), "b": bits("normal")}, rows, num_particles=10
+    )
     assert set(found.measures) == {None, Measure(density="0:5")}
     assert str(found).endswith("which of them log p(x) is can't be told for: a")
     with pytest.raises(ValueError, match="'b' and 'c' don't compare"):

@@ -55,7 +55,8 @@ def modes(share: float) -> Distribution:
     """Two modes, 10 standard deviations apart."""
     weights = td.Categorical(torch.tensor([share, 1 - share]))
     return td.MixtureSameFamily(
-        weights, td.Independent(td.Normal(torch.tensor([[-5.0] * 2, [5.0] * 2]), 1.0), 1)
+        weights,
+        td.Independent(td.Normal(torch.tensor([[-5.0] * 2, [5.0] * 2]), 1.0), 1),
     )
 
 
@@ -82,7 +83,9 @@ def clipped() -> Distribution:
 DISAGREE: dict[str, Callable[[], Distribution]] = {
     "a shift": lambda: Mismatch(normal(0.2), normal()),
     "a scale": lambda: Mismatch(normal(scale=1.15), normal()),
-    "a scale in 16 dimensions": lambda: Mismatch(normal(scale=1.1, dim=16), normal(dim=16)),
+    "a scale in 16 dimensions": lambda: Mismatch(
+        normal(scale=1.1, dim=16), normal(dim=16)
+    ),
     "tails": lambda: Mismatch(dist.StudentT(3.0, ZEROS, 1.0).to_event(1), normal()),
     "tails that are missing": lambda: Mismatch(
         normal(), dist.StudentT(3.0, ZEROS, 1.0).to_event(1)
@@ -137,7 +140,10 @@ def test_draws_from_the_density_are_not(name: str) -> None:
 def test_the_p_values_are_valid() -> None:
     """Of 100 exact p-values 5 ± 2.2 are below 0.05; the correction makes them larger."""
     p_values = np.array(
-        [samples_match_density(normal(), num_samples=400, seed=seed).p_value for seed in range(100)]
+        [
+            samples_match_density(normal(), num_samples=400, seed=seed).p_value
+            for seed in range(100)
+        ]
     )
     assert (p_values < 0.05).sum() <= 5 + 3 * 2.2
 
@@ -162,7 +168,11 @@ def test_the_same_seed_gives_the_same_answer_and_no_draw_of_the_callers() -> Non
 
 
 def test_what_cannot_be_checked_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^num_samples: expected at least 100, got 9$"):
+    with pytest.raises(
+        ValueError, match=r"^num_samples: expected at least 100, got 9$"
+    ):
         samples_match_density(normal(), num_samples=9)
-    with pytest.raises(ValueError, match=r"^prior: expected continuous vectors, got the support "):
+    with pytest.raises(
+        ValueError, match=r"^prior: expected continuous vectors, got the support "
+    ):
         samples_match_density(dist.Poisson(torch.ones(2)).to_event(1))

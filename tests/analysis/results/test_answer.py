@@ -22,7 +22,10 @@ class Scores(Answer):
         ]
 
     def columns(self):
-        return {"score": np.array([1.0, 2.0, 3.0]), "trusted": np.array([True, False, True])}
+        return {
+            "score": np.array([1.0, 2.0, 3.0]),
+            "trusted": np.array([True, False, True]),
+        }
 
     def labels(self):
         return self.names
@@ -41,7 +44,10 @@ def test_it_prints_its_totals_and_how_to_read_them():
 def test_a_notebook_shows_a_table_whose_text_is_escaped():
     shown = Scores()._repr_html_()
     assert shown.count("<tr>") == 3
-    assert "<td>mean score</td><td>2.000 ± 1.000 nats</td><td>of &lt;all&gt; rows</td>" in shown
+    assert (
+        "<td>mean score</td><td>2.000 ± 1.000 nats</td><td>of &lt;all&gt; rows</td>"
+        in shown
+    )
     assert "a score &lt; 1 is low &amp; rare<br>see the docs" in shown
 
 
@@ -62,7 +68,10 @@ def test_a_total_has_its_own_digits_or_words():
 
 
 def test_the_standard_error_of_a_mean():
-    assert mean_and_se(np.array([1.0, 2.0, 6.0])) == (3.0, pytest.approx(math.sqrt(7 / 3)))
+    assert mean_and_se(np.array([1.0, 2.0, 6.0])) == (
+        3.0,
+        pytest.approx(math.sqrt(7 / 3)),
+    )
     mean, se = mean_and_se(np.array([4.0]))
     assert mean == 4.0
     assert math.isnan(se)

@@ -29,7 +29,9 @@ SMALL: dict[str, Any] = {"data_shape": (5,), "latent_dim": 3, "hidden_dims": (8,
 
 
 def finding(name: str, verdict: Any, **fields: Any) -> Finding:
-    return Finding(name=name, verdict=verdict, **{"meaning": f"{name} is {verdict}", **fields})
+    return Finding(
+        name=name, verdict=verdict, **{"meaning": f"{name} is {verdict}", **fields}
+    )
 
 
 FINE = Checkup(
@@ -45,7 +47,9 @@ FINE = Checkup(
 
 
 def changed(name: str, **fields: Any) -> Checkup:
-    findings = (replace(one, **fields) if one.name == name else one for one in FINE.findings)
+    findings = (
+        replace(one, **fields) if one.name == name else one for one in FINE.findings
+    )
     return replace(FINE, findings=tuple(findings))
 
 
@@ -85,15 +89,24 @@ def test_sentences_follow_the_findings() -> None:
         remedy="anneal",
         command="c",
     )
-    assert "is only a lower estimate: it is trusted on 4 of 40 rows only" in few.sentences[0]
+    assert (
+        "is only a lower estimate: it is trusted on 4 of 40 rows only"
+        in few.sentences[0]
+    )
     assert few.sentences[2] == f"Next, because of '{TRUSTED}': anneal, with `c`."
     unknown = changed(
-        TRUSTED, verdict="none", meaning="10 draws of a row are too few to tell", remedy="draw more"
+        TRUSTED,
+        verdict="none",
+        meaning="10 draws of a row are too few to tell",
+        remedy="draw more",
     )
     assert "is not known: 10 draws" in unknown.sentences[0]
     assert unknown.sentences[2] == f"Next, because of '{TRUSTED}': draw more."
     broken = changed("bound", verdict="fail", remedy="mend it", python="mend()")
-    assert "can't be trusted: numbers that must agree do not (bound)" in broken.sentences[0]
+    assert (
+        "can't be trusted: numbers that must agree do not (bound)"
+        in broken.sentences[0]
+    )
     assert broken.sentences[2] == "Next, because of 'bound': mend it, with `mend()`."
     assert broken.worst == "fail"
 
@@ -107,11 +120,20 @@ def test_sentences_follow_the_findings() -> None:
             "worse than a model of independent columns by 30.000 ± 0.500 nats per row: it makes a "
             "row 10^13 times less probable",
         ),
-        (0.4, 0.5, "no better than a model of independent columns: log p(x) differs by 0.400"),
+        (
+            0.4,
+            0.5,
+            "no better than a model of independent columns: log p(x) differs by 0.400",
+        ),
     ],
 )
-def test_a_model_that_is_no_better_than_none(number: float, error: float, words: str) -> None:
-    assert words in changed(BASELINE, verdict="warn", number=number, error=error).sentences[1]
+def test_a_model_that_is_no_better_than_none(
+    number: float, error: float, words: str
+) -> None:
+    assert (
+        words
+        in changed(BASELINE, verdict="warn", number=number, error=error).sentences[1]
+    )
 
 
 def test_a_model_without_a_baseline() -> None:
@@ -127,15 +149,22 @@ def test_what_comes_first() -> None:
     """A contradiction, a model worse than none, a collapsed one, an untrusted number, the rest."""
     names = ["rest", TRUSTED, LATENT, BASELINE, "contradiction"]
     verdicts = {name: "fail" if name == "contradiction" else "warn" for name in names}
-    findings = [finding(name, verdicts[name], remedy=f"mend {name}", number=0.0) for name in names]
+    findings = [
+        finding(name, verdicts[name], remedy=f"mend {name}", number=0.0)
+        for name in names
+    ]
     while findings:
-        found = Checkup((*findings, finding(TRUSTED, "none"), finding(BASELINE, "none")), -1.0, 0.1)
+        found = Checkup(
+            (*findings, finding(TRUSTED, "none"), finding(BASELINE, "none")), -1.0, 0.1
+        )
         assert f"mend {findings[-1].name}" in found.sentences[2]
         findings.pop()
 
 
 def test_the_folder_of_a_run_is_put_into_commands() -> None:
-    one = finding("a", "warn", command="pyro-vae fit RUN --output RUN-b").for_run("my runs/x/")
+    one = finding("a", "warn", command="pyro-vae fit RUN --output RUN-b").for_run(
+        "my runs/x/"
+    )
     assert shlex.split(one.command) == [
         "pyro-vae",
         "fit",
@@ -148,7 +177,13 @@ def test_the_folder_of_a_run_is_put_into_commands() -> None:
     asks = finding("a", "warn", command="pyro-vae evaluate RUN").for_run(
         "x", ["--data", "my rows.csv"], refits=False
     )
-    assert shlex.split(asks.command) == ["pyro-vae", "evaluate", "x", "--data", "my rows.csv"]
+    assert shlex.split(asks.command) == [
+        "pyro-vae",
+        "evaluate",
+        "x",
+        "--data",
+        "my rows.csv",
+    ]
 
 
 def test_a_finding_shows_number_threshold_source_and_remedy() -> None:
@@ -184,7 +219,9 @@ def test_there_is_a_line_for_each_finding() -> None:
 
 
 def test_a_notebook_shows_verdict_number_and_remedy() -> None:
-    shown = changed(TRUSTED, verdict="warn", remedy="anneal", command="c < d")._repr_html_()
+    shown = changed(
+        TRUSTED, verdict="warn", remedy="anneal", command="c < d"
+    )._repr_html_()
     assert shown.count("<tr>") == 1 + len(FINE.findings)
     assert "<td>warn</td>" in shown
     assert "<td>3.250 ± 0.500</td>" in shown
@@ -249,7 +286,9 @@ def unrepaired(name: str) -> tuple[VAE, Tensor, Finding]:
     moments = Moments(one, none, one, none)
     wide = Moments(one, none, 3 * one, none)
     if name == "gradient":
-        vae = VAE(**SMALL, decoder=Detached(), likelihood={"kind": "normal", "scale": 1.0})
+        vae = VAE(
+            **SMALL, decoder=Detached(), likelihood={"kind": "normal", "scale": 1.0}
+        )
         return vae, x, gradients.gradient(vae, x, 0)
     if name == "density":
         counts = torch.poisson(
@@ -267,30 +306,45 @@ def unrepaired(name: str) -> tuple[VAE, Tensor, Finding]:
         return (
             vae,
             x,
-            agreement.bound(vae, x, replace(found, log_marginal=found.log_marginal - 9), 0),
+            agreement.bound(
+                vae, x, replace(found, log_marginal=found.log_marginal - 9), 0
+            ),
         )
     if name == "the same":
         return (
             vae,
             x,
-            agreement._same("rows together and alone", np.zeros(2), np.ones(2), "", "the rows"),
+            agreement._same(
+                "rows together and alone", np.zeros(2), np.ones(2), "", "the rows"
+            ),
         )
     if name == "trusted":
         found = pv.evidence(vae, x, num_particles=100, proposal="guide")
-        return vae, x, checks.trusted(replace(found, pareto_k=np.linspace(0, 2, len(x))))
+        return (
+            vae,
+            x,
+            checks.trusted(replace(found, pareto_k=np.linspace(0, 2, len(x)))),
+        )
     if name == "unknown":
-        return vae, x, checks.trusted(pv.evidence(vae, x, num_particles=10, proposal="guide"))
+        return (
+            vae,
+            x,
+            checks.trusted(pv.evidence(vae, x, num_particles=10, proposal="guide")),
+        )
     if name == "baseline":
         baseline = dist.Normal(x.mean(0), x.std(0)).to_event(1)
         vae.likelihood.independent = lambda: baseline
         return (
             vae,
             x,
-            checks.baseline(vae, x, pv.evidence(vae, x, num_particles=50, proposal="guide")),
+            checks.baseline(
+                vae, x, pv.evidence(vae, x, num_particles=50, proposal="guide")
+            ),
         )
     if name in {"collapse", "partial collapse"}:
         use = replace(
-            pv.latent_use(vae, x), variance=np.array([0.0, 0.0, 1.0 if name != "collapse" else 0.0])
+            pv.latent_use(vae, x),
+            variance=np.array([0.0, 0.0, 1.0 if name != "collapse" else 0.0]),
         )
         return vae, x, use.finding()
     if name == "calibration":
@@ -341,7 +395,9 @@ def quick() -> SimpleNamespace:
     """The package, of which what takes long takes a few steps only."""
 
     def few(name: str, **steps: int) -> Any:
-        return lambda *given, **options: getattr(pv, name)(*given, **{**options, **steps})
+        return lambda *given, **options: getattr(pv, name)(
+            *given, **{**options, **steps}
+        )
 
     short = {
         "audit": few("audit", num_chains=2, num_samples=4, warmup_steps=4),
@@ -383,7 +439,9 @@ def test_the_remedy_for_a_wrong_density_is_right() -> None:
 def test_the_remedy_for_a_wrong_gradient_names_the_parameter() -> None:
     vae, x, _ = unrepaired("gradient")
     named = set(gradients.gradient_errors(vae, x))
-    assert {f"model.likelihood.decoder.other.{part}" for part in ("weight", "bias")} <= named
+    assert {
+        f"model.likelihood.decoder.other.{part}" for part in ("weight", "bias")
+    } <= named
     assert not any("decoder.one" in name for name in named)
     assert any(
         "encoder" in name for name in named
@@ -411,7 +469,9 @@ def test_the_gain_over_independent_columns_is_the_total_correlation() -> None:
     x = TRUTH.sample(1500, seed=5)
     spread = marginal.covariance_matrix.diagonal().sqrt()
     vae.likelihood.independent = lambda: dist.Normal(TRUTH.bias, spread).to_event(1)
-    found = checks.baseline(vae, x, pv.evidence(vae, x, num_particles=25, proposal="guide"))
+    found = checks.baseline(
+        vae, x, pv.evidence(vae, x, num_particles=25, proposal="guide")
+    )
     expected = float(spread.log().sum() - 0.5 * marginal.covariance_matrix.logdet())
     assert found.verdict == "pass"
     assert abs(found.number - expected) < 4 * found.error < 0.4
@@ -420,12 +480,16 @@ def test_the_gain_over_independent_columns_is_the_total_correlation() -> None:
 def test_no_baseline_is_said() -> None:
     class Plain(nn.Module):
         def forward(self, z: Tensor) -> Any:
-            return dist.Normal(z.sum(-1, keepdim=True).expand(*z.shape[:-1], 5), 1.0).to_event(1)
+            return dist.Normal(
+                z.sum(-1, keepdim=True).expand(*z.shape[:-1], 5), 1.0
+            ).to_event(1)
 
     vae = VAE(**SMALL, likelihood=Plain())
     evidence = pv.evidence(vae, X.float(), num_particles=30)
     assert checks.baseline(vae, X.float(), evidence).verdict == "none"
-    vae.likelihood.independent = lambda: None  # of a likelihood that has not seen its training rows
+    vae.likelihood.independent = lambda: (
+        None
+    )  # of a likelihood that has not seen its training rows
     found = checks.baseline(vae, X.float(), evidence)
     assert found.verdict == "none"
     assert "no baseline" in found.meaning
