@@ -70,8 +70,7 @@ class Mixed(Family):
     """p(x | z) = ∏_g p_g(x_g | z): each group g of columns has its own likelihood; all share z.
 
     References:
-        Handling Incomplete Heterogeneous Data using VAEs (Nazábal, Olmos, Ghahramani, Valera,
-        2020).
+        Handling Incomplete Heterogeneous Data using VAEs (Nazábal et al., 2020).
 
     Arguments:
         data_shape: shape of one row, one-dimensional.
