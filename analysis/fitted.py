@@ -1,6 +1,5 @@
 """What every question about a fitted model starts with, and what its result is made of."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
+from pyro_vae.arguments import warn_caller
 from pyro_vae.inputs import placement_of
 from pyro_vae.networks import evaluating
 from pyro_vae.spec import require_fixed_weights
@@ -63,10 +63,9 @@ def warn_of_half(vae: VAE, what: str) -> None:
     """Warn where a model's own precision is too low for what is asked of it."""
     dtype = placement_of(vae).dtype
     if dtype in HALF_PRECISION:
-        warnings.warn(
+        warn_caller(
             f"{what}: the model's numbers are {dtype}, so log p(x) is rounded to about "
-            f"{torch.finfo(dtype).eps / 2:.1%} of itself; take vae.float()",
-            stacklevel=4,
+            f"{torch.finfo(dtype).eps / 2:.1%} of itself; take vae.float()"
         )
 
 

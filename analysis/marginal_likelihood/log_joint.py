@@ -1,6 +1,5 @@
 """log p(x, z) of rows and draws, as anyone would write it or from a compiled graph."""
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.fx import GraphModule
 
+from pyro_vae.arguments import warn_caller
 from pyro_vae.compiler.decompositions import LINEAR_AND_TANH
 from pyro_vae.compiler.inductor import (
     CPP_WRAPPER,
@@ -130,14 +130,14 @@ def compiled_joint(joint: Joint, x: Tensor, z: Tensor) -> Joint:
 
 
 def _lifted(module: GraphModule) -> list[Tensor]:
-    """Make the tensors that the graph holds its first inputs; these tensors."""
-    held = {
+    """Turn the tensors that a graph has captured into its first inputs, and return them."""
+    captured = {
         node.target: getattr(module, str(node.target))
         for node in module.graph.nodes
         if node.op == "get_attr"
     }
     start = next(iter(module.graph.nodes))
-    for name in held:
+    for name in captured:
         with module.graph.inserting_before(start):
             given = module.graph.placeholder(str(name).lstrip("_"))
         for node in module.graph.find_nodes(op="get_attr", target=name):
@@ -146,13 +146,12 @@ def _lifted(module: GraphModule) -> list[Tensor]:
             module.graph.erase_node(node)
         delattr(module, str(name))
     module.recompile()
-    return [tensor.detach() for tensor in held.values()]
+    return [tensor.detach() for tensor in captured.values()]
 
 
 def _eager(joint: Joint, reason: str) -> Joint:
-    warnings.warn(
+    warn_caller(
         f"evidence: log p(x, z) can't be compiled and stays eager: {reason}; compile='off' avoids "
-        "the attempt",
-        stacklevel=2,
+        "the attempt"
     )
     return joint
