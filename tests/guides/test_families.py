@@ -239,6 +239,7 @@ def test_in_a_pyro_program(name: str) -> None:
 
 
 @every
+@pytest.mark.slow
 def test_a_step_can_be_traced(name: str) -> None:
     """One graph for the loss and its gradient, made without a look at any number."""
     vae = small(name, 3)

@@ -29,6 +29,7 @@ KNOWN_GAP = independent_gap(TRUTH.posterior(X[:1]).precision_matrix[0])
 @pytest.mark.parametrize(
     "name", [NAMES[name] for name in CASES if name not in INDEPENDENT]
 )
+@pytest.mark.slow
 def test_reaches_a_correlated_posterior(name: str) -> None:
     found = gap(trained(name), X)
     assert -0.005 < float(found.mean()) < 0.02
@@ -44,6 +45,7 @@ def test_independent_dimensions_stop_at_their_known_gap(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [NAMES[name] for name in CASES if name != "spline"])
+@pytest.mark.slow
 def test_evidence_is_exact_within_its_error(name: str) -> None:
     """Not for the spline, whose trained tails are too thin, so that its errors are too small."""
     mild = name in INDEPENDENT

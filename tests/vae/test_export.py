@@ -65,6 +65,7 @@ def a_vae(guide: Any) -> pv.VAE:
 
 
 @pytest.mark.parametrize("name", GUIDES)
+@pytest.mark.slow
 def test_every_guide_is_exported_with_any_number_of_rows(
     name: str, page: dict[str, Any]
 ) -> None:

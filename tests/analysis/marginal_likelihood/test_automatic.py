@@ -164,6 +164,7 @@ def all_errors_in_one(self: Strata) -> np.ndarray:
     ("name", "broken"),
     [("RowProposals._mixed", without_the_guide), ("Strata.se", all_errors_in_one)],
 )
+@pytest.mark.slow
 def test_broken_estimators_are_caught(
     name: str, broken: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +359,7 @@ def test_what_another_estimate_contradicts_is_not_trusted(
 # Rows and seeds
 
 
+@pytest.mark.slow
 def test_a_row_does_not_depend_on_its_batch() -> None:
     vae = bimodal.bimodal_vae()
     x = bimodal.ambiguous(12)

@@ -123,6 +123,7 @@ def test_more_rows_for_nuts_than_there_are() -> None:
 
 
 @pytest.mark.parametrize("guide", GUIDES)
+@pytest.mark.slow
 def test_no_guide_contradicts_itself(guide: str) -> None:
     found = checkup(small(guide), GUIDE_ROWS, num_particles=100)
     assert [
