@@ -472,7 +472,9 @@ for name in {modules}:
 """
 
 
-@pytest.mark.parametrize("validation", [True, False])
+@pytest.mark.parametrize(
+    "validation", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_imports_change_nothing(validation):
     python(
         WATCH.format(

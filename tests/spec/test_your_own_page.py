@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from pyro_vae.guides import GUIDES
 from pyro_vae.likelihoods import LIKELIHOODS
 from pyro_vae.networks import NETWORKS
@@ -26,6 +28,7 @@ def blocks(language: str) -> list[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_program_runs(tmp_path: Path) -> None:
     program = "\n".join([*blocks("python"), "print(vae)"])
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

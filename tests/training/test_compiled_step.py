@@ -244,13 +244,19 @@ def test_a_graph_for_one_beta_makes_no_steps_with_another(compilations):
 # Several steps in one graph
 
 
+def first_quick(cases):
+    """The cases, of which all but the first are for the slow tests."""
+    first, *others = cases.values()
+    return [first, *(pytest.param(*case, marks=pytest.mark.slow) for case in others)]
+
+
 @pytest.fixture
 def several(monkeypatch):
     """Nets of any size take several steps in one graph, in runs of any length."""
     monkeypatch.setitem(stepper.__globals__, "WORTH_SEVERAL", 0)
 
 
-@pytest.mark.parametrize(("make", "options"), TRACED.values(), ids=TRACED)
+@pytest.mark.parametrize(("make", "options"), first_quick(TRACED), ids=TRACED)
 def test_several_steps_in_one_graph_are_several_steps(
     make, options, compilations, several
 ):
