@@ -2,16 +2,15 @@
 
 from typing import Any
 
-import pyro.distributions as dist
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Checkup, checkup, installation
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.analysis.results.verdicts import BASELINE, LATENT, TRUSTED
+from tests.analysis.miscounting import Miscounting
 from tests.guides.families import CASES as GUIDES
 from tests.guides.families import X as GUIDE_ROWS
 from tests.guides.families import small
@@ -47,26 +46,6 @@ class Neighbours(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layer(x - x.mean(0))
         return out
-
-
-class TooDense(dist.Normal):
-    """A normal whose density integrates to e."""
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        density: Tensor = super().log_prob(value) + 0.5
-        return density
-
-
-class Miscounting(nn.Module):
-    """A guide of such densities; its closed-form KL is that of the normal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(5, 2)
-
-    def forward(self, x: Tensor) -> Distribution:
-        loc = self.layer(x)
-        return TooDense(loc, torch.ones_like(loc)).to_event(1)
 
 
 def test_the_exact_posterior_passes() -> None:
@@ -149,7 +128,7 @@ def test_dead_units_warn() -> None:
             {"decoder": Detached(), "likelihood": {"kind": "normal", "scale": 1.0}},
         ),
         ("rows together and alone", {"encoder": Neighbours()}),
-        ("ELBO, Monte Carlo - analytic", {"guide": Miscounting()}),
+        ("ELBO, Monte Carlo - analytic", {"guide": Miscounting(5, 2)}),
     ],
 )
 def test_contradictions_fail(broken: str, parts: dict[str, Any]) -> None:
