@@ -19,10 +19,10 @@ from pyro_vae.data import (
 )
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
+from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.rounding import require_precision
 from pyro_vae.networks import Standardize
 from pyro_vae.progress_bar import progress_bar
-from pyro_vae.rng import own_seed
 from pyro_vae.spec import data_support
 from pyro_vae.vae import VAE
 
@@ -113,15 +113,3 @@ def _training_std(vae: VAE) -> Tensor | None:
 def pass_size(vae: VAE) -> int:
     """Rows of a pass that reads them only, so that a batch stays small in memory."""
     return max(1, min(4096, LARGEST // math.prod(vae.spec.data_shape)))
-
-
-def undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """The same batches, where a DataLoader's random numbers are not the caller's."""
-    while True:
-        with own_seed(
-            0
-        ):  # an iterator draws its seed when its first batch is asked for
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch

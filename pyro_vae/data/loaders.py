@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from pyro_vae.data.checks import as_array, check_numbers
 from pyro_vae.data.placement import Placement
+from pyro_vae.rng import own_seed
 
 
 class LoaderRows:
@@ -106,3 +107,14 @@ class DatasetRows:
         return DatasetRows(
             Subset(self.dataset, index.tolist()), self.placement, self.name
         )
+
+
+def undisturbed(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same batches, where a DataLoader's random numbers are not the caller's."""
+    while True:
+        # an iterator draws its seed when its first batch is asked for
+        with own_seed(0):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data.arrays import ArrayRows
-from pyro_vae.data.loaders import DatasetRows, LoaderRows
+from pyro_vae.data.loaders import DatasetRows, LoaderRows, undisturbed
 from pyro_vae.data.summary_statistics import Statistics, statistics
-from pyro_vae.rng import own_seed
 
 TOLERANCE = 1e-3
 """Rounding errors in standard deviations of the column.
@@ -48,7 +47,7 @@ def require_precision(
         rows.placement, device=torch.device("cpu"), dtype=torch.float64, grey=False
     )
     if not isinstance(rows, ArrayRows):
-        first = next(_undisturbed(exact, size))
+        first = next(undisturbed(exact.batches(size)))
         if not _rounding_error(first).any():
             return  # a stream of float32, judged by its first batch
     columns, error = _columns(exact, size)
@@ -74,23 +73,12 @@ def _columns(exact: Source, size: int) -> tuple[Statistics, Tensor]:
 
     def batches() -> Iterator[Tensor]:
         nonlocal error
-        for batch in _undisturbed(exact, size):
+        for batch in undisturbed(exact.batches(size)):
             error = torch.maximum(error, _rounding_error(batch).amax(0))
             yield batch
 
     columns = statistics(batches())
     return columns, error
-
-
-def _undisturbed(rows: Source, size: int) -> Iterator[Tensor]:
-    """The batches, with random numbers apart: a DataLoader draws some for each pass."""
-    batches = rows.batches(size)
-    while True:
-        with own_seed(0):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch
 
 
 def _rounding_error(batch: Tensor) -> Tensor:

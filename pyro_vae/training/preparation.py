@@ -10,9 +10,10 @@ from torch import Tensor
 from pyro_vae.arguments import warn_caller
 from pyro_vae.data import Placement, Rows, as_rows, statistics
 from pyro_vae.data.binarize import binarized_once, bits_of
+from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.summary_statistics import Statistics, farthest
 from pyro_vae.hooks import StartsFromData
-from pyro_vae.inputs import checked_batches, pass_size, require_precise, undisturbed
+from pyro_vae.inputs import checked_batches, pass_size, require_precise
 from pyro_vae.objectives import Objective
 from pyro_vae.spec import data_support
 from pyro_vae.training.ema import ExponentialMovingAverage
