@@ -128,9 +128,8 @@ def run(
     say(_heading(experiment, rows, vae) + _reason(vae, why))
     if resume:
         say(f"continues from {checkpoint}\n")
-    described = record(
-        experiment, source
-    )  # before training: rows that can't be read fail here
+    # before training: rows that can't be read fail here
+    described = record(experiment, source)
     trained = _fitted(vae, rows, experiment, checkpoint, resume)
     if launched_first():
         write_model(vae, home, overwrite=overwrite, run=described)

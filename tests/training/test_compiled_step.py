@@ -422,7 +422,7 @@ def outside():
         "inductor": torch._inductor.config.get_config_copy(),
         "dynamo": torch._dynamo.config.get_config_copy(),
         "torch's generator": torch.get_rng_state().tolist(),
-        "numpy's generator": str(np.random.get_state()),  # noqa: NPY002 - the global generator is what we watch
+        "numpy's generator": str(np.random.get_state()),  # noqa: NPY002 - the global one is watched
         "random's generator": random.getstate(),
         "Pyro's settings": pyro.settings.get(),
         "torch's validation": Distribution._validate_args,

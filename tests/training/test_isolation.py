@@ -119,7 +119,7 @@ def outside():
     """What belongs to the caller."""
     return {
         "torch's generator": torch.get_rng_state().tolist(),
-        "numpy's generator": str(np.random.get_state()),  # noqa: NPY002 - the global generator is what we watch
+        "numpy's generator": str(np.random.get_state()),  # noqa: NPY002 - the global one is watched
         "random's generator": random.getstate(),
         "Pyro's settings": pyro.settings.get(),
         "torch's validation": Distribution._validate_args,
