@@ -17,10 +17,11 @@ from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.annealing.temperatures import ACCEPTANCE, tuned
 from pyro_vae.analysis.fitted import Columns, as_numpy, concatenated, evaluation
 from pyro_vae.analysis.mean_weight import log_mean
-from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
+from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se, monte_carlo_se
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
+from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
 
@@ -38,6 +39,7 @@ class Annealed(Answer):
         acceptance: mean probability with which a proposal was accepted; nan for a single
             temperature.
         step_size: of the leapfrog at the posterior, in standard deviations of q(z | x).
+        row_hashes: uint64, equal for equal rows, which have the same random numbers.
         num_chains: C.
         temperatures: T.
         row_labels: names of the rows, from the index of a DataFrame; None where there are none.
@@ -48,6 +50,7 @@ class Annealed(Answer):
     ess: np.ndarray
     acceptance: np.ndarray
     step_size: np.ndarray
+    row_hashes: np.ndarray
     num_chains: int
     temperatures: int
     row_labels: tuple[Any, ...] | None = None
@@ -73,8 +76,8 @@ class Annealed(Answer):
 
     @property
     def monte_carlo_se(self) -> float:
-        """The part of that error which more chains would remove."""
-        return float(np.sqrt(np.square(self.se).sum()) / len(self.se))
+        """The part of that error which more chains would remove; equal rows have equal errors."""
+        return monte_carlo_se(self.se, self.row_hashes)
 
     @property
     def median_ess(self) -> float:
@@ -210,4 +213,5 @@ def _estimate(vae: VAE, x: Tensor, options: AnnealingOptions) -> Columns:
         "ess": as_numpy(estimate.ess),
         "acceptance": as_numpy(chains.acceptance),
         "step_size": as_numpy(schedule.step_size[-1]),
+        "row_hashes": np.array([row_hash(row) for row in x], np.uint64),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
-from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
+from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se, monte_carlo_se
 
 if TYPE_CHECKING:
     from pyro_vae.analysis.marginal_likelihood.measure import Measure
@@ -262,17 +262,3 @@ class Evidence(Answer):
             yield Total("bits per dim", self.bits_per_dim, digits=4)
         if not math.isnan(self.seconds):
             yield Total("seconds", self.seconds, digits=1)
-
-
-def monte_carlo_se(se: np.ndarray, row_hashes: np.ndarray) -> float:
-    """The standard error of a mean over rows: √Σ_g (n_g se_g)² / n over groups g of n_g equal rows.
-
-    The draws of a row are seeded by its numbers, so equal rows have one error and not several.
-
-    Example:
-        >>> hashes = np.array([1, 1, 2], np.uint64)
-        >>> monte_carlo_se(np.array([0.3, 0.3, 0.4]), hashes)  # √(0.6² + 0.4²) / 3
-        0.24037...
-    """
-    _, first, counts = np.unique(row_hashes, return_index=True, return_counts=True)
-    return float(np.sqrt(np.square(counts * se[first]).sum()) / len(se))

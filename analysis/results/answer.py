@@ -64,6 +64,20 @@ def mean_and_se(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(se)
 
 
+def monte_carlo_se(se: np.ndarray, row_hashes: np.ndarray) -> float:
+    """The standard error of a mean over rows: √Σ_g (n_g se_g)² / n over groups g of n_g equal rows.
+
+    The draws of a row are seeded by its numbers, so equal rows have one error and not several.
+
+    Example:
+        >>> hashes = np.array([1, 1, 2], np.uint64)
+        >>> monte_carlo_se(np.array([0.3, 0.3, 0.4]), hashes)  # √(0.6² + 0.4²) / 3
+        0.24037...
+    """
+    _, first, counts = np.unique(row_hashes, return_index=True, return_counts=True)
+    return float(np.sqrt(np.square(counts * se[first]).sum()) / len(se))
+
+
 class Answer(ABC):
     """A result of the analysis: arrays with one number for each row, and totals over the rows.
 

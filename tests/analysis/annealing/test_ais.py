@@ -514,6 +514,16 @@ def test_models_that_it_does_not_fit_are_refused() -> None:
         annealed(VAE(data_shape=(4,), latent_dim=2, prior=coin, guide=coin), bits())
 
 
+def test_equal_rows_share_their_error() -> None:
+    """Their chains are the same, so that four of them know no more than one."""
+    first, other = bits()[0], bits()[5]
+    x = torch.stack([first, first, other, first, first])
+    found = annealed(bernoulli_vae(), x, num_chains=4, temperatures=5)
+    assert (found.se[[1, 3, 4]] == found.se[0]).all()
+    expected = math.sqrt((4 * found.se[0]) ** 2 + found.se[2] ** 2) / 5
+    assert found.monte_carlo_se == pytest.approx(expected, rel=1e-14)
+
+
 def test_totals_and_a_line_for_each_row() -> None:
     found = annealed(bernoulli_vae(), bits()[:5], num_chains=4, temperatures=5)
     assert found.mean_log_marginal == found.log_marginal.mean()

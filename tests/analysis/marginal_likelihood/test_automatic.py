@@ -13,7 +13,6 @@ from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
-from pyro_vae.analysis.marginal_likelihood.results import monte_carlo_se
 from pyro_vae.analysis.marginal_likelihood.row_proposals import (
     NoiseMaker,
     RowProposals,
@@ -22,6 +21,7 @@ from pyro_vae.analysis.marginal_likelihood.row_proposals import (
 from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.analysis.marginal_likelihood.weights import Strata
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
+from pyro_vae.analysis.results.answer import monte_carlo_se
 from pyro_vae.guides.pushforward import Pushforward
 from pyro_vae.rng import own_seed
 from tests import extremes
