@@ -17,7 +17,13 @@ from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.annealing.temperatures import ACCEPTANCE, tuned
 from pyro_vae.analysis.fitted import Columns, as_numpy, concatenated, evaluation
 from pyro_vae.analysis.mean_weight import log_mean
-from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se, monte_carlo_se
+from pyro_vae.analysis.results.answer import (
+    Answer,
+    HasLogMarginal,
+    Total,
+    mean_and_se,
+    monte_carlo_se,
+)
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
@@ -26,7 +32,7 @@ from pyro_vae.vae import VAE
 
 
 @dataclass(frozen=True, repr=False)
-class Annealed(Answer):
+class Annealed(HasLogMarginal, Answer):
     """log p(x) of each row by annealed importance sampling, in nats; an array has a number a row.
 
     Attributes:
@@ -63,16 +69,6 @@ class Annealed(Answer):
     def __repr__(self) -> str:
         mean = f"{self.mean_log_marginal:.3f} ± {self.mean_log_marginal_se:.3f} nats per row"
         return f"Annealed(rows={len(self.log_marginal)}, log p(x) {mean})"
-
-    @property
-    def mean_log_marginal(self) -> float:
-        """Mean of log p(x) over rows, in nats per row."""
-        return mean_and_se(self.log_marginal)[0]
-
-    @property
-    def mean_log_marginal_se(self) -> float:
-        """Standard error of that mean over rows; nan for a single row."""
-        return mean_and_se(self.log_marginal)[1]
 
     @property
     def monte_carlo_se(self) -> float:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
-from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
+from pyro_vae.analysis.results.answer import (
+    Answer,
+    HasElbo,
+    HasLogMarginal,
+    Total,
+    mean_and_se,
+)
 from pyro_vae.analysis.results.verdicts import Finding, refit
 
 SMALL = 0.5
@@ -15,7 +21,7 @@ SMALL = 0.5
 
 
 @dataclass(frozen=True, repr=False)
-class Gaps(Answer):
+class Gaps(HasLogMarginal, HasElbo, Answer):
     """log p(x) - ELBO = approximation gap + amortization gap, in nats, with a number for each row.
 
     Attributes:
@@ -69,26 +75,6 @@ class Gaps(Answer):
     def converged(self) -> float:
         """Share of rows for which the last quarter of the steps added less than 0.1 nats."""
         return float((self.last_gain < 0.1).mean())
-
-    @property
-    def mean_log_marginal(self) -> float:
-        """Mean of log p(x) over rows, in nats per row."""
-        return mean_and_se(self.log_marginal)[0]
-
-    @property
-    def mean_log_marginal_se(self) -> float:
-        """Standard error of that mean over rows; nan for a single row."""
-        return mean_and_se(self.log_marginal)[1]
-
-    @property
-    def mean_elbo(self) -> float:
-        """Mean of the guide's ELBO over rows, in nats per row."""
-        return mean_and_se(self.elbo)[0]
-
-    @property
-    def mean_elbo_se(self) -> float:
-        """Standard error of that mean over rows; nan for a single row."""
-        return mean_and_se(self.elbo)[1]
 
     @property
     def mean_inference_gap(self) -> float:

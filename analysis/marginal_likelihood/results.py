@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
-from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se, monte_carlo_se
+from pyro_vae.analysis.results.answer import (
+    Answer,
+    HasElbo,
+    HasLogMarginal,
+    Total,
+    mean_and_se,
+    monte_carlo_se,
+)
 
 if TYPE_CHECKING:
     from pyro_vae.analysis.marginal_likelihood.measure import Measure
@@ -17,7 +24,7 @@ _NAMED = 5  # of the untrusted rows
 
 
 @dataclass(frozen=True, repr=False)
-class Evidence(Answer):
+class Evidence(HasLogMarginal, HasElbo, Answer):
     """log p(x) of each row; arrays have one number for each row, in nats where they have a unit.
 
     Attributes:
@@ -104,29 +111,9 @@ class Evidence(Answer):
         return self.reached == "cap"
 
     @property
-    def mean_log_marginal(self) -> float:
-        """Mean of log p(x) over rows, in nats per row."""
-        return mean_and_se(self.log_marginal)[0]
-
-    @property
-    def mean_log_marginal_se(self) -> float:
-        """Standard error of that mean over rows; nan for a single row."""
-        return mean_and_se(self.log_marginal)[1]
-
-    @property
     def monte_carlo_se(self) -> float:
         """The part of that error which more draws would remove; equal rows have equal errors."""
         return monte_carlo_se(self.se, self.row_hashes)
-
-    @property
-    def mean_elbo(self) -> float:
-        """Mean of the guide's ELBO over rows, in nats per row."""
-        return mean_and_se(self.elbo)[0]
-
-    @property
-    def mean_elbo_se(self) -> float:
-        """Standard error of that mean over rows; nan for a single row."""
-        return mean_and_se(self.elbo)[1]
 
     @property
     def bits_per_dim(self) -> float:

@@ -143,6 +143,38 @@ class Answer(ABC):
         return f"<table>{''.join(rows)}</table><p>{reading}</p>"
 
 
+class HasLogMarginal:
+    """A result with log p(x) of each row, and its mean."""
+
+    log_marginal: np.ndarray
+
+    @property
+    def mean_log_marginal(self) -> float:
+        """Mean of log p(x) over rows, in nats per row."""
+        return mean_and_se(self.log_marginal)[0]
+
+    @property
+    def mean_log_marginal_se(self) -> float:
+        """Standard error of that mean over rows; nan for a single row."""
+        return mean_and_se(self.log_marginal)[1]
+
+
+class HasElbo:
+    """A result with the ELBO of each row, and its mean."""
+
+    elbo: np.ndarray
+
+    @property
+    def mean_elbo(self) -> float:
+        """Mean of the guide's ELBO over rows, in nats per row."""
+        return mean_and_se(self.elbo)[0]
+
+    @property
+    def mean_elbo_se(self) -> float:
+        """Standard error of that mean over rows; nan for a single row."""
+        return mean_and_se(self.elbo)[1]
+
+
 def _with_note(total: Total) -> str:
     return f"{total.shown()}   ({total.note})" if total.note else total.shown()
 

@@ -46,6 +46,11 @@ BAD_DESCRIPTIONS = {
     "fit --set prior=flat": (
         "prior 'flat' has no density, so guide 'full_rank' would spread .* expected guide 'delta'"
     ),
+    "fit --set fit.average=0.9": "fit.average: this option is now called ema_decay$",
+    "fit --set fit.annealing=3": "fit.annealing: .* is now called kl_warmup_epochs$",
+    "fit --set prior={kind='flow',transform='maf'}": (
+        "prior.flow.transform: transform 'maf' is now called 'autoregressive'$"
+    ),
     "fit --set fit.epoch=3": (
         "fit.epoch: unknown field; allowed: 'epochs', .* did you mean 'epochs'"
     ),
