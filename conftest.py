@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,14 @@ def _started_from(pytestconfig: pytest.Config) -> Iterator[None]:
             f"left in the folder that the tests are started from: {', '.join(left)}",
             pytrace=False,
         )
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Start each test from one state of the global generators, whatever ran before it."""
+    for module, seed in {"torch": "manual_seed", "numpy": "random.seed"}.items():
+        if module in sys.modules:
+            attrgetter(seed)(sys.modules[module])(0)
 
 
 def _emptied() -> list[str]:
