@@ -4,6 +4,8 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pyro_vae.data.annotated import is_anndata
+
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table of text cells, which are escaped.
@@ -37,7 +39,7 @@ def yes_or_no(value: bool) -> str:
 
 
 def row_labels(x: Any) -> tuple[Any, ...] | None:
-    """The index of a pandas DataFrame or Series; None for anything else.
+    """The index of a pandas DataFrame or Series, or `obs_names` of AnnData; None for others.
 
     Example:
         >>> import pandas as pd
@@ -46,10 +48,22 @@ def row_labels(x: Any) -> tuple[Any, ...] | None:
         >>> row_labels([1.0, 2.0]) is None
         True
     """
-    index = getattr(x, "index", None)
+    index = x.obs_names if is_anndata(x) else getattr(x, "index", None)
     if index is None or callable(index):
         return None
     return tuple(index)
+
+
+def column_labels(x: Any) -> tuple[Any, ...] | None:
+    """The columns of a pandas DataFrame, or `var_names` of AnnData; None for anything else.
+
+    Example:
+        >>> import pandas as pd
+        >>> column_labels(pd.DataFrame({"a": [1.0, 2.0]}))
+        ('a',)
+    """
+    columns = x.var_names if is_anndata(x) else getattr(x, "columns", None)
+    return None if columns is None else tuple(columns)
 
 
 def _html_row(cell: str, texts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where rows come from: files, arrays, memory maps, packed bits, Datasets and DataLoaders."""
+"""Where rows come from: files, arrays, memory maps, sparse matrices, Datasets, DataLoaders."""
 
 from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.binarize import binarized
@@ -8,6 +8,7 @@ from pyro_vae.data.files import Splits, load, load_splits
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
 from pyro_vae.data.placement import Placement
 from pyro_vae.data.rows import Rows, as_rows
+from pyro_vae.data.sparse import SparseArray
 from pyro_vae.data.summary_statistics import Statistics, statistics
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Placement",
     "Rows",
     "Selected",
+    "SparseArray",
     "Splits",
     "Statistics",
     "as_rows",
