@@ -23,11 +23,12 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     import numpy as np
 
     from pyro_vae.analysis.report.comparison import compare
+    from pyro_vae.data import SparseArray
     from pyro_vae.experiment.description import EvaluateOptions, some_rows
     from pyro_vae.vae import VAE
 
     models: dict[str, VAE] = {}
-    rows: list[np.ndarray] = []
+    rows: list[np.ndarray | SparseArray] = []
     evaluations: list[EvaluateOptions] = []
     for folder in options.runs:
         vae, experiment, test = fitted(_of_run(options, folder))

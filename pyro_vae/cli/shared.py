@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from pyro_vae.data import Splits
+    from pyro_vae.data import SparseArray, Splits
     from pyro_vae.experiment.description import Experiment
     from pyro_vae.vae import VAE
 
@@ -88,7 +88,7 @@ def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
     return vae, experiment, as_modelled(held_out_or_all(rows), experiment)
 
 
-def held_out_or_all(rows: "Splits") -> "np.ndarray":
+def held_out_or_all(rows: "Splits") -> "np.ndarray | SparseArray":
     """The test rows of a source, or all rows where it names no test rows."""
     return rows.train if rows.test is None else rows.test
 

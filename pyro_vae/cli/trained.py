@@ -51,9 +51,9 @@ def trained(options: argparse.Namespace, vae: "VAE") -> int | None:
 
 def _hashes(rows: Any, indices: Any) -> Iterator[int]:
     """A number for each row, equal for equal rows, whatever type a file stores them in."""
+    import numpy as np
+
     for start in range(0, len(indices), 1000):
-        part = (
-            rows[indices[start : start + 1000]].astype("float64") + 0.0
-        )  # -0.0 is 0.0
-        for row in part:
+        part = np.asarray(rows[indices[start : start + 1000]], dtype="float64")
+        for row in part + 0.0:  # -0.0 is 0.0
             yield hash(row.tobytes())

@@ -70,7 +70,7 @@ class ArrayRows:
             array = array.array
         if not isinstance(array, SparseArray) and not in_file(array):
             array = as_tensor(array).to(placement.device)
-        self.array: Tensor | np.memmap[Any, Any] | SparseArray = array
+        self.array: Tensor | np.memmap[Any, Any] | SparseArray | Any = array
         self.placement = placement
         self.index = index
 

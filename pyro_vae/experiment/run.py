@@ -214,7 +214,7 @@ def _fitted(
 
 
 def _heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
-    """The first paragraph: version, device, numbers of rows, model."""
+    """The first paragraph: version, device, numbers of rows, how they were read, model."""
     device = choose_device(experiment.fit.device)
     processes = f"{world_size()} processes, each " if world_size() > 1 else ""
     splits = rows.splits
@@ -223,7 +223,8 @@ def _heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
         counts.append(f"{len(splits.valid)} to choose the best epoch")
     counts.append(f"{len(rows.test)} held out")
     first = f"pyro-vae {__version__}   {processes}{device}{_threads(device)}"
-    return f"{first}\n\n{splits.name}: {', '.join(counts)}\n{vae}\n"
+    read = "\n".join([f"{splits.name}: {', '.join(counts)}", *splits.notes])
+    return f"{first}\n\n{read}\n{vae}\n"
 
 
 def _threads(device: torch.device) -> str:

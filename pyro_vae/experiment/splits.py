@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from pyro_vae.data import Placement, Selected, Splits, as_rows, binarized, load_splits
+from pyro_vae.data import (
+    Placement,
+    Selected,
+    SparseArray,
+    Splits,
+    as_rows,
+    binarized,
+    load_splits,
+)
 from pyro_vae.experiment.description import DataOptions, Experiment
 from pyro_vae.inputs import checked_batches, placement_of
 from pyro_vae.vae import VAE
@@ -23,7 +31,8 @@ class ExperimentRows:
     Attributes:
         splits: train, valid and test rows; test is never None.
         labels: of the test rows, where they are known.
-        indices: of the train rows that are fitted, where they stay in their file; None for all.
+        indices: of the train rows that are fitted, where these stay in their file or in a sparse
+            matrix; None for all.
     """
 
     splits: Splits
@@ -31,14 +40,14 @@ class ExperimentRows:
     indices: np.ndarray | None = None
 
     @property
-    def train(self) -> np.ndarray | Selected:
+    def train(self) -> np.ndarray | SparseArray | Selected:
         """The rows to be fitted."""
         if self.indices is None:
             return self.splits.train
         return Selected(self.splits.train, self.indices)
 
     @property
-    def test(self) -> np.ndarray:
+    def test(self) -> np.ndarray | SparseArray:
         """The held-out rows."""
         assert self.splits.test is not None
         return self.splits.test
@@ -83,7 +92,9 @@ def read_source(
     )
 
 
-def _reshaped(rows: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+def _reshaped(
+    rows: np.ndarray | SparseArray | None, shape: tuple[int, ...]
+) -> np.ndarray | SparseArray | None:
     return None if rows is None else rows.reshape(-1, *shape)
 
 
@@ -131,7 +142,9 @@ def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:
     if labels is not None:
         labels = labels[test]
     held_out = replace(splits, test=splits.train[test])
-    if isinstance(splits.train, np.memmap):  # its rows stay in the file
+    if isinstance(
+        splits.train, np.memmap | SparseArray
+    ):  # its rows stay where they are
         return ExperimentRows(held_out, labels, indices=train)
     return ExperimentRows(replace(held_out, train=splits.train[train]), labels)
 
@@ -143,12 +156,16 @@ def read_data(
     return hold_out(read_source(options, data_shape), options)
 
 
-def as_modelled(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
+def as_modelled(
+    rows: np.ndarray | SparseArray, experiment: Experiment
+) -> np.ndarray | SparseArray:
     """Rows as the fitted model takes them; grey levels are binarized to the same bits each time."""
     if experiment.fit.binarize == "none":
         return rows
     generator = torch.Generator().manual_seed(experiment.data.seed)
-    return binarized(Placement(grey=True).take(rows), generator).bool().numpy()
+    return (
+        binarized(Placement(grey=True).take(np.asarray(rows)), generator).bool().numpy()
+    )
 
 
 def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> None:

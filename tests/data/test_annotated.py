@@ -1,4 +1,4 @@
-"""AnnData objects are rows: X, dense or sparse or in its file, with the names of cells and genes."""
+"""AnnData objects are rows: X, dense, sparse or in its file, with the names of cells and genes."""
 
 import h5py
 import numpy as np
