@@ -19,6 +19,7 @@ from pyro_vae.data import (
     binarized,
     load_splits,
 )
+from pyro_vae.data.checks import moved_axis
 from pyro_vae.experiment.description import DataOptions, Experiment
 from pyro_vae.inputs import checked_batches, placement_of
 from pyro_vae.vae import VAE
@@ -77,6 +78,12 @@ def read_source(
             remedy = f"set data_shape=[{sizes}], or give rows of shape {shape}"
         raise ValueError(
             f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}"
+        )
+    transposed = moved_axis(got, shape)
+    if transposed is not None:
+        raise ValueError(
+            f"{options.source}: expected rows of shape {shape}, got {got}; reshaping would mix the "
+            f"pixels: move the axis of the channels, x.{transposed}, and save that"
         )
     columns = splits.columns
     if len(shape) > 1:  # the pixels of an image have no names

@@ -8,8 +8,10 @@ import scipy.io
 import scipy.sparse
 
 from pyro_vae.cli.main import main
-from pyro_vae.data import SparseArray, load, load_splits
+from pyro_vae.data import Selected, SparseArray, load, load_splits
+from pyro_vae.experiment.description import DataOptions
 from pyro_vae.experiment.run import run
+from pyro_vae.experiment.splits import hold_out, read_source
 from pyro_vae.saving import read_run
 
 RNG = np.random.default_rng(0)
@@ -182,6 +184,21 @@ def test_a_sparse_file_is_an_experiment_with_the_numbers_of_its_dense_twin(tmp_p
     prints = [read_run(one.folder)["fingerprint"] for one in outcomes]
     assert prints[0] == prints[1]
     assert {file.name for file in sparse.files} == {file.name for file in dense.files}
+
+
+def test_rows_are_held_out_without_a_dense_matrix(tmp_path, monkeypatch):
+    scipy.sparse.save_npz(tmp_path / "x.npz", scipy.sparse.csr_array(COUNTS))
+    options = DataOptions(source=str(tmp_path / "x.npz"))
+    with monkeypatch.context() as patch:
+        patch.delattr(SparseArray, "__array__")
+        rows = hold_out(read_source(options, None), options)
+        images = read_source(options, (1, 5))
+    assert isinstance(rows.train, Selected)
+    assert isinstance(rows.test, SparseArray)
+    order = np.random.default_rng(0).permutation(60)
+    np.testing.assert_array_equal(rows.train.indices, np.sort(order[12:]))
+    np.testing.assert_array_equal(rows.test, COUNTS[np.sort(order[:12])])
+    np.testing.assert_array_equal(images.train, COUNTS.reshape(60, 1, 5))
 
 
 def _fitted_rows():
