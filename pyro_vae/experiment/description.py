@@ -23,7 +23,7 @@ from pydantic import (
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
 from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.described import Described
-from pyro_vae.experiment.natural_likelihood import (
+from pyro_vae.data.natural_likelihood import (
     FROM_MAXIMUM,
     Natural,
     natural_likelihood,
