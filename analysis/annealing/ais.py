@@ -193,7 +193,7 @@ def annealed(
         **concatenated(parts),
         num_chains=num_chains,
         temperatures=temperatures,
-        row_labels=row_labels(x),
+        row_labels=row_labels(x, vae.spec.table),
     )
 
 

@@ -12,8 +12,7 @@ from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.arguments import public
-from pyro_vae.data import as_rows
-from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.likelihoods.base import given
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -71,7 +70,7 @@ def to_arviz(
     """
     if num_samples < 1:
         raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-    _require_room(vae, len(as_rows(x, vae.spec.data_shape)), num_samples, max_bytes)
+    _require_room(vae, len(model_rows(vae, x)), num_samples, max_bytes)
     with evaluation(vae):
         rows = torch.cat(list(rows_of(vae, x, "x")))
         with own_seed(seed, rows.device):

@@ -42,7 +42,7 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
     if rank() < world:
         own = evidence(vae, x[rank() :: world], **how)
     whole = _interleaved([part for part in gathered(own) if part is not None])
-    return replace(whole, row_labels=row_labels(x))
+    return replace(whole, row_labels=row_labels(x, vae.spec.table))
 
 
 def _interleaved(parts: list[Evidence]) -> Evidence:

@@ -4,6 +4,9 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pyro_vae.data import Schema, Table
+from pyro_vae.data.frames import is_frame, opened
+
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table of text cells, which are escaped.
@@ -36,8 +39,12 @@ def yes_or_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def row_labels(x: Any) -> tuple[Any, ...] | None:
-    """The index of a pandas DataFrame or Series; None for anything else.
+def row_labels(x: Any, schema: Schema | None = None) -> tuple[Any, ...] | None:
+    """The labels of a table's rows: a column that the model knows, or the index of pandas.
+
+    Arguments:
+        x: rows of any kind; those without labels give None.
+        schema: the columns of the model, one of which may have the labels.
 
     Example:
         >>> import pandas as pd
@@ -46,6 +53,12 @@ def row_labels(x: Any) -> tuple[Any, ...] | None:
         >>> row_labels([1.0, 2.0]) is None
         True
     """
+    if isinstance(x, Table):
+        return x.labels
+    if schema is not None and schema.label is not None and is_frame(x):
+        data = opened(x, "x")
+        if schema.label in data.columns:
+            return tuple(data[schema.label].to_list())
     index = getattr(x, "index", None)
     if index is None or callable(index):
         return None

@@ -73,6 +73,30 @@ class Table:
             labels = tuple(labels[i] for i in positions)
         return replace(self, values=self.values[rows], labels=labels)
 
+    @property
+    def missing(self) -> dict[str, int]:
+        """The number of missing cells in each column that has some."""
+        counts = np.isnan(self.values).sum(axis=0)
+        pairs = zip(self.names, counts.tolist(), strict=True)
+        return {name: count for name, count in pairs if count}
+
+    def complete(self) -> "Table":
+        """The rows without a missing cell."""
+        return self.take(~np.isnan(self.values).any(axis=1))
+
+    def require_complete(self, name: str) -> None:
+        """Raise ValueError where cells are missing, with their columns."""
+        missing = self.missing
+        if not missing:
+            return
+        shown = [f"{column} ({count})" for column, count in missing.items()]
+        complete = len(self.complete())
+        raise ValueError(
+            f"{name}: expected a number in each cell, got {sum(missing.values())} missing cells in "
+            f"the columns {shortened(shown)}; take the {complete} complete of {len(self)} rows, "
+            "frame.dropna() or table.complete(), or leave these columns out: drop=[...]"
+        )
+
     def to_dataframe(self) -> Any:
         """The rows as a DataFrame of the library, dtypes and levels that they came in."""
         return as_frame(self.schema, self.values, self.labels)
@@ -159,6 +183,52 @@ def _each_column(
         if made.modelled:
             numbers.append(compact(coded(cells, made, name), made.kind))
     return decided, numbers
+
+
+def as_table(x: Any, schema: Schema | None, name: str = "x") -> Table:
+    """A table, or a DataFrame, with the columns of a model; without a schema as it is."""
+    if isinstance(x, Table) and (
+        schema is None or x.schema.modelled == schema.modelled
+    ):
+        return x
+    frame = x.to_dataframe() if isinstance(x, Table) else x
+    return table(frame, name=name) if schema is None else matched(frame, schema, name)
+
+
+def names_only(
+    frame: Any, kinds: Sequence[str], data_shape: tuple[int, ...], name: str = "x"
+) -> Schema:
+    """The names and types of a DataFrame's columns of numbers, for a model made without them.
+
+    Arguments:
+        frame: a DataFrame of as many columns of numbers as a row of the model has.
+        kinds: of the model's likelihood, for each column.
+        data_shape: of a row of the model.
+        name: what messages call the data.
+
+    Raises:
+        ValueError: another number of columns, or cells that are no numbers.
+    """
+    data = opened(frame, name)
+    names = list(data.columns)
+    if data_shape != (len(names),):
+        raise ValueError(
+            f"{name}: expected a table of rows of shape {data_shape}, got {len(names)} columns: "
+            f"{shortened(names)}; take as many, or make the model from the table: "
+            "VAE.from_data(frame)"
+        )
+    columns = []
+    for column, kind in zip(names, kinds, strict=True):
+        cells = cells_of(data[column], name)
+        if cells.form not in {"number", "truth"}:
+            raise ValueError(
+                f"{name}: column {column!r}: expected numbers, got {cells.dtype}; make the model "
+                "from the table, so that it knows levels and units: VAE.from_data(frame)"
+            )
+        columns.append(Column(name=column, kind=kind, dtype=cells.dtype))
+    _, index_column = index_of(frame)
+    first = [] if index_column is None else [index_column[0]]
+    return Schema(columns=(*first, *columns), library=library_of(data))
 
 
 def matched(frame: Any, schema: Schema, name: str = "x") -> Table:

@@ -22,7 +22,6 @@ from pydantic import (
 
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
 from pyro_vae.analysis.marginal_likelihood.until import Until
-from pyro_vae.described import Described
 from pyro_vae.data.natural_likelihood import (
     FROM_MAXIMUM,
     Natural,
@@ -30,6 +29,7 @@ from pyro_vae.data.natural_likelihood import (
     sized_likelihood,
     unsized,
 )
+from pyro_vae.described import Described
 from pyro_vae.kind_options import Options
 from pyro_vae.registry import Choice
 from pyro_vae.saving import LIBRARY, SPEC, read_run

@@ -12,11 +12,11 @@ import torch
 from pyro_vae.analysis import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.data import Splits
+from pyro_vae.data.natural_likelihood import FROM_MAXIMUM
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.experiment.description import Experiment, experiment_of, make_vae, settled
 from pyro_vae.experiment.evaluation import Metrics, evaluate, table
-from pyro_vae.data.natural_likelihood import FROM_MAXIMUM
 from pyro_vae.experiment.record import record
 from pyro_vae.experiment.run_folder import files_of, require_writable, write_run
 from pyro_vae.experiment.splits import (
