@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
 from pyro_vae.data import Schema, Table, table
-from pyro_vae.data.column_choice import Kinds
+from pyro_vae.data.column_choice import Kinds, each_kind
 from pyro_vae.data.frames import is_frame
 from pyro_vae.guides import Posterior
 from pyro_vae.likelihoods import Likelihood
@@ -193,8 +193,9 @@ class VAE(nn.Module):
             columns: the columns to take, or kinds of columns by name; see `pyro_vae.data.table`.
             drop: columns to leave out.
             index: the column with the labels of the rows.
-            **fields: other fields of the model, such as latent_dim; a likelihood replaces that of
-                the columns.
+            **fields: other fields of the model, such as latent_dim; a likelihood is that of the
+                columns of numbers whose kind isn't given by name, and `mixed` or an object that
+                of the whole row.
 
         Raises:
             ValueError: no table, or a column of a kind that its cells can't have.
@@ -211,19 +212,17 @@ class VAE(nn.Module):
                 f"data: expected a DataFrame or a Table, got {type(data).__name__}; read a file "
                 "with pyro_vae.data.read, or for an array take VAE(data_shape=x.shape[1:])"
             )
+        kind = each_kind(fields.get("likelihood"))
+        how: dict[str, Any] = {"columns": columns, "drop": drop, "index": index}
+        how["kind"] = kind
         rows = data
         if not isinstance(data, Table):
-            rows = table(data, columns=columns, drop=drop, index=index, name="data")
-        elif columns is not None or drop or index is not None:
-            rows = table(
-                data.to_dataframe(),
-                columns=columns,
-                drop=drop,
-                index=index,
-                name="data",
-            )
-        made = {"likelihood": rows.schema.likelihood} | fields
-        return cls(data_shape=rows.values.shape[1:], table=rows.schema, **made)
+            rows = table(data, **how, name="data")
+        elif any(how.values()):
+            rows = table(data.to_dataframe(), **how, name="data")
+        if kind is not None or "likelihood" not in fields:
+            fields["likelihood"] = rows.schema.likelihood
+        return cls(data_shape=rows.values.shape[1:], table=rows.schema, **fields)
 
     @classmethod
     def from_spec(

@@ -17,7 +17,7 @@ from pyro_vae.data.columns import (
 )
 from pyro_vae.data.frames import Cells, cells_of, unit_of
 from pyro_vae.data.kinds import Decision, decide, is_label
-from pyro_vae.data.natural_likelihood import natural_likelihood
+from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
 
 WIDE = 50
 """Tables with more columns of numbers are one kind as a whole, such as pixels or genes."""
@@ -90,6 +90,21 @@ def index_of(
     name = "row" if index.name is None else str(index.name)
     column = Column(name=name, kind=LABEL, dtype=str(index.dtype))
     return tuple(index), (column, Decision(LABEL, "the index of the DataFrame"))
+
+
+def each_kind(likelihood: Any) -> Any:
+    """A likelihood that each column can have by itself; None for `mixed`, objects and nothing.
+
+    Example:
+        >>> each_kind("student_t"), each_kind({"kind": "mixed", "columns": []})
+        ('student_t', None)
+    """
+    kind = likelihood
+    if isinstance(likelihood, Mapping):
+        kind = likelihood.get("kind")
+    if not isinstance(kind, str) or kind in {"mixed", "custom"}:
+        return None
+    return likelihood
 
 
 def left_out(data: Any, column: str) -> tuple[Column, Decision]:
@@ -192,3 +207,33 @@ def _require_possible(cells: Cells, kind: str, levels: Any, name: str) -> None:
             f"{known}; give it: "
             f'columns={{"{cells.name}": {{"kind": "ordinal", "levels": [...]}}}}'
         )
+
+
+def with_totals(
+    decided: Sequence[tuple[Column, Decision]], numbers: Sequence[np.ndarray]
+) -> list[tuple[Column, Decision]]:
+    """The columns, those of binomial counts with their largest count as the total.
+
+    Arguments:
+        decided: the columns, each with its decision.
+        numbers: of the modelled ones, in their order.
+    """
+    modelled = iter(numbers)
+    of_column = [next(modelled) if column.modelled else None for column, _ in decided]
+    open_ones = [
+        float(np.nanmax(values))
+        for (column, _), values in zip(decided, of_column, strict=True)
+        if values is not None and _lacks_total(column)
+    ]
+    made = []
+    for column, decision in decided:
+        if _lacks_total(column):
+            total = {"total_count": max(1, int(max(open_ones)))}
+            column = column.model_copy(update={"options": column.options | total})
+        made.append((column, decision))
+    return made
+
+
+def _lacks_total(column: Column) -> bool:
+    is_total = FROM_MAXIMUM.get(column.kind) == "total_count"
+    return is_total and "total_count" not in column.options

@@ -1,6 +1,6 @@
 """A table: rows with names, kinds, levels and labels over one array of numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,16 @@ from pyro_vae.data.column_choice import (
     kind_of_all,
     left_out,
     require_present,
+    with_totals,
 )
-from pyro_vae.data.columns import LABEL, LEFT_OUT, Column, Schema, shortened
+from pyro_vae.data.columns import (
+    LABEL,
+    LEFT_OUT,
+    NOT_MODELLED,
+    Column,
+    Schema,
+    shortened,
+)
 from pyro_vae.data.frame_output import as_frame
 from pyro_vae.data.frames import cells_of, library_of, opened
 from pyro_vae.data.kinds import Decision
@@ -112,6 +120,7 @@ def table(
     columns: Sequence[str] | Kinds | None = None,
     drop: Sequence[str] = (),
     index: str | None = None,
+    kind: str | Mapping[str, Any] | None = None,
     name: str = "x",
 ) -> Table:
     """A DataFrame of any library as a table, with a kind for each column.
@@ -123,6 +132,7 @@ def table(
             the cells, see `decide`. "left_out" leaves a column out, "label" makes it the labels.
         drop: names of columns to leave out.
         index: the column with the labels of the rows; by default it is recognised.
+        kind: of all columns of numbers whose kind isn't asked for by name.
         name: what messages call the data.
 
     Raises:
@@ -145,7 +155,7 @@ def table(
     if LABEL not in asked.values():
         labels, index_column = index_of(frame)
     first = [] if index_column is None else [index_column]
-    decided, numbers = _each_column(data, chosen, asked, first, name)
+    decided, numbers = _each_column(data, chosen, asked, kind, first, name)
     if not numbers:
         raise ValueError(
             f"{name}: expected a column to model, got none among {shortened(chosen)}; say the kind "
@@ -163,6 +173,7 @@ def _each_column(
     data: Any,
     chosen: Sequence[str],
     asked: Kinds,
+    kind: str | Mapping[str, Any] | None,
     first: Sequence[tuple[Column, Decision]],
     name: str,
 ) -> tuple[list[tuple[Column, Decision]], list[np.ndarray]]:
@@ -178,11 +189,15 @@ def _each_column(
         cells = cells_of(data[column], name)
         has_label = LABEL in [*asked.values(), *(one.kind for one, _ in decided)]
         decision = decision_of(cells, position, wish, not has_label, whole)
+        is_free = wish is None and decision.kind not in NOT_MODELLED
+        if is_free and kind is not None and cells.form == "number":
+            wish = kind
+            decision = decision_of(cells, position, kind, False, None)
         made = described(cells, decision, wish, name)
         decided.append((made, decision))
         if made.modelled:
             numbers.append(compact(coded(cells, made, name), made.kind))
-    return decided, numbers
+    return with_totals(decided, numbers), numbers
 
 
 def as_table(x: Any, schema: Schema | None, name: str = "x") -> Table:

@@ -235,3 +235,16 @@ def test_some_rows_keep_their_labels() -> None:
     assert isinstance(some, Table)
     assert some.labels == ("s3", "s0")
     assert some.values[:, 0].tolist() == [4.0, 0.5]
+
+
+def test_a_kind_for_all_numbers_leaves_categories_alone() -> None:
+    made = table(TRAINED, kind={"kind": "student_t", "scale": "decoder"})
+    first, second = made.schema.likelihood["columns"]
+    assert first == {"columns": [0], "kind": "student_t", "scale": "decoder"}
+    assert second["kind"] == "categorical"
+
+
+def test_binomial_counts_take_their_largest_as_the_total() -> None:
+    frame = pd.DataFrame({"a": [3, 16, 2], "b": [1, 0, 9]})
+    expected = {"kind": "binomial", "total_count": 16}
+    assert table(frame, kind="binomial").schema.likelihood == expected
