@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
+from pyro_vae.cli.asked import fitted
 from pyro_vae.cli.shared import (
     Say,
     check_output,
-    fitted,
     takes_a_run,
     takes_data,
     takes_settings,
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import encode
 
-    check_output(options.output, ".npz", ".npy")
+    check_output(options, ".npz", ".npy")
     vae, _, rows = fitted(options)
     codes = encode(vae, rows)
     return write_arrays(options.output, say, {"loc": codes.loc, "scale": codes.scale})

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import sample
     from pyro_vae.training import load
 
-    check_output(options.output, ".npz", ".npy")
+    check_output(options, ".npz", ".npy")
     drawn = sample(load(options.run), options.num_rows, seed=options.seed)
     return write_arrays(
         options.output, say, {"x": drawn.x, "z": drawn.z, "mean": drawn.mean}

@@ -1,9 +1,7 @@
 """The description of a whole experiment: the fields of a model, its data, fit and evaluation."""
 
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -32,8 +30,7 @@ from pyro_vae.data.natural_likelihood import (
 from pyro_vae.described import Described
 from pyro_vae.kind_options import Options
 from pyro_vae.registry import Choice
-from pyro_vae.saving import LIBRARY, SPEC, read_run
-from pyro_vae.spec import Spec, read
+from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
 
@@ -182,80 +179,6 @@ def _value(text: str) -> Any:
         return text
 
 
-DIGITS: dict[str, Any] = {
-    "data": "digits",
-    "latent_dim": 32,
-    "likelihood": {"kind": "beta_binomial", "total_count": 16},
-    "guide": {"kind": "full_rank"},
-    "hidden_dims": [512, 512],
-    "denoise": 0.3,
-    "fit": {
-        "epochs": 160,
-        "batch_size": 64,
-        "lr": 2e-3,
-        "ema_decay": 0.998,
-        "sleep_share": 0.1,
-    },
-}
-"""The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
-
-
-def experiment_of(
-    source: str | os.PathLike[str] | Mapping[str, Any] | Experiment | None,
-    settings: Sequence[str] = (),
-) -> Experiment:
-    """The experiment that a description, a file, or the folder of a run describes, with changes.
-
-    Example:
-        >>> experiment_of("rows.csv", ["fit.epochs=3"]).data.source
-        'rows.csv'
-    """
-    if isinstance(source, Experiment) and not settings:
-        return source
-    return Experiment.model_validate(override(fields_of(source), settings))
-
-
-def fields_of(
-    source: str | os.PathLike[str] | Mapping[str, Any] | Experiment | None,
-) -> dict[str, Any]:
-    """The fields of a description: of the bundled digits, of a file, of a run, or of data."""
-    if source is None or source == "digits":
-        return dict(DIGITS)
-    if isinstance(source, Experiment):
-        fields = source.model_dump(exclude_unset=True)
-        if source.open_kind is not None:
-            fields["likelihood"] = source.open_kind
-        return fields
-    if isinstance(source, Mapping):
-        return dict(source)
-    path = Path(source)
-    if (path / SPEC).exists():
-        return described_run(path)
-    if path.suffix not in {".toml", ".json"}:
-        return {"data": os.fspath(source)}
-    fields = read(path)
-    if fields.get("library") == LIBRARY:  # the spec.json of a run
-        return described_run(path.parent)
-    return fields
-
-
-def described_run(folder: Path) -> dict[str, Any]:
-    """The fields of the description that a run's folder holds.
-
-    Example:
-        >>> import tempfile
-        >>> from pyro_vae.saving import write_model
-        >>> vae = VAE(data_shape=(4,), latent_dim=2)
-        >>> folder = write_model(vae, Path(tempfile.mkdtemp()) / "run", run={"data": "rows.csv"})
-        >>> described_run(folder)["data"], described_run(folder)["latent_dim"]
-        ('rows.csv', 2)
-    """
-    fields = read_run(folder)
-    return {
-        name: value for name, value in fields.items() if name in Experiment.model_fields
-    }
-
-
 def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:
     """The experiment with a complete likelihood, and the reason where the rows decide it."""
     is_named = "likelihood" in experiment.model_fields_set
@@ -280,7 +203,17 @@ def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
 
 def some_rows(x: np.ndarray, options: EvaluateOptions) -> np.ndarray:
     """The rows that are evaluated: all, or a random subset of them in their order."""
-    if options.rows is None or options.rows >= len(x):
-        return x
-    order = np.random.default_rng(options.seed).permutation(len(x))
-    return x[np.sort(order[: options.rows])]
+    return x[chosen_rows(len(x), options)]
+
+
+def chosen_rows(count: int, options: EvaluateOptions) -> np.ndarray | slice:
+    """The index of the rows of `count` that are evaluated, for an array of them.
+
+    Example:
+        >>> np.arange(5)[chosen_rows(5, EvaluateOptions(rows=5))]
+        array([0, 1, 2, 3, 4])
+    """
+    if options.rows is None or options.rows >= count:
+        return slice(None)
+    order = np.random.default_rng(options.seed).permutation(count)
+    return np.sort(order[: options.rows])

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +23,18 @@ class ExperimentRows:
 
     Attributes:
         splits: train, valid and test rows; test is never None.
-        labels: of the test rows, where they are known.
+        labels: the classes of the test rows, where they are known.
+        row_numbers: of the test rows in their source, from 0; in its own array of test rows where
+            it has one.
         indices: of the train rows that are fitted, where they stay in their file; None for all.
+        row_labels: the names of the test rows, where their source has some.
     """
 
     splits: Splits
     labels: np.ndarray | None
+    row_numbers: np.ndarray
     indices: np.ndarray | None = None
+    row_labels: np.ndarray | None = None
 
     @property
     def train(self) -> np.ndarray | Selected:
@@ -108,15 +114,42 @@ def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:
+def hold_out(
+    splits: Splits,
+    options: DataOptions,
+    row_labels: Sequence[Any] | np.ndarray | None = None,
+) -> ExperimentRows:
     """The test rows that the source names, or some of its rows at random.
+
+    Arguments:
+        splits: the source.
+        options: how many rows are held out, where the source doesn't say so.
+        row_labels: the names of the rows from which the test rows are taken: those of `splits.test`
+            where the source has some, else those of `splits.train`.
 
     Raises:
         ValueError: fewer rows than are held out.
     """
     labels = _digit_labels() if options.source == "digits" else None
+    names = None if row_labels is None else np.asarray(row_labels)
     if splits.test is not None:
-        return ExperimentRows(splits, labels)
+        numbers = np.arange(len(splits.test))
+        return ExperimentRows(splits, labels, numbers, row_labels=names)
+    train, test = _divided(splits, options)
+    if labels is not None:
+        labels = labels[test]
+    if names is not None:
+        names = names[test]
+    divided = replace(splits, test=splits.train[test])
+    indices: np.ndarray | None = train
+    if not isinstance(splits.train, np.memmap):  # the rows of a memmap stay in the file
+        divided = replace(divided, train=splits.train[train])
+        indices = None
+    return ExperimentRows(divided, labels, test, indices, names)
+
+
+def _divided(splits: Splits, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of the rows that are fitted, and of those that are held out at random."""
     order = np.random.default_rng(options.seed).permutation(len(splits.train))
     count = int(options.test)
     if options.test < 1:  # a share
@@ -126,14 +159,7 @@ def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:
             f"data.test: expected to hold out at least 1 row of {options.source} and to leave at "
             f"least 1 to fit, got {count} of {len(order)} rows"
         )
-    test = np.sort(order[:count])
-    train = np.sort(order[count:])
-    if labels is not None:
-        labels = labels[test]
-    held_out = replace(splits, test=splits.train[test])
-    if isinstance(splits.train, np.memmap):  # its rows stay in the file
-        return ExperimentRows(held_out, labels, indices=train)
-    return ExperimentRows(replace(held_out, train=splits.train[train]), labels)
+    return np.sort(order[count:]), np.sort(order[:count])
 
 
 def read_data(

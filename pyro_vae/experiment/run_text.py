@@ -1,0 +1,53 @@
+"""What a run says of itself before and after its training."""
+
+from pathlib import Path
+
+import torch
+
+from pyro_vae.distributed.process_group import world_size
+from pyro_vae.experiment.description import Experiment
+from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM
+from pyro_vae.experiment.splits import ExperimentRows
+from pyro_vae.training import Run
+from pyro_vae.training.options import choose_device
+from pyro_vae.vae import VAE
+from pyro_vae.version import __version__
+
+
+def heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
+    """The first paragraph: version, device, numbers of rows, model."""
+    device = choose_device(experiment.fit.device)
+    processes = f"{world_size()} processes, each " if world_size() > 1 else ""
+    splits = rows.splits
+    counts = [f"{len(rows.train)} rows to fit"]
+    if splits.valid is not None:
+        counts.append(f"{len(splits.valid)} to choose the best epoch")
+    counts.append(f"{len(rows.test)} held out")
+    first = f"pyro-vae {__version__}   {processes}{device}{_threads(device)}"
+    return f"{first}\n\n{splits.name}: {', '.join(counts)}\n{vae}\n"
+
+
+def _threads(device: torch.device) -> str:
+    count = torch.get_num_threads()
+    if device.type != "cpu":
+        return ""
+    return f", {count} threads" if count > 1 else ", 1 thread"
+
+
+def reason(vae: VAE, why: str) -> str:
+    """Why this likelihood, where the data decided, and how to take another."""
+    if not why:
+        return ""
+    likelihood = vae.spec.likelihood
+    name = likelihood.kind
+    option = FROM_MAXIMUM.get(likelihood.kind)
+    if option is not None:
+        name += f" with {option} {likelihood.options()[option]}"
+    return f"likelihood {name}: {why} (for another: --set likelihood=...)\n"
+
+
+def training(trained: Run, folder: Path) -> str:
+    """The summary of the training, and where its weights are."""
+    first, *rest = trained.summary().splitlines()
+    saved = first.replace("weights are those", "weights")
+    return "\n".join([f"trained {saved} are saved in {folder}", *rest])
