@@ -37,7 +37,13 @@ def yes_or_no(value: bool) -> str:
 
 
 def row_labels(x: Any) -> tuple[Any, ...] | None:
-    """The index of a pandas DataFrame or Series; None for anything else.
+    """The names of the rows, where the data have some.
+
+    They are the index of a pandas DataFrame or Series, the `obs_names` of an AnnData, or the
+    `labels` of a table, which has `values` beside them: those of a Dataset are classes.
+
+    Returns:
+        One label for each row; None for data without names.
 
     Example:
         >>> import pandas as pd
@@ -46,10 +52,16 @@ def row_labels(x: Any) -> tuple[Any, ...] | None:
         >>> row_labels([1.0, 2.0]) is None
         True
     """
+    # first, since of a DataFrame the other attributes may be columns
     index = getattr(x, "index", None)
-    if index is None or callable(index):
+    if index is not None and not callable(index):
+        return tuple(index)
+    labels = getattr(x, "obs_names", None)
+    if labels is None and hasattr(x, "values"):
+        labels = getattr(x, "labels", None)
+    if labels is None:
         return None
-    return tuple(index)
+    return tuple(labels)
 
 
 def _html_row(cell: str, texts: Sequence[str]) -> str:
