@@ -28,7 +28,7 @@ class Codes(Answer):
     Attributes:
         loc: mean, (n, latent_dim).
         scale: standard deviation, (n, latent_dim); zero for an autoencoder.
-        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
+        row_labels: names of the rows, where the data have some, else None.
 
     Example:
         >>> codes = Codes(loc=np.array([[0.0, 0.0], [2.0, 0.0]]), scale=np.ones((2, 2)))

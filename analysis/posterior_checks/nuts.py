@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from pyro_vae.analysis.posterior_checks.moments import (
     weighted_moments,
 )
 from pyro_vae.analysis.posterior_checks.nuts_results import Audit
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.progress_bar import progress_bar
@@ -120,7 +122,8 @@ def audit(
             _guide(vae, row, row_seed(row, f"{seed} guide"), num_particles)
             for row in rows
         ]
-    return _compare(runs, proposals, warmup_steps)
+    found = _compare(runs, proposals, warmup_steps)
+    return replace(found, row_labels=row_labels(x, vae.spec.table))
 
 
 @contextmanager

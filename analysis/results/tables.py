@@ -40,11 +40,17 @@ def yes_or_no(value: bool) -> str:
 
 
 def row_labels(x: Any, schema: Schema | None = None) -> tuple[Any, ...] | None:
-    """The labels of a table's rows: a column that the model knows, or the index of pandas.
+    """The names of the rows, where the data have some.
+
+    They are a column that the model knows as such, the labels of a `Table`, the index of a pandas
+    DataFrame or Series, or the `obs_names` of an AnnData.
 
     Arguments:
-        x: rows of any kind; those without labels give None.
-        schema: the columns of the model, one of which may have the labels.
+        x: rows of any kind.
+        schema: the columns of the model, one of which may have the names of the rows.
+
+    Returns:
+        One label for each row; None for data without names.
 
     Example:
         >>> import pandas as pd
@@ -59,10 +65,12 @@ def row_labels(x: Any, schema: Schema | None = None) -> tuple[Any, ...] | None:
         data = opened(x, "x")
         if schema.label in data.columns:
             return tuple(data[schema.label].to_list())
+    # before obs_names, which may be a column of a DataFrame
     index = getattr(x, "index", None)
-    if index is None or callable(index):
-        return None
-    return tuple(index)
+    if index is not None and not callable(index):
+        return tuple(index)
+    names = getattr(x, "obs_names", None)
+    return None if names is None else tuple(names)
 
 
 def _html_row(cell: str, texts: Sequence[str]) -> str:

@@ -130,7 +130,7 @@ class Experiment(Spec):
 
     @property
     def open_kind(self) -> str | None:
-        """The kind of a likelihood whose size the data decide: "binomial" or "categorical"."""
+        """The kind of a likelihood whose size the data decide, such as "binomial"."""
         return self._open_kind
 
     def model_fields_of(self) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def test_observed_data_are_the_rows(tree: Any, x: Tensor) -> None:
         ("poisson", "i"),
         ("multinomial", "i"),
         ("categorical", "i"),
+        ("ordinal", "i"),
         ("discretized_logistic", "i"),
         ("poisson, sized", "f"),  # its last column is no count
         ("mixed", "f"),
