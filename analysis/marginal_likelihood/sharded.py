@@ -9,12 +9,17 @@ import numpy as np
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.tables import row_labels
+from pyro_vae.data import SparseArray
 from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
 from pyro_vae.vae import VAE
 
 
 def sharded_evidence(
-    vae: VAE, x: np.ndarray, *, labels: Sequence[Any] | None = None, **how: Any
+    vae: VAE,
+    x: np.ndarray | SparseArray,
+    *,
+    labels: Sequence[Any] | None = None,
+    **how: Any,
 ) -> Evidence:
     """`evidence` of the rows x by all processes of the group, each of which gets the whole result.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pyro_vae.data import Schema, Table
+from pyro_vae.data.annotated import is_anndata
 from pyro_vae.data.frames import is_frame, opened
 
 
@@ -65,12 +66,22 @@ def row_labels(x: Any, schema: Schema | None = None) -> tuple[Any, ...] | None:
         data = opened(x, "x")
         if schema.label in data.columns:
             return tuple(data[schema.label].to_list())
-    # before obs_names, which may be a column of a DataFrame
-    index = getattr(x, "index", None)
-    if index is not None and not callable(index):
-        return tuple(index)
-    names = getattr(x, "obs_names", None)
-    return None if names is None else tuple(names)
+    index = x.obs_names if is_anndata(x) else getattr(x, "index", None)
+    if index is None or callable(index):
+        return None
+    return tuple(index)
+
+
+def column_labels(x: Any) -> tuple[Any, ...] | None:
+    """The columns of a pandas DataFrame, or `var_names` of AnnData; None for anything else.
+
+    Example:
+        >>> import pandas as pd
+        >>> column_labels(pd.DataFrame({"a": [1.0, 2.0]}))
+        ('a',)
+    """
+    columns = x.var_names if is_anndata(x) else getattr(x, "columns", None)
+    return None if columns is None else tuple(columns)
 
 
 def _html_row(cell: str, texts: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pyro_vae.cli.shared import check_settings, experiment_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from pyro_vae.data import Splits
+    from pyro_vae.data import SparseArray, Splits
     from pyro_vae.experiment.description import Experiment
     from pyro_vae.vae import VAE
 
@@ -31,7 +31,7 @@ class Asked:
 
     vae: "VAE"
     experiment: "Experiment"
-    rows: "np.ndarray"
+    rows: "np.ndarray | SparseArray"
     row_numbers: "np.ndarray"
     columns: tuple[str, ...] | None
     source: str | None = None
@@ -115,7 +115,7 @@ def _of_data(
     )
 
 
-def held_out_or_all(rows: "Splits") -> "np.ndarray":
+def held_out_or_all(rows: "Splits") -> "np.ndarray | SparseArray":
     """The test rows of a source, or all rows where it names no test rows."""
     return rows.train if rows.test is None else rows.test
 

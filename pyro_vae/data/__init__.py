@@ -1,4 +1,4 @@
-"""Where rows come from: files, arrays, memory maps, packed bits, Datasets and DataLoaders."""
+"""Where rows come from: files, arrays, memory maps, sparse matrices, Datasets, DataLoaders."""
 
 from pyro_vae.data.arrays import ArrayRows, Selected
 from pyro_vae.data.binarize import binarized
@@ -9,6 +9,7 @@ from pyro_vae.data.files import Splits, load, load_splits
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
 from pyro_vae.data.placement import Placement
 from pyro_vae.data.rows import Rows, as_rows
+from pyro_vae.data.sparse import SparseArray
 from pyro_vae.data.summary_statistics import Statistics, statistics
 from pyro_vae.data.tables import Table, table
 
@@ -22,6 +23,7 @@ __all__ = [
     "Rows",
     "Schema",
     "Selected",
+    "SparseArray",
     "Splits",
     "Statistics",
     "Table",

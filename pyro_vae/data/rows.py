@@ -1,5 +1,6 @@
 """Rows of any origin as batches of tensors: array, tensor, memory map, Dataset, DataLoader."""
 
+import math
 from collections.abc import Iterator
 from os import PathLike
 from typing import Any, Protocol
@@ -10,13 +11,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.data.arrays import ArrayRows, Selected
+from pyro_vae.data.annotated import is_anndata, matrix_of
+from pyro_vae.data.arrays import ArrayRows, Selected, in_file
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import Shape, as_array, check_array, check_shape
 from pyro_vae.data.columns import Schema
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
 from pyro_vae.data.placement import CPU, Placement
+from pyro_vae.data.sparse import SparseArray, is_sparse
 from pyro_vae.data.tables import Table, as_table
 
 
@@ -57,7 +60,9 @@ def as_rows(
 
     Arguments:
         x: array, tensor or memory map shaped (n, *data_shape), `Selected` rows of one,
-            `PackedBits`, a `Table` or a DataFrame, or a Dataset or DataLoader of such rows.
+            `PackedBits`, a `Table` or a DataFrame, or a Dataset or DataLoader of such rows; a SciPy
+            sparse matrix, a torch sparse tensor or a `SparseArray`, whose batches alone are dense;
+            a dataset of h5py, which stays in its file; an AnnData object, whose X is taken.
         data_shape: shape of one row.
         placement: device and type of the batches.
         name: what the error messages call the data.
@@ -86,13 +91,35 @@ def as_rows(
         check_shape((len(x), *x.data_shape), data_shape, name)
         return ArrayRows(x, placement)
     if isinstance(x, Selected):
-        check_array(x.array, data_shape, name)
-        return ArrayRows(x.array, placement, torch.from_numpy(x.indices))
+        array = _array_of(x.array, data_shape, name)
+        check_array(array, data_shape, name)
+        return ArrayRows(array, placement, torch.from_numpy(x.indices))
     if isinstance(x, TensorDataset):
         x = x.tensors[0]
-    array = x if isinstance(x, Tensor | np.ndarray) else as_array(x, name)
+    array = _array_of(x, data_shape, name)
     check_array(array, data_shape, name)
     return ArrayRows(array, placement)
+
+
+def _array_of(x: Any, data_shape: Shape, name: str) -> Any:
+    """The array of rows that x is or holds: in memory, in its file, or sparse."""
+    if is_anndata(x):
+        x = matrix_of(x, name)
+    if is_sparse(x):
+        return _sparse(x, data_shape, name)
+    if isinstance(x, Tensor | np.ndarray | SparseArray) or in_file(x):
+        return x
+    return as_array(x, name)
+
+
+def _sparse(x: Any, data_shape: Shape, name: str) -> SparseArray:
+    """A sparse matrix as rows of the shape asked for, where it has as many columns."""
+    try:
+        rows = SparseArray(x)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    fits = math.prod(rows.row_shape) == math.prod(data_shape)
+    return rows.reshape(-1, *data_shape) if fits else rows
 
 
 def _of_torch(

@@ -20,6 +20,7 @@ from pydantic import (
 
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
 from pyro_vae.analysis.marginal_likelihood.until import Until
+from pyro_vae.data import SparseArray
 from pyro_vae.data.natural_likelihood import (
     FROM_MAXIMUM,
     Natural,
@@ -179,7 +180,9 @@ def _value(text: str) -> Any:
         return text
 
 
-def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:
+def settled(
+    experiment: Experiment, *splits: np.ndarray | SparseArray
+) -> tuple[Experiment, str]:
     """The experiment with a complete likelihood, and the reason where the rows decide it."""
     is_named = "likelihood" in experiment.model_fields_set
     if experiment.open_kind is not None:
@@ -195,13 +198,15 @@ def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, st
     return Experiment.model_validate(fields), natural.why
 
 
-def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
+def make_vae(experiment: Experiment, rows: np.ndarray | SparseArray) -> VAE:
     """The model of an experiment for rows of that shape."""
     whole, _ = settled(experiment, rows)
     return VAE.from_spec(whole.model_fields_of() | {"data_shape": rows.shape[1:]})
 
 
-def some_rows(x: np.ndarray, options: EvaluateOptions) -> np.ndarray:
+def some_rows(
+    x: np.ndarray | SparseArray, options: EvaluateOptions
+) -> np.ndarray | SparseArray:
     """The rows that are evaluated: all, or a random subset of them in their order."""
     return x[chosen_rows(len(x), options)]
 

@@ -8,6 +8,7 @@ import numpy as np
 from pyro_vae.analysis import Evidence, encode, rate, reconstruct
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
+from pyro_vae.data import SparseArray
 from pyro_vae.experiment.description import EvaluateOptions, some_rows
 from pyro_vae.training.baseline import baseline_of
 from pyro_vae.vae import VAE
@@ -18,7 +19,11 @@ HOW = ("num_particles", "method", "proposal", "retry", "until", "seed")
 
 
 def evaluate(
-    vae: VAE, x: np.ndarray, options: EvaluateOptions, *, progress: bool | None = None
+    vae: VAE,
+    x: np.ndarray | SparseArray,
+    options: EvaluateOptions,
+    *,
+    progress: bool | None = None,
 ) -> tuple[Metrics, Evidence | None]:
     """The evaluation of a fitted model on held-out rows: means over rows, in nats per row.
 
@@ -85,7 +90,9 @@ def _largest(values: np.ndarray) -> float:
     return float(values.max()) if len(values) else math.nan
 
 
-def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
+def unexplained_variance(
+    x: np.ndarray | SparseArray, reconstructed: np.ndarray
+) -> float:
     """Mean over columns of E(x - x̂)² / Var x, without columns that never vary.
 
     Example:
@@ -93,7 +100,7 @@ def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
         >>> unexplained_variance(x, np.array([[0.0, 1.0], [1.0, 1.0]]))
         0.5
     """
-    rows = x.reshape(len(x), -1).astype(np.float64)
+    rows = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
     spread = rows.std(0)
     varies = spread > 0
     if not varies.any():

@@ -11,7 +11,6 @@ from typing import Any
 from pyro_vae.analysis import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.data import Splits
-from pyro_vae.data.natural_likelihood import FROM_MAXIMUM
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.experiment.claim import claimed

@@ -207,7 +207,7 @@ def _pictures(
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Learning curve, latent space, and reconstructions and samples where there are any."""
     vae = run.vae
-    test = rows.test[:2000]
+    test = np.asarray(rows.test[:2000])
     columns = rows.splits.columns
     shape = None if columns else guess_image_shape(vae.spec.data_shape)
     labels = None if rows.labels is None else rows.labels[: len(test)]

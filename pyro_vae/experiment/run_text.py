@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
+from pyro_vae.data.natural_likelihood import FROM_MAXIMUM
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.experiment.description import Experiment
-from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM
 from pyro_vae.experiment.splits import ExperimentRows
 from pyro_vae.training import Run
 from pyro_vae.training.options import choose_device
@@ -15,7 +15,7 @@ from pyro_vae.version import __version__
 
 
 def heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
-    """The first paragraph: version, device, numbers of rows, model."""
+    """The first paragraph: version, device, numbers of rows, how they were read, model."""
     device = choose_device(experiment.fit.device)
     processes = f"{world_size()} processes, each " if world_size() > 1 else ""
     splits = rows.splits
@@ -24,7 +24,8 @@ def heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
         counts.append(f"{len(splits.valid)} to choose the best epoch")
     counts.append(f"{len(rows.test)} held out")
     first = f"pyro-vae {__version__}   {processes}{device}{_threads(device)}"
-    return f"{first}\n\n{splits.name}: {', '.join(counts)}\n{vae}\n"
+    read = "\n".join([f"{splits.name}: {', '.join(counts)}", *splits.notes])
+    return f"{first}\n\n{read}\n{vae}\n"
 
 
 def _threads(device: torch.device) -> str:

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.data import Placement, Selected, Splits, as_rows, binarized, load_splits
+from pyro_vae.data import (
+    Placement,
+    Selected,
+    SparseArray,
+    Splits,
+    as_rows,
+    binarized,
+    load_splits,
+)
 from pyro_vae.experiment.description import DataOptions, Experiment
 from pyro_vae.inputs import checked_batches, placement_of
 from pyro_vae.vae import VAE
@@ -26,7 +34,8 @@ class ExperimentRows:
         labels: the classes of the test rows, where they are known.
         row_numbers: of the test rows in their source, from 0; in its own array of test rows where
             it has one.
-        indices: of the train rows that are fitted, where they stay in their file; None for all.
+        indices: of the train rows that are fitted, where these stay in their file or in a sparse
+            matrix; None for all.
         row_labels: the names of the test rows, where their source has some.
     """
 
@@ -37,14 +46,14 @@ class ExperimentRows:
     row_labels: np.ndarray | None = None
 
     @property
-    def train(self) -> np.ndarray | Selected:
+    def train(self) -> np.ndarray | SparseArray | Selected:
         """The rows to be fitted."""
         if self.indices is None:
             return self.splits.train
         return Selected(self.splits.train, self.indices)
 
     @property
-    def test(self) -> np.ndarray:
+    def test(self) -> np.ndarray | SparseArray:
         """The held-out rows."""
         assert self.splits.test is not None
         return self.splits.test
@@ -89,7 +98,9 @@ def read_source(
     )
 
 
-def _reshaped(rows: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+def _reshaped(
+    rows: np.ndarray | SparseArray | None, shape: tuple[int, ...]
+) -> np.ndarray | SparseArray | None:
     return None if rows is None else rows.reshape(-1, *shape)
 
 
@@ -142,7 +153,8 @@ def hold_out(
         names = names[test]
     divided = replace(splits, test=splits.train[test])
     indices: np.ndarray | None = train
-    if not isinstance(splits.train, np.memmap):  # the rows of a memmap stay in the file
+    stays = isinstance(splits.train, np.memmap | SparseArray)
+    if not stays:  # others are copied
         divided = replace(divided, train=splits.train[train])
         indices = None
     return ExperimentRows(divided, labels, test, indices, names)
@@ -169,12 +181,16 @@ def read_data(
     return hold_out(read_source(options, data_shape), options)
 
 
-def as_modelled(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
+def as_modelled(
+    rows: np.ndarray | SparseArray, experiment: Experiment
+) -> np.ndarray | SparseArray:
     """Rows as the fitted model takes them; grey levels are binarized to the same bits each time."""
     if experiment.fit.binarize == "none":
         return rows
     generator = torch.Generator().manual_seed(experiment.data.seed)
-    return binarized(Placement(grey=True).take(rows), generator).bool().numpy()
+    return (
+        binarized(Placement(grey=True).take(np.asarray(rows)), generator).bool().numpy()
+    )
 
 
 def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> None:
