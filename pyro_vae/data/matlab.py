@@ -1,5 +1,6 @@
 """MATLAB files: up to version 7.2 by SciPy, 7.3 as HDF5."""
 
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -133,7 +134,11 @@ def _of_mat5(path: Path) -> Iterator[tuple[str, Stored | str]]:
     from scipy.io import loadmat
     from scipy.sparse import csr_array, issparse
 
-    for name, value in loadmat(path).items():
+    with warnings.catch_warnings():
+        # the name that SciPy below 1.18 gives to each table, string or object
+        warnings.filterwarnings("ignore", message='Duplicate variable name "None"')
+        variables = loadmat(path)
+    for name, value in variables.items():
         if name.startswith(
             "__"
         ):  # the header, and the workspace of functions and objects

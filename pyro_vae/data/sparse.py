@@ -105,6 +105,17 @@ class SparseArray:
         return as_tensor(np.asarray(chosen))
 
 
+def dense(x: Any) -> Any:
+    """A sparse matrix as a NumPy array; anything else as it is.
+
+    Example:
+        >>> dense(torch.eye(2).to_sparse())
+        array([[1., 0.],
+               [0., 1.]], dtype=float32)
+    """
+    return np.asarray(SparseArray(x)) if is_sparse(x) else x
+
+
 def is_sparse(x: Any) -> bool:
     """Whether x is a SciPy sparse matrix or array, or a torch sparse tensor.
 

@@ -232,6 +232,11 @@ def test_tables_and_strings_of_version_5_are_named(kind, tmp_path):
     np.testing.assert_array_equal(load(path), X)
     (note,) = load_splits(path).notes
     assert note.endswith(f"left out: T ({kind})")
+    write_v5(
+        path, opaque(b"S", b"string"), double_matrix(b"rows", X), opaque(b"T", b"table")
+    )
+    np.testing.assert_array_equal(load(path), X)
+    assert "T (table)" in load_splits(path).notes[0]
 
 
 def test_cells_structures_and_text_of_version_5_are_named(tmp_path):

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae import VAE, anomaly, encode, evidence, fit, reconstruct
+from pyro_vae.analysis.figures.histograms import marginals
+from pyro_vae.analysis.figures.images import image_grid
 from pyro_vae.data import ArrayRows, Placement, Selected, SparseArray, as_rows
 from pyro_vae.data.sparse import is_sparse
 
@@ -244,6 +246,38 @@ def test_counts_that_float32_does_not_hold_are_refused():
         ):
             fitted(x)
     fitted(scipy.sparse.csr_array(COUNTS.astype(np.int64)))
+
+
+def test_loaders_that_give_sparse_batches():
+    tensors = [torch.from_numpy(COUNTS[:9]), torch.from_numpy(COUNTS[9:])]
+    matrices = [scipy.sparse.csr_array(COUNTS[:9]), scipy.sparse.coo_matrix(COUNTS[9:])]
+    for parts in (tensors, matrices, [tensors[0].to_sparse(), tensors[1]]):
+        loader = DataLoader(Parts(parts), batch_size=None)
+        rows = torch.cat(list(as_rows(loader, (WIDTH,)).batches(0)))
+        np.testing.assert_array_equal(rows, COUNTS)
+
+
+class Parts(Dataset):
+    """Batches as they are."""
+
+    def __init__(self, parts):
+        self.parts = parts
+
+    def __len__(self):
+        return len(self.parts)
+
+    def __getitem__(self, index):
+        return self.parts[index]
+
+
+def test_figures_take_sparse_rows():
+    x = scipy.sparse.csr_array(COUNTS)
+    assert len(marginals(x, COUNTS).axes) == len(marginals(COUNTS, COUNTS).axes)
+    drawn = image_grid(scipy.sparse.csr_array(COUNTS), image_shape=(2, 3))
+    np.testing.assert_array_equal(
+        drawn.axes[0].images[0].get_array(),
+        image_grid(COUNTS, image_shape=(2, 3)).axes[0].images[0].get_array(),
+    )
 
 
 # Datasets of HDF5
