@@ -8,6 +8,7 @@ from pyro_vae.data.columns import Column, Schema
 from pyro_vae.data.files import Splits, load, load_splits
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
 from pyro_vae.data.placement import Placement
+from pyro_vae.data.reading import read
 from pyro_vae.data.rows import Rows, as_rows
 from pyro_vae.data.sparse import SparseArray
 from pyro_vae.data.summary_statistics import Statistics, statistics
@@ -32,6 +33,7 @@ __all__ = [
     "checked",
     "load",
     "load_splits",
+    "read",
     "statistics",
     "table",
 ]

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pyro_vae.data.columns import MICROSECONDS, Column, shortened
+from pyro_vae.data.columns import MICROSECONDS, Column
 from pyro_vae.data.frames import Cells
+from pyro_vae.data.names import shortened
 
 SHIFTED = 1e4
 """Numbers this many standard deviations from 0 are shifted before float32 rounds them."""

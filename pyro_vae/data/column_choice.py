@@ -13,10 +13,10 @@ from pyro_vae.data.columns import (
     LEFT_OUT,
     Column,
     Schema,
-    shortened,
 )
 from pyro_vae.data.frames import Cells, cells_of, unit_of
 from pyro_vae.data.kinds import Decision, decide, is_label
+from pyro_vae.data.names import shortened
 from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
 
 WIDE = 50

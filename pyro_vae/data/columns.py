@@ -1,6 +1,5 @@
 """The columns of a table: names, kinds, levels, and how their cells become numbers."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -163,16 +162,3 @@ class Schema(BaseModel):
     def offsets(self) -> np.ndarray:
         """What is subtracted from each column that the model sees, (D,)."""
         return np.array([column.offset for column in self.modelled])
-
-
-def shortened(names: Sequence[Any], most: int = 8) -> str:
-    """Names for a message: the first ones, and how many more there are.
-
-    Example:
-        >>> shortened(["a", "b", "c"], most=2)
-        "'a', 'b' and 1 more"
-    """
-    shown = ", ".join(repr(str(name)) for name in names[:most])
-    if len(names) > most:
-        return f"{shown} and {len(names) - most} more"
-    return shown

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pyro_vae.data.columns import Column, shortened
+from pyro_vae.data.columns import Column
+from pyro_vae.data.names import shortened
 from pyro_vae.data.tables import Table
 
 FEW_ROWS = 50

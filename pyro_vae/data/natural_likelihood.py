@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyro_vae.data import SparseArray
+from pyro_vae.data.sparse import SparseArray
 from pyro_vae.data.arrays import LARGEST
 
 FROM_MAXIMUM = {

@@ -24,11 +24,11 @@ from pyro_vae.data.columns import (
     NOT_MODELLED,
     Column,
     Schema,
-    shortened,
 )
 from pyro_vae.data.frame_output import as_frame
 from pyro_vae.data.frames import cells_of, library_of, opened
 from pyro_vae.data.kinds import Decision
+from pyro_vae.data.names import shortened
 
 
 @dataclass(frozen=True, eq=False)

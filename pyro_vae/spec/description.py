@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from pyro_vae.data import Schema
-from pyro_vae.data.columns import shortened
+from pyro_vae.data.names import shortened
 from pyro_vae.described import Described
 from pyro_vae.guides import GUIDES
 from pyro_vae.kind_options import Custom, Options
