@@ -48,11 +48,11 @@ def asked_kinds(
     if index is not None:
         asked[index] = LABEL
         chosen = [index, *(column for column in chosen if column != index)]
-    _require_known([*chosen, *asked], data.columns, name)
+    require_known([*chosen, *asked], data.columns, name)
     return chosen, asked
 
 
-def _require_known(asked: Sequence[str], columns: Sequence[str], name: str) -> None:
+def require_known(asked: Sequence[str], columns: Sequence[str], name: str) -> None:
     """Raise ValueError with the nearest name for one that isn't there."""
     unknown = [column for column in asked if column not in columns]
     if not unknown:

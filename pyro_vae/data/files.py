@@ -133,7 +133,7 @@ def load_splits(
                 f"expected rows of one shape in all splits, got {shapes}; pass array= to take one"
             )
     return Splits(
-        _stem(Path(source)),
+        stem(Path(source)),
         train=parts["train"],
         valid=parts.get("valid"),
         test=parts.get("test"),
@@ -143,7 +143,7 @@ def load_splits(
     )
 
 
-def _stem(path: Path) -> str:
+def stem(path: Path) -> str:
     """The name of a file without its suffix and that of its compression."""
     if path.suffix.lower() in COMPRESSIONS:
         path = path.with_suffix("")

@@ -1,5 +1,7 @@
 """What a table holds, column by column, and what is odd about it."""
 
+import json
+import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -161,8 +163,13 @@ def _about_numbers(column: Column, numbers: np.ndarray) -> Iterator[str]:
         )
 
 
-def as_toml(table: Table, source: str) -> str:
+def as_toml(table: Table, source: str, settings: Sequence[str] = ()) -> str:
     """A description to start from: the data, and the kind of each column.
+
+    Arguments:
+        table: the rows.
+        source: the path of their file.
+        settings: how the file is read, such as "data.delimiter=';'".
 
     Example:
         >>> import pandas as pd
@@ -184,6 +191,10 @@ def as_toml(table: Table, source: str) -> str:
     ]
     if table.schema.label is not None and table.schema.columns[0].dtype != "index":
         lines.append(f"index = {_quoted(table.schema.label)}")
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name.startswith("data."):
+            lines.append(f"{name.removeprefix('data.')} = {_as_toml_value(value)}")
     lines += ["", "[columns]"]
     for column in table.schema.columns:
         if column.kind in {"label", "constant"}:  # recognised again
@@ -196,6 +207,15 @@ def as_toml(table: Table, source: str) -> str:
     return "\n".join(lines)
 
 
+def _as_toml_value(text: str) -> str:
+    """A setting as it stands, or quoted where it isn't TOML."""
+    try:
+        tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return _quoted(text)
+    return text
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -204,6 +224,4 @@ def _toml(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     """A basic string of TOML."""
-    import json
-
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyro_vae.data.sparse import SparseArray
 from pyro_vae.data.arrays import LARGEST
+from pyro_vae.data.sparse import SparseArray
 
 FROM_MAXIMUM = {
     "beta_binomial": "total_count",

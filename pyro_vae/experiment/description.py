@@ -20,7 +20,8 @@ from pydantic import (
 
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
 from pyro_vae.analysis.marginal_likelihood.until import Until
-from pyro_vae.data import SparseArray
+from pyro_vae.data import Schema, SparseArray
+from pyro_vae.data.column_choice import each_kind
 from pyro_vae.data.natural_likelihood import (
     FROM_MAXIMUM,
     Natural,
@@ -44,6 +45,29 @@ class DataOptions(Described):
     source: str = Field(default="digits", description="'digits', or a path")
     array: str | None = Field(
         default=None, description="the array of a file that holds several"
+    )
+    columns: tuple[str, ...] | None = Field(
+        default=None,
+        description="names of the columns of a table to take; all by default",
+    )
+    drop: tuple[str, ...] = Field(
+        default=(), description="names of the columns of a table to leave out"
+    )
+    index: str | None = Field(
+        default=None, description="the column with the labels of the rows"
+    )
+    delimiter: str | None = Field(
+        default=None, description="of a text file; recognised by default"
+    )
+    header: bool | None = Field(
+        default=None,
+        description="whether the first line of a text file has the names; recognised by default",
+    )
+    dtypes: dict[str, str] | None = Field(
+        default=None, description="types of columns by name, as pandas knows them"
+    )
+    missing: tuple[str | float, ...] = Field(
+        default=(), description="cells that stand for a missing value"
     )
     packed_bits: bool = Field(
         default=False, description="rows are packed by numpy.packbits(axis=1)"
@@ -104,6 +128,10 @@ class Experiment(Spec):
     data_shape: tuple[PositiveInt, ...] | None = Field(  # type: ignore[assignment]
         default=None,
         description="shape of one row; by default that of the data, which are reshaped to it",
+    )
+    columns: dict[str, str | dict[str, Any]] | None = Field(
+        default=None,
+        description="kinds of columns by name, for tables; others are decided from the cells",
     )
     data: Annotated[DataOptions, BeforeValidator(_source)] = Field(
         default=DataOptions(), description="the rows"
@@ -181,9 +209,19 @@ def _value(text: str) -> Any:
 
 
 def settled(
-    experiment: Experiment, *splits: np.ndarray | SparseArray
+    experiment: Experiment,
+    *splits: np.ndarray | SparseArray,
+    schema: Schema | None = None,
 ) -> tuple[Experiment, str]:
-    """The experiment with a complete likelihood, and the reason where the rows decide it."""
+    """The experiment with a complete likelihood, and the reason where the rows decide it.
+
+    Arguments:
+        experiment: the description.
+        splits: all rows.
+        schema: the columns of a table, which have a likelihood each.
+    """
+    if schema is not None:
+        return _for_table(experiment, schema)
     is_named = "likelihood" in experiment.model_fields_set
     if experiment.open_kind is not None:
         natural = sized_likelihood(experiment.open_kind, *splits)
@@ -198,9 +236,28 @@ def settled(
     return Experiment.model_validate(fields), natural.why
 
 
-def make_vae(experiment: Experiment, rows: np.ndarray | SparseArray) -> VAE:
-    """The model of an experiment for rows of that shape."""
-    whole, _ = settled(experiment, rows)
+def _for_table(experiment: Experiment, schema: Schema) -> tuple[Experiment, str]:
+    """The experiment with the likelihood of a table's columns, unless it has one of the whole."""
+    fields = experiment.model_dump(exclude_unset=True)
+    fields |= {"table": schema, "data_shape": (len(schema.names),)}
+    is_whole = (
+        "likelihood" in experiment.model_fields_set
+        and experiment.open_kind is None
+        and each_kind(fields["likelihood"]) is None
+    )
+    if is_whole:
+        return Experiment.model_validate(fields), ""
+    fields["likelihood"] = schema.likelihood
+    return Experiment.model_validate(fields), ""
+
+
+def make_vae(
+    experiment: Experiment,
+    rows: np.ndarray | SparseArray,
+    schema: Schema | None = None,
+) -> VAE:
+    """The model of an experiment for rows of that shape, or for the columns of a table."""
+    whole, _ = settled(experiment, rows, schema=schema)
     return VAE.from_spec(whole.model_fields_of() | {"data_shape": rows.shape[1:]})
 
 

@@ -1,9 +1,6 @@
 """The rows of an experiment: read from their source, some of them held out, all of them checked."""
 
-import itertools
 import math
-import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,9 +15,9 @@ from pyro_vae.data import (
     Splits,
     as_rows,
     binarized,
-    load_splits,
 )
 from pyro_vae.experiment.description import DataOptions, Experiment
+from pyro_vae.experiment.sources import read_source
 from pyro_vae.inputs import checked_batches, placement_of
 from pyro_vae.vae import VAE
 
@@ -59,72 +56,6 @@ class ExperimentRows:
         return self.splits.test
 
 
-def read_source(
-    options: DataOptions, data_shape: tuple[int, ...] | None, *, fitted: bool = False
-) -> Splits:
-    """The rows of a source, divided as the source divides them, and reshaped.
-
-    Arguments:
-        options: of the source.
-        data_shape: of a row; None keeps the shape that the rows have.
-        fitted: whether the shape is that of a fitted model, and can't be changed any more.
-
-    Raises:
-        ValueError: as `load_splits`; a shape that the rows don't have.
-    """
-    path = os.path.expanduser(options.source)
-    splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
-    got = splits.train.shape[1:]
-    shape = data_shape or got
-    if math.prod(shape) != math.prod(got):
-        remedy = "pass rows of the model's shape"
-        if not fitted:
-            sizes = ",".join(map(str, got))
-            remedy = f"set data_shape=[{sizes}], or give rows of shape {shape}"
-        raise ValueError(
-            f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}"
-        )
-    columns = splits.columns
-    if len(shape) > 1:  # the pixels of an image have no names
-        columns = None
-    if columns is not None:
-        columns = _distinct(columns, options.source)
-    return replace(
-        splits,
-        train=splits.train.reshape(-1, *shape),
-        valid=_reshaped(splits.valid, shape),
-        test=_reshaped(splits.test, shape),
-        columns=columns,
-    )
-
-
-def _reshaped(
-    rows: np.ndarray | SparseArray | None, shape: tuple[int, ...]
-) -> np.ndarray | SparseArray | None:
-    return None if rows is None else rows.reshape(-1, *shape)
-
-
-def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
-    """Distinct names of columns: a blank one becomes its position, a repeated one gets a number."""
-    given = [str(column).strip() for column in columns]
-    names: list[str] = []
-    for position, column in enumerate(given):
-        stem = column or f"column {position}"
-        numbered = (f"{stem} ({count})" for count in itertools.count(2))
-        candidates = itertools.chain([stem], numbered)
-        names.append(next(name for name in candidates if name not in names))
-    renamed = [
-        name for name, column in zip(names, given, strict=True) if name != column
-    ]
-    if renamed:
-        count = (
-            f"{len(renamed)} of {len(names)} columns have no name or that of another"
-        )
-        shown = ", ".join(map(repr, renamed[:5]))
-        warnings.warn(f"{source}: {count}, and are called {shown}", stacklevel=2)
-    return tuple(names)
-
-
 def hold_out(
     splits: Splits,
     options: DataOptions,
@@ -142,7 +73,8 @@ def hold_out(
         ValueError: fewer rows than are held out.
     """
     labels = _digit_labels() if options.source == "digits" else None
-    names = None if row_labels is None else np.asarray(row_labels)
+    given = splits.labels if row_labels is None else row_labels
+    names = None if given is None else _as_labels(given)
     if splits.test is not None:
         numbers = np.arange(len(splits.test))
         return ExperimentRows(splits, labels, numbers, row_labels=names)
@@ -158,6 +90,13 @@ def hold_out(
         divided = replace(divided, train=splits.train[train])
         indices = None
     return ExperimentRows(divided, labels, test, indices, names)
+
+
+def _as_labels(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Labels of any type, also tuples, as a one-dimensional array."""
+    names = np.empty(len(labels), dtype=object)
+    names[:] = list(labels)
+    return names
 
 
 def _divided(splits: Splits, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:
