@@ -145,8 +145,8 @@ def _open(source: str | os.PathLike[str]) -> Contents:
             return reader(path)
     if suffix_of(path) is None:
         raise Fault(
-            f"expected one of {' '.join(READERS)}, or a table such as .csv .txt .parquet, got suffix "
-            f"{path.suffix!r}; save it as one of these"
+            f"expected one of {' '.join(READERS)}, or a table such as .csv .txt .parquet, got "
+            f"suffix {path.suffix!r}; save it as one of these"
         )
     return read_table(path)
 
