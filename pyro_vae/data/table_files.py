@@ -23,9 +23,7 @@ FORMATS: dict[str, Reader] = {
     ".feather": column_formats.read_feather,
     ".arrow": column_formats.read_feather,
     ".orc": column_formats.read_orc,
-    **dict.fromkeys(
-        (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), column_formats.read_excel
-    ),
+    **dict.fromkeys(column_formats.EXCEL_ENGINES, column_formats.read_excel),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), column_formats.read_json),
     ".dta": statistics_formats.read_stata,
     **dict.fromkeys((".sav", ".zsav", ".por"), statistics_formats.read_spss),
