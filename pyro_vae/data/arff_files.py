@@ -162,7 +162,8 @@ def _column(cells: pd.Series, attribute: Attribute) -> pd.Series:
     if attribute.kind == "text":
         return cells
     if attribute.kind == "nominal":
-        column = pd.Series(pd.Categorical(cells, categories=attribute.levels))
+        known = cells.where(cells.isin(attribute.levels))
+        column = pd.Series(pd.Categorical(known, categories=attribute.levels))
         expected = f"one of its {len(attribute.levels)} levels"
     elif attribute.kind == "number":
         column = pd.to_numeric(cells, errors="coerce")

@@ -19,6 +19,13 @@ from pyro_vae.data.text_lines import opened
 Read = tuple[pd.DataFrame, list[str]]
 
 HEAD_ROWS = 200
+EXCEL_ENGINES = {
+    ".xlsx": "openpyxl",
+    ".xlsm": "openpyxl",
+    ".xls": "xlrd",
+    ".xlsb": "pyxlsb",
+    ".ods": "odf",
+}
 NULLABLE: dict[str, Any] = {
     "bool": pd.BooleanDtype(),
     "int8": pd.Int8Dtype(),
@@ -111,11 +118,9 @@ def _plain_objects(column: pd.Series) -> pd.Series:
 
 def read_excel(path: Path, array: str | None = None) -> Read:
     """A sheet of an Excel or OpenDocument file: the one asked for, or the first with cells."""
-    package = {".xls": "xlrd", ".xlsb": "pyxlsb", ".ods": "odfpy"}.get(
-        path.suffix.lower()
-    )
-    with needs(package or "openpyxl", path.suffix):
-        book = pd.ExcelFile(path)
+    engine = EXCEL_ENGINES[path.suffix.lower()]
+    with needs("odfpy" if engine == "odf" else engine, path.suffix):
+        book = pd.ExcelFile(path, engine=engine)
     notes: list[str] = []
     with book:
         names = [str(name) for name in book.sheet_names]
@@ -125,7 +130,13 @@ def read_excel(path: Path, array: str | None = None) -> Read:
                 "of these"
             )
         for name in [array] if array is not None else names:
-            cells = book.parse(name, header=None, keep_default_na=False, na_values=[""])
+            cells = pd.read_excel(
+                book,
+                sheet_name=name,
+                header=None,
+                keep_default_na=False,
+                na_values=[""],
+            )
             cells = cells.dropna(how="all").dropna(how="all", axis="columns")
             if not cells.empty:
                 break

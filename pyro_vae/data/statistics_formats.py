@@ -1,5 +1,6 @@
 """Files of other programs: Stata, SPSS, SAS, FITS tables, FCS of flow cytometers."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,42 @@ from pyro_vae.data.stored import Fault
 def read_stata(path: Path, _: str | None = None) -> Read:
     """A Stata file; labelled values are categories without an order, for Stata has none."""
     numbers = pd.read_stata(path, convert_categoricals=False)
+    with pd.read_stata(path, iterator=True) as reader:
+        label_sets = reader.value_labels()
     try:
         labelled = pd.read_stata(path, order_categoricals=False)
     except ValueError:  # two values have the same label
         return numbers, ["values are kept, because some have the same label"]
     notes = []
     for name in labelled.columns[labelled.dtypes == "category"]:
-        labels = labelled[name].cat.categories
-        if all(isinstance(label, str) for label in labels):
-            numbers[name] = labelled[name]
+        column = labelled[name]
+        if all(isinstance(label, str) for label in column.cat.categories):
+            label_of = _label_set(numbers[name], column, label_sets)
+            numbers[name] = _categories(numbers[name], label_of, is_ordered=False)
         else:
             notes.append(
                 f"column {name!r}: values are kept, because only some have a label"
             )
     return numbers, notes
+
+
+def _label_set(
+    values: pd.Series, labels: pd.Series, label_sets: Mapping[str, Mapping[Any, str]]
+) -> Mapping[Any, str]:
+    """All labels of a column: pandas leaves out those that no row has.
+
+    The set that has the labels of the rows, if there is one; otherwise only these labels.
+    """
+    pairs = pd.DataFrame({"value": values, "label": labels.astype("str")}).dropna()
+    seen = dict(pairs.drop_duplicates().itertuples(index=False))
+    fitting = [
+        label_of
+        for label_of in label_sets.values()
+        if all(label_of.get(value) == label for value, label in seen.items())
+    ]
+    if fitting and all(label_of == fitting[0] for label_of in fitting):
+        return fitting[0]
+    return seen
 
 
 def read_spss(path: Path, _: str | None = None) -> Read:
@@ -87,12 +110,14 @@ def _categories(
 
 def read_sas(path: Path, _: str | None = None) -> Read:
     """A SAS file: .sas7bdat, or the transport format .xpt."""
-    is_transport = path.suffix.lower() == ".xpt"
-    encoding = "cp1252" if is_transport else "infer"
-    frame = pd.read_sas(
-        path, format="xport" if is_transport else "sas7bdat", encoding=encoding
-    )
-    return frame, []
+    if path.suffix.lower() == ".sas7bdat":
+        return pd.read_sas(path, format="sas7bdat", encoding="infer"), []
+    reader = pd.read_sas(path, format="xport", encoding="cp1252", iterator=True)
+    with reader:
+        # pandas takes blanks in the text of the last rows for the blanks that fill the file.
+        content = path.read_bytes()[reader.record_start :].rstrip(b" ")
+        reader.nobs = math.ceil(len(content) / reader.record_length)
+        return reader.read(), []
 
 
 def read_fits(path: Path, array: str | None = None) -> Read:

@@ -11,7 +11,8 @@ from pyro_vae.data import column_formats, statistics_formats
 from pyro_vae.data.arff_files import read_arff
 from pyro_vae.data.names import distinct, renaming, shortened
 from pyro_vae.data.stored import Contents, Fault, in_memory
-from pyro_vae.data.text_files import Layout, TextOptions, read_text
+from pyro_vae.data.text_files import TextOptions, read_text
+from pyro_vae.data.text_layout import ROW_NAMES, Layout
 from pyro_vae.data.text_lines import COMPRESSIONS, line_of
 
 Reader = Callable[[Path, str | None], tuple[pd.DataFrame, list[str]]]
@@ -22,9 +23,7 @@ FORMATS: dict[str, Reader] = {
     ".feather": column_formats.read_feather,
     ".arrow": column_formats.read_feather,
     ".orc": column_formats.read_orc,
-    **dict.fromkeys(
-        (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), column_formats.read_excel
-    ),
+    **dict.fromkeys(column_formats.EXCEL_ENGINES, column_formats.read_excel),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), column_formats.read_json),
     ".dta": statistics_formats.read_stata,
     **dict.fromkeys((".sav", ".zsav", ".por"), statistics_formats.read_spss),
@@ -175,7 +174,7 @@ def read_table(path: Path) -> Contents:
 
 def _counts_rows(column: pd.Series, name: str) -> bool:
     """Whether a column without a name is 1 to n or 0 to n - 1."""
-    if name not in ("", "row_names") or not pd.api.types.is_integer_dtype(column.dtype):
+    if name not in ("", ROW_NAMES) or not pd.api.types.is_integer_dtype(column.dtype):
         return False
     steps = column.to_numpy() - np.arange(len(column))
     return bool(steps[0] in (0, 1) and (steps == steps[0]).all())

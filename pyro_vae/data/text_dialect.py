@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyro_vae.data.stored import Fault
+from pyro_vae.data.text_encoding import encoding_of
 
 WHITE_SPACE = r"\s+"
 DELIMITERS = ("\t", ";", "|", ",", WHITE_SPACE)
@@ -22,17 +23,7 @@ NAMES = {
     ",": "','",
     WHITE_SPACE: "white space",
 }
-BYTE_ORDER_MARKS = {
-    b"\xef\xbb\xbf": "utf-8-sig",
-    b"\xff\xfe\x00\x00": "utf-32",
-    b"\x00\x00\xfe\xff": "utf-32",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
-ONE_BYTE_ENCODINGS = ("cp1252", "latin-1")
 COMMENTS = ("#", "%")
-NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x19\x1c-\x1f]")
-
 ALWAYS_MISSING = (
     *("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>"),
     *("NaN", "nan", "-NaN", "-nan", "NULL", "null"),
@@ -70,6 +61,7 @@ class Dialect:
         decimal: the decimal mark.
         first_line: lines above the first row or header, all of them left out.
         comment: the last line of comments above, without its mark; it may have the names.
+        has_blanks: whether blanks may follow a delimiter.
     """
 
     encoding: str
@@ -77,6 +69,7 @@ class Dialect:
     decimal: str = "."
     first_line: int = 0
     comment: str | None = None
+    has_blanks: bool = True
 
     def is_number(self, cell: str) -> bool:
         """Whether a cell is a number as this file writes them."""
@@ -91,41 +84,6 @@ class Head(NamedTuple):
     dialect: Dialect
     records: list[Record]
     ends: list[int]
-
-
-def encoding_of(head: bytes) -> str:
-    """The encoding of a text.
-
-    Raises:
-        Fault: bytes that no text has.
-    """
-    for mark, encoding in BYTE_ORDER_MARKS.items():
-        if head.startswith(mark):
-            return encoding
-    if _every_other_is_null(head[1::2], head[::2]):
-        return "utf-16-le"
-    if _every_other_is_null(head[::2], head[1::2]):
-        return "utf-16-be"
-    found = NOT_TEXT.search(head)
-    if found:
-        raise Fault(
-            f"expected text, got a binary file (byte {found.start()} is {found.group()[0]}); give "
-            "the file the suffix of its format, or write it again as text"
-        )
-    return next(name for name in ("utf-8", *ONE_BYTE_ENCODINGS) if _decodes(head, name))
-
-
-def _every_other_is_null(these: bytes, others: bytes) -> bool:
-    return len(these) > 1 and these.count(0) > 0.9 * len(these) and 0 not in others
-
-
-def _decodes(head: bytes, encoding: str) -> bool:
-    try:
-        head.decode(encoding)
-    except UnicodeDecodeError as error:
-        # The last letter of the head may be cut.
-        return encoding == "utf-8" and error.start >= len(head) - 3
-    return True
 
 
 def head_of(
@@ -160,7 +118,8 @@ def head_of(
     records, ends = _records(lines, delimiter, is_whole)
     if decimal is None:
         decimal = _decimal_mark(records, delimiter)
-    dialect = Dialect(encoding, delimiter, decimal, above, comment)
+    has_blanks = any(f"{delimiter} " in line for line in lines)
+    dialect = Dialect(encoding, delimiter, decimal, above, comment, has_blanks)
     return Head(dialect, records, ends)
 
 

@@ -4,7 +4,6 @@ The head of the file decides how it is written; then pandas parses it once.
 """
 
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,19 +11,12 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from pyro_vae.data import text_dialect
-from pyro_vae.data.headers import Verdict, has_header
-from pyro_vae.data.names import distinct, renaming, shortened
+from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_cells import Settings, settled
-from pyro_vae.data.text_dialect import (
-    ALWAYS_MISSING,
-    ONE_BYTE_ENCODINGS,
-    WHITE_SPACE,
-    Dialect,
-    Head,
-    Record,
-)
+from pyro_vae.data.text_dialect import ALWAYS_MISSING, head_of
+from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
+from pyro_vae.data.text_layout import Layout, encoding_note, layout_of
 from pyro_vae.data.text_lines import (
     check_widths,
     has_short_line,
@@ -34,38 +26,6 @@ from pyro_vae.data.text_lines import (
 )
 
 DECLARED_TEXT = ("str", "string", "object", "category")
-ROW_NAMES = "row_names"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the table of a file is, and what its columns are called.
-
-    Attributes:
-        dialect: of the file.
-        given: the names of all columns as they are given, one for each cell of a row.
-        line: lines above the first row.
-        has_names: whether the file has them.
-        notes: sentences for the user.
-    """
-
-    dialect: Dialect
-    given: tuple[str, ...]
-    line: int
-    has_names: bool
-    notes: tuple[str, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the columns, each one once."""
-        return distinct(self.given)
-
-    @property
-    def header(self) -> str:
-        """What shows the number of columns, for a message."""
-        if self.line > self.dialect.first_line:
-            return f"line {self.line}"
-        return "most lines"
 
 
 @dataclass(frozen=True)
@@ -89,7 +49,7 @@ class TextOptions:
 def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
     """The table of a text file."""
     content, is_whole = head_bytes(path)
-    head = text_dialect.head_of(
+    head = head_of(
         content, is_whole, _usual_delimiter(path, content, options), options.decimal
     )
     layout = layout_of(head, options.header)
@@ -112,133 +72,6 @@ def _usual_delimiter(path: Path, content: bytes, options: TextOptions) -> str | 
     return options.delimiter
 
 
-def layout_of(head: Head, header: bool | None) -> Layout:
-    """Where the table begins, and the names of its columns.
-
-    Raises:
-        Fault: the first line may be a header or a row; another number of names than of cells.
-    """
-    dialect, records, ends = head
-    width = _width(records)
-    first = _without_last_blank(records[0], width)
-    has_row_names = len(first) == width - 1 and _are_row_names(records[1:], width)
-    if has_row_names:
-        first = [ROW_NAMES, *first]
-    elif len(first) != width:
-        where = dialect.first_line + 1
-        got = dialect.first_line + ends[min(1, len(ends) - 1)]
-        raise Fault(
-            f"expected {len(first)} cells as in line {where}, got {width} in line {got}; correct "
-            "that line, or delete the lines above the table"
-        )
-    verdict, comment = _verdict(first, records[1:], dialect, header, has_row_names)
-    notes = _dialect_notes(dialect)
-    if verdict.why is not None:
-        notes.append(f"{verdict.why} (header=False takes them for a row)")
-    if verdict.is_header:
-        return _with_header(dialect, first, ends[0], notes)
-    if comment is not None:
-        notes.append("the last comment above the table has the names of the columns")
-        return Layout(dialect, comment, dialect.first_line, True, tuple(notes))
-    notes.append(f"no header: columns are named 0 to {width - 1}")
-    given = tuple(map(str, range(width)))
-    return Layout(dialect, given, dialect.first_line, False, tuple(notes))
-
-
-def _with_header(
-    dialect: Dialect, first: Record, lines: int, notes: list[str]
-) -> Layout:
-    given = tuple(first)
-    line = dialect.first_line + lines
-    if first[0] == ROW_NAMES:
-        notes.append(f"the first column has no name, and is called {ROW_NAMES!r}")
-    else:
-        renamed = renaming(given, distinct(given))
-        notes.extend([renamed] if renamed else [])
-    return Layout(dialect, given, line, True, tuple(notes))
-
-
-def _width(records: Sequence[Record]) -> int:
-    """The usual number of cells of a row, without a blank one after the last delimiter."""
-    below = records[1:] or records
-    widths = Counter(map(len, below))
-    width = max(widths, key=lambda one: (widths[one], one))
-    usual = [record for record in below if len(record) == width]
-    is_trailing = width > 1 and not any(record[-1] for record in usual)
-    header_is_shorter = len(records[0]) == width - 1 or not records[0][-1]
-    return width - (is_trailing and header_is_shorter)
-
-
-def _without_last_blank(record: Record, width: int) -> Record:
-    """A record without the blank cell after its last delimiter."""
-    if len(record) == width + 1 and not record[-1]:
-        return record[:-1]
-    return record
-
-
-def _are_row_names(records: Sequence[Record], width: int) -> bool:
-    """Whether first cells are all different, as the names of rows are where R writes them."""
-    firsts = [record[0] for record in records if len(record) == width]
-    return len(set(firsts)) == len(firsts) > 0
-
-
-def _verdict(
-    first: Record,
-    below: Sequence[Record],
-    dialect: Dialect,
-    header: bool | None,
-    has_row_names: bool,
-) -> tuple[Verdict, tuple[str, ...] | None]:
-    """Whether the first record is a header, and the names that a comment has if it isn't."""
-    comment = _names_in_comment(dialect, len(first))
-    if header is not None:
-        return Verdict(header), comment
-    if has_row_names:
-        return Verdict(True), None
-    rows = [_without_last_blank(record, len(first)) for record in below]
-    equal = [row for row in rows if len(row) == len(first)]
-    try:
-        return has_header([first, *equal], dialect.is_number), comment
-    except Fault:
-        if comment is None:
-            raise
-        return Verdict(False), comment
-
-
-def _names_in_comment(dialect: Dialect, width: int) -> tuple[str, ...] | None:
-    """The cells of the comment above the table, if they can be the names of its columns."""
-    if dialect.comment is None:
-        return None
-    for delimiter in (dialect.delimiter, ",", WHITE_SPACE):
-        cells, _ = next(text_dialect.cells_of(iter([dialect.comment]), delimiter))
-        names = [cell.strip() for cell in cells]
-        if (
-            len(names) == width
-            and all(names)
-            and not any(map(dialect.is_number, names))
-        ):
-            return tuple(names)
-    return None
-
-
-def _dialect_notes(dialect: Dialect) -> list[str]:
-    notes = []
-    if dialect.delimiter not in ",\t":
-        notes.append(
-            f"delimiter: {text_dialect.NAMES.get(dialect.delimiter, dialect.delimiter)}"
-        )
-    if dialect.decimal == ",":
-        notes.append("decimal comma")
-    if dialect.encoding in ONE_BYTE_ENCODINGS:
-        notes.append(_encoding_note(dialect.encoding))
-    return notes
-
-
-def _encoding_note(encoding: str) -> str:
-    remedy = "save it as UTF-8 if letters look wrong"
-    return f"the text is not UTF-8, and is read as {encoding}; {remedy}"
-
-
 def _parsed_in_its_encoding(
     path: Path, layout: Layout, options: TextOptions
 ) -> tuple[pd.DataFrame, Layout]:
@@ -248,7 +81,7 @@ def _parsed_in_its_encoding(
         dialect = replace(layout.dialect, encoding=encoding)
         notes = layout.notes
         if encoding != layout.dialect.encoding:
-            notes = (*notes, _encoding_note(encoding))
+            notes = (*notes, encoding_note(encoding))
         tried = replace(layout, dialect=dialect, notes=notes)
         try:
             return parsed(path, tried, options), tried
@@ -271,7 +104,6 @@ def parsed(
     """
     dialect = layout.dialect
     names = list(layout.names)
-    blank = dialect.delimiter == WHITE_SPACE
     arguments: dict[str, Any] = {"dtype": options.dtypes or None}
     if column is not None:
         arguments = {"dtype": {column: "str"}, "usecols": [column]}
@@ -285,7 +117,7 @@ def parsed(
                 header=None,
                 names=names,
                 index_col=False,
-                skipinitialspace=not blank,
+                skipinitialspace=dialect.has_blanks,
                 keep_default_na=False,
                 na_values=_missing_cells(names, options),
                 **arguments,

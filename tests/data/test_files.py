@@ -194,7 +194,7 @@ CSV = {
     '"",a\n"1",5\n"2",6\n': (("a",), (2, 1)),
 }
 BAD_CSV = {
-    "1,2\n3,abc\n": r"numbers in column '1', got (str|object), 'abc' in line 2; .*read\('.*x\.csv'\)",
+    "1,2\n3,abc\n": r"numbers in column '1', got (str|object), 'abc' in line 2; .*read\('.*csv'\)",
     "1,2,label\n1,2,3\n": r"names or numbers in the first line, got 'label' beside '1'; .*header=",
     "1,2\n3\n": r"expected 2 cells as in line 1, got 1 in line 2",
     "a,b,c\n1,2\n": r"expected 3 cells as in line 1, got 2 in line 2",
