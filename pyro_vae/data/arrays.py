@@ -21,6 +21,8 @@ MOST = 16
 """Batches that are cut together at most: with more, the cost of a call no longer matters."""
 NUMBERS = 2**18
 """Numbers that are cut together at most: 1 MB of float32 is still in the cache when it is used."""
+IN_MEMORY = 2**32
+"""Bytes of an HDF5 dataset in chunks that is read once: random rows read each chunk many times."""
 LARGEST = 2**22
 """Numbers in a stack at most: wide rows take no more memory than narrow ones."""
 
@@ -137,11 +139,16 @@ class ArrayRows:
 
 
 def in_file(array: Any) -> bool:
-    """Whether the rows of an array lie in a file: a memory map, or a dataset of h5py."""
+    """Whether the rows of an array stay in a file: those of a memory map or of an HDF5 dataset.
+
+    A dataset in chunks is read as a whole where it is no larger than `IN_MEMORY`.
+    """
     if isinstance(array, np.memmap):
         return True
     h5py = sys.modules.get("h5py")  # imported where such an array was made
-    return h5py is not None and isinstance(array, h5py.Dataset)
+    if h5py is None or not isinstance(array, h5py.Dataset):
+        return False
+    return array.chunks is None or array.nbytes > IN_MEMORY
 
 
 def _read(array: np.memmap, index: slice | Tensor) -> Tensor:

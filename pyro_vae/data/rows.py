@@ -62,7 +62,8 @@ def as_rows(
         x: array, tensor or memory map shaped (n, *data_shape), `Selected` rows of one,
             `PackedBits`, a `Table` or a DataFrame, or a Dataset or DataLoader of such rows; a SciPy
             sparse matrix, a torch sparse tensor or a `SparseArray`, whose batches alone are dense;
-            a dataset of h5py, which stays in its file; an AnnData object, whose X is taken.
+            a dataset of h5py, which stays in its file if it is in one piece or larger than 4 GiB;
+            an AnnData object, whose X is taken.
         data_shape: shape of one row.
         placement: device and type of the batches.
         name: what the error messages call the data.

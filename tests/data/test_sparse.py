@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from pyro_vae import VAE, anomaly, encode, evidence, fit, reconstruct
 from pyro_vae.analysis.figures.histograms import marginals
 from pyro_vae.analysis.figures.images import image_grid
-from pyro_vae.data import ArrayRows, Placement, Selected, SparseArray, as_rows
+from pyro_vae.data import ArrayRows, Placement, Selected, SparseArray, arrays, as_rows
 from pyro_vae.data.sparse import is_sparse
 
 ROWS, WIDTH = 41, 6
@@ -301,3 +301,14 @@ def test_a_dataset_of_hdf5_is_read_batch_by_batch(tmp_path, monkeypatch):
         assert same(file["x"])
         fitted(file["x"])
     assert asked
+
+
+def test_a_dataset_in_chunks_is_read_once_unless_it_is_large(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=COUNTS, chunks=(4, 2), compression="gzip")
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert isinstance(as_rows(file["x"], (WIDTH,)).array, torch.Tensor)
+        assert same(file["x"])
+        monkeypatch.setattr(arrays, "IN_MEMORY", COUNTS.nbytes - 1)
+        assert as_rows(file["x"], (WIDTH,)).array == file["x"]
+        assert same(file["x"])
