@@ -249,7 +249,9 @@ def compare(
     """
     require_models(models, x)
     measures = measures_of(models)
-    how = dict(num_particles=num_particles, seed=seed, progress=progress)
+    how: dict[str, Any] = dict(
+        num_particles=num_particles, seed=seed, progress=progress
+    )
     found: dict[str, Evidence] = {}
     for name, model in models.items():
         found[name] = evidence(model, x, **how) if isinstance(model, VAE) else model
