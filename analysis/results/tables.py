@@ -1,4 +1,4 @@
-"""Tables of text as HTML for notebooks, and the labels of the rows of a DataFrame."""
+"""Tables of text as HTML for notebooks, and the names of rows and columns of a DataFrame."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -82,6 +82,29 @@ def column_labels(x: Any) -> tuple[Any, ...] | None:
     """
     columns = x.var_names if is_anndata(x) else getattr(x, "columns", None)
     return None if columns is None else tuple(columns)
+
+
+def column_names(x: Any) -> list[str] | None:
+    """The names of the columns of a DataFrame, or of the variables of an AnnData.
+
+    Returns:
+        One name for each column; None where a column has none, or two have the same.
+
+    Example:
+        >>> import pandas as pd
+        >>> column_names(pd.DataFrame({"a": [1.0, 2.0], "b": [0.0, 0.0]}))
+        ['a', 'b']
+        >>> column_names(pd.DataFrame([[1.0, 2.0]])) is None
+        True
+    """
+    names = getattr(x, "columns", getattr(x, "var_names", None))
+    if names is None or callable(names):
+        return None
+    found = list(names)
+    are_text = all(isinstance(name, str) for name in found)
+    if not are_text or len(set(found)) < len(found):
+        return None
+    return found
 
 
 def _html_row(cell: str, texts: Sequence[str]) -> str:
