@@ -2,7 +2,6 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -35,19 +34,19 @@ def hashes_of(rows: np.ndarray) -> Hashes:
         >>> np.array_equal(hashes_of(x.astype(np.float32)), hashes_of(x))
         True
     """
-    digests = b"".join(_digests(rows))
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-
-
-def _digests(rows: np.ndarray) -> Iterator[bytes]:
+    hashes = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
         with np.errstate(over="ignore"):  # beyond float32 it is inf
-            numbers = part.reshape(len(part), -1).astype("<f4") + np.float32(
-                0
-            )  # -0.0 is 0.0
-        for row in numbers:
-            yield hashlib.blake2b(row.tobytes(), digest_size=8).digest()
+            numbers = part.reshape(len(part), -1).astype("<f4")
+        numbers += 0  # -0.0 becomes 0.0
+        digests = b"".join(map(_digest, numbers))
+        hashes[start : start + _CHUNK] = np.frombuffer(digests, dtype="<u8")
+    return hashes
+
+
+def _digest(row: np.ndarray) -> bytes:
+    return hashlib.blake2b(row.tobytes(), digest_size=8).digest()
 
 
 @dataclass(frozen=True)
