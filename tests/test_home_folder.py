@@ -31,6 +31,11 @@ def test_a_model_and_a_checkpoint(start: str, where: str, home: Path) -> None:
     assert (home / f"{where}model/spec.json").is_file()
 
 
+def test_a_description(home: Path) -> None:
+    (home / "me/spec.toml").write_text("data_shape = [3]\nlatent_dim = 1\n")
+    assert pv.VAE.from_spec("~/spec.toml").spec.data_shape == (3,)
+
+
 def test_a_run(home: Path) -> None:
     np.save(home / "me/rows.npy", X)
     settings = ["fit.epochs=1", "evaluate.num_particles=5"]
