@@ -103,7 +103,7 @@ def _take(path: Path, mine: str, folder: Path) -> str:
                 f"{folder}: another run writes to it ({owner or 'it has just started'}); choose "
                 f"another folder, or wait for its end; if it was killed, delete {path}"
             )
-        note = f"{folder}: the run of {owner} was killed; this one goes on in its place\n\n"
+        note = f"{folder}: the run of {owner} was killed; its claim is taken over\n"
     return note
 
 

@@ -56,7 +56,7 @@ def fields_of(
         return fields
     if isinstance(source, Mapping):
         return dict(source)
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if (path / SPEC).exists():
         return described_run(path)
     if path.suffix not in {".toml", ".json"}:

@@ -35,19 +35,22 @@ def hashes_of(rows: np.ndarray | SparseArray) -> Hashes:
         >>> np.array_equal(hashes_of(x.astype(np.float32)), hashes_of(x))
         True
     """
-    digests = b"".join(_digests(rows))
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-
-
-def _digests(rows: np.ndarray | SparseArray) -> Iterator[bytes]:
+    hashes = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), _CHUNK):
         part = np.asarray(rows[start : start + _CHUNK])
         with np.errstate(over="ignore"):  # beyond float32 it is inf
-            numbers = part.reshape(len(part), -1).astype("<f4") + np.float32(
-                0
-            )  # -0.0 is 0.0
-        for row in numbers:
-            yield hashlib.blake2b(row.tobytes(), digest_size=8).digest()
+            numbers = part.reshape(len(part), -1).astype("<f4")
+        numbers += 0  # -0.0 becomes 0.0
+        digests = b"".join(_digests(numbers.tobytes(), len(numbers)))
+        hashes[start : start + _CHUNK] = np.frombuffer(digests, dtype="<u8")
+    return hashes
+
+
+def _digests(rows: bytes, count: int) -> Iterator[bytes]:
+    """The hash of each of several rows that stand one after another."""
+    width = len(rows) // count
+    for start in range(0, len(rows), width):
+        yield hashlib.blake2b(rows[start : start + width], digest_size=8).digest()
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def _home(folder: str | os.PathLike[str] | None, source: Splits) -> Path:
     """The folder of a run, under a name that can be extended."""
     if folder is None:
         return Path("runs") / source.name
-    home = Path(folder).expanduser()
+    home = Path(os.path.expanduser(folder))
     return home.resolve() if home.name in ("", "..") else home
 
 

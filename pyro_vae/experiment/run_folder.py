@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from pyro_vae.analysis.figures.plots import (
 )
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.arguments import warn_caller
 from pyro_vae.experiment.description import EvaluateOptions, chosen_rows
 from pyro_vae.experiment.evaluation import Metrics
 from pyro_vae.experiment.splits import ExperimentRows
@@ -183,7 +185,20 @@ def write_pictures(writing: Writing, run: Run, rows: ExperimentRows) -> None:
 
 
 def _draw(draw: Callable[[], Figure], path: Path) -> None:
-    save_figure(draw(), path)
+    """Draw and save a picture, with one warning for all characters that the font lacks."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        save_figure(draw(), path)
+    missing = {
+        str(one.message) for one in caught if "missing from font" in str(one.message)
+    }
+    for one in caught:
+        if str(one.message) not in missing:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if missing:
+        warn_caller(
+            f"{path.name}: {len(missing)} characters are missing in the font, and drawn as boxes"
+        )
 
 
 def _write_draws(path: Path, vae: VAE, rows: ExperimentRows) -> None:

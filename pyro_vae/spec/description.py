@@ -1,6 +1,7 @@
 """The description itself: fields with their types, and where it is read from."""
 
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -138,7 +139,7 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     """
     if isinstance(source, Mapping):
         return dict(source)
-    path = Path(source)
+    path = Path(os.path.expanduser(source))
     if path.suffix not in PARSERS:
         raise ValueError(
             f"{path}: expected a description in a .toml or .json file, got suffix {path.suffix!r}"

@@ -104,7 +104,7 @@ def test_a_dead_owner_is_replaced_and_that_is_said(
     with claimed(tmp_path / "run") as note:
         assert json.loads((tmp_path / "run.running").read_text())["pid"] == os.getpid()
     assert f"run: the run of process {other.pid} on " in note
-    assert "was killed; this one goes on in its place" in note
+    assert "was killed; its claim is taken over" in note
     assert list(tmp_path.iterdir()) == []
 
 
