@@ -1,4 +1,4 @@
-"""Tables in files of other programs: names, types, levels and missing cells as they were written."""
+"""Tables of other programs: spreadsheets, statistics packages, ARFF, FITS and FCS."""
 
 import gzip
 import subprocess
