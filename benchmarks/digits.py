@@ -20,7 +20,8 @@ from scipy.stats import binom
 
 from pyro_vae import VAE, evidence, fit
 from pyro_vae.analysis import Evidence
-from pyro_vae.experiment.description import DIGITS, Experiment, make_vae
+from pyro_vae.experiment.description import Experiment, make_vae
+from pyro_vae.experiment.fields import DIGITS
 from pyro_vae.experiment.splits import read_data
 
 COUNT = 16

@@ -35,7 +35,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         >>> (home / "note.txt").read_text()
         'done'
     """
-    target = Path(path)
+    target = Path(os.path.expanduser(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"{target}: expected an existing folder, got {target.parent}; make the folder first"
@@ -68,7 +68,7 @@ def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
         >>> (home / "run" / "note.txt").read_text()
         'done'
     """
-    path = Path(folder)
+    path = Path(os.path.expanduser(folder))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     draft = temporary / "draft"

@@ -27,7 +27,7 @@ PathLike = str | os.PathLike[str]
 
 def require_free(folder: PathLike, *, overwrite: bool = False) -> None:
     """Raise ValueError where `folder` holds another run, or is no folder; nothing is written."""
-    path = Path(folder)
+    path = Path(os.path.expanduser(folder))
     if path.exists() and not path.is_dir():
         raise ValueError(
             f"{path}: expected a folder to write to, got a file; choose another name"
@@ -77,17 +77,18 @@ def write_model(
         overwrite: replace the run that the folder holds.
         run: kept under "run" in `spec.json`; `load` doesn't need it.
     """
-    require_free(folder, overwrite=overwrite)
+    path = Path(os.path.expanduser(folder))
+    require_free(path, overwrite=overwrite)
     with alone():  # waits for a thread that trains the model
         weights = {
             uncompiled(name): value.detach().to("cpu", copy=True).contiguous()
             for name, value in vae.state_dict().items()
         }
     text = json.dumps(_description(vae, run), indent=2) + "\n"
-    with whole_files(folder) as draft:
+    with whole_files(path) as draft:
         save_file(weights, draft / WEIGHTS)
         (draft / SPEC).write_text(text, encoding="utf-8")
-    return Path(folder)
+    return path
 
 
 def _description(vae: VAE, run: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
         >>> load(folder).spec.latent_dim
         2
     """
-    path = Path(folder)
+    path = Path(os.path.expanduser(folder))
     description = _read_description(path)
     spec = _spec_of(path, description)
     _require_parts(path, spec.custom(), parts)
@@ -181,7 +182,7 @@ def read_run(folder: PathLike) -> dict[str, Any]:
     Raises:
         ValueError: no saved model, or a damaged description.
     """
-    description = _read_description(Path(folder))
+    description = _read_description(Path(os.path.expanduser(folder)))
     model: dict[str, Any] = description.get("model", {})
     return {**model, **description.get("run", {})}
 

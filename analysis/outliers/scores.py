@@ -127,7 +127,7 @@ def anomaly(
         **_scores(scored, ordinary),
         **parts,
         column_names=names,
-        row_labels=row_labels(x),
+        row_labels=row_labels(x, vae.spec.table),
     )
 
 

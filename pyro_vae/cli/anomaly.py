@@ -1,10 +1,10 @@
 """Rank rows by log p(x), with p-values and the columns that make each row unlikely."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from pyro_vae.cli.shared import Say, check_output, fitted, takes_a_run, takes_settings
+from pyro_vae.cli.asked import Asked, asked
+from pyro_vae.cli.shared import Say, check_output, path, takes_a_run, takes_settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="ordinary rows that were not fitted to (default: the run's test rows)",
     )
     parser.add_argument(
-        "--output", type=Path, help="also write a line for each row to this .csv file"
+        "--output", type=path, help="also write a line for each row to this .csv file"
     )
     parser.add_argument(
         "--top",
@@ -33,23 +33,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import anomaly
     from pyro_vae.atomic_files import written_whole
-    from pyro_vae.experiment.splits import read_source
 
-    check_output(options.output, ".csv")
+    check_output(options, ".csv")
     if options.top < 1:
         raise ValueError(f"--top: expected at least 1, got {options.top}")
-    vae, experiment, rows = fitted(options)
-    columns = read_source(experiment.data, vae.spec.data_shape).columns
+    found = asked(options)
+    reference = _reference(options)
+    how = found.experiment.evaluate
     result = anomaly(
-        vae,
-        rows,
-        reference=_reference(options),
-        columns=columns,
-        num_particles=experiment.evaluate.num_particles,
-        seed=experiment.evaluate.seed,
+        found.vae,
+        found.rows,
+        reference=reference.rows,
+        columns=found.columns,
+        num_particles=how.num_particles,
+        seed=how.seed,
         progress=None,
     )
-    say(str(result))
+    say(f"{_about_fitted(found, reference)}{result}")
     table = result.to_dataframe(options.top).iloc[result.worst(len(result))]
     if options.output is not None:
         with written_whole(options.output) as draft:
@@ -63,8 +63,21 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     }
 
 
-def _reference(options: argparse.Namespace) -> Any:
+def _about_fitted(found: Asked, reference: Asked) -> str:
+    """What it means that the model was fitted to some of the rows: log p(x) of those is higher."""
+    text = found.about_data()
+    if found.fitted_count:
+        text += "the p-values of these are too large: the model knows them\n"
+    text += reference.about_data()
+    if reference.fitted_count:
+        text += (
+            "all p-values are too small: compare with rows that are new to the model\n"
+        )
+    return text
+
+
+def _reference(options: argparse.Namespace) -> Asked:
     """The rows of --reference, or the test rows of the run."""
     settings = [setting for setting in options.set if setting.startswith("evaluate.")]
-    asked = argparse.Namespace(run=options.run, data=options.reference, set=settings)
-    return fitted(asked)[2]
+    own = argparse.Namespace(run=options.run, data=options.reference, set=settings)
+    return asked(own)

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from pyro_vae.cli.shared import Say, fitted, path, takes_data, takes_settings
+from pyro_vae.cli.asked import asked
+from pyro_vae.cli.shared import Say, path, takes_data, takes_settings
 
 STATUS = {"pass": 0, "none": 0, "warn": 3, "fail": 4}
 
@@ -50,11 +51,11 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
             )
         result = installation()
     else:
-        vae, experiment, rows = fitted(options)
-        chosen = experiment.evaluate.model_copy(update={"rows": options.rows})
+        found = asked(options)
+        chosen = found.experiment.evaluate.model_copy(update={"rows": options.rows})
         result = checkup(
-            vae,
-            some_rows(rows, chosen),
+            found.vae,
+            some_rows(found.rows, chosen),
             num_particles=chosen.num_particles,
             seed=chosen.seed,
             audit_rows=options.audit,
@@ -62,6 +63,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         )
         refits = "data" in read_run(options.run)
         result = result.for_run(options.run, _data_arguments(options), refits=refits)
+        if found.source is not None:
+            say(found.about_data())
     say(str(result))
     return {
         "findings": [finite(asdict(finding)) for finding in result.findings],

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyro_vae.cli.shared import Say, fitted, path, takes_data, takes_settings
-from pyro_vae.cli.trained import about_data
+from pyro_vae.cli.asked import Asked, asked
+from pyro_vae.cli.shared import Say, path, takes_data, takes_settings
 
 if TYPE_CHECKING:
     from pyro_vae.analysis.report.comparison import Comparison
@@ -23,36 +23,28 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     import numpy as np
 
     from pyro_vae.analysis.report.comparison import compare
-    from pyro_vae.data import SparseArray
-    from pyro_vae.experiment.description import EvaluateOptions, some_rows
-    from pyro_vae.vae import VAE
 
-    models: dict[str, VAE] = {}
-    rows: list[np.ndarray | SparseArray] = []
-    evaluations: list[EvaluateOptions] = []
+    runs: dict[str, Asked] = {}
     for folder in options.runs:
-        vae, experiment, test = fitted(_of_run(options, folder))
-        models[str(folder)] = vae
-        evaluations.append(experiment.evaluate)
-        rows.append(some_rows(test, experiment.evaluate))
-    for folder, others in zip(options.runs, rows, strict=True):
-        if not np.array_equal(rows[0], others):
+        runs[str(folder)] = asked(_of_run(options, folder)).evaluated()
+    first = runs[str(options.runs[0])]
+    for folder, other in runs.items():
+        if not np.array_equal(first.rows, other.rows):
             raise ValueError(
                 f"{folder}: expected the test rows of {options.runs[0]}, got others; pass --data "
                 "with rows that no model was fitted to"
             )
-    first = evaluations[0]
+    how = first.experiment.evaluate
     result = compare(
-        models,
-        rows[0],
-        num_particles=first.num_particles,
-        seed=first.seed,
+        {name: run.vae for name, run in runs.items()},
+        first.rows,
+        num_particles=how.num_particles,
+        seed=how.seed,
         progress=None,
     )
-    for name, vae in models.items():
-        sentence = about_data(_of_run(options, Path(name)), vae)
-        if sentence:
-            say(f"{name}: {sentence.strip()}")
+    for name, run in runs.items():
+        if run.source is not None:
+            say(f"{name}: {run.about_data().strip()}")
     say(str(result))
     return {"models": _table(result)}
 

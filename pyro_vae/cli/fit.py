@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from pyro_vae.experiment.description import fields_of
+    from pyro_vae.experiment.fields import fields_of
     from pyro_vae.experiment.run import run as run_experiment
 
     no_model = options.source is None and options.data is not None

@@ -19,12 +19,13 @@ from pyro_vae.cli import (
     encode,
     evaluate,
     fit,
+    inspect,
     kinds,
     reconstruct,
     sample,
     schema,
 )
-from pyro_vae.cli.pipes import STATUS, outlets
+from pyro_vae.cli.pipes import outlets
 from pyro_vae.cli.processes import (
     print_error,
     rank_zero_output,
@@ -35,6 +36,7 @@ from pyro_vae.distributed.launch import launched_first
 from pyro_vae.version import __version__
 
 COMMANDS = (
+    inspect,
     fit,
     evaluate,
     compare,
@@ -63,14 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     The status is 0 for success, 2 for bad input, 130 for an interrupt, 1 for another failure; a
-    check returns that of its worst finding. If the reader of a pipe goes away, all work is done and
-    every file written, and the status is 141.
+    check returns that of its worst finding. If the reader of a pipe goes away, or stdout can't be
+    written, all work is done and every file written, and the status is 141, or 1.
     """
     with rank_zero_output(), outlets() as outlet:
         status = _main(arguments)
         outlet.flush()
-    if outlet.is_closed and status == 0:
-        return STATUS
+        if outlet.error is not None:
+            print_error(f"pyro-vae: stdout: {outlet.error.strerror}")
+    if status == 0:
+        return outlet.status
     return status
 
 

@@ -1,4 +1,7 @@
-"""Output into a pipe whose reader goes away, such as `head`: the command does all of its work."""
+"""Output that can't be printed costs nothing: the command does all of its work.
+
+A pipe may lose its reader (`head`), a disk may be full, and an encoding may lack a character.
+"""
 
 import os
 import sys
@@ -11,7 +14,13 @@ STATUS = 141
 
 
 class Outlet:
-    """A stream that drops its output once the reader of the pipe has closed it.
+    """A stream that drops its output once it can't take any.
+
+    Characters that its encoding lacks are written as Python escapes, as on stderr.
+
+    Attributes:
+        is_closed: whether the reader of the pipe has closed it.
+        error: of another kind, such as a full disk.
 
     Example:
         >>> read, write = os.pipe()
@@ -26,10 +35,22 @@ class Outlet:
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.is_closed = False
+        self.error: OSError | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status of a program that has done all but its output: 0 with all of that."""
+        if self.is_closed:
+            return STATUS
+        return 0 if self.error is None else 1
 
     def write(self, text: str) -> int:
-        self._try(lambda: self.stream.write(text))
+        self._try(lambda: self.stream.write(self._encodable(text)))
         return len(text)
+
+    def _encodable(self, text: str) -> str:
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
 
     def flush(self) -> None:
         self._try(self.stream.flush)
@@ -39,10 +60,16 @@ class Outlet:
             act()
         except BrokenPipeError:
             self.is_closed = True
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            # What the interpreter flushes at its end goes there too.
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+            self._drop()
+        except OSError as error:
+            self.error = error
+            self._drop()
+
+    def _drop(self) -> None:
+        """Lead what is written from now on, also by the interpreter at its end, to nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stream.fileno())
+        os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

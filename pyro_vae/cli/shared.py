@@ -7,11 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from pyro_vae.data import SparseArray, Splits
     from pyro_vae.experiment.description import Experiment
-    from pyro_vae.vae import VAE
 
 Say = Callable[[str], None]
 
@@ -48,7 +44,7 @@ def writes_arrays(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=path,
         required=True,
-        help="a .npz file, or .npy for the first array",
+        help="a .npz file, or .npy for the first array; or a table, .csv or .parquet",
     )
 
 
@@ -62,40 +58,10 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
     return {**fields, "data": {**data, "source": source}}
 
 
-def fitted(options: argparse.Namespace) -> "tuple[VAE, Experiment, Any]":
-    """The model of a run, the description of the run, and the rows that `--data` asks for."""
-    from pyro_vae.experiment.record import require_same_rows
-    from pyro_vae.experiment.splits import (
-        as_modelled,
-        check_rows,
-        hold_out,
-        read_source,
-    )
-    from pyro_vae.saving import load, read_run
-
-    _check_settings(options)
-    vae = load(options.run)
-    experiment = experiment_of(options)
-    rows = read_source(experiment.data, vae.spec.data_shape, fitted=True)
-    if options.data is None:
-        require_same_rows(rows, read_run(options.run), experiment.data.source)
-        return (
-            vae,
-            experiment,
-            as_modelled(hold_out(rows, experiment.data).test, experiment),
-        )
-    check_rows(vae, rows, options.data, grey=experiment.fit.binarize == "dynamic")
-    return vae, experiment, as_modelled(held_out_or_all(rows), experiment)
-
-
-def held_out_or_all(rows: "Splits") -> "np.ndarray | SparseArray":
-    """The test rows of a source, or all rows where it names no test rows."""
-    return rows.train if rows.test is None else rows.test
-
-
 def experiment_of(options: argparse.Namespace) -> "Experiment":
     """The description of a run, changed by the arguments."""
-    from pyro_vae.experiment.description import Experiment, described_run, override
+    from pyro_vae.experiment.description import Experiment, override
+    from pyro_vae.experiment.fields import described_run
 
     fields = with_source(described_run(options.run), options.data)
     if "data" not in fields:
@@ -105,7 +71,8 @@ def experiment_of(options: argparse.Namespace) -> "Experiment":
     return Experiment.model_validate(override(fields, options.set))
 
 
-def _check_settings(options: argparse.Namespace) -> None:
+def check_settings(options: argparse.Namespace) -> None:
+    """Raise ValueError where `--set` names what can't be changed in a fitted model."""
     tables = {"evaluate", "data"} if options.data else {"evaluate"}
     for setting in options.set:
         if setting.partition(".")[0] not in tables:
@@ -115,8 +82,9 @@ def _check_settings(options: argparse.Namespace) -> None:
             )
 
 
-def check_output(file: Path | None, *suffixes: str) -> None:
-    """Raise ValueError, before any work, where the file can't be written later."""
+def check_output(options: argparse.Namespace, *suffixes: str) -> None:
+    """Raise ValueError, before any work, where `--output` can't be written later."""
+    file: Path | None = options.output
     if file is None:
         return
     if file.suffix not in suffixes:
@@ -131,7 +99,21 @@ def check_output(file: Path | None, *suffixes: str) -> None:
         raise ValueError(
             f"--output: expected a file, got the folder {file}; name a file in it"
         )
+    _require_other_file(file, options)
     _require_writable(file)
+
+
+def _require_other_file(file: Path, options: argparse.Namespace) -> None:
+    """Raise ValueError where the results would replace the rows that they are of."""
+    for argument in ("data", "reference"):
+        source = getattr(options, argument, None)
+        if source is None or not file.exists() or not path(source).exists():
+            continue
+        if file.samefile(path(source)):
+            raise ValueError(
+                f"--output: expected another file than --{argument}, got {file} for both; its rows "
+                "would be lost"
+            )
 
 
 def _require_writable(file: Path) -> None:
@@ -141,6 +123,28 @@ def _require_writable(file: Path) -> None:
         require_writable(file)
     except ValueError as error:
         raise ValueError(f"--output: {error}") from error
+
+
+TABLES = (".csv", ".parquet")
+"""The files of tables, with names of columns and labels of rows."""
+
+
+def write_table(file: Path, say: Say, frame: Any) -> dict[str, Any]:
+    """Write a DataFrame of any library to .csv or .parquet, with the labels of its rows."""
+    import narwhals as nw
+
+    from pyro_vae.atomic_files import written_whole
+
+    table = nw.from_native(frame).to_pandas()
+    is_labelled = type(table.index).__name__ != "RangeIndex"
+    with written_whole(file) as draft:
+        if file.suffix == ".csv":
+            table.to_csv(draft, index=is_labelled)
+        else:
+            table.to_parquet(draft, index=is_labelled)
+    shape = list(table.shape)
+    say(f"{file}: {shape[0]} rows, {shape[1]} columns")
+    return {"file": os.fspath(file), "shapes": {"table": shape}}
 
 
 def write_arrays(file: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]:

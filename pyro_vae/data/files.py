@@ -18,7 +18,9 @@ from pyro_vae.data.matlab import read_mat
 from pyro_vae.data.sparse import SparseArray
 from pyro_vae.data.sparse_files import read_matrix_market
 from pyro_vae.data.stored import Contents, Fault, Stored, errors_name, in_memory
-from pyro_vae.data.table_files import read_parquet, read_text
+from pyro_vae.data.table_files import read_table, suffix_of
+from pyro_vae.data.tables import Table
+from pyro_vae.data.text_lines import COMPRESSIONS
 
 Reader = Callable[[Path], Contents]
 
@@ -36,6 +38,7 @@ class Splits:
         columns: the columns' names, for tables that carry names; otherwise None.
         labels: the names of the training rows, for sources that carry them; otherwise None.
         notes: sentences on how the source was read, such as which of its arrays was taken and why.
+        table: the rows with their columns, for tables with a kind for each column.
 
     Example:
         >>> rows = np.zeros((5, 2))
@@ -48,8 +51,9 @@ class Splits:
     valid: np.ndarray | SparseArray | None
     test: np.ndarray | SparseArray | None
     columns: tuple[str, ...] | None
-    labels: tuple[str, ...] | None = None
+    labels: tuple[Any, ...] | None = None
     notes: tuple[str, ...] = ()
+    table: Table | None = None
 
 
 def load(
@@ -62,9 +66,10 @@ def load(
 
     Arguments:
         source: "digits" (scikit-learn's 8 x 8 images, counts 0 to 16), or a path to .npy (opened as
-            a read-only memory map), .npz (also of `scipy.sparse.save_npz`), .csv, .tsv, .parquet,
-            .amat, .mat, .h5ad, .mtx or IDX; text, .mtx and IDX also as .gz. The first line of a
-            text file is a header when none of its cells is a number.
+            a read-only memory map), .npz (also of `scipy.sparse.save_npz`), .mat, .h5ad, .mtx or
+            IDX (also .gz), or to a table of numbers: text of any delimiter (.csv, .tsv, .txt, .dat,
+            .data, .amat, also .gz, .bz2, .xz, .zip), .parquet, .feather, .xlsx and others that
+            `pyro_vae.data.read` reads.
         array: the name of the array to take from a file of several, such as "layers/counts" of a
             .h5ad file, whose X is taken by default.
         packed_bits: whether rows are pixels packed by `numpy.packbits(axis=1)`, to be unpacked into
@@ -127,9 +132,8 @@ def load_splits(
             raise Fault(
                 f"expected rows of one shape in all splits, got {shapes}; pass array= to take one"
             )
-    stem = Path(os.fspath(source).removesuffix(".gz")).stem
     return Splits(
-        stem,
+        stem(Path(source)),
         train=parts["train"],
         valid=parts.get("valid"),
         test=parts.get("test"),
@@ -139,10 +143,35 @@ def load_splits(
     )
 
 
+def stem(path: Path) -> str:
+    """The name of a file without its suffix and that of its compression."""
+    if path.suffix.lower() in COMPRESSIONS:
+        path = path.with_suffix("")
+    return path.stem
+
+
 def _open(source: str | os.PathLike[str]) -> Contents:
     """What a source holds; the values of a file are not read yet where its format allows that."""
     if source == BUNDLED:
         return _digits()
+    path = file_at(source)
+    for suffix, reader in READERS.items():
+        if path.name.lower().endswith(suffix):
+            return reader(path)
+    if suffix_of(path) is None:
+        raise Fault(
+            f"expected one of {' '.join(READERS)}, or a table such as .csv .txt .parquet, got "
+            f"suffix {path.suffix!r}; save it as one of these"
+        )
+    return read_table(path)
+
+
+def file_at(source: str | os.PathLike[str]) -> Path:
+    """The path of a file that exists and isn't empty.
+
+    Raises:
+        Fault: a folder, no such file, or an empty one.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
         raise Fault("expected a file, got a folder; give the path of one file in it")
@@ -150,12 +179,7 @@ def _open(source: str | os.PathLike[str]) -> Contents:
         _not_found(path)
     if path.stat().st_size == 0:
         raise Fault("expected data, got an empty file; write it again")
-    for suffix, reader in READERS.items():
-        if path.name.lower().endswith(suffix):
-            return reader(path)
-    raise Fault(
-        f"expected one of {' '.join(READERS)}, got suffix {path.suffix!r}; save it as one of these"
-    )
+    return path
 
 
 def _digits() -> Contents:
@@ -235,7 +259,6 @@ def _check_packed_bits(label: str, stored: Stored) -> None:
         )
 
 
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".amat": None}
 READERS: dict[str, Reader] = {
     ".npy": read_npy,
     ".npz": read_npz,
@@ -243,11 +266,7 @@ READERS: dict[str, Reader] = {
     ".h5ad": read_h5ad,
     ".mtx": read_matrix_market,
     ".mtx.gz": read_matrix_market,
-    ".parquet": read_parquet,
 }
-for suffix, delimiter in DELIMITERS.items():
-    READERS[suffix] = partial(read_text, opener=open, delimiter=delimiter)
-    READERS[f"{suffix}.gz"] = partial(read_text, opener=gzip.open, delimiter=delimiter)
 for suffix in (".idx", "-ubyte"):
     READERS[suffix] = partial(read_idx, opener=open)
     READERS[f"{suffix}.gz"] = partial(read_idx, opener=gzip.open)

@@ -85,6 +85,10 @@ def errors_name(source: str) -> Iterator[None]:
         raise ValueError(f"{source}: {fault}") from None
     except MemoryError:
         raise
+    except PermissionError as error:
+        raise ValueError(
+            f"{source}: expected a file that you may read, got no permission; ask its owner for it"
+        ) from error
     except ImportError as error:
         raise ValueError(
             f"{source}: expected a reader, got {error}; install it (.parquet: pandas, pyarrow)"

@@ -1,9 +1,7 @@
 """The description of a whole experiment: the fields of a model, its data, fit and evaluation."""
 
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -22,19 +20,19 @@ from pydantic import (
 
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
 from pyro_vae.analysis.marginal_likelihood.until import Until
-from pyro_vae.data import SparseArray
-from pyro_vae.described import Described
-from pyro_vae.experiment.natural_likelihood import (
+from pyro_vae.data import Schema, SparseArray
+from pyro_vae.data.column_choice import each_kind
+from pyro_vae.data.natural_likelihood import (
     FROM_MAXIMUM,
     Natural,
     natural_likelihood,
     sized_likelihood,
     unsized,
 )
+from pyro_vae.described import Described
 from pyro_vae.kind_options import Options
 from pyro_vae.registry import Choice
-from pyro_vae.saving import LIBRARY, SPEC, read_run
-from pyro_vae.spec import Spec, read
+from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
 
@@ -47,6 +45,29 @@ class DataOptions(Described):
     source: str = Field(default="digits", description="'digits', or a path")
     array: str | None = Field(
         default=None, description="the array of a file that holds several"
+    )
+    columns: tuple[str, ...] | None = Field(
+        default=None,
+        description="names of the columns of a table to take; all by default",
+    )
+    drop: tuple[str, ...] = Field(
+        default=(), description="names of the columns of a table to leave out"
+    )
+    index: str | None = Field(
+        default=None, description="the column with the labels of the rows"
+    )
+    delimiter: str | None = Field(
+        default=None, description="of a text file; recognised by default"
+    )
+    header: bool | None = Field(
+        default=None,
+        description="whether the first line of a text file has the names; recognised by default",
+    )
+    dtypes: dict[str, str] | None = Field(
+        default=None, description="types of columns by name, as pandas knows them"
+    )
+    missing: tuple[str | float, ...] = Field(
+        default=(), description="cells that stand for a missing value"
     )
     packed_bits: bool = Field(
         default=False, description="rows are packed by numpy.packbits(axis=1)"
@@ -108,6 +129,10 @@ class Experiment(Spec):
         default=None,
         description="shape of one row; by default that of the data, which are reshaped to it",
     )
+    columns: dict[str, str | dict[str, Any]] | None = Field(
+        default=None,
+        description="kinds of columns by name, for tables; others are decided from the cells",
+    )
     data: Annotated[DataOptions, BeforeValidator(_source)] = Field(
         default=DataOptions(), description="the rows"
     )
@@ -134,7 +159,7 @@ class Experiment(Spec):
 
     @property
     def open_kind(self) -> str | None:
-        """The kind of a likelihood whose size the data decide: "binomial" or "categorical"."""
+        """The kind of a likelihood whose size the data decide, such as "binomial"."""
         return self._open_kind
 
     def model_fields_of(self) -> dict[str, Any]:
@@ -183,84 +208,20 @@ def _value(text: str) -> Any:
         return text
 
 
-DIGITS: dict[str, Any] = {
-    "data": "digits",
-    "latent_dim": 32,
-    "likelihood": {"kind": "beta_binomial", "total_count": 16},
-    "guide": {"kind": "full_rank"},
-    "hidden_dims": [512, 512],
-    "denoise": 0.3,
-    "fit": {
-        "epochs": 160,
-        "batch_size": 64,
-        "lr": 2e-3,
-        "ema_decay": 0.998,
-        "sleep_share": 0.1,
-    },
-}
-"""The run of `pyro-vae fit` without arguments: 8 x 8 images of digits, counts from 0 to 16."""
-
-
-def experiment_of(
-    source: str | os.PathLike[str] | Mapping[str, Any] | Experiment | None,
-    settings: Sequence[str] = (),
-) -> Experiment:
-    """The experiment that a description, a file, or the folder of a run describes, with changes.
-
-    Example:
-        >>> experiment_of("rows.csv", ["fit.epochs=3"]).data.source
-        'rows.csv'
-    """
-    if isinstance(source, Experiment) and not settings:
-        return source
-    return Experiment.model_validate(override(fields_of(source), settings))
-
-
-def fields_of(
-    source: str | os.PathLike[str] | Mapping[str, Any] | Experiment | None,
-) -> dict[str, Any]:
-    """The fields of a description: of the bundled digits, of a file, of a run, or of data."""
-    if source is None or source == "digits":
-        return dict(DIGITS)
-    if isinstance(source, Experiment):
-        fields = source.model_dump(exclude_unset=True)
-        if source.open_kind is not None:
-            fields["likelihood"] = source.open_kind
-        return fields
-    if isinstance(source, Mapping):
-        return dict(source)
-    path = Path(source)
-    if (path / SPEC).exists():
-        return described_run(path)
-    if path.suffix not in {".toml", ".json"}:
-        return {"data": os.fspath(source)}
-    fields = read(path)
-    if fields.get("library") == LIBRARY:  # the spec.json of a run
-        return described_run(path.parent)
-    return fields
-
-
-def described_run(folder: Path) -> dict[str, Any]:
-    """The fields of the description that a run's folder holds.
-
-    Example:
-        >>> import tempfile
-        >>> from pyro_vae.saving import write_model
-        >>> vae = VAE(data_shape=(4,), latent_dim=2)
-        >>> folder = write_model(vae, Path(tempfile.mkdtemp()) / "run", run={"data": "rows.csv"})
-        >>> described_run(folder)["data"], described_run(folder)["latent_dim"]
-        ('rows.csv', 2)
-    """
-    fields = read_run(folder)
-    return {
-        name: value for name, value in fields.items() if name in Experiment.model_fields
-    }
-
-
 def settled(
-    experiment: Experiment, *splits: np.ndarray | SparseArray
+    experiment: Experiment,
+    *splits: np.ndarray | SparseArray,
+    schema: Schema | None = None,
 ) -> tuple[Experiment, str]:
-    """The experiment with a complete likelihood, and the reason where the rows decide it."""
+    """The experiment with a complete likelihood, and the reason where the rows decide it.
+
+    Arguments:
+        experiment: the description.
+        splits: all rows.
+        schema: the columns of a table, which have a likelihood each.
+    """
+    if schema is not None:
+        return _for_table(experiment, schema)
     is_named = "likelihood" in experiment.model_fields_set
     if experiment.open_kind is not None:
         natural = sized_likelihood(experiment.open_kind, *splits)
@@ -275,9 +236,28 @@ def settled(
     return Experiment.model_validate(fields), natural.why
 
 
-def make_vae(experiment: Experiment, rows: np.ndarray | SparseArray) -> VAE:
-    """The model of an experiment for rows of that shape."""
-    whole, _ = settled(experiment, rows)
+def _for_table(experiment: Experiment, schema: Schema) -> tuple[Experiment, str]:
+    """The experiment with the likelihood of a table's columns, unless it has one of the whole."""
+    fields = experiment.model_dump(exclude_unset=True)
+    fields |= {"table": schema, "data_shape": (len(schema.names),)}
+    is_whole = (
+        "likelihood" in experiment.model_fields_set
+        and experiment.open_kind is None
+        and each_kind(fields["likelihood"]) is None
+    )
+    if is_whole:
+        return Experiment.model_validate(fields), ""
+    fields["likelihood"] = schema.likelihood
+    return Experiment.model_validate(fields), ""
+
+
+def make_vae(
+    experiment: Experiment,
+    rows: np.ndarray | SparseArray,
+    schema: Schema | None = None,
+) -> VAE:
+    """The model of an experiment for rows of that shape, or for the columns of a table."""
+    whole, _ = settled(experiment, rows, schema=schema)
     return VAE.from_spec(whole.model_fields_of() | {"data_shape": rows.shape[1:]})
 
 
@@ -285,7 +265,17 @@ def some_rows(
     x: np.ndarray | SparseArray, options: EvaluateOptions
 ) -> np.ndarray | SparseArray:
     """The rows that are evaluated: all, or a random subset of them in their order."""
-    if options.rows is None or options.rows >= len(x):
-        return x
-    order = np.random.default_rng(options.seed).permutation(len(x))
-    return x[np.sort(order[: options.rows])]
+    return x[chosen_rows(len(x), options)]
+
+
+def chosen_rows(count: int, options: EvaluateOptions) -> np.ndarray | slice:
+    """The index of the rows of `count` that are evaluated, for an array of them.
+
+    Example:
+        >>> np.arange(5)[chosen_rows(5, EvaluateOptions(rows=5))]
+        array([0, 1, 2, 3, 4])
+    """
+    if options.rows is None or options.rows >= count:
+        return slice(None)
+    order = np.random.default_rng(options.seed).permutation(count)
+    return np.sort(order[: options.rows])

@@ -38,7 +38,9 @@ def evaluate(
         "rows": len(x),
         "latent_dim": vae.spec.latent_dim,
         "active_units": encode(vae, x).active_units(),
-        "unexplained_variance": unexplained_variance(x, reconstruct(vae, x)),
+        "unexplained_variance": unexplained_variance(
+            _numeric(vae, x), _numeric(vae, reconstruct(vae, x, as_array=True))
+        ),
     }
     if not has_density(vae):
         return metrics, None
@@ -49,6 +51,15 @@ def evaluate(
     evidence = sharded_evidence(vae, x, **chosen, progress=progress)
     mean_rate = float(rate(vae, x).mean())
     return {**metrics, "rate": mean_rate, **evidence_metrics(evidence)}, evidence
+
+
+def _numeric(vae: VAE, x: np.ndarray | SparseArray) -> np.ndarray | SparseArray:
+    """The columns of numbers: the positions of categories among their levels have no variance."""
+    schema = vae.spec.table
+    if schema is None or all(column.levels is None for column in schema.modelled):
+        return x
+    are_numbers = np.array([column.levels is None for column in schema.modelled])
+    return np.asarray(x)[:, are_numbers]
 
 
 def evidence_metrics(found: Evidence) -> Metrics:
@@ -91,7 +102,7 @@ def _largest(values: np.ndarray) -> float:
 
 
 def unexplained_variance(
-    x: np.ndarray | SparseArray, reconstructed: np.ndarray
+    x: np.ndarray | SparseArray, reconstructed: np.ndarray | SparseArray
 ) -> float:
     """Mean over columns of E(x - x̂)² / Var x, without columns that never vary.
 
@@ -105,7 +116,9 @@ def unexplained_variance(
     varies = spread > 0
     if not varies.any():
         return math.nan
-    errors = (reconstructed.reshape(rows.shape) - rows)[:, varies] / spread[varies]
+    errors = (np.asarray(reconstructed).reshape(rows.shape) - rows)[:, varies] / spread[
+        varies
+    ]
     return float(np.square(errors).mean())
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from pyro_vae.data import Splits
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.experiment.description import Experiment
+from pyro_vae.experiment.fields import absolute_source
 from pyro_vae.spec import Spec
 from pyro_vae.version import __version__
 
@@ -25,16 +25,21 @@ _ROWS = 4096
 
 
 def record(experiment: Experiment, source: Splits) -> dict[str, Any]:
-    """The tables of an experiment with all their values, the rows' fingerprint, and versions.
+    """The tables of an experiment with all their values, where the rows are, and versions.
 
     Example:
         >>> rows = Splits("rows", np.zeros((3, 2)), None, None, None)
         >>> sorted(record(Experiment(), rows))
-        ['data', 'evaluate', 'fingerprint', 'fit', 'versions']
+        ['data', 'evaluate', 'fingerprint', 'fit', 'source_path', 'versions']
     """
     fields = experiment.model_dump(mode="json")
     tables = {name: fields[name] for name in TABLES}
-    return {**tables, "fingerprint": fingerprint(source), "versions": versions()}
+    return {
+        **tables,
+        "source_path": absolute_source(experiment.data.source),
+        "fingerprint": fingerprint(source),
+        "versions": versions(),
+    }
 
 
 def versions() -> dict[str, str]:
@@ -76,28 +81,3 @@ def fingerprint(source: Splits) -> dict[str, Any]:
             values = np.asarray(rows[start : start + count], dtype="<f8")
             digest.update((values + 0.0).tobytes())  # -0.0 is 0.0
     return {**counts, "sha256": digest.hexdigest()}
-
-
-def require_same_rows(source: Splits, recorded: Mapping[str, Any], name: str) -> None:
-    """Raise ValueError where rows aren't those of the run: held-out rows could have been fitted.
-
-    Arguments:
-        source: the rows as they are read now.
-        recorded: the description of the run, from `read_run`.
-        name: of the source.
-    """
-    expected = recorded.get("fingerprint")
-    if expected is None:
-        return
-    got = fingerprint(source)
-    if got != expected:
-        raise ValueError(
-            f"{name}: expected the rows that the run was fitted to ({_counts(expected)}), got "
-            f"others ({_counts(got)}): rows that are held out today could be among those that were "
-            "fitted; pass --data with rows to ask about, or fit again"
-        )
-
-
-def _counts(recorded: Mapping[str, Any]) -> str:
-    counts = [f"{count} {name}" for name, count in recorded.items() if name != "sha256"]
-    return f"{', '.join(counts)}, SHA-256 {recorded['sha256'][:8]}"

@@ -3,34 +3,41 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from pyro_vae.analysis import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.data import Splits
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.distributed.process_group import world_size
-from pyro_vae.experiment.description import Experiment, experiment_of, make_vae, settled
-from pyro_vae.experiment.evaluation import Metrics, evaluate, table
-from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM
-from pyro_vae.experiment.record import record
-from pyro_vae.experiment.run_folder import files_of, require_writable, write_run
-from pyro_vae.experiment.splits import (
-    ExperimentRows,
-    as_modelled,
-    check_rows,
-    hold_out,
-    read_source,
+from pyro_vae.experiment.claim import claimed
+from pyro_vae.experiment.description import (
+    Experiment,
+    chosen_rows,
+    make_vae,
+    settled,
 )
+from pyro_vae.experiment.evaluation import Metrics, evaluate, table
+from pyro_vae.experiment.fields import experiment_of
+from pyro_vae.experiment.record import record
+from pyro_vae.experiment.row_hashes import RowHashes
+from pyro_vae.experiment.run_folder import (
+    files_of,
+    require_writable,
+    write_numbers,
+    write_pictures,
+    write_training,
+)
+from pyro_vae.experiment.run_text import heading, reason, training
+from pyro_vae.experiment.sources import read_described
+from pyro_vae.experiment.splits import ExperimentRows, as_modelled, check_rows, hold_out
+from pyro_vae.experiment.writing import Writing
 from pyro_vae.saving import SPEC, WEIGHTS, require_free, write_model
 from pyro_vae.training import Run, fit
-from pyro_vae.training.options import choose_device
 from pyro_vae.vae import VAE
-from pyro_vae.version import __version__
 
 Report = Callable[[str], None]
 Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | None
@@ -116,63 +123,115 @@ def run(
     """
     say = report or _silent
     experiment = experiment_of(spec, settings)
-    source = read_source(experiment.data, experiment.data_shape)
-    home = Path(folder) if folder is not None else Path("runs") / source.name
-    checkpoint = home.with_name(f"{home.name}.unfinished")
-    if launched_first():
-        _require_free(home, checkpoint, overwrite=overwrite, resume=resume)
-        if overwrite and not resume:
-            checkpoint.unlink(missing_ok=True)
+    source = read_described(experiment)
+    target = _Target(_home(folder, source), overwrite, resume)
+    with ExitStack() as claim:
+        if launched_first():
+            note = claim.enter_context(claimed(target.folder))
+            target.require_free()
+            if note:
+                say(note)
+        return _run(experiment, source, target, say)
 
+
+@dataclass(frozen=True)
+class _Target:
+    """Where a run is written, and what it may find there."""
+
+    folder: Path
+    overwrite: bool
+    resume: bool
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a run that hasn't ended."""
+        return self.folder.with_name(f"{self.folder.name}.unfinished")
+
+    def require_free(self) -> None:
+        """Raise ValueError where a run would be replaced, or where there is none to resume."""
+        folder = self.folder
+        require_free(folder, overwrite=self.overwrite)
+        files = files_of(folder)
+        if files and not self.overwrite:
+            names = ", ".join(file.name for file in files)
+            raise ValueError(
+                f"{folder}: holds {names}; choose another folder, or overwrite them "
+                "(overwrite=True)"
+            )
+        require_writable(folder / SPEC)
+        self._require_checkpoint()
+
+    def _require_checkpoint(self) -> None:
+        exists = self.checkpoint.exists()
+        if self.resume and not exists:
+            raise ValueError(
+                f"resume: expected an unfinished run in {self.checkpoint}, got none; leave resume "
+                "out"
+            )
+        if exists and not self.resume and not self.overwrite:
+            raise ValueError(
+                f"{self.checkpoint}: holds a run that was killed; continue it (resume=True), or "
+                "replace it (overwrite=True)"
+            )
+
+
+def _home(folder: str | os.PathLike[str] | None, source: Splits) -> Path:
+    """The folder of a run, under a name that can be extended."""
+    if folder is None:
+        return Path("runs") / source.name
+    home = Path(os.path.expanduser(folder))
+    return home.resolve() if home.name in ("", "..") else home
+
+
+def _run(
+    experiment: Experiment, source: Splits, target: _Target, say: Report
+) -> Outcome:
+    """Training, evaluation and files, each of which is written as soon as its content is known."""
+    home = target.folder
     experiment, rows, vae, why = _prepared(experiment, source)
-    say(_heading(experiment, rows, vae) + _reason(vae, why))
-    if resume:
-        say(f"continues from {checkpoint}\n")
+    say(heading(experiment, rows, vae) + reason(vae, why))
+    if target.resume:
+        say(f"continues from {target.checkpoint}\n")
     # before training: rows that can't be read fail here
     described = record(experiment, source)
-    trained = _fitted(vae, rows, experiment, checkpoint, resume)
+    hashes = RowHashes.of(rows, source)
+    if launched_first() and not target.resume:
+        target.checkpoint.unlink(missing_ok=True)
+    trained = _fitted(vae, rows, experiment, target)
+    writing = Writing(home)
     if launched_first():
-        write_model(vae, home, overwrite=overwrite, run=described)
-        for file in (checkpoint, *files_of(home)):  # of a run that is replaced
+        write_model(vae, home, overwrite=target.overwrite, run=described)
+        for file in (target.checkpoint, *files_of(home)):  # of a run that is replaced
             file.unlink(missing_ok=True)
-    say(f"{_training(trained, home)}\n")
+        write_training(writing, trained, hashes.write)
+    say(f"{training(trained, home)}\n")
 
     metrics, evidence = evaluate(vae, rows.test, experiment.evaluate)
+    evidence = _labelled(evidence, rows, experiment)
     outcome = Outcome(vae, trained, metrics, evidence, experiment, home)
+    if launched_first():
+        write_numbers(writing, rows, metrics, evidence, experiment.evaluate)
     say(outcome.summary())
     if launched_first():
-        write_run(home, trained, rows, metrics, evidence)
+        write_pictures(writing, trained, rows)
+        writing.warn()
     files = (home / SPEC, home / WEIGHTS, *files_of(home))
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
     return replace(outcome, files=files)
 
 
+def _labelled(
+    evidence: Evidence | None, rows: ExperimentRows, experiment: Experiment
+) -> Evidence | None:
+    """The evidence with the labels of the rows that were evaluated."""
+    if evidence is None or rows.row_labels is None:
+        return evidence
+    chosen = chosen_rows(len(rows.test), experiment.evaluate)
+    return replace(evidence, row_labels=tuple(rows.row_labels[chosen]))
+
+
 def _silent(text: str) -> None:
     """The report where none is asked for."""
-
-
-def _require_free(
-    folder: Path, checkpoint: Path, *, overwrite: bool, resume: bool
-) -> None:
-    """Raise ValueError where a run would be replaced, or where there is none to resume."""
-    require_free(folder, overwrite=overwrite)
-    files = files_of(folder)
-    if files and not overwrite:
-        names = ", ".join(file.name for file in files)
-        raise ValueError(
-            f"{folder}: holds {names}; choose another folder, or overwrite them (overwrite=True)"
-        )
-    require_writable(folder)
-    require_writable(folder / SPEC)
-    if resume and not checkpoint.exists():
-        raise ValueError(
-            f"resume: expected an unfinished run in {checkpoint}, got none; leave resume out"
-        )
-    if checkpoint.exists() and not resume and not overwrite:
-        raise ValueError(
-            f"{checkpoint}: holds a run that was killed; continue it (resume=True), or replace it "
-            "(overwrite=True)"
-        )
 
 
 def _prepared(
@@ -182,8 +241,9 @@ def _prepared(
     splits = [
         part for part in (source.train, source.valid, source.test) if part is not None
     ]
-    whole, why = settled(experiment, *splits)
-    vae = make_vae(whole, source.train)
+    schema = None if source.table is None else source.table.schema
+    whole, why = settled(experiment, *splits, schema=schema)
+    vae = make_vae(whole, source.train, schema)
     check_rows(vae, source, whole.data.source, grey=whole.fit.binarize == "dynamic")
     rows = hold_out(source, whole.data)
     test = as_modelled(rows.test, whole)
@@ -196,58 +256,17 @@ def _fitted(
     vae: VAE,
     rows: ExperimentRows,
     experiment: Experiment,
-    checkpoint: Path,
-    resume: bool,
+    target: _Target,
 ) -> Run:
     """The training; its warning about the baseline is left to the summary."""
     options = experiment.fit.model_dump()
     if rows.splits.valid is not None:
         options["validation"] = rows.splits.valid
-    if world_size() == 1 or resume:
-        options["checkpoint"] = checkpoint
+    if world_size() == 1 or target.resume:
+        options["checkpoint"] = target.checkpoint
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")
         trained = fit(vae, rows.train, **options)
     if not trained.history:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
     return trained
-
-
-def _heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
-    """The first paragraph: version, device, numbers of rows, how they were read, model."""
-    device = choose_device(experiment.fit.device)
-    processes = f"{world_size()} processes, each " if world_size() > 1 else ""
-    splits = rows.splits
-    counts = [f"{len(rows.train)} rows to fit"]
-    if splits.valid is not None:
-        counts.append(f"{len(splits.valid)} to choose the best epoch")
-    counts.append(f"{len(rows.test)} held out")
-    first = f"pyro-vae {__version__}   {processes}{device}{_threads(device)}"
-    read = "\n".join([f"{splits.name}: {', '.join(counts)}", *splits.notes])
-    return f"{first}\n\n{read}\n{vae}\n"
-
-
-def _threads(device: torch.device) -> str:
-    count = torch.get_num_threads()
-    if device.type != "cpu":
-        return ""
-    return f", {count} threads" if count > 1 else ", 1 thread"
-
-
-def _reason(vae: VAE, why: str) -> str:
-    """Why this likelihood, where the data decided, and how to take another."""
-    if not why:
-        return ""
-    likelihood = vae.spec.likelihood
-    name = likelihood.kind
-    option = FROM_MAXIMUM.get(likelihood.kind)
-    if option is not None:
-        name += f" with {option} {likelihood.options()[option]}"
-    return f"likelihood {name}: {why} (for another: --set likelihood=...)\n"
-
-
-def _training(trained: Run, folder: Path) -> str:
-    """The summary of the training, and where its weights are."""
-    first, *rest = trained.summary().splitlines()
-    saved = first.replace("weights are those", "weights")
-    return "\n".join([f"trained {saved} are saved in {folder}", *rest])

@@ -6,6 +6,7 @@ import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,18 @@ from pyro_vae.analysis.figures.plots import (
 )
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.atomic_files import whole_files
+from pyro_vae.arguments import warn_caller
+from pyro_vae.experiment.description import EvaluateOptions, chosen_rows
 from pyro_vae.experiment.evaluation import Metrics
 from pyro_vae.experiment.splits import ExperimentRows
+from pyro_vae.experiment.writing import Writing
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE
 
 SHOWN_ROWS = 20
 DRAWS = 200
 FILES = (
+    "rows.npz",
     "metrics.json",
     "evidence.csv",
     "history.csv",
@@ -52,8 +56,18 @@ An autoencoder has no evidence and no samples; rows that aren't images have no r
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of `FILES` that a folder holds."""
-    return [folder / name for name in FILES if (folder / name).exists()]
+    """The files of `FILES` that a folder holds.
+
+    Raises:
+        ValueError: a folder has one of these names.
+    """
+    files = [folder / name for name in FILES if (folder / name).exists()]
+    for file in files:
+        if file.is_dir():
+            raise ValueError(
+                f"{file}: expected a file or nothing, got a folder; choose another folder"
+            )
+    return files
 
 
 def require_writable(path: Path) -> None:
@@ -101,77 +115,106 @@ def write_rows(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) ->
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def write_evidence(path: Path, evidence: Evidence) -> None:
-    """One line a row: log_marginal, se, elbo, ess, pareto_k, and where rows differ the method."""
-    names = ["log_marginal", "se", "elbo", "ess", "pareto_k"]
+def write_evidence(
+    path: Path,
+    evidence: Evidence,
+    rows: np.ndarray,
+    *,
+    labels: Sequence[Any] | np.ndarray | None = None,
+    fitted: np.ndarray | None = None,
+) -> None:
+    """One line a row: where it is from, log_marginal, se, elbo, ess, pareto_k, and the method.
+
+    Arguments:
+        path: the file.
+        evidence: log p(x) of each row.
+        rows: their numbers in the source, from 0.
+        labels: their names, where they have some.
+        fitted: whether the model was fitted to rows that equal them, where that is known.
+    """
+    columns: dict[str, Sequence[Any] | np.ndarray] = {"row": rows}
+    if labels is not None:
+        columns["label"] = labels
+    if fitted is not None:
+        columns["fitted"] = fitted.astype(int)
+    for name in ("log_marginal", "se", "elbo", "ess", "pareto_k"):
+        columns[name] = getattr(evidence, name)
     if getattr(evidence, "method", None) is not None:
-        names.append("method")
-    write_rows(path, {name: getattr(evidence, name) for name in names})
+        columns["method"] = evidence.method
+    write_rows(path, columns)
 
 
-def write_run(
-    folder: Path,
-    run: Run,
+def write_training(
+    writing: Writing, run: Run, write_hashes: Callable[[Path], object]
+) -> None:
+    """What is known before the evaluation: the history, and the hashes of the rows."""
+    history = {name: [row[name] for row in run.history] for name in run.history[0]}
+    writing.attempt("rows.npz", write_hashes)
+    writing.attempt("history.csv", lambda path: write_rows(path, history))
+
+
+def write_numbers(
+    writing: Writing,
     rows: ExperimentRows,
     metrics: Metrics,
     evidence: Evidence | None,
+    options: EvaluateOptions,
 ) -> None:
-    """Everything of a run but the model and its description: its numbers, and then its pictures.
+    """Metrics, without which a run has failed, and log p(x) of each row.
 
     Raises:
-        OSError: files can't be written; no half of the numbers or of the pictures is left.
+        OSError: the metrics can't be written.
     """
-    with whole_files(folder) as draft:
-        _write_numbers(draft, run, rows, metrics, evidence)
-    with whole_files(folder) as draft:
-        _draw_pictures(draft, run, rows)
+    writing.require("metrics.json", lambda path: write_json(path, metrics))
+    if evidence is None:
+        return
+    chosen = chosen_rows(len(rows.test), options)
+    numbers = rows.row_numbers[chosen]
+    labels = None if rows.row_labels is None else rows.row_labels[chosen]
+    writing.attempt(
+        "evidence.csv",
+        lambda path: write_evidence(path, evidence, numbers, labels=labels),
+    )
 
 
-def _write_numbers(
-    folder: Path,
-    run: Run,
-    rows: ExperimentRows,
-    metrics: Metrics,
-    evidence: Evidence | None,
-) -> None:
-    """Metrics, history, evidence and draws."""
-    write_json(folder / "metrics.json", metrics)
-    history = {name: [row[name] for row in run.history] for name in run.history[0]}
-    write_rows(folder / "history.csv", history)
-    if evidence is not None:
-        write_evidence(folder / "evidence.csv", evidence)
+def write_pictures(writing: Writing, run: Run, rows: ExperimentRows) -> None:
+    """Pictures and draws, each on its own."""
+    for name, draw in _pictures(run, rows):
+        writing.attempt(name, partial(_draw, draw))
+    writing.attempt("posterior.nc", lambda path: _write_draws(path, run.vae, rows))
+
+
+def _draw(draw: Callable[[], Figure], path: Path) -> None:
+    """Draw and save a picture, with one warning for all characters that the font lacks."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        save_figure(draw(), path)
+    missing = {
+        str(one.message) for one in caught if "missing from font" in str(one.message)
+    }
+    for one in caught:
+        if str(one.message) not in missing:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if missing:
+        warn_caller(
+            f"{path.name}: {len(missing)} characters are missing in the font, and drawn as boxes"
+        )
+
+
+def _write_draws(path: Path, vae: VAE, rows: ExperimentRows) -> None:
     tree = to_arviz(
-        run.vae,
+        vae,
         rows.test[:SHOWN_ROWS],
-        num_samples=_affordable_draws(run.vae),
+        num_samples=_affordable_draws(vae),
         columns=rows.splits.columns,
     )
-    write_netcdf(tree, folder / "posterior.nc")
+    write_netcdf(tree, path)
 
 
 def _affordable_draws(vae: VAE) -> int:
     """Draws for `posterior.nc`: fewer where a row is large, so that the file stays near 30 MB."""
     numbers = SHOWN_ROWS * int(np.prod(vae.spec.data_shape))
     return int(np.clip(4_000_000 / numbers, 1, DRAWS))
-
-
-def _draw_pictures(folder: Path, run: Run, rows: ExperimentRows) -> None:
-    """The pictures of a run; one that can't be drawn is named in a warning.
-
-    Raises:
-        OSError: a picture can't be written.
-    """
-    for name, draw in _pictures(run, rows):
-        try:
-            save_figure(draw(), folder / name)
-        except OSError:
-            raise
-        except (
-            Exception
-        ) as error:  # a font, a name or an unusual model may break a plot
-            warnings.warn(
-                f"{name} is not drawn: {type(error).__name__}: {error}", stacklevel=2
-            )
 
 
 def _pictures(
@@ -194,7 +237,9 @@ def _pictures(
 def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure:
     index = np.linspace(0, len(rows) - 1, min(10, len(rows))).astype(int)
     chosen = rows[index]
-    return reconstructions(chosen, reconstruct(vae, chosen), image_shape=shape)
+    return reconstructions(
+        chosen, reconstruct(vae, chosen, as_array=True), image_shape=shape
+    )
 
 
 def _samples(
@@ -204,10 +249,13 @@ def _samples(
     columns: tuple[str, ...] | None,
 ) -> Figure:
     if shape is None:
-        drawn = sample(vae, 2000).x.reshape(2000, -1)
+        drawn = sample(vae, 2000, as_array=True).x.reshape(2000, -1)
         return marginals(rows.reshape(len(rows), -1), drawn, columns=columns)
     limits = (float(rows.min()), float(rows.max()))
     title = "E[x | z] for z from the prior, in the range of the data"
     return image_grid(
-        sample(vae, 50).mean, image_shape=shape, title=title, limits=limits
+        sample(vae, 50, as_array=True).mean,
+        image_shape=shape,
+        title=title,
+        limits=limits,
     )

@@ -1,11 +1,9 @@
 """The rows of an experiment: read from their source, some of them held out, all of them checked."""
 
-import itertools
 import math
-import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +15,9 @@ from pyro_vae.data import (
     Splits,
     as_rows,
     binarized,
-    load_splits,
 )
-from pyro_vae.data.checks import moved_axis
 from pyro_vae.experiment.description import DataOptions, Experiment
+from pyro_vae.experiment.sources import read_source
 from pyro_vae.inputs import checked_batches, placement_of
 from pyro_vae.vae import VAE
 
@@ -31,14 +28,19 @@ class ExperimentRows:
 
     Attributes:
         splits: train, valid and test rows; test is never None.
-        labels: of the test rows, where they are known.
+        labels: the classes of the test rows, where they are known.
+        row_numbers: of the test rows in their source, from 0; in its own array of test rows where
+            it has one.
         indices: of the train rows that are fitted, where these stay in their file or in a sparse
             matrix; None for all.
+        row_labels: the names of the test rows, where their source has some.
     """
 
     splits: Splits
     labels: np.ndarray | None
+    row_numbers: np.ndarray
     indices: np.ndarray | None = None
+    row_labels: np.ndarray | None = None
 
     @property
     def train(self) -> np.ndarray | SparseArray | Selected:
@@ -54,87 +56,51 @@ class ExperimentRows:
         return self.splits.test
 
 
-def read_source(
-    options: DataOptions, data_shape: tuple[int, ...] | None, *, fitted: bool = False
-) -> Splits:
-    """The rows of a source, divided as the source divides them, and reshaped.
+def hold_out(
+    splits: Splits,
+    options: DataOptions,
+    row_labels: Sequence[Any] | np.ndarray | None = None,
+) -> ExperimentRows:
+    """The test rows that the source names, or some of its rows at random.
 
     Arguments:
-        options: of the source.
-        data_shape: of a row; None keeps the shape that the rows have.
-        fitted: whether the shape is that of a fitted model, and can't be changed any more.
-
-    Raises:
-        ValueError: as `load_splits`; a shape that the rows don't have.
-    """
-    path = os.path.expanduser(options.source)
-    splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
-    got = splits.train.shape[1:]
-    shape = data_shape or got
-    if math.prod(shape) != math.prod(got):
-        remedy = "pass rows of the model's shape"
-        if not fitted:
-            sizes = ",".join(map(str, got))
-            remedy = f"set data_shape=[{sizes}], or give rows of shape {shape}"
-        raise ValueError(
-            f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}"
-        )
-    transposed = moved_axis(got, shape)
-    if transposed is not None:
-        raise ValueError(
-            f"{options.source}: expected rows of shape {shape}, got {got}; reshaping would mix the "
-            f"pixels: move the axis of the channels, x.{transposed}, and save that"
-        )
-    columns = splits.columns
-    if len(shape) > 1:  # the pixels of an image have no names
-        columns = None
-    if columns is not None:
-        columns = _distinct(columns, options.source)
-    return replace(
-        splits,
-        train=splits.train.reshape(-1, *shape),
-        valid=_reshaped(splits.valid, shape),
-        test=_reshaped(splits.test, shape),
-        columns=columns,
-    )
-
-
-def _reshaped(
-    rows: np.ndarray | SparseArray | None, shape: tuple[int, ...]
-) -> np.ndarray | SparseArray | None:
-    return None if rows is None else rows.reshape(-1, *shape)
-
-
-def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
-    """Distinct names of columns: a blank one becomes its position, a repeated one gets a number."""
-    given = [str(column).strip() for column in columns]
-    names: list[str] = []
-    for position, column in enumerate(given):
-        stem = column or f"column {position}"
-        numbered = (f"{stem} ({count})" for count in itertools.count(2))
-        candidates = itertools.chain([stem], numbered)
-        names.append(next(name for name in candidates if name not in names))
-    renamed = [
-        name for name, column in zip(names, given, strict=True) if name != column
-    ]
-    if renamed:
-        count = (
-            f"{len(renamed)} of {len(names)} columns have no name or that of another"
-        )
-        shown = ", ".join(map(repr, renamed[:5]))
-        warnings.warn(f"{source}: {count}, and are called {shown}", stacklevel=2)
-    return tuple(names)
-
-
-def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:
-    """The test rows that the source names, or some of its rows at random.
+        splits: the source.
+        options: how many rows are held out, where the source doesn't say so.
+        row_labels: the names of the rows from which the test rows are taken: those of `splits.test`
+            where the source has some, else those of `splits.train`.
 
     Raises:
         ValueError: fewer rows than are held out.
     """
     labels = _digit_labels() if options.source == "digits" else None
+    given = splits.labels if row_labels is None else row_labels
+    names = None if given is None else _as_labels(given)
     if splits.test is not None:
-        return ExperimentRows(splits, labels)
+        numbers = np.arange(len(splits.test))
+        return ExperimentRows(splits, labels, numbers, row_labels=names)
+    train, test = _divided(splits, options)
+    if labels is not None:
+        labels = labels[test]
+    if names is not None:
+        names = names[test]
+    divided = replace(splits, test=splits.train[test])
+    indices: np.ndarray | None = train
+    stays = isinstance(splits.train, np.memmap | SparseArray)
+    if not stays:  # others are copied
+        divided = replace(divided, train=splits.train[train])
+        indices = None
+    return ExperimentRows(divided, labels, test, indices, names)
+
+
+def _as_labels(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Labels of any type, also tuples, as a one-dimensional array."""
+    names = np.empty(len(labels), dtype=object)
+    names[:] = list(labels)
+    return names
+
+
+def _divided(splits: Splits, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of the rows that are fitted, and of those that are held out at random."""
     order = np.random.default_rng(options.seed).permutation(len(splits.train))
     count = int(options.test)
     if options.test < 1:  # a share
@@ -144,16 +110,7 @@ def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:
             f"data.test: expected to hold out at least 1 row of {options.source} and to leave at "
             f"least 1 to fit, got {count} of {len(order)} rows"
         )
-    test = np.sort(order[:count])
-    train = np.sort(order[count:])
-    if labels is not None:
-        labels = labels[test]
-    held_out = replace(splits, test=splits.train[test])
-    if isinstance(
-        splits.train, np.memmap | SparseArray
-    ):  # its rows stay where they are
-        return ExperimentRows(held_out, labels, indices=train)
-    return ExperimentRows(replace(held_out, train=splits.train[train]), labels)
+    return np.sort(order[count:]), np.sort(order[:count])
 
 
 def read_data(

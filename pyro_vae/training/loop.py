@@ -231,7 +231,7 @@ def _train(
     run = training.run
     saved = None
     if path is not None:
-        saved = Checkpoint(Path(path), training)
+        saved = Checkpoint(Path(os.path.expanduser(path)), training)
         saved.read()
     steps_done = training.steps_per_epoch * len(run.history)
     steps_in_all = training.steps_per_epoch * (run.options.epochs or 0)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import pyro_vae as pv
-from pyro_vae.experiment.description import DIGITS, DataOptions, Experiment
+from pyro_vae.experiment.description import DataOptions, Experiment
+from pyro_vae.experiment.fields import DIGITS
 from pyro_vae.experiment.splits import read_data
 from pyro_vae.guides import GUIDES
 from pyro_vae.likelihoods import LIKELIHOODS
@@ -35,7 +36,8 @@ COMMANDS = (
     "schema",
 )
 MODEL = {"spec.json", "model.safetensors"}
-TABLES = {"metrics.json", "history.csv", "evidence.csv", "posterior.nc"}
+TRAINED = MODEL | {"history.csv", "rows.npz"}  # what is there before the evaluation
+TABLES = {"rows.npz", "metrics.json", "history.csv", "evidence.csv", "posterior.nc"}
 PICTURES = {"history.png", "latent.png", "reconstructions.png", "samples.png"}
 SHORT = (*QUICK, "--set", "hidden_dims=[32]")
 TEST_ROWS = 360  # a fifth of 1797, rounded up
@@ -125,7 +127,15 @@ def test_metrics_are_the_means_of_the_rows(
     digits: Done, metrics: dict[str, Any], home: Path
 ) -> None:
     rows = read_csv(home / "runs/digits/evidence.csv")
-    assert list(rows) == ["log_marginal", "se", "elbo", "ess", "pareto_k", "method"]
+    assert list(rows) == [
+        "row",
+        "log_marginal",
+        "se",
+        "elbo",
+        "ess",
+        "pareto_k",
+        "method",
+    ]
     assert metrics["rows"] == len(rows["elbo"]) == TEST_ROWS
     assert metrics["num_particles"] == 20
     assert metrics["unreliable"] is None  # nan has no JSON

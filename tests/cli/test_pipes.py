@@ -1,5 +1,6 @@
 """A reader that goes away, as in `pyro-vae fit | head -2`: all files are written, status 141."""
 
+import io
 import os
 import subprocess
 import sys
@@ -90,6 +91,31 @@ def test_the_other_commands_write_everything() -> None:
 
 def test_what_is_wrong_keeps_its_status() -> None:
     assert status("fit", "nowhere.npy", errors_too=True) == 2
+
+
+def test_an_encoding_that_lacks_characters_costs_nothing() -> None:
+    """The model's formula has a σ², which ASCII has not."""
+    out = io.BytesIO()
+    with redirect_stdout(io.TextIOWrapper(out, encoding="ascii")) as stream:
+        assert main(["fit", "spec.toml"]) == 0
+        stream.flush()
+        text = out.getvalue().decode("ascii")
+    written = {path.name for path in Path("runs/normal").iterdir()}
+    assert written == MODEL | TABLES | PICTURES - {"reconstructions.png"}
+    assert r"rate KL(q\u2016p)" in text
+
+
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs a device that is full"
+)
+def test_a_disk_that_is_full_for_the_output_costs_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with open("/dev/full", "w") as full, redirect_stdout(full):
+        assert main(["fit", "spec.toml"]) == 1
+    written = {path.name for path in Path("runs/normal").iterdir()}
+    assert written == MODEL | TABLES | PICTURES - {"reconstructions.png"}
+    assert capsys.readouterr().err == "pyro-vae: stdout: No space left on device\n"
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "damaged.toml").write_text("latent_dim = = 3")
     (folder / "folder.csv").mkdir()
     (folder / "list.json").write_text("[1]")
+    (folder / "claimed.running").touch()
     (folder / "missing.toml").write_text('data = "nowhere.npy"')
     (folder / "words.csv").write_text("1,2\n3,four\n")
     (folder / "empty.npy").touch()
@@ -197,6 +198,22 @@ BAD_QUESTIONS = {
         "--output: expected a file, got the folder folder.csv; name a file in it"
     ),
     "sample model --output /proc/x.npz": "--output: /proc/x.npz: can't be written",
+    "encode model --output /proc/x.npz": "--output: /proc/x.npz: can't be written",
+    "reconstruct model --output /proc/x.npz": "--output: /proc/x.npz: can't be written",
+    "anomaly model --data normal.npy --output /proc/x.csv": "--output: /proc/x.csv: can't be",
+    "anomaly model --data normal.npy --output spec.toml/x.csv": (
+        "--output: expected an existing folder, got spec.toml"
+    ),
+    "evaluate model --data table.csv --output table.csv": (
+        "--output: expected another file than --data, got table.csv for both; its rows would be"
+    ),
+    "anomaly model --data normal.npy --reference table.csv --output ./table.csv": (
+        "--output: expected another file than --reference, got table.csv for both"
+    ),
+    "fit normal.npy --output claimed": (
+        "claimed: another run writes to it .it has just started.; choose another folder, or wait "
+        "for its end; if it was killed, delete claimed.running"
+    ),
     "evaluate autoencoder --output rows.csv": "log p.x. does not exist",
     "sample autoencoder --output x.npy": "sample: prior 'flat' has no density",
     "sample model -n 0 --output x.npy": "num_rows: expected at least 1, got 0",

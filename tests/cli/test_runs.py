@@ -8,6 +8,7 @@ from typing import Any
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 
 import pyro_vae as pv
@@ -17,8 +18,8 @@ from pyro_vae.experiment import run_folder
 from pyro_vae.experiment.description import DataOptions
 from pyro_vae.experiment.splits import read_data
 from pyro_vae.saving import write_model
-from tests.cli.command import QUICK, Done, contents, pyro_vae, write_data
-from tests.cli.test_cli import MODEL, PICTURES, TABLES
+from tests.cli.command import QUICK, SPEC, Done, contents, pyro_vae, write_data
+from tests.cli.test_cli import MODEL, PICTURES, TABLES, TRAINED
 
 SMALL = (*QUICK, "--set", "latent_dim=2", "--set", "hidden_dims=[8]")
 AUTOENCODER = ("--set", "guide=delta", "--set", "prior=flat")
@@ -134,26 +135,70 @@ def test_splits_of_the_source_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_that_the_model_was_fitted_to_are_counted(home: Path) -> None:
     """60 rows, 48 of them fitted; in another format they are the same rows."""
     assert_done(pyro_vae("fit", "normal.npy", *SMALL))
-    for source, count in (
-        ("normal.npy", "48"),
-        ("table.csv", "48"),
-        ("other.npy", "none"),
-        ("mine.npy", "none"),
-    ):
-        rows = read_data(DataOptions(source="normal.npy"), None)
-        np.save("mine.npy", rows.test)
-        np.save("other.npy", np.ones((5, 4)))
-        done = pyro_vae("evaluate", "runs/normal", "--data", source)
-        assert (
-            f"rows of {source}; {count} of them equal rows that the model was fitted to\n"
-            in done.out
-        )
+    rows = read_data(DataOptions(source="normal.npy"), None)
+    np.save("mine.npy", rows.test)
+    np.save("other.npy", np.ones((5, 4)))
+    np.save("single.npy", np.load("normal.npy").astype(np.float32))
     assert "equal rows" not in pyro_vae("evaluate", "runs/normal").out
-    (home / "normal.npy").unlink()
+    (home / "normal.npy").rename(
+        home / "renamed.npy"
+    )  # the run knows its rows without it
+    for source, count in (
+        ("renamed.npy", "48 of 60"),
+        ("table.csv", "48 of 60"),
+        ("single.npy", "48 of 60"),
+        ("other.npy", "none of 5"),
+        ("mine.npy", "none of 12"),
+    ):
+        done = pyro_vae("evaluate", "runs/normal", "--data", source)
+        sentence = (
+            f"rows of {source}; {count} equal rows that the model was fitted to\n"
+        )
+        assert sentence in done.out
+        assert "held-out" not in done.out
+    (home / "runs/normal/rows.npz").unlink()
     done = pyro_vae("evaluate", "runs/normal", "--data", "table.csv")
     assert (
-        "rows of table.csv; whether the model was fitted to some of them is unknown: the training "
-        "rows can't be read any more\n" in done.out
+        "rows of table.csv; whether the model was fitted to some of them is unknown: the run has "
+        "no rows.npz with the hashes of its rows\n" in done.out
+    )
+
+
+def test_rows_that_are_new_to_the_model_have_a_line_of_their_own() -> None:
+    """All 60 rows are evaluated, and the mean of the 12 others is that of the run."""
+    assert_done(pyro_vae("fit", "normal.npy", *SMALL))
+    done = pyro_vae(
+        "evaluate", "runs/normal", "--data", "normal.npy", "--output", "ev.csv"
+    )
+    found = metrics("runs/normal")
+    line = (
+        "  log p(x) of the 12 rows that the model wasn't fitted to: "
+        f"{found['log_marginal']:.2f} ± {found['log_marginal_se']:.2f} nats per row\n"
+    )
+    assert line in done.out
+    table = pd.read_csv("ev.csv")
+    own = pd.read_csv("runs/normal/evidence.csv")
+    assert table["row"].tolist() == [*range(60)]
+    assert table.loc[table["fitted"] == 0, "row"].tolist() == own["row"].tolist()
+    new = table.loc[table["fitted"] == 0, "log_marginal"].to_numpy()
+    # the rounding of float32 depends on the size of a batch
+    np.testing.assert_allclose(new, own["log_marginal"].to_numpy(), rtol=1e-7)
+    result = pyro_vae("evaluate", "runs/normal", "--data", "normal.npy", "--json").json
+    assert result["fitted_rows"] == 48
+
+
+def test_lines_of_evidence_have_the_numbers_of_their_rows() -> None:
+    """Of 60 rows 12 are held out, and 5 of these are evaluated."""
+    assert_done(pyro_vae("fit", "normal.npy", *SMALL, "--set", "evaluate.rows=5"))
+    table = pd.read_csv("runs/normal/evidence.csv")
+    rows = np.load("normal.npy")[table["row"]]
+    assert len(rows) == 5
+    expected = pv.evidence(pv.load("runs/normal"), rows, num_particles=20)
+    np.testing.assert_allclose(table["log_marginal"], expected.log_marginal, rtol=1e-12)
+    done = pyro_vae("evaluate", "runs/normal", "--output", "again.csv")
+    assert_done(done)
+    assert (
+        Path("again.csv").read_bytes() == Path("runs/normal/evidence.csv").read_bytes()
     )
 
 
@@ -256,7 +301,14 @@ def test_the_home_folder_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -
     assert names("me/run") >= MODEL
     assert_done(pyro_vae("evaluate", "~/run", "--output=~/rows.csv"))
     assert_done(pyro_vae("sample", "~/run", "--output=~/x.npz"))
-    assert names("me") == {"run", "rows.npy", "rows.csv", "x.npz"}
+    rows = ("--data=~/rows.npy", "--reference=~/rows.npy")
+    assert_done(pyro_vae("anomaly", "~/run", *rows, "--output=~/a.csv"))
+    (home / "me/spec.toml").write_text(SPEC.replace("normal.npy", "~/rows.npy"))
+    assert_done(pyro_vae("fit", "~/spec.toml", "--output=~/second"))
+    pv.run("~/spec.toml", "~/third")
+    assert_done(pyro_vae("compare", "~/run", "~/second", "~/third"))
+    written = {"run", "second", "third", "rows.npy", "rows.csv", "x.npz", "a.csv"}
+    assert names("me") == written | {"spec.toml"}
     assert not Path("~").exists()
 
 
@@ -367,7 +419,7 @@ def test_interrupted_evaluation_keeps_the_model(
     done = pyro_vae("fit", str(home / "spec.toml"))
     assert (done.status, done.err) == (130, "pyro-vae: interrupted\n")
     assert "saved in runs/normal" in done.out
-    assert names("runs/normal") == MODEL
+    assert names("runs/normal") == TRAINED
     assert pv.load("runs/normal").spec.latent_dim == 2
 
 
@@ -378,49 +430,74 @@ def fail(*args: Any, **kwargs: Any) -> None:
     raise NO_SPACE
 
 
-@pytest.mark.parametrize("where", ["write_netcdf", "write_json"])
+def broken(*args: Any, **kwargs: Any) -> None:
+    raise RuntimeError("two\nlines")
+
+
 def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(
-    where: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run_folder, where, fail)
+    """Without its metrics a run hasn't ended well."""
+    monkeypatch.setattr(run_folder, "write_json", fail)
     done = pyro_vae("fit", "spec.toml")
     assert (done.status, done.err) == (
         1,
         "pyro-vae: input/output: No space left on device\n",
     )
     assert names("runs") == {"normal"}
-    assert names("runs/normal") == MODEL
+    assert names("runs/normal") == TRAINED
 
 
-def test_a_disk_that_is_full_when_pictures_come_leaves_the_numbers(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("error", [fail, broken])
+@pytest.mark.parametrize(
+    ("function", "lost"),
+    [
+        ("learning_curve", ["history.png"]),
+        ("latent_scatter", ["latent.png"]),
+        ("marginals", ["samples.png"]),
+        ("image_grid", ["samples.png"]),
+        ("reconstructions", ["reconstructions.png"]),
+        ("encode", ["latent.png"]),
+        ("sample", ["samples.png"]),
+        ("reconstruct", ["reconstructions.png"]),
+        ("save_figure", ["history.png", "latent.png", "samples.png"]),
+        ("to_arviz", ["posterior.nc"]),
+        ("write_netcdf", ["posterior.nc"]),
+        ("write_evidence", ["evidence.csv"]),
+        ("write_rows", ["history.csv", "evidence.csv"]),
+    ],
+)
+def test_what_cannot_be_written_costs_one_warning(
+    function: str, lost: list[str], error: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "save_figure", fail)
-    done = pyro_vae("fit", "spec.toml")
-    assert (done.status, done.err) == (
-        1,
-        "pyro-vae: input/output: No space left on device\n",
-    )
-    assert names("runs/normal") == MODEL | TABLES
-
-
-def test_a_picture_that_cannot_be_drawn_costs_nothing_else(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def no_font(*args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("no font")
-
-    monkeypatch.setattr(run_folder, "latent_scatter", no_font)
-    done = pyro_vae("fit", "spec.toml")
+    """All else is there, and the exit status is 0."""
+    images = function in {"image_grid", "reconstructions", "reconstruct"}
+    shape = ("--data", "grey.npy", "--set", "data_shape=[4,4]") if images else ()
+    monkeypatch.setattr(run_folder, function, error)
+    done = pyro_vae("fit", "spec.toml", *shape, "--output", "run")
+    reason = "No space left on device" if error is fail else "RuntimeError: two lines"
     assert (done.status, done.err) == (
         0,
-        "pyro-vae: latent.png is not drawn: RuntimeError: no font\n",
+        f"pyro-vae: run: not written: {', '.join(lost)} ({reason}); all else is there\n",
     )
-    assert names("runs/normal") == (MODEL | TABLES | PICTURES) - {
-        "latent.png",
-        "reconstructions.png",
-    }
-    assert "latent.png" not in done.out
+    expected = MODEL | TABLES | PICTURES
+    if not images:
+        expected -= {"reconstructions.png"}
+    assert names("run") == expected - set(lost)
+    assert "files\n" in done.out
+    assert not any(f"run/{name}" in done.out for name in lost)
+    assert names(".") >= {"run"}
+    assert not [name for name in names(".") if name.startswith(".run")]
+
+
+def test_a_folder_in_the_way_of_a_file_is_found_before_training(home: Path) -> None:
+    (home / "run/latent.png").mkdir(parents=True)
+    done = pyro_vae("fit", "spec.toml", "--output", "run", "--overwrite")
+    assert done.status == 2
+    assert done.err == (
+        "pyro-vae: run/latent.png: expected a file or nothing, got a folder; choose another "
+        "folder\n"
+    )
 
 
 def test_a_full_disk_leaves_no_half_of_a_model(

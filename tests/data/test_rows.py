@@ -10,7 +10,7 @@ from pyro_vae.data import ArrayRows, Placement, as_rows, checked, statistics
 from pyro_vae.data.placement import as_tensor
 from pyro_vae.data.supports import describe
 from pyro_vae.experiment.description import DataOptions
-from pyro_vae.experiment.splits import read_source
+from pyro_vae.experiment.sources import read_source
 from pyro_vae.likelihoods import LIKELIHOODS
 
 ROWS, SHAPE = 23, (2, 3)

@@ -11,7 +11,8 @@ from pyro_vae.cli.main import main
 from pyro_vae.data import Selected, SparseArray, load, load_splits
 from pyro_vae.experiment.description import DataOptions
 from pyro_vae.experiment.run import run
-from pyro_vae.experiment.splits import hold_out, read_source
+from pyro_vae.experiment.sources import read_source
+from pyro_vae.experiment.splits import hold_out
 from pyro_vae.saving import read_run
 
 RNG = np.random.default_rng(0)
@@ -219,7 +220,7 @@ def test_the_command_evaluates_encodes_and_counts_known_rows(tmp_path, capsys):
     assert main(["evaluate", folder, "--data", str(path), *few]) == 0
     known = {tuple(row) for row in COUNTS[_fitted_rows()]}
     expected = sum(tuple(row) in known for row in COUNTS)
-    assert f"{expected} of them equal rows" in capsys.readouterr().out
+    assert f"{expected} of 60 equal rows" in capsys.readouterr().out
     out = str(tmp_path / "codes.npz")
     assert main(["encode", folder, "--data", str(path), "--output", out]) == 0
     with np.load(out) as codes:

@@ -14,7 +14,6 @@ from pyro_vae.analysis import rate
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from pyro_vae.data import Splits, as_rows
 from pyro_vae.experiment.description import (
-    DIGITS,
     DataOptions,
     EvaluateOptions,
     Experiment,
@@ -23,8 +22,10 @@ from pyro_vae.experiment.description import (
     override,
 )
 from pyro_vae.experiment.evaluation import evaluate, table
+from pyro_vae.experiment.fields import DIGITS
 from pyro_vae.experiment.run_folder import finite
-from pyro_vae.experiment.splits import check_rows, hold_out, read_data, read_source
+from pyro_vae.experiment.sources import read_source
+from pyro_vae.experiment.splits import check_rows, hold_out, read_data
 from tests.watched import Watched
 
 TRUTH = LinearGaussian.random()

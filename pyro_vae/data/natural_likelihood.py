@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyro_vae.data import SparseArray
 from pyro_vae.data.arrays import LARGEST
+from pyro_vae.data.sparse import SparseArray
 
 FROM_MAXIMUM = {
     "beta_binomial": "total_count",
     "binomial": "total_count",
     "categorical": "num_classes",
+    "ordinal": "num_classes",
 }
 """The options that the largest value decides."""
 
@@ -122,7 +123,8 @@ def natural_likelihood(*splits: np.ndarray | SparseArray) -> Natural:
     if len(facts.values) <= MANY:
         return Natural(
             "normal",
-            f"{span} with few values; 'binomial', 'categorical' or 'mixed' may fit better",
+            f"{span} with few values; 'binomial', 'categorical', 'ordinal' or 'mixed' may fit "
+            "better",
         )
     times = f"{span} whose variance is {facts.dispersion:.2g} times their mean"
     if facts.dispersion > OVERDISPERSED:
