@@ -107,8 +107,8 @@ def encode(vae: VAE, x: Any) -> Codes:
 def reconstruct(vae: VAE, x: Any, *, as_array: bool = False) -> Any:
     """E[x' | z] at z = E[z | x], the mean of q(z | x); shaped as x.
 
-    A size factor or a total of a row is kept. A categorical column gives its most probable
-    category, since categories have no mean.
+    A size factor or a total of a row is kept. Categories have no mean: a categorical column gives
+    the most probable one, an ordinal column its median.
 
     Arguments:
         vae: the model.
@@ -139,7 +139,7 @@ def reconstruct(vae: VAE, x: Any, *, as_array: bool = False) -> Any:
 
 @public
 def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
-    """p(x'ᵢ = k | z) at z = E[z | x] for each categorical column i.
+    """p(x'ᵢ = k | z) at z = E[z | x] for each categorical or ordinal column i.
 
     Arguments:
         vae: the model.
@@ -147,7 +147,7 @@ def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
 
     Returns:
         Column -> probabilities, (n, K); columns are numbered as in the flattened row. Empty where
-        no column is categorical.
+        no column is of such a kind.
 
     Raises:
         ValueError: rows that don't fit the model.

@@ -20,7 +20,8 @@ UNNAMED = re.compile(
     r"(|unnamed: \d+|column 0|rownames?|row_?names?|__index_level_0__)$", re.I
 )
 IDENTIFIER = re.compile(
-    r"(.*[_. -])?(id|ids|uuid|guid|idx|index|identifier)$|.*[a-z]I[Dd]$"
+    r"(.*[_. -])?(id|ids|uuid|guid|idx|index|identifier|subject)$|.*[a-z]I[Dd]$|.*_I[Dd]$"
+    r"|I[Dd]$|Subject$"
 )
 """Names of columns that number or name the rows, or what they belong to."""
 
@@ -95,14 +96,14 @@ def decide(cells: Cells) -> Decision:
         return Decision(CONSTANT, "one value in all rows")
     if cells.form == "truth":
         return Decision("bernoulli", "truth values")
-    if cells.form == "category":
-        return _category(cells)
     if cells.form in {"time", "duration"}:
         return Decision("normal", "times as numbers")
     if _is_identifier(cells) and _is_whole(present):
         return Decision(
             LEFT_OUT, "named as an identifier; say its kind to model it", asks=True
         )
+    if cells.form == "category":
+        return _category(cells)
     return _number(present)
 
 

@@ -216,7 +216,7 @@ def given(p: Distribution, x: Tensor) -> Distribution:
 
 
 def representative(p: Distribution) -> Tensor:
-    """What to show of p(x | z): its mean; of categories, whose numbers are names, the likeliest."""
+    """What to show of p(x | z): its mean; a category where the numbers are names or an order."""
     if isinstance(p, HasRepresentative):
         return p.pyro_vae_representative()
     mean: Tensor = p.mean

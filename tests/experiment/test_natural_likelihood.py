@@ -107,7 +107,11 @@ def test_counts_score_higher_by_what_is_chosen() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "named"),
-    [("binomial", {"total_count": 14}), ("categorical", {"num_classes": 15})],
+    [
+        ("binomial", {"total_count": 14}),
+        ("categorical", {"num_classes": 15}),
+        ("ordinal", {"num_classes": 15}),
+    ],
 )
 @pytest.mark.parametrize(
     "form", [lambda kind: kind, lambda kind: {"kind": kind}], ids=["name", "table"]
