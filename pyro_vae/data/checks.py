@@ -54,10 +54,33 @@ def check_shape(shape: Shape, data_shape: Shape, name: str) -> None:
         remedy = "change data_shape or the data"
         if len(shape) > 0 and math.prod(shape[1:]) == math.prod(data_shape):
             remedy = f"reshape it to (n, {', '.join(map(str, data_shape))})"
+        transposed = moved_axis(shape[1:], tuple(data_shape))
+        if transposed is not None:
+            remedy = f"move the axis of the channels, x.{transposed}"
         raise ValueError(
             f"{name}: expected rows of shape {tuple(data_shape)}, got {shape[1:]} in {shape}; "
             f"{remedy}"
         )
+
+
+def moved_axis(got: Shape, expected: Shape) -> str | None:
+    """The call that moves the channels of images to the other end, where that makes the shape.
+
+    Reshaping such images would mix their pixels. A single channel is no matter of order.
+
+    Example:
+        >>> moved_axis((32, 32, 3), (3, 32, 32)), moved_axis((3, 32, 32), (32, 32, 3))
+        ('transpose(0, 3, 1, 2)', 'transpose(0, 2, 3, 1)')
+        >>> moved_axis((28, 28, 1), (1, 28, 28)) is None
+        True
+    """
+    if len(got) != 3 or got == expected:
+        return None
+    if got[-1] > 1 and expected == (got[2], got[0], got[1]):
+        return "transpose(0, 3, 1, 2)"
+    if got[0] > 1 and expected == (got[1], got[2], got[0]):
+        return "transpose(0, 2, 3, 1)"
+    return None
 
 
 def checked(

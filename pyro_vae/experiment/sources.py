@@ -17,6 +17,7 @@ from pyro_vae.data import (
     read,
     table,
 )
+from pyro_vae.data.checks import moved_axis
 from pyro_vae.data.column_choice import each_kind, require_known
 from pyro_vae.data.files import file_at, stem
 from pyro_vae.data.names import distinct, renaming
@@ -60,6 +61,12 @@ def read_source(
             remedy = f"set data_shape=[{sizes}], or give rows of shape {shape}"
         raise ValueError(
             f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}"
+        )
+    transposed = moved_axis(got, shape)
+    if transposed is not None:
+        raise ValueError(
+            f"{options.source}: expected rows of shape {shape}, got {got}; reshaping would mix the "
+            f"pixels: move the axis of the channels, x.{transposed}, and save that"
         )
     columns = splits.columns
     if len(shape) > 1:  # the pixels of an image have no names

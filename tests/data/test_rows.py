@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from pyro_vae.data import ArrayRows, Placement, as_rows, checked, statistics
 from pyro_vae.data.placement import as_tensor
 from pyro_vae.data.supports import describe
+from pyro_vae.experiment.description import DataOptions
+from pyro_vae.experiment.sources import read_source
 from pyro_vae.likelihoods import LIKELIHOODS
 
 ROWS, SHAPE = 23, (2, 3)
@@ -558,3 +560,22 @@ def test_good_rows_pass_unchanged():
 )
 def test_supports_have_words(support, words):
     assert words in describe(support)
+
+
+def test_channels_at_the_other_end_are_moved_and_not_reshaped(tmp_path):
+    images = np.zeros((4, 8, 6, 3), np.float32)
+    message = (
+        r"got \(8, 6, 3\) .*; move the axis of the channels, x\.transpose\(0, 3, 1, 2\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        as_rows(images, (3, 8, 6))
+    assert len(as_rows(images.transpose(0, 3, 1, 2), (3, 8, 6))) == 4
+    np.save(tmp_path / "x.npy", images)
+    options = DataOptions(source=str(tmp_path / "x.npy"))
+    with pytest.raises(
+        ValueError, match=r"would mix the pixels: move .*\(0, 3, 1, 2\)"
+    ):
+        read_source(options, (3, 8, 6))
+    assert read_source(options, (8, 18)).train.shape == (4, 8, 18)
+    np.save(tmp_path / "x.npy", images[..., :1])
+    assert read_source(options, (1, 8, 6)).train.shape == (4, 1, 8, 6)

@@ -7,11 +7,25 @@ import scipy.sparse
 import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from pyro_vae import VAE, anomaly, encode, evidence, fit, reconstruct
+from pyro_vae import (
+    VAE,
+    annealed,
+    anomaly,
+    class_probabilities,
+    compare,
+    encode,
+    evidence,
+    fit,
+    inference_gaps,
+    reconstruct,
+    to_arviz,
+)
+from pyro_vae.analysis import rate
 from pyro_vae.analysis.figures.histograms import marginals
 from pyro_vae.analysis.figures.images import image_grid
 from pyro_vae.data import ArrayRows, Placement, Selected, SparseArray, arrays, as_rows
 from pyro_vae.data.sparse import is_sparse
+from pyro_vae.training.baseline import baseline_of
 
 ROWS, WIDTH = 41, 6
 RNG = np.random.default_rng(0)
@@ -223,6 +237,29 @@ def test_answers_are_those_of_the_dense_rows():
     expected = anomaly(vae, COUNTS[:3], reference=COUNTS, num_samples=9, **few)
     np.testing.assert_array_equal(found.p_value, expected.p_value)
     np.testing.assert_array_equal(found.shares, expected.shares)
+
+
+ASKED = {
+    "rate": lambda vae, x: rate(vae, x),
+    "class_probabilities": lambda vae, x: list(class_probabilities(vae, x)),
+    "annealed": lambda vae, x: annealed(vae, x[:3], temperatures=5).log_marginal,
+    "inference_gaps": lambda vae, x: (
+        inference_gaps(vae, x[:3], steps=8, num_particles=8).amortization_gap
+    ),
+    "to_arviz": lambda vae, x: to_arviz(vae, x[:3], num_samples=5)["posterior"]["z"],
+    "compare": lambda vae, x: (
+        compare({"a": vae, "b": model()}, x, num_particles=8).mean
+    ),
+    "baseline_of": lambda vae, x: baseline_of(vae, x),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_every_question_takes_sparse_rows(name):
+    ask, vae = ASKED[name], model()
+    fit(vae, COUNTS, epochs=1, batch_size=8, device="cpu")
+    expected = np.asarray(ask(vae, COUNTS))
+    np.testing.assert_array_equal(ask(vae, scipy.sparse.csr_matrix(COUNTS)), expected)
 
 
 def test_a_value_outside_the_support_is_named_by_its_place():

@@ -8,8 +8,11 @@ import scipy.io
 import scipy.sparse
 
 from pyro_vae.cli.main import main
-from pyro_vae.data import SparseArray, load, load_splits
+from pyro_vae.data import Selected, SparseArray, load, load_splits
+from pyro_vae.experiment.description import DataOptions
 from pyro_vae.experiment.run import run
+from pyro_vae.experiment.sources import read_source
+from pyro_vae.experiment.splits import hold_out
 from pyro_vae.saving import read_run
 
 RNG = np.random.default_rng(0)
@@ -184,6 +187,21 @@ def test_a_sparse_file_is_an_experiment_with_the_numbers_of_its_dense_twin(tmp_p
     assert {file.name for file in sparse.files} == {file.name for file in dense.files}
 
 
+def test_rows_are_held_out_without_a_dense_matrix(tmp_path, monkeypatch):
+    scipy.sparse.save_npz(tmp_path / "x.npz", scipy.sparse.csr_array(COUNTS))
+    options = DataOptions(source=str(tmp_path / "x.npz"))
+    with monkeypatch.context() as patch:
+        patch.delattr(SparseArray, "__array__")
+        rows = hold_out(read_source(options, None), options)
+        images = read_source(options, (1, 5))
+    assert isinstance(rows.train, Selected)
+    assert isinstance(rows.test, SparseArray)
+    order = np.random.default_rng(0).permutation(60)
+    np.testing.assert_array_equal(rows.train.indices, np.sort(order[12:]))
+    np.testing.assert_array_equal(rows.test, COUNTS[np.sort(order[:12])])
+    np.testing.assert_array_equal(images.train, COUNTS.reshape(60, 1, 5))
+
+
 def _fitted_rows():
     """The rows that are not held out, by the rule of `data.test` and `data.seed`."""
     return np.random.default_rng(0).permutation(60)[12:]
@@ -202,7 +220,7 @@ def test_the_command_evaluates_encodes_and_counts_known_rows(tmp_path, capsys):
     assert main(["evaluate", folder, "--data", str(path), *few]) == 0
     known = {tuple(row) for row in COUNTS[_fitted_rows()]}
     expected = sum(tuple(row) in known for row in COUNTS)
-    assert f"{expected} of them equal rows" in capsys.readouterr().out
+    assert f"{expected} of 60 equal rows" in capsys.readouterr().out
     out = str(tmp_path / "codes.npz")
     assert main(["encode", folder, "--data", str(path), "--output", out]) == 0
     with np.load(out) as codes:
