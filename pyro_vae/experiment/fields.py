@@ -66,7 +66,7 @@ def fields_of(
 
 
 def run_of(source: object) -> Path | None:
-    """The folder of the run that a source names, also by its `spec.json`; None of another source."""
+    """The folder of the run that a source names, also by its `spec.json`; None of other sources."""
     if not isinstance(source, str | os.PathLike):
         return None
     path = Path(os.path.expanduser(source))
