@@ -30,6 +30,8 @@ OTHER_NAMES = {
     "multiclass": "categorical",
     "nb": "negative_binomial",
     "nsf": "flow",
+    "ordered": "ordinal",
+    "ordered_logistic": "ordinal",
     "realnvp": "flow",
     "t": "student_t",
     "vampprior": "vamp",

@@ -14,13 +14,16 @@ from pyro_vae.data import (
     LoaderRows,
     Placement,
     Rows,
+    Table,
     as_rows,
     checked,
 )
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
+from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.rounding import require_precision
+from pyro_vae.data.tables import names_only
 from pyro_vae.networks import Standardize
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.spec import data_support
@@ -33,6 +36,49 @@ def placement_of(vae: VAE) -> Placement:
     numbers = [tensor for tensor in tensors if tensor.is_floating_point()]
     first = numbers[0] if numbers else torch.zeros(())
     return Placement(first.device, first.dtype)
+
+
+def model_rows(
+    vae: VAE, x: Any, placement: Placement | None = None, *, name: str = "x"
+) -> Rows:
+    """Data of any kind as rows of the model; a DataFrame is matched by the names of its columns.
+
+    Arguments:
+        vae: the model.
+        x: rows, (n, *data_shape), a `Table` or a DataFrame.
+        placement: device and type of the batches; by default the model's.
+        name: of the argument, for messages.
+    """
+    where = placement_of(vae) if placement is None else placement
+    return as_rows(x, vae.spec.data_shape, where, name=name, schema=vae.spec.table)
+
+
+def learn_columns(vae: VAE, x: Any) -> None:
+    """Give a model the names of the columns of the table that it is fitted to.
+
+    A model that knows its columns, and rows without names, change nothing.
+    """
+    if vae.spec.table is not None:
+        return
+    if isinstance(x, Table):
+        schema = x.schema
+    elif is_frame(x):
+        shape = vae.spec.data_shape
+        schema = names_only(x, _kinds(vae, math.prod(shape)), shape)
+    else:
+        return
+    fields = vae.spec.model_dump() | {"table": schema}
+    vae.spec = type(vae.spec).model_validate(fields)
+
+
+def _kinds(vae: VAE, width: int) -> list[str]:
+    """The kind of the likelihood of each column."""
+    likelihood = vae.spec.likelihood
+    kinds = [likelihood.kind] * width
+    for group in likelihood.options().get("columns", ()):
+        for column in group.columns:
+            kinds[column] = group.likelihood.kind
+    return kinds
 
 
 def rows_of(
@@ -53,7 +99,7 @@ def rows_of(
         progress: True shows the bar and False hides it; None shows it on a terminal or in a
             notebook.
     """
-    rows = as_rows(x, vae.spec.data_shape, placement_of(vae), name=name)
+    rows = model_rows(vae, x, name=name)
     require_precise(vae, rows, name)
     batches = checked_batches(vae, rows.batches(batch_size), name)
     with progress_bar(progress, total=len(rows), desc="log p(x)", unit="row") as bar:

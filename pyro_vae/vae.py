@@ -1,6 +1,6 @@
 """The variational autoencoder: two Pyro programs made of three modules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from operator import attrgetter
 from pathlib import Path
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
+from pyro_vae.data import Schema, Table, table
+from pyro_vae.data.column_choice import Kinds, each_kind
+from pyro_vae.data.frames import is_frame
 from pyro_vae.guides import Posterior
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.rng import own_seed
@@ -110,6 +113,7 @@ class VAE(nn.Module):
         denoise: standard deviation of the noise on the encoder's inputs while training, in
             standardised units.
         seed: of the initial weights. The global generator is not touched.
+        table: names, kinds and levels of the columns, for rows of a table; see `from_data`.
 
     Raises:
         ValueError: an unknown kind or option, a part whose shapes or support don't fit, or one with
@@ -140,6 +144,7 @@ class VAE(nn.Module):
         standardize: Literal["feature", "all", "none"] = "feature",
         denoise: float = 0.0,
         seed: int = 0,
+        table: Schema | None = None,
     ) -> None:
         fields = {
             name: value for name, value in locals().items() if name in Spec.model_fields
@@ -167,6 +172,57 @@ class VAE(nn.Module):
             "vae.prior(); or by pyro_vae.encode(vae, x), reconstruct(vae, x), "
             "sample(vae, num_rows), evidence(vae, x)"
         )
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Any,
+        *,
+        columns: Sequence[str] | Kinds | None = None,
+        drop: Sequence[str] = (),
+        index: str | None = None,
+        **fields: Any,
+    ) -> Self:
+        """A model for a table: a likelihood for each kind of column, known by their names.
+
+        Rows of other tables are matched by name, and samples come as DataFrames of the same
+        columns, dtypes and levels.
+
+        Arguments:
+            data: a DataFrame of any library, or a `Table` from `pyro_vae.data.read`.
+            columns: the columns to take, or kinds of columns by name; see `pyro_vae.data.table`.
+            drop: columns to leave out.
+            index: the column with the labels of the rows.
+            **fields: other fields of the model, such as latent_dim; a likelihood is that of the
+                columns of numbers whose kind isn't given by name, and `mixed` or an object that
+                of the whole row.
+
+        Raises:
+            ValueError: no table, or a column of a kind that its cells can't have.
+
+        Example:
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame({"x": [0.5, -1.5, 2.0], "seen": [True, False, True]})
+            >>> vae = VAE.from_data(frame, latent_dim=1)
+            >>> [group.likelihood.kind for group in vae.spec.likelihood.columns]
+            ['normal', 'bernoulli']
+        """
+        if not isinstance(data, Table) and not is_frame(data):
+            raise ValueError(
+                f"data: expected a DataFrame or a Table, got {type(data).__name__}; read a file "
+                "with pyro_vae.data.read, or for an array take VAE(data_shape=x.shape[1:])"
+            )
+        kind = each_kind(fields.get("likelihood"))
+        how: dict[str, Any] = {"columns": columns, "drop": drop, "index": index}
+        how["kind"] = kind
+        rows = data
+        if not isinstance(data, Table):
+            rows = table(data, **how, name="data")
+        elif any(how.values()):
+            rows = table(data.to_dataframe(), **how, name="data")
+        if kind is not None or "likelihood" not in fields:
+            fields["likelihood"] = rows.schema.likelihood
+        return cls(data_shape=rows.values.shape[1:], table=rows.schema, **fields)
 
     @classmethod
     def from_spec(

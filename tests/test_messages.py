@@ -128,6 +128,7 @@ NEEDS = {
     ("likelihood", "categorical"): "num_classes",
     ("likelihood", "distribution"): "name",
     ("likelihood", "mixed"): "columns",
+    ("likelihood", "ordinal"): "num_classes",
     ("prior", "hierarchical"): "top_dim",
     ("guide", "hierarchical"): "top_dim",
 }

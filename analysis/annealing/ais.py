@@ -48,7 +48,7 @@ class Annealed(HasLogMarginal, Answer):
         row_hashes: uint64, equal for equal rows, which have the same random numbers.
         num_chains: C.
         temperatures: T.
-        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
+        row_labels: names of the rows, where the data have some, else None.
     """
 
     log_marginal: np.ndarray
@@ -193,7 +193,7 @@ def annealed(
         **concatenated(parts),
         num_chains=num_chains,
         temperatures=temperatures,
-        row_labels=row_labels(x),
+        row_labels=row_labels(x, vae.spec.table),
     )
 
 

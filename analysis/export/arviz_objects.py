@@ -3,12 +3,13 @@
 import importlib
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pyro_vae.analysis.export.coordinates import feature_coordinate, row_coordinate
 from pyro_vae.atomic_files import written_whole
 
 __all__ = ["as_integers", "installed_arviz", "to_datatree", "write_netcdf"]
@@ -22,11 +23,13 @@ _LEADING = {
     "prior": _DRAWN,
     "prior_predictive": _DRAWN,
     "observed_data": ("observation",),
+    "constant_data": ("observation",),
     "sample_stats": _DRAWN,
 }
 _TRAILING: dict[str, tuple[str, ...]] = {
     "posterior": ("latent",),
     "prior": ("latent",),
+    "constant_data": (),
     "sample_stats": (),
 }
 
@@ -51,7 +54,9 @@ def to_datatree(
     groups: Mapping[str, Mapping[str, npt.ArrayLike]],
     *,
     attrs: Mapping[str, str | int | float] = {},
-    columns: Sequence[str] | None = None,
+    columns: Sequence[Any] | None = None,
+    rows: Sequence[Any] | None = None,
+    scalars: Collection[str] = (),
 ) -> Any:
     """Label arrays with ArviZ's groups, dimensions and coordinates.
 
@@ -67,10 +72,13 @@ def to_datatree(
     Arguments:
         groups: group -> variable -> array without the chain dimension. `posterior`, `prior`: (draw,
             observation, latent); `posterior_predictive`, `prior_predictive`: (draw, observation,
-            *data_shape); `observed_data`: (observation, *data_shape); `sample_stats`: (draw,
-            observation), in nats.
+            *data_shape); `observed_data`: (observation, *data_shape); `constant_data`:
+            (observation,); `sample_stats`: (draw, observation), in nats.
         attrs: what to note on the whole tree: strings and numbers only, which is what netCDF keeps.
         columns: the names of the features of one-dimensional data; the default is integers from 0.
+        rows: the labels of the observations; the default is integers from 0.
+        scalars: names of data with one number for each row, such as single columns of a table;
+            they have no feature.
 
     Returns:
         An `arviz.InferenceData` on ArviZ 0.x, an `xarray.DataTree` on ArviZ 1.x.
@@ -94,14 +102,15 @@ def to_datatree(
     arrays: list[_Labelled] = []
     for group, by_name in groups.items():
         arrays += [
-            _label(group, name, np.asarray(array)) for name, array in by_name.items()
+            _label(group, name, np.asarray(array), scalars)
+            for name, array in by_name.items()
         ]
     _check_sizes(arrays)
-    names = None if columns is None else _feature_names(arrays, columns)
+    labels = _labels(arrays, columns, rows)
     nodes = {"/": xr.Dataset(attrs=dict(attrs))}
     for group in groups:
         nodes[group] = _dataset(
-            [array for array in arrays if array.group == group], names
+            [array for array in arrays if array.group == group], labels
         )
     return as_installed(xr.DataTree.from_dict(nodes))
 
@@ -189,11 +198,15 @@ def _check_attributes(attrs: Mapping[str, str | int | float]) -> None:
             )
 
 
-def _label(group: str, name: str, array: Array) -> _Labelled:
+def _label(group: str, name: str, array: Array, scalars: Collection[str]) -> _Labelled:
     """Add the chain dimension and the names of all dimensions."""
     leading = _LEADING[group]
     without_chain = [dim for dim in leading if dim != "chain"]
-    trailing = _TRAILING.get(group, _data_dims(array.ndim - len(without_chain)))
+    trailing = _TRAILING.get(group)
+    if trailing is None and name in scalars:
+        trailing = ()
+    if trailing is None:
+        trailing = _data_dims(array.ndim - len(without_chain))
     expected = [*without_chain, *trailing]
     if array.ndim != len(expected):
         raise ValueError(
@@ -238,26 +251,30 @@ def _counts(labelled: _Labelled) -> dict[str, int]:
     return counts
 
 
-def _feature_names(arrays: Sequence[_Labelled], columns: Sequence[str]) -> list[str]:
-    sizes = [
-        labelled.sizes["feature"] for labelled in arrays if "feature" in labelled.dims
-    ]
-    got = f"got {len(columns)}: {list(columns)}; give one name for each feature"
-    if not sizes:
-        raise ValueError(f"columns: expected data with one dimension to name, {got}")
-    if len(columns) != sizes[0] or len(set(columns)) != sizes[0]:
-        raise ValueError(f"columns: expected {sizes[0]} different names, {got}")
-    return [str(column) for column in columns]
+def _labels(
+    arrays: Sequence[_Labelled],
+    columns: Sequence[Any] | None,
+    rows: Sequence[Any] | None,
+) -> dict[str, Any]:
+    """The coordinates that are no integers from 0, by the name of their dimension."""
+    sizes: dict[str, int] = {}
+    for labelled in arrays:
+        sizes |= labelled.sizes
+    labels: dict[str, Any] = {}
+    if columns is not None:
+        labels["feature"] = feature_coordinate(columns, sizes.get("feature"))
+    if rows is not None:
+        labels["observation"] = row_coordinate(rows, sizes["observation"])
+    return labels
 
 
-def _dataset(arrays: Sequence[_Labelled], names: list[str] | None) -> Any:
-    """One group, with integers from 0 for coordinates, or the names of the features."""
+def _dataset(arrays: Sequence[_Labelled], labels: Mapping[str, Any]) -> Any:
+    """One group with its coordinates: labels, or integers from 0."""
     import xarray as xr
 
     coords: dict[str, Any] = {}
     for labelled in arrays:
-        coords |= {dim: np.arange(size) for dim, size in labelled.sizes.items()}
-    if names and "feature" in coords:
-        coords["feature"] = names
+        for dim, size in labelled.sizes.items():
+            coords[dim] = labels.get(dim, np.arange(size))
     variables = {labelled.name: (labelled.dims, labelled.array) for labelled in arrays}
     return xr.Dataset(variables, coords=coords)

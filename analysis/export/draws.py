@@ -1,25 +1,27 @@
 """Draws from a fitted model, for ArviZ."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree
+from pyro_vae.analysis.export.arviz_objects import to_datatree
+from pyro_vae.analysis.export.column_variables import ColumnVariables, variable_names
+from pyro_vae.analysis.export.coordinates import feature_coordinate
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
+from pyro_vae.analysis.results.tables import column_names, row_labels
 from pyro_vae.arguments import public
-from pyro_vae.data import as_rows
-from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.likelihoods.base import given
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 from pyro_vae.version import __version__
 
-Groups = dict[str, dict[str, np.ndarray]]
+Groups = dict[str, Mapping[str, np.ndarray]]
 GIBIBYTE = 2**30
 
 
@@ -31,6 +33,7 @@ def to_arviz(
     num_samples: int = 1000,
     seed: int = 0,
     columns: Sequence[str] | None = None,
+    rows: Sequence[Any] | None = None,
     max_bytes: int = GIBIBYTE,
 ) -> Any:
     """Posterior, prior and predictive draws for some rows, as what the installed ArviZ takes.
@@ -41,8 +44,10 @@ def to_arviz(
     independent: R-hat and ESS say nothing about them. The mean weight of a row is its p(x):
     `evidence` computes that with any number of draws.
 
-    Bits, counts and categories are integers, which ArviZ draws as steps. Where a row has other
-    numbers beside them, such as a size factor, all of it is floating point.
+    Bits, counts and categories are integers, which ArviZ draws as steps. Where some columns of a
+    table are whole numbers and some are real, there is no x: each column is a variable, with the
+    name of the column, or x[0], x[1], ... What the model conditions on, such as a size factor, is
+    in the group constant_data, under such a name.
 
     References:
         ArviZ a unified library for exploratory analysis of Bayesian models in Python (Kumar,
@@ -53,7 +58,8 @@ def to_arviz(
         x: rows shaped (n, *data_shape).
         num_samples: draws for each row.
         seed: of the draws.
-        columns: names of the features of one-dimensional data.
+        columns: names of the features of one-dimensional data; those of a DataFrame by default.
+        rows: labels of the rows; by default those that x has, such as the index of a DataFrame.
         max_bytes: the most memory that the draws may take.
 
     Returns:
@@ -61,7 +67,8 @@ def to_arviz(
         observation, latent.
 
     Raises:
-        ValueError: no rows or draws, more memory than allowed, rows that don't fit the model.
+        ValueError: no rows or draws, more memory than allowed, rows that don't fit the model,
+            another number of labels or names.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -71,30 +78,41 @@ def to_arviz(
     """
     if num_samples < 1:
         raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-    _require_room(vae, len(as_rows(x, vae.spec.data_shape)), num_samples, max_bytes)
+    _require_room(vae, len(model_rows(vae, x)), num_samples, max_bytes)
+    names = _names(vae, x) if columns is None else list(columns)
+    labels = row_labels(x, vae.spec.table) if rows is None else list(rows)
+    table = _column_variables(vae, names)
     with evaluation(vae):
-        rows = torch.cat(list(rows_of(vae, x, "x")))
-        with own_seed(seed, rows.device):
-            groups = _posterior(vae, rows, num_samples)
+        data = torch.cat(list(rows_of(vae, x, "x")))
+        with own_seed(seed, data.device):
+            groups = _posterior(vae, data, num_samples, table)
             if has_density(vae):
-                groups |= _prior(vae, len(rows), num_samples)
+                groups |= _prior(vae, len(data), num_samples, table)
     attrs: dict[str, str | int | float] = {
         "inference_library": "pyro_vae",
         "inference_library_version": __version__,
         "spec": vae.spec.model_dump_json(),
     }
-    return to_datatree(groups, attrs=attrs, columns=columns)
+    return to_datatree(
+        groups,
+        attrs=attrs,
+        columns=_features(table, names),
+        rows=labels,
+        scalars=table.scalars,
+    )
 
 
-def _posterior(vae: VAE, x: Tensor, num_samples: int) -> Groups:
+def _posterior(vae: VAE, x: Tensor, num_samples: int, table: ColumnVariables) -> Groups:
     q = posterior_of(vae, x)
     z = q.sample(torch.Size([num_samples]))
     p = vae.likelihood(z)
     groups: Groups = {
         "posterior": {"z": as_numpy(z)},
-        "posterior_predictive": {"x": _data(vae, given(p, x).sample())},
-        "observed_data": {"x": _data(vae, x)},
+        "posterior_predictive": table.variables(_in_units(vae, given(p, x).sample())),
+        "observed_data": table.variables(_in_units(vae, x)),
     }
+    if table.given:
+        groups["constant_data"] = table.constants(as_numpy(x))
     if has_density(vae):
         log_p = vae.prior().log_prob(z) + p.log_prob(x)
         log_q = q.log_prob(z)
@@ -106,22 +124,57 @@ def _posterior(vae: VAE, x: Tensor, num_samples: int) -> Groups:
     return groups
 
 
-def _prior(vae: VAE, rows: int, num_samples: int) -> Groups:
+def _prior(vae: VAE, rows: int, num_samples: int, table: ColumnVariables) -> Groups:
     z = vae.prior().sample(torch.Size([num_samples, rows]))
     return {
         "prior": {"z": as_numpy(z)},
-        "prior_predictive": {"x": _data(vae, vae.likelihood(z).sample())},
+        "prior_predictive": table.variables(_in_units(vae, vae.likelihood(z).sample())),
     }
 
 
-def _data(vae: VAE, x: Tensor) -> np.ndarray:
-    """Rows as an array, of integers where all numbers of a row are whole in the model."""
+def _in_units(vae: VAE, x: Tensor) -> np.ndarray:
+    """Rows with the offsets that a table's columns were shifted by added again."""
+    schema = vae.spec.table
+    if schema is None or not schema.offsets.any():
+        return as_numpy(x)
+    return as_numpy(x).astype(np.float64) + schema.offsets
+
+
+def _names(vae: VAE, x: Any) -> list[str] | None:
+    """The names that the model or the data have for the numbers of a row."""
+    if vae.spec.table is not None:
+        return list(vae.spec.table.names)
+    names = column_names(x)
+    if names is None or vae.spec.data_shape != (len(names),):
+        return None
+    return names
+
+
+def _column_variables(vae: VAE, names: Sequence[str] | None) -> ColumnVariables:
+    """How the rows of a model become variables, by the support of each column."""
+    shape = vae.spec.data_shape
+    columns = range(math.prod(shape))
+    if names is not None:
+        names = feature_coordinate(names, shape[0] if len(shape) == 1 else None)
+    variables = variable_names(names, len(columns))
     measure = measure_of(vae)
-    numbers = math.prod(vae.spec.data_shape)
-    array = as_numpy(x)
-    if measure is None or measure.kind != "mass" or measure.size != numbers:
-        return array
-    return as_integers(array)
+    if measure is None:
+        return ColumnVariables(real=tuple(columns), names=variables)
+    whole = measure.columns("mass")
+    real = measure.columns("density")
+    if whole and len(whole) < len(columns) and len(shape) > 1:
+        return ColumnVariables(real=tuple(columns), names=variables)
+    given = set(columns).difference(whole, real)
+    return ColumnVariables(tuple(whole), tuple(real), tuple(sorted(given)), variables)
+
+
+def _features(
+    table: ColumnVariables, names: Sequence[str] | None
+) -> Sequence[str | int] | None:
+    """The coordinate of the features of x; None for integers from 0, and where there is no x."""
+    if table.are_several or (names is None and not table.given):
+        return None
+    return [column if names is None else names[column] for column in table.modelled]
 
 
 def _require_room(vae: VAE, rows: int, num_samples: int, max_bytes: int) -> None:

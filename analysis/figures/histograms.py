@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pyro_vae.analysis.figures.style import BLUE, ORANGE, short
+from pyro_vae.analysis.figures.style import BLUE, ORANGE, dense, short
 
 Floats = npt.NDArray[np.float64]
 MOST = 16
@@ -44,8 +44,8 @@ def marginals(
         >>> len(marginals(x[:100], x[100:], columns=["age", "height", "weight"]).axes)
         3
     """
-    first = np.asarray(data, dtype=np.float64)
-    second = np.asarray(samples, dtype=np.float64)
+    first = dense(data).astype(np.float64)
+    second = dense(samples).astype(np.float64)
     are_tables = first.ndim == second.ndim == 2 and first.size > 0 and second.size > 0
     if not are_tables or first.shape[1] != second.shape[1]:
         raise ValueError(

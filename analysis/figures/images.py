@@ -9,6 +9,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pyro_vae.analysis.figures.style import dense
+
 __all__ = ["guess_image_shape", "image_grid", "reconstructions"]
 
 _GAP = 0.06  # between pictures, in heights of one
@@ -161,7 +163,7 @@ def _pictures(
     rows: npt.ArrayLike, image_shape: Sequence[int] | None, caller: str
 ) -> Pictures:
     """Rows as (n, h, w), or (n, h, w, 3)."""
-    values = np.asarray(rows)
+    values = dense(rows)
     size = math.prod(values.shape[1:])
     shape = (
         guess_image_shape(values.shape[1:])

@@ -1,4 +1,8 @@
-"""Colours and texts of all figures."""
+"""Colours and texts of all figures, and the arrays that they draw."""
+
+from typing import Any
+
+import numpy as np
 
 # Ten colours told apart with any kind of colour vision (Petroff, Accessible color sequences for
 # data visualization, 2021); each has a marker too. The pair and the grey are Okabe and Ito's.
@@ -40,3 +44,13 @@ def short(name: str) -> str:
         'the name of a very wide…'
     """
     return name if len(name) <= 24 else f"{name[:23]}…"
+
+
+def dense(x: Any) -> np.ndarray:
+    """The array to draw; a SciPy sparse matrix becomes dense.
+
+    Example:
+        >>> dense([[0.0, 1.0]]).shape
+        (1, 2)
+    """
+    return np.asarray(x.toarray() if hasattr(x, "toarray") else x)

@@ -31,8 +31,7 @@ from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
-from pyro_vae.data import as_rows
-from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
@@ -139,7 +138,7 @@ def inference_gaps(
         estimator=MIXTURE
         if marginal is None
         else f"given as {type(marginal).__name__}",
-        row_labels=row_labels(x),
+        row_labels=row_labels(x, vae.spec.table),
     )
 
 
@@ -210,7 +209,7 @@ def _log_marginal(halves: Tensor) -> Columns:
 
 def _require_same_rows(vae: VAE, x: Any, marginal: Marginal) -> None:
     """Raise ValueError where log p(x) is that of other rows, or of these in another order."""
-    expected = len(as_rows(x, vae.spec.data_shape, placement_of(vae), name="x"))
+    expected = len(model_rows(vae, x))
     got = len(marginal.log_marginal)
     if got != expected:
         raise ValueError(

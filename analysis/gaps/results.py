@@ -42,7 +42,7 @@ class Gaps(HasLogMarginal, HasElbo, Answer):
             has converged.
         family: over which q* is the best.
         estimator: of log p(x).
-        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
+        row_labels: names of the rows, where the data have some, else None.
     """
 
     log_marginal: np.ndarray

@@ -12,6 +12,7 @@ from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterio
 from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.data.frame_output import as_frame
 from pyro_vae.hooks import HasProbabilities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
@@ -27,7 +28,7 @@ class Codes(Answer):
     Attributes:
         loc: mean, (n, latent_dim).
         scale: standard deviation, (n, latent_dim); zero for an autoencoder.
-        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
+        row_labels: names of the rows, where the data have some, else None.
 
     Example:
         >>> codes = Codes(loc=np.array([[0.0, 0.0], [2.0, 0.0]]), scale=np.ones((2, 2)))
@@ -95,11 +96,15 @@ def encode(vae: VAE, x: Any) -> Codes:
             q = posterior_of(vae, batch)
             loc.append(q.mean)
             scale.append(q.stddev)
-    return Codes(as_numpy(torch.cat(loc)), as_numpy(torch.cat(scale)), row_labels(x))
+    return Codes(
+        as_numpy(torch.cat(loc)),
+        as_numpy(torch.cat(scale)),
+        row_labels(x, vae.spec.table),
+    )
 
 
 @public
-def reconstruct(vae: VAE, x: Any) -> np.ndarray:
+def reconstruct(vae: VAE, x: Any, *, as_array: bool = False) -> Any:
     """E[x' | z] at z = E[z | x], the mean of q(z | x); shaped as x.
 
     A size factor or a total of a row is kept. A categorical column gives its most probable
@@ -107,7 +112,12 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
 
     Arguments:
         vae: the model.
-        x: rows shaped (n, *data_shape).
+        x: rows shaped (n, *data_shape), or a DataFrame.
+        as_array: give numbers also where the model knows the columns of a table.
+
+    Returns:
+        An array; of a model that knows the columns of a table a DataFrame with their names, dtypes
+        and levels, and with the labels of the rows.
 
     Raises:
         ValueError: rows that don't fit the model.
@@ -121,7 +131,10 @@ def reconstruct(vae: VAE, x: Any) -> np.ndarray:
         for batch in rows_of(vae, x, "x"):
             p = vae.likelihood(posterior_of(vae, batch).mean)
             parts.append(representative(given(p, batch)))
-        return as_numpy(torch.cat(parts))
+        numbers = as_numpy(torch.cat(parts))
+    if vae.spec.table is None or as_array:
+        return numbers
+    return as_frame(vae.spec.table, numbers, row_labels(x, vae.spec.table))
 
 
 @public
@@ -194,13 +207,18 @@ class Samples(Answer):
 
 
 @public
-def sample(vae: VAE, num_rows: int, *, seed: int = 0) -> Samples:
+def sample(vae: VAE, num_rows: int, *, seed: int = 0, as_array: bool = False) -> Any:
     """Draw rows from the model: z ~ p(z), then x ~ p(x | z).
 
     Arguments:
         vae: the model.
         num_rows: how many rows, at least 1.
         seed: of the draws.
+        as_array: give `Samples` also where the model knows the columns of a table.
+
+    Returns:
+        `Samples` with z, x and E[x | z]; of a model that knows the columns of a table a DataFrame
+        of x with their names, dtypes and levels.
 
     Raises:
         ValueError: num_rows below 1; a flat prior, from which nothing can be drawn.
@@ -220,7 +238,10 @@ def sample(vae: VAE, num_rows: int, *, seed: int = 0) -> Samples:
         z = vae.prior().sample(torch.Size([num_rows]))
         p = vae.likelihood(z)
         x = p.sample()
-        return Samples(as_numpy(z), as_numpy(x), as_numpy(p.mean))
+        drawn = Samples(as_numpy(z), as_numpy(x), as_numpy(p.mean))
+    if vae.spec.table is None or as_array:
+        return drawn
+    return as_frame(vae.spec.table, drawn.x)
 
 
 @public

@@ -33,8 +33,7 @@ from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
-from pyro_vae.data import as_rows
-from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
 
@@ -142,7 +141,7 @@ def evidence(
     first = proposal_of("guide" if proposal is None else proposal)
     second = None if retry is None else proposal_of(retry, "retry")
     placement = placement_of(vae)
-    rows = as_rows(x, vae.spec.data_shape, placement, name="x")
+    rows = model_rows(vae, x)
     pairs = chunk_size or _affordable_pairs(vae)
     compiles = _compiles(compile, len(rows) * num_particles, pairs)
     if compiles and chunk_size is None:
@@ -167,7 +166,7 @@ def evidence(
         data_size=math.prod(vae.spec.data_shape) if measure is None else measure.size,
         measure=measure,
         seconds=time.perf_counter() - began,
-        row_labels=row_labels(x),
+        row_labels=row_labels(x, vae.spec.table),
     )
 
 

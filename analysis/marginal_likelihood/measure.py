@@ -58,8 +58,18 @@ class Measure:
             >>> Measure(density="0:3, 5", mass="4").size
             5
         """
-        ranges_of_both = [text for text in (self.density, self.mass) if text]
-        return sum(_length(run) for text in ranges_of_both for run in text.split(", "))
+        return len(self.columns("density")) + len(self.columns("mass"))
+
+    def columns(self, kind: str) -> list[int]:
+        """The columns of the kind "density" or "mass".
+
+        Example:
+            >>> Measure(density="0:3, 5", mass="4").columns("density")
+            [0, 1, 2, 5]
+        """
+        text = getattr(self, kind)
+        runs = text.split(", ") if text else []
+        return [column for run in runs for column in _numbers(run)]
 
     def __str__(self) -> str:
         columns = {"density": self.density, "mass": self.mass}
@@ -68,9 +78,10 @@ class Measure:
         return f"{text}, given {self.given}" if self.given else text
 
 
-def _length(run: str) -> int:
+def _numbers(run: str) -> range:
+    """The columns of one range: "0:3" or "5"."""
     first, _, end = run.partition(":")
-    return int(end) - int(first) if end else 1
+    return range(int(first), int(end or int(first) + 1))
 
 
 def measure_of(vae: VAE) -> Measure | None:

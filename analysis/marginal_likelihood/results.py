@@ -52,7 +52,7 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
         measure: what log p(x) is: a density or a mass, of which columns, given what; None where
             that is not known.
         seconds: the time that it took.
-        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
+        row_labels: names of the rows, where the data have some, else None.
     """
 
     log_marginal: np.ndarray

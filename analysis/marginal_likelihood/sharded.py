@@ -1,5 +1,6 @@
 """log p(x) of many rows by several processes, each of which takes its share of the rows."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -8,11 +9,18 @@ import numpy as np
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.tables import row_labels
+from pyro_vae.data import SparseArray
 from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
 from pyro_vae.vae import VAE
 
 
-def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
+def sharded_evidence(
+    vae: VAE,
+    x: np.ndarray | SparseArray,
+    *,
+    labels: Sequence[Any] | None = None,
+    **how: Any,
+) -> Evidence:
     """`evidence` of the rows x by all processes of the group, each of which gets the whole result.
 
     Process r of W estimates rows r, r + W, r + 2W, .... The draws of a row depend on the row alone,
@@ -22,6 +30,7 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
     Arguments:
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
+        labels: names of the rows; those that x has by default.
         **how: further arguments of `evidence`.
 
     Raises:
@@ -32,9 +41,10 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
         >>> sharded_evidence(vae, np.zeros((3, 4)), num_particles=10).log_marginal.shape
         (3,)
     """
+    names = row_labels(x, vae.spec.table) if labels is None else tuple(labels)
     world = min(world_size(), len(x))
     if world <= 1:
-        return evidence(vae, x, **how)
+        return replace(evidence(vae, x, **how), row_labels=names)
     if not is_first():
         how["progress"] = False
     # with fewer rows than processes, some processes have none
@@ -42,7 +52,7 @@ def sharded_evidence(vae: VAE, x: np.ndarray, **how: Any) -> Evidence:
     if rank() < world:
         own = evidence(vae, x[rank() :: world], **how)
     whole = _interleaved([part for part in gathered(own) if part is not None])
-    return replace(whole, row_labels=row_labels(x))
+    return replace(whole, row_labels=names)
 
 
 def _interleaved(parts: list[Evidence]) -> Evidence:

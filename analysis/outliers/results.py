@@ -70,7 +70,7 @@ class Anomaly(Answer):
             (column,); or None.
         usual_rate: mean rate over the same rows; nan without shares.
         column_names: names of the columns.
-        row_labels: names of the rows, from the index of a DataFrame; None where there are none.
+        row_labels: names of the rows, where the data have some, else None.
     """
 
     log_marginal: np.ndarray

@@ -18,7 +18,7 @@ from pyro_vae.analysis.outliers.columns import (
 )
 from pyro_vae.analysis.outliers.conformal import low_p_value, typicality_p_value
 from pyro_vae.analysis.outliers.results import Anomaly
-from pyro_vae.analysis.results.tables import row_labels
+from pyro_vae.analysis.results.tables import column_labels, row_labels
 from pyro_vae.arguments import public
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
@@ -90,7 +90,7 @@ def anomaly(
         >>> found.p_value.shape, found.shares.shape, len(found.to_dataframe())
         ((3,), (3, 4), 3)
     """
-    given_names = getattr(x, "columns", None) if columns is None else columns
+    given_names = column_labels(x) if columns is None else columns
     names = names_of(given_names, vae.spec.data_shape)
     has_shares = False
     if shares is not False:
@@ -127,7 +127,7 @@ def anomaly(
         **_scores(scored, ordinary),
         **parts,
         column_names=names,
-        row_labels=row_labels(x),
+        row_labels=row_labels(x, vae.spec.table),
     )
 
 

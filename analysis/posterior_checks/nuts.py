@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,9 +31,9 @@ from pyro_vae.analysis.posterior_checks.moments import (
     weighted_moments,
 )
 from pyro_vae.analysis.posterior_checks.nuts_results import Audit
+from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
-from pyro_vae.data import as_rows
-from pyro_vae.inputs import rows_of
+from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.spec import support_of
@@ -100,7 +101,7 @@ def audit(
     require_full_precision(vae, "audit")
     require_density(vae)
     steps = num_chains * (num_samples + warmup_steps)
-    _require_few(len(as_rows(x, vae.spec.data_shape)), max_rows, steps)
+    _require_few(len(model_rows(vae, x)), max_rows, steps)
     batches = rows_of(vae, x, "x", batch_size=1)
     rows = [
         row for batch in batches for row in batch.split(1)
@@ -121,7 +122,8 @@ def audit(
             _guide(vae, row, row_seed(row, f"{seed} guide"), num_particles)
             for row in rows
         ]
-    return _compare(runs, proposals, warmup_steps)
+    found = _compare(runs, proposals, warmup_steps)
+    return replace(found, row_labels=row_labels(x, vae.spec.table))
 
 
 @contextmanager

@@ -59,6 +59,7 @@ class Audit(Answer):
         resampled: the guide under its self-normalised importance weights, which is the limit of
             resampling, compared with NUTS.
         warmup_steps: transitions of each chain that were dropped.
+        row_labels: names of the rows, where the data have some, else None.
     """
 
     z: np.ndarray
@@ -71,6 +72,7 @@ class Audit(Answer):
     guide: Difference
     resampled: Difference
     warmup_steps: int
+    row_labels: tuple[Any, ...] | None = None
 
     reading = READING
 
@@ -116,6 +118,9 @@ class Audit(Answer):
                     [getattr(one, field) for one in worst]
                 )
         return columns
+
+    def labels(self) -> Sequence[Any] | None:
+        return self.row_labels
 
     def summary(self) -> str:
         """A line for each row, and how to read it."""

@@ -16,7 +16,7 @@ from pyro_vae.analysis.report.comparable import (
     require_models,
     require_same_rows,
 )
-from pyro_vae.analysis.results.answer import Answer, Total
+from pyro_vae.analysis.results.answer import Answer, Total, dataframe_of_rows
 from pyro_vae.analysis.results.tables import html_paragraph, html_table
 from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
@@ -46,6 +46,7 @@ class Comparison(Answer):
             `Evidence.unreliable`.
         measures: what each log p(x) is the logarithm of; equal where they are known, None where
             not.
+        row_labels: names of the rows, where the data have some, else None.
     """
 
     names: tuple[str, ...]
@@ -55,6 +56,7 @@ class Comparison(Answer):
     num_particles: np.ndarray
     untrusted: np.ndarray
     measures: tuple[Measure | None, ...]
+    row_labels: tuple[Any, ...] | None = None
 
     @property
     def mean(self) -> np.ndarray:
@@ -128,12 +130,13 @@ class Comparison(Answer):
         return self.names
 
     def to_dataframe(self) -> "DataFrame":
-        """One line for each model, the best first, as `az.compare` has.
-
-        The numbers of single rows are in `log_marginal`:
-        `pandas.DataFrame(found.log_marginal.T, columns=found.names)`.
-        """
+        """One line for each model, the best first, as `az.compare` has."""
         return super().to_dataframe().rename_axis(index="model")
+
+    def by_row(self) -> "DataFrame":
+        """log p(x) of each row, indexed by its label, in one column for each model."""
+        columns = dict(zip(self.names, self.log_marginal, strict=True))
+        return dataframe_of_rows(columns, self.row_labels)
 
     def summary(self) -> str:
         """A table with one line for each model, and how to read it."""
@@ -231,8 +234,8 @@ def compare(
         progress: whether to show bars; None shows them on a terminal or in a notebook.
 
     Returns:
-        `Comparison`: print it for a table; `to_dataframe()` has one line for each model,
-        `to_elpd()` is for ArviZ.
+        `Comparison`: print it for a table; `to_dataframe()` has one line for each model, `by_row()`
+        one for each row, `to_elpd()` is for ArviZ.
 
     Raises:
         ValueError: fewer than two models, no rows for a model, evidence about other rows, measures
@@ -246,12 +249,10 @@ def compare(
     """
     require_models(models, x)
     measures = measures_of(models)
+    how: dict[str, Any] = dict(
+        num_particles=num_particles, seed=seed, progress=progress
+    )
     found: dict[str, Evidence] = {}
-    how: dict[str, Any] = {
-        "num_particles": num_particles,
-        "seed": seed,
-        "progress": progress,
-    }
     for name, model in models.items():
         found[name] = evidence(model, x, **how) if isinstance(model, VAE) else model
     require_same_rows(found)
@@ -265,6 +266,7 @@ def compare(
         num_particles=np.stack([one.num_particles for one in each]),
         untrusted=np.stack([one.unreliable for one in each]),
         measures=tuple(measures[name] for name in names),
+        row_labels=next((one.row_labels for one in each if one.row_labels), None),
     )
 
 

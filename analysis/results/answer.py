@@ -78,6 +78,22 @@ def monte_carlo_se(se: np.ndarray, row_hashes: np.ndarray) -> float:
     return float(np.sqrt(np.square(counts * se[first]).sum()) / len(se))
 
 
+def dataframe_of_rows(
+    columns: Mapping[str, np.ndarray], labels: Sequence[Any] | None
+) -> "DataFrame":
+    """Columns as a DataFrame, indexed by the labels of the rows, or else by their numbers.
+
+    Example:
+        >>> dataframe_of_rows({"score": np.array([1.0, 3.0])}, ["a", "b"]).index.tolist()
+        ['a', 'b']
+    """
+    import pandas
+
+    count = len(next(iter(columns.values())))
+    index = range(count) if labels is None else list(labels)
+    return pandas.DataFrame(dict(columns), index=pandas.Index(index, name=ROW))
+
+
 class Answer(ABC):
     """A result of the analysis: arrays with one number for each row, and totals over the rows.
 
@@ -125,13 +141,7 @@ class Answer(ABC):
 
     def to_dataframe(self) -> "DataFrame":
         """One line for each row of the data, in its order, indexed by its label."""
-        import pandas
-
-        columns = dict(self.columns())
-        labels = self.labels()
-        count = len(next(iter(columns.values())))
-        index = range(count) if labels is None else list(labels)
-        return pandas.DataFrame(columns, index=pandas.Index(index, name=ROW))
+        return dataframe_of_rows(self.columns(), self.labels())
 
     def __str__(self) -> str:
         return self.summary()

@@ -1,8 +1,12 @@
-"""Tables of text as HTML for notebooks, and the labels of the rows of a DataFrame."""
+"""Tables of text as HTML for notebooks, and the names of rows and columns of a DataFrame."""
 
 import html
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from pyro_vae.data import Schema, Table
+from pyro_vae.data.annotated import is_anndata
+from pyro_vae.data.frames import is_frame, opened
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -36,8 +40,18 @@ def yes_or_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def row_labels(x: Any) -> tuple[Any, ...] | None:
-    """The index of a pandas DataFrame or Series; None for anything else.
+def row_labels(x: Any, schema: Schema | None = None) -> tuple[Any, ...] | None:
+    """The names of the rows, where the data have some.
+
+    They are a column that the model knows as such, the labels of a `Table`, the index of a pandas
+    DataFrame or Series, or the `obs_names` of an AnnData.
+
+    Arguments:
+        x: rows of any kind.
+        schema: the columns of the model, one of which may have the names of the rows.
+
+    Returns:
+        One label for each row; None for data without names.
 
     Example:
         >>> import pandas as pd
@@ -46,10 +60,51 @@ def row_labels(x: Any) -> tuple[Any, ...] | None:
         >>> row_labels([1.0, 2.0]) is None
         True
     """
-    index = getattr(x, "index", None)
+    if isinstance(x, Table):
+        return x.labels
+    if schema is not None and schema.label is not None and is_frame(x):
+        data = opened(x, "x")
+        if schema.label in data.columns:
+            return tuple(data[schema.label].to_list())
+    index = x.obs_names if is_anndata(x) else getattr(x, "index", None)
     if index is None or callable(index):
         return None
     return tuple(index)
+
+
+def column_labels(x: Any) -> tuple[Any, ...] | None:
+    """The columns of a pandas DataFrame, or `var_names` of AnnData; None for anything else.
+
+    Example:
+        >>> import pandas as pd
+        >>> column_labels(pd.DataFrame({"a": [1.0, 2.0]}))
+        ('a',)
+    """
+    columns = x.var_names if is_anndata(x) else getattr(x, "columns", None)
+    return None if columns is None else tuple(columns)
+
+
+def column_names(x: Any) -> list[str] | None:
+    """The names of the columns of a DataFrame, or of the variables of an AnnData.
+
+    Returns:
+        One name for each column; None where a column has none, or two have the same.
+
+    Example:
+        >>> import pandas as pd
+        >>> column_names(pd.DataFrame({"a": [1.0, 2.0], "b": [0.0, 0.0]}))
+        ['a', 'b']
+        >>> column_names(pd.DataFrame([[1.0, 2.0]])) is None
+        True
+    """
+    names = getattr(x, "columns", getattr(x, "var_names", None))
+    if names is None or callable(names):
+        return None
+    found = list(names)
+    are_text = all(isinstance(name, str) for name in found)
+    if not are_text or len(set(found)) < len(found):
+        return None
+    return found
 
 
 def _html_row(cell: str, texts: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pyro_vae.cli.shared import check_settings, experiment_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from pyro_vae.data import Splits
+    from pyro_vae.data import SparseArray, Splits
     from pyro_vae.experiment.description import Experiment
     from pyro_vae.vae import VAE
 
@@ -23,6 +23,7 @@ class Asked:
         experiment: the description of the run, changed by the arguments.
         rows: those of `--data`, or the run's own test rows, as the model takes them.
         row_numbers: where they are in their file, from 0.
+        row_labels: their names, where they have some.
         columns: their names, where they have some.
         source: what `--data` names; None for the run's own test rows.
         were_fitted: whether each row of `source` equals one that the model was fitted to; None
@@ -31,8 +32,9 @@ class Asked:
 
     vae: "VAE"
     experiment: "Experiment"
-    rows: "np.ndarray"
+    rows: "np.ndarray | SparseArray"
     row_numbers: "np.ndarray"
+    row_labels: tuple[Any, ...] | None
     columns: tuple[str, ...] | None
     source: str | None = None
     were_fitted: "np.ndarray | None" = None
@@ -49,6 +51,7 @@ class Asked:
             self,
             rows=self.rows[chosen],
             row_numbers=self.row_numbers[chosen],
+            row_labels=_some(self.row_labels, chosen),
             were_fitted=were_fitted,
         )
 
@@ -70,6 +73,15 @@ class Asked:
         return f"{rows}; {share} equal rows that the model was fitted to\n"
 
 
+def _some(labels: tuple[Any, ...] | None, chosen: Any) -> tuple[Any, ...] | None:
+    """The labels of some rows."""
+    import numpy as np
+
+    if labels is None:
+        return None
+    return tuple(labels[i] for i in np.arange(len(labels))[chosen])
+
+
 def asked(options: argparse.Namespace) -> Asked:
     """The model of a run and the rows that `--data` asks for, or the run's own test rows.
 
@@ -86,10 +98,13 @@ def asked(options: argparse.Namespace) -> Asked:
     experiment = experiment_of(options)
     if options.data is not None:
         return _of_data(options, vae, experiment)
-    source = read_own_rows(options.run, experiment.data, vae.spec.data_shape)
+    source = read_own_rows(
+        options.run, experiment.data, vae.spec.data_shape, vae.spec.table
+    )
     own = hold_out(source, experiment.data)
     rows = as_modelled(own.test, experiment)
-    return Asked(vae, experiment, rows, own.row_numbers, source.columns)
+    labels = None if own.row_labels is None else tuple(own.row_labels)
+    return Asked(vae, experiment, rows, own.row_numbers, labels, source.columns)
 
 
 def _of_data(
@@ -98,9 +113,14 @@ def _of_data(
     import numpy as np
 
     from pyro_vae.experiment.row_hashes import RowHashes
-    from pyro_vae.experiment.splits import as_modelled, check_rows, read_source
+    from pyro_vae.experiment.sources import read_source
+    from pyro_vae.experiment.splits import as_modelled, check_rows
 
-    source = read_source(experiment.data, vae.spec.data_shape, fitted=True)
+    source = read_source(
+        experiment.data, vae.spec.data_shape, fitted=True, schema=vae.spec.table
+    )
+    if source.table is not None:
+        source.table.require_complete(options.data)
     check_rows(vae, source, options.data, grey=experiment.fit.binarize == "dynamic")
     rows = held_out_or_all(source)
     known = RowHashes.read(options.run)
@@ -109,13 +129,14 @@ def _of_data(
         experiment,
         as_modelled(rows, experiment),
         np.arange(len(rows)),
+        source.labels,
         source.columns,
         options.data,
         None if known is None else known.were_fitted(rows),
     )
 
 
-def held_out_or_all(rows: "Splits") -> "np.ndarray":
+def held_out_or_all(rows: "Splits") -> "np.ndarray | SparseArray":
     """The test rows of a source, or all rows where it names no test rows."""
     return rows.train if rows.test is None else rows.test
 

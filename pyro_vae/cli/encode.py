@@ -1,16 +1,19 @@
 """Mean and standard deviation of q(z | x) for each row."""
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
-from pyro_vae.cli.asked import fitted
+from pyro_vae.cli.asked import asked
 from pyro_vae.cli.shared import (
+    TABLES,
     Say,
     check_output,
     takes_a_run,
     takes_data,
     takes_settings,
     write_arrays,
+    write_table,
     writes_arrays,
 )
 
@@ -25,7 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import encode
 
-    check_output(options, ".npz", ".npy")
-    vae, _, rows = fitted(options)
-    codes = encode(vae, rows)
+    check_output(options, ".npz", ".npy", *TABLES)
+    found = asked(options)
+    codes = encode(found.vae, found.rows)
+    if options.output.suffix in TABLES:
+        labelled = replace(codes, row_labels=found.row_labels)
+        return write_table(options.output, say, labelled.to_dataframe())
     return write_arrays(options.output, say, {"loc": codes.loc, "scale": codes.scale})

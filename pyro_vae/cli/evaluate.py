@@ -40,7 +40,13 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     metrics, evidence = evaluate(found.vae, found.rows, found.experiment.evaluate)
     if options.output is not None and evidence is not None and launched_first():
         with written_whole(options.output) as draft:
-            write_evidence(draft, evidence, found.row_numbers, fitted=found.were_fitted)
+            write_evidence(
+                draft,
+                evidence,
+                found.row_numbers,
+                labels=found.row_labels,
+                fitted=found.were_fitted,
+            )
     seconds = None if evidence is None else evidence.seconds
     results = table(metrics, held_out=found.source is None, seconds=seconds)
     say(f"{found.about_data()}{results}{_of_new_rows(found, evidence)}")

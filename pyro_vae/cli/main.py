@@ -19,6 +19,7 @@ from pyro_vae.cli import (
     encode,
     evaluate,
     fit,
+    inspect,
     kinds,
     reconstruct,
     sample,
@@ -35,6 +36,7 @@ from pyro_vae.distributed.launch import launched_first
 from pyro_vae.version import __version__
 
 COMMANDS = (
+    inspect,
     fit,
     evaluate,
     compare,

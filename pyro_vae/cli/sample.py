@@ -4,10 +4,12 @@ import argparse
 from typing import Any
 
 from pyro_vae.cli.shared import (
+    TABLES,
     Say,
     check_output,
     takes_a_run,
     write_arrays,
+    write_table,
     writes_arrays,
 )
 
@@ -25,8 +27,13 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import sample
     from pyro_vae.training import load
 
-    check_output(options, ".npz", ".npy")
-    drawn = sample(load(options.run), options.num_rows, seed=options.seed)
+    check_output(options, ".npz", ".npy", *TABLES)
+    vae = load(options.run)
+    if options.output.suffix in TABLES:
+        rows = sample(vae, options.num_rows, seed=options.seed)
+        frame = rows if vae.spec.table is not None else rows.to_dataframe()
+        return write_table(options.output, say, frame)
+    drawn = sample(vae, options.num_rows, seed=options.seed, as_array=True)
     return write_arrays(
         options.output, say, {"x": drawn.x, "z": drawn.z, "mean": drawn.mean}
     )

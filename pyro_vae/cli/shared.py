@@ -44,7 +44,7 @@ def writes_arrays(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=path,
         required=True,
-        help="a .npz file, or .npy for the first array",
+        help="a .npz file, or .npy for the first array; or a table, .csv or .parquet",
     )
 
 
@@ -123,6 +123,28 @@ def _require_writable(file: Path) -> None:
         require_writable(file)
     except ValueError as error:
         raise ValueError(f"--output: {error}") from error
+
+
+TABLES = (".csv", ".parquet")
+"""The files of tables, with names of columns and labels of rows."""
+
+
+def write_table(file: Path, say: Say, frame: Any) -> dict[str, Any]:
+    """Write a DataFrame of any library to .csv or .parquet, with the labels of its rows."""
+    import narwhals as nw
+
+    from pyro_vae.atomic_files import written_whole
+
+    table = nw.from_native(frame).to_pandas()
+    is_labelled = type(table.index).__name__ != "RangeIndex"
+    with written_whole(file) as draft:
+        if file.suffix == ".csv":
+            table.to_csv(draft, index=is_labelled)
+        else:
+            table.to_parquet(draft, index=is_labelled)
+    shape = list(table.shape)
+    say(f"{file}: {shape[0]} rows, {shape[1]} columns")
+    return {"file": os.fspath(file), "shapes": {"table": shape}}
 
 
 def write_arrays(file: Path, say: Say, arrays: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,11 +15,14 @@ from torch import Tensor
 from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.indices import shuffled
 from pyro_vae.data.placement import Placement, as_tensor
+from pyro_vae.data.sparse import SparseArray
 
 MOST = 16
 """Batches that are cut together at most: with more, the cost of a call no longer matters."""
 NUMBERS = 2**18
 """Numbers that are cut together at most: 1 MB of float32 is still in the cache when it is used."""
+IN_MEMORY = 2**32
+"""Bytes of an HDF5 dataset in chunks that is read once: random rows read each chunk many times."""
 LARGEST = 2**22
 """Numbers in a stack at most: wide rows take no more memory than narrow ones."""
 
@@ -28,7 +32,7 @@ class Selected:
     """Some rows of an array, without a copy: those of a memory map stay in their file.
 
     Attributes:
-        array: (n, *data_shape).
+        array: (n, *data_shape), which may be a `SparseArray`.
         indices: which rows, (k,) integers.
 
     Example:
@@ -36,7 +40,7 @@ class Selected:
         2
     """
 
-    array: np.ndarray
+    array: np.ndarray | SparseArray
     indices: np.ndarray
 
     def __len__(self) -> int:
@@ -44,10 +48,11 @@ class Selected:
 
 
 class ArrayRows:
-    """Rows of a tensor, a NumPy array or `PackedBits`.
+    """Rows of a tensor, a NumPy array, `PackedBits`, a `SparseArray` or an HDF5 dataset.
 
-    They are kept on the device in their own type, and converted batch by batch. A memory map stays
-    on disk; random rows are read in the order of the file.
+    They are kept on the device in their own type, and converted batch by batch. A memory map and a
+    dataset stay on disk; random rows are read in the order of the file. Sparse rows stay on the
+    CPU, and only batches of them are dense.
 
     Arguments:
         array: (n, *data_shape).
@@ -57,7 +62,7 @@ class ArrayRows:
 
     def __init__(
         self,
-        array: Tensor | np.ndarray | PackedBits,
+        array: Tensor | np.ndarray | PackedBits | SparseArray | Any,
         placement: Placement,
         index: Tensor | None = None,
     ) -> None:
@@ -65,9 +70,9 @@ class ArrayRows:
         if isinstance(array, PackedBits):
             self.packed = array
             array = array.array
-        if not isinstance(array, np.memmap):
+        if not isinstance(array, SparseArray) and not in_file(array):
             array = as_tensor(array).to(placement.device)
-        self.array: Tensor | np.memmap[Any, Any] = array
+        self.array: Tensor | np.memmap[Any, Any] | SparseArray | Any = array
         self.placement = placement
         self.index = index
 
@@ -120,7 +125,9 @@ class ArrayRows:
         return order
 
     def _cut(self, index: slice | Tensor) -> Tensor:
-        if isinstance(self.array, np.memmap):
+        if isinstance(self.array, SparseArray):
+            rows = self.array.cut(index)
+        elif not isinstance(self.array, Tensor):
             rows = _read(self.array, index).to(self.placement.device)
         elif isinstance(index, slice):
             rows = self.array[index]
@@ -129,6 +136,19 @@ class ArrayRows:
         if self.packed is not None:
             rows = self.packed.unpack(rows)
         return self.placement.take(rows)
+
+
+def in_file(array: Any) -> bool:
+    """Whether the rows of an array stay in a file: those of a memory map or of an HDF5 dataset.
+
+    A dataset in chunks is read as a whole where it is no larger than `IN_MEMORY`.
+    """
+    if isinstance(array, np.memmap):
+        return True
+    h5py = sys.modules.get("h5py")  # imported where such an array was made
+    if h5py is None or not isinstance(array, h5py.Dataset):
+        return False
+    return array.chunks is None or array.nbytes > IN_MEMORY
 
 
 def _read(array: np.memmap, index: slice | Tensor) -> Tensor:

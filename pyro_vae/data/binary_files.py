@@ -1,4 +1,4 @@
-"""Binary files: .npy, .npz, .mat and IDX."""
+"""Binary files: .npy, .npz and IDX."""
 
 import math
 import zipfile
@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
+from pyro_vae.data.sparse_files import is_sparse_npz, sparse_npz
 from pyro_vae.data.stored import Contents, Fault, Stored, in_memory
 
 Opener = Callable[..., Any]
@@ -43,7 +44,7 @@ def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def read_npz(path: Path) -> Contents:
-    """The arrays of a .npz file."""
+    """The arrays of a .npz file, or the sparse matrix that `scipy.sparse.save_npz` wrote."""
 
     def read(member: str) -> np.ndarray:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
@@ -57,47 +58,9 @@ def read_npz(path: Path) -> Contents:
             arrays[member.removesuffix(".npy")] = Stored(
                 shape, dtype, partial(read, member)
             )
+    if is_sparse_npz(arrays):
+        return sparse_npz(path, arrays["data"].dtype)
     return Contents(arrays)
-
-
-def read_mat(path: Path) -> Contents:
-    """The numeric arrays of a MATLAB file: version 7.3 is HDF5, older ones are read by SciPy."""
-    import h5py
-
-    arrays = _hdf5_arrays(path) if h5py.is_hdf5(path) else _mat5_arrays(path)
-    numeric = {
-        name: array for name, array in arrays.items() if array.dtype.kind in "buifc"
-    }
-    return Contents(numeric)
-
-
-def _hdf5_arrays(path: Path) -> dict[str, Stored]:
-    """MATLAB stores each array transposed."""
-    import h5py
-
-    def read(name: str) -> np.ndarray:
-        with h5py.File(path) as file:
-            return np.asarray(file[name][()].T)
-
-    arrays: dict[str, Stored] = {}
-    with h5py.File(path) as file:
-        for name, dataset in file.items():
-            is_text = dataset.attrs.get("MATLAB_class") == b"char"
-            if hasattr(dataset, "dtype") and not is_text:
-                shape = dataset.shape[::-1]
-                arrays[name] = Stored(shape, dataset.dtype, partial(read, name))
-    return arrays
-
-
-def _mat5_arrays(path: Path) -> dict[str, Stored]:
-    from scipy.io import loadmat
-
-    arrays: dict[str, Stored] = {}
-    for name, value in loadmat(path).items():
-        dense = value.toarray() if hasattr(value, "toarray") else value
-        if isinstance(dense, np.ndarray):
-            arrays[name] = in_memory(dense)
-    return arrays
 
 
 def read_idx(path: Path, opener: Opener) -> Contents:

@@ -3,17 +3,24 @@
 import difflib
 import gzip
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
-from pyro_vae.data.binary_files import read_idx, read_mat, read_npy, read_npz
+from pyro_vae.data.binary_files import read_idx, read_npy, read_npz
+from pyro_vae.data.choice import choose, choose_splits
+from pyro_vae.data.h5ad import read_h5ad
+from pyro_vae.data.matlab import read_mat
+from pyro_vae.data.sparse import SparseArray
+from pyro_vae.data.sparse_files import read_matrix_market
 from pyro_vae.data.stored import Contents, Fault, Stored, errors_name, in_memory
-from pyro_vae.data.table_files import read_parquet, read_text
+from pyro_vae.data.table_files import read_table, suffix_of
+from pyro_vae.data.tables import Table
+from pyro_vae.data.text_lines import COMPRESSIONS
 
 Reader = Callable[[Path], Contents]
 
@@ -26,9 +33,12 @@ class Splits:
 
     Arguments:
         name: "digits", or the file's stem.
-        train, valid, test: (n, *data_shape) in the source's own unit; None for a split that the
-            source lacks.
+        train, valid, test: (n, *data_shape) in the source's own unit, a `SparseArray` where the
+            source is sparse; None for a split that the source lacks.
         columns: the columns' names, for tables that carry names; otherwise None.
+        labels: the names of the training rows, for sources that carry them; otherwise None.
+        notes: sentences on how the source was read, such as which of its arrays was taken and why.
+        table: the rows with their columns, for tables with a kind for each column.
 
     Example:
         >>> rows = np.zeros((5, 2))
@@ -37,10 +47,13 @@ class Splits:
     """
 
     name: str
-    train: np.ndarray
-    valid: np.ndarray | None
-    test: np.ndarray | None
+    train: np.ndarray | SparseArray
+    valid: np.ndarray | SparseArray | None
+    test: np.ndarray | SparseArray | None
     columns: tuple[str, ...] | None
+    labels: tuple[Any, ...] | None = None
+    notes: tuple[str, ...] = ()
+    table: Table | None = None
 
 
 def load(
@@ -48,20 +61,23 @@ def load(
     *,
     array: str | None = None,
     packed_bits: bool = False,
-) -> np.ndarray:
+) -> Any:
     """Read one array of rows from a bundled name or a file.
 
     Arguments:
         source: "digits" (scikit-learn's 8 x 8 images, counts 0 to 16), or a path to .npy (opened as
-            a read-only memory map), .npz, .csv, .tsv, .parquet, .amat, .mat or IDX; text and IDX
-            also as .gz. The first line of a text file is a header when none of its cells is a
-            number.
-        array: the name of the array to take from a file of several.
+            a read-only memory map), .npz (also of `scipy.sparse.save_npz`), .mat, .h5ad, .mtx or
+            IDX (also .gz), or to a table of numbers: text of any delimiter (.csv, .tsv, .txt, .dat,
+            .data, .amat, also .gz, .bz2, .xz, .zip), .parquet, .feather, .xlsx and others that
+            `pyro_vae.data.read` reads.
+        array: the name of the array to take from a file of several, such as "layers/counts" of a
+            .h5ad file, whose X is taken by default.
         packed_bits: whether rows are pixels packed by `numpy.packbits(axis=1)`, to be unpacked into
             0 and 1.
 
     Returns:
-        (n, *data_shape) numbers in the source's own unit; booleans come as uint8.
+        (n, *data_shape) numbers in the source's own unit, as an array, or as a
+        `scipy.sparse.csr_array` where the source is sparse; booleans come as uint8.
 
     Raises:
         ValueError: the file is missing, damaged or of unknown format, or does not hold one array of
@@ -73,9 +89,9 @@ def load(
         ((1797, 64), 'uint8', 16)
     """
     with errors_name(os.fspath(source)):
-        arrays = _open(source).arrays
-        name = _choose(arrays, array)
-        return _rows(name, arrays[name], packed_bits)
+        contents = _open(source)
+        name = choose(contents, array).names["train"]
+        return _rows(name, contents.arrays[name], packed_bits)
 
 
 def load_splits(
@@ -105,33 +121,57 @@ def load_splits(
         ('digits', (1797, 64), None)
     """
     with errors_name(os.fspath(source)):
-        arrays, columns = _open(source)
-        names = _named_splits(arrays) if array is None else {}
-        if "train" not in names:
-            names = {"train": _choose(arrays, array)}
-        parts = {
-            split: _rows(name, arrays[name], packed_bits)
-            for split, name in names.items()
-        }
+        contents = _open(source)
+        names, notes = choose_splits(contents, array)
+        parts: dict[str, np.ndarray | SparseArray] = {}
+        for split, name in names.items():
+            rows = _rows(name, contents.arrays[name], packed_bits)
+            parts[split] = rows if isinstance(rows, np.ndarray) else SparseArray(rows)
         if len({rows.shape[1:] for rows in parts.values()}) > 1:
             shapes = {split: rows.shape for split, rows in parts.items()}
             raise Fault(
                 f"expected rows of one shape in all splits, got {shapes}; pass array= to take one"
             )
-    stem = Path(os.fspath(source).removesuffix(".gz")).stem
     return Splits(
-        stem,
+        stem(Path(source)),
         train=parts["train"],
         valid=parts.get("valid"),
         test=parts.get("test"),
-        columns=None if packed_bits else columns,
+        columns=None if packed_bits else contents.columns_of(names["train"]),
+        labels=contents.labels_of(names["train"]),
+        notes=(*notes, *contents.notes),
     )
+
+
+def stem(path: Path) -> str:
+    """The name of a file without its suffix and that of its compression."""
+    if path.suffix.lower() in COMPRESSIONS:
+        path = path.with_suffix("")
+    return path.stem
 
 
 def _open(source: str | os.PathLike[str]) -> Contents:
     """What a source holds; the values of a file are not read yet where its format allows that."""
     if source == BUNDLED:
         return _digits()
+    path = file_at(source)
+    for suffix, reader in READERS.items():
+        if path.name.lower().endswith(suffix):
+            return reader(path)
+    if suffix_of(path) is None:
+        raise Fault(
+            f"expected one of {' '.join(READERS)}, or a table such as .csv .txt .parquet, got "
+            f"suffix {path.suffix!r}; save it as one of these"
+        )
+    return read_table(path)
+
+
+def file_at(source: str | os.PathLike[str]) -> Path:
+    """The path of a file that exists and isn't empty.
+
+    Raises:
+        Fault: a folder, no such file, or an empty one.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
         raise Fault("expected a file, got a folder; give the path of one file in it")
@@ -139,12 +179,7 @@ def _open(source: str | os.PathLike[str]) -> Contents:
         _not_found(path)
     if path.stat().st_size == 0:
         raise Fault("expected data, got an empty file; write it again")
-    for suffix, reader in READERS.items():
-        if path.name.lower().endswith(suffix):
-            return reader(path)
-    raise Fault(
-        f"expected one of {' '.join(READERS)}, got suffix {path.suffix!r}; save it as one of these"
-    )
+    return path
 
 
 def _digits() -> Contents:
@@ -163,65 +198,19 @@ def _not_found(path: Path) -> NoReturn:
     )
 
 
-def _choose(arrays: dict[str, Stored], array: str | None) -> str:
-    """The name of the array to read: the one asked for, or the only one that can hold rows."""
-    available = [f"{name or 'unnamed'} {stored}" for name, stored in arrays.items()]
-    got = ", ".join(available) or "none"
-    if array is not None:
-        if array not in arrays or not array:
-            raise Fault(
-                f"expected an array named {array!r}, got {got}; pass one of these names or leave "
-                "array= out"
-            )
-        return array
-    tables = [
-        name for name, one in arrays.items() if one.holds_numbers and len(one.shape) > 1
-    ]
-    names = tables or list(arrays)
-    if len(names) != 1:
-        remedy = "pass array= with one of these names" if names else "save one"
-        raise Fault(
-            f"expected one array of numbers of shape (n, ...), got {got}; {remedy}"
-        )
-    return names[0]
+def _rows(name: str, stored: Stored, packed_bits: bool) -> Any:
+    """The rows of a checked array: booleans as uint8, in the machine's byte order, writable.
 
-
-SPLITS = {
-    "train": "train",
-    "valid": "valid",
-    "validation": "valid",
-    "val": "valid",
-    "test": "test",
-}
-FORMS = ("{}", "x{}", "{}x", "{}data", "{}images")
-SPLIT_NAMES = {
-    form.format(word): split for word, split in SPLITS.items() for form in FORMS
-}
-
-
-def _named_splits(names: Iterable[str]) -> dict[str, str]:
-    """Each split that an array is named after, and the name of that array."""
-    claims = [
-        (SPLIT_NAMES.get(name.lower().replace("_", ""), ""), name) for name in names
-    ]
-    chosen = {split: name for split, name in claims if split}
-    rivals = [name for split, name in claims if split and chosen[split] != name]
-    if rivals:
-        raise Fault(
-            f"expected one array for each split, got {rivals} as well as {chosen}; pass array= to "
-            "take one"
-        )
-    return chosen
-
-
-def _rows(name: str, stored: Stored, packed_bits: bool) -> np.ndarray:
-    """The rows of a checked array: booleans as uint8, in the machine's byte order, writable."""
+    A sparse matrix is a `scipy.sparse.csr_array`.
+    """
     label = f"array {name!r}" if name else "an array"
     _check_type(label, stored)
     _check_shape(label, stored)
     if packed_bits:
         _check_packed_bits(label, stored)
     rows = stored.read()
+    if not isinstance(rows, np.ndarray):
+        return rows.astype(np.uint8) if stored.dtype == np.bool_ else rows
     if stored.dtype == np.bool_:
         rows = rows.view(np.uint8)
     if not stored.dtype.isnative:
@@ -262,23 +251,22 @@ def _check_shape(label: str, stored: Stored) -> None:
 
 
 def _check_packed_bits(label: str, stored: Stored) -> None:
-    if stored.dtype != np.uint8 or len(stored.shape) != 2:
+    is_packed = stored.dtype == np.uint8 and len(stored.shape) == 2
+    if not is_packed or stored.is_sparse:
         raise Fault(
             f"expected {label} of packed bits, uint8 (n, bytes), got {stored.dtype} "
             f"{stored.shape}; leave packed_bits out"
         )
 
 
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".amat": None}
 READERS: dict[str, Reader] = {
     ".npy": read_npy,
     ".npz": read_npz,
     ".mat": read_mat,
-    ".parquet": read_parquet,
+    ".h5ad": read_h5ad,
+    ".mtx": read_matrix_market,
+    ".mtx.gz": read_matrix_market,
 }
-for suffix, delimiter in DELIMITERS.items():
-    READERS[suffix] = partial(read_text, opener=open, delimiter=delimiter)
-    READERS[f"{suffix}.gz"] = partial(read_text, opener=gzip.open, delimiter=delimiter)
 for suffix in (".idx", "-ubyte"):
     READERS[suffix] = partial(read_idx, opener=open)
     READERS[f"{suffix}.gz"] = partial(read_idx, opener=gzip.open)

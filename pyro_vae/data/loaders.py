@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from pyro_vae.data.checks import as_array, check_numbers
 from pyro_vae.data.placement import Placement
+from pyro_vae.data.sparse import dense
 from pyro_vae.rng import own_seed
 
 
@@ -60,6 +61,7 @@ class LoaderRows:
             batch = next(iter(batch.values()))
         if isinstance(batch, list | tuple):
             batch = batch[0]
+        batch = dense(batch)
         if isinstance(batch, Tensor | np.ndarray):
             return batch
         return as_array(batch, self.name)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,15 +56,47 @@ def require_precision(
         spread = torch.where(std.cpu() > 0, std.cpu().double(), spread)
     relative = torch.where(spread > 0, error / spread, 0.0)
     if relative.max() > TOLERANCE:
-        worst = tuple(
-            int(i) for i in np.unravel_index(int(relative.argmax()), relative.shape)
+        number = int(relative.argmax())
+        worst = tuple(map(int, np.unravel_index(number, relative.shape)))
+        loss = Loss(
+            worst,
+            float(columns.mean[worst]),
+            float(spread[worst]),
+            float(error[worst]),
+            *_different_values(exact, size, number),
         )
-        mean = float(columns.mean[worst])
-        raise ValueError(
-            _message(
-                name, worst, mean, float(error[worst]), float(spread[worst]), shift
-            )
-        )
+        raise ValueError(_message(name, loss, shift))
+
+
+class Loss(NamedTuple):
+    """What the cast does to one column.
+
+    Attributes:
+        feature: index of the column.
+        mean, spread: of the column; the spread that its errors are compared with.
+        error: the largest rounding error.
+        values, rounded: numbers of different values, and of those that are left.
+    """
+
+    feature: tuple[int, ...]
+    mean: float
+    spread: float
+    error: float
+    values: int
+    rounded: int
+
+
+def _different_values(exact: Source, size: int, number: int) -> tuple[int, int]:
+    """How many different values a column has, in float64 and in float32.
+
+    Arguments:
+        exact: the rows in float64.
+        size: rows that are read at a time.
+        number: of the column in flattened rows.
+    """
+    batches = undisturbed(exact.batches(size))
+    column = torch.cat([batch.flatten(1)[:, number] for batch in batches])
+    return len(column.unique()), len(column.float().unique())
 
 
 def _columns(exact: Source, size: int) -> tuple[Statistics, Tensor]:
@@ -95,22 +127,16 @@ def _fits(dtype: Any) -> bool:
     return bool(dtype.itemsize <= widest)
 
 
-def _message(
-    name: str,
-    feature: tuple[int, ...],
-    mean: float,
-    error: float,
-    spread: float,
-    shift: bool,
-) -> str:
-    column = feature[0] if len(feature) == 1 else feature
+def _message(name: str, loss: Loss, shift: bool) -> str:
+    column = loss.feature[0] if len(loss.feature) == 1 else loss.feature
     remedy = "take a model in float64, vae = VAE(...).double()"
     if shift:
         remedy = (
             f"subtract the column's mean in float64 first, x - x.mean(0), or {remedy}"
         )
     return (
-        f"{name}: column {column} has values around {mean:.10g} with standard deviation "
-        f"{spread:.3g}, and float32, the type of the model, rounds them by up to {error:.3g} "
-        f"({error / spread:.1g} of it): the model would see other data; {remedy}"
+        f"{name}: column {column} has values around {loss.mean:.10g} with standard deviation "
+        f"{loss.spread:.3g}, and float32, the type of the model, rounds them by up to "
+        f"{loss.error:.3g} ({loss.error / loss.spread:.1g} of it), so that {loss.rounded} of "
+        f"{loss.values} different values are left: the model would see other data; {remedy}"
     )

@@ -14,12 +14,16 @@ class Stored:
 
     Attributes:
         shape, dtype: of the array, from the header of its file.
-        read: returns the values.
+        read: returns the values, as an array or a SciPy sparse array.
+        is_sparse: whether they are stored as a sparse matrix.
+        columns: their names, where an array of the source has its own.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    read: Callable[[], np.ndarray]
+    read: Callable[[], Any]
+    is_sparse: bool = False
+    columns: tuple[str, ...] | None = None
 
     @property
     def holds_numbers(self) -> bool:
@@ -27,19 +31,45 @@ class Stored:
         return self.dtype.kind in "buif"
 
     def __str__(self) -> str:
-        return f"{self.shape} {self.dtype}"
+        sparse = " sparse" if self.is_sparse else ""
+        return f"{self.shape} {self.dtype}{sparse}"
 
 
-def in_memory(values: np.ndarray) -> Stored:
-    """An array whose values have been read already."""
-    return Stored(values.shape, values.dtype, lambda: values)
+def in_memory(values: Any) -> Stored:
+    """An array or a SciPy sparse array whose values have been read already."""
+    is_sparse = not isinstance(values, np.ndarray)
+    return Stored(tuple(values.shape), values.dtype, lambda: values, is_sparse)
 
 
 class Contents(NamedTuple):
-    """What a source holds: arrays by name, "" for one without a name, and the names of columns."""
+    """What a source holds.
+
+    Attributes:
+        arrays: by name, "" for one without a name.
+        columns: their names, where they are the same for all arrays.
+        labels: the names of the rows, of each array with as many rows.
+        notes: sentences for the user on how the source was read.
+        main: the name of the array that the format itself takes for the rows, and what it is.
+        left_out: what else the source holds, which can't be rows, such as "T (table)".
+    """
 
     arrays: dict[str, Stored]
     columns: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    main: tuple[str, str] | None = None
+    left_out: tuple[str, ...] = ()
+
+    def labels_of(self, name: str) -> tuple[str, ...] | None:
+        """The names of the rows of an array."""
+        if self.labels is None or len(self.labels) != self.arrays[name].shape[0]:
+            return None
+        return self.labels
+
+    def columns_of(self, name: str) -> tuple[str, ...] | None:
+        """The names of the columns of an array."""
+        own = self.arrays[name].columns
+        return self.columns if own is None else own
 
 
 class Fault(Exception):
@@ -55,6 +85,10 @@ def errors_name(source: str) -> Iterator[None]:
         raise ValueError(f"{source}: {fault}") from None
     except MemoryError:
         raise
+    except PermissionError as error:
+        raise ValueError(
+            f"{source}: expected a file that you may read, got no permission; ask its owner for it"
+        ) from error
     except ImportError as error:
         raise ValueError(
             f"{source}: expected a reader, got {error}; install it (.parquet: pandas, pyarrow)"

@@ -20,14 +20,16 @@ from pydantic import (
 
 from pyro_vae.analysis.marginal_likelihood.proposals import PROPOSALS
 from pyro_vae.analysis.marginal_likelihood.until import Until
-from pyro_vae.described import Described
-from pyro_vae.experiment.natural_likelihood import (
+from pyro_vae.data import Schema, SparseArray
+from pyro_vae.data.column_choice import each_kind
+from pyro_vae.data.natural_likelihood import (
     FROM_MAXIMUM,
     Natural,
     natural_likelihood,
     sized_likelihood,
     unsized,
 )
+from pyro_vae.described import Described
 from pyro_vae.kind_options import Options
 from pyro_vae.registry import Choice
 from pyro_vae.spec import Spec
@@ -43,6 +45,29 @@ class DataOptions(Described):
     source: str = Field(default="digits", description="'digits', or a path")
     array: str | None = Field(
         default=None, description="the array of a file that holds several"
+    )
+    columns: tuple[str, ...] | None = Field(
+        default=None,
+        description="names of the columns of a table to take; all by default",
+    )
+    drop: tuple[str, ...] = Field(
+        default=(), description="names of the columns of a table to leave out"
+    )
+    index: str | None = Field(
+        default=None, description="the column with the labels of the rows"
+    )
+    delimiter: str | None = Field(
+        default=None, description="of a text file; recognised by default"
+    )
+    header: bool | None = Field(
+        default=None,
+        description="whether the first line of a text file has the names; recognised by default",
+    )
+    dtypes: dict[str, str] | None = Field(
+        default=None, description="types of columns by name, as pandas knows them"
+    )
+    missing: tuple[str | float, ...] = Field(
+        default=(), description="cells that stand for a missing value"
     )
     packed_bits: bool = Field(
         default=False, description="rows are packed by numpy.packbits(axis=1)"
@@ -104,6 +129,10 @@ class Experiment(Spec):
         default=None,
         description="shape of one row; by default that of the data, which are reshaped to it",
     )
+    columns: dict[str, str | dict[str, Any]] | None = Field(
+        default=None,
+        description="kinds of columns by name, for tables; others are decided from the cells",
+    )
     data: Annotated[DataOptions, BeforeValidator(_source)] = Field(
         default=DataOptions(), description="the rows"
     )
@@ -130,7 +159,7 @@ class Experiment(Spec):
 
     @property
     def open_kind(self) -> str | None:
-        """The kind of a likelihood whose size the data decide: "binomial" or "categorical"."""
+        """The kind of a likelihood whose size the data decide, such as "binomial"."""
         return self._open_kind
 
     def model_fields_of(self) -> dict[str, Any]:
@@ -179,8 +208,20 @@ def _value(text: str) -> Any:
         return text
 
 
-def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, str]:
-    """The experiment with a complete likelihood, and the reason where the rows decide it."""
+def settled(
+    experiment: Experiment,
+    *splits: np.ndarray | SparseArray,
+    schema: Schema | None = None,
+) -> tuple[Experiment, str]:
+    """The experiment with a complete likelihood, and the reason where the rows decide it.
+
+    Arguments:
+        experiment: the description.
+        splits: all rows.
+        schema: the columns of a table, which have a likelihood each.
+    """
+    if schema is not None:
+        return _for_table(experiment, schema)
     is_named = "likelihood" in experiment.model_fields_set
     if experiment.open_kind is not None:
         natural = sized_likelihood(experiment.open_kind, *splits)
@@ -195,13 +236,34 @@ def settled(experiment: Experiment, *splits: np.ndarray) -> tuple[Experiment, st
     return Experiment.model_validate(fields), natural.why
 
 
-def make_vae(experiment: Experiment, rows: np.ndarray) -> VAE:
-    """The model of an experiment for rows of that shape."""
-    whole, _ = settled(experiment, rows)
+def _for_table(experiment: Experiment, schema: Schema) -> tuple[Experiment, str]:
+    """The experiment with the likelihood of a table's columns, unless it has one of the whole."""
+    fields = experiment.model_dump(exclude_unset=True)
+    fields |= {"table": schema, "data_shape": (len(schema.names),)}
+    is_whole = (
+        "likelihood" in experiment.model_fields_set
+        and experiment.open_kind is None
+        and each_kind(fields["likelihood"]) is None
+    )
+    if is_whole:
+        return Experiment.model_validate(fields), ""
+    fields["likelihood"] = schema.likelihood
+    return Experiment.model_validate(fields), ""
+
+
+def make_vae(
+    experiment: Experiment,
+    rows: np.ndarray | SparseArray,
+    schema: Schema | None = None,
+) -> VAE:
+    """The model of an experiment for rows of that shape, or for the columns of a table."""
+    whole, _ = settled(experiment, rows, schema=schema)
     return VAE.from_spec(whole.model_fields_of() | {"data_shape": rows.shape[1:]})
 
 
-def some_rows(x: np.ndarray, options: EvaluateOptions) -> np.ndarray:
+def some_rows(
+    x: np.ndarray | SparseArray, options: EvaluateOptions
+) -> np.ndarray | SparseArray:
     """The rows that are evaluated: all, or a random subset of them in their order."""
     return x[chosen_rows(len(x), options)]
 

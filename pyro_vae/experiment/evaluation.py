@@ -8,6 +8,7 @@ import numpy as np
 from pyro_vae.analysis import Evidence, encode, rate, reconstruct
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
+from pyro_vae.data import SparseArray
 from pyro_vae.experiment.description import EvaluateOptions, some_rows
 from pyro_vae.training.baseline import baseline_of
 from pyro_vae.vae import VAE
@@ -18,7 +19,11 @@ HOW = ("num_particles", "method", "proposal", "retry", "until", "seed")
 
 
 def evaluate(
-    vae: VAE, x: np.ndarray, options: EvaluateOptions, *, progress: bool | None = None
+    vae: VAE,
+    x: np.ndarray | SparseArray,
+    options: EvaluateOptions,
+    *,
+    progress: bool | None = None,
 ) -> tuple[Metrics, Evidence | None]:
     """The evaluation of a fitted model on held-out rows: means over rows, in nats per row.
 
@@ -33,7 +38,9 @@ def evaluate(
         "rows": len(x),
         "latent_dim": vae.spec.latent_dim,
         "active_units": encode(vae, x).active_units(),
-        "unexplained_variance": unexplained_variance(x, reconstruct(vae, x)),
+        "unexplained_variance": unexplained_variance(
+            _numeric(vae, x), _numeric(vae, reconstruct(vae, x, as_array=True))
+        ),
     }
     if not has_density(vae):
         return metrics, None
@@ -44,6 +51,15 @@ def evaluate(
     evidence = sharded_evidence(vae, x, **chosen, progress=progress)
     mean_rate = float(rate(vae, x).mean())
     return {**metrics, "rate": mean_rate, **evidence_metrics(evidence)}, evidence
+
+
+def _numeric(vae: VAE, x: np.ndarray | SparseArray) -> np.ndarray | SparseArray:
+    """The columns of numbers: the positions of categories among their levels have no variance."""
+    schema = vae.spec.table
+    if schema is None or all(column.levels is None for column in schema.modelled):
+        return x
+    are_numbers = np.array([column.levels is None for column in schema.modelled])
+    return np.asarray(x)[:, are_numbers]
 
 
 def evidence_metrics(found: Evidence) -> Metrics:
@@ -85,7 +101,9 @@ def _largest(values: np.ndarray) -> float:
     return float(values.max()) if len(values) else math.nan
 
 
-def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
+def unexplained_variance(
+    x: np.ndarray | SparseArray, reconstructed: np.ndarray | SparseArray
+) -> float:
     """Mean over columns of E(x - x̂)² / Var x, without columns that never vary.
 
     Example:
@@ -93,12 +111,14 @@ def unexplained_variance(x: np.ndarray, reconstructed: np.ndarray) -> float:
         >>> unexplained_variance(x, np.array([[0.0, 1.0], [1.0, 1.0]]))
         0.5
     """
-    rows = x.reshape(len(x), -1).astype(np.float64)
+    rows = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
     spread = rows.std(0)
     varies = spread > 0
     if not varies.any():
         return math.nan
-    errors = (reconstructed.reshape(rows.shape) - rows)[:, varies] / spread[varies]
+    errors = (np.asarray(reconstructed).reshape(rows.shape) - rows)[:, varies] / spread[
+        varies
+    ]
     return float(np.square(errors).mean())
 
 

@@ -5,16 +5,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyro_vae.data import Splits
+from pyro_vae.data import Schema, Splits
 from pyro_vae.experiment.description import DataOptions
 from pyro_vae.experiment.record import fingerprint
 from pyro_vae.experiment.row_hashes import RowHashes
-from pyro_vae.experiment.splits import read_source
+from pyro_vae.experiment.sources import read_source
 from pyro_vae.saving import read_run
 
 
 def read_own_rows(
-    folder: Path, options: DataOptions, data_shape: tuple[int, ...]
+    folder: Path,
+    options: DataOptions,
+    data_shape: tuple[int, ...],
+    schema: Schema | None = None,
 ) -> Splits:
     """The rows of a run, from the absolute path of its data or from the relative one.
 
@@ -22,6 +25,7 @@ def read_own_rows(
         folder: of the run.
         options: of its data.
         data_shape: of a row.
+        schema: the columns of the model, where it knows those of a table.
 
     Raises:
         ValueError: no file in either place, or none with the rows of the run: rows that are held
@@ -34,7 +38,7 @@ def read_own_rows(
     for source in _sources(options, recorded):
         there = options.model_copy(update={"source": source})
         try:
-            rows = read_source(there, data_shape, fitted=True)
+            rows = read_source(there, data_shape, fitted=True, schema=schema)
         except ValueError as error:
             errors.append(error)
             continue

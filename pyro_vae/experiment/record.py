@@ -1,6 +1,7 @@
 """The record of a run in its folder: all options with their values, fingerprint, versions."""
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyro
 import torch
 
 from pyro_vae.data import Splits
+from pyro_vae.data.arrays import LARGEST
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.fields import absolute_source
 from pyro_vae.spec import Spec
@@ -19,7 +21,7 @@ TABLES = tuple(
 """The fields of an experiment that don't describe its model: data, fit, evaluate."""
 
 _ROWS = 4096
-"""Rows that are read together, so that a memory-mapped file is never read as a whole."""
+"""Rows that are read together at most, so that a file is never read as a whole."""
 
 
 def record(experiment: Experiment, source: Splits) -> dict[str, Any]:
@@ -74,7 +76,8 @@ def fingerprint(source: Splits) -> dict[str, Any]:
             continue
         counts[name] = len(rows)
         digest.update(f"{name} {rows.shape}".encode())
-        for start in range(0, len(rows), _ROWS):
-            values = np.asarray(rows[start : start + _ROWS], dtype="<f8")
+        count = max(1, min(_ROWS, LARGEST // math.prod(rows.shape[1:])))
+        for start in range(0, len(rows), count):
+            values = np.asarray(rows[start : start + count], dtype="<f8")
             digest.update((values + 0.0).tobytes())  # -0.0 is 0.0
     return {**counts, "sha256": digest.hexdigest()}

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from pyro_vae.data import Splits
+from pyro_vae.data import SparseArray, Splits
 from pyro_vae.experiment.splits import ExperimentRows
 
 Hashes = npt.NDArray[np.uint64]
@@ -20,7 +20,7 @@ _CHUNK = 4096
 """Rows that are read together, so that a memory-mapped file is never read as a whole."""
 
 
-def hashes_of(rows: np.ndarray) -> Hashes:
+def hashes_of(rows: np.ndarray | SparseArray) -> Hashes:
     """A hash below 2**64 of the numbers of each row as float32: equal for rows that are equal.
 
     The type in which a file stores the numbers doesn't count, nor do digits beyond float32, which
@@ -37,7 +37,7 @@ def hashes_of(rows: np.ndarray) -> Hashes:
     """
     hashes = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
+        part = np.asarray(rows[start : start + _CHUNK])
         with np.errstate(over="ignore"):  # beyond float32 it is inf
             numbers = part.reshape(len(part), -1).astype("<f4")
         numbers += 0  # -0.0 becomes 0.0
@@ -99,7 +99,7 @@ class RowHashes:
         except (OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile):
             return None
 
-    def were_fitted(self, rows: np.ndarray) -> npt.NDArray[np.bool_]:
+    def were_fitted(self, rows: np.ndarray | SparseArray) -> npt.NDArray[np.bool_]:
         """Whether each row equals one that the training has seen."""
         return np.isin(hashes_of(rows), self.fitted)
 

@@ -15,7 +15,12 @@ from pyro_vae.data import Splits
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.experiment.claim import claimed
-from pyro_vae.experiment.description import Experiment, make_vae, settled
+from pyro_vae.experiment.description import (
+    Experiment,
+    chosen_rows,
+    make_vae,
+    settled,
+)
 from pyro_vae.experiment.evaluation import Metrics, evaluate, table
 from pyro_vae.experiment.fields import experiment_of, run_of
 from pyro_vae.experiment.own_rows import about_changed_rows
@@ -29,13 +34,8 @@ from pyro_vae.experiment.run_folder import (
     write_training,
 )
 from pyro_vae.experiment.run_text import heading, reason, training
-from pyro_vae.experiment.splits import (
-    ExperimentRows,
-    as_modelled,
-    check_rows,
-    hold_out,
-    read_source,
-)
+from pyro_vae.experiment.sources import read_described
+from pyro_vae.experiment.splits import ExperimentRows, as_modelled, check_rows, hold_out
 from pyro_vae.experiment.writing import Writing
 from pyro_vae.saving import SPEC, WEIGHTS, require_free, write_model
 from pyro_vae.training import Run, fit
@@ -125,7 +125,7 @@ def run(
     """
     say = report or _silent
     experiment = experiment_of(spec, settings)
-    source = read_source(experiment.data, experiment.data_shape)
+    source = read_described(experiment)
     target = _Target(_home(folder, source), overwrite, resume)
     with ExitStack() as claim:
         if launched_first():
@@ -222,6 +222,7 @@ def _run(
     say(f"{training(trained, home)}\n")
 
     metrics, evidence = evaluate(vae, rows.test, experiment.evaluate)
+    evidence = _labelled(evidence, rows, experiment)
     outcome = Outcome(vae, trained, metrics, evidence, experiment, home)
     if launched_first():
         write_numbers(writing, rows, metrics, evidence, experiment.evaluate)
@@ -232,6 +233,16 @@ def _run(
     files = (home / SPEC, home / WEIGHTS, *files_of(home))
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
     return replace(outcome, files=files)
+
+
+def _labelled(
+    evidence: Evidence | None, rows: ExperimentRows, experiment: Experiment
+) -> Evidence | None:
+    """The evidence with the labels of the rows that were evaluated."""
+    if evidence is None or rows.row_labels is None:
+        return evidence
+    chosen = chosen_rows(len(rows.test), experiment.evaluate)
+    return replace(evidence, row_labels=tuple(rows.row_labels[chosen]))
 
 
 def _silent(text: str) -> None:
@@ -245,8 +256,9 @@ def _prepared(
     splits = [
         part for part in (source.train, source.valid, source.test) if part is not None
     ]
-    whole, why = settled(experiment, *splits)
-    vae = make_vae(whole, source.train)
+    schema = None if source.table is None else source.table.schema
+    whole, why = settled(experiment, *splits, schema=schema)
+    vae = make_vae(whole, source.train, schema)
     check_rows(vae, source, whole.data.source, grey=whole.fit.binarize == "dynamic")
     rows = hold_out(source, whole.data)
     test = as_modelled(rows.test, whole)

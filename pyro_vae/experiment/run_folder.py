@@ -126,7 +126,7 @@ def write_evidence(
     evidence: Evidence,
     rows: np.ndarray,
     *,
-    labels: np.ndarray | None = None,
+    labels: Sequence[Any] | np.ndarray | None = None,
     fitted: np.ndarray | None = None,
 ) -> None:
     """One line a row: where it is from, log_marginal, se, elbo, ess, pareto_k, and the method.
@@ -228,7 +228,7 @@ def _pictures(
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Learning curve, latent space, and reconstructions and samples where there are any."""
     vae = run.vae
-    test = rows.test[:2000]
+    test = np.asarray(rows.test[:2000])
     columns = rows.splits.columns
     shape = None if columns else guess_image_shape(vae.spec.data_shape)
     labels = None if rows.labels is None else rows.labels[: len(test)]
@@ -243,7 +243,9 @@ def _pictures(
 def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure:
     index = np.linspace(0, len(rows) - 1, min(10, len(rows))).astype(int)
     chosen = rows[index]
-    return reconstructions(chosen, reconstruct(vae, chosen), image_shape=shape)
+    return reconstructions(
+        chosen, reconstruct(vae, chosen, as_array=True), image_shape=shape
+    )
 
 
 def _samples(
@@ -253,10 +255,13 @@ def _samples(
     columns: tuple[str, ...] | None,
 ) -> Figure:
     if shape is None:
-        drawn = sample(vae, 2000).x.reshape(2000, -1)
+        drawn = sample(vae, 2000, as_array=True).x.reshape(2000, -1)
         return marginals(rows.reshape(len(rows), -1), drawn, columns=columns)
     limits = (float(rows.min()), float(rows.max()))
     title = "E[x | z] for z from the prior, in the range of the data"
     return image_grid(
-        sample(vae, 50).mean, image_shape=shape, title=title, limits=limits
+        sample(vae, 50, as_array=True).mean,
+        image_shape=shape,
+        title=title,
+        limits=limits,
     )

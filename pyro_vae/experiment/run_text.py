@@ -1,21 +1,28 @@
 """What a run says of itself before and after its training."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from pyro_vae.data import Table
+from pyro_vae.data.inspection import summary
+from pyro_vae.data.natural_likelihood import FROM_MAXIMUM
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.experiment.description import Experiment
-from pyro_vae.experiment.natural_likelihood import FROM_MAXIMUM
 from pyro_vae.experiment.splits import ExperimentRows
 from pyro_vae.training import Run
 from pyro_vae.training.options import choose_device
 from pyro_vae.vae import VAE
 from pyro_vae.version import __version__
 
+MOST_COLUMNS = 40
+"""Columns that are listed one by one."""
+
 
 def heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
-    """The first paragraph: version, device, numbers of rows, model."""
+    """The first paragraph: version, device, numbers of rows, how they were read, model."""
     device = choose_device(experiment.fit.device)
     processes = f"{world_size()} processes, each " if world_size() > 1 else ""
     splits = rows.splits
@@ -24,7 +31,25 @@ def heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
         counts.append(f"{len(splits.valid)} to choose the best epoch")
     counts.append(f"{len(rows.test)} held out")
     first = f"pyro-vae {__version__}   {processes}{device}{_threads(device)}"
-    return f"{first}\n\n{splits.name}: {', '.join(counts)}\n{vae}\n"
+    lines = [f"{splits.name}: {', '.join(counts)}", *splits.notes]
+    if splits.table is not None:
+        lines += ["", *columns_of(splits.table), ""]
+    read = "\n".join(lines)
+    return f"{first}\n\n{read}\n{vae}\n"
+
+
+def columns_of(table: Table) -> list[str]:
+    """The kinds of the columns and what to look at, before the first step."""
+    if len(table.schema.columns) > MOST_COLUMNS:
+        counts = Counter(column.kind for column in table.schema.columns)
+        kinds = [f"{count} {kind}" for kind, count in counts.most_common()]
+        return [f"columns: {', '.join(kinds)} (all of them: pyro-vae inspect)"]
+    _, *lines = summary(replace(table, notes=())).splitlines()
+    if any(reason.asks for reason in table.reasons):
+        lines.append(
+            "for another kind: --set columns.NAME=KIND, or columns.NAME=left_out"
+        )
+    return lines
 
 
 def _threads(device: torch.device) -> str:

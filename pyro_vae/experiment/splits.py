@@ -1,9 +1,6 @@
 """The rows of an experiment: read from their source, some of them held out, all of them checked."""
 
-import itertools
 import math
-import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,8 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.data import Placement, Selected, Splits, as_rows, binarized, load_splits
+from pyro_vae.data import (
+    Placement,
+    Selected,
+    SparseArray,
+    Splits,
+    as_rows,
+    binarized,
+)
 from pyro_vae.experiment.description import DataOptions, Experiment
+from pyro_vae.experiment.sources import read_source
 from pyro_vae.inputs import checked_batches, placement_of
 from pyro_vae.vae import VAE
 
@@ -26,7 +31,8 @@ class ExperimentRows:
         labels: the classes of the test rows, where they are known.
         row_numbers: of the test rows in their source, from 0; in its own array of test rows where
             it has one.
-        indices: of the train rows that are fitted, where they stay in their file; None for all.
+        indices: of the train rows that are fitted, where these stay in their file or in a sparse
+            matrix; None for all.
         row_labels: the names of the test rows, where their source has some.
     """
 
@@ -37,81 +43,17 @@ class ExperimentRows:
     row_labels: np.ndarray | None = None
 
     @property
-    def train(self) -> np.ndarray | Selected:
+    def train(self) -> np.ndarray | SparseArray | Selected:
         """The rows to be fitted."""
         if self.indices is None:
             return self.splits.train
         return Selected(self.splits.train, self.indices)
 
     @property
-    def test(self) -> np.ndarray:
+    def test(self) -> np.ndarray | SparseArray:
         """The held-out rows."""
         assert self.splits.test is not None
         return self.splits.test
-
-
-def read_source(
-    options: DataOptions, data_shape: tuple[int, ...] | None, *, fitted: bool = False
-) -> Splits:
-    """The rows of a source, divided as the source divides them, and reshaped.
-
-    Arguments:
-        options: of the source.
-        data_shape: of a row; None keeps the shape that the rows have.
-        fitted: whether the shape is that of a fitted model, and can't be changed any more.
-
-    Raises:
-        ValueError: as `load_splits`; a shape that the rows don't have.
-    """
-    path = os.path.expanduser(options.source)
-    splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
-    got = splits.train.shape[1:]
-    shape = data_shape or got
-    if math.prod(shape) != math.prod(got):
-        remedy = "pass rows of the model's shape"
-        if not fitted:
-            sizes = ",".join(map(str, got))
-            remedy = f"set data_shape=[{sizes}], or give rows of shape {shape}"
-        raise ValueError(
-            f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}"
-        )
-    columns = splits.columns
-    if len(shape) > 1:  # the pixels of an image have no names
-        columns = None
-    if columns is not None:
-        columns = _distinct(columns, options.source)
-    return replace(
-        splits,
-        train=splits.train.reshape(-1, *shape),
-        valid=_reshaped(splits.valid, shape),
-        test=_reshaped(splits.test, shape),
-        columns=columns,
-    )
-
-
-def _reshaped(rows: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
-    return None if rows is None else rows.reshape(-1, *shape)
-
-
-def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
-    """Distinct names of columns: a blank one becomes its position, a repeated one gets a number."""
-    given = [str(column).strip() for column in columns]
-    names: list[str] = []
-    for position, column in enumerate(given):
-        stem = column or f"column {position}"
-        numbered = (f"{stem} ({count})" for count in itertools.count(2))
-        candidates = itertools.chain([stem], numbered)
-        names.append(next(name for name in candidates if name not in names))
-    renamed = [
-        name for name, column in zip(names, given, strict=True) if name != column
-    ]
-    if renamed:
-        count = (
-            f"{len(renamed)} of {len(names)} columns have no name or that of another"
-        )
-        shown = ", ".join(map(repr, renamed[:5]))
-        warnings.warn(f"{source}: {count}, and are called {shown}", stacklevel=2)
-    return tuple(names)
 
 
 def hold_out(
@@ -131,7 +73,8 @@ def hold_out(
         ValueError: fewer rows than are held out.
     """
     labels = _digit_labels() if options.source == "digits" else None
-    names = None if row_labels is None else np.asarray(row_labels)
+    given = splits.labels if row_labels is None else row_labels
+    names = None if given is None else _as_labels(given)
     if splits.test is not None:
         numbers = np.arange(len(splits.test))
         return ExperimentRows(splits, labels, numbers, row_labels=names)
@@ -142,10 +85,18 @@ def hold_out(
         names = names[test]
     divided = replace(splits, test=splits.train[test])
     indices: np.ndarray | None = train
-    if not isinstance(splits.train, np.memmap):  # the rows of a memmap stay in the file
+    stays = isinstance(splits.train, np.memmap | SparseArray)
+    if not stays:  # others are copied
         divided = replace(divided, train=splits.train[train])
         indices = None
     return ExperimentRows(divided, labels, test, indices, names)
+
+
+def _as_labels(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Labels of any type, also tuples, as a one-dimensional array."""
+    names = np.empty(len(labels), dtype=object)
+    names[:] = list(labels)
+    return names
 
 
 def _divided(splits: Splits, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:
@@ -169,12 +120,16 @@ def read_data(
     return hold_out(read_source(options, data_shape), options)
 
 
-def as_modelled(rows: np.ndarray, experiment: Experiment) -> np.ndarray:
+def as_modelled(
+    rows: np.ndarray | SparseArray, experiment: Experiment
+) -> np.ndarray | SparseArray:
     """Rows as the fitted model takes them; grey levels are binarized to the same bits each time."""
     if experiment.fit.binarize == "none":
         return rows
     generator = torch.Generator().manual_seed(experiment.data.seed)
-    return binarized(Placement(grey=True).take(rows), generator).bool().numpy()
+    return (
+        binarized(Placement(grey=True).take(np.asarray(rows)), generator).bool().numpy()
+    )
 
 
 def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> None:

@@ -38,7 +38,7 @@ def conv(
         activation: its name in `torch.nn`. None: the activation of the model.
 
     Raises:
-        ValueError: a shape that is no image; no channels.
+        ValueError: a shape that is no image, or has its channels last; no channels.
 
     Example:
         >>> import torch
@@ -68,6 +68,7 @@ def _encoder(
             "conv: expected data_shape (height, width) or (channels, height, width), got "
             f"{tuple(in_shape)}; reshape the rows, or take network 'mlp'"
         )
+    _require_channels_first(in_shape)
     layers: list[nn.Module] = []
     if len(in_shape) == 2:
         layers.append(nn.Unflatten(1, (1, in_shape[0])))
@@ -94,6 +95,10 @@ def _decoder(
             f"{tuple(out_shape)}; take data_shape (height, width) or (channels, height, width), or "
             "network 'mlp'"
         )
+    if (
+        out_shape[-3:-2] == out_shape[-2:-1]
+    ):  # square, or else it may be of several parameters
+        _require_channels_first(out_shape[-3:])
     *leading, height, width = out_shape
     sizes = _sizes((height, width), len(channels))
     features = (channels[-1], *sizes[-1])
@@ -107,6 +112,20 @@ def _decoder(
     nn.init.zeros_(layers[-1].get_parameter("bias"))
     layers.append(nn.Unflatten(1, tuple(leading)) if leading else nn.Flatten(1, 2))
     return nn.Sequential(*layers)
+
+
+def _require_channels_first(shape: Shape) -> None:
+    """Raise ValueError for (height, width, channels), such as (32, 32, 3)."""
+    if len(shape) != 3:
+        return
+    first, second, last = shape
+    if last in {1, 3, 4} and first > 4 and second > 4:
+        raise ValueError(
+            f"conv: expected data_shape (channels, height, width), got {tuple(shape)}, which looks "
+            "like (height, width, channels); move the last axis, x.transpose(0, 3, 1, 2), and take "
+            f"data_shape {(last, first, second)}; for {first} channels of width {last} take "
+            "network 'mlp'"
+        )
 
 
 def _sizes(size: Shape, times: int) -> list[Shape]:

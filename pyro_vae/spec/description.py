@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from pyro_vae.data import Schema
+from pyro_vae.data.names import shortened
 from pyro_vae.described import Described
 from pyro_vae.guides import GUIDES
 from pyro_vae.kind_options import Custom, Options
@@ -79,6 +81,10 @@ class Spec(Described):
     seed: NonNegativeInt = Field(
         default=0, lt=2**63, description="seed of the initial weights"
     )
+    table: Schema | None = Field(
+        default=None,
+        description="names, kinds and levels of the columns, for rows of a table",
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -86,6 +92,12 @@ class Spec(Described):
             raise ValueError(
                 f"prior 'flat' has no density, so guide {self.guide.kind!r} would spread without "
                 "bound; expected guide 'delta' (the autoencoder), or another prior"
+            )
+        if self.table is not None and self.data_shape != (len(self.table.names),):
+            raise ValueError(
+                f"table: expected as many columns as data_shape {self.data_shape} has, got "
+                f"{len(self.table.names)}: {shortened(self.table.names)}; make the model with "
+                "VAE.from_data"
             )
         return self
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_vae.data import LoaderRows, Placement, as_rows
+from pyro_vae.data import LoaderRows
 from pyro_vae.data.arrays import LARGEST
+from pyro_vae.inputs import model_rows
 from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.vae import VAE
@@ -27,8 +28,7 @@ def baseline_of(vae: VAE, x: Any) -> float | None:
     Returns:
         The mean; None where the likelihood has no such form, such as one of the user's own.
     """
-    weight = next(vae.parameters())
-    rows = as_rows(x, vae.spec.data_shape, Placement(weight.device, weight.dtype))
+    rows = model_rows(vae, x)
     return _score(vae, ((batch, None) for batch in rows.batches(_size(vae))))
 
 

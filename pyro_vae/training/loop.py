@@ -117,7 +117,9 @@ def fit(
 
     Arguments:
         vae: the model; trained in place.
-        x: rows shaped (n, *data_shape): array, tensor, memmap, Dataset or DataLoader.
+        x: rows shaped (n, *data_shape): array, tensor, memmap, Dataset or DataLoader; a SciPy or
+            torch sparse matrix, of which batches alone are dense; an AnnData object, whose X is
+            taken.
         validation: share (below 1) or number of rows of `x` that choose the best epoch; or such
             rows themselves; or None.
         weights: how much each row of `x` counts in the loss, (n,), such as importance or survey

@@ -8,12 +8,18 @@ import torch
 from torch import Tensor
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.data import Placement, Rows, as_rows, statistics
+from pyro_vae.data import Placement, Rows, statistics
 from pyro_vae.data.binarize import binarized_once, bits_of
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.summary_statistics import Statistics, farthest
 from pyro_vae.hooks import StartsFromData
-from pyro_vae.inputs import checked_batches, pass_size, require_precise
+from pyro_vae.inputs import (
+    checked_batches,
+    learn_columns,
+    model_rows,
+    pass_size,
+    require_precise,
+)
 from pyro_vae.objectives import Objective
 from pyro_vae.spec import data_support
 from pyro_vae.training.ema import ExponentialMovingAverage
@@ -49,7 +55,8 @@ def read_data(
     seed: int,
 ) -> tuple[TrainingData, dict[str, Rows]]:
     """The rows of a run, and all rows under the names of the arguments that hold them."""
-    rows = as_rows(x, vae.spec.data_shape, placement)
+    learn_columns(vae, x)
+    rows = model_rows(vae, x, placement)
     train, valid = split(rows, validation, vae, placement, seed)
     row_weights = None
     if weights is not None:

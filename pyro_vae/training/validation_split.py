@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.data import ArrayRows, DatasetRows, Placement, Rows, as_rows
+from pyro_vae.data import ArrayRows, DatasetRows, Placement, Rows
 from pyro_vae.data.indices import marked, shuffled
+from pyro_vae.inputs import model_rows
 from pyro_vae.vae import VAE
 
 
@@ -25,7 +26,7 @@ def split(
     """
     if validation is None or is_number(validation):
         return select_part(rows, validation, seed)
-    own_rows = as_rows(validation, vae.spec.data_shape, placement, name="validation")
+    own_rows = model_rows(vae, validation, placement, name="validation")
     return rows, own_rows
 
 

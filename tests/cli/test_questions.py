@@ -11,7 +11,8 @@ import pytest
 import pyro_vae as pv
 from pyro_vae.experiment import run_folder
 from pyro_vae.experiment.description import DataOptions
-from pyro_vae.experiment.splits import hold_out, read_source
+from pyro_vae.experiment.sources import read_source
+from pyro_vae.experiment.splits import hold_out
 from tests.cli.command import pyro_vae, write_data
 
 

@@ -144,3 +144,42 @@ def test_own_memory_does_not_grow_with_the_file_but_for_the_order_of_its_rows(
     )
     assert peaks[1] < peaks[0] + 16 * sizes[1] + 16 * MB
     assert peaks[1] < 200 * MB
+
+
+SPARSE = """
+import resource, sys
+import numpy as np
+import scipy.sparse
+import pyro_vae as pv
+
+def counts(rows, width):
+    stored = 4 * rows
+    places = np.repeat(np.arange(rows), 4), np.arange(stored) * 7919 % width
+    values = 1 + np.arange(stored, dtype=np.float32) % 3
+    return scipy.sparse.csr_matrix((values, places), (rows, width))
+
+def fitted(x):
+    few = {"latent_dim": 2, "hidden_dims": (4,), "likelihood": "poisson"}
+    vae = pv.VAE(data_shape=x.shape[1:], **few)
+    run = pv.fit(vae, x, epochs=1, batch_size=512, validation=0.01, device="cpu")
+    return run.history[0]["loss"]
+
+fitted(counts(600, 2048))  # all is imported by now
+x = counts(2**17, 2048)
+status = open("/proc/self/status").read().splitlines()
+taken = int(next(line for line in status if line.startswith("VmData")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (taken + 2**28, taken + 2**28))
+try:
+    x.toarray()
+    sys.exit("the limit does not hold")
+except MemoryError:
+    pass
+print(fitted(x))
+"""
+
+
+@linux
+@pytest.mark.slow
+def test_sparse_rows_are_fitted_that_would_be_larger_than_memory_as_dense_ones():
+    """1 GiB of float32, with 4 numbers in a row, in 256 MB after all is imported."""
+    assert np.isfinite(run(SPARSE)).all()

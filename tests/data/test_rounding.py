@@ -64,6 +64,18 @@ def test_a_fitted_model_refuses_far_rows_too_one_by_one():
     assert encode(vae, BASE[:1]).loc.shape == (1, 2)
 
 
+def test_the_values_that_are_lost_are_counted():
+    """200 Julian dates of ten days, twenty a day, lie within 40 steps of 1/4 day in float32."""
+    dates = 2_460_000.5 + np.arange(200) / 20
+    x = np.stack([dates, BASE[:, 0], BASE[:, 1]], 1)
+    left = len(np.unique(dates.astype(np.float32)))
+    assert left < 50
+    with pytest.raises(
+        ValueError, match=rf"so that {left} of 200 different values are"
+    ):
+        fit(model(), x, **RUN)
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.int32])
 def test_minutes_since_1970_are_refused_as_whole_numbers(dtype):
     x = (BASE * 100).astype(dtype)

@@ -24,7 +24,8 @@ from pyro_vae.experiment.description import (
 from pyro_vae.experiment.evaluation import evaluate, table
 from pyro_vae.experiment.fields import DIGITS
 from pyro_vae.experiment.run_folder import finite
-from pyro_vae.experiment.splits import check_rows, hold_out, read_data, read_source
+from pyro_vae.experiment.sources import read_source
+from pyro_vae.experiment.splits import check_rows, hold_out, read_data
 from tests.watched import Watched
 
 TRUTH = LinearGaussian.random()

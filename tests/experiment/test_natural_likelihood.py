@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import pyro_vae as pv
+from pyro_vae.data.natural_likelihood import natural_likelihood, sized_likelihood
 from pyro_vae.experiment.description import Experiment, settled
-from pyro_vae.experiment.natural_likelihood import natural_likelihood, sized_likelihood
 from tests.cli.command import pyro_vae
 
 RNG = np.random.default_rng(0)

@@ -50,9 +50,11 @@ LIKELIHOODS = {
         *(
             "beta_binomial",
             "categorical",
+            "ordinal",
             "multinomial",
             "discretized_logistic, mixture",
             "mixed",
+            "mixed, ordinal",
             "distribution, Gumbel",
         ),
     )

@@ -60,6 +60,10 @@ WORDS = torch.as_tensor(
 PIXELS = _of(lambda shape: _random.normal(130, 20, shape).round().clip(0, 255), 2, 2)
 LADDER = _of(lambda shape: _random.binomial(15, 0.5, shape))
 ANGLES = _of(lambda shape: _random.vonmises(0.5, 2.0, shape))
+GRADES = torch.as_tensor(
+    np.random.default_rng(3).binomial([4, 2, 2], [0.6, 0.3, 0.5], (ROWS, 3)),
+    dtype=torch.float64,
+)
 TABLE = _columns(
     REAL[:, 1],
     BITS[:, 0],
@@ -74,6 +78,14 @@ GROUPS = [
     {"columns": "2:3", "likelihood": {"kind": "categorical", "num_classes": 4}},
     {"columns": 3, "kind": "gamma"},
     {"columns": "5:7", "kind": "negative_binomial", "size_factor": "column"},
+]
+
+GRADED = _columns(GRADES[:, 0], REAL[:, 0], GRADES[:, 1], COUNTS[:, 0], GRADES[:, 2])
+GROUPS_OF_GRADES = [
+    {"columns": 0, "kind": "ordinal", "num_classes": 5},
+    {"columns": 1, "kind": "normal"},
+    {"columns": [4, 2], "kind": "ordinal", "num_classes": 3},
+    {"columns": 3, "kind": "poisson"},
 ]
 
 
@@ -146,6 +158,11 @@ CASES: dict[str, Case] = {
     "categorical, image": _case(
         CLASSES.repeat(1, 2)[:, :4].reshape(-1, 2, 2), "categorical", num_classes=5
     ),
+    "ordinal": _case(CLASSES, "ordinal", num_classes=4),
+    "ordinal, image": _case(
+        CLASSES.repeat(1, 2)[:, :4].reshape(-1, 2, 2), "ordinal", num_classes=5
+    ),
+    "ordinal, two": _case(BITS, "ordinal", num_classes=2),
     "multinomial": _case(WORDS, "multinomial"),
     "multinomial, total": _case(WORDS, "multinomial", total_count=7),
     "discretized_logistic": _case(PIXELS, "discretized_logistic"),
@@ -159,6 +176,7 @@ CASES: dict[str, Case] = {
         LADDER, "discretized_logistic", levels=16, mixtures=2, scale=0.8
     ),
     "mixed": _case(TABLE, "mixed", columns=GROUPS),
+    "mixed, ordinal": _case(GRADED, "mixed", columns=GROUPS_OF_GRADES),
     "distribution, Gumbel": _case(REAL, "distribution", name="Gumbel"),
     "distribution, Weibull": _case(POSITIVE, "distribution", name="Weibull"),
     "distribution, VonMises": _case(ANGLES, "distribution", name="VonMises"),

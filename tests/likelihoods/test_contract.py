@@ -24,6 +24,7 @@ CASES: dict[str, dict[str, Any]] = {
     "normal_per_feature": {"kind": "normal", "scale": "per_feature"},
     "normal_decoder": {"kind": "normal", "scale": "decoder"},
     "normal_fixed": {"kind": "normal", "scale": 0.3},
+    "ordinal": {"kind": "ordinal", "num_classes": 4},
 }
 LATENT = 2
 

@@ -21,6 +21,7 @@ EDGES = {
     "zero_inflated_poisson": [0.0, 1.0, 1e4],
     "zero_inflated_negative_binomial": [0.0, 1.0, 1e4],
     "categorical": [0.0, 3.0],
+    "ordinal": [0.0, 1.0, 3.0],
     "multinomial": [0.0, 1.0, 1e4],
     "discretized_logistic": [0.0, 7.0, 15.0, 255.0],
 }

@@ -93,9 +93,10 @@ def test_categories_have_their_shares():
     x = table("integers", 0, 3)
     shares = (np.stack([(x == k).sum(0) for k in range(3)]) + 0.5) / (len(x) + 1.5)
     expected = sum(np.log(shares[x[:, i].astype(int), i]) for i in range(3))
-    np.testing.assert_allclose(
-        baseline("categorical", x, num_classes=3), expected, rtol=1e-9
-    )
+    for kind in ("categorical", "ordinal"):
+        np.testing.assert_allclose(
+            baseline(kind, x, num_classes=3), expected, rtol=1e-9
+        )
 
 
 def test_positive_numbers_and_proportions_are_those_of_their_moments():

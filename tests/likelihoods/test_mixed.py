@@ -148,6 +148,7 @@ def test_every_kind_fits_into_a_group():
         "binomial": {"total_count": 5},
         "beta_binomial": {"total_count": 5},
         "categorical": {"num_classes": 3},
+        "ordinal": {"num_classes": 3},
         "distribution": {"name": "Gumbel"},
     }
     for kind in set(LIKELIHOODS) - {"mixed"}:

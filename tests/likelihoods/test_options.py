@@ -16,6 +16,7 @@ INVALID = {
     "zero_inflated_poisson": [{"dispersion": 1}],
     "zero_inflated_negative_binomial": [{"size_factor": True}],
     "categorical": [{}, {"num_classes": 1}, {"num_classes": 2.5}],
+    "ordinal": [{}, {"num_classes": 1}, {"num_classes": 2.5}, {"cutpoints": 3}],
     "multinomial": [{"total_count": 0}],
     "discretized_logistic": [{"levels": 1}, {"mixtures": 0}],
     "distribution": [{}, {"name": "Gumbel", "fixed": {"loc": "middle"}}],

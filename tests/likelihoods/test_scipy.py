@@ -36,6 +36,12 @@ def logistic_bins(
     return above - below
 
 
+def ordered(x: np.ndarray, loc: np.ndarray, cutpoints: np.ndarray) -> np.ndarray:
+    ends = np.concatenate([[-np.inf], cutpoints, [np.inf]])
+    k = x.astype(int)
+    return special.expit(ends[k + 1] - loc) - special.expit(ends[k] - loc)
+
+
 def mixture_of_bins(
     x: np.ndarray, raw: np.ndarray, levels: int, mixtures: int, mean: float, std: float
 ) -> np.ndarray:
@@ -153,6 +159,11 @@ ORACLES: dict[str, tuple[dict, np.ndarray, Oracle]] = {
         lambda x, r: np.take_along_axis(
             special.log_softmax(r, 1), x[:, None].astype(int), 1
         ),
+    ),
+    "ordinal": (  # before it has seen data, all categories have equal shares at r = 0
+        {"num_classes": 4},
+        CLASSES,
+        lambda x, r: np.log(ordered(x, r, special.logit([0.25, 0.5, 0.75]))),
     ),
     "multinomial": (
         {},

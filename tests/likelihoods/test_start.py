@@ -31,6 +31,7 @@ RELATIVE = {
     "binomial": 0.01,
     "beta_binomial": 0.01,
     "categorical": 0.05,
+    "ordinal": 0.05,
     "multinomial": 0.12,
     "mixed": 0.05,
 }
@@ -182,6 +183,12 @@ REFUSED = {
         [1.0, 3.0],
         "got 3 in row 2, column 1",
         "num_classes",
+    ),
+    "ordinal": (
+        {"num_classes": 3},
+        [1.0, 3.0],
+        "got 3 in row 2, column 1",
+        "'categorical'",
     ),
     "multinomial": ({}, [1.0, 0.5], "got 0.5 in row 2, column 1", "'gamma'"),
     "discretized_logistic": ({}, [1.0, 256.0], "got 256 in row 2, column 1", "levels"),

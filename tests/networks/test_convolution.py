@@ -150,3 +150,27 @@ def test_an_unknown_activation_is_named() -> None:
     for kind in ("conv", "residual"):
         with pytest.raises(ValueError, match="did you mean 'silu'"):
             NETWORKS[kind]((8, 8), None, activation="silo", **HIDDEN)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1), (9, 13, 4)], ids=str)
+def test_channels_at_the_end_are_asked_about(shape: tuple[int, int, int]) -> None:
+    height, width, channels = shape
+    message = (
+        rf"looks like \(height, width, channels\); move the last axis, x\.transpose\(0, 3, 1, 2\), "
+        rf"and take data_shape \({channels}, {height}, {width}\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        VAE(data_shape=shape, latent_dim=2, encoder="conv")
+    VAE(data_shape=(channels, height, width), latent_dim=2, encoder="conv")
+    VAE(data_shape=shape, latent_dim=2)
+    if height == width:
+        with pytest.raises(ValueError, match="looks like"):
+            conv((2,), shape)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 9, 3), (3, 16, 4), (4, 8, 1), (32, 5, 5)], ids=str
+)
+def test_channels_in_front_are_taken(shape: tuple[int, int, int]) -> None:
+    assert conv(shape, None, **HIDDEN)(torch.zeros(1, *shape)).shape == (1, 12)
+    assert conv((2,), (10, 28, 3), **HIDDEN)(torch.zeros(1, 2)).shape == (1, 10, 28, 3)

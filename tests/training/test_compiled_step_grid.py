@@ -76,6 +76,7 @@ COMPILED = [
     Combination("vamp", "normal", "full_rank", "iwae"),
     Combination("flow", "discretized_logistic, mixture", "flow", "elbo, stl"),
     Combination("hierarchical", "poisson", "hierarchical", "renyi"),
+    Combination("standard_normal", "mixed, ordinal", "mean_field", "elbo"),
     Combination(
         "student_t", "zero_inflated_negative_binomial, sized", "semi_amortized", "elbo"
     ),

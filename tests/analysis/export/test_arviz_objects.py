@@ -10,6 +10,7 @@ from typing import Any
 import arviz as az
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -188,6 +189,74 @@ def test_arviz_1_takes_integers_for_counts(pyplot: Any) -> None:
         az.plot_ppc_rootogram(real)
     az.plot_ppc_rootogram(whole)
     assert pyplot.gcf().axes
+
+
+def table() -> dict[str, dict[str, np.ndarray]]:
+    """Columns that are variables: a count and a length, and a size beside them."""
+    rng = np.random.default_rng(0)
+    count = rng.poisson(4.0, size=(DRAWS, ROWS)).astype("int32")
+    length = rng.normal(size=(DRAWS, ROWS))
+    drawn = {"count": count, "length": length}
+    return {
+        "posterior": groups()["posterior"],
+        "posterior_predictive": drawn,
+        "observed_data": {name: array[0] for name, array in drawn.items()},
+        "constant_data": {"size": np.ones(ROWS)},
+    }
+
+
+def test_columns_of_a_table_are_variables() -> None:
+    tree = to_datatree(table(), scalars={"count", "length"})
+    drawn = ("chain", "draw", "observation")
+    assert tree["posterior_predictive"]["count"].dims == drawn
+    assert tree["posterior_predictive"]["count"].dtype == np.int32
+    assert tree["observed_data"]["length"].dims == ("observation",)
+    assert tree["constant_data"]["size"].dims == ("observation",)
+
+
+@pytest.mark.skipif(OLD, reason="ArviZ 1.x")
+def test_arviz_1_draws_a_rootogram_of_one_column(pyplot: Any) -> None:
+    tree = to_datatree(table(), scalars={"count", "length"})
+    az.plot_ppc_rootogram(tree, var_names=["count"])
+    with pytest.raises(ValueError, match="continuous"):
+        az.plot_ppc_rootogram(tree, var_names=["length"])
+    az.plot_ppc_dist(tree, var_names=["length"], num_samples=10)
+    assert pyplot.gcf().axes
+
+
+LABELS: dict[str, tuple[list[Any], list[Any]]] = {
+    "text": (["b", "a", "c", "d"], ["b", "a", "c", "d"]),
+    "numbers": ([3, 1, 2, 0], [3, 1, 2, 0]),
+    "of several parts": (
+        [("a", 1), ("a", 2), ("b", 1), ("b", 2)],
+        ["a, 1", "a, 2", "b, 1", "b, 2"],
+    ),
+    "mixed": (["a", 1, None, 2.5], ["a", "1", "None", "2.5"]),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_rows_are_labelled_in_the_file_too(name: str, tmp_path: Path) -> None:
+    given, expected = LABELS[name]
+    write_netcdf(to_datatree(groups(), rows=given), tmp_path / "run.nc")
+    back = az.from_netcdf(str(tmp_path / "run.nc"))
+    for group in groups():
+        assert back[group]["observation"].values.tolist() == expected
+    back.close()
+
+
+def test_times_are_labels(tmp_path: Path) -> None:
+    days = pd.date_range("2024-02-28", periods=ROWS)
+    write_netcdf(to_datatree(groups(), rows=list(days)), tmp_path / "run.nc")
+    back = az.from_netcdf(str(tmp_path / "run.nc"))
+    leap = back["observed_data"].sel(observation="2024-02-29")
+    np.testing.assert_array_equal(leap["x"].values, groups()["observed_data"]["x"][1])
+    back.close()
+
+
+def test_every_row_has_one_label() -> None:
+    with pytest.raises(ValueError, match=r"rows: expected 4 labels, .* got 3"):
+        to_datatree(groups(), rows=["a", "b", "c"])
 
 
 def test_writing_replaces_the_file(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import arviz as az
 import matplotlib
 import numpy as np
+import pandas as pd
 import pyro.distributions as dist
 import pytest
 import torch
@@ -16,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae import VAE, __version__
 from pyro_vae.analysis import to_arviz
+from pyro_vae.analysis.export.arviz_objects import write_netcdf
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.likelihoods import families
 
@@ -101,10 +104,10 @@ def test_observed_data_are_the_rows(tree: Any, x: Tensor) -> None:
         ("poisson", "i"),
         ("multinomial", "i"),
         ("categorical", "i"),
+        ("ordinal", "i"),
         ("discretized_logistic", "i"),
-        ("poisson, sized", "f"),  # its last column is no count
-        ("mixed", "f"),
         ("normal", "f"),
+        ("gamma", "f"),
     ],
 )
 def test_counts_are_integers(name: str, kind: str) -> None:
@@ -118,6 +121,118 @@ def test_counts_are_integers(name: str, kind: str) -> None:
         tree["posterior"]["z"].dtype.kind,
         tree["sample_stats"]["log_p"].dtype.kind,
     } == {"f"}
+
+
+DATA = ("posterior_predictive", "prior_predictive", "observed_data")
+
+
+def test_columns_of_several_types_are_variables_of_their_own() -> None:
+    """In "mixed" columns 0, 3 and 4 are real, 1, 2 and 5 are whole, and 6 is a size factor."""
+    rows = families.CASES["mixed"].rows[:3]
+    tree = to_arviz(families.vae("mixed"), rows, num_samples=4)
+    kinds = dict(zip([f"x[{i}]" for i in range(6)], "fiiffi", strict=True))
+    for group in DATA:
+        found = tree[group]
+        dims = ("observation",) if group == "observed_data" else DRAWN
+        assert {name: found[name].dtype.kind for name in found.data_vars} == kinds
+        assert {found[name].dims for name in found.data_vars} == {dims}
+    for i in range(6):
+        observed = tree["observed_data"][f"x[{i}]"].values
+        np.testing.assert_array_equal(observed, rows[:, i])
+    assert set(tree["constant_data"].data_vars) == {"x[6]"}
+    np.testing.assert_array_equal(tree["constant_data"]["x[6]"].values, rows[:, 6])
+
+
+def test_groups_of_one_type_are_one_variable() -> None:
+    columns = [
+        {"columns": "0:2", "kind": "ordinal", "num_classes": 3},
+        {"columns": 2, "kind": "poisson"},
+    ]
+    vae = VAE(data_shape=(3,), likelihood={"kind": "mixed", "columns": columns})
+    tree = to_arviz(vae, torch.tensor([[0.0, 2.0, 7.0]]), num_samples=4)
+    for group in DATA:
+        assert tree[group]["x"].dtype.kind == "i"
+        assert tree[group]["x"].dims[-1] == "feature"
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b", "c", "size"]])
+def test_a_size_factor_is_constant_data(names: list[str] | None) -> None:
+    """Counts stay counts with a real number beside them, on which the model conditions."""
+    rows = families.CASES["poisson, sized"].rows[:3]
+    tree = to_arviz(families.vae("poisson, sized"), rows, num_samples=4, columns=names)
+    for group in DATA:
+        assert tree[group]["x"].dtype.kind == "i"
+        features = tree[group]["x"]["feature"].values.tolist()
+        assert features == ([0, 1, 2] if names is None else ["a", "b", "c"])
+    np.testing.assert_array_equal(tree["observed_data"]["x"].values, rows[:, :3])
+    size = tree["constant_data"]["x[3]" if names is None else "size"]
+    np.testing.assert_array_equal(size.values, rows[:, 3])
+
+
+def graded() -> tuple[VAE, pd.DataFrame]:
+    """Grades, counts and lengths; two of the names can't be those of variables."""
+    groups = [
+        {"columns": 0, "kind": "ordinal", "num_classes": 5},
+        {"columns": [2, 1], "kind": "normal"},
+        {"columns": 3, "kind": "poisson"},
+    ]
+    vae = VAE(data_shape=(4,), likelihood={"kind": "mixed", "columns": groups})
+    rows = pd.DataFrame(
+        {
+            "grade": [0, 4, 2],
+            "km/h": [50.5, 30.0, 80.2],
+            "height": [1.5, 1.7, 1.6],
+            "draw": [3, 0, 9],
+        },
+        index=pd.Index(["ann", "bob", "eve"]),
+    )
+    return vae, rows
+
+
+def test_a_data_frame_keeps_its_names(tmp_path: Path) -> None:
+    vae, rows = graded()
+    write_netcdf(to_arviz(vae, rows, num_samples=4), tmp_path / "draws.nc")
+    tree = az.from_netcdf(str(tmp_path / "draws.nc"))
+    kinds = {"grade": "i", "x[1]": "f", "height": "f", "x[3]": "i"}
+    for group in DATA:
+        found = tree[group]
+        assert {name: found[name].dtype.kind for name in found.data_vars} == kinds
+        assert found["observation"].values.tolist() == ["ann", "bob", "eve"]
+    assert tree["posterior"]["observation"].values.tolist() == ["ann", "bob", "eve"]
+    bob = tree["observed_data"].sel(observation="bob")
+    assert (int(bob["grade"]), int(bob["x[3]"])) == (4, 0)
+    tree.close()
+
+
+def test_labels_of_rows_may_be_given() -> None:
+    vae, rows = graded()
+    x = rows.to_numpy(dtype=float)
+    names = ["a", "b", "c", "d"]
+    tree = to_arviz(vae, x, num_samples=4, rows=[7, 8, 9], columns=names)
+    assert tree["posterior"]["observation"].values.tolist() == [7, 8, 9]
+    assert set(tree["observed_data"].data_vars) == set(names)
+    with pytest.raises(ValueError, match=r"rows: expected 3 labels, .* got 2"):
+        to_arviz(vae, x, num_samples=4, rows=["a", "b"])
+    with pytest.raises(ValueError, match="columns: expected 4 different names, got 2"):
+        to_arviz(vae, x, num_samples=4, columns=["a", "b"])
+
+
+def test_names_of_a_data_frame_that_clash_are_left_out() -> None:
+    vae, rows = graded()
+    rows.columns = ["a", "a", "b", "c"]
+    tree = to_arviz(vae, rows, num_samples=4)
+    assert set(tree["observed_data"].data_vars) == {f"x[{i}]" for i in range(4)}
+
+
+@pytest.mark.skipif(not OLD, reason="ArviZ 0.x")
+def test_arviz_draws_grades_as_steps_and_lengths_as_curves(pyplot: Any) -> None:
+    vae, rows = graded()
+    tree = to_arviz(vae, rows, num_samples=50)
+    styles = {}
+    for name in ("grade", "height"):
+        axes = np.atleast_1d(az.plot_ppc(tree, var_names=[name], num_pp_samples=5))
+        styles[name] = {line.get_drawstyle() for line in axes[0].lines}
+    assert styles == {"grade": {"default", "steps-pre"}, "height": {"default"}}
 
 
 def test_codes_are_from_the_guide(tree: Any, x: Tensor) -> None:

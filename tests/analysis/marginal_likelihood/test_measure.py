@@ -21,6 +21,7 @@ MASSES = {
     "discretized_logistic",
     "multinomial",
     "negative_binomial",
+    "ordinal",
     "poisson",
     "zero_inflated_negative_binomial",
     "zero_inflated_poisson",
@@ -42,6 +43,8 @@ def test_every_likelihood_knows_its_measure(name: str) -> None:
         expected = Measure(mass=f"0:{size}", given="the total of each row")
     if kind == "mixed":
         expected = Measure(density="0, 3:5", mass="1:3, 5", given="column 6")
+    if name == "mixed, ordinal":
+        expected = Measure(density="1", mass="0, 2:5")
     assert measure_of(vae(name)) == expected
 
 

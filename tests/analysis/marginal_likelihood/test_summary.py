@@ -227,6 +227,10 @@ def test_rows_of_a_data_frame_keep_their_labels() -> None:
         "a",
         "c",
     )
+    given = sharded_evidence(
+        TRUTH.vae(), rows.to_numpy(), labels=["x", "y", "z"], num_particles=50
+    )
+    assert given.labels() == ("x", "y", "z")
     chains = annealed(TRUTH.vae(), rows, num_chains=2, temperatures=2)
     assert chains.to_dataframe().index.tolist() == ["b", "a", "c"]
     gaps = inference_gaps(TRUTH.vae(), rows, steps=4, num_particles=2)

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -26,7 +28,7 @@ TRUTH = LinearGaussian.random()
 TINY = {"num_chains": 2, "num_samples": 4, "warmup_steps": 4, "num_particles": 20}
 
 
-def tiny(vae: VAE, x: Tensor, **options: int) -> Audit:
+def tiny(vae: VAE, x: Any, **options: int) -> Audit:
     return audit(vae, x, **{**TINY, **options})
 
 
@@ -362,3 +364,8 @@ def test_rows_outside_the_support_are_refused() -> None:
             VAE(data_shape=(4,), latent_dim=2, likelihood="bernoulli"),
             torch.full((1, 4), 0.5),
         )
+
+
+def test_rows_of_a_data_frame_keep_their_labels() -> None:
+    rows = pd.DataFrame(TRUTH.sample(2).numpy(), index=["b", "a"])
+    assert tiny(TRUTH.vae(), rows).to_dataframe().index.tolist() == ["b", "a"]

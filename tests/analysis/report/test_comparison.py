@@ -6,6 +6,7 @@ from typing import Any
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -165,6 +166,23 @@ def test_there_is_a_line_for_each_model(found: Comparison) -> None:
     assert shown.count("<tr>") == 4
     assert f"{found.mean[1]:.3f} ± {found.mean_se[1]:6.3f}</td>" in shown
     assert "differences are paired over the rows" in shown
+
+
+def test_the_rows_of_a_comparison_have_their_labels() -> None:
+    labels = ["b", "a", "c"]
+    rows = pd.DataFrame(TRUTH.sample(3).numpy(), index=labels)
+    models = {"truth": TRUTH.vae(), "wrong": WRONG.vae()}
+    found = compare(models, rows, num_particles=50)
+    mixed = {"truth": evidence(TRUTH.vae(), rows), "other": numbers(np.zeros(3))}
+    for one in (found, compare(mixed)):
+        assert one.by_row().index.tolist() == labels
+        assert one.row_labels == tuple(labels)
+    by_row = found.by_row()
+    assert by_row.index.name == "row"
+    assert by_row.loc["a", "wrong"] == found.log_marginal[1, 1]
+    plain = compare(models, rows.to_numpy(), num_particles=50)
+    assert plain.row_labels is None
+    assert plain.by_row().index.tolist() == [0, 1, 2]
 
 
 def test_one_row_and_impossible_rows() -> None:

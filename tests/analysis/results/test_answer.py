@@ -1,11 +1,16 @@
 """What all results have in common: the printed summary, the table of a notebook, the rows."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from torch.utils.data import TensorDataset
 
 from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
+from pyro_vae.analysis.results.tables import row_labels
 
 
 class Scores(Answer):
@@ -75,3 +80,39 @@ def test_the_standard_error_of_a_mean():
     mean, se = mean_and_se(np.array([4.0]))
     assert mean == 4.0
     assert math.isnan(se)
+
+
+VALUES = np.zeros((2, 3))
+NAMED = {
+    "index": pd.DataFrame(VALUES, index=["b", "a"]),
+    "index before columns": pd.DataFrame(
+        {"labels": [1, 2], "obs_names": [3, 4], "values": [5, 6]}, index=["b", "a"]
+    ),
+    "Series": pd.Series([1.0, 2.0], index=["b", "a"]),
+    "AnnData": SimpleNamespace(X=VALUES, obs_names=pd.Index(["b", "a"])),
+    "table": SimpleNamespace(values=VALUES, labels=["b", "a"]),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_rows_have_the_names_that_their_data_have(name):
+    assert row_labels(NAMED[name]) == ("b", "a")
+
+
+class Classes(TensorDataset):
+    labels = (0, 1)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        VALUES,
+        VALUES.tolist(),
+        torch.zeros(2, 3),
+        Classes(torch.zeros(2, 3)),
+        SimpleNamespace(values=VALUES, labels=None),
+    ],
+    ids=["array", "list", "tensor", "dataset with classes", "table without names"],
+)
+def test_other_rows_have_none(x):
+    assert row_labels(x) is None

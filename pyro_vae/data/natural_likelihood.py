@@ -1,15 +1,20 @@
 """The likelihood that suits the rows: its kind, or only its size where the kind is named."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyro_vae.data.arrays import LARGEST
+from pyro_vae.data.sparse import SparseArray
+
 FROM_MAXIMUM = {
     "beta_binomial": "total_count",
     "binomial": "total_count",
     "categorical": "num_classes",
+    "ordinal": "num_classes",
 }
 """The options that the largest value decides."""
 
@@ -75,21 +80,25 @@ class Facts:
         return float(np.median(variance[positive] / mean[positive]))
 
 
-def facts_of(splits: Sequence[np.ndarray]) -> Facts:
+def facts_of(splits: Sequence[np.ndarray | SparseArray]) -> Facts:
     facts = Facts()
     for part in _parts(splits):
         facts.add(part)
     return facts
 
 
-def _parts(splits: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """A thousand rows at a time: a memory-mapped file is not read as a whole."""
+def _parts(splits: Sequence[np.ndarray | SparseArray]) -> Iterator[np.ndarray]:
+    """A thousand rows at a time, and fewer of wide ones.
+
+    A memory-mapped file is not read as a whole, and a sparse matrix is not dense as a whole.
+    """
     for rows in splits:
-        for start in range(0, len(rows), 1000):
-            yield np.asarray(rows[start : start + 1000])
+        count = max(1, min(1000, LARGEST // math.prod(rows.shape[1:])))
+        for start in range(0, len(rows), count):
+            yield np.asarray(rows[start : start + count])
 
 
-def natural_likelihood(*splits: np.ndarray) -> Natural:
+def natural_likelihood(*splits: np.ndarray | SparseArray) -> Natural:
     """The likelihood where none is named.
 
     - bernoulli: the values are 0 and 1;
@@ -114,7 +123,8 @@ def natural_likelihood(*splits: np.ndarray) -> Natural:
     if len(facts.values) <= MANY:
         return Natural(
             "normal",
-            f"{span} with few values; 'binomial', 'categorical' or 'mixed' may fit better",
+            f"{span} with few values; 'binomial', 'categorical', 'ordinal' or 'mixed' may fit "
+            "better",
         )
     times = f"{span} whose variance is {facts.dispersion:.2g} times their mean"
     if facts.dispersion > OVERDISPERSED:
@@ -124,7 +134,7 @@ def natural_likelihood(*splits: np.ndarray) -> Natural:
     return Natural("normal", f"{times}, too small for counts")
 
 
-def sized_likelihood(kind: str, *splits: np.ndarray) -> Natural:
+def sized_likelihood(kind: str, *splits: np.ndarray | SparseArray) -> Natural:
     """A likelihood of a named kind, with the option that the largest value decides.
 
     Example:

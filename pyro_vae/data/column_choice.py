@@ -1,0 +1,239 @@
+"""From the cells of columns, and what was asked for, to the columns of a schema."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyro_vae.data.coding import levels_of, offset_of
+from pyro_vae.data.columns import (
+    CONSTANT,
+    LABEL,
+    LEFT_OUT,
+    Column,
+    Schema,
+)
+from pyro_vae.data.frames import Cells, cells_of, unit_of
+from pyro_vae.data.kinds import Decision, decide, is_label
+from pyro_vae.data.names import shortened
+from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
+
+WIDE = 50
+"""Tables with more columns of numbers are one kind as a whole, such as pixels or genes."""
+CATEGORIES = ("categorical", "ordinal")
+"""The likelihoods whose values are positions among levels."""
+Kinds = Mapping[str, str | Mapping[str, Any]]
+
+
+def asked_kinds(
+    data: Any,
+    columns: Sequence[str] | Kinds | None,
+    drop: Sequence[str],
+    index: str | None,
+    name: str,
+) -> tuple[list[str], dict[str, Any]]:
+    """The columns to take, and the kinds that were asked for by name.
+
+    Raises:
+        ValueError: a name that the data don't have.
+    """
+    chosen = list(data.columns)
+    kinds: dict[str, Any] = {}
+    if isinstance(columns, Mapping):
+        kinds = dict(columns)
+    elif columns is not None:
+        chosen = [columns] if isinstance(columns, str) else list(columns)
+    asked = kinds | dict.fromkeys(drop, LEFT_OUT)
+    if index is not None:
+        asked[index] = LABEL
+        chosen = [index, *(column for column in chosen if column != index)]
+    require_known([*chosen, *asked], data.columns, name)
+    return chosen, asked
+
+
+def require_known(asked: Sequence[str], columns: Sequence[str], name: str) -> None:
+    """Raise ValueError with the nearest name for one that isn't there."""
+    unknown = [column for column in asked if column not in columns]
+    if not unknown:
+        return
+    close = difflib.get_close_matches(str(unknown[0]), columns, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else "take some of these"
+    raise ValueError(
+        f"{name}: expected names of its columns {shortened(list(columns))}, got "
+        f"{shortened(unknown)}; {remedy}"
+    )
+
+
+def require_present(data: Any, schema: Schema, name: str) -> None:
+    """Raise ValueError where a column of the model is not in the data."""
+    absent = [column for column in schema.names if column not in data.columns]
+    if not absent:
+        return
+    close = difflib.get_close_matches(absent[0], data.columns, n=1)
+    remedy = "add it" if len(absent) == 1 else "add them"
+    if close:
+        remedy = f"rename {close[0]!r} to {absent[0]!r}, or {remedy}"
+    raise ValueError(
+        f"{name}: expected the {len(schema.names)} columns of the model, got a table without "
+        f"{shortened(absent)} (it has {shortened(data.columns)}); {remedy}"
+    )
+
+
+def index_of(
+    frame: Any,
+) -> tuple[tuple[Any, ...] | None, tuple[Column, Decision] | None]:
+    """The labels in a pandas index that isn't 0, 1, 2, ..., and what describes them."""
+    index = getattr(frame, "index", None)
+    if index is None or callable(index) or type(index).__name__ == "RangeIndex":
+        return None, None
+    name = "row" if index.name is None else str(index.name)
+    column = Column(name=name, kind=LABEL, dtype=str(index.dtype))
+    return tuple(index), (column, Decision(LABEL, "the index of the DataFrame"))
+
+
+def each_kind(likelihood: Any) -> Any:
+    """A likelihood that each column can have by itself; None for `mixed`, objects and nothing.
+
+    Example:
+        >>> each_kind("student_t"), each_kind({"kind": "mixed", "columns": []})
+        ('student_t', None)
+    """
+    kind = likelihood
+    if isinstance(likelihood, Mapping):
+        kind = likelihood.get("kind")
+    if not isinstance(kind, str) or kind in {"mixed", "custom"}:
+        return None
+    return likelihood
+
+
+def left_out(data: Any, column: str) -> tuple[Column, Decision]:
+    made = Column(name=column, kind=LEFT_OUT, dtype=str(data[column].dtype))
+    return made, Decision(LEFT_OUT, "as asked")
+
+
+def kind_of_all(data: Any, chosen: Sequence[str], asked: Kinds) -> Decision | None:
+    """One kind for all columns of numbers in a wide table; None for other tables."""
+    free = [column for column in chosen if column not in asked]
+    numeric = [column for column in free if data[column].dtype.is_numeric()]
+    if len(numeric) <= WIDE:
+        return None
+    dtypes = {str(data[column].dtype) for column in numeric}
+    if len(dtypes) > 1 and not all("nt" in dtype for dtype in dtypes):
+        return None
+    numbers = (cells_of(data[column]).values for column in numeric[1:])
+    parts = [part[~np.isnan(part)].reshape(-1, 1) for part in numbers]
+    natural = natural_likelihood(*[part for part in parts if len(part)])
+    return Decision(natural.likelihood, f"as all {len(numeric)} columns: {natural.why}")
+
+
+def decision_of(
+    cells: Cells,
+    position: int,
+    asked: str | Mapping[str, Any] | None,
+    may_label: bool,
+    whole: Decision | None,
+) -> Decision:
+    """The kind that was asked for, or the one that suits the cells."""
+    if asked is not None:
+        kind = asked if isinstance(asked, str) else str(asked.get("kind"))
+        return Decision(kind, "as asked")
+    if is_label(cells, position):
+        if may_label:
+            return Decision(LABEL, "different in each row")
+        return Decision(LEFT_OUT, "different in each row, as the labels are")
+    if whole is not None and cells.form == "number":
+        return whole
+    return decide(cells)
+
+
+def described(
+    cells: Cells,
+    decision: Decision,
+    asked: str | Mapping[str, Any] | None,
+    name: str,
+) -> Column:
+    """The column as the schema keeps it: levels, units and offsets from its cells."""
+    options = dict(asked) if isinstance(asked, Mapping) else {}
+    options.pop("kind", None)
+    levels = options.pop("levels", None)
+    fields: dict[str, Any] = {
+        "name": cells.name,
+        "kind": decision.kind,
+        "dtype": cells.dtype,
+        "options": options,
+    }
+    if decision.kind in {LABEL, LEFT_OUT}:
+        return Column(**fields)
+    if decision.kind == CONSTANT:
+        present = cells.values[~cells.missing]
+        value = present[0].item()
+        if cells.form == "category" and cells.levels is not None:
+            value = cells.levels[int(value)]
+        is_time = cells.form in {"time", "duration"}
+        return Column(**fields, levels=None if is_time else (value,))
+    _require_possible(cells, decision.kind, levels, name)
+    if decision.kind in CATEGORIES or cells.form == "category":
+        found = levels_of(cells, cells.name, levels, name)
+        return Column(**fields, levels=found, ordered=decision.kind == "ordinal")
+    if cells.form in {"time", "duration"}:
+        return Column(**fields, **_unit_and_origin(cells))
+    return Column(**fields, offset=offset_of(cells.values, decision.kind))
+
+
+def _unit_and_origin(cells: Cells) -> dict[str, Any]:
+    """The unit of times or durations, and the first time as the origin."""
+    present = cells.values[~cells.missing]
+    unit: dict[str, Any] = {"unit": unit_of(present)}
+    if cells.form == "duration":
+        return unit
+    return unit | {"origin": str(np.datetime64(int(present.min()), "us"))}
+
+
+def _require_possible(cells: Cells, kind: str, levels: Any, name: str) -> None:
+    """Raise ValueError where cells can't have the kind that was asked for."""
+    two_levels = kind == "bernoulli" and len(cells.levels or ()) == 2
+    if cells.form == "category" and kind not in CATEGORIES and not two_levels:
+        raise ValueError(
+            f"{name}: column {cells.name!r}: likelihood {kind!r} needs numbers, got text or "
+            f'categories ({cells.dtype}); take "categorical" or "ordinal", or leave it out: '
+            f'drop=["{cells.name}"]'
+        )
+    is_unordered = cells.form == "category" and not cells.ordered
+    if kind == "ordinal" and is_unordered and levels is None:
+        known = shortened(cells.levels or ())
+        raise ValueError(
+            f"{name}: column {cells.name!r}: expected the order of its levels, "
+            f"{known}; give it: "
+            f'columns={{"{cells.name}": {{"kind": "ordinal", "levels": [...]}}}}'
+        )
+
+
+def with_totals(
+    decided: Sequence[tuple[Column, Decision]], numbers: Sequence[np.ndarray]
+) -> list[tuple[Column, Decision]]:
+    """The columns, those of binomial counts with their largest count as the total.
+
+    Arguments:
+        decided: the columns, each with its decision.
+        numbers: of the modelled ones, in their order.
+    """
+    modelled = iter(numbers)
+    of_column = [next(modelled) if column.modelled else None for column, _ in decided]
+    open_ones = [
+        float(np.nanmax(values))
+        for (column, _), values in zip(decided, of_column, strict=True)
+        if values is not None and _lacks_total(column)
+    ]
+    made = []
+    for column, decision in decided:
+        if _lacks_total(column):
+            total = {"total_count": max(1, int(max(open_ones)))}
+            column = column.model_copy(update={"options": column.options | total})
+        made.append((column, decision))
+    return made
+
+
+def _lacks_total(column: Column) -> bool:
+    is_total = FROM_MAXIMUM.get(column.kind) == "total_count"
+    return is_total and "total_count" not in column.options

@@ -1,0 +1,175 @@
+"""Which kind a column is, decided from its cells, and why."""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from pyro_vae.data.columns import CONSTANT, LEFT_OUT
+from pyro_vae.data.frames import Cells
+from pyro_vae.data.natural_likelihood import MANY, OVERDISPERSED, UNDERDISPERSED
+
+SKEWED = 1.0
+"""Positive numbers with a skewness above this are log-normal, if their logarithms are less skewed.
+
+The skewness of an exponential distribution is 2, that of a normal one 0.
+"""
+MOST_LEVELS = 1000
+"""Text with more different values is free text."""
+UNNAMED = re.compile(
+    r"(|unnamed: \d+|column 0|rownames?|row_?names?|__index_level_0__)$", re.I
+)
+IDENTIFIER = re.compile(
+    r"(.*[_. -])?(id|ids|uuid|guid|idx|index|identifier)$|.*[a-z]I[Dd]$"
+)
+"""Names of columns that number or name the rows, or what they belong to."""
+
+
+class Decision(NamedTuple):
+    """The kind of a column, and why.
+
+    Attributes:
+        kind: the name of a likelihood, "label", "constant" or "left_out".
+        why: as half a sentence.
+        asks: whether the user should have a look, because other kinds fit as well.
+    """
+
+    kind: str
+    why: str
+    asks: bool = False
+
+
+def is_label(cells: Cells, position: int) -> bool:
+    """Whether a column labels the rows: unnamed and unique, 1…n or 0…n-1 in order, unique text.
+
+    Arguments:
+        cells: of the column.
+        position: of the column in the table; only the first one may be an unnamed label.
+
+    Example:
+        >>> numbers = np.arange(1.0, 4.0)
+        >>> is_label(Cells("x", "int64", "number", numbers, np.isnan(numbers)), 3)
+        True
+    """
+    rows = len(cells.values)
+    if rows < 2 or cells.missing.any():
+        return False
+    if cells.form == "category":
+        return cells.levels is not None and _distinct(cells) == rows
+    if cells.form != "number":
+        return False
+    in_order = np.arange(rows) + cells.values[0]
+    if (
+        cells.values[0] in (0, 1)
+        and rows > 2
+        and np.array_equal(cells.values, in_order)
+    ):
+        return True
+    is_named_so = UNNAMED.match(cells.name.strip()) and position == 0
+    if is_named_so or _is_identifier(cells):
+        return _is_whole(cells.values) and _distinct(cells) == rows
+    return False
+
+
+def decide(cells: Cells) -> Decision:
+    """The kind that suits a column which is no label.
+
+    - bernoulli: truth values, or numbers 0 and 1;
+    - ordinal: categories with an order;
+    - categorical: categories and text;
+    - negative_binomial, poisson: whole numbers of at least 0 with more than 10 values, by the
+      ratio of variance to mean;
+    - log_normal: positive numbers with a skewness above 1 whose logarithms are less skewed;
+    - normal: other numbers, times and durations;
+    - constant: a column with one value; left_out: identifiers, free text, no values.
+
+    Example:
+        >>> flags = np.array([0.0, 1.0, 1.0])
+        >>> decide(Cells("alive", "bool", "truth", flags, np.isnan(flags))).kind
+        'bernoulli'
+    """
+    present = cells.values[~cells.missing]
+    if len(present) == 0:
+        return Decision(LEFT_OUT, "no cell has a value")
+    if (present == present[0]).all():
+        return Decision(CONSTANT, "one value in all rows")
+    if cells.form == "truth":
+        return Decision("bernoulli", "truth values")
+    if cells.form == "category":
+        return _category(cells)
+    if cells.form in {"time", "duration"}:
+        return Decision("normal", "times as numbers")
+    if _is_identifier(cells) and _is_whole(present):
+        return Decision(
+            LEFT_OUT, "named as an identifier; say its kind to model it", asks=True
+        )
+    return _number(present)
+
+
+def _category(cells: Cells) -> Decision:
+    levels = cells.levels or ()
+    if cells.ordered:
+        return Decision("ordinal", f"{len(levels)} ordered categories")
+    rows = len(cells.values)
+    distinct = _distinct(cells)
+    if cells.was_declared:
+        return Decision("categorical", f"{len(levels)} categories")
+    if distinct > MOST_LEVELS or 2 * distinct > max(rows, 20):
+        why = f"text with {distinct} different values in {rows} rows"
+        return Decision(LEFT_OUT, why, asks=True)
+    return Decision("categorical", f"text with {len(levels)} values")
+
+
+def _number(present: np.ndarray) -> Decision:
+    """The kind of numbers that are not all equal."""
+    if not np.isfinite(present).all():
+        return Decision("normal", "numbers, some of them infinite", asks=True)
+    low, high = float(present.min()), float(present.max())
+    if _is_whole(present) and low >= 0:
+        return _whole(present, low, high)
+    if low > 0 and _is_skewed(present):
+        return Decision("log_normal", "positive and skewed")
+    return Decision("normal", "real numbers")
+
+
+def _whole(present: np.ndarray, low: float, high: float) -> Decision:
+    if high == 1:
+        return Decision("bernoulli", "each value is 0 or 1")
+    span = f"whole numbers from {low:.0f} to {high:.0f}"
+    few = len(np.unique(present)) <= MANY
+    if few:
+        others = "ordinal, categorical or poisson may fit better"
+        return Decision("normal", f"{span} with few values: {others}", asks=True)
+    dispersion = float(present.var() / present.mean())
+    times = f"{span}, variance {dispersion:.2g} times the mean"
+    if dispersion > OVERDISPERSED:
+        return Decision("negative_binomial", times)
+    if dispersion >= UNDERDISPERSED:
+        return Decision("poisson", times)
+    return Decision("normal", f"{times}, too small for counts")
+
+
+def _is_whole(present: np.ndarray) -> bool:
+    return bool((present == np.floor(present)).all())
+
+
+def _is_skewed(positive: np.ndarray) -> bool:
+    skewness = _skewness(positive)
+    return skewness > SKEWED and abs(_skewness(np.log(positive))) < skewness
+
+
+def _skewness(values: np.ndarray) -> float:
+    """The third standardised moment, E[((x - m) / s)³]."""
+    deviations = values - values.mean()
+    spread = deviations.std()
+    if spread == 0:
+        return 0.0
+    return float(((deviations / spread) ** 3).mean())
+
+
+def _distinct(cells: Cells) -> int:
+    return len(np.unique(cells.values[~cells.missing]))
+
+
+def _is_identifier(cells: Cells) -> bool:
+    return bool(IDENTIFIER.match(cells.name.strip()))

@@ -1,0 +1,92 @@
+"""A file as a table with names, kinds and labels."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pyro_vae.data.column_choice import Kinds
+from pyro_vae.data.files import file_at, load
+from pyro_vae.data.stored import errors_name
+from pyro_vae.data.table_files import read_frame, suffix_of
+from pyro_vae.data.tables import Table, table
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | Kinds | None = None,
+    drop: Sequence[str] = (),
+    index: str | None = None,
+    delimiter: str | None = None,
+    dtypes: Mapping[str, Any] | None = None,
+    missing: Sequence[str | float] = (),
+    header: bool | None = None,
+    array: str | None = None,
+    kind: str | Mapping[str, Any] | None = None,
+) -> Table:
+    """Read a table with names from a file: text of any delimiter, Parquet, Excel, ARFF, ...
+
+    The delimiter, the header and the decimal sign of a text file are recognised; `Table.notes` says
+    what was recognised, and `print(table.summary())` shows each column with its kind.
+
+    Arguments:
+        path: of the file; text also compressed (.gz, .bz2, .xz, .zip).
+        columns: the columns to take, or kinds by name; see `pyro_vae.data.table`.
+        drop: names of columns to leave out.
+        index: the column with the labels of the rows; by default it is recognised.
+        delimiter: of a text file; by default it is recognised.
+        dtypes: of columns by name, as pandas knows them.
+        missing: cells that stand for a missing value, beside the usual ones such as "" and "NA".
+        header: whether the first line has the names; by default it is recognised.
+        array: the name of the sheet or table to take from a file of several.
+        kind: of all columns of numbers whose kind isn't asked for by name.
+
+    Raises:
+        ValueError: no such file, a damaged one, cells of different types in a column, or what
+            `pyro_vae.data.table` refuses.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "birds.csv"
+        >>> _ = file.write_text("bird;mass\\nowl;0,9\\ntit;0,02\\nhen;2,1\\n")
+        >>> birds = read(file)
+        >>> birds.labels, birds.values[:, 0].tolist()
+        (('owl', 'tit', 'hen'), [0.8999..., 0.0199..., 2.0999...])
+    """
+    file = Path(path).expanduser()
+    name = os.fspath(path)
+    options: dict[str, Any] = {
+        "columns": columns,
+        "drop": drop,
+        "index": index,
+        "kind": kind,
+    }
+    if suffix_of(file) is None:
+        return _from_array(name, array, options)
+    with errors_name(name):
+        found = read_frame(
+            file_at(file),
+            delimiter=delimiter,
+            dtypes=dtypes,
+            missing=missing,
+            header=header,
+            array=array,
+        )
+    made = table(found.frame, **options, name=name)
+    return replace(made, notes=(*found.notes, *made.notes))
+
+
+def _from_array(name: str, array: str | None, options: dict[str, Any]) -> Table:
+    """The columns of an array of two dimensions, called "column 0", "column 1", ..."""
+    import pandas as pd
+
+    rows = load(name, array=array)
+    if rows.ndim != 2:
+        raise ValueError(
+            f"{name}: expected a table, got rows of shape {rows.shape[1:]}; read it with "
+            "pyro_vae.data.load"
+        )
+    names = [f"column {position}" for position in range(rows.shape[1])]
+    return table(pd.DataFrame(rows, columns=names), **options, name=name)

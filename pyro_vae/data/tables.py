@@ -1,0 +1,280 @@
+"""A table: rows with names, kinds, levels and labels over one array of numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pyro_vae.data.coding import coded, compact
+from pyro_vae.data.column_choice import (
+    Kinds,
+    asked_kinds,
+    decision_of,
+    described,
+    index_of,
+    kind_of_all,
+    left_out,
+    require_present,
+    with_totals,
+)
+from pyro_vae.data.columns import (
+    LABEL,
+    LEFT_OUT,
+    NOT_MODELLED,
+    Column,
+    Schema,
+)
+from pyro_vae.data.frame_output import as_frame
+from pyro_vae.data.frames import cells_of, library_of, opened
+from pyro_vae.data.kinds import Decision
+from pyro_vae.data.names import shortened
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows with names of columns, over one array.
+
+    Attributes:
+        values: what the model sees, (n, D) float32 or float64; nan where a cell is missing.
+        schema: the columns with their kinds, levels and offsets.
+        labels: of the rows; None where there are none.
+        reasons: why each column of the schema has its kind.
+        notes: sentences on what was decided when the table was read.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"name": ["a", "b", "c"], "x": [0.5, 1.5, 4.0], "up": [1, 0, 1]})
+        >>> made = table(frame)
+        >>> made.names, made.kinds, made.labels
+        (('x', 'up'), {'x': 'normal', 'up': 'bernoulli'}, ('a', 'b', 'c'))
+    """
+
+    values: np.ndarray
+    schema: Schema
+    labels: tuple[Any, ...] | None = None
+    reasons: tuple[Decision, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns that the model sees."""
+        return self.schema.names
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each column that the model sees."""
+        return {column.name: column.kind for column in self.schema.modelled}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """Some rows, by their positions or by a mask."""
+        labels = self.labels
+        if labels is not None:
+            positions = np.arange(len(self))[rows]
+            labels = tuple(labels[i] for i in positions)
+        return replace(self, values=self.values[rows], labels=labels)
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """The number of missing cells in each column that has some."""
+        counts = np.isnan(self.values).sum(axis=0)
+        pairs = zip(self.names, counts.tolist(), strict=True)
+        return {name: count for name, count in pairs if count}
+
+    def complete(self) -> "Table":
+        """The rows without a missing cell."""
+        return self.take(~np.isnan(self.values).any(axis=1))
+
+    def require_complete(self, name: str) -> None:
+        """Raise ValueError where cells are missing, with their columns."""
+        missing = self.missing
+        if not missing:
+            return
+        shown = [f"{column} ({count})" for column, count in missing.items()]
+        complete = len(self.complete())
+        raise ValueError(
+            f"{name}: expected a number in each cell, got {sum(missing.values())} missing cells in "
+            f"the columns {shortened(shown)}; take the {complete} complete of {len(self)} rows, "
+            "frame.dropna() or table.complete(), or leave these columns out: drop=[...]"
+        )
+
+    def to_dataframe(self) -> Any:
+        """The rows as a DataFrame of the library, dtypes and levels that they came in."""
+        return as_frame(self.schema, self.values, self.labels)
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        return f"Table(rows={rows}, columns={columns})"
+
+
+def table(
+    frame: Any,
+    *,
+    columns: Sequence[str] | Kinds | None = None,
+    drop: Sequence[str] = (),
+    index: str | None = None,
+    kind: str | Mapping[str, Any] | None = None,
+    name: str = "x",
+) -> Table:
+    """A DataFrame of any library as a table, with a kind for each column.
+
+    Arguments:
+        frame: a DataFrame of pandas, polars, pyarrow or any other library that narwhals knows.
+        columns: names of the columns to take; or kinds by name, {"species": "categorical"} or
+            {"size": {"kind": "ordinal", "levels": ["S", "M", "L"]}}; other kinds are decided from
+            the cells, see `decide`. "left_out" leaves a column out, "label" makes it the labels.
+        drop: names of columns to leave out.
+        index: the column with the labels of the rows; by default it is recognised.
+        kind: of all columns of numbers whose kind isn't asked for by name.
+        name: what messages call the data.
+
+    Raises:
+        ValueError: a name that the frame doesn't have, a kind that a column can't have, no rows, or
+            no column to model.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"grade": ["good", "bad", "good"], "x": [1.5, 2.5, 0.5]})
+        >>> levels = ["bad", "good"]
+        >>> made = table(frame, columns={"grade": {"kind": "ordinal", "levels": levels}})
+        >>> made.values[:, 0].tolist()
+        [1.0, 0.0, 1.0]
+    """
+    data = opened(frame, name)
+    if len(data) == 0:
+        raise ValueError(f"{name}: expected at least one row, got a table of none")
+    chosen, asked = asked_kinds(data, columns, drop, index, name)
+    labels, index_column = None, None
+    if LABEL not in asked.values():
+        labels, index_column = index_of(frame)
+    first = [] if index_column is None else [index_column]
+    decided, numbers = _each_column(data, chosen, asked, kind, first, name)
+    if not numbers:
+        raise ValueError(
+            f"{name}: expected a column to model, got none among {shortened(chosen)}; say the kind "
+            f'of one: columns={{"{chosen[0]}": "normal"}}'
+        )
+    schema_columns = tuple(column for column, _ in decided)
+    schema = Schema(columns=schema_columns, library=library_of(data))
+    if labels is None and schema.label is not None:
+        labels = tuple(data[schema.label].to_list())
+    reasons = tuple(decision for _, decision in decided)
+    return Table(np.stack(numbers, axis=1), schema, labels, reasons)
+
+
+def _each_column(
+    data: Any,
+    chosen: Sequence[str],
+    asked: Kinds,
+    kind: str | Mapping[str, Any] | None,
+    first: Sequence[tuple[Column, Decision]],
+    name: str,
+) -> tuple[list[tuple[Column, Decision]], list[np.ndarray]]:
+    """Each column with its decision, after the first ones, and the numbers of those modelled."""
+    decided = list(first)
+    numbers = []
+    whole = kind_of_all(data, chosen, asked)
+    for position, column in enumerate(chosen):
+        wish = asked.get(column)
+        if wish == LEFT_OUT:  # its cells may be of any type
+            decided.append(left_out(data, column))
+            continue
+        cells = cells_of(data[column], name)
+        has_label = LABEL in [*asked.values(), *(one.kind for one, _ in decided)]
+        decision = decision_of(cells, position, wish, not has_label, whole)
+        is_free = wish is None and decision.kind not in NOT_MODELLED
+        if is_free and kind is not None and cells.form == "number":
+            wish = kind
+            decision = decision_of(cells, position, kind, False, None)
+        made = described(cells, decision, wish, name)
+        decided.append((made, decision))
+        if made.modelled:
+            numbers.append(compact(coded(cells, made, name), made.kind))
+    return with_totals(decided, numbers), numbers
+
+
+def as_table(x: Any, schema: Schema | None, name: str = "x") -> Table:
+    """A table, or a DataFrame, with the columns of a model; without a schema as it is."""
+    if isinstance(x, Table) and (
+        schema is None or x.schema.modelled == schema.modelled
+    ):
+        return x
+    frame = x.to_dataframe() if isinstance(x, Table) else x
+    return table(frame, name=name) if schema is None else matched(frame, schema, name)
+
+
+def names_only(
+    frame: Any, kinds: Sequence[str], data_shape: tuple[int, ...], name: str = "x"
+) -> Schema:
+    """The names and types of a DataFrame's columns of numbers, for a model made without them.
+
+    Arguments:
+        frame: a DataFrame of as many columns of numbers as a row of the model has.
+        kinds: of the model's likelihood, for each column.
+        data_shape: of a row of the model.
+        name: what messages call the data.
+
+    Raises:
+        ValueError: another number of columns, or cells that are no numbers.
+    """
+    data = opened(frame, name)
+    names = list(data.columns)
+    if data_shape != (len(names),):
+        raise ValueError(
+            f"{name}: expected a table of rows of shape {data_shape}, got {len(names)} columns: "
+            f"{shortened(names)}; take as many, or make the model from the table: "
+            "VAE.from_data(frame)"
+        )
+    columns = []
+    for column, kind in zip(names, kinds, strict=True):
+        cells = cells_of(data[column], name)
+        if cells.form not in {"number", "truth"}:
+            raise ValueError(
+                f"{name}: column {column!r}: expected numbers, got {cells.dtype}; make the model "
+                "from the table, so that it knows levels and units: VAE.from_data(frame)"
+            )
+        columns.append(Column(name=column, kind=kind, dtype=cells.dtype))
+    _, index_column = index_of(frame)
+    first = [] if index_column is None else [index_column[0]]
+    return Schema(columns=(*first, *columns), library=library_of(data))
+
+
+def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
+    """The rows of a DataFrame for a model that knows its columns: matched by their names.
+
+    Columns may come in any order and in other types of the same values; other columns are left out,
+    with a note.
+
+    Raises:
+        ValueError: a column that isn't there, cells that the column can't have, an unseen level.
+
+    Example:
+        >>> import pandas as pd
+        >>> made = table(pd.DataFrame({"a": [1.5, 2.5], "b": [0.25, 4.0]}))
+        >>> matched(pd.DataFrame({"b": [0.0], "a": [7.5]}), made.schema).values.tolist()
+        [[7.5, 0.0]]
+    """
+    data = opened(frame, name)
+    if len(data) == 0:
+        raise ValueError(f"{name}: expected at least one row, got a table of none")
+    require_present(data, schema, name)
+    numbers = []
+    for column in schema.modelled:
+        cells = cells_of(data[column.name], name)
+        numbers.append(compact(coded(cells, column, name), column.kind))
+    labels, _ = index_of(frame)
+    if schema.label is not None and schema.label in data.columns:
+        labels = tuple(data[schema.label].to_list())
+    known = {column.name for column in schema.columns}
+    extra = [column for column in data.columns if column not in known]
+    notes: tuple[str, ...] = ()
+    if extra:
+        notes = (f"{name}: left out the columns {shortened(extra)}, not in the model",)
+    return Table(np.stack(numbers, axis=1), schema, labels, notes=notes)

@@ -1,0 +1,202 @@
+"""Tables as text: .csv, .tsv, .txt, .dat, .data and .amat, also compressed.
+
+The head of the file decides how it is written; then pandas parses it once.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+
+from pyro_vae.data.names import shortened
+from pyro_vae.data.stored import Fault
+from pyro_vae.data.text_cells import Settings, settled
+from pyro_vae.data.text_dialect import ALWAYS_MISSING, head_of
+from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
+from pyro_vae.data.text_layout import Layout, encoding_note, layout_of
+from pyro_vae.data.text_lines import (
+    check_widths,
+    has_short_line,
+    head_bytes,
+    line_of,
+    text_below,
+)
+
+DECLARED_TEXT = ("str", "string", "object", "category")
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What the user says about a text file; the rest is found.
+
+    Attributes:
+        delimiter, decimal: None for those that are found.
+        header: whether the first line has names; None to find it out.
+        dtypes: of columns by name.
+        missing: further cells that are missing.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    header: bool | None = None
+    dtypes: Mapping[str, Any] | None = None
+    missing: Sequence[str | float] = ()
+
+
+def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
+    """The table of a text file."""
+    content, is_whole = head_bytes(path)
+    head = head_of(
+        content, is_whole, _usual_delimiter(path, content, options), options.decimal
+    )
+    layout = layout_of(head, options.header)
+    unknown = [name for name in options.dtypes or () if name not in layout.names]
+    if unknown:
+        raise Fault(
+            f"dtypes: expected names of columns, got {unknown[0]!r}; the names are "
+            f"{shortened(layout.names)}"
+        )
+    frame, layout = _parsed_in_its_encoding(path, layout, options)
+    if frame.empty:
+        raise Fault("expected rows below the names, got none; add some rows")
+    return _settled(path, frame, layout, options)
+
+
+def _usual_delimiter(path: Path, content: bytes, options: TextOptions) -> str | None:
+    """The delimiter that the user names, or a tab where a .tsv has any."""
+    if options.delimiter is None and ".tsv" in path.name.lower() and b"\t" in content:
+        return "\t"
+    return options.delimiter
+
+
+def _parsed_in_its_encoding(
+    path: Path, layout: Layout, options: TextOptions
+) -> tuple[pd.DataFrame, Layout]:
+    """The frame; a file whose first letters are ASCII may turn out not to be UTF-8."""
+    encodings = (layout.dialect.encoding, *ONE_BYTE_ENCODINGS)
+    for encoding in encodings:
+        dialect = replace(layout.dialect, encoding=encoding)
+        notes = layout.notes
+        if encoding != layout.dialect.encoding:
+            notes = (*notes, encoding_note(encoding))
+        tried = replace(layout, dialect=dialect, notes=notes)
+        try:
+            return parsed(path, tried, options), tried
+        except UnicodeDecodeError:
+            if not layout.dialect.encoding.startswith(("utf-8", "cp")):
+                raise
+    raise Fault("expected text, got bytes that no encoding has; save the file as UTF-8")
+
+
+def parsed(
+    path: Path,
+    layout: Layout,
+    options: TextOptions,
+    column: str | None = None,
+) -> pd.DataFrame:
+    """What pandas makes of the table, or of one column as text.
+
+    Raises:
+        Fault: lines of different lengths, or a quote that isn't closed.
+    """
+    dialect = layout.dialect
+    names = list(layout.names)
+    arguments: dict[str, Any] = {"dtype": options.dtypes or None}
+    if column is not None:
+        arguments = {"dtype": {column: "str"}, "usecols": [column]}
+    try:
+        with text_below(path, dialect, layout.line) as text, warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+            frame = pd.read_csv(
+                text,
+                sep=dialect.delimiter,
+                decimal=dialect.decimal,
+                header=None,
+                names=names,
+                index_col=False,
+                skipinitialspace=dialect.has_blanks,
+                keep_default_na=False,
+                na_values=_missing_cells(names, options),
+                **arguments,
+            )
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=names)
+    except pd.errors.ParserError as error:
+        _explain(path, layout, error)
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, OverflowError) as error:
+        _explain_types(path, layout, options, error)
+    if column is None and frame.iloc[:, -1].isna().any():
+        _check_short_lines(path, layout)
+    return frame
+
+
+def _missing_cells(names: Iterable[str], options: TextOptions) -> Any:
+    """Cells that are missing: the usual ones, and those that the user names.
+
+    In columns that the user declares as text, only blank ones and those that the user names.
+    """
+    usual = [*ALWAYS_MISSING, *options.missing]
+    declared = {
+        name
+        for name, dtype in (options.dtypes or {}).items()
+        if str(dtype) in DECLARED_TEXT or dtype is str
+    }
+    if not declared:
+        return usual
+    return {
+        name: ["", *options.missing] if name in declared else usual for name in names
+    }
+
+
+def _explain(path: Path, layout: Layout, error: Exception) -> NoReturn:
+    """Raise Fault with the line at which pandas stopped."""
+    check_widths(path, layout.dialect, layout.line, len(layout.given), layout.header)
+    if "EOF inside string" in str(error):
+        raise Fault(
+            "expected a quote that is closed, got the end of the file; close it or delete it"
+        ) from None
+    raise error
+
+
+def _explain_types(
+    path: Path, layout: Layout, options: TextOptions, error: Exception
+) -> NoReturn:
+    """Raise Fault with the column whose cells don't have the type that the user names."""
+    for name, dtype in (options.dtypes or {}).items():
+        texts = parsed(path, layout, options, name)[name]
+        try:
+            texts.astype(dtype)
+        except (TypeError, ValueError, OverflowError) as reason:
+            raise Fault(
+                f"dtypes: column {name!r} can't be {dtype}: {reason}; leave its type out, or name "
+                "one that it can have, such as 'Int64' where cells are missing"
+            ) from None
+    raise error
+
+
+def _check_short_lines(path: Path, layout: Layout) -> None:
+    """Raise Fault at a short line, which pandas fills with missing cells."""
+    width = len(layout.given)
+    if has_short_line(path, layout.dialect, layout.line, width):
+        check_widths(path, layout.dialect, layout.line, width, layout.header)
+
+
+def _settled(
+    path: Path, frame: pd.DataFrame, layout: Layout, options: TextOptions
+) -> tuple[pd.DataFrame, Layout]:
+    """Columns of text as numbers or times where all their cells are that."""
+    settings = Settings(
+        decimal=layout.dialect.decimal,
+        declared=frozenset(options.dtypes or ()),
+        line_of=lambda column, cell: line_of(
+            path, layout.dialect, layout.line, column, cell
+        ),
+        as_text=lambda name: parsed(path, layout, options, name)[name],
+    )
+    frame, notes = settled(frame, settings)
+    return frame, replace(layout, notes=(*layout.notes, *notes))

@@ -1,0 +1,189 @@
+"""The rows of a source: read as a description says, matched with the columns of a model."""
+
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyro_vae.data import (
+    Schema,
+    SparseArray,
+    Splits,
+    Table,
+    load_splits,
+    read,
+    table,
+)
+from pyro_vae.data.column_choice import each_kind, require_known
+from pyro_vae.data.files import file_at, stem
+from pyro_vae.data.names import distinct, renaming
+from pyro_vae.data.stored import errors_name
+from pyro_vae.data.table_files import Frame, read_frame, suffix_of
+from pyro_vae.data.tables import matched
+from pyro_vae.experiment.description import DataOptions, Experiment
+
+
+def read_source(
+    options: DataOptions,
+    data_shape: tuple[int, ...] | None,
+    *,
+    fitted: bool = False,
+    schema: Schema | None = None,
+) -> Splits:
+    """The rows of a source, divided as the source divides them, and reshaped.
+
+    Arguments:
+        options: of the source.
+        data_shape: of a row; None keeps the shape that the rows have.
+        fitted: whether the shape is that of a fitted model, and can't be changed any more.
+        schema: the columns of the model, by whose names a table is matched; None reads the numbers
+            of a table by their positions.
+
+    Raises:
+        ValueError: as `load_splits`; a shape that the rows don't have; a table without a column of
+            the model.
+    """
+    path = os.path.expanduser(options.source)
+    if schema is not None and is_table(path):
+        found = matched(_frame(options).frame, schema, options.source)
+        return splits_of(found, path)
+    splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
+    got = splits.train.shape[1:]
+    shape = data_shape or got
+    if math.prod(shape) != math.prod(got):
+        remedy = "pass rows of the model's shape"
+        if not fitted:
+            sizes = ",".join(map(str, got))
+            remedy = f"set data_shape=[{sizes}], or give rows of shape {shape}"
+        raise ValueError(
+            f"{options.source}: expected rows of shape {shape}, got {got}; {remedy}"
+        )
+    columns = splits.columns
+    if len(shape) > 1:  # the pixels of an image have no names
+        columns = None
+    notes = splits.notes
+    if columns is not None:
+        given = columns
+        columns = distinct(given)
+        renamed = renaming(given, columns)
+        notes = (*notes, renamed) if renamed else notes
+    return replace(
+        splits,
+        train=splits.train.reshape(-1, *shape),
+        valid=_reshaped(splits.valid, shape),
+        test=_reshaped(splits.test, shape),
+        columns=columns,
+        notes=notes,
+    )
+
+
+def read_described(experiment: Experiment) -> Splits:
+    """The rows of a description that is to be fitted: of a table with a kind for each column.
+
+    A table is read by its numbers alone where its rows are reshaped, or are grey levels.
+
+    Raises:
+        ValueError: as `read_source`; a kind that a column can't have.
+    """
+    options = experiment.data
+    is_array = experiment.fit.binarize != "none" or options.packed_bits
+    if experiment.table is None and len(experiment.data_shape or (0,)) > 1:
+        is_array = True
+    if is_array or not is_table(options.source):
+        return read_source(options, experiment.data_shape, schema=experiment.table)
+    found = read_table_of(experiment)
+    found.require_complete(options.source)
+    return splits_of(found, options.source)
+
+
+def read_table_of(experiment: Experiment) -> Table:
+    """The table of a description: matched with its columns where it knows them.
+
+    Raises:
+        ValueError: a file that holds no table, or a kind that a column can't have.
+    """
+    options = experiment.data
+    if not is_table(options.source):
+        return read(
+            options.source,
+            columns=experiment.columns,
+            drop=options.drop,
+            index=options.index,
+            array=options.array,
+        )
+    frame, notes = _frame(options)
+    if experiment.table is not None:
+        found = matched(frame, experiment.table, options.source)
+    else:
+        chosen = frame if options.columns is None else _chosen(frame, options)
+        found = table(
+            chosen,
+            columns=experiment.columns,
+            drop=options.drop,
+            index=options.index,
+            kind=_kind_of_numbers(experiment),
+            name=options.source,
+        )
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _kind_of_numbers(experiment: Experiment) -> Any:
+    """The likelihood that a description names for all columns of numbers; None without one."""
+    if experiment.open_kind is not None:
+        return experiment.open_kind
+    if "likelihood" not in experiment.model_fields_set:
+        return None
+    return each_kind(experiment.model_dump()["likelihood"])
+
+
+def _frame(options: DataOptions) -> Frame:
+    """The table of a file, as the description says how to read it."""
+    with errors_name(options.source):
+        return read_frame(
+            file_at(options.source),
+            delimiter=options.delimiter,
+            header=options.header,
+            dtypes=options.dtypes,
+            missing=options.missing,
+            array=options.array,
+        )
+
+
+def _chosen(frame: Any, options: DataOptions) -> Any:
+    """The columns that the description takes, and that of the labels."""
+    wanted = [*([options.index] if options.index else []), *(options.columns or ())]
+    require_known(wanted, list(frame.columns), options.source)
+    return frame[list(dict.fromkeys(wanted))]
+
+
+def is_table(source: str) -> bool:
+    """Whether a file holds a table with names of columns.
+
+    Example:
+        >>> is_table("birds.csv"), is_table("birds.npy")
+        (True, False)
+    """
+    return suffix_of(Path(source)) is not None
+
+
+def splits_of(rows: Table, source: str) -> Splits:
+    """The rows of a table as those of a source without splits of its own."""
+    return Splits(
+        stem(Path(source)),
+        train=rows.values,
+        valid=None,
+        test=None,
+        columns=rows.names,
+        labels=rows.labels,
+        notes=rows.notes,
+        table=rows,
+    )
+
+
+def _reshaped(
+    rows: np.ndarray | SparseArray | None, shape: tuple[int, ...]
+) -> np.ndarray | SparseArray | None:
+    return None if rows is None else rows.reshape(-1, *shape)
