@@ -31,10 +31,12 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.experiment.fields import fields_of
     from pyro_vae.experiment.run import run as run_experiment
 
-    no_model = options.source is None and options.data is not None
-    fields = {} if no_model else fields_of(options.source)
+    spec = options.source
+    if options.data is not None:
+        fields = {} if options.source is None else fields_of(options.source)
+        spec = with_source(fields, options.data)
     outcome = run_experiment(
-        with_source(fields, options.data),
+        spec,
         options.output,
         settings=options.set,
         overwrite=options.overwrite,

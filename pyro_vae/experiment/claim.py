@@ -75,7 +75,10 @@ def claimed(folder: Path) -> Iterator[str]:
         ''
     """
     require_writable(folder)
-    path = folder.with_name(f"{folder.name}.running")
+    real = (
+        folder.resolve() if folder.is_symlink() else folder
+    )  # one claim for all its names
+    path = real.with_name(f"{real.name}.running")
     missing = [above for above in path.absolute().parents if not above.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = _this_process()

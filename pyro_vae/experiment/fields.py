@@ -57,14 +57,24 @@ def fields_of(
     if isinstance(source, Mapping):
         return dict(source)
     path = Path(os.path.expanduser(source))
-    if (path / SPEC).exists():
-        return described_run(path)
+    folder = run_of(path)
+    if folder is not None:
+        return described_run(folder)
     if path.suffix not in {".toml", ".json"}:
         return {"data": os.fspath(source)}
-    fields = read(path)
-    if fields.get("library") == LIBRARY:  # the spec.json of a run
-        return described_run(path.parent)
-    return fields
+    return read(path)
+
+
+def run_of(source: object) -> Path | None:
+    """The folder of the run that a source names, also by its `spec.json`; None of other sources."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    path = Path(os.path.expanduser(source))
+    if (path / SPEC).exists():
+        return path
+    if path.suffix == ".json" and read(path).get("library") == LIBRARY:
+        return path.parent
+    return None
 
 
 def described_run(folder: Path) -> dict[str, Any]:

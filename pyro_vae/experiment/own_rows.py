@@ -62,6 +62,17 @@ def read_own_rows(
     )
 
 
+def about_changed_rows(folder: Path, rows: Splits) -> str:
+    """A sentence where a run is fitted again to other rows than its own; "" otherwise."""
+    expected = read_run(folder).get("fingerprint")
+    if expected is None or fingerprint(rows) == expected:
+        return ""
+    return (
+        f"{rows.name}: other rows than {folder} was fitted to: expected {_counts(expected)}, got "
+        f"{_difference(folder, rows)}\n"
+    )
+
+
 def _sources(options: DataOptions, recorded: Mapping[str, Any]) -> Iterator[str]:
     """Where the data of a run may be."""
     absolute = recorded.get("source_path")

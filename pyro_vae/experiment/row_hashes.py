@@ -41,6 +41,7 @@ def hashes_of(rows: np.ndarray | SparseArray) -> Hashes:
         with np.errstate(over="ignore"):  # beyond float32 it is inf
             numbers = part.reshape(len(part), -1).astype("<f4")
         numbers += 0  # -0.0 becomes 0.0
+        numbers[np.isnan(numbers)] = np.nan  # of which there are many
         digests = b"".join(_digests(numbers.tobytes(), len(numbers)))
         hashes[start : start + _CHUNK] = np.frombuffer(digests, dtype="<u8")
     return hashes

@@ -1,6 +1,7 @@
 """One experiment as a whole: description, rows, model, training, evaluation, and its folder."""
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,7 +22,8 @@ from pyro_vae.experiment.description import (
     settled,
 )
 from pyro_vae.experiment.evaluation import Metrics, evaluate, table
-from pyro_vae.experiment.fields import experiment_of
+from pyro_vae.experiment.fields import experiment_of, run_of
+from pyro_vae.experiment.own_rows import about_changed_rows
 from pyro_vae.experiment.record import record
 from pyro_vae.experiment.row_hashes import RowHashes
 from pyro_vae.experiment.run_folder import (
@@ -131,7 +133,20 @@ def run(
             target.require_free()
             if note:
                 say(note)
+        _say_changes(spec, settings, source, say)
         return _run(experiment, source, target, say)
+
+
+def _say_changes(
+    spec: Source, settings: Sequence[str], source: Splits, say: Report
+) -> None:
+    """Say it where a run is fitted again, and its rows have changed."""
+    folder = run_of(spec)
+    others = any(re.match(r"data\W", setting) for setting in settings)
+    if folder is not None and not others:
+        note = about_changed_rows(folder, source)
+        if note:
+            say(note)
 
 
 @dataclass(frozen=True)

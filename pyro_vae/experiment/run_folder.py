@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,8 +75,13 @@ def require_writable(path: Path) -> None:
     """Raise ValueError where a file or folder of that name can't be made; nothing is left.
 
     A temporary folder is made in the nearest folder above that exists: on a read-only disk the
-    permissions alone would allow it.
+    permissions alone would allow it. A file that may not be written isn't replaced either.
     """
+    if path.is_file() and not os.access(path, os.W_OK):
+        raise ValueError(
+            f"{path}: can't be written: Permission denied; choose another name, or chmod u+w "
+            f"{path.name}"
+        )
     try:
         above = next(folder for folder in path.absolute().parents if folder.exists())
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=above):

@@ -1,5 +1,6 @@
 """Refused commands: one line on stderr with a remedy, exit status 2, nothing is written."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,33 @@ def test_it_is_refused(line: str, home: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match=message):
         raise ValueError(complaint)
     assert contents(home) == before
+
+
+def test_a_file_that_may_not_be_written_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder may be, but what is written there would have to replace it."""
+    monkeypatch.chdir(home)
+    may = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: may(path, mode) and "kept" not in str(path)
+    )
+    Path("kept.csv").touch(mode=0o444)
+    Path("kept.npz").touch(mode=0o444)
+    for line in (
+        "evaluate model --output kept.csv",
+        "anomaly model --data normal.npy --output kept.csv",
+        "sample model --output kept.npz",
+        "encode model --output kept.npz",
+    ):
+        done = pyro_vae(*line.split())
+        name = line.split()[-1]
+        assert (done.status, done.err) == (
+            2,
+            f"pyro-vae: --output: {name}: can't be written: Permission denied; choose another "
+            f"name, or chmod u+w {name}\n",
+        )
+        assert Path(name).read_bytes() == b""
 
 
 @pytest.mark.parametrize(

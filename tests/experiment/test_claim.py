@@ -85,6 +85,17 @@ def test_a_claim_of_the_same_process_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_has_one_claim_whatever_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "latest").symlink_to("run")
+    with (
+        claimed(tmp_path / "latest"),
+        pytest.raises(ValueError, match="another run writes"),
+        claimed(tmp_path / "run"),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("how", ["ended", "not reaped", "number used again"])
 def test_a_dead_owner_is_replaced_and_that_is_said(
     how: str, tmp_path: Path, other: "subprocess.Popen[str]"

@@ -59,6 +59,20 @@ def test_a_run_is_fitted_again_from_any_folder() -> None:
     assert again.experiment.data.source.endswith("first/normal.npy")
 
 
+def test_a_run_that_is_fitted_again_to_other_rows_says_so(home: Path) -> None:
+    assert "other rows" not in pyro_vae("fit", RUN, "--output", "again").out
+    rows = np.load(home / "first/normal.npy")
+    np.save(home / "first/normal.npy", np.concatenate([rows, rows[:5] + 1]))
+    note = f"normal: other rows than {RUN} was fitted to: expected 60 train, SHA-256 "
+    for source in (RUN, f"{RUN}/spec.json"):
+        done = pyro_vae("fit", source, "--output", "again", "--overwrite")
+        assert done.status == 0
+        assert note in done.out
+        assert ", got these 60 and 5 more\n" in done.out
+    other = pyro_vae("fit", RUN, "--data", "normal.npy", "--output", "other")
+    assert (other.status, note in other.out) == (0, False)
+
+
 def test_the_relative_path_is_taken_where_it_has_the_rows(home: Path) -> None:
     """Data and run were copied together, and the original has changed since."""
     shutil.copytree(home / "first", home / "copy")

@@ -51,6 +51,12 @@ def test_integers_booleans_and_minus_zero_are_their_numbers() -> None:
     assert len(set(hashes_of(np.array([[0, 1], [1, 0], [1, 1]])))) == 3
 
 
+def test_all_missing_values_are_alike() -> None:
+    signs = np.array([[np.nan, 1.0], [-np.nan, 1.0]])
+    assert len({row.tobytes() for row in signs}) == 2
+    assert len(set(hashes_of(signs))) == 1
+
+
 def test_the_hashes_are_spread_over_64_bits() -> None:
     """Each bit is set in half of 9000 rows ± 4.5 standard errors, also in rows of small numbers."""
     for rows in (X, np.arange(9000)[:, None]):
