@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pyro_vae.data import inspection
 from pyro_vae.data.coding import coded, compact
 from pyro_vae.data.column_choice import (
     Kinds,
@@ -108,6 +109,13 @@ class Table:
     def to_dataframe(self) -> Any:
         """The rows as a DataFrame of the library, dtypes and levels that they came in."""
         return as_frame(self.schema, self.values, self.labels)
+
+    def summary(self) -> str:
+        """The columns with their kinds, values, missing shares, and why each has its kind."""
+        return inspection.summary(self)
+
+    def __str__(self) -> str:
+        return self.summary()
 
     def __repr__(self) -> str:
         rows, columns = self.shape
