@@ -14,7 +14,7 @@ import pandas as pd
 
 from pyro_vae.data.names import distinct, renaming
 from pyro_vae.data.stored import Fault
-from pyro_vae.data.text_dialect import encoding_of
+from pyro_vae.data.text_encoding import encoding_of
 
 QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 ATTRIBUTE = re.compile(
@@ -83,7 +83,7 @@ def read_arff(path: Path, _: str | None = None) -> tuple[pd.DataFrame, list[str]
 
 def _attributes(lines: list[str]) -> tuple[list[Attribute], int]:
     """The attributes, and the number of lines up to @data."""
-    found = []
+    found: list[Attribute] = []
     for number, line in enumerate(lines, 1):
         words = line.strip()
         if words.lower().startswith("@data"):

@@ -1,4 +1,4 @@
-"""Tables in files of other programs: names, types, levels and missing cells as they were written."""
+"""Tables in files of other programs: names, types, levels, missing cells as they were written."""
 
 import gzip
 import subprocess
@@ -180,16 +180,14 @@ ARFF = """% Weka
 
 @DATA
 % a comment
-1.5, round, 'a, b', "2020-01-31 10:30", 3
-?, 'very flat', ?, ?, 4
+1.5, round, "a, b", "2020-01-31 10:30", 3
+?, "very flat", ?, ?, 4
 -2e3, 10, ä, "2021-12-01 00:00", ?
 """
 
 
 def test_arff(tmp_path):
-    (tmp_path / "x.arff").write_text(
-        ARFF.replace("'a, b'", '"a, b"').replace("'very flat', ?", '"very flat", ?')
-    )
+    (tmp_path / "x.arff").write_text(ARFF)
     (tmp_path / "y.arff.gz").write_bytes(
         gzip.compress((tmp_path / "x.arff").read_bytes())
     )
@@ -306,11 +304,15 @@ def test_spss(tmp_path):
 
 def test_sas_transport(tmp_path):
     pyreadstat = pytest.importorskip("pyreadstat")
-    table = pd.DataFrame({"A": [1.5, np.nan, -2.0], "B": ["x", "y z", ""]})
+    table = pd.DataFrame({"A": [1.5, np.nan, -2.0], "B": ["x", "y z", "w"]})
     pyreadstat.write_xport(table, tmp_path / "x.xpt", file_format_version=5)
     frame, _ = read_frame(tmp_path / "x.xpt")
     np.testing.assert_array_equal(frame["A"], table["A"])
-    assert frame["B"].tolist()[:2] == ["x", "y z"]
+    assert frame["B"].tolist() == [
+        "x",
+        "y z",
+        "w",
+    ]  # pandas 3.1.1 alone drops the last row
 
 
 # Instruments
@@ -357,7 +359,9 @@ def test_fcs(tmp_path):
 def test_optional_packages_are_named(tmp_path, monkeypatch, suffix):
     package = {"sav": "pyreadstat", "fits": "astropy", "fcs": "flowio"}[suffix]
     (tmp_path / f"x.{suffix}").write_bytes(b"nothing")
-    monkeypatch.setitem(sys.modules, package, None)
+    loaded = [name for name in sys.modules if name.startswith(f"{package}.")]
+    for name in (package, *loaded):
+        monkeypatch.setitem(sys.modules, name, None)
     refuses(
         f"expected the package {package}, .* pip install {package}",
         tmp_path / f"x.{suffix}",
