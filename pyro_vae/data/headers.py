@@ -106,13 +106,15 @@ def _is_blank_corner(
     """Whether the first cell is blank above labels of the rows, and the others are names."""
     names = first[1:]
     labels = [record[0] for record in below]
-    if first[0] or not all(names) or len(set(names)) < len(names):
+    rest = [record[1:] for record in below]
+    if first[0] or not names or not all(names) or len(set(names)) < len(names):
         return False
+    if not all(map(is_number, names)):
+        return has_header([names, *rest], is_number).is_header
     if not all(labels) or len(set(labels)) < len(labels):
         return False
-    if _is_range(labels, None) or not all(map(is_number, names)):
-        return True
-    return _numbers_are_names(names, [record[1:] for record in below])
+    are_texts = not any(map(is_number, labels))
+    return are_texts or _is_range(labels, None) or _numbers_are_names(names, rest)
 
 
 def _mixed(

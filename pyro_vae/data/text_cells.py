@@ -81,7 +81,7 @@ def _settled_column(
     if sample.empty:
         return column.astype(float), None
     numbers = _numbers(sample, settings.decimal)
-    candidates = sample.isin(MISSING_AMONG_NUMBERS) | numbers.notna()
+    candidates = sample.isin(["", *MISSING_AMONG_NUMBERS]) | numbers.notna()
     if numbers.notna().any() and candidates.mean() > 0.5:
         return _as_numbers(column, position, settings)
     if sample.str.fullmatch(ISO_TIME).all():
@@ -133,7 +133,7 @@ def _as_numbers(
     counts = column.str.strip(BLANKS).value_counts()
     cells = pd.Series(counts.index, dtype="str")
     numbers = _numbers(cells, settings.decimal)
-    is_missing = cells.isin(MISSING_AMONG_NUMBERS)
+    is_missing = cells.isin(["", *MISSING_AMONG_NUMBERS])
     is_bad = numbers.isna() & ~is_missing
     share = counts[is_bad.to_numpy()].sum() / counts.sum()
     if share >= FEW:
@@ -193,6 +193,7 @@ def _as_text(column: pd.Series, sample: pd.Series) -> tuple[pd.Series, str | Non
     blanks = tuple(BLANKS)
     if column.str.endswith(blanks).any() or column.str.startswith(blanks).any():
         column = column.str.strip(BLANKS)
+        column = column.mask(column == "")
     if sample.str.fullmatch(DAY_OR_MONTH_FIRST).all():
         return column, (
             f"text, because {sample.iloc[0]!r} does not say which number is the month; write "
