@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pyro_vae.data.headers import has_header
+from pyro_vae.data.headers import has_header, no_header
 from pyro_vae.data.names import distinct, renaming, shortened
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_cells import Settings, settled
@@ -165,7 +165,7 @@ def _sheet(cells: pd.DataFrame) -> Read:
         notes.extend([renamed] if renamed else [])
         cells = cells.iloc[1:]
     else:
-        notes.append(f"no header: columns are named 0 to {len(names) - 1}")
+        notes.append(no_header(len(names)))
     if cells.empty:
         raise Fault("expected rows below the names, got none; add some rows")
     rows = [int(label) + 1 for label in cells.index]

@@ -74,9 +74,9 @@ def _settled_column(
     column: pd.Series, position: int, settings: Settings
 ) -> tuple[pd.Series, str | None]:
     if column.dtype == object:
-        column = _of_one_type(column, settings)
-        if not _is_text(column):
-            return column, None
+        column, note = _of_one_type(column, settings)
+        if note is not None or not _is_text(column):
+            return column, note
     sample = _sample(column)
     if sample.empty:
         return column.astype(float), None
@@ -99,28 +99,33 @@ def _sample(column: pd.Series) -> pd.Series:
     return column.dropna().str.strip(BLANKS)
 
 
-def _of_one_type(column: pd.Series, settings: Settings) -> pd.Series:
+def _of_one_type(column: pd.Series, settings: Settings) -> tuple[pd.Series, str | None]:
     """A column whose parts pandas took for different types, or whose integers are too large."""
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind == "boolean":
-        return column.astype("boolean")
+        return column.astype("boolean"), None
     if kind in {"integer", "floating", "mixed-integer-float", "decimal"}:
-        return column.astype(float)
+        numbers = column.astype(float)
+        if numbers.nunique() < column.nunique():
+            why = "text, because its whole numbers have more digits than a number keeps"
+            return settings.as_text(str(column.name)), why
+        return numbers, None
     if kind in {"string", "empty"}:
-        return column.astype("str")
-    return settings.as_text(str(column.name))
+        return column.astype("str"), None
+    return settings.as_text(str(column.name)), None
 
 
 def _numbers(cells: pd.Series, decimal: str) -> pd.Series:
     """The numbers among some cells, nan for the others; thousands may be in groups."""
+    cells = cells.str.replace("\u2212", "-")  # the minus sign of typesetters
     plain = cells
     if decimal == ",":
         plain = cells.str.replace(".", "x").str.replace(",", ".")
     numbers = pd.to_numeric(plain, errors="coerce")
     grouped = numbers.isna() & cells.str.fullmatch(GROUPED[decimal]).fillna(False)
     if grouped.any():
-        separator = "," if decimal == "." else "."
-        digits = cells[grouped].str.replace(separator, "").str.replace(decimal, ".")
+        kept = cells[grouped].str.replace(rf"[^-+\d{decimal}]", "", regex=True)
+        digits = kept.str.replace(decimal, ".")
         numbers = numbers.astype(float)
         numbers[grouped] = pd.to_numeric(digits)
     return numbers
@@ -145,10 +150,18 @@ def _as_numbers(
         values.notna().all() and (values % 1 == 0).all() and values.abs().max() < 2**53
     )
     values = values.astype(np.int64 if whole else float)
-    marks = counts[is_missing.to_numpy()]
-    if marks.empty:
-        return values, "numbers, some of them in groups of thousands or with blanks"
-    return values, f"{marks.sum()} cells {shortened(list(marks.index))} are missing"
+    return values, _note_on_numbers(counts, settings.decimal)
+
+
+def _note_on_numbers(counts: pd.Series, decimal: str) -> str | None:
+    """A sentence on cells that are missing and on groups of thousands."""
+    marks = counts[counts.index.isin(MISSING_AMONG_NUMBERS)]
+    if not marks.empty:
+        count = f"{marks.sum()} cells" if marks.sum() > 1 else "1 cell"
+        return f"missing: {count} {shortened(list(marks.index))}"
+    if counts.index.str.fullmatch(GROUPED[decimal]).any():
+        return "numbers, some of them in groups of thousands"
+    return None
 
 
 def _refuse(

@@ -1,16 +1,15 @@
 """The rows of an experiment: read from their source, some of them held out, all of them checked."""
 
-import itertools
 import math
 import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from pyro_vae.data import Placement, Selected, Splits, as_rows, binarized, load_splits
+from pyro_vae.data.names import distinct, renaming
 from pyro_vae.experiment.description import DataOptions, Experiment
 from pyro_vae.inputs import checked_batches, placement_of
 from pyro_vae.vae import VAE
@@ -73,7 +72,11 @@ def read_source(
     if len(shape) > 1:  # the pixels of an image have no names
         columns = None
     if columns is not None:
-        columns = _distinct(columns, options.source)
+        given = columns
+        columns = distinct(given)
+        renamed = renaming(given, columns)
+        if renamed is not None:
+            warnings.warn(f"{options.source}: {renamed}", stacklevel=2)
     return replace(
         splits,
         train=splits.train.reshape(-1, *shape),
@@ -85,27 +88,6 @@ def read_source(
 
 def _reshaped(rows: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
     return None if rows is None else rows.reshape(-1, *shape)
-
-
-def _distinct(columns: Sequence[str], source: str) -> tuple[str, ...]:
-    """Distinct names of columns: a blank one becomes its position, a repeated one gets a number."""
-    given = [str(column).strip() for column in columns]
-    names: list[str] = []
-    for position, column in enumerate(given):
-        stem = column or f"column {position}"
-        numbered = (f"{stem} ({count})" for count in itertools.count(2))
-        candidates = itertools.chain([stem], numbered)
-        names.append(next(name for name in candidates if name not in names))
-    renamed = [
-        name for name, column in zip(names, given, strict=True) if name != column
-    ]
-    if renamed:
-        count = (
-            f"{len(renamed)} of {len(names)} columns have no name or that of another"
-        )
-        shown = ", ".join(map(repr, renamed[:5]))
-        warnings.warn(f"{source}: {count}, and are called {shown}", stacklevel=2)
-    return tuple(names)
 
 
 def hold_out(splits: Splits, options: DataOptions) -> ExperimentRows:

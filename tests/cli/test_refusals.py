@@ -112,7 +112,7 @@ BAD_DATA = {
     "fit missing.toml": "nowhere.npy: expected a file",
     "fit digit": 'digit: .* did you mean "digits"',
     "fit empty.npy": "empty.npy: expected data, got an empty file",
-    "fit words.csv": "words.csv: expected numbers .* got 'four' in row 2, column 2",
+    "fit words.csv": "words.csv: expected numbers .* 'four' in line 2",
     "fit several.npz": (
         "several.npz: expected one array .* pass --set data.array= with one of these names"
     ),
