@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,10 +53,10 @@ def settled(frame: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, list
     """
     notes: list[str] = []
     changed: dict[str, pd.Series] = {}
-    for position, name in enumerate(frame.columns):
-        column = frame[name]
-        if name in settings.declared or not _is_text(column):
+    for position, (name, dtype) in enumerate(frame.dtypes.items()):
+        if name in settings.declared or not _is_text(dtype):
             continue
+        column = frame[name]
         new, note = _settled_column(column, position, settings)
         if note is not None:
             notes.append(f"column {name!r}: {note}")
@@ -66,8 +67,8 @@ def settled(frame: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, list
     return frame, notes
 
 
-def _is_text(column: pd.Series) -> bool:
-    return column.dtype == object or isinstance(column.dtype, pd.StringDtype)
+def _is_text(dtype: Any) -> bool:
+    return pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)
 
 
 def _settled_column(
@@ -75,7 +76,7 @@ def _settled_column(
 ) -> tuple[pd.Series, str | None]:
     if column.dtype == object:
         column, note = _of_one_type(column, settings)
-        if note is not None or not _is_text(column):
+        if note is not None or not _is_text(column.dtype):
             return column, note
     sample = _sample(column)
     if sample.empty:

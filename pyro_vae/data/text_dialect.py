@@ -23,6 +23,7 @@ NAMES = {
     ",": "','",
     WHITE_SPACE: "white space",
 }
+MOST_LETTERS = 1 << 14
 COMMENTS = ("#", "%")
 ALWAYS_MISSING = (
     *("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>"),
@@ -113,7 +114,7 @@ def head_of(
     lines = lines[above:]
     if not any(line.strip() for line in lines):
         raise Fault("expected at least one row, got none; write the file again")
-    best = _best_delimiter(lines)
+    best = _best_delimiter(_some(lines))
     if delimiter is None:
         delimiter = best
     elif best != delimiter and not _divides(delimiter, lines) and _divides(best, lines):
@@ -127,6 +128,16 @@ def head_of(
     has_blanks = any(f"{delimiter} " in line for line in lines)
     dialect = Dialect(encoding, delimiter, decimal, above, comment, has_blanks)
     return Head(dialect, records, ends)
+
+
+def _some(lines: Sequence[str]) -> Sequence[str]:
+    """The first lines: three of them, and as many more as there are in 16 kB."""
+    total = 0
+    for count, line in enumerate(lines):
+        total += len(line)
+        if count >= 3 and total > MOST_LETTERS:
+            return lines[:count]
+    return lines
 
 
 def _divides(delimiter: str, lines: Sequence[str]) -> bool:
@@ -208,7 +219,7 @@ def _records(
 
 def _best_delimiter(lines: Sequence[str]) -> str:
     """The delimiter that divides most lines into equally many cells, most of them numbers."""
-    scores = {one: _score(_records(lines[:200], one)[0], one) for one in DELIMITERS}
+    scores = {one: _score(_records(lines, one)[0], one) for one in DELIMITERS}
     best = max(DELIMITERS, key=lambda one: scores[one])
     return best if scores[best] > 0 else ","
 

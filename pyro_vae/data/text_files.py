@@ -26,7 +26,7 @@ from pyro_vae.data.text_lines import (
     text_below,
 )
 
-PADDED = re.compile(r"[+-]?0\d+")
+PADDED = re.compile(r"0\d+")
 DECLARED_TEXT = ("str", "string", "object", "category")
 
 
@@ -81,11 +81,11 @@ def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
 def _zeros_that_are_lost(frame: pd.DataFrame, head: Head) -> list[str]:
     """Sentences on columns of numbers such as 02139, which may be codes."""
     notes = []
-    for position, name in enumerate(frame.columns):
-        if not pd.api.types.is_integer_dtype(frame[name].dtype):
+    for position, (name, dtype) in enumerate(frame.dtypes.items()):
+        if dtype.kind not in "iu":
             continue
         cells = [record[position] for record in head.records if position < len(record)]
-        padded = [cell for cell in cells if PADDED.fullmatch(cell)]
+        padded = [cell for cell in cells if cell[:1] == "0" and PADDED.fullmatch(cell)]
         if padded:
             notes.append(
                 f"column {name!r}: numbers, without the zeros of {padded[0]!r}; "

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pyro_vae.data.headers import Verdict, has_header, no_header
 from pyro_vae.data.names import distinct, renaming
@@ -38,7 +39,7 @@ class Layout:
     has_names: bool
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, each one once."""
         return distinct(self.given)

@@ -16,7 +16,7 @@ from pyro_vae.data.text_dialect import Dialect, Record, cells_of
 
 HEAD_BYTES = 1 << 16
 MOST_HEAD_BYTES = 1 << 24
-HEAD_LINES = 20
+HEAD_LINES = 10
 OPENERS: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
