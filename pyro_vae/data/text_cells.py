@@ -172,14 +172,12 @@ def _refuse(
     stripped = column.str.strip(BLANKS)
     cell = stripped[stripped.isin(bad)].iloc[0]
     name = str(column.name)
-    others = list(bad.unique())
-    remedy = (
-        f"missing={others}, if they are missing"
-        if len(others) <= 8
-        else "missing=[...]"
-    )
+    others = str(list(bad.unique()))
+    remedy = "missing=[...]"
+    if len(others) < 200:
+        remedy = f"missing={others}, if they are missing"
     raise Fault(
-        f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got {cell!r} "
+        f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got {shorten(cell)} "
         f"in {settings.place} {settings.line_of(position, cell)}; correct it, or pass {remedy}, or "
         f"dtypes={{{name!r}: 'str'}} for text"
     )
@@ -188,6 +186,11 @@ def _refuse(
 def _percent(share: float) -> str:
     """A share below one, which isn't rounded to 100 %."""
     return f"{min(100 * share, 99.99):.4g} %"
+
+
+def shorten(text: str) -> str:
+    """A cell for a message."""
+    return repr(text) if len(text) < 60 else f"{text[:50]!r}..."
 
 
 def _as_times(column: pd.Series) -> tuple[pd.Series, str | None]:
@@ -208,6 +211,9 @@ def _as_text(column: pd.Series, sample: pd.Series) -> tuple[pd.Series, str | Non
     if column.str.endswith(blanks).any() or column.str.startswith(blanks).any():
         column = column.str.strip(BLANKS)
         column = column.mask(column == "")
+    breaks = column[column.str.contains("\n", regex=False).fillna(False)]
+    if len(breaks):
+        return column, f"text with line breaks, such as {shorten(breaks.iloc[0])}"
     if sample.str.fullmatch(DAY_OR_MONTH_FIRST).all():
         return column, (
             f"text, because {sample.iloc[0]!r} does not say which number is the month; write "

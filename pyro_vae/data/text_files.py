@@ -23,6 +23,7 @@ from pyro_vae.data.text_lines import (
     has_short_line,
     head_bytes,
     line_of,
+    start_of_last_record,
     text_below,
 )
 
@@ -184,11 +185,13 @@ def _missing_cells(names: Iterable[str], options: TextOptions) -> Any:
 
 def _explain(path: Path, layout: Layout, error: Exception) -> NoReturn:
     """Raise Fault with the line at which pandas stopped."""
-    check_widths(path, layout.dialect, layout.line, len(layout.given), layout.header)
     if "EOF inside string" in str(error):
+        line = start_of_last_record(path, layout.dialect, layout.line)
         raise Fault(
-            "expected a quote that is closed, got the end of the file; close it or delete it"
+            f"expected a quote that is closed, got the end of the file; close the one that opens "
+            f"in line {line}, or delete it"
         ) from None
+    check_widths(path, layout.dialect, layout.line, len(layout.given), layout.header)
     raise error
 
 

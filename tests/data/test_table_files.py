@@ -414,7 +414,8 @@ def test_other_minus_signs_and_groups(read):
         ('a,b\n"x\ny",2\n\nu,2\nv,2,3\n', "2 cells as in line 1, got 3 in line 6"),
         ('a,b,c\n"1,2",2,3\n4,5,6\n"7,7",8\n', "3 cells as in line 1, got 2 in line 4"),
         ("1 2 3\n4 5 6\n7 8\n", "3 cells as in most lines, got 2 in line 3"),
-        ('a,b\n1,"x\n2,y\n3,z\n', "expected a quote that is closed"),
+        ('a,b\n1,"x\n2,y\n3,z\n', "a quote that is closed, .* opens in line 2"),
+        ('a,b,c\n1,2,3\n4,"5,6\n7,8,9\n' + "1,2,3\n" * 40_000, "that opens in line 3"),
     ],
 )
 def test_lines_that_are_no_rows(read, text, message):
@@ -424,6 +425,12 @@ def test_lines_that_are_no_rows(read, text, message):
 def test_blank_cells_at_the_end_are_no_short_lines(read):
     frame, _ = read('a,b,c\n1,"x,y",\n2,z,3\n')
     assert frame["c"].isna().tolist() == [True, False]
+
+
+def test_line_breaks_in_cells_are_said(read):
+    frame, notes = read('a,b\n1,"x\n2,y"\n3,z\n')
+    assert frame["b"].tolist() == ["x\n2,y", "z"]
+    assert any("text with line breaks" in note for note in notes)
 
 
 def test_blank_rows_of_a_spreadsheet_are_left_out(read):
