@@ -112,7 +112,7 @@ def _of_one_type(column: pd.Series, settings: Settings) -> tuple[pd.Series, str 
             return settings.as_text(str(column.name)), why
         return numbers, None
     if kind in {"string", "empty"}:
-        return column.astype("str"), None
+        return column.astype("str").where(column.notna()), None
     return settings.as_text(str(column.name)), None
 
 
@@ -123,7 +123,7 @@ def _numbers(cells: pd.Series, decimal: str) -> pd.Series:
     if decimal == ",":
         plain = cells.str.replace(".", "x").str.replace(",", ".")
     numbers = pd.to_numeric(plain, errors="coerce")
-    grouped = numbers.isna() & cells.str.fullmatch(GROUPED[decimal]).fillna(False)
+    grouped = numbers.isna() & cells.str.fullmatch(GROUPED[decimal], na=False)
     if grouped.any():
         kept = cells[grouped].str.replace(rf"[^-+\d{decimal}]", "", regex=True)
         digits = kept.str.replace(decimal, ".")
@@ -176,9 +176,10 @@ def _refuse(
     remedy = "missing=[...]"
     if len(others) < 200:
         remedy = f"missing={others}, if they are missing"
+    where = f"{settings.place} {settings.line_of(position, cell)}"
     raise Fault(
-        f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got {shorten(cell)} "
-        f"in {settings.place} {settings.line_of(position, cell)}; correct it, or pass {remedy}, or "
+        f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got "
+        f"{shorten(cell)} in {where}; correct it, or pass {remedy}, or "
         f"dtypes={{{name!r}: 'str'}} for text"
     )
 
@@ -211,7 +212,7 @@ def _as_text(column: pd.Series, sample: pd.Series) -> tuple[pd.Series, str | Non
     if column.str.endswith(blanks).any() or column.str.startswith(blanks).any():
         column = column.str.strip(BLANKS)
         column = column.mask(column == "")
-    breaks = column[column.str.contains("\n", regex=False).fillna(False)]
+    breaks = column[column.str.contains("\n", regex=False, na=False)]
     if len(breaks):
         return column, f"text with line breaks, such as {shorten(breaks.iloc[0])}"
     if sample.str.fullmatch(DAY_OR_MONTH_FIRST).all():

@@ -137,6 +137,8 @@ def parsed(
     arguments: dict[str, Any] = {"dtype": options.types_for_pandas or None}
     if column is not None:
         arguments = {"dtype": {column: "str"}, "usecols": [column]}
+    if pd.__version__ < "3":  # later ones always read the nearest number
+        arguments["float_precision"] = "round_trip"
     try:
         with text_below(path, dialect, layout.line) as text, warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)

@@ -77,6 +77,18 @@ def test_an_index_is_kept(tmp_path):
     frame, notes = read_frame(tmp_path / "x.parquet")
     assert frame["column 0"].tolist() == ["r1", "r2", "r3"]
     assert any("index" in note for note in notes)
+    numbers = pd.DataFrame({"a": [1.5, 2.5]}, index=[7, 3])
+    numbers.to_parquet(tmp_path / "n.parquet")
+    np.testing.assert_array_equal(load(tmp_path / "n.parquet"), [[1.5], [2.5]])
+    assert read_frame(tmp_path / "n.parquet").frame["column 0"].tolist() == [7, 3]
+
+
+def test_options_that_a_format_has_not(tmp_path):
+    TABLE.to_parquet(tmp_path / "x.parquet")
+    refuses("delimiter: .parquet has none", tmp_path / "x.parquet", delimiter=",")
+    refuses("header: .parquet has its own names", tmp_path / "x.parquet", header=True)
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    refuses("array: text has none", tmp_path / "x.csv", array="a")
 
 
 def test_names_that_are_no_text(tmp_path):
@@ -145,6 +157,11 @@ def test_excel_without_a_header(tmp_path):
     frame, notes = read_frame(tmp_path / "x.xlsx")
     np.testing.assert_allclose(frame.to_numpy(), values)
     assert "no header: columns are named 0 to 2" in notes
+    digits = pd.DataFrame([[0, 1], [1, 0], [0, 0]])
+    digits.to_excel(tmp_path / "y.xlsx", header=False, index=False)
+    refuses("which may be either; pass header=True", tmp_path / "y.xlsx")
+    assert len(read_frame(tmp_path / "y.xlsx", header=False).frame) == 3
+    assert len(read_frame(tmp_path / "y.xlsx", header=True).frame) == 2
 
 
 def test_a_mistake_in_excel_names_its_row(tmp_path):
