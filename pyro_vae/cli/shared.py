@@ -88,9 +88,9 @@ def check_output(options: argparse.Namespace, *suffixes: str) -> None:
     if file is None:
         return
     if file.suffix not in suffixes:
-        raise ValueError(
-            f"--output: expected a {' or '.join(suffixes)} file, got {file}"
-        )
+        *others, last = suffixes
+        allowed = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"--output: expected a {allowed} file, got {file}")
     if not file.parent.is_dir():
         raise ValueError(
             f"--output: expected an existing folder, got {file.parent}; make the folder first"
