@@ -74,6 +74,21 @@ class Table:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, rows: Any) -> "Table":
+        """Some rows, by a slice, their positions or a mask: `table[:50]`.
+
+        Raises:
+            ValueError: a single row or a name of a column.
+        """
+        if isinstance(rows, slice):
+            return self.take(np.arange(len(self))[rows])
+        if np.ndim(rows) != 1 or isinstance(rows, str):
+            raise ValueError(
+                f"expected a slice, positions or a mask of rows, got {rows!r}; a row is "
+                "table[i : i + 1], and a column stands in table.to_dataframe()"
+            )
+        return self.take(np.asarray(rows))
+
     def take(self, rows: np.ndarray) -> "Table":
         """Some rows, by their positions or by a mask."""
         labels = self.labels
