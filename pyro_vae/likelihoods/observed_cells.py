@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
+from pyro.distributions.torch_distribution import ExpandedDistribution
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 from torch.distributions.utils import _sum_rightmost
@@ -126,6 +127,8 @@ class ObservedCells(TorchDistribution):
         return bool(self.base_dist.has_rsample)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "ObservedCells":
+        if torch.Size(batch_shape) == self.batch_shape:
+            return self
         return ObservedCells(self.base_dist.expand(batch_shape), self.fill)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -200,7 +203,7 @@ def observes_each(p: Any) -> bool:
     """
     if isinstance(p, HasObservedDensity):
         return True
-    while isinstance(p, Independent):
+    while isinstance(p, Independent | ExpandedDistribution):
         p = p.base_dist
     return not p.event_shape
 
@@ -226,6 +229,9 @@ def observed_log_prob(p: Any, x: Tensor, observed: Tensor) -> Tensor:
         return p.pyro_vae_observed_log_prob(x, observed)
     if isinstance(p, Independent):
         return independent_log_prob(p, x, observed)
+    if isinstance(p, ExpandedDistribution):
+        each = observed_log_prob(p.base_dist, x, observed)
+        return each.expand(torch.broadcast_shapes(p.batch_shape, each.shape))
     density = p.log_prob(x)
     dims = len(p.event_shape)
     if dims == 0:
