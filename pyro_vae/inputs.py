@@ -20,6 +20,7 @@ from pyro_vae.data import (
 )
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
+from pyro_vae.data.checks import MissingCells
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.rounding import require_precision
@@ -50,7 +51,14 @@ def model_rows(
         name: of the argument, for messages.
     """
     where = placement_of(vae) if placement is None else placement
-    return as_rows(x, vae.spec.data_shape, where, name=name, schema=vae.spec.table)
+    return as_rows(
+        x,
+        vae.spec.data_shape,
+        where,
+        name=name,
+        schema=vae.spec.table,
+        missing=vae.spec.missing != "none",
+    )
 
 
 def learn_columns(vae: VAE, x: Any) -> None:
@@ -123,14 +131,29 @@ def checked_batches(
         grey: whether rows are grey levels, which are checked against [0, 1].
     """
     support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
+    missing = missing_cells(vae)
     if grey:
+        missing = None  # bits can't be drawn for cells that aren't there
         support = constraints.unit_interval
         remedy = "binarize='dynamic' takes grey levels in [0, 1], or bytes"
         batches = levels(batches, name)
     shape = vae.spec.data_shape
     return checked(
-        undisturbed(batches), shape, support=support, remedy=remedy, name=name
+        undisturbed(batches),
+        shape,
+        support=support,
+        remedy=remedy,
+        name=name,
+        missing=missing,
     )
+
+
+def missing_cells(vae: VAE) -> MissingCells | None:
+    """What rows of a model may lack; None where all cells have to be there."""
+    if vae.spec.missing == "none":
+        return None
+    likelihood: Any = getattr(vae.likelihood, "_orig_mod", vae.likelihood)
+    return MissingCells(likelihood.missing.together)
 
 
 def require_precise(vae: VAE, rows: Rows, name: str) -> None:

@@ -117,7 +117,8 @@ class Table:
         complete = len(self.complete())
         raise ValueError(
             f"{name}: expected a number in each cell, got {sum(missing.values())} missing cells in "
-            f"the columns {shortened(shown)}; take the {complete} complete of {len(self)} rows, "
+            f"the columns {shortened(shown)}; make the model with missing='at_random', which "
+            f"takes them as missing, or take the {complete} complete of {len(self)} rows, "
             "frame.dropna() or table.complete(), or leave these columns out: drop=[...]"
         )
 

@@ -102,7 +102,8 @@ def read_described(experiment: Experiment) -> Splits:
     if is_array or not is_table(options.source):
         return read_source(options, experiment.data_shape, schema=experiment.table)
     found = read_table_of(experiment)
-    found.require_complete(options.source)
+    if experiment.missing == "none" and "missing" in experiment.model_fields_set:
+        found.require_complete(options.source)
     return splits_of(found, options.source)
 
 
