@@ -179,48 +179,53 @@ def fitted(train: Table, epochs: int) -> tuple[pv.VAE, float]:
     return vae, time.perf_counter() - start
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=None, help="a random subset")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--test-rows", type=int, default=2000)
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def compare(train: Table, test: Table, epochs: int) -> None:
+    """The lines of the table."""
+    columns = train.schema.modelled
+    for components in (1, COMPONENTS):
+        start = time.perf_counter()
+        baseline = Products(columns, components).fit(train.values.astype(float))
+        seconds = time.perf_counter() - start
+        name = f"mixture of {components}" if components > 1 else "independent columns"
+        scores = baseline.log_marginal(test.values)
+        each = errors(test.values, baseline.predicted(test.values), columns)
+        print(line(name, scores, each, seconds), flush=True)
+    vae, seconds = fitted(train, epochs)
+    own = independent_columns(vae.likelihood)
+    assert own is not None
+    with torch.no_grad():
+        independent = own.log_prob(torch.as_tensor(test.values)).numpy()
+    found = pv.evidence(vae, test, progress=False)
+    each = errors(test.values, pv.reconstruct(vae, test, as_array=True), columns)
+    print(line("VAE", found.log_marginal, each, seconds))
+    print(f"\nindependent columns as `fit` reports them: {independent.mean():.3f}")
+    print(found.summary())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parsed(arguments)
     frame = diamonds()
-    order = np.random.default_rng(0).permutation(len(frame))[: options.rows]
     kinds = {
         name: {"kind": "ordinal", "levels": levels} for name, levels in ORDERS.items()
     }
     whole = table(frame, columns=kinds)
     print(whole.summary())
-    rows = whole.take(order)
-    test, train = (
-        rows.take(np.arange(options.test_rows)),
-        rows.take(np.arange(options.test_rows, len(rows))),
-    )
-    columns = whole.schema.modelled
-    head = "".join(f"{column.name[:8]:>9}" for column in columns)
+    order = np.random.default_rng(0).permutation(len(frame))[: options.rows]
+    test = whole.take(order[: options.test_rows])
+    train = whole.take(order[options.test_rows :])
+    head = "".join(f"{column.name[:8]:>9}" for column in whole.schema.modelled)
     print(f"\n{len(train)} rows to fit, {len(test)} held out, nats per row")
     print(f"{'model':<22}{'held-out log p(x)':>18}{'seconds':>9}{head}")
-    for name, components in {
-        "independent columns": 1,
-        "mixture of 30": COMPONENTS,
-    }.items():
-        start = time.perf_counter()
-        baseline = Products(columns, components).fit(train.values.astype(float))
-        seconds = time.perf_counter() - start
-        scores = baseline.log_marginal(test.values)
-        each = errors(test.values, baseline.predicted(test.values), columns)
-        print(line(name, scores, each, seconds), flush=True)
-    vae, seconds = fitted(train, options.epochs)
-    own = independent_columns(vae.likelihood)
-    assert own is not None
-    with torch.no_grad():
-        baseline_score = own.log_prob(torch.as_tensor(test.values)).numpy()
-    found = pv.evidence(vae, test, progress=False)
-    each = errors(test.values, pv.reconstruct(vae, test, as_array=True), columns)
-    print(line("VAE", found.log_marginal, each, seconds))
-    print(f"\nindependent columns as `fit` reports them: {baseline_score.mean():.3f}")
-    print(found.summary())
+    compare(train, test, options.epochs)
 
 
 if __name__ == "__main__":

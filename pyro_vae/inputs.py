@@ -23,8 +23,8 @@ from pyro_vae.data.binarize import levels
 from pyro_vae.data.checks import MissingCells
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import undisturbed
+from pyro_vae.data.matching import names_only
 from pyro_vae.data.rounding import require_precision
-from pyro_vae.data.tables import names_only
 from pyro_vae.networks import Standardize
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.spec import data_support

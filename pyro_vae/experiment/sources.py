@@ -20,10 +20,10 @@ from pyro_vae.data import (
 from pyro_vae.data.checks import moved_axis
 from pyro_vae.data.column_choice import each_kind, require_known
 from pyro_vae.data.files import file_at, stem
+from pyro_vae.data.matching import matched
 from pyro_vae.data.names import distinct, renaming
 from pyro_vae.data.stored import errors_name
 from pyro_vae.data.table_files import Frame, read_frame, suffix_of
-from pyro_vae.data.tables import matched
 from pyro_vae.experiment.description import DataOptions, Experiment
 
 
