@@ -1,4 +1,4 @@
-"""log p of the observed cells of a row, for every likelihood, against the densities of its cells."""
+"""log p of the observed cells of a row, of every likelihood, against its cells' densities."""
 
 import numpy as np
 import pyro.distributions as dist
@@ -214,7 +214,7 @@ def test_cells_that_depend_on_each_other_are_observed_together():
     assert found[1].isfinite()
     assert found[2].isnan()
     with pytest.raises(
-        ValueError, match="all cells of a row or none.*1 missing of 3 in row 1"
+        ValueError, match=r"all cells of a row or none.*1 missing of 3 in row 1"
     ):
         evidence(model, torch.tensor([[0.0, 0.0, 0.0], [0.0, NAN, 0.0]]))
 

@@ -246,6 +246,7 @@ def test_svi_trains_it():
     for _ in range(50):
         svi.step(TRUTH.rows)
     assert svi.evaluate_loss(TRUTH.rows) < before
+    pyro.clear_param_store()
 
 
 def test_fit_finds_the_model():
