@@ -173,12 +173,13 @@ def _require_observed(vae: VAE, summary: Statistics) -> None:
     if not len(empty):
         return
     indices = [tuple(map(int, index)) for index in empty]
-    names: list[Any] = [index[0] if len(index) == 1 else index for index in indices]
+    columns = [index[0] if len(index) == 1 else index for index in indices]
+    shown = ", ".join(map(str, columns[:5])) + (", ..." if len(columns) > 5 else "")
     if vae.spec.table is not None:
-        names = [vae.spec.table.names[column] for column in names]
+        shown = shortened([vae.spec.table.names[index[0]] for index in indices])
     raise ValueError(
-        f"x: expected an observed cell in each column, got none in the training rows for "
-        f"{shortened(names)}; leave these columns out, or take other rows"
+        f"x: expected an observed cell in each column, got none in the training rows of {shown}; "
+        "leave these columns out, or take other rows"
     )
 
 
