@@ -60,8 +60,9 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def experiment_of(options: argparse.Namespace) -> "Experiment":
     """The description of a run, changed by the arguments."""
-    from pyro_vae.experiment.description import Experiment, override
+    from pyro_vae.experiment.description import Experiment
     from pyro_vae.experiment.fields import described_run
+    from pyro_vae.experiment.settings import override
 
     fields = with_source(described_run(options.run), options.data)
     if "data" not in fields:

@@ -28,6 +28,7 @@ def read(
     drop: Sequence[str] = (),
     index: str | None = None,
     delimiter: str | None = None,
+    decimal: str | None = None,
     dtypes: Mapping[str, Any] | None = None,
     missing: Sequence[str | float] = (),
     header: bool | None = None,
@@ -37,7 +38,7 @@ def read(
     """Read a table with names from a file: text of any delimiter, Parquet, Excel, ARFF, ...
 
     The delimiter, the header and the decimal sign of a text file are recognised; `Table.notes` says
-    what was recognised, and `print(table.summary())` shows each column with its kind.
+    what was recognised, and `print(pyro_vae.data.summary(table))` shows each column with its kind.
 
     Arguments:
         path: of the file; text also compressed (.gz, .bz2, .xz, .zip).
@@ -45,6 +46,7 @@ def read(
         drop: names of columns to leave out.
         index: the column with the labels of the rows; by default it is recognised.
         delimiter: of a text file; by default it is recognised.
+        decimal: the decimal mark of a text file, "." or ","; by default it is recognised.
         dtypes: of columns by name, as pandas knows them.
         missing: cells that stand for a missing value, beside the usual ones such as "" and "NA".
         header: whether the first line has the names; by default it is recognised.
@@ -77,6 +79,7 @@ def read(
         found = read_frame(
             file_at(file),
             delimiter=delimiter,
+            decimal=decimal,
             dtypes=dtypes,
             missing=missing,
             header=header,
