@@ -105,7 +105,7 @@ def impute(
         calibration = _calibration(vae, x, rows, hidden_share, how)
     result = Imputation(
         found,
-        Holes.of(x, rows, vae.spec.table, labels),
+        Holes.of(x, as_numpy(rows), vae.spec.table, labels),
         categories_of(vae),
         calibration,
         time.perf_counter() - began,

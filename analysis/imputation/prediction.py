@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from pyro_vae.analysis.fitted import as_numpy
 from pyro_vae.analysis.imputation.cells import LEVELS, Cells
 from pyro_vae.analysis.imputation.conditional import (
     categories_of,
@@ -90,7 +91,8 @@ def predict(
     )
     labels = row_labels(x, schema)
     categories = categories_of(vae)
-    whole = Imputation(found, Holes.of(rows, rows, schema, labels), categories)
+    holes = Holes.of(rows, as_numpy(rows), schema, labels)
+    whole = Imputation(found, holes, categories)
     warn_of_untrusted(whole, "predict")
     answers: dict[str, np.ndarray] = {}
     for position in positions:

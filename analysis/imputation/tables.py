@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from pyro_vae.analysis.fitted import as_numpy
 from pyro_vae.data import Schema, Table
 from pyro_vae.data.coding import coded
 from pyro_vae.data.columns import Column
@@ -33,9 +31,13 @@ class Holes:
 
     @classmethod
     def of(
-        cls, x: Any, rows: Tensor, schema: Schema | None, labels: tuple[Any, ...] | None
+        cls,
+        x: Any,
+        rows: np.ndarray,
+        schema: Schema | None,
+        labels: tuple[Any, ...] | None,
     ) -> "Holes":
-        """The holes of data of any kind, whose rows are `rows`."""
+        """The holes of data of any kind, which are `rows` in the numbers of the model."""
         return cls(x, schema, _numbers(x, rows, schema), labels)
 
     def filled(self, row: np.ndarray, column: np.ndarray, values: np.ndarray) -> Any:
@@ -72,18 +74,17 @@ class Holes:
         return () if self.schema is None else self.schema.names
 
 
-def _numbers(x: Any, rows: Tensor, schema: Schema | None) -> np.ndarray:
+def _numbers(x: Any, rows: np.ndarray, schema: Schema | None) -> np.ndarray:
     if is_frame(x) and schema is not None:
         data = opened(x, "x")
         each = [coded(cells_of(data[one.name]), one, "x") for one in schema.modelled]
         return np.stack(each, 1)
     if isinstance(x, Table):
         return np.array(x.values)
-    numbers: np.ndarray = as_numpy(rows)
-    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.shape == numbers.shape:
-        exact = np.where(np.isnan(numbers), np.nan, np.ma.getdata(x))
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.shape == rows.shape:
+        exact = np.where(np.isnan(rows), np.nan, np.ma.getdata(x))
         return exact.astype(x.dtype)
-    return numbers
+    return rows
 
 
 def in_units(column: Column | None, numbers: np.ndarray) -> np.ndarray:
