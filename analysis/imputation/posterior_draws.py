@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_vae.analysis.marginal_likelihood.annealed_rows import forward_chains
 from pyro_vae.analysis.marginal_likelihood.automatic import CONTRADICTED
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.mixture_sampling import (
@@ -20,6 +21,9 @@ from pyro_vae.analysis.marginal_likelihood.starts import (
     fit_from_several,
 )
 from pyro_vae.analysis.marginal_likelihood.weights import Weights
+
+NUM_CHAINS = 400
+"""Of annealing: more than for log p(x), since quantiles are read from their ends."""
 
 
 class PosteriorDraws(NamedTuple):
@@ -56,9 +60,9 @@ class PosteriorDraws(NamedTuple):
 def posterior_draws(job: Job, x: Tensor) -> Iterator[PosteriorDraws]:
     """Draws for a group of rows, in parts; each row is in one of them.
 
-    The proposals are those of `evidence`: "refined" ones at first, and for rows that these leave
-    untrusted ones from several starts, with up to 16 times the draws. Rows without an observed cell
-    have draws from the prior, which is their posterior.
+    The proposals are those of `evidence`: "refined" ones at first; for rows that these leave
+    untrusted ones from several starts, with up to 16 times the draws; and then annealed chains.
+    Rows without an observed cell have draws from the prior, which is their posterior.
 
     Arguments:
         job: what is asked for.
@@ -113,9 +117,13 @@ def _of_rows(job: Job, x: Tensor) -> Iterator[PosteriorDraws]:
 def _from_several_starts(
     job: Job, x: Tensor, first: np.ndarray
 ) -> Iterator[PosteriorDraws]:
-    """Twice as many draws, again and again, for rows that the first proposals leave untrusted."""
+    """Twice as many draws, again and again, for rows that the first proposals leave untrusted.
+
+    Rows that are not trusted after that are annealed from the same proposals.
+    """
     fits = fit_from_several(job.vae, x, job.slope, job.eager_joint, job.candidates)
     sampling = MixtureSampling(job, x, fits, f"{job.seed} several starts")
+    untrusted = {}
     for row in range(len(x)):
         count = job.num_particles
         part = _drawn(sampling, np.array([row]), count)
@@ -123,7 +131,38 @@ def _from_several_starts(
             count = min(2 * count, job.cap)
             part = _drawn(sampling, np.array([row]), count)
         is_too_low = part.log_marginal < first[row] - CONTRADICTED
-        yield part._replace(pareto_k=np.where(is_too_low, np.inf, part.pareto_k))
+        part = part._replace(pareto_k=np.where(is_too_low, np.inf, part.pareto_k))
+        # without fits z may be bounded or on a lattice, where no chain can move
+        if part.trusted.all() or not fits.each:
+            yield part
+        else:
+            untrusted[row] = part
+    if untrusted:
+        yield from _annealed(job, sampling, untrusted, first)
+
+
+def _annealed(
+    job: Job,
+    sampling: MixtureSampling,
+    before: dict[int, PosteriorDraws],
+    first: np.ndarray,
+) -> Iterator[PosteriorDraws]:
+    """Chains to the posterior of each row; the draws before them where these are not trusted."""
+    rows = np.array(list(before))
+    proposals = sampling.proposals(rows)
+
+    def sampler(seeds: list[int], chains: int) -> Tensor:
+        return sampling.drawn(rows, proposals, seeds, 0, chains).z
+
+    x = _taken(sampling.x, rows)
+    found = forward_chains(job.vae, x, proposals, sampler, job.seed, NUM_CHAINS).chains
+    for place, row in enumerate(rows.tolist()):
+        own = slice(place, place + 1)
+        log_weights = found.log_weight[:, own].double()
+        part = _weighed(np.array([row]), found.end[:, own], log_weights, x.dtype)
+        is_too_low = part.log_marginal < first[row] - CONTRADICTED
+        is_better = part.trusted.all() and not is_too_low.any()
+        yield part if is_better else before[row]
 
 
 def _drawn(sampling: MixtureSampling, rows: np.ndarray, count: int) -> PosteriorDraws:
@@ -135,14 +174,20 @@ def _drawn(sampling: MixtureSampling, rows: np.ndarray, count: int) -> Posterior
         found = sampling.weighted(rows, proposals, start, stop)
         z.append(found.draws.z)
         log_weights.append(found.log_weights)
-    together = torch.cat(log_weights)
-    weights = Weights.empty(len(rows), count, sampling.x.dtype)
-    weights.add(together)
+    return _weighed(rows, torch.cat(z), torch.cat(log_weights), sampling.x.dtype)
+
+
+def _weighed(
+    rows: np.ndarray, z: Tensor, log_weights: Tensor, dtype: torch.dtype
+) -> PosteriorDraws:
+    """Draws with what their weights say."""
+    weights = Weights.empty(len(rows), len(z), dtype)
+    weights.add(log_weights)
     numbers = weights.columns()
     return PosteriorDraws(
         rows,
-        torch.cat(z),
-        together,
+        z,
+        log_weights,
         numbers["log_marginal"],
         numbers["pareto_k"],
         numbers["ess"],

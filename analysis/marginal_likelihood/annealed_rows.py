@@ -1,6 +1,7 @@
 """Annealed importance sampling from the proposals of rows that importance sampling can't do."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -49,12 +50,42 @@ def anneal(
     Returns:
         log_marginal, se, ess, pareto_k, num_particles and upper, each (rows,).
     """
+    forward = forward_chains(vae, x, proposals, sampler, seed, NUM_CHAINS)
+    weights = Weights.empty(len(x), NUM_CHAINS, x.dtype)
+    weights.add(forward.chains.log_weight)
+    upper = _from_above(forward, seeds_of(x, f"downward {seed}"))
+    return {**weights.columns(), "upper": upper}
+
+
+class Forward(NamedTuple):
+    """Chains from the proposal of each row to its posterior, and what they went along.
+
+    Attributes:
+        chains: the ends of the chains, which with their weights are draws of the posterior.
+        path, schedule, options: of the annealing.
+    """
+
+    chains: ChainsResult
+    path: GeometricPath
+    schedule: TemperatureSchedule
+    options: AnnealingOptions
+
+
+def forward_chains(
+    vae: VAE,
+    x: Tensor,
+    proposals: RowProposals,
+    sampler: Sampler,
+    seed: int,
+    num_chains: int,
+) -> Forward:
+    """Annealed importance sampling of the posteriors of rows, from their proposals."""
     spread = proposals.stddev
     path = GeometricPath(
         x, proposals.prior, vae.likelihood, proposals, [], (spread, spread), sampler
     )
     options = AnnealingOptions(
-        NUM_CHAINS,
+        num_chains,
         TEMPERATURES,
         LEAPFROG_STEPS,
         "guide",
@@ -63,28 +94,19 @@ def anneal(
         progress=False,
     )
     schedule = tuned(path, seeds_of(x, f"pilot {seed}"), options)
-    forward = run_forward(path, schedule, seeds_of(x, f"upward {seed}"), options)
-    weights = Weights.empty(len(x), NUM_CHAINS, x.dtype)
-    weights.add(forward.log_weight)
-    seeds = seeds_of(x, f"downward {seed}")
-    upper = _from_above(path, forward, schedule, seeds, options)
-    return {**weights.columns(), "upper": upper}
+    chains = run_forward(path, schedule, seeds_of(x, f"upward {seed}"), options)
+    return Forward(chains, path, schedule, options)
 
 
-def _from_above(
-    path: GeometricPath,
-    forward: ChainsResult,
-    schedule: TemperatureSchedule,
-    seeds: list[int],
-    options: AnnealingOptions,
-) -> np.ndarray:
+def _from_above(forward: Forward, seeds: list[int]) -> np.ndarray:
     """-log of the mean of 1 / w over reverse chains from the ends of the forward ones, (rows,)."""
-    shares = forward.log_weight.softmax(0).nan_to_num(1.0)
+    chains, path, schedule, options = forward
+    shares = chains.log_weight.softmax(0).nan_to_num(1.0)
     starts = []
     for row, seed in enumerate(seeds):
-        with own_seed(seed, forward.end.device):
+        with own_seed(seed, chains.end.device):
             chosen = torch.multinomial(shares[:, row], len(shares), replacement=True)
-        starts.append(forward.end[chosen, row])
+        starts.append(chains.end[chosen, row])
     reverse = run_reverse(path, torch.stack(starts, 1), schedule, seeds, options)
     minus_upper = log_mean(-reverse.log_weight).value
     return -minus_upper.cpu().numpy()

@@ -8,6 +8,7 @@ from scipy import stats
 from torch import nn
 
 import pyro_vae as pv
+from pyro_vae.analysis.imputation import posterior_draws
 from pyro_vae.analysis.imputation.calibration import hidden_cells
 from pyro_vae.analysis.imputation.cells import LEVELS
 from pyro_vae.analysis.imputation.conditional import conditional_cells
@@ -200,6 +201,23 @@ def test_refined_proposals_mend_the_same_guide():
     found = pv.impute(vae, rows, num_particles=500, num_imputations=1)
     assert found.untrusted_share == 0
     assert np.median(found.ess) > 200
+
+
+def test_annealed_chains_have_the_same_moments(monkeypatch):
+    """Rows that no proposal would satisfy get chains, whose ends are weighted draws too."""
+
+    def only_chains(count):
+        return np.where(np.asarray(count) == posterior_draws.NUM_CHAINS, 0.7, -9.0)
+
+    monkeypatch.setattr(posterior_draws, "khat_limit", only_chains)
+    rows = TRUTH.rows[TRUTH.rows.isnan().any(1)][:25]
+    vae = TRUTH.vae(Posterior(TRUTH, 1.6))
+    cells = conditional_cells(vae, rows, num_particles=30, num_imputations=0, seed=0)
+    assert (cells.num_particles == posterior_draws.NUM_CHAINS).all()
+    means, sds = moments(rows.numpy())
+    error = np.abs(cells.cells.mean - means)
+    assert (error < 4 * cells.cells.mean_se).all()
+    assert cells.cells.sd == pytest.approx(sds, rel=0.15)
 
 
 def test_of_all_columns_but_one_predict_is_the_regression():
