@@ -25,6 +25,7 @@ _LEADING = {
     "observed_data": ("observation",),
     "constant_data": ("observation",),
     "sample_stats": _DRAWN,
+    "imputations": ("imputation", "observation"),
 }
 _TRAILING: dict[str, tuple[str, ...]] = {
     "posterior": ("latent",),
@@ -73,7 +74,8 @@ def to_datatree(
         groups: group -> variable -> array without the chain dimension. `posterior`, `prior`: (draw,
             observation, latent); `posterior_predictive`, `prior_predictive`: (draw, observation,
             *data_shape); `observed_data`: (observation, *data_shape); `constant_data`:
-            (observation,); `sample_stats`: (draw, observation), in nats.
+            (observation,); `sample_stats`: (draw, observation), in nats; `imputations`:
+            (imputation, observation, *data_shape).
         attrs: what to note on the whole tree: strings and numbers only, which is what netCDF keeps.
         columns: the names of the features of one-dimensional data; the default is integers from 0.
         rows: the labels of the observations; the default is integers from 0.

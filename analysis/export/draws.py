@@ -12,6 +12,7 @@ from pyro_vae.analysis.export.arviz_objects import to_datatree
 from pyro_vae.analysis.export.column_variables import ColumnVariables, variable_names
 from pyro_vae.analysis.export.coordinates import feature_coordinate
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
+from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.results.tables import column_names, row_labels
 from pyro_vae.arguments import public
@@ -34,6 +35,7 @@ def to_arviz(
     seed: int = 0,
     columns: Sequence[str] | None = None,
     rows: Sequence[Any] | None = None,
+    imputation: Imputation | None = None,
     max_bytes: int = GIBIBYTE,
 ) -> Any:
     """Posterior, prior and predictive draws for some rows, as what the installed ArviZ takes.
@@ -60,6 +62,8 @@ def to_arviz(
         seed: of the draws.
         columns: names of the features of one-dimensional data; those of a DataFrame by default.
         rows: labels of the rows; by default those that x has, such as the index of a DataFrame.
+        imputation: what `impute` gives for the same rows; its completed tables become the group
+            imputations.
         max_bytes: the most memory that the draws may take.
 
     Returns:
@@ -88,6 +92,8 @@ def to_arviz(
             groups = _posterior(vae, data, num_samples, table)
             if has_density(vae):
                 groups |= _prior(vae, len(data), num_samples, table)
+    if imputation is not None:
+        groups |= _imputations(vae, imputation, len(data), table)
     attrs: dict[str, str | int | float] = {
         "inference_library": "pyro_vae",
         "inference_library_version": __version__,
@@ -124,6 +130,19 @@ def _posterior(vae: VAE, x: Tensor, num_samples: int, table: ColumnVariables) ->
     return groups
 
 
+def _imputations(
+    vae: VAE, imputation: Imputation, rows: int, table: ColumnVariables
+) -> Groups:
+    """The completed tables, (imputation, observation, *data_shape)."""
+    numbers = imputation.numbers()
+    if numbers.shape[1] != rows or not len(numbers):
+        raise ValueError(
+            f"imputation: expected completed tables of the same {rows} rows, got {len(numbers)} "
+            f"tables of {numbers.shape[1]} rows; pass impute(vae, x) of the same x"
+        )
+    return {"imputations": table.variables(_in_units(vae, numbers))}
+
+
 def _prior(vae: VAE, rows: int, num_samples: int, table: ColumnVariables) -> Groups:
     z = vae.prior().sample(torch.Size([num_samples, rows]))
     return {
@@ -132,12 +151,13 @@ def _prior(vae: VAE, rows: int, num_samples: int, table: ColumnVariables) -> Gro
     }
 
 
-def _in_units(vae: VAE, x: Tensor) -> np.ndarray:
+def _in_units(vae: VAE, x: Tensor | np.ndarray) -> np.ndarray:
     """Rows with the offsets that a table's columns were shifted by added again."""
+    numbers = as_numpy(x) if isinstance(x, Tensor) else x
     schema = vae.spec.table
     if schema is None or not schema.offsets.any():
-        return as_numpy(x)
-    return as_numpy(x).astype(np.float64) + schema.offsets
+        return numbers
+    return numbers.astype(np.float64) + schema.offsets
 
 
 def _names(vae: VAE, x: Any) -> list[str] | None:

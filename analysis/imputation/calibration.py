@@ -13,6 +13,9 @@ from pyro_vae.data.normal_em import fit_normal
 
 INTERVALS = {50: (0.25, 0.75), 80: (0.10, 0.90), 90: (0.05, 0.95)}
 """The central intervals in percent, and the probabilities of their ends."""
+ITERATIONS = 200
+WIDEST = 200
+"""Columns of numbers: EM for one normal takes the cube of them, for each row."""
 RIDGE = 1.0
 """Rows with independent columns in the fit of one normal: it needs them where rows are few."""
 
@@ -28,7 +31,7 @@ class Calibrated(Answer):
         error: root mean square error in standard deviations of the column, or the share of wrong
             categories.
         error_normal: that of one multivariate normal, fitted to the columns of numbers by EM; nan
-            for categories.
+            for categories, and for tables of more than 200 columns of numbers.
         error_simple: that of the column's mean, or its most frequent category.
         coverage: the share of hidden cells in each interval, {50: ..., 80: ..., 90: ...}; nan for
             categories.
@@ -206,15 +209,21 @@ def _error(
 def _normal_error(visible: np.ndarray, cells: Cells, columns: np.ndarray) -> np.ndarray:
     """The hidden cells as one multivariate normal of the columns of numbers has them."""
     found = np.full(len(cells), np.nan)
-    varies = [one for one in columns if np.nanstd(visible[:, one]) > 0]
-    if not varies or len(visible) < 2:
+    varies = [one for one in columns if _varies(visible[:, one])]
+    if not 0 < len(varies) <= WIDEST or len(visible) < 2:
         return found
     chosen = visible[:, varies].astype(np.float64)
-    completed, _ = fit_normal(chosen, ridge=RIDGE).conditional(chosen)
+    normal = fit_normal(chosen, ridge=RIDGE, tolerance=1e-4, max_iterations=ITERATIONS)
+    completed, _ = normal.conditional(chosen)
     for place, column in enumerate(varies):
         own = cells.column == column
         found[own] = completed[cells.row[own], place]
     return found
+
+
+def _varies(column: np.ndarray) -> bool:
+    """Whether the observed cells of a column are more than one number."""
+    return len(np.unique(column[~np.isnan(column)])) > 1
 
 
 def _inside(cells: Cells, truth: np.ndarray) -> dict[int, np.ndarray]:

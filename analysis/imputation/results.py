@@ -93,6 +93,14 @@ class Imputation(Answer):
             self.holes.filled(cells.row, cells.column, draw) for draw in cells.draws
         ]
 
+    def numbers(self) -> np.ndarray:
+        """The completed tables in the numbers of the model, (tables, n, *data_shape)."""
+        draws = self.cells.draws
+        whole = np.repeat(self.holes.numbers[None], len(draws), 0)
+        flat = whole.reshape(*whole.shape[:2], -1)
+        flat[:, self.cells.row, self.cells.column] = draws
+        return whole
+
     def widened(self, factor: float | None = None) -> "Imputation":
         """The same with wider intervals: quantiles further from the median, sd larger.
 

@@ -160,6 +160,20 @@ def test_calibration_has_the_columns(fitted):
     assert len(found.widened().cells) == len(found.cells)
 
 
+def test_arviz_has_the_imputations_with_names(imputed, fitted):
+    vae, holed = fitted
+    tree = pv.to_arviz(vae, holed, num_samples=2, imputation=imputed)
+    group = tree["imputations"]
+    assert group["length"].dims == ("imputation", "observation")
+    assert group["length"].shape == (3, ROWS)
+    assert group["observation"].values.tolist() == holed["id"].tolist()
+    drawn = np.stack([table["length"] for table in imputed.completed])
+    assert group["length"].values == pytest.approx(drawn)
+    assert group["count"].dtype.kind == "i"
+    with pytest.raises(ValueError, match="of the same 10 rows"):
+        pv.to_arviz(vae, holed[:10], num_samples=2, imputation=imputed)
+
+
 def test_arrays_keep_their_type_and_digits():
     vae = pv.VAE(data_shape=(2,), latent_dim=1, missing="at_random", hidden_dims=(8,))
     rows = np.array([[0.1, np.nan], [0.3, 0.7]])
