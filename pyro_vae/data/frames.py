@@ -105,7 +105,7 @@ def cells_of(series: "nw.Series[Any]", source: str = "x") -> Cells:
 
     series = _of_one_type(series, source)
     dtype = series.dtype
-    native = _native_dtype(series)
+    native = native_dtype(series)
     if dtype == nw.Boolean or dtype.is_numeric():
         values = series.cast(nw.Float64).to_numpy().astype(np.float64, copy=False)
         form: Form = "truth" if dtype == nw.Boolean else "number"
@@ -124,7 +124,7 @@ def cells_of(series: "nw.Series[Any]", source: str = "x") -> Cells:
     )
 
 
-def _native_dtype(series: "nw.Series[Any]") -> str:
+def native_dtype(series: "nw.Series[Any]") -> str:
     """The dtype as pandas writes it; of other libraries as narwhals writes it."""
     if series.implementation.is_pandas_like():
         return str(series.to_native().dtype)

@@ -14,6 +14,7 @@ from pyro_vae.data.column_choice import (
     described,
     index_of,
     kind_of_all,
+    label_column,
     left_out,
     require_present,
     with_totals,
@@ -285,9 +286,10 @@ def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
         cells = cells_of(data[column.name], name)
         numbers.append(compact(coded(cells, column, name), column.kind))
     labels, _ = index_of(frame)
-    if schema.label is not None and schema.label in data.columns:
-        labels = tuple(data[schema.label].to_list())
-    known = {column.name for column in schema.columns}
+    label = label_column(data.columns, schema)
+    if label is not None:
+        labels = tuple(data[label].to_list())
+    known = {label, *(column.name for column in schema.columns)}
     extra = [column for column in data.columns if column not in known]
     notes: tuple[str, ...] = ()
     if extra:
