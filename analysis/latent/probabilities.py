@@ -71,6 +71,8 @@ def _named(
         if levels is None:  # categories that the data had as numbers from 0
             levels = tuple(range(probabilities.shape[1]))
         # a column of a single level has a second class, which no cell has
-        each = {level: probabilities[:, k] for k, level in enumerate(levels)}
+        each: dict[Any, np.ndarray] = {
+            level: probabilities[:, k] for k, level in enumerate(levels)
+        }
         named[column.name] = dataframe_of_rows(each, labels)
     return named

@@ -10,7 +10,7 @@ import torch
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.tables import row_labels
-from pyro_vae.data import LoaderRows, Rows
+from pyro_vae.data import ArrayRows, DatasetRows, Rows
 from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
 from pyro_vae.inputs import model_rows
 from pyro_vae.vae import VAE
@@ -64,7 +64,7 @@ def _share(rows: Rows, first: int, step: int) -> Any:
     Raises:
         ValueError: a DataLoader, whose rows have no positions.
     """
-    if isinstance(rows, LoaderRows):
+    if not isinstance(rows, ArrayRows | DatasetRows):
         raise ValueError(
             "x: expected rows that several processes can divide, got a DataLoader; pass its dataset"
         )

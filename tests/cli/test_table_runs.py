@@ -278,3 +278,23 @@ def test_remedies_work_when_they_are_followed(home: Path) -> None:
     done = pyro_vae("inspect", "mixed.csv", "--set", offered[0])
     assert done.status == 0, done.err
     assert "1 missing cells in the columns 'mass'" in done.out
+
+
+SETTINGS = {
+    "prior={kind=mixture, components=3}": 0,
+    'prior={"kind": "mixture", "components": 3}': 0,
+    "data.columns=[mass, eggs]": 0,
+    "data.drop=[day]": 0,
+    "prior={kind=mixture": 2,
+    "data.columns=[mass": 2,
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_brackets_without_quotes_are_read_or_refused(setting: str, home: Path) -> None:
+    """A shell takes the quotes of `--set prior={kind="mixture"}` away."""
+    done = pyro_vae("inspect", "birds.csv", "--set", setting)
+    assert done.status == SETTINGS[setting], done.err
+    if done.status:
+        assert "expected a value of TOML" in done.err
+        assert "put single quotes around the whole setting" in done.err

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import pyro_vae as pv
 from pyro_vae.experiment.fields import experiment_of
 from pyro_vae.experiment.sources import read_described
+from pyro_vae.inputs import model_rows
 from tests.data.birds import KINDS, birds
 
 QUICK = {
@@ -257,5 +259,48 @@ def test_images_come_from_a_table_with_a_header(tmp_path: Path) -> None:
     }
     outcome = pv.run(fields, tmp_path / "run")
     assert outcome.vae.spec.data_shape == (1, 8, 8)
+    written = {file.name for file in outcome.files}
+    assert written >= {"samples.png", "posterior.nc", "evidence.csv", "latent.png"}
+
+
+def test_bits_below_numbers_as_names_are_bits(tmp_path: Path) -> None:
+    """What `DataFrame(x).to_csv(index=False)` writes: its first line is no row."""
+    bits = np.random.default_rng(0).integers(0, 2, (60, 10))
+    pd.DataFrame(bits).to_csv(tmp_path / "bits.csv", index=False)
+    source = read_described(experiment_of(str(tmp_path / "bits.csv")))
+    assert source.table is not None
+    assert source.table.schema.likelihood == {"kind": "bernoulli"}
+    np.testing.assert_array_equal(source.table.values, bits)
+
+
+@pytest.mark.parametrize("offset", [1e8, 1.7e9])
+def test_a_density_knows_no_offset(offset: float, tmp_path: Path) -> None:
+    """Sixty-fourths are exact at this offset in float64, and not in float32."""
+    rng = np.random.default_rng(0)
+    rows = np.rint(64 * rng.normal(size=(60, 2))) / 64
+    found = []
+    for name, shift in {"plain": 0.0, "shifted": offset}.items():
+        table = pd.DataFrame(rows + shift, columns=["a", "b"])
+        table.to_csv(tmp_path / f"{name}.csv", index=False, float_format="%.6f")
+        fields = {**QUICK, "data": str(tmp_path / f"{name}.csv")}
+        vae = pv.run(fields, tmp_path / name).vae
+        seen = torch.cat(list(model_rows(vae, table).batches(60)))
+        density = vae.likelihood(torch.zeros(60, 2)).log_prob(seen)
+        found.append(density.detach().numpy())
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
+def test_equal_and_blank_names_are_made_distinct_before_the_fit(
+    tmp_path: Path,
+) -> None:
+    values = np.random.default_rng(0).normal(size=(60, 4)).round(3)
+    lines = ["gene,gene,,x", *(",".join(map(str, row)) for row in values)]
+    (tmp_path / "genes.csv").write_text("\n".join(lines), encoding="utf-8")
+    said: list[str] = []
+    fields = {**QUICK, "data": str(tmp_path / "genes.csv")}
+    outcome = pv.run(fields, tmp_path / "run", report=said.append)
+    assert outcome.vae.spec.table is not None
+    assert outcome.vae.spec.table.names == ("gene", "gene (2)", "column 2", "x")
+    assert "are called 'gene (2)', 'column 2'" in said[0]
     written = {file.name for file in outcome.files}
     assert written >= {"samples.png", "posterior.nc", "evidence.csv", "latent.png"}
