@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from pyro_vae import VAE, evidence, fit, sample
 
 ROWS = 40
+ODD = 'wing "span",\n in mm'
+"""A name with quotes, a comma, a new line and spaces."""
 TIMES = pd.Timestamp("2021-03-01") + pd.to_timedelta(np.arange(ROWS) * 7 % 23, unit="D")
 
 
@@ -28,6 +30,9 @@ def data() -> pd.DataFrame:
             "species": rng.choice(["a", "b", "c"], ROWS),
             "seen": rng.random(ROWS) > 0.5,
             "day": TIMES,
+            "julian day": 2459000.5 + rng.integers(0, 80, ROWS) / 8,
+            "heard at": TIMES.tz_localize("Europe/Oslo") + pd.to_timedelta(7, "h"),
+            ODD: rng.integers(100, 300, ROWS),
         }
     )
     assert set(frame["species"]) == {"a", "b", "c"}
@@ -52,6 +57,9 @@ DTYPES = {
     "species": ["str", "category", object],
     "seen": ["bool", "int8", "float64", "boolean"],
     "day": ["datetime64[ns]", "datetime64[s]"],
+    "julian day": ["float64", "Float64"],
+    "heard at": ["datetime64[ns, Europe/Oslo]", "datetime64[us, UTC]"],
+    ODD: ["int64", "uint16", "Int64", "UInt16", "float32"],
 }
 
 
@@ -77,7 +85,20 @@ def variants(draw: st.DrawFn) -> Any:
     if frame["eggs"].dtype == "category":
         frame = frame.assign(eggs=frame["eggs"].astype("int64"))
     whole = nw.from_native(frame.reset_index(drop=True))
-    return whole.to_polars() if library == "polars" else whole.to_arrow()
+    if library == "pyarrow":
+        return whole.to_arrow()
+    levels = draw(st.permutations(["a", "b", "c", "never"]))
+    as_enum = draw(st.booleans())
+    given = whole.to_polars()
+    return as_polars_enum(given, levels) if as_enum else given
+
+
+def as_polars_enum(frame: Any, levels: Any) -> Any:
+    """The species as an Enum of polars, whose levels stand in another order."""
+    import polars as pl
+
+    species = pl.col("species").cast(pl.String).cast(pl.Enum(list(levels)))
+    return frame.with_columns(species)
 
 
 @settings(
@@ -110,3 +131,79 @@ def test_samples_can_be_fitted_and_keep_dtypes_and_levels(library: str) -> None:
     levels = set(nw.from_native(again)["species"].to_list())
     assert levels <= {"a", "b", "c"}
     assert min(nw.from_native(again)["eggs"].to_list()) >= 0
+
+
+def _codes(dtype: str) -> pd.Series:
+    return pd.Series(np.random.default_rng(5).integers(0, 30, ROWS)).astype(dtype)
+
+
+def _ordered() -> pd.Series:
+    levels = ["S", "M", "L", "XL"]
+    cells = np.random.default_rng(5).choice(levels[:3], ROWS)
+    return pd.Series(pd.Categorical(cells, levels, ordered=True))
+
+
+def _texts(dtype: str) -> pd.Series:
+    cells = np.random.default_rng(5).choice(["a", "b c", 'd"e'], ROWS)
+    return pd.Series(cells).astype(dtype)
+
+
+def _times(dtype: str) -> pd.Series:
+    zone = dtype.partition(", ")[2].rstrip("]")
+    times = pd.Series(TIMES)
+    return (times.dt.tz_localize(zone) if zone else times).astype(dtype)
+
+
+WHOLE = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+COLUMNS: dict[str, Any] = {
+    **{dtype: lambda dtype=dtype: _codes(dtype) for dtype in WHOLE},
+    **{
+        dtype: lambda dtype=dtype: _codes(dtype)
+        for dtype in ("Int64", "UInt8", "Int16")
+    },
+    **{
+        dtype: lambda dtype=dtype: _codes(dtype) / 7 for dtype in ("float32", "Float32")
+    },
+    "float16": lambda: (_codes("float32") / 8).astype("float16"),
+    "bool": lambda: _codes("int64") > 12,
+    "boolean": lambda: (_codes("int64") > 12).astype("boolean"),
+    "ordered category": _ordered,
+    "category of numbers": lambda: (_codes("int64") % 3).astype("category"),
+    "category of truth values": lambda: (_codes("int64") > 12).astype("category"),
+    **{
+        dtype: lambda dtype=dtype: _texts(dtype)
+        for dtype in ("str", "string", "object")
+    },
+    "string[pyarrow]": lambda: _texts("string[pyarrow]"),
+    **{
+        dtype: lambda dtype=dtype: _times(dtype)
+        for dtype in (
+            "datetime64[ns]",
+            "datetime64[s]",
+            "datetime64[ns, Europe/Oslo]",
+            "datetime64[us, UTC]",
+        )
+    },
+    **{
+        f"timedelta64[{unit}]": lambda unit=unit: pd.Series(
+            pd.to_timedelta(_codes("int64"), unit="h")
+        ).astype(f"timedelta64[{unit}]")
+        for unit in ("ns", "s")
+    },
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_sample_of_a_sample_has_the_dtype(name: str) -> None:
+    if "pyarrow" in name:
+        pytest.importorskip("pyarrow")
+    column = COLUMNS[name]()
+    frame = pd.DataFrame({"it": column, "beside": data()["length"]})
+    for _ in range(2):
+        vae = VAE.from_data(frame, latent_dim=1, hidden_dims=(4,))
+        fit(vae, frame, epochs=1, validation=None, progress=False)
+        frame = sample(vae, ROWS)
+        assert list(frame) == ["it", "beside"]
+        assert frame["it"].dtype == column.dtype
+        if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == "str":
+            assert set(frame["it"]) <= set(column)
