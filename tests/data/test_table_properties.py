@@ -13,6 +13,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from pyro_vae import VAE, evidence, fit, sample
+from pyro_vae.data import table
 
 ROWS = 40
 ODD = 'wing "span",\n in mm'
@@ -207,3 +208,118 @@ def test_a_sample_of_a_sample_has_the_dtype(name: str) -> None:
         assert frame["it"].dtype == column.dtype
         if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == "str":
             assert set(frame["it"]) <= set(column)
+
+
+PYARROW = {
+    "int8[pyarrow]": lambda: _codes("int8[pyarrow]"),
+    "uint64[pyarrow]": lambda: _codes("uint64[pyarrow]"),
+    "float[pyarrow]": lambda: (_codes("float64") / 7).astype("float[pyarrow]"),
+    "bool[pyarrow]": lambda: (_codes("int64") > 12).astype("bool[pyarrow]"),
+    "timestamp[ns][pyarrow]": lambda: _times("datetime64[ns]"),
+    "timestamp[us, tz=Europe/Oslo][pyarrow]": lambda: _times(
+        "datetime64[us, Europe/Oslo]"
+    ),
+    "date32[day][pyarrow]": lambda: _times("datetime64[ns]"),
+    "duration[ns][pyarrow]": lambda: pd.Series(
+        pd.to_timedelta(_codes("int64"), unit="h")
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", PYARROW)
+def test_types_of_pyarrow_in_pandas_come_back(dtype: str) -> None:
+    """As `pd.read_parquet(..., dtype_backend="pyarrow")` gives them."""
+    pytest.importorskip("pyarrow")
+    column = PYARROW[dtype]().astype(dtype)
+    frame = pd.DataFrame({"it": column, "beside": data()["length"]})
+    back = table(frame).to_dataframe()
+    assert back["it"].dtype == column.dtype
+    np.testing.assert_allclose(_instants(back["it"]), _instants(column), rtol=1e-6)
+
+
+def _instants(column: pd.Series) -> np.ndarray:
+    """Numbers as they are, and times in seconds."""
+    kind = str(column.dtype)
+    if "timestamp" in kind or "date" in kind:
+        column = column.astype("timestamp[us, tz=UTC][pyarrow]").astype(
+            "int64[pyarrow]"
+        )
+        return column.to_numpy(dtype=np.float64) / 1e6
+    if "duration" in kind:
+        return column.dt.total_seconds().to_numpy(dtype=np.float64)
+    return column.to_numpy(dtype=np.float64)
+
+
+def test_text_of_pyarrow_in_pandas_comes_back() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    column = _texts("object").astype(pd.ArrowDtype(pyarrow.string()))
+    frame = pd.DataFrame({"it": column, "beside": data()["length"]})
+    pd.testing.assert_series_equal(
+        table(frame).to_dataframe()["it"], column.rename("it")
+    )
+
+
+POLARS = {
+    "Enum": lambda pl, x: x.cast(pl.String).cast(pl.Enum([str(i) for i in range(31)])),
+    "Categorical": lambda pl, x: x.cast(pl.String).cast(pl.Categorical),
+    "Date": lambda pl, x: x.cast(pl.Int32).cast(pl.Date),
+    "Datetime": lambda pl, x: (x * 86_400_000).cast(pl.Datetime("ms")),
+    "with zone": lambda pl, x: (x * 3600 * 10**9).cast(pl.Datetime("ns", "Asia/Tokyo")),
+    "Duration": lambda pl, x: (x * 3600 * 10**6).cast(pl.Duration("us")),
+    "UInt64": lambda pl, x: x.cast(pl.UInt64),
+    "Float32": lambda pl, x: x.cast(pl.Float32),
+    "Boolean": lambda pl, x: x > 12,
+}
+
+
+@pytest.mark.parametrize("name", POLARS)
+def test_types_of_polars_come_back(name: str) -> None:
+    pl = pytest.importorskip("polars")
+    column = POLARS[name](pl, pl.Series("it", _codes("int64").to_numpy()))
+    frame = pl.DataFrame({"it": column, "beside": data()["length"].to_numpy()})
+    back = table(frame).to_dataframe()
+    assert back.schema["it"] == frame.schema["it"]
+    assert back["it"].to_list() == column.to_list()
+
+
+def test_digits_after_the_point_of_a_decimal_are_kept() -> None:
+    """A column of Decimal comes back as floats, since narwhals would round it."""
+    pl = pytest.importorskip("polars")
+    cells = pl.Series("it", [0.25, 1.5, -2.75] * 9).cast(pl.Decimal(10, 2))
+    back = table(pl.DataFrame({"it": cells})).to_dataframe()
+    assert back["it"].to_list() == [0.25, 1.5, -2.75] * 9
+
+
+PLAIN = {
+    "Sparse[float64]": (
+        lambda: pd.arrays.SparseArray(_codes("float64") / 7),
+        "float64",
+    ),
+    "Sparse[int64]": (lambda: pd.arrays.SparseArray(_codes("int64")), "int64"),
+    "object of int": (lambda: _codes("int64").astype(object), "Int64"),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_unusual_types_come_back_as_plain_ones(name: str) -> None:
+    make, dtype = PLAIN[name]
+    frame = pd.DataFrame({"it": make(), "beside": data()["length"]})
+    back = table(frame).to_dataframe()
+    assert back["it"].dtype == dtype
+    np.testing.assert_allclose(
+        back["it"].to_numpy(dtype=float), frame["it"].to_numpy(dtype=float), rtol=1e-6
+    )
+
+
+def test_periods_are_times() -> None:
+    months = pd.Series(pd.period_range("2020-01", periods=ROWS, freq="M"))
+    made = table(pd.DataFrame({"it": months, "beside": data()["length"]}))
+    assert made.kinds == {"it": "normal", "beside": "normal"}
+    back = made.to_dataframe()["it"]
+    assert (back.dt.to_period("M") == months).all()
+
+
+def test_cells_without_a_number_are_refused_with_their_type() -> None:
+    frame = pd.DataFrame({"it": [b"a", b"b"] * 20, "beside": data()["length"]})
+    with pytest.raises(ValueError, match=r"column 'it': expected numbers, .*got bytes"):
+        table(frame)
