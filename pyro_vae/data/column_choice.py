@@ -24,6 +24,8 @@ WIDE = 50
 """Tables with more columns of numbers are one kind as a whole, such as pixels or genes."""
 CATEGORIES = ("categorical", "ordinal")
 """The likelihoods whose values are positions among levels."""
+OF_LEVELS = (*CATEGORIES, "bernoulli", "custom", "distribution")
+"""Those whose values may be; of a user's own likelihood nothing is known."""
 Kinds = Mapping[str, str | Mapping[str, Any]]
 
 
@@ -236,6 +238,34 @@ def _require_possible(cells: Cells, kind: str, levels: Any, name: str) -> None:
             f"{known}; give it: "
             f'columns={{"{cells.name}": {{"kind": "ordinal", "levels": [...]}}}}'
         )
+
+
+def of_kinds(schema: Schema, kinds: Sequence[str], name: str = "x") -> Schema:
+    """The columns of a table with the kinds that a model was made with.
+
+    Raises:
+        ValueError: a column of levels whose positions the model would take for numbers.
+
+    Example:
+        >>> schema = Schema(columns=(Column(name="mass", kind="normal"),))
+        >>> of_kinds(schema, ["laplace"]).columns[0].kind
+        'laplace'
+    """
+    given = iter(kinds)
+    columns = []
+    for column in schema.columns:
+        made = column
+        if column.modelled:
+            made = column.model_copy(update={"kind": next(given)})
+        has_text = any(isinstance(level, str) for level in column.levels or ())
+        if has_text and made.modelled and made.kind not in OF_LEVELS:
+            raise ValueError(
+                f"{name}: column {column.name!r}: likelihood {made.kind!r} needs numbers, got the "
+                f"levels {shortened(column.levels or ())}; make the model from the table: "
+                "VAE.from_data(table)"
+            )
+        columns.append(made)
+    return schema.model_copy(update={"columns": tuple(columns)})
 
 
 def with_totals(
