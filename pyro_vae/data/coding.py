@@ -126,8 +126,8 @@ def fits_float32(values: np.ndarray, whole: bool) -> bool:
     largest = float(np.nanmax(error, initial=0.0))
     if largest == 0:
         return True
-    if whole or not math.isfinite(largest):
-        return not math.isfinite(largest)  # beyond its range: another check refuses it
+    if whole or not math.isfinite(largest):  # inf where a number is beyond its range
+        return False
     spread = float(np.nanstd(values))
     return largest <= ROUNDED * spread
 

@@ -1,6 +1,7 @@
 """From the cells of columns, and what was asked for, to the columns of a schema."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ from pyro_vae.data.columns import (
     Column,
     Schema,
 )
-from pyro_vae.data.frames import Cells, cells_of, unit_of
-from pyro_vae.data.kinds import Decision, decide, is_label
+from pyro_vae.data.frames import Cells, cells_of, native_dtype, unit_of
+from pyro_vae.data.kinds import UNNAMED, Decision, decide, is_label
 from pyro_vae.data.names import shortened
 from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
 
@@ -92,6 +93,34 @@ def index_of(
     return tuple(index), (column, Decision(LABEL, "the index of the DataFrame"))
 
 
+def label_column(columns: Sequence[str], schema: Schema) -> str | None:
+    """The column with the labels of the rows, for a model whose data had such a column.
+
+    A column without a name is called in many ways: "" or "Unnamed: 0" by pandas, "rownames" in R.
+
+    Example:
+        >>> schema = Schema(columns=(Column(name="column 0", kind=LABEL),))
+        >>> label_column(["Unnamed: 0", "mass"], schema)
+        'Unnamed: 0'
+    """
+    label = schema.label
+    if label is None or label in schema.names:
+        return None
+    if label in columns:
+        return label
+    if not _is_unnamed(label):
+        return None
+    others = [column for column in columns if column not in schema.names]
+    unnamed = [column for column in others if _is_unnamed(column)]
+    return unnamed[0] if len(unnamed) == 1 else None
+
+
+def _is_unnamed(column: str) -> bool:
+    """Whether a name stands for none: that of row names, or a position."""
+    name = column.strip()
+    return bool(UNNAMED.match(name) or re.fullmatch(r"column \d+", name))
+
+
 def each_kind(likelihood: Any) -> Any:
     """A likelihood that each column can have by itself; None for `mixed`, objects and nothing.
 
@@ -108,7 +137,7 @@ def each_kind(likelihood: Any) -> Any:
 
 
 def left_out(data: Any, column: str) -> tuple[Column, Decision]:
-    made = Column(name=column, kind=LEFT_OUT, dtype=str(data[column].dtype))
+    made = Column(name=column, kind=LEFT_OUT, dtype=native_dtype(data[column]))
     return made, Decision(LEFT_OUT, "as asked")
 
 

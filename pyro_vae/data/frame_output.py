@@ -58,19 +58,31 @@ def _pandas_column(cells: np.ndarray, column: Column) -> Any:
             cells, categories=list(column.levels or ()), ordered=column.ordered
         )
     if column.origin is not None:
-        series = pd.Series(cells)
-        zone = re.search(r"datetime64\[\w+, (.+)\]", column.dtype)
-        if zone is not None:
-            series = series.dt.tz_localize("UTC")
-        if column.dtype.startswith("datetime64"):
-            return series.astype(column.dtype)
-        return series
+        return _pandas_times(cells, column.dtype)
     if column.unit is not None:
         return pd.Series(cells).astype(column.dtype)
+    if column.dtype == "string[pyarrow]":  # as text it names a type of pandas
+        import pyarrow as pa
+
+        return pd.Series(cells, dtype=pd.ArrowDtype(pa.string()))
     try:
         return pd.Series(_whole(cells, column.dtype)).astype(column.dtype)
     except (TypeError, ValueError):  # the dtype of another library
         return pd.Series(cells)
+
+
+def _pandas_times(cells: np.ndarray, dtype: str) -> Any:
+    """Times in UTC as a column of times with or without a zone, also of pyarrow."""
+    import pandas as pd
+
+    series = pd.Series(cells)
+    zone = re.search(r"(?:datetime64\[\w+, |tz=)([^\]]+)\]", dtype)
+    if zone is not None:
+        series = series.dt.tz_localize("UTC").dt.tz_convert(zone[1])
+    try:
+        return series.astype(dtype)
+    except (TypeError, ValueError):  # the dtype of another library
+        return series
 
 
 def _whole(cells: np.ndarray, dtype: str) -> np.ndarray:
@@ -108,7 +120,9 @@ def _of_narwhals(
             given = given.tolist()
         series = nw.new_series(name, given, backend=library)
         made[name] = series if dtype is None else series.cast(dtype)
-    return nw.from_dict(made, backend=library).to_native()
+    first, *others = made.values()
+    # nw.from_dict would make an Enum of polars a Categorical
+    return first.to_frame().with_columns(*others).to_native()
 
 
 def narwhals_dtype(column: Column) -> Any:
@@ -128,6 +142,8 @@ def narwhals_dtype(column: Column) -> Any:
     if name in {"Datetime", "Duration"}:
         options = dict(re.findall(r"(time_unit|time_zone)='([^']*)'", column.dtype))
         return getattr(nw, name)(**options)
+    if name == "Decimal":  # narwhals has no digits after the point for it
+        return None
     made = getattr(nw, name, None)
     return (
         made() if isinstance(made, type) and issubclass(made, nw.dtypes.DType) else None

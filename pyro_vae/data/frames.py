@@ -105,7 +105,7 @@ def cells_of(series: "nw.Series[Any]", source: str = "x") -> Cells:
 
     series = _of_one_type(series, source)
     dtype = series.dtype
-    native = _native_dtype(series)
+    native = native_dtype(series)
     if dtype == nw.Boolean or dtype.is_numeric():
         values = series.cast(nw.Float64).to_numpy().astype(np.float64, copy=False)
         form: Form = "truth" if dtype == nw.Boolean else "number"
@@ -124,7 +124,7 @@ def cells_of(series: "nw.Series[Any]", source: str = "x") -> Cells:
     )
 
 
-def _native_dtype(series: "nw.Series[Any]") -> str:
+def native_dtype(series: "nw.Series[Any]") -> str:
     """The dtype as pandas writes it; of other libraries as narwhals writes it."""
     if series.implementation.is_pandas_like():
         return str(series.to_native().dtype)
@@ -198,7 +198,7 @@ def _plain(value: Any) -> Any:
 
 
 def _of_one_type(series: "nw.Series[Any]", source: str) -> "nw.Series[Any]":
-    """A column of Python's objects (pandas) as one of text, truth values, numbers or times.
+    """A column of Python's objects, sparse numbers or periods (pandas) as one of a plain type.
 
     Raises:
         ValueError: cells of different types.
@@ -206,14 +206,22 @@ def _of_one_type(series: "nw.Series[Any]", source: str) -> "nw.Series[Any]":
     import narwhals as nw
     import pandas as pd
 
-    if series.dtype != nw.Object:
+    if series.dtype not in (nw.Object, nw.Unknown):
         return series
     column = series.to_native()
+    if isinstance(getattr(column, "dtype", None), pd.SparseDtype):
+        return nw.from_native(column.sparse.to_dense(), series_only=True)
+    if isinstance(getattr(column, "dtype", None), pd.PeriodDtype):
+        return nw.from_native(column.dt.to_timestamp(), series_only=True)
+    if series.dtype == nw.Unknown:
+        return series
     inferred = pd.api.types.infer_dtype(column, skipna=True)
     if inferred in {"date", "datetime"}:
         column = pd.to_datetime(column)
     elif inferred == "boolean":
         column = column.astype("boolean")
+    elif inferred == "integer" and _fit_64_bits(column):
+        column = column.astype("Int64")
     elif inferred in {"decimal", "integer", "floating", "mixed-integer-float"}:
         column = column.astype(float)
     elif inferred in {"string", "empty"}:
@@ -223,12 +231,25 @@ def _of_one_type(series: "nw.Series[Any]", source: str) -> "nw.Series[Any]":
     return nw.from_native(column, series_only=True)
 
 
+def _fit_64_bits(column: Any) -> bool:
+    """Whether int64 has all whole numbers of a column."""
+    present = column.dropna()
+    low, high = int(present.min()), int(present.max())
+    return low >= -(2**63) and high < 2**63
+
+
 def _refuse_mixture(column: Any, name: str, source: str) -> None:
-    """Raise ValueError with two cells of different types."""
+    """Raise ValueError with two cells of different types, or one of a type that has no number."""
     known = [(i, cell) for i, cell in enumerate(column) if cell is not None]
     first_row, first = known[0]
     others = [(i, cell) for i, cell in known if type(cell) is not type(first)]
-    row, other = (others or known)[0]
+    if not others:
+        raise ValueError(
+            f"{source}: column {name!r}: expected numbers, text, categories or times, got "
+            f"{type(first).__name__}, such as {first!r} in row {first_row}; convert the column, "
+            f"for example frame[{name!r}].astype(str), or leave it out: drop=[{name!r}]"
+        )
+    row, other = others[0]
     raise ValueError(
         f"{source}: column {name!r}: expected cells of one type, got {first!r} in row {first_row} "
         f"and {other!r} ({type(other).__name__}) in row {row}; convert the column, for example "
