@@ -11,7 +11,7 @@ from pyro_vae.data import Statistics
 from pyro_vae.likelihoods import any_unit
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
 from pyro_vae.likelihoods.correlated_normal import CorrelatedNormal
-from pyro_vae.likelihoods.correlation import (
+from pyro_vae.likelihoods.learned_correlation import (
     Covariance,
     FullCorrelation,
     LearnedCorrelation,

@@ -16,10 +16,13 @@ from pyro_vae.likelihoods.correlation import (
     CholeskyCorrelation,
     Correlation,
     FactorCorrelation,
+)
+from pyro_vae.likelihoods.learned_correlation import (
     FullCorrelation,
     LowRankCorrelation,
     correlation_of,
 )
+from pyro_vae.training import compiled_graph
 from tests.likelihoods.families import build
 
 COLUMNS = 4
@@ -202,6 +205,58 @@ def test_draws_have_the_covariance(kind):
     assert (np.abs(drawn.mean(0) - mean) < 4 * std / np.sqrt(len(drawn))).all()
     got = np.cov(drawn.T) / np.outer(std, std)
     np.testing.assert_allclose(got, covariance / np.outer(std, std), atol=0.02)
+
+
+@each_kind
+def test_completed_rows_are_drawn_from_the_conditional(kind):
+    torch.manual_seed(0)
+    p = a_row(kind)
+    observed = torch.tensor([True, False, True, False])
+    x = torch.where(observed, p.sample(), torch.nan)
+    drawn = p.expand((60_000,)).pyro_vae_complete(x, observed).detach()
+    mean, covariance = (
+        part.detach().numpy() for part in p.pyro_vae_conditional(x, observed)
+    )
+    assert torch.equal(drawn[:, observed], x[observed].expand(60_000, 2))
+    some = [1, 3]
+    std = np.sqrt(np.diag(covariance))[some]
+    distance = np.abs(drawn.mean(0).numpy() - mean)[some]
+    assert (distance < 4 * std / np.sqrt(60_000)).all()
+    got = np.cov(drawn[:, some].T.numpy()) / np.outer(std, std)
+    np.testing.assert_allclose(
+        got, covariance[np.ix_(some, some)] / np.outer(std, std), atol=0.02
+    )
+
+
+@each_kind
+def test_the_traced_step_is_the_eager_step(kind, monkeypatch):
+    graphs = []
+
+    def as_it_is(graph, inputs):
+        graphs.append(graph)
+        return graph.module
+
+    monkeypatch.setattr(compiled_graph, "_compile", as_it_is)
+    histories = []
+    for how in ("step", "off"):
+        torch.manual_seed(0)
+        likelihood = {"kind": "normal", "covariance": kind}
+        vae = VAE(
+            data_shape=(COLUMNS,), latent_dim=2, hidden_dims=(6,), likelihood=likelihood
+        )
+        run = fit(
+            vae,
+            TIED.float(),
+            epochs=3,
+            batch_size=100,
+            validation=None,
+            progress=False,
+            seed=0,
+            compile=how,
+        )
+        histories.append([epoch["loss"] for epoch in run.history])
+    assert graphs
+    np.testing.assert_allclose(histories[0], histories[1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("near", [1e-2, 1e-3])
