@@ -9,11 +9,13 @@ from pyro_vae.analysis.gaps.gaps import inference_gaps as inference_gaps
 from pyro_vae.analysis.gaps.results import Gaps as Gaps
 from pyro_vae.analysis.latent.codes import Codes as Codes
 from pyro_vae.analysis.latent.codes import Samples as Samples
-from pyro_vae.analysis.latent.codes import class_probabilities as class_probabilities
 from pyro_vae.analysis.latent.codes import encode as encode
 from pyro_vae.analysis.latent.codes import rate as rate
 from pyro_vae.analysis.latent.codes import reconstruct as reconstruct
 from pyro_vae.analysis.latent.codes import sample as sample
+from pyro_vae.analysis.latent.probabilities import (
+    class_probabilities as class_probabilities,
+)
 from pyro_vae.analysis.latent.results import LatentUse as LatentUse
 from pyro_vae.analysis.latent.use import latent_use as latent_use
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import (

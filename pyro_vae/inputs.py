@@ -23,11 +23,12 @@ from pyro_vae.data.binarize import levels
 from pyro_vae.data.checks import MissingCells
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import undisturbed
+from pyro_vae.data.matching import names_only
 from pyro_vae.data.rounding import require_precision
-from pyro_vae.data.tables import names_only
 from pyro_vae.networks import Standardize
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.spec import data_support
+from pyro_vae.spec.column_kinds import checked_by_name
 from pyro_vae.vae import VAE
 
 
@@ -138,13 +139,11 @@ def checked_batches(
         remedy = "binarize='dynamic' takes grey levels in [0, 1], or bytes"
         batches = levels(batches, name)
     shape = vae.spec.data_shape
+    batches = undisturbed(batches)
+    if vae.spec.table is not None and not grey:
+        batches = checked_by_name(batches, vae.likelihood, vae.spec.table.names, name)
     return checked(
-        undisturbed(batches),
-        shape,
-        support=support,
-        remedy=remedy,
-        name=name,
-        missing=missing,
+        batches, shape, support=support, remedy=remedy, name=name, missing=missing
     )
 
 

@@ -20,6 +20,7 @@ from pyro_vae.guides import Posterior
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Parts, Spec, build, describe, joined, random_weights, read
+from pyro_vae.spec.column_kinds import require_kinds
 
 _numbers = count(1)
 Observations = Mapping[str, Tensor] | None
@@ -219,6 +220,8 @@ class VAE(nn.Module):
                 f"data: expected a DataFrame or a Table, got {type(data).__name__}; read a file "
                 "with pyro_vae.data.read, or for an array take VAE(data_shape=x.shape[1:])"
             )
+        if isinstance(columns, Mapping):
+            require_kinds(columns)
         kind = each_kind(fields.get("likelihood"))
         how: dict[str, Any] = {"columns": columns, "drop": drop, "index": index}
         how["kind"] = kind

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pyro_vae.cli.remedies import as_arguments
 from pyro_vae.cli.shared import Say, takes_settings
 
 
@@ -21,7 +22,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
     experiment = experiment_of({"data": options.file}, options.set)
     table = read_table_of(experiment)
-    odd = oddities(table)
+    odd = [as_arguments(sentence) for sentence in oddities(table)]
     toml = as_toml(table, options.file, options.set)
     say(f"{options.file}: {summary(table)}\n")
     if odd:

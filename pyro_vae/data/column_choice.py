@@ -54,7 +54,7 @@ def asked_kinds(
 
 def require_known(asked: Sequence[str], columns: Sequence[str], name: str) -> None:
     """Raise ValueError with the nearest name for one that isn't there."""
-    unknown = [column for column in asked if column not in columns]
+    unknown = [column for column in dict.fromkeys(asked) if column not in columns]
     if not unknown:
         return
     close = difflib.get_close_matches(str(unknown[0]), columns, n=1)

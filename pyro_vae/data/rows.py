@@ -24,9 +24,10 @@ from pyro_vae.data.checks import (
 from pyro_vae.data.columns import Schema
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
+from pyro_vae.data.matching import as_table
 from pyro_vae.data.placement import CPU, Placement
 from pyro_vae.data.sparse import SparseArray, is_sparse
-from pyro_vae.data.tables import Table, as_table
+from pyro_vae.data.tables import Table
 
 
 class Rows(Protocol):

@@ -20,10 +20,10 @@ from pyro_vae.data import (
 from pyro_vae.data.checks import moved_axis
 from pyro_vae.data.column_choice import each_kind, require_known
 from pyro_vae.data.files import file_at, stem
+from pyro_vae.data.matching import matched
 from pyro_vae.data.names import distinct, renaming
 from pyro_vae.data.stored import errors_name
 from pyro_vae.data.table_files import Frame, read_frame, suffix_of
-from pyro_vae.data.tables import matched
 from pyro_vae.experiment.description import DataOptions, Experiment
 
 
@@ -49,8 +49,9 @@ def read_source(
     """
     path = os.path.expanduser(options.source)
     if schema is not None and is_table(path):
-        found = matched(_frame(options).frame, schema, options.source)
-        return splits_of(found, path)
+        frame, notes = _frame(options)
+        found = matched(frame, schema, options.source)
+        return splits_of(replace(found, notes=(*notes, *found.notes)), path)
     splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
     got = splits.train.shape[1:]
     shape = data_shape or got
@@ -153,6 +154,7 @@ def _frame(options: DataOptions) -> Frame:
         return read_frame(
             file_at(options.source),
             delimiter=options.delimiter,
+            decimal=options.decimal,
             header=options.header,
             dtypes=options.dtypes,
             missing=options.missing,
