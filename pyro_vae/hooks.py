@@ -12,6 +12,7 @@ All names begin with `pyro_vae_`, so that no method of another meaning is called
     HasProbabilities        a distribution p(x | z)             by `class_probabilities`
     HasColumnDensities      a distribution p(x | z)             by `anomaly`
     HasObservedDensity      a distribution p(x | z)             where rows have missing cells
+    HasConditional          a distribution p(x | z)             by `impute`
     HasTopLevel             a distribution q(z | x)             by the prior "vamp" on a top level
 
 Example:
@@ -136,6 +137,23 @@ class HasObservedDensity(Protocol):
         Arguments:
             x: rows, shaped (..., *event_shape), with numbers for the missing cells.
             observed: which cells are observed, shaped as x.
+        """
+
+
+@runtime_checkable
+class HasConditional(Protocol):
+    """A distribution over rows whose cells depend on each other, which knows their conditionals."""
+
+    def pyro_vae_given_observed(self, x: Tensor, observed: Tensor, /) -> Distribution:
+        """p(x_m | x_o, z) of the missing cells given the observed ones: mean, variance, draws.
+
+        Arguments:
+            x: rows, which broadcast with (*batch_shape, *event_shape); what stands in missing
+                cells is not read.
+            observed: which cells are observed, shaped as x.
+
+        Returns:
+            A distribution over rows, of which the missing cells are read.
         """
 
 

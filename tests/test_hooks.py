@@ -26,6 +26,7 @@ PROTOCOLS = {
     "HasProbabilities": "pyro_vae_probabilities",
     "HasColumnDensities": "pyro_vae_column_log_prob",
     "HasObservedDensity": "pyro_vae_observed_log_prob",
+    "HasConditional": "pyro_vae_given_observed",
     "HasTopLevel": "pyro_vae_top",
 }
 OF_MODULES = "start_from", "bind_parts", "refine", "independent"
@@ -36,6 +37,7 @@ OF_DISTRIBUTIONS = (
         "probabilities",
         "column_log_prob",
         "observed_log_prob",
+        "given_observed",
         "top",
     ),
     *("counts", "typical", "parts", "order"),

@@ -15,7 +15,6 @@ from pyro_vae.data.column_choice import (
     described,
     index_of,
     kind_of_all,
-    label_column,
     left_out,
     with_totals,
 )

@@ -104,6 +104,12 @@ class CorrelatedNormal(TorchDistribution):
         moved = drawn + self.correlation.conditional(noise - drawn, observed).mean
         return torch.where(observed, x, self.loc + self.scale * moved)
 
+    def pyro_vae_given_observed(
+        self, x: Tensor, observed: Tensor
+    ) -> "ConditionalNormal":
+        """The same conditional with its means, variances and draws."""
+        return ConditionalNormal(self, x, observed)
+
     def rsample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
         loc = self.loc.expand(self._extended_shape(sample_shape))
         return loc + self.scale * self.correlation.draw(loc)
@@ -121,3 +127,64 @@ class CorrelatedNormal(TorchDistribution):
         """Σ, (..., D, D)."""
         outer = self.scale.unsqueeze(-1) * self.scale.unsqueeze(-2)
         return outer * self.correlation.matrix()
+
+
+class ConditionalNormal(TorchDistribution):
+    """p(x_m | x_o) of rows of a `CorrelatedNormal`; a draw has x where it is observed.
+
+    A draw of the whole row is moved by the regression on its error in the observed cells, so that
+    no matrix is factored for it.
+
+    References:
+        Constrained realizations of Gaussian fields (Hoffman, Ribak, 1991), for the draws.
+
+    Arguments:
+        row: the distribution of whole rows.
+        x: rows, which broadcast with the batch shape; what stands in missing cells is not read.
+        observed: a mask, shaped as x.
+
+    Example:
+        >>> from pyro_vae.likelihoods.correlation import CholeskyCorrelation
+        >>> correlation = CholeskyCorrelation(torch.tensor([[1.0, 0.0], [0.6, 0.8]]))
+        >>> row = CorrelatedNormal(torch.zeros(2), torch.tensor([1.0, 10.0]), correlation)
+        >>> p = ConditionalNormal(row, torch.tensor([2.0, 0.0]), torch.tensor([True, False]))
+        >>> p.mean, p.variance
+        (tensor([ 2., 12.]), tensor([ 0., 64.]))
+    """
+
+    arg_constraints = {}  # noqa: RUF012
+    support = constraints.real_vector
+
+    def __init__(self, row: CorrelatedNormal, x: Tensor, observed: Tensor) -> None:
+        self.row = row
+        self.x = x
+        self.observed = observed
+        super().__init__(row.batch_shape, row.event_shape)
+
+    def _noise(self) -> Tensor:
+        known = torch.where(self.observed, self.x, self.row.loc)
+        return (known - self.row.loc) / self.row.scale
+
+    def _moved(self, noise: Tensor) -> Tensor:
+        """The rows of which `noise` is that of all cells."""
+        return torch.where(self.observed, self.x, self.row.loc + self.row.scale * noise)
+
+    @property
+    def mean(self) -> Tensor:
+        found = self.row.correlation.conditional(self._noise(), self.observed)
+        return self._moved(found.mean)
+
+    @property
+    def variance(self) -> Tensor:
+        nothing = torch.zeros_like(self.x)
+        found = self.row.correlation.conditional(nothing, self.observed)
+        return self.row.scale.square() * found.covariance.diagonal(dim1=-2, dim2=-1)
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        with torch.no_grad():
+            loc = self.row.loc.expand(self._extended_shape(sample_shape))
+            whole = self.row.correlation.draw(loc)
+            error = self.row.correlation.conditional(
+                self._noise() - whole, self.observed
+            )
+            return self._moved(whole + error.mean)

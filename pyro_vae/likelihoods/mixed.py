@@ -23,7 +23,7 @@ from pyro_vae.hooks import HasProbabilities
 from pyro_vae.kind_options import Options
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, given, representative
 from pyro_vae.likelihoods.column_ranges import ranges
-from pyro_vae.likelihoods.observed_cells import observed_log_prob
+from pyro_vae.likelihoods.observed_cells import given_observed, observed_log_prob
 from pyro_vae.networks import Shape
 from pyro_vae.registry import Choice
 
@@ -261,6 +261,15 @@ class ColumnGroups(TorchDistribution):
         """The same distribution, each group given what it conditions on."""
         pairs = zip(self.parts, self._groups(value), strict=True)
         return ColumnGroups([given(part, group) for part, group in pairs], self.row)
+
+    def pyro_vae_given_observed(
+        self, value: Tensor, observed: Tensor
+    ) -> "ColumnGroups":
+        """The same distribution, each group given its own observed cells."""
+        rows = zip(self.parts, self._groups(value), self._groups(observed), strict=True)
+        return ColumnGroups(
+            [given_observed(part, *group) for part, *group in rows], self.row
+        )
 
     def pyro_vae_probabilities(self) -> dict[int, Tensor]:
         """For each column of categories their probabilities, (..., K)."""

@@ -14,6 +14,7 @@ from torch.distributions.utils import _sum_rightmost
 from pyro_vae.data import Statistics
 from pyro_vae.hooks import (
     ConditionsOnData,
+    HasConditional,
     HasObservedDensity,
     HasProbabilities,
     HasRepresentative,
@@ -239,6 +240,40 @@ def observed_log_prob(p: Any, x: Tensor, observed: Tensor) -> Tensor:
     cells = observed.flatten(-dims)
     of_the_rest = torch.where(cells.any(-1), torch.nan, 0.0).to(density.dtype)
     return torch.where(cells.all(-1), density, of_the_rest)
+
+
+def given_observed(p: Any, x: Tensor, observed: Tensor) -> Distribution:
+    """p(x_m | x_o, z): the distribution of the missing cells of rows given the observed ones.
+
+    Where the cells are independent given z it is p itself.
+
+    Arguments:
+        p: a distribution over rows.
+        x: rows, (..., *event_shape); what stands in missing cells is not read.
+        observed: which cells are observed, shaped as x.
+
+    Raises:
+        ValueError: a distribution whose cells depend on each other, without the hook
+            `pyro_vae_given_observed`.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> p = dist.Normal(torch.zeros(2), 1.0).to_event(1)
+        >>> given_observed(p, torch.ones(2), torch.tensor([True, False])).mean
+        tensor([0., 0.])
+    """
+    if isinstance(p, ObservedCells):
+        return given_observed(p.base_dist, x, observed)
+    if isinstance(p, HasConditional):
+        return p.pyro_vae_given_observed(x, observed)
+    if isinstance(p, HasObservedDensity):
+        raise ValueError(
+            f"likelihood: expected a distribution with the method pyro_vae_given_observed, since "
+            f"its cells depend on each other given z, got {type(p).__name__}; see "
+            "pyro_vae.hooks.HasConditional"
+        )
+    distribution: Distribution = p
+    return distribution
 
 
 def independent_log_prob(p: Any, x: Tensor, observed: Tensor) -> Tensor:
