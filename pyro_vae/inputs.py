@@ -22,11 +22,12 @@ from pyro_vae.data import (
 )
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
+from pyro_vae.data.checks import MissingCells
 from pyro_vae.data.column_choice import of_kinds
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import undisturbed
+from pyro_vae.data.matching import names_only
 from pyro_vae.data.rounding import require_precision
-from pyro_vae.data.tables import names_only
 from pyro_vae.networks import Standardize
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.spec import data_support
@@ -54,7 +55,14 @@ def model_rows(
         name: of the argument, for messages.
     """
     where = placement_of(vae) if placement is None else placement
-    rows = as_rows(x, vae.spec.data_shape, where, name=name, schema=vae.spec.table)
+    rows = as_rows(
+        x,
+        vae.spec.data_shape,
+        where,
+        name=name,
+        schema=vae.spec.table,
+        missing=vae.spec.missing != "none",
+    )
     is_unnamed = not isinstance(x, Table | ArrayRows) and not is_frame(x)
     if vae.spec.table is not None and is_unnamed:
         _require_shifted(rows, vae.spec.table, name)
@@ -153,7 +161,9 @@ def checked_batches(
         grey: whether rows are grey levels, which are checked against [0, 1].
     """
     support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
+    missing = missing_cells(vae)
     if grey:
+        missing = None  # bits can't be drawn for cells that aren't there
         support = constraints.unit_interval
         remedy = "binarize='dynamic' takes grey levels in [0, 1], or bytes"
         batches = levels(batches, name)
@@ -161,7 +171,17 @@ def checked_batches(
     batches = undisturbed(batches)
     if vae.spec.table is not None and not grey:
         batches = checked_by_name(batches, vae.likelihood, vae.spec.table.names, name)
-    return checked(batches, shape, support=support, remedy=remedy, name=name)
+    return checked(
+        batches, shape, support=support, remedy=remedy, name=name, missing=missing
+    )
+
+
+def missing_cells(vae: VAE) -> MissingCells | None:
+    """What rows of a model may lack; None where all cells have to be there."""
+    if vae.spec.missing == "none":
+        return None
+    likelihood: Any = getattr(vae.likelihood, "_orig_mod", vae.likelihood)
+    return MissingCells(likelihood.missing.together)
 
 
 def require_precise(vae: VAE, rows: Rows, name: str) -> None:

@@ -122,7 +122,7 @@ def _of_data(
     source = read_source(
         experiment.data, vae.spec.data_shape, fitted=True, schema=vae.spec.table
     )
-    if source.table is not None:
+    if source.table is not None and vae.spec.missing == "none":
         source.table.require_complete(options.data)
     check_rows(vae, source, options.data, grey=experiment.fit.binarize == "dynamic")
     rows = held_out_or_all(source)

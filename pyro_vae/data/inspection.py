@@ -3,13 +3,15 @@
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_vae.data.columns import Column
 from pyro_vae.data.names import shortened
-from pyro_vae.data.tables import Table
+
+if TYPE_CHECKING:
+    from pyro_vae.data.tables import Table
 
 FEW_ROWS = 50
 OUTLYING = 20.0
@@ -18,7 +20,7 @@ NORMAL = 1.4826
 LARGEST = 3.4e38
 
 
-def summary(table: Table) -> str:
+def summary(table: "Table") -> str:
     """A table of the columns: name, dtype, kind, values, missing share, and why that kind.
 
     Example:
@@ -88,7 +90,7 @@ def _short(cell: str, most: int = 30) -> str:
     return one_line if len(one_line) <= most else f"{one_line[: most - 1]}…"
 
 
-def oddities(table: Table) -> list[str]:
+def oddities(table: "Table") -> list[str]:
     """Sentences on what may be wrong with a table, each with the columns and a remedy.
 
     Example:
@@ -100,7 +102,7 @@ def oddities(table: Table) -> list[str]:
     return [*_about_rows(table), *_about_columns(table)]
 
 
-def _about_rows(table: Table) -> Iterator[str]:
+def _about_rows(table: "Table") -> Iterator[str]:
     rows = len(table)
     if rows < FEW_ROWS:
         yield f"only {rows} rows: a model of them is hardly better than independent columns"
@@ -113,7 +115,7 @@ def _about_rows(table: Table) -> Iterator[str]:
         yield f"{cells} missing cells in the columns {shortened(list(missing))}"
 
 
-def _about_columns(table: Table) -> Iterator[str]:
+def _about_columns(table: "Table") -> Iterator[str]:
     modelled = table.schema.modelled
     first_with: dict[Any, str] = {}
     for position, column in enumerate(modelled):
@@ -163,7 +165,7 @@ def _about_numbers(column: Column, numbers: np.ndarray) -> Iterator[str]:
         )
 
 
-def as_toml(table: Table, source: str, settings: Sequence[str] = ()) -> str:
+def as_toml(table: "Table", source: str, settings: Sequence[str] = ()) -> str:
     """A description to start from: the data, and the kind of each column.
 
     Arguments:

@@ -96,6 +96,7 @@ def _different_values(exact: Source, size: int, number: int) -> tuple[int, int]:
     """
     batches = undisturbed(exact.batches(size))
     column = torch.cat([batch.flatten(1)[:, number] for batch in batches])
+    column = column[~column.isnan()]
     return len(column.unique()), len(column.float().unique())
 
 

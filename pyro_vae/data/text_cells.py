@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,10 +53,10 @@ def settled(frame: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, list
     """
     notes: list[str] = []
     changed: dict[str, pd.Series] = {}
-    for position, name in enumerate(frame.columns):
-        column = frame[name]
-        if name in settings.declared or not _is_text(column):
+    for position, (name, dtype) in enumerate(frame.dtypes.items()):
+        if name in settings.declared or not _is_text(dtype):
             continue
+        column = frame[name]
         new, note = _settled_column(column, position, settings)
         if note is not None:
             notes.append(f"column {name!r}: {note}")
@@ -66,22 +67,22 @@ def settled(frame: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, list
     return frame, notes
 
 
-def _is_text(column: pd.Series) -> bool:
-    return column.dtype == object or isinstance(column.dtype, pd.StringDtype)
+def _is_text(dtype: Any) -> bool:
+    return pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)
 
 
 def _settled_column(
     column: pd.Series, position: int, settings: Settings
 ) -> tuple[pd.Series, str | None]:
     if column.dtype == object:
-        column = _of_one_type(column, settings)
-        if not _is_text(column):
-            return column, None
+        column, note = _of_one_type(column, settings)
+        if note is not None or not _is_text(column.dtype):
+            return column, note
     sample = _sample(column)
     if sample.empty:
         return column.astype(float), None
     numbers = _numbers(sample, settings.decimal)
-    candidates = sample.isin(MISSING_AMONG_NUMBERS) | numbers.notna()
+    candidates = sample.isin(["", *MISSING_AMONG_NUMBERS]) | numbers.notna()
     if numbers.notna().any() and candidates.mean() > 0.5:
         return _as_numbers(column, position, settings)
     if sample.str.fullmatch(ISO_TIME).all():
@@ -99,28 +100,33 @@ def _sample(column: pd.Series) -> pd.Series:
     return column.dropna().str.strip(BLANKS)
 
 
-def _of_one_type(column: pd.Series, settings: Settings) -> pd.Series:
+def _of_one_type(column: pd.Series, settings: Settings) -> tuple[pd.Series, str | None]:
     """A column whose parts pandas took for different types, or whose integers are too large."""
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind == "boolean":
-        return column.astype("boolean")
+        return column.astype("boolean"), None
     if kind in {"integer", "floating", "mixed-integer-float", "decimal"}:
-        return column.astype(float)
+        numbers = column.astype(float)
+        if numbers.nunique() < column.nunique():
+            why = "text, because its whole numbers have more digits than a number keeps"
+            return settings.as_text(str(column.name)), why
+        return numbers, None
     if kind in {"string", "empty"}:
-        return column.astype("str")
-    return settings.as_text(str(column.name))
+        return column.astype("str").where(column.notna()), None
+    return settings.as_text(str(column.name)), None
 
 
 def _numbers(cells: pd.Series, decimal: str) -> pd.Series:
     """The numbers among some cells, nan for the others; thousands may be in groups."""
+    cells = cells.str.replace("\u2212", "-")  # the minus sign of typesetters
     plain = cells
     if decimal == ",":
         plain = cells.str.replace(".", "x").str.replace(",", ".")
     numbers = pd.to_numeric(plain, errors="coerce")
-    grouped = numbers.isna() & cells.str.fullmatch(GROUPED[decimal]).fillna(False)
+    grouped = numbers.isna() & cells.str.fullmatch(GROUPED[decimal], na=False)
     if grouped.any():
-        separator = "," if decimal == "." else "."
-        digits = cells[grouped].str.replace(separator, "").str.replace(decimal, ".")
+        kept = cells[grouped].str.replace(rf"[^-+\d{decimal}]", "", regex=True)
+        digits = kept.str.replace(decimal, ".")
         numbers = numbers.astype(float)
         numbers[grouped] = pd.to_numeric(digits)
     return numbers
@@ -133,7 +139,7 @@ def _as_numbers(
     counts = column.str.strip(BLANKS).value_counts()
     cells = pd.Series(counts.index, dtype="str")
     numbers = _numbers(cells, settings.decimal)
-    is_missing = cells.isin(MISSING_AMONG_NUMBERS)
+    is_missing = cells.isin(["", *MISSING_AMONG_NUMBERS])
     is_bad = numbers.isna() & ~is_missing
     share = counts[is_bad.to_numpy()].sum() / counts.sum()
     if share >= FEW:
@@ -145,10 +151,18 @@ def _as_numbers(
         values.notna().all() and (values % 1 == 0).all() and values.abs().max() < 2**53
     )
     values = values.astype(np.int64 if whole else float)
-    marks = counts[is_missing.to_numpy()]
-    if marks.empty:
-        return values, "numbers, some of them in groups of thousands or with blanks"
-    return values, f"{marks.sum()} cells {shortened(list(marks.index))} are missing"
+    return values, _note_on_numbers(counts, settings.decimal)
+
+
+def _note_on_numbers(counts: pd.Series, decimal: str) -> str | None:
+    """A sentence on cells that are missing and on groups of thousands."""
+    marks = counts[counts.index.isin(MISSING_AMONG_NUMBERS)]
+    if not marks.empty:
+        count = f"{marks.sum()} cells" if marks.sum() > 1 else "1 cell"
+        return f"missing: {count} {shortened(list(marks.index))}"
+    if counts.index.str.fullmatch(GROUPED[decimal]).any():
+        return "numbers, some of them in groups of thousands"
+    return None
 
 
 def _refuse(
@@ -158,15 +172,14 @@ def _refuse(
     stripped = column.str.strip(BLANKS)
     cell = stripped[stripped.isin(bad)].iloc[0]
     name = str(column.name)
-    others = list(bad.unique())
-    remedy = (
-        f"missing={others}, if they are missing"
-        if len(others) <= 8
-        else "missing=[...]"
-    )
+    others = str(list(bad.unique()))
+    remedy = "missing=[...]"
+    if len(others) < 200:
+        remedy = f"missing={others}, if they are missing"
+    where = f"{settings.place} {settings.line_of(position, cell)}"
     raise Fault(
-        f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got {cell!r} "
-        f"in {settings.place} {settings.line_of(position, cell)}; correct it, or pass {remedy}, or "
+        f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got "
+        f"{shorten(cell)} in {where}; correct it, or pass {remedy}, or "
         f"dtypes={{{name!r}: 'str'}} for text"
     )
 
@@ -174,6 +187,11 @@ def _refuse(
 def _percent(share: float) -> str:
     """A share below one, which isn't rounded to 100 %."""
     return f"{min(100 * share, 99.99):.4g} %"
+
+
+def shorten(text: str) -> str:
+    """A cell for a message."""
+    return repr(text) if len(text) < 60 else f"{text[:50]!r}..."
 
 
 def _as_times(column: pd.Series) -> tuple[pd.Series, str | None]:
@@ -193,6 +211,10 @@ def _as_text(column: pd.Series, sample: pd.Series) -> tuple[pd.Series, str | Non
     blanks = tuple(BLANKS)
     if column.str.endswith(blanks).any() or column.str.startswith(blanks).any():
         column = column.str.strip(BLANKS)
+        column = column.mask(column == "")
+    breaks = column[column.str.contains("\n", regex=False, na=False)]
+    if len(breaks):
+        return column, f"text with line breaks, such as {shorten(breaks.iloc[0])}"
     if sample.str.fullmatch(DAY_OR_MONTH_FIRST).all():
         return column, (
             f"text, because {sample.iloc[0]!r} does not say which number is the month; write "

@@ -3,6 +3,7 @@
 The head of the file decides how it is written; then pandas parses it once.
 """
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import pandas as pd
 from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_cells import Settings, settled
-from pyro_vae.data.text_dialect import ALWAYS_MISSING, head_of
+from pyro_vae.data.text_dialect import ALWAYS_MISSING, Head, head_of
 from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 from pyro_vae.data.text_layout import Layout, encoding_note, layout_of
 from pyro_vae.data.text_lines import (
@@ -22,9 +23,11 @@ from pyro_vae.data.text_lines import (
     has_short_line,
     head_bytes,
     line_of,
+    start_of_last_record,
     text_below,
 )
 
+PADDED = re.compile(r"0\d+")
 DECLARED_TEXT = ("str", "string", "object", "category")
 
 
@@ -45,6 +48,15 @@ class TextOptions:
     dtypes: Mapping[str, Any] | None = None
     missing: Sequence[str | float] = ()
 
+    @property
+    def types_for_pandas(self) -> dict[str, Any]:
+        """The types without those of times, which pandas' parser doesn't take."""
+        return {
+            name: dtype
+            for name, dtype in (self.dtypes or {}).items()
+            if not str(dtype).startswith("datetime64")
+        }
+
 
 def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
     """The table of a text file."""
@@ -62,7 +74,25 @@ def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
     frame, layout = _parsed_in_its_encoding(path, layout, options)
     if frame.empty:
         raise Fault("expected rows below the names, got none; add some rows")
-    return _settled(path, frame, layout, options)
+    frame, layout = _settled(path, frame, layout, options)
+    notes = _zeros_that_are_lost(frame, head)
+    return frame, replace(layout, notes=(*layout.notes, *notes))
+
+
+def _zeros_that_are_lost(frame: pd.DataFrame, head: Head) -> list[str]:
+    """Sentences on columns of numbers such as 02139, which may be codes."""
+    notes = []
+    for position, (name, dtype) in enumerate(frame.dtypes.items()):
+        if dtype.kind not in "iu":
+            continue
+        cells = [record[position] for record in head.records if position < len(record)]
+        padded = [cell for cell in cells if cell[:1] == "0" and PADDED.fullmatch(cell)]
+        if padded:
+            notes.append(
+                f"column {name!r}: numbers, without the zeros of {padded[0]!r}; "
+                f"dtypes={{{name!r}: 'str'}} keeps them"
+            )
+    return notes
 
 
 def _usual_delimiter(path: Path, content: bytes, options: TextOptions) -> str | None:
@@ -104,9 +134,11 @@ def parsed(
     """
     dialect = layout.dialect
     names = list(layout.names)
-    arguments: dict[str, Any] = {"dtype": options.dtypes or None}
+    arguments: dict[str, Any] = {"dtype": options.types_for_pandas or None}
     if column is not None:
         arguments = {"dtype": {column: "str"}, "usecols": [column]}
+    if pd.__version__ < "3":  # later ones always read the nearest number
+        arguments["float_precision"] = "round_trip"
     try:
         with text_below(path, dialect, layout.line) as text, warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)
@@ -128,7 +160,7 @@ def parsed(
         _explain(path, layout, error)
     except UnicodeDecodeError:
         raise
-    except (ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         _explain_types(path, layout, options, error)
     if column is None and frame.iloc[:, -1].isna().any():
         _check_short_lines(path, layout)
@@ -155,11 +187,13 @@ def _missing_cells(names: Iterable[str], options: TextOptions) -> Any:
 
 def _explain(path: Path, layout: Layout, error: Exception) -> NoReturn:
     """Raise Fault with the line at which pandas stopped."""
-    check_widths(path, layout.dialect, layout.line, len(layout.given), layout.header)
     if "EOF inside string" in str(error):
+        line = start_of_last_record(path, layout.dialect, layout.line)
         raise Fault(
-            "expected a quote that is closed, got the end of the file; close it or delete it"
+            f"expected a quote that is closed, got the end of the file; close the one that opens "
+            f"in line {line}, or delete it"
         ) from None
+    check_widths(path, layout.dialect, layout.line, len(layout.given), layout.header)
     raise error
 
 
@@ -176,6 +210,10 @@ def _explain_types(
                 f"dtypes: column {name!r} can't be {dtype}: {reason}; leave its type out, or name "
                 "one that it can have, such as 'Int64' where cells are missing"
             ) from None
+    if options.dtypes:
+        raise Fault(
+            f"dtypes: expected types that the cells can have, got {error}; leave them out"
+        )
     raise error
 
 
@@ -192,11 +230,23 @@ def _settled(
     """Columns of text as numbers or times where all their cells are that."""
     settings = Settings(
         decimal=layout.dialect.decimal,
-        declared=frozenset(options.dtypes or ()),
+        declared=frozenset(options.types_for_pandas),
         line_of=lambda column, cell: line_of(
             path, layout.dialect, layout.line, column, cell
         ),
         as_text=lambda name: parsed(path, layout, options, name)[name],
     )
     frame, notes = settled(frame, settings)
+    for name, dtype in (options.dtypes or {}).items():
+        if name not in options.types_for_pandas:
+            frame = _as_times(frame, name, dtype)
     return frame, replace(layout, notes=(*layout.notes, *notes))
+
+
+def _as_times(frame: pd.DataFrame, name: str, dtype: Any) -> pd.DataFrame:
+    if not pd.api.types.is_datetime64_any_dtype(frame[name].dtype):
+        raise Fault(
+            f"dtypes: column {name!r} can't be {dtype}, because its cells are no times in ISO 8601 "
+            f"(YYYY-MM-DD hh:mm:ss), such as {frame[name].iloc[0]!r}; write them so"
+        )
+    return frame.astype({name: dtype})

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from pyro_vae.data.headers import Verdict, has_header
+from pyro_vae.data.headers import Verdict, has_header, no_header
 from pyro_vae.data.names import distinct, renaming
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_dialect import (
@@ -38,7 +39,7 @@ class Layout:
     has_names: bool
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, each one once."""
         return distinct(self.given)
@@ -79,7 +80,7 @@ def layout_of(head: Head, header: bool | None) -> Layout:
     if comment is not None:
         notes.append("the last comment above the table has the names of the columns")
         return Layout(dialect, comment, dialect.first_line, True, tuple(notes))
-    notes.append(f"no header: columns are named 0 to {width - 1}")
+    notes.append(no_header(width))
     given = tuple(map(str, range(width)))
     return Layout(dialect, given, dialect.first_line, False, tuple(notes))
 
@@ -153,7 +154,7 @@ def _names_in_comment(dialect: Dialect, width: int) -> tuple[str, ...] | None:
         names = [cell.strip() for cell in cells]
         if (
             len(names) == width
-            and all(names)
+            and all(names[1:])
             and not any(map(dialect.is_number, names))
         ):
             return tuple(names)

@@ -193,7 +193,7 @@ def settled(
         schema: the columns of a table, which have a likelihood each.
     """
     if schema is not None:
-        return _for_table(experiment, schema)
+        return _for_table(experiment, schema, *splits)
     is_named = "likelihood" in experiment.model_fields_set
     if experiment.open_kind is not None:
         natural = sized_likelihood(experiment.open_kind, *splits)
@@ -208,10 +208,17 @@ def settled(
     return Experiment.model_validate(fields), natural.why
 
 
-def _for_table(experiment: Experiment, schema: Schema) -> tuple[Experiment, str]:
-    """The experiment with the likelihood of a table's columns, unless it has one of the whole."""
+def _for_table(
+    experiment: Experiment, schema: Schema, *splits: np.ndarray | SparseArray
+) -> tuple[Experiment, str]:
+    """The experiment with the likelihood of a table's columns, unless it has one of the whole.
+
+    A table with missing cells makes a model that knows them.
+    """
     fields = experiment.model_dump(exclude_unset=True)
     fields |= {"table": schema, "data_shape": (len(schema.names),)}
+    if any(bool(np.isnan(np.asarray(part)).any()) for part in splits):
+        fields.setdefault("missing", "at_random")
     is_whole = (
         "likelihood" in experiment.model_fields_set
         and experiment.open_kind is None
