@@ -204,7 +204,7 @@ def _reference(vae: VAE, z: Tensor) -> _Reference:
     outputs = _decoder_outputs(vae.likelihood, z).double()
     shape = (*z.shape[:-1], *vae.likelihood.family.param_shape)
     family: Any = twin.likelihood.family
-    missing = twin.likelihood.missing
+    missing: Any = twin.likelihood.missing
 
     def log_prob(inputs: Tensor, x: Tensor) -> Tensor:
         row = family(inputs)

@@ -10,6 +10,7 @@ from torch.distributions import constraints
 from pyro_vae import VAE, evidence
 from pyro_vae.analysis.outliers.columns import column_log_prob
 from pyro_vae.data import statistics
+from pyro_vae.likelihoods import LIKELIHOODS, Family
 from pyro_vae.likelihoods.correlated_normal import CorrelatedNormal
 from pyro_vae.likelihoods.mixed import ColumnGroups
 from pyro_vae.likelihoods.observed_cells import (
@@ -275,3 +276,20 @@ def test_of_an_expanded_distribution():
     rows, observed = torch.zeros(4, 3), torch.tensor([True, False, True]).expand(4, 3)
     expected = 2 * dist.Normal(0.0, 1.0).log_prob(torch.tensor(0.0))
     torch.testing.assert_close(observed_log_prob(p, rows, observed), expected.expand(4))
+
+
+def test_a_family_of_the_users_own_with_dependent_cells(monkeypatch):
+    constructors = dict(LIKELIHOODS._constructors)
+    monkeypatch.setattr(LIKELIHOODS, "_constructors", constructors)
+
+    class Tied(Family):
+        support = constraints.real
+        remedy = "none"
+
+        def forward(self, raw):
+            return dist.MultivariateNormal(raw, torch.eye(2))
+
+    LIKELIHOODS.register("tied")(lambda data_shape: Tied(data_shape, data_shape))
+    model = VAE(data_shape=(2,), latent_dim=1, likelihood="tied", missing="at_random")
+    with pytest.raises(ValueError, match="expected all cells of a row or none"):
+        evidence(model, torch.tensor([[0.0, NAN]]))
