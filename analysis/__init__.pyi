@@ -7,8 +7,11 @@ from pyro_vae.analysis.annealing.bidirectional_mc import bidirectional as bidire
 from pyro_vae.analysis.export.draws import to_arviz as to_arviz
 from pyro_vae.analysis.gaps.gaps import inference_gaps as inference_gaps
 from pyro_vae.analysis.gaps.results import Gaps as Gaps
+from pyro_vae.analysis.imputation.imputing import impute as impute
 from pyro_vae.analysis.imputation.pooling import Pooled as Pooled
 from pyro_vae.analysis.imputation.pooling import pool as pool
+from pyro_vae.analysis.imputation.prediction import predict as predict
+from pyro_vae.analysis.imputation.results import Imputation as Imputation
 from pyro_vae.analysis.latent.codes import Codes as Codes
 from pyro_vae.analysis.latent.codes import Samples as Samples
 from pyro_vae.analysis.latent.codes import encode as encode

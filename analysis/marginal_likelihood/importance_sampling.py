@@ -47,13 +47,13 @@ from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
 
-__all__ = ["evidence"]
+__all__ = ["affordable_pairs", "evidence", "is_worth_compiling"]
 
 WORTH_COMPILING = 10_000
 """Calls of a chunk: compiling takes about ten seconds, and saves at least a millisecond a call."""
 
 _CACHE = {"cpu": 2**21, "cuda": 2**28}  # bytes of the widest layer of a chunk
-_WHEN_COMPILED = 2  # times as much: no copies of that layer are made
+WHEN_COMPILED = 2  # times as much: no copies of that layer are made
 
 
 @public
@@ -161,10 +161,10 @@ def evidence(
     second = None if retry is None else proposal_of(retry, "retry")
     placement = placement_of(vae)
     rows = model_rows(vae, x)
-    pairs = chunk_size or _affordable_pairs(vae)
-    compiles = _compiles(compile, len(rows) * num_particles, pairs)
+    pairs = chunk_size or affordable_pairs(vae)
+    compiles = is_worth_compiling(compile, len(rows) * num_particles, pairs)
     if compiles and chunk_size is None:
-        pairs = pairs * _WHEN_COMPILED
+        pairs = pairs * WHEN_COMPILED
     hashes: list[int] = []
     counts: list[int] = []
     measure = measure_of(vae)
@@ -193,7 +193,7 @@ def evidence(
     )
 
 
-def _compiles(compile: Compile, work: int, pairs: int) -> bool:
+def is_worth_compiling(compile: Compile, work: int, pairs: int) -> bool:
     """Whether to compile for so many pairs of a row and a draw, of which a call takes `pairs`."""
     return compile == "on" or (compile == "auto" and work >= WORTH_COMPILING * pairs)
 
@@ -261,7 +261,7 @@ def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
     return sampling.columns()["elbo"]
 
 
-def _affordable_pairs(vae: VAE) -> int:
+def affordable_pairs(vae: VAE) -> int:
     """Pairs of a row and a draw whose widest layer fits into the cache; more are slower."""
     placement = placement_of(vae)
     sizes = [math.prod(vae.spec.data_shape)]

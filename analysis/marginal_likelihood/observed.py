@@ -17,7 +17,12 @@ from pyro_vae.inputs import rows_of
 from pyro_vae.likelihoods.column_ranges import ranges
 from pyro_vae.vae import VAE
 
-__all__ = ["between_columns", "observed_cells", "without_observed_cells"]
+__all__ = [
+    "between_columns",
+    "column_positions",
+    "observed_cells",
+    "without_observed_cells",
+]
 
 Chosen = Sequence[str | int]
 
@@ -158,11 +163,11 @@ def _chosen(
     names = column_names(x)
     if vae.spec.table is not None:
         names = list(vae.spec.table.names)
-    of_b = _positions(given, names, size, "given")
+    of_b = column_positions(given, names, size, "given")
     if columns is None:
         of_a = [position for position in range(size) if position not in set(of_b)]
     else:
-        of_a = _positions(columns, names, size, "columns")
+        of_a = column_positions(columns, names, size, "columns")
     overlap = sorted(set(of_a) & set(of_b))
     if overlap:
         raise ValueError(
@@ -176,9 +181,24 @@ def _chosen(
     return of_a, of_b
 
 
-def _positions(
+def column_positions(
     chosen: Chosen, names: list[str] | None, size: int, argument: str
 ) -> list[int]:
+    """The positions of columns in the flattened row.
+
+    Arguments:
+        chosen: names or positions.
+        names: of the columns of a row, where they are known.
+        size: numbers in a row.
+        argument: for messages.
+
+    Raises:
+        ValueError: unknown columns, or one twice.
+
+    Example:
+        >>> column_positions(["b", 0], ["a", "b"], 2, "columns")
+        [1, 0]
+    """
     if isinstance(chosen, str | int):
         chosen = [chosen]
     found = [_position(one, names, size, argument) for one in chosen]

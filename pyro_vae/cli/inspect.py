@@ -1,6 +1,7 @@
 """Show the columns of a table, what is odd about them, and a description to start from."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.data.inspection import as_toml, oddities, summary
+    from pyro_vae.data.missing_patterns import about_missing, missing_patterns
     from pyro_vae.experiment.fields import experiment_of
     from pyro_vae.experiment.sources import read_table_of
 
@@ -25,6 +27,9 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     odd = [as_arguments(sentence) for sentence in oddities(table)]
     toml = as_toml(table, options.file, options.set)
     say(f"{options.file}: {summary(table)}\n")
+    missing = about_missing(table)
+    if missing:
+        say(f"{missing}\n")
     if odd:
         lines = "\n".join(f"  {one}" for one in odd)
         say(f"what to look at\n{lines}\n")
@@ -38,6 +43,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         "columns": columns,
         "reasons": reasons,
         "missing": table.missing,
+        "patterns": [asdict(pattern) for pattern in missing_patterns(table)],
         "notes": list(table.notes),
         "oddities": odd,
         "toml": toml,

@@ -49,7 +49,7 @@ def read_source(
     """
     path = os.path.expanduser(options.source)
     if schema is not None and is_table(path):
-        frame, notes = _frame(options)
+        frame, notes = frame_of(options)
         found = matched(frame, schema, options.source)
         return splits_of(replace(found, notes=(*notes, *found.notes)), path)
     splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
@@ -123,7 +123,7 @@ def read_table_of(experiment: Experiment) -> Table:
             index=options.index,
             array=options.array,
         )
-    frame, notes = _frame(options)
+    frame, notes = frame_of(options)
     if experiment.table is not None:
         found = matched(frame, experiment.table, options.source)
     else:
@@ -148,7 +148,7 @@ def _kind_of_numbers(experiment: Experiment) -> Any:
     return each_kind(experiment.model_dump()["likelihood"])
 
 
-def _frame(options: DataOptions) -> Frame:
+def frame_of(options: DataOptions) -> Frame:
     """The table of a file, as the description says how to read it."""
     with errors_name(options.source):
         return read_frame(

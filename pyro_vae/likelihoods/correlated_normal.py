@@ -132,12 +132,6 @@ class CorrelatedNormal(TorchDistribution):
 class ConditionalNormal(TorchDistribution):
     """p(x_m | x_o) of rows of a `CorrelatedNormal`; a draw has x where it is observed.
 
-    A draw of the whole row is moved by the regression on its error in the observed cells, so that
-    no matrix is factored for it.
-
-    References:
-        Constrained realizations of Gaussian fields (Hoffman, Ribak, 1991), for the draws.
-
     Arguments:
         row: the distribution of whole rows.
         x: rows, which broadcast with the batch shape; what stands in missing cells is not read.
@@ -161,30 +155,23 @@ class ConditionalNormal(TorchDistribution):
         self.observed = observed
         super().__init__(row.batch_shape, row.event_shape)
 
-    def _noise(self) -> Tensor:
-        known = torch.where(self.observed, self.x, self.row.loc)
-        return (known - self.row.loc) / self.row.scale
-
-    def _moved(self, noise: Tensor) -> Tensor:
-        """The rows of which `noise` is that of all cells."""
-        return torch.where(self.observed, self.x, self.row.loc + self.row.scale * noise)
-
     @property
     def mean(self) -> Tensor:
-        found = self.row.correlation.conditional(self._noise(), self.observed)
-        return self._moved(found.mean)
+        known = torch.where(self.observed, self.x, self.row.loc)
+        noise = (known - self.row.loc) / self.row.scale
+        found = self.row.correlation.conditional(noise, self.observed)
+        moved = self.row.loc + self.row.scale * found.mean
+        return torch.where(self.observed, self.x, moved)
 
     @property
     def variance(self) -> Tensor:
+        # that of the noise doesn't depend on the numbers
         nothing = torch.zeros_like(self.x)
         found = self.row.correlation.conditional(nothing, self.observed)
         return self.row.scale.square() * found.covariance.diagonal(dim1=-2, dim2=-1)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
-            loc = self.row.loc.expand(self._extended_shape(sample_shape))
-            whole = self.row.correlation.draw(loc)
-            error = self.row.correlation.conditional(
-                self._noise() - whole, self.observed
-            )
-            return self._moved(whole + error.mean)
+            batch_shape = torch.Size(sample_shape) + self.batch_shape
+            whole = self.row.expand(batch_shape)
+            return whole.pyro_vae_complete(self.x, self.observed)

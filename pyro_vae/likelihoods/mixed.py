@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
-from pyro_vae.data.supports import describe
 from pyro_vae.hooks import HasProbabilities
 from pyro_vae.kind_options import Options
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, given, representative
 from pyro_vae.likelihoods.column_ranges import ranges
+from pyro_vae.likelihoods.column_supports import ColumnSupports
 from pyro_vae.likelihoods.observed_cells import given_observed, observed_log_prob
 from pyro_vae.networks import Shape
 from pyro_vae.registry import Choice
@@ -114,7 +114,9 @@ class Mixed(Family):
         listed = torch.tensor([column for group in columns for column in group.columns])
         self.register_buffer("listed", listed, persistent=False)
         self.register_buffer("order", listed.argsort(), persistent=False)
-        self.support = _Columns(self.columns, [family.support for family in families])
+        self.support = ColumnSupports(
+            self.columns, [family.support for family in families]
+        )
         pairs = zip(columns, families, strict=True)
         remedies = [_remedy(group, family) for group, family in pairs]
         self.remedy = "; ".join(remedies)  # type: ignore[misc]
@@ -204,26 +206,6 @@ def _family(group: Group) -> Family:
 
 def _started_by_mixed(data: Statistics) -> None:
     """Nothing: see `Mixed.pyro_vae_start`."""
-
-
-class _Columns(constraints.Constraint):
-    """Each group of columns has its own support; `check` answers for each column."""
-
-    def __init__(self, columns: list[list[int]], supports: list[Any]) -> None:
-        self.columns = columns
-        self.supports = supports
-
-    def check(self, value: Tensor) -> Tensor:
-        inside = torch.ones_like(value, dtype=torch.bool)
-        for columns, support in zip(self.columns, self.supports, strict=True):
-            inside[..., columns] = support.check(value[..., columns])
-        return inside
-
-    def __repr__(self) -> str:
-        parts = []
-        for columns, support in zip(self.columns, self.supports, strict=True):
-            parts.append(f"columns {ranges(columns)}: {describe(support)}")
-        return "; ".join(parts)
 
 
 class ColumnGroups(TorchDistribution):

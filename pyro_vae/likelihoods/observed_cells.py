@@ -266,7 +266,7 @@ def given_observed(p: Any, x: Tensor, observed: Tensor) -> Distribution:
         return given_observed(p.base_dist, x, observed)
     if isinstance(p, HasConditional):
         return p.pyro_vae_given_observed(x, observed)
-    if isinstance(p, HasObservedDensity):
+    if isinstance(p, HasObservedDensity) and not isinstance(p, Independent):
         raise ValueError(
             f"likelihood: expected a distribution with the method pyro_vae_given_observed, since "
             f"its cells depend on each other given z, got {type(p).__name__}; see "

@@ -29,6 +29,7 @@ COMMANDS = (
     "compare",
     "check",
     "anomaly",
+    "impute",
     "sample",
     "encode",
     "reconstruct",
