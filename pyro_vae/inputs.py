@@ -1,7 +1,7 @@
 """Rows for a model: on its device, in its type, and checked against its shape and support."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -129,8 +129,18 @@ def checked_batches(
         batches = levels(batches, name)
     shape = vae.spec.data_shape
     return checked(
-        undisturbed(batches), shape, support=support, remedy=remedy, name=name
+        undisturbed(batches),
+        shape,
+        support=support,
+        remedy=remedy,
+        name=name,
+        columns=_names(vae),
     )
+
+
+def _names(vae: VAE) -> Sequence[str] | None:
+    """The names of the columns that the model knows, for messages."""
+    return None if vae.spec.table is None else vae.spec.table.names
 
 
 def require_precise(vae: VAE, rows: Rows, name: str) -> None:
@@ -145,7 +155,9 @@ def require_precise(vae: VAE, rows: Rows, name: str) -> None:
     negative = torch.full((1, *vae.spec.data_shape), -0.5)
     shift = bool(support.check(negative).all())
     std = _training_std(vae) if vae.initialized else None
-    require_precision(rows, pass_size(vae), name, std=std, shift=shift)
+    require_precision(
+        rows, pass_size(vae), name, std=std, shift=shift, columns=_names(vae)
+    )
 
 
 def _training_std(vae: VAE) -> Tensor | None:

@@ -1,7 +1,7 @@
 """What rows must be: real numbers, of one shape, finite and in the support."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,7 @@ def checked(
     support: Any,
     remedy: str,
     name: str,
+    columns: Sequence[str] | None = None,
 ) -> Iterator[Tensor]:
     """The same batches, checked as they pass: shape, finite numbers, values in the support.
 
@@ -101,15 +102,17 @@ def checked(
         check_array(batch, data_shape, name)
         finite = torch.isfinite(batch)
         if not finite.all():
-            got = _first(~finite, batch, start)
-            raise ValueError(
-                f"{name}: expected finite numbers, got {got}; replace or drop such rows"
-            )
+            got = first_marked(~finite, batch, start, columns)
+            remedy = "replace or drop such rows"
+            if torch.isinf(batch).any():
+                largest = torch.finfo(batch.dtype).max
+                remedy += f", or change the unit of numbers beyond {largest:.2g}"
+            raise ValueError(f"{name}: expected finite numbers, got {got}; {remedy}")
         inside = support.check(batch)
         missing_axes = (1,) * (batch.ndim - inside.ndim)
         inside = inside.reshape(*inside.shape, *missing_axes).expand_as(batch)
         if not inside.all():
-            got = _first(~inside, batch, start)
+            got = first_marked(~inside, batch, start, columns)
             raise ValueError(
                 f"{name}: expected values in the support {describe(support)}, got {got}; {remedy}"
             )
@@ -117,8 +120,29 @@ def checked(
         yield batch
 
 
-def _first(bad: Tensor, batch: Tensor, start: int) -> str:
-    """The first value that is marked, with its row in the data and its column."""
+def first_marked(
+    bad: Tensor, batch: Tensor, start: int, columns: Sequence[str] | None = None
+) -> str:
+    """The first value that is marked, with its row in the data and its column.
+
+    Arguments:
+        bad: which values are marked.
+        batch: the values.
+        start: the number of rows before the batch.
+        columns: their names, where they have some.
+
+    Example:
+        >>> x = torch.tensor([[1.0, -2.0]])
+        >>> first_marked(x < 0, x, 10, ["a", "b"]), first_marked(x < 0, x, 10)
+        ("-2 in row 10, column 'b'", '-2 in row 10, column 1')
+    """
     row, *indices = (int(i) for i in bad.nonzero()[0])
-    column = indices[0] if len(indices) == 1 else tuple(indices)
+    column = name_of(tuple(indices), columns)
     return f"{batch[(row, *indices)].item():g} in row {start + row}, column {column}"
+
+
+def name_of(indices: tuple[int, ...], columns: Sequence[str] | None) -> str:
+    """A column for a message: its name in quotes, or its index."""
+    if len(indices) != 1:
+        return str(indices)
+    return repr(columns[indices[0]]) if columns else str(indices[0])

@@ -171,14 +171,15 @@ def described(
         if cells.form == "category" and cells.levels is not None:
             value = cells.levels[int(value)]
         is_time = cells.form in {"time", "duration"}
-        return Column(**fields, levels=None if is_time else (value,))
+        levels = None if is_time else (value,)
+        return Column(**fields, levels=levels, ordered=cells.ordered)
     _require_possible(cells, decision.kind, levels, name)
     if decision.kind in CATEGORIES or cells.form == "category":
         found = levels_of(cells, cells.name, levels, name)
         return Column(**fields, levels=found, ordered=decision.kind == "ordinal")
     if cells.form in {"time", "duration"}:
         return Column(**fields, **_unit_and_origin(cells))
-    return Column(**fields, offset=offset_of(cells.values, decision.kind))
+    return Column(**fields, offset=offset_of(cells.moments, decision.kind))
 
 
 def _unit_and_origin(cells: Cells) -> dict[str, Any]:
