@@ -95,7 +95,7 @@ def read_frame(
     """
     suffix = suffix_of(path)
     if suffix is None or suffix.startswith(TEXT):
-        options = TextOptions(delimiter, decimal, header, dtypes, missing)
+        options = TextOptions(delimiter, decimal, header, dtypes, missing, codes=True)
         frame, layout = read_text(path, options)
         return Frame(_without_blank_rows(frame), layout.notes)
     frame, notes = FORMATS[suffix.removesuffix(".gz")](path, array)

@@ -1,6 +1,5 @@
 """Columns that pandas left as text: numbers, truth values or times where all cells are that."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,21 +8,14 @@ import pandas as pd
 
 from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
-from pyro_vae.data.text_dialect import GROUPED, MISSING_AMONG_NUMBERS
+from pyro_vae.data.text_dialect import MISSING_AMONG_NUMBERS
+from pyro_vae.data.text_numbers import BLANKS, mark_of, numbers_of
+from pyro_vae.data.text_times import as_times
 
-BLANKS = " \t\x1a"
-"""What may stand around a cell; DOS ends a file with the last one."""
 SAMPLE = 1000
 PIECE = 50
 FEW = 0.2
 """Below this share of cells that are no numbers, a column is one of numbers with mistakes."""
-DATE = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}"
-CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
-ZONE = r"(?:Z|[+-]\d{2}:?\d{2})"
-ISO_TIME = re.compile(rf"{DATE}(?:[T ]{CLOCK} ?{ZONE}?)?")
-DAY_OR_MONTH_FIRST = re.compile(
-    rf"\d{{1,2}}([-/.])\d{{1,2}}\1(\d{{4}}|\d{{2}})( {CLOCK})?"
-)
 
 
 @dataclass(frozen=True)
@@ -80,13 +72,15 @@ def _settled_column(
     sample = _sample(column)
     if sample.empty:
         return column.astype(float), None
-    numbers = _numbers(sample, settings.decimal)
+    mark = mark_of(sample)
+    numbers = numbers_of(sample, settings.decimal, mark)
     candidates = sample.isin(MISSING_AMONG_NUMBERS) | numbers.notna()
     if numbers.notna().any() and candidates.mean() > 0.5:
-        return _as_numbers(column, position, settings)
-    if sample.str.fullmatch(ISO_TIME).all():
-        return _as_times(column)
-    return _as_text(column, sample)
+        return _as_numbers(column, position, mark, settings)
+    found = as_times(column, sample)
+    if found is not None:
+        return found
+    return _as_text(column), None
 
 
 def _sample(column: pd.Series) -> pd.Series:
@@ -111,28 +105,13 @@ def _of_one_type(column: pd.Series, settings: Settings) -> pd.Series:
     return settings.as_text(str(column.name))
 
 
-def _numbers(cells: pd.Series, decimal: str) -> pd.Series:
-    """The numbers among some cells, nan for the others; thousands may be in groups."""
-    plain = cells
-    if decimal == ",":
-        plain = cells.str.replace(".", "x").str.replace(",", ".")
-    numbers = pd.to_numeric(plain, errors="coerce")
-    grouped = numbers.isna() & cells.str.fullmatch(GROUPED[decimal]).fillna(False)
-    if grouped.any():
-        separator = "," if decimal == "." else "."
-        digits = cells[grouped].str.replace(separator, "").str.replace(decimal, ".")
-        numbers = numbers.astype(float)
-        numbers[grouped] = pd.to_numeric(digits)
-    return numbers
-
-
 def _as_numbers(
-    column: pd.Series, position: int, settings: Settings
+    column: pd.Series, position: int, mark: str | None, settings: Settings
 ) -> tuple[pd.Series, str | None]:
     """A column of which most cells are numbers."""
     counts = column.str.strip(BLANKS).value_counts()
     cells = pd.Series(counts.index, dtype="str")
-    numbers = _numbers(cells, settings.decimal)
+    numbers = numbers_of(cells, settings.decimal, mark)
     is_missing = cells.isin(MISSING_AMONG_NUMBERS)
     is_bad = numbers.isna() & ~is_missing
     share = counts[is_bad.to_numpy()].sum() / counts.sum()
@@ -145,10 +124,31 @@ def _as_numbers(
         values.notna().all() and (values % 1 == 0).all() and values.abs().max() < 2**53
     )
     values = values.astype(np.int64 if whole else float)
+    notes = []
     marks = counts[is_missing.to_numpy()]
-    if marks.empty:
-        return values, "numbers, some of them in groups of thousands or with blanks"
-    return values, f"{marks.sum()} cells {shortened(list(marks.index))} are missing"
+    if mark is not None:
+        notes.append(f"numbers without their {mark!r}")
+    if len(marks):
+        notes.append(_missing_note(int(marks.sum()), list(marks.index)))
+    if not notes:
+        example = next((cell for cell in cells if not _is_plain(cell)), None)
+        rest = "with blanks around them" if example is None else f"such as {example!r}"
+        notes.append(f"numbers {rest}")
+    return values, "; ".join(notes)
+
+
+def _is_plain(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _missing_note(count: int, marks: list[str]) -> str:
+    if count == 1:
+        return f"1 cell, {marks[0]!r}, is missing"
+    return f"{count} cells, {shortened(marks)}, are missing"
 
 
 def _refuse(
@@ -176,26 +176,9 @@ def _percent(share: float) -> str:
     return f"{min(100 * share, 99.99):.4g} %"
 
 
-def _as_times(column: pd.Series) -> tuple[pd.Series, str | None]:
-    """Times in ISO 8601: the year comes first; with zones they are in UTC."""
-    has_zone = column.str.contains(rf"{CLOCK} ?{ZONE}$", regex=True).any()
-    times = pd.to_datetime(
-        column.str.strip(BLANKS), format="ISO8601", errors="coerce", utc=bool(has_zone)
-    )
-    wrong = times.isna() & column.notna()
-    if wrong.any():
-        return column, f"text, because {column[wrong].iloc[0]!r} is no time"
-    return times, "times, in UTC" if has_zone else "times"
-
-
-def _as_text(column: pd.Series, sample: pd.Series) -> tuple[pd.Series, str | None]:
+def _as_text(column: pd.Series) -> pd.Series:
     """Text without blanks around it."""
     blanks = tuple(BLANKS)
     if column.str.endswith(blanks).any() or column.str.startswith(blanks).any():
-        column = column.str.strip(BLANKS)
-    if sample.str.fullmatch(DAY_OR_MONTH_FIRST).all():
-        return column, (
-            f"text, because {sample.iloc[0]!r} does not say which number is the month; write "
-            "times as YYYY-MM-DD to have them as times"
-        )
-    return column, None
+        return column.str.strip(BLANKS)
+    return column

@@ -14,7 +14,7 @@ import pandas as pd
 from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_cells import Settings, settled
-from pyro_vae.data.text_dialect import ALWAYS_MISSING, head_of
+from pyro_vae.data.text_dialect import ALWAYS_MISSING, Record, head_of
 from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 from pyro_vae.data.text_layout import Layout, encoding_note, layout_of
 from pyro_vae.data.text_lines import (
@@ -37,6 +37,7 @@ class TextOptions:
         header: whether the first line has names; None to find it out.
         dtypes: of columns by name.
         missing: further cells that are missing.
+        codes: whether digits such as 01234 are text, and not the number 1234.
     """
 
     delimiter: str | None = None
@@ -44,6 +45,7 @@ class TextOptions:
     header: bool | None = None
     dtypes: Mapping[str, Any] | None = None
     missing: Sequence[str | float] = ()
+    codes: bool = False
 
 
 def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
@@ -53,6 +55,8 @@ def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
         content, is_whole, _usual_delimiter(path, content, options), options.decimal
     )
     layout = layout_of(head, options.header)
+    if options.codes:
+        layout = replace(layout, head=_rows_of(head.records, layout))
     unknown = [name for name in options.dtypes or () if name not in layout.names]
     if unknown:
         raise Fault(
@@ -63,6 +67,12 @@ def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
     if frame.empty:
         raise Fault("expected rows below the names, got none; add some rows")
     return _settled(path, frame, layout, options)
+
+
+def _rows_of(records: Sequence[Record], layout: Layout) -> tuple[Record, ...]:
+    """The records below the names."""
+    is_first_a_row = layout.line == layout.dialect.first_line
+    return tuple(records if is_first_a_row else records[1:])
 
 
 def _usual_delimiter(path: Path, content: bytes, options: TextOptions) -> str | None:
@@ -104,7 +114,8 @@ def parsed(
     """
     dialect = layout.dialect
     names = list(layout.names)
-    arguments: dict[str, Any] = {"dtype": options.dtypes or None}
+    dtypes = dict.fromkeys(layout.codes, "str") | dict(options.dtypes or {})
+    arguments: dict[str, Any] = {"dtype": dtypes or None}
     if column is not None:
         arguments = {"dtype": {column: "str"}, "usecols": [column]}
     try:
@@ -190,13 +201,20 @@ def _settled(
     path: Path, frame: pd.DataFrame, layout: Layout, options: TextOptions
 ) -> tuple[pd.DataFrame, Layout]:
     """Columns of text as numbers or times where all their cells are that."""
+    declared = frozenset(options.dtypes or ())
+    codes = {name: one for name, one in layout.codes.items() if name not in declared}
     settings = Settings(
         decimal=layout.dialect.decimal,
-        declared=frozenset(options.dtypes or ()),
+        declared=declared | frozenset(codes),
         line_of=lambda column, cell: line_of(
             path, layout.dialect, layout.line, column, cell
         ),
         as_text=lambda name: parsed(path, layout, options, name)[name],
     )
     frame, notes = settled(frame, settings)
-    return frame, replace(layout, notes=(*layout.notes, *notes))
+    told = [
+        f"column {name!r}: text, because a number has not all digits of {code!r}; "
+        f"dtypes={{{name!r}: 'float'}} makes numbers of it"
+        for name, code in codes.items()
+    ]
+    return frame, replace(layout, notes=(*layout.notes, *told, *notes))
