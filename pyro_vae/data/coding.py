@@ -1,7 +1,7 @@
 """The cells of a column as the numbers that the model sees, by what the schema says of it."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,15 +24,36 @@ SMALLEST = 2.0**-150
 """A rounded number has a relative error of at most 2^-24, or an absolute one of 2^-150."""
 
 
-def numbers_of(cells: Cells, column: Column, source: str) -> np.ndarray:
-    """The numbers of a column as the model takes them: in float32 where that has them."""
+class Numbers(NamedTuple):
+    """The numbers of a column, and the type in which the model takes them.
+
+    Attributes:
+        values: (n,) float64, or of that type.
+        dtype: float32 where that has the numbers, see `fits_float32`; otherwise float64.
+    """
+
+    values: np.ndarray
+    dtype: np.dtype[Any]
+
+
+def numbers_of(cells: Cells, column: Column, source: str) -> Numbers:
+    """The numbers of a column as the model takes them.
+
+    Those that lie in the memory of a DataFrame stay there; copies are made small.
+    """
     numbers = coded(cells, column, source)
     if (
         cells.form == "number" and column.levels is None
     ):  # known from the choice of the kind
         moments = cells.moments.shifted(column.offset)
-        return compact(numbers, column.kind, moments)
-    return compact(numbers, column.kind)
+    else:
+        moments = moments_of(numbers)
+    must_be_exact = moments.whole and column.kind not in SHIFTABLE
+    if not fits_float32(numbers, moments, must_be_exact):
+        return Numbers(numbers, numbers.dtype)
+    if numbers.flags.owndata:
+        numbers = numbers.astype(np.float32)
+    return Numbers(numbers, np.dtype(np.float32))
 
 
 def coded(cells: Cells, column: Column, source: str) -> np.ndarray:
@@ -174,13 +195,3 @@ def levels_of(cells: Cells, column: str, asked: Any, source: str) -> tuple[Any, 
     if (present == np.floor(present)).all():
         return tuple(int(value) for value in present)
     return tuple(present.tolist())
-
-
-def compact(
-    numbers: np.ndarray, kind: str, moments: Moments | None = None
-) -> np.ndarray:
-    """The numbers in float32 where it has them, see `fits_float32`."""
-    known = moments_of(numbers) if moments is None else moments
-    if fits_float32(numbers, known, known.whole and kind not in SHIFTABLE):
-        return numbers.astype(np.float32)
-    return numbers

@@ -21,6 +21,8 @@ from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
 
 WIDE = 50
 """Tables with more columns of numbers are one kind as a whole, such as pixels or genes."""
+AS_ALL = "as all"
+"""How the reason begins for columns that have the kind of the whole table."""
 CATEGORIES = ("categorical", "ordinal")
 """The likelihoods whose values are positions among levels."""
 Kinds = Mapping[str, str | Mapping[str, Any]]
@@ -124,7 +126,9 @@ def kind_of_all(data: Any, chosen: Sequence[str], asked: Kinds) -> Decision | No
     numbers = (cells_of(data[column]).values for column in numeric[1:])
     parts = [part[~np.isnan(part)].reshape(-1, 1) for part in numbers]
     natural = natural_likelihood(*[part for part in parts if len(part)])
-    return Decision(natural.likelihood, f"as all {len(numeric)} columns: {natural.why}")
+    return Decision(
+        natural.likelihood, f"{AS_ALL} {len(numeric)} columns: {natural.why}"
+    )
 
 
 def decision_of(

@@ -32,6 +32,12 @@ IDENTIFIER = re.compile(
 """Names of columns that number or name the rows, or what they belong to."""
 
 
+INFINITE = "has infinite numbers; replace them, or drop their rows"
+TWO = 'two whole numbers, taken as normal; take "categorical" if they are codes'
+FEW = (
+    'few different whole numbers, taken as normal; take "ordinal" for grades, "categorical" for '
+    'codes, "poisson" for counts'
+)
 ONE_VALUE = "one value in all rows"
 
 
@@ -41,12 +47,12 @@ class Decision(NamedTuple):
     Attributes:
         kind: the name of a likelihood, "label", "constant" or "left_out".
         why: as half a sentence.
-        asks: whether the user should have a look, because other kinds fit as well.
+        asks: what the user should decide, because other kinds fit as well; "" for nothing.
     """
 
     kind: str
     why: str
-    asks: bool = False
+    asks: str = ""
 
 
 def is_label(cells: Cells, position: int) -> bool:
@@ -68,11 +74,12 @@ def is_label(cells: Cells, position: int) -> bool:
         return cells.levels is not None and _distinct(cells) == rows
     if cells.form != "number":
         return False
-    starts_in_order = np.array_equal(cells.values[:3] - cells.values[0], [0, 1, 2])
-    if cells.values[0] in (0, 1) and starts_in_order:
-        in_order = np.arange(rows) + cells.values[0]
-        if np.array_equal(cells.values, in_order):
-            return True
+    first = cells.values[0]
+    starts_so = first in (0, 1) and np.array_equal(
+        cells.values[:3], np.arange(3) + first
+    )
+    if starts_so and np.array_equal(cells.values, np.arange(rows) + first):
+        return True
     is_named_so = UNNAMED.match(cells.name.strip()) and position == 0
     if is_named_so or _is_identifier(cells):
         return _is_whole(cells.values) and _distinct(cells) == rows
@@ -86,7 +93,8 @@ def decide(cells: Cells) -> Decision:
     - ordinal: categories with an order;
     - categorical: categories and text;
     - negative_binomial, poisson: whole numbers of at least 0 with more than 10 values, by the
-      ratio of variance to mean;
+      ratio of variance to mean; those whose smallest value is above their range, such as years,
+      are measurements and no counts;
     - log_normal: positive numbers with a skewness above 1 whose logarithms are less skewed;
     - normal: other numbers, times and durations;
     - constant: a column with one value; left_out: identifiers, free text, no values.
@@ -103,7 +111,7 @@ def decide(cells: Cells) -> Decision:
         return Decision(LEFT_OUT, "no cell has a value")
     if cells.distinct is not None and cells.distinct > len(np.unique(present)):
         why = "whole numbers beyond 2^53, of which double precision makes some equal"
-        return Decision(LEFT_OUT, why, asks=True)
+        return Decision(LEFT_OUT, why, asks=f"{why}; left out")
     if (present[:2] == present[0]).all() and (present == present[0]).all():
         why = "one value where it isn't missing" if cells.missing.any() else ONE_VALUE
         return Decision(CONSTANT, why)
@@ -112,9 +120,8 @@ def decide(cells: Cells) -> Decision:
     if cells.form in {"time", "duration"}:
         return Decision("normal", "times as numbers")
     if _is_identifier(cells) and _is_whole(present):
-        return Decision(
-            LEFT_OUT, "named as an identifier; say its kind to model it", asks=True
-        )
+        asks = "left out as an identifier; give a kind to model it"
+        return Decision(LEFT_OUT, "named as an identifier", asks)
     if cells.form == "category":
         return _category(cells)
     return _number(present, cells.moments)
@@ -129,15 +136,16 @@ def _category(cells: Cells) -> Decision:
     if cells.was_declared:
         return Decision("categorical", f"{len(levels)} categories")
     if distinct > MOST_LEVELS or 2 * distinct > max(rows, 20):
-        why = f"text with {distinct} different values in {rows} rows"
-        return Decision(LEFT_OUT, why, asks=True)
+        why = f"text with {distinct} values in {rows} rows"
+        asks = 'text with many values is left out; take "categorical" to model it'
+        return Decision(LEFT_OUT, why, asks)
     return Decision("categorical", f"text with {len(levels)} values")
 
 
 def _number(present: np.ndarray, moments: Moments) -> Decision:
     """The kind of numbers that are not all equal."""
     if not moments.finite:
-        return Decision("normal", "numbers, some of them infinite", asks=True)
+        return Decision("normal", "numbers, some of them infinite", INFINITE)
     if moments.whole and moments.low >= 0:
         return _whole(present, moments)
     if moments.low > 0 and _is_skewed(present, moments):
@@ -146,20 +154,32 @@ def _number(present: np.ndarray, moments: Moments) -> Decision:
 
 
 def _whole(present: np.ndarray, moments: Moments) -> Decision:
+    """The kind of whole numbers of at least 0."""
     if moments.high == 1:
         return Decision("bernoulli", "each value is 0 or 1")
-    span = f"whole numbers from {moments.low:.0f} to {moments.high:.0f}"
-    few = _has_few(present)
-    if few:
-        others = "ordinal, categorical or poisson may fit better"
-        return Decision("normal", f"{span} with few values: {others}", asks=True)
+    if _has_few(present):
+        return _few(np.unique(present))
     dispersion = moments.std**2 / moments.mean
-    times = f"{span}, variance {dispersion:.2g} times the mean"
+    times = f"variance {_rounded(dispersion)} times the mean"
     if dispersion > OVERDISPERSED:
-        return Decision("negative_binomial", times)
+        if moments.low > moments.high - moments.low:
+            return Decision("normal", "whole numbers far from 0, such as years")
+        return Decision("negative_binomial", f"counts, {times}")
     if dispersion >= UNDERDISPERSED:
-        return Decision("poisson", times)
-    return Decision("normal", f"{times}, too small for counts")
+        return Decision("poisson", f"counts, {times}")
+    return Decision("normal", f"whole numbers, {times}: too small for counts")
+
+
+def _few(values: np.ndarray) -> Decision:
+    """Few whole numbers may be anything, and are never taken for categories in silence."""
+    if len(values) == 2:
+        return Decision("normal", "two whole numbers", TWO)
+    return Decision("normal", f"{len(values)} different whole numbers", FEW)
+
+
+def _rounded(ratio: float) -> str:
+    """Two digits, and no power of ten."""
+    return f"{ratio:.2g}" if ratio < 100 else f"{ratio:.0f}"
 
 
 def _has_few(present: np.ndarray) -> bool:

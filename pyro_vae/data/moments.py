@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -109,20 +110,28 @@ def _exponent(largest: float) -> int:
     return math.frexp(largest)[1]
 
 
-def side_by_side(columns: Sequence[np.ndarray]) -> np.ndarray:
+def side_by_side(
+    columns: Sequence[np.ndarray], dtypes: Sequence[np.dtype[Any]]
+) -> np.ndarray:
     """Columns as one array of rows, (n, D), of a type that has them all.
 
     Some rows at a time: numpy.stack writes a whole column with gaps, and each number costs a line
     of the cache.
 
+    Arguments:
+        columns: (n,) each.
+        dtypes: the type that each column needs.
+
     Example:
-        >>> side_by_side([np.array([1.0, 2.0]), np.array([3.0, 4.0])]).tolist()
-        [[1.0, 3.0], [2.0, 4.0]]
+        >>> columns = [np.array([1.0, 2.0]), np.array([3.0, 4.0])]
+        >>> side_by_side(columns, [np.dtype("f4"), np.dtype("f4")])
+        array([[1., 3.],
+               [2., 4.]], dtype=float32)
     """
     rows = len(columns[0])
-    array = np.empty((rows, len(columns)), np.result_type(*columns))
+    array = np.empty((rows, len(columns)), np.result_type(*dtypes))
     size = max(1, BLOCK // len(columns))
     for start in range(0, rows, size):
-        stop = start + size
-        np.stack([one[start:stop] for one in columns], axis=1, out=array[start:stop])
+        part = [one[start : start + size] for one in columns]
+        array[start : start + size] = np.array(part).T
     return array

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pyro_vae.data.coding import numbers_of
+from pyro_vae.data.coding import Numbers, numbers_of
 from pyro_vae.data.column_choice import (
     Kinds,
     asked_kinds,
@@ -164,7 +164,7 @@ def table(
     if labels is None and schema.label is not None:
         labels = tuple(data[schema.label].to_list())
     reasons = tuple(decision for _, decision in decided)
-    return Table(side_by_side(numbers), schema, labels, reasons)
+    return Table(_stacked(numbers), schema, labels, reasons)
 
 
 def _refuse_nothing(
@@ -190,7 +190,7 @@ def _each_column(
     kind: str | Mapping[str, Any] | None,
     first: Sequence[tuple[Column, Decision]],
     name: str,
-) -> tuple[list[tuple[Column, Decision]], list[np.ndarray]]:
+) -> tuple[list[tuple[Column, Decision]], list[Numbers]]:
     """Each column with its decision, after the first ones, and the numbers of those modelled."""
     decided = list(first)
     numbers = []
@@ -211,7 +211,12 @@ def _each_column(
         decided.append((made, decision))
         if made.modelled:
             numbers.append(numbers_of(cells, made, name))
-    return with_totals(decided, numbers), numbers
+    return with_totals(decided, [one.values for one in numbers]), numbers
+
+
+def _stacked(numbers: Sequence[Numbers]) -> np.ndarray:
+    """The numbers of all columns as one array of rows."""
+    return side_by_side([one.values for one in numbers], [one.dtype for one in numbers])
 
 
 def as_table(x: Any, schema: Schema | None, name: str = "x") -> Table:
@@ -291,4 +296,4 @@ def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
     notes: tuple[str, ...] = ()
     if extra:
         notes = (f"{name}: left out the columns {shortened(extra)}, not in the model",)
-    return Table(side_by_side(numbers), schema, labels, notes=notes)
+    return Table(_stacked(numbers), schema, labels, notes=notes)
