@@ -23,6 +23,7 @@ NINES = frozenset(10.0**digits - 1 for digits in range(2, 9))
 """Values that stand for missing ones in many tables of counts."""
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """2^64 divided by the golden ratio: products with it spread the bits of a number."""
+ODD = np.uint64(1)
 ALIKE = 12
 """Longer runs of columns that are alike are cut."""
 HEADER = ("column", "dtype", "kind", "values", "missing", "because")
@@ -118,14 +119,19 @@ def _about_rows(table: Table) -> Iterator[str]:
 def _equal_rows(values: np.ndarray) -> int:
     """The number of rows that repeat another one; a hash of 64 bits stands for each row.
 
-    Two different rows of a million have the same hash with a probability of 3e-8.
+    Two different rows of a million have the same hash with a probability of about 3e-8.
     """
-    hashes = np.zeros(len(values), dtype=np.uint64)
-    for column in values.T:
-        numbers = (column + 0.0).astype(np.float64)  # -0.0 becomes 0.0
-        hashes = (hashes ^ numbers.view(np.uint64)) * MIX
-        hashes ^= hashes >> np.uint64(29)
-    return len(values) - len(np.unique(hashes))
+    rows, width = values.shape
+    factors = np.random.default_rng(0).integers(2**64, size=width, dtype=np.uint64)
+    hashes = np.empty(rows, dtype=np.uint64)
+    size = max(1, 2**15 // width)  # some rows at a time stay in the cache
+    for start in range(0, rows, size):
+        numbers = values[start : start + size].astype(np.float64) + 0.0  # no -0.0
+        mixed = numbers.view(np.uint64) * MIX
+        mixed ^= mixed >> np.uint64(32)  # the last bits of most numbers are 0
+        hashes[start : start + size] = (mixed * (factors | ODD)).sum(axis=1)
+    hashes.sort()  # numpy.unique takes ten times as long
+    return int((hashes[1:] == hashes[:-1]).sum())
 
 
 def _about_columns(table: Table) -> Iterator[str]:
