@@ -106,7 +106,9 @@ def dataframe_of_rows(
 
     count = len(next(iter(columns.values())))
     index = range(count) if labels is None else list(labels)
-    return pandas.DataFrame(dict(columns), index=pandas.Index(index, name=ROW))
+    return pandas.DataFrame(
+        dict(columns), index=pandas.Index(index, name=ROW, tupleize_cols=False)
+    )
 
 
 class Answer(ABC):

@@ -22,6 +22,8 @@ from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
 
 WIDE = 50
 """Tables with more columns of numbers are one kind as a whole, such as pixels or genes."""
+AS_ALL = "as all"
+"""How the reason begins for columns that have the kind of the whole table."""
 CATEGORIES = ("categorical", "ordinal")
 """The likelihoods whose values are positions among levels."""
 OF_LEVELS = (*CATEGORIES, "bernoulli", "custom", "distribution")
@@ -155,7 +157,9 @@ def kind_of_all(data: Any, chosen: Sequence[str], asked: Kinds) -> Decision | No
     numbers = (cells_of(data[column]).values for column in numeric[1:])
     parts = [part[~np.isnan(part)].reshape(-1, 1) for part in numbers]
     natural = natural_likelihood(*[part for part in parts if len(part)])
-    return Decision(natural.likelihood, f"as all {len(numeric)} columns: {natural.why}")
+    return Decision(
+        natural.likelihood, f"{AS_ALL} {len(numeric)} columns: {natural.why}"
+    )
 
 
 def decision_of(
@@ -202,14 +206,15 @@ def described(
         if cells.form == "category" and cells.levels is not None:
             value = cells.levels[int(value)]
         is_time = cells.form in {"time", "duration"}
-        return Column(**fields, levels=None if is_time else (value,))
+        levels = None if is_time else (value,)
+        return Column(**fields, levels=levels, ordered=cells.ordered)
     _require_possible(cells, decision.kind, levels, name)
     if decision.kind in CATEGORIES or cells.form == "category":
         found = levels_of(cells, cells.name, levels, name)
         return Column(**fields, levels=found, ordered=decision.kind == "ordinal")
     if cells.form in {"time", "duration"}:
         return Column(**fields, **_unit_and_origin(cells))
-    return Column(**fields, offset=offset_of(cells.values, decision.kind))
+    return Column(**fields, offset=offset_of(cells.moments, decision.kind))
 
 
 def _unit_and_origin(cells: Cells) -> dict[str, Any]:
