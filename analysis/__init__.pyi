@@ -7,13 +7,20 @@ from pyro_vae.analysis.annealing.bidirectional_mc import bidirectional as bidire
 from pyro_vae.analysis.export.draws import to_arviz as to_arviz
 from pyro_vae.analysis.gaps.gaps import inference_gaps as inference_gaps
 from pyro_vae.analysis.gaps.results import Gaps as Gaps
+from pyro_vae.analysis.imputation.imputing import impute as impute
+from pyro_vae.analysis.imputation.pooling import Pooled as Pooled
+from pyro_vae.analysis.imputation.pooling import pool as pool
+from pyro_vae.analysis.imputation.prediction import predict as predict
+from pyro_vae.analysis.imputation.results import Imputation as Imputation
 from pyro_vae.analysis.latent.codes import Codes as Codes
 from pyro_vae.analysis.latent.codes import Samples as Samples
-from pyro_vae.analysis.latent.codes import class_probabilities as class_probabilities
 from pyro_vae.analysis.latent.codes import encode as encode
 from pyro_vae.analysis.latent.codes import rate as rate
 from pyro_vae.analysis.latent.codes import reconstruct as reconstruct
 from pyro_vae.analysis.latent.codes import sample as sample
+from pyro_vae.analysis.latent.probabilities import (
+    class_probabilities as class_probabilities,
+)
 from pyro_vae.analysis.latent.results import LatentUse as LatentUse
 from pyro_vae.analysis.latent.use import latent_use as latent_use
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import (

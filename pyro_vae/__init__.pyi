@@ -20,8 +20,11 @@ from pyro_vae.analysis import class_probabilities as class_probabilities
 from pyro_vae.analysis import compare as compare
 from pyro_vae.analysis import encode as encode
 from pyro_vae.analysis import evidence as evidence
+from pyro_vae.analysis import impute as impute
 from pyro_vae.analysis import inference_gaps as inference_gaps
 from pyro_vae.analysis import latent_use as latent_use
+from pyro_vae.analysis import pool as pool
+from pyro_vae.analysis import predict as predict
 from pyro_vae.analysis import reconstruct as reconstruct
 from pyro_vae.analysis import sample as sample
 from pyro_vae.analysis import to_arviz as to_arviz

@@ -11,6 +11,8 @@ All names begin with `pyro_vae_`, so that no method of another meaning is called
     HasRepresentative       a distribution p(x | z)             by `reconstruct`
     HasProbabilities        a distribution p(x | z)             by `class_probabilities`
     HasColumnDensities      a distribution p(x | z)             by `anomaly`
+    HasObservedDensity      a distribution p(x | z)             where rows have missing cells
+    HasConditional          a distribution p(x | z)             by `impute`
     HasTopLevel             a distribution q(z | x)             by the prior "vamp" on a top level
 
 Example:
@@ -123,6 +125,36 @@ class HasColumnDensities(Protocol):
 
     def pyro_vae_column_log_prob(self, x: Tensor, /) -> Tensor:
         """log p of each column, shaped as x; over the columns of a row they sum to its log p."""
+
+
+@runtime_checkable
+class HasObservedDensity(Protocol):
+    """A distribution over rows that knows the density of any of its cells: its marginals."""
+
+    def pyro_vae_observed_log_prob(self, x: Tensor, observed: Tensor, /) -> Tensor:
+        """log p of the observed cells of each row; 0 where there are none.
+
+        Arguments:
+            x: rows, shaped (..., *event_shape), with numbers for the missing cells.
+            observed: which cells are observed, shaped as x.
+        """
+
+
+@runtime_checkable
+class HasConditional(Protocol):
+    """A distribution over rows whose cells depend on each other, which knows their conditionals."""
+
+    def pyro_vae_given_observed(self, x: Tensor, observed: Tensor, /) -> Distribution:
+        """p(x_m | x_o, z) of the missing cells given the observed ones: mean, variance, draws.
+
+        Arguments:
+            x: rows, which broadcast with (*batch_shape, *event_shape); what stands in missing
+                cells is not read.
+            observed: which cells are observed, shaped as x.
+
+        Returns:
+            A distribution over rows, of which the missing cells are read.
+        """
 
 
 @runtime_checkable

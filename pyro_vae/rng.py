@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,8 +36,11 @@ def row_hash(row: Tensor) -> int:
 def _digest(row: Tensor, purpose: str, size: int) -> int:
     if row.dtype == torch.bfloat16:  # NumPy has none
         row = row.float()
-    numbers = row.cpu().numpy().tobytes()
-    digest = hashlib.blake2b(numbers, key=purpose.encode(), digest_size=size)
+    numbers = row.cpu().numpy()
+    if row.is_floating_point():
+        # of the many kinds of nan, one stands for all
+        numbers = np.where(np.isnan(numbers), numbers.dtype.type(np.nan), numbers)
+    digest = hashlib.blake2b(numbers.tobytes(), key=purpose.encode(), digest_size=size)
     return int.from_bytes(digest.digest(), "big")
 
 

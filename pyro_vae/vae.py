@@ -20,6 +20,7 @@ from pyro_vae.guides import Posterior
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Parts, Spec, build, describe, joined, random_weights, read
+from pyro_vae.spec.column_kinds import require_kinds
 
 _numbers = count(1)
 Observations = Mapping[str, Tensor] | None
@@ -112,6 +113,10 @@ class VAE(nn.Module):
             "none".
         denoise: standard deviation of the noise on the encoder's inputs while training, in
             standardised units.
+        missing: "at_random": nan is a missing cell, and p(x | z) is that of the observed ones. The
+            encoder gets the standardised cells, 0 where missing, and then the mask, 1 where
+            observed: (n, 2 D) numbers for rows (n, D), and for images twice the channels. A guide
+            of your own gets the rows with nan. "none": nan is an error.
         seed: of the initial weights. The global generator is not touched.
         table: names, kinds and levels of the columns, for rows of a table; see `from_data`.
 
@@ -143,6 +148,7 @@ class VAE(nn.Module):
         decoder: Part = "mlp",
         standardize: Literal["feature", "all", "none"] = "feature",
         denoise: float = 0.0,
+        missing: Literal["none", "at_random"] = "none",
         seed: int = 0,
         table: Schema | None = None,
     ) -> None:
@@ -188,6 +194,8 @@ class VAE(nn.Module):
         Rows of other tables are matched by name, and samples come as DataFrames of the same
         columns, dtypes and levels.
 
+        A table with missing cells makes a model with missing="at_random".
+
         Arguments:
             data: a DataFrame of any library, or a `Table` from `pyro_vae.data.read`.
             columns: the columns to take, or kinds of columns by name; see `pyro_vae.data.table`.
@@ -212,6 +220,8 @@ class VAE(nn.Module):
                 f"data: expected a DataFrame or a Table, got {type(data).__name__}; read a file "
                 "with pyro_vae.data.read, or for an array take VAE(data_shape=x.shape[1:])"
             )
+        if isinstance(columns, Mapping):
+            require_kinds(columns)
         kind = each_kind(fields.get("likelihood"))
         how: dict[str, Any] = {"columns": columns, "drop": drop, "index": index}
         how["kind"] = kind
@@ -222,6 +232,8 @@ class VAE(nn.Module):
             rows = table(data.to_dataframe(), **how, name="data")
         if kind is not None or "likelihood" not in fields:
             fields["likelihood"] = rows.schema.likelihood
+        if rows.missing:
+            fields.setdefault("missing", "at_random")
         return cls(data_shape=rows.values.shape[1:], table=rows.schema, **fields)
 
     @classmethod
@@ -249,9 +261,12 @@ class VAE(nn.Module):
         return (
             f"VAE, {size:,} parameters\n"
             f"  p(z)      {prior:<32} z {(self.spec.latent_dim,)}\n"
-            f"  p(x | z)  {likelihood:<32} x {self.spec.data_shape}\n"
+            f"  p(x | z)  {likelihood:<32} x {self.spec.data_shape}{self._missing()}\n"
             f"  q(z | x)  {posterior}"
         )
+
+    def _missing(self) -> str:
+        return ", cells missing at random" if self.spec.missing == "at_random" else ""
 
     @property
     def parts(self) -> Parts:

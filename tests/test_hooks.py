@@ -25,11 +25,21 @@ PROTOCOLS = {
     "HasRepresentative": "pyro_vae_representative",
     "HasProbabilities": "pyro_vae_probabilities",
     "HasColumnDensities": "pyro_vae_column_log_prob",
+    "HasObservedDensity": "pyro_vae_observed_log_prob",
+    "HasConditional": "pyro_vae_given_observed",
     "HasTopLevel": "pyro_vae_top",
 }
 OF_MODULES = "start_from", "bind_parts", "refine", "independent"
 OF_DISTRIBUTIONS = (
-    *("given", "representative", "probabilities", "column_log_prob", "top"),
+    *(
+        "given",
+        "representative",
+        "probabilities",
+        "column_log_prob",
+        "observed_log_prob",
+        "given_observed",
+        "top",
+    ),
     *("counts", "typical", "parts", "order"),
 )
 

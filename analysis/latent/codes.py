@@ -13,7 +13,6 @@ from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data.frame_output import as_frame
-from pyro_vae.hooks import HasProbabilities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
@@ -135,42 +134,6 @@ def reconstruct(vae: VAE, x: Any, *, as_array: bool = False) -> Any:
     if vae.spec.table is None or as_array:
         return numbers
     return as_frame(vae.spec.table, numbers, row_labels(x, vae.spec.table))
-
-
-@public
-def class_probabilities(vae: VAE, x: Any) -> dict[int, np.ndarray]:
-    """p(x'ᵢ = k | z) at z = E[z | x] for each categorical or ordinal column i.
-
-    Arguments:
-        vae: the model.
-        x: rows shaped (n, *data_shape).
-
-    Returns:
-        Column -> probabilities, (n, K); columns are numbered as in the flattened row. Empty where
-        no column is of such a kind.
-
-    Raises:
-        ValueError: rows that don't fit the model.
-
-    Example:
-        >>> likelihood = {"kind": "categorical", "num_classes": 3}
-        >>> vae = VAE(data_shape=(2,), latent_dim=1, likelihood=likelihood)
-        >>> class_probabilities(vae, torch.zeros(5, 2))[1].shape
-        (5, 3)
-    """
-    batches: list[dict[int, Tensor]] = []
-    with evaluation(vae):
-        for batch in rows_of(vae, x, "x"):
-            p: Any = vae.likelihood(posterior_of(vae, batch).mean)
-            batches.append(
-                p.pyro_vae_probabilities() if isinstance(p, HasProbabilities) else {}
-            )
-    return {
-        column: as_numpy(
-            torch.cat([probabilities[column] for probabilities in batches])
-        )
-        for column in batches[0]
-    }
 
 
 @dataclass(frozen=True, repr=False)

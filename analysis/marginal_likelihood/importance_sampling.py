@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,20 @@ from pyro_vae.analysis.fitted import (
     require_density,
     warn_of_half,
 )
+from pyro_vae.analysis.marginal_likelihood.arguments import (
+    Compile,
+    Method,
+    check_arguments,
+)
 from pyro_vae.analysis.marginal_likelihood.automatic import automatic
 from pyro_vae.analysis.marginal_likelihood.job import Job
-from pyro_vae.analysis.marginal_likelihood.measure import measure_of
+from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
 from pyro_vae.analysis.marginal_likelihood.mixture_sampling import GUIDE_DRAWS
+from pyro_vae.analysis.marginal_likelihood.observed import (
+    between_columns,
+    observed_cells,
+    without_observed_cells,
+)
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.marginal_likelihood.proposals import (
     Guide,
@@ -37,15 +47,13 @@ from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
 
-__all__ = ["evidence"]
+__all__ = ["affordable_pairs", "evidence", "is_worth_compiling"]
 
-Compile = Literal["auto", "on", "off"]
-Method = Literal["auto", "importance"]
 WORTH_COMPILING = 10_000
 """Calls of a chunk: compiling takes about ten seconds, and saves at least a millisecond a call."""
 
 _CACHE = {"cpu": 2**21, "cuda": 2**28}  # bytes of the widest layer of a chunk
-_WHEN_COMPILED = 2  # times as much: no copies of that layer are made
+WHEN_COMPILED = 2  # times as much: no copies of that layer are made
 
 
 @public
@@ -61,6 +69,8 @@ def evidence(
     retry: Named | None = None,
     chunk_size: int | None = None,
     compile: Compile = "auto",
+    columns: Sequence[str | int] | None = None,
+    given: Sequence[str | int] | None = None,
     progress: bool | None = None,
 ) -> Evidence:
     """Estimate log p(x) of each row by importance sampling, and say where to trust it.
@@ -91,6 +101,10 @@ def evidence(
     row whose second mode the first draws hardly reach, the mean weight over 2000 replicates was
     0.943 of p(x) with 100 draws, 0.991 with 200 and 0.9995 with 1000, each ± 0.003 or less.
 
+    Of a row with missing cells, for a model with missing="at_random", it is log p of the observed
+    cells, and exactly 0 where there are none. With `columns` a and `given` b it is log p(x_a | x_b)
+    = log p(x_a, x_b) - log p(x_b), a score of some columns by others, from an estimate of each.
+
     Running sums in float64 keep the memory from growing with K. The draws of a row depend on `seed`
     and on the row alone: its numbers are the same in any order, batch or chunk, up to rounding, and
     equal rows have equal errors. `proposal="guide"` is importance sampling from the guide, the
@@ -118,6 +132,9 @@ def evidence(
             the widest layer.
         compile: whether a chunk's density comes from a compiled graph: "on", "off", or "auto" where
             the draws ahead are worth the time to compile. The numbers are the same up to rounding.
+        columns: the columns a whose density is asked for, by name or by position in the flattened
+            row; None: all that are not given.
+        given: the columns b that it is given; None: no columns.
         progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
@@ -125,15 +142,17 @@ def evidence(
 
     Raises:
         ValueError: no rows or draws, a cap below num_particles, too few draws for a k-hat to retry
-            by, rows that don't fit the model, an autoencoder.
+            by, rows that don't fit the model, an autoencoder, columns that are given and asked for.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
         >>> evidence(vae, torch.zeros(3, 4), num_particles=10).log_marginal.shape
         (3,)
     """
+    if columns is not None or given is not None:
+        return between_columns(evidence, **locals())
     began = time.perf_counter()
-    _check(num_particles, chunk_size, until, retry, compile, method)
+    check_arguments(num_particles, chunk_size, until, retry, compile, method)
     require_density(vae)
     warn_of_half(vae, "evidence")
     if proposal is not None or retry is not None or num_particles < FEWEST_DRAWS:
@@ -142,35 +161,39 @@ def evidence(
     second = None if retry is None else proposal_of(retry, "retry")
     placement = placement_of(vae)
     rows = model_rows(vae, x)
-    pairs = chunk_size or _affordable_pairs(vae)
-    compiles = _compiles(compile, len(rows) * num_particles, pairs)
+    pairs = chunk_size or affordable_pairs(vae)
+    compiles = is_worth_compiling(compile, len(rows) * num_particles, pairs)
     if compiles and chunk_size is None:
-        pairs = pairs * _WHEN_COMPILED
+        pairs = pairs * WHEN_COMPILED
     hashes: list[int] = []
+    counts: list[int] = []
+    measure = measure_of(vae)
     with evaluation(vae), own_seed(seed, placement.device) as restart:
         job = Job(
             vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles
         )
         batches = rows_of(vae, rows, "x", batch_size=job.group, progress=progress)
-        groups = _groups(job, batches, hashes)
+        groups = _groups(job, batches, hashes, counts, measure)
         if method == "auto":
-            columns = automatic(job, groups)
+            found = automatic(job, groups)
         else:
-            columns = concatenated(
+            found = concatenated(
                 [_estimate(job, group, first, second) for group in groups]
             )
-    measure = measure_of(vae)
+    if counts:
+        found = without_observed_cells(found, np.array(counts))
     return Evidence(
-        **columns,
+        **found,
         row_hashes=np.array(hashes, np.uint64),
         data_size=math.prod(vae.spec.data_shape) if measure is None else measure.size,
         measure=measure,
         seconds=time.perf_counter() - began,
         row_labels=row_labels(x, vae.spec.table),
+        n_observed=np.array(counts) if counts else None,
     )
 
 
-def _compiles(compile: Compile, work: int, pairs: int) -> bool:
+def is_worth_compiling(compile: Compile, work: int, pairs: int) -> bool:
     """Whether to compile for so many pairs of a row and a draw, of which a call takes `pairs`."""
     return compile == "on" or (compile == "auto" and work >= WORTH_COMPILING * pairs)
 
@@ -179,41 +202,20 @@ def _groups(
     job: Job,
     batches: Iterator[Tensor],
     hashes: list[int],
+    counts: list[int],
+    measure: Measure | None,
 ) -> Iterator[Tensor]:
-    """Rows whose proposals are made together; the hash of each row is appended to `hashes`."""
+    """Rows whose proposals are made together; the hash of each row is appended to `hashes`.
+
+    For a model of rows with missing cells the number of observed ones is appended to `counts`.
+    """
     for batch in batches:
         # a DataLoader has a batch size of its own
         for group in batch.split(job.group):
             hashes += [row_hash(row) for row in group]
+            if job.vae.spec.missing != "none":
+                counts += observed_cells(group, measure)
             yield group
-
-
-def _check(
-    num_particles: int,
-    chunk_size: int | None,
-    until: Until | None,
-    retry: Named | None,
-    compile: Compile,
-    method: Method,
-) -> None:
-    if num_particles < 1:
-        raise ValueError(f"num_particles: expected at least 1, got {num_particles}")
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size: expected at least 1, or None, got {chunk_size}")
-    if until is not None and until.max_particles < num_particles:
-        raise ValueError(
-            f"until.max_particles: expected at least num_particles = {num_particles}, got "
-            f"{until.max_particles}; raise the cap, or lower num_particles"
-        )
-    if retry is not None and num_particles < FEWEST_DRAWS:
-        raise ValueError(
-            f"num_particles: expected at least {FEWEST_DRAWS} with retry=, got {num_particles}: "
-            "fewer have no k-hat, which decides the rows to retry"
-        )
-    if method not in get_args(Method):
-        raise ValueError(f"method: expected 'auto' or 'importance', got {method!r}")
-    if compile not in get_args(Compile):
-        raise ValueError(f"compile: expected 'auto', 'on' or 'off', got {compile!r}")
 
 
 def _estimate(
@@ -259,7 +261,7 @@ def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
     return sampling.columns()["elbo"]
 
 
-def _affordable_pairs(vae: VAE) -> int:
+def affordable_pairs(vae: VAE) -> int:
     """Pairs of a row and a draw whose widest layer fits into the cache; more are slower."""
     placement = placement_of(vae)
     sizes = [math.prod(vae.spec.data_shape)]

@@ -13,7 +13,7 @@ from torch.distributions import TransformedDistribution, constraints
 from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.inputs import placement_of
 from pyro_vae.likelihoods import Family, Mixed, Multinomial
-from pyro_vae.likelihoods.mixed import ranges
+from pyro_vae.likelihoods.column_ranges import ranges
 from pyro_vae.likelihoods.size_factor import RowSize
 from pyro_vae.vae import VAE
 

@@ -1,5 +1,7 @@
 """Draws of rows from their own mixture proposals, and the weights that they give."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,6 +26,14 @@ GUIDE_DRAWS = 100
 """For the ELBO of a guide that has no share in the proposal."""
 PIECE = 4096
 """Pairs of a row and a draw whose prior and proposal densities are computed at once."""
+
+
+class WeightedDraws(NamedTuple):
+    """Draws of some rows, with log p(x, z) and log p(x, z) - log r(z), (draws, rows), float64."""
+
+    draws: Draws
+    log_joint: Tensor
+    log_weights: Tensor
 
 
 class MixtureSampling:
@@ -103,16 +113,27 @@ class MixtureSampling:
     ) -> None:
         """Draw `first` to `last` of some rows, and add their weights."""
         index = torch.from_numpy(rows)
+        draws, log_joint, log_weights = self.weighted(rows, proposals, first, last)
+        self.weights.add(log_weights, index)
+        self.strata.add(log_weights, draws.component, index)
+        if proposals.mixes_guide:
+            self._add_guide(rows, log_joint - draws.log_guide, draws.from_guide)
+
+    def weighted(
+        self,
+        rows: np.ndarray,
+        proposals: RowProposals,
+        first: int,
+        last: int,
+    ) -> WeightedDraws:
+        """Draws `first` to `last` of some rows, with their weights."""
         seeds = [self.seeds[row] for row in rows]
         draws = self.drawn(rows, proposals, seeds, first, last)
         log_likelihood = self._log_likelihood(rows, draws.z)
         log_joint = (draws.log_prior + log_likelihood).double()
         log_weights = log_joint - draws.log_proposal
         log_weights = log_weights.nan_to_num(-torch.inf, torch.inf, -torch.inf)
-        self.weights.add(log_weights, index)
-        self.strata.add(log_weights, draws.component, index)
-        if proposals.mixes_guide:
-            self._add_guide(rows, log_joint - draws.log_guide, draws.from_guide)
+        return WeightedDraws(draws, log_joint, log_weights)
 
     def drawn(
         self,

@@ -15,6 +15,7 @@ from pyro_vae.analysis.results.answer import (
     Total,
     mean_and_se,
     monte_carlo_se,
+    row_name,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
             that is not known.
         seconds: the time that it took.
         row_labels: names of the rows, where the data have some, else None.
+        n_observed: the modelled cells of each row that are observed; None for a model without
+            missing cells, where it is `data_size`.
     """
 
     log_marginal: np.ndarray
@@ -71,6 +74,7 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
     measure: "Measure | None" = None
     seconds: float = math.nan
     row_labels: tuple[Any, ...] | None = None
+    n_observed: np.ndarray | None = None
 
     reading = (
         "log p(x) is on average a low estimate; believe it on trusted rows, whose k-hat is at most "
@@ -117,8 +121,25 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
 
     @property
     def bits_per_dim(self) -> float:
-        """Mean of -log p(x) / (D log 2), for D modelled numbers in a row."""
-        return -self.mean_log_marginal / (self.data_size * math.log(2))
+        """-log p / (D log 2) over all rows, for D observed cells that are modelled."""
+        if self.n_observed is None:
+            return -self.mean_log_marginal / (self.data_size * math.log(2))
+        return -self.mean_per_cell / math.log(2)
+
+    @property
+    def per_cell(self) -> np.ndarray:
+        """log p(x) of each row for each of its observed cells; nan where it has none."""
+        count = self.data_size if self.n_observed is None else self.n_observed
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.log_marginal / count)
+
+    @property
+    def mean_per_cell(self) -> float:
+        """log p of all rows together for each of their observed cells, in nats."""
+        if self.n_observed is None:
+            return self.mean_log_marginal / self.data_size
+        count = self.n_observed.sum()
+        return float(self.log_marginal.sum() / count) if count else math.nan
 
     @property
     def median_ess(self) -> float:
@@ -158,6 +179,9 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
 
     def columns(self) -> dict[str, np.ndarray]:
         """The columns of `to_dataframe`: the arrays above, by their names."""
+        observed = {}
+        if self.n_observed is not None:
+            observed = {"n_observed": self.n_observed, "per_cell": self.per_cell}
         return {
             "log_marginal": self.log_marginal,
             "se": self.se,
@@ -171,6 +195,7 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
             "retried": self.retried,
             "proposal_elbo": self.proposal_elbo,
             "upper": self.upper,
+            **observed,
         }
 
     def labels(self) -> Sequence[Any] | None:
@@ -182,14 +207,30 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
         mean, se = mean_and_se(self.log_marginal)
         share = f"{self.monte_carlo_se:.3f} of the error is Monte Carlo"
         how = f"{self.num_rows} rows, {self._draws()}; {share}"
-        elbo, elbo_se = mean_and_se(self.elbo)
         return [
             Total("log p(x)", mean, se, "nats per row", how),
+            *self._cells(),
             *self._trust(),
             *self._counts(),
-            Total("ELBO", elbo, elbo_se, "nats per row", "of the guide"),
+            *self._elbo(),
             *self._costs(),
         ]
+
+    def _cells(self) -> Iterator[Total]:
+        """log p for each observed cell, where cells are missing."""
+        if self.n_observed is None or (self.n_observed == self.data_size).all():
+            return
+        count = int(self.n_observed.sum())
+        note = f"{count} observed of {self.num_rows * self.data_size} cells"
+        empty = int((self.n_observed == 0).sum())
+        if empty:
+            note += f"; {empty} rows have none, and log p = 0"
+        yield Total("per cell", self.mean_per_cell, unit="nats", note=note, digits=4)
+
+    def _elbo(self) -> Iterator[Total]:
+        elbo, elbo_se = mean_and_se(self.elbo)
+        if not np.isnan(self.elbo).all():
+            yield Total("ELBO", elbo, elbo_se, "nats per row", "of the guide")
 
     def _draws(self) -> str:
         fewest = self.num_particles.min()
@@ -212,7 +253,7 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
     def _doubt(self) -> str:
         """Which rows are not to be trusted, what that does to the mean, and what to do."""
         worst = self.worst()
-        named = ", ".join(map(str, worst))
+        named = ", ".join(row_name(self.row_labels, row) for row in worst)
         others = ", ..." if self.unreliable.sum() > len(worst) else ""
         shortfall = self.mean_shortfall
         low = "" if math.isnan(shortfall) else f" by about {shortfall:.3f} nats or more"

@@ -5,18 +5,20 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.tables import row_labels
-from pyro_vae.data import SparseArray
+from pyro_vae.data import ArrayRows, DatasetRows, Rows
 from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
+from pyro_vae.inputs import model_rows
 from pyro_vae.vae import VAE
 
 
 def sharded_evidence(
     vae: VAE,
-    x: np.ndarray | SparseArray,
+    x: Any,
     *,
     labels: Sequence[Any] | None = None,
     **how: Any,
@@ -29,7 +31,7 @@ def sharded_evidence(
 
     Arguments:
         vae: a model whose guide and prior have densities.
-        x: rows shaped (n, *data_shape).
+        x: rows shaped (n, *data_shape), of any kind that has positions: not a DataLoader.
         labels: names of the rows; those that x has by default.
         **how: further arguments of `evidence`.
 
@@ -42,17 +44,31 @@ def sharded_evidence(
         (3,)
     """
     names = row_labels(x, vae.spec.table) if labels is None else tuple(labels)
-    world = min(world_size(), len(x))
+    rows = model_rows(vae, x)
+    world = min(world_size(), len(rows))
     if world <= 1:
-        return replace(evidence(vae, x, **how), row_labels=names)
+        return replace(evidence(vae, rows, **how), row_labels=names)
     if not is_first():
         how["progress"] = False
     # with fewer rows than processes, some processes have none
     own = None
     if rank() < world:
-        own = evidence(vae, x[rank() :: world], **how)
+        own = evidence(vae, _share(rows, rank(), world), **how)
     whole = _interleaved([part for part in gathered(own) if part is not None])
     return replace(whole, row_labels=names)
+
+
+def _share(rows: Rows, first: int, step: int) -> Any:
+    """The rows first, first + step, first + 2 step, ...
+
+    Raises:
+        ValueError: a DataLoader, whose rows have no positions.
+    """
+    if not isinstance(rows, ArrayRows | DatasetRows):
+        raise ValueError(
+            "x: expected rows that several processes can divide, got a DataLoader; pass its dataset"
+        )
+    return rows.select(torch.arange(first, len(rows), step))
 
 
 def _interleaved(parts: list[Evidence]) -> Evidence:

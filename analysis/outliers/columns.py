@@ -15,6 +15,7 @@ from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_o
 from pyro_vae.hooks import HasColumnDensities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.mixed import ColumnGroups
+from pyro_vae.likelihoods.observed_cells import ObservedCells
 from pyro_vae.likelihoods.size_factor import SizedCounts
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
@@ -75,6 +76,10 @@ def _terms(p: Any, x: Tensor) -> Tensor | None:
     """log p(xᵢ | z) as far as it is known; `column_log_prob` checks the sum."""
     if isinstance(p, HasColumnDensities):
         return torch.as_tensor(p.pyro_vae_column_log_prob(x))
+    if isinstance(p, ObservedCells):
+        filled, observed = p.filled(x)
+        terms = _terms(p.base_dist, filled)
+        return None if terms is None else torch.where(observed, terms, 0.0)
     if isinstance(p, SizedCounts):  # the size factor is the last column
         counts = p.counts(x[..., -1:]).log_prob(x[..., :-1])
         return torch.cat([counts, torch.zeros_like(counts[..., :1])], -1)

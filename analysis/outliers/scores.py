@@ -68,7 +68,7 @@ def anomaly(
         x: rows shaped (n, *data_shape).
         reference: ordinary rows that the model was not fitted to, (m, *data_shape); None for no
             p-values.
-        columns: names of the numbers of a row.
+        columns: names of the numbers of a row; by default those that the model or the data have.
         shares: whether to compute the share of each column in log p(x); None where p(x | z) is a
             product over columns.
         num_particles: draws of each row for log p(x), as in `evidence`.
@@ -90,7 +90,9 @@ def anomaly(
         >>> found.p_value.shape, found.shares.shape, len(found.to_dataframe())
         ((3,), (3, 4), 3)
     """
-    given_names = column_labels(x) if columns is None else columns
+    given_names = columns
+    if columns is None:
+        given_names = column_labels(x, vae.spec.table)
     names = names_of(given_names, vae.spec.data_shape)
     has_shares = False
     if shares is not False:

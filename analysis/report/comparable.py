@@ -34,6 +34,21 @@ def require_models(models: Any, x: Any) -> None:
         )
 
 
+def _require_same_cells(
+    first: str, expected: Evidence, name: str, one: Evidence
+) -> None:
+    """Raise ValueError where other cells are missing: a mask of the rows that differs."""
+    known = [getattr(each, "n_observed", None) for each in (expected, one)]
+    counts = [one.data_size if count is None else count for count in known]
+    differ = np.flatnonzero(np.broadcast_to(counts[0] != counts[1], len(one.se)))
+    if len(differ):
+        raise ValueError(
+            "compare: expected evidence about the same observed cells, got other missing cells, "
+            f"so another mask, for {name!r} than for {first!r} in {len(differ)} rows, the first of "
+            f"them row {differ[0]}; evaluate all on one x"
+        )
+
+
 def measures_of(models: Mapping[str, VAE | Evidence]) -> dict[str, Measure | None]:
     """What p(x) of each model is: a density or a mass, of which columns; None where not known.
 
@@ -75,6 +90,7 @@ def require_same_rows(evidences: Mapping[str, Evidence]) -> None:
         )
     (first, expected), *others = evidences.items()
     for name, one in others:
+        _require_same_cells(first, expected, name, one)
         differ = np.flatnonzero(one.row_hashes != expected.row_hashes)
         if not len(differ):
             continue

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyro_vae.data import Schema, Table
 from pyro_vae.data.annotated import is_anndata
+from pyro_vae.data.column_choice import label_column
 from pyro_vae.data.frames import is_frame, opened
 
 
@@ -62,26 +63,39 @@ def row_labels(x: Any, schema: Schema | None = None) -> tuple[Any, ...] | None:
     """
     if isinstance(x, Table):
         return x.labels
-    if schema is not None and schema.label is not None and is_frame(x):
+    if schema is not None and is_frame(x):
         data = opened(x, "x")
-        if schema.label in data.columns:
-            return tuple(data[schema.label].to_list())
+        label = label_column(data.columns, schema)
+        if label is not None:
+            return tuple(data[label].to_list())
     index = x.obs_names if is_anndata(x) else getattr(x, "index", None)
     if index is None or callable(index):
         return None
     return tuple(index)
 
 
-def column_labels(x: Any) -> tuple[Any, ...] | None:
-    """The columns of a pandas DataFrame, or `var_names` of AnnData; None for anything else.
+def column_labels(x: Any, schema: Schema | None = None) -> tuple[Any, ...] | None:
+    """The names of the columns of the model, or else those of the data.
+
+    Arguments:
+        x: rows of any kind.
+        schema: the columns of the model, by whose names a DataFrame is matched.
+
+    Returns:
+        One name for each number of a row; None where neither the model nor the data have names.
 
     Example:
         >>> import pandas as pd
         >>> column_labels(pd.DataFrame({"a": [1.0, 2.0]}))
         ('a',)
     """
-    columns = x.var_names if is_anndata(x) else getattr(x, "columns", None)
-    return None if columns is None else tuple(columns)
+    if schema is not None:
+        return schema.names
+    if isinstance(x, Table):
+        return x.names
+    if is_frame(x):
+        return tuple(opened(x, "x").columns)
+    return tuple(x.var_names) if is_anndata(x) else None
 
 
 def column_names(x: Any) -> list[str] | None:

@@ -28,6 +28,7 @@ class Asked:
         source: what `--data` names; None for the run's own test rows.
         were_fitted: whether each row of `source` equals one that the model was fitted to; None
             where that isn't known.
+        notes: sentences on how `source` was read.
     """
 
     vae: "VAE"
@@ -38,6 +39,7 @@ class Asked:
     columns: tuple[str, ...] | None
     source: str | None = None
     were_fitted: "np.ndarray | None" = None
+    notes: tuple[str, ...] = ()
 
     def evaluated(self) -> "Asked":
         """The same with the rows that `evaluate.rows` chooses."""
@@ -61,10 +63,11 @@ class Asked:
         return None if self.were_fitted is None else int(self.were_fitted.sum())
 
     def about_data(self) -> str:
-        """A sentence on the rows of `--data` that the model was fitted to; "" without `--data`."""
+        """How the rows of `--data` were read, and which the model was fitted to; "" without it."""
         if self.source is None:
             return ""
-        rows = f"rows of {self.source}"
+        notes = "".join(f"{note}\n" for note in self.notes)
+        rows = f"{notes}rows of {self.source}"
         count = self.fitted_count
         if count is None:
             reason = "the run has no rows.npz with the hashes of its rows"
@@ -119,7 +122,7 @@ def _of_data(
     source = read_source(
         experiment.data, vae.spec.data_shape, fitted=True, schema=vae.spec.table
     )
-    if source.table is not None:
+    if source.table is not None and vae.spec.missing == "none":
         source.table.require_complete(options.data)
     check_rows(vae, source, options.data, grey=experiment.fit.binarize == "dynamic")
     rows = held_out_or_all(source)
@@ -133,6 +136,7 @@ def _of_data(
         source.columns,
         options.data,
         None if known is None else known.were_fitted(rows),
+        source.notes,
     )
 
 

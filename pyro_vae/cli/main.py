@@ -19,6 +19,7 @@ from pyro_vae.cli import (
     encode,
     evaluate,
     fit,
+    impute,
     inspect,
     kinds,
     reconstruct,
@@ -32,6 +33,7 @@ from pyro_vae.cli.processes import (
     reports_failure,
     together,
 )
+from pyro_vae.cli.remedies import as_arguments
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.version import __version__
 
@@ -42,21 +44,13 @@ COMMANDS = (
     compare,
     check,
     anomaly,
+    impute,
     sample,
     encode,
     reconstruct,
     kinds,
     schema,
 )
-ARGUMENTS = {
-    "leave resume out": "leave --resume out",
-    "overwrite=True": "--overwrite",
-    "pass array=": "pass --set data.array=",
-    "resume=True": "--resume",
-    "set data_shape=": "pass --set data_shape=",
-}
-"""Arguments of the library in its errors, and what they are on the command line."""
-
 SHARED = (fit.run, evaluate.run)
 """The subcommands that several processes share; the others are run by the first process alone."""
 
@@ -100,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt as stop:
         return _fail(f"interrupted{stop}", 130)
     except ValueError as error:
-        return _fail(_sentence(error), 2)
+        return _fail(as_arguments(str(error)), 2)
     except RuntimeError:
         if reports_failure():
             raise
@@ -123,7 +117,7 @@ def _no_text(text: str) -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"pyro-vae: {message}", file=sys.stderr)
+    print(f"pyro-vae: {as_arguments(str(message))}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -149,11 +143,3 @@ def _fail(message: str, status: int) -> int:
     if reports_failure():
         print_error(f"pyro-vae: {message}")
     return status
-
-
-def _sentence(error: ValueError) -> str:
-    """An error of the library, with the arguments of the command line."""
-    sentence = str(error)
-    for python, command in ARGUMENTS.items():
-        sentence = sentence.replace(python, command)
-    return sentence

@@ -60,8 +60,9 @@ def with_source(fields: dict[str, Any], source: str | None) -> dict[str, Any]:
 
 def experiment_of(options: argparse.Namespace) -> "Experiment":
     """The description of a run, changed by the arguments."""
-    from pyro_vae.experiment.description import Experiment, override
+    from pyro_vae.experiment.description import Experiment
     from pyro_vae.experiment.fields import described_run
+    from pyro_vae.experiment.settings import override
 
     fields = with_source(described_run(options.run), options.data)
     if "data" not in fields:
@@ -88,9 +89,9 @@ def check_output(options: argparse.Namespace, *suffixes: str) -> None:
     if file is None:
         return
     if file.suffix not in suffixes:
-        raise ValueError(
-            f"--output: expected a {' or '.join(suffixes)} file, got {file}"
-        )
+        *others, last = suffixes
+        allowed = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"--output: expected a {allowed} file, got {file}")
     if not file.parent.is_dir():
         raise ValueError(
             f"--output: expected an existing folder, got {file.parent}; make the folder first"

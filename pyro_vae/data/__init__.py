@@ -6,6 +6,7 @@ from pyro_vae.data.bits import PackedBits
 from pyro_vae.data.checks import checked
 from pyro_vae.data.columns import Column, Schema
 from pyro_vae.data.files import Splits, load, load_splits
+from pyro_vae.data.inspection import oddities, summary
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
 from pyro_vae.data.placement import Placement
 from pyro_vae.data.reading import read
@@ -33,7 +34,9 @@ __all__ = [
     "checked",
     "load",
     "load_splits",
+    "oddities",
     "read",
     "statistics",
+    "summary",
     "table",
 ]

@@ -1,7 +1,8 @@
 """What rows must be: real numbers, of one shape, finite and in the support."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,39 @@ def as_array(x: Any, name: str) -> np.ndarray:
         ) from error
 
 
+def with_missing(x: Any, name: str) -> Any:
+    """The same rows with nan for None, NA and masked cells.
+
+    Raises:
+        ValueError: a mask that leaves nan in the cells that it shows.
+
+    Example:
+        >>> with_missing([[1.0, None]], "x")
+        array([[ 1., nan]])
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        if x.dtype.kind == "f" and np.isnan(x.compressed()).any():
+            raise ValueError(
+                f"{name}: expected a mask that hides each nan, got nan in a cell that the mask "
+                "shows; mask these cells too, numpy.ma.masked_invalid(x), or fill them"
+            )
+        kept = x.dtype if x.dtype.kind == "f" else np.float64
+        return np.where(np.ma.getmaskarray(x), np.nan, x.data).astype(kept)
+    if isinstance(x, list | tuple):
+        x = as_array(x, name)
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        import pandas as pd
+
+        absent = pd.isna(x)
+        try:
+            return np.where(absent, np.nan, x).astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name}: expected numbers, and None, NA or nan for missing cells, got: {error}"
+            ) from error
+    return x
+
+
 def check_numbers(array: Tensor | np.ndarray, name: str) -> None:
     """Raise ValueError unless the array holds real numbers, none of them masked."""
     if isinstance(array, Tensor):
@@ -36,7 +70,8 @@ def check_numbers(array: Tensor | np.ndarray, name: str) -> None:
         )
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise ValueError(
-            f"{name}: expected no missing numbers, got a masked array; fill or drop the masked rows"
+            f"{name}: expected no missing numbers, got a masked array; fill or drop the masked "
+            "rows, or make the model with missing='at_random'"
         )
 
 
@@ -83,6 +118,18 @@ def moved_axis(got: Shape, expected: Shape) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class MissingCells:
+    """Where nan stands for a missing cell, and which cells can only be missing together.
+
+    Attributes:
+        together: groups of columns of the flattened row whose cells depend on each other given z,
+            each with its name.
+    """
+
+    together: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
 def checked(
     batches: Iterable[Tensor],
     data_shape: Shape,
@@ -90,9 +137,17 @@ def checked(
     support: Any,
     remedy: str,
     name: str,
-    columns: Sequence[str] | None = None,
+    missing: MissingCells | None = None,
 ) -> Iterator[Tensor]:
     """The same batches, checked as they pass: shape, finite numbers, values in the support.
+
+    Arguments:
+        batches: of rows.
+        data_shape: of a row.
+        support: of the values.
+        remedy: what to do about a value outside of it.
+        name: what the messages call the data.
+        missing: allows missing cells, nan; None refuses them.
 
     Raises:
         ValueError: with the first offending row and column, its value, and what to do.
@@ -101,18 +156,18 @@ def checked(
     for batch in batches:
         check_array(batch, data_shape, name)
         finite = torch.isfinite(batch)
+        is_absent = ~finite
+        if missing is not None:
+            is_absent = batch.isnan()
+            _check_together(is_absent, missing, name, start)
+            finite = finite | is_absent
         if not finite.all():
-            got = first_marked(~finite, batch, start, columns)
-            remedy = "replace or drop such rows"
-            if torch.isinf(batch).any():
-                largest = torch.finfo(batch.dtype).max
-                remedy += f", or change the unit of numbers beyond {largest:.2g}"
-            raise ValueError(f"{name}: expected finite numbers, got {got}; {remedy}")
+            _refuse_infinite(~finite, batch, start, name, missing)
         inside = support.check(batch)
         missing_axes = (1,) * (batch.ndim - inside.ndim)
         inside = inside.reshape(*inside.shape, *missing_axes).expand_as(batch)
-        if not inside.all():
-            got = first_marked(~inside, batch, start, columns)
+        if not (inside | is_absent).all():
+            got = _first(~(inside | is_absent), batch, start)
             raise ValueError(
                 f"{name}: expected values in the support {describe(support)}, got {got}; {remedy}"
             )
@@ -120,29 +175,40 @@ def checked(
         yield batch
 
 
-def first_marked(
-    bad: Tensor, batch: Tensor, start: int, columns: Sequence[str] | None = None
-) -> str:
-    """The first value that is marked, with its row in the data and its column.
+def _refuse_infinite(
+    bad: Tensor, batch: Tensor, start: int, name: str, missing: MissingCells | None
+) -> None:
+    """Raise ValueError for the first number that isn't finite."""
+    got = _first(bad, batch, start)
+    remedy = "replace or drop such rows"
+    if got.startswith("nan") and missing is None:
+        remedy = (
+            "make the model with missing='at_random', for which nan is a missing cell, or "
+            f"{remedy}"
+        )
+    raise ValueError(f"{name}: expected finite numbers, got {got}; {remedy}")
 
-    Arguments:
-        bad: which values are marked.
-        batch: the values.
-        start: the number of rows before the batch.
-        columns: their names, where they have some.
 
-    Example:
-        >>> x = torch.tensor([[1.0, -2.0]])
-        >>> first_marked(x < 0, x, 10, ["a", "b"]), first_marked(x < 0, x, 10)
-        ("-2 in row 10, column 'b'", '-2 in row 10, column 1')
-    """
+def _check_together(
+    absent: Tensor, missing: MissingCells, name: str, start: int
+) -> None:
+    """Raise ValueError for a group of which a row has some cells and lacks others."""
+    flat = absent.flatten(1)
+    for group, columns in missing.together.items():
+        each = flat[:, list(columns)]
+        is_half = each.any(1) & ~each.all(1)
+        if is_half.any():
+            row = int(is_half.nonzero()[0])
+            lacking = int(each[row].sum())
+            raise ValueError(
+                f"{name}: expected all cells of {group} or none, since they depend on each other "
+                f"given z, got {lacking} missing of {len(columns)} in row {start + row}; fill "
+                "these cells, or make all of them missing"
+            )
+
+
+def _first(bad: Tensor, batch: Tensor, start: int) -> str:
+    """The first value that is marked, with its row in the data and its column."""
     row, *indices = (int(i) for i in bad.nonzero()[0])
-    column = name_of(tuple(indices), columns)
+    column = indices[0] if len(indices) == 1 else tuple(indices)
     return f"{batch[(row, *indices)].item():g} in row {start + row}, column {column}"
-
-
-def name_of(indices: tuple[int, ...], columns: Sequence[str] | None) -> str:
-    """A column for a message: its name in quotes, or its index."""
-    if len(indices) != 1:
-        return str(indices)
-    return repr(columns[indices[0]]) if columns else str(indices[0])

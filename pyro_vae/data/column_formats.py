@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pyro_vae.data.headers import has_header
+from pyro_vae.data.headers import Verdict, has_header, no_header
 from pyro_vae.data.names import distinct, renaming, shortened
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_cells import Settings, settled
@@ -100,10 +100,7 @@ def _from_arrow(table: Any) -> Read:
     for name in frame.columns:
         if frame[name].dtype == object:
             frame[name] = _plain_objects(frame[name])
-    if isinstance(frame.index, pd.RangeIndex):
-        return frame, []
-    frame = frame.reset_index(names=[name or "" for name in frame.index.names])
-    return frame, ["the index of the rows is kept as the first columns"]
+    return frame, []
 
 
 def _plain_objects(column: pd.Series) -> pd.Series:
@@ -113,10 +110,14 @@ def _plain_objects(column: pd.Series) -> pd.Series:
         return column.astype(float)
     if kind in {"date", "datetime"}:
         return pd.to_datetime(column)
+    if kind == "empty":
+        return column.astype(float)
     return column
 
 
-def read_excel(path: Path, array: str | None = None) -> Read:
+def read_excel(
+    path: Path, array: str | None = None, header: bool | None = None
+) -> Read:
     """A sheet of an Excel or OpenDocument file: the one asked for, or the first with cells."""
     engine = EXCEL_ENGINES[path.suffix.lower()]
     with needs("odfpy" if engine == "odf" else engine, path.suffix):
@@ -146,17 +147,20 @@ def read_excel(path: Path, array: str | None = None) -> Read:
         notes.append(
             f"sheet {name!r} of {shortened(names)} is read; array= names another one"
         )
-    frame, more = _sheet(cells)
+    frame, more = _sheet(cells, header)
     return frame, [*notes, *more]
 
 
-def _sheet(cells: pd.DataFrame) -> Read:
+def _sheet(cells: pd.DataFrame, header: bool | None) -> Read:
     """A sheet whose first row may have the names of the columns."""
     texts = [
         ["" if pd.isna(cell) else str(cell).strip() for cell in row]
         for row in cells.head(HEAD_ROWS).itertuples(index=False)
     ]
-    verdict = has_header(texts, lambda cell: NUMBER.fullmatch(cell) is not None)
+    if header is None:
+        verdict = has_header(texts, lambda cell: NUMBER.fullmatch(cell) is not None)
+    else:
+        verdict = Verdict(header)
     notes = [verdict.why] if verdict.why else []
     names = tuple(map(str, range(cells.shape[1])))
     if verdict.is_header:
@@ -165,7 +169,7 @@ def _sheet(cells: pd.DataFrame) -> Read:
         notes.extend([renamed] if renamed else [])
         cells = cells.iloc[1:]
     else:
-        notes.append(f"no header: columns are named 0 to {len(names) - 1}")
+        notes.append(no_header(len(names)))
     if cells.empty:
         raise Fault("expected rows below the names, got none; add some rows")
     rows = [int(label) + 1 for label in cells.index]
@@ -199,7 +203,7 @@ def _is_mixed(column: pd.Series) -> bool:
 
 def _as_text(column: pd.Series) -> pd.Series:
     """The cells of a column as text; the usual marks of missing ones are missing."""
-    text = column.where(column.isna(), column.map(str)).astype("str")
+    text = column.where(column.isna(), column.map(str))
     return text.mask(text.isin(ALWAYS_MISSING))
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -55,6 +54,10 @@ def _pandas_column(cells: np.ndarray, column: Column) -> Any:
         return pd.Categorical(
             cells, categories=list(column.levels or ()), ordered=column.ordered
         )
+    if column.dtype == "string[pyarrow]":  # as text it names a type of pandas
+        import pyarrow as pa
+
+        return pd.Series(cells, dtype=pd.ArrowDtype(pa.string()))
     series = pd.Series(_whole(_in_unit(cells, column.dtype), column.dtype))
     zone = re.search(r"\[\w+, (?:tz=)?([^\]]+)\]", column.dtype)
     if column.origin is not None and zone is not None:
@@ -71,6 +74,20 @@ def _in_unit(cells: np.ndarray, dtype: str) -> np.ndarray:
     if cells.dtype.kind not in "mM" or unit is None:
         return cells
     return cells.astype(f"{cells.dtype.kind}8[{unit[1]}]")
+
+
+def _pandas_times(cells: np.ndarray, dtype: str) -> Any:
+    """Times in UTC as a column of times with or without a zone, also of pyarrow."""
+    import pandas as pd
+
+    series = pd.Series(cells)
+    zone = re.search(r"(?:datetime64\[\w+, |tz=)([^\]]+)\]", dtype)
+    if zone is not None:
+        series = series.dt.tz_localize("UTC").dt.tz_convert(zone[1])
+    try:
+        return series.astype(dtype)
+    except (TypeError, ValueError):  # the dtype of another library
+        return series
 
 
 def _whole(cells: np.ndarray, dtype: str) -> np.ndarray:
@@ -110,10 +127,9 @@ def _of_narwhals(
             given = given.tolist()
         series = nw.new_series(name, given, backend=library)
         made[name] = series if dtype is None else series.cast(dtype)
-    # Not narwhals.from_dict: it goes through Arrow, where an Enum of polars becomes Categorical.
-    natives = {name: series.to_native() for name, series in made.items()}
-    module = import_module(library)
-    return module.DataFrame(natives) if library == "polars" else module.table(natives)
+    first, *others = made.values()
+    # nw.from_dict would make an Enum of polars a Categorical
+    return first.to_frame().with_columns(*others).to_native()
 
 
 def narwhals_dtype(column: Column) -> Any:
@@ -133,6 +149,8 @@ def narwhals_dtype(column: Column) -> Any:
     if name in {"Datetime", "Duration"}:
         options = dict(re.findall(r"(time_unit|time_zone)='([^']*)'", column.dtype))
         return getattr(nw, name)(**options)
+    if name == "Decimal":  # narwhals has no digits after the point for it
+        return None
     made = getattr(nw, name, None)
     return (
         made() if isinstance(made, type) and issubclass(made, nw.dtypes.DType) else None

@@ -139,7 +139,7 @@ def cells_of(series: "nw.Series[Any]", source: str = "x") -> Cells:
 
     series = plain(series, source)
     dtype = series.dtype
-    native = _native_dtype(series)
+    native = native_dtype(series)
     if dtype == nw.Boolean or dtype.is_numeric():
         return _numbers(series, native)
     if dtype in (nw.Datetime, nw.Date):
@@ -156,7 +156,7 @@ def cells_of(series: "nw.Series[Any]", source: str = "x") -> Cells:
     refuse_type(series.name, native, source)
 
 
-def _native_dtype(series: "nw.Series[Any]") -> str:
+def native_dtype(series: "nw.Series[Any]") -> str:
     """The dtype as pandas writes it; of other libraries as narwhals writes it."""
     import narwhals as nw
 

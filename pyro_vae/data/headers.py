@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_dialect import MISSING
@@ -59,6 +59,13 @@ def has_header(records: Sequence[Record], is_number: IsNumber) -> Verdict:
     return _numbers_above_numbers(first, below)
 
 
+def no_header(width: int) -> str:
+    """A sentence on the names of columns that have none in their file."""
+    if width == 1:
+        return "no header: the column is named 0"
+    return f"no header: columns are named 0 to {width - 1}"
+
+
 def _are_numbers(column: Sequence[str], is_number: IsNumber) -> bool:
     known = [cell for cell in column if cell not in MISSING]
     return bool(known) and sum(map(is_number, known)) > 0.8 * len(known)
@@ -106,13 +113,20 @@ def _is_blank_corner(
     """Whether the first cell is blank above labels of the rows, and the others are names."""
     names = first[1:]
     labels = [record[0] for record in below]
-    if first[0] or not all(names) or len(set(names)) < len(names):
+    rest = [record[1:] for record in below]
+    if first[0] or not names or not all(names) or len(set(names)) < len(names):
         return False
+    if not all(map(is_number, names)):
+        return has_header([names, *rest], is_number).is_header
     if not all(labels) or len(set(labels)) < len(labels):
         return False
-    if _is_range(labels, None) or not all(map(is_number, names)):
+    if _is_range(labels, 0) or not any(map(is_number, labels)):
         return True
-    return _numbers_are_names(names, [record[1:] for record in below])
+    if _numbers_are_names(names, rest) or _is_sequence(names):
+        return True
+    if _is_range(labels, 1):
+        _ask(first)
+    return False
 
 
 def _mixed(
@@ -126,23 +140,37 @@ def _mixed(
     is_again = any(first[i] in columns[i] or is_number(first[i]) for i in others)
     if is_again or any(first[i] in MISSING for i in above_numbers):
         return Verdict(False)
+    names = [first[i] for i in above_numbers]
     below = list(zip(*(columns[i] for i in above_numbers), strict=True))
-    return _numbers_above_numbers([first[i] for i in above_numbers], below)
+    if _is_sequence(names) and not _numbers_are_names(names, below):
+        if len(names) < 3 or any(map(_is_sequence, below)):
+            _ask(first)
+        return _named_by_numbers(names)
+    return _numbers_above_numbers(names, below)
 
 
 def _numbers_above_numbers(first: Record, below: Sequence[Record]) -> Verdict:
     """All cells of the first record are numbers, and so are those below."""
     if _numbers_are_names(first, below):
-        shown = ", ".join(first[:3])
-        return Verdict(
-            True, f"the numbers {shown}, ... in the first line are taken for names"
-        )
+        return _named_by_numbers(first)
     if _may_be_positions(first, below):
-        raise Fault(
-            f"expected names or a row in the first line, got {', '.join(first)}, which may be "
-            f"either; {REMEDY}"
-        )
+        _ask(first)
     return Verdict(False)
+
+
+def _named_by_numbers(names: Record) -> Verdict:
+    shown = ", ".join(names[:3])
+    return Verdict(
+        True, f"the numbers {shown}, ... in the first line are taken for names"
+    )
+
+
+def _ask(first: Record) -> NoReturn:
+    shown = ", ".join(first[:4])
+    raise Fault(
+        f"expected names or a row in the first line, got {shown}, ..., which may be "
+        f"either; {REMEDY}"
+    )
 
 
 def _numbers_are_names(first: Record, below: Sequence[Record]) -> bool:
@@ -192,6 +220,16 @@ def _is_range(record: Record, start: int | None) -> bool:
         return False
     begin = int(record[0]) if start is None else start
     return [int(cell) for cell in record] == list(range(begin, begin + len(record)))
+
+
+def _is_sequence(record: Record) -> bool:
+    """Whether numbers go from cell to cell in equal steps; two of them by one."""
+    if any(cell in MISSING for cell in record):
+        return False
+    steps = [b - a for a, b in itertools.pairwise(map(_value, record))]
+    if len(steps) < 2:
+        return steps == [1.0]
+    return _direction(steps) != 0 and max(steps) - min(steps) < 1e-6 * abs(steps[0])
 
 
 def _value(cell: str) -> float:

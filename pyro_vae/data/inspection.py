@@ -4,7 +4,7 @@ import itertools
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from pyro_vae.data.column_choice import AS_ALL
 from pyro_vae.data.columns import CONSTANT, Column
 from pyro_vae.data.inspection_cells import aligned, counted, values_of
 from pyro_vae.data.names import shortened
-from pyro_vae.data.tables import Table
+
+if TYPE_CHECKING:
+    from pyro_vae.data.tables import Table
 
 FEW_ROWS = 50
 OUTLYING = 20.0
@@ -29,7 +31,7 @@ ALIKE = 12
 HEADER = ("column", "dtype", "kind", "values", "missing", "because")
 
 
-def summary(table: Table) -> str:
+def summary(table: "Table") -> str:
     """A table of the columns: name, dtype, kind, values, missing share, and why that kind.
 
     Of many columns that are alike, the first and the last are shown.
@@ -50,7 +52,7 @@ def summary(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _described(table: Table) -> list[Sequence[str]]:
+def _described(table: "Table") -> list[Sequence[str]]:
     """A line of cells for each column."""
     position = 0
     why = {
@@ -86,7 +88,7 @@ def _shown(lines: list[Sequence[str]]) -> list[Sequence[str]]:
     return shown
 
 
-def oddities(table: Table) -> list[str]:
+def oddities(table: "Table") -> list[str]:
     """Sentences on what may be wrong with a table, each with the columns and a remedy.
 
     Example:
@@ -98,7 +100,7 @@ def oddities(table: Table) -> list[str]:
     return [*_about_rows(table), *_about_columns(table)]
 
 
-def _about_rows(table: Table) -> Iterator[str]:
+def _about_rows(table: "Table") -> Iterator[str]:
     rows = len(table)
     if rows < FEW_ROWS:
         yield (
@@ -134,7 +136,7 @@ def _equal_rows(values: np.ndarray) -> int:
     return int((hashes[1:] == hashes[:-1]).sum())
 
 
-def _about_columns(table: Table) -> Iterator[str]:
+def _about_columns(table: "Table") -> Iterator[str]:
     modelled = table.schema.modelled
     first_with: dict[Any, str] = {}
     for position, column in enumerate(modelled):
@@ -206,7 +208,7 @@ def _about_nines(column: Column, present: np.ndarray) -> Iterator[str]:
         )
 
 
-def as_toml(table: Table, source: str, settings: Sequence[str] = ()) -> str:
+def as_toml(table: "Table", source: str, settings: Sequence[str] = ()) -> str:
     """A description to start from: the data, and the kind of each column.
 
     Arguments:

@@ -14,13 +14,20 @@ from pyro_vae.arguments import warn_caller
 from pyro_vae.data.annotated import is_anndata, matrix_of
 from pyro_vae.data.arrays import ArrayRows, Selected, in_file
 from pyro_vae.data.bits import PackedBits
-from pyro_vae.data.checks import Shape, as_array, check_array, check_shape
+from pyro_vae.data.checks import (
+    Shape,
+    as_array,
+    check_array,
+    check_shape,
+    with_missing,
+)
 from pyro_vae.data.columns import Schema
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import DatasetRows, LoaderRows
+from pyro_vae.data.matching import as_table
 from pyro_vae.data.placement import CPU, Placement
 from pyro_vae.data.sparse import SparseArray, is_sparse
-from pyro_vae.data.tables import Table, as_table
+from pyro_vae.data.tables import Table
 
 
 class Rows(Protocol):
@@ -55,6 +62,7 @@ def as_rows(
     *,
     name: str = "x",
     schema: Schema | None = None,
+    missing: bool = False,
 ) -> Rows:
     """Data of any kind as `Rows`; shape and type are checked, the values are not.
 
@@ -68,6 +76,7 @@ def as_rows(
         placement: device and type of the batches.
         name: what the error messages call the data.
         schema: the columns of the model, by whose names a DataFrame is matched.
+        missing: whether cells may be missing: nan, None, NA, or masked.
 
     Raises:
         ValueError: no rows, another shape, a type that holds no real numbers, or a DataFrame
@@ -85,7 +94,9 @@ def as_rows(
             f"{name}: expected rows, got the path {path}; read it: pyro_vae.data.load({path})"
         )
     if isinstance(x, Table) or is_frame(x):
-        x = _numbers_of(x, schema, name)
+        x = _numbers_of(x, schema, name, missing)
+    if missing:
+        x = with_missing(x, name)
     if isinstance(x, Dataset | DataLoader) and not isinstance(x, TensorDataset):
         return _of_torch(x, placement, name)
     if isinstance(x, PackedBits):
@@ -133,12 +144,14 @@ def _of_torch(
     return DatasetRows(x, placement, name)
 
 
-def _numbers_of(x: Any, schema: Schema | None, name: str) -> np.ndarray:
+def _numbers_of(x: Any, schema: Schema | None, name: str, missing: bool) -> np.ndarray:
     """The numbers of a table, matched by the names of its columns where the model knows them."""
     if schema is None and not isinstance(x, Table):
         return as_array(x, name)
     rows = as_table(x, schema, name)
-    for note in rows.notes:
-        warn_caller(note)
-    rows.require_complete(name)
+    if rows is not x:  # a Table has its own notes, on how it was read
+        for note in rows.notes:
+            warn_caller(note)
+    if not missing:
+        rows.require_complete(name)
     return rows.values

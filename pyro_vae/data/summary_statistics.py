@@ -1,6 +1,6 @@
 """What modules may know of the training rows before the first step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,23 +20,53 @@ NORMAL = 1.4826
 class Statistics:
     """What modules may know of the training rows before the first step.
 
+    Numbers of a feature are those of its observed cells; nan stands for a missing one.
+
     Attributes:
         rows: their number.
-        mean, std: per feature, shaped data_shape, in float64.
+        mean, std: per feature, shaped data_shape, in float64; nan without an observed cell.
         sample: the first rows of one random batch, for parts that start from data.
+        observed: the number of observed cells per feature; None where none is missing.
     """
 
     rows: int
     mean: Tensor
     std: Tensor
     sample: Tensor
+    observed: Tensor | None = None
+
+    def of_columns(self, columns: Sequence[int]) -> "Statistics":
+        """The same of some columns of one-dimensional rows."""
+        observed = None if self.observed is None else self.observed[columns]
+        return Statistics(
+            self.rows,
+            self.mean[columns],
+            self.std[columns],
+            self.sample[..., columns],
+            observed,
+        )
+
+    @cached_property
+    def count(self) -> Tensor:
+        """The number of observed cells per feature, in float64."""
+        if self.observed is None:
+            return torch.full_like(self.mean, self.rows, dtype=torch.float64)
+        return self.observed
+
+    @cached_property
+    def some_observed(self) -> Tensor:
+        """A typical observed cell per feature, of the sample; nan where it has none.
+
+        It is the smaller of two medians: a number that the feature has.
+        """
+        return self.sample[:MOST].nanmedian(0).values
 
     @cached_property
     def median(self) -> Tensor:
         """Per feature, of at most 1000 rows of the sample; the mean where it has fewer than 20."""
         if len(self.sample) < min(ENOUGH, self.rows):
             return self.mean
-        return self.sample[:MOST].double().quantile(0.5, 0)
+        return torch.where(self._are_enough, _median(self._first), self.mean)
 
     @cached_property
     def robust_std(self) -> Tensor:
@@ -56,8 +86,19 @@ class Statistics:
         """
         if len(self.sample) < min(ENOUGH, self.rows):
             return self.std
-        deviation = (self.sample[:MOST].double() - self.median).abs().quantile(0.5, 0)
-        return torch.where(deviation > 0, NORMAL * deviation, self.std.double())
+        deviation = _median((self._first - self.median).abs())
+        is_robust = self._are_enough & (deviation > 0)
+        return torch.where(is_robust, NORMAL * deviation, self.std.double())
+
+    @cached_property
+    def _first(self) -> Tensor:
+        return self.sample[:MOST].double()
+
+    @cached_property
+    def _are_enough(self) -> Tensor:
+        """Whether the sample has 20 observed cells of a feature, or all that there are."""
+        in_sample = (~self._first.isnan()).sum(0)
+        return in_sample >= self.count.clamp(max=ENOUGH)
 
     @property
     def outlying(self) -> Tensor:
@@ -68,7 +109,8 @@ class Statistics:
 def statistics(batches: Iterable[Tensor]) -> Statistics:
     """Mean and standard deviation per feature in one pass, by Chan's update of the sum of squares.
 
-    All is computed relative to the first row, so that a large offset costs no digits.
+    All is computed relative to the first row, so that a large offset costs no digits. Of a feature
+    with missing cells, nan, the observed ones count.
 
     References:
         Algorithms for computing the sample variance (Chan, Golub, LeVeque, 1983).
@@ -76,25 +118,72 @@ def statistics(batches: Iterable[Tensor]) -> Statistics:
     Example:
         >>> statistics([torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0]])]).mean
         tensor([2.], dtype=torch.float64)
+        >>> statistics([torch.tensor([[0.0], [float("nan")], [4.0]])]).mean
+        tensor([2.], dtype=torch.float64)
     """
     rows = 0
-    origin = torch.tensor(0.0)
-    mean = torch.tensor(0.0)
-    squares = torch.tensor(0.0)
+    moments = None
     sample = torch.empty(0)
     for batch in batches:
-        if rows == 0:
-            origin = batch[0].double()
+        if moments is None:
+            moments = _Moments(batch)
             sample = batch
-        wide = batch.to(torch.float64, copy=True).sub_(origin)
-        delta = wide.mean(0) - mean
-        total = rows + len(batch)
-        own = wide.sub_(wide.mean(0)).square_().sum(0)
-        squares = squares + own + delta.square() * (rows * len(batch) / total)
-        mean = mean + delta * (len(batch) / total)
-        rows = total
-    std = (squares / max(rows, 1)).sqrt()
-    return Statistics(rows, origin + mean, std, sample)
+        moments.add(batch)
+        rows += len(batch)
+    if moments is None:
+        nothing = torch.tensor(0.0)
+        return Statistics(0, nothing, nothing, sample)
+    unknown = torch.where(moments.count > 0, 0.0, torch.nan)
+    return Statistics(
+        rows,
+        moments.origin + moments.mean + unknown,
+        (moments.squares / moments.count).sqrt(),
+        sample,
+        moments.count if moments.some_are_missing else None,
+    )
+
+
+class _Moments:
+    """Mean and sum of squared deviations of each feature, relative to its first observed cell."""
+
+    def __init__(self, first: Tensor) -> None:
+        self.origin = _first_observed(first.double())
+        self.count = torch.zeros_like(self.origin)
+        self.mean = torch.zeros_like(self.origin)
+        self.squares = torch.zeros_like(self.origin)
+        self.some_are_missing = False
+
+    def add(self, batch: Tensor) -> None:
+        """Take the rows of one more batch."""
+        wide = batch.to(torch.float64, copy=True).sub_(self.origin)
+        own_count = torch.full_like(self.count, len(batch))
+        own_mean = wide.mean(0)
+        if own_mean.isnan().any():
+            self.some_are_missing = True
+            own_count = (~wide.isnan()).sum(0).double()
+            own_mean = wide.nansum(0) / own_count.clamp_min(1)
+            wide = torch.where(wide.isnan(), own_mean, wide)
+        deviations = wide.sub_(own_mean)
+        total = self.count + own_count
+        share = own_count / total.clamp_min(1)
+        delta = own_mean - self.mean
+        between = delta.square() * (self.count * own_count / total.clamp_min(1))
+        self.squares = self.squares + deviations.square_().sum(0) + between
+        self.mean = self.mean + delta * share
+        self.count = total
+
+
+def _first_observed(batch: Tensor) -> Tensor:
+    """The first observed cell of each feature, and 0 where a batch has none."""
+    row = (~batch.isnan()).int().argmax(0, keepdim=True)
+    return batch.gather(0, row).squeeze(0).nan_to_num(nan=0.0)
+
+
+def _median(values: Tensor) -> Tensor:
+    """The median of each feature over its observed cells."""
+    if values.isnan().any():
+        return values.nanquantile(0.5, 0)
+    return values.quantile(0.5, 0)
 
 
 def farthest(
@@ -116,7 +205,8 @@ def farthest(
     farthest_so_far = (0, 0.0, -1.0)
     for batch in batches:
         values = batch[of_feature].double()
-        row = int((values - median).abs().argmax())
+        # a missing cell is at no distance
+        row = int((values - median).abs().nan_to_num(nan=-1.0).argmax())
         value = float(values[row])
         distance = abs(value - median) / unit
         if distance > farthest_so_far[2]:

@@ -93,22 +93,52 @@ def read_frame(
         >>> frame["mass"].tolist(), notes
         ([3.75, 5.1], ("delimiter: ';'", 'decimal comma'))
     """
-    suffix = suffix_of(path)
-    if suffix is None or suffix.startswith(TEXT):
+    if _is_text(path):
+        _check_options("text", array=array)
         options = TextOptions(delimiter, decimal, header, dtypes, missing, codes=True)
         frame, layout = read_text(path, options)
         return Frame(_without_blank_rows(frame), layout.notes)
-    frame, notes = FORMATS[suffix.removesuffix(".gz")](path, array)
+    _check_options(path.suffix, delimiter=delimiter, decimal=decimal)
+    frame, notes = _of_format(path, array, header)
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index(names=[name or "" for name in frame.index.names])
+        notes.append("the index of the rows is kept in the first columns")
     given = [str(name) for name in frame.columns]
     names = distinct(given)
     renamed = renaming(given, names)
-    frame = frame.set_axis(list(names), axis="columns").reset_index(drop=True)
+    frame = frame.set_axis(list(names), axis="columns")
+    frame = _as_declared(frame, dtypes or {}, missing)
+    return Frame(frame, (*notes, *([renamed] if renamed else [])))
+
+
+def _is_text(path: Path) -> bool:
+    suffix = suffix_of(path)
+    return suffix is None or suffix.startswith(TEXT)
+
+
+def _check_options(format_name: str, **options: str | None) -> None:
+    """Raise Fault where an option has no meaning for a format."""
+    for name, value in options.items():
+        if value is not None:
+            raise Fault(f"{name}: {format_name} has none; leave {name}= out")
+
+
+def _of_format(
+    path: Path, array: str | None, header: bool | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table of a file that isn't text; its index are labels of the rows."""
+    suffix = (suffix_of(path) or "").removesuffix(".gz")
+    if suffix in column_formats.EXCEL_ENGINES:
+        frame, notes = column_formats.read_excel(path, array, header)
+    elif header is not None:
+        raise Fault(f"header: {suffix} has its own names of columns; leave header= out")
+    else:
+        frame, notes = FORMATS[suffix](path, array)
     if frame.empty:
         raise Fault(
             f"expected rows, got a table of shape {frame.shape}; add some rows and columns"
         )
-    frame = _as_declared(frame, dtypes or {}, missing)
-    return Frame(frame, (*notes, *([renamed] if renamed else [])))
+    return frame, notes
 
 
 def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -151,14 +181,13 @@ def read_table(path: Path) -> Contents:
     Raises:
         Fault: a column that has other cells than numbers.
     """
-    suffix = suffix_of(path)
     layout = None
-    if suffix is not None and suffix.startswith(TEXT):
+    if _is_text(path):
         frame, layout = read_text(path, TextOptions())
         given = layout.given
     else:
-        frame = read_frame(path).frame
-        given = tuple(frame.columns)
+        frame, _ = _of_format(path, None, None)
+        given = tuple(map(str, frame.columns))
     if _counts_rows(frame.iloc[:, 0], given[0]) and len(given) > 1:
         frame = frame.iloc[:, 1:]
         given = given[1:]

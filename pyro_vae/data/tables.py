@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from pyro_vae.data import inspection
 from pyro_vae.data.coding import Numbers, numbers_of
 from pyro_vae.data.column_choice import (
     Kinds,
@@ -15,7 +16,6 @@ from pyro_vae.data.column_choice import (
     index_of,
     kind_of_all,
     left_out,
-    require_present,
     with_totals,
 )
 from pyro_vae.data.columns import (
@@ -74,6 +74,21 @@ class Table:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, rows: Any) -> "Table":
+        """Some rows, by a slice, their positions or a mask: `table[:50]`.
+
+        Raises:
+            ValueError: a single row or a name of a column.
+        """
+        if isinstance(rows, slice):
+            return self.take(np.arange(len(self))[rows])
+        if np.ndim(rows) != 1 or isinstance(rows, str):
+            raise ValueError(
+                f"expected a slice, positions or a mask of rows, got {rows!r}; a row is "
+                "table[i : i + 1], and a column stands in table.to_dataframe()"
+            )
+        return self.take(np.asarray(rows))
+
     def take(self, rows: np.ndarray) -> "Table":
         """Some rows, by their positions or by a mask."""
         labels = self.labels
@@ -102,13 +117,21 @@ class Table:
         complete = len(self.complete())
         raise ValueError(
             f"{name}: expected a number in each cell, got {sum(missing.values())} missing cells in "
-            f"the columns {shortened(shown)}; take the {complete} complete of {len(self)} rows, "
+            f"the columns {shortened(shown)}; make the model with missing='at_random', which "
+            f"takes them as missing, or take the {complete} complete of {len(self)} rows, "
             "frame.dropna() or table.complete(), or leave these columns out: drop=[...]"
         )
 
     def to_dataframe(self) -> Any:
         """The rows as a DataFrame of the library, dtypes and levels that they came in."""
         return as_frame(self.schema, self.values, self.labels)
+
+    def summary(self) -> str:
+        """The columns with their kinds, values, missing shares, and why each has its kind."""
+        return inspection.summary(self)
+
+    def __str__(self) -> str:
+        return self.summary()
 
     def __repr__(self) -> str:
         rows, columns = self.shape
@@ -164,7 +187,7 @@ def table(
     if labels is None and schema.label is not None:
         labels = tuple(data[schema.label].to_list())
     reasons = tuple(decision for _, decision in decided)
-    return Table(_stacked(numbers), schema, labels, reasons)
+    return Table(stacked(numbers), schema, labels, reasons)
 
 
 def _refuse_nothing(
@@ -214,86 +237,6 @@ def _each_column(
     return with_totals(decided, [one.values for one in numbers]), numbers
 
 
-def _stacked(numbers: Sequence[Numbers]) -> np.ndarray:
+def stacked(numbers: Sequence[Numbers]) -> np.ndarray:
     """The numbers of all columns as one array of rows."""
     return side_by_side([one.values for one in numbers], [one.dtype for one in numbers])
-
-
-def as_table(x: Any, schema: Schema | None, name: str = "x") -> Table:
-    """A table, or a DataFrame, with the columns of a model; without a schema as it is."""
-    if isinstance(x, Table) and (
-        schema is None or x.schema.modelled == schema.modelled
-    ):
-        return x
-    frame = x.to_dataframe() if isinstance(x, Table) else x
-    return table(frame, name=name) if schema is None else matched(frame, schema, name)
-
-
-def names_only(
-    frame: Any, kinds: Sequence[str], data_shape: tuple[int, ...], name: str = "x"
-) -> Schema:
-    """The names and types of a DataFrame's columns of numbers, for a model made without them.
-
-    Arguments:
-        frame: a DataFrame of as many columns of numbers as a row of the model has.
-        kinds: of the model's likelihood, for each column.
-        data_shape: of a row of the model.
-        name: what messages call the data.
-
-    Raises:
-        ValueError: another number of columns, or cells that are no numbers.
-    """
-    data = opened(frame, name)
-    names = list(data.columns)
-    if data_shape != (len(names),):
-        raise ValueError(
-            f"{name}: expected a table of rows of shape {data_shape}, got {len(names)} columns: "
-            f"{shortened(names)}; take as many, or make the model from the table: "
-            "VAE.from_data(frame)"
-        )
-    columns = []
-    for column, kind in zip(names, kinds, strict=True):
-        cells = cells_of(data[column], name)
-        if cells.form not in {"number", "truth"}:
-            raise ValueError(
-                f"{name}: column {column!r}: expected numbers, got {cells.dtype}; make the model "
-                "from the table, so that it knows levels and units: VAE.from_data(frame)"
-            )
-        columns.append(Column(name=column, kind=kind, dtype=cells.dtype))
-    _, index_column = index_of(frame)
-    first = [] if index_column is None else [index_column[0]]
-    return Schema(columns=(*first, *columns), library=library_of(data))
-
-
-def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
-    """The rows of a DataFrame for a model that knows its columns: matched by their names.
-
-    Columns may come in any order and in other types of the same values; other columns are left out,
-    with a note.
-
-    Raises:
-        ValueError: a column that isn't there, cells that the column can't have, an unseen level.
-
-    Example:
-        >>> import pandas as pd
-        >>> made = table(pd.DataFrame({"a": [1.5, 2.5], "b": [0.25, 4.0]}))
-        >>> matched(pd.DataFrame({"b": [0.0], "a": [7.5]}), made.schema).values.tolist()
-        [[7.5, 0.0]]
-    """
-    data = opened(frame, name)
-    if len(data) == 0:
-        raise ValueError(f"{name}: expected at least one row, got a table of none")
-    require_present(data, schema, name)
-    numbers = []
-    for column in schema.modelled:
-        cells = cells_of(data[column.name], name)
-        numbers.append(numbers_of(cells, column, name))
-    labels, _ = index_of(frame)
-    if schema.label is not None and schema.label in data.columns:
-        labels = tuple(data[schema.label].to_list())
-    known = {column.name for column in schema.columns}
-    extra = [column for column in data.columns if column not in known]
-    notes: tuple[str, ...] = ()
-    if extra:
-        notes = (f"{name}: left out the columns {shortened(extra)}, not in the model",)
-    return Table(_stacked(numbers), schema, labels, notes=notes)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
-from pyro_vae.data.text_dialect import MISSING_AMONG_NUMBERS
+from pyro_vae.data.text_dialect import GROUPED, MISSING_AMONG_NUMBERS
 from pyro_vae.data.text_numbers import BLANKS, mark_of, numbers_of
 from pyro_vae.data.text_times import as_times
 
@@ -44,10 +45,10 @@ def settled(frame: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, list
     """
     notes: list[str] = []
     changed: dict[str, pd.Series] = {}
-    for position, name in enumerate(frame.columns):
-        column = frame[name]
-        if name in settings.declared or not _is_text(column):
+    for position, (name, dtype) in enumerate(frame.dtypes.items()):
+        if name in settings.declared or not _is_text(dtype):
             continue
+        column = frame[name]
         new, note = _settled_column(column, position, settings)
         if note is not None:
             notes.append(f"column {name!r}: {note}")
@@ -58,29 +59,29 @@ def settled(frame: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, list
     return frame, notes
 
 
-def _is_text(column: pd.Series) -> bool:
-    return column.dtype == object or isinstance(column.dtype, pd.StringDtype)
+def _is_text(dtype: Any) -> bool:
+    return pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)
 
 
 def _settled_column(
     column: pd.Series, position: int, settings: Settings
 ) -> tuple[pd.Series, str | None]:
     if column.dtype == object:
-        column = _of_one_type(column, settings)
-        if not _is_text(column):
-            return column, None
+        column, note = _of_one_type(column, settings)
+        if note is not None or not _is_text(column.dtype):
+            return column, note
     sample = _sample(column)
     if sample.empty:
         return column.astype(float), None
     mark = mark_of(sample)
     numbers = numbers_of(sample, settings.decimal, mark)
-    candidates = sample.isin(MISSING_AMONG_NUMBERS) | numbers.notna()
+    candidates = sample.isin(["", *MISSING_AMONG_NUMBERS]) | numbers.notna()
     if numbers.notna().any() and candidates.mean() > 0.5:
         return _as_numbers(column, position, mark, settings)
     found = as_times(column, sample)
     if found is not None:
         return found
-    return _as_text(column), None
+    return _as_text(column)
 
 
 def _sample(column: pd.Series) -> pd.Series:
@@ -93,16 +94,20 @@ def _sample(column: pd.Series) -> pd.Series:
     return column.dropna().str.strip(BLANKS)
 
 
-def _of_one_type(column: pd.Series, settings: Settings) -> pd.Series:
+def _of_one_type(column: pd.Series, settings: Settings) -> tuple[pd.Series, str | None]:
     """A column whose parts pandas took for different types, or whose integers are too large."""
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind == "boolean":
-        return column.astype("boolean")
+        return column.astype("boolean"), None
     if kind in {"integer", "floating", "mixed-integer-float", "decimal"}:
-        return column.astype(float)
+        numbers = column.astype(float)
+        if numbers.nunique() < column.nunique():
+            why = "text, because its whole numbers have more digits than a number keeps"
+            return settings.as_text(str(column.name)), why
+        return numbers, None
     if kind in {"string", "empty"}:
-        return column.astype("str")
-    return settings.as_text(str(column.name))
+        return column.astype("str").where(column.notna()), None
+    return settings.as_text(str(column.name)), None
 
 
 def _as_numbers(
@@ -112,7 +117,7 @@ def _as_numbers(
     counts = column.str.strip(BLANKS).value_counts()
     cells = pd.Series(counts.index, dtype="str")
     numbers = numbers_of(cells, settings.decimal, mark)
-    is_missing = cells.isin(MISSING_AMONG_NUMBERS)
+    is_missing = cells.isin(["", *MISSING_AMONG_NUMBERS])
     is_bad = numbers.isna() & ~is_missing
     share = counts[is_bad.to_numpy()].sum() / counts.sum()
     if share >= FEW:
@@ -124,17 +129,17 @@ def _as_numbers(
         values.notna().all() and (values % 1 == 0).all() and values.abs().max() < 2**53
     )
     values = values.astype(np.int64 if whole else float)
-    notes = []
-    marks = counts[is_missing.to_numpy()]
-    if mark is not None:
-        notes.append(f"numbers without their {mark!r}")
+    notes = [] if mark is None else [f"numbers without their {mark!r}"]
+    if counts.index.str.fullmatch(GROUPED[settings.decimal]).any():
+        notes.append("numbers, some of them in groups of thousands")
+    marks = counts[counts.index.isin(MISSING_AMONG_NUMBERS)]
     if len(marks):
-        notes.append(_missing_note(int(marks.sum()), list(marks.index)))
-    if not notes:
-        example = next((cell for cell in cells if not _is_plain(cell)), None)
-        rest = "with blanks around them" if example is None else f"such as {example!r}"
-        notes.append(f"numbers {rest}")
-    return values, "; ".join(notes)
+        count = f"{marks.sum()} cells" if marks.sum() > 1 else "1 cell"
+        notes.append(f"missing: {count} {shortened(list(marks.index))}")
+    strange = [cell for cell in cells[~is_missing] if not _is_plain(cell)]
+    if strange and not notes:
+        notes.append(f"numbers such as {strange[0]!r}")
+    return values, "; ".join(notes) or None
 
 
 def _is_plain(cell: str) -> bool:
@@ -145,12 +150,6 @@ def _is_plain(cell: str) -> bool:
     return True
 
 
-def _missing_note(count: int, marks: list[str]) -> str:
-    if count == 1:
-        return f"1 cell, {marks[0]!r}, is missing"
-    return f"{count} cells, {shortened(marks)}, are missing"
-
-
 def _refuse(
     column: pd.Series, bad: pd.Series, share: float, position: int, settings: Settings
 ) -> None:
@@ -158,15 +157,14 @@ def _refuse(
     stripped = column.str.strip(BLANKS)
     cell = stripped[stripped.isin(bad)].iloc[0]
     name = str(column.name)
-    others = list(bad.unique())
-    remedy = (
-        f"missing={others}, if they are missing"
-        if len(others) <= 8
-        else "missing=[...]"
-    )
+    others = str(list(bad.unique()))
+    remedy = "missing=[...]"
+    if len(others) < 200:
+        remedy = f"missing={others}, if they are missing"
+    where = f"{settings.place} {settings.line_of(position, cell)}"
     raise Fault(
-        f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got {cell!r} "
-        f"in {settings.place} {settings.line_of(position, cell)}; correct it, or pass {remedy}, or "
+        f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got "
+        f"{shorten(cell)} in {where}; correct it, or pass {remedy}, or "
         f"dtypes={{{name!r}: 'str'}} for text"
     )
 
@@ -176,9 +174,18 @@ def _percent(share: float) -> str:
     return f"{min(100 * share, 99.99):.4g} %"
 
 
-def _as_text(column: pd.Series) -> pd.Series:
+def shorten(text: str) -> str:
+    """A cell for a message."""
+    return repr(text) if len(text) < 60 else f"{text[:50]!r}..."
+
+
+def _as_text(column: pd.Series) -> tuple[pd.Series, str | None]:
     """Text without blanks around it."""
     blanks = tuple(BLANKS)
     if column.str.endswith(blanks).any() or column.str.startswith(blanks).any():
-        return column.str.strip(BLANKS)
-    return column
+        column = column.str.strip(BLANKS)
+        column = column.mask(column == "")
+    breaks = column[column.str.contains("\n", regex=False, na=False)]
+    if len(breaks):
+        return column, f"text with line breaks, such as {shorten(breaks.iloc[0])}"
+    return column, None

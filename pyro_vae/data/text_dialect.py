@@ -23,6 +23,7 @@ NAMES = {
     ",": "','",
     WHITE_SPACE: "white space",
 }
+MOST_LETTERS = 1 << 14
 COMMENTS = ("#", "%")
 ALWAYS_MISSING = (
     *("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>"),
@@ -45,11 +46,11 @@ COMMA_NUMBER = re.compile(
     r"[+-]?(\d*,\d+|\d{1,3}([. '’\xa0\u202f]\d{3})*,\d+)([eE][+-]?\d+)?"
 )
 GROUPED = {
-    ".": re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?"),
-    ",": re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?"),
+    ".": re.compile("[+-]?\\d{1,3}([, '\u00a0\u202f]\\d{3})+(\\.\\d*)?"),
+    ",": re.compile("[+-]?\\d{1,3}([. '\u00a0\u202f]\\d{3})+(,\\d*)?"),
 }
 """Numbers whose thousands are separated, by the decimal mark."""
-TOKEN = re.compile(r'"((?:[^"]|"")*)"(?!\S)|(\S+)')
+TOKEN = re.compile(r'"((?:[^"]|"")*)"(?![^ \t\r\n])|([^ \t\r\n]+)')
 
 Record = list[str]
 
@@ -116,14 +117,40 @@ def head_of(
     lines = lines[above:]
     if not any(line.strip() for line in lines):
         raise Fault("expected at least one row, got none; write the file again")
+    best = _best_delimiter(_some(lines))
     if delimiter is None:
-        delimiter = _best_delimiter(lines)
+        delimiter = best
+    elif best != delimiter and not _divides(delimiter, lines) and _divides(best, lines):
+        raise Fault(
+            f"expected cells divided by {_shown(delimiter)}, got lines that have {_shown(best)}; "
+            f"pass that as delimiter=, or leave delimiter= out"
+        )
     records, ends = _records(lines, delimiter, is_whole)
     if decimal is None:
         decimal = _decimal_mark(records, delimiter)
     has_blanks = any(f"{delimiter} " in line for line in lines)
     dialect = Dialect(encoding, delimiter, decimal, above, comment, has_blanks)
     return Head(dialect, records, ends)
+
+
+def _some(lines: Sequence[str]) -> Sequence[str]:
+    """The first lines: three of them, and as many more as there are in 16 kB."""
+    total = 0
+    for count, line in enumerate(lines):
+        total += len(line)
+        if count >= 3 and total > MOST_LETTERS:
+            return lines[:count]
+    return lines
+
+
+def _divides(delimiter: str, lines: Sequence[str]) -> bool:
+    if delimiter == WHITE_SPACE:
+        return any(len(tokens(line)) > 1 for line in lines)
+    return any(delimiter in line for line in lines)
+
+
+def _shown(delimiter: str) -> str:
+    return NAMES.get(delimiter, repr(delimiter))
 
 
 def _known(delimiter: str | None) -> str | None:
@@ -195,7 +222,7 @@ def _records(
 
 def _best_delimiter(lines: Sequence[str]) -> str:
     """The delimiter that divides most lines into equally many cells, most of them numbers."""
-    scores = {one: _score(_records(lines[:200], one)[0], one) for one in DELIMITERS}
+    scores = {one: _score(_records(lines, one)[0], one) for one in DELIMITERS}
     best = max(DELIMITERS, key=lambda one: scores[one])
     return best if scores[best] > 0 else ","
 
@@ -217,6 +244,10 @@ def _score(records: Sequence[Record], delimiter: str) -> float:
     share = count / len(below)
     if delimiter == WHITE_SPACE and share < 0.9 and numbers < 1:
         return 0.0
+    if (
+        len(records[0]) != width
+    ):  # of delimiters that fit, the header's is the better one
+        share *= 0.7
     return (share if width > 1 else 0.1) * (1 + numbers)
 
 
@@ -225,6 +256,7 @@ def _may_be_number(cell: str) -> bool:
         cell in MISSING
         or NUMBER.fullmatch(cell) is not None
         or COMMA_NUMBER.fullmatch(cell) is not None
+        or any(pattern.fullmatch(cell) for pattern in GROUPED.values())
     )
 
 

@@ -3,6 +3,7 @@
 The head of the file decides how it is written; then pandas parses it once.
 """
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,9 +23,11 @@ from pyro_vae.data.text_lines import (
     has_short_line,
     head_bytes,
     line_of,
+    start_of_last_record,
     text_below,
 )
 
+PADDED = re.compile(r"0\d+")
 DECLARED_TEXT = ("str", "string", "object", "category")
 
 
@@ -46,6 +49,15 @@ class TextOptions:
     dtypes: Mapping[str, Any] | None = None
     missing: Sequence[str | float] = ()
     codes: bool = False
+
+    @property
+    def types_for_pandas(self) -> dict[str, Any]:
+        """The types without those of times, which pandas' parser doesn't take."""
+        return {
+            name: dtype
+            for name, dtype in (self.dtypes or {}).items()
+            if not str(dtype).startswith("datetime64")
+        }
 
 
 def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
@@ -114,10 +126,12 @@ def parsed(
     """
     dialect = layout.dialect
     names = list(layout.names)
-    dtypes = dict.fromkeys(layout.codes, "str") | dict(options.dtypes or {})
+    dtypes = dict.fromkeys(layout.codes, "str") | options.types_for_pandas
     arguments: dict[str, Any] = {"dtype": dtypes or None}
     if column is not None:
         arguments = {"dtype": {column: "str"}, "usecols": [column]}
+    if pd.__version__ < "3":  # later ones always read the nearest number
+        arguments["float_precision"] = "round_trip"
     try:
         with text_below(path, dialect, layout.line) as text, warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)
@@ -139,7 +153,7 @@ def parsed(
         _explain(path, layout, error)
     except UnicodeDecodeError:
         raise
-    except (ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         _explain_types(path, layout, options, error)
     if column is None and frame.iloc[:, -1].isna().any():
         _check_short_lines(path, layout)
@@ -166,11 +180,13 @@ def _missing_cells(names: Iterable[str], options: TextOptions) -> Any:
 
 def _explain(path: Path, layout: Layout, error: Exception) -> NoReturn:
     """Raise Fault with the line at which pandas stopped."""
-    check_widths(path, layout.dialect, layout.line, len(layout.given), layout.header)
     if "EOF inside string" in str(error):
+        line = start_of_last_record(path, layout.dialect, layout.line)
         raise Fault(
-            "expected a quote that is closed, got the end of the file; close it or delete it"
+            f"expected a quote that is closed, got the end of the file; close the one that opens "
+            f"in line {line}, or delete it"
         ) from None
+    check_widths(path, layout.dialect, layout.line, len(layout.given), layout.header)
     raise error
 
 
@@ -187,6 +203,10 @@ def _explain_types(
                 f"dtypes: column {name!r} can't be {dtype}: {reason}; leave its type out, or name "
                 "one that it can have, such as 'Int64' where cells are missing"
             ) from None
+    if options.dtypes:
+        raise Fault(
+            f"dtypes: expected types that the cells can have, got {error}; leave them out"
+        )
     raise error
 
 
@@ -201,7 +221,7 @@ def _settled(
     path: Path, frame: pd.DataFrame, layout: Layout, options: TextOptions
 ) -> tuple[pd.DataFrame, Layout]:
     """Columns of text as numbers or times where all their cells are that."""
-    declared = frozenset(options.dtypes or ())
+    declared = frozenset(options.types_for_pandas)
     codes = {name: one for name, one in layout.codes.items() if name not in declared}
     settings = Settings(
         decimal=layout.dialect.decimal,
@@ -213,8 +233,20 @@ def _settled(
     )
     frame, notes = settled(frame, settings)
     told = [
-        f"column {name!r}: text, because a number has not all digits of {code!r}; "
+        f"column {name!r}: text, because a number loses the zeros of {code!r}; "
         f"dtypes={{{name!r}: 'float'}} makes numbers of it"
         for name, code in codes.items()
     ]
+    for name, dtype in (options.dtypes or {}).items():
+        if name not in options.types_for_pandas:
+            frame = _as_times(frame, name, dtype)
     return frame, replace(layout, notes=(*layout.notes, *told, *notes))
+
+
+def _as_times(frame: pd.DataFrame, name: str, dtype: Any) -> pd.DataFrame:
+    if not pd.api.types.is_datetime64_any_dtype(frame[name].dtype):
+        raise Fault(
+            f"dtypes: column {name!r} can't be {dtype}, because its cells are no times in ISO 8601 "
+            f"(YYYY-MM-DD hh:mm:ss), such as {frame[name].iloc[0]!r}; write them so"
+        )
+    return frame.astype({name: dtype})

@@ -4,8 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from pyro_vae.data.headers import Verdict, has_header
+from pyro_vae.data.headers import Verdict, has_header, no_header
 from pyro_vae.data.names import distinct, renaming
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_dialect import (
@@ -21,8 +22,6 @@ from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 
 ROW_NAMES = "row_names"
 ZERO_FIRST = re.compile(r"0\d+")
-LONG = 20
-"""Digits that 64 bits don't hold."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Layout:
     notes: tuple[str, ...]
     head: tuple[Record, ...] = ()
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, each one once."""
         return distinct(self.given)
@@ -54,16 +53,13 @@ class Layout:
     def codes(self) -> dict[str, str]:
         """The columns whose digits are no numbers, such as 01234, each with such a cell.
 
-        Zeros at the front are lost in a number; so are digits of names that are longer than 64
-        bits.
+        Zeros at the front are lost in a number.
         """
         rows = [row for row in self.head if len(row) >= len(self.given)]
         found: dict[str, str] = {}
         for position, name in enumerate(self.names):
             cells = [row[position] for row in rows if row[position] not in MISSING]
             codes = [cell for cell in cells if ZERO_FIRST.fullmatch(cell)]
-            if cells and all(len(cell) >= LONG for cell in cells):
-                codes = cells
             if codes and all(cell.isdecimal() for cell in cells):
                 found[name] = codes[0]
         return found
@@ -107,8 +103,7 @@ def layout_of(head: Head, header: bool | None) -> Layout:
     if comment is not None:
         notes.append("the last comment above the table has the names of the columns")
         return Layout(dialect, comment, dialect.first_line, True, tuple(notes))
-    called = f"columns are named 0 to {width - 1}" if width > 1 else "the column is '0'"
-    notes.append(f"no header: {called}")
+    notes.append(no_header(width))
     given = tuple(map(str, range(width)))
     return Layout(dialect, given, dialect.first_line, False, tuple(notes))
 
@@ -189,7 +184,7 @@ def _names_in_comment(dialect: Dialect, width: int) -> tuple[str, ...] | None:
         names = [cell.strip() for cell in cells]
         if (
             len(names) == width
-            and all(names)
+            and all(names[1:])
             and not any(map(dialect.is_number, names))
         ):
             return tuple(names)

@@ -1,6 +1,7 @@
 """Lines of a text file: opened whatever its compression, and found again for a message."""
 
 import bz2
+import csv
 import gzip
 import io
 import lzma
@@ -16,7 +17,7 @@ from pyro_vae.data.text_dialect import Dialect, Record, cells_of
 
 HEAD_BYTES = 1 << 16
 MOST_HEAD_BYTES = 1 << 24
-HEAD_LINES = 20
+HEAD_LINES = 10
 OPENERS: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
@@ -90,6 +91,18 @@ def line_of(path: Path, dialect: Dialect, line: int, column: int, cell: str) -> 
         if column < len(record) and record[column].strip() == cell.strip():
             return number
     return 0
+
+
+def start_of_last_record(path: Path, dialect: Dialect, line: int) -> int:
+    """The line in which the last record begins; it may be too long to be read."""
+    start = end = line
+    try:
+        for _, number in records(path, dialect, line):
+            start = end
+            end = number
+    except csv.Error:
+        start = end
+    return start + 1
 
 
 def check_widths(

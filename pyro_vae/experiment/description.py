@@ -1,7 +1,6 @@
 """The description of a whole experiment: the fields of a model, its data, fit and evaluation."""
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -33,6 +32,7 @@ from pyro_vae.described import Described
 from pyro_vae.kind_options import Options
 from pyro_vae.registry import Choice
 from pyro_vae.spec import Spec
+from pyro_vae.spec.column_kinds import require_kinds
 from pyro_vae.training import FitOptions
 from pyro_vae.vae import VAE
 
@@ -58,6 +58,9 @@ class DataOptions(Described):
     )
     delimiter: str | None = Field(
         default=None, description="of a text file; recognised by default"
+    )
+    decimal: Literal[".", ","] | None = Field(
+        default=None, description="decimal mark of a text file; recognised by default"
     )
     header: bool | None = Field(
         default=None,
@@ -117,6 +120,13 @@ def _source(value: Any) -> Any:
     return value
 
 
+def _kinds(columns: Any) -> Any:
+    """The kinds of columns by name."""
+    if isinstance(columns, Mapping):
+        require_kinds(columns)
+    return columns
+
+
 class Experiment(Spec):
     """The description of a run: the fields of a model, and the tables data, fit and evaluate.
 
@@ -129,7 +139,9 @@ class Experiment(Spec):
         default=None,
         description="shape of one row; by default that of the data, which are reshaped to it",
     )
-    columns: dict[str, str | dict[str, Any]] | None = Field(
+    columns: Annotated[
+        dict[str, str | dict[str, Any]] | None, BeforeValidator(_kinds)
+    ] = Field(
         default=None,
         description="kinds of columns by name, for tables; others are decided from the cells",
     )
@@ -168,46 +180,6 @@ class Experiment(Spec):
         return {name: fields[name] for name in fields if name in Spec.model_fields}
 
 
-def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """`fields` with each setting `a.b=c`; c is read as TOML, or as a string where it isn't TOML.
-
-    Example:
-        >>> override({"latent_dim": 2, "fit": {"lr": 0.1}}, ["fit.epochs=3", "data=digits"])
-        {'latent_dim': 2, 'fit': {'lr': 0.1, 'epochs': 3}, 'data': 'digits'}
-    """
-    changed = dict(fields)
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        *tables, last = path.split(".")
-        if not equals or not all([*tables, last]):
-            raise ValueError(f"--set: expected A.B=C, got {setting!r}")
-        target = changed
-        for name in tables:
-            inner = target.get(name, {})
-            if not isinstance(inner, str | Mapping):
-                raise ValueError(
-                    f"--set: expected a table at {name!r} in {setting!r}, got {inner!r}"
-                )
-            target[name] = _as_table(name, inner)
-            target = target[name]
-        target[last] = _value(text)
-    return changed
-
-
-def _as_table(name: str, value: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a table; a name alone stands for the table with that source or kind."""
-    if isinstance(value, str):
-        return {"source" if name == "data" else "kind": value}
-    return dict(value)
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
 def settled(
     experiment: Experiment,
     *splits: np.ndarray | SparseArray,
@@ -221,7 +193,7 @@ def settled(
         schema: the columns of a table, which have a likelihood each.
     """
     if schema is not None:
-        return _for_table(experiment, schema)
+        return _for_table(experiment, schema, *splits)
     is_named = "likelihood" in experiment.model_fields_set
     if experiment.open_kind is not None:
         natural = sized_likelihood(experiment.open_kind, *splits)
@@ -236,10 +208,17 @@ def settled(
     return Experiment.model_validate(fields), natural.why
 
 
-def _for_table(experiment: Experiment, schema: Schema) -> tuple[Experiment, str]:
-    """The experiment with the likelihood of a table's columns, unless it has one of the whole."""
+def _for_table(
+    experiment: Experiment, schema: Schema, *splits: np.ndarray | SparseArray
+) -> tuple[Experiment, str]:
+    """The experiment with the likelihood of a table's columns, unless it has one of the whole.
+
+    A table with missing cells makes a model that knows them.
+    """
     fields = experiment.model_dump(exclude_unset=True)
     fields |= {"table": schema, "data_shape": (len(schema.names),)}
+    if any(bool(np.isnan(np.asarray(part)).any()) for part in splits):
+        fields.setdefault("missing", "at_random")
     is_whole = (
         "likelihood" in experiment.model_fields_set
         and experiment.open_kind is None

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pyro_vae.data.files import BUNDLED
-from pyro_vae.experiment.description import Experiment, override
+from pyro_vae.experiment.description import Experiment
+from pyro_vae.experiment.settings import override
 from pyro_vae.saving import LIBRARY, SPEC, read_run
 from pyro_vae.spec import read
 

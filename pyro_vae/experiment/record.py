@@ -30,7 +30,7 @@ def record(experiment: Experiment, source: Splits) -> dict[str, Any]:
     Example:
         >>> rows = Splits("rows", np.zeros((3, 2)), None, None, None)
         >>> sorted(record(Experiment(), rows))
-        ['data', 'evaluate', 'fingerprint', 'fit', 'source_path', 'versions']
+        ['columns', 'data', 'evaluate', 'fingerprint', 'fit', 'source_path', 'versions']
     """
     fields = experiment.model_dump(mode="json")
     tables = {name: fields[name] for name in TABLES}

@@ -33,9 +33,21 @@ def heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
     first = f"pyro-vae {__version__}   {processes}{device}{_threads(device)}"
     lines = [f"{splits.name}: {', '.join(counts)}", *splits.notes]
     if splits.table is not None:
-        lines += ["", *columns_of(splits.table), ""]
+        lines += [*_missing(splits.table, vae), "", *columns_of(splits.table), ""]
     read = "\n".join(lines)
     return f"{first}\n\n{read}\n{vae}\n"
+
+
+def _missing(table: Table, vae: VAE) -> list[str]:
+    """What the model makes of missing cells; nothing where there are none."""
+    count = sum(table.missing.values())
+    if count == 0 or vae.spec.missing == "none":
+        return []
+    share = count / table.values.size
+    return [
+        f"{count} missing cells ({share:.1%}): the model is of the observed ones, "
+        f'missing="{vae.spec.missing}"'
+    ]
 
 
 def columns_of(table: Table) -> list[str]:

@@ -20,10 +20,10 @@ from pyro_vae.data import (
 from pyro_vae.data.checks import moved_axis
 from pyro_vae.data.column_choice import each_kind, require_known
 from pyro_vae.data.files import file_at, stem
+from pyro_vae.data.matching import matched
 from pyro_vae.data.names import distinct, renaming
 from pyro_vae.data.stored import errors_name
 from pyro_vae.data.table_files import Frame, read_frame, suffix_of
-from pyro_vae.data.tables import matched
 from pyro_vae.experiment.description import DataOptions, Experiment
 
 
@@ -49,8 +49,9 @@ def read_source(
     """
     path = os.path.expanduser(options.source)
     if schema is not None and is_table(path):
-        found = matched(_frame(options).frame, schema, options.source)
-        return splits_of(found, path)
+        frame, notes = frame_of(options)
+        found = matched(frame, schema, options.source)
+        return splits_of(replace(found, notes=(*notes, *found.notes)), path)
     splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
     got = splits.train.shape[1:]
     shape = data_shape or got
@@ -102,7 +103,8 @@ def read_described(experiment: Experiment) -> Splits:
     if is_array or not is_table(options.source):
         return read_source(options, experiment.data_shape, schema=experiment.table)
     found = read_table_of(experiment)
-    found.require_complete(options.source)
+    if experiment.missing == "none" and "missing" in experiment.model_fields_set:
+        found.require_complete(options.source)
     return splits_of(found, options.source)
 
 
@@ -121,7 +123,7 @@ def read_table_of(experiment: Experiment) -> Table:
             index=options.index,
             array=options.array,
         )
-    frame, notes = _frame(options)
+    frame, notes = frame_of(options)
     if experiment.table is not None:
         found = matched(frame, experiment.table, options.source)
     else:
@@ -146,12 +148,13 @@ def _kind_of_numbers(experiment: Experiment) -> Any:
     return each_kind(experiment.model_dump()["likelihood"])
 
 
-def _frame(options: DataOptions) -> Frame:
+def frame_of(options: DataOptions) -> Frame:
     """The table of a file, as the description says how to read it."""
     with errors_name(options.source):
         return read_frame(
             file_at(options.source),
             delimiter=options.delimiter,
+            decimal=options.decimal,
             header=options.header,
             dtypes=options.dtypes,
             missing=options.missing,

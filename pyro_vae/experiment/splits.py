@@ -13,12 +13,11 @@ from pyro_vae.data import (
     Selected,
     SparseArray,
     Splits,
-    as_rows,
     binarized,
 )
 from pyro_vae.experiment.description import DataOptions, Experiment
 from pyro_vae.experiment.sources import read_source
-from pyro_vae.inputs import checked_batches, placement_of
+from pyro_vae.inputs import checked_batches, model_rows, placement_of
 from pyro_vae.vae import VAE
 
 
@@ -139,7 +138,7 @@ def check_rows(vae: VAE, splits: Splits, source: str, grey: bool = False) -> Non
     placement = replace(placement_of(vae), grey=grey)
     for split, rows in given.items():
         name = f"{source}, {split}" if len(given) > 1 else source
-        batches = as_rows(rows, vae.spec.data_shape, placement, name=name).batches(1024)
+        batches = model_rows(vae, rows, placement, name=name).batches(1024)
         for _ in checked_batches(vae, batches, name, grey):
             pass  # the check is made as the batches pass
 

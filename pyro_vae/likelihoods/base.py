@@ -9,6 +9,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.hooks import ConditionsOnData, HasRepresentative
+from pyro_vae.likelihoods.observed_cells import MissingAtRandom
 from pyro_vae.likelihoods.parameters import unstacked
 from pyro_vae.networks import Shape, autocast
 from pyro_vae.registry import Registry
@@ -42,6 +43,14 @@ class Family(nn.Module):
     def modelled_size(self) -> int:
         """The numbers in a row that have a density; a size factor, which is given, has none."""
         return math.prod(self.data_shape)
+
+    @property
+    def missing_together(self) -> dict[str, list[int]]:
+        """Groups of columns, by name, that depend on each other given z: missing as a whole or not.
+
+        None for a family whose cells are independent given z, or that knows their marginals.
+        """
+        return {}
 
     def forward(self, raw: Tensor) -> Distribution:
         """The distribution over x for decoder outputs `raw`, shaped (..., *param_shape)."""
@@ -92,6 +101,7 @@ class Likelihood(nn.Module):
         decoder: any module from (n, latent_dim) to n outputs with as many numbers as the family has
             parameters.
         family: the family of distributions.
+        missing: of rows with missing cells, nan; None where all cells are there.
 
     Raises:
         ValueError: when the decoder's output doesn't hold the family's parameters.
@@ -103,11 +113,18 @@ class Likelihood(nn.Module):
     """
 
     started: Tensor
+    missing: MissingAtRandom | None
 
-    def __init__(self, decoder: nn.Module, family: Family) -> None:
+    def __init__(
+        self,
+        decoder: nn.Module,
+        family: Family,
+        missing: MissingAtRandom | None = None,
+    ) -> None:
         super().__init__()
         self.decoder = decoder
         self.family = family
+        self.missing = missing
         self.register_buffer("started", torch.tensor(False))
 
     def pyro_vae_start(self, data: Statistics) -> None:
@@ -134,7 +151,10 @@ class Likelihood(nn.Module):
         """
         if not bool(self.started):
             return None
-        return self.family.independent()
+        columns = self.family.independent()
+        if columns is None or self.missing is None:
+            return columns
+        return self.missing(columns)
 
     @property
     def modelled_size(self) -> int:
@@ -153,7 +173,9 @@ class Likelihood(nn.Module):
         raw: Any = autocast(self.decoder, rows)
         self._check_output(raw, math.prod(leading))
         distribution: Distribution = self.family(raw.reshape(*leading, *shape))
-        return distribution
+        if self.missing is None:
+            return distribution
+        return self.missing(distribution)
 
     def _check_output(self, raw: Any, rows: int) -> None:
         """Raise ValueError where the decoder's output is not one set of parameters for each row."""
@@ -177,7 +199,7 @@ def logit_of_mean(mean: Tensor, rows: int | Tensor) -> Tensor:
 
     Arguments:
         mean: of `rows` rows.
-        rows: their number.
+        rows: their number, or that of the observed cells per feature.
 
     Example:
         >>> float(logit_of_mean(torch.tensor(0.5), 10))

@@ -7,6 +7,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, logit_of_mean
+from pyro_vae.likelihoods.observed_cells import independent_log_prob
 from pyro_vae.networks import Shape
 
 GROUP = 112
@@ -38,7 +39,7 @@ class Bernoulli(Family):
         self.register_buffer("offset", torch.zeros(data_shape))
 
     def pyro_vae_start(self, data: Statistics) -> None:
-        self.offset.copy_(logit_of_mean(data.mean, data.rows))
+        self.offset.copy_(logit_of_mean(data.mean, data.count))
 
     def independent(self) -> Distribution:
         return self(torch.zeros_like(self.offset))
@@ -63,23 +64,38 @@ class _Bits(dist.Independent):
         if torch.is_grad_enabled():
             density: Tensor = super().log_prob(value)  # type: ignore[no-untyped-call]
             return density
+        return self._without_gradient(value)
+
+    def pyro_vae_observed_log_prob(self, value: Tensor, observed: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return independent_log_prob(self, value, observed)
+        return self._without_gradient(value, observed)
+
+    def _without_gradient(
+        self, value: Tensor, observed: Tensor | None = None
+    ) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
         first_dim = -self.reinterpreted_batch_ndims
         x = value.flatten(first_dim)
         logits = self.base_dist.logits.flatten(first_dim)
+        terms = x * logits - logits.relu()
+        # e^-|l| ≤ 1, so that each factor is between 1 and 2
+        factors = 1 + (-logits.abs()).exp()
+        if observed is not None:
+            cells = observed.flatten(first_dim)
+            terms = torch.where(cells, terms, 0.0)
+            factors = torch.where(cells, factors, 1.0)
         groups = logits.shape[-1] // GROUP
-        grouped_x, rest_x = x.tensor_split((groups * GROUP,), -1)
-        grouped_logits, rest_logits = logits.tensor_split((groups * GROUP,), -1)
+        grouped_terms, rest_terms = terms.tensor_split((groups * GROUP,), -1)
+        grouped_factors, rest_factors = factors.tensor_split((groups * GROUP,), -1)
         each_group = _log_prob(
-            grouped_x.unflatten(-1, (groups, GROUP)),
-            grouped_logits.unflatten(-1, (groups, GROUP)),
+            grouped_terms.unflatten(-1, (groups, GROUP)),
+            grouped_factors.unflatten(-1, (groups, GROUP)),
         )
-        return each_group.sum(-1) + _log_prob(rest_x, rest_logits)
+        return each_group.sum(-1) + _log_prob(rest_terms, rest_factors)
 
 
-def _log_prob(x: Tensor, logits: Tensor) -> Tensor:
+def _log_prob(terms: Tensor, factors: Tensor) -> Tensor:
     """log p of one group, along the last dimension."""
-    # e^-|l| ≤ 1, so that each factor is between 1 and 2
-    factors = 1 + (-logits.abs()).exp()
-    return (x * logits - logits.relu()).sum(-1) - factors.prod(-1).log()
+    return terms.sum(-1) - factors.prod(-1).log()

@@ -65,7 +65,7 @@ class BetaBinomial(Family):
 
     def pyro_vae_start(self, data: Statistics) -> None:
         n = self.total_count
-        self.offset.copy_(logit_of_mean(data.mean / n, data.rows * n))
+        self.offset.copy_(logit_of_mean(data.mean / n, data.count * n))
         mean = torch.sigmoid(self.offset.double())
         ratio = data.std.square() / (n * mean * (1 - mean))  # (c + n) / (c + 1)
         concentration = (n - ratio) / (ratio - 1).clamp_min(1e-6)

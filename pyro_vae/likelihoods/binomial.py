@@ -61,7 +61,7 @@ class Binomial(Family):
 
     def pyro_vae_start(self, data: Statistics) -> None:
         total = self.total.to(data.mean)
-        self.offset.copy_(logit_of_mean(data.mean / total, data.rows * total))
+        self.offset.copy_(logit_of_mean(data.mean / total, data.count * total))
 
     def independent(self) -> Distribution:
         return self(torch.zeros_like(self.offset))

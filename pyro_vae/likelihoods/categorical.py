@@ -51,7 +51,8 @@ class Categorical(Family):
         rows = data.sample
         each = [(rows == category).double() for category in range(self.num_classes)]
         counts = torch.stack([is_category.sum(0) for is_category in each])
-        shares = (counts + 0.5) / (len(rows) + 0.5 * self.num_classes)
+        total = counts.sum(0)  # of the observed cells
+        shares = (counts + 0.5) / (total + 0.5 * self.num_classes)
         self.offset.copy_(torch.log(shares))
 
     def independent(self) -> Distribution:

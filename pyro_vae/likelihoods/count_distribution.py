@@ -40,25 +40,27 @@ class Counts(dist.TorchDistribution):
             self._validate_sample(value)
         return self.summed(value, 0)
 
-    def summed(self, value: Tensor, dims: int) -> Tensor:
-        """log p(x), summed over so many dimensions on the right."""
+    def summed(
+        self, value: Tensor, dims: int, observed: Tensor | None = None
+    ) -> Tensor:
+        """log p(x), summed over so many dimensions on the right, or over the observed cells."""
         with torch.no_grad():
-            exact = self._exact(value, dims)
+            exact = self._exact(value, dims, observed)
         if not torch.is_grad_enabled():
             return exact
         # the value of the exact sum, and the gradient of the narrow one
-        narrow = _sum(self.varying(value, *self.parameters()), dims)
+        narrow = _sum(self.varying(value, *self.parameters()), dims, observed)
         return exact + (narrow - narrow.detach())
 
-    def _exact(self, value: Tensor, dims: int) -> Tensor:
+    def _exact(self, value: Tensor, dims: int, observed: Tensor | None) -> Tensor:
         """The sum by the formulas in float64."""
         x = wide(value)
         parts = []
         for parameters in self._parts(value.ndim):
             varying = self.varying(x, *map(wide, parameters))
-            parts.append(_sum(varying, dims))
+            parts.append(_sum(varying, dims, observed))
         total = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return total - _sum(self.constant(value), dims)
+        return total - _sum(self.constant(value), dims, observed)
 
     def _parts(self, dims: int) -> list[tuple[Tensor, ...]]:
         """The parameters, split along the draws of z, so that float64 numbers stay in the cache."""
@@ -82,8 +84,10 @@ class Counts(dist.TorchDistribution):
         return CountRow(self, dims)
 
 
-def _sum(terms: Tensor, dims: int) -> Tensor:
-    """The sum over so many dimensions on the right."""
+def _sum(terms: Tensor, dims: int, observed: Tensor | None = None) -> Tensor:
+    """The sum over so many dimensions on the right, of the observed terms."""
+    if observed is not None:
+        terms = torch.where(observed, terms, 0.0)
     if not dims:
         return terms
     return terms.flatten(-dims).sum(-1)
@@ -97,3 +101,9 @@ class CountRow(dist.Independent):
             self._validate_sample(value)
         counts: Counts = self.base_dist
         return counts.summed(value, self.reinterpreted_batch_ndims)
+
+    def pyro_vae_observed_log_prob(self, value: Tensor, observed: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        counts: Counts = self.base_dist
+        return counts.summed(value, self.reinterpreted_batch_ndims, observed)

@@ -103,12 +103,15 @@ class AnyDistribution(Family):
         if "loc" in self.maps and "Real" in str(self.support):
             self.mean.copy_(data.median)
             self.std.copy_(spread(data, robust=True))
-        rows = data.sample[:FIRST_ROWS].to(self.offset)
+        sample = data.sample[:FIRST_ROWS].to(self.offset)
+        observed = ~sample.isnan()
+        rows = torch.where(observed, sample, data.some_observed.to(sample))
         raw = torch.zeros_like(self.offset, requires_grad=True)
         optimizer = torch.optim.Rprop([raw], lr=0.1)
         for _ in range(STEPS):
             with torch.enable_grad():
-                loss = -self._each(raw).log_prob(rows).sum()
+                each = self._each(raw).log_prob(rows)
+                loss = -torch.where(observed, each, 0.0).sum()
             raw.grad = torch.autograd.grad(loss, raw)[0].nan_to_num(0.0)
             optimizer.step()
         self.offset.copy_(raw.detach().clamp(-10, 1e4))

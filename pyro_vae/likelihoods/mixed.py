@@ -1,7 +1,7 @@
 """Tables: columns of different kinds."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any, cast
 
 import torch
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
-from pyro_vae.data.supports import describe
 from pyro_vae.hooks import HasProbabilities
 from pyro_vae.kind_options import Options
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, given, representative
+from pyro_vae.likelihoods.column_ranges import ranges
+from pyro_vae.likelihoods.column_supports import ColumnSupports
+from pyro_vae.likelihoods.observed_cells import given_observed, observed_log_prob
 from pyro_vae.networks import Shape
 from pyro_vae.registry import Choice
 
@@ -105,13 +107,16 @@ class Mixed(Family):
         sizes = [torch.Size(family.param_shape).numel() for family in families]
         super().__init__(data_shape, (sum(sizes),))
         self.columns = [list(group.columns) for group in columns]
+        self.kinds = [group.likelihood.kind for group in columns]
         self.sizes = sizes
         self.families = nn.ModuleList(families)
         # the columns, group after group, and the way back
         listed = torch.tensor([column for group in columns for column in group.columns])
         self.register_buffer("listed", listed, persistent=False)
         self.register_buffer("order", listed.argsort(), persistent=False)
-        self.support = _Columns(self.columns, [family.support for family in families])
+        self.support = ColumnSupports(
+            self.columns, [family.support for family in families]
+        )
         pairs = zip(columns, families, strict=True)
         remedies = [_remedy(group, family) for group, family in pairs]
         self.remedy = "; ".join(remedies)  # type: ignore[misc]
@@ -120,15 +125,21 @@ class Mixed(Family):
     def modelled_size(self) -> int:
         return sum(family.modelled_size for family in self._families)
 
+    @property
+    def missing_together(self) -> dict[str, list[int]]:
+        groups = {}
+        for columns, kind, family in zip(
+            self.columns, self.kinds, self._families, strict=True
+        ):
+            for inner in family.missing_together.values():
+                own = [columns[column] for column in inner]
+                groups[f"columns {ranges(sorted(own))} ({kind})"] = own
+        return groups
+
     def pyro_vae_start(self, data: Statistics) -> None:
         for columns, family in zip(self.columns, self._families, strict=True):
-            mean = data.mean[..., columns]
-            std = data.std[..., columns]
-            sample = data.sample[..., columns]
             # the method of the class: that of the instance does nothing, see _family
-            type(family).pyro_vae_start(
-                family, Statistics(data.rows, mean, std, sample)
-            )
+            type(family).pyro_vae_start(family, data.of_columns(columns))
 
     def independent(self) -> Distribution | None:
         groups = []
@@ -197,48 +208,6 @@ def _started_by_mixed(data: Statistics) -> None:
     """Nothing: see `Mixed.pyro_vae_start`."""
 
 
-def ranges(columns: Sequence[int]) -> str:
-    """Columns in few words.
-
-    Example:
-        >>> ranges([0, 1, 2, 5])
-        '0:3, 5'
-    """
-    runs: list[list[int]] = []
-    for column in columns:
-        if runs and column == runs[-1][1]:
-            runs[-1][1] += 1
-        else:
-            runs.append([column, column + 1])
-    return ", ".join(_run(first, end) for first, end in runs)
-
-
-def _run(first: int, end: int) -> str:
-    if end == first + 1:
-        return str(first)
-    return f"{first}:{end}"
-
-
-class _Columns(constraints.Constraint):
-    """Each group of columns has its own support; `check` answers for each column."""
-
-    def __init__(self, columns: list[list[int]], supports: list[Any]) -> None:
-        self.columns = columns
-        self.supports = supports
-
-    def check(self, value: Tensor) -> Tensor:
-        inside = torch.ones_like(value, dtype=torch.bool)
-        for columns, support in zip(self.columns, self.supports, strict=True):
-            inside[..., columns] = support.check(value[..., columns])
-        return inside
-
-    def __repr__(self) -> str:
-        parts = []
-        for columns, support in zip(self.columns, self.supports, strict=True):
-            parts.append(f"columns {ranges(columns)}: {describe(support)}")
-        return "; ".join(parts)
-
-
 class ColumnGroups(TorchDistribution):
     """Independent groups of columns, put together into rows of a family."""
 
@@ -263,10 +232,26 @@ class ColumnGroups(TorchDistribution):
         densities = [part.log_prob(group) for part, group in pairs]
         return torch.stack(densities).sum(0)
 
+    def pyro_vae_observed_log_prob(self, value: Tensor, observed: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        rows = zip(self.parts, self._groups(value), self._groups(observed), strict=True)
+        densities = [observed_log_prob(part, *group) for part, *group in rows]
+        return torch.stack(densities).sum(0)
+
     def pyro_vae_given(self, value: Tensor) -> "ColumnGroups":
         """The same distribution, each group given what it conditions on."""
         pairs = zip(self.parts, self._groups(value), strict=True)
         return ColumnGroups([given(part, group) for part, group in pairs], self.row)
+
+    def pyro_vae_given_observed(
+        self, value: Tensor, observed: Tensor
+    ) -> "ColumnGroups":
+        """The same distribution, each group given its own observed cells."""
+        rows = zip(self.parts, self._groups(value), self._groups(observed), strict=True)
+        return ColumnGroups(
+            [given_observed(part, *group) for part, *group in rows], self.row
+        )
 
     def pyro_vae_probabilities(self) -> dict[int, Tensor]:
         """For each column of categories their probabilities, (..., K)."""

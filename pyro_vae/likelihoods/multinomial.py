@@ -54,8 +54,13 @@ class Multinomial(Family):
         self.register_buffer("offset", torch.zeros(data_shape))
         self.register_buffer("total", torch.tensor(float(total_count or 1)))
 
+    @property
+    def missing_together(self) -> dict[str, list[int]]:
+        columns = list(range(*self.data_shape))
+        return {"the counts of a multinomial": columns}
+
     def pyro_vae_start(self, data: Statistics) -> None:
-        self.offset.copy_(torch.log(data.mean + 0.5 / data.rows))
+        self.offset.copy_(torch.log(data.mean + 0.5 / data.count))
         if self.total_count is None:
             self.total.copy_(data.mean.sum().round())
 

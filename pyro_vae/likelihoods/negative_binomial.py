@@ -67,6 +67,10 @@ class NegativeBinomial(Family):
     def modelled_size(self) -> int:
         return math.prod(self.size.features)
 
+    @property
+    def missing_together(self) -> dict[str, list[int]]:
+        return self.size.missing_together
+
     def pyro_vae_start(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)
         self.mean.copy_(mean)

@@ -53,6 +53,10 @@ class Poisson(Family):
     def modelled_size(self) -> int:
         return math.prod(self.size.features)
 
+    @property
+    def missing_together(self) -> dict[str, list[int]]:
+        return self.size.missing_together
+
     def pyro_vae_start(self, data: Statistics) -> None:
         self.mean.copy_(self.size.begin(data)[0])
 

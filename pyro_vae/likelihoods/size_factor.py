@@ -51,17 +51,27 @@ class RowSize(nn.Module):
             self.support = counts_and_size
         self.register_buffer("typical", torch.ones(()))
 
+    @property
+    def missing_together(self) -> dict[str, list[int]]:
+        """The counts with their size factor, without which they have no density."""
+        if not self.is_column:
+            return {}
+        (counts,) = self.features
+        return {"the counts and their size factor": list(range(counts + 1))}
+
     def begin(self, data: Statistics) -> tuple[Tensor, Tensor]:
         """The mean count of each feature in a row of size 1, and (variance - mean) / mean²."""
         mean = data.mean
         std = data.std
+        count = data.count
         size = torch.ones(())
         if self.is_column:
             size = mean[-1]
             mean = mean[:-1]
             std = std[:-1]
+            count = count[:-1]
         self.typical.copy_(size)
-        mean = torch.where(mean > 0, mean, 0.5 / (data.rows + 1))
+        mean = torch.where(mean > 0, mean, 0.5 / (count + 1))
         excess_dispersion = (std.square() - mean) / mean.square()
         return mean / size, excess_dispersion
 

@@ -59,6 +59,10 @@ class ZeroInflatedPoisson(Family):
     def modelled_size(self) -> int:
         return math.prod(self.size.features)
 
+    @property
+    def missing_together(self) -> dict[str, list[int]]:
+        return self.size.missing_together
+
     def pyro_vae_start(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)
         odds = excess.clamp(1e-2, 1e2)
@@ -131,6 +135,10 @@ class ZeroInflatedNegativeBinomial(Family):
     @property
     def modelled_size(self) -> int:
         return math.prod(self.size.features)
+
+    @property
+    def missing_together(self) -> dict[str, list[int]]:
+        return self.size.missing_together
 
     def pyro_vae_start(self, data: Statistics) -> None:
         mean, excess = self.size.begin(data)

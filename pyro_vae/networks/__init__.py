@@ -17,7 +17,7 @@ from pyro_vae.networks.precision import (
     autocast,
     mixed_precision,
 )
-from pyro_vae.networks.standardize import Standardize
+from pyro_vae.networks.standardize import Standardize, standardized_shape
 
 __all__ = [
     "NETWORKS",
@@ -39,5 +39,6 @@ __all__ = [
     "mlp",
     "positive",
     "residual",
+    "standardized_shape",
     "traced",
 ]

@@ -86,6 +86,7 @@ class Vamp(nn.Module):
         self.std.copy_(torch.where(data.std > 0, data.std, 1.0))
         index = torch.arange(self.components, device=self.raw.device)
         rows = data.sample.to(self.raw)[index % len(data.sample)]
+        rows = torch.where(rows.isnan(), self.mean, rows)  # of missing cells the mean
         is_repeated = (index >= len(data.sample)).reshape(-1, *[1] * self.mean.ndim)
         jitter = JITTER * is_repeated * torch.randn_like(rows)
         with torch.no_grad():

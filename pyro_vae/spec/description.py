@@ -78,6 +78,10 @@ class Spec(Described):
         default=0.0,
         description="noise on the encoder's inputs while training, in standardised units",
     )
+    missing: Literal["none", "at_random"] = Field(
+        default="none",
+        description="what nan means: an error, or a cell that is missing at random",
+    )
     seed: NonNegativeInt = Field(
         default=0, lt=2**63, description="seed of the initial weights"
     )

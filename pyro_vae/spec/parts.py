@@ -1,21 +1,27 @@
 """From a description and the user's own objects to the three modules of a model."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from pyro_vae.guides import GUIDES, Posterior
 from pyro_vae.hooks import BindsParts
 from pyro_vae.kind_options import Options, qualified_name
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
-from pyro_vae.networks import NETWORKS, Shape, Standardize
+from pyro_vae.likelihoods.observed_cells import (
+    MissingAtRandom,
+    OwnLikelihood,
+    observes_each,
+)
+from pyro_vae.networks import NETWORKS, Shape, Standardize, standardized_shape
 from pyro_vae.priors import PRIORS
 from pyro_vae.registry import Registry
 from pyro_vae.spec.adoption import adopted, is_own, named, unused
-from pyro_vae.spec.check import called, check, check_draws, zeros_like
+from pyro_vae.spec.check import called, check, check_draws, data_support, zeros_like
 from pyro_vae.spec.description import SLOTS, Spec
 from pyro_vae.spec.gradients import require_training
 from pyro_vae.spec.kinds import gives_pyro_kind
@@ -60,6 +66,8 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     likelihood = objects.get("likelihood")
     if likelihood is None:
         likelihood = _likelihood(spec, objects.get("decoder"))
+    elif spec.missing == "at_random":
+        likelihood = _own_with_missing(spec, likelihood)
     posterior = objects.get("guide")
     if posterior is None:
         posterior = _posterior(spec, objects.get("encoder"))
@@ -110,7 +118,7 @@ INPUTS: dict[str, Callable[[Spec], tuple[Shape, ...]]] = {
     "likelihood": lambda spec: ((spec.latent_dim,),),
     "decoder": lambda spec: ((spec.latent_dim,),),
     "guide": lambda spec: (spec.data_shape,),
-    "encoder": lambda spec: (spec.data_shape,),
+    "encoder": lambda spec: (_encoder_shape(spec),),
 }
 """The shapes of the inputs of each part, for one row."""
 
@@ -142,13 +150,47 @@ def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
         decoder = _network(
             spec, spec.decoder, (spec.latent_dim,), family.param_shape, widths
         )
-    return Likelihood(decoder, family.to(zeros_like(decoder, ())))
+    weight = zeros_like(decoder, ())
+    missing = None
+    if spec.missing == "at_random":
+        support = getattr(family, "support", constraints.real)
+        together = family.missing_together
+        if not together:
+            outputs = zeros_like(decoder, family.param_shape)
+            together = _together(spec, family.to(weight)(outputs))
+        missing = MissingAtRandom(spec.data_shape, support, together).to(weight)
+    return Likelihood(decoder, family.to(weight), missing)
+
+
+def _own_with_missing(spec: Spec, likelihood: nn.Module) -> "OwnLikelihood":
+    """A likelihood of the user's own, for rows with missing cells."""
+    z = zeros_like(likelihood, (spec.latent_dim,))
+    p = called("likelihood", likelihood, z)
+    if not isinstance(p, TorchDistributionMixin):
+        gives_pyro_kind(likelihood)
+    support, _ = data_support(likelihood, spec.latent_dim)
+    missing = MissingAtRandom(spec.data_shape, support, _together(spec, p))
+    return OwnLikelihood(likelihood, missing.to(z))
+
+
+def _together(spec: Spec, p: Distribution) -> dict[str, list[int]]:
+    """The cells that are missing together: all of a row whose distribution knows no marginals."""
+    if observes_each(p):
+        return {}
+    return {"a row": list(range(math.prod(spec.data_shape)))}
+
+
+def _encoder_shape(spec: Spec) -> Shape:
+    """The shape of the encoder's input for one row."""
+    return standardized_shape(spec.data_shape, spec.missing != "none")
 
 
 def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
     if encoder is None:
-        encoder = _network(spec, spec.encoder, spec.data_shape, None, spec.hidden_dims)
-    features = called("encoder", encoder, zeros_like(encoder, spec.data_shape))
+        encoder = _network(
+            spec, spec.encoder, _encoder_shape(spec), None, spec.hidden_dims
+        )
+    features = called("encoder", encoder, zeros_like(encoder, _encoder_shape(spec)))
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
         got = (
             tuple(features.shape)
@@ -159,7 +201,8 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
             f"encoder: expected features of shape (n, width) for n = 2 rows, got {got}; flatten "
             "its output"
         )
-    standardize = Standardize(spec.data_shape, spec.standardize, spec.denoise)
+    missing = spec.missing != "none"
+    standardize = Standardize(spec.data_shape, spec.standardize, spec.denoise, missing)
     family = _member(GUIDES, spec.guide, features.shape[1], spec.latent_dim)
     weight = zeros_like(encoder, ())
     return Posterior(standardize.to(weight), encoder, family.to(weight))

@@ -40,6 +40,7 @@ from pyro_vae.training.options import (
 )
 from pyro_vae.training.preparation import (
     check_and_initialise,
+    default_objective,
     described_options,
     initial_state,
     read_data,
@@ -135,7 +136,8 @@ def fit(
             the learning rate.
         clip_norm: largest norm of the gradient.
         objective: "elbo", "iwae", "renyi", a table {"kind": ..., options}, or (model, guide, x,
-            beta) -> Terms; None takes `ELBO(kl, num_particles)`.
+            beta) -> Terms; None takes `ELBO(kl, num_particles)`, and where cells are missing
+            {"kind": "iwae", "num_particles": 5}.
         kl: closed form ("analytic"), draws ("monte_carlo"), or the former where it is known.
         num_particles: draws of z for each row and step.
         beta: final KL weight.
@@ -194,6 +196,8 @@ def fit(
         if data.weights is not None:
             options = eager(options)
         options = with_budget(options, data.train.steps(options.batch_size))
+        if objective is None:
+            options = default_objective(vae, options, data.train)
         run = Run(vae, options)
         broadcast_parameters(vae.to(torch_device))
         # The optimizer takes the weights where they are now: on the device of the run.

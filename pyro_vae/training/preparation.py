@@ -11,6 +11,7 @@ from pyro_vae.arguments import warn_caller
 from pyro_vae.data import Placement, Rows, statistics
 from pyro_vae.data.binarize import binarized_once, bits_of
 from pyro_vae.data.loaders import undisturbed
+from pyro_vae.data.names import shortened
 from pyro_vae.data.summary_statistics import Statistics, farthest
 from pyro_vae.hooks import StartsFromData
 from pyro_vae.inputs import (
@@ -34,6 +35,9 @@ from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.validation_split import is_number, split
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
+
+MISSING_OBJECTIVE = {"kind": "iwae", "num_particles": 5}
+"""The objective where cells are missing: more draws gave no smaller errors of imputed cells."""
 
 
 def described_options(arguments: dict[str, Any]) -> FitOptions:
@@ -109,12 +113,16 @@ def check_and_initialise(
     """
     size = pass_size(vae)
     for name, rows in named.items():
-        for _ in checked_batches(vae, rows.batches(size), name, grey):
-            pass
+        empty = 0
+        for batch in checked_batches(vae, rows.batches(size), name, grey):
+            if vae.spec.missing != "none":
+                empty += int(batch.isnan().flatten(1).all(1).sum())
+        _warn_of_empty(name, empty, len(rows))
         require_precise(vae, rows, name)
     if vae.initialized:
         return
     summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
+    _require_observed(vae, summary)
     if grey:
         summary = bits_of(summary)
     elif summary.outlying.any():  # never of bits
@@ -123,6 +131,56 @@ def check_and_initialise(
         if isinstance(module, StartsFromData):
             module.pyro_vae_start(summary)
     vae.initialized.fill_(True)
+
+
+def default_objective(vae: VAE, options: FitOptions, train: Rows) -> FitOptions:
+    """The options with importance weights of 5 draws where cells are missing.
+
+    Other options of the ELBO, and a guide without a density, keep the ELBO.
+
+    References:
+        MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets (Mattei, Frellsen,
+        2019).
+    """
+    if vae.spec.missing == "none" or vae.spec.guide.kind == "delta":
+        return options
+    fields = ("kl", "num_particles", "beta", "kl_warmup_epochs")
+    default = FitOptions()
+    is_asked = any(getattr(options, name) != getattr(default, name) for name in fields)
+    if is_asked or not _lacks_cells(vae, train):
+        return options
+    return FitOptions.model_validate(
+        options.model_dump(exclude_none=True) | {"objective": MISSING_OBJECTIVE}
+    )
+
+
+def _lacks_cells(vae: VAE, rows: Rows) -> bool:
+    batches = undisturbed(rows.batches(pass_size(vae)))
+    return any(bool(batch.isnan().any()) for batch in batches)
+
+
+def _warn_of_empty(name: str, empty: int, rows: int) -> None:
+    if empty:
+        warn_caller(
+            f"{name}: {empty} of {rows} rows have no observed cell; they are kept, with log p = 0, "
+            "and add nothing to the fit of p(x | z)"
+        )
+
+
+def _require_observed(vae: VAE, summary: Statistics) -> None:
+    """Raise ValueError for a column without an observed cell, of which nothing can be learned."""
+    empty = (summary.count == 0).nonzero()
+    if not len(empty):
+        return
+    indices = [tuple(map(int, index)) for index in empty]
+    columns = [index[0] if len(index) == 1 else index for index in indices]
+    shown = ", ".join(map(str, columns[:5])) + (", ..." if len(columns) > 5 else "")
+    if vae.spec.table is not None:
+        shown = shortened([vae.spec.table.names[index[0]] for index in indices])
+    raise ValueError(
+        f"x: expected an observed cell in each column, got none in the training rows of {shown}; "
+        "leave these columns out, or take other rows"
+    )
 
 
 def with_binary_validation(

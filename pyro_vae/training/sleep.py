@@ -107,6 +107,10 @@ def drawn(
             rows = binarized(batch) if options.binarize == "dynamic" else batch
             z = vae.posterior(rows).sample()
             draws = vae.likelihood(z).sample().to(batch.dtype)
+            if (
+                vae.spec.missing != "none"
+            ):  # the guide learns from rows that lack as much
+                draws = torch.where(batch.isnan(), batch, draws)
         yield draws
 
 

@@ -26,7 +26,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "list.json").write_text("[1]")
     (folder / "claimed.running").touch()
     (folder / "missing.toml").write_text('data = "nowhere.npy"')
-    (folder / "words.csv").write_text("1,2\n3,four\n")
+    (folder / "words.csv").write_text(
+        "a,b\n" + "".join(f"{i}.5,{i}\n" for i in range(20)) + "1.5,four\n"
+    )
     (folder / "empty.npy").touch()
     (folder / "twice.json").write_text(
         '{"latent_dim": 2, "fit": {"epochs": 1, "lr": 1, "epochs": 2}}'
@@ -114,7 +116,7 @@ BAD_DATA = {
     "fit missing.toml": "nowhere.npy: expected a file",
     "fit digit": 'digit: .* did you mean "digits"',
     "fit empty.npy": "empty.npy: expected data, got an empty file",
-    "fit words.csv": "words.csv: expected numbers .* got 'four' in row 2, column 2",
+    "fit words.csv": "words.csv: column 'b': expected numbers, .* got 'four' in line 22",
     "fit several.npz": (
         "several.npz: expected one array .* pass --set data.array= with one of these names"
     ),
@@ -219,7 +221,9 @@ BAD_QUESTIONS = {
     "sample autoencoder --output x.npy": "sample: prior 'flat' has no density",
     "sample model -n 0 --output x.npy": "num_rows: expected at least 1, got 0",
     "sample model --output nowhere/x.npy": "--output: expected an existing folder",
-    "encode model --output codes.json": "--output: expected a .npz or .npy file, got codes.json",
+    "encode model --output codes.json": (
+        "--output: expected a .npz, .npy, .csv or .parquet file, got codes.json"
+    ),
     "reconstruct bare --output x.npy": "bare: holds a model without a description of its data",
 }
 

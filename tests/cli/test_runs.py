@@ -272,10 +272,10 @@ def test_columns_without_names_of_their_own_get_some_before_the_fit() -> None:
     write_table(["a", "a", "", "a (2)", "column 2"])
     done = pyro_vae("fit", "named.csv", *SMALL)
     assert done.status == 0
-    assert done.err == (
-        "pyro-vae: named.csv: 4 of 5 columns have no name or that of another, and are called 'a "
-        "(2)', 'column 2', 'a (2) (2)', 'column 2 (2)'\n"
-    )
+    assert (
+        "4 of 5 columns have no name or that of another, and are called 'a (2)', 'column 2', "
+        "'a (2) (2)', 'column 2 (2)'\n"
+    ) in done.out
     tree = az.from_netcdf("runs/named/posterior.nc")
     found = tree["observed_data"]["x"]["feature"].values.tolist()
     assert found == ["a", "a (2)", "column 2", "a (2) (2)", "column 2 (2)"]

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 from pyro_vae.cli.main import main
-from pyro_vae.data import SparseArray, load, load_splits
+from pyro_vae.data import SparseArray, load, load_splits, read, reading
 
 COUNTS = np.random.default_rng(0).poisson(0.8, size=(30, 4)).astype(np.float32)
 LOGS = np.log1p(COUNTS)
@@ -57,9 +57,9 @@ def write(path, x, *, cells=CELLS, genes=GENES, layers=(), raw=None, obsm=()):
 
 
 def refuses(message, path, **options):
-    for read in (load, load_splits):
+    for function in (load, load_splits):
         with pytest.raises(ValueError, match=message):
-            read(path, **options)
+            function(path, **options)
 
 
 @pytest.mark.parametrize("form", ["csr_matrix", "csc_matrix"])
@@ -176,6 +176,39 @@ def test_files_that_are_no_anndata(tmp_path):
     refuses("expected a complete file of its format", path)
     write(path, COUNTS[:0], cells=())
     refuses(r"at least one row .* got shape \(0, 4\)", path)
+
+
+def test_a_table_keeps_the_names_of_cells_and_genes(tmp_path, monkeypatch):
+    path = write(
+        tmp_path / "x.h5ad", scipy.sparse.csr_matrix(COUNTS), layers={"logs": LOGS}
+    )
+    made = read(path)
+    assert (made.labels, made.names) == (CELLS, GENES)
+    np.testing.assert_array_equal(made.values, COUNTS)
+    assert made.notes[0].startswith(
+        "rows are X (30, 4) float32 sparse, the main matrix"
+    )
+    write(path, COUNTS, genes=("Actb", "Actb", "Cd3e", "Ms4a1"))
+    assert read(path).names == ("Actb", "Actb (2)", "Cd3e", "Ms4a1")
+    write(path, scipy.sparse.csr_matrix(COUNTS))
+    monkeypatch.setattr(reading, "DENSE", COUNTS.size - 1)
+    with pytest.raises(
+        ValueError, match=r"x\.h5ad: .* got a sparse matrix of shape \(30, 4\); r"
+    ):
+        read(path)
+
+
+def test_names_of_columns_where_a_file_has_none(tmp_path):
+    scipy.sparse.save_npz(tmp_path / "x.npz", scipy.sparse.csr_matrix(COUNTS))
+    made = read(tmp_path / "x.npz")
+    assert made.names == ("column 0", "column 1", "column 2", "column 3")
+    assert made.labels is None
+    np.savez(tmp_path / "x.npz", train=COUNTS, test=COUNTS)
+    with pytest.raises(
+        ValueError, match="expected one array, got several splits; pass array="
+    ):
+        read(tmp_path / "x.npz")
+    np.testing.assert_array_equal(read(tmp_path / "x.npz", array="test").values, COUNTS)
 
 
 def test_the_command_says_what_it_takes_and_keeps_the_names_of_genes(tmp_path, capsys):

@@ -77,6 +77,18 @@ def test_an_index_is_kept(tmp_path):
     frame, notes = read_frame(tmp_path / "x.parquet")
     assert frame["column 0"].tolist() == ["r1", "r2", "r3"]
     assert any("index" in note for note in notes)
+    numbers = pd.DataFrame({"a": [1.5, 2.5]}, index=[7, 3])
+    numbers.to_parquet(tmp_path / "n.parquet")
+    np.testing.assert_array_equal(load(tmp_path / "n.parquet"), [[1.5], [2.5]])
+    assert read_frame(tmp_path / "n.parquet").frame["column 0"].tolist() == [7, 3]
+
+
+def test_options_that_a_format_has_not(tmp_path):
+    TABLE.to_parquet(tmp_path / "x.parquet")
+    refuses("delimiter: .parquet has none", tmp_path / "x.parquet", delimiter=",")
+    refuses("header: .parquet has its own names", tmp_path / "x.parquet", header=True)
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    refuses("array: text has none", tmp_path / "x.csv", array="a")
 
 
 def test_names_that_are_no_text(tmp_path):
@@ -145,6 +157,11 @@ def test_excel_without_a_header(tmp_path):
     frame, notes = read_frame(tmp_path / "x.xlsx")
     np.testing.assert_allclose(frame.to_numpy(), values)
     assert "no header: columns are named 0 to 2" in notes
+    digits = pd.DataFrame([[0, 1], [1, 0], [0, 0]])
+    digits.to_excel(tmp_path / "y.xlsx", header=False, index=False)
+    refuses("which may be either; pass header=True", tmp_path / "y.xlsx")
+    assert len(read_frame(tmp_path / "y.xlsx", header=False).frame) == 3
+    assert len(read_frame(tmp_path / "y.xlsx", header=True).frame) == 2
 
 
 def test_a_mistake_in_excel_names_its_row(tmp_path):
@@ -180,16 +197,14 @@ ARFF = """% Weka
 
 @DATA
 % a comment
-1.5, round, 'a, b', "2020-01-31 10:30", 3
-?, 'very flat', ?, ?, 4
+1.5, round, "a, b", "2020-01-31 10:30", 3
+?, "very flat", ?, ?, 4
 -2e3, 10, ä, "2021-12-01 00:00", ?
 """
 
 
 def test_arff(tmp_path):
-    (tmp_path / "x.arff").write_text(
-        ARFF.replace("'a, b'", '"a, b"').replace("'very flat', ?", '"very flat", ?')
-    )
+    (tmp_path / "x.arff").write_text(ARFF)
     (tmp_path / "y.arff.gz").write_bytes(
         gzip.compress((tmp_path / "x.arff").read_bytes())
     )
@@ -306,11 +321,15 @@ def test_spss(tmp_path):
 
 def test_sas_transport(tmp_path):
     pyreadstat = pytest.importorskip("pyreadstat")
-    table = pd.DataFrame({"A": [1.5, np.nan, -2.0], "B": ["x", "y z", ""]})
+    table = pd.DataFrame({"A": [1.5, np.nan, -2.0], "B": ["x", "y z", "w"]})
     pyreadstat.write_xport(table, tmp_path / "x.xpt", file_format_version=5)
     frame, _ = read_frame(tmp_path / "x.xpt")
     np.testing.assert_array_equal(frame["A"], table["A"])
-    assert frame["B"].tolist()[:2] == ["x", "y z"]
+    assert frame["B"].tolist() == [
+        "x",
+        "y z",
+        "w",
+    ]  # pandas 3.1.1 alone drops the last row
 
 
 # Instruments
@@ -357,7 +376,9 @@ def test_fcs(tmp_path):
 def test_optional_packages_are_named(tmp_path, monkeypatch, suffix):
     package = {"sav": "pyreadstat", "fits": "astropy", "fcs": "flowio"}[suffix]
     (tmp_path / f"x.{suffix}").write_bytes(b"nothing")
-    monkeypatch.setitem(sys.modules, package, None)
+    loaded = [name for name in sys.modules if name.startswith(f"{package}.")]
+    for name in (package, *loaded):
+        monkeypatch.setitem(sys.modules, name, None)
     refuses(
         f"expected the package {package}, .* pip install {package}",
         tmp_path / f"x.{suffix}",

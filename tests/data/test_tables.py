@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from pyro_vae.data import Column, Schema, Table, as_rows, table
-from pyro_vae.data.tables import matched
+from pyro_vae.data.matching import matched
 
 RNG = np.random.default_rng(0)
 ROWS = 300

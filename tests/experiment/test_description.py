@@ -19,11 +19,11 @@ from pyro_vae.experiment.description import (
     Experiment,
     make_vae,
     natural_likelihood,
-    override,
 )
 from pyro_vae.experiment.evaluation import evaluate, table
 from pyro_vae.experiment.fields import DIGITS
 from pyro_vae.experiment.run_folder import finite
+from pyro_vae.experiment.settings import override
 from pyro_vae.experiment.sources import read_source
 from pyro_vae.experiment.splits import check_rows, hold_out, read_data
 from tests.watched import Watched

@@ -36,6 +36,9 @@ REAL = (
     @ torch.diag(torch.tensor([0.5, 2.0, 7.0])).double()
     + 5
 )
+TIED = (
+    REAL @ torch.tensor([[1.0, 0.6, 5.0], [0.0, 1.0, -4.0], [0.0, 0.0, 1.0]]).double()
+)
 IMAGE = _of(lambda shape: _random.normal(3, 2, shape), 2, 2)
 POSITIVE = _of(lambda shape: _random.gamma(3.0, 2.0, shape))
 UNIT = _of(lambda shape: _random.beta(2.0, 3.0, shape))
@@ -88,6 +91,12 @@ GROUPS_OF_GRADES = [
     {"columns": 3, "kind": "poisson"},
 ]
 
+TIED_TABLE = _columns(TIED[:, 1], COUNTS[:, 0], TIED[:, 0], TIED[:, 2])
+TIED_GROUPS = [
+    {"columns": [2, 0, 3], "kind": "normal", "covariance": "full"},
+    {"columns": 1, "kind": "poisson"},
+]
+
 
 class Case(NamedTuple):
     """One likelihood: its description, the shape of a row, and rows in float64."""
@@ -104,6 +113,14 @@ def _case(rows: Tensor, kind: str, **options: Any) -> Case:
 CASES: dict[str, Case] = {
     "normal": _case(REAL, "normal"),
     "normal, decoder": _case(IMAGE, "normal", scale="decoder"),
+    "normal, full": _case(TIED, "normal", covariance="full"),
+    "normal, full, decoder, data": _case(
+        TIED, "normal", covariance="full", scale="decoder", start="data"
+    ),
+    "normal, full, one scale": _case(
+        TIED, "normal", covariance="full", scale="learned"
+    ),
+    "normal, low rank": _case(TIED, "normal", covariance="low_rank", rank=1),
     "bernoulli": _case(BITS, "bernoulli"),
     "continuous_bernoulli": _case(UNIT, "continuous_bernoulli"),
     "binomial": _case(FEW, "binomial", total_count=6),
@@ -176,6 +193,7 @@ CASES: dict[str, Case] = {
         LADDER, "discretized_logistic", levels=16, mixtures=2, scale=0.8
     ),
     "mixed": _case(TABLE, "mixed", columns=GROUPS),
+    "mixed, full": _case(TIED_TABLE, "mixed", columns=TIED_GROUPS),
     "mixed, ordinal": _case(GRADED, "mixed", columns=GROUPS_OF_GRADES),
     "distribution, Gumbel": _case(REAL, "distribution", name="Gumbel"),
     "distribution, Weibull": _case(POSITIVE, "distribution", name="Weibull"),

@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 
 from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
 from pyro_vae.analysis.results.tables import row_labels
+from pyro_vae.data import table
 
 
 class Scores(Answer):
@@ -83,14 +84,24 @@ def test_the_standard_error_of_a_mean():
 
 
 VALUES = np.zeros((2, 3))
+
+
+class Cells:
+    """What an AnnData object has."""
+
+    X = VALUES
+    obs_names = pd.Index(["b", "a"])
+    var_names = pd.Index(["x", "y", "z"])
+
+
 NAMED = {
     "index": pd.DataFrame(VALUES, index=["b", "a"]),
     "index before columns": pd.DataFrame(
         {"labels": [1, 2], "obs_names": [3, 4], "values": [5, 6]}, index=["b", "a"]
     ),
     "Series": pd.Series([1.0, 2.0], index=["b", "a"]),
-    "AnnData": SimpleNamespace(X=VALUES, obs_names=pd.Index(["b", "a"])),
-    "table": SimpleNamespace(values=VALUES, labels=["b", "a"]),
+    "AnnData": Cells(),
+    "table": table(pd.DataFrame({"x": [0.5, 1.5], "y": [2.5, 0.1]}, index=["b", "a"])),
 }
 
 

@@ -1,0 +1,1 @@
+"""Missing cells: baselines, and estimates from several imputations combined."""

@@ -1,0 +1,164 @@
+"""Weighted draws of z given the observed cells of a row, as `evidence` makes them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_vae.analysis.marginal_likelihood.automatic import CONTRADICTED
+from pyro_vae.analysis.marginal_likelihood.job import Job
+from pyro_vae.analysis.marginal_likelihood.mixture_sampling import (
+    PIECE,
+    MixtureSampling,
+)
+from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
+from pyro_vae.analysis.marginal_likelihood.row_draws import pieces
+from pyro_vae.analysis.marginal_likelihood.starts import (
+    fit_from_guide,
+    fit_from_several,
+)
+from pyro_vae.analysis.marginal_likelihood.weights import Weights
+
+
+class PosteriorDraws(NamedTuple):
+    """Weighted draws of z for some rows: Σₖ wₖ f(zₖ) / Σₖ wₖ ≈ E[f(z) | x_observed].
+
+    Attributes:
+        rows: their positions in the group, (r,).
+        z: (draws, r, latent_dim).
+        log_weights: log p(x_o, z) - log r(z), (draws, r), in float64.
+        log_marginal: log p(x_o), (r,).
+        pareto_k: of the weights, (r,); -inf where they are all equal.
+        ess: effective number of draws, (r,).
+    """
+
+    rows: np.ndarray
+    z: Tensor
+    log_weights: Tensor
+    log_marginal: np.ndarray
+    pareto_k: np.ndarray
+    ess: np.ndarray
+
+    @property
+    def weights(self) -> Tensor:
+        """wₖ / Σ w, (draws, r); equal ones where all weights are zero."""
+        equal = 1 / len(self.log_weights)
+        return self.log_weights.softmax(0).nan_to_num(equal)
+
+    @property
+    def trusted(self) -> np.ndarray:
+        """Whether k-hat is at most its limit for that number of draws."""
+        return self.pareto_k <= khat_limit(np.array(len(self.z)))
+
+
+def posterior_draws(job: Job, x: Tensor) -> Iterator[PosteriorDraws]:
+    """Draws for a group of rows, in parts; each row is in one of them.
+
+    The proposals are those of `evidence`: "refined" ones at first, and for rows that these leave
+    untrusted ones from several starts, with up to 16 times the draws. Rows without an observed cell
+    have draws from the prior, which is their posterior.
+
+    Arguments:
+        job: what is asked for.
+        x: rows, (n, *data_shape), of which a missing cell is nan.
+    """
+    is_empty = x.isnan().flatten(1).all(1).cpu().numpy()
+    empty = np.flatnonzero(is_empty)
+    others = np.flatnonzero(~is_empty)
+    if len(empty):
+        yield _of_prior(job, empty)
+    if len(others):
+        for part in _of_rows(job, _taken(x, others)):
+            yield part._replace(rows=others[part.rows])
+
+
+def _taken(x: Tensor, rows: np.ndarray) -> Tensor:
+    return x[torch.from_numpy(rows).to(x.device)]
+
+
+def _of_prior(job: Job, rows: np.ndarray) -> PosteriorDraws:
+    """Draws of rows without an observed cell; as many at once as memory allows."""
+    z = job.prior.sample(torch.Size([job.num_particles, len(rows)]))
+    zeros = torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
+    log_marginal = np.zeros(len(rows))
+    count = np.full(len(rows), float(job.num_particles))
+    return PosteriorDraws(
+        rows, z, zeros, log_marginal, np.full(len(rows), -np.inf), count
+    )
+
+
+def _of_rows(job: Job, x: Tensor) -> Iterator[PosteriorDraws]:
+    fits = fit_from_guide(job.vae, x, job.slope, job.lowest_log_prior)
+    sampling = MixtureSampling(job, x, fits, f"{job.seed}")
+    converged = fits.converged.cpu().numpy()
+    size = max(1, PIECE // job.num_particles)
+    every = np.arange(len(x))
+    again: dict[int, float] = {}
+    for some in np.split(every, range(size, len(x), size)):
+        part = _drawn(sampling, some, job.num_particles)
+        is_done = part.trusted & converged[some]
+        again |= dict(zip(some[~is_done], part.log_marginal[~is_done], strict=True))
+        if is_done.any():
+            yield _chosen(part, is_done)
+    if again:
+        rows = np.array(list(again))
+        for part in _from_several_starts(
+            job, _taken(x, rows), np.array(list(again.values()))
+        ):
+            yield part._replace(rows=rows[part.rows])
+
+
+def _from_several_starts(
+    job: Job, x: Tensor, first: np.ndarray
+) -> Iterator[PosteriorDraws]:
+    """Twice as many draws, again and again, for rows that the first proposals leave untrusted."""
+    fits = fit_from_several(job.vae, x, job.slope, job.eager_joint, job.candidates)
+    sampling = MixtureSampling(job, x, fits, f"{job.seed} several starts")
+    for row in range(len(x)):
+        count = job.num_particles
+        part = _drawn(sampling, np.array([row]), count)
+        while not part.trusted.all() and count < job.cap:
+            count = min(2 * count, job.cap)
+            part = _drawn(sampling, np.array([row]), count)
+        is_too_low = part.log_marginal < first[row] - CONTRADICTED
+        yield part._replace(pareto_k=np.where(is_too_low, np.inf, part.pareto_k))
+
+
+def _drawn(sampling: MixtureSampling, rows: np.ndarray, count: int) -> PosteriorDraws:
+    """The first `count` draws of some rows, and what their weights say."""
+    proposals = sampling.proposals(rows)
+    z = []
+    log_weights = []
+    for start, stop in pieces(0, count, PIECE):
+        found = sampling.weighted(rows, proposals, start, stop)
+        z.append(found.draws.z)
+        log_weights.append(found.log_weights)
+    together = torch.cat(log_weights)
+    weights = Weights.empty(len(rows), count, sampling.x.dtype)
+    weights.add(together)
+    numbers = weights.columns()
+    return PosteriorDraws(
+        rows,
+        torch.cat(z),
+        together,
+        numbers["log_marginal"],
+        numbers["pareto_k"],
+        numbers["ess"],
+    )
+
+
+def _chosen(part: PosteriorDraws, which: np.ndarray) -> PosteriorDraws:
+    """The draws of some of the rows."""
+    if which.all():
+        return part
+    index = torch.from_numpy(which).to(part.z.device)
+    return PosteriorDraws(
+        part.rows[which],
+        part.z[:, index],
+        part.log_weights[:, index],
+        part.log_marginal[which],
+        part.pareto_k[which],
+        part.ess[which],
+    )
