@@ -1,7 +1,7 @@
 """Rows for a model: on its device, in its type, and checked against its shape and support."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -172,13 +172,7 @@ def checked_batches(
     if vae.spec.table is not None and not grey:
         batches = checked_by_name(batches, vae.likelihood, vae.spec.table.names, name)
     return checked(
-        batches,
-        shape,
-        support=support,
-        remedy=remedy,
-        name=name,
-        missing=missing,
-        columns=_names(vae),
+        batches, shape, support=support, remedy=remedy, name=name, missing=missing
     )
 
 
@@ -188,11 +182,6 @@ def missing_cells(vae: VAE) -> MissingCells | None:
         return None
     likelihood: Any = getattr(vae.likelihood, "_orig_mod", vae.likelihood)
     return MissingCells(likelihood.missing.together)
-
-
-def _names(vae: VAE) -> Sequence[str] | None:
-    """The names of the columns that the model knows, for messages."""
-    return None if vae.spec.table is None else vae.spec.table.names
 
 
 def require_precise(vae: VAE, rows: Rows, name: str) -> None:
@@ -207,9 +196,9 @@ def require_precise(vae: VAE, rows: Rows, name: str) -> None:
     negative = torch.full((1, *vae.spec.data_shape), -0.5)
     shift = bool(support.check(negative).all())
     std = _training_std(vae) if vae.initialized else None
-    require_precision(
-        rows, pass_size(vae), name, std=std, shift=shift, columns=_names(vae)
-    )
+    names = None if vae.spec.table is None else vae.spec.table.names
+    size = pass_size(vae)
+    require_precision(rows, size, name, std=std, shift=shift, columns=names)
 
 
 def _training_std(vae: VAE) -> Tensor | None:

@@ -138,7 +138,6 @@ def checked(
     remedy: str,
     name: str,
     missing: MissingCells | None = None,
-    columns: Sequence[str] | None = None,
 ) -> Iterator[Tensor]:
     """The same batches, checked as they pass: shape, finite numbers, values in the support.
 
@@ -163,12 +162,12 @@ def checked(
             _check_together(is_absent, missing, name, start)
             finite = finite | is_absent
         if not finite.all():
-            _refuse_infinite(~finite, batch, start, name, missing, columns)
+            _refuse_infinite(~finite, batch, start, name, missing)
         inside = support.check(batch)
         missing_axes = (1,) * (batch.ndim - inside.ndim)
         inside = inside.reshape(*inside.shape, *missing_axes).expand_as(batch)
         if not (inside | is_absent).all():
-            got = first_marked(~(inside | is_absent), batch, start, columns)
+            got = _first(~(inside | is_absent), batch, start)
             raise ValueError(
                 f"{name}: expected values in the support {describe(support)}, got {got}; {remedy}"
             )
@@ -216,29 +215,8 @@ def _check_together(
             )
 
 
-def first_marked(
-    bad: Tensor, batch: Tensor, start: int, columns: Sequence[str] | None = None
-) -> str:
-    """The first value that is marked, with its row in the data and its column.
-
-    Arguments:
-        bad: which values are marked.
-        batch: the values.
-        start: the number of rows before the batch.
-        columns: their names, where they have some.
-
-    Example:
-        >>> x = torch.tensor([[1.0, -2.0]])
-        >>> first_marked(x < 0, x, 10, ["a", "b"]), first_marked(x < 0, x, 10)
-        ("-2 in row 10, column 'b'", '-2 in row 10, column 1')
-    """
+def _first(bad: Tensor, batch: Tensor, start: int) -> str:
+    """The first value that is marked, with its row in the data and its column."""
     row, *indices = (int(i) for i in bad.nonzero()[0])
-    column = name_of(tuple(indices), columns)
+    column = indices[0] if len(indices) == 1 else tuple(indices)
     return f"{batch[(row, *indices)].item():g} in row {start + row}, column {column}"
-
-
-def name_of(indices: tuple[int, ...], columns: Sequence[str] | None) -> str:
-    """A column for a message: its name in quotes, or its index."""
-    if len(indices) != 1:
-        return str(indices)
-    return repr(columns[indices[0]]) if columns else str(indices[0])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyro_vae.data.columns import MICROSECONDS, Column
-from pyro_vae.data.frames import Cells
+from pyro_vae.data.frames import Cells, unit_of
 from pyro_vae.data.moments import Moments, moments_of
 from pyro_vae.data.names import shortened
 
@@ -195,3 +195,12 @@ def levels_of(cells: Cells, column: str, asked: Any, source: str) -> tuple[Any, 
     if (present == np.floor(present)).all():
         return tuple(int(value) for value in present)
     return tuple(present.tolist())
+
+
+def unit_and_origin(cells: Cells) -> dict[str, Any]:
+    """The unit of times or durations, and the first time as the origin."""
+    present = cells.values[~cells.missing]
+    unit: dict[str, Any] = {"unit": unit_of(present)}
+    if cells.form == "duration":
+        return unit
+    return unit | {"origin": str(np.datetime64(int(present.min()), "us"))}

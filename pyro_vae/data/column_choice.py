@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyro_vae.data.coding import levels_of, offset_of
+from pyro_vae.data.coding import levels_of, offset_of, unit_and_origin
 from pyro_vae.data.columns import (
     CONSTANT,
     LABEL,
@@ -15,7 +15,7 @@ from pyro_vae.data.columns import (
     Column,
     Schema,
 )
-from pyro_vae.data.frames import Cells, cells_of, native_dtype, unit_of
+from pyro_vae.data.frames import Cells, cells_of, native_dtype
 from pyro_vae.data.kinds import UNNAMED, Decision, decide, is_label
 from pyro_vae.data.names import shortened
 from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
@@ -213,17 +213,8 @@ def described(
         found = levels_of(cells, cells.name, levels, name)
         return Column(**fields, levels=found, ordered=decision.kind == "ordinal")
     if cells.form in {"time", "duration"}:
-        return Column(**fields, **_unit_and_origin(cells))
+        return Column(**fields, **unit_and_origin(cells))
     return Column(**fields, offset=offset_of(cells.moments, decision.kind))
-
-
-def _unit_and_origin(cells: Cells) -> dict[str, Any]:
-    """The unit of times or durations, and the first time as the origin."""
-    present = cells.values[~cells.missing]
-    unit: dict[str, Any] = {"unit": unit_of(present)}
-    if cells.form == "duration":
-        return unit
-    return unit | {"origin": str(np.datetime64(int(present.min()), "us"))}
 
 
 def _require_possible(cells: Cells, kind: str, levels: Any, name: str) -> None:

@@ -52,7 +52,7 @@ def summary(table: "Table") -> str:
     return "\n".join(lines)
 
 
-def _described(table: Table) -> list[Sequence[str]]:
+def _described(table: "Table") -> list[Sequence[str]]:
     """A line of cells for each column."""
     position = 0
     why = {

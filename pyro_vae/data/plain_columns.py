@@ -12,7 +12,6 @@ NESTED = "make a column of each of their parts"
 REMEDIES = {
     "complex": "make columns of the real and the imaginary parts",
     "interval": "make text of it, frame[{name!r}].astype(str)",
-    "period": "make times of it, frame[{name!r}].dt.to_timestamp()",
     "time": "make hours of it, as numbers",
     "bytes": "decode it to text",
     "binary": "decode it to text",
@@ -40,7 +39,7 @@ def plain(series: "nw.Series[Any]", source: str) -> "nw.Series[Any]":
         return series
     if series.dtype == nw.Object:
         return nw.from_native(_of_objects(native, source), series_only=True)
-    if native.dtype.name.startswith("period"):
+    if str(native.dtype).startswith("period"):
         native = native.dt.to_timestamp()
     elif hasattr(native, "sparse"):
         native = native.sparse.to_dense()
@@ -102,7 +101,7 @@ def _as_numbers(column: Any, source: str) -> Any:
     present = column.dropna()
     is_whole = all(isinstance(cell, int | np.integer) for cell in present)
     if is_whole and all(abs(int(cell)) < 2**63 for cell in present):
-        return column.astype("Int64" if len(present) < len(column) else "int64")
+        return column.astype("Int64")
     try:
         numbers = column.astype(float)
         is_rounded = is_whole and present.nunique() > numbers.nunique()

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data.arrays import ArrayRows
-from pyro_vae.data.checks import name_of
 from pyro_vae.data.loaders import DatasetRows, LoaderRows, undisturbed
 from pyro_vae.data.summary_statistics import Statistics, statistics
 
@@ -113,6 +112,13 @@ def _different_values(exact: Source, size: int, number: int) -> tuple[int, int]:
     column = torch.cat([batch.flatten(1)[:, number] for batch in batches])
     column = column[~column.isnan()]
     return len(column.unique()), len(column.float().unique())
+
+
+def name_of(indices: tuple[int, ...], columns: Sequence[str] | None) -> str:
+    """A column for a message: its name in quotes, or its index."""
+    if len(indices) != 1:
+        return str(indices)
+    return repr(columns[indices[0]]) if columns else str(indices[0])
 
 
 def _name_at(marked: Tensor, columns: Sequence[str] | None) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
-from pyro_vae.data.text_dialect import MISSING_AMONG_NUMBERS
+from pyro_vae.data.text_dialect import GROUPED, MISSING_AMONG_NUMBERS
 from pyro_vae.data.text_numbers import BLANKS, mark_of, numbers_of
 from pyro_vae.data.text_times import as_times
 
@@ -75,7 +75,7 @@ def _settled_column(
         return column.astype(float), None
     mark = mark_of(sample)
     numbers = numbers_of(sample, settings.decimal, mark)
-    candidates = sample.isin(MISSING_AMONG_NUMBERS) | numbers.notna()
+    candidates = sample.isin(["", *MISSING_AMONG_NUMBERS]) | numbers.notna()
     if numbers.notna().any() and candidates.mean() > 0.5:
         return _as_numbers(column, position, mark, settings)
     found = as_times(column, sample)
@@ -117,7 +117,7 @@ def _as_numbers(
     counts = column.str.strip(BLANKS).value_counts()
     cells = pd.Series(counts.index, dtype="str")
     numbers = numbers_of(cells, settings.decimal, mark)
-    is_missing = cells.isin(MISSING_AMONG_NUMBERS)
+    is_missing = cells.isin(["", *MISSING_AMONG_NUMBERS])
     is_bad = numbers.isna() & ~is_missing
     share = counts[is_bad.to_numpy()].sum() / counts.sum()
     if share >= FEW:
@@ -129,17 +129,17 @@ def _as_numbers(
         values.notna().all() and (values % 1 == 0).all() and values.abs().max() < 2**53
     )
     values = values.astype(np.int64 if whole else float)
-    notes = []
-    marks = counts[is_missing.to_numpy()]
-    if mark is not None:
-        notes.append(f"numbers without their {mark!r}")
+    notes = [] if mark is None else [f"numbers without their {mark!r}"]
+    if counts.index.str.fullmatch(GROUPED[settings.decimal]).any():
+        notes.append("numbers, some of them in groups of thousands")
+    marks = counts[counts.index.isin(MISSING_AMONG_NUMBERS)]
     if len(marks):
-        notes.append(_missing_note(int(marks.sum()), list(marks.index)))
-    if not notes:
-        example = next((cell for cell in cells if not _is_plain(cell)), None)
-        rest = "with blanks around them" if example is None else f"such as {example!r}"
-        notes.append(f"numbers {rest}")
-    return values, "; ".join(notes)
+        count = f"{marks.sum()} cells" if marks.sum() > 1 else "1 cell"
+        notes.append(f"missing: {count} {shortened(list(marks.index))}")
+    strange = [cell for cell in cells[~is_missing] if not _is_plain(cell)]
+    if strange and not notes:
+        notes.append(f"numbers such as {strange[0]!r}")
+    return values, "; ".join(notes) or None
 
 
 def _is_plain(cell: str) -> bool:
@@ -148,12 +148,6 @@ def _is_plain(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _missing_note(count: int, marks: list[str]) -> str:
-    if count == 1:
-        return f"1 cell, {marks[0]!r}, is missing"
-    return f"{count} cells, {shortened(marks)}, are missing"
 
 
 def _refuse(
@@ -180,6 +174,11 @@ def _percent(share: float) -> str:
     return f"{min(100 * share, 99.99):.4g} %"
 
 
+def shorten(text: str) -> str:
+    """A cell for a message."""
+    return repr(text) if len(text) < 60 else f"{text[:50]!r}..."
+
+
 def _as_text(column: pd.Series) -> tuple[pd.Series, str | None]:
     """Text without blanks around it."""
     blanks = tuple(BLANKS)
@@ -190,8 +189,3 @@ def _as_text(column: pd.Series) -> tuple[pd.Series, str | None]:
     if len(breaks):
         return column, f"text with line breaks, such as {shorten(breaks.iloc[0])}"
     return column, None
-
-
-def shorten(text: str) -> str:
-    """A cell for a message."""
-    return repr(text) if len(text) < 60 else f"{text[:50]!r}..."

@@ -15,7 +15,7 @@ import pandas as pd
 from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_cells import Settings, settled
-from pyro_vae.data.text_dialect import ALWAYS_MISSING, Head, Record, head_of
+from pyro_vae.data.text_dialect import ALWAYS_MISSING, Record, head_of
 from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 from pyro_vae.data.text_layout import Layout, encoding_note, layout_of
 from pyro_vae.data.text_lines import (
@@ -78,25 +78,7 @@ def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
     frame, layout = _parsed_in_its_encoding(path, layout, options)
     if frame.empty:
         raise Fault("expected rows below the names, got none; add some rows")
-    frame, layout = _settled(path, frame, layout, options)
-    notes = _zeros_that_are_lost(frame, head)
-    return frame, replace(layout, notes=(*layout.notes, *notes))
-
-
-def _zeros_that_are_lost(frame: pd.DataFrame, head: Head) -> list[str]:
-    """Sentences on columns of numbers such as 02139, which may be codes."""
-    notes = []
-    for position, (name, dtype) in enumerate(frame.dtypes.items()):
-        if dtype.kind not in "iu":
-            continue
-        cells = [record[position] for record in head.records if position < len(record)]
-        padded = [cell for cell in cells if cell[:1] == "0" and PADDED.fullmatch(cell)]
-        if padded:
-            notes.append(
-                f"column {name!r}: numbers, without the zeros of {padded[0]!r}; "
-                f"dtypes={{{name!r}: 'str'}} keeps them"
-            )
-    return notes
+    return _settled(path, frame, layout, options)
 
 
 def _rows_of(records: Sequence[Record], layout: Layout) -> tuple[Record, ...]:
@@ -239,11 +221,11 @@ def _settled(
     path: Path, frame: pd.DataFrame, layout: Layout, options: TextOptions
 ) -> tuple[pd.DataFrame, Layout]:
     """Columns of text as numbers or times where all their cells are that."""
-    declared = frozenset(options.dtypes or ())
+    declared = frozenset(options.types_for_pandas)
     codes = {name: one for name, one in layout.codes.items() if name not in declared}
     settings = Settings(
         decimal=layout.dialect.decimal,
-        declared=frozenset(options.types_for_pandas) | frozenset(codes),
+        declared=declared | frozenset(codes),
         line_of=lambda column, cell: line_of(
             path, layout.dialect, layout.line, column, cell
         ),
@@ -251,7 +233,7 @@ def _settled(
     )
     frame, notes = settled(frame, settings)
     told = [
-        f"column {name!r}: text, because a number has not all digits of {code!r}; "
+        f"column {name!r}: text, because a number loses the zeros of {code!r}; "
         f"dtypes={{{name!r}: 'float'}} makes numbers of it"
         for name, code in codes.items()
     ]

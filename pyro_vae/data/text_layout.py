@@ -22,8 +22,6 @@ from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 
 ROW_NAMES = "row_names"
 ZERO_FIRST = re.compile(r"0\d+")
-LONG = 20
-"""Digits that 64 bits don't hold."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +53,13 @@ class Layout:
     def codes(self) -> dict[str, str]:
         """The columns whose digits are no numbers, such as 01234, each with such a cell.
 
-        Zeros at the front are lost in a number; so are digits of names that are longer than 64
-        bits.
+        Zeros at the front are lost in a number.
         """
         rows = [row for row in self.head if len(row) >= len(self.given)]
         found: dict[str, str] = {}
         for position, name in enumerate(self.names):
             cells = [row[position] for row in rows if row[position] not in MISSING]
             codes = [cell for cell in cells if ZERO_FIRST.fullmatch(cell)]
-            if cells and all(len(cell) >= LONG for cell in cells):
-                codes = cells
             if codes and all(cell.isdecimal() for cell in cells):
                 found[name] = codes[0]
         return found

@@ -11,8 +11,6 @@ BLANKS = " \t\x1a\xa0"
 MARKS = ("%", "$", "€", "£", "¥")
 FORTRAN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)[dD][+-]?\d+")
 """Double precision as Fortran writes it, 1.5D-10."""
-SPACED = r"[+-]?\d{{1,3}}(?:([ '’\xa0\u202f])\d{{3}})(?:\1\d{{3}})*(?:{mark}\d*)?"
-"""Groups of thousands between blanks or apostrophes."""
 
 
 def mark_of(sample: pd.Series) -> str | None:
@@ -43,25 +41,19 @@ def numbers_of(cells: pd.Series, decimal: str, mark: str | None = None) -> pd.Se
     """
     texts = cells.str.replace("\u2212", "-")
     if mark is not None:
-        has_mark = texts.str.contains(mark, regex=False).fillna(False)
+        has_mark = texts.str.contains(mark, regex=False, na=False)
         texts = texts.str.replace(mark, "", n=1, regex=False).str.strip(BLANKS)
         texts = texts.where(has_mark, "")
     plain = texts
     if decimal == ",":
         plain = texts.str.replace(".", "x").str.replace(",", ".")
     numbers = pd.to_numeric(plain, errors="coerce")
-    separator = "," if decimal == "." else "."
-    forms = {
-        GROUPED[decimal]: separator,
-        re.compile(SPACED.format(mark=re.escape(decimal))): "[ '’\xa0\u202f]",
-    }
-    for form, between in forms.items():
-        grouped = numbers.isna() & texts.str.fullmatch(form).fillna(False)
-        if grouped.any():
-            digits = texts[grouped].str.replace(between, "", regex=len(between) > 1)
-            numbers = numbers.astype(float)
-            numbers[grouped] = pd.to_numeric(digits.str.replace(decimal, "."))
-    doubles = numbers.isna() & texts.str.fullmatch(FORTRAN).fillna(False)
+    grouped = numbers.isna() & texts.str.fullmatch(GROUPED[decimal], na=False)
+    if grouped.any():
+        kept = texts[grouped].str.replace(rf"[^-+\d{decimal}]", "", regex=True)
+        numbers = numbers.astype(float)
+        numbers[grouped] = pd.to_numeric(kept.str.replace(decimal, "."))
+    doubles = numbers.isna() & texts.str.fullmatch(FORTRAN, na=False)
     if doubles.any():
         numbers = numbers.astype(float)
         numbers[doubles] = pd.to_numeric(
