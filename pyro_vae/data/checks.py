@@ -176,24 +176,16 @@ def checked(
 
 
 def _refuse_infinite(
-    bad: Tensor,
-    batch: Tensor,
-    start: int,
-    name: str,
-    missing: MissingCells | None,
-    columns: Sequence[str] | None,
+    bad: Tensor, batch: Tensor, start: int, name: str, missing: MissingCells | None
 ) -> None:
     """Raise ValueError for the first number that isn't finite."""
-    got = first_marked(bad, batch, start, columns)
+    got = _first(bad, batch, start)
     remedy = "replace or drop such rows"
     if got.startswith("nan") and missing is None:
         remedy = (
             "make the model with missing='at_random', for which nan is a missing cell, or "
             f"{remedy}"
         )
-    if torch.isinf(batch).any():
-        largest = torch.finfo(batch.dtype).max
-        remedy += f", or change the unit of numbers beyond {largest:.2g}"
     raise ValueError(f"{name}: expected finite numbers, got {got}; {remedy}")
 
 
