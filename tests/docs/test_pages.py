@@ -10,12 +10,14 @@ import pytest
 
 from tests.docs.pages import DOCS, blocks, program, run, small
 
-QUICK = ("arviz", "log_evidence", "missing_cells", "priors")
+QUICK = ("arviz", "imputation", "log_evidence", "missing_cells", "priors")
 SLOW = ("log_evidence", "priors")
 
 
 @pytest.mark.filterwarnings(
-    "ignore:The inplace keyword", "ignore:delta_grad == 0.0"
+    "ignore:The inplace keyword",
+    "ignore:delta_grad == 0.0",
+    "ignore:.*are not to be trusted",  # of few draws and one epoch
 )  # az.compare
 @pytest.mark.parametrize("name", QUICK)
 def test_the_program_runs(
