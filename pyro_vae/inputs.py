@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -14,6 +15,7 @@ from pyro_vae.data import (
     LoaderRows,
     Placement,
     Rows,
+    Schema,
     Table,
     as_rows,
     checked,
@@ -21,6 +23,7 @@ from pyro_vae.data import (
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
 from pyro_vae.data.checks import MissingCells
+from pyro_vae.data.column_choice import of_kinds
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.matching import names_only
@@ -52,7 +55,7 @@ def model_rows(
         name: of the argument, for messages.
     """
     where = placement_of(vae) if placement is None else placement
-    return as_rows(
+    rows = as_rows(
         x,
         vae.spec.data_shape,
         where,
@@ -60,6 +63,30 @@ def model_rows(
         schema=vae.spec.table,
         missing=vae.spec.missing != "none",
     )
+    is_unnamed = not isinstance(x, Table | ArrayRows) and not is_frame(x)
+    if vae.spec.table is not None and is_unnamed:
+        _require_shifted(rows, vae.spec.table, name)
+    return rows
+
+
+def _require_shifted(rows: Rows, schema: Schema, name: str) -> None:
+    """Raise ValueError where an array has numbers in the units of a table, and not less the offset.
+
+    The model sees numbers less the offset of their column, such as 2459000 of Julian dates.
+    """
+    if not schema.offsets.any() or not isinstance(rows, ArrayRows):
+        return
+    first = next(rows.batches(256)).double().cpu().numpy()
+    offsets = schema.offsets
+    for position in np.flatnonzero(offsets):
+        present = first[np.isfinite(first[:, position]), position]
+        mean = float(present.mean()) if len(present) else 0.0
+        if abs(mean - offsets[position]) < abs(mean):
+            raise ValueError(
+                f"{name}: column {schema.names[position]!r}: expected numbers less the offset "
+                f"{offsets[position]:.12g}, as the model sees them, got {mean:.12g} on average; "
+                "pass a DataFrame with the names of the columns, or Table.values"
+            )
 
 
 def learn_columns(vae: VAE, x: Any) -> None:
@@ -69,10 +96,12 @@ def learn_columns(vae: VAE, x: Any) -> None:
     """
     if vae.spec.table is not None:
         return
+    shape = vae.spec.data_shape
     if isinstance(x, Table):
-        schema = x.schema
+        if shape != (len(x.names),):
+            return  # which is refused with the shape of the rows
+        schema = of_kinds(x.schema, _kinds(vae, math.prod(shape)))
     elif is_frame(x):
-        shape = vae.spec.data_shape
         schema = names_only(x, _kinds(vae, math.prod(shape)), shape)
     else:
         return
@@ -167,7 +196,9 @@ def require_precise(vae: VAE, rows: Rows, name: str) -> None:
     negative = torch.full((1, *vae.spec.data_shape), -0.5)
     shift = bool(support.check(negative).all())
     std = _training_std(vae) if vae.initialized else None
-    require_precision(rows, pass_size(vae), name, std=std, shift=shift)
+    names = None if vae.spec.table is None else vae.spec.table.names
+    size = pass_size(vae)
+    require_precision(rows, size, name, std=std, shift=shift, columns=names)
 
 
 def _training_std(vae: VAE) -> Tensor | None:

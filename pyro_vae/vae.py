@@ -261,9 +261,12 @@ class VAE(nn.Module):
         return (
             f"VAE, {size:,} parameters\n"
             f"  p(z)      {prior:<32} z {(self.spec.latent_dim,)}\n"
-            f"  p(x | z)  {likelihood:<32} x {self.spec.data_shape}\n"
+            f"  p(x | z)  {likelihood:<32} x {self.spec.data_shape}{self._missing()}\n"
             f"  q(z | x)  {posterior}"
         )
+
+    def _missing(self) -> str:
+        return ", cells missing at random" if self.spec.missing == "at_random" else ""
 
     @property
     def parts(self) -> Parts:

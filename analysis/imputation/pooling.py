@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from pyro_vae.analysis.results.answer import Answer, Total
+from pyro_vae.arguments import public
 
 READING = (
     "standard errors include what is unknown about the missing cells; fmi is the fraction of "
@@ -122,6 +123,7 @@ class Pooled(Answer):
         return self.names or tuple(range(len(self.estimate)))
 
 
+@public
 def pool(estimates: Any, variances: Any, *, df: float | None = None) -> Pooled:
     """Combine the results of one analysis that was made on each of m completed tables.
 

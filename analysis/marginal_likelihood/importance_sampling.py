@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,7 @@ def evidence(
     chunk_size: int | None = None,
     compile: Compile = "auto",
     columns: Sequence[str | int] | None = None,
-    given: Sequence[str | int] = (),
+    given: Sequence[str | int] | None = None,
     progress: bool | None = None,
 ) -> Evidence:
     """Estimate log p(x) of each row by importance sampling, and say where to trust it.
@@ -135,7 +134,7 @@ def evidence(
             the draws ahead are worth the time to compile. The numbers are the same up to rounding.
         columns: the columns a whose density is asked for, by name or by position in the flattened
             row; None: all that are not given.
-        given: the columns b that it is given.
+        given: the columns b that it is given; None: no columns.
         progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
@@ -150,11 +149,8 @@ def evidence(
         >>> evidence(vae, torch.zeros(3, 4), num_particles=10).log_marginal.shape
         (3,)
     """
-    if columns is not None or given:
-        how = dict(locals())
-        for name in ("vae", "x", "columns", "given"):
-            del how[name]
-        return between_columns(partial(evidence, vae, **how), vae, x, columns, given)
+    if columns is not None or given is not None:
+        return between_columns(evidence, **locals())
     began = time.perf_counter()
     check_arguments(num_particles, chunk_size, until, retry, compile, method)
     require_density(vae)

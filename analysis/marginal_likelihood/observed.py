@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 Chosen = Sequence[str | int]
-Estimate = Callable[[Any], Evidence]
 
 
 def observed_cells(rows: Tensor, measure: Measure | None) -> list[int]:
@@ -59,7 +58,13 @@ def without_observed_cells(columns: Columns, count: np.ndarray) -> Columns:
 
 
 def between_columns(
-    estimate: Estimate, vae: VAE, x: Any, columns: Chosen | None, given: Chosen
+    evidence: Callable[..., Evidence],
+    *,
+    vae: VAE,
+    x: Any,
+    columns: Chosen | None,
+    given: Chosen | None,
+    **how: Any,
 ) -> Evidence:
     """log p(x_a | x_b) = log p(x_a, x_b) - log p(x_b), from an estimate of each.
 
@@ -69,23 +74,24 @@ def between_columns(
     no ELBO of a difference.
 
     Arguments:
-        estimate: of log p(x) for rows.
+        evidence: the function that estimates log p(x) of rows.
         vae: a model for rows with missing cells.
         x: the rows.
         columns: a, by name or position; None: all that are not given.
-        given: b, by name or position; none of them gives log p(x_a).
+        given: b, by name or position; without any it is log p(x_a).
+        **how: further arguments of `evidence`.
 
     Raises:
         ValueError: a model without missing cells; unknown columns; columns that are in both, or
             twice in one.
     """
-    of_a, of_b = _chosen(vae, x, columns, given)
+    of_a, of_b = _chosen(vae, x, columns, () if given is None else given)
     rows = torch.cat(list(rows_of(vae, x, "x"))).cpu()
-    both = estimate(_only(rows, [*of_a, *of_b]).numpy())
+    both = evidence(vae, _only(rows, [*of_a, *of_b]).numpy(), **how)
     labels = row_labels(x, vae.spec.table)
     if not of_b:
         return replace(_of_columns(both, of_a, []), row_labels=labels)
-    condition = estimate(_only(rows, of_b).numpy())
+    condition = evidence(vae, _only(rows, of_b).numpy(), **how)
     return replace(_difference(both, condition, of_a, of_b), row_labels=labels)
 
 

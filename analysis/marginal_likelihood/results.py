@@ -15,6 +15,7 @@ from pyro_vae.analysis.results.answer import (
     Total,
     mean_and_se,
     monte_carlo_se,
+    row_name,
 )
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
     def _doubt(self) -> str:
         """Which rows are not to be trusted, what that does to the mean, and what to do."""
         worst = self.worst()
-        named = ", ".join(map(str, worst))
+        named = ", ".join(row_name(self.row_labels, row) for row in worst)
         others = ", ..." if self.unreliable.sum() > len(worst) else ""
         shortfall = self.mean_shortfall
         low = "" if math.isnan(shortfall) else f" by about {shortfall:.3f} nats or more"

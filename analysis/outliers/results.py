@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_vae.analysis.outliers.columns import WHY
 from pyro_vae.analysis.outliers.conformal import discoveries
-from pyro_vae.analysis.results.answer import Answer, Total
+from pyro_vae.analysis.results.answer import Answer, Total, row_name
 from pyro_vae.analysis.results.tables import html_paragraph, html_table, yes_or_no
 
 if TYPE_CHECKING:
@@ -197,9 +197,7 @@ class Anomaly(Answer):
             f"{middle:.2f}",
             trusted,
             *self._calibrated(),
-            f"{'row':>6} {'log p(x)':>18} {'p':>8} {'typical p':>10}  trusted  "
-            "columns that make it less likely (nats below the usual)",
-            *(self._line(row) for row in self.worst(n)),
+            *self._table(n),
         ]
         if self.shares is None:
             lines.append(f"no columns: {WHY}")
@@ -247,7 +245,7 @@ class Anomaly(Answer):
     def _cells(self, row: int) -> list[str]:
         """The texts of a row, under `HEAD`."""
         return [
-            str(row),
+            row_name(self.row_labels, row),
             f"{self.log_marginal[row]:.2f} ± {self.se[row]:.2f}",
             f"{self.p_value[row]:.3g}",
             f"{self.typicality_p_value[row]:.3g}",
@@ -255,9 +253,15 @@ class Anomaly(Answer):
             "" if self.shares is None else self._named(row, TOP),
         ]
 
-    def _line(self, row: int) -> str:
-        index, number, p, typical, trusted, named = self._cells(row)
-        return f"{index:>6} {number:>18} {p:>8} {typical:>10}  {trusted:<7}  {named}".rstrip()
+    def _table(self, n: int) -> list[str]:
+        """The lines of the n least likely rows below their heads."""
+        last = "columns that make it less likely (nats below the usual)"
+        lines = [[*HEAD[:-1], last], *(self._cells(row) for row in self.worst(n))]
+        width = max(6, *(len(name) for name, *_ in lines))
+        return [
+            f"{row:>{width}} {number:>18} {p:>8} {typical:>10}  {trusted:<7}  {named}".rstrip()
+            for row, number, p, typical, trusted, named in lines
+        ]
 
     def _named(self, row: int, top: int) -> str:
         return ", ".join(

@@ -204,9 +204,14 @@ def _reference(vae: VAE, z: Tensor) -> _Reference:
     outputs = _decoder_outputs(vae.likelihood, z).double()
     shape = (*z.shape[:-1], *vae.likelihood.family.param_shape)
     family: Any = twin.likelihood.family
-    return _Reference(
-        outputs.reshape(shape), lambda inputs, x: family(inputs).log_prob(x), 1
-    )
+    missing: Any = twin.likelihood.missing
+
+    def log_prob(inputs: Tensor, x: Tensor) -> Tensor:
+        row = family(inputs)
+        density: Tensor = (row if missing is None else missing(row)).log_prob(x)
+        return density
+
+    return _Reference(outputs.reshape(shape), log_prob, 1)
 
 
 def _decoder_outputs(likelihood: Likelihood, z: Tensor) -> Tensor:

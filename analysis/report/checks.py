@@ -23,6 +23,7 @@ from pyro_vae.analysis.report.agreement import (
     density,
 )
 from pyro_vae.analysis.report.gradients import gradient
+from pyro_vae.analysis.report.prior_samples import prior_draws
 from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.analysis.results.answer import mean_and_se
 from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Finding
@@ -58,7 +59,8 @@ def checkup(
 
     It asks whether numbers that must agree do, whether log p(x) can be trusted, whether the model
     is better than one of independent columns, and what `calibration`, `latent_use`,
-    `inference_gaps` and, with `audit_rows`, `audit` find.
+    `inference_gaps` and, with `audit_rows`, `audit` find. Of a prior of the user's own it also asks
+    whether its draws are from its density.
 
     Arguments:
         vae: a fitted model.
@@ -110,6 +112,8 @@ def checkup(
         baseline(vae, rows, found),
         *_of_diagnostics(vae, rows, seed, progress),
     ]
+    if "prior" in vae.spec.custom():
+        findings.append(prior_draws(vae, seed))
     if audit_rows:
         few = rows[:audit_rows]
         audited = audit(vae, few, max_rows=audit_rows, seed=seed, progress=progress)

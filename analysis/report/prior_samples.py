@@ -11,9 +11,12 @@ from scipy import stats
 from torch import Tensor
 from torch.distributions import Distribution, biject_to
 
+from pyro_vae.analysis.fitted import evaluation
+from pyro_vae.analysis.results.verdicts import Finding
 from pyro_vae.arguments import public
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import as_pyro, support_of
+from pyro_vae.vae import VAE
 
 STEPS = 40
 """Steps of each chain, of which half are local on average."""
@@ -21,6 +24,8 @@ WIDTHS = (2.4, 0.6, 0.15)
 """Of the local steps, in standard deviations over √dim: one of them is drawn for each step."""
 DF = 4.0
 """Degrees of freedom of the proposal that doesn't depend on the state of a chain."""
+SMALLEST_P = 1e-3
+"""A smaller p-value fails the check: by chance one right prior in a thousand."""
 IQR = 1.349
 """The interquartile range of a standard normal."""
 
@@ -230,3 +235,28 @@ def _score(differences: Tensor) -> float:
     """Mean over standard error; 0 where nothing has moved."""
     error = float(differences.square().mean().sqrt()) / math.sqrt(len(differences))
     return float(differences.mean()) / error if error else 0.0
+
+
+def prior_draws(vae: VAE, seed: int) -> Finding:
+    """Whether the draws of a user's own prior are from its density; see `samples_match_density`."""
+    name = "draws of the prior"
+    try:
+        with evaluation(vae):
+            match = samples_match_density(vae.prior(), seed=seed)
+    except ValueError as error:
+        return Finding(name=name, verdict="none", meaning=str(error))
+    return Finding.judged(
+        match.p_value >= SMALLEST_P,
+        "fail",
+        name=name,
+        number=match.p_value,
+        unit="p",
+        threshold=SMALLEST_P,
+        side="at least",
+        source="exchangeable pairs of draws, Besag and Clifford 1989",
+        passed="they are from its density",
+        failed=f"they are not from its density, as {match.quantity} shows: samples of the model "
+        "and log p(x) belong to two distributions",
+        remedy="correct sample or log_prob of the prior",
+        python="pv.analysis.samples_match_density(vae.prior())",
+    )

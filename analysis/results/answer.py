@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ROW = "row"
 """The name of the index of `to_dataframe`."""
+LONGEST = 24
+"""Characters of a label in a printed table."""
 
 
 class Total(NamedTuple):
@@ -78,6 +80,19 @@ def monte_carlo_se(se: np.ndarray, row_hashes: np.ndarray) -> float:
     return float(np.sqrt(np.square(counts * se[first]).sum()) / len(se))
 
 
+def row_name(labels: Sequence[Any] | None, row: int) -> str:
+    """What a row is called: its label, shortened, or its number from 0.
+
+    Example:
+        >>> row_name(["owl", "tit"], 1), row_name(None, 1)
+        ('tit', '1')
+    """
+    if labels is None:
+        return str(row)
+    name = " ".join(str(labels[row]).split())
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
 def dataframe_of_rows(
     columns: Mapping[str, np.ndarray], labels: Sequence[Any] | None
 ) -> "DataFrame":
@@ -91,7 +106,9 @@ def dataframe_of_rows(
 
     count = len(next(iter(columns.values())))
     index = range(count) if labels is None else list(labels)
-    return pandas.DataFrame(dict(columns), index=pandas.Index(index, name=ROW))
+    return pandas.DataFrame(
+        dict(columns), index=pandas.Index(index, name=ROW, tupleize_cols=False)
+    )
 
 
 class Answer(ABC):

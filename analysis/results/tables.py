@@ -6,6 +6,7 @@ from typing import Any
 
 from pyro_vae.data import Schema, Table
 from pyro_vae.data.annotated import is_anndata
+from pyro_vae.data.column_choice import label_column
 from pyro_vae.data.frames import is_frame, opened
 
 
@@ -62,10 +63,11 @@ def row_labels(x: Any, schema: Schema | None = None) -> tuple[Any, ...] | None:
     """
     if isinstance(x, Table):
         return x.labels
-    if schema is not None and schema.label is not None and is_frame(x):
+    if schema is not None and is_frame(x):
         data = opened(x, "x")
-        if schema.label in data.columns:
-            return tuple(data[schema.label].to_list())
+        label = label_column(data.columns, schema)
+        if label is not None:
+            return tuple(data[label].to_list())
     index = x.obs_names if is_anndata(x) else getattr(x, "index", None)
     if index is None or callable(index):
         return None

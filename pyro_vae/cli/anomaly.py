@@ -1,6 +1,7 @@
 """Rank rows by log p(x), with p-values and the columns that make each row unlikely."""
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from pyro_vae.cli.asked import Asked, asked
@@ -32,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis import anomaly
+    from pyro_vae.analysis.results.answer import row_name
     from pyro_vae.atomic_files import written_whole
 
     check_output(options, ".csv")
@@ -40,7 +42,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     found = asked(options)
     reference = _reference(options)
     how = found.experiment.evaluate
-    result = anomaly(
+    scored = anomaly(
         found.vae,
         found.rows,
         reference=reference.rows,
@@ -49,6 +51,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         seed=how.seed,
         progress=None,
     )
+    result = replace(scored, row_labels=found.row_labels)
     say(f"{_about_fitted(found, reference)}{result}")
     table = result.to_dataframe(options.top).iloc[result.worst(len(result))]
     if options.output is not None:
@@ -60,6 +63,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         "rows": len(result),
         "outliers": result.outliers().tolist(),
         "worst": result.worst().tolist(),
+        "worst_labels": [row_name(found.row_labels, row) for row in result.worst()],
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 ARGUMENTS = {
     "leave delimiter= out": "leave data.delimiter out",
     "leave resume out": "leave --resume out",
+    "make the model with missing='at_random'": "pass --set missing=at_random",
     "overwrite=True": "--overwrite",
     "pass array=": "pass --set data.array=",
     "resume=True": "--resume",

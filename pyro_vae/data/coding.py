@@ -1,12 +1,13 @@
 """The cells of a column as the numbers that the model sees, by what the schema says of it."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyro_vae.data.columns import MICROSECONDS, Column
-from pyro_vae.data.frames import Cells
+from pyro_vae.data.frames import Cells, unit_of
+from pyro_vae.data.moments import Moments, moments_of
 from pyro_vae.data.names import shortened
 
 SHIFTED = 1e4
@@ -15,6 +16,44 @@ SHIFTABLE = ("normal", "laplace", "student_t")
 """The likelihoods whose density doesn't depend on an offset."""
 ROUNDED = 1e-5
 """What float32 may change a number by, in standard deviations of its column."""
+LARGEST = float(np.finfo(np.float32).max)
+EXACT = 2.0**24
+"""Float32 has all whole numbers up to this."""
+PRECISION = 2.0**-24
+SMALLEST = 2.0**-150
+"""A rounded number has a relative error of at most 2^-24, or an absolute one of 2^-150."""
+
+
+class Numbers(NamedTuple):
+    """The numbers of a column, and the type in which the model takes them.
+
+    Attributes:
+        values: (n,) float64, or of that type.
+        dtype: float32 where that has the numbers, see `fits_float32`; otherwise float64.
+    """
+
+    values: np.ndarray
+    dtype: np.dtype[Any]
+
+
+def numbers_of(cells: Cells, column: Column, source: str) -> Numbers:
+    """The numbers of a column as the model takes them.
+
+    Those that lie in the memory of a DataFrame stay there; copies are made small.
+    """
+    numbers = coded(cells, column, source)
+    if (
+        cells.form == "number" and column.levels is None
+    ):  # known from the choice of the kind
+        moments = cells.moments.shifted(column.offset)
+    else:
+        moments = moments_of(numbers)
+    must_be_exact = moments.whole and column.kind not in SHIFTABLE
+    if not fits_float32(numbers, moments, must_be_exact):
+        return Numbers(numbers, numbers.dtype)
+    if numbers.flags.owndata:
+        numbers = numbers.astype(np.float32)
+    return Numbers(numbers, np.dtype(np.float32))
 
 
 def coded(cells: Cells, column: Column, source: str) -> np.ndarray:
@@ -100,36 +139,39 @@ def _refuse(cells: Cells, column: Column, expected: str, source: str) -> None:
     )
 
 
-def offset_of(values: np.ndarray, kind: str) -> float:
+def offset_of(moments: Moments, kind: str) -> float:
     """What to subtract from numbers that are many standard deviations from 0, otherwise 0.
 
     Example:
-        >>> offset_of(np.array([2459000.25, 2459001.25]), "normal")
+        >>> offset_of(moments_of(np.array([2459000.25, 2459001.25])), "normal")
         2459000.8
     """
-    if kind not in SHIFTABLE:
+    if kind not in SHIFTABLE or not moments.std > 0:
         return 0.0
-    present = values[np.isfinite(values)]
-    if len(present) == 0:
+    if abs(moments.mean) < SHIFTED * moments.std:
         return 0.0
-    mean, spread = float(present.mean()), float(present.std())
-    if spread == 0 or abs(mean) < SHIFTED * spread:
-        return 0.0
-    digits = -math.floor(math.log10(spread))
-    return float(round(mean, digits))
+    digits = -math.floor(math.log10(moments.std))
+    return float(round(moments.mean, digits))
 
 
-def fits_float32(values: np.ndarray, whole: bool) -> bool:
-    """Whether float32 has the numbers: whole ones exactly, others to 1e-5 of the std."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = np.abs(values - values.astype(np.float32))
-    largest = float(np.nanmax(error, initial=0.0))
-    if largest == 0:
+def fits_float32(numbers: np.ndarray, moments: Moments, whole: bool) -> bool:
+    """Whether float32 has the numbers: whole ones exactly, others to 1e-5 of the std.
+
+    Arguments:
+        numbers: (n,) float64.
+        moments: of them.
+        whole: whether they have to be exact.
+    """
+    largest = moments.largest
+    if largest > LARGEST:
+        return math.isinf(largest)
+    if moments.whole and largest <= EXACT:
         return True
-    if whole or not math.isfinite(largest):
-        return not math.isfinite(largest)  # beyond its range: another check refuses it
-    spread = float(np.nanstd(values))
-    return largest <= ROUNDED * spread
+    tolerance = 0.0 if whole else ROUNDED * moments.std
+    if max(largest * PRECISION, SMALLEST) <= tolerance:  # no number is rounded by more
+        return True
+    error = np.abs(numbers - numbers.astype(np.float32))
+    return float(np.nanmax(error, initial=0.0)) <= tolerance
 
 
 def levels_of(cells: Cells, column: str, asked: Any, source: str) -> tuple[Any, ...]:
@@ -155,10 +197,10 @@ def levels_of(cells: Cells, column: str, asked: Any, source: str) -> tuple[Any, 
     return tuple(present.tolist())
 
 
-def compact(numbers: np.ndarray, kind: str) -> np.ndarray:
-    """The numbers in float32 where it has them, see `fits_float32`."""
-    present = numbers[np.isfinite(numbers)]
-    whole = bool((present == np.floor(present)).all())
-    if fits_float32(numbers, whole and kind not in SHIFTABLE):
-        return numbers.astype(np.float32)
-    return numbers
+def unit_and_origin(cells: Cells) -> dict[str, Any]:
+    """The unit of times or durations, and the first time as the origin."""
+    present = cells.values[~cells.missing]
+    unit: dict[str, Any] = {"unit": unit_of(present)}
+    if cells.form == "duration":
+        return unit
+    return unit | {"origin": str(np.datetime64(int(present.min()), "us"))}

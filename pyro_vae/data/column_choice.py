@@ -1,12 +1,13 @@
 """From the cells of columns, and what was asked for, to the columns of a schema."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pyro_vae.data.coding import levels_of, offset_of
+from pyro_vae.data.coding import levels_of, offset_of, unit_and_origin
 from pyro_vae.data.columns import (
     CONSTANT,
     LABEL,
@@ -14,15 +15,19 @@ from pyro_vae.data.columns import (
     Column,
     Schema,
 )
-from pyro_vae.data.frames import Cells, cells_of, unit_of
-from pyro_vae.data.kinds import Decision, decide, is_label
+from pyro_vae.data.frames import Cells, cells_of, native_dtype
+from pyro_vae.data.kinds import UNNAMED, Decision, decide, is_label
 from pyro_vae.data.names import shortened
 from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
 
 WIDE = 50
 """Tables with more columns of numbers are one kind as a whole, such as pixels or genes."""
+AS_ALL = "as all"
+"""How the reason begins for columns that have the kind of the whole table."""
 CATEGORIES = ("categorical", "ordinal")
 """The likelihoods whose values are positions among levels."""
+OF_LEVELS = (*CATEGORIES, "bernoulli", "custom", "distribution")
+"""Those whose values may be; of a user's own likelihood nothing is known."""
 Kinds = Mapping[str, str | Mapping[str, Any]]
 
 
@@ -92,6 +97,34 @@ def index_of(
     return tuple(index), (column, Decision(LABEL, "the index of the DataFrame"))
 
 
+def label_column(columns: Sequence[str], schema: Schema) -> str | None:
+    """The column with the labels of the rows, for a model whose data had such a column.
+
+    A column without a name is called in many ways: "" or "Unnamed: 0" by pandas, "rownames" in R.
+
+    Example:
+        >>> schema = Schema(columns=(Column(name="column 0", kind=LABEL),))
+        >>> label_column(["Unnamed: 0", "mass"], schema)
+        'Unnamed: 0'
+    """
+    label = schema.label
+    if label is None or label in schema.names:
+        return None
+    if label in columns:
+        return label
+    if not _is_unnamed(label):
+        return None
+    others = [column for column in columns if column not in schema.names]
+    unnamed = [column for column in others if _is_unnamed(column)]
+    return unnamed[0] if len(unnamed) == 1 else None
+
+
+def _is_unnamed(column: str) -> bool:
+    """Whether a name stands for none: that of row names, or a position."""
+    name = column.strip()
+    return bool(UNNAMED.match(name) or re.fullmatch(r"column \d+", name))
+
+
 def each_kind(likelihood: Any) -> Any:
     """A likelihood that each column can have by itself; None for `mixed`, objects and nothing.
 
@@ -108,7 +141,7 @@ def each_kind(likelihood: Any) -> Any:
 
 
 def left_out(data: Any, column: str) -> tuple[Column, Decision]:
-    made = Column(name=column, kind=LEFT_OUT, dtype=str(data[column].dtype))
+    made = Column(name=column, kind=LEFT_OUT, dtype=native_dtype(data[column]))
     return made, Decision(LEFT_OUT, "as asked")
 
 
@@ -124,7 +157,9 @@ def kind_of_all(data: Any, chosen: Sequence[str], asked: Kinds) -> Decision | No
     numbers = (cells_of(data[column]).values for column in numeric[1:])
     parts = [part[~np.isnan(part)].reshape(-1, 1) for part in numbers]
     natural = natural_likelihood(*[part for part in parts if len(part)])
-    return Decision(natural.likelihood, f"as all {len(numeric)} columns: {natural.why}")
+    return Decision(
+        natural.likelihood, f"{AS_ALL} {len(numeric)} columns: {natural.why}"
+    )
 
 
 def decision_of(
@@ -171,23 +206,15 @@ def described(
         if cells.form == "category" and cells.levels is not None:
             value = cells.levels[int(value)]
         is_time = cells.form in {"time", "duration"}
-        return Column(**fields, levels=None if is_time else (value,))
+        levels = None if is_time else (value,)
+        return Column(**fields, levels=levels, ordered=cells.ordered)
     _require_possible(cells, decision.kind, levels, name)
     if decision.kind in CATEGORIES or cells.form == "category":
         found = levels_of(cells, cells.name, levels, name)
         return Column(**fields, levels=found, ordered=decision.kind == "ordinal")
     if cells.form in {"time", "duration"}:
-        return Column(**fields, **_unit_and_origin(cells))
-    return Column(**fields, offset=offset_of(cells.values, decision.kind))
-
-
-def _unit_and_origin(cells: Cells) -> dict[str, Any]:
-    """The unit of times or durations, and the first time as the origin."""
-    present = cells.values[~cells.missing]
-    unit: dict[str, Any] = {"unit": unit_of(present)}
-    if cells.form == "duration":
-        return unit
-    return unit | {"origin": str(np.datetime64(int(present.min()), "us"))}
+        return Column(**fields, **unit_and_origin(cells))
+    return Column(**fields, offset=offset_of(cells.moments, decision.kind))
 
 
 def _require_possible(cells: Cells, kind: str, levels: Any, name: str) -> None:
@@ -207,6 +234,34 @@ def _require_possible(cells: Cells, kind: str, levels: Any, name: str) -> None:
             f"{known}; give it: "
             f'columns={{"{cells.name}": {{"kind": "ordinal", "levels": [...]}}}}'
         )
+
+
+def of_kinds(schema: Schema, kinds: Sequence[str], name: str = "x") -> Schema:
+    """The columns of a table with the kinds that a model was made with.
+
+    Raises:
+        ValueError: a column of levels whose positions the model would take for numbers.
+
+    Example:
+        >>> schema = Schema(columns=(Column(name="mass", kind="normal"),))
+        >>> of_kinds(schema, ["laplace"]).columns[0].kind
+        'laplace'
+    """
+    given = iter(kinds)
+    columns = []
+    for column in schema.columns:
+        made = column
+        if column.modelled:
+            made = column.model_copy(update={"kind": next(given)})
+        has_text = any(isinstance(level, str) for level in column.levels or ())
+        if has_text and made.modelled and made.kind not in OF_LEVELS:
+            raise ValueError(
+                f"{name}: column {column.name!r}: likelihood {made.kind!r} needs numbers, got the "
+                f"levels {shortened(column.levels or ())}; make the model from the table: "
+                "VAE.from_data(table)"
+            )
+        columns.append(made)
+    return schema.model_copy(update={"columns": tuple(columns)})
 
 
 def with_totals(

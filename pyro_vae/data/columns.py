@@ -85,14 +85,17 @@ class Column(BaseModel):
         """The cells for numbers that the model gives: levels, times, or numbers with the offset.
 
         Arguments:
-            numbers: (n,) floats; a level's position is rounded, and cut to those that there are.
+            numbers: (n,) floats; a level's position is rounded, and cut to those that there are;
+                nan, a missing cell, is None among levels.
         """
         if self.levels is not None:
             last = len(self.levels) - 1
             positions = np.clip(np.rint(np.nan_to_num(numbers)), 0, last).astype(int)
             levels = np.empty(len(self.levels), dtype=object)
             levels[:] = self.levels
-            return levels[positions]
+            cells = levels[positions]
+            cells[np.isnan(numbers)] = None
+            return cells
         if self.unit is not None:
             spans = np.rint(numbers.astype(np.float64) * MICROSECONDS[self.unit])
             durations = spans.astype("timedelta64[us]")

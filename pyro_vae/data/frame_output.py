@@ -39,13 +39,10 @@ def as_frame(
         return _of_narwhals(cells, dtypes, library, schema.label, labels)
     import pandas as pd
 
-    index = None
-    if labels is not None:
-        index = pd.Index(list(labels), name=schema.label)
     made = {name: _pandas_column(cells[name], dtypes[name]) for name in cells}
     frame = pd.DataFrame(made)
-    if index is not None:
-        frame.index = index
+    if labels is not None:  # tuples, of an index of several levels, stay tuples
+        frame.index = pd.Index(list(labels), name=schema.label, tupleize_cols=False)
     return frame
 
 
@@ -53,32 +50,54 @@ def _pandas_column(cells: np.ndarray, column: Column) -> Any:
     """A column of pandas with the dtype that the data had."""
     import pandas as pd
 
-    if column.dtype == "category":
+    if column.dtype.startswith(("category", "dictionary<")):
         return pd.Categorical(
             cells, categories=list(column.levels or ()), ordered=column.ordered
         )
-    if column.origin is not None:
-        series = pd.Series(cells)
-        zone = re.search(r"datetime64\[\w+, (.+)\]", column.dtype)
-        if zone is not None:
-            series = series.dt.tz_localize("UTC")
-        if column.dtype.startswith("datetime64"):
-            return series.astype(column.dtype)
-        return series
-    if column.unit is not None:
-        return pd.Series(cells).astype(column.dtype)
+    if column.dtype == "string[pyarrow]":  # as text it names a type of pandas
+        import pyarrow as pa
+
+        return pd.Series(cells, dtype=pd.ArrowDtype(pa.string()))
+    series = pd.Series(_whole(_in_unit(cells, column.dtype), column.dtype))
+    zone = re.search(r"\[\w+, (?:tz=)?([^\]]+)\]", column.dtype)
+    if column.origin is not None and zone is not None:
+        series = series.dt.tz_localize("UTC")
     try:
-        return pd.Series(_whole(cells, column.dtype)).astype(column.dtype)
+        return series.astype(column.dtype)
+    except (TypeError, ValueError, NotImplementedError):  # that of another library
+        return series
+
+
+def _in_unit(cells: np.ndarray, dtype: str) -> np.ndarray:
+    """Times and durations in the unit of a type: Arrow refuses a cast that loses digits."""
+    unit = re.search(r"(?:time_unit='|\[)(s|ms|us|ns)\b", dtype)
+    if cells.dtype.kind not in "mM" or unit is None:
+        return cells
+    return cells.astype(f"{cells.dtype.kind}8[{unit[1]}]")
+
+
+def _pandas_times(cells: np.ndarray, dtype: str) -> Any:
+    """Times in UTC as a column of times with or without a zone, also of pyarrow."""
+    import pandas as pd
+
+    series = pd.Series(cells)
+    zone = re.search(r"(?:datetime64\[\w+, |tz=)([^\]]+)\]", dtype)
+    if zone is not None:
+        series = series.dt.tz_localize("UTC").dt.tz_convert(zone[1])
+    try:
+        return series.astype(dtype)
     except (TypeError, ValueError):  # the dtype of another library
-        return pd.Series(cells)
+        return series
 
 
 def _whole(cells: np.ndarray, dtype: str) -> np.ndarray:
     """Real numbers rounded for a column of whole numbers, and cut to the range of its type."""
-    if cells.dtype == object:
+    if cells.dtype.kind != "f":
         return cells
     if dtype.lower().startswith("bool"):
-        return cells > 0.5
+        truth = (cells > 0.5).astype(object)
+        truth[np.isnan(cells)] = None
+        return truth if np.isnan(cells).any() else cells > 0.5
     whole = re.fullmatch(r"(u?int)(8|16|32|64).*", dtype.lower())
     if whole is None:
         return cells
@@ -103,12 +122,14 @@ def _of_narwhals(
         )
     for name, values in cells.items():
         dtype = narwhals_dtype(columns[name])
-        given: Any = _whole(values, columns[name].dtype)
+        given: Any = _whole(_in_unit(values, columns[name].dtype), columns[name].dtype)
         if given.dtype == object:
             given = given.tolist()
         series = nw.new_series(name, given, backend=library)
         made[name] = series if dtype is None else series.cast(dtype)
-    return nw.from_dict(made, backend=library).to_native()
+    first, *others = made.values()
+    # nw.from_dict would make an Enum of polars a Categorical
+    return first.to_frame().with_columns(*others).to_native()
 
 
 def narwhals_dtype(column: Column) -> Any:
@@ -128,6 +149,8 @@ def narwhals_dtype(column: Column) -> Any:
     if name in {"Datetime", "Duration"}:
         options = dict(re.findall(r"(time_unit|time_zone)='([^']*)'", column.dtype))
         return getattr(nw, name)(**options)
+    if name == "Decimal":  # narwhals has no digits after the point for it
+        return None
     made = getattr(nw, name, None)
     return (
         made() if isinstance(made, type) and issubclass(made, nw.dtypes.DType) else None

@@ -1,16 +1,21 @@
 """DataFrames of any library (pandas, polars, pyarrow, ...), through narwhals."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from pyro_vae.data.columns import MICROSECONDS
+from pyro_vae.data.moments import Moments, moments_of
+from pyro_vae.data.plain_columns import plain, refuse_type
 
 if TYPE_CHECKING:
     import narwhals as nw
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
+EXACT = 2.0**53
+"""The whole numbers that float64 has without a gap."""
 Form = Literal["number", "truth", "category", "time", "duration"]
 
 
@@ -27,6 +32,7 @@ class Cells:
         ordered: whether the levels have an order.
         missing: which cells are missing, (n,).
         was_declared: whether the levels are those of a categorical type, and not of text.
+        distinct: how many different whole numbers there are, where some are beyond 2^53.
     """
 
     name: str
@@ -37,6 +43,12 @@ class Cells:
     levels: tuple[Any, ...] | None = None
     ordered: bool = False
     was_declared: bool = False
+    distinct: int | None = None
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Range, mean and standard deviation of a column of numbers."""
+        return moments_of(self.values)
 
 
 def is_frame(x: Any) -> bool:
@@ -63,7 +75,7 @@ def opened(frame: Any, name: str) -> "nw.DataFrame[Any]":
     """A DataFrame as narwhals sees it.
 
     Raises:
-        ValueError: a lazy frame, or names of columns that occur twice.
+        ValueError: no frame, a lazy one, names of several levels, or names that occur twice.
     """
     import narwhals as nw
 
@@ -71,12 +83,34 @@ def opened(frame: Any, name: str) -> "nw.DataFrame[Any]":
         raise ValueError(
             f"{name}: expected rows, got a lazy query; compute it first: frame.collect()"
         )
-    columns: Any = frame.columns
-    if hasattr(columns, "duplicated") and columns.duplicated().any():  # pandas
-        _refuse_equal_names([str(column) for column in columns], name)
-    if hasattr(frame, "rename") and any(not isinstance(one, str) for one in columns):
+    if not is_frame(frame):
+        remedy = "make one of it, such as pandas.DataFrame(x)"
+        if hasattr(frame, "to_pandas"):
+            remedy = "take x.to_pandas()"
+        raise ValueError(
+            f"{name}: expected a DataFrame, got {type(frame).__name__}; {remedy}, or read "
+            "a file with pyro_vae.data.read(path)"
+        )
+    columns = _names(frame)
+    if getattr(frame.columns, "nlevels", 1) > 1:
+        raise ValueError(
+            f"{name}: expected a name for each column, got tuples such as "
+            f"({', '.join(map(str, frame.columns[0]))}); join "
+            'them: frame.set_axis(["_".join(map(str, c)) for c in frame.columns], axis=1)'
+        )
+    if len(set(columns)) < len(columns):
+        _refuse_equal_names(columns, name)
+    if hasattr(frame, "rename") and any(
+        not isinstance(one, str) for one in frame.columns
+    ):
         frame = frame.rename(columns=str)  # pandas may have numbers as names
     return nw.from_native(frame, eager_only=True)
+
+
+def _names(frame: Any) -> list[str]:
+    """The names of a frame's columns; pyarrow's `columns` are the columns themselves."""
+    columns = getattr(frame, "column_names", None)
+    return [str(one) for one in (frame.columns if columns is None else columns)]
 
 
 def _refuse_equal_names(columns: list[str], name: str) -> None:
@@ -103,13 +137,11 @@ def cells_of(series: "nw.Series[Any]", source: str = "x") -> Cells:
     """
     import narwhals as nw
 
-    series = _of_one_type(series, source)
+    series = plain(series, source)
     dtype = series.dtype
-    native = _native_dtype(series)
+    native = native_dtype(series)
     if dtype == nw.Boolean or dtype.is_numeric():
-        values = series.cast(nw.Float64).to_numpy().astype(np.float64, copy=False)
-        form: Form = "truth" if dtype == nw.Boolean else "number"
-        return Cells(series.name, native, form, values, np.isnan(values))
+        return _numbers(series, native)
     if dtype in (nw.Datetime, nw.Date):
         return _times(series, native)
     if dtype == nw.Duration:
@@ -118,17 +150,34 @@ def cells_of(series: "nw.Series[Any]", source: str = "x") -> Cells:
         return Cells(series.name, native, "duration", spans.astype(np.int64), missing)
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return _categories(series, native)
-    raise ValueError(
-        f"{source}: column {series.name!r}: expected numbers, text, categories or times, got "
-        f"{native}; convert the column, or leave it out: drop=[{series.name!r}]"
-    )
+    if series.is_null().all():
+        nothing = np.full(len(series), np.nan)
+        return Cells(series.name, native, "number", nothing, np.isnan(nothing))
+    refuse_type(series.name, native, source)
 
 
-def _native_dtype(series: "nw.Series[Any]") -> str:
+def native_dtype(series: "nw.Series[Any]") -> str:
     """The dtype as pandas writes it; of other libraries as narwhals writes it."""
+    import narwhals as nw
+
+    native: Any = series.to_native()
     if series.implementation.is_pandas_like():
-        return str(series.to_native().dtype)
+        return str(native.dtype)
+    if series.dtype == nw.Unknown:
+        return str(getattr(native, "type", series.dtype))
     return str(series.dtype)
+
+
+def _numbers(series: "nw.Series[Any]", native: str) -> Cells:
+    import narwhals as nw
+
+    values = series.cast(nw.Float64).to_numpy().astype(np.float64, copy=False)
+    form: Form = "truth" if series.dtype == nw.Boolean else "number"
+    missing = np.isnan(values)
+    distinct = None
+    if series.dtype.is_integer() and np.abs(values).max(initial=0) >= EXACT:
+        distinct = int(series.drop_nulls().n_unique())
+    return Cells(series.name, native, form, values, missing, distinct=distinct)
 
 
 def _times(series: "nw.Series[Any]", native: str) -> Cells:
@@ -195,45 +244,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool | int | float | str):
         return value
     return str(value)
-
-
-def _of_one_type(series: "nw.Series[Any]", source: str) -> "nw.Series[Any]":
-    """A column of Python's objects (pandas) as one of text, truth values, numbers or times.
-
-    Raises:
-        ValueError: cells of different types.
-    """
-    import narwhals as nw
-    import pandas as pd
-
-    if series.dtype != nw.Object:
-        return series
-    column = series.to_native()
-    inferred = pd.api.types.infer_dtype(column, skipna=True)
-    if inferred in {"date", "datetime"}:
-        column = pd.to_datetime(column)
-    elif inferred == "boolean":
-        column = column.astype("boolean")
-    elif inferred in {"decimal", "integer", "floating", "mixed-integer-float"}:
-        column = column.astype(float)
-    elif inferred in {"string", "empty"}:
-        column = column.astype("str")
-    else:
-        _refuse_mixture(column, series.name, source)
-    return nw.from_native(column, series_only=True)
-
-
-def _refuse_mixture(column: Any, name: str, source: str) -> None:
-    """Raise ValueError with two cells of different types."""
-    known = [(i, cell) for i, cell in enumerate(column) if cell is not None]
-    first_row, first = known[0]
-    others = [(i, cell) for i, cell in known if type(cell) is not type(first)]
-    row, other = (others or known)[0]
-    raise ValueError(
-        f"{source}: column {name!r}: expected cells of one type, got {first!r} in row {first_row} "
-        f"and {other!r} ({type(other).__name__}) in row {row}; convert the column, for example "
-        f"frame[{name!r}].astype(str), or leave it out: drop=[{name!r}]"
-    )
 
 
 def unit_of(spans: np.ndarray) -> str:

@@ -1,5 +1,6 @@
 """What a table holds, column by column, and what is odd about it."""
 
+import itertools
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_vae.data.columns import Column
+from pyro_vae.data.column_choice import AS_ALL
+from pyro_vae.data.columns import CONSTANT, Column
+from pyro_vae.data.inspection_cells import aligned, counted, values_of
 from pyro_vae.data.names import shortened
 
 if TYPE_CHECKING:
@@ -18,10 +21,20 @@ OUTLYING = 20.0
 """Robust standard deviations from the median: a normal column has none beyond 6 in 1e9 rows."""
 NORMAL = 1.4826
 LARGEST = 3.4e38
+NINES = frozenset(10.0**digits - 1 for digits in range(2, 9))
+"""Values that stand for missing ones in many tables of counts."""
+MIX = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 divided by the golden ratio: products with it spread the bits of a number."""
+ODD = np.uint64(1)
+ALIKE = 12
+"""Longer runs of columns that are alike are cut."""
+HEADER = ("column", "dtype", "kind", "values", "missing", "because")
 
 
 def summary(table: "Table") -> str:
     """A table of the columns: name, dtype, kind, values, missing share, and why that kind.
+
+    Of many columns that are alike, the first and the last are shown.
 
     Example:
         >>> import pandas as pd
@@ -33,61 +46,46 @@ def summary(table: "Table") -> str:
         up      int64    bernoulli  0 to 1      0 %      each value is 0 or 1
     """
     rows, width = table.values.shape
-    lines = [f"{rows} rows, {width} columns to model"]
+    lines = [f"{counted(rows, 'row')}, {counted(width, 'column')} to model"]
     lines += [f"note: {note}" for note in table.notes]
-    cells = [("column", "dtype", "kind", "values", "missing", "because")]
+    lines += aligned([HEADER, *_shown(_described(table))])
+    return "\n".join(lines)
+
+
+def _described(table: "Table") -> list[Sequence[str]]:
+    """A line of cells for each column."""
     position = 0
     why = {
         column.name: reason.why
         for column, reason in zip(table.schema.columns, table.reasons, strict=False)
     }
+    lines: list[Sequence[str]] = []
     for column in table.schema.columns:
         values, missing = "", ""
         if column.modelled:
             numbers = table.values[:, position]
-            values = _values(column, numbers)
-            missing = f"{100 * float(np.isnan(numbers).mean()):.3g} %"
+            values = values_of(column, numbers)
+            missing = f"{100 * float(np.isnan(numbers).mean()):.2g} %"
             position += 1
         kind = column.kind.replace("_", " ") if not column.modelled else column.kind
-        cells.append(
-            (column.name, column.dtype, kind, values, missing, why.get(column.name, ""))
-        )
-    lines += _aligned(cells)
-    return "\n".join(lines)
+        reason = why.get(column.name, "")
+        lines.append((column.name, column.dtype, kind, values, missing, reason))
+    return lines
 
 
-def _values(column: Column, numbers: np.ndarray) -> str:
-    """The levels of a column, or its range."""
-    if column.levels is not None:
-        return f"{len(column.levels)}: {shortened(column.levels, most=3)}"
-    present = numbers[~np.isnan(numbers)]
-    if len(present) == 0:
-        return ""
-    low, high = column.decoded(np.array([present.min(), present.max()]))
-    if column.origin is not None:
-        first, last = np.datetime_as_string([low, high], unit="auto")
-        return f"{first} to {last}"
-    if column.unit is not None:
-        return f"{low} to {high}"
-    digits = 12 if column.offset else 6
-    return f"{low:.{digits}g} to {high:.{digits}g}"
-
-
-def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text with columns of one width, at most 30 characters but for the last."""
-    cut = [[_short(cell) for cell in row[:-1]] + [row[-1]] for row in cells]
-    widths = [max(len(row[i]) for row in cut) for i in range(len(cut[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in cut
-    ]
-
-
-def _short(cell: str, most: int = 30) -> str:
-    one_line = " ".join(cell.split())
-    return one_line if len(one_line) <= most else f"{one_line[: most - 1]}…"
+def _shown(lines: list[Sequence[str]]) -> list[Sequence[str]]:
+    """The lines, those in the middle of a long run of columns that are alike left out."""
+    shown: list[Sequence[str]] = []
+    for _, run in itertools.groupby(lines, key=lambda line: (*line[1:3], line[5])):
+        alike = list(run)
+        left_out = len(alike) - 3
+        if len(alike) <= ALIKE:
+            shown += alike
+            continue
+        shown += alike[:2]
+        shown.append(("…", *alike[0][1:3], f"{left_out} more columns", "", ""))
+        shown.append(alike[-1])
+    return shown
 
 
 def oddities(table: "Table") -> list[str]:
@@ -105,14 +103,37 @@ def oddities(table: "Table") -> list[str]:
 def _about_rows(table: "Table") -> Iterator[str]:
     rows = len(table)
     if rows < FEW_ROWS:
-        yield f"only {rows} rows: a model of them is hardly better than independent columns"
-    equal = rows - len(np.unique(table.values, axis=0))
+        yield (
+            f"only {counted(rows, 'row')}: a model of so few is hardly better than independent "
+            "columns"
+        )
+    equal = _equal_rows(table.values)
     if equal:
-        yield f"{equal} of {rows} rows are equal to another row"
+        are = "is" if equal == 1 else "are"
+        yield f"{equal} of {rows} rows {are} equal to another row"
     missing = table.missing
     if missing:
-        cells = sum(missing.values())
-        yield f"{cells} missing cells in the columns {shortened(list(missing))}"
+        cells = counted(sum(missing.values()), "missing cell")
+        columns = "column" if len(missing) == 1 else "columns"
+        yield f"{cells} in the {columns} {shortened(list(missing))}"
+
+
+def _equal_rows(values: np.ndarray) -> int:
+    """The number of rows that repeat another one; a hash of 64 bits stands for each row.
+
+    Two different rows of a million have the same hash with a probability of about 3e-8.
+    """
+    rows, width = values.shape
+    factors = np.random.default_rng(0).integers(2**64, size=width, dtype=np.uint64)
+    hashes = np.empty(rows, dtype=np.uint64)
+    size = max(1, 2**15 // width)  # some rows at a time stay in the cache
+    for start in range(0, rows, size):
+        numbers = values[start : start + size].astype(np.float64) + 0.0  # no -0.0
+        mixed = numbers.view(np.uint64) * MIX
+        mixed ^= mixed >> np.uint64(32)  # the last bits of most numbers are 0
+        hashes[start : start + size] = (mixed * (factors | ODD)).sum(axis=1)
+    hashes.sort()  # numpy.unique takes ten times as long
+    return int((hashes[1:] == hashes[:-1]).sum())
 
 
 def _about_columns(table: "Table") -> Iterator[str]:
@@ -128,40 +149,62 @@ def _about_columns(table: "Table") -> Iterator[str]:
             )
         first_with.setdefault(key, column.name)
         yield from _about_numbers(column, numbers)
-    others = {
-        "constant": "one value in all rows",
-        "left_out": "not modelled",
-    }
-    for kind, words in others.items():
-        names = [column.name for column in table.schema.columns if column.kind == kind]
-        if names:
-            yield f"{words}: {shortened(names)}"
+    constant = [one.name for one in table.schema.columns if one.kind == CONSTANT]
+    if constant:
+        yield f"{shortened(constant)}: one value in all rows, not modelled"
+    by_question: dict[str, list[str]] = {}
     for column, reason in zip(table.schema.columns, table.reasons, strict=False):
         if reason.asks:
-            yield f"{column.name!r}: {reason.why}"
+            by_question.setdefault(reason.asks, []).append(column.name)
+    for question, names in by_question.items():
+        yield f"{shortened(names)}: {question}"
 
 
 def _about_numbers(column: Column, numbers: np.ndarray) -> Iterator[str]:
     """Outliers, and numbers out of float32's range."""
     if column.levels is not None or column.kind == "bernoulli":
         return
-    present = numbers[~np.isnan(numbers)].astype(np.float64)
+    present = numbers[np.isfinite(numbers)].astype(np.float64)
     if len(present) == 0:
         return
     if np.abs(present).max() > LARGEST:
         yield f"{column.name!r} has numbers beyond float32's range, 3.4e38: change its unit"
         return
-    median = np.median(present)
-    deviations = np.abs(present - median)
+    if column.kind in {"normal", "laplace"}:
+        yield from _about_outliers(column, present)
+    elif present.max() in NINES:
+        yield from _about_nines(column, present)
+
+
+def _about_outliers(column: Column, present: np.ndarray) -> Iterator[str]:
+    """Numbers far from the median; those that repeat may stand for missing cells."""
+    deviations = np.abs(present - np.median(present))
     unit = NORMAL * float(np.median(deviations))
-    if unit == 0 or column.kind not in {"normal", "laplace"}:
+    far = deviations > OUTLYING * unit
+    if unit == 0 or not far.any():
         return
-    far = int((deviations > OUTLYING * unit).sum())
-    if far:
-        worst = float(present[deviations.argmax()]) + column.offset
+    worst = float(present[deviations.argmax()])
+    repeats = int((present == worst).sum())
+    value = f"{worst + column.offset:.6g}"
+    count = counted(int(far.sum()), "value")
+    remedy = "check it"
+    if repeats > 1:
+        remedy = f"if {value} stands for a missing cell, missing=[{value}]"
+    yield (
+        f"{column.name!r} has {count} more than {OUTLYING:.0f} robust standard deviations from the "
+        f"median, such as {value}: {remedy}"
+    )
+
+
+def _about_nines(column: Column, present: np.ndarray) -> Iterator[str]:
+    """A largest value of nines that repeats, far above all others."""
+    largest = float(present.max())
+    others = present[present < largest]
+    repeats = len(present) - len(others)
+    if repeats > 1 and len(others) and others.max() < largest / 2:
         yield (
-            f"{column.name!r} has values 20 robust standard deviations from the median ({far}), "
-            f"such as {worst:.6g}: if they stand for missing cells, missing=[{worst:.6g}]"
+            f"{column.name!r} has {repeats} times {largest:.0f}, and no other value above "
+            f"{others.max():g}: if it stands for a missing cell, missing=[{largest:.0f}]"
         )
 
 
@@ -198,9 +241,19 @@ def as_toml(table: "Table", source: str, settings: Sequence[str] = ()) -> str:
         if name.startswith("data."):
             lines.append(f"{name.removeprefix('data.')} = {_as_toml_value(value)}")
     lines += ["", "[columns]"]
+    as_all = {
+        column.name
+        for column, reason in zip(table.schema.columns, table.reasons, strict=False)
+        if reason.why.startswith(AS_ALL)
+    }
+    if as_all:
+        kind = next(one.kind for one in table.schema.columns if one.name in as_all)
+        lines.append(
+            f"# {counted(len(as_all), 'other column')}: {kind}, recognised again"
+        )
     for column in table.schema.columns:
-        if column.kind in {"label", "constant"}:  # recognised again
-            continue
+        if column.kind in {"label", "constant"} or column.name in as_all:
+            continue  # recognised again
         kind = _quoted(column.kind)
         if column.kind == "ordinal" and column.levels is not None:
             levels = ", ".join(_toml(level) for level in column.levels)

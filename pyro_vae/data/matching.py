@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from pyro_vae.data.coding import coded, compact
-from pyro_vae.data.column_choice import index_of, require_present
+from pyro_vae.data.coding import numbers_of
+from pyro_vae.data.column_choice import index_of, label_column, require_present
 from pyro_vae.data.columns import Column, Schema
 from pyro_vae.data.frames import cells_of, library_of, opened
 from pyro_vae.data.names import shortened
-from pyro_vae.data.tables import Table, table
+from pyro_vae.data.tables import Table, stacked, table
 
 
 def as_table(x: Any, schema: Schema | None, name: str = "x") -> Table:
@@ -81,13 +79,14 @@ def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
     numbers = []
     for column in schema.modelled:
         cells = cells_of(data[column.name], name)
-        numbers.append(compact(coded(cells, column, name), column.kind))
+        numbers.append(numbers_of(cells, column, name))
     labels, _ = index_of(frame)
-    if schema.label is not None and schema.label in data.columns:
-        labels = tuple(data[schema.label].to_list())
-    known = {column.name for column in schema.columns}
+    label = label_column(data.columns, schema)
+    if label is not None:
+        labels = tuple(data[label].to_list())
+    known = {label, *(column.name for column in schema.columns)}
     extra = [column for column in data.columns if column not in known]
     notes: tuple[str, ...] = ()
     if extra:
         notes = (f"{name}: left out the columns {shortened(extra)}, not in the model",)
-    return Table(np.stack(numbers, axis=1), schema, labels, notes=notes)
+    return Table(stacked(numbers), schema, labels, notes=notes)

@@ -38,6 +38,10 @@ def renaming(given: Sequence[Any], names: Sequence[str]) -> str | None:
     ]
     if not renamed:
         return None
+    if renamed == [names[0]]:
+        return f"the first column has no name, and is called {names[0]!r}"
+    if len(renamed) == 1:
+        return f"a column has no name, or that of another, and is called {renamed[0]!r}"
     return (
         f"{len(renamed)} of {len(names)} columns have no name or that of another, and are called "
         f"{shortened(renamed)}"

@@ -46,7 +46,7 @@ class Facts:
         low, high: the extremes.
         whole: whether all values are whole numbers.
         values: the different values, as long as they are few and whole.
-        rows: their number.
+        count: the number of observed cells of each column; nan is a missing cell.
         total, squares: the sums of each column and of its squares.
     """
 
@@ -54,26 +54,29 @@ class Facts:
     high: float = -np.inf
     whole: bool = True
     values: frozenset[float] = frozenset()
-    rows: int = 0
+    count: Any = 0
     total: Any = 0.0
     squares: Any = 0.0
 
     def add(self, part: np.ndarray) -> None:
         numbers = part.reshape(len(part), -1).astype(np.float64)
-        self.low = min(self.low, numbers.min())
-        self.high = max(self.high, numbers.max())
-        self.whole = self.whole and bool((numbers == np.floor(numbers)).all())
+        observed = ~np.isnan(numbers)
+        present = numbers[observed]
+        self.low = min(self.low, present.min(initial=np.inf))
+        self.high = max(self.high, present.max(initial=-np.inf))
+        self.whole = self.whole and bool((present == np.floor(present)).all())
         if self.whole and len(self.values) <= MANY:
-            self.values |= frozenset(np.unique(numbers).tolist())
-        self.rows += len(numbers)
-        self.total = self.total + numbers.sum(0)
-        self.squares = self.squares + np.square(numbers).sum(0)
+            self.values |= frozenset(np.unique(present).tolist())
+        self.count = self.count + observed.sum(0)
+        self.total = self.total + np.nansum(numbers, 0)
+        self.squares = self.squares + np.nansum(np.square(numbers), 0)
 
     @property
     def dispersion(self) -> float:
         """Variance over mean in the median column."""
-        mean = self.total / self.rows
-        variance = self.squares / self.rows - np.square(mean)
+        count = np.maximum(self.count, 1)
+        mean = self.total / count
+        variance = self.squares / count - np.square(mean)
         positive = mean > 0
         if not positive.any():
             return 1.0

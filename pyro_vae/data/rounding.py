@@ -1,7 +1,7 @@
 """Whether the cast of rows to float32 gives the model the data that were given."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,7 +24,13 @@ Source = ArrayRows | DatasetRows | LoaderRows
 
 
 def require_precision(
-    rows: Source, size: int, name: str, *, std: Tensor | None = None, shift: bool = True
+    rows: Source,
+    size: int,
+    name: str,
+    *,
+    std: Tensor | None = None,
+    shift: bool = True,
+    columns: Sequence[str] | None = None,
 ) -> None:
     """Raise ValueError where the cast to float32 changes a column by a share of its spread.
 
@@ -37,6 +43,7 @@ def require_precision(
         name: what the message calls the data.
         std: spread of each column; by default that of the rows.
         shift: whether the columns may be shifted, which is then a remedy.
+        columns: their names, where they have some.
     """
     if rows.placement.dtype != torch.float32:
         return
@@ -50,8 +57,15 @@ def require_precision(
         first = next(undisturbed(exact.batches(size)))
         if not _rounding_error(first).any():
             return  # a stream of float32, judged by its first batch
-    columns, error = _columns(exact, size)
-    spread = columns.std
+    found, error, largest = _columns(exact, size)
+    vanished = (largest > 0) & (largest.float() == 0)
+    if vanished.any():
+        raise ValueError(
+            f"{name}: column {_name_at(vanished, columns)} has no number above "
+            f"{float(largest[vanished][0]):.3g}, and float32, the type of the model, has none "
+            "below 1.4e-45: change the unit of the column"
+        )
+    spread = found.std
     if std is not None:
         spread = torch.where(std.cpu() > 0, std.cpu().double(), spread)
     relative = torch.where(spread > 0, error / spread, 0.0)
@@ -59,8 +73,8 @@ def require_precision(
         number = int(relative.argmax())
         worst = tuple(map(int, np.unravel_index(number, relative.shape)))
         loss = Loss(
-            worst,
-            float(columns.mean[worst]),
+            name_of(worst, columns),
+            float(found.mean[worst]),
             float(spread[worst]),
             float(error[worst]),
             *_different_values(exact, size, number),
@@ -72,13 +86,13 @@ class Loss(NamedTuple):
     """What the cast does to one column.
 
     Attributes:
-        feature: index of the column.
+        column: its name, or its index.
         mean, spread: of the column; the spread that its errors are compared with.
         error: the largest rounding error.
         values, rounded: numbers of different values, and of those that are left.
     """
 
-    feature: tuple[int, ...]
+    column: str
     mean: float
     spread: float
     error: float
@@ -100,18 +114,32 @@ def _different_values(exact: Source, size: int, number: int) -> tuple[int, int]:
     return len(column.unique()), len(column.float().unique())
 
 
-def _columns(exact: Source, size: int) -> tuple[Statistics, Tensor]:
-    """The statistics of the columns, and the largest rounding error in each, in one pass."""
+def name_of(indices: tuple[int, ...], columns: Sequence[str] | None) -> str:
+    """A column for a message: its name in quotes, or its index."""
+    if len(indices) != 1:
+        return str(indices)
+    return repr(columns[indices[0]]) if columns else str(indices[0])
+
+
+def _name_at(marked: Tensor, columns: Sequence[str] | None) -> str:
+    """The first column that is marked."""
+    return name_of(tuple(marked.nonzero()[0].tolist()), columns)
+
+
+def _columns(exact: Source, size: int) -> tuple[Statistics, Tensor, Tensor]:
+    """Of each column the statistics, the largest rounding error and the largest absolute value."""
     error = torch.zeros(())
+    largest = torch.zeros(())
 
     def batches() -> Iterator[Tensor]:
-        nonlocal error
+        nonlocal error, largest
         for batch in undisturbed(exact.batches(size)):
             error = torch.maximum(error, _rounding_error(batch).amax(0))
+            largest = torch.maximum(largest, batch.abs().amax(0))
             yield batch
 
     columns = statistics(batches())
-    return columns, error
+    return columns, error, largest
 
 
 def _rounding_error(batch: Tensor) -> Tensor:
@@ -129,14 +157,13 @@ def _fits(dtype: Any) -> bool:
 
 
 def _message(name: str, loss: Loss, shift: bool) -> str:
-    column = loss.feature[0] if len(loss.feature) == 1 else loss.feature
     remedy = "take a model in float64, vae = VAE(...).double()"
     if shift:
         remedy = (
             f"subtract the column's mean in float64 first, x - x.mean(0), or {remedy}"
         )
     return (
-        f"{name}: column {column} has values around {loss.mean:.10g} with standard deviation "
+        f"{name}: column {loss.column} has values around {loss.mean:.10g} with standard deviation "
         f"{loss.spread:.3g}, and float32, the type of the model, rounds them by up to "
         f"{loss.error:.3g} ({loss.error / loss.spread:.1g} of it), so that {loss.rounded} of "
         f"{loss.values} different values are left: the model would see other data; {remedy}"

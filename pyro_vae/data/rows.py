@@ -149,8 +149,9 @@ def _numbers_of(x: Any, schema: Schema | None, name: str, missing: bool) -> np.n
     if schema is None and not isinstance(x, Table):
         return as_array(x, name)
     rows = as_table(x, schema, name)
-    for note in rows.notes:
-        warn_caller(note)
+    if rows is not x:  # a Table has its own notes, on how it was read
+        for note in rows.notes:
+            warn_caller(note)
     if not missing:
         rows.require_complete(name)
     return rows.values

@@ -95,7 +95,7 @@ def read_frame(
     """
     if _is_text(path):
         _check_options("text", array=array)
-        options = TextOptions(delimiter, decimal, header, dtypes, missing)
+        options = TextOptions(delimiter, decimal, header, dtypes, missing, codes=True)
         frame, layout = read_text(path, options)
         return Frame(_without_blank_rows(frame), layout.notes)
     _check_options(path.suffix, delimiter=delimiter, decimal=decimal)

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from pyro_vae.data import inspection
-from pyro_vae.data.coding import coded, compact
+from pyro_vae.data.coding import Numbers, numbers_of
 from pyro_vae.data.column_choice import (
     Kinds,
     asked_kinds,
@@ -28,6 +28,7 @@ from pyro_vae.data.columns import (
 from pyro_vae.data.frame_output import as_frame
 from pyro_vae.data.frames import cells_of, library_of, opened
 from pyro_vae.data.kinds import Decision
+from pyro_vae.data.moments import side_by_side
 from pyro_vae.data.names import shortened
 
 
@@ -180,16 +181,29 @@ def table(
     first = [] if index_column is None else [index_column]
     decided, numbers = _each_column(data, chosen, asked, kind, first, name)
     if not numbers:
-        raise ValueError(
-            f"{name}: expected a column to model, got none among {shortened(chosen)}; say the kind "
-            f'of one: columns={{"{chosen[0]}": "normal"}}'
-        )
+        _refuse_nothing(data, decided, name)
     schema_columns = tuple(column for column, _ in decided)
     schema = Schema(columns=schema_columns, library=library_of(data))
     if labels is None and schema.label is not None:
         labels = tuple(data[schema.label].to_list())
     reasons = tuple(decision for _, decision in decided)
-    return Table(np.stack(numbers, axis=1), schema, labels, reasons)
+    return Table(stacked(numbers), schema, labels, reasons)
+
+
+def _refuse_nothing(
+    data: Any, decided: Sequence[tuple[Column, Decision]], name: str
+) -> NoReturn:
+    """Raise ValueError where no column is modelled, with the reason for each one."""
+    in_data = [pair for pair in decided if pair[0].name in data.columns]
+    if not in_data:
+        raise ValueError(f"{name}: expected a column to model, got a table without any")
+    reasons = [f"{column.name}, {why.why}" for column, why in in_data]
+    first = in_data[0][0].name
+    kind = "normal" if data[first].dtype.is_numeric() else "categorical"
+    raise ValueError(
+        f"{name}: expected a column to model, got none: {shortened(reasons)}; say the kind of one: "
+        f'columns={{"{first}": "{kind}"}}'
+    )
 
 
 def _each_column(
@@ -199,7 +213,7 @@ def _each_column(
     kind: str | Mapping[str, Any] | None,
     first: Sequence[tuple[Column, Decision]],
     name: str,
-) -> tuple[list[tuple[Column, Decision]], list[np.ndarray]]:
+) -> tuple[list[tuple[Column, Decision]], list[Numbers]]:
     """Each column with its decision, after the first ones, and the numbers of those modelled."""
     decided = list(first)
     numbers = []
@@ -219,5 +233,10 @@ def _each_column(
         made = described(cells, decision, wish, name)
         decided.append((made, decision))
         if made.modelled:
-            numbers.append(compact(coded(cells, made, name), made.kind))
-    return with_totals(decided, numbers), numbers
+            numbers.append(numbers_of(cells, made, name))
+    return with_totals(decided, [one.values for one in numbers]), numbers
+
+
+def stacked(numbers: Sequence[Numbers]) -> np.ndarray:
+    """The numbers of all columns as one array of rows."""
+    return side_by_side([one.values for one in numbers], [one.dtype for one in numbers])

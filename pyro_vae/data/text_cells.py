@@ -1,6 +1,5 @@
 """Columns that pandas left as text: numbers, truth values or times where all cells are that."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +10,13 @@ import pandas as pd
 from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_dialect import GROUPED, MISSING_AMONG_NUMBERS
+from pyro_vae.data.text_numbers import BLANKS, mark_of, numbers_of
+from pyro_vae.data.text_times import as_times
 
-BLANKS = " \t\x1a"
-"""What may stand around a cell; DOS ends a file with the last one."""
 SAMPLE = 1000
 PIECE = 50
 FEW = 0.2
 """Below this share of cells that are no numbers, a column is one of numbers with mistakes."""
-DATE = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}"
-CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
-ZONE = r"(?:Z|[+-]\d{2}:?\d{2})"
-ISO_TIME = re.compile(rf"{DATE}(?:[T ]{CLOCK} ?{ZONE}?)?")
-DAY_OR_MONTH_FIRST = re.compile(
-    rf"\d{{1,2}}([-/.])\d{{1,2}}\1(\d{{4}}|\d{{2}})( {CLOCK})?"
-)
 
 
 @dataclass(frozen=True)
@@ -81,13 +73,15 @@ def _settled_column(
     sample = _sample(column)
     if sample.empty:
         return column.astype(float), None
-    numbers = _numbers(sample, settings.decimal)
+    mark = mark_of(sample)
+    numbers = numbers_of(sample, settings.decimal, mark)
     candidates = sample.isin(["", *MISSING_AMONG_NUMBERS]) | numbers.notna()
     if numbers.notna().any() and candidates.mean() > 0.5:
-        return _as_numbers(column, position, settings)
-    if sample.str.fullmatch(ISO_TIME).all():
-        return _as_times(column)
-    return _as_text(column, sample)
+        return _as_numbers(column, position, mark, settings)
+    found = as_times(column, sample)
+    if found is not None:
+        return found
+    return _as_text(column)
 
 
 def _sample(column: pd.Series) -> pd.Series:
@@ -116,29 +110,13 @@ def _of_one_type(column: pd.Series, settings: Settings) -> tuple[pd.Series, str 
     return settings.as_text(str(column.name)), None
 
 
-def _numbers(cells: pd.Series, decimal: str) -> pd.Series:
-    """The numbers among some cells, nan for the others; thousands may be in groups."""
-    cells = cells.str.replace("\u2212", "-")  # the minus sign of typesetters
-    plain = cells
-    if decimal == ",":
-        plain = cells.str.replace(".", "x").str.replace(",", ".")
-    numbers = pd.to_numeric(plain, errors="coerce")
-    grouped = numbers.isna() & cells.str.fullmatch(GROUPED[decimal], na=False)
-    if grouped.any():
-        kept = cells[grouped].str.replace(rf"[^-+\d{decimal}]", "", regex=True)
-        digits = kept.str.replace(decimal, ".")
-        numbers = numbers.astype(float)
-        numbers[grouped] = pd.to_numeric(digits)
-    return numbers
-
-
 def _as_numbers(
-    column: pd.Series, position: int, settings: Settings
+    column: pd.Series, position: int, mark: str | None, settings: Settings
 ) -> tuple[pd.Series, str | None]:
     """A column of which most cells are numbers."""
     counts = column.str.strip(BLANKS).value_counts()
     cells = pd.Series(counts.index, dtype="str")
-    numbers = _numbers(cells, settings.decimal)
+    numbers = numbers_of(cells, settings.decimal, mark)
     is_missing = cells.isin(["", *MISSING_AMONG_NUMBERS])
     is_bad = numbers.isna() & ~is_missing
     share = counts[is_bad.to_numpy()].sum() / counts.sum()
@@ -151,18 +129,25 @@ def _as_numbers(
         values.notna().all() and (values % 1 == 0).all() and values.abs().max() < 2**53
     )
     values = values.astype(np.int64 if whole else float)
-    return values, _note_on_numbers(counts, settings.decimal)
-
-
-def _note_on_numbers(counts: pd.Series, decimal: str) -> str | None:
-    """A sentence on cells that are missing and on groups of thousands."""
+    notes = [] if mark is None else [f"numbers without their {mark!r}"]
+    if counts.index.str.fullmatch(GROUPED[settings.decimal]).any():
+        notes.append("numbers, some of them in groups of thousands")
     marks = counts[counts.index.isin(MISSING_AMONG_NUMBERS)]
-    if not marks.empty:
+    if len(marks):
         count = f"{marks.sum()} cells" if marks.sum() > 1 else "1 cell"
-        return f"missing: {count} {shortened(list(marks.index))}"
-    if counts.index.str.fullmatch(GROUPED[decimal]).any():
-        return "numbers, some of them in groups of thousands"
-    return None
+        notes.append(f"missing: {count} {shortened(list(marks.index))}")
+    strange = [cell for cell in cells[~is_missing] if not _is_plain(cell)]
+    if strange and not notes:
+        notes.append(f"numbers such as {strange[0]!r}")
+    return values, "; ".join(notes) or None
+
+
+def _is_plain(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse(
@@ -194,19 +179,7 @@ def shorten(text: str) -> str:
     return repr(text) if len(text) < 60 else f"{text[:50]!r}..."
 
 
-def _as_times(column: pd.Series) -> tuple[pd.Series, str | None]:
-    """Times in ISO 8601: the year comes first; with zones they are in UTC."""
-    has_zone = column.str.contains(rf"{CLOCK} ?{ZONE}$", regex=True).any()
-    times = pd.to_datetime(
-        column.str.strip(BLANKS), format="ISO8601", errors="coerce", utc=bool(has_zone)
-    )
-    wrong = times.isna() & column.notna()
-    if wrong.any():
-        return column, f"text, because {column[wrong].iloc[0]!r} is no time"
-    return times, "times, in UTC" if has_zone else "times"
-
-
-def _as_text(column: pd.Series, sample: pd.Series) -> tuple[pd.Series, str | None]:
+def _as_text(column: pd.Series) -> tuple[pd.Series, str | None]:
     """Text without blanks around it."""
     blanks = tuple(BLANKS)
     if column.str.endswith(blanks).any() or column.str.startswith(blanks).any():
@@ -215,9 +188,4 @@ def _as_text(column: pd.Series, sample: pd.Series) -> tuple[pd.Series, str | Non
     breaks = column[column.str.contains("\n", regex=False, na=False)]
     if len(breaks):
         return column, f"text with line breaks, such as {shorten(breaks.iloc[0])}"
-    if sample.str.fullmatch(DAY_OR_MONTH_FIRST).all():
-        return column, (
-            f"text, because {sample.iloc[0]!r} does not say which number is the month; write "
-            "times as YYYY-MM-DD to have them as times"
-        )
     return column, None

@@ -41,7 +41,10 @@ MISSING = frozenset((*ALWAYS_MISSING, *MISSING_AMONG_NUMBERS))
 NUMBER = re.compile(
     r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|Inf|infinity|Infinity|INF)"
 )
-COMMA_NUMBER = re.compile(r"[+-]?(\d*,\d+|\d{1,3}(\.\d{3})*,\d+)([eE][+-]?\d+)?")
+CURRENCIES = "%$€£¥ \xa0"
+COMMA_NUMBER = re.compile(
+    r"[+-]?(\d*,\d+|\d{1,3}([. '’\xa0\u202f]\d{3})*,\d+)([eE][+-]?\d+)?"
+)
 GROUPED = {
     ".": re.compile("[+-]?\\d{1,3}([, '\u00a0\u202f]\\d{3})+(\\.\\d*)?"),
     ",": re.compile("[+-]?\\d{1,3}([. '\u00a0\u202f]\\d{3})+(,\\d*)?"),
@@ -263,7 +266,7 @@ def _decimal_mark(records: Sequence[Record], delimiter: str) -> str:
     Raises:
         Fault: numbers like 1,234 which may be 1.234 or 1234.
     """
-    cells = [cell for record in records for cell in record]
+    cells = [cell.strip(CURRENCIES) for record in records for cell in record]
     commas = [cell for cell in cells if COMMA_NUMBER.fullmatch(cell)]
     grouped = [cell for cell in commas if _is_grouped(cell)]
     points = [cell for cell in cells if "." in cell and _is_point_number(cell)]

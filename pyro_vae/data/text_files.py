@@ -15,7 +15,7 @@ import pandas as pd
 from pyro_vae.data.names import shortened
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_cells import Settings, settled
-from pyro_vae.data.text_dialect import ALWAYS_MISSING, Head, head_of
+from pyro_vae.data.text_dialect import ALWAYS_MISSING, Record, head_of
 from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 from pyro_vae.data.text_layout import Layout, encoding_note, layout_of
 from pyro_vae.data.text_lines import (
@@ -40,6 +40,7 @@ class TextOptions:
         header: whether the first line has names; None to find it out.
         dtypes: of columns by name.
         missing: further cells that are missing.
+        codes: whether digits such as 01234 are text, and not the number 1234.
     """
 
     delimiter: str | None = None
@@ -47,6 +48,7 @@ class TextOptions:
     header: bool | None = None
     dtypes: Mapping[str, Any] | None = None
     missing: Sequence[str | float] = ()
+    codes: bool = False
 
     @property
     def types_for_pandas(self) -> dict[str, Any]:
@@ -65,6 +67,8 @@ def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
         content, is_whole, _usual_delimiter(path, content, options), options.decimal
     )
     layout = layout_of(head, options.header)
+    if options.codes:
+        layout = replace(layout, head=_rows_of(head.records, layout))
     unknown = [name for name in options.dtypes or () if name not in layout.names]
     if unknown:
         raise Fault(
@@ -74,25 +78,13 @@ def read_text(path: Path, options: TextOptions) -> tuple[pd.DataFrame, Layout]:
     frame, layout = _parsed_in_its_encoding(path, layout, options)
     if frame.empty:
         raise Fault("expected rows below the names, got none; add some rows")
-    frame, layout = _settled(path, frame, layout, options)
-    notes = _zeros_that_are_lost(frame, head)
-    return frame, replace(layout, notes=(*layout.notes, *notes))
+    return _settled(path, frame, layout, options)
 
 
-def _zeros_that_are_lost(frame: pd.DataFrame, head: Head) -> list[str]:
-    """Sentences on columns of numbers such as 02139, which may be codes."""
-    notes = []
-    for position, (name, dtype) in enumerate(frame.dtypes.items()):
-        if dtype.kind not in "iu":
-            continue
-        cells = [record[position] for record in head.records if position < len(record)]
-        padded = [cell for cell in cells if cell[:1] == "0" and PADDED.fullmatch(cell)]
-        if padded:
-            notes.append(
-                f"column {name!r}: numbers, without the zeros of {padded[0]!r}; "
-                f"dtypes={{{name!r}: 'str'}} keeps them"
-            )
-    return notes
+def _rows_of(records: Sequence[Record], layout: Layout) -> tuple[Record, ...]:
+    """The records below the names."""
+    is_first_a_row = layout.line == layout.dialect.first_line
+    return tuple(records if is_first_a_row else records[1:])
 
 
 def _usual_delimiter(path: Path, content: bytes, options: TextOptions) -> str | None:
@@ -134,7 +126,8 @@ def parsed(
     """
     dialect = layout.dialect
     names = list(layout.names)
-    arguments: dict[str, Any] = {"dtype": options.types_for_pandas or None}
+    dtypes = dict.fromkeys(layout.codes, "str") | options.types_for_pandas
+    arguments: dict[str, Any] = {"dtype": dtypes or None}
     if column is not None:
         arguments = {"dtype": {column: "str"}, "usecols": [column]}
     if pd.__version__ < "3":  # later ones always read the nearest number
@@ -228,19 +221,26 @@ def _settled(
     path: Path, frame: pd.DataFrame, layout: Layout, options: TextOptions
 ) -> tuple[pd.DataFrame, Layout]:
     """Columns of text as numbers or times where all their cells are that."""
+    declared = frozenset(options.types_for_pandas)
+    codes = {name: one for name, one in layout.codes.items() if name not in declared}
     settings = Settings(
         decimal=layout.dialect.decimal,
-        declared=frozenset(options.types_for_pandas),
+        declared=declared | frozenset(codes),
         line_of=lambda column, cell: line_of(
             path, layout.dialect, layout.line, column, cell
         ),
         as_text=lambda name: parsed(path, layout, options, name)[name],
     )
     frame, notes = settled(frame, settings)
+    told = [
+        f"column {name!r}: text, because a number loses the zeros of {code!r}; "
+        f"dtypes={{{name!r}: 'float'}} makes numbers of it"
+        for name, code in codes.items()
+    ]
     for name, dtype in (options.dtypes or {}).items():
         if name not in options.types_for_pandas:
             frame = _as_times(frame, name, dtype)
-    return frame, replace(layout, notes=(*layout.notes, *notes))
+    return frame, replace(layout, notes=(*layout.notes, *told, *notes))
 
 
 def _as_times(frame: pd.DataFrame, name: str, dtype: Any) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Where the table of a text file begins, and what its columns are called."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pyro_vae.data.headers import Verdict, has_header, no_header
 from pyro_vae.data.names import distinct, renaming
 from pyro_vae.data.stored import Fault
 from pyro_vae.data.text_dialect import (
+    MISSING,
     NAMES,
     WHITE_SPACE,
     Dialect,
@@ -19,6 +21,7 @@ from pyro_vae.data.text_dialect import (
 from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 
 ROW_NAMES = "row_names"
+ZERO_FIRST = re.compile(r"0\d+")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Layout:
         line: lines above the first row.
         has_names: whether the file has them.
         notes: sentences for the user.
+        head: the first rows.
     """
 
     dialect: Dialect
@@ -38,11 +42,27 @@ class Layout:
     line: int
     has_names: bool
     notes: tuple[str, ...]
+    head: tuple[Record, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, each one once."""
         return distinct(self.given)
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """The columns whose digits are no numbers, such as 01234, each with such a cell.
+
+        Zeros at the front are lost in a number.
+        """
+        rows = [row for row in self.head if len(row) >= len(self.given)]
+        found: dict[str, str] = {}
+        for position, name in enumerate(self.names):
+            cells = [row[position] for row in rows if row[position] not in MISSING]
+            codes = [cell for cell in cells if ZERO_FIRST.fullmatch(cell)]
+            if codes and all(cell.isdecimal() for cell in cells):
+                found[name] = codes[0]
+        return found
 
     @property
     def header(self) -> str:
@@ -62,13 +82,16 @@ def layout_of(head: Head, header: bool | None) -> Layout:
     width = _width(records)
     first = _without_last_blank(records[0], width)
     has_row_names = len(first) == width - 1 and _are_row_names(records[1:], width)
+    if len(first) == 1 and _is_title(records, dialect):
+        has_row_names = False
     if has_row_names:
         first = [ROW_NAMES, *first]
     elif len(first) != width:
         where = dialect.first_line + 1
         got = dialect.first_line + ends[min(1, len(ends) - 1)]
+        cells = "1 cell" if len(first) == 1 else f"{len(first)} cells"
         raise Fault(
-            f"expected {len(first)} cells as in line {where}, got {width} in line {got}; correct "
+            f"expected {cells} as in line {where}, got {width} in line {got}; correct "
             "that line, or delete the lines above the table"
         )
     verdict, comment = _verdict(first, records[1:], dialect, header, has_row_names)
@@ -120,6 +143,13 @@ def _are_row_names(records: Sequence[Record], width: int) -> bool:
     """Whether first cells are all different, as the names of rows are where R writes them."""
     firsts = [record[0] for record in records if len(record) == width]
     return len(set(firsts)) == len(firsts) > 0
+
+
+def _is_title(records: Sequence[Record], dialect: Dialect) -> bool:
+    """Whether the record below the first one is a header: text above a number."""
+    if len(records) < 3 or any(map(dialect.is_number, records[1])):
+        return False
+    return any(map(dialect.is_number, records[2]))
 
 
 def _verdict(

@@ -104,7 +104,7 @@ def _largest(values: np.ndarray) -> float:
 def unexplained_variance(
     x: np.ndarray | SparseArray, reconstructed: np.ndarray | SparseArray
 ) -> float:
-    """Mean over columns of E(x - x̂)² / Var x, without columns that never vary.
+    """Mean over columns of E(x - x̂)² / Var x over observed cells, without columns that never vary.
 
     Example:
         >>> x = np.array([[0.0, 1.0], [2.0, 1.0]])
@@ -112,14 +112,19 @@ def unexplained_variance(
         0.5
     """
     rows = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
-    spread = rows.std(0)
+    observed = ~np.isnan(rows)
+    if not observed.all():
+        rows = rows[:, observed.any(0)]
+        reconstructed = np.asarray(reconstructed).reshape(len(x), -1)[
+            :, observed.any(0)
+        ]
+    spread = rows.std(0) if observed.all() else np.nanstd(rows, 0)
     varies = spread > 0
     if not varies.any():
         return math.nan
-    errors = (np.asarray(reconstructed).reshape(rows.shape) - rows)[:, varies] / spread[
-        varies
-    ]
-    return float(np.square(errors).mean())
+    errors = np.asarray(reconstructed).reshape(rows.shape) - rows
+    squares = np.square(errors[:, varies] / spread[varies])
+    return float(squares.mean() if observed.all() else np.nanmean(squares))
 
 
 def table(

@@ -11,6 +11,8 @@ SETTING = re.compile(rf'((?:{QUOTED}|[^"=])+)=(.*)', re.DOTALL)
 """The path of a field, and its value."""
 NAME = re.compile(rf'{QUOTED}|[^".]+')
 """A name in a path: in double quotes, or without dots."""
+BARE = re.compile(r"([=\[,]\s*)([A-Za-z_][\w.-]*)(?=\s*[,\]}])")
+"""A name without quotes inside brackets, after what is before it."""
 
 
 def override(fields: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -73,7 +75,37 @@ def _as_table(name: str, value: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    """What the text is in TOML or JSON; a name without quotes is a string, also inside brackets.
+
+    A shell takes quotes away: `--set prior={kind="mixture"}` arrives as `prior={kind=mixture}`.
+
+    Raises:
+        ValueError: brackets that hold neither.
+
+    Example:
+        >>> _value("[mass, eggs]"), _value("{kind=mixture}"), _value('{"a": null}'), _value("a b")
+        (['mass', 'eggs'], {'kind': 'mixture'}, {'a': None}, 'a b')
+    """
+    quoted = BARE.sub(_quoted, text)
+    for one in (text, quoted):
+        try:
+            return tomllib.loads(f"value = {one}")["value"]
+        except tomllib.TOMLDecodeError:
+            pass
+    if text[:1] not in {"{", "["}:
         return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise ValueError(
+            f'--set: expected a value of TOML, such as {{kind = "mixture", components = 5}} or '
+            f"[1, 2], got {text!r}; put single quotes around the whole setting, so that the shell "
+            "leaves it as it is"
+        ) from None
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """A bare name as a string, but for the words of TOML."""
+    before, name = found.groups()
+    is_word = name in {"true", "false", "inf", "nan"}
+    return found[0] if is_word else f"{before}{json.dumps(name)}"

@@ -113,6 +113,7 @@ class Likelihood(nn.Module):
     """
 
     started: Tensor
+    missing: MissingAtRandom | None
 
     def __init__(
         self,

@@ -86,12 +86,6 @@ class CorrelatedNormal(TorchDistribution):
         outer = self.scale.unsqueeze(-1) * self.scale.unsqueeze(-2)
         return Conditional(mean, outer * noise.covariance)
 
-    def pyro_vae_given_observed(
-        self, x: Tensor, observed: Tensor
-    ) -> "ConditionalNormal":
-        """The same conditional with its means, variances and draws."""
-        return ConditionalNormal(self, x, observed)
-
     def pyro_vae_complete(self, x: Tensor, observed: Tensor) -> Tensor:
         """Rows whose missing cells are drawn from p(x_m | x_o), one draw for each row.
 
@@ -109,6 +103,12 @@ class CorrelatedNormal(TorchDistribution):
         drawn = self.correlation.draw(noise)
         moved = drawn + self.correlation.conditional(noise - drawn, observed).mean
         return torch.where(observed, x, self.loc + self.scale * moved)
+
+    def pyro_vae_given_observed(
+        self, x: Tensor, observed: Tensor
+    ) -> "ConditionalNormal":
+        """The same conditional with its means, variances and draws."""
+        return ConditionalNormal(self, x, observed)
 
     def rsample(self, sample_shape: Any = torch.Size(), **options: Any) -> Tensor:
         loc = self.loc.expand(self._extended_shape(sample_shape))

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -22,8 +22,6 @@ from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive
 
-RAW_OF_ONE = math.log(math.e - 1)
-"""softplus of it is 1, so that a scale starts at 1.0001 times the spread of the data."""
 DEFAULT_RANK = 5
 
 
@@ -53,6 +51,9 @@ class Normal(Family):
         rank: the factors W of "low_rank", at most D; None: 5, or D where there are fewer columns.
         start: of the correlations: "independent", with small random ones, or "data", those of the
             training rows.
+        initial_scale: where a scale that is not fixed starts, in units of the data's spread. Below
+            1 the decoder has something to explain at once: beside correlations, which explain it
+            too, 0.7 keeps z in use.
 
     Raises:
         ValueError: a covariance of rows with more dimensions; a rank above D, or of another
@@ -76,9 +77,12 @@ class Normal(Family):
         covariance: Covariance = "diagonal",
         rank: PositiveInt | None = None,
         start: Start = "independent",
+        initial_scale: PositiveFloat = 1.0,
     ) -> None:
         source = resolved(scale, data_shape)
-        noise = Positive(source, data_shape, raw_of_one=RAW_OF_ONE, start=RAW_OF_ONE)
+        # softplus of it is the initial scale, to which a floor of 1e-4 is added
+        raw = math.log(math.expm1(initial_scale))
+        noise = Positive(source, data_shape, raw_of_one=raw, start=raw)
         super().__init__(data_shape, stacked(1 + noise.heads, data_shape))
         self.scale = noise
         self.covariance = covariance

@@ -41,7 +41,7 @@ def checked_by_name(
 ) -> Iterator[Tensor]:
     """The same batches; values outside the support of their column are refused by its name.
 
-    Numbers that are not finite pass: they are missing cells, or the next check refuses them.
+    Missing cells, nan, pass: the next check knows whether they are allowed.
 
     Arguments:
         batches: of rows, (n, D).
@@ -50,11 +50,19 @@ def checked_by_name(
         source: what messages call the data.
 
     Raises:
-        ValueError: with the first value of such a column, its row and what to do.
+        ValueError: with the first value of such a column, its row and what to do; an infinite
+            number.
     """
     groups = _groups(getattr(likelihood, "family", None), len(names))
     start = 0
     for batch in batches:
+        if batch.isinf().any():
+            row, position = (int(i) for i in batch.isinf().nonzero()[0])
+            raise ValueError(
+                f"{source}: column {names[position]!r}: expected finite numbers, got "
+                f"{batch[row, position].item():g} in row {start + row}; drop such rows, or change "
+                f"the unit of the column: {batch.dtype} ends at {torch.finfo(batch.dtype).max:.2g}"
+            )
         for kind, family, columns in groups:
             values = batch[:, columns]
             inside = family.support.check(values)

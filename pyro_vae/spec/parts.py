@@ -155,6 +155,9 @@ def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
     if spec.missing == "at_random":
         support = getattr(family, "support", constraints.real)
         together = family.missing_together
+        if not together:
+            outputs = zeros_like(decoder, family.param_shape)
+            together = _together(spec, family.to(weight)(outputs))
         missing = MissingAtRandom(spec.data_shape, support, together).to(weight)
     return Likelihood(decoder, family.to(weight), missing)
 
@@ -166,11 +169,15 @@ def _own_with_missing(spec: Spec, likelihood: nn.Module) -> "OwnLikelihood":
     if not isinstance(p, TorchDistributionMixin):
         gives_pyro_kind(likelihood)
     support, _ = data_support(likelihood, spec.latent_dim)
-    together = {}
-    if not observes_each(p):
-        together["a row"] = list(range(math.prod(spec.data_shape)))
-    missing = MissingAtRandom(spec.data_shape, support, together)
+    missing = MissingAtRandom(spec.data_shape, support, _together(spec, p))
     return OwnLikelihood(likelihood, missing.to(z))
+
+
+def _together(spec: Spec, p: Distribution) -> dict[str, list[int]]:
+    """The cells that are missing together: all of a row whose distribution knows no marginals."""
+    if observes_each(p):
+        return {}
+    return {"a row": list(range(math.prod(spec.data_shape)))}
 
 
 def _encoder_shape(spec: Spec) -> Shape:

@@ -251,3 +251,39 @@ def test_a_table_is_cut_by_positions() -> None:
     for wrong in (0, "mass", ["mass"]):
         with pytest.raises((ValueError, IndexError)):
             rows[wrong]
+
+
+def test_an_array_in_the_units_of_a_table_is_refused() -> None:
+    """The model sees days less 2459000; an array of days has 2459004 where it expects 4."""
+    rows = numbers().astype(np.float64)
+    pv.encode(model(), rows)
+    rows[:, 3] = data()["day"]
+    message = r"^x: column 'day': expected numbers less the offset 24590\d\d.*pass a DataFrame"
+    with pytest.raises(ValueError, match=message):
+        pv.encode(model(), rows)
+    with pytest.raises(ValueError, match=message.replace("x:", "validation:")):
+        pv.fit(model(), numbers(), validation=rows, epochs=1, progress=False)
+    # the remedies work
+    expected = pv.encode(model(), numbers()).loc
+    np.testing.assert_array_equal(pv.encode(model(), data()).loc, expected)
+
+
+def test_a_model_that_was_made_without_the_table_refuses_its_text() -> None:
+    vae = pv.VAE(data_shape=(4,), latent_dim=1, hidden_dims=(4,))
+    rows = pv.data.table(data())
+    with pytest.raises(
+        ValueError,
+        match="column 'species': likelihood 'normal' needs numbers, got the levels 'hen'",
+    ):
+        pv.fit(vae, rows, epochs=1, progress=False)
+
+
+def test_a_model_that_was_made_without_the_table_learns_its_columns() -> None:
+    rows = pv.data.table(data().drop(columns="species"))
+    vae = pv.VAE(data_shape=(3,), latent_dim=1, hidden_dims=(4,), likelihood="laplace")
+    pv.fit(vae, rows, epochs=1, progress=False)
+    assert vae.spec.table is not None
+    assert [column.kind for column in vae.spec.table.modelled] == 3 * ["laplace"]
+    expected = pv.encode(vae, rows).loc
+    other = shuffled().drop(columns="species")
+    np.testing.assert_array_equal(pv.encode(vae, other).loc, expected)

@@ -139,8 +139,8 @@ BAD_DATA = {
         "validation: expected fewer rows than the 48 of x, got 48"
     ),
     "fit broken.npy": (
-        "broken.npy: expected finite numbers, got nan in row 53, column 2; replace or drop "
-        "such rows"
+        "broken.npy: expected finite numbers, got nan in row 53, column 2; pass --set "
+        "missing=at_random, for which nan is a missing cell, or replace or drop such rows"
     ),
     "fit grey.npy --set likelihood=bernoulli": (
         r"grey.npy: expected values in the support \{0, 1\}, got 0\.\d+ in row 0, column 0; "

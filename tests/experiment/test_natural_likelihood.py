@@ -65,7 +65,11 @@ ROWS: dict[str, tuple[np.ndarray, str, str]] = {
         "normal",
         "real numbers",
     ),
-    "a missing number": (np.array([[0.0, np.nan]]), "normal", "real numbers"),
+    "a missing number": (
+        np.array([[0.0, np.nan]]),
+        "bernoulli",
+        "each value is 0 or 1",
+    ),
 }
 
 
@@ -170,3 +174,19 @@ def test_the_command_says_what_it_chose(
         "fit", "counts.npy", *small, "--overwrite", "--set", "likelihood=normal"
     )
     assert "for another" not in done.out
+
+
+@pytest.mark.parametrize(
+    "kind", ["bernoulli", "normal", "poisson", "negative_binomial"]
+)
+def test_missing_cells_change_no_choice(kind):
+    random = np.random.default_rng(0)
+    drawn = {
+        "bernoulli": random.integers(0, 2, (400, 3)),
+        "normal": random.normal(size=(400, 3)),
+        "poisson": random.poisson(9.0, (400, 3)),
+        "negative_binomial": random.negative_binomial(2, 0.1, (400, 3)),
+    }[kind].astype(float)
+    assert natural_likelihood(drawn).likelihood == kind
+    drawn[random.random(drawn.shape) < 0.3] = np.nan
+    assert natural_likelihood(drawn).likelihood == kind

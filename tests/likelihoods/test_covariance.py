@@ -329,6 +329,23 @@ def test_by_default_it_starts_without_correlations(kind):
     torch.testing.assert_close(matrix, torch.eye(COLUMNS).double(), atol=0.1, rtol=0)
 
 
+@pytest.mark.parametrize("source", ["per_feature", "learned", "decoder"])
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_a_scale_starts_where_it_is_asked_to(source, covariance):
+    options = {
+        "kind": "normal",
+        "scale": source,
+        "covariance": covariance,
+        "initial_scale": 0.7,
+    }
+    family = build(options, (COLUMNS,))
+    family.pyro_vae_start(statistics([TIED]))
+    p = family(torch.zeros(family.param_shape, dtype=torch.float64))
+    unit = family.std if source != "learned" else family.std.square().mean().sqrt()
+    expected = (0.7001 * unit).expand(COLUMNS)
+    torch.testing.assert_close(p.variance.sqrt().detach(), expected, rtol=1e-6, atol=0)
+
+
 @each_kind
 def test_fit_finds_the_correlations_that_z_does_not_explain(kind):
     """A constant decoder leaves one multivariate normal, whose maximum is known."""

@@ -11,6 +11,7 @@ from torch import nn
 
 import pyro_vae as pv
 from pyro_vae import VAE, fit
+from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.marginal_likelihood.log_joint import CompiledJoint, log_joint
 from pyro_vae.rng import own_seed
 from pyro_vae.training import compiled_graph as module
@@ -230,8 +231,9 @@ def test_the_compiled_density_is_the_eager_one():
     fitted(vae, rows)
     vae.requires_grad_(False).eval()
     z = torch.randn(5, 7, 2)
-    compiled = CompiledJoint(lambda x, z: log_joint(vae, x, z), rows[:7], z)
-    torch.testing.assert_close(compiled(rows[:7], z), log_joint(vae, rows[:7], z))
+    with evaluation(vae):
+        compiled = CompiledJoint(lambda x, z: log_joint(vae, x, z), rows[:7], z)
+        torch.testing.assert_close(compiled(rows[:7], z), log_joint(vae, rows[:7], z))
 
 
 # Files and tables
@@ -309,6 +311,14 @@ def test_nuts_and_gaps_take_missing_cells():
     assert np.isfinite(gaps.approximation_gap).all()
 
 
+def test_a_check_up_of_a_sound_model_finds_nothing():
+    vae = small()
+    fitted(vae, epochs=20)
+    found = pv.checkup(vae, HOLED)
+    failed = [finding.name for finding in found.findings if finding.verdict == "fail"]
+    assert failed == []
+
+
 def test_compare_refuses_other_masks():
     one, other = small(), small(seed=1)
     complete = VAE(data_shape=(4,), latent_dim=2)
@@ -355,7 +365,10 @@ def test_the_command_takes_tables_with_holes(tmp_path):
     assert done.status == 0, done.err
     rows = tmp_path / "holes.csv"
     for question in ("evaluate", "encode", "reconstruct", "anomaly"):
-        asked = pyro_vae(question, folder, "--data", rows)
+        output = (
+            () if question == "evaluate" else ("--output", tmp_path / f"{question}.csv")
+        )
+        asked = pyro_vae(question, folder, "--data", rows, *output)
         assert asked.status == 0, asked.err
     loaded = pv.load(folder)
     assert loaded.spec.missing == "at_random"

@@ -45,6 +45,8 @@ def test_every_likelihood_knows_its_measure(name: str) -> None:
         expected = Measure(density="0, 3:5", mass="1:3, 5", given="column 6")
     if name == "mixed, ordinal":
         expected = Measure(density="1", mass="0, 2:5")
+    if name == "mixed, full":
+        expected = Measure(density="0, 2:4", mass="1")
     assert measure_of(vae(name)) == expected
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 import pyro_vae as pv
+from pyro_vae import VAE, checkup
 from pyro_vae.analysis import samples_match_density
 from pyro_vae.rng import own_seed
 
@@ -176,3 +177,31 @@ def test_what_cannot_be_checked_is_refused() -> None:
         ValueError, match=r"^prior: expected continuous vectors, got the support "
     ):
         samples_match_density(dist.Poisson(torch.ones(2)).to_event(1))
+
+
+class Own(torch.nn.Module):
+    """A user's prior."""
+
+    def __init__(self, made: Distribution) -> None:
+        super().__init__()
+        self.made = made
+
+    def forward(self) -> Distribution:
+        return self.made
+
+
+@pytest.mark.parametrize(
+    ("prior", "verdict"), [(normal, "pass"), (DISAGREE["clipped draws"], "fail")]
+)
+def test_the_check_of_a_model_finds_it(
+    prior: Callable[[], Distribution], verdict: str
+) -> None:
+    vae = VAE(data_shape=(3,), latent_dim=2, hidden_dims=(8,), prior=Own(prior()))
+    found = checkup(vae, torch.randn(10, 3), num_particles=50, progress=False)
+    assert found["draws of the prior"].verdict == verdict
+
+
+def test_a_prior_of_ours_is_not_asked() -> None:
+    vae = VAE(data_shape=(3,), latent_dim=2, hidden_dims=(8,))
+    found = checkup(vae, torch.randn(10, 3), num_particles=50, progress=False)
+    assert "draws of the prior" not in {finding.name for finding in found.findings}
