@@ -30,8 +30,8 @@ class Calibrated(Answer):
         is_category: whether a column's cells are categories.
         error: root mean square error in standard deviations of the column, or the share of wrong
             categories.
-        error_normal: that of one multivariate normal, fitted to the columns of numbers by EM; nan
-            for categories, and for tables of more than 200 columns of numbers.
+        error_normal: that of one multivariate normal, fitted by EM to the columns of numbers
+            without the hidden cells; nan for categories, and for more than 200 columns of numbers.
         error_simple: that of the column's mean, or its most frequent category.
         coverage: the share of hidden cells in each interval, {50: ..., 80: ..., 90: ...}; nan for
             categories.
