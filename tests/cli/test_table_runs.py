@@ -143,7 +143,7 @@ def test_inspect_writes_a_description_that_is_fitted(home: Path) -> None:
     """A constant column, one with dots in its name, one with `$`; a label without a name."""
     done = pyro_vae("inspect", "birds.csv", "--set", "columns.wing.length=gamma")
     assert done.status == 0, done.err
-    assert "one value in all rows: 'country'" in done.out
+    assert "'country': one value in all rows, not modelled" in done.out
     _, _, rest = done.out.partition("such as birds.toml")
     toml, _, _ = rest.partition("then: pyro-vae fit")
     Path("birds.toml").write_text(toml, encoding="utf-8")
@@ -262,7 +262,7 @@ WISHES = {
     "data.index=colour": "expected names of its columns .* got 'colour'; did you mean 'country'",
     'data.dtypes={colour="str"}': "dtypes: expected names of columns, got 'colour'",
     'data.columns=["country"]': (
-        r"expected a column to model, .*--set 'columns.\"country\"=\"normal\"'"
+        r"expected a column to model, .*--set 'columns.\"country\"=\"categorical\"'"
     ),
     "data.decimal=x": "data.decimal: ",
 }
@@ -287,7 +287,7 @@ def test_remedies_work_when_they_are_followed(home: Path) -> None:
     assert done.status == 0, done.err
     done = pyro_vae("inspect", "mixed.csv", "--set", offered[0])
     assert done.status == 0, done.err
-    assert "1 missing cells in the columns 'mass'" in done.out
+    assert "1 missing cell in the column 'mass'" in done.out
 
 
 SETTINGS = {

@@ -217,7 +217,7 @@ def test_the_bad_row_is_named_by_its_position_in_the_source() -> None:
         (np.array([[0.0, 1.0]]), "bernoulli"),
         (np.array([[0, 2]]), "normal"),
         (np.array([[0.0, 0.5]]), "normal"),
-        (np.array([[0.0, np.nan]]), "normal"),
+        (np.array([[0.0, np.nan]]), "bernoulli"),
         (np.concatenate([np.ones((5000, 2)), [[1, 0.5]]]), "normal"),
     ],
 )

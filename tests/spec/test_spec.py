@@ -181,6 +181,15 @@ def test_networks_take_the_widths_and_the_activation_of_the_model() -> None:
     assert widths(own.likelihood.decoder) == [8, 9, 4]
 
 
+NO_COVARIANCE = {
+    "covariance": "diagonal",
+    "rank": None,
+    "start": "independent",
+    "initial_scale": 1.0,
+}
+"""The other options of a normal likelihood."""
+
+
 def test_defaults_are_the_documented_ones() -> None:
     spec = Spec(data_shape=(4,))
     kinds = {slot: getattr(spec, slot).kind for slot in SLOTS}
@@ -192,7 +201,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "decoder": "mlp",
     }
     assert spec == VAE(data_shape=(4,)).spec
-    assert spec.likelihood.options() == {"scale": "auto"}
+    assert spec.likelihood.options() == {"scale": "auto", **NO_COVARIANCE}
 
 
 @pytest.mark.parametrize("room", ["prior", "likelihood", "guide", "encoder", "decoder"])
@@ -222,7 +231,7 @@ def test_options_survive_json(likelihood: Any) -> None:
     spec = Spec(data_shape=(4,), likelihood={"kind": "normal", "scale": likelihood})
     again = Spec.model_validate_json(spec.model_dump_json())
     assert again == spec
-    assert again.likelihood.options() == {"scale": likelihood}
+    assert again.likelihood.options() == {"scale": likelihood, **NO_COVARIANCE}
 
 
 def test_a_description_is_frozen() -> None:
