@@ -389,6 +389,7 @@ def test_the_package_and_the_project_have_one_version():
 # Doctests
 
 
+@pytest.mark.slow
 def test_every_doctest_is_collected_once_and_through_the_package():
     options = ["--collect-only", "-q", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, *PACKAGE]

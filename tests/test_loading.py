@@ -39,6 +39,7 @@ def trained(vae: pv.VAE) -> pv.VAE:
     return vae
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "saved", [wrapped, lambda module: module], ids=["compiled", "plain"]
 )

@@ -54,6 +54,7 @@ def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_it_fails(name: str, tmp_path: Path) -> None:
     done = run(tmp_path, BAD[name])
@@ -74,6 +75,7 @@ def test_it_fails(name: str, tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.slow
 def test_in_several_processes(tmp_path: Path) -> None:
     assert run(tmp_path, BAD["writes"] + GOOD, "-n", "2").returncode == 1
     assert run(tmp_path, BAD["by a whole path"] + GOOD, "-n", "2").returncode == 1

@@ -85,6 +85,7 @@ def test_another_room_is_refused() -> None:
     assert "invalid choice: 'frob'" in done.err
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     """`pyro-vae kinds | head -1`: nothing is said, and the status is that of a closed pipe."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -448,6 +448,7 @@ def test_a_full_disk_leaves_the_model_and_no_half_of_the_rest(
     assert names("runs/normal") == TRAINED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [fail, broken])
 @pytest.mark.parametrize(
     ("function", "lost"),

@@ -54,6 +54,7 @@ def test_the_history_rises_and_ends_at_the_log_likelihood():
     assert history[-1] == pytest.approx(fitted.log_prob(x).sum(), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ridge", [0.0, 5.0])
 def test_no_optimiser_finds_a_better_one(ridge):
     """The maximum by BFGS over the mean and the Cholesky factor, in the columns' own units."""

@@ -77,6 +77,7 @@ def assert_running_statistics_are_averaged(runs):
 # Equal to one process
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_same_batches(tmp_path):
     """Uneven batches, clipping, averages and BatchNorm included; 20 steps and more."""
     runs = several(tmp_path, *EXACT, "normed")

@@ -14,6 +14,7 @@ QUICK = ("arviz", "imputation", "log_evidence", "missing_cells", "priors")
 SLOW = ("log_evidence", "priors")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:The inplace keyword",
     "ignore:delta_grad == 0.0",

@@ -142,6 +142,7 @@ def test_a_size_that_is_named_is_kept() -> None:
     assert settled(asked, POISSON) == (asked, "")
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_chose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ NAMES = ["$a$ and $b_", "two\nlines", 300 * "n", "%_^{x", "a/b", "..", '"quoted"
 FILES = {"history.png", "latent.png", "samples.png", "posterior.nc", "evidence.csv"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_all_files_are_made(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

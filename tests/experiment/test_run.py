@@ -149,6 +149,7 @@ def test_a_fingerprint_depends_on_values_and_their_order(rows: np.ndarray):
     assert of(many) != of(changed)
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_is_refused_before_training():
     pv.run(SPEC, "run")
     with pytest.raises(
@@ -163,6 +164,7 @@ def test_a_folder_that_holds_a_run_is_refused_before_training():
     assert not Path("new").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)]
 )

@@ -81,6 +81,7 @@ def check(
     assert_same_after_loading(vae, x, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("combination", SAMPLE, ids=str)
 def test_a_sample_of_the_grid(combination: Combination, tmp_path: Path) -> None:
     check(combination, tmp_path)

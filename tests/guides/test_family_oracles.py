@@ -36,6 +36,7 @@ def test_reaches_a_correlated_posterior(name: str) -> None:
     assert float(found.mean()) < KNOWN_GAP / 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INDEPENDENT)
 def test_independent_dimensions_stop_at_their_known_gap(name: str) -> None:
     assert pytest.approx(0.334, abs=1e-3) == KNOWN_GAP

@@ -145,6 +145,7 @@ def test_noise_points_have_the_moments_of_the_noise() -> None:
     assert not torch.equal(noise_points(8, 4, seed=1), noise_points(8, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validation", [True, False])
 def test_importing_flows_leaves_validation_alone(validation: bool) -> None:
     python(

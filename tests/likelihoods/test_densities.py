@@ -51,6 +51,7 @@ def integral(p: Distribution, name: str, power: int = 0) -> torch.Tensor:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEATURE_WISE)
 def test_every_feature_has_mass_one_and_the_moments_that_it_says(name):
     p = family(name)(outputs(family(name))).expand(())

@@ -41,6 +41,7 @@ VALUES = {
 WORKING = {name: values for values, names in VALUES.items() for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORKING)
 def test_every_univariate_distribution_works(name):
     rows = torch.tensor(WORKING[name], dtype=torch.float64).reshape(-1, 1)

@@ -20,6 +20,7 @@ class Wide(nn.Module):
         return dist.Normal(x.new_zeros(len(x), 1), 1.5).to_event(1)
 
 
+@pytest.mark.slow
 @every_case
 def test_evidence_is_the_integral_over_z(name):
     model = vae(name, latent_dim=1, guide=Wide())

@@ -28,6 +28,7 @@ EDGES = {
 OURS = [name for name in CASES if not name.startswith(("distribution", "mixed"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("size", [0.0, 50.0])
 def test_densities_and_gradients_are_finite_at_the_edges(name, size):

@@ -79,6 +79,7 @@ def _log_prob(p, x, observed):
     return kept.flatten(-(x.ndim - 1)).sum(-1)
 
 
+@pytest.mark.slow
 @every_case
 @pytest.mark.parametrize("with_gradient", [True, False])
 def test_it_is_the_sum_over_the_observed_cells(name, with_gradient):
@@ -182,6 +183,7 @@ def test_the_number_for_a_missing_cell_is_in_the_support(name):
         assert model.likelihood.family.support.check(missing.fill.unsqueeze(0)).all()
 
 
+@pytest.mark.slow
 @every_case
 def test_evidence_of_the_observed_cells_is_the_integral_over_z(name):
     plain, missing = pair(name)

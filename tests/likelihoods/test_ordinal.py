@@ -205,6 +205,7 @@ def test_the_cutpoints_stay_in_order_whatever_is_learned():
         assert (cutpoints.diff() > 0).all()
 
 
+@pytest.mark.slow
 def test_a_fit_finds_the_cutpoints_of_a_simulated_scale():
     """One latent variable moves six items; the model beats independent columns held out."""
     random = np.random.default_rng(0)

@@ -96,6 +96,7 @@ def test_starting_from_the_data_makes_them_more_likely(name):
     assert gained.detach() > -0.05
 
 
+@pytest.mark.slow
 @every_case
 def test_constant_features_are_no_trouble(name):
     options, data_shape, rows = CASES[name]

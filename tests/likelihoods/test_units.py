@@ -52,6 +52,7 @@ def fitted(likelihood, x):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", KINDS, ids=str)
 @pytest.mark.parametrize("power", [-99, 99])
 def test_training_and_density_do_not_depend_on_the_unit(likelihood, power):

@@ -136,6 +136,7 @@ def test_free_bits_count_the_same_rate():
     assert (free.loss >= plain.loss).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"proposal": "guide"}, {"proposal": "refined"}])
 def test_evidence_of_the_observed_cells(how):
     vae = TRUTH.vae(Posterior(TRUTH, widen=1.5))
@@ -249,6 +250,7 @@ def test_svi_trains_it():
     pyro.clear_param_store()
 
 
+@pytest.mark.slow
 def test_fit_finds_the_model():
     """The fitted model is as good as the truth on the rows that it was fitted to."""
     vae = VAE(

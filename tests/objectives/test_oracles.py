@@ -309,6 +309,7 @@ PRIORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", ["mean_field", "full_rank"])
 @pytest.mark.parametrize("prior", PRIORS)
 def test_both_estimators_have_one_value_and_one_gradient(

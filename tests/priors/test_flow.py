@@ -143,6 +143,7 @@ def test_its_density_can_be_traced(name: str) -> None:
     torch.testing.assert_close(graph(z), p.log_prob(z))
 
 
+@pytest.mark.slow
 def test_neither_import_nor_construction_changes_the_validation() -> None:
     """Importing zuko by itself switches the validation of all distributions off."""
     program = """

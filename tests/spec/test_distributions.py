@@ -127,6 +127,7 @@ def model_of(case: str) -> pv.VAE:
         return pv.VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,), **{slot: make()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_question_is_answered(case: str) -> None:
     vae = model_of(case)

@@ -112,6 +112,7 @@ def test_a_kind_may_be_registered_at_any_time() -> None:
     assert isinstance(pv.VAE(**FIELDS | {"prior": nested}).prior.top, cauchy)
 
 
+@pytest.mark.slow
 def test_its_model_is_saved_and_loaded_by_another_process(site: Path) -> None:
     importlib.import_module("my_kinds")
     vae = pv.VAE(**FIELDS)

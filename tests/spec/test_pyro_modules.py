@@ -102,6 +102,7 @@ def moved(vae: nn.Module, act: Callable[[], Any]) -> set[str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_a_pyro_module_is_a_part_like_any_other(name: str) -> None:
     """Every parameter is trained, every question is answered, and the global store stays empty."""

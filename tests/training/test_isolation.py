@@ -269,6 +269,7 @@ def alone():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", SIZES)
 def test_three_models_trained_in_turn_train_as_each_would_alone(sizes, alone):
     in_turn = [fitted(**fields) for fields in SIZES[sizes]]

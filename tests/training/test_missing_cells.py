@@ -195,6 +195,7 @@ def holes(name):
     return vae, rows.masked_fill(mask, NAN).float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIKELIHOODS)
 @pytest.mark.parametrize("objective", ["elbo", {"kind": "iwae", "num_particles": 3}])
 def test_the_graph_follows_the_eager_step(name, objective, traced):
@@ -304,6 +305,7 @@ def test_columns_with_missing_cells_add_up_to_the_score():
     assert (shares.value[frame[:20].isna().to_numpy()] == 0).all()
 
 
+@pytest.mark.slow
 def test_nuts_and_gaps_take_missing_cells():
     vae = small()
     fitted(vae)
@@ -321,6 +323,7 @@ def test_a_check_up_of_a_sound_model_finds_nothing():
     assert failed == []
 
 
+@pytest.mark.slow
 def test_compare_refuses_other_masks():
     one, other = small(), small(seed=1)
     complete = VAE(data_shape=(4,), latent_dim=2)
@@ -357,6 +360,7 @@ def test_compare_refuses_other_masks():
         pv.compare(apart)
 
 
+@pytest.mark.slow
 def test_the_command_takes_tables_with_holes(tmp_path):
     from tests.cli.command import pyro_vae
 

@@ -250,6 +250,7 @@ def test_posterior_predictive_has_the_moments_of_the_posterior() -> None:
     assert_moments(found["x"].detach(), loc, covariance)
 
 
+@pytest.mark.slow
 @pytest.mark.param_store
 def test_nuts_finds_the_exact_posterior_of_two_rows() -> None:
     x = truth.sample(2)

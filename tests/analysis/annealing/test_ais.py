@@ -305,6 +305,7 @@ GUIDES: list[Any] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prior",
     PRIORS,

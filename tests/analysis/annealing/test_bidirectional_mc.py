@@ -102,6 +102,7 @@ def test_both_sides_are_unbiased() -> None:
     check_unbiased()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken", [without_the_last_weight, from_the_guide_mean, in_the_wrong_direction]
 )

@@ -125,6 +125,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Off, Tensor, Gaps]:
 # Closed forms
 
 
+@pytest.mark.slow
 def test_gaps_are_their_closed_forms(case: tuple[Off, Tensor, Gaps]) -> None:
     """Within 0.02 nats on the mean of the rows, and within its standard errors on each."""
     guide, x, found = case

@@ -105,6 +105,7 @@ def test_completed_tables_are_joint_draws(imputed):
     assert (first != second).all()
 
 
+@pytest.mark.slow
 def test_intervals_cover_cells_drawn_from_the_model():
     truth = Linear(seed=0)
     generator = torch.Generator().manual_seed(11)
@@ -203,6 +204,7 @@ def test_refined_proposals_mend_the_same_guide():
     assert np.median(found.ess) > 200
 
 
+@pytest.mark.slow
 def test_annealed_chains_have_the_same_moments(monkeypatch):
     """Rows that no proposal would satisfy get chains, whose ends are weighted draws too."""
 

@@ -66,6 +66,7 @@ def test_a_linear_regression_is_pooled_as_by_statsmodels():
     np.testing.assert_allclose(pooled.variance_share, combined.frac_miss_info)
 
 
+@pytest.mark.slow
 def test_intervals_of_pooled_means_cover():
     """The mean of a column of which 40 % is missing at random, imputed from its true conditional.
 

@@ -46,6 +46,7 @@ def assert_calibrated(found: Evidence, exact: np.ndarray) -> None:
 # Known answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", ["narrow", "mean_field"])
 def test_agrees_with_the_exact_answer(guide: str) -> None:
     vae = TRUTH.vae(widen=0.5) if guide == "narrow" else TRUTH.vae(guide="mean_field")
@@ -195,6 +196,7 @@ def test_the_elbo_is_the_guides() -> None:
     assert (plain.proposal_elbo == plain.elbo).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [

@@ -121,6 +121,7 @@ def check_against_the_exact_answer(
     )  # 95.4 % of normal errors, ± 0.7 % for 1000 rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimate", [ours, brute_force])
 def test_agrees_with_the_exact_answer(
     estimate: Estimator, x: Tensor, exact: np.ndarray

@@ -47,6 +47,7 @@ CASES: dict[str, Any] = {
 # Densities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("guide", ["full_rank", "flow"])
 def test_the_density_is_that_of_the_draws(name: str, guide: str) -> None:

@@ -83,6 +83,7 @@ def test_columns_and_rate_explain_the_distance_to_a_usual_row() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_column_that_is_off_is_named() -> None:
     x = X.clone()
     x[3, 4] += 6 * TRUTH.sigma
@@ -169,6 +170,7 @@ def test_a_guide_without_moments_gives_shares_too() -> None:
 # p-values
 
 
+@pytest.mark.slow
 def test_p_values_of_ordinary_rows_are_uniform() -> None:
     found = pv.anomaly(
         TRUTH.vae(),

@@ -14,6 +14,7 @@ from tests.likelihoods.families import CASES, every_case
 from tests.likelihoods.families import vae as vae_of
 
 
+@pytest.mark.slow
 @every_case
 def test_every_likelihood_agrees_with_itself(name: str) -> None:
     vae = vae_of(name).float()

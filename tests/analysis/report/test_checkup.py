@@ -120,6 +120,7 @@ def test_dead_units_warn() -> None:
     assert "posterior collapse" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "parts"),
     [
@@ -165,5 +166,6 @@ def test_the_model_is_left_as_it_was() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_installation_passes() -> None:
     assert installation(seed=1).worst == "pass"

@@ -138,6 +138,7 @@ def test_draws_from_the_density_are_not(name: str) -> None:
     assert found.p_value > 1e-3, found
 
 
+@pytest.mark.slow
 def test_the_p_values_are_valid() -> None:
     """Of 100 exact p-values 5 ± 2.2 are below 0.05; the correction makes them larger."""
     p_values = np.array(
