@@ -91,6 +91,7 @@ def _column(values: tuple[str, ...]) -> np.ndarray:
 # fit
 
 
+@pytest.mark.slow
 def test_fit_writes_these_files_and_no_others(digits: Done, home: Path) -> None:
     assert digits.status == 0
     assert digits.err == ""
@@ -186,6 +187,7 @@ def test_the_draws_are_for_arviz(digits: Done, home: Path) -> None:
     tree.close()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(
     digits: Done, metrics: dict[str, Any], home: Path
 ) -> None:

@@ -41,6 +41,7 @@ def home(tmp_path_factory):
         yield done
 
 
+@pytest.mark.slow
 def test_fit_says_what_it_makes_of_missing_cells(home):
     count = int(frame()[["length", "width", "kind"]].isna().sum().sum())
     assert f"{count} missing cells" in home.out.split("VAE,")[0]

@@ -77,6 +77,7 @@ def test_the_status_of_a_check_is_that_of_its_worst_line() -> None:
     assert len(done.json["sentences"]) == 3
 
 
+@pytest.mark.slow
 def test_a_check_ends_in_three_sentences_about_its_own_numbers() -> None:
     more = ("--set", "evaluate.num_particles=200")
     done = pyro_vae("check", "a", *more)
@@ -92,6 +93,7 @@ def test_a_check_ends_in_three_sentences_about_its_own_numbers() -> None:
     assert "can be trusted is not known: 10 draws of a row are too few to tell" in few
 
 
+@pytest.mark.slow
 def test_the_commands_of_a_check_can_be_followed() -> None:
     findings = pyro_vae("check", "a", "--json").json["findings"]
     commands = [finding["command"] for finding in findings if finding["command"]]

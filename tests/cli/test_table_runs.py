@@ -139,6 +139,7 @@ def test_anomalies_have_labels_and_columns(home: Path) -> None:
     assert named & set(KINDS)
 
 
+@pytest.mark.slow
 def test_inspect_writes_a_description_that_is_fitted(home: Path) -> None:
     """A constant column, one with dots in its name, one with `$`; a label without a name."""
     done = pyro_vae("inspect", "birds.csv", "--set", "columns.wing.length=gamma")
@@ -207,6 +208,7 @@ def test_new_rows_that_the_model_cannot_take(
     assert not Path("codes.npz").exists()
 
 
+@pytest.mark.slow
 def test_missing_cells_are_fitted_and_said(home: Path) -> None:
     missing_mass().to_csv("missing.csv", index=False)
     done = pyro_vae("fit", "missing.csv", *QUICK, "--output", "new")

@@ -33,6 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_during_another_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

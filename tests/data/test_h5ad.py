@@ -211,6 +211,7 @@ def test_names_of_columns_where_a_file_has_none(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "x.npz", array="test").values, COUNTS)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_takes_and_keeps_the_names_of_genes(tmp_path, capsys):
     layers = {"counts": scipy.sparse.csr_matrix(COUNTS)}
     path = write(tmp_path / "cells.h5ad", LOGS, layers=layers)

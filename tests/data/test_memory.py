@@ -54,6 +54,7 @@ def run(code, *arguments):
     return np.array(done.stdout.split(), float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validation", [None, 0.1])
 def test_wide_rows_are_read_in_pieces_no_larger_than_those_of_narrow_ones(
     validation, tmp_path

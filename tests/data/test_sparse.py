@@ -196,6 +196,7 @@ def fitted(x, **options):
     return vae, fit(vae, x, **{**how, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

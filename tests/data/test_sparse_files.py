@@ -171,6 +171,7 @@ def test_a_folder_of_10x_genomics_has_cells_as_rows(stem, suffix, tmp_path):
 # The command
 
 
+@pytest.mark.slow
 def test_a_sparse_file_is_an_experiment_with_the_numbers_of_its_dense_twin(tmp_path):
     scipy.sparse.save_npz(tmp_path / "counts.npz", scipy.sparse.csc_matrix(COUNTS))
     np.save(tmp_path / "dense.npy", COUNTS)

@@ -385,6 +385,7 @@ def test_optional_packages_are_named(tmp_path, monkeypatch, suffix):
     )
 
 
+@pytest.mark.slow
 def test_readers_are_imported_when_they_are_needed():
     code = "import pyro_vae.data.table_files, sys; print(*sys.modules)"
     done = subprocess.run(

@@ -102,6 +102,7 @@ def as_polars_enum(frame: Any, levels: Any) -> Any:
     return frame.with_columns(species)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,
@@ -194,6 +195,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COLUMNS)
 def test_a_sample_of_a_sample_has_the_dtype(name: str) -> None:
     if "pyarrow" in name:

@@ -59,6 +59,7 @@ def test_a_run_is_fitted_again_from_any_folder() -> None:
     assert again.experiment.data.source.endswith("first/normal.npy")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_fitted_again_to_other_rows_says_so(home: Path) -> None:
     assert "other rows" not in pyro_vae("fit", RUN, "--output", "again").out
     rows = np.load(home / "first/normal.npy")

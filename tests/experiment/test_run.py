@@ -37,6 +37,7 @@ def described(folder: str) -> dict:
     return loaded
 
 
+@pytest.mark.slow
 def test_it_does_what_the_command_does():
     Path("spec.json").write_text(json.dumps(SPEC))
     assert main(["fit", "spec.json", "--output", "command"]) == 0
@@ -84,6 +85,7 @@ def test_a_run_is_fitted_anew_from_its_folder():
     assert changed.experiment.fit == first.experiment.fit
 
 
+@pytest.mark.slow
 def test_a_run_is_fitted_to_rows_of_another_shape(tmp_path: Path):
     np.save(tmp_path / "wide.npy", np.random.default_rng(1).normal(size=(40, 5)))
     pv.run(SPEC, "run")

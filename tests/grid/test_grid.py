@@ -105,6 +105,7 @@ def test_the_whole_grid(triple: tuple[str, str, str], tmp_path: Path) -> None:
             raise AssertionError(f"{combination}: {error}") from error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("triple", REFUSED, ids=" x ".join)
 def test_what_makes_no_sense_is_refused_with_the_reason(
     triple: tuple[str, str, str], tmp_path: Path

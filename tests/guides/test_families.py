@@ -123,6 +123,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
         assert parameter.grad.any(), parameter_name
 
 
+@pytest.mark.slow
 @every
 def test_draws_move_as_the_density_says(name: str) -> None:
     """∂/∂φ E_q f(z) = E_q[f(z) ∂ log q(z) / ∂φ] = E[∂f(z(ε, φ)) / ∂φ], by 40 blocks of draws."""

@@ -218,6 +218,7 @@ def test_counts_beside_other_columns_are_those_of_scipy():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.parametrize("size", [0.5, 300.0])
 def test_gradients_are_those_of_the_value(make, size):

@@ -346,6 +346,7 @@ def test_a_scale_starts_where_it_is_asked_to(source, covariance):
     torch.testing.assert_close(p.variance.sqrt().detach(), expected, rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 @each_kind
 def test_fit_finds_the_correlations_that_z_does_not_explain(kind):
     """A constant decoder leaves one multivariate normal, whose maximum is known."""

@@ -118,6 +118,7 @@ def test_without_missing_cells_it_is_the_same_number(name, with_gradient):
             assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
 @every_case
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_are_those_of_the_observed_cells(name, dtype):

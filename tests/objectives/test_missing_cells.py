@@ -155,6 +155,7 @@ def test_evidence_of_the_observed_cells(how):
     )
 
 
+@pytest.mark.slow
 def test_evidence_of_columns_given_others():
     vae = TRUTH.vae(Posterior(TRUTH, widen=1.5))
     rows = TRUTH.rows

@@ -248,6 +248,7 @@ def test_draws_that_have_gradients_are_the_draws(name: str) -> None:
     assert moving.requires_grad == (name not in FIXED)
 
 
+@pytest.mark.slow
 @every_size
 def test_the_evidence_is_the_integral(name: str, latent_dim: int) -> None:
     """log p(x) = log ∫ p(x | z) p(z) dz for every row, within three standard errors."""

@@ -160,6 +160,7 @@ def test_auto_leaves_an_optimizer_with_hooks_outside(register: Any) -> None:
     assert not chosen.__self__.with_optimizer
 
 
+@pytest.mark.slow
 def test_hooks_that_come_after_the_first_step_fire(
     register: Any, uncompiled: None
 ) -> None:

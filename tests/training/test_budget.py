@@ -50,6 +50,7 @@ def test_only_the_default_budget_ends_early():
     assert with_budget(FitOptions(epochs=5), 1).patience is None
 
 
+@pytest.mark.slow
 def test_the_budget_is_that_of_the_run():
     run = fit(small(), X, min_steps=230, batch_size=16, validation=None)
     assert len(run.history) == run.options.epochs == 100

@@ -99,6 +99,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "x", "options"), CASES.values(), ids=CASES)
 def test_it_goes_on_as_if_nothing_had_happened(make, x, options, tmp_path):
     whole, again = (

@@ -116,6 +116,7 @@ TRACED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "options"), TRACED.values(), ids=TRACED)
 def test_the_graph_and_the_eager_step_agree(make, options, compilations):
     agrees(*both(make, **options))
@@ -256,6 +257,7 @@ def several(monkeypatch):
     monkeypatch.setitem(stepper.__globals__, "WORTH_SEVERAL", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "options"), first_quick(TRACED), ids=TRACED)
 def test_several_steps_in_one_graph_are_several_steps(
     make, options, compilations, several

@@ -189,6 +189,7 @@ NAMES = ["Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "AdamW"]
 NAMES += ["ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", [str, str.lower])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_by_name_is_the_one_of_torch(name, spelling):

@@ -50,6 +50,7 @@ def wine():
     return compare("wine", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [agrees, is_pca, bounds])
 def test_a_linear_vae_of_two_dimensions_is_pca(check, wine):
     check(wine)

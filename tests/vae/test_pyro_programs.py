@@ -90,6 +90,7 @@ def assert_moments(draws: Tensor, loc: Tensor, covariance: Tensor) -> None:
 # Training
 
 
+@pytest.mark.slow
 @pytest.mark.param_store
 @every_likelihood
 @every_loss

@@ -182,6 +182,7 @@ def test_more_temperatures_raise_a_low_estimate() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["prior", "guide"])
 @pytest.mark.parametrize("widen", [0.3, 3.0])
 def test_steps_are_tuned(start: str, widen: float) -> None:
@@ -377,6 +378,7 @@ def arrays(found: Annealed) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["prior", "guide"])
 def test_a_row_does_not_depend_on_the_others(start: str) -> None:
     vae = bernoulli_vae()

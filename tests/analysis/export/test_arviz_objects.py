@@ -235,6 +235,7 @@ LABELS: dict[str, tuple[list[Any], list[Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LABELS)
 def test_rows_are_labelled_in_the_file_too(name: str, tmp_path: Path) -> None:
     given, expected = LABELS[name]
@@ -380,6 +381,7 @@ def test_columns_are_checked(given: Any, columns: list[str]) -> None:
         to_datatree(given, columns=columns)
 
 
+@pytest.mark.slow
 def test_imports_no_torch() -> None:
     program = (
         "import sys, numpy as np; from pyro_vae.analysis.export.arviz_objects import to_datatree; "

@@ -260,6 +260,7 @@ def test_bits_by_quadrature() -> None:
     assert best - elbo(start) > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     ["flow", {"kind": "hierarchical", "top_dim": 1}, "semi_amortized", "low_rank"],

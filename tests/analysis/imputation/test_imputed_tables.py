@@ -124,6 +124,7 @@ def test_polars_gives_polars():
     assert made["a"][0] == 0.5
 
 
+@pytest.mark.slow
 def test_predict_gives_levels_and_intervals(fitted):
     vae, holed = fitted
     found = pv.predict(vae, holed, columns=["kind", "length"], num_particles=200)

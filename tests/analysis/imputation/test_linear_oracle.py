@@ -48,6 +48,7 @@ def imputed(request):
     return pv.impute(TRUTH.vae(Posterior(TRUTH, widen)), TRUTH.rows, num_imputations=50)
 
 
+@pytest.mark.slow
 def test_means_and_sds_are_within_their_monte_carlo_error(imputed):
     cells = imputed.cells
     means, sds = moments(TRUTH.rows.numpy())
@@ -236,6 +237,7 @@ def test_of_all_columns_but_one_predict_is_the_regression():
     assert found["2[sd]"].to_numpy() == pytest.approx(sds, rel=0.1)
 
 
+@pytest.mark.slow
 def test_calibration_of_the_true_model_covers_and_is_that_of_the_normal():
     """No method beats the true model, and EM for one normal comes close with 300 rows."""
     found = pv.impute(

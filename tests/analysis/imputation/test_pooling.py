@@ -49,6 +49,7 @@ def test_equal_tables_are_one_table():
     assert pooled.p_value[0] == pytest.approx(2 * stats.norm.sf(2 / 3))
 
 
+@pytest.mark.slow
 def test_a_linear_regression_is_pooled_as_by_statsmodels():
     sm = pytest.importorskip("statsmodels.api")
     mice = pytest.importorskip("statsmodels.imputation.mice")

@@ -74,6 +74,7 @@ def test_agrees_with_quadrature() -> None:
     assert found.trusted.mean() > 0.98
 
 
+@pytest.mark.slow
 def test_a_posterior_of_two_modes() -> None:
     """One normal isn't enough, which k-hat shows; the other mode is then found among draws of the
     prior.
@@ -215,6 +216,7 @@ def test_the_elbo_stays_the_guides_with_other_proposals(how: dict[str, str]) -> 
     assert found.proposal_elbo.mean() > plain.elbo.mean() + 0.1
 
 
+@pytest.mark.slow
 def test_hard_rows_get_more_draws_up_to_the_cap(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -239,6 +241,7 @@ def test_hard_rows_get_more_draws_up_to_the_cap(
     np.testing.assert_allclose(found.log_marginal, EXACT[:3], atol=0.1)
 
 
+@pytest.mark.slow
 def test_annealing_brackets_what_it_leaves_untrusted() -> None:
     """A ring: log p(x, z) depends on |z| alone, in a shell much thinner than any normal."""
 
@@ -341,6 +344,7 @@ def test_a_guide_without_moments_is_never_annealed() -> None:
     assert found.retried.any()
 
 
+@pytest.mark.slow
 def test_what_another_estimate_contradicts_is_not_trusted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -71,6 +71,7 @@ def assert_same(found: Evidence, expected: Evidence, rows: Any = slice(None)) ->
 # How many
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", CHUNKS)
 @pytest.mark.parametrize("draws", [1, 10, 150, 249, 250, 251, 600])
 def test_as_many_draws_as_asked_for(draws: int, chunk_size: int) -> None:

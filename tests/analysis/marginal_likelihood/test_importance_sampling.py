@@ -197,6 +197,7 @@ def test_elbo_is_below_log_marginal(wide: Evidence, x: Tensor) -> None:
         ).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("widen", "share"), [(1 / 2, 0.5), (1 / 3, 0.85)])
 def test_k_hat_detects_a_guide_that_is_too_narrow(
     widen: float, share: float, x: Tensor

@@ -121,6 +121,7 @@ def test_defensive_draws_its_share_from_the_prior() -> None:
 # log p(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_agrees_with_quadrature(name: str) -> None:
     vae = bernoulli_vae(2, features=6)
@@ -138,6 +139,7 @@ def test_agrees_with_quadrature(name: str) -> None:
     assert error < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["defensive", "widened", "refined"])
 def test_agrees_with_the_exact_answer(name: str) -> None:
     found = evidence(TRUTH.vae(widen=1.1), X, num_particles=250, proposal=name)

@@ -50,6 +50,7 @@ def numbers(
     )
 
 
+@pytest.mark.slow
 def test_best_model_comes_first_with_its_exact_evidence(found: Comparison) -> None:
     assert found.names == ("truth", "wider", "wrong")
     x = TRUTH.sample(ROWS, seed=2)

@@ -150,6 +150,7 @@ def test_the_p_values_are_valid() -> None:
     assert (p_values < 0.05).sum() <= 5 + 3 * 2.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in pv.PRIORS if kind != "flat"])
 def test_every_prior_of_ours_passes(kind: str) -> None:
     table = {"kind": kind, **({"top_dim": 1} if kind == "hierarchical" else {})}
@@ -191,6 +192,7 @@ class Own(torch.nn.Module):
         return self.made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prior", "verdict"), [(normal, "pass"), (DISAGREE["clipped draws"], "fail")]
 )

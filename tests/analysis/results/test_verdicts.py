@@ -388,6 +388,7 @@ def quick() -> SimpleNamespace:
     return SimpleNamespace(**{name: getattr(pv, name) for name in pv.__all__} | short)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VERDICTS)
 def test_remedies_can_be_followed(name: str, quick: Any) -> None:
     vae, x, found = unrepaired(name)
