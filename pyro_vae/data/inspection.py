@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_vae.data.column_choice import AS_ALL
 from pyro_vae.data.columns import CONSTANT, Column
 from pyro_vae.data.inspection_cells import aligned, counted, values_of
 from pyro_vae.data.names import shortened
+from pyro_vae.data.wide_tables import AS_ALL
 
 if TYPE_CHECKING:
     from pyro_vae.data.tables import Table
@@ -220,22 +220,13 @@ def as_toml(table: "Table", source: str, settings: Sequence[str] = ()) -> str:
         >>> import pandas as pd
         >>> from pyro_vae.data import table
         >>> print(as_toml(table(pd.DataFrame({"x": [0.5, 2.5]})), "x.csv"))
-        latent_dim = 2
-        <BLANKLINE>
         [data]
         source = "x.csv"
         <BLANKLINE>
         [columns]
         "x" = "normal"
     """
-    lines = [
-        f"latent_dim = {max(1, min(8, len(table.names) // 2)) + 1}",
-        "",
-        "[data]",
-        f"source = {_quoted(source)}",
-    ]
-    if table.schema.label is not None and table.schema.columns[0].dtype != "index":
-        lines.append(f"index = {_quoted(table.schema.label)}")
+    lines = ["[data]", f"source = {_quoted(source)}"]
     for setting in settings:
         name, _, value = setting.partition("=")
         if name.startswith("data."):
@@ -254,12 +245,21 @@ def as_toml(table: "Table", source: str, settings: Sequence[str] = ()) -> str:
     for column in table.schema.columns:
         if column.kind in {"label", "constant"} or column.name in as_all:
             continue  # recognised again
-        kind = _quoted(column.kind)
-        if column.kind == "ordinal" and column.levels is not None:
-            levels = ", ".join(_toml(level) for level in column.levels)
-            kind = f'{{ kind = "ordinal", levels = [{levels}] }}'
+        kind = _kind_as_toml(column)
         lines.append(f"{_quoted(column.name)} = {kind}")
     return "\n".join(lines)
+
+
+def _kind_as_toml(column: Column) -> str:
+    """The kind of a column, with its options and the order of its levels where it has them."""
+    options = dict(column.options)
+    if column.kind == "ordinal" and column.levels is not None:
+        options["levels"] = list(column.levels)
+    if not options:
+        return _quoted(column.kind)
+    pairs = {"kind": column.kind, **options}
+    inside = ", ".join(f"{name} = {_toml(value)}" for name, value in pairs.items())
+    return f"{{ {inside} }}"
 
 
 def _as_toml_value(text: str) -> str:
@@ -274,6 +274,8 @@ def _as_toml_value(text: str) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return _quoted(value) if isinstance(value, str) else repr(value)
 
 

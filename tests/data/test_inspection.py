@@ -129,3 +129,19 @@ def test_a_wide_table_is_shown_in_a_few_lines() -> None:
     toml = as_toml(made, "genes.csv")
     assert tomllib.loads(toml)["columns"] == {}
     assert "# 1000 other columns: negative_binomial, recognised again" in toml
+
+
+def test_the_description_keeps_options_and_has_each_key_once() -> None:
+    frame = pd.DataFrame(
+        {"bird": ["a", "b", "c"], "eggs": [3, 1, 2], "size": [1, 3, 2]}
+    )
+    wishes = {
+        "eggs": {"kind": "binomial", "total_count": 9},
+        "size": {"kind": "ordinal", "levels": [1, 2, 3]},
+    }
+    made = table(frame, columns=wishes, index="bird")
+    text = as_toml(made, "x.csv", ["data.index=bird"])
+    fields = tomllib.loads(text)
+    assert fields["data"] == {"source": "x.csv", "index": "bird"}
+    again = table(frame, columns=fields["columns"], index="bird")
+    assert again.schema == made.schema
