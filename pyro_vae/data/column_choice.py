@@ -9,23 +9,18 @@ import numpy as np
 
 from pyro_vae.data.coding import levels_of, offset_of, unit_and_origin
 from pyro_vae.data.columns import (
+    CATEGORIES,
     CONSTANT,
     LABEL,
     LEFT_OUT,
     Column,
     Schema,
 )
-from pyro_vae.data.frames import Cells, cells_of, native_dtype
+from pyro_vae.data.frames import Cells, native_dtype
 from pyro_vae.data.kinds import UNNAMED, Decision, decide, is_label
 from pyro_vae.data.names import shortened
-from pyro_vae.data.natural_likelihood import FROM_MAXIMUM, natural_likelihood
+from pyro_vae.data.natural_likelihood import FROM_MAXIMUM
 
-WIDE = 50
-"""Tables with more columns of numbers are one kind as a whole, such as pixels or genes."""
-AS_ALL = "as all"
-"""How the reason begins for columns that have the kind of the whole table."""
-CATEGORIES = ("categorical", "ordinal")
-"""The likelihoods whose values are positions among levels."""
 OF_LEVELS = (*CATEGORIES, "bernoulli", "custom", "distribution")
 """Those whose values may be; of a user's own likelihood nothing is known."""
 Kinds = Mapping[str, str | Mapping[str, Any]]
@@ -143,23 +138,6 @@ def each_kind(likelihood: Any) -> Any:
 def left_out(data: Any, column: str) -> tuple[Column, Decision]:
     made = Column(name=column, kind=LEFT_OUT, dtype=native_dtype(data[column]))
     return made, Decision(LEFT_OUT, "as asked")
-
-
-def kind_of_all(data: Any, chosen: Sequence[str], asked: Kinds) -> Decision | None:
-    """One kind for all columns of numbers in a wide table; None for other tables."""
-    free = [column for column in chosen if column not in asked]
-    numeric = [column for column in free if data[column].dtype.is_numeric()]
-    if len(numeric) <= WIDE:
-        return None
-    dtypes = {str(data[column].dtype) for column in numeric}
-    if len(dtypes) > 1 and not all("nt" in dtype for dtype in dtypes):
-        return None
-    numbers = (cells_of(data[column]).values for column in numeric[1:])
-    parts = [part[~np.isnan(part)].reshape(-1, 1) for part in numbers]
-    natural = natural_likelihood(*[part for part in parts if len(part)])
-    return Decision(
-        natural.likelihood, f"{AS_ALL} {len(numeric)} columns: {natural.why}"
-    )
 
 
 def decision_of(

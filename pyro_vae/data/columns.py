@@ -21,6 +21,9 @@ MICROSECONDS = {
 }
 """The units of times, in microseconds."""
 
+CATEGORIES = ("categorical", "ordinal")
+"""The likelihoods whose values are positions among levels."""
+
 Level = bool | int | float | str
 
 
@@ -77,7 +80,7 @@ class Column(BaseModel):
     def likelihood(self) -> dict[str, Any]:
         """The likelihood as a table {"kind": ..., options}."""
         options = dict(self.options)
-        if self.kind in {"categorical", "ordinal"} and self.levels is not None:
+        if self.kind in CATEGORIES and self.levels is not None:
             options["num_classes"] = max(2, len(self.levels))
         return {"kind": self.kind, **options}
 

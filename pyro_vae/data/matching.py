@@ -5,7 +5,7 @@ from typing import Any
 
 from pyro_vae.data.coding import numbers_of
 from pyro_vae.data.column_choice import index_of, label_column, require_present
-from pyro_vae.data.columns import Column, Schema
+from pyro_vae.data.columns import CONSTANT, Column, Schema
 from pyro_vae.data.frames import cells_of, library_of, opened
 from pyro_vae.data.names import shortened
 from pyro_vae.data.tables import Table, stacked, table
@@ -61,7 +61,7 @@ def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
     """The rows of a DataFrame for a model that knows its columns: matched by their names.
 
     Columns may come in any order and in other types of the same values; other columns are left out,
-    with a note.
+    with a note. So are columns of one value, which are no part of the model, where they differ.
 
     Raises:
         ValueError: a column that isn't there, cells that the column can't have, an unseen level.
@@ -86,7 +86,27 @@ def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
         labels = tuple(data[label].to_list())
     known = {label, *(column.name for column in schema.columns)}
     extra = [column for column in data.columns if column not in known]
-    notes: tuple[str, ...] = ()
+    notes = _other_constants(data, schema, name)
     if extra:
-        notes = (f"{name}: left out the columns {shortened(extra)}, not in the model",)
-    return Table(stacked(numbers), schema, labels, notes=notes)
+        notes.append(
+            f"{name}: left out the columns {shortened(extra)}, not in the model"
+        )
+    return Table(stacked(numbers), schema, labels, notes=tuple(notes))
+
+
+def _other_constants(data: Any, schema: Schema, name: str) -> list[str]:
+    """Sentences on columns that had one value in the data of the model, and have others now."""
+    notes = []
+    for column in schema.columns:
+        is_there = column.name in data.columns
+        if column.kind != CONSTANT or column.levels is None or not is_there:
+            continue
+        (value,) = column.levels
+        found = data[column.name].drop_nulls().unique().to_list()
+        others = [one for one in found if one != value]
+        if others:
+            notes.append(
+                f"{name}: column {column.name!r} was {value!r} in all rows of the data of the "
+                f"model, and is {shortened(others, most=2)} here: log p(x) knows nothing of it"
+            )
+    return notes

@@ -115,13 +115,22 @@ def natural_likelihood(*splits: np.ndarray | SparseArray) -> Natural:
         >>> natural_likelihood(np.array([[0, 1], [1, 1]])).likelihood
         'bernoulli'
     """
-    facts = facts_of(splits)
+    return natural_of(facts_of(splits), are_images=splits[0].ndim > 2)
+
+
+def natural_of(facts: Facts, *, are_images: bool = False) -> Natural:
+    """`natural_likelihood` from what is known of the rows.
+
+    Arguments:
+        facts: collected from all rows.
+        are_images: whether rows have more than one dimension.
+    """
     if facts.values <= {0.0, 1.0} and facts.whole:
         return Natural("bernoulli", "each value is 0 or 1")
     if not facts.whole or facts.low < 0:
         return Natural("normal", "the values are real numbers")
     span = f"whole numbers from {facts.low:g} to {facts.high:g}"
-    if splits[0].ndim > 2 or facts.high == BYTES:
+    if are_images or facts.high == BYTES:
         return Natural("normal", f"{span} are taken for grey levels")
     if len(facts.values) <= MANY:
         return Natural(

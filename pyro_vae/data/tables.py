@@ -14,7 +14,6 @@ from pyro_vae.data.column_choice import (
     decision_of,
     described,
     index_of,
-    kind_of_all,
     left_out,
     with_totals,
 )
@@ -30,6 +29,7 @@ from pyro_vae.data.frames import cells_of, library_of, opened
 from pyro_vae.data.kinds import Decision
 from pyro_vae.data.moments import side_by_side
 from pyro_vae.data.names import shortened
+from pyro_vae.data.wide_tables import kind_of_all
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from sklearn.datasets import load_iris
 
 from pyro_vae.data import Column, Schema, Table, as_rows, table
 from pyro_vae.data.matching import matched
+from pyro_vae.data.natural_likelihood import natural_likelihood
 
 RNG = np.random.default_rng(0)
 ROWS = 300
@@ -248,3 +249,33 @@ def test_binomial_counts_take_their_largest_as_the_total() -> None:
     frame = pd.DataFrame({"a": [3, 16, 2], "b": [1, 0, 9]})
     expected = {"kind": "binomial", "total_count": 16}
     assert table(frame, kind="binomial").schema.likelihood == expected
+
+
+def test_a_wide_table_is_judged_by_column_as_an_array_is() -> None:
+    """Genes with means of their own: pooled, Poisson counts would seem overdispersed."""
+    means = np.linspace(5.0, 80.0, 60)
+    counts = np.random.default_rng(3).poisson(means, (400, 60))
+    genes = pd.DataFrame(counts, columns=[f"g{i}" for i in range(60)])
+    assert natural_likelihood(counts).likelihood == "poisson"
+    assert table(genes).schema.likelihood == {"kind": "poisson"}
+
+
+def test_row_numbers_do_not_decide_the_kind_of_a_wide_table() -> None:
+    bits = np.random.default_rng(4).integers(0, 2, (300, 60))
+    frame = pd.DataFrame(bits, columns=[f"b{i}" for i in range(60)])
+    for position in (0, 60):
+        numbered = frame.copy()
+        numbered.insert(position, "number", np.arange(300))
+        made = table(numbered)
+        assert made.schema.likelihood == {"kind": "bernoulli"}
+        assert made.schema.label == "number"
+
+
+def test_another_constant_is_said() -> None:
+    """A column of one value is no part of log p(x); that new rows differ in it must be known."""
+    frame = TRAINED.assign(country="UK")
+    schema = table(frame).schema
+    assert matched(frame, schema).notes == ()
+    (note,) = matched(frame.assign(country="FR"), schema).notes
+    assert "'country'" in note
+    assert "'UK'" in note
