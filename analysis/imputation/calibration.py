@@ -215,9 +215,9 @@ def _normal_error(visible: np.ndarray, cells: Cells, columns: np.ndarray) -> np.
     chosen = visible[:, varies].astype(np.float64)
     normal = fit_normal(chosen, ridge=RIDGE, tolerance=1e-4, max_iterations=ITERATIONS)
     completed, _ = normal.conditional(chosen)
-    for place, column in enumerate(varies):
+    for index, column in enumerate(varies):
         own = cells.column == column
-        found[own] = completed[cells.row[own], place]
+        found[own] = completed[cells.row[own], index]
     return found
 
 

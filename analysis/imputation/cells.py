@@ -200,8 +200,8 @@ def weighted_quantiles(draws: np.ndarray, weights: np.ndarray) -> np.ndarray:
     found = []
     for level in LEVELS:
         # rounding in the sums must not move a quantile by one draw
-        place = (sums < level - 1e-9).sum(0).clip(max=len(draws) - 1)
-        found.append(np.take_along_axis(ordered, place[None], 0)[0])
+        index = (sums < level - 1e-9).sum(0).clip(max=len(draws) - 1)
+        found.append(np.take_along_axis(ordered, index[None], 0)[0])
     return np.stack(found, 1)
 
 

@@ -156,8 +156,8 @@ def _annealed(
 
     x = _taken(sampling.x, rows)
     found = forward_chains(job.vae, x, proposals, sampler, job.seed, NUM_CHAINS).chains
-    for place, row in enumerate(rows.tolist()):
-        own = slice(place, place + 1)
+    for index, row in enumerate(rows.tolist()):
+        own = slice(index, index + 1)
         log_weights = found.log_weight[:, own].double()
         part = _weighed(np.array([row]), found.end[:, own], log_weights, x.dtype)
         is_too_low = part.log_marginal < first[row] - CONTRADICTED

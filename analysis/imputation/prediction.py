@@ -114,8 +114,8 @@ def _numbers(
             found[f"{name}[{level}]"] = cells.probabilities[:, number]
         return found
     found[f"{name}[sd]"] = cells.sd
-    for place, level in enumerate(LEVELS):
-        quantile = cells.quantiles[:, place]
+    for index, level in enumerate(LEVELS):
+        quantile = cells.quantiles[:, index]
         found[f"{name}[{100 * level:g}%]"] = in_units(column, quantile)
     return found
 

@@ -176,8 +176,8 @@ class Imputation(Answer):
         if schema is not None:
             names = np.array(schema.names, object)[cells.column]
         quantiles = {
-            f"{100 * level:g}%": self._in_units(cells.quantiles[:, place])
-            for place, level in enumerate(LEVELS)
+            f"{100 * level:g}%": self._in_units(cells.quantiles[:, index])
+            for index, level in enumerate(LEVELS)
         }
         return {
             "column": names,

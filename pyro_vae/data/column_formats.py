@@ -182,7 +182,7 @@ def _sheet(cells: pd.DataFrame, header: bool | None) -> Read:
         declared=frozenset(),
         line_of=lambda column, cell: _row_of(frame, rows, column, cell),
         as_text=lambda name: _as_text(frame[name]),
-        place="row",
+        row_word="row",
     )
     frame, more = settled(frame, settings)
     return frame, [*notes, *more]

@@ -76,20 +76,6 @@ def _in_unit(cells: np.ndarray, dtype: str) -> np.ndarray:
     return cells.astype(f"{cells.dtype.kind}8[{unit[1]}]")
 
 
-def _pandas_times(cells: np.ndarray, dtype: str) -> Any:
-    """Times in UTC as a column of times with or without a zone, also of pyarrow."""
-    import pandas as pd
-
-    series = pd.Series(cells)
-    zone = re.search(r"(?:datetime64\[\w+, |tz=)([^\]]+)\]", dtype)
-    if zone is not None:
-        series = series.dt.tz_localize("UTC").dt.tz_convert(zone[1])
-    try:
-        return series.astype(dtype)
-    except (TypeError, ValueError):  # the dtype of another library
-        return series
-
-
 def _whole(cells: np.ndarray, dtype: str) -> np.ndarray:
     """Real numbers rounded for a column of whole numbers, and cut to the range of its type."""
     if cells.dtype.kind != "f":

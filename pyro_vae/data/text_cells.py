@@ -28,13 +28,14 @@ class Settings:
         declared: names of columns whose types the user has given; they stay as they are.
         line_of: (position of a column, cell) -> where the cell is, such as its line.
         as_text: a column by name, with all cells as they are in the file.
+        row_word: what the file's rows are counted in, "line" or "row".
     """
 
     decimal: str
     declared: frozenset[str]
     line_of: Callable[[int, str], int]
     as_text: Callable[[str], pd.Series]
-    place: str = "line"
+    row_word: str = "line"
 
 
 def settled(frame: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, list[str]]:
@@ -161,7 +162,7 @@ def _refuse(
     remedy = "missing=[...]"
     if len(others) < 200:
         remedy = f"missing={others}, if they are missing"
-    where = f"{settings.place} {settings.line_of(position, cell)}"
+    where = f"{settings.row_word} {settings.line_of(position, cell)}"
     raise Fault(
         f"column {name!r}: expected numbers, as {_percent(share)} of its cells are, got "
         f"{shorten(cell)} in {where}; correct it, or pass {remedy}, or "

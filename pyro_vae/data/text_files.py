@@ -3,7 +3,6 @@
 The head of the file decides how it is written; then pandas parses it once.
 """
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,6 @@ from pyro_vae.data.text_lines import (
     text_below,
 )
 
-PADDED = re.compile(r"0\d+")
 DECLARED_TEXT = ("str", "string", "object", "category")
 
 
@@ -232,7 +230,7 @@ def _settled(
         as_text=lambda name: parsed(path, layout, options, name)[name],
     )
     frame, notes = settled(frame, settings)
-    told = [
+    code_notes = [
         f"column {name!r}: text, because a number loses the zeros of {code!r}; "
         f"dtypes={{{name!r}: 'float'}} makes numbers of it"
         for name, code in codes.items()
@@ -240,7 +238,7 @@ def _settled(
     for name, dtype in (options.dtypes or {}).items():
         if name not in options.types_for_pandas:
             frame = _as_times(frame, name, dtype)
-    return frame, replace(layout, notes=(*layout.notes, *told, *notes))
+    return frame, replace(layout, notes=(*layout.notes, *code_notes, *notes))
 
 
 def _as_times(frame: pd.DataFrame, name: str, dtype: Any) -> pd.DataFrame:

@@ -49,7 +49,7 @@ class Layout:
         """The names of the columns, each one once."""
         return distinct(self.given)
 
-    @property
+    @cached_property
     def codes(self) -> dict[str, str]:
         """The columns whose digits are no numbers, such as 01234, each with such a cell.
 

@@ -107,8 +107,10 @@ def absolute_source(source: str) -> str | None:
     """The absolute path of a source; None of the bundled rows.
 
     Example:
-        >>> absolute_source("digits") is None, absolute_source("/data/rows.npy")
-        (True, '/data/rows.npy')
+        >>> absolute_source("digits") is None
+        True
+        >>> absolute_source("rows.npy") == os.path.join(os.getcwd(), "rows.npy")
+        True
     """
     if source == BUNDLED:
         return None

@@ -1,5 +1,6 @@
 """Real numbers whose noise is correlated within a row."""
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -155,20 +156,23 @@ class ConditionalNormal(TorchDistribution):
         self.observed = observed
         super().__init__(row.batch_shape, row.event_shape)
 
-    @property
-    def mean(self) -> Tensor:
+    @cached_property
+    def _noise(self) -> Conditional:
+        """That of the missing cells in units of their scale; its covariance is that of a mask."""
         known = torch.where(self.observed, self.x, self.row.loc)
         noise = (known - self.row.loc) / self.row.scale
-        found = self.row.correlation.conditional(noise, self.observed)
-        moved = self.row.loc + self.row.scale * found.mean
+        return self.row.correlation.conditional(noise, self.observed)
+
+    @property
+    def mean(self) -> Tensor:
+        moved = self.row.loc + self.row.scale * self._noise.mean
         return torch.where(self.observed, self.x, moved)
 
     @property
     def variance(self) -> Tensor:
-        # that of the noise doesn't depend on the numbers
-        nothing = torch.zeros_like(self.x)
-        found = self.row.correlation.conditional(nothing, self.observed)
-        return self.row.scale.square() * found.covariance.diagonal(dim1=-2, dim2=-1)
+        return self.row.scale.square() * self._noise.covariance.diagonal(
+            dim1=-2, dim2=-1
+        )
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
