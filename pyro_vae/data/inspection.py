@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_vae.data.coding import LARGEST
 from pyro_vae.data.columns import CONSTANT, Column
 from pyro_vae.data.inspection_cells import aligned, counted, values_of
 from pyro_vae.data.names import shortened
+from pyro_vae.data.summary_statistics import NORMAL
 from pyro_vae.data.wide_tables import AS_ALL
 
 if TYPE_CHECKING:
@@ -19,13 +21,8 @@ if TYPE_CHECKING:
 FEW_ROWS = 50
 OUTLYING = 20.0
 """Robust standard deviations from the median: a normal column has none beyond 6 in 1e9 rows."""
-NORMAL = 1.4826
-LARGEST = 3.4e38
 NINES = frozenset(10.0**digits - 1 for digits in range(2, 9))
 """Values that stand for missing ones in many tables of counts."""
-MIX = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 divided by the golden ratio: products with it spread the bits of a number."""
-ODD = np.uint64(1)
 ALIKE = 12
 """Longer runs of columns that are alike are cut."""
 HEADER = ("column", "dtype", "kind", "values", "missing", "because")
@@ -123,17 +120,10 @@ def _equal_rows(values: np.ndarray) -> int:
 
     Two different rows of a million have the same hash with a probability of about 3e-8.
     """
-    rows, width = values.shape
-    factors = np.random.default_rng(0).integers(2**64, size=width, dtype=np.uint64)
-    hashes = np.empty(rows, dtype=np.uint64)
-    size = max(1, 2**15 // width)  # some rows at a time stay in the cache
-    for start in range(0, rows, size):
-        numbers = values[start : start + size].astype(np.float64) + 0.0  # no -0.0
-        mixed = numbers.view(np.uint64) * MIX
-        mixed ^= mixed >> np.uint64(32)  # the last bits of most numbers are 0
-        hashes[start : start + size] = (mixed * (factors | ODD)).sum(axis=1)
-    hashes.sort()  # numpy.unique takes ten times as long
-    return int((hashes[1:] == hashes[:-1]).sum())
+    import pandas as pd
+
+    rows = pd.DataFrame(values + 0.0)  # -0.0 becomes 0.0
+    return int(pd.util.hash_pandas_object(rows, index=False).duplicated().sum())
 
 
 def _about_columns(table: "Table") -> Iterator[str]:

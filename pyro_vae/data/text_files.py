@@ -18,12 +18,12 @@ from pyro_vae.data.text_dialect import ALWAYS_MISSING, Record, head_of
 from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 from pyro_vae.data.text_layout import Layout, encoding_note, layout_of
 from pyro_vae.data.text_lines import (
+    below,
     check_widths,
     has_short_line,
     head_bytes,
     line_of,
     start_of_last_record,
-    text_below,
 )
 
 DECLARED_TEXT = ("str", "string", "object", "category")
@@ -131,10 +131,10 @@ def parsed(
     if pd.__version__ < "3":  # later ones always read the nearest number
         arguments["float_precision"] = "round_trip"
     try:
-        with text_below(path, dialect, layout.line) as text, warnings.catch_warnings():
+        with below(path, dialect, layout.line) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)
             frame = pd.read_csv(
-                text,
+                stream,
                 sep=dialect.delimiter,
                 decimal=dialect.decimal,
                 header=None,

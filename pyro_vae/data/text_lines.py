@@ -77,6 +77,22 @@ def text_below(path: Path, dialect: Dialect, line: int) -> Iterator[io.TextIOWra
         yield text
 
 
+@contextmanager
+def below(path: Path, dialect: Dialect, line: int) -> Iterator[IO[Any]]:
+    """The file below its first `line` lines: bytes where it is UTF-8, which pandas needn't decode.
+
+    A line may also end in a carriage return alone, which a binary stream doesn't know.
+    """
+    if dialect.encoding == "utf-8":
+        with opened(path) as stream:
+            above = [stream.readline() for _ in range(line)]
+            if not any(b"\r" in one.rstrip(b"\r\n") for one in above):
+                yield stream
+                return
+    with text_below(path, dialect, line) as text:
+        yield text
+
+
 def records(path: Path, dialect: Dialect, line: int) -> Iterator[tuple[Record, int]]:
     """The records below the first `line` lines, and the number of the line each one ends in."""
     with text_below(path, dialect, line) as text:
