@@ -48,7 +48,7 @@ class Cells:
     @cached_property
     def moments(self) -> Moments:
         """Range, mean and standard deviation of a column of numbers."""
-        return moments_of(self.values)
+        return moments_of(self.values, complete=not self.missing.any())
 
 
 def is_frame(x: Any) -> bool:
