@@ -1,7 +1,7 @@
 """Histograms of the columns of a table, data against samples."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,17 @@ MOST = 16
 """Columns that are drawn."""
 COUNTS = 40
 """Range of whole numbers up to which each number has a bin of its own."""
+NAMED = 12
+"""Levels of a column up to which each has its name below its bin."""
 
 
 def marginals(
-    data: npt.ArrayLike, samples: npt.ArrayLike, *, columns: Sequence[str] | None = None
+    data: npt.ArrayLike,
+    samples: npt.ArrayLike,
+    *,
+    columns: Sequence[str] | None = None,
+    levels: Mapping[int, Sequence[Any]] | None = None,
+    units: Mapping[int, str] | None = None,
 ) -> Figure:
     """Draw the histogram of each column of a table, data against samples, for the first 16 columns.
 
@@ -31,6 +38,9 @@ def marginals(
         data: the table, (n, d).
         samples: rows drawn from the model, (m, d).
         columns: the names of the columns, d of them.
+        levels: the names of the categories of a column by its position; its cells are positions
+            among them, from 0. Each level has a bin, and up to 12 have their names.
+        units: what is written below a column, by its position, such as "days since 2020-01-07".
 
     Returns:
         The figure.
@@ -53,6 +63,7 @@ def marginals(
             "flatten rows"
         )
     names = _names(columns, first.shape[1])
+    categories = dict(levels or {})
     count = min(MOST, len(names))
     across = min(4, count)
     down = math.ceil(count / across)
@@ -61,7 +72,8 @@ def marginals(
     figure = Figure(figsize=(width, height), layout="constrained")
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     for i, axes in enumerate(panels[:count]):
-        _panel(axes, first[:, i], second[:, i], names[i])
+        _panel(axes, first[:, i], second[:, i], names[i], categories.get(i, ()))
+        panels[i].set_xlabel((units or {}).get(i, ""), fontsize=8, parse_math=False)
     for axes in panels[count:]:
         axes.remove()
     handles, texts = figure.axes[0].get_legend_handles_labels()
@@ -83,14 +95,18 @@ def _names(columns: Sequence[str] | None, count: int) -> list[str]:
     return names
 
 
-def _panel(axes: Axes, data: Floats, samples: Floats, name: str) -> None:
+def _panel(
+    axes: Axes, data: Floats, samples: Floats, name: str, levels: Sequence[Any]
+) -> None:
     """One column: the data filled, the samples as a line."""
     data = data[np.isfinite(data)]
     samples = samples[np.isfinite(samples)]
     axes.set_title(short(name), fontsize=10, parse_math=False)
     axes.tick_params(labelsize=8)
-    edges = _edges(data if data.size else np.zeros(1))
-    if edges[1] - edges[0] == 1:
+    edges = _edges(data if data.size else np.zeros(1), len(levels))
+    if 0 < len(levels) <= NAMED:
+        _name_levels(axes, levels)
+    elif edges[1] - edges[0] == 1:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     look: dict[str, Any] = {
         "label": "data",
@@ -110,6 +126,15 @@ def _panel(axes: Axes, data: Floats, samples: Floats, name: str) -> None:
     axes.stairs(_shares(samples, edges), edges, **look)
 
 
+def _name_levels(axes: Axes, levels: Sequence[Any]) -> None:
+    """The name of each level below its bin, upright where they are many or long."""
+    names = [short(str(level), 12) for level in levels]
+    is_wide = sum(len(name) for name in names) > 24
+    axes.set_xticks(range(len(names)), names, rotation=90 if is_wide else 0)
+    for text in axes.get_xticklabels():
+        text.set_parse_math(False)
+
+
 def _shares(values: Floats, edges: Floats) -> Floats:
     """The share of the values in each bin; those outside count in the outermost ones."""
     inside = np.clip(values, edges[0], edges[-1])
@@ -118,8 +143,10 @@ def _shares(values: Floats, edges: Floats) -> Floats:
     return shares
 
 
-def _edges(data: Floats) -> Floats:
-    """The edges of bins over the data: one for each count of a small range, else ten to thirty."""
+def _edges(data: Floats, levels: int) -> Floats:
+    """The edges of bins: one for each level, or each count of a small range, else ten to thirty."""
+    if levels:
+        return np.arange(-0.5, levels)
     low = data.min()
     high = data.max()
     is_whole = np.array_equal(data, np.round(data))

@@ -36,14 +36,14 @@ def colour_and_marker(group: int) -> tuple[str, str]:
     return COLOURS[colour], MARKERS[marker]
 
 
-def short(name: str) -> str:
-    """A name of at most 24 characters.
+def short(name: str, most: int = 24) -> str:
+    """A name of at most so many characters.
 
     Example:
         >>> short("the name of a very wide column")
         'the name of a very wide…'
     """
-    return name if len(name) <= 24 else f"{name[:23]}…"
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def dense(x: Any) -> np.ndarray:

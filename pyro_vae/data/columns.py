@@ -77,6 +77,14 @@ class Column(BaseModel):
         return self.kind not in NOT_MODELLED
 
     @property
+    def unit_and_origin(self) -> str:
+        """The unit of the numbers of times: "days since 2020-01-07"; empty for others."""
+        if self.origin is None:
+            return self.unit or ""
+        day = self.origin.removesuffix(".000000").removesuffix("T00:00:00")
+        return f"{self.unit} since {day}"
+
+    @property
     def likelihood(self) -> dict[str, Any]:
         """The likelihood as a table {"kind": ..., options}."""
         options = dict(self.options)

@@ -30,6 +30,7 @@ from pyro_vae.analysis.figures.plots import (
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.arguments import warn_caller
+from pyro_vae.data.columns import Schema
 from pyro_vae.experiment.description import EvaluateOptions, chosen_rows
 from pyro_vae.experiment.evaluation import Metrics
 from pyro_vae.experiment.splits import ExperimentRows
@@ -256,7 +257,9 @@ def _samples(
 ) -> Figure:
     if shape is None:
         drawn = sample(vae, 2000, as_array=True).x.reshape(2000, -1)
-        return marginals(rows.reshape(len(rows), -1), drawn, columns=columns)
+        return _columns_drawn(
+            vae.spec.table, rows.reshape(len(rows), -1), drawn, columns
+        )
     limits = (float(rows.min()), float(rows.max()))
     title = "E[x | z] for z from the prior, in the range of the data"
     return image_grid(
@@ -264,4 +267,32 @@ def _samples(
         image_shape=shape,
         title=title,
         limits=limits,
+    )
+
+
+def _columns_drawn(
+    schema: Schema | None,
+    rows: np.ndarray,
+    drawn: np.ndarray,
+    columns: tuple[str, ...] | None,
+) -> Figure:
+    """Rows and samples by column, in the units of the table and with its levels."""
+    if schema is None:
+        return marginals(rows, drawn, columns=columns)
+    levels = {
+        position: column.levels
+        for position, column in enumerate(schema.modelled)
+        if column.levels is not None
+    }
+    units = {
+        position: column.unit_and_origin
+        for position, column in enumerate(schema.modelled)
+        if column.unit is not None
+    }
+    return marginals(
+        rows + schema.offsets,
+        drawn + schema.offsets,
+        columns=columns,
+        levels=levels,
+        units=units,
     )

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import pyro_vae as pv
+from pyro_vae.analysis.figures.histograms import marginals
+from pyro_vae.experiment import run_folder
 from pyro_vae.experiment.fields import experiment_of
 from pyro_vae.experiment.sources import read_described
 from pyro_vae.inputs import model_rows
@@ -307,3 +310,27 @@ def test_equal_and_blank_names_are_made_distinct_before_the_fit(
     assert "are called 'gene (2)', 'column 2'" in said[0]
     written = {file.name for file in outcome.files}
     assert written >= {"samples.png", "posterior.nc", "evidence.csv", "latent.png"}
+
+
+def test_the_picture_of_the_samples_is_in_the_units_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Julian dates as such, times with their unit, categories by name."""
+    rng = np.random.default_rng(0)
+    day = 2459000 + rng.uniform(0, 30, 80)
+    when = pd.Timestamp("2020-01-07") + pd.to_timedelta(np.arange(80), "D")
+    species = rng.choice(["Adelie", "Gentoo"], 80)
+    frame = pd.DataFrame({"day": day, "when": when, "species": species})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    drawn: list[Figure] = []
+
+    def kept(*tables: Any, **options: Any) -> Figure:
+        drawn.append(marginals(*tables, **options))
+        return drawn[0]
+
+    monkeypatch.setattr(run_folder, "marginals", kept)
+    pv.run({**QUICK, "data": str(tmp_path / "table.csv")}, tmp_path / "run")
+    days, times, kinds = drawn[0].axes
+    assert 2459000 < min(days.dataLim.intervalx) < max(days.dataLim.intervalx) < 2459030
+    assert times.get_xlabel().startswith("days since 2020-")
+    assert [text.get_text() for text in kinds.get_xticklabels()] == ["Adelie", "Gentoo"]

@@ -11,6 +11,7 @@ from pyro_vae.analysis.figures.images import (
     image_grid,
     reconstructions,
 )
+from tests.analysis.figures.drawing import draw, nothing_cut_off
 
 
 def uniform(*shape: int) -> np.ndarray:
@@ -19,18 +20,6 @@ def uniform(*shape: int) -> np.ndarray:
 
 def drawn(figure: Figure) -> list[np.ndarray]:
     return [np.asarray(image.get_array()) for image in figure.axes[0].images]
-
-
-def nothing_cut_off(figure: Figure) -> bool:
-    """Every text and line lies within the figure, to a dot."""
-    figure.set_dpi(120)
-    figure.canvas.draw()
-    figure.canvas.draw()
-    inner = figure.get_tightbbox()
-    outer = figure.bbox_inches
-    return bool(
-        (inner.min >= outer.min - 0.01).all() and (inner.max <= outer.max + 0.01).all()
-    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +92,7 @@ def test_image_grid_takes_one_channel_missing_cells_and_constants() -> None:
     rows[0, 0, :4] = np.nan
     assert np.isfinite(image_grid(rows).axes[0].images[0].get_clim()).all()
     for constant in (np.full((2, 64), np.nan), np.zeros((2, 8, 8, 3))):
-        image_grid(constant).canvas.draw()
+        draw(image_grid(constant))
 
 
 def test_a_long_title_widens_the_figure() -> None:

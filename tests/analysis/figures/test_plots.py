@@ -20,24 +20,13 @@ from pyro_vae.analysis.figures.plots import (
     marginals,
     save_figure,
 )
+from tests.analysis.figures.drawing import draw, nothing_cut_off
 
 ROOT = Path(__file__).parents[3]
 
 
 def uniform(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(size=shape)
-
-
-def nothing_cut_off(figure: Figure) -> bool:
-    """Every text and line lies within the figure, to a dot."""
-    figure.set_dpi(120)
-    figure.canvas.draw()
-    figure.canvas.draw()
-    inner = figure.get_tightbbox()
-    outer = figure.bbox_inches
-    return bool(
-        (inner.min >= outer.min - 0.01).all() and (inner.max <= outer.max + 0.01).all()
-    )
 
 
 def points(figure: Figure) -> np.ndarray:
@@ -103,7 +92,7 @@ def test_latent_scatter_writes_the_shares_it_is_given() -> None:
 
 @pytest.mark.parametrize("codes", [uniform(1, 4), np.zeros((5, 4)), uniform(2, 1)])
 def test_latent_scatter_takes_degenerate_codes(codes: np.ndarray) -> None:
-    latent_scatter(codes).canvas.draw()
+    draw(latent_scatter(codes))
 
 
 @pytest.mark.parametrize(
@@ -191,13 +180,13 @@ def test_learning_curve_keeps_the_end_readable() -> None:
 
 
 def test_learning_curve_of_one_epoch_and_of_gaps() -> None:
-    nothing_cut_off(learning_curve(history(1), best_epoch=1))
+    assert nothing_cut_off(learning_curve(history(1), best_epoch=1))
     records = history(9, validation=False)
     records[4]["val_elbo"] = -130.0
     records[5]["elbo"] = float("nan")
     assert len(learning_curve(records).axes[0].lines) == 2
     unknown = [{"epoch": 1, "elbo": np.nan, "rate": np.nan, "distortion": np.nan}]
-    learning_curve(unknown).canvas.draw()
+    draw(learning_curve(unknown))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +249,7 @@ def test_marginals_of_counts_missing_values_and_outliers() -> None:
     assert edges[-1] < 100
     assert shares.sum() == pytest.approx(1)
     assert not steps(figure, 1)[0][0].any()
-    marginals(np.full((5, 1), 2.5), np.full((5, 1), 2.5)).canvas.draw()
+    draw(marginals(np.full((5, 1), 2.5), np.full((5, 1), 2.5)))
 
 
 def test_marginals_follow_the_data_whatever_the_model_draws() -> None:
@@ -275,6 +264,32 @@ def test_marginals_follow_the_data_whatever_the_model_draws() -> None:
     assert (narrow[0][1][0], narrow[0][1][-1]) == (data[:, 0].min(), data[:, 0].max())
     beyond, _ = wide[1]
     assert beyond[[0, -1]].sum() > 0.9
+
+
+def test_categories_have_a_named_bin_each() -> None:
+    """Also the level that no row has: what the model draws of it counts in its own bin."""
+    data = np.array([[0.0, 1.0], [1.0, 2.0]])
+    samples = np.array([[2.0, 3.0], [2.0, 4.0]])
+    names = ["Adelie", "$Chin$strap$", "Gentoo"]
+    figure = marginals(
+        data, samples, levels={0: names}, units={1: "days since 2020-01-07"}
+    )
+    (_, edges), (shares, _) = steps(figure, 0)
+    np.testing.assert_array_equal(edges, [-0.5, 0.5, 1.5, 2.5])
+    np.testing.assert_array_equal(shares, [0, 0, 1])
+    first, second = figure.axes
+    assert [text.get_text() for text in first.get_xticklabels()] == names
+    assert (first.get_xlabel(), second.get_xlabel()) == ("", "days since 2020-01-07")
+    assert nothing_cut_off(figure)
+
+
+def test_many_levels_have_bins_without_names() -> None:
+    data = np.arange(13.0)[:, None]
+    figure = marginals(data, data, levels={0: [f"level {i}" for i in range(13)]})
+    assert not any(
+        "level" in text.get_text() for text in figure.axes[0].get_xticklabels()
+    )
+    assert len(steps(figure, 0)[0][0]) == 13
 
 
 NAMES = ["US$ a $b", "$\\frac{$", "a_b^{c", "_x", "café", "", "a\nb"]
