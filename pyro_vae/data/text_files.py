@@ -18,10 +18,10 @@ from pyro_vae.data.text_dialect import ALWAYS_MISSING, Record, head_of
 from pyro_vae.data.text_encoding import ONE_BYTE_ENCODINGS
 from pyro_vae.data.text_layout import Layout, encoding_note, layout_of
 from pyro_vae.data.text_lines import (
-    below,
     check_widths,
     has_short_line,
     head_bytes,
+    input_of_pandas,
     line_of,
     start_of_last_record,
 )
@@ -131,10 +131,16 @@ def parsed(
     if pd.__version__ < "3":  # later ones always read the nearest number
         arguments["float_precision"] = "round_trip"
     try:
-        with below(path, dialect, layout.line) as stream, warnings.catch_warnings():
+        with (
+            input_of_pandas(path, dialect, layout.line) as (source, skipped),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)
             frame = pd.read_csv(
-                stream,
+                source,
+                skiprows=skipped,
+                compression=None,
+                encoding=dialect.encoding,
                 sep=dialect.delimiter,
                 decimal=dialect.decimal,
                 header=None,

@@ -78,19 +78,32 @@ def text_below(path: Path, dialect: Dialect, line: int) -> Iterator[io.TextIOWra
 
 
 @contextmanager
-def below(path: Path, dialect: Dialect, line: int) -> Iterator[IO[Any]]:
-    """The file below its first `line` lines: bytes where it is UTF-8, which pandas needn't decode.
+def input_of_pandas(
+    path: Path, dialect: Dialect, line: int
+) -> Iterator[tuple[str | IO[Any], int]]:
+    """What pandas is to read below the first `line` lines, and how many lines it skips itself.
 
-    A line may also end in a carriage return alone, which a binary stream doesn't know.
+    UTF-8 that isn't compressed goes by its path: pandas reads a large file in threads then (3.1,
+    `mode.max_threads`), and doesn't where it is given a stream. Compressed UTF-8 goes as bytes,
+    which pandas needn't decode. All else goes as text, also a file with lines that end in a
+    carriage return alone, which neither a stream of bytes nor `skiprows` counts.
     """
-    if dialect.encoding == "utf-8":
+    is_utf8 = dialect.encoding in ("utf-8", "utf-8-sig")
+    if not is_utf8 or not _have_plain_ends(path, line):
+        with text_below(path, dialect, line) as text:
+            yield text, 0
+    elif path.suffix.lower() in COMPRESSIONS:
         with opened(path) as stream:
-            above = [stream.readline() for _ in range(line)]
-            if not any(b"\r" in one.rstrip(b"\r\n") for one in above):
-                yield stream
-                return
-    with text_below(path, dialect, line) as text:
-        yield text
+            yield stream, line
+    else:
+        yield str(path.absolute()), line
+
+
+def _have_plain_ends(path: Path, line: int) -> bool:
+    """Whether the first lines end in a line feed, and no quote goes on beyond it."""
+    with opened(path) as stream:
+        above = [stream.readline().rstrip(b"\r\n") for _ in range(line)]
+    return not any(b"\r" in one or one.count(b'"') % 2 for one in above)
 
 
 def records(path: Path, dialect: Dialect, line: int) -> Iterator[tuple[Record, int]]:

@@ -64,6 +64,39 @@ def test_compressed_text(tmp_path, compression):
     np.testing.assert_array_equal(load(path), numbers.to_numpy())
 
 
+MANY = 60_000
+
+
+def late(first, last):
+    """A column whose last cells are of another kind than those before."""
+    return [first] * (MANY - 3) + [last] * 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_large_file_is_read_as_its_compressed_twin(tmp_path, encoding):
+    # pandas 3.1 reads more than 5 MB in threads where it is given a path, and not a stream
+    table = pd.DataFrame(
+        {
+            "x": np.random.default_rng(0).normal(size=MANY),
+            "text": late("seven", "8"),
+            "gap": late("1.5", "NA"),
+            "quoted": late("plain words", "two\nlines, in one cell"),
+            "é": late("ü" * 40, "ß"),
+        }
+    )
+    plain, packed = tmp_path / "x.csv", tmp_path / "x.csv.gz"
+    for path in (plain, packed):
+        table.to_csv(path, index=False, encoding=encoding)
+    assert plain.stat().st_size > 5 * 2**20
+    frame, notes = read_frame(plain)
+    again, others = read_frame(packed)
+    pd.testing.assert_frame_equal(frame, again)
+    assert notes == others
+    np.testing.assert_array_equal(frame["x"], table["x"])
+    assert frame["text"].tolist()[-4:] == ["seven", "8", "8", "8"]
+    assert frame["gap"].isna().sum() == 3
+
+
 def test_an_archive_has_one_file(tmp_path):
     import zipfile
 
