@@ -41,6 +41,7 @@ from pyro_vae.priors import PRIORS as PRIORS
 from pyro_vae.spec import Spec as Spec
 from pyro_vae.training import Run as Run
 from pyro_vae.training import fit as fit
+from pyro_vae.training import fit_ensemble as fit_ensemble
 from pyro_vae.training import load as load
 from pyro_vae.training import save as save
 from pyro_vae.vae import VAE as VAE

@@ -101,9 +101,14 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
         if p.annotation in (int, int | None)
     }
 
+    # "VAE | Sequence[VAE]": the class is in a room to the right, and can't be imported here
+    takes_several = "Sequence" in str(signature.parameters[names[0]].annotation)
+
     def checked(name: str, value: Any) -> Any:
         if name == "vae" == names[0]:
-            _require_vae(function.__name__, value)
+            is_list = takes_several and isinstance(value, list | tuple)
+            for each in value if is_list else [value]:
+                _require_vae(function.__name__, each)
         if name in integers and value is not None:
             return as_int(value, name)
         return value

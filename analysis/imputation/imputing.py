@@ -1,6 +1,7 @@
 """Imputation of missing cells: means, intervals and draws, with a verdict on each row."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,11 +13,8 @@ from pyro_vae.analysis.imputation.calibration import (
     calibrated,
     hidden_cells,
 )
-from pyro_vae.analysis.imputation.conditional import (
-    categories_of,
-    conditional_cells,
-    require_missing,
-)
+from pyro_vae.analysis.imputation.conditional import categories_of
+from pyro_vae.analysis.imputation.ensembles import ensemble_cells, members_of
 from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.imputation.tables import Holes
 from pyro_vae.analysis.results.tables import column_labels, row_labels
@@ -29,7 +27,7 @@ __all__ = ["impute"]
 
 @public
 def impute(
-    vae: VAE,
+    vae: VAE | Sequence[VAE],
     x: Any,
     *,
     num_imputations: int = 20,
@@ -51,7 +49,9 @@ def impute(
 
     It is assumed that cells are missing at random: given the observed cells, whether another is
     missing doesn't depend on its value. The parameters of the model are taken as known, so that
-    with few training rows intervals are too narrow: `calibrate` measures that.
+    with few training rows intervals are too narrow: `calibrate` measures that. Several models of
+    one description, `fit_ensemble`, are taken together, as the mixture of what each of them says:
+    means are better, and intervals wider where the models differ.
 
     References:
         Inference and Missing Data (Rubin, 1976).
@@ -60,10 +60,10 @@ def impute(
         Pareto Smoothed Importance Sampling (Vehtari, Simpson, Gelman, Yao, Gabry, 2024), for k-hat.
 
     Arguments:
-        vae: a fitted model with missing="at_random".
+        vae: a fitted model with missing="at_random", or a list of several.
         x: rows, (n, *data_shape), nan where a cell is missing; or a table with missing cells.
         num_imputations: completed tables; 0 makes none.
-        num_particles: K, draws of z for each row; more where k-hat is too high.
+        num_particles: K, draws of z for each row, and model; more where k-hat is too high.
         seed: of the draws.
         calibrate: whether to hide observed cells, find them, and report how well that went.
         hidden_share: the share of the observed cells that is hidden, between 0 and 1.
@@ -85,28 +85,29 @@ def impute(
         [1.0, 2.0]
     """
     began = time.perf_counter()
-    require_missing(vae, "impute", num_particles)
+    members = members_of(vae, "impute", num_particles)
+    first = members[0]
     if num_imputations < 0:
         raise ValueError(f"num_imputations: expected at least 0, got {num_imputations}")
     if not 0 < hidden_share < 1:
         raise ValueError(
             f"hidden_share: expected a share between 0 and 1, got {hidden_share}"
         )
-    rows = torch.cat(list(rows_of(vae, model_rows(vae, x), "x")))
+    rows = torch.cat(list(rows_of(first, model_rows(first, x), "x")))
     how: dict[str, Any] = {
         "num_particles": num_particles,
         "seed": seed,
         "progress": progress,
     }
-    found = conditional_cells(vae, rows, num_imputations=num_imputations, **how)
-    labels = row_labels(x, vae.spec.table)
+    found = ensemble_cells(members, rows, num_imputations=num_imputations, **how)
+    labels = row_labels(x, first.spec.table)
     calibration = None
     if calibrate:
-        calibration = _calibration(vae, x, rows, hidden_share, how)
+        calibration = _calibration(members, x, rows, hidden_share, how)
     result = Imputation(
         found,
-        Holes.of(x, as_numpy(rows), vae.spec.table, labels),
-        categories_of(vae),
+        Holes.of(x, as_numpy(rows), first.spec.table, labels),
+        categories_of(first),
         calibration,
         time.perf_counter() - began,
     )
@@ -126,11 +127,11 @@ def warn_of_untrusted(found: Imputation, what: str) -> None:
 
 
 def _calibration(
-    vae: VAE, x: Any, rows: Tensor, share: float, how: dict[str, Any]
+    members: Sequence[VAE], x: Any, rows: Tensor, share: float, how: dict[str, Any]
 ) -> Calibrated:
     """How well observed cells are found after they were hidden."""
     flat = as_numpy(rows.flatten(1))
-    missing = missing_cells(vae)
+    missing = missing_cells(members[0])
     groups = {} if missing is None else missing.together
     together = [column for columns in groups.values() for column in columns]
     hidden = hidden_cells(flat, share, how["seed"], together)
@@ -141,8 +142,8 @@ def _calibration(
         )
     holed = rows.clone()
     holed.flatten(1)[torch.from_numpy(hidden).to(rows.device)] = torch.nan
-    again = conditional_cells(vae, holed, num_imputations=0, **how)
-    names = column_labels(x, vae.spec.table)
+    again = ensemble_cells(members, holed, num_imputations=0, **how)
+    names = column_labels(x, members[0].spec.table)
     if names is not None and len(names) != flat.shape[1]:
         names = None
     return calibrated(flat, hidden, again.cells, names)

@@ -8,11 +8,8 @@ import torch
 
 from pyro_vae.analysis.fitted import as_numpy
 from pyro_vae.analysis.imputation.cells import LEVELS, Cells
-from pyro_vae.analysis.imputation.conditional import (
-    categories_of,
-    conditional_cells,
-    require_missing,
-)
+from pyro_vae.analysis.imputation.conditional import categories_of
+from pyro_vae.analysis.imputation.ensembles import ensemble_cells, members_of
 from pyro_vae.analysis.imputation.imputing import warn_of_untrusted
 from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.imputation.tables import Holes, in_units, level_names
@@ -34,7 +31,7 @@ __all__ = ["predict"]
 
 @public
 def predict(
-    vae: VAE,
+    vae: VAE | Sequence[VAE],
     x: Any,
     *,
     columns: Sequence[str | int],
@@ -49,10 +46,10 @@ def predict(
     assumed.
 
     Arguments:
-        vae: a fitted model with missing="at_random".
+        vae: a fitted model with missing="at_random", or a list of several.
         x: rows, (n, *data_shape), or a table.
         columns: a, by name or by position in the flattened row.
-        num_particles: draws of z for each row.
+        num_particles: draws of z for each row, and model.
         seed: of the draws.
         progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
@@ -70,19 +67,20 @@ def predict(
         >>> predict(vae, torch.zeros(3, 2), columns=[1]).shape
         (3, 10)
     """
-    require_missing(vae, "predict", num_particles)
-    schema = vae.spec.table
-    size = torch.Size(vae.spec.data_shape).numel()
+    members = members_of(vae, "predict", num_particles)
+    first = members[0]
+    schema = first.spec.table
+    size = torch.Size(first.spec.data_shape).numel()
     names = column_labels(x, schema)
     known = None if names is None else [str(name) for name in names]
     positions = column_positions(columns, known, size, "columns")
-    _require_whole_groups(vae, positions)
+    _require_whole_groups(first, positions)
     if schema is not None and is_frame(x):
         x = _with_columns(x, schema, [schema.modelled[one] for one in positions])
-    rows = torch.cat(list(rows_of(vae, model_rows(vae, x), "x"))).clone()
+    rows = torch.cat(list(rows_of(first, model_rows(first, x), "x"))).clone()
     rows.flatten(1)[:, positions] = torch.nan
-    found = conditional_cells(
-        vae,
+    found = ensemble_cells(
+        members,
         rows,
         num_particles=num_particles,
         num_imputations=0,
@@ -90,7 +88,7 @@ def predict(
         progress=progress,
     )
     labels = row_labels(x, schema)
-    categories = categories_of(vae)
+    categories = categories_of(first)
     holes = Holes.of(rows, as_numpy(rows), schema, labels)
     whole = Imputation(found, holes, categories)
     warn_of_untrusted(whole, "predict")

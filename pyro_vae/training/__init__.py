@@ -2,6 +2,7 @@
 
 from pyro_vae.saving import load, save
 from pyro_vae.training.compiled_step import CompiledStep
+from pyro_vae.training.ensemble import fit_ensemble
 from pyro_vae.training.loop import fit
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.run import Run
@@ -14,6 +15,7 @@ __all__ = [
     "Run",
     "State",
     "fit",
+    "fit_ensemble",
     "load",
     "save",
     "step",

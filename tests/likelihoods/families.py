@@ -120,6 +120,8 @@ CASES: dict[str, Case] = {
     "normal, full, one scale": _case(
         TIED, "normal", covariance="full", scale="learned"
     ),
+    "normal, asinh": _case(REAL, "normal", warp="asinh"),
+    "normal, full, asinh": _case(TIED, "normal", covariance="full", warp="asinh"),
     "normal, low rank": _case(TIED, "normal", covariance="low_rank", rank=1),
     "bernoulli": _case(BITS, "bernoulli"),
     "continuous_bernoulli": _case(UNIT, "continuous_bernoulli"),
