@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pyro_vae.analysis.fitted import as_numpy
+from pyro_vae.analysis.fitted import as_numpy, require_at_random
 from pyro_vae.analysis.imputation.cells import LEVELS, Cells
 from pyro_vae.analysis.imputation.conditional import (
     categories_of,
@@ -71,6 +71,7 @@ def predict(
         (3, 10)
     """
     require_missing(vae, "predict", num_particles)
+    require_at_random(vae, "predict")
     schema = vae.spec.table
     size = torch.Size(vae.spec.data_shape).numel()
     names = column_labels(x, schema)

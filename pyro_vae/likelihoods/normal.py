@@ -18,6 +18,8 @@ from pyro_vae.likelihoods.learned_correlation import (
     LowRankCorrelation,
     Start,
 )
+from pyro_vae.likelihoods.mechanisms import Direction
+from pyro_vae.likelihoods.mechanisms_of_numbers import OfNormal
 from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive
@@ -107,6 +109,11 @@ class Normal(Family):
         if self.correlation is not None:
             return CorrelatedNormal(loc, scale, self.correlation())
         return self._as_row(any_unit.Normal(loc, scale))
+
+    def pyro_vae_missing_mechanism(self, direction: Direction) -> OfNormal | None:
+        if self.correlation is not None:
+            return None
+        return OfNormal(self.data_shape, direction)
 
     def extra_repr(self) -> str:
         if self.correlation is None:
