@@ -159,7 +159,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
     parser.add_argument("--masks", type=int, default=5)
     parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument(
+        "--self-masking", action="store_true", help="cells hidden by their values"
+    )
     options = parser.parse_args()
+    if options.self_masking:
+        from benchmarks.self_masking import report
+
+        report()
+        return
     for name in options.data:
         try:
             x = DATA[name]()

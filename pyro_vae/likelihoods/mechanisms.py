@@ -14,6 +14,9 @@ from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import factor
 
 Direction = Literal["any", "high", "low"]
+PACE = 5.0
+"""The unit of the learned numbers: a step of Adam moves each by the learning rate, and a logit has
+further to go than a weight of a network."""
 
 
 def logit_of_share(data: Statistics) -> Tensor:
@@ -62,15 +65,15 @@ class LinearLogit(nn.Module):
 
     @property
     def intercept(self) -> Tensor:
-        return self.start + self.shift
+        return self.start + PACE * self.shift
 
     @property
     def slope(self) -> Tensor:
         if self.direction == "high":
-            return factor(self.raw)
+            return factor(PACE * self.raw)
         if self.direction == "low":
-            return -factor(self.raw)
-        return self.raw
+            return -factor(PACE * self.raw)
+        return PACE * self.raw
 
     def forward(self, x: Tensor) -> Tensor:
         return self.intercept + self.slope * (x - self.center) / self.unit

@@ -10,6 +10,7 @@ from torch.nn.functional import logsigmoid
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.categories import Categories, CategoryNumbers
 from pyro_vae.likelihoods.mechanisms import (
+    PACE,
     Direction,
     Line,
     Linear,
@@ -85,7 +86,7 @@ class OfNames(_OfLevels):
         self.start.copy_(logit_of_share(data))
 
     def level_logits(self) -> Tensor:
-        return self.start.unsqueeze(-1) + self.shift
+        return self.start.unsqueeze(-1) + PACE * self.shift
 
     def logits(self, x: Tensor) -> Tensor:
         table = self.level_logits().expand(*x.shape, self.levels)

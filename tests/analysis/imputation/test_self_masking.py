@@ -7,6 +7,7 @@ from scipy.special import expit, log_expit, log_softmax, logsumexp
 from scipy.stats import norm
 
 import pyro_vae as pv
+from pyro_vae.likelihoods.mechanisms import PACE
 
 NAN = float("nan")
 Z = np.linspace(-9, 9, 1201)
@@ -20,7 +21,8 @@ GROUPS = [
     {"columns": 2, "kind": "ordinal", "num_classes": 4},
 ]
 NORMAL, LOG_NORMAL, BIT, NAME, GRADE = 4, 1, 3, 0, 2
-ORDER = (NORMAL, LOG_NORMAL, BIT, NAME, GRADE)
+INTERCEPT, SLOPE, CENTER, UNIT = -0.4, 1.7, 0.3, 0.8
+OF_NAMES = [-2.0, 0.5, 1.0]
 LEVELS = {BIT: 2, NAME: 3, GRADE: 4}
 
 
@@ -39,21 +41,13 @@ class Oracle:
         up_to = expit(cutpoints - raw[:, 6:7])
         ends = np.concatenate([0 * Z[:, None], up_to, 0 * Z[:, None] + 1], 1)
         self.log_p[GRADE] = np.log(np.diff(ends, axis=1))
-        self.mechanism = {}
-        groups = vae.likelihood.missing.mechanism.groups
-        for column, group in zip(ORDER, groups, strict=True):
-            self.mechanism[column] = group
 
     def logit(self, column, x):
         """logit P(missing | x)."""
-        group = self.mechanism[column]
         if column == NAME:
-            return group.shift.detach().numpy()[0][x.astype(int)]
-        line = group.logit
-        numbers = (line.shift, line.raw, line.center, line.unit)
-        shift, slope, center, unit = (one.item() for one in numbers)
+            return np.array(OF_NAMES)[x.astype(int)]
         value = np.log(x) if column == LOG_NORMAL else x
-        return shift + slope * (value - center) / unit
+        return INTERCEPT + SLOPE * (value - CENTER) / UNIT
 
     def points(self, column):
         """Points of x, log of their probability and log P(missing | x), each (z, points)."""
@@ -111,12 +105,12 @@ def model():
         vae.likelihood.decoder.weight.mul_(1.5)
         for group in vae.likelihood.missing.mechanism.groups:
             if hasattr(group, "logit"):
-                group.logit.shift.fill_(-0.4)
-                group.logit.raw.fill_(1.7)
-                group.logit.center.fill_(0.3)
-                group.logit.unit.fill_(0.8)
+                group.logit.shift.fill_(INTERCEPT / PACE)
+                group.logit.raw.fill_(SLOPE / PACE)
+                group.logit.center.fill_(CENTER)
+                group.logit.unit.fill_(UNIT)
             else:
-                group.shift.copy_(torch.tensor([[-2.0, 0.5, 1.0]]))
+                group.shift.copy_(torch.tensor([OF_NAMES]) / PACE)
     return vae, Oracle(vae)
 
 
