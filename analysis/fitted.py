@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.inputs import placement_of
+from pyro_vae.inputs import missing_module, placement_of
 from pyro_vae.networks import evaluating
 from pyro_vae.spec import require_fixed_weights
 from pyro_vae.vae import VAE
@@ -38,6 +38,18 @@ def evaluation(vae: VAE) -> Iterator[None]:
     own_parameters = pyro.settings.context(module_local_params=True)
     with torch.no_grad(), evaluating(vae), own_parameters, no_validation, no_autocast:
         yield
+
+
+def drawn_rows(vae: VAE, z: Tensor) -> Tensor:
+    """x ~ p(x | z); where cells may be missing because of their values, such cells are nan.
+
+    Arguments:
+        vae: the model.
+        z: (n, latent_dim).
+    """
+    x: Tensor = vae.likelihood(z).sample()
+    missing = missing_module(vae)
+    return x if missing is None else missing.lacking(x, like=x)
 
 
 def require_at_random(vae: VAE, what: str) -> None:

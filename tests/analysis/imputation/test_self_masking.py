@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 import pyro_vae as pv
 from benchmarks import imputation
+from pyro_vae.analysis.fitted import drawn_rows
 from pyro_vae.likelihoods.mechanisms import PACE
 
 NAN = float("nan")
@@ -181,6 +182,30 @@ def test_imputed_categories(model, rows, found, column):
 
 def test_it_says_what_is_assumed(found):
     assert "to depend on its value alone" in found.summary()
+
+
+def test_rows_of_the_model_lack_cells(model):
+    """As simulation-based calibration needs them, and the oracle has them."""
+    vae, oracle = model
+    torch.manual_seed(0)
+    drawn = drawn_rows(vae, torch.as_tensor(Z[300:-300:100]).repeat(2000)[:, None])
+    share = drawn.isnan().reshape(2000, -1, 5).double().mean(0).numpy()
+    each = [oracle.log_missing(column)[300:-300:100] for column in range(5)]
+    assert share == pytest.approx(np.exp(each).T, abs=0.05)
+
+
+@pytest.mark.slow
+def test_bounds_of_bidirectional_monte_carlo_hold_the_exact_number(model):
+    vae, oracle = model
+    found = pv.bidirectional(
+        vae, num_rows=20, num_chains=8, temperatures=100, progress=False
+    )
+    exact = np.array([logsumexp(oracle.log_joint(row)) for row in found.x])
+    assert np.isnan(found.x).any()
+    error = 0.1  # of one row, since each bound is an average over chains
+    assert found.lower.mean() < exact.mean() + error
+    assert found.upper.mean() > exact.mean() - error
+    assert found.upper.mean() - found.lower.mean() < 0.3
 
 
 QUESTIONS = {
