@@ -180,6 +180,7 @@ def test_imputed_categories(model, rows, found, column):
     assert shares.mean(0) == pytest.approx(exact.mean(0), abs=0.03)
 
 
+@pytest.mark.slow
 def test_it_says_what_is_assumed(found):
     assert "to depend on its value alone" in found.summary()
 
