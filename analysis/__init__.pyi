@@ -8,6 +8,10 @@ from pyro_vae.analysis.export.draws import to_arviz as to_arviz
 from pyro_vae.analysis.gaps.gaps import inference_gaps as inference_gaps
 from pyro_vae.analysis.gaps.results import Gaps as Gaps
 from pyro_vae.analysis.imputation.imputing import impute as impute
+from pyro_vae.analysis.imputation.mechanism import MissingMechanism as MissingMechanism
+from pyro_vae.analysis.imputation.mechanism import (
+    missing_mechanism as missing_mechanism,
+)
 from pyro_vae.analysis.imputation.pooling import Pooled as Pooled
 from pyro_vae.analysis.imputation.pooling import pool as pool
 from pyro_vae.analysis.imputation.prediction import predict as predict

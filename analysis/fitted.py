@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.inputs import placement_of
+from pyro_vae.inputs import missing_module, placement_of
 from pyro_vae.networks import evaluating
 from pyro_vae.spec import require_fixed_weights
 from pyro_vae.vae import VAE
 
+HIDDEN = (
+    "observed cells that are hidden would be read as missing because of their values"
+)
 HALF_PRECISION = (torch.bfloat16, torch.float16)
 
 Columns = dict[str, np.ndarray]
@@ -35,6 +38,32 @@ def evaluation(vae: VAE) -> Iterator[None]:
     own_parameters = pyro.settings.context(module_local_params=True)
     with torch.no_grad(), evaluating(vae), own_parameters, no_validation, no_autocast:
         yield
+
+
+def drawn_rows(vae: VAE, z: Tensor) -> Tensor:
+    """x ~ p(x | z); where cells may be missing because of their values, such cells are nan.
+
+    Arguments:
+        vae: the model.
+        z: (n, latent_dim).
+    """
+    x: Tensor = vae.likelihood(z).sample()
+    missing = missing_module(vae)
+    return x if missing is None else missing.lacking(x, like=x)
+
+
+def require_at_random(vae: VAE, what: str) -> None:
+    """Raise ValueError where cells that are hidden would say something by being missing.
+
+    Arguments:
+        vae: the model.
+        what: hides observed cells, for messages.
+    """
+    if vae.spec.self_masking is not None:
+        raise ValueError(
+            f"{what}: expected a model with missing='at_random', since {HIDDEN}, got one with "
+            "missing='self_masking'; fit another with missing='at_random' for this"
+        )
 
 
 def as_numpy(tensor: Tensor) -> np.ndarray:

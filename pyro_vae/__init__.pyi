@@ -23,6 +23,7 @@ from pyro_vae.analysis import evidence as evidence
 from pyro_vae.analysis import impute as impute
 from pyro_vae.analysis import inference_gaps as inference_gaps
 from pyro_vae.analysis import latent_use as latent_use
+from pyro_vae.analysis import missing_mechanism as missing_mechanism
 from pyro_vae.analysis import pool as pool
 from pyro_vae.analysis import predict as predict
 from pyro_vae.analysis import reconstruct as reconstruct

@@ -13,6 +13,7 @@ All names begin with `pyro_vae_`, so that no method of another meaning is called
     HasColumnDensities      a distribution p(x | z)             by `anomaly`
     HasObservedDensity      a distribution p(x | z)             where rows have missing cells
     HasConditional          a distribution p(x | z)             by `impute`
+    HasMissingMechanism     a likelihood's family               once, when a model is built
     HasTopLevel             a distribution q(z | x)             by the prior "vamp" on a top level
 
 Example:
@@ -35,7 +36,7 @@ Example:
     tensor([5., 5.], grad_fn=<RoundBackward0>)
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -89,6 +90,18 @@ class RefinesProposal(Protocol):
         Arguments:
             q: the family's distribution for the features of the rows.
             x: the rows, shaped (n, *data_shape).
+        """
+
+
+@runtime_checkable
+class HasMissingMechanism(Protocol):
+    """A family of which it is known how the value of a cell may decide whether it is missing."""
+
+    def pyro_vae_missing_mechanism(self, direction: Any, /) -> Any:
+        """P(missing | x), a `pyro_vae.likelihoods.mechanisms.Mechanism`; None if it isn't known.
+
+        Arguments:
+            direction: "any"; or "high" or "low", the values that are missing more often.
         """
 
 

@@ -28,6 +28,7 @@ from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.matching import names_only
 from pyro_vae.data.rounding import require_precision
+from pyro_vae.likelihoods.observed_cells import MissingAtRandom
 from pyro_vae.networks import Standardize
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.spec import data_support
@@ -178,10 +179,17 @@ def checked_batches(
 
 def missing_cells(vae: VAE) -> MissingCells | None:
     """What rows of a model may lack; None where all cells have to be there."""
+    missing = missing_module(vae)
+    return None if missing is None else MissingCells(missing.together)
+
+
+def missing_module(vae: VAE) -> MissingAtRandom | None:
+    """What the likelihood has for missing cells; None where all cells have to be there."""
     if vae.spec.missing == "none":
         return None
     likelihood: Any = getattr(vae.likelihood, "_orig_mod", vae.likelihood)
-    return MissingCells(likelihood.missing.together)
+    missing: MissingAtRandom = likelihood.missing
+    return missing
 
 
 def require_precise(vae: VAE, rows: Rows, name: str) -> None:

@@ -21,6 +21,7 @@ from pyro_vae.likelihoods import Likelihood
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Parts, Spec, build, describe, joined, random_weights, read
 from pyro_vae.spec.column_kinds import require_kinds
+from pyro_vae.spec.missing import Missing
 
 _numbers = count(1)
 Observations = Mapping[str, Tensor] | None
@@ -116,7 +117,8 @@ class VAE(nn.Module):
         missing: "at_random": nan is a missing cell, and p(x | z) is that of the observed ones. The
             encoder gets the standardised cells, 0 where missing, and then the mask, 1 where
             observed: (n, 2 D) numbers for rows (n, D), and for images twice the channels. A guide
-            of your own gets the rows with nan. "none": nan is an error.
+            of your own gets the rows with nan. "self_masking": a cell may be missing because of its
+            value. "none": nan is an error.
         seed: of the initial weights. The global generator is not touched.
         table: names, kinds and levels of the columns, for rows of a table; see `from_data`.
 
@@ -148,7 +150,7 @@ class VAE(nn.Module):
         decoder: Part = "mlp",
         standardize: Literal["feature", "all", "none"] = "feature",
         denoise: float = 0.0,
-        missing: Literal["none", "at_random"] = "none",
+        missing: Missing | Mapping[str, Any] = "none",
         seed: int = 0,
         table: Schema | None = None,
     ) -> None:
@@ -266,6 +268,8 @@ class VAE(nn.Module):
         )
 
     def _missing(self) -> str:
+        if self.spec.self_masking is not None:
+            return ", cells missing by their values"
         return ", cells missing at random" if self.spec.missing == "at_random" else ""
 
     @property

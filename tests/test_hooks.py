@@ -27,6 +27,7 @@ PROTOCOLS = {
     "HasColumnDensities": "pyro_vae_column_log_prob",
     "HasObservedDensity": "pyro_vae_observed_log_prob",
     "HasConditional": "pyro_vae_given_observed",
+    "HasMissingMechanism": "pyro_vae_missing_mechanism",
     "HasTopLevel": "pyro_vae_top",
 }
 OF_MODULES = "start_from", "bind_parts", "refine", "independent"

@@ -16,7 +16,13 @@ from pyro_vae.analysis.annealing.chains import (
 )
 from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.annealing.temperatures import tuned
-from pyro_vae.analysis.fitted import Columns, as_numpy, concatenated, evaluation
+from pyro_vae.analysis.fitted import (
+    Columns,
+    as_numpy,
+    concatenated,
+    drawn_rows,
+    evaluation,
+)
 from pyro_vae.analysis.mean_weight import log_mean
 from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
 from pyro_vae.arguments import public
@@ -154,7 +160,7 @@ def bidirectional(
     with evaluation(vae):
         with own_seed(seed, placement_of(vae).device):
             z = vae.prior().sample(torch.Size([num_rows]))
-            x = vae.likelihood(z).sample()
+            x = drawn_rows(vae, z)
         size = options.rows_together
         pairs = zip(x.split(size), z.split(size), strict=True)
         parts = [_bracket(vae, some_x, some_z, options) for some_x, some_z in pairs]

@@ -54,6 +54,7 @@ def _columns(vae: VAE) -> dict[str, Any]:
         "data_shape": tuple(vae.spec.data_shape),
         "columns": None if table is None else list(table.names),
         "categories": categories_of(vae),
+        "missing": vae.spec.missing,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.fitted import as_numpy
+from pyro_vae.analysis.fitted import as_numpy, require_at_random
 from pyro_vae.analysis.imputation.calibration import (
     Calibrated,
     calibrated,
@@ -47,20 +47,24 @@ def impute(
     differ as much as the cells are uncertain. Estimate what you are after on each of them, and
     combine the estimates by Rubin's rules, `pool`.
 
-    It is assumed that cells are missing at random: given the observed cells, whether another is
-    missing doesn't depend on its value. The parameters of the model are taken as known, so that
-    with few training rows intervals are too narrow: `calibrate` measures that. Several models of
-    one description, `fit_ensemble`, are taken together, as the mixture of what each of them says:
-    means are better, and intervals wider where the models differ.
+    With missing="at_random" it is assumed that, given the observed cells, whether another is
+    missing doesn't depend on its value. With missing="self_masking" the mask is a part of x_o, and
+    a missing cell has p(x_m | z, missing), which knows that it is missing. The parameters of the
+    model are taken as known, so that with few training rows intervals are too narrow: `calibrate`
+    measures that. Several models of one description, `fit_ensemble`, are taken together, as the
+    mixture of what each of them says: means are better, and intervals wider where the models
+    differ.
 
     References:
         Inference and Missing Data (Rubin, 1976).
+        not-MIWAE: Deep Generative Modelling with Missing not at Random Data (Ipsen, Mattei,
+        Frellsen, 2021).
         MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets (Mattei, Frellsen,
         2019).
         Pareto Smoothed Importance Sampling (Vehtari, Simpson, Gelman, Yao, Gabry, 2024), for k-hat.
 
     Arguments:
-        vae: a fitted model with missing="at_random", or a list of several.
+        vae: a fitted model for rows with missing cells, or a list of several.
         x: rows, (n, *data_shape), nan where a cell is missing; or a table with missing cells.
         num_imputations: completed tables; 0 makes none.
         num_particles: K, draws of z for each row, and model; more where k-hat is too high.
@@ -74,7 +78,8 @@ def impute(
         `to_dataframe()` with one line for each missing cell.
 
     Raises:
-        ValueError: a model that knows no missing cells; rows that don't fit the model.
+        ValueError: a model that knows no missing cells; rows that don't fit the model; `calibrate`
+            where missing cells depend on their values.
 
     Example:
         >>> vae = VAE(data_shape=(2,), latent_dim=1, missing="at_random")
@@ -93,6 +98,9 @@ def impute(
         raise ValueError(
             f"hidden_share: expected a share between 0 and 1, got {hidden_share}"
         )
+    if calibrate:
+        for member in members:
+            require_at_random(member, "calibrate")
     rows = torch.cat(list(rows_of(first, model_rows(first, x), "x")))
     how: dict[str, Any] = {
         "num_particles": num_particles,
@@ -110,6 +118,7 @@ def impute(
         categories_of(first),
         calibration,
         time.perf_counter() - began,
+        first.spec.self_masking is not None,
     )
     warn_of_untrusted(result, "impute")
     return result

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pyro_vae.analysis.fitted import as_numpy
+from pyro_vae.analysis.fitted import as_numpy, require_at_random
 from pyro_vae.analysis.imputation.cells import LEVELS, Cells
 from pyro_vae.analysis.imputation.conditional import categories_of
 from pyro_vae.analysis.imputation.ensembles import ensemble_cells, members_of
@@ -68,6 +68,8 @@ def predict(
         (3, 10)
     """
     members = members_of(vae, "predict", num_particles)
+    for member in members:
+        require_at_random(member, "predict")
     first = members[0]
     schema = first.spec.table
     size = torch.Size(first.spec.data_shape).numel()

@@ -18,6 +18,11 @@ from pyro_vae.data.columns import Column
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+READING = (
+    "mean and sd are those of p(x missing | x observed), 5% to 95% its quantiles; completed tables "
+    "are draws from it; believe trusted rows, whose k-hat is at most 0.7"
+)
+
 
 @dataclass(frozen=True, repr=False)
 class Imputation(Answer):
@@ -29,6 +34,7 @@ class Imputation(Answer):
         categories: how many each column of categories has.
         calibration: how well hidden cells were found; None where that wasn't asked for.
         seconds: the time that it took.
+        self_masking: whether a cell may be missing because of its value.
     """
 
     found: Conditional
@@ -36,12 +42,14 @@ class Imputation(Answer):
     categories: Mapping[int, int]
     calibration: Calibrated | None = None
     seconds: float = math.nan
+    self_masking: bool = False
 
-    reading = (
-        "mean and sd are those of p(x missing | x observed), 5% to 95% its quantiles; completed "
-        "tables are draws from it; believe trusted rows, whose k-hat is at most 0.7; whether a "
-        "cell is missing is assumed not to depend on its value, given the observed cells"
-    )
+    @property
+    def reading(self) -> str:
+        assumed = "not to depend on its value, given the observed cells"
+        if self.self_masking:
+            assumed = "to depend on its value alone"
+        return f"{READING}; whether a cell is missing is assumed {assumed}"
 
     def __repr__(self) -> str:
         return (

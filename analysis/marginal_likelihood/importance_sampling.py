@@ -102,8 +102,10 @@ def evidence(
     0.943 of p(x) with 100 draws, 0.991 with 200 and 0.9995 with 1000, each ± 0.003 or less.
 
     Of a row with missing cells, for a model with missing="at_random", it is log p of the observed
-    cells, and exactly 0 where there are none. With `columns` a and `given` b it is log p(x_a | x_b)
-    = log p(x_a, x_b) - log p(x_b), a score of some columns by others, from an estimate of each.
+    cells, and exactly 0 where there are none; with missing="self_masking" it is log p of the
+    observed cells and of the mask, which says which these are. With `columns` a and `given` b it is
+    log p(x_a | x_b) = log p(x_a, x_b) - log p(x_b), a score of some columns by others, from an
+    estimate of each.
 
     Running sums in float64 keep the memory from growing with K. The draws of a row depend on `seed`
     and on the row alone: its numbers are the same in any order, batch or chunk, up to rounding, and
@@ -180,7 +182,7 @@ def evidence(
             found = concatenated(
                 [_estimate(job, group, first, second) for group in groups]
             )
-    if counts:
+    if counts and vae.spec.self_masking is None:
         found = without_observed_cells(found, np.array(counts))
     return Evidence(
         **found,

@@ -39,11 +39,13 @@ class Measure:
         mass: the columns that it is the probability of: a pure number.
         given: what it is conditioned on, in words: "the total of each row", "column 3"; empty where
             nothing is.
+        mask: whether it is the probability of the mask too: of which cells are observed.
     """
 
     density: str = ""
     mass: str = ""
     given: str = ""
+    mask: bool = False
 
     @property
     def kind(self) -> str:
@@ -74,6 +76,8 @@ class Measure:
     def __str__(self) -> str:
         columns = {"density": self.density, "mass": self.mass}
         parts = [f"{name} of columns {text}" for name, text in columns.items() if text]
+        if self.mask:
+            parts.append("mass of the mask of observed cells")
         text = " and ".join(parts)
         return f"{text}, given {self.given}" if self.given else text
 
@@ -112,6 +116,7 @@ def measure_of(vae: VAE) -> Measure | None:
         density=_ranges(parts, "density"),
         mass=_ranges(parts, "mass"),
         given=" and ".join(_given(parts, columns)),
+        mask=vae.spec.self_masking is not None,
     )
 
 

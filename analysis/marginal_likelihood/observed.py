@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.fitted import Columns
+from pyro_vae.analysis.fitted import Columns, require_at_random
 from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.tables import column_names, row_labels
@@ -82,9 +82,11 @@ def between_columns(
         **how: further arguments of `evidence`.
 
     Raises:
-        ValueError: a model without missing cells; unknown columns; columns that are in both, or
+        ValueError: a model without missing cells, or whose missing cells depend on their values;
+            unknown columns; columns that are in both, or
             twice in one.
     """
+    require_at_random(vae, "evidence of columns")
     of_a, of_b = _chosen(vae, x, columns, () if given is None else given)
     rows = torch.cat(list(rows_of(vae, x, "x"))).cpu()
     both = evidence(vae, _only(rows, [*of_a, *of_b]).numpy(), **how)
@@ -134,11 +136,11 @@ def _of_columns(found: Evidence, of_a: list[int], of_b: list[int]) -> Evidence:
     conditions = [found.measure.given] if found.measure.given else []
     if of_b:
         conditions.append(f"columns {ranges(sorted(of_b))}")
-    parts = {
+    parts: dict[str, Any] = {
         kind: ranges(sorted(set(found.measure.columns(kind)) & set(of_a)))
         for kind in ("density", "mass")
     }
-    measure = Measure(**parts, given=" and ".join(conditions))
+    measure = replace(found.measure, **parts, given=" and ".join(conditions))
     return replace(found, measure=measure, data_size=measure.size)
 
 

@@ -223,7 +223,7 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
         count = int(self.n_observed.sum())
         note = f"{count} observed of {self.num_rows * self.data_size} cells"
         empty = int((self.n_observed == 0).sum())
-        if empty:
+        if empty and (self.measure is None or not self.measure.mask):
             note += f"; {empty} rows have none, and log p = 0"
         yield Total("per cell", self.mean_per_cell, unit="nats", note=note, digits=4)
 

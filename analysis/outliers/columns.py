@@ -79,7 +79,9 @@ def _terms(p: Any, x: Tensor) -> Tensor | None:
     if isinstance(p, ObservedCells):
         filled, observed = p.filled(x)
         terms = _terms(p.base_dist, filled)
-        return None if terms is None else torch.where(observed, terms, 0.0)
+        if terms is None:
+            return None
+        return torch.where(observed, terms, 0.0) + p.mask_log_prob(x)
     if isinstance(p, SizedCounts):  # the size factor is the last column
         counts = p.counts(x[..., -1:]).log_prob(x[..., :-1])
         return torch.cat([counts, torch.zeros_like(counts[..., :1])], -1)

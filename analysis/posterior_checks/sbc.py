@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pyro_vae.analysis.fitted import (
     as_numpy,
+    drawn_rows,
     evaluation,
     posterior_of,
     require_density,
@@ -85,7 +86,7 @@ def calibration(
     ):
         # all rows are drawn first, so that the same seed gives the same rows with other draws
         z = vae.prior().sample(torch.Size([num_rows]))
-        x = torch.cat([vae.likelihood(some).sample() for some in z.split(CHUNK)])
+        x = torch.cat([drawn_rows(vae, some) for some in z.split(CHUNK)])
         for some_z, some_x in zip(z.split(together), x.split(together), strict=True):
             parts.append(_pit_of_rows(vae, some_z, some_x, num_samples, resample))
             bar.update(len(some_z))

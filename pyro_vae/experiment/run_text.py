@@ -44,9 +44,11 @@ def _missing(table: Table, vae: VAE) -> list[str]:
     if count == 0 or vae.spec.missing == "none":
         return []
     share = count / table.values.size
+    kind, what = "at_random", "the observed ones"
+    if vae.spec.self_masking is not None:
+        kind, what = "self_masking", "the observed ones and of which they are"
     return [
-        f"{count} missing cells ({share:.1%}): the model is of the observed ones, "
-        f'missing="{vae.spec.missing}"'
+        f'{count} missing cells ({share:.1%}): the model is of {what}, missing="{kind}"'
     ]
 
 

@@ -154,7 +154,7 @@ class Likelihood(nn.Module):
         columns = self.family.independent()
         if columns is None or self.missing is None:
             return columns
-        return self.missing(columns)
+        return self.missing.independent(columns)
 
     @property
     def modelled_size(self) -> int:

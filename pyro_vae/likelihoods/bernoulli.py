@@ -7,6 +7,8 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, logit_of_mean
+from pyro_vae.likelihoods.mechanisms import Direction
+from pyro_vae.likelihoods.mechanisms_of_levels import OfOrder
 from pyro_vae.likelihoods.observed_cells import independent_log_prob
 from pyro_vae.networks import Shape
 
@@ -47,6 +49,9 @@ class Bernoulli(Family):
     def forward(self, raw: Tensor) -> Distribution:
         each = dist.Bernoulli(logits=self.offset + raw)
         return _Bits(each, len(self.data_shape))
+
+    def pyro_vae_missing_mechanism(self, direction: Direction) -> OfOrder:
+        return OfOrder(self.data_shape, direction, levels=2)
 
     def extra_repr(self) -> str:
         return "x ~ Bernoulli(logits)"

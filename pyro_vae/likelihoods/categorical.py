@@ -1,8 +1,7 @@
 """Categories, numbered from 0."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import pyro.distributions as dist
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -10,6 +9,9 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.categories import Categories, CategoryNumbers
+from pyro_vae.likelihoods.mechanisms import Direction
+from pyro_vae.likelihoods.mechanisms_of_levels import OfNames
 from pyro_vae.networks import Shape
 
 
@@ -60,42 +62,10 @@ class Categorical(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         logits = (self.offset + raw).movedim(-len(self.param_shape), -1)
-        return _Categories(_Categorical(logits=logits), len(self.data_shape))
+        return Categories(CategoryNumbers(logits=logits), len(self.data_shape))
+
+    def pyro_vae_missing_mechanism(self, direction: Direction) -> OfNames:
+        return OfNames(self.data_shape, self.num_classes)
 
     def extra_repr(self) -> str:
         return f"x ~ Categorical(softmax), K = {self.num_classes}"
-
-
-class _Categorical(dist.Categorical):
-    """Categories as numbers in the dtype of the logits, which have a mean and a variance."""
-
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        drawn: Tensor = super().sample(sample_shape)  # type: ignore[no-untyped-call]
-        return drawn.to(self.logits.dtype)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.probs @ self._numbers
-
-    @property
-    def variance(self) -> Tensor:
-        return self.probs @ self._numbers.square() - self.mean.square()
-
-    @property
-    def _numbers(self) -> Tensor:
-        logits = self.logits
-        return torch.arange(self._num_events, dtype=logits.dtype, device=logits.device)
-
-
-class _Categories(dist.Independent):
-    """A row of categories; it is shown by the likeliest ones, not by the mean of their numbers."""
-
-    def pyro_vae_representative(self) -> Tensor:
-        categories: _Categorical = self.base_dist
-        return categories.probs.argmax(-1).to(categories.logits.dtype)
-
-    def pyro_vae_probabilities(self) -> dict[int, Tensor]:
-        """For each feature of the flattened row the probabilities of its categories, (..., K)."""
-        categories: _Categorical = self.base_dist
-        flat = categories.probs.flatten(-1 - self.reinterpreted_batch_ndims, -2)
-        return dict(enumerate(flat.unbind(-2)))

@@ -9,6 +9,8 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.mechanisms import Direction
+from pyro_vae.likelihoods.mechanisms_of_numbers import OfLogNormal
 from pyro_vae.likelihoods.parameters import Scale, resolved, stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive
@@ -74,6 +76,9 @@ class LogNormal(Family):
 
     def _row(self, loc: Tensor, scale: Tensor) -> Distribution:
         return self._as_row(_LogNormal(loc, scale))  # type: ignore[no-untyped-call]
+
+    def pyro_vae_missing_mechanism(self, direction: Direction) -> OfLogNormal:
+        return OfLogNormal(self.data_shape, direction)
 
     def extra_repr(self) -> str:
         return f"x ~ exp(N(loc, scale²)), scale={self.scale.source!r}"

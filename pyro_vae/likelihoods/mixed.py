@@ -23,7 +23,9 @@ from pyro_vae.kind_options import Options
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family, given, representative
 from pyro_vae.likelihoods.column_ranges import ranges
 from pyro_vae.likelihoods.column_supports import ColumnSupports
+from pyro_vae.likelihoods.mechanisms import Direction, OfGroups
 from pyro_vae.likelihoods.observed_cells import given_observed, observed_log_prob
+from pyro_vae.likelihoods.self_masking import mechanism_of
 from pyro_vae.networks import Shape
 from pyro_vae.registry import Choice
 
@@ -158,6 +160,11 @@ class Mixed(Family):
             groups.append(family(output.reshape(*leading, *family.param_shape)))
         return ColumnGroups(groups, self)
 
+    def pyro_vae_missing_mechanism(self, direction: Direction) -> OfGroups:
+        pairs = zip(self.kinds, self._families, strict=True)
+        groups = [mechanism_of(*pair, direction) for pair in pairs]
+        return OfGroups(groups, self.columns)
+
     @property
     def _families(self) -> list[Family]:
         return cast(list[Family], list(self.families))
@@ -249,9 +256,11 @@ class ColumnGroups(TorchDistribution):
     ) -> "ColumnGroups":
         """The same distribution, each group given its own observed cells."""
         rows = zip(self.parts, self._groups(value), self._groups(observed), strict=True)
-        return ColumnGroups(
-            [given_observed(part, *group) for part, *group in rows], self.row
-        )
+        return self.of_parts([given_observed(part, *group) for part, *group in rows])
+
+    def of_parts(self, parts: list[Distribution]) -> "ColumnGroups":
+        """Other distributions of the same groups of columns."""
+        return ColumnGroups(parts, self.row)
 
     def pyro_vae_probabilities(self) -> dict[int, Tensor]:
         """For each column of categories their probabilities, (..., K)."""

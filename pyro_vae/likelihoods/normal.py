@@ -21,6 +21,8 @@ from pyro_vae.likelihoods.learned_correlation import (
     Start,
 )
 from pyro_vae.likelihoods.learned_warp import LearnedWarp, Warp
+from pyro_vae.likelihoods.mechanisms import Direction
+from pyro_vae.likelihoods.mechanisms_of_numbers import OfNormal
 from pyro_vae.likelihoods.parameters import Scale, resolved, spread, stacked
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import Positive
@@ -132,6 +134,11 @@ class Normal(Family):
         if self.warp is None:
             return row
         return warped(row, self.warp())
+
+    def pyro_vae_missing_mechanism(self, direction: Direction) -> OfNormal | None:
+        if self.correlation is not None or self.warp is not None:
+            return None
+        return OfNormal(self.data_shape, direction)
 
     def extra_repr(self) -> str:
         symbol = "N(loc, scale²)" if self.correlation is None else "N(loc, Σ)"

@@ -74,6 +74,14 @@ class MissingAtRandom(nn.Module):
         """The same distribution, for rows with missing cells."""
         return ObservedCells(p, self.fill)
 
+    def independent(self, p: Distribution) -> "ObservedCells":
+        """The distribution of rows without dependence, for rows with missing cells."""
+        return self(p)
+
+    def lacking(self, x: Tensor, like: Tensor) -> Tensor:
+        """The rows x, of which the cells are missing that other rows lack."""
+        return torch.where(like.isnan(), like, x)
+
     def extra_repr(self) -> str:
         return f"{tuple(self.fill.shape)}"
 
@@ -130,11 +138,15 @@ class ObservedCells(TorchDistribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> "ObservedCells":
         if torch.Size(batch_shape) == self.batch_shape:
             return self
-        return ObservedCells(self.base_dist.expand(batch_shape), self.fill)
+        return self.over(self.base_dist.expand(batch_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         filled, observed = self.filled(value)
         return observed_log_prob(self.base_dist, filled, observed)
+
+    def mask_log_prob(self, value: Tensor) -> Tensor:
+        """log p of which cells are observed, given what is not missing: nothing, at random."""
+        return torch.zeros_like(value)
 
     def filled(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Rows with numbers for the missing cells, and which cells are observed."""
@@ -164,7 +176,11 @@ class ObservedCells(TorchDistribution):
         if not isinstance(self.base_dist, ConditionsOnData):
             return self
         filled, _ = self.filled(value)
-        return ObservedCells(self.base_dist.pyro_vae_given(filled), self.fill)
+        return self.over(self.base_dist.pyro_vae_given(filled))
+
+    def over(self, base_dist: Any) -> "ObservedCells":
+        """The same of another p(x | z)."""
+        return ObservedCells(base_dist, self.fill)
 
     def pyro_vae_representative(self) -> Tensor:
         if isinstance(self.base_dist, HasRepresentative):
@@ -262,10 +278,10 @@ def given_observed(p: Any, x: Tensor, observed: Tensor) -> Distribution:
         >>> given_observed(p, torch.ones(2), torch.tensor([True, False])).mean
         tensor([0., 0.])
     """
-    if isinstance(p, ObservedCells):
-        return given_observed(p.base_dist, x, observed)
     if isinstance(p, HasConditional):
         return p.pyro_vae_given_observed(x, observed)
+    if isinstance(p, ObservedCells):
+        return given_observed(p.base_dist, x, observed)
     if isinstance(p, HasObservedDensity) and not isinstance(p, Independent):
         raise ValueError(
             f"likelihood: expected a distribution with the method pyro_vae_given_observed, since "

@@ -12,6 +12,8 @@ from torch.nn.functional import logsigmoid, pad
 
 from pyro_vae.data import Statistics
 from pyro_vae.likelihoods.base import LIKELIHOODS, Family
+from pyro_vae.likelihoods.mechanisms import Direction
+from pyro_vae.likelihoods.mechanisms_of_levels import OfOrder
 from pyro_vae.networks import Shape
 from pyro_vae.networks.positive_numbers import factor
 
@@ -88,6 +90,9 @@ class Ordinal(Family):
     def _row(self, loc: Tensor, first: Tensor, steps: Tensor) -> Distribution:
         each = CumulativeLogit(loc, first, steps.movedim(0, -1))
         return _OrderedCategories(each, len(self.data_shape))
+
+    def pyro_vae_missing_mechanism(self, direction: Direction) -> OfOrder:
+        return OfOrder(self.data_shape, direction, self.num_classes)
 
     def extra_repr(self) -> str:
         return f"x ~ CumulativeLogit(η), K = {self.num_classes}"

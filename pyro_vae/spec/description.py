@@ -23,9 +23,11 @@ from pyro_vae.described import Described
 from pyro_vae.guides import GUIDES
 from pyro_vae.kind_options import Custom, Options
 from pyro_vae.likelihoods import LIKELIHOODS
+from pyro_vae.likelihoods.mechanisms import Direction
 from pyro_vae.networks import NETWORKS, Activation
 from pyro_vae.priors import PRIORS
 from pyro_vae.registry import Choice
+from pyro_vae.spec.missing import Missing, direction_of
 
 SLOTS = ("prior", "likelihood", "guide", "encoder", "decoder")
 
@@ -78,9 +80,10 @@ class Spec(Described):
         default=0.0,
         description="noise on the encoder's inputs while training, in standardised units",
     )
-    missing: Literal["none", "at_random"] = Field(
+    missing: Missing = Field(
         default="none",
-        description="what nan means: an error, or a cell that is missing at random",
+        description="what nan means: an error, a cell that is missing at random, or one that is "
+        "missing because of its own value",
     )
     seed: NonNegativeInt = Field(
         default=0, lt=2**63, description="seed of the initial weights"
@@ -104,6 +107,11 @@ class Spec(Described):
                 "VAE.from_data"
             )
         return self
+
+    @property
+    def self_masking(self) -> Direction | None:
+        """Which values are missing more often; None where missing cells don't depend on them."""
+        return direction_of(self.missing)
 
     def custom(self) -> dict[str, str]:
         """The slots that hold a user's object, with its type."""

@@ -17,6 +17,11 @@ from pyro_vae.likelihoods.observed_cells import (
     OwnLikelihood,
     observes_each,
 )
+from pyro_vae.likelihoods.self_masking import (
+    SelfMasking,
+    mechanism_of,
+    no_mechanism,
+)
 from pyro_vae.networks import NETWORKS, Shape, Standardize, standardized_shape
 from pyro_vae.priors import PRIORS
 from pyro_vae.registry import Registry
@@ -66,7 +71,7 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     likelihood = objects.get("likelihood")
     if likelihood is None:
         likelihood = _likelihood(spec, objects.get("decoder"))
-    elif spec.missing == "at_random":
+    elif spec.missing != "none":
         likelihood = _own_with_missing(spec, likelihood)
     posterior = objects.get("guide")
     if posterior is None:
@@ -151,19 +156,27 @@ def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
             spec, spec.decoder, (spec.latent_dim,), family.param_shape, widths
         )
     weight = zeros_like(decoder, ())
-    missing = None
-    if spec.missing == "at_random":
-        support = getattr(family, "support", constraints.real)
+    family = family.to(weight)
+    if spec.missing == "none":
+        return Likelihood(decoder, family)
+    support = getattr(family, "support", constraints.real)
+    missing: MissingAtRandom
+    if spec.self_masking is None:
         together = family.missing_together
         if not together:
             outputs = zeros_like(decoder, family.param_shape)
-            together = _together(spec, family.to(weight)(outputs))
-        missing = MissingAtRandom(spec.data_shape, support, together).to(weight)
-    return Likelihood(decoder, family.to(weight), missing)
+            together = _together(spec, family(outputs))
+        missing = MissingAtRandom(spec.data_shape, support, together)
+    else:
+        mechanism = mechanism_of(spec.likelihood.kind, family, spec.self_masking)
+        missing = SelfMasking(spec.data_shape, support, mechanism)
+    return Likelihood(decoder, family, missing.to(weight))
 
 
 def _own_with_missing(spec: Spec, likelihood: nn.Module) -> "OwnLikelihood":
     """A likelihood of the user's own, for rows with missing cells."""
+    if spec.self_masking is not None:
+        raise ValueError(no_mechanism("custom"))
     z = zeros_like(likelihood, (spec.latent_dim,))
     p = called("likelihood", likelihood, z)
     if not isinstance(p, TorchDistributionMixin):

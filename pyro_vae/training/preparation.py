@@ -117,7 +117,8 @@ def check_and_initialise(
         for batch in checked_batches(vae, rows.batches(size), name, grey):
             if vae.spec.missing != "none":
                 empty += int(batch.isnan().flatten(1).all(1).sum())
-        _warn_of_empty(name, empty, len(rows))
+        if vae.spec.self_masking is None:
+            _warn_of_empty(name, empty, len(rows))
         require_precise(vae, rows, name)
     if vae.initialized:
         return

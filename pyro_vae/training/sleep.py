@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.data import Rows, binarized
+from pyro_vae.inputs import missing_module
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
 from pyro_vae.training.epoch import validate
@@ -107,10 +108,9 @@ def drawn(
             rows = binarized(batch) if options.binarize == "dynamic" else batch
             z = vae.posterior(rows).sample()
             draws = vae.likelihood(z).sample().to(batch.dtype)
-            if (
-                vae.spec.missing != "none"
-            ):  # the guide learns from rows that lack as much
-                draws = torch.where(batch.isnan(), batch, draws)
+            missing = missing_module(vae)
+            if missing is not None:  # the guide learns from rows that lack as much
+                draws = missing.lacking(draws, batch)
         yield draws
 
 
