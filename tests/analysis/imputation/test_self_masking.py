@@ -7,7 +7,7 @@ from scipy.special import expit, log_expit, log_softmax, logsumexp
 from scipy.stats import norm
 
 import pyro_vae as pv
-from benchmarks import imputation
+from benchmarks.imputation import self_masking as imputation
 from pyro_vae.analysis.fitted import drawn_rows
 from pyro_vae.likelihoods.mechanisms import PACE
 

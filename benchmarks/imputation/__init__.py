@@ -1,0 +1,1 @@
+"""Missing cells, imputed by several methods: `python -m benchmarks.imputation`."""
