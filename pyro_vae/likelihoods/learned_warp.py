@@ -25,6 +25,10 @@ CLEAR_GAIN = 3.0
 """Nats by which a map must be better than none: the likelihood ratio test of two parameters at 5 %,
 ½ χ²₂(0.95), so that noise bends few columns."""
 
+ATOM = 0.25
+"""The share of equal cells above which a column has no map: it would be stretched about them, and
+far cells, of which then nothing is known, would dominate its mean."""
+
 
 class LearnedWarp(nn.Module):
     """`Asinh` maps with a learned centre and width for each column: calling the module gives them.
@@ -95,7 +99,8 @@ def best_of_grid(standard: Tensor) -> tuple[Tensor, Tensor]:
         standard: rows in standard deviations from the mean, (n, D), nan where a cell is missing.
 
     Returns:
-        Centres and widths, (D,) each; the widest map where no other is clearly better.
+        Centres and widths, (D,) each; the widest map where no other is clearly better, and where
+        more than a quarter of the cells are equal.
 
     Example:
         >>> skewed = torch.randn(1000, 1, generator=torch.Generator().manual_seed(0)).exp()
@@ -107,6 +112,7 @@ def best_of_grid(standard: Tensor) -> tuple[Tensor, Tensor]:
     centre = torch.zeros(columns, dtype=standard.dtype)
     width = torch.full_like(centre, WIDEST)
     best = _score(standard, Asinh(centre, width)) + CLEAR_GAIN
+    best = torch.where(_largest_share(standard) > ATOM, math.inf, best)
     for some_centre in CENTRES.to(standard):
         for some_width in WIDTHS.to(standard):
             score = _score(standard, Asinh(some_centre, some_width))
@@ -125,3 +131,18 @@ def _score(standard: Tensor, warp: Asinh) -> Tensor:
     score = warp.log_slope(standard).nanmean(0) - variance.log() / 2
     count = (~standard.isnan()).sum(0)
     return torch.where(variance > 0, count * score, -math.inf)
+
+
+def _largest_share(standard: Tensor) -> Tensor:
+    """The share of the most frequent number among the observed cells of each column.
+
+    Example:
+        >>> _largest_share(torch.tensor([[1.0, 1.0], [1.0, 2.0], [0.0, torch.nan]]))
+        tensor([0.6667, 0.5000])
+    """
+    shares = []
+    for column in standard.unbind(1):
+        observed = column[~column.isnan()]
+        counts = observed.unique(return_counts=True)[1]
+        shares.append(counts.max() / len(observed) if len(observed) else counts.sum())
+    return torch.stack(shares).to(standard)

@@ -160,6 +160,16 @@ def test_noise_bends_few_columns() -> None:
     assert 0.01 <= float((width < WIDEST).double().mean()) <= 0.12
 
 
+@pytest.mark.parametrize(("share", "is_mapped"), [(0.2, True), (0.3, False)])
+def test_a_column_of_equal_cells_has_no_map(share, is_mapped) -> None:
+    """Of a skewed column with many zeros a map has a mean that far cells dominate."""
+    torch.manual_seed(0)
+    x = torch.randn(1000, 1, dtype=torch.float64).exp()
+    x[: int(1000 * share)] = 0.0
+    _, width = best_of_grid((x - x.mean(0)) / x.std(0, correction=0))
+    assert bool(width < WIDEST) is is_mapped
+
+
 @pytest.mark.parametrize("covariance", ["diagonal", "full", "low_rank"])
 def test_a_start_from_data_with_holes(covariance) -> None:
     rng = np.random.default_rng(0)
