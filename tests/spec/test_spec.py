@@ -181,11 +181,12 @@ def test_networks_take_the_widths_and_the_activation_of_the_model() -> None:
     assert widths(own.likelihood.decoder) == [8, 9, 4]
 
 
-NO_COVARIANCE = {
+OTHER_OPTIONS = {
     "covariance": "diagonal",
     "rank": None,
     "start": "independent",
     "initial_scale": 1.0,
+    "warp": "none",
 }
 """The other options of a normal likelihood."""
 
@@ -201,7 +202,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "decoder": "mlp",
     }
     assert spec == VAE(data_shape=(4,)).spec
-    assert spec.likelihood.options() == {"scale": "auto", **NO_COVARIANCE}
+    assert spec.likelihood.options() == {"scale": "auto", **OTHER_OPTIONS}
 
 
 @pytest.mark.parametrize("room", ["prior", "likelihood", "guide", "encoder", "decoder"])
@@ -231,7 +232,7 @@ def test_options_survive_json(likelihood: Any) -> None:
     spec = Spec(data_shape=(4,), likelihood={"kind": "normal", "scale": likelihood})
     again = Spec.model_validate_json(spec.model_dump_json())
     assert again == spec
-    assert again.likelihood.options() == {"scale": likelihood, **NO_COVARIANCE}
+    assert again.likelihood.options() == {"scale": likelihood, **OTHER_OPTIONS}
 
 
 def test_a_description_is_frozen() -> None:
