@@ -37,25 +37,33 @@ def members_of(
         )
     for member in members:
         require_missing(member, what, num_particles)
-    first = _columns(members[0])
+    first = _common(members[0])
     for number, member in enumerate(members):
-        if _columns(member) != first:
-            raise ValueError(
-                f"{what}: expected models of the same columns, got {_columns(member)} in model "
-                f"{number} and {first} in model 0; make them with fit_ensemble, of one description"
-            )
+        own = _common(member)
+        for name, value in first.items():
+            if own[name] != value:
+                raise ValueError(
+                    f"{what}: expected models of the same columns and units, got {name} "
+                    f"{own[name]!r} in model {number} and {value!r} in model 0; make them with "
+                    "fit_ensemble, or fit VAE.from_spec(first.spec, seed=...) to other rows"
+                )
     return members
 
 
-def _columns(vae: VAE) -> dict[str, Any]:
-    """What the members of an ensemble have in common."""
-    table = vae.spec.table
-    return {
+def _common(vae: VAE) -> dict[str, Any]:
+    """What members have in common; without it equal numbers mean different things."""
+    common: dict[str, Any] = {
         "data_shape": tuple(vae.spec.data_shape),
-        "columns": None if table is None else list(table.names),
-        "categories": categories_of(vae),
         "missing": vae.spec.missing,
+        "columns": None,
     }
+    if vae.spec.table is not None:
+        columns = vae.spec.table.modelled
+        common["columns"] = [column.name for column in columns]
+        for column in columns:
+            meaning = (column.levels, column.offset, column.origin, column.unit)
+            common[f"levels, offset, origin and unit of {column.name!r}"] = meaning
+    return {**common, "categories": categories_of(vae)}
 
 
 def ensemble_cells(
@@ -143,7 +151,8 @@ def _in_turn(draws: Sequence[np.ndarray]) -> np.ndarray:
         [1, 3, 2, 4]
     """
     stacked = np.stack(draws, 1)
-    return stacked.reshape(-1, *stacked.shape[2:])
+    draws_of_all = stacked.shape[0] * stacked.shape[1]
+    return stacked.reshape(draws_of_all, *stacked.shape[2:])
 
 
 def _error_of_mean(errors: Sequence[np.ndarray]) -> np.ndarray:

@@ -29,8 +29,9 @@ DISTANCES = {"mean - sd": -1.0, "mean": 0.0, "mean + sd": 1.0}
 class MissingMechanism(Answer):
     """P(missing | x) = σ(intercept + slope (x - mean) / sd) of each column.
 
-    Mean and sd are those of the observed cells that the model was fitted to, and those of log x in
-    a column of the likelihood `log_normal`. A nominal column has a line for each level.
+    Mean and sd are those of the observed cells that the model was fitted to. In a column of the
+    likelihood `log_normal` x is log x, and they are those of the logarithm of log-normal cells with
+    the moments of the column. A nominal column has a line for each level.
 
     Attributes:
         column: the name of the column, or its position, (m,).

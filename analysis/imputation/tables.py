@@ -8,7 +8,7 @@ import numpy as np
 from pyro_vae.data import Schema, Table
 from pyro_vae.data.coding import coded
 from pyro_vae.data.columns import Column
-from pyro_vae.data.frame_output import as_frame
+from pyro_vae.data.frame_output import as_frame, zone_of
 from pyro_vae.data.frames import cells_of, is_frame, library_of, opened
 
 
@@ -87,14 +87,24 @@ def _numbers(x: Any, rows: np.ndarray, schema: Schema | None) -> np.ndarray:
     return rows
 
 
-def in_units(column: Column | None, numbers: np.ndarray) -> np.ndarray:
+def in_units(column: Column | None, numbers: np.ndarray) -> Any:
     """Numbers of the model as cells of the data: with the offset, as levels or as times.
+
+    Times of a column with a zone are in that zone.
 
     Example:
         >>> in_units(Column(name="day", kind="normal", offset=10.0), np.array([0.5])).tolist()
         [10.5]
     """
-    return numbers if column is None else column.decoded(numbers)
+    if column is None:
+        return numbers
+    cells = column.decoded(numbers)
+    zone = zone_of(column)
+    if zone is None:
+        return cells
+    import pandas as pd
+
+    return pd.DatetimeIndex(cells).tz_localize("UTC").tz_convert(zone)
 
 
 def level_names(column: Column | None, count: int) -> list[Any]:

@@ -128,15 +128,18 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
 
     @property
     def per_cell(self) -> np.ndarray:
-        """log p(x) of each row for each of its observed cells; nan where it has none."""
-        count = self.data_size if self.n_observed is None else self.n_observed
+        """log p(x) of each row for each of its observed cells; nan where it has none.
+
+        Of a model of the mask too, for each of its cells: the mask says something of all.
+        """
+        count = self.data_size if self._counts_all else self.n_observed
         with np.errstate(invalid="ignore"):
             return np.asarray(self.log_marginal / count)
 
     @property
     def mean_per_cell(self) -> float:
-        """log p of all rows together for each of their observed cells, in nats."""
-        if self.n_observed is None:
+        """log p of all rows together for each cell as in `per_cell`, in nats."""
+        if self.n_observed is None or self._counts_all:
             return self.mean_log_marginal / self.data_size
         count = self.n_observed.sum()
         return float(self.log_marginal.sum() / count) if count else math.nan
@@ -215,6 +218,12 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
             *self._elbo(),
             *self._costs(),
         ]
+
+    @property
+    def _counts_all(self) -> bool:
+        """Whether missing cells count too."""
+        models_mask = self.measure is not None and self.measure.mask
+        return self.n_observed is None or models_mask
 
     def _cells(self) -> Iterator[Total]:
         """log p for each observed cell, where cells are missing."""

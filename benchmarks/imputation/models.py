@@ -1,11 +1,12 @@
-"""Our own rows: an ensemble of variational autoencoders, whose likelihood hidden cells choose."""
+"""Our own rows: an ensemble of variational autoencoders, whose likelihoods hidden cells choose."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import pyro_vae as pv
-from benchmarks.imputation.simple import Imputed
+from benchmarks.imputation.simple import Imputed, Method
 
 CORRELATED: dict[str, Any] = {
     "kind": "normal",
@@ -22,7 +23,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 EPOCHS = 150
 DRAWS = 300
 FEW_ROWS = 1000
-VERY_FEW_ROWS = 300
 HIDDEN_SHARE = 0.1
 
 
@@ -58,46 +58,48 @@ def imputed(models: Any, x: np.ndarray) -> Imputed:
 
 def members(rows: int) -> int:
     """More models where rows are few, and fits cheap."""
-    return 10 if rows < FEW_ROWS else 3
+    return 10 if rows < FEW_ROWS else 4
 
 
-def tried(rows: int) -> tuple[int, int]:
-    """The masks and the models with which a likelihood is tried: the fewer rows, the more."""
-    if rows < VERY_FEW_ROWS:
-        return 5, 5
-    return (2, 1) if rows < FEW_ROWS else (1, 1)
+def trials(rows: int) -> int:
+    """Masks on whose observed cells likelihoods are chosen."""
+    return 2 if rows < FEW_ROWS else 1
 
 
-def by_ensemble(likelihood: dict[str, Any], number: int) -> Any:
-    """The method with one likelihood."""
+def by_models(likelihoods: Sequence[dict[str, Any]], number: int) -> Method:
+    """So many models of these likelihoods together, of each about the same number."""
 
     def impute(x: np.ndarray, seed: int) -> Imputed:
         rows = x.astype(np.float32)
-        if number == 1:
-            vae = model(rows, likelihood)
-            pv.fit(vae, rows, epochs=EPOCHS, progress=False)
-            return imputed(vae, rows)
-        runs = pv.fit_ensemble(
-            model(rows, likelihood),
-            rows,
-            ensemble=number,
-            epochs=EPOCHS,
-            progress=False,
-        )
-        return imputed([run.vae for run in runs], rows)
+        models = []
+        for index in range(number):
+            vae = model(rows, likelihoods[index % len(likelihoods)], seed=index)
+            pv.fit(vae, rows, epochs=EPOCHS, seed=index, progress=False)
+            models.append(vae)
+        return imputed(models, rows)
 
     return impute
 
 
-def errors_of_candidates(holed: np.ndarray, seed: int) -> dict[str, float]:
-    """The mean squared error of observed cells that each candidate does not see."""
+def errors_of_candidates(holed: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """The squared errors of observed cells that each candidate does not see."""
     observed = ~np.isnan(holed)
     chosen = np.random.default_rng(1000 + seed).random(holed.shape) < HIDDEN_SHARE
     hidden = observed & chosen
     visible = np.where(hidden, np.nan, holed)
-    _, models = tried(len(holed))
     found = {}
     for name, likelihood in CANDIDATES.items():
-        mean = by_ensemble(likelihood, models)(visible, seed).mean
-        found[name] = float(np.square(mean - holed)[hidden].mean())
+        mean = by_models([likelihood], 1)(visible, seed).mean
+        found[name] = np.square(mean - holed)[hidden]
     return found
+
+
+def as_good_as_the_best(errors: dict[str, np.ndarray]) -> list[str]:
+    """The candidates whose mean error isn't above the least by two standard errors, paired."""
+    best = min(errors, key=lambda name: float(errors[name].mean()))
+    kept = []
+    for name, each in errors.items():
+        worse = each - errors[best]
+        if worse.mean() <= 2 * worse.std() / len(worse) ** 0.5:
+            kept.append(name)
+    return kept

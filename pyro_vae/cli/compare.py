@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         runs[str(folder)] = asked(_of_run(options, folder)).evaluated()
     first = runs[str(options.runs[0])]
     for folder, other in runs.items():
-        if not np.array_equal(first.rows, other.rows):
+        if not np.array_equal(first.rows, other.rows, equal_nan=True):
             raise ValueError(
                 f"{folder}: expected the test rows of {options.runs[0]}, got others; pass --data "
                 "with rows that no model was fitted to"

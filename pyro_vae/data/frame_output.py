@@ -59,13 +59,24 @@ def _pandas_column(cells: np.ndarray, column: Column) -> Any:
 
         return pd.Series(cells, dtype=pd.ArrowDtype(pa.string()))
     series = pd.Series(_whole(_in_unit(cells, column.dtype), column.dtype))
-    zone = re.search(r"\[\w+, (?:tz=)?([^\]]+)\]", column.dtype)
-    if column.origin is not None and zone is not None:
+    if zone_of(column) is not None:
         series = series.dt.tz_localize("UTC")
     try:
         return series.astype(column.dtype)
     except (TypeError, ValueError, NotImplementedError):  # that of another library
         return series
+
+
+def zone_of(column: Column) -> str | None:
+    """The time zone of a column of times; None where it has none.
+
+    Example:
+        >>> zone_of(Column(name="t", kind="normal", origin="2020-01-01", unit="days",
+        ...                dtype="datetime64[us, Asia/Tokyo]"))
+        'Asia/Tokyo'
+    """
+    zone = re.search(r"\[\w+, (?:tz=)?([^\]]+)\]", column.dtype)
+    return None if column.origin is None or zone is None else zone[1]
 
 
 def _in_unit(cells: np.ndarray, dtype: str) -> np.ndarray:

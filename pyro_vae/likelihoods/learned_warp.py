@@ -14,9 +14,9 @@ from pyro_vae.networks.positive_numbers import positive
 
 Warp = Literal["none", "asinh"]
 FLOOR = 0.05
-"""The least width, in standard deviations: many equal cells would pull it to 0."""
+"""The least width, in robust standard deviations: many equal cells would pull it to 0."""
 WIDEST = 20.0
-"""Where a map starts that changes nothing: of 3 standard deviations 0.4 %."""
+"""Where a map starts that changes nothing: of 3 robust standard deviations 0.4 %."""
 CENTRES = torch.linspace(-6.0, 6.0, 49)
 WIDTHS = torch.logspace(math.log10(0.1), math.log10(WIDEST), 16)
 ENOUGH = 1000
@@ -72,9 +72,11 @@ class LearnedWarp(nn.Module):
 
     def start(self, data: Statistics) -> None:
         """Take the origin and the unit of each column, and the best map of the grid."""
-        self.origin.copy_(data.mean)
-        self.unit.copy_(spread(data))
-        standard = (data.sample[:ENOUGH].double() - data.mean) / spread(data)
+        # of most rows: a few far ones would make the narrowest map too wide for the others
+        origin, unit = data.median, spread(data, robust=True)
+        self.origin.copy_(origin)
+        self.unit.copy_(unit)
+        standard = (data.sample[:ENOUGH].double() - origin) / unit
         centre, width = best_of_grid(standard.flatten(1).cpu())
         self.first_centre.copy_(centre.reshape(self.centre.shape))
         self.first_width.copy_(width.reshape(self.width.shape))
@@ -96,7 +98,7 @@ def best_of_grid(standard: Tensor) -> tuple[Tensor, Tensor]:
         log likelihood = n (mean log t'(x) - log std t(x)) + constant
 
     Arguments:
-        standard: rows in standard deviations from the mean, (n, D), nan where a cell is missing.
+        standard: rows in robust standard deviations from the median, (n, D), nan where missing.
 
     Returns:
         Centres and widths, (D,) each; the widest map where no other is clearly better, and where

@@ -35,15 +35,16 @@ def mechanism_of(kind: str, family: nn.Module, direction: Direction) -> Mechanis
     if isinstance(family, HasMissingMechanism):
         mechanism = family.pyro_vae_missing_mechanism(direction)
     if mechanism is None:
-        raise ValueError(no_mechanism(kind))
+        raise ValueError(no_mechanism(kind, family))
     return mechanism
 
 
-def no_mechanism(kind: str) -> str:
+def no_mechanism(kind: str, family: nn.Module | None = None) -> str:
     """What is wrong with a likelihood over whose missing cells no sum or integral is known."""
+    got = repr(kind) if family is None else f"{kind!r} ({family.extra_repr()})"
     return (
         f"missing='self_masking': expected a likelihood whose missing cells can be integrated "
-        f"over: {EXPECTED}, got {kind!r}; take one of these, or missing='at_random'"
+        f"over: {EXPECTED}, got {got}; take one of these, or missing='at_random'"
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -27,7 +28,7 @@ from pyro_vae.likelihoods.mechanisms import Direction
 from pyro_vae.networks import NETWORKS, Activation
 from pyro_vae.priors import PRIORS
 from pyro_vae.registry import Choice
-from pyro_vae.spec.missing import Missing, direction_of
+from pyro_vae.spec.missing import Missing, direction_of, known_missing
 
 SLOTS = ("prior", "likelihood", "guide", "encoder", "decoder")
 
@@ -107,6 +108,11 @@ class Spec(Described):
                 "VAE.from_data"
             )
         return self
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _known_missing(cls, value: Any) -> Any:
+        return known_missing(value)
 
     @property
     def self_masking(self) -> Direction | None:

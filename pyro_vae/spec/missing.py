@@ -1,6 +1,7 @@
 """What a missing cell means: the field `missing` of a description."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
@@ -23,6 +24,34 @@ class SelfMaskingOptions(Described):
 
 
 Missing = Literal["none", "at_random", "self_masking"] | SelfMaskingOptions
+
+
+WORDS = ("none", "at_random", "self_masking")
+DIRECTIONS = ("any", "high", "low")
+
+
+def known_missing(value: Any) -> Any:
+    """The field as it came, if it is a word or a table that is known.
+
+    Raises:
+        ValueError: another word, another table, or a table with another key.
+
+    Example:
+        >>> known_missing({"kind": "self_masking", "direction": "low"})
+        {'kind': 'self_masking', 'direction': 'low'}
+    """
+    if isinstance(value, SelfMaskingOptions) or value in WORDS:
+        return value
+    if isinstance(value, Mapping):
+        rest = {key for key in value if key not in ("kind", "direction")}
+        is_known = value.get("direction", "any") in DIRECTIONS
+        if value.get("kind") == "self_masking" and is_known and not rest:
+            return value
+    raise ValueError(
+        "expected 'none', 'at_random', 'self_masking', or a table such as "
+        f"{{'kind': 'self_masking', 'direction': 'high'}}, whose directions are 'any', 'high' and "
+        f"'low', got {value!r}"
+    )
 
 
 def direction_of(missing: Missing) -> Direction | None:

@@ -1,5 +1,6 @@
 """Several fits of one description, which differ by their seeds."""
 
+import os
 from typing import Any
 
 from pyro_vae.arguments import as_int, public
@@ -27,7 +28,7 @@ def fit_ensemble(
         x: rows, as `fit` takes them.
         ensemble: the number of models.
         seed: of the first; the others have the next numbers.
-        **options: of `fit`.
+        **options: of `fit`; a checkpoint is one for each model: "path-0", "path-1" and so on.
 
     Returns:
         A `Run` for each model, with the model as `run.vae`.
@@ -50,11 +51,12 @@ def fit_ensemble(
             f"fit_ensemble: expected a model that its description makes, got your own "
             f"{' and '.join(own)}; fit several models of your own with fit, and pass the list"
         )
-    first = vae.spec.seed
-    members = [
-        VAE.from_spec(vae.spec, seed=first + number) for number in range(ensemble)
-    ]
-    return [
-        fit(member, x, seed=seed + number, **options)
-        for number, member in enumerate(members)
-    ]
+    checkpoint = options.pop("checkpoint", None)
+    like = next(vae.parameters())
+    runs = []
+    for number in range(ensemble):
+        member = VAE.from_spec(vae.spec, seed=vae.spec.seed + number).to(like)
+        if checkpoint is not None:
+            options["checkpoint"] = f"{os.fspath(checkpoint)}-{number}"
+        runs.append(fit(member, x, seed=seed + number, **options))
+    return runs

@@ -203,6 +203,9 @@ def _warn_of_outliers(
     summary: Statistics,
 ) -> None:
     """Warn of the outlier that inflates a standard deviation most, among unbounded columns."""
+    family = getattr(vae.likelihood, "family", None)
+    if getattr(family, "warp", None) is not None:
+        return  # its unit is robust, and its map is for far cells
     support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
     is_real = support.check(torch.full((1, *vae.spec.data_shape), -0.5))
     outlying = summary.outlying.cpu() & is_real.expand(1, *vae.spec.data_shape)[0]
@@ -218,5 +221,5 @@ def _warn_of_outliers(
         "(1.4826 median absolute deviations) from the column's median, and makes its standard "
         f"deviation {float(ratio.max()):.3g} times that of most rows; columns like this: "
         f"{int((ratio > 0).sum())}. If it stands for a missing value, drop the row or fill it in; "
-        "if it is real, take likelihood 'student_t'"
+        "if it is real, take likelihood 'student_t', or 'normal' with warp='asinh'"
     )

@@ -1,5 +1,7 @@
 """`pyro-vae impute`, and tables with missing cells in `fit` and `inspect`."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -135,3 +137,9 @@ def test_arrays_are_filled_in_npy_files(home):
     assert pyro_vae(*words, "drawn.npy", "--draws", "2").status == 0
     assert np.load("drawn.npy").shape == (2, 30, 2)
     assert "expected a .npy file" in pyro_vae(*words, "filled.csv").err
+
+
+def test_runs_of_a_table_with_holes_are_compared(home):
+    shutil.copytree("run", "again", dirs_exist_ok=True)
+    done = pyro_vae("compare", "run", "again", *QUICK)
+    assert done.status == 0, done.err

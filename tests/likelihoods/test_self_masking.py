@@ -252,7 +252,7 @@ def test_a_likelihood_of_the_users_own_is_refused():
     ["by_chance", {"kind": "self_masking", "direction": "up"}, {"kind": "none"}],
 )
 def test_other_words_are_refused(missing):
-    with pytest.raises(ValueError, match=r"missing.*self_masking"):
+    with pytest.raises(ValueError, match=r"missing: expected .*'high'.* got"):
         VAE(data_shape=(3,), latent_dim=1, missing=missing)
 
 
@@ -324,3 +324,24 @@ def test_the_sleep_phase_hides_by_the_mechanism():
     above = drawn > missing.mechanism.logit.center + missing.mechanism.logit.unit
     assert not lacking[below].isnan().any()
     assert lacking[above].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"warp": "asinh"}, "t⁻¹"), ({"covariance": "full"}, "full")]
+)
+def test_the_option_that_is_in_the_way_is_named(options, said):
+    with pytest.raises(ValueError, match=f"got 'normal' .*{said}"):
+        VAE(
+            data_shape=(3,),
+            latent_dim=1,
+            likelihood={"kind": "normal", **options},
+            missing="self_masking",
+        )
+
+
+def test_log_p_of_cells_and_mask_is_shared_by_all_cells():
+    vae = VAE(data_shape=(2,), latent_dim=1, missing="self_masking")
+    rows = np.array([[0.5, np.nan], [np.nan, np.nan]])
+    found = pv.evidence(vae, rows, num_particles=100, progress=False)
+    np.testing.assert_allclose(found.per_cell, found.log_marginal / 2)
+    assert found.mean_per_cell == pytest.approx(found.log_marginal.sum() / 4)

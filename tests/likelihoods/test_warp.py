@@ -226,3 +226,17 @@ def test_skewed_rows_are_worth_the_map() -> None:
         scores[warp] = float((found.log_marginal - known).mean())
     assert scores["asinh"] > -0.1
     assert scores["none"] < scores["asinh"] - 0.5
+
+
+@pytest.mark.parametrize(("sigma", "least"), [(1.0, 0.95), (2.0, 0.95), (3.0, 0.9)])
+def test_the_start_holds_for_long_tails(sigma, least) -> None:
+    """One far cell doesn't widen the map of the others: the mapped column is nearly normal."""
+    from scipy.stats import shapiro
+
+    torch.manual_seed(0)
+    x = (sigma * torch.randn(500, 1, dtype=torch.float64)).exp()
+    warp = LearnedWarp((1,)).double()
+    warp.start(statistics([x]))
+    mapped = warp()(x).detach().numpy()
+    assert shapiro(mapped).statistic > least
+    assert shapiro(x.numpy()).statistic < 0.8

@@ -1,6 +1,7 @@
 """Several models together: the mixture of what each says, against SciPy's numbers."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -139,3 +140,35 @@ def test_what_is_refused(fitted) -> None:
     own = pv.VAE(data_shape=(3,), latent_dim=2, encoder=torch.nn.Linear(3, 4))
     with pytest.raises(ValueError, match="your own"):
         pv.fit_ensemble(own, holes)
+
+
+def test_rows_without_a_missing_cell(fitted) -> None:
+    members, _ = fitted
+    found = pv.impute(members, np.zeros((4, 3)), num_imputations=2, progress=False)
+    assert len(found.cells) == 0
+    assert len(found.completed) == 2
+
+
+def test_columns_of_other_units_or_levels_are_refused() -> None:
+    frame = pd.DataFrame(
+        {"x": [0.5, -1.0, 2.0, None] * 5, "c": ["u", "v", "v", "u"] * 5}
+    )
+    other = frame.assign(c=["w", "v", "v", "w"] * 5)
+    far = frame.assign(x=frame["x"] + 1e9)
+    first, *rest = (
+        pv.VAE.from_data(each, latent_dim=1, hidden_dims=(4,))
+        for each in (frame, other, far)
+    )
+    for model, name in zip(rest, ("c", "x"), strict=True):
+        with pytest.raises(ValueError, match=f"same columns and units, .* of '{name}'"):
+            pv.impute([first, model], frame)
+
+
+def test_each_member_has_a_checkpoint_and_the_models_type(tmp_path) -> None:
+    vae = pv.VAE(data_shape=(2,), latent_dim=1, hidden_dims=(4,)).double()
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    runs = pv.fit_ensemble(
+        vae, x, ensemble=2, epochs=1, checkpoint=tmp_path / "c", progress=False
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c-0", "c-1"]
+    assert {p.dtype for run in runs for p in run.vae.parameters()} == {torch.float64}
