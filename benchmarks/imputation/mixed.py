@@ -49,8 +49,14 @@ def coded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_ridge(holed: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """IterativeImputer(BayesianRidge) on indicators; the category with the largest one."""
-    before = coded(holed)
+    """IterativeImputer(BayesianRidge) on indicators; the category with the largest one.
+
+    One indicator of each column is left out: with all of them, one is exactly 1 minus the others,
+    and the regressions leave missing ones at their mean.
+    """
+    whole = coded(holed)
+    left_out = {name: _indicators(whole, name)[0] for name in CATEGORIES}
+    before = whole.drop(columns=list(left_out.values()))
     imputer = IterativeImputer(BayesianRidge(), max_iter=20, random_state=seed)
     after = pd.DataFrame(
         imputer.fit_transform(before), columns=before.columns, index=before.index
@@ -60,10 +66,15 @@ def by_ridge(holed: pd.DataFrame, seed: int) -> pd.DataFrame:
         number = after[name] * holed[name].std() + holed[name].mean()
         filled[name] = holed[name].fillna(number)
     for name in CATEGORIES:
-        own = [column for column in after if column.startswith(f"{name}_")]
-        likely = after[own].idxmax(axis=1).str.removeprefix(f"{name}_")
+        indicators = after[_indicators(after, name)].copy()
+        indicators[left_out[name]] = 1 - indicators.sum(axis=1)
+        likely = indicators.idxmax(axis=1).str.removeprefix(f"{name}_")
         filled[name] = holed[name].where(holed[name].notna(), likely)
     return filled
+
+
+def _indicators(frame: pd.DataFrame, name: str) -> list[str]:
+    return [column for column in frame if column.startswith(f"{name}_")]
 
 
 def by_trees(holed: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -95,11 +95,15 @@ def errors_of_candidates(holed: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def as_good_as_the_best(errors: dict[str, np.ndarray]) -> list[str]:
-    """The candidates whose mean error isn't above the least by two standard errors, paired."""
+    """The candidates whose mean error is at most two standard errors, paired, above the least.
+
+    Nor may it be a tenth above: a few huge errors have a huge standard error.
+    """
     best = min(errors, key=lambda name: float(errors[name].mean()))
     kept = []
     for name, each in errors.items():
         worse = each - errors[best]
-        if worse.mean() <= 2 * worse.std() / len(worse) ** 0.5:
+        doubt = 2 * worse.std() / len(worse) ** 0.5
+        if worse.mean() <= min(doubt, errors[best].mean() / 10):
             kept.append(name)
     return kept
