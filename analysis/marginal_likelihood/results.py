@@ -128,10 +128,7 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
 
     @property
     def per_cell(self) -> np.ndarray:
-        """log p(x) of each row for each of its observed cells; nan where it has none.
-
-        Of a model of the mask too, for each of its cells: the mask says something of all.
-        """
+        """log p(x) of each row for each observed cell, or each cell where the mask is modelled."""
         count = self.data_size if self._counts_all else self.n_observed
         with np.errstate(invalid="ignore"):
             return np.asarray(self.log_marginal / count)
