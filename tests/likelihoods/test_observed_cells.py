@@ -11,6 +11,7 @@ from pyro_vae import VAE, evidence
 from pyro_vae.analysis.outliers.columns import column_log_prob
 from pyro_vae.data import statistics
 from pyro_vae.likelihoods import LIKELIHOODS, Family
+from pyro_vae.likelihoods.asinh_normal import AsinhRow
 from pyro_vae.likelihoods.correlated_normal import CorrelatedNormal
 from pyro_vae.likelihoods.mixed import ColumnGroups
 from pyro_vae.likelihoods.observed_cells import (
@@ -59,6 +60,9 @@ def _log_prob(p, x, observed):
     if isinstance(p, ColumnGroups):
         groups = zip(p.parts, p._groups(x), p._groups(observed), strict=True)
         return sum(_log_prob(part, *group) for part, *group in groups)
+    if isinstance(p, AsinhRow):
+        slopes = torch.where(observed, p.warp.log_slope(x), 0.0).sum(-1)
+        return _log_prob(p.base, p.warp(x), observed) + slopes
     if isinstance(p, CorrelatedNormal):
         loc, covariance = torch.broadcast_tensors(
             p.loc.unsqueeze(-1), p.covariance_matrix
