@@ -51,8 +51,10 @@ def by_spreading(
     known = np.full(len(labels), -1)
     known[labelled] = labels[labelled]
     model = LabelSpreading(kernel="knn", n_neighbors=7).fit(pixels, known)
-    probabilities: np.ndarray = model.predict_proba(pixels[asked])
-    return probabilities
+    with np.errstate(invalid="ignore"):
+        probabilities: np.ndarray = model.predict_proba(pixels[asked])
+    # of rows that no label reaches nothing is known
+    return np.nan_to_num(probabilities, nan=1 / CLASSES)
 
 
 def by_vae(

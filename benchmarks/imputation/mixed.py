@@ -16,8 +16,7 @@ CATEGORIES = ("species", "island", "sex")
 NUMBERS = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
 SHARE = 0.2
 ROUNDS = 5
-MEMBERS = 5
-EPOCHS = 150
+MEMBERS = 3
 
 
 def penguins() -> pd.DataFrame:
@@ -97,10 +96,14 @@ def by_trees(holed: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def by_vae(holed: pd.DataFrame, seed: int) -> pd.DataFrame:
     """An ensemble of models of the table."""
-    vae = pv.VAE.from_data(holed, latent_dim=4, hidden_dims=(64, 64), seed=seed)
-    runs = pv.fit_ensemble(
-        vae, holed, ensemble=MEMBERS, epochs=EPOCHS, seed=seed, progress=False
+    vae = pv.VAE.from_data(
+        holed,
+        latent_dim=4,
+        hidden_dims=(64, 64),
+        likelihood={"kind": "normal", "initial_scale": 0.5},
+        seed=seed,
     )
+    runs = pv.fit_ensemble(vae, holed, ensemble=MEMBERS, seed=seed, progress=False)
     members = [run.vae for run in runs]
     found = pv.impute(members, holed, num_imputations=0, progress=False)
     filled: pd.DataFrame = found.mean
