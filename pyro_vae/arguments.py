@@ -102,7 +102,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     }
 
     # "VAE | Sequence[VAE]": the class is in a room to the right, and can't be imported here
-    takes_several = "Sequence" in str(signature.parameters[names[0]].annotation)
+    annotations = [str(p.annotation) for p in signature.parameters.values()]
+    takes_several = any("Sequence" in annotation for annotation in annotations[:1])
 
     def checked(name: str, value: Any) -> Any:
         if name == "vae" == names[0]:

@@ -45,7 +45,7 @@ def members_of(
                 raise ValueError(
                     f"{what}: expected models of the same columns and units, got {name} "
                     f"{own[name]!r} in model {number} and {value!r} in model 0; make them with "
-                    "fit_ensemble, or fit VAE.from_spec(first.spec, seed=...) to other rows"
+                    "fit_ensemble, or fit VAE.from_spec(models[0].spec, seed=1) to other rows"
                 )
     return members
 

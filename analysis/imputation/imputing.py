@@ -99,8 +99,7 @@ def impute(
             f"hidden_share: expected a share between 0 and 1, got {hidden_share}"
         )
     if calibrate:
-        for member in members:
-            require_at_random(member, "calibrate")
+        require_at_random(first, "calibrate")
     rows = torch.cat(list(rows_of(first, model_rows(first, x), "x")))
     how: dict[str, Any] = {
         "num_particles": num_particles,

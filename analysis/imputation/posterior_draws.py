@@ -69,8 +69,8 @@ def posterior_draws(job: Job, x: Tensor) -> Iterator[PosteriorDraws]:
         x: rows, (n, *data_shape), of which a missing cell is nan.
     """
     is_empty = x.isnan().flatten(1).all(1).cpu().numpy()
-    if job.vae.spec.self_masking is not None:  # where the mask says something of z
-        is_empty[:] = False
+    if job.vae.spec.self_masking is not None:  # the mask says something of z
+        is_empty = np.zeros_like(is_empty)
     empty = np.flatnonzero(is_empty)
     others = np.flatnonzero(~is_empty)
     if len(empty):

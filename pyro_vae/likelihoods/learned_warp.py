@@ -24,7 +24,6 @@ ENOUGH = 1000
 CLEAR_GAIN = 3.0
 """Nats by which a map must be better than none: the likelihood ratio test of two parameters at 5 %,
 ½ χ²₂(0.95), so that noise bends few columns."""
-
 ATOM = 0.25
 """The share of equal cells above which a column has no map: it would be stretched about them, and
 far cells, of which then nothing is known, would dominate its mean."""

@@ -1,7 +1,7 @@
 """What a missing cell means: the field `missing` of a description."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict
 
@@ -23,11 +23,11 @@ class SelfMaskingOptions(Described):
     direction: Direction = "any"
 
 
-Missing = Literal["none", "at_random", "self_masking"] | SelfMaskingOptions
+Word = Literal["none", "at_random", "self_masking"]
+Missing = Word | SelfMaskingOptions
 
 
-WORDS = ("none", "at_random", "self_masking")
-DIRECTIONS = ("any", "high", "low")
+DIRECTIONS = get_args(Direction)
 
 
 def known_missing(value: Any) -> Any:
@@ -40,7 +40,7 @@ def known_missing(value: Any) -> Any:
         >>> known_missing({"kind": "self_masking", "direction": "low"})
         {'kind': 'self_masking', 'direction': 'low'}
     """
-    if isinstance(value, SelfMaskingOptions) or value in WORDS:
+    if isinstance(value, SelfMaskingOptions) or value in get_args(Word):
         return value
     if isinstance(value, Mapping):
         rest = {key for key in value if key not in ("kind", "direction")}
