@@ -75,12 +75,13 @@ class Job:
         return log_joint(self.vae, x, z, self.prior)
 
     @cached_property
-    def log_likelihood(self) -> Joint:
-        """From rows and draws to log p(x | z)."""
+    def log_densities(self) -> Joint:
+        """From rows and draws to log p(z) and log p(x | z), (draws, rows, 2)."""
 
         def eager(x: Tensor, z: Tensor) -> Tensor:
-            log_p: Tensor = self.vae.likelihood(z).log_prob(x)
-            return log_p
+            log_prior = self.prior.log_prob(z)
+            log_likelihood = self.vae.likelihood(z).log_prob(x)
+            return torch.stack([log_prior, log_likelihood], -1)
 
         return CompiledOnce(eager, self.draws, self.rows) if self.compiles else eager
 
@@ -94,7 +95,13 @@ class Job:
     def slope(self, x: Tensor, z: Tensor) -> Tensor:
         """∂ log p(x, z) / ∂z of up to `PARTICLES` draws of each row."""
         pairs = zip(x.split(self.group), z.split(self.group, 1), strict=True)
-        return torch.cat([self._slope(rows, draws) for rows, draws in pairs], 1)
+        return torch.cat([self._slope_of_group(*pair) for pair in pairs], 1)
+
+    def _slope_of_group(self, x: Tensor, z: Tensor) -> Tensor:
+        # the compiled graph takes a whole group: few rows would be repeated until they are one
+        if len(x) < self.group // 2:
+            return slope_of_log_joint(self.vae, self.prior, x, z)
+        return self._slope(x, z)
 
     @cached_property
     def pool(self) -> Tensor:

@@ -129,9 +129,9 @@ class MixtureSampling:
         """Draws `first` to `last` of some rows, with their weights."""
         seeds = [self.seeds[row] for row in rows]
         draws = self.drawn(rows, proposals, seeds, first, last)
-        log_likelihood = self._log_likelihood(rows, draws.z)
-        log_joint = (draws.log_prior + log_likelihood).double()
-        log_weights = log_joint - draws.log_proposal
+        log_prior, log_likelihood = self._log_densities(rows, draws.z)
+        log_joint = (log_prior + log_likelihood).double()
+        log_weights = log_joint - proposals.log_prob_of(draws, log_prior)
         log_weights = log_weights.nan_to_num(-torch.inf, torch.inf, -torch.inf)
         return WeightedDraws(draws, log_joint, log_weights)
 
@@ -163,9 +163,8 @@ class MixtureSampling:
         seeds = [self.seeds[row] for row in rows]
         noise = self._noise(seeds, first, last)
         draws = self._guide_draws(rows, guide, noise, seeds, first, last)
-        log_prior = self.job.prior.log_prob(draws.z)
-        log_joint = log_prior + self._log_likelihood(rows, draws.z)
-        return log_joint.double() - draws.log_prob
+        log_prior, log_likelihood = self._log_densities(rows, draws.z)
+        return (log_prior + log_likelihood).double() - draws.log_prob
 
     def _noise(self, seeds: list[int], first: int, last: int) -> RowNoise:
         pool = self.job.pool
@@ -194,17 +193,18 @@ class MixtureSampling:
             log_prob.append(own_log_prob)
         return GuideDraws(torch.cat(z, 1), torch.cat(log_prob, 1))
 
-    def _log_likelihood(self, rows: np.ndarray, z: Tensor) -> Tensor:
-        """log p(x | z), as many pairs at once as the cache holds, (draws, rows)."""
+    def _log_densities(self, rows: np.ndarray, z: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(z) and log p(x | z), (draws, rows), as many pairs at once as the cache holds."""
         job = self.job
         groups = np.split(rows, range(job.rows, len(rows), job.rows))
         columns = []
         for some, z_of_some in zip(groups, z.split(job.rows, 1), strict=True):
             x = self.x[torch.from_numpy(some).to(self.x.device)]
             chunks = z_of_some.split(job.draws)
-            parts = [job.log_likelihood(x, chunk) for chunk in chunks]
+            parts = [job.log_densities(x, chunk) for chunk in chunks]
             columns.append(torch.cat(parts))
-        return torch.cat(columns, 1)
+        log_prior, log_likelihood = torch.cat(columns, 1).unbind(-1)
+        return log_prior, log_likelihood
 
     def _add_guide(
         self,

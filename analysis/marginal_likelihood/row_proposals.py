@@ -43,19 +43,17 @@ class Draws(NamedTuple):
 
     Attributes:
         z: (draws, rows, latent_dim).
-        log_prior: log p(z), (draws, rows).
-        log_proposal: log of the mixture, (draws, rows), in float64.
         component: what each was drawn from: the number of a fit, then the guide, then the prior,
             (draws, rows).
         from_guide: which were drawn from q(z | x), (draws, rows).
+        log_fits: log tⱼ(z) of each fit, (draws, rows), in float64.
         log_guide: log q(z | x), (draws, rows); empty where the guide has no share.
     """
 
     z: Tensor
-    log_prior: Tensor
-    log_proposal: Tensor
     component: Tensor
     from_guide: Tensor
+    log_fits: list[Tensor]
     log_guide: Tensor
 
 
@@ -129,7 +127,9 @@ class RowProposals:
         noise: RowNoise,
         guide_draws: GuideDraws | None,
     ) -> Draws:
-        """The draws that `noise` makes, with their densities.
+        """The draws that `noise` makes, with the densities of what they are drawn from.
+
+        That of the prior, which the weights need too, is left to the caller.
 
         Arguments:
             noise: of these rows.
@@ -145,13 +145,15 @@ class RowProposals:
             z = torch.where(is_own, fit.draw(noise), z)
         if guide_draws is not None:
             z = torch.where(from_guide.unsqueeze(-1), guide_draws.z, z)
-        log_prior = self.prior.log_prob(z)
         log_guide = self._log_guide(z)
         if guide_draws is not None:
             log_guide = torch.where(from_guide, guide_draws.log_prob, log_guide)
         log_fits = self._log_fits(z, noise, component)
-        log_proposal = self._mixed(log_fits, log_guide, log_prior)
-        return Draws(z, log_prior, log_proposal, component, from_guide, log_guide)
+        return Draws(z, component, from_guide, log_fits, log_guide)
+
+    def log_prob_of(self, draws: Draws, log_prior: Tensor) -> Tensor:
+        """log r(z) of draws whose log p(z) is known, (draws, rows), in float64."""
+        return self._mixed(draws.log_fits, draws.log_guide, log_prior)
 
     def log_prob(self, z: Tensor, /) -> Tensor:
         """log r(z) of any z (draws, rows, latent_dim), with gradients."""

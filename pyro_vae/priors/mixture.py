@@ -15,6 +15,7 @@ from torch.distributions import (
     Normal,
     constraints,
 )
+from torch.nn import functional
 from torch.types import _size
 
 from pyro_vae.networks.positive_numbers import PositiveTensor
@@ -69,37 +70,42 @@ class Mixture(nn.Module):
         return "z ~ Σₖ πₖ N(μₖ, diag σₖ²)"
 
 
-def log_normals(z: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
-    """log N(z | μₖ, diag σₖ²) for every z and k.
+def log_normals(
+    z: Tensor,
+    loc: Tensor,
+    scale: Tensor,
+    log_weights: Tensor,
+) -> Tensor:
+    """log wₖ N(z | μₖ, diag σₖ²) for every z and k.
 
-    -½ (Σ z²/σₖ² - 2 Σ z μₖ/σₖ² + Σ μₖ²/σₖ²) - Σ log σₖ - D/2 log 2π
+    log wₖ - ½ (Σ z²/σₖ² - 2 Σ z μₖ/σₖ² + Σ μₖ²/σₖ²) - Σ log σₖ - D/2 log 2π
 
-    The sums over the D dimensions are matrix products, in float64 since the three nearly cancel
-    where σ is small.
+    The sums over the D dimensions are one product of (z², z) with a matrix, in float64 since the
+    three nearly cancel where σ is small: anything more would be a pass over K numbers for each z.
 
     Arguments:
         z: (..., D).
         loc, scale: (K, D).
+        log_weights: log wₖ, (K,).
 
     Returns:
         (..., K), in the dtype of z.
 
     Example:
-        >>> log_normals(torch.zeros(3, 2), torch.zeros(5, 2), torch.ones(5, 2)).shape
+        >>> loc = torch.zeros(5, 2)
+        >>> log_normals(torch.zeros(3, 2), loc, torch.ones(5, 2), torch.zeros(5)).shape
         torch.Size([3, 5])
     """
-    wide = z.double()
     loc = loc.double()
-    scale = scale.double()
-    precision = scale.reciprocal().square()
-    squares = (
-        wide.square() @ precision.mT
-        - 2 * wide @ (loc * precision).mT
-        + (loc.square() * precision).sum(-1)
-    )
-    log_scale = scale.log().sum(-1)
+    precision = scale.double().reciprocal().square()
+    of_squares_and_z = torch.cat([-0.5 * precision, loc * precision], -1)
+    log_det = scale.double().log().sum(-1)
     log_normaliser = 0.5 * z.shape[-1] * math.log(2 * math.pi)
-    return (-0.5 * squares - log_scale - log_normaliser).to(z.dtype)
+    squares_at_zero = (loc.square() * precision).sum(-1)
+    at_zero = log_weights.double() - 0.5 * squares_at_zero - log_det - log_normaliser
+    wide = z.double()
+    squares_and_z = torch.cat([wide.square(), wide], -1)
+    return functional.linear(squares_and_z, of_squares_and_z, at_zero).to(z.dtype)
 
 
 class Marginal(TorchDistribution):
@@ -142,7 +148,7 @@ class Marginal(TorchDistribution):
             components.base_dist, Normal
         ):
             normals = components.base_dist
-            return self.log_weights + log_normals(z, normals.loc, normals.scale)
+            return log_normals(z, normals.loc, normals.scale, self.log_weights)
         count = len(self.log_weights)
         each = z.unsqueeze(-2).expand(*z.shape[:-1], count, z.shape[-1])
         log_density: Tensor = components.log_prob(each)

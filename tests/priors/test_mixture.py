@@ -116,17 +116,15 @@ def test_densities_by_matrix_products_are_those_of_torch(dtype: torch.dtype) -> 
         5 * torch.randn(k, 7, generator=generator, dtype=dtype) for k in (6, 9, 9)
     )
     loc[0], raw[0] = z[0], math.log(1e-4)
-    inputs = z, loc, raw.exp()
+    log_weights = torch.randn(9, generator=generator, dtype=dtype)
+    inputs = z, loc, raw.exp(), log_weights
     for value in inputs:
         value.requires_grad_()
     got = log_normals(*inputs)
     wide = [value.double() for value in inputs]
-    expected = (
-        dist.Normal(wide[1], wide[2])
-        .to_event(1)
-        .log_prob(wide[0].unsqueeze(-2))
-        .to(dtype)
-    )
+    components = dist.Normal(wide[1], wide[2]).to_event(1)
+    log_components = components.log_prob(wide[0].unsqueeze(-2))
+    expected = (wide[3] + log_components).to(dtype)
     torch.testing.assert_close(got, expected)
     weight = torch.randn(6, 9, generator=generator, dtype=dtype)
     torch.testing.assert_close(

@@ -451,9 +451,8 @@ def test_draws_follow_the_mixture_and_know_their_density() -> None:
     )
     expected = torch.tensor([[0.8, 0.15, 0.05]]).expand(3, 3)
     np.testing.assert_allclose(shares, expected, atol=2e-3)
-    np.testing.assert_allclose(
-        draws.log_proposal, proposals.log_prob(draws.z), rtol=1e-9
-    )
+    log_proposal = proposals.log_prob_of(draws, prior.log_prob(draws.z))
+    np.testing.assert_allclose(log_proposal, proposals.log_prob(draws.z), rtol=1e-9)
     tail = NoiseMaker(250, restart, pool, len(pool)).draw([1, 2**40, 3], 600, 700)
     np.testing.assert_array_equal(tail.uniform, noise.uniform[600:700])
 

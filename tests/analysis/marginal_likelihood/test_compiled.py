@@ -77,6 +77,21 @@ def test_compiled_and_eager_agree(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", GRID)
+def test_fitted_proposals_compiled_and_eager_agree(name: str) -> None:
+    """19 rows: a whole group of 16, whose slopes are compiled, and 3 whose slopes are not."""
+    vae, x = small(**GRID[name])
+    rows = torch.cat([x, x.roll(1, 1), x.roll(2, 1)])[:19]
+    how = {"num_particles": 130, "chunk_size": 260}
+    expected = analysis.evidence(vae, rows, compile="off", **how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = analysis.evidence(vae, rows, compile="on", **how)
+    assert_close(found, expected)
+    assert "refined" in found.method
+
+
+@pytest.mark.slow
 def test_weights_that_move_later_count() -> None:
     vae, x = small(likelihood="bernoulli")
     z = torch.randn(5, 7, 3)
