@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from pyro_vae.compiler import vector_instructions
 from pyro_vae.compiler.decompositions import Decompositions
 
 CPP_WRAPPER = {"cpp_wrapper": True}
@@ -52,19 +54,38 @@ def compile_graph(
     Raises:
         Exception: of many types, where the graph can't be compiled.
     """
-    import torch._inductor  # only here: most programs compile nothing
-
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            run: Callable[..., Any] = torch._inductor.compile(
-                module, [*inputs], options={**options}
-            )
+            with vector_instructions.without_trials():
+                return _compiled(module, inputs, options)
         except Exception as error:
-            if not removed(error):
+            if not removed(error) and not _is_of_compiler(error):
                 raise
-            run = torch._inductor.compile(module, [*inputs], options={**options})
+        # an old C++ compiler may not know the newest instructions of the processor
+        vector_instructions.forget()
+        return _compiled(module, inputs, options)
+
+
+def _compiled(
+    module: GraphModule,
+    inputs: Sequence[Any],
+    options: Mapping[str, Any],
+) -> Callable[..., Any]:
+    import torch._inductor  # only here: most programs compile nothing
+
+    run: Callable[..., Any] = torch._inductor.compile(
+        module, [*inputs], options={**options}
+    )
     return run
+
+
+def _is_of_compiler(error: Exception) -> bool:
+    """Whether the C++ compiler has refused the code or a flag."""
+    from torch._inductor.exc import CppCompileError
+
+    cause = getattr(error, "inner_exception", error)
+    return isinstance(cause, CppCompileError)
 
 
 def removed(error: Exception) -> bool:
