@@ -19,6 +19,7 @@ from pyro_vae.data.loaders import LoaderRows
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.rng import generators, row_hash
 from pyro_vae.training.epoch import Training
+from pyro_vae.training.fused_adam import without_compiler
 from pyro_vae.training.training_data import TrainingData
 
 FORMAT = 1
@@ -208,7 +209,9 @@ def _optimizer_state(
     """The state of an optimizer: numbers by weight and name, and tensors by both in one name."""
     numbers: dict[int, dict[str, Any]] = {}
     tensors: dict[str, Tensor] = {}
-    for index, values in optimizer.state_dict()["state"].items():
+    with without_compiler():
+        states = optimizer.state_dict()["state"]
+    for index, values in states.items():
         numbers[index] = {}
         for name, value in values.items():
             if isinstance(value, Tensor):
@@ -228,8 +231,9 @@ def _restore_optimizer(
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         state[int(index)][name] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    with without_compiler():
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _numbered(tensors: list[Tensor]) -> Iterator[tuple[str, Tensor]]:

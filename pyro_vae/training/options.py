@@ -24,6 +24,7 @@ from pyro_vae.kind_options import Options
 from pyro_vae.networks import MatmulPrecision, Precision
 from pyro_vae.objectives import ELBO, KL, OBJECTIVES, Objective
 from pyro_vae.registry import Choice
+from pyro_vae.training.fused_adam import without_compiler
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 Schedule = Callable[[float], float]
@@ -251,7 +252,8 @@ def _named_optimizer(
     if has_fused and not excludes_fused:
         chosen = {"fused": True, **chosen}
     try:
-        return make(parameters, **chosen)
+        with without_compiler():
+            return make(parameters, **chosen)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"optimizer_options: {options.optimizer} does not take them: {error}"

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from pyro_vae.data import binarized
 from pyro_vae.objectives import Objective, Terms
 from pyro_vae.training.ema import ExponentialMovingAverage
+from pyro_vae.training.fused_adam import take_step
 from pyro_vae.vae import VAE
 
 
@@ -143,7 +144,7 @@ def step(
         parameter.grad = None
     loss.backward()
     grad_norm = _clip_gradient(parameters, state.clip_norm)
-    state.optimizer.step()
+    take_step(state.optimizer)
     if state.ema is not None:
         state.ema.update()
 
