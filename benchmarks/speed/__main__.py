@@ -21,6 +21,7 @@ import os
 import platform
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 import pyro
 import torch
@@ -28,10 +29,12 @@ import torch
 from benchmarks.speed.growth import print_growth
 from benchmarks.speed.log_marginal import print_log_marginal
 from benchmarks.speed.peers import PEERS, versions
+from benchmarks.speed.products import print_products
+from benchmarks.speed.runs import print_runs
 from benchmarks.speed.sizes import RICHER, SIZES
 from benchmarks.speed.steps import print_steps
 
-TABLES = ("steps", "evidence", "growth")
+TABLES = ("steps", "evidence", "growth", "runs", "products")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -87,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = make_parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     fewer = max(3, options.rounds // 4)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads"
+    machine = f"{processor()}, {os.cpu_count()} cores, {options.threads} threads"
     print(f"{machine}, {date.today():%d %B %Y}")
     print(versions(), flush=True)
     with pyro.validation_enabled(False):
@@ -97,6 +100,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print_log_marginal("M", (1000, 5000), fewer)
         if "growth" in options.tables:
             print_growth(SIZES["M"], fewer)
+        if "runs" in options.tables:
+            print_runs(options.sizes)
+        if "products" in options.tables:
+            print_products(fewer)
+
+
+def processor() -> str:
+    """The name of the processor, with the vector instructions that torch takes."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [
+        line.partition(":")[2].strip()
+        for line in lines
+        if line.startswith("model name")
+    ]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} with {torch.backends.cpu.get_cpu_capability()}"
 
 
 if __name__ == "__main__":

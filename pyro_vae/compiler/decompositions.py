@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_vae.compiler import products
+
 Decompositions = Mapping[Any, Callable[..., Any]]
 
 
@@ -33,7 +35,10 @@ def tanh(x: Tensor) -> Tensor:
     return 1 - 2 / ((2 * x).exp() + 1)
 
 
-LINEAR: Decompositions = {torch.ops.aten.addmm.default: linear}
+LINEAR: Decompositions = {
+    torch.ops.aten.addmm.default: linear,
+    torch.ops.aten.mm.default: products.decomposed,
+}
 """For graphs with gradients."""
 
 LINEAR_AND_TANH: Decompositions = {**LINEAR, torch.ops.aten.tanh.default: tanh}

@@ -8,6 +8,7 @@ from torch.nn.modules import module as torch_module
 from torch.optim import Optimizer
 
 from pyro_vae.arguments import warn_caller
+from pyro_vae.compiler import products
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.compiled_step import CompiledStep
@@ -67,6 +68,7 @@ def stepper(
     is_long = count >= WORTH_COMPILING
     if options.compile == "off" or (options.compile == "auto" and not is_long):
         return steps
+    products.library()  # an error in its environment variable comes before the work
     with_optimizer = options.compile == "step"
     if options.compile == "auto":
         with_optimizer = is_adam(optimizer)
