@@ -52,7 +52,7 @@ LEVELS = (
     ("inputs", "objectives", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
-    ("cli",),
+    ("cli", "sklearn"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 FAMILIES = LEVELS[1]
