@@ -48,7 +48,7 @@ LEVELS = (
         "compiler",
     ),
     ("priors", "likelihoods", "guides"),
-    ("spec", "vae"),
+    ("spec", "program", "vae"),
     ("inputs", "objectives", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),

@@ -1,0 +1,75 @@
+"""q(z | x) as source: from the features of the encoder to a distribution over z."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pyro_vae.program.priors import _named
+from pyro_vae.program.snippet import Snippet, positive, refuse
+
+
+def guide(family: Any, kind: str, latent_dim: int) -> Snippet:
+    """The source of a guide's family.
+
+    Raises:
+        ValueError: a kind whose density takes more than a few lines.
+    """
+    if kind not in GUIDES:
+        refuse("guide", _named(kind), "your q(z | x) into the method posterior")
+    return GUIDES[kind](family, latent_dim)
+
+
+def _linear(name: str, layer: Any) -> str:
+    return f"self.{name} = nn.Linear({layer.in_features}, {layer.out_features})"
+
+
+def _mean_field(family: Any, latent_dim: int) -> Snippet:
+    return Snippet(
+        (_linear("z_head", family.head),),
+        (
+            "loc, raw_scale = self.z_head(features).chunk(2, -1)",
+            f"return dist.Normal(loc, {positive('raw_scale')}).to_event(1)",
+        ),
+    )
+
+
+def _low_rank(family: Any, latent_dim: int) -> Snippet:
+    return Snippet(
+        (_linear("z_head", family.head), _linear("z_factor", family.factor)),
+        (
+            "loc, raw_scale = self.z_head(features).chunk(2, -1)",
+            f"factor = self.z_factor(features).unflatten(-1, ({latent_dim}, {family.rank}))",
+            f"scale = {positive('raw_scale', 1e-3)}",
+            "return dist.LowRankMultivariateNormal(loc, factor, scale.square())",
+        ),
+    )
+
+
+def _full_rank(family: Any, latent_dim: int) -> Snippet:
+    return Snippet(
+        (
+            _linear("z_loc", family.loc),
+            _linear("z_diagonal", family.diagonal),
+            _linear("z_lower", family.lower),
+        ),
+        (
+            f"diagonal = {positive('self.z_diagonal(features)')}",
+            f"lower = self.z_lower(features).unflatten(-1, ({latent_dim}, {latent_dim}))",
+            "scale_tril = lower.tril(-1) + torch.diag_embed(diagonal)",
+            "return dist.MultivariateNormal(self.z_loc(features), scale_tril=scale_tril)",
+        ),
+    )
+
+
+def _delta(family: Any, latent_dim: int) -> Snippet:
+    return Snippet(
+        (_linear("z_head", family.head),),
+        ("return dist.Delta(self.z_head(features), event_dim=1)",),
+    )
+
+
+GUIDES: dict[str, Callable[[Any, int], Snippet]] = {
+    "mean_field": _mean_field,
+    "low_rank": _low_rank,
+    "full_rank": _full_rank,
+    "delta": _delta,
+}

@@ -1,0 +1,92 @@
+"""Functions and classes that the source of a program may need, as text."""
+
+from pyro_vae.networks.positive_numbers import RAW_OF_ONE
+
+HELPERS = {
+    "Normal": """
+class Normal(dist.Normal):  # torch squares the scale, which float32 can't hold from 1e19 on
+    def log_prob(self, value):
+        standard = (value - self.loc) / self.scale
+        return -0.5 * standard.square() - self.scale.log() - 0.9189385332046727
+""",
+    "factor": f"""
+def factor(raw):  # positive, and 1 at 0
+    return 0.0001 + softplus(raw + {RAW_OF_ONE!r})
+""",
+    "root_mean_square": """
+def root_mean_square(x):
+    return x.max() * (x / x.max()).square().mean().sqrt()
+""",
+    "Gated": """
+class Gated(nn.Module):
+    def __init__(self, before, after):
+        super().__init__()
+        self.linear = nn.Linear(before, after)
+        self.gate = nn.Linear(before, after)
+
+    def forward(self, x):
+        return self.linear(x) * torch.sigmoid(self.gate(x))
+""",
+    "Residual": """
+class Residual(nn.Module):
+    def __init__(self, width, activation):
+        super().__init__()
+        self.change = nn.Sequential(nn.LayerNorm(width), activation, nn.Linear(width, width))
+
+    def forward(self, h):
+        return h + self.change(h)
+""",
+    "TwoLevels": '''
+class TwoLevels(dist.TorchDistribution):
+    """z = (z1, z2), z2 drawn first: p(z2) p(z1 | z2)."""
+
+    arg_constraints, support = {}, dist.constraints.real_vector
+
+    def __init__(self, top, below, latent_dim):
+        self.top, self.below, self.has_rsample = top, below, top.has_rsample
+        super().__init__(top.batch_shape, torch.Size([latent_dim]))
+
+    def rsample(self, sample_shape=torch.Size()):
+        z2 = self.top.rsample(sample_shape)
+        return torch.cat([self.below(z2).rsample(), z2], -1)
+
+    def sample(self, sample_shape=torch.Size()):
+        with torch.no_grad():
+            z2 = self.top.sample(sample_shape)
+            return torch.cat([self.below(z2).sample(), z2], -1)
+
+    def log_prob(self, value):
+        z1, z2 = value.tensor_split([-self.top.event_shape[0]], -1)
+        return self.top.log_prob(z2) + self.below(z2).log_prob(z1)
+
+    def expand(self, batch_shape, _instance=None):
+        return TwoLevels(self.top.expand(batch_shape), self.below, self.event_shape[0])
+''',
+    "DiscretizedLogistic": '''
+class DiscretizedLogistic(dist.TorchDistribution):
+    """x = round(y) for y ~ Logistic(loc, scale), kept in {0, ..., levels - 1}."""
+
+    arg_constraints = {}
+
+    def __init__(self, loc, scale, levels):
+        self.loc, self.scale, self.levels = loc, scale, levels
+        super().__init__(loc.shape)
+
+    @property
+    def support(self):
+        return dist.constraints.integer_interval(0, self.levels - 1)
+
+    def log_prob(self, value):
+        is_first, is_last = value == 0, value == self.levels - 1
+        log_above = logsigmoid((value + 0.5 - self.loc) / self.scale)
+        log_below = logsigmoid((self.loc - value + 0.5) / self.scale)
+        log_width = torch.log(-torch.expm1(-1 / self.scale))
+        inner = torch.where(is_first | is_last, 0.0, log_width)
+        return torch.where(is_last, 0.0, log_above) + torch.where(is_first, 0.0, log_below) + inner
+
+    def sample(self, sample_shape=torch.Size()):
+        uniform = torch.rand(self._extended_shape(sample_shape)).clamp(1e-7, 1 - 1e-7)
+        y = self.loc + self.scale * torch.logit(uniform.to(self.loc))
+        return y.round().clamp(0, self.levels - 1).detach()
+''',
+}

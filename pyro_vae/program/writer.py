@@ -1,0 +1,190 @@
+"""A model as one file of torch and Pyro, which runs without this library."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pyro_vae.program.counts import COUNTS
+from pyro_vae.program.guides import guide
+from pyro_vae.program.helpers import HELPERS
+from pyro_vae.program.likelihoods import NUMBERS
+from pyro_vae.program.networks import assigned
+from pyro_vae.program.priors import prior
+from pyro_vae.program.snippet import Snippet, buffer, refuse
+from pyro_vae.spec import Parts, Spec
+
+__all__ = ["program_of"]
+
+SAVED = {
+    "prior_top_": "model.prior.top.",
+    "prior_net.": "model.prior.net.",
+    "prior_": "model.prior.",
+    "decoder.": "model.likelihood.decoder.",
+    "x_": "model.likelihood.family.",
+    "input_": "guide.posterior.standardize.",
+    "encoder.": "guide.posterior.encoder.",
+    "z_": "guide.posterior.family.",
+}
+"""Names in the program: how they begin, and how they begin in saved weights."""
+
+HEAD = '''"""A variational autoencoder in Pyro: rows x of shape {shape}, z of {size} numbers.
+
+    vae = VAE().load("model.safetensors")  # or fit it by pyro.infer.SVI(vae.model, vae.guide, ...)
+"""
+
+'''
+
+PROGRAMS = """    def model(self, x=None, n=1):
+        pyro.module("vae", self)
+        with pyro.plate("data", n if x is None else len(x)):
+            z = pyro.sample("z", self.prior())
+            return pyro.sample("x", self.likelihood(z), obs=x)
+
+    def guide(self, x):
+        with pyro.plate("data", len(x)):
+            return pyro.sample("z", self.posterior(x))
+
+    def load(self, file):
+        saved, own = load_file(file), {}
+        for name in self.state_dict():
+            start = next(start for start in SAVED if name.startswith(start))
+            own[name] = saved[SAVED[start] + name.removeprefix(start)]
+        self.load_state_dict(own)
+        return self.eval()
+"""
+
+IMPORTS = {
+    "import pyro": r"\bpyro\.module",
+    "import pyro.distributions as dist": r"\bdist\.",
+    "import torch": r"\btorch\.",
+    "from safetensors.torch import load_file": r"\bload_file\b",
+    "from torch import nn": r"\bnn\.",
+    "from torch.nn.functional import {}": r"\b(softplus|logsigmoid)\(",
+}
+"""Import lines, each with the pattern of what needs it."""
+
+
+def program_of(spec: Spec, parts: Parts) -> str:
+    """The model and the guide as the source of a class VAE.
+
+    Raises:
+        ValueError: a part that can't be written in a few lines.
+    """
+    _refuse_what_has_no_source(spec)
+    p_z = prior(parts.prior, spec.prior.kind)
+    p_x = _likelihood(parts, spec.likelihood.kind)
+    q_z = guide(parts.posterior.family, spec.guide.kind, spec.latent_dim)
+    likelihood: Any = parts.likelihood
+    posterior: Any = parts.posterior
+    decoder = assigned("decoder", likelihood.decoder)
+    encoder = assigned("encoder", posterior.encoder)
+    inputs = _inputs(spec)
+    start = [
+        *p_z.start,
+        *decoder,
+        *p_x.start,
+        *inputs.start,
+        *encoder,
+        *q_z.start,
+    ]
+    methods = {
+        f"prior(self):  # {_comment(parts.prior)}": p_z.lines,
+        f"likelihood(self, z):  # {_comment(parts.likelihood.family)}": p_x.lines,
+        f"posterior(self, x):  # {_comment(parts.posterior.family)}": (
+            *inputs.lines,
+            *q_z.lines,
+        ),
+    }
+    body = "\n".join([*_class(start, methods), "", PROGRAMS])
+    called = set(re.findall(r"(?<!\.)\b(\w+)\(", body))
+    helpers = [text for name, text in HELPERS.items() if name in called]
+    return _whole(spec, helpers, body, start)
+
+
+def _whole(spec: Spec, helpers: list[str], body: str, start: Iterable[str]) -> str:
+    """All lines of the file."""
+    saved = "\n".join(_saved(start))
+    imports = "\n".join(_imports("".join([*helpers, body])))
+    head = HEAD.format(shape=spec.data_shape, size=spec.latent_dim)
+    pieces = [f"{head}{imports}\n\n{saved}", *helpers, body]
+    return "\n\n\n".join(piece.strip() for piece in pieces) + "\n"
+
+
+def _saved(start: Iterable[str]) -> Iterator[str]:
+    """The lines of the names in saved weights that the attributes of a model need, two in each."""
+    made = re.findall(r'(?:self\.|register_buffer\(")(\w+)(?=[" ])', "\n".join(start))
+    pairs = [
+        f'"{mine}": "{theirs}"'
+        for mine, theirs in SAVED.items()
+        if any(f"{name}.".startswith(mine) for name in made)
+    ]
+    yield "SAVED = {  # how names begin here, and in saved weights"
+    for first in range(0, len(pairs), 2):
+        yield f"    {', '.join(pairs[first : first + 2])},"
+    yield "}"
+
+
+def _refuse_what_has_no_source(spec: Spec) -> None:
+    """Raise ValueError for what stands outside of the three parts."""
+    if spec.missing != "none":
+        refuse(
+            "missing",
+            "a model of missing cells",
+            "the mask into the methods likelihood and posterior, for missing='none'",
+        )
+    for slot, kind in (
+        ("guide", spec.guide.kind),
+        ("likelihood", spec.likelihood.kind),
+    ):
+        if kind == "custom":
+            method = "posterior" if slot == "guide" else "likelihood"
+            refuse(slot, "your own", f"your module into the method {method}")
+
+
+def _likelihood(parts: Parts, kind: str) -> Snippet:
+    sources = {**NUMBERS, **COUNTS}
+    if kind not in sources:
+        refuse("likelihood", repr(kind), "your p(x | z) into the method likelihood")
+    return sources[kind](parts.likelihood.family)
+
+
+def _inputs(spec: Spec) -> Snippet:
+    """The features of the encoder from rows in units of their spread."""
+    start, inputs, lines = [], "x", []
+    if spec.standardize != "none":
+        start = [
+            buffer("input_mean", spec.data_shape),
+            buffer("input_std", spec.data_shape, 1.0),
+        ]
+        inputs = "(x - self.input_mean) / self.input_std"
+    if spec.denoise:
+        lines = [f"x = {inputs}", "if self.training:"]
+        lines.append(f"    x = x + {spec.denoise!r} * torch.randn_like(x)")
+        inputs = "x"
+    lines.append(f"features = self.encoder({inputs})")
+    return Snippet(tuple(start), tuple(lines))
+
+
+def _comment(part: Any) -> str:
+    """The symbols of a part, without options."""
+    return str(part.extra_repr()).partition(", scale=")[0]
+
+
+def _class(start: Iterable[str], methods: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """The lines of the class VAE, up to its programs."""
+    yield "class VAE(nn.Module):"
+    yield "    def __init__(self):"
+    yield "        super().__init__()"
+    yield from (f"        {line}" for line in start)
+    for head, lines in methods.items():
+        yield ""
+        yield f"    def {head}"
+        yield from (f"        {line}" for line in lines)
+
+
+def _imports(text: str) -> Iterator[str]:
+    """The import lines that a text needs."""
+    for line, pattern in IMPORTS.items():
+        found = sorted(set(re.findall(pattern, text)))
+        if found:
+            yield line.format(", ".join(found))

@@ -1,0 +1,156 @@
+"""Models whose programs are compared with them: fields of `VAE`, and rows."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_generator = torch.Generator().manual_seed(0)
+_NORMAL = torch.randn(12, 6, generator=_generator)
+_UNIFORM = torch.rand(12, 6, generator=_generator)
+REAL = _NORMAL
+POSITIVE = _NORMAL.exp()
+SHARES = _UNIFORM.clamp(0.01, 0.99)
+BITS = (_UNIFORM > 0.5).float()
+COUNTS = torch.poisson(3 * POSITIVE, generator=_generator)
+LEVELS = (3 * _UNIFORM).floor()
+UP_TO_16 = (17 * _UNIFORM).floor()
+IMAGES = torch.rand(12, 12, 8, generator=_generator)
+
+Case = tuple[dict[str, Any], Tensor]
+
+
+def likelihood(kind: str, x: Tensor, **options: Any) -> Case:
+    return {"likelihood": {"kind": kind, **options}}, x
+
+
+def _likelihoods() -> dict[str, Case]:
+    rows = {
+        "normal": REAL,
+        "laplace": REAL,
+        "student_t": REAL,
+        "log_normal": POSITIVE,
+        "gamma": POSITIVE,
+        "beta": SHARES,
+        "continuous_bernoulli": SHARES,
+        "bernoulli": BITS,
+        "poisson": COUNTS,
+        "negative_binomial": COUNTS,
+        "zero_inflated_poisson": COUNTS,
+        "zero_inflated_negative_binomial": COUNTS,
+        "multinomial": COUNTS,
+    }
+    return {kind: likelihood(kind, x) for kind, x in rows.items()} | {
+        "binomial": likelihood("binomial", UP_TO_16, total_count=16),
+        "beta_binomial": likelihood("beta_binomial", UP_TO_16, total_count=16),
+        "categorical": likelihood("categorical", LEVELS, num_classes=3),
+        "ordinal": likelihood("ordinal", LEVELS, num_classes=3),
+        "discretized_logistic": likelihood("discretized_logistic", UP_TO_16, levels=17),
+        "distribution": likelihood("distribution", REAL, name="Gumbel"),
+    }
+
+
+def _options() -> dict[str, Case]:
+    """The options of likelihoods that change their programs."""
+    option = {
+        "normal": ("scale", REAL),
+        "laplace": ("scale", REAL),
+        "student_t": ("scale", REAL),
+        "log_normal": ("scale", POSITIVE),
+        "gamma": ("concentration", POSITIVE),
+        "beta": ("concentration", SHARES),
+        "negative_binomial": ("dispersion", COUNTS),
+        "zero_inflated_negative_binomial": ("dispersion", COUNTS),
+    }
+    cases = {
+        f"{kind}, {name} {value}": likelihood(kind, x, **{name: value})
+        for kind, (name, x) in option.items()
+        for value in (0.5, "learned", "decoder")
+    }
+    for value in (0.5, "learned", "decoder"):
+        cases[f"discretized_logistic, scale {value}"] = likelihood(
+            "discretized_logistic", UP_TO_16, levels=17, scale=value, mixtures=2
+        )
+    return cases | {
+        "normal, initial_scale": likelihood("normal", REAL, initial_scale=0.7),
+        "student_t, df": likelihood("student_t", REAL, df="decoder", scale="decoder"),
+        "student_t, fixed df": likelihood("student_t", REAL, df=3.0),
+        "binomial, each": likelihood("binomial", UP_TO_16, total_count=[16] * 6),
+        "ordinal, two": likelihood("ordinal", BITS, num_classes=2),
+        "Exponential": likelihood("distribution", POSITIVE, name="Exponential"),
+        "Gumbel, fixed": likelihood(
+            "distribution", REAL, name="Gumbel", fixed={"scale": 0.5}
+        ),
+        "LogNormal": likelihood("distribution", POSITIVE, name="LogNormal"),
+    }
+
+
+def _priors() -> dict[str, Case]:
+    kinds = ("standard_normal", "normal", "laplace", "student_t", "mixture", "vamp")
+    tops = ("standard_normal", "normal", "laplace", "student_t", "mixture")
+    cases: dict[str, Case] = {
+        f"prior {kind}": ({"prior": kind}, REAL) for kind in kinds
+    }
+    for top in tops:
+        prior = {"kind": "hierarchical", "top_dim": 1, "top": top}
+        cases[f"prior hierarchical of {top}"] = ({"prior": prior}, REAL)
+    learned = {"scale": "learned"}
+    return cases | {
+        "prior flat": ({"prior": "flat", "guide": "delta"}, REAL),
+        "prior laplace, learned": ({"prior": {"kind": "laplace", **learned}}, REAL),
+        "prior student_t, learned": (
+            {"prior": {"kind": "student_t", "df": "learned", **learned}},
+            REAL,
+        ),
+    }
+
+
+def _networks() -> dict[str, Case]:
+    image = {"data_shape": (12, 8)}
+    conv = {**image, "encoder": "conv", "decoder": "conv"}
+    own = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.LeakyReLU(0.2))
+    both = {"encoder": "gated_mlp", "decoder": "residual"}
+    return {
+        "gated_mlp": ({"encoder": "gated_mlp", "decoder": "gated_mlp"}, REAL),
+        "residual": (both | likelihood("normal", REAL, scale="decoder")[0], REAL),
+        "conv": (conv, IMAGES),
+        "conv of two outputs": (
+            {**conv, "likelihood": "beta", "prior": "vamp"},
+            IMAGES.clamp(0.01, 0.99),
+        ),
+        "images": ({**image, "denoise": 0.1, "guide": "full_rank"}, IMAGES),
+        "own encoder": ({"encoder": own}, REAL),
+        "no standardize": ({"standardize": "none", "activation": "leakyrelu"}, REAL),
+        "linear": ({"hidden_dims": ()}, REAL),
+    }
+
+
+CASES = {
+    **_likelihoods(),
+    **_options(),
+    **_priors(),
+    **{f"guide {kind}": ({"guide": kind}, REAL) for kind in ("low_rank", "full_rank")},
+    "guide delta": ({"guide": "delta"}, REAL),
+    **_networks(),
+}
+
+DIGITS_DIFFER = (
+    "student_t",
+    "beta",
+    "continuous_bernoulli",
+    "poisson",
+    "negative_binomial",
+    "zero_inflated",
+    "multinomial",
+    "binomial",
+    "gamma",
+    "prior student_t",
+    "prior mixture",
+    "prior hierarchical of student_t",
+    "prior hierarchical of mixture",
+    "guide low_rank",
+    "guide full_rank",
+    "images",
+    "conv of two",
+)
+"""How the names of those models begin whose densities have more digits than torch's in float32."""
