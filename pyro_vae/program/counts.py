@@ -22,11 +22,11 @@ def binomial(family: Any) -> Snippet:
     return Snippet(
         (
             buffer("x_offset", family.data_shape),
-            f'self.register_buffer("total", torch.tensor({count}), persistent=False)',
+            f'self.register_buffer("x_total", torch.tensor({count}), persistent=False)',
         ),
         (
             "logits = self.x_offset + self.decoder(z)",
-            f"return dist.Binomial(self.total, logits=logits){event(family)}",
+            f"return dist.Binomial(self.x_total, logits=logits){event(family)}",
         ),
     )
 

@@ -19,7 +19,11 @@ def guide(family: Any, kind: str, latent_dim: int) -> Snippet:
 
 
 def _linear(name: str, layer: Any) -> str:
-    return f"self.{name} = nn.Linear({layer.in_features}, {layer.out_features})"
+    return f"self.{name} = {_layer(layer)}"
+
+
+def _layer(layer: Any) -> str:
+    return f"nn.Linear({layer.in_features}, {layer.out_features})"
 
 
 def _mean_field(family: Any, latent_dim: int) -> Snippet:
@@ -67,9 +71,42 @@ def _delta(family: Any, latent_dim: int) -> Snippet:
     )
 
 
+def _hierarchical(family: Any, latent_dim: int) -> Snippet:
+    if family.direction == "bottom_up":
+        refuse(
+            "guide",
+            "'hierarchical' from the bottom up",
+            "your q(z | x) into the method posterior",
+        )
+    second = family.second
+    hidden = f"nn.Linear({second.hidden.in_features}, {second.hidden.out_features}"
+    return Snippet(
+        (
+            f'self.z_first = nn.ModuleDict({{"head": {_layer(family.first.head)}}})',
+            "self.z_second = nn.ModuleDict()",
+            f'self.z_second["see"] = {_layer(second.see)}',
+            f'self.z_second["hidden"] = {hidden}, bias=False)',
+            f'self.z_second["head"] = nn.ModuleDict({{"head": {_layer(second.head.head)}}})',
+        ),
+        (
+            "loc, raw_scale = self.z_first.head(features).chunk(2, -1)",
+            f"top = dist.Normal(loc, {positive('raw_scale')}).to_event(1)",
+            "seen = self.z_second.see(features)",
+            "",
+            "def below(z2):",
+            "    hidden = nn.functional.silu(self.z_second.hidden(z2) + seen)",
+            "    loc, raw_scale = self.z_second.head.head(hidden).chunk(2, -1)",
+            f"    return dist.Normal(loc, {positive('raw_scale')}).to_event(1)",
+            "",
+            f"return TwoNormals(top, below, {latent_dim})",
+        ),
+    )
+
+
 GUIDES: dict[str, Callable[[Any, int], Snippet]] = {
     "mean_field": _mean_field,
     "low_rank": _low_rank,
     "full_rank": _full_rank,
     "delta": _delta,
+    "hierarchical": _hierarchical,
 }

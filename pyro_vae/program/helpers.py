@@ -60,7 +60,61 @@ class TwoLevels(dist.TorchDistribution):
         return self.top.log_prob(z2) + self.below(z2).log_prob(z1)
 
     def expand(self, batch_shape, _instance=None):
-        return TwoLevels(self.top.expand(batch_shape), self.below, self.event_shape[0])
+        return type(self)(self.top.expand(batch_shape), self.below, self.event_shape[0])
+''',
+    "TwoNormals": """
+class TwoNormals(TwoLevels):  # drawn by the noise of both levels at once
+    def rsample(self, sample_shape=torch.Size()):
+        shape = self._extended_shape(sample_shape)
+        noise = torch.randn(shape, dtype=self.top.mean.dtype, device=self.top.mean.device)
+        noise1, noise2 = noise.tensor_split([-self.top.event_shape[0]], -1)
+        z2 = self.top.mean + self.top.stddev * noise2
+        below = self.below(z2)
+        return torch.cat([below.mean + below.stddev * noise1, z2], -1)
+""",
+    "Columns": '''
+class Columns(dist.TorchDistribution):
+    """Groups of columns with a distribution each, as one row."""
+
+    arg_constraints, support = {}, dist.constraints.real_vector
+
+    def __init__(self, parts, columns):
+        self.parts, self.columns = parts, columns
+        super().__init__(parts[0].batch_shape, torch.Size([sum(map(len, columns))]))
+
+    def log_prob(self, value):
+        pairs = zip(self.parts, self.columns)
+        return torch.stack([part.log_prob(value[..., own]) for part, own in pairs]).sum(0)
+
+    def sample(self, sample_shape=torch.Size()):
+        drawn = torch.cat([part.sample(sample_shape).float() for part in self.parts], -1)
+        return drawn[..., torch.tensor(sum(self.columns, [])).argsort()]
+''',
+    "Observed": '''
+def observed_log_prob(row, x, observed):
+    if hasattr(row, "parts"):
+        groups = [(x[..., own], observed[..., own]) for own in row.columns]
+        each = [observed_log_prob(p, *group) for p, group in zip(row.parts, groups)]
+        return torch.stack(each).sum(0)
+    cells = torch.where(observed, row.base_dist.log_prob(x), 0.0)
+    return cells.flatten(-len(row.event_shape)).sum(-1)
+
+
+class Observed(dist.TorchDistribution):
+    """log p of the observed cells of rows; a missing one is nan."""
+
+    arg_constraints, support = {}, dist.constraints.real_vector
+
+    def __init__(self, row, fill):
+        self.row, self.fill = row, fill
+        super().__init__(row.batch_shape, row.event_shape)
+
+    def log_prob(self, value):
+        observed = ~value.isnan()
+        return observed_log_prob(self.row, torch.where(observed, value, self.fill), observed)
+
+    def sample(self, sample_shape=torch.Size()):
+        return self.row.sample(sample_shape)
 ''',
     "DiscretizedLogistic": '''
 class DiscretizedLogistic(dist.TorchDistribution):

@@ -1,7 +1,7 @@
 """A model as one file of torch and Pyro, which runs without this library."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pyro_vae.program.counts import COUNTS
@@ -10,6 +10,7 @@ from pyro_vae.program.helpers import HELPERS
 from pyro_vae.program.likelihoods import NUMBERS
 from pyro_vae.program.networks import assigned
 from pyro_vae.program.priors import prior
+from pyro_vae.program.rows import likelihood, masked, saved_groups, with_missing
 from pyro_vae.program.snippet import Snippet, buffer, refuse
 from pyro_vae.spec import Parts, Spec
 
@@ -21,6 +22,7 @@ SAVED = {
     "prior_": "model.prior.",
     "decoder.": "model.likelihood.decoder.",
     "x_": "model.likelihood.family.",
+    "fill": "model.likelihood.missing.fill",
     "input_": "guide.posterior.standardize.",
     "encoder.": "guide.posterior.encoder.",
     "z_": "guide.posterior.family.",
@@ -71,13 +73,12 @@ def program_of(spec: Spec, parts: Parts) -> str:
         ValueError: a part that can't be written in a few lines.
     """
     _refuse_what_has_no_source(spec)
+    own: Any = parts
     p_z = prior(parts.prior, spec.prior.kind)
-    p_x = _likelihood(parts, spec.likelihood.kind)
+    p_x = _likelihood(spec, own.likelihood.family)
     q_z = guide(parts.posterior.family, spec.guide.kind, spec.latent_dim)
-    likelihood: Any = parts.likelihood
-    posterior: Any = parts.posterior
-    decoder = assigned("decoder", likelihood.decoder)
-    encoder = assigned("encoder", posterior.encoder)
+    decoder = assigned("decoder", own.likelihood.decoder)
+    encoder = assigned("encoder", own.posterior.encoder)
     inputs = _inputs(spec)
     start = [
         *p_z.start,
@@ -96,26 +97,26 @@ def program_of(spec: Spec, parts: Parts) -> str:
         ),
     }
     body = "\n".join([*_class(start, methods), "", PROGRAMS])
-    called = set(re.findall(r"(?<!\.)\b(\w+)\(", body))
-    helpers = [text for name, text in HELPERS.items() if name in called]
-    return _whole(spec, helpers, body, start)
+    helpers = _helpers(body)
+    names = saved_groups(own.likelihood.family) | SAVED
+    return _whole(spec, helpers, body, _saved(start, names))
 
 
-def _whole(spec: Spec, helpers: list[str], body: str, start: Iterable[str]) -> str:
+def _whole(spec: Spec, helpers: list[str], body: str, names: Iterable[str]) -> str:
     """All lines of the file."""
-    saved = "\n".join(_saved(start))
+    saved = "\n".join(names)
     imports = "\n".join(_imports("".join([*helpers, body])))
     head = HEAD.format(shape=spec.data_shape, size=spec.latent_dim)
     pieces = [f"{head}{imports}\n\n{saved}", *helpers, body]
     return "\n\n\n".join(piece.strip() for piece in pieces) + "\n"
 
 
-def _saved(start: Iterable[str]) -> Iterator[str]:
+def _saved(start: Iterable[str], names: Mapping[str, str]) -> Iterator[str]:
     """The lines of the names in saved weights that the attributes of a model need, two in each."""
     made = re.findall(r'(?:self\.|register_buffer\(")(\w+)(?=[" ])', "\n".join(start))
     pairs = [
         f'"{mine}": "{theirs}"'
-        for mine, theirs in SAVED.items()
+        for mine, theirs in names.items()
         if any(f"{name}.".startswith(mine) for name in made)
     ]
     yield "SAVED = {  # how names begin here, and in saved weights"
@@ -124,13 +125,22 @@ def _saved(start: Iterable[str]) -> Iterator[str]:
     yield "}"
 
 
+def _helpers(body: str) -> list[str]:
+    """The functions and classes that a body calls, and that these call."""
+    text = body
+    for name in reversed(HELPERS):
+        if name in set(re.findall(r"(?<![.\w])(\w+)[()]", text)):
+            text += HELPERS[name]
+    return [helper for helper in HELPERS.values() if helper in text]
+
+
 def _refuse_what_has_no_source(spec: Spec) -> None:
     """Raise ValueError for what stands outside of the three parts."""
-    if spec.missing != "none":
+    if spec.self_masking is not None:
         refuse(
             "missing",
-            "a model of missing cells",
-            "the mask into the methods likelihood and posterior, for missing='none'",
+            "'self_masking'",
+            "p(mask | x) into the method likelihood of a model with missing='at_random'",
         )
     for slot, kind in (
         ("guide", spec.guide.kind),
@@ -141,11 +151,12 @@ def _refuse_what_has_no_source(spec: Spec) -> None:
             refuse(slot, "your own", f"your module into the method {method}")
 
 
-def _likelihood(parts: Parts, kind: str) -> Snippet:
-    sources = {**NUMBERS, **COUNTS}
-    if kind not in sources:
-        refuse("likelihood", repr(kind), "your p(x | z) into the method likelihood")
-    return sources[kind](parts.likelihood.family)
+def _likelihood(spec: Spec, family: Any) -> Snippet:
+    kind = spec.likelihood.kind
+    made = likelihood(family, kind, {**NUMBERS, **COUNTS})
+    if spec.missing == "none":
+        return made
+    return with_missing(made, getattr(family, "kinds", [kind]), spec.data_shape)
 
 
 def _inputs(spec: Spec) -> Snippet:
@@ -161,7 +172,10 @@ def _inputs(spec: Spec) -> Snippet:
         lines = [f"x = {inputs}", "if self.training:"]
         lines.append(f"    x = x + {spec.denoise!r} * torch.randn_like(x)")
         inputs = "x"
-    lines.append(f"features = self.encoder({inputs})")
+    if spec.missing == "none":
+        lines.append(f"features = self.encoder({inputs})")
+    else:
+        lines += masked(inputs, len(spec.data_shape))
     return Snippet(tuple(start), tuple(lines))
 
 

@@ -125,12 +125,48 @@ def _networks() -> dict[str, Case]:
     }
 
 
+def _mixed() -> dict[str, Any]:
+    """A likelihood of six columns: real numbers, bits, categories and counts."""
+    columns = [
+        {"columns": "0:2", "kind": "normal", "scale": "decoder"},
+        {"columns": [4], "kind": "bernoulli"},
+        {"columns": [2, 5], "kind": "categorical", "num_classes": 3},
+        {"columns": 3, "kind": "log_normal"},
+    ]
+    return {"likelihood": {"kind": "mixed", "columns": columns}}
+
+
+def _rows() -> dict[str, Case]:
+    """Rows of several kinds, and with missing cells."""
+    parts = [REAL[:, :2], LEVELS[:, :1], POSITIVE[:, :1], BITS[:, :1], LEVELS[:, 1:2]]
+    mixed = torch.cat(parts, 1)
+    missing = {"missing": "at_random"}
+    is_missing = torch.rand(12, 6, generator=_generator) < 0.3
+    holes, mixed_holes = (x.masked_fill(is_missing, torch.nan) for x in (REAL, mixed))
+    image_holes = IMAGES.masked_fill(IMAGES < 0.2, torch.nan)
+    counts = [{"columns": "0:3", "kind": "binomial", "total_count": 16}]
+    counts.append({"columns": "3:6", "kind": "multinomial"})
+    image = {"data_shape": (12, 8), "encoder": "conv"}
+    return {
+        "mixed": (_mixed(), mixed),
+        "mixed, missing": (_mixed() | missing, mixed_holes),
+        "binomial and multinomial": (
+            {"likelihood": {"kind": "mixed", "columns": counts}},
+            UP_TO_16,
+        ),
+        "missing": (missing, holes),
+        "missing of images": ({**image, **missing, "denoise": 0.1}, image_holes),
+    }
+
+
 CASES = {
     **_likelihoods(),
     **_options(),
     **_priors(),
     **{f"guide {kind}": ({"guide": kind}, REAL) for kind in ("low_rank", "full_rank")},
     "guide delta": ({"guide": "delta"}, REAL),
+    "guide hierarchical": ({"guide": {"kind": "hierarchical", "top_dim": 1}}, REAL),
+    **_rows(),
     **_networks(),
 }
 
@@ -150,6 +186,7 @@ DIGITS_DIFFER = (
     "prior hierarchical of mixture",
     "guide low_rank",
     "guide full_rank",
+    "guide hierarchical",
     "images",
     "conv of two",
 )

@@ -1,0 +1,102 @@
+"""Rows of columns of several kinds, and rows with missing cells, as source."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyro_vae.program.snippet import Snippet, refuse
+
+VECTORS = ("multinomial",)
+"""Kinds whose cells depend on each other given z."""
+
+Sources = Mapping[str, Callable[[Any], Snippet]]
+
+
+def likelihood(family: Any, kind: str, sources: Sources) -> Snippet:
+    """The source of p(x | z).
+
+    Raises:
+        ValueError: a kind whose density takes more than a few lines.
+    """
+    if kind == "mixed":
+        return _mixed(family, sources)
+    if kind not in sources:
+        refuse("likelihood", repr(kind), "your p(x | z) into the method likelihood")
+    return sources[kind](family)
+
+
+def _mixed(family: Any, sources: Sources) -> Snippet:
+    """The groups one after another, each with names of its own for its attributes."""
+    outputs = ", ".join(f"raw{index}" for index in range(len(family.sizes)))
+    if len(family.sizes) == 1:
+        outputs = "(raw0,)"
+    sizes = f"split({family.sizes}, -1)"
+    start: list[str] = []
+    lines = [f"{outputs} = self.decoder(z).{sizes}"]
+    for index, (inner, kind) in enumerate(
+        zip(family.families, family.kinds, strict=True)
+    ):
+        part = likelihood(inner, kind, sources)
+        raw = f"raw{index}"
+        if len(inner.param_shape) > 1:
+            raw = f"raw{index}.unflatten(-1, {tuple(inner.param_shape)})"
+        start += [_renamed(line, index) for line in part.start]
+        *before, last = (
+            _renamed(line, index).replace("self.decoder(z)", raw) for line in part.lines
+        )
+        lines += [*before, re.sub("^return ", f"p{index} = ", last)]
+    parts = ", ".join(f"p{index}" for index in range(len(family.sizes)))
+    lines.append(f"columns = {family.columns}")
+    lines.append(f"return Columns([{parts}], columns)")
+    return Snippet(tuple(start), tuple(lines))
+
+
+def _renamed(line: str, index: int) -> str:
+    """A line with the attributes of a group in the place of those of the whole row."""
+    return re.sub(r"\bx_", f"x{index}_", line)
+
+
+def saved_groups(family: Any) -> dict[str, str]:
+    """How the names of the groups begin, in a program and in saved weights."""
+    return {
+        f"x{index}_": f"model.likelihood.family.families.{index}."
+        for index in range(len(getattr(family, "families", ())))
+    }
+
+
+def with_missing(made: Snippet, kinds: list[str], shape: tuple[int, ...]) -> Snippet:
+    """The source of p(x | z) for rows with missing cells.
+
+    Arguments:
+        made: that of complete rows.
+        kinds: of the likelihood, or of its groups.
+        shape: of a row.
+    """
+    if set(kinds) & {*VECTORS}:
+        refuse(
+            "missing",
+            "a likelihood of rows as a whole",
+            "its density of the observed cells into the method likelihood",
+        )
+    *before, last = made.lines
+    returned = last.removeprefix("return ")
+    fill = f'self.register_buffer("fill", torch.zeros({shape}))'
+    lines = (*before, f"row = {returned}", "return Observed(row, self.fill)")
+    return Snippet((*made.start, fill), lines)
+
+
+def masked(inputs: str, dims: int) -> tuple[str, ...]:
+    """The lines of an encoder's features from rows with missing cells, and their mask.
+
+    Arguments:
+        inputs: the expression of the standardised rows.
+        dims: dimensions of a row.
+    """
+    joined = f"torch.cat([filled, observed], {-dims})"
+    if dims == 2:
+        joined = "torch.stack([filled, observed], -3)"
+    return (
+        f"x = {inputs}",
+        "filled, observed = torch.where(x.isnan(), 0.0, x), (~x.isnan()).to(x.dtype)",
+        f"features = self.encoder({joined})",
+    )
