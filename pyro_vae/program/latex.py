@@ -39,13 +39,13 @@ LIKELIHOODS = {
     r" (1 - \pi_i(z))\, \mathrm{Poisson}(x_i \mid r_i(z)) \right]",
     "zero_inflated_negative_binomial": r"\prod_i \left[ \pi_i(z)\, 1_{x_i = 0} +"
     r" (1 - \pi_i(z))\, \mathrm{NB}(x_i \mid m_i(z), \theta_i) \right]",
-    "multinomial": r"\mathrm{Multinomial}(x \mid \textstyle\sum_i x_i, \pi(z))",
+    "multinomial": r"\mathrm{Multinomial}(x \mid \sum_i x_i, \pi(z))",
     "categorical": r"\prod_i \mathrm{Categorical}(x_i \mid \pi_{i1}(z), \dots,"
     r" \pi_{i,%(num_classes)s}(z))",
     "ordinal": r"\prod_i \left[ \sigma(c_{i,x_i} - \eta_i(z)) -"
     r" \sigma(c_{i,x_i - 1} - \eta_i(z)) \right]",
-    "discretized_logistic": r"\prod_i \sum_k w_{ik} \left[ \sigma((x_i + \tfrac12 -"
-    r" \mu_{ik}(z)) / s_{ik}) - \sigma((x_i - \tfrac12 - \mu_{ik}(z)) / s_{ik}) \right]",
+    "discretized_logistic": r"\prod_i \sum_k w_{ik} \left[ \sigma((x_i + \frac{1}{2} -"
+    r" \mu_{ik}(z)) / s_{ik}) - \sigma((x_i - \frac{1}{2} - \mu_{ik}(z)) / s_{ik}) \right]",
     "distribution": r"\prod_i \mathrm{%(name)s}(x_i \mid \theta_i(z))",
 }
 CORRELATED = r"\mathcal{N}(x \mid \mu(z), \Sigma)"

@@ -173,7 +173,7 @@ def discretized_logistic(family: Any) -> Snippet:
     parts = ["loc", *["raw_scale"] * family.scale.heads]
     parts += ["logits"] * (family.mixtures > 1)
     unit = f"self.x_std * {STANDARD!r}"
-    scale = value_of(family.scale, "x_scale", f"({unit})", shape, "raw_scale")
+    scale = value_of(family.scale, "x_scale", "unit", shape, "raw_scale")
     sizes = str((family.heads, family.mixtures, *shape))
     logits = "logits" if family.mixtures > 1 else "torch.zeros_like(loc)"
     if len(parts) == 1:
@@ -194,6 +194,7 @@ def discretized_logistic(family: Any) -> Snippet:
             f"raw = raw.reshape(*z.shape[:-1], *{sizes})",
             split,
             "loc = self.x_mean + self.x_std * (self.x_offsets + loc)",
+            f"unit = {unit}",
             f"scale = ({scale.expression}).expand_as(loc)",
             f"loc, scale, logits = (t.movedim({components}, -1) for t in (loc, scale, {logits}))",
             f"each = DiscretizedLogistic(loc, scale, {family.levels})",

@@ -65,7 +65,8 @@ def _student_t(module: Any, prefix: str) -> Snippet:
     return Snippet(
         (zeros, *df.start, *scale.start),
         (
-            f"df, scale = {df.expression} + self.zeros, {scale.expression} + self.zeros",
+            f"df = {df.expression} + self.zeros",
+            f"scale = {scale.expression} + self.zeros",
             "return dist.StudentT(df, self.zeros, scale).to_event(1)",
         ),
     )

@@ -170,6 +170,9 @@ CASES = {
     **_networks(),
 }
 
+SLOW = _options()
+"""Further options of kinds that are among the others."""
+
 DIGITS_DIFFER = (
     "student_t",
     "beta",
