@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pyro_vae.program.priors import _named
+from pyro_vae.program.priors import named
 from pyro_vae.program.snippet import Snippet, positive, refuse
 
 
@@ -14,7 +14,7 @@ def guide(family: Any, kind: str, latent_dim: int) -> Snippet:
         ValueError: a kind whose density takes more than a few lines.
     """
     if kind not in GUIDES:
-        refuse("guide", _named(kind), "your q(z | x) into the method posterior")
+        refuse("guide", named(kind), "your q(z | x) into the method posterior")
     return GUIDES[kind](family, latent_dim)
 
 

@@ -1,5 +1,6 @@
 """A model as formulas in LaTeX."""
 
+import math
 from typing import Any
 
 from pyro_vae.spec import Spec
@@ -74,14 +75,15 @@ def latex_of(spec: Spec) -> str:
     r"""p(z), p(x | z) and q(z | x) as an `aligned` environment.
 
     Example:
-        >>> print(latex_of(Spec(data_shape=(4,), latent_dim=2, prior="flat", guide="delta")))
+        >>> print(latex_of(Spec(data_shape=(4,), latent_dim=2, likelihood="poisson")))
         \begin{aligned}
-        p(z) &= 1, & z &\in \mathbb{R}^{2} \\
-        p(x \mid z) &= \prod_i \mathcal{N}(x_i \mid \mu_i(z), \sigma_i^2), & x &\in \mathbb{R}^{4}
-        \\ q(z \mid x) &= \delta(z - \mu(x))
+        p(z) &= \mathcal{N}(z \mid 0, I), & z &\in \mathbb{R}^{2} \\
+        p(x \mid z) &= \prod_i \mathrm{Poisson}(x_i \mid r_i(z)), & x &= (x_1, \dots, x_{4}) \\
+        q(z \mid x) &= \mathcal{N}(z \mid \mu(x), \operatorname{diag} \sigma(x)^2)
         \end{aligned}
     """
-    shape = r" \times ".join(map(str, spec.data_shape))
+    size = math.prod(spec.data_shape)
+    numbers = rf"(x_1, \dots, x_{{{size}}})" if size > 1 else "x_1"
     p_z = _formula(PRIORS, spec.prior, "p(z)")
     p_x = _likelihood(spec.likelihood)
     q_z = _formula(GUIDES, spec.guide, r"q(z \mid x)")
@@ -91,7 +93,7 @@ def latex_of(spec: Spec) -> str:
         [
             r"\begin{aligned}",
             rf"p(z) &= {p_z}, & z &\in \mathbb{{R}}^{{{spec.latent_dim}}} \\",
-            rf"p(x \mid z) &= {p_x}, & x &\in \mathbb{{R}}^{{{shape}}} \\",
+            rf"p(x \mid z) &= {p_x}, & x &= {numbers} \\",
             rf"q(z \mid x) &= {q_z}",
             r"\end{aligned}",
         ]

@@ -33,7 +33,8 @@ def network(module: nn.Module, part: str) -> str:
         width = next(norm.parameters()).numel()
         return f"Residual({width}, {network(activation, part)})"
     text = _layer(module)
-    if not _makes(text, module):
+    is_torch = type(module).__module__.startswith("torch.nn.")
+    if not is_torch or not _makes(text, module):
         refuse(
             part,
             f"a module {type(module).__name__}",

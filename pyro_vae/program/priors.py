@@ -3,26 +3,33 @@
 from collections.abc import Callable
 from typing import Any
 
+from pyro_vae.kind_options import Options
 from pyro_vae.program.networks import assigned
 from pyro_vae.program.snippet import Snippet, positive, raw, refuse, tensor, tensor_of
 
 PREFIX = "prior_"
 
 
-def prior(module: Any, kind: str) -> Snippet:
+def prior(module: Any, options: Options) -> Snippet:
     """The source of a prior.
+
+    Arguments:
+        module: the prior.
+        options: its kind and options.
 
     Raises:
         ValueError: a kind whose density takes more than a few lines.
     """
+    kind = options.kind
     if kind == "hierarchical":
-        return _hierarchical(module)
+        return _hierarchical(module, options.options()["top"].kind)
     if kind not in PRIORS:
-        refuse("prior", _named(kind), "your p(z) into the method prior")
+        refuse("prior", named(kind), "your p(z) into the method prior")
     return PRIORS[kind](module, PREFIX)
 
 
-def _named(kind: str) -> str:
+def named(kind: str) -> str:
+    """A kind in a message."""
     return "your own" if kind == "custom" else repr(kind)
 
 
@@ -119,8 +126,7 @@ def _flat(module: Any, prefix: str) -> Snippet:
     )
 
 
-def _hierarchical(module: Any) -> Snippet:
-    kind = KIND_OF.get(type(module.top).__name__, "")
+def _hierarchical(module: Any, kind: str) -> Snippet:
     if kind not in PRIORS or kind == "vamp":
         refuse("prior.hierarchical.top", repr(kind), "your p(z₂) into the method prior")
     top = PRIORS[kind](module.top, "prior_top_")
@@ -146,12 +152,4 @@ PRIORS: dict[str, Callable[[Any, str], Snippet]] = {
     "mixture": _mixture,
     "vamp": _vamp,
     "flat": _flat,
-}
-KIND_OF = {
-    "StandardNormal": "standard_normal",
-    "Normal": "normal",
-    "Laplace": "laplace",
-    "StudentT": "student_t",
-    "Mixture": "mixture",
-    "Vamp": "vamp",
 }

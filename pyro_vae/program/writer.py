@@ -74,7 +74,7 @@ def program_of(spec: Spec, parts: Parts) -> str:
     """
     _refuse_what_has_no_source(spec)
     own: Any = parts
-    p_z = prior(parts.prior, spec.prior.kind)
+    p_z = prior(parts.prior, spec.prior)
     p_x = _likelihood(spec, own.likelihood.family)
     q_z = guide(parts.posterior.family, spec.guide.kind, spec.latent_dim)
     decoder = assigned("decoder", own.likelihood.decoder)

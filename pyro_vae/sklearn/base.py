@@ -79,7 +79,6 @@ class VAEEstimator(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.non_deterministic = False
         return tags
 
     def _fit_to(self, X: Any) -> Self:

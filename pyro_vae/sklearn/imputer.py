@@ -174,7 +174,7 @@ def with_zeros(filled: Any, rows: Any, empty: np.ndarray) -> Any:
 
 
 def with_constants(frame: Any, schema: Any) -> Any:
-    """A table whose columns of one value have it in each row."""
+    """A copy of a table whose columns of one value have it in each row."""
     data = opened(frame, "X")
     values = {
         column.name: column.levels[0]
@@ -182,4 +182,5 @@ def with_constants(frame: Any, schema: Any) -> Any:
         if column.kind == CONSTANT and column.levels and column.name in data.columns
     }
     filled = [nw.col(name).fill_null(value) for name, value in values.items()]
-    return data.with_columns(*filled).to_native() if filled else frame
+    whole = data.with_columns(*filled) if filled else data.clone()
+    return whole.to_native()
