@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pyro_vae.program.snippet import Snippet, refuse
+from pyro_vae.likelihoods.observed_cells import MissingAtRandom
+from pyro_vae.program.snippet import Snippet, refuse, tensor
 
 VECTORS = ("multinomial",)
 """Kinds whose cells depend on each other given z."""
@@ -64,13 +65,13 @@ def saved_groups(family: Any) -> dict[str, str]:
     }
 
 
-def with_missing(made: Snippet, kinds: list[str], shape: tuple[int, ...]) -> Snippet:
+def with_missing(made: Snippet, family: Any, kinds: list[str]) -> Snippet:
     """The source of p(x | z) for rows with missing cells.
 
     Arguments:
         made: that of complete rows.
-        kinds: of the likelihood, or of its groups.
-        shape: of a row.
+        family: the likelihood's.
+        kinds: of the family, or of its groups.
     """
     if set(kinds) & {*VECTORS}:
         refuse(
@@ -80,7 +81,11 @@ def with_missing(made: Snippet, kinds: list[str], shape: tuple[int, ...]) -> Sni
         )
     *before, last = made.lines
     returned = last.removeprefix("return ")
-    fill = f'self.register_buffer("fill", torch.zeros({shape}))'
+    numbers = MissingAtRandom(family.data_shape, family.support).fill
+    each = f"torch.tensor({numbers.tolist()})"
+    if len(numbers.unique()) == 1:
+        each = tensor(numbers.shape, float(numbers.flatten()[0]))
+    fill = f'self.register_buffer("fill", {each})'
     lines = (*before, f"row = {returned}", "return Observed(row, self.fill)")
     return Snippet((*made.start, fill), lines)
 

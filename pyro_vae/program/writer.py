@@ -156,7 +156,7 @@ def _likelihood(spec: Spec, family: Any) -> Snippet:
     made = likelihood(family, kind, {**NUMBERS, **COUNTS})
     if spec.missing == "none":
         return made
-    return with_missing(made, getattr(family, "kinds", [kind]), spec.data_shape)
+    return with_missing(made, family, getattr(family, "kinds", [kind]))
 
 
 def _inputs(spec: Spec) -> Snippet:

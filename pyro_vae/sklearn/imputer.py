@@ -141,8 +141,14 @@ def empty_columns(rows: Any) -> np.ndarray:
     """Which columns of an array or a DataFrame have no observed cell, (D,)."""
     if not is_frame(rows):
         return np.asarray(np.isnan(rows).all(0))
-    data = opened(rows, "X")
-    return np.array([bool(column.is_null().all()) for column in data.iter_columns()])
+    columns = opened(rows, "X").iter_columns()
+    return np.array([bool(_is_missing(column).all()) for column in columns])
+
+
+def _is_missing(column: Any) -> Any:
+    """Which cells of a column are missing: without a value, or nan."""
+    lacking = column.is_null()
+    return lacking | column.is_nan() if column.dtype.is_float() else lacking
 
 
 def without(rows: Any, dropped: np.ndarray) -> Any:

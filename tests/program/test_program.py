@@ -119,6 +119,13 @@ def test_the_program_is_trained_by_svi() -> None:
     assert sum(losses[-10:]) < sum(losses[:10]) - 50
 
 
+def test_cells_that_are_missing_start_inside_the_support() -> None:
+    fields, x = CASES["mixed, missing"]
+    own = program(small(**fields))
+    assert own.fill.tolist()[3] > 0  # that of log_normal
+    assert elbo(own, x, torch.float32) > -1e4
+
+
 def test_a_program_is_written_of_the_sizes_and_constants() -> None:
     text = small(prior={"kind": "laplace", "scale": 0.25}, denoise=0.125).program()
     for line in (

@@ -143,6 +143,8 @@ def test_a_mixed_table_keeps_its_columns_types_and_observed_cells() -> None:
 
 def test_a_table_of_polars_stays_one() -> None:
     frame = pl.from_pandas(FRAME.drop(columns="none"))
+    empty = frame.with_columns(none=pl.lit(float("nan")))
+    assert VAEImputer(**QUICK).fit_transform(empty).columns == frame.columns
     made = VAEImputer(**QUICK).fit_transform(frame)
     assert made.schema == frame.schema
     assert made.null_count().sum_horizontal().item() == 0
