@@ -3,19 +3,28 @@
 from collections.abc import Callable
 from typing import Any
 
+from pyro_vae.kind_options import Options
+from pyro_vae.program.flows import flow_guide
 from pyro_vae.program.priors import named
 from pyro_vae.program.snippet import Snippet, positive, refuse
 
 
-def guide(family: Any, kind: str, latent_dim: int) -> Snippet:
+def guide(family: Any, options: Options, latent_dim: int) -> Snippet:
     """The source of a guide's family.
+
+    Arguments:
+        family: the module.
+        options: its kind and options.
+        latent_dim: length of z.
 
     Raises:
         ValueError: a kind whose density takes more than a few lines.
     """
-    if kind not in GUIDES:
-        refuse("guide", named(kind), "your q(z | x) into the method posterior")
-    return GUIDES[kind](family, latent_dim)
+    if options.kind == "flow":
+        return flow_guide(family, options.options(), latent_dim)
+    if options.kind not in GUIDES:
+        refuse("guide", named(options.kind), "your q(z | x) into the method posterior")
+    return GUIDES[options.kind](family, latent_dim)
 
 
 def _linear(name: str, layer: Any) -> str:

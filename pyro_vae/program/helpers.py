@@ -1,5 +1,6 @@
 """Functions and classes that the source of a program may need, as text."""
 
+from pyro_vae.networks.invertible import LARGEST_LOG_SCALE
 from pyro_vae.networks.positive_numbers import RAW_OF_ONE
 
 HELPERS = {
@@ -36,6 +37,105 @@ class Residual(nn.Module):
     def forward(self, h):
         return h + self.change(h)
 """,
+    "Coupling": f'''
+class Coupling(nn.Module):
+    """(a, b) -> (b exp s(a) + t(a), a), with one network for s and t."""
+
+    def __init__(self, first, rest, hidden_dims):
+        super().__init__()
+        self.sizes, layers, width = (first, rest), [nn.Flatten(-1)], first
+        for after in hidden_dims:
+            layers += [nn.Linear(width, after), nn.SiLU()]
+            width = after
+        layers += [nn.Linear(width, 2 * rest), nn.Unflatten(-1, (2, rest))]
+        self.net = nn.Sequential(*layers)
+
+    def affine(self, a):
+        raw, shift = self.net(a).unbind(-2)
+        return {LARGEST_LOG_SCALE!r} * torch.tanh(raw / {LARGEST_LOG_SCALE!r}), shift
+
+    def forward(self, z):
+        a, b = z.split(self.sizes, -1)
+        log_scale, shift = self.affine(a)
+        return torch.cat([b * log_scale.exp() + shift, a], -1), log_scale.sum(-1)
+
+    def inverse(self, moved):
+        b, a = moved.split(self.sizes[::-1], -1)
+        log_scale, shift = self.affine(a)
+        return torch.cat([a, (b - shift) * (-log_scale).exp()], -1)
+''',
+    "Flow": '''
+class Flow(dist.TorchDistribution):
+    """The density of z that the layers map to a draw of the base."""
+
+    arg_constraints, support, has_rsample = {}, dist.constraints.real_vector, True
+
+    def __init__(self, base, layers):
+        self.base, self.layers = base, layers
+        super().__init__(event_shape=base.event_shape)
+
+    def log_prob(self, value):
+        log_det = 0.0
+        for layer in self.layers:
+            value, change = layer(value)
+            log_det = log_det + change
+        return self.base.log_prob(value) + log_det
+
+    def rsample(self, sample_shape=torch.Size()):
+        z = self.base.rsample(sample_shape)
+        for layer in reversed(self.layers):
+            z = layer.inverse(z)
+        return z
+''',
+    "Autoregressive": """
+class Autoregressive(nn.Module):
+    def __init__(self, lazy):
+        super().__init__()
+        self.lazy = lazy
+
+    def forward(self, z):
+        return self.lazy().call_and_ladj(z)
+
+    def inverse(self, moved):
+        return self.lazy().inv(moved)
+""",
+    "masked_transforms": """
+def masked_transforms(dim, context, passes, count, hidden_dims, **univariate):
+    orders = torch.arange(dim), torch.arange(dim).flip(0)
+    options = dict(passes=passes, hidden_features=hidden_dims, activation=nn.SiLU, **univariate)
+    make = zuko.flows.MaskedAutoregressiveTransform
+    return nn.ModuleList(make(dim, context, order=orders[k % 2], **options) for k in range(count))
+""",
+    "Flowed": '''
+class Flowed(dist.TorchDistribution):
+    """z = loc + scale T(noise), noise ~ N(0, I); the last draw keeps its density."""
+
+    arg_constraints, support, has_rsample = {}, dist.constraints.real_vector, True
+
+    def __init__(self, loc, scale, transform):
+        self.loc, self.scale, self.transform, self.drawn = loc, scale, transform, (None, None)
+        super().__init__(loc.shape[:-1], loc.shape[-1:])
+
+    def rsample(self, sample_shape=torch.Size()):
+        shape = self._extended_shape(sample_shape)
+        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        moved, log_det = self.transform.call_and_ladj(noise)
+        z = self.loc + self.scale * moved
+        self.drawn = z, self.density(noise, log_det)
+        return z
+
+    def log_prob(self, value):
+        if value is self.drawn[0]:
+            return self.drawn[1]
+        moved = (value - self.loc) / self.scale
+        noise, log_det = self.transform.inv.call_and_ladj(moved)
+        return self.density(noise, -log_det)
+
+    def density(self, noise, log_det):
+        constant = noise.shape[-1] * 1.8378770664093453  # log 2 pi
+        normal = -0.5 * (noise.square().sum(-1) + constant)
+        return normal - (log_det + self.scale.log().sum(-1))
+''',
     "TwoLevels": '''
 class TwoLevels(dist.TorchDistribution):
     """z = (z1, z2), z2 drawn first: p(z2) p(z1 | z2)."""

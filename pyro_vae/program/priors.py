@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pyro_vae.kind_options import Options
+from pyro_vae.program.flows import flow_prior
 from pyro_vae.program.networks import assigned
 from pyro_vae.program.snippet import Snippet, positive, raw, refuse, tensor, tensor_of
 
@@ -20,12 +21,17 @@ def prior(module: Any, options: Options) -> Snippet:
     Raises:
         ValueError: a kind whose density takes more than a few lines.
     """
-    kind = options.kind
-    if kind == "hierarchical":
-        return _hierarchical(module, options.options()["top"].kind)
-    if kind not in PRIORS:
-        refuse("prior", named(kind), "your p(z) into the method prior")
-    return PRIORS[kind](module, PREFIX)
+    if options.kind == "hierarchical":
+        return _hierarchical(module, options.options()["top"])
+    if options.kind not in {*PRIORS, "flow"}:
+        refuse("prior", named(options.kind), "your p(z) into the method prior")
+    return _of_kind(module, PREFIX, options)
+
+
+def _of_kind(module: Any, prefix: str, options: Options) -> Snippet:
+    if options.kind == "flow":
+        return flow_prior(module, prefix, options.options())
+    return PRIORS[options.kind](module, prefix)
 
 
 def named(kind: str) -> str:
@@ -126,10 +132,11 @@ def _flat(module: Any, prefix: str) -> Snippet:
     )
 
 
-def _hierarchical(module: Any, kind: str) -> Snippet:
-    if kind not in PRIORS or kind == "vamp":
+def _hierarchical(module: Any, options: Options) -> Snippet:
+    kind = options.kind
+    if kind not in {*PRIORS, "flow"} or kind == "vamp":
         refuse("prior.hierarchical.top", repr(kind), "your p(z₂) into the method prior")
-    top = PRIORS[kind](module.top, "prior_top_")
+    top = _of_kind(module.top, "prior_top_", options)
     *before, last = top.lines
     return Snippet(
         (*top.start, *assigned("prior_net", module.net)),

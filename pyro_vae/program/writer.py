@@ -55,10 +55,13 @@ PROGRAMS = """    def model(self, x=None, n=1):
         return self.eval()
 """
 
+STANDARD = "from functools import partial"
 IMPORTS = {
+    STANDARD: r"\bpartial\(",
     "import pyro": r"\bpyro\.module",
     "import pyro.distributions as dist": r"\bdist\.",
     "import torch": r"\btorch\.",
+    "import zuko": r"\bzuko\.",
     "from safetensors.torch import load_file": r"\bload_file\b",
     "from torch import nn": r"\bnn\.",
     "from torch.nn.functional import {}": r"\b(softplus|logsigmoid)\(",
@@ -76,7 +79,7 @@ def program_of(spec: Spec, parts: Parts) -> str:
     own: Any = parts
     p_z = prior(parts.prior, spec.prior)
     p_x = _likelihood(spec, own.likelihood.family)
-    q_z = guide(parts.posterior.family, spec.guide.kind, spec.latent_dim)
+    q_z = guide(own.posterior.family, spec.guide, spec.latent_dim)
     decoder = assigned("decoder", own.likelihood.decoder)
     encoder = assigned("encoder", own.posterior.encoder)
     inputs = _inputs(spec)
@@ -202,3 +205,5 @@ def _imports(text: str) -> Iterator[str]:
         found = sorted(set(re.findall(pattern, text)))
         if found:
             yield line.format(", ".join(found))
+        if found and line == STANDARD:
+            yield ""

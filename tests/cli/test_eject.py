@@ -31,9 +31,9 @@ def test_the_program_of_a_description_has_the_shape_of_its_data(home: Path) -> N
 
 
 def test_what_has_no_program_is_an_error(home: Path) -> None:
-    done = pyro_vae("eject", "spec.toml", "--set", "prior=flow")
+    done = pyro_vae("eject", "spec.toml", "--set", "guide=semi_amortized")
     assert done.status == 2
-    assert "prior: expected a kind that can be written in a few lines" in done.err
+    assert "guide: expected a kind that can be written in a few lines" in done.err
     pv.save(pv.VAE(data_shape=(4,)), home / "run")
     done = pyro_vae("eject", "run", "--set", "latent_dim=3")
     assert done.status == 2

@@ -95,7 +95,20 @@ def _priors() -> dict[str, Case]:
         prior = {"kind": "hierarchical", "top_dim": 1, "top": top}
         cases[f"prior hierarchical of {top}"] = ({"prior": prior}, REAL)
     learned = {"scale": "learned"}
+    flow = {"kind": "flow", "transforms": 3, "hidden_dims": (5,)}
     return cases | {
+        "prior flow": ({"prior": flow}, REAL),
+        "prior hierarchical of flow": (
+            {"prior": {"kind": "hierarchical", "top_dim": 2, "top": flow}},
+            REAL,
+        ),
+        **{
+            f"prior flow, {transform}": (
+                {"prior": {**flow, "transform": transform}},
+                REAL,
+            )
+            for transform in ("autoregressive", "spline")
+        },
         "prior flat": ({"prior": "flat", "guide": "delta"}, REAL),
         "prior laplace, learned": ({"prior": {"kind": "laplace", **learned}}, REAL),
         "prior student_t, learned": (
@@ -122,6 +135,16 @@ def _networks() -> dict[str, Case]:
         "own encoder": ({"encoder": own}, REAL),
         "no standardize": ({"standardize": "none", "activation": "leakyrelu"}, REAL),
         "linear": ({"hidden_dims": ()}, REAL),
+    }
+
+
+def _flows() -> dict[str, Case]:
+    return {
+        f"guide flow, {transform}": (
+            {"guide": {"kind": "flow", "transform": transform, "hidden_dims": (5,)}},
+            REAL,
+        )
+        for transform in ("coupling", "autoregressive", "spline")
     }
 
 
@@ -166,6 +189,7 @@ CASES = {
     **{f"guide {kind}": ({"guide": kind}, REAL) for kind in ("low_rank", "full_rank")},
     "guide delta": ({"guide": "delta"}, REAL),
     "guide hierarchical": ({"guide": {"kind": "hierarchical", "top_dim": 1}}, REAL),
+    **_flows(),
     **_rows(),
     **_networks(),
 }
@@ -190,6 +214,7 @@ DIGITS_DIFFER = (
     "guide low_rank",
     "guide full_rank",
     "guide hierarchical",
+    "guide flow",
     "images",
     "conv of two",
 )
