@@ -5,7 +5,7 @@ from typing import Any
 
 from pyro_vae.networks import Shape
 from pyro_vae.program.likelihoods import event, outputs, proportion
-from pyro_vae.program.snippet import Snippet, Value, buffer, factor, refuse, value_of
+from pyro_vae.program.snippet import Snippet, Value, buffer, factor, value_of
 
 
 def bernoulli(family: Any) -> Snippet:
@@ -39,63 +39,81 @@ def beta_binomial(family: Any) -> Snippet:
 
 
 def poisson(family: Any) -> Snippet:
-    _require_no_size(family)
-    return Snippet(
-        (buffer("x_mean", family.data_shape, 1.0),),
-        (
-            f"rate = self.x_mean * {factor('self.decoder(z)')}",
-            f"return dist.Poisson(rate){event(family)}",
-        ),
+    return sized(
+        family,
+        (buffer("x_mean", family.size.features, 1.0),),
+        (f"mean = self.x_mean * {factor('self.decoder(z)')}",),
+        "dist.Poisson(mean)",
     )
 
 
 def negative_binomial(family: Any) -> Snippet:
-    _require_no_size(family)
+    shape = family.size.features
     names = ["raw_mean", *["raw"] * family.dispersion.heads]
     dispersion = _dispersion(family)
-    return Snippet(
-        (*_of_counts(family.data_shape), *dispersion.start),
+    return sized(
+        family,
+        (*_of_counts(shape), *dispersion.start),
         (
-            outputs(names, family.data_shape),
+            outputs(names, shape),
             f"mean = self.x_mean * {factor('raw_mean')}",
             f"dispersion = {dispersion.expression}",
-            "logits = (mean * dispersion).log()",
-            f"return dist.NegativeBinomial(1 / dispersion, logits=logits){event(family)}",
         ),
+        "dist.NegativeBinomial(1 / dispersion, logits=(mean * dispersion).log())",
     )
 
 
 def zero_inflated_poisson(family: Any) -> Snippet:
-    _require_no_size(family)
-    shape = family.data_shape
-    return Snippet(
+    shape = family.size.features
+    return sized(
+        family,
         (buffer("x_rate", shape, 1.0), buffer("x_offset", shape)),
         (
             outputs(["raw_rate", "gate"], shape),
-            f"rate = self.x_rate * {factor('raw_rate')}",
-            "gate_logits = self.x_offset + gate",
-            f"return dist.ZeroInflatedPoisson(rate, gate_logits=gate_logits){event(family)}",
+            f"mean, gate = self.x_rate * {factor('raw_rate')}, self.x_offset + gate",
         ),
+        "dist.ZeroInflatedPoisson(mean, gate_logits=gate)",
     )
 
 
 def zero_inflated_negative_binomial(family: Any) -> Snippet:
-    _require_no_size(family)
+    shape = family.size.features
     names = ["raw_mean", "gate", *["raw"] * family.dispersion.heads]
     dispersion = _dispersion(family)
-    inflated = "dist.ZeroInflatedNegativeBinomial"
-    start = (*_of_counts(family.data_shape), buffer("x_offset", family.data_shape))
-    return Snippet(
-        (*start, *dispersion.start),
+    return sized(
+        family,
+        (*_of_counts(shape), buffer("x_offset", shape), *dispersion.start),
         (
-            outputs(names, family.data_shape),
-            f"mean = self.x_mean * {factor('raw_mean')}",
+            outputs(names, shape),
+            f"mean, gate = self.x_mean * {factor('raw_mean')}, self.x_offset + gate",
             f"dispersion = {dispersion.expression}",
-            "logits, gate_logits = (mean * dispersion).log(), self.x_offset + gate",
-            f"row = {inflated}(1 / dispersion, logits=logits, gate_logits=gate_logits)",
-            f"return row{event(family)}",
+            "make = dist.ZeroInflatedNegativeBinomial",
         ),
+        "make(1 / dispersion, logits=(mean * dispersion).log(), gate_logits=gate)",
     )
+
+
+def sized(
+    family: Any, start: tuple[str, ...], lines: tuple[str, ...], counts: str
+) -> Snippet:
+    """Counts whose mean may be multiplied by the last column of a row.
+
+    Arguments:
+        family: the likelihood's, with its size.
+        start, lines: of the snippet before the distribution.
+        counts: the expression of the distribution, with the name `mean`.
+    """
+    if not family.size.is_column:
+        return Snippet(start, (*lines, f"return {counts}{event(family)}"))
+    size = [
+        "self.x_size = nn.Module()",
+        'self.x_size.register_buffer("typical", torch.ones(()))',
+    ]
+    multiplied = counts.replace("mean", "size * mean", 1)
+    of_size = ["def counts(size):", f"    each = {multiplied}"]
+    of_size.append("    return each.to_event(1)")
+    ending = "return Sized(counts, self.x_size.typical)"
+    return Snippet((*start, *size), (*lines, "", *of_size, "", ending))
 
 
 def multinomial(family: Any) -> Snippet:
@@ -145,17 +163,8 @@ def _of_counts(shape: Shape) -> tuple[str, str]:
 
 def _dispersion(family: Any) -> Value:
     return value_of(
-        family.dispersion, "x_dispersion", "self.x_unit", family.data_shape, "raw"
+        family.dispersion, "x_dispersion", "self.x_unit", family.size.features, "raw"
     )
-
-
-def _require_no_size(family: Any) -> None:
-    if family.size.is_column:
-        refuse(
-            "likelihood",
-            "a size factor",
-            "its multiplication of the rate into the method likelihood",
-        )
 
 
 COUNTS: dict[str, Callable[[Any], Snippet]] = {

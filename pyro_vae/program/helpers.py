@@ -172,6 +172,43 @@ class TwoNormals(TwoLevels):  # drawn by the noise of both levels at once
         below = self.below(z2)
         return torch.cat([below.mean + below.stddev * noise1, z2], -1)
 """,
+    "Warped": '''
+class Warped(dist.TorchDistribution):
+    """x whose map c + w asinh((x - c) / w) has the distribution `row`."""
+
+    arg_constraints, support = {}, dist.constraints.real_vector
+
+    def __init__(self, row, centre, width):
+        self.row, self.centre, self.width = row, centre, width
+        super().__init__(row.batch_shape, row.event_shape)
+
+    def log_prob(self, value):
+        standard = (value - self.centre) / self.width
+        mapped = self.centre + self.width * torch.asinh(standard)
+        slopes = -torch.hypot(standard, torch.ones_like(standard)).log()
+        return self.row.log_prob(mapped) + slopes.flatten(-len(self.event_shape)).sum(-1)
+
+    def sample(self, sample_shape=torch.Size()):
+        standard = (self.row.sample(sample_shape) - self.centre) / self.width
+        return (self.centre + self.width * torch.sinh(standard)).detach()
+''',
+    "Sized": '''
+class Sized(dist.TorchDistribution):
+    """Counts given the size of a row, which stands in its last column."""
+
+    arg_constraints, support = {}, dist.constraints.real_vector
+
+    def __init__(self, counts, typical):
+        self.counts, self.row, self.typical = counts, counts(typical), typical
+        super().__init__(self.row.batch_shape, torch.Size([self.row.event_shape[0] + 1]))
+
+    def log_prob(self, value):
+        return self.counts(value[..., -1:]).log_prob(value[..., :-1])
+
+    def sample(self, sample_shape=torch.Size()):
+        drawn = self.row.sample(sample_shape)
+        return torch.cat([drawn, self.typical.expand_as(drawn[..., :1])], -1)
+''',
     "Columns": '''
 class Columns(dist.TorchDistribution):
     """Groups of columns with a distribution each, as one row."""

@@ -7,7 +7,8 @@ from typing import Any
 from pyro_vae.likelihoods.beta import FLOOR
 from pyro_vae.likelihoods.discretized_logistic import STANDARD
 from pyro_vae.likelihoods.student_t import EXCESS_DF
-from pyro_vae.program.snippet import Snippet, Value, buffer, factor, refuse, value_of
+from pyro_vae.program.normals import correlated, warped
+from pyro_vae.program.snippet import Snippet, Value, buffer, factor, value_of
 
 UNITS = (("x_mean", 0.0), ("x_std", 1.0))
 
@@ -46,23 +47,20 @@ def event(family: Any) -> str:
 
 
 def normal(family: Any) -> Snippet:
-    if family.correlation is not None or family.warp is not None:
-        refuse(
-            "likelihood",
-            "'normal' with a covariance or a warp",
-            "your p(x | z) into the method likelihood",
-        )
     names = ["loc", *["raw_scale"] * family.scale.heads]
     scale = value_of(
         family.scale, "x_scale", "self.x_std", family.data_shape, "raw_scale"
     )
-    return row(
+    made = row(
         family,
         *located(names, family.data_shape),
         f"scale = {scale.expression}",
         f"return Normal(loc, scale){event(family)}",
         value=scale,
     )
+    if family.correlation is not None:
+        made = correlated(made, family.correlation)
+    return made if family.warp is None else warped(made, family.data_shape)
 
 
 def laplace(family: Any) -> Snippet:

@@ -73,7 +73,8 @@ def with_missing(made: Snippet, family: Any, kinds: list[str]) -> Snippet:
         family: the likelihood's.
         kinds: of the family, or of its groups.
     """
-    if set(kinds) & {*VECTORS}:
+    inner = getattr(family, "families", [family])
+    if set(kinds) & {*VECTORS} or any(is_whole(each) for each in inner):
         refuse(
             "missing",
             "a likelihood of rows as a whole",
@@ -88,6 +89,13 @@ def with_missing(made: Snippet, family: Any, kinds: list[str]) -> Snippet:
     fill = f'self.register_buffer("fill", {each})'
     lines = (*before, f"row = {returned}", "return Observed(row, self.fill)")
     return Snippet((*made.start, fill), lines)
+
+
+def is_whole(family: Any) -> bool:
+    """Whether a family's source is one distribution over all of its columns."""
+    size = getattr(family, "size", None)
+    options = (getattr(family, "correlation", None), getattr(family, "warp", None))
+    return bool(getattr(size, "is_column", False)) or options != (None, None)
 
 
 def masked(inputs: str, dims: int) -> tuple[str, ...]:

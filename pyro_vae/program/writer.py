@@ -184,7 +184,8 @@ def _inputs(spec: Spec) -> Snippet:
 
 def _comment(part: Any) -> str:
     """The symbols of a part, without options."""
-    return str(part.extra_repr()).partition(", scale=")[0]
+    symbols: str = part.extra_repr()
+    return re.sub(r", [\w /]+='?[\w.]+'?", "", symbols)
 
 
 def _class(start: Iterable[str], methods: dict[str, tuple[str, ...]]) -> Iterator[str]:
@@ -196,7 +197,7 @@ def _class(start: Iterable[str], methods: dict[str, tuple[str, ...]]) -> Iterato
     for head, lines in methods.items():
         yield ""
         yield f"    def {head}"
-        yield from (f"        {line}" for line in lines)
+        yield from (f"        {line}".rstrip() for line in lines)
 
 
 def _imports(text: str) -> Iterator[str]:

@@ -77,6 +77,21 @@ def _options() -> dict[str, Case]:
         "student_t, fixed df": likelihood("student_t", REAL, df=3.0),
         "binomial, each": likelihood("binomial", UP_TO_16, total_count=[16] * 6),
         "ordinal, two": likelihood("ordinal", BITS, num_classes=2),
+        **{
+            f"{kind}, size factor": likelihood(kind, COUNTS + 1, size_factor="column")
+            for kind in (
+                "poisson",
+                "negative_binomial",
+                "zero_inflated_poisson",
+                "zero_inflated_negative_binomial",
+            )
+        },
+        "normal, full": likelihood("normal", REAL, covariance="full"),
+        "normal, low rank": likelihood("normal", REAL, covariance="low_rank", rank=2),
+        "normal, warp": likelihood("normal", REAL, warp="asinh", scale="decoder"),
+        "normal, full warp": likelihood(
+            "normal", REAL, covariance="full", warp="asinh"
+        ),
         "Exponential": likelihood("distribution", POSITIVE, name="Exponential"),
         "Gumbel, fixed": likelihood(
             "distribution", REAL, name="Gumbel", fixed={"scale": 0.5}
@@ -199,6 +214,8 @@ SLOW = _options()
 
 DIGITS_DIFFER = (
     "student_t",
+    "normal, full",
+    "normal, low rank",
     "beta",
     "continuous_bernoulli",
     "poisson",
