@@ -50,9 +50,9 @@ def _low_rank(family: Any, latent_dim: int) -> Snippet:
         (_linear("z_head", family.head), _linear("z_factor", family.factor)),
         (
             "loc, raw_scale = self.z_head(features).chunk(2, -1)",
-            f"factor = self.z_factor(features).unflatten(-1, ({latent_dim}, {family.rank}))",
+            f"loadings = self.z_factor(features).unflatten(-1, ({latent_dim}, {family.rank}))",
             f"scale = {positive('raw_scale', 1e-3)}",
-            "return dist.LowRankMultivariateNormal(loc, factor, scale.square())",
+            "return dist.LowRankMultivariateNormal(loc, loadings, scale.square())",
         ),
     )
 

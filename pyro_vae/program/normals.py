@@ -27,8 +27,8 @@ def correlated(made: Snippet, correlation: Any) -> Snippet:
             f"rows = torch.diag({positive('own.diagonal')})",
             f"lower = tuple(torch.tril_indices({size}, {size}, -1))",
             "rows = rows.index_put(lower, own.below)",
-            "factor = scale.unsqueeze(-1) * rows / rows.norm(dim=1, keepdim=True)",
-            "return dist.MultivariateNormal(loc, scale_tril=factor)",
+            "scale_tril = scale.unsqueeze(-1) * rows / rows.norm(dim=1, keepdim=True)",
+            "return dist.MultivariateNormal(loc, scale_tril=scale_tril)",
         ]
     else:
         shape = correlation.loadings.shape

@@ -43,13 +43,26 @@ def _mixed(family: Any, sources: Sources) -> Snippet:
             raw = f"raw{index}.unflatten(-1, {tuple(inner.param_shape)})"
         start += [_renamed(line, index) for line in part.start]
         *before, last = (
-            _renamed(line, index).replace("self.decoder(z)", raw) for line in part.lines
+            _renamed(line, index).replace("self.decoder(z)", raw)
+            for line in _bound(part.lines)
         )
         lines += [*before, re.sub("^return ", f"p{index} = ", last)]
     parts = ", ".join(f"p{index}" for index in range(len(family.sizes)))
     lines.append(f"columns = {family.columns}")
     lines.append(f"return Columns([{parts}], columns)")
     return Snippet(tuple(start), tuple(lines))
+
+
+def _bound(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines with a function that keeps its numbers, since other groups have the same names."""
+    head = "def counts(size):"
+    if head not in lines:
+        return lines
+    body = lines[lines.index(head) + 1]
+    names = ("mean", "gate", "dispersion", "make")
+    given = [f"{name}={name}" for name in names if re.search(rf"\b{name}\b", body)]
+    bound = f"def counts(size, {', '.join(given)}):"
+    return tuple(bound if line == head else line for line in lines)
 
 
 def _renamed(line: str, index: int) -> str:

@@ -184,6 +184,11 @@ def _rows() -> dict[str, Case]:
     image_holes = IMAGES.masked_fill(IMAGES < 0.2, torch.nan)
     counts = [{"columns": "0:3", "kind": "binomial", "total_count": 16}]
     counts.append({"columns": "3:6", "kind": "multinomial"})
+    size = {"size_factor": "column"}
+    sized = [{"columns": "0:3", "kind": "poisson", **size}]
+    sized.append({"columns": "3:6", "kind": "negative_binomial", **size})
+    correlated = [{"columns": "0:3", "kind": "normal", "covariance": "full"}]
+    correlated.append({"columns": "3:6", "kind": "poisson"})
     image = {"data_shape": (12, 8), "encoder": "conv"}
     return {
         "mixed": (_mixed(), mixed),
@@ -191,6 +196,14 @@ def _rows() -> dict[str, Case]:
         "binomial and multinomial": (
             {"likelihood": {"kind": "mixed", "columns": counts}},
             UP_TO_16,
+        ),
+        "mixed with correlations": (
+            {"likelihood": {"kind": "mixed", "columns": correlated}},
+            torch.cat([REAL[:, :3], COUNTS[:, :3]], 1),
+        ),
+        "mixed with size factors": (
+            {"likelihood": {"kind": "mixed", "columns": sized}},
+            COUNTS + 1,
         ),
         "missing": (missing, holes),
         "missing of images": ({**image, **missing, "denoise": 0.1}, image_holes),
@@ -221,6 +234,7 @@ DIGITS_DIFFER = (
     "poisson",
     "negative_binomial",
     "zero_inflated",
+    "mixed with",
     "multinomial",
     "binomial",
     "gamma",
