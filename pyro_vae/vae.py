@@ -16,8 +16,7 @@ from pyro_vae.arguments import public
 from pyro_vae.data import Schema, Table, table
 from pyro_vae.data.column_choice import Kinds, each_kind
 from pyro_vae.data.frames import is_frame
-from pyro_vae.guides import Posterior
-from pyro_vae.likelihoods import Likelihood
+from pyro_vae.program import latex_of, program_of, symbols_of
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Parts, Spec, build, describe, joined, random_weights, read
 from pyro_vae.spec.column_kinds import require_kinds
@@ -258,19 +257,26 @@ class VAE(nn.Module):
         return cls(**fields)
 
     def __str__(self) -> str:
-        prior, likelihood, posterior = (_symbols(part) for part in self.parts)
         size = sum(p.numel() for p in self.parameters())
-        return (
-            f"VAE, {size:,} parameters\n"
-            f"  p(z)      {prior:<32} z {(self.spec.latent_dim,)}\n"
-            f"  p(x | z)  {likelihood:<32} x {self.spec.data_shape}{self._missing()}\n"
-            f"  q(z | x)  {posterior}"
-        )
+        return f"VAE, {size:,} parameters\n{symbols_of(self.spec, self.parts)}"
 
-    def _missing(self) -> str:
-        if self.spec.self_masking is not None:
-            return ", cells missing by their values"
-        return ", cells missing at random" if self.spec.missing == "at_random" else ""
+    def program(self) -> str:
+        """Model and guide as one file of torch and Pyro alone, which loads the saved weights.
+
+        It has the sizes and constants of this model, and its ELBO.
+
+        Raises:
+            ValueError: a part that can't be written in a few lines, with what to paste where.
+
+        Example:
+            >>> "class VAE(nn.Module):" in VAE(data_shape=(4,), latent_dim=2).program()
+            True
+        """
+        return program_of(self.spec, self.parts)
+
+    def latex(self) -> str:
+        """p(z), p(x | z) and q(z | x) in LaTeX, as an `aligned` environment."""
+        return latex_of(self.spec)
 
     @property
     def parts(self) -> Parts:
@@ -290,9 +296,3 @@ class VAE(nn.Module):
     def posterior(self) -> nn.Module:
         """`posterior(x)` is q(z | x)."""
         return self.parts.posterior
-
-
-def _symbols(part: nn.Module) -> str:
-    """The distribution of a part in symbols, as its family writes it; of a user's part its type."""
-    family = part.family if isinstance(part, Likelihood | Posterior) else part
-    return family.extra_repr() or type(family).__name__

@@ -48,11 +48,11 @@ LEVELS = (
         "compiler",
     ),
     ("priors", "likelihoods", "guides"),
-    ("spec", "vae"),
+    ("spec", "program", "vae"),
     ("inputs", "objectives", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
-    ("cli",),
+    ("cli", "sklearn"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 FAMILIES = LEVELS[1]

@@ -16,6 +16,7 @@ from pyro_vae.cli import (
     anomaly,
     check,
     compare,
+    eject,
     encode,
     evaluate,
     fit,
@@ -48,6 +49,7 @@ COMMANDS = (
     sample,
     encode,
     reconstruct,
+    eject,
     kinds,
     schema,
 )

@@ -33,6 +33,7 @@ COMMANDS = (
     "sample",
     "encode",
     "reconstruct",
+    "eject",
     "kinds",
     "schema",
 )

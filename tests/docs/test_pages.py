@@ -10,7 +10,14 @@ import pytest
 
 from tests.docs.pages import DOCS, blocks, program, run, small
 
-QUICK = ("arviz", "imputation", "log_evidence", "missing_cells", "priors")
+QUICK = (
+    "arviz",
+    "imputation",
+    "log_evidence",
+    "missing_cells",
+    "priors",
+    "scikit_learn",
+)
 SLOW = ("log_evidence", "priors")
 
 

@@ -1,0 +1,46 @@
+"""Print a model as one file of torch and Pyro alone, which loads the weights of a run."""
+
+import argparse
+from typing import Any
+
+from pyro_vae.cli.shared import Say, takes_settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        metavar="RUN_OR_SPEC",
+        help="folder of a fitted model, or a description",
+    )
+    parser.add_argument(
+        "--latex", action="store_true", help="print the formulas in LaTeX instead"
+    )
+    takes_settings(parser, "latent_dim=16")
+
+
+def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+    vae = _model(options)
+    text = vae.latex() if options.latex else vae.program()
+    say(text.rstrip("\n"))
+    return {"latex" if options.latex else "program": text}
+
+
+def _model(options: argparse.Namespace) -> Any:
+    """The model of a run, or that of a description, for which its data are read."""
+    from pyro_vae.experiment.description import make_vae
+    from pyro_vae.experiment.fields import experiment_of, run_of
+    from pyro_vae.experiment.sources import read_described
+    from pyro_vae.saving import load
+
+    folder = run_of(options.source)
+    if folder is not None:
+        if options.set:
+            raise ValueError(
+                f"--set: expected none for a fitted model, got {options.set[0]!r}; name a "
+                "description instead of a run"
+            )
+        return load(folder)
+    experiment = experiment_of(options.source, options.set)
+    rows = read_described(experiment)
+    schema = None if rows.table is None else rows.table.schema
+    return make_vae(experiment, rows.train, schema)
