@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pyro_vae.analysis.figures.style import BLUE, ORANGE, dense, short
+from pyro_vae.figure_style import BLUE, ORANGE, dense, short
 
 Floats = npt.NDArray[np.float64]
 MOST = 16

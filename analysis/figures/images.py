@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pyro_vae.analysis.figures.style import dense
+from pyro_vae.figure_style import dense
 
 __all__ = ["guess_image_shape", "image_grid", "reconstructions"]
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pyro_vae.analysis.figures.labels import by_label
-from pyro_vae.analysis.figures.style import colour_and_marker, short
+from pyro_vae.figure_style import colour_and_marker, short
 
 Floats = npt.NDArray[np.float64]
 

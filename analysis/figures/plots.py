@@ -11,8 +11,8 @@ from pyro_vae.analysis.figures.images import (
     reconstructions,
 )
 from pyro_vae.analysis.figures.latent_map import latent_scatter
-from pyro_vae.analysis.figures.training_curves import learning_curve
 from pyro_vae.atomic_files import written_whole
+from pyro_vae.training_curves import learning_curve
 
 __all__ = [
     "guess_image_shape",

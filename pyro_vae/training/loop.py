@@ -1,7 +1,7 @@
 """The loop: `fit` trains a model on rows of any origin and keeps the best weights."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from pyro_vae.distributed.process_group import (
 from pyro_vae.networks import MatmulPrecision, Precision, mixed_precision
 from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
-from pyro_vae.training.baseline import independent_score
+from pyro_vae.training.callbacks import Callback, call, require_callables
 from pyro_vae.training.checkpoint import Checkpoint
 from pyro_vae.training.epoch import (
     StepsFunction,
@@ -48,11 +48,9 @@ from pyro_vae.training.preparation import (
 )
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import Run
-from pyro_vae.training.sanity_check import check_objective, require_trainable
-from pyro_vae.training.sleep import require_sleep, sleep
+from pyro_vae.training.sanity_check import examine, require_trainable
+from pyro_vae.training.sleep import sleep
 from pyro_vae.training.step_choice import choose_steps, is_compiled
-from pyro_vae.training.train_step import State
-from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.weights import eager, refuse_hidden_weights
 from pyro_vae.vae import VAE
 
@@ -90,6 +88,7 @@ def fit(
     precision: Precision = "full",
     matmul_precision: MatmulPrecision = "highest",
     checkpoint: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: bool | None = None,
 ) -> Run:
     """Train `vae` by stochastic variational inference, and keep the best weights.
@@ -161,6 +160,8 @@ def fit(
             before it continues, with learning rate and β of the longer run: with the schedule
             "constant" that is what one long run does, and "cosine" rises again. Not for several
             processes.
+        callbacks: functions of a row of the history, called after each epoch in their order; one
+            that returns True stops the training. See `pyro_vae.training.Callback`.
         progress: show a bar on stderr; None shows it on a terminal or in a notebook, and elsewhere
             a line a minute.
 
@@ -179,6 +180,7 @@ def fit(
         [1, 2]
     """
     arguments = dict(locals())
+    callbacks = require_callables(callbacks)
     refuse_hidden_weights(x)
     options = described_options(arguments)
     torch_device = device_of_rank(choose_device(options.device))
@@ -204,31 +206,20 @@ def fit(
         state = initial_state(vae, options, objective, optimizer)
         check_and_initialise(vae, named_rows, data.train, grey=placement.grey)
         data = with_binary_validation(data, vae, placement, options.seed)
-        _examine(run, state, data)
+        examine(run, state, data)
         factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
         order = torch.Generator().manual_seed(options.seed)
         training = Training(run, state, data, factor, order)
-        _train(training, checkpoint, progress)
+        _train(training, checkpoint, callbacks, progress)
     if run.warning is not None:
         warn_caller(f"fit: {run.warning}")
     return run
 
 
-def _examine(run: Run, state: State, data: TrainingData) -> None:
-    """What fails early, the score to beat, and the weights to fall back on."""
-    options = run.options
-    if options.sleep_share:
-        require_sleep(run.vae)
-    check_objective(state, data.train, options)
-    has_fixed_rows = data.valid is not None or options.binarize == "none"
-    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
-        run.baseline = independent_score(run.vae, data)
-    run.remember()
-
-
 def _train(
     training: Training,
     path: str | os.PathLike[str] | None,
+    callbacks: Sequence[Callback],
     shown: bool | None,
 ) -> None:
     """The epochs of a run, and its sleep phase."""
@@ -248,7 +239,7 @@ def _train(
     progress = Progress(steps_done, steps_in_all, shown=shown if is_first() else False)
     try:
         with pyro.validation_enabled(False), progress, interrupted_together():
-            _epochs(training, steps_function, saved, progress)
+            _epochs(training, steps_function, saved, callbacks, progress)
             run.restore()
             if run.options.sleep_share:
                 run.remember()  # the sleep phase may find better ones
@@ -271,6 +262,7 @@ def _epochs(
     training: Training,
     steps_function: StepsFunction,
     checkpoint: Checkpoint | None,
+    callbacks: Sequence[Callback],
     progress: Progress,
 ) -> None:
     """The epochs that are left, each with its validation."""
@@ -292,6 +284,10 @@ def _epochs(
         # The averages were validated, so that they are kept; training goes on with the weights.
         with ema.applied() if ema else nullcontext():
             run.keep(row)
-        if checkpoint is not None:
-            checkpoint.write(last=epoch == last or run.exhausted())
         progress.epoch(row)
+        call(callbacks, run)
+        is_last = epoch == last or run.exhausted() or run.stopped
+        if checkpoint is not None:
+            checkpoint.write(last=is_last)
+        if is_last:
+            break

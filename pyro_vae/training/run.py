@@ -1,5 +1,8 @@
 """The result of `fit`, and the means of an epoch."""
 
+import base64
+import html
+import io
 from dataclasses import dataclass, field
 
 import torch
@@ -21,6 +24,8 @@ REMEDY = (
 class Run:
     """The result of `fit`; `print(run.summary())` describes it in a few lines.
 
+    A notebook shows these lines above the training curves.
+
     The best epoch is the one with the lowest `val_loss`: what is minimised, on the validation rows,
     with the final β. For the plain ELBO that is the highest `val_elbo`. For β ≠ 1, free bits, IWAE
     or Rényi it is what was asked for, and while β grows the epochs stay comparable. Without
@@ -35,6 +40,7 @@ class Run:
         slept: one row for each epoch of the sleep phase: epoch, loss (of the drawn rows), seconds,
             and with validation val_loss, val_elbo, val_rate, val_distortion.
         interrupted: whether the run was stopped by hand.
+        stopped: whether a callback of `fit` stopped it.
         options: the options of `fit`.
         baseline: mean log p(x) of the validation rows (without them, of the training rows) under
             independent columns, in nats per row: what the model has to beat. None where the
@@ -48,6 +54,7 @@ class Run:
     best_epoch: int = 0
     slept: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
+    stopped: bool = False
     baseline: float | None = None
     best: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
@@ -56,6 +63,25 @@ class Run:
         if self.elbo is not None:
             words += f", {self.elbo_of} ELBO {self.elbo:.2f} nats per row"
         return f"Run({words})"
+
+    def _repr_html_(self) -> str:
+        """The summary and the training curves, as a notebook shows a run."""
+        text = html.escape(self.summary())
+        shown = f"<pre>{text}</pre>"
+        if self.history:
+            shown += f'<img alt="training curves" src="{self._picture()}">'
+        return shown
+
+    def _picture(self) -> str:
+        """The training curves as a PNG inside a URL."""
+        # Loaded here: matplotlib takes a while, and most runs are not shown.
+        from pyro_vae.training_curves import learning_curve
+
+        figure = learning_curve(self.history, best_epoch=self.best_epoch or None)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=72)
+        data = base64.b64encode(file.getvalue()).decode()
+        return f"data:image/png;base64,{data}"
 
     @property
     def elbo(self) -> float | None:
@@ -89,7 +115,8 @@ class Run:
     @property
     def still_improving(self) -> bool:
         """Whether the last epoch is the best, and 0.1 nats better than the first nine tenths."""
-        if self.interrupted or self.best_epoch != len(self.history):
+        is_cut_short = self.interrupted or self.stopped
+        if is_cut_short or self.best_epoch != len(self.history):
             return False
         early = self.history[: len(self.history) * 9 // 10]
         losses = [row["val_loss"] for row in early if "val_loss" in row]
@@ -103,6 +130,8 @@ class Run:
         lines = [
             f"{epochs} in {seconds:.0f} s; the weights are those of epoch {self.best_epoch}",
         ]
+        if self.stopped:
+            lines.append(f"a callback stopped it after epoch {count}")
         if self.elbo is not None:
             lines.append(f"{self.elbo_of} ELBO {self.elbo:.2f} nats per row")
         if self.elbo is not None and self.baseline is not None:

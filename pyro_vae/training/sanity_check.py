@@ -10,8 +10,12 @@ from pyro_vae.data import LoaderRows, Rows, binarized
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
+from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.options import FitOptions, beta_at
+from pyro_vae.training.run import Run
+from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.train_step import State
+from pyro_vae.training.training_data import TrainingData
 from pyro_vae.vae import VAE
 
 EXTREME = 1e15
@@ -25,6 +29,18 @@ def require_trainable(vae: VAE) -> None:
             "vae: expected weights that have gradients, got those of a model made inside "
             "torch.inference_mode(); make the model outside of it"
         )
+
+
+def examine(run: Run, state: State, data: TrainingData) -> None:
+    """What fails early, the score to beat, and the weights to fall back on."""
+    options = run.options
+    if options.sleep_share:
+        require_sleep(run.vae)
+    check_objective(state, data.train, options)
+    has_fixed_rows = data.valid is not None or options.binarize == "none"
+    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
+        run.baseline = independent_score(run.vae, data)
+    run.remember()
 
 
 def check_objective(state: State, train: Rows, options: FitOptions) -> None:

@@ -24,6 +24,7 @@ EXACT = (
 HARD = (
     "noisy",
     "early",
+    "stopped_by_a_callback",
     "strangers",
     "parts",
     "grey",
@@ -38,7 +39,9 @@ HARD = (
 
 @pytest.fixture(scope="module")
 def hard(tmp_path_factory):
-    return several(tmp_path_factory.mktemp("two"), *HARD, "one_fails")
+    return several(
+        tmp_path_factory.mktemp("two"), *HARD, "one_fails", "a_callback_fails"
+    )
 
 
 def assert_alike(name, one, other):
@@ -134,6 +137,21 @@ def test_they_stop_early_together(hard):
     assert first["history"] == second["history"]
     assert len(first["history"]) == first["best"] + 5 < 200
     assert same(first["weights"], second["weights"])
+
+
+@pytest.mark.slow
+def test_the_first_process_calls_and_all_stop(hard):
+    first, second = hard["stopped_by_a_callback"]
+    assert (first["seen"], second["seen"]) == ([1, 2, 3], [])
+    assert first["history"] == second["history"]
+    assert len(first["history"]) == 3
+    assert (first["stopped"], second["stopped"]) == (True, True)
+    assert same(first["weights"], second["weights"])
+
+
+@pytest.mark.slow
+def test_an_error_of_a_callback_ends_the_others(hard):
+    assert hard["a_callback_fails"] == ["LookupError", "RuntimeError"]
 
 
 @pytest.mark.slow

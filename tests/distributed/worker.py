@@ -221,6 +221,32 @@ def early():
     )
 
 
+def stopped_by_a_callback():
+    """The epochs that the callback of each process sees; that of the second would never stop."""
+    seen = []
+
+    def look(row):
+        seen.append(row["epoch"])
+        return process_group.rank() == 0 and row["epoch"] == 3
+
+    run = fit(small(), X, epochs=9, batch_size=16, seed=3, callbacks=[look])
+    return {**outcome(run), "seen": seen, "stopped": run.stopped}
+
+
+def a_callback_fails():
+    """An error in a callback of the first process: it leaves, and the second doesn't wait."""
+
+    def broken(row):
+        raise LookupError("no")
+
+    with process_group.joined():
+        try:
+            fit(small(), X, validation=None, callbacks=[broken])
+        except (LookupError, RuntimeError) as error:
+            return type(error).__name__
+    return "nothing"
+
+
 def parts():
     """Which rows a process sees, and its rates where all rows are alike."""
     seen = []
@@ -399,8 +425,8 @@ def one_fails():
 if __name__ == "__main__":
     results = {}
     for name in sys.argv[2:]:
-        if name == "one_fails":
-            results[name] = one_fails()
+        if name in {"one_fails", "a_callback_fails"}:
+            results[name] = globals()[name]()
             continue
         with process_group.joined():
             results[name] = globals()[name]()

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pyro_vae.analysis.figures.style import BLUE, GREY, ORANGE
+from pyro_vae.figure_style import BLUE, GREY, ORANGE
 
 Floats = npt.NDArray[np.float64]
 History = Sequence[Mapping[str, float]]
