@@ -1,4 +1,4 @@
-"""examples/: each script runs on a small setting, and prints the line that docs/examples.md shows."""
+"""Each of examples/ runs on a small setting and prints the line that docs/examples.md shows."""
 
 import os
 import re
