@@ -17,8 +17,9 @@ from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.train_step import State, steps
 
-WORTH_COMPILING = 20_000
-"""Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
+WORTH_COMPILING = 7_000
+"""Steps: compiling for the first time takes some 10 to 15 seconds of an older processor's core, and
+a compiled step saves 1.5 to 3 milliseconds; see the table `runs` of `benchmarks.speed`."""
 
 SMALL = 10_000_000
 """Products in a step, below which calling the graph takes a good part of the time."""
