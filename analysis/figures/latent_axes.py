@@ -1,0 +1,121 @@
+"""The dimensions of z: how many nats each carries, and the aggregate posterior beside the prior."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from pyro_vae.analysis.figures.style import BLUE, GREY
+
+Floats = npt.NDArray[np.float64]
+
+
+def rate_by_dimension(axes: Axes, rate: npt.ArrayLike, active: npt.ArrayLike) -> Axes:
+    """Draw KL(q(z_d | x) ‖ p(z_d)), the mean over rows, of each dimension, the largest first.
+
+    Arguments:
+        axes: to draw on.
+        rate: of each dimension in nats per row, (latent_dim,); nan has no bar.
+        active: which dimensions are active units, (latent_dim,).
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: the two have other shapes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = rate_by_dimension(Figure().add_subplot(), [0.1, 2.0, 1.0], [False, True, True])
+        >>> [float(bar.get_height()) for bar in axes.patches]
+        [2.0, 1.0, 0.1]
+    """
+    nats = np.asarray(rate, dtype=np.float64)
+    is_active = np.asarray(active, dtype=bool)
+    if nats.ndim != 1 or nats.shape != is_active.shape:
+        raise ValueError(
+            f"rate_by_dimension: expected two vectors of one length, got shapes {nats.shape} and "
+            f"{is_active.shape}; pass both of one latent_use"
+        )
+    order = np.argsort(-np.nan_to_num(nats, nan=-np.inf), kind="stable")
+    at = np.arange(len(nats))
+    for chosen, colour, hatch, name in (
+        (is_active[order], BLUE, "", "active"),
+        (~is_active[order], GREY, "////", "not active"),
+    ):
+        look: dict[str, Any] = {"color": colour, "alpha": 0.75, "hatch": hatch}
+        if chosen.any():
+            label = f"{name} ({chosen.sum()})"
+            axes.bar(at[chosen], nats[order][chosen], 0.8, label=label, **look)
+    if len(nats) <= 16:
+        axes.set_xticks(at, [str(d) for d in order])
+    else:
+        axes.set_xticks([])
+    axes.set(xlabel="latent dimension, by rate", ylabel="nats per row")
+    axes.legend(edgecolor="none", framealpha=0)
+    return axes
+
+
+def aggregate_posterior(
+    axes: Axes,
+    codes: npt.ArrayLike,
+    prior: npt.ArrayLike,
+    *,
+    dimension: int | None = None,
+) -> Axes:
+    """Draw one dimension of q(z) = (1/n) Σᵢ q(z | xᵢ) and of the prior, as histograms of draws.
+
+    What the prior has and q(z) hasn't is where samples are unlike any row.
+
+    Arguments:
+        axes: to draw on.
+        codes: draws of q(z), a few for each row, (n,).
+        prior: draws of the prior, (m,).
+        dimension: its number, for the label.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: no finite draw.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> z = np.random.default_rng(0).normal(size=400)
+        >>> axes = aggregate_posterior(Figure().add_subplot(), z[:200], z[200:], dimension=3)
+        >>> axes.get_xlabel(), [patch.get_label() for patch in axes.patches]
+        ('z, dimension 3', ['prior p(z)', 'aggregate posterior q(z)'])
+    """
+    own = _finite(codes, "codes")
+    other = _finite(prior, "prior")
+    ends = np.quantile(np.concatenate([own, other]), [0.001, 0.999])
+    edges = (
+        np.linspace(*ends, 31) if ends[0] < ends[1] else ends[0] + np.linspace(-1, 1)
+    )
+    look: dict[str, Any] = {"fill": True, "color": GREY, "alpha": 0.35}
+    axes.stairs(_density(other, edges), edges, label="prior p(z)", **look)
+    look = {"fill": False, "color": BLUE, "linewidth": 1.6}
+    axes.stairs(_density(own, edges), edges, label="aggregate posterior q(z)", **look)
+    which = "z" if dimension is None else f"z, dimension {dimension}"
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.set(xlabel=which, ylabel="density")
+    return axes
+
+
+def _density(values: Floats, edges: Floats) -> Floats:
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    density: Floats = counts / len(values) / np.diff(edges)
+    return density
+
+
+def _finite(values: npt.ArrayLike, name: str) -> Floats:
+    numbers = np.asarray(values, dtype=np.float64).ravel()
+    finite = numbers[np.isfinite(numbers)]
+    if not finite.size:
+        raise ValueError(
+            f"{name}: expected at least one finite number, got none among {numbers.size}; pass "
+            "draws of a model with a density"
+        )
+    return finite
