@@ -23,6 +23,7 @@ from pyro_vae.cli import (
     inspect,
     kinds,
     reconstruct,
+    report,
     sample,
     schema,
 )
@@ -43,6 +44,7 @@ COMMANDS = (
     evaluate,
     compare,
     check,
+    report,
     anomaly,
     impute,
     sample,

@@ -50,10 +50,12 @@ FILES = (
     "reconstructions.png",
     "samples.png",
     "posterior.nc",
+    "report.html",
 )
 """What a folder may hold beside the model.
 
-An autoencoder has no evidence and no samples; rows that aren't images have no reconstructions.
+An autoencoder has no evidence and no samples; rows that aren't images have no reconstructions. The
+report is written by `pyro-vae report`, and goes with the run that it is of.
 """
 
 

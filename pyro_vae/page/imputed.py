@@ -1,0 +1,54 @@
+"""How well the model finds cells that were hidden from it."""
+
+import math
+
+from pyro_vae.analysis import impute
+from pyro_vae.page.html import paragraph, table
+from pyro_vae.page.subject import Answers, Subject
+
+PARTICLES = 500
+
+
+def imputation(subject: Subject, answers: Answers) -> str:
+    """The calibration of imputed cells, where the model knows missing cells."""
+    del answers
+    if subject.vae.spec.missing == "none":
+        return paragraph("The model takes complete rows only, so it imputes nothing.")
+    if subject.vae.spec.self_masking is not None:
+        return paragraph(
+            "In this model cells are missing because of their values, so an observed cell that is "
+            "hidden says something by being missing, and can't measure the imputation."
+        )
+    found = impute(
+        subject.vae,
+        subject.rows,
+        num_imputations=0,
+        num_particles=PARTICLES,
+        seed=subject.seed,
+        calibrate=True,
+        progress=False,
+    ).calibration
+    if found is None or not found.hidden.sum():
+        return paragraph("There are too few observed cells to hide some of them.")
+    totals = [[total.name, total.shown(), total.note] for total in found.totals()]
+    lines = [
+        [str(name), *(_shown(value) for value in cells)]
+        for name, *cells in found.to_dataframe().itertuples()
+    ]
+    head = ("column", "hidden", "error", "one normal", "simple", "50 %", "80 %", "90 %")
+    return "".join(
+        [
+            paragraph(
+                "A tenth of the observed cells of these rows was hidden, and found again: "
+                f"{found.reading}."
+            ),
+            table("Imputation of hidden cells", ("number", "value", "note"), totals),
+            table("By column, with the coverage of central intervals", head, lines),
+        ]
+    )
+
+
+def _shown(value: float) -> str:
+    if isinstance(value, int) or value == round(value, 0) and abs(value) > 1:
+        return str(int(value))
+    return "" if math.isnan(value) else f"{value:.2f}"

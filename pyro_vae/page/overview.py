@@ -1,0 +1,70 @@
+"""The verdict with its remedies, and the model in symbols."""
+
+from collections.abc import Iterator
+
+from pyro_vae.analysis.results.verdicts import Finding
+from pyro_vae.page.html import inline, listing, paragraph, preformatted
+from pyro_vae.page.subject import Answers, Subject
+
+WORDS = {"pass": "passes", "warn": "weak", "fail": "contradiction", "none": "not asked"}
+
+
+def verdict(subject: Subject, answers: Answers) -> str:
+    """Three sentences with the next step, then a line for each check."""
+    found = answers.checkup.for_run(
+        subject.folder, subject.data_arguments, refits="data" in subject.recorded
+    )
+    sentences = found.sentences or (found.reading,)
+    box = listing(sentences, ordered=True)
+    head = f'<div class="verdict {found.worst}">{box}</div>'
+    return head + paragraph(found.reading, "soft") + _checks(found.findings)
+
+
+def _checks(findings: tuple[Finding, ...]) -> str:
+    """A table of the checks, which a phone shows as a list."""
+    head = ("check", "verdict", "found", "should be", "meaning")
+    first = "".join(f"<th scope='col'>{name}</th>" for name in head)
+    lines = "".join(_line(finding, head) for finding in findings)
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="all checks">'
+        f'<table class="checks"><caption>All checks</caption><thead><tr>{first}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _line(finding: Finding, head: tuple[str, ...]) -> str:
+    badge = f'<span class="badge {finding.verdict}">{WORDS[finding.verdict]}</span>'
+    cells = [badge, inline(finding.value), inline(finding.limit)]
+    parts = [
+        f'<td data-head="{name}">{cell}</td>'
+        for name, cell in zip(head[1:4], cells, strict=True)
+    ]
+    meaning = " ".join(inline(part) for part in _meaning(finding))
+    name = inline(finding.name)
+    return (
+        f"<tr><th scope='row'>{name}</th>{''.join(parts)}"
+        f'<td data-head="meaning">{meaning}</td></tr>'
+    )
+
+
+def _meaning(finding: Finding) -> Iterator[str]:
+    """What it means and, where it is no pass, what to do."""
+    yield f"{finding.meaning}."
+    if finding.remedy:
+        yield f"{finding.remedy[0].upper()}{finding.remedy[1:]}:"
+        yield f"`{finding.first_step}`"
+
+
+def model(subject: Subject, answers: Answers) -> str:
+    """The model as it prints itself, and what its log p(x) is."""
+    del answers
+    parts = [preformatted(str(subject.vae), "the model in symbols")]
+    parts.append(
+        paragraph(
+            "p(z) is the prior, p(x | z) the likelihood of a row x given its code z, "
+            "and q(z | x) the guide, which approximates the posterior."
+        )
+    )
+    if subject.measure is not None and subject.is_density:
+        parts.append(paragraph(f"log p(x) is the logarithm of a {subject.measure}."))
+    return "".join(parts)

@@ -1,0 +1,73 @@
+"""The training: the ELBO, the rate and the distortion over the epochs."""
+
+import math
+from collections.abc import Iterator
+
+from pyro_vae.analysis.figures.training_curves import elbo_curve, terms_curve
+from pyro_vae.page.html import figure, grid, paragraph
+from pyro_vae.page.pictures import small
+from pyro_vae.page.subject import Answers, Subject
+
+
+def training(subject: Subject, answers: Answers) -> str:
+    """What the history says, with its curves."""
+    del answers
+    history = subject.history
+    if not history:
+        return paragraph(
+            "The folder of the run has no history.csv, so there are no curves of its training."
+        )
+    best = _best_epoch(subject)
+    seconds = sum(record.get("seconds", 0.0) for record in history)
+    parts = [paragraph(" ".join(_sentences(subject, best, seconds)))]
+    last = history[-1]
+    has_validation = "val_elbo" in last
+    whose = "fitted and validation rows" if has_validation else "fitted rows"
+    alt = f"curve of the ELBO of {whose} over {len(history)} epochs"
+    elbo = small(lambda axes: elbo_curve(axes, history, best_epoch=best), alt)
+    alt = (
+        f"curves of rate and distortion over {len(history)} epochs; in the last one the rate is "
+        f"{last['rate']:.2f} and the distortion {last['distortion']:.2f} nats per row"
+    )
+    terms = small(lambda axes: terms_curve(axes, history, best_epoch=best), alt)
+    parts.append(
+        grid(
+            [
+                figure(elbo, "ELBO in nats per row: higher is better."),
+                figure(
+                    terms,
+                    "ELBO = -(distortion + rate): what is lost, and what z carries.",
+                ),
+            ],
+            "wide",
+        )
+    )
+    return "".join(parts)
+
+
+def _best_epoch(subject: Subject) -> int | None:
+    """The epoch whose weights are kept: the lowest loss of the validation rows."""
+    losses = {
+        int(record["epoch"]): record["val_loss"]
+        for record in subject.history
+        if math.isfinite(record.get("val_loss", math.nan))
+    }
+    return min(losses, key=lambda epoch: losses[epoch]) if losses else None
+
+
+def _sentences(subject: Subject, best: int | None, seconds: float) -> Iterator[str]:
+    history = subject.history
+    yield f"{len(history)} epochs in {seconds:.0f} s."
+    if best is None:
+        yield "No rows chose an epoch: the weights are those of the last one."
+        return
+    record = history[best - 1] if history[best - 1]["epoch"] == best else history[-1]
+    yield f"The weights are those of epoch {best}, with the lowest loss on validation rows."
+    gap = record["elbo"] - record["val_elbo"]
+    yield (
+        f"There the ELBO is {record['elbo']:.2f} nats per row on fitted rows and "
+        f"{record['val_elbo']:.2f} on validation rows, {abs(gap):.2f} "
+        f"{'less' if gap > 0 else 'more'}."
+    )
+    if best == history[-1]["epoch"]:
+        yield "It is the last epoch: longer training may bring more."
