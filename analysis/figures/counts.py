@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.figures.ecdf import known
 from pyro_vae.analysis.figures.style import BLUE, GREY, ORANGE, short
@@ -14,7 +13,9 @@ from pyro_vae.analysis.figures.style import BLUE, GREY, ORANGE, short
 Floats = npt.NDArray[np.float64]
 BINS = 30
 """Bars of a rootogram, at most."""
-UPRIGHT = 22
+NAMED_BINS = 9
+"""Of them with their counts below."""
+UPRIGHT = 30
 """Characters of all names of levels that have room side by side."""
 
 
@@ -27,7 +28,8 @@ def rootogram(
 ) -> Axes:
     """Draw a hanging rootogram: bars of √observed hang from the curve √expected.
 
-    Where a bar ends above the line at 0 the model expects too many rows, below it too few. √n has
+    Counts of a range above 30 are in bins that grow in proportion to the counts. Where a bar ends
+    above the line at 0 the model expects too many rows, below it too few. √n has
     a standard deviation of about 1/2 whatever n is, so a bar that ends beyond the dashed lines at
     ±1 is two of them away.
 
@@ -56,33 +58,49 @@ def rootogram(
     """
     own = known(counts)
     other = known(draws)
-    edges = _edges(own, other)
-    inside = np.clip(other, edges[0], edges[-1])
-    expected = np.histogram(inside, edges)[0] * len(own) / len(other)
-    observed = np.histogram(own, edges)[0]
-    middle = (edges[:-1] + edges[1:]) / 2
+    first = _first_counts(own, other)
+    edges = np.append(first, np.inf) - 0.5
+    expected = np.histogram(other, edges)[0] * len(own) / len(other)
     top = np.sqrt(expected)
-    height = np.sqrt(observed)
-    width = 0.86 * np.diff(edges)
+    height = np.sqrt(np.histogram(own, edges)[0])
+    at = np.arange(len(first))
     look: dict[str, Any] = {"color": BLUE, "alpha": 0.55, "label": "data"}
-    axes.bar(middle, height, width, bottom=top - height, **look)
-    axes.plot(
-        middle, top, ".-", color=ORANGE, linewidth=1.4, markersize=5, label="model"
-    )
+    axes.bar(at, height, 0.86, bottom=top - height, **look)
+    look = {"color": ORANGE, "linewidth": 1.4, "markersize": 5, "label": "model"}
+    axes.plot(at, top, ".-", **look)
     axes.axhline(0, color=GREY, linewidth=1)
     for end in (-1, 1):
         axes.axhline(end, color=GREY, linewidth=1, linestyle="--")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axes.set(xlabel=xlabel, ylabel="√rows")
+    _name_bins(axes, first)
+    lowest = min(-1.0, float((top - height).min()))
+    axes.set(
+        xlabel=xlabel, ylabel="√rows", ylim=(1.15 * lowest, 1.05 * top.max() + 0.2)
+    )
     return axes
 
 
-def _edges(own: Floats, other: Floats) -> Floats:
-    """A bin for each count, or bins of equal width, from 0 over the data and most of the draws."""
-    low = min(own.min(), other.min())
-    high = max(own.max(), np.quantile(other, 0.995))
-    width = max(1, int(np.ceil((high - low + 1) / BINS)))
-    return np.arange(low, high + width + 1, width) - 0.5
+def _first_counts(own: Floats, other: Floats) -> npt.NDArray[np.int64]:
+    """The first count of each bin: one for each count of a small range, else ever wider ones.
+
+    The last bin has all counts that are larger.
+    """
+    low = int(min(own.min(), other.min()))
+    high = int(max(own.max(), np.quantile(other, 0.995)))
+    span = high - low + 1
+    if span <= BINS:
+        return np.arange(low, high + 1)
+    steps = np.geomspace(1, span, BINS // 2) - 1
+    return np.unique(low + np.rint(steps).astype(np.int64))
+
+
+def _name_bins(axes: Axes, first: npt.NDArray[np.int64]) -> None:
+    """The first counts of some bins below them, with a plus at the last."""
+    every = max(1, -(-len(first) // NAMED_BINS))
+    named = np.arange(0, len(first), every)
+    names = [str(count) for count in first[named]]
+    if named[-1] == len(first) - 1:
+        names[-1] += "+"
+    axes.set_xticks(named, names)
 
 
 def level_bars(

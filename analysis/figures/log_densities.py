@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from pyro_vae.analysis.figures.style import BLUE, GREY, ORANGE, colour_and_marker
+from pyro_vae.analysis.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    colour_and_marker,
+    legend_above,
+)
 
 DASHES = ("-", "--", ":", "-.")
 FAR = 4
@@ -36,7 +42,7 @@ def log_p_histograms(axes: Axes, sets: Mapping[str, npt.ArrayLike]) -> Axes:
         >>> log_p = np.random.default_rng(0).normal(-80, 5, size=300)
         >>> axes = log_p_histograms(Figure().add_subplot(), {"held out": log_p})
         >>> axes.get_xlabel(), [text.get_text() for text in axes.get_legend().get_texts()]
-        ('log p(x) in nats', ['held out (300 rows)'])
+        ('log p(x) in nats', ['held out (300)'])
     """
     numbers = {
         name: np.asarray(values, dtype=np.float64).ravel()
@@ -60,11 +66,11 @@ def log_p_histograms(axes: Axes, sets: Mapping[str, npt.ArrayLike]) -> Axes:
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
         colour = (BLUE, ORANGE, GREY)[i] if i < 3 else colour_and_marker(i)[0]
         look: dict[str, Any] = {"color": colour, "linestyle": DASHES[i % len(DASHES)]}
-        label = f"{name} ({len(values)} rows)"
+        label = f"{name} ({len(values)})"
         area = len(values) * np.diff(edges)
         axes.stairs(counts / area, edges, label=label, linewidth=1.6, **look)
     axes.set(xlabel="log p(x) in nats", ylabel="density", ylim=(0, None))
-    _legend_above(axes)
+    legend_above(axes)
     return axes
 
 
@@ -118,11 +124,5 @@ def k_hat_by_row(axes: Axes, k_hat: npt.ArrayLike, limit: npt.ArrayLike) -> Axes
         np.sort(at), each[order], where="mid", color=GREY, linewidth=1, label="limit"
     )
     axes.set(xlabel="rows, sorted by k-hat", ylabel="k-hat")
-    _legend_above(axes)
+    legend_above(axes)
     return axes
-
-
-def _legend_above(axes: Axes) -> None:
-    """A legend that covers no curve."""
-    look: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 1}
-    axes.legend(edgecolor="none", framealpha=0, borderaxespad=0.3, **look)

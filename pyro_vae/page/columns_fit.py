@@ -9,7 +9,7 @@ from pyro_vae.analysis.fitted import has_samples
 from pyro_vae.analysis.posterior_checks.predictive import column_p_values
 from pyro_vae.analysis.posterior_checks.uniformity import holm
 from pyro_vae.page.html import figure, grid, paragraph, table
-from pyro_vae.page.pictures import images, small
+from pyro_vae.page.pictures import images, plot
 from pyro_vae.page.subject import Answers, Subject
 
 MOST = 12
@@ -18,9 +18,9 @@ SMALL = 0.01
 LEVELS = ("bernoulli", "categorical", "ordinal")
 NAMED = 5
 BAND = (
-    "Blue is the data, orange the model: the band holds the whole curve of data like the model's "
-    "with probability 0.95. Bars of counts hang from the model's curve, and should end within the "
-    "dashed lines. Bars of levels have two standard errors."
+    "Blue is the data, orange the model. The bands hold all curves of data like the model's with "
+    "probability 0.95 or more. Bars of counts hang from the model's curve, and should end within "
+    "the dashed lines. Bars of levels have two standard errors."
 )
 NO_SAMPLES = "The prior of the model can't be drawn from, so there are no samples."
 
@@ -47,7 +47,8 @@ def column_fit(subject: Subject, answers: Answers) -> str:
         more = (
             f" The {len(chosen)} of {rows.shape[1]} columns that fit worst are shown."
         )
-    pictures = [_column(subject, draws, i, adjusted[i]) for i in chosen]
+    level = 1 - 0.05 / len(chosen)
+    pictures = [_column(subject, draws, i, adjusted[i], level) for i in chosen]
     return sentence + paragraph(BAND + more, "soft") + grid(pictures)
 
 
@@ -81,16 +82,16 @@ def _judged(subject: Subject, adjusted: np.ndarray, count: int) -> str:
     tests = "by tests of the PIT and, for categories, of chi-squared, adjusted by Holm's method"
     if not bad:
         return (
-            f"{how}: no {what} of {known.sum()} differs at p < {SMALL}, {tests}. That is a check of "
-            "each alone, not of how they depend on each other."
+            f"{how}: no {what} of {known.sum()} differs at p < {SMALL}, {tests}. That is a check "
+            "of each alone, not of how they depend on each other."
         )
     names = ", ".join(subject.names[i] for i in bad[:NAMED])
     others = ", …" if len(bad) > NAMED else ""
     named = f": {names}{others}" if what == "column" else ""
-    return f"{how}: {len(bad)} of {known.sum()} {what}s differ at p < {SMALL}, {tests}{named}."
+    return f"{how}: {len(bad)} of {known.sum()} {what}s differ at p < {SMALL}, {tests}{named}."
 
 
-def _column(subject: Subject, draws: np.ndarray, i: int, p: float) -> str:
+def _column(subject: Subject, draws: np.ndarray, i: int, p: float, level: float) -> str:
     """One column, drawn as suits its kind."""
     name = subject.names[i]
     offset = subject.offset(i)
@@ -108,17 +109,17 @@ def _column(subject: Subject, draws: np.ndarray, i: int, p: float) -> str:
             return level_bars(axes, own - offset, other - offset, _levels(subject, i))
         if is_mass:
             return rootogram(axes, own, other, xlabel="count")
-        return ecdf_with_band(axes, own, other, xlabel=unit)
+        return ecdf_with_band(axes, own, other, level=level, xlabel=unit)
 
     what = "distribution function"
     if kind in LEVELS:
         what = "share of each level"
     elif is_mass:
         what = "rootogram"
-    elif leaves_band(own, other):
+    elif leaves_band(own, other, level=level):
         text += ", leaves the band"
     alt = f"{name}: {what} of the data beside the model; {text}"
-    return figure(small(draw, alt, height=2.3), f"{name} ({kind}): {text}")
+    return figure(plot(draw, alt), f"{name} ({kind}): {text}")
 
 
 def _levels(subject: Subject, i: int) -> tuple[object, ...]:
@@ -142,11 +143,17 @@ def _pixels(subject: Subject, draws: np.ndarray, adjusted: np.ndarray) -> str:
         caption = f"{name[0].upper()}{name[1:]} of each pixel, left of the data and right of the "
         caption += f"model; the largest difference is {largest:.2g}."
         pictures.append(figure(picture, caption))
-    differs = (np.nan_to_num(adjusted, nan=1.0) < SMALL).astype(float)[None]
-    alt = f"the {int(differs.sum())} pixels that differ, white on black"
-    picture = images(differs, alt, image_shape=shape, columns=1, limits=(0, 1))
-    pictures.append(figure(picture, "White: pixels whose distribution differs."))
-    return grid(pictures, "pixels")
+    differs = np.nan_to_num(adjusted, nan=1.0) < SMALL
+    gap = np.nanmean(draws, axis=0) - np.nanmean(subject.flat, axis=0)
+    largest = max(float(np.abs(gap).max()), 1e-9)
+    both = np.stack([gap, np.where(differs, largest, -largest)])
+    alt = f"left the difference of the means, right the {differs.sum()} pixels that differ"
+    limits = (-largest, largest)
+    picture = images(both, alt, image_shape=shape, columns=2, limits=limits)
+    caption = "Left: mean of the model minus that of the data, black to white from "
+    caption += f"{-largest:.2g} to {largest:.2g}. Right, white: pixels that differ by the tests."
+    pictures.append(figure(picture, caption))
+    return grid(pictures)
 
 
 def samples(subject: Subject, answers: Answers) -> str:
@@ -202,7 +209,8 @@ def _images(subject: Subject, answers: Answers) -> str:
             "means of rows for drawn codes",
         ),
     ]
-    return grid(
+    pictures = [
         figure(images(rows, alt, image_shape=shape, limits=limits), caption)
         for rows, caption, alt in pairs
-    )
+    ]
+    return grid(pictures, "four")

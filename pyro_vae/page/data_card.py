@@ -9,7 +9,7 @@ from pyro_vae.analysis.figures.missing_cells import missing_map
 from pyro_vae.data.columns import NOT_MODELLED, Column
 from pyro_vae.data.inspection_cells import values_of
 from pyro_vae.page.html import figure, grid, listing, paragraph, table
-from pyro_vae.page.pictures import small
+from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Answers, Subject
 
 MOST = 60
@@ -77,8 +77,10 @@ def _columns(subject: Subject) -> str:
     caption = f"Columns, with the values of {whose}"
     if left_out > 0:
         caption += f"; the first {MOST} of {len(lines)}"
-    head = ("column", "kind", "values", "missing", "why this kind")
-    return table(caption, head, lines[:MOST])
+    head = ["column", "kind", "values", "missing", "why this kind"]
+    if not any(why.values()):
+        head = head[:-1]
+    return table(caption, head, [line[: len(head)] for line in lines[:MOST]])
 
 
 def _cells(column: Column, numbers: np.ndarray | None) -> list[str]:
@@ -113,9 +115,10 @@ def _missing(subject: Subject) -> str:
     names = [subject.names[i] for i in columns]
     height = 1.0 + 0.18 * len(columns)
     alt = f"map of missing cells: {share:.1%} of the cells of {len(columns)} columns are missing"
-    picture = small(
+    picture = plot(
         lambda axes: missing_map(axes, shown[:, columns], columns=names),
         alt,
+        width=WIDE,
         height=height,
     )
     every = "" if step == 1 else f"; every {step}th row is shown"

@@ -10,7 +10,7 @@ from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.results.answer import mean_and_se
 from pyro_vae.page.baselines import Baseline, baselines
 from pyro_vae.page.html import figure, grid, paragraph, table
-from pyro_vae.page.pictures import small
+from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Answers, Subject
 
 NONE = (
@@ -73,10 +73,12 @@ def _histograms(found: Evidence, simple: list[Baseline], answers: Answers) -> li
         sentence = _overfitting(found.log_marginal, fitted.log_marginal)
     independent = simple[0]
     if not independent.reason and np.isfinite(independent.log_p).any():
-        sets["these rows, independent columns"] = independent.log_p
-    alt = f"histograms of log p(x) of {', '.join(sets)}; the mean of these rows is "
+        sets["independent columns"] = independent.log_p
+    alt = f"histograms of log p(x), {', '.join(sets)}; the mean of these rows is "
     alt += f"{found.mean_log_marginal:.2f} nats"
-    picture = small(lambda axes: log_p_histograms(axes, sets), alt, height=3.0)
+    picture = plot(
+        lambda axes: log_p_histograms(axes, sets), alt, width=WIDE, height=3.3
+    )
     return [figure(picture, f"log p(x). {sentence}")]
 
 
@@ -98,8 +100,11 @@ def _k_hat(found: Evidence) -> str:
     if np.isnan(found.pareto_k).all():
         return ""
     alt = f"k-hat of each row, sorted; it is below its limit on {trusted} rows"
-    picture = small(
-        lambda axes: k_hat_by_row(axes, found.pareto_k, limit), alt, height=3.0
+    picture = plot(
+        lambda axes: k_hat_by_row(axes, found.pareto_k, limit),
+        alt,
+        width=WIDE,
+        height=3.3,
     )
     caption = (
         f"k-hat, the tail index of the importance weights: log p(x) is reliable on {trusted} rows, "

@@ -64,9 +64,10 @@ def table(
     first = "".join(f"<th scope='col'>{inline(name)}</th>" for name in head)
     lines = "".join(_row(head, row) for row in rows)
     title = f"<caption>{inline(caption)}</caption>"
-    inside = f"<table{_class(kind)}>{title}<thead><tr>{first}</tr></thead><tbody>{lines}</tbody></table>"
+    inside = f"{title}<thead><tr>{first}</tr></thead><tbody>{lines}</tbody>"
+    whole = f"<table{_class(kind)}>{inside}</table>"
     label = html.escape(re.sub("`", "", caption))
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{inside}</div>'
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{whole}</div>'
 
 
 def _row(head: Sequence[str], row: Sequence[str]) -> str:

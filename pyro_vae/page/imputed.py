@@ -49,6 +49,7 @@ def imputation(subject: Subject, answers: Answers) -> str:
 
 
 def _shown(value: float) -> str:
-    if isinstance(value, int) or value == round(value, 0) and abs(value) > 1:
-        return str(int(value))
-    return "" if math.isnan(value) else f"{value:.2f}"
+    """A count, or a number with two digits; nothing for one that isn't known."""
+    if math.isnan(value):
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.2f}"

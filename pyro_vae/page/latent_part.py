@@ -11,11 +11,11 @@ from pyro_vae.analysis.figures.latent_map import latent_scatter
 from pyro_vae.analysis.fitted import evaluation, posterior_of
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.page.html import figure, grid, paragraph, table
-from pyro_vae.page.pictures import shrink, small, svg
+from pyro_vae.page.pictures import WIDE, plot, shrink, svg
 from pyro_vae.page.subject import Answers, Subject
 from pyro_vae.rng import own_seed
 
-DIMENSIONS = 4
+DIMENSIONS = 3
 """Dimensions whose aggregate posterior is drawn, those that carry most."""
 DRAWS = 10
 PRIOR_DRAWS = 5000
@@ -55,10 +55,11 @@ def _rates(use: LatentUse) -> str:
         )
         return figure("", f"{count} units are active. {reason}")
     alt = f"rate of each latent dimension, the largest first; {count} units are active"
-    picture = small(
+    picture = plot(
         lambda axes: rate_by_dimension(axes, use.rate_per_dim, use.active),
         alt,
-        height=3.2,
+        width=WIDE,
+        height=3.4,
     )
     caption = (
         f"Rate of each dimension; {count} units are active, with a variance of the mean above "
@@ -83,10 +84,9 @@ def _aggregate(codes: np.ndarray, prior: np.ndarray, dimension: int) -> str:
     shift = f"mean {codes.mean():.2f}, width {codes.std():.2f}"
     usual = f"mean {prior.mean():.2f}, width {prior.std():.2f}"
     alt = f"aggregate posterior of dimension {dimension}, {shift}, over the prior, {usual}"
-    picture = small(
+    picture = plot(
         lambda axes: aggregate_posterior(axes, codes, prior, dimension=dimension),
         alt,
-        height=2.2,
     )
     caption = f"Blue: q(z) of dimension {dimension}, {shift}. Grey: the prior, {usual}."
     return figure(picture, caption)
@@ -97,7 +97,7 @@ def _map(subject: Subject) -> str:
     labels, whose = _classes(subject)
     codes = encode(subject.vae, subject.rows).loc
     drawn = latent_scatter(codes, labels=labels)
-    drawn.set_size_inches(4.6, 3.8)
+    drawn.set_size_inches(WIDE, 3.4)
     shrink(drawn)
     axes: Any = drawn.axes[0]
     axes.spines[["top", "right"]].set_visible(False)

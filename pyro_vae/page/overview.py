@@ -2,22 +2,46 @@
 
 from collections.abc import Iterator
 
+from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.analysis.results.verdicts import Finding
 from pyro_vae.page.html import inline, listing, paragraph, preformatted
 from pyro_vae.page.subject import Answers, Subject
 
-WORDS = {"pass": "passes", "warn": "weak", "fail": "contradiction", "none": "not asked"}
-
 
 def verdict(subject: Subject, answers: Answers) -> str:
-    """Three sentences with the next step, then a line for each check."""
-    found = answers.checkup.for_run(
-        subject.folder, subject.data_arguments, refits="data" in subject.recorded
-    )
+    """Three sentences with the next step, and which checks have not passed."""
+    found = _checkup(subject, answers)
     sentences = found.sentences or (found.reading,)
     box = listing(sentences, ordered=True)
     head = f'<div class="verdict {found.worst}">{box}</div>'
-    return head + paragraph(found.reading, "soft") + _checks(found.findings)
+    weak = [
+        finding for finding in found.findings if finding.verdict in ("warn", "fail")
+    ]
+    count = f"{len(found.findings)} checks"
+    about = f"All {count} have passed or don't arise for this model."
+    if weak:
+        names = ", ".join(f"{finding.name} ({finding.verdict})" for finding in weak)
+        about = f"{len(weak)} of {count} have not passed: {names}. {READING}"
+    return head + paragraph(about, "soft")
+
+
+READING = (
+    "Where one says fail, numbers that must agree do not; where it says warn, they agree, and show "
+    "that the model or its guide is weak."
+)
+
+
+def checks(subject: Subject, answers: Answers) -> str:
+    """A line for each check, with what to do where it hasn't passed."""
+    return _checks(_checkup(subject, answers).findings)
+
+
+def _checkup(subject: Subject, answers: Answers) -> Checkup:
+    """The checks with the folder of the run in their commands."""
+    can_refit = "data" in subject.recorded
+    return answers.checkup.for_run(
+        subject.folder, subject.data_arguments, refits=can_refit
+    )
 
 
 def _checks(findings: tuple[Finding, ...]) -> str:
@@ -27,13 +51,13 @@ def _checks(findings: tuple[Finding, ...]) -> str:
     lines = "".join(_line(finding, head) for finding in findings)
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="all checks">'
-        f'<table class="checks"><caption>All checks</caption><thead><tr>{first}</tr></thead>'
+        f'<table class="checks"><caption>What was checked</caption><thead><tr>{first}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
 
 
 def _line(finding: Finding, head: tuple[str, ...]) -> str:
-    badge = f'<span class="badge {finding.verdict}">{WORDS[finding.verdict]}</span>'
+    badge = f'<span class="badge {finding.verdict}">{finding.verdict}</span>'
     cells = [badge, inline(finding.value), inline(finding.limit)]
     parts = [
         f'<td data-head="{name}">{cell}</td>'
@@ -66,5 +90,9 @@ def model(subject: Subject, answers: Answers) -> str:
         )
     )
     if subject.measure is not None and subject.is_density:
-        parts.append(paragraph(f"log p(x) is the logarithm of a {subject.measure}."))
+        parts.append(
+            paragraph(
+                f"log p(x) is the logarithm of a {subject.measure}; columns are counted from 0."
+            )
+        )
     return "".join(parts)

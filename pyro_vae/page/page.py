@@ -15,7 +15,7 @@ from pyro_vae.page.html import document, paragraph, section
 from pyro_vae.page.imputed import imputation
 from pyro_vae.page.latent_part import latent_space
 from pyro_vae.page.odd_rows import odd_rows
-from pyro_vae.page.overview import model, verdict
+from pyro_vae.page.overview import checks, model, verdict
 from pyro_vae.page.settings import settings
 from pyro_vae.page.style import STYLE
 from pyro_vae.page.subject import Answers, Subject
@@ -33,6 +33,7 @@ PARTS: dict[str, tuple[str, Part]] = {
     "latent": ("Latent space", latent_space),
     "rows": ("The least likely rows", odd_rows),
     "imputation": ("Imputation of missing cells", imputation),
+    "checks": ("All checks", checks),
     "settings": ("Settings, versions and commands", settings),
 }
 """The parts in the order of the page, by their anchors."""

@@ -24,25 +24,31 @@ INKS = {
     GREY: "var(--grey)",
 }
 """Colours of figures that are others on a dark page."""
-WIDTH, HEIGHT = 3.5, 2.6
-"""Inches of a small picture, whose text a phone shows in the size of its own."""
+WIDTH, WIDE = 3.2, 4.2
+"""Inches of a picture, and of one that has more room: a phone shows their text near its size."""
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def small(draw: Callable[[Axes], object], alt: str, *, height: float = HEIGHT) -> str:
+def plot(
+    draw: Callable[[Axes], object],
+    alt: str,
+    *,
+    width: float = WIDTH,
+    height: float = 2.1,
+) -> str:
     """A picture drawn on one axes.
 
     Arguments:
         draw: draws on the axes.
         alt: what the picture shows, for those who can't see it.
-        height: in inches.
+        width, height: in inches.
 
     Example:
-        >>> picture = small(lambda axes: axes.plot([0, 1]), "a line")
+        >>> picture = plot(lambda axes: axes.plot([0, 1]), "a line")
         >>> picture.startswith("<svg") and 'aria-label="a line"' in picture
         True
     """
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

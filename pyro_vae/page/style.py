@@ -25,7 +25,8 @@ p.lead, p.soft { color: var(--soft); }
 p.lead { margin-top: 0; }
 a { color: var(--link); }
 nav { margin: 1.25rem 0 0; }
-nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; list-style: none; margin: 0; padding: 0; }
+nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; list-style: none;
+  margin: 0; padding: 0; }
 code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: 0.875em; }
 code { background: var(--box); padding: 0.1em 0.3em; border-radius: 4px; overflow-wrap: anywhere; }
@@ -46,23 +47,26 @@ th, td { text-align: left; vertical-align: top; padding: 0.35rem 1rem 0.35rem 0;
 thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 500; }
 td.number { font-variant-numeric: tabular-nums; }
-table.checks td:nth-child(2), table.checks tr.none { white-space: nowrap; }
+.badge.warn { color: var(--warn); font-weight: 600; }
+.badge.fail { color: var(--fail); font-weight: 600; }
 .grid { display: grid; gap: 1.25rem 2rem; margin: 1rem 0;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 18.5rem), 1fr)); }
 .grid.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
+.grid.four { grid-template-columns: repeat(auto-fill, minmax(min(100%, 13rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
 figure svg { display: block; width: 100%; height: auto; max-width: 34rem; }
-figcaption { color: var(--soft); font-size: 0.875rem; margin-top: 0.35rem; overflow-wrap: anywhere; }
+figcaption { color: var(--soft); font-size: 0.875rem; margin-top: 0.35rem;
+  overflow-wrap: anywhere; }
 details { margin: 1rem 0; }
 summary { cursor: pointer; color: var(--link); }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 @media (max-width: 40rem) {
   body { font-size: 15px; }
   table.checks thead { display: none; }
-  table.checks, table.checks tbody, table.checks tr, table.checks th, table.checks td {
+  table.checks, table.checks tbody, table.checks caption, table.checks tr, table.checks th,
+  table.checks td {
     display: block; border: 0; padding: 0; }
   table.checks tr { border-bottom: 1px solid var(--line); padding: 0.55rem 0; }
-  table.checks td:nth-child(2) { white-space: normal; }
   table.checks td:empty { display: none; }
   table.checks td[data-head]:not([data-head="meaning"])::before {
     content: attr(data-head) ": "; color: var(--soft); }
@@ -78,5 +82,6 @@ summary { cursor: pointer; color: var(--link); }
   table, td, th { white-space: normal; }
   .grid { grid-template-columns: repeat(3, 1fr); gap: 4mm 6mm; }
   .grid.wide { grid-template-columns: repeat(2, 1fr); }
+  .grid.four { grid-template-columns: repeat(4, 1fr); }
 }
 """

@@ -26,7 +26,7 @@ from pyro_vae.vae import VAE
 
 CHECKED_ROWS = 200
 """Held-out rows for the checks, as of `pyro-vae check`."""
-FITTED_ROWS = 100
+FITTED_ROWS = 60
 """Fitted rows whose log p(x) is compared with that of held-out rows."""
 DRAWN_PER_ROW = 20
 FEWEST_DRAWN = 2000

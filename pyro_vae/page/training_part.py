@@ -3,9 +3,12 @@
 import math
 from collections.abc import Iterator
 
+from matplotlib.axes import Axes
+
+from pyro_vae.analysis.figures.style import legend_above
 from pyro_vae.analysis.figures.training_curves import elbo_curve, terms_curve
 from pyro_vae.page.html import figure, grid, paragraph
-from pyro_vae.page.pictures import small
+from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Answers, Subject
 
 
@@ -24,12 +27,20 @@ def training(subject: Subject, answers: Answers) -> str:
     has_validation = "val_elbo" in last
     whose = "fitted and validation rows" if has_validation else "fitted rows"
     alt = f"curve of the ELBO of {whose} over {len(history)} epochs"
-    elbo = small(lambda axes: elbo_curve(axes, history, best_epoch=best), alt)
+    size = {"width": WIDE, "height": 3.3}
+
+    def upper(axes: Axes) -> None:
+        legend_above(elbo_curve(axes, history, best_epoch=best), columns=2)
+
+    def lower(axes: Axes) -> None:
+        legend_above(terms_curve(axes, history, best_epoch=best), columns=2)
+
+    elbo = plot(upper, alt, **size)
     alt = (
         f"curves of rate and distortion over {len(history)} epochs; in the last one the rate is "
         f"{last['rate']:.2f} and the distortion {last['distortion']:.2f} nats per row"
     )
-    terms = small(lambda axes: terms_curve(axes, history, best_epoch=best), alt)
+    terms = plot(lower, alt, **size)
     parts.append(
         grid(
             [
