@@ -1,5 +1,6 @@
 """Empirical distribution functions of data and of draws of a model, with a simultaneous band."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,19 +65,38 @@ def ecdf_band(values: int, draws: int, *, level: float = LEVEL, seed: int = 0) -
         raise ValueError(
             f"ecdf_band: expected at least 1 value and 1 draw, got {values} and {draws}; pass more"
         )
+    return _band(values, draws, level, seed)
+
+
+@lru_cache(maxsize=64)  # the columns of a table often have the same numbers of cells
+def _band(values: int, draws: int, level: float, seed: int) -> Band:
     spread = np.linspace(0, 1, POINTS + 2)[1:-1] * (draws + 1)
     rank = np.unique(np.clip(np.rint(spread), 1, draws).astype(np.int64))
-    counts = stats.betabinom(values, rank, draws + 1 - rank)
-    tail = _common_tail(values, draws, rank, level, seed)
-    lower = np.maximum(counts.ppf(tail), 0)
-    upper = counts.ppf(1 - tail)
+    smaller = _smaller_tails(values, draws, rank)
+    is_inside = smaller >= _common_tail(values, draws, rank, smaller, level, seed)
+    lower = is_inside.argmax(0)
+    upper = values - is_inside[::-1].argmax(0)
     return Band(rank, lower / values, upper / values)
 
 
+def _smaller_tails(values: int, draws: int, rank: npt.NDArray[np.int64]) -> Floats:
+    """The smaller of P(X ≤ c) and P(X ≥ c) for each count c at each rank, (values + 1, ranks)."""
+    c = np.arange(values + 1)[:, None]
+    probability = stats.betabinom.pmf(c, values, rank, draws + 1 - rank)
+    below = probability.cumsum(0)
+    above = probability[::-1].cumsum(0)[::-1]
+    return np.asarray(np.minimum(below, above), dtype=np.float64)
+
+
 def _common_tail(
-    values: int, draws: int, rank: npt.NDArray[np.int64], level: float, seed: int
+    values: int,
+    draws: int,
+    rank: npt.NDArray[np.int64],
+    smaller: Floats,
+    level: float,
+    seed: int,
 ) -> float:
-    """The probability outside each end of the intervals, such that all hold with `level`.
+    """The tail probability that no count falls below at any rank, with probability `level`.
 
     The k-th of m uniform draws is a ratio of sums of exponential gaps (Rényi, 1953).
     """
@@ -85,22 +105,12 @@ def _common_tail(
     gaps = random.standard_gamma(steps, size=(SIMULATIONS, len(steps)))
     places = (gaps.cumsum(1) / gaps.sum(1, keepdims=True))[:, :-1]
     uniform = np.sort(random.random((SIMULATIONS, values)), axis=1)
-    found = [
-        np.searchsorted(own, at, side="right")
-        for own, at in zip(uniform, places, strict=True)
+    at = range(len(rank))
+    smallest = [
+        smaller[np.searchsorted(own, place, side="right"), at].min()
+        for own, place in zip(uniform, places, strict=True)
     ]
-    counts = stats.betabinom(values, rank, draws + 1 - rank)
-    table = _smaller_tails(counts, values)
-    smallest = [table[one, range(len(rank))].min() for one in found]
-    return float(np.quantile(smallest, 1 - level, method="lower")) * (1 - 1e-9)
-
-
-def _smaller_tails(counts: Any, values: int) -> Floats:
-    """The smaller of P(X ≤ c) and P(X ≥ c) for each count c at each rank, (values + 1, ranks)."""
-    c = np.arange(values + 1)[:, None]
-    below = counts.cdf(c)
-    above = 1 - below + counts.pmf(c)
-    return np.asarray(np.minimum(below, above), dtype=np.float64)
+    return float(np.quantile(smallest, 1 - level, method="lower"))
 
 
 def ecdf_with_band(

@@ -45,12 +45,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.page.page import write_page
+    from pyro_vae.saving import read_run
 
-    if options.output is None:
-        options.output = options.run / "report.html"
-    check_output(options, ".html")
     if options.rows < 1:
         raise ValueError(f"--rows: expected at least 1, got {options.rows}")
+    if options.output is None:
+        read_run(options.run)  # a folder without a run is said to be one
+        options.output = options.run / "report.html"
+    check_output(options, ".html")
     subject = subject_of(options)
     page = write_page(subject, options.output)
     megabytes = page.size / 1e6

@@ -84,6 +84,8 @@ def _histograms(found: Evidence, simple: list[Baseline], answers: Answers) -> li
 
 def _overfitting(own: np.ndarray, fitted: np.ndarray) -> str:
     """Whether fitted rows are more probable than held-out ones."""
+    if min(len(own), len(fitted)) < 2:
+        return "One row alone can't be compared with others."
     gain = float(fitted.mean() - own.mean())
     error = math.hypot(mean_and_se(own)[1], mean_and_se(fitted)[1])
     found = f"{abs(gain):.2f} ± {error:.2f} nats"

@@ -16,7 +16,8 @@ def inline(text: str) -> str:
         >>> inline("a < b, with `x`")
         'a &lt; b, with <code>x</code>'
     """
-    return CODE.sub(r"<code>\1</code>", html.escape(text))
+    together = text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+    return CODE.sub(r"<code>\1</code>", html.escape(together))
 
 
 def paragraph(text: str, kind: str = "") -> str:

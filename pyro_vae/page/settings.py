@@ -55,10 +55,11 @@ def settings(subject: Subject, answers: Answers) -> str:
 def _changed(subject: Subject) -> list[list[str]]:
     """The settings that differ from the defaults, and the seeds."""
     model = subject.vae.spec.model_dump(mode="json")
+    plain = Spec(data_shape=subject.vae.spec.data_shape).model_dump(mode="json")
     lines = [
-        [name, _shown(model[name])]
-        for name, field in Spec.model_fields.items()
-        if name not in ("table", "seed") and model.get(name) != _default(field.default)
+        [name, _shown(value)]
+        for name, value in model.items()
+        if name not in ("table", "seed") and value != plain.get(name)
     ]
     lines.append(["seed", _shown(model.get("seed"))])
     for table_name, defaults in DEFAULTS.items():
@@ -72,10 +73,6 @@ def _changed(subject: Subject) -> list[list[str]]:
             if name == "seed" or value != usual.get(name)
         ]
     return lines
-
-
-def _default(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
 def _shown(value: Any) -> str:

@@ -73,11 +73,12 @@ summary { cursor: pointer; color: var(--link); }
 }
 @page { margin: 16mm 14mm; }
 @media print {
-  body { font-size: 10pt; }
+  html { font-size: 10pt; }
+  body { font-size: 1rem; }
   main { max-width: none; padding: 0; }
   nav, details { display: none; }
   h2, h3, caption { break-after: avoid; }
-  figure, tr, pre, .verdict { break-inside: avoid; }
+  figure, tr, pre, .verdict, table:not(.checks) { break-inside: avoid; }
   .scroll, pre { overflow: visible; white-space: pre-wrap; }
   table, td, th { white-space: normal; }
   .grid { grid-template-columns: repeat(3, 1fr); gap: 4mm 6mm; }
