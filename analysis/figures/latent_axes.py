@@ -90,10 +90,9 @@ def aggregate_posterior(
     """
     own = _finite(codes, "codes")
     other = _finite(prior, "prior")
-    ends = np.quantile(np.concatenate([own, other]), [0.001, 0.999])
-    edges = (
-        np.linspace(*ends, 31) if ends[0] < ends[1] else ends[0] + np.linspace(-1, 1)
-    )
+    both = np.concatenate([own, other])
+    low, high = (float(np.quantile(both, level)) for level in (0.001, 0.999))
+    edges = np.linspace(low, high if high > low else low + 1, 31)
     look: dict[str, Any] = {"fill": True, "color": GREY, "alpha": 0.35}
     axes.stairs(_density(other, edges), edges, label="prior p(z)", **look)
     look = {"fill": False, "color": BLUE, "linewidth": 1.6}

@@ -50,12 +50,11 @@ FILES = (
     "reconstructions.png",
     "samples.png",
     "posterior.nc",
-    "report.html",
+    "report.html",  # of `pyro-vae report`
 )
 """What a folder may hold beside the model.
 
-An autoencoder has no evidence and no samples; rows that aren't images have no reconstructions. The
-report is written by `pyro-vae report`, and goes with the run that it is of.
+An autoencoder has no evidence and no samples; rows that aren't images have no reconstructions.
 """
 
 

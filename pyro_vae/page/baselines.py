@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.page.subject import Subject
 from pyro_vae.vae import VAE
 
+INDEPENDENT = "independent columns"
 WIDEST = 100
 """Columns of real numbers up to which one normal is fitted: EM takes the cube of them."""
 FITTED_ROWS = 5000
@@ -38,33 +39,31 @@ def baselines(subject: Subject) -> list[Baseline]:
 
     The other columns are independent of these and of each other in all of them, as in the first.
     """
-    name = "independent columns"
     terms = column_terms(subject.vae, subject.rows)
     if terms is None:
-        return [
-            Baseline(
-                name, reason="this likelihood has no form with independent columns"
-            )
-        ]
-    independent = Baseline(name, terms.sum(1))
-    others = [
-        f"one normal{_others(subject)}",
-        f"a mixture of normals{_others(subject)}",
-    ]
-    reason = _no_normal(subject)
+        reason = "this likelihood has no form with independent columns"
+        return [Baseline(INDEPENDENT, reason=reason)]
+    independent = Baseline(INDEPENDENT, terms.sum(1))
+    reason = _no_normal(subject, terms)
     if reason:
-        return [independent, Baseline(others[0], reason=reason)]
+        return [independent, Baseline("one normal", reason=reason)]
+    return [independent, *_normals(subject, terms)]
+
+
+def _normals(subject: Subject, terms: np.ndarray) -> Iterator[Baseline]:
+    """One normal and, where no cell is missing, a mixture of normals."""
     assert subject.measure is not None
     assert subject.fitted is not None
     real = subject.measure.columns("density")
-    mass = terms[:, subject.measure.columns("mass")].sum(1)
+    others = subject.measure.columns("mass")
     fitted = subject.fitted[:FITTED_ROWS].reshape(-1, len(subject.names))
     train = np.asarray(fitted, dtype=np.float64)[:, real]
     rows = subject.flat[:, real]
-    found = [independent, _attempted(others[0], _normal, train, rows, mass)]
+    mass = terms[:, others].sum(1) if others else np.zeros(len(rows))
+    also = " and independent columns" if others else ""
+    yield _attempted(f"one normal{also}", _normal, train, rows, mass)
     if not np.isnan(train).any() and not np.isnan(rows).any():
-        found.append(_attempted(others[1], _mixture, train, rows, mass))
-    return found
+        yield _attempted(f"a mixture of normals{also}", _mixture, train, rows, mass)
 
 
 def column_terms(vae: VAE, rows: np.ndarray) -> np.ndarray | None:
@@ -81,18 +80,15 @@ def column_terms(vae: VAE, rows: np.ndarray) -> np.ndarray | None:
     return found
 
 
-def _others(subject: Subject) -> str:
-    has_others = subject.measure is not None and bool(subject.measure.mass)
-    return " and independent columns" if has_others else ""
-
-
-def _no_normal(subject: Subject) -> str:
+def _no_normal(subject: Subject, terms: np.ndarray) -> str:
     """Why no normal is comparable with the model; empty where one is."""
     measure = subject.measure
     if measure is None or not measure.density:
         return "no column has a density, so a normal has nothing to be compared with"
     if measure.given or measure.mask:
         return f"the model's log p(x) is the {measure}, which a normal doesn't have"
+    if measure.mass and terms.shape[1] != len(subject.names):
+        return "the other columns are not independent of each other in this likelihood"
     if subject.fitted is None:
         return (
             "it needs the rows that the model was fitted to, which are not known here"

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from pyro_vae.analysis.figures.missing_cells import missing_map
-from pyro_vae.data.columns import NOT_MODELLED, Column
+from pyro_vae.data.columns import Column
 from pyro_vae.data.inspection_cells import values_of
 from pyro_vae.page.html import figure, grid, listing, paragraph, table
 from pyro_vae.page.pictures import WIDE, plot
@@ -61,36 +62,21 @@ def _columns(subject: Subject) -> str:
     schema = subject.vae.spec.table
     assert schema is not None
     values, whose = _values(subject)
-    why = {}
-    if subject.table is not None:
-        own = zip(subject.table.schema.columns, subject.table.reasons, strict=False)
-        why = {column.name: reason.why for column, reason in own}
-    lines = []
-    position = 0
-    for column in schema.columns:
-        numbers = None
-        if column.modelled:
-            numbers = values[:, position]
-            position += 1
-        lines.append([*_cells(column, numbers), why.get(column.name, "")])
-    left_out = len(lines) - MOST
+    numbers = iter(values.T)
+    lines = [
+        _cells(column, next(numbers) if column.modelled else None)
+        for column in schema.columns
+    ]
     caption = f"Columns, with the values of {whose}"
-    if left_out > 0:
+    if len(lines) > MOST:
         caption += f"; the first {MOST} of {len(lines)}"
-    head = ["column", "kind", "values", "missing", "why this kind"]
-    if not any(why.values()):
-        head = head[:-1]
-    return table(caption, head, [line[: len(head)] for line in lines[:MOST]])
+    return table(caption, ["column", "kind", "values", "missing"], lines[:MOST])
 
 
 def _cells(column: Column, numbers: np.ndarray | None) -> list[str]:
     """The name of a column, its kind, its values and the share of its missing cells."""
     if numbers is None:
-        kind = (
-            column.kind.replace("_", " ")
-            if column.kind in NOT_MODELLED
-            else column.kind
-        )
+        kind = column.kind.replace("_", " ")
         return [column.name, f"{kind}, not modelled", "", ""]
     share = float(np.isnan(numbers).mean())
     missing = f"{share:.1%}" if share else "none"
@@ -104,28 +90,28 @@ def _cells(column: Column, numbers: np.ndarray | None) -> list[str]:
 def _missing(subject: Subject) -> str:
     """The map of missing cells; a sentence where there are none."""
     values, whose = _values(subject)
-    cells = np.isnan(np.asarray(values, dtype=np.float64))
-    share = cells.mean() if cells.size else 0.0
-    if not share:
+    missing = np.isnan(np.asarray(values, dtype=np.float64))
+    if not missing.any():
         return paragraph(f"No cell is missing in {whose}.")
-    step = math.ceil(len(cells) / ROWS)
-    shown = cells[::step]
-    often = np.argsort(-cells.mean(0), kind="stable")
+    caption = f"Missing cells, {missing.mean():.1%} of those of {whose}"
+    step = math.ceil(len(missing) / ROWS)
+    if step > 1:
+        caption += f"; one of {step} rows is shown"
+    if missing.shape[1] > COLUMNS:
+        caption += f"; the {COLUMNS} columns with most of them"
+    picture = _missing_map(subject, missing[::step])
+    return grid([figure(picture, f"{caption}.")], "wide")
+
+
+def _missing_map(subject: Subject, missing: np.ndarray) -> str:
+    """The map of the columns in which most cells are missing, in the order of the table."""
+    often = np.argsort(-missing.mean(0), kind="stable")
     columns = np.sort(often[:COLUMNS])
     names = [subject.names[i] for i in columns]
+
+    def draw(axes: Axes) -> Axes:
+        return missing_map(axes, missing[:, columns], columns=names)
+
     height = 1.0 + 0.18 * len(columns)
-    alt = f"map of missing cells: {share:.1%} of the cells of {len(columns)} columns are missing"
-    picture = plot(
-        lambda axes: missing_map(axes, shown[:, columns], columns=names),
-        alt,
-        width=WIDE,
-        height=height,
-    )
-    every = "" if step == 1 else f"; every {step}th row is shown"
-    some = (
-        ""
-        if len(columns) == cells.shape[1]
-        else f"; the {COLUMNS} columns with most of them"
-    )
-    caption = f"Missing cells, {share:.1%} of those of {whose}{every}{some}."
-    return grid([figure(picture, caption)], "wide")
+    alt = f"map of the missing cells of {len(columns)} columns"
+    return plot(draw, alt, width=WIDE, height=height)

@@ -9,7 +9,7 @@ from pyro_vae.analysis.figures.log_densities import k_hat_by_row, log_p_histogra
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.results.answer import mean_and_se
 from pyro_vae.page.baselines import Baseline, baselines
-from pyro_vae.page.html import figure, grid, paragraph, table
+from pyro_vae.page.html import figure, grid, paragraph, table, totals
 from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Answers, Subject
 
@@ -27,23 +27,11 @@ def log_density(subject: Subject, answers: Answers) -> str:
         return paragraph(NONE) + paragraph(
             f"Its reconstruction leaves {lost} of a column's variance, on average."
         )
-    totals = [
-        [total.name, total.shown(), total.note]
-        for total in found.totals()
-        if total.name != "seconds"
-    ]
     simple = baselines(subject)
-    return "".join(
-        [
-            table(
-                "Over the rows of this page; ± is one standard error over rows",
-                ("number", "value", "note"),
-                totals,
-            ),
-            _compared(found, simple),
-            grid([*_histograms(found, simple, answers), _k_hat(found)], "wide"),
-        ]
-    )
+    caption = "Over the rows of this page; ± is one standard error over rows"
+    shown = [total for total in found.totals() if total.name != "seconds"]
+    pictures = [_histograms(found, simple, answers), _k_hat(found)]
+    return totals(caption, shown) + _compared(found, simple) + grid(pictures, "wide")
 
 
 def _compared(found: Evidence, simple: list[Baseline]) -> str:
@@ -63,7 +51,7 @@ def _shown(mean: float, error: float) -> str:
     return f"{mean:.2f}" if math.isnan(error) else f"{mean:.2f} ± {error:.2f}"
 
 
-def _histograms(found: Evidence, simple: list[Baseline], answers: Answers) -> list[str]:
+def _histograms(found: Evidence, simple: list[Baseline], answers: Answers) -> str:
     """log p(x) of held-out and fitted rows, and of held-out rows under independent columns."""
     sets = {"these rows": found.log_marginal}
     fitted = answers.fitted
@@ -79,7 +67,7 @@ def _histograms(found: Evidence, simple: list[Baseline], answers: Answers) -> li
     picture = plot(
         lambda axes: log_p_histograms(axes, sets), alt, width=WIDE, height=3.3
     )
-    return [figure(picture, f"log p(x). {sentence}")]
+    return figure(picture, f"log p(x). {sentence}")
 
 
 def _overfitting(own: np.ndarray, fitted: np.ndarray) -> str:

@@ -4,6 +4,8 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+from pyro_vae.analysis.results.answer import Total
+
 CODE = re.compile(r"`([^`]+)`")
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The browser itself refuses to load anything from elsewhere, or to run a script."""
@@ -71,6 +73,12 @@ def table(
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{whole}</div>'
 
 
+def totals(caption: str, found: Iterable[Total]) -> str:
+    """A table of the numbers about all rows that a result has."""
+    lines = [[total.name, total.shown(), total.note] for total in found]
+    return table(caption, ("number", "value", "note"), lines)
+
+
 def _row(head: Sequence[str], row: Sequence[str]) -> str:
     name, *cells = row
     parts = [f"<th scope='row'>{inline(name)}</th>"]
@@ -96,10 +104,6 @@ def grid(figures: Iterable[str], kind: str = "") -> str:
 def details(summary: str, inside: str) -> str:
     """What is shown on a click, by the browser alone."""
     return f"<details><summary>{inline(summary)}</summary>{inside}</details>"
-
-
-def subheading(text: str) -> str:
-    return f"<h3>{inline(text)}</h3>"
 
 
 def section(name: str, title: str, inside: str) -> str:

@@ -3,7 +3,8 @@
 import math
 
 from pyro_vae.analysis import impute
-from pyro_vae.page.html import paragraph, table
+from pyro_vae.analysis.imputation.calibration import Calibrated
+from pyro_vae.page.html import paragraph, table, totals
 from pyro_vae.page.subject import Answers, Subject
 
 PARTICLES = 500
@@ -30,22 +31,21 @@ def imputation(subject: Subject, answers: Answers) -> str:
     ).calibration
     if found is None or not found.hidden.sum():
         return paragraph("There are too few observed cells to hide some of them.")
-    totals = [[total.name, total.shown(), total.note] for total in found.totals()]
+    about = (
+        "A tenth of the observed cells of these rows was hidden, and found again: "
+        f"{found.reading}."
+    )
+    caption = "Imputation of hidden cells"
+    return paragraph(about) + totals(caption, found.totals()) + _by_column(found)
+
+
+def _by_column(found: Calibrated) -> str:
     lines = [
         [str(name), *(_shown(value) for value in cells)]
         for name, *cells in found.to_dataframe().itertuples()
     ]
     head = ("column", "hidden", "error", "one normal", "simple", "50 %", "80 %", "90 %")
-    return "".join(
-        [
-            paragraph(
-                "A tenth of the observed cells of these rows was hidden, and found again: "
-                f"{found.reading}."
-            ),
-            table("Imputation of hidden cells", ("number", "value", "note"), totals),
-            table("By column, with the coverage of central intervals", head, lines),
-        ]
-    )
+    return table("By column, with the coverage of central intervals", head, lines)
 
 
 def _shown(value: float) -> str:

@@ -36,8 +36,7 @@ def odd_rows(subject: Subject, answers: Answers) -> str:
     _, found = answers.evaluation
     if found is None:
         return paragraph("Without log p(x) no row is less likely than another.")
-    worst = np.argsort(np.nan_to_num(found.log_marginal, nan=-np.inf), kind="stable")
-    worst = worst[:WORST]
+    worst = _least_likely(found)
     middle = float(np.median(found.log_marginal))
     about = (
         f"The {len(worst)} rows with the lowest log p(x); the median of all is {middle:.2f} nats. "
@@ -45,18 +44,30 @@ def odd_rows(subject: Subject, answers: Answers) -> str:
     )
     first = next(rows_of(subject.vae, subject.rows, "rows"))[:1]
     if not factorises(subject.vae, first):
-        lines = [[subject.row_labels[row], _log_p(found, row), ""] for row in worst]
-        head = ("row", "log p(x)", "")
-        return paragraph(about) + paragraph(f"{WHY}.") + table("Rows", head, lines)
+        return paragraph(f"{about} {WHY}.") + _table(subject, found, worst, None)
     odd = _parts(subject, found, worst)
-    if subject.image_shape is not None:
-        return paragraph(about) + _pictures(subject, found, worst, odd)
-    lines = [
-        [subject.row_labels[row], _log_p(found, row), _why(subject, odd, i, row)]
-        for i, row in enumerate(worst)
-    ]
-    head = ("row", "log p(x)", "what is odd, in nats below the usual")
-    return paragraph(about) + table("The least likely rows", head, lines)
+    if subject.image_shape is None:
+        return paragraph(about) + _table(subject, found, worst, odd)
+    return paragraph(about) + _pictures(subject, found, worst, odd)
+
+
+def _least_likely(found: Evidence) -> np.ndarray:
+    """The positions of the rows with the lowest log p(x), the lowest first."""
+    log_p = np.nan_to_num(found.log_marginal, nan=-np.inf)
+    return np.argsort(log_p, kind="stable")[:WORST]
+
+
+def _table(
+    subject: Subject, found: Evidence, worst: np.ndarray, odd: Odd | None
+) -> str:
+    """A line for each row; without columns where these have no part of log p(x)."""
+    head = ["row", "log p(x)"]
+    lines = [[subject.row_labels[row], _log_p(found, row)] for row in worst]
+    if odd is not None:
+        head.append("what is odd, in nats below the usual")
+        for i, row in enumerate(worst):
+            lines[i].append(_why(subject, odd, i, row))
+    return table("The least likely rows", head, lines)
 
 
 def _log_p(found: Evidence, row: int) -> str:
@@ -108,10 +119,10 @@ def _pictures(subject: Subject, found: Evidence, worst: np.ndarray, odd: Odd) ->
         name = subject.row_labels[row]
         alt = f"row {name}, and right of it how many nats each pixel is below the usual"
         picture = images(both, alt, image_shape=shape, columns=2, limits=(low, high))
-        z = f"; z {odd.rate[i]:+.1f}"
-        pictures.append(figure(picture, f"Row {name}: {_log_p(found, row)} nats{z}."))
+        caption = f"Row {name}: {_log_p(found, row)} nats; z {odd.rate[i]:+.1f}."
+        pictures.append(figure(picture, caption))
     about = (
         f"Left the row, right its pixels: white where one makes the row {largest:.1f} nats less "
         "likely than usual; z is what its code adds."
     )
-    return paragraph(about) + grid(pictures, "pixels")
+    return paragraph(about) + grid(pictures)

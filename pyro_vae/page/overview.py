@@ -1,6 +1,6 @@
 """The verdict with its remedies, and the model in symbols."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.analysis.results.verdicts import Finding
@@ -14,15 +14,15 @@ def verdict(subject: Subject, answers: Answers) -> str:
     sentences = found.sentences or (found.reading,)
     box = listing(sentences, ordered=True)
     head = f'<div class="verdict {found.worst}">{box}</div>'
-    weak = [
-        finding for finding in found.findings if finding.verdict in ("warn", "fail")
-    ]
-    count = f"{len(found.findings)} checks"
-    about = f"All {count} have passed or don't arise for this model."
-    if weak:
-        names = ", ".join(f"{finding.name} ({finding.verdict})" for finding in weak)
-        about = f"{len(weak)} of {count} have not passed: {names}. {READING}"
-    return head + paragraph(about, "soft")
+    return head + paragraph(_not_passed(found.findings), "soft")
+
+
+def _not_passed(findings: Sequence[Finding]) -> str:
+    weak = [one for one in findings if one.verdict in ("warn", "fail")]
+    if not weak:
+        return f"All {len(findings)} checks have passed or don't arise for this model."
+    names = ", ".join(f"{one.name} ({one.verdict})" for one in weak)
+    return f"{len(weak)} of {len(findings)} checks have not passed: {names}. {READING}"
 
 
 READING = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyro_vae.atomic_files import written_whole
-from pyro_vae.page.columns_fit import column_fit, samples
+from pyro_vae.page.columns_fit import column_fit
 from pyro_vae.page.data_card import data
 from pyro_vae.page.density import log_density
 from pyro_vae.page.html import document, paragraph, section
@@ -16,6 +16,7 @@ from pyro_vae.page.imputed import imputation
 from pyro_vae.page.latent_part import latent_space
 from pyro_vae.page.odd_rows import odd_rows
 from pyro_vae.page.overview import checks, model, verdict
+from pyro_vae.page.samples import samples
 from pyro_vae.page.settings import settings
 from pyro_vae.page.style import STYLE
 from pyro_vae.page.subject import Answers, Subject

@@ -60,16 +60,16 @@ def plot(
 def shrink(figure: Figure) -> None:
     """Texts of a small picture: 9 points for labels, 8 for ticks and legends."""
     for axes in figure.axes:
-        axes.xaxis.label.set_size(9)
-        axes.yaxis.label.set_size(9)
+        axes.xaxis.label.set_fontsize(9)
+        axes.yaxis.label.set_fontsize(9)
         axes.tick_params(labelsize=8)
         legend = axes.get_legend()
         for text in legend.get_texts() if legend else ():
-            text.set_size(8)
+            text.set_fontsize(8)
     for whole in figure.legends:
-        whole.get_title().set_size(8)
+        whole.get_title().set_fontsize(8)
         for text in whole.get_texts():
-            text.set_size(8)
+            text.set_fontsize(8)
 
 
 def images(
@@ -95,7 +95,7 @@ def svg(figure: Figure, alt: str) -> str:
     """
     stream = io.StringIO()
     # the names of ids are random without a salt, and text would need a font
-    options = {"svg.hashsalt": "page", "svg.fonttype": "path"}
+    options: Any = {"svg.hashsalt": "page", "svg.fonttype": "path"}
     with rc_context(options), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*missing from font")
         figure.savefig(

@@ -164,8 +164,10 @@ class Answers:
         rows = torch.cat(list(rows_of(subject.vae, subject.rows, "rows")))
         _, found = self.evaluation
         count = CHECKED_ROWS if found is None else len(rows)
-        how = {"seed": subject.seed, "progress": False}
-        return checkup_given(subject.vae, rows[:count], found, **how)
+        some = rows[:count]
+        return checkup_given(
+            subject.vae, some, found, seed=subject.seed, progress=False
+        )
 
     @cached_property
     def fitted(self) -> Evidence | None:

@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from matplotlib.axes import Axes
 
 from pyro_vae.analysis.figures.style import legend_above
-from pyro_vae.analysis.figures.training_curves import elbo_curve, terms_curve
+from pyro_vae.analysis.figures.training_curves import (
+    History,
+    elbo_curve,
+    terms_curve,
+)
 from pyro_vae.page.html import figure, grid, paragraph
 from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Answers, Subject
+
+HEIGHT = 3.3
 
 
 def training(subject: Subject, answers: Answers) -> str:
@@ -22,38 +28,33 @@ def training(subject: Subject, answers: Answers) -> str:
         )
     best = _best_epoch(subject)
     seconds = sum(record.get("seconds", 0.0) for record in history)
-    parts = [paragraph(" ".join(_sentences(subject, best, seconds)))]
-    last = history[-1]
-    has_validation = "val_elbo" in last
-    whose = "fitted and validation rows" if has_validation else "fitted rows"
-    alt = f"curve of the ELBO of {whose} over {len(history)} epochs"
-    size = {"width": WIDE, "height": 3.3}
+    sentences = " ".join(_sentences(subject, best, seconds))
+    return paragraph(sentences) + grid(
+        [_elbo(history, best), _terms(history, best)], "wide"
+    )
 
-    def upper(axes: Axes) -> None:
+
+def _elbo(history: History, best: int | None) -> str:
+    def draw(axes: Axes) -> None:
         legend_above(elbo_curve(axes, history, best_epoch=best), columns=2)
 
-    def lower(axes: Axes) -> None:
+    alt = f"curve of the ELBO over {len(history)} epochs, last {history[-1]['elbo']:.2f} nats"
+    picture = plot(draw, alt, width=WIDE, height=HEIGHT)
+    return figure(picture, "ELBO in nats per row: higher is better.")
+
+
+def _terms(history: History, best: int | None) -> str:
+    def draw(axes: Axes) -> None:
         legend_above(terms_curve(axes, history, best_epoch=best), columns=2)
 
-    elbo = plot(upper, alt, **size)
+    last = history[-1]
     alt = (
         f"curves of rate and distortion over {len(history)} epochs; in the last one the rate is "
         f"{last['rate']:.2f} and the distortion {last['distortion']:.2f} nats per row"
     )
-    terms = plot(lower, alt, **size)
-    parts.append(
-        grid(
-            [
-                figure(elbo, "ELBO in nats per row: higher is better."),
-                figure(
-                    terms,
-                    "ELBO = -(distortion + rate): what is lost, and what z carries.",
-                ),
-            ],
-            "wide",
-        )
-    )
-    return "".join(parts)
+    picture = plot(draw, alt, width=WIDE, height=HEIGHT)
+    caption = "ELBO = -(distortion + rate): what is lost, and what z carries."
+    return figure(picture, caption)
 
 
 def _best_epoch(subject: Subject) -> int | None:
