@@ -1,5 +1,6 @@
 """The dimensions of z: how many nats each carries, and the aggregate posterior beside the prior."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from pyro_vae.analysis.figures.style import BLUE, GREY
+from pyro_vae.analysis.figures.style import (
+    BLUE,
+    GREY,
+    colour_and_marker,
+    legend_above,
+    short,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -100,6 +107,65 @@ def aggregate_posterior(
     which = "z" if dimension is None else f"z, dimension {dimension}"
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set(xlabel=which, ylabel="density")
+    return axes
+
+
+def traversal(
+    axes: Axes,
+    z: npt.ArrayLike,
+    means: npt.ArrayLike,
+    *,
+    columns: Sequence[str],
+    scale: npt.ArrayLike,
+    dimension: int | None = None,
+    most: int = 4,
+) -> Axes:
+    """Draw E[x | z] of the columns that change most where one dimension of z is varied.
+
+    Arguments:
+        axes: to draw on.
+        z: the values of the dimension in order, (steps,).
+        means: E[x | z] for each of them, (steps, D); a column with nan is left out.
+        columns: the names of the columns, D of them.
+        scale: the standard deviation of each column, in which the change is measured, (D,).
+        dimension: its number, for the label.
+        most: columns that are drawn.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: arrays whose shapes don't agree, or no column with numbers.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> z = np.linspace(-2, 2, 5)
+        >>> means = np.stack([z**2, 3 * z], 1)
+        >>> how = {"columns": ["a", "b"], "scale": [1.0, 1.0]}
+        >>> axes = traversal(Figure().add_subplot(), z, means, **how)
+        >>> [line.get_label() for line in axes.lines]
+        ['b', 'a']
+    """
+    at = np.asarray(z, dtype=np.float64)
+    x = np.asarray(means, dtype=np.float64)
+    unit = np.asarray(scale, dtype=np.float64)
+    agree = x.shape == (len(at), len(columns)) == (len(at), len(unit))
+    if not agree or not np.isfinite(x).all(0).any():
+        raise ValueError(
+            f"traversal: expected means with numbers of shape ({len(at)}, {len(columns)}), got "
+            f"{x.shape} with a scale of shape {unit.shape}; pass one name and scale for each column"
+        )
+    change = (x - x.mean(0)) / np.where(unit > 0, unit, 1.0)
+    reach = np.nan_to_num(np.ptp(change, axis=0), nan=-1.0)
+    order = np.argsort(-reach, kind="stable")[:most]
+    for i, column in enumerate(order[reach[order] >= 0]):
+        colour, marker = colour_and_marker(i)
+        look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
+        name = short(str(columns[column])).replace("$", r"\$")
+        axes.plot(at, change[:, column], label=name, **look)
+    which = "z" if dimension is None else f"z, dimension {dimension}"
+    axes.set(xlabel=which, ylabel="change of E[x | z] in sd")
+    legend_above(axes)
     return axes
 
 

@@ -15,6 +15,7 @@ from pyro_vae.analysis.figures.images import (
 from pyro_vae.analysis.figures.latent_axes import (
     aggregate_posterior,
     rate_by_dimension,
+    traversal,
 )
 from pyro_vae.analysis.figures.latent_map import latent_scatter
 from pyro_vae.analysis.figures.log_densities import k_hat_by_row, log_p_histograms
@@ -44,6 +45,7 @@ __all__ = [
     "rootogram",
     "save_figure",
     "terms_curve",
+    "traversal",
 ]
 
 

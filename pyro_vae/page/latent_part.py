@@ -13,6 +13,7 @@ from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.page.html import figure, grid, paragraph, totals
 from pyro_vae.page.pictures import WIDE, plot, shrink, svg
 from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.traversals import traversals
 from pyro_vae.rng import own_seed
 
 DIMENSIONS = 3
@@ -33,21 +34,23 @@ def latent_space(subject: Subject, answers: Answers) -> str:
     if len(subject.rows) < 2:
         return paragraph("One row alone doesn't show how the latent space is used.")
     use = latent_use(subject.vae, subject.rows, seed=subject.seed, progress=False)
-    pictures = grid([_rates(use), _map(subject)], "wide")
-    return _totals(use) + pictures + grid(_aggregates(subject, use))
+    codes, prior = _draws(subject)
+    order = np.argsort(-use.variance, kind="stable")[:DIMENSIONS]
+    most = [_aggregate(codes[:, d], prior[:, d], int(d)) for d in order]
+    return "".join(
+        [
+            _totals(use),
+            grid([_rates(use), _map(subject)], "wide"),
+            grid(most),
+            grid(traversals(subject, codes, order), "wide"),
+        ]
+    )
 
 
 def _totals(use: LatentUse) -> str:
     caption = "Use of the latent space; ± is one standard error over rows"
     remarks = [paragraph(line) for line in use.reading.splitlines()[1:]]
     return "".join([totals(caption, use.totals()), *remarks])
-
-
-def _aggregates(subject: Subject, use: LatentUse) -> list[str]:
-    """The aggregate posterior of the dimensions that tell most of the rows apart."""
-    codes, prior = _draws(subject)
-    order = np.argsort(-use.variance, kind="stable")[:DIMENSIONS]
-    return [_aggregate(codes[:, d], prior[:, d], int(d)) for d in order]
 
 
 NO_RATE = "The code of an autoencoder is a point, which has no rate."

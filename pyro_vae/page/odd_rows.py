@@ -110,7 +110,7 @@ def _pictures(subject: Subject, found: Evidence, worst: np.ndarray, odd: Odd) ->
     """Each row, and beside it the pixels that make it unlikely."""
     shape = subject.image_shape
     assert shape is not None
-    low, high = float(np.nanmin(subject.flat)), float(np.nanmax(subject.flat))
+    low, high = subject.limits
     largest = max(float(-odd.excess.min()), 1e-9)
     pictures = []
     for i, row in enumerate(worst):
@@ -118,7 +118,7 @@ def _pictures(subject: Subject, found: Evidence, worst: np.ndarray, odd: Odd) ->
         both = np.stack([subject.flat[row], scaled])
         name = subject.row_labels[row]
         alt = f"row {name}, and right of it how many nats each pixel is below the usual"
-        picture = images(both, alt, image_shape=shape, columns=2, limits=(low, high))
+        picture = images(both, alt, image_shape=shape, columns=2, limits=subject.limits)
         caption = f"Row {name}: {_log_p(found, row)} nats; z {odd.rate[i]:+.1f}."
         pictures.append(figure(picture, caption))
     about = (

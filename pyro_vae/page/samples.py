@@ -62,7 +62,6 @@ def _images(subject: Subject, answers: Answers) -> Iterator[str]:
 
 def _grid(subject: Subject, rows: np.ndarray, caption: str) -> str:
     assert subject.image_shape is not None
-    limits = (float(np.nanmin(subject.flat)), float(np.nanmax(subject.flat)))
     alt = f"a grid of {len(rows)} pictures: {caption}"
-    picture = images(rows, alt, image_shape=subject.image_shape, limits=limits)
+    picture = images(rows, alt, image_shape=subject.image_shape, limits=subject.limits)
     return figure(picture, caption)

@@ -96,6 +96,11 @@ class Subject:
         return None if is_table else guess_image_shape(self.vae.spec.data_shape)
 
     @cached_property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest number: black and white of pictures."""
+        return float(np.nanmin(self.flat)), float(np.nanmax(self.flat))
+
+    @cached_property
     def schema_columns(self) -> tuple[Column | None, ...]:
         """What is known of each column; None where the model knows no table."""
         schema = self.vae.spec.table

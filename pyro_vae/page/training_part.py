@@ -16,6 +16,8 @@ from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Answers, Subject
 
 HEIGHT = 3.3
+DIFFERENT = 0.01
+"""Nats between the loss and -ELBO above which they are two things."""
 
 
 def training(subject: Subject, answers: Answers) -> str:
@@ -81,5 +83,10 @@ def _sentences(subject: Subject, best: int | None, seconds: float) -> Iterator[s
         f"{record['val_elbo']:.2f} on validation rows, {abs(gap):.2f} "
         f"{'less' if gap > 0 else 'more'}."
     )
+    if abs(record["val_loss"] + record["val_elbo"]) > DIFFERENT:
+        yield (
+            f"What was minimised is another loss than -ELBO, there {record['loss']:.2f} and "
+            f"{record['val_loss']:.2f}; so another epoch may have the highest ELBO."
+        )
     if best == history[-1]["epoch"]:
         yield "It is the last epoch: longer training may bring more."

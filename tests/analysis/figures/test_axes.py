@@ -48,6 +48,9 @@ DRAWN: dict[str, Callable[[Axes], Axes]] = {
     "rate": lambda a: plots.rate_by_dimension(a, np.arange(40.0), np.arange(40) > 9),
     "rate of few": lambda a: plots.rate_by_dimension(a, [1.0, 0.1], [True, False]),
     "aggregate": lambda a: plots.aggregate_posterior(a, NORMAL[:99], NORMAL),
+    "traversal": lambda a: plots.traversal(
+        a, np.arange(9.0), NORMAL[:54].reshape(9, 6), columns=LONG[:6], scale=np.ones(6)
+    ),
     "log p": lambda a: plots.log_p_histograms(
         a,
         {"held out": NORMAL, "fitted": 3 + NORMAL, "independent columns": -9 + NORMAL},
@@ -208,3 +211,22 @@ def test_the_missing_map_is_the_mask() -> None:
 def test_wrong_arguments(wrong: Callable[[Axes], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         wrong(axes())
+
+
+def test_a_traversal_shows_the_columns_that_change_most_in_their_own_units() -> None:
+    z = np.linspace(-1, 1, 5)
+    means = np.stack([z, 100 * z, z**2, np.full(5, np.nan)], 1)
+    drawn = plots.traversal(
+        axes(),
+        z,
+        means,
+        columns=list("abcd"),
+        scale=[0.1, 1000.0, 1.0, 1.0],
+        most=2,
+        dimension=3,
+    )
+    assert [line.get_label() for line in drawn.lines] == ["a", "c"]
+    np.testing.assert_allclose(drawn.lines[0].get_ydata(), 10 * z)
+    assert drawn.get_xlabel() == "z, dimension 3"
+    with pytest.raises(ValueError, match=r"of shape \(5, 2\), got \(5, 4\)"):
+        plots.traversal(axes(), z, means, columns=["a", "b"], scale=[1.0, 1.0])
