@@ -158,8 +158,9 @@ def traversal(
     change = (x - x.mean(0)) / np.where(unit > 0, unit, 1.0)
     reach = np.nan_to_num(np.ptp(change, axis=0), nan=-1.0)
     order = np.argsort(-reach, kind="stable")[:most]
-    for i, column in enumerate(order[reach[order] >= 0]):
-        colour, marker = colour_and_marker(i)
+    for column in order[reach[order] >= 0]:
+        # of the column, so that it looks the same for each dimension
+        colour, marker = colour_and_marker(int(column))
         look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
         name = short(str(columns[column])).replace("$", r"\$")
         axes.plot(at, change[:, column], label=name, **look)

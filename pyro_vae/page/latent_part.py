@@ -42,7 +42,7 @@ def latent_space(subject: Subject, answers: Answers) -> str:
             _totals(use),
             grid([_rates(use), _map(subject)], "wide"),
             grid(most),
-            grid(traversals(subject, codes, order), "wide"),
+            traversals(subject, codes, order),
         ]
     )
 

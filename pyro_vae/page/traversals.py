@@ -8,8 +8,8 @@ from pyro_vae.analysis.figures.latent_axes import traversal
 from pyro_vae.analysis.fitted import as_numpy, evaluation
 from pyro_vae.inputs import placement_of
 from pyro_vae.likelihoods.base import representative
-from pyro_vae.page.html import figure
-from pyro_vae.page.pictures import WIDE, images, plot
+from pyro_vae.page.html import figure, grid
+from pyro_vae.page.pictures import images, plot
 from pyro_vae.page.subject import Subject
 
 STEPS = 7
@@ -17,9 +17,7 @@ ENDS = (0.02, 0.98)
 """The quantiles of q(z) between which a dimension is varied."""
 
 
-def traversals(
-    subject: Subject, codes: np.ndarray, dimensions: np.ndarray
-) -> list[str]:
+def traversals(subject: Subject, codes: np.ndarray, dimensions: np.ndarray) -> str:
     """A line of pictures for each dimension, or the columns of a table that change most.
 
     Arguments:
@@ -30,8 +28,10 @@ def traversals(
     z = _along(codes, dimensions)
     x = _decoded(subject, z.reshape(-1, z.shape[-1])).reshape(*z.shape[:2], -1)
     if subject.image_shape is not None:
-        return [_pictures(subject, x, dimensions)]
-    return [_lines(subject, z[i, :, d], x[i], int(d)) for i, d in enumerate(dimensions)]
+        return grid([_pictures(subject, x, dimensions)], "wide")
+    return grid(
+        _lines(subject, z[i, :, d], x[i], int(d)) for i, d in enumerate(dimensions)
+    )
 
 
 def _along(codes: np.ndarray, dimensions: np.ndarray) -> np.ndarray:
@@ -87,6 +87,6 @@ def _lines(subject: Subject, z: np.ndarray, x: np.ndarray, dimension: int) -> st
         )
 
     alt = f"change of the columns that change most along dimension {dimension} of z"
-    picture = plot(draw, alt, width=WIDE, height=3.0)
+    picture = plot(draw, alt, height=2.9)
     caption = f"E[x | z] of the columns that change most along dimension {dimension}."
     return figure(picture, caption)
