@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from pyro_vae.analysis.figures.style import BLUE, ORANGE
@@ -154,6 +155,7 @@ def ecdf_with_band(
     axes.fill_between(at, band.lower, band.upper, color=ORANGE, label=label, **look)
     steps = np.arange(1, len(own) + 1) / len(own)
     axes.step(own, steps, where="post", color=BLUE, linewidth=1.4, label="data")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.set(xlabel=xlabel, ylabel="share at most x", ylim=(-0.02, 1.02))
     return axes
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.figures.style import (
     BLUE,
@@ -69,6 +70,7 @@ def log_p_histograms(axes: Axes, sets: Mapping[str, npt.ArrayLike]) -> Axes:
         label = f"{name} ({len(values)})"
         area = len(values) * np.diff(edges)
         axes.stairs(counts / area, edges, label=label, linewidth=1.6, **look)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set(xlabel="log p(x) in nats", ylabel="density", ylim=(0, None))
     legend_above(axes)
     return axes
@@ -123,6 +125,7 @@ def k_hat_by_row(axes: Axes, k_hat: npt.ArrayLike, limit: npt.ArrayLike) -> Axes
     axes.step(
         np.sort(at), each[order], where="mid", color=GREY, linewidth=1, label="limit"
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.set(xlabel="rows, sorted by k-hat", ylabel="k-hat")
     legend_above(axes)
     return axes

@@ -56,7 +56,7 @@ class Compared:
 
     @property
     def kind(self) -> str:
-        return kind_of(self.subject, self.column)
+        return self.subject.kind(self.column)
 
     @property
     def is_count(self) -> bool:
@@ -96,12 +96,6 @@ class Compared:
         return ecdf_with_band(axes, data, draws, level=self.level, xlabel=unit)
 
 
-def kind_of(subject: Subject, i: int) -> str:
-    """The kind of a column: that of the table, or of a likelihood that all columns share."""
-    column = subject.schema_columns[i]
-    return subject.vae.spec.likelihood.kind if column is None else column.kind
-
-
 def column_fit(subject: Subject, answers: Answers) -> str:
     """How well each column of drawn rows agrees with the held-out rows."""
     reason = _not_comparable(subject)
@@ -131,7 +125,7 @@ def _not_comparable(subject: Subject) -> str:
 def _p_values(subject: Subject, draws: np.ndarray) -> np.ndarray:
     """The p-value of each column, adjusted for their number; nan where there is no test."""
     columns = range(len(subject.names))
-    unordered = [i for i in columns if kind_of(subject, i) == "categorical"]
+    unordered = [i for i in columns if subject.kind(i) == "categorical"]
     p = column_p_values(subject.flat, draws, unordered=unordered, seed=subject.seed)
     is_known = ~np.isnan(p)
     p[is_known] = holm(p[is_known])

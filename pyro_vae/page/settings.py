@@ -17,6 +17,8 @@ DEFAULTS: Mapping[str, Any] = {
     "fit": FitOptions(),
     "evaluate": EvaluateOptions(),
 }
+LONGEST = 100_000
+"""Characters of a description that is shown."""
 
 
 def settings(subject: Subject, answers: Answers) -> str:
@@ -44,10 +46,7 @@ def settings(subject: Subject, answers: Answers) -> str:
                 ("library", "of the run", "of this page"),
                 _versions(subject),
             ),
-            details(
-                "The complete description of the run",
-                preformatted(_complete(subject), "the description as JSON"),
-            ),
+            _complete(subject),
         ]
     )
 
@@ -87,6 +86,11 @@ def _versions(subject: Subject) -> list[list[str]]:
 
 
 def _complete(subject: Subject) -> str:
+    """The whole description, folded; of a very wide table it stays in its file."""
     model = subject.vae.spec.model_dump(mode="json")
     whole = {"model": model, "run": dict(subject.recorded)}
-    return json.dumps(whole, indent=1, ensure_ascii=False, default=str)
+    text = json.dumps(whole, indent=1, ensure_ascii=False, default=str)
+    if len(text) > LONGEST:
+        return paragraph("The complete description is in the spec.json of the run.")
+    inside = preformatted(text, "the description as JSON")
+    return details("The complete description of the run", inside)

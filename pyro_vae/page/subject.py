@@ -127,10 +127,12 @@ class Subject:
             return "missing"
         if known is None:
             return f"{number:.4g}"
-        shown = known.decoded(np.array([number]))[0]
-        if known.levels is not None or known.unit is not None:
-            return str(shown)
-        return f"{shown:.4g}" if abs(shown) < 1e4 else f"{shown:,.0f}"
+        return _decoded(known, number)
+
+    def kind(self, column: int) -> str:
+        """The kind of a column: that of the table, or of a likelihood that all columns share."""
+        known = self.schema_columns[column]
+        return self.vae.spec.likelihood.kind if known is None else known.kind
 
     def offset(self, column: int) -> float:
         """What a column has more than the numbers of the model."""
@@ -141,6 +143,17 @@ class Subject:
         """The unit of a column, where it is known."""
         known = self.schema_columns[column]
         return "" if known is None else known.unit_and_origin
+
+
+def _decoded(column: Column, number: float) -> str:
+    """A cell of a column as text: a level, a time, or a number."""
+    shown = column.decoded(np.array([number]))[0]
+    if column.origin is not None:
+        to_the = "D" if column.unit == "days" else "s"
+        return str(shown.astype(f"datetime64[{to_the}]")).replace("T", " ")
+    if column.levels is not None or column.unit is not None:
+        return str(shown)
+    return f"{shown:.4g}" if abs(shown) < 1e4 else f"{shown:,.0f}"
 
 
 class Answers:

@@ -1,7 +1,7 @@
 """The training: the ELBO, the rate and the distortion over the epochs."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from matplotlib.axes import Axes
 
@@ -30,7 +30,7 @@ def training(subject: Subject, answers: Answers) -> str:
         )
     best = _best_epoch(subject)
     seconds = sum(record.get("seconds", 0.0) for record in history)
-    sentences = " ".join(_sentences(subject, best, seconds))
+    sentences = " ".join(filter(None, _sentences(subject, best, seconds)))
     return paragraph(sentences) + grid(
         [_elbo(history, best), _terms(history, best)], "wide"
     )
@@ -75,18 +75,29 @@ def _sentences(subject: Subject, best: int | None, seconds: float) -> Iterator[s
     if best is None:
         yield "No rows chose an epoch: the weights are those of the last one."
         return
-    record = history[best - 1] if history[best - 1]["epoch"] == best else history[-1]
+    record = next(one for one in history if one["epoch"] == best)
     yield f"The weights are those of epoch {best}, with the lowest loss on validation rows."
-    gap = record["elbo"] - record["val_elbo"]
-    yield (
-        f"There the ELBO is {record['elbo']:.2f} nats per row on fitted rows and "
-        f"{record['val_elbo']:.2f} on validation rows, {abs(gap):.2f} "
-        f"{'less' if gap > 0 else 'more'}."
-    )
-    if abs(record["val_loss"] + record["val_elbo"]) > DIFFERENT:
-        yield (
-            f"What was minimised is another loss than -ELBO, there {record['loss']:.2f} and "
-            f"{record['val_loss']:.2f}; so another epoch may have the highest ELBO."
-        )
+    yield _gap(record)
+    yield _other_loss(record)
     if best == history[-1]["epoch"]:
         yield "It is the last epoch: longer training may bring more."
+
+
+def _gap(record: Mapping[str, float]) -> str:
+    """The ELBO of fitted and of validation rows."""
+    gap = record["elbo"] - record["val_elbo"]
+    which = "less" if gap > 0 else "more"
+    return (
+        f"There the ELBO is {record['elbo']:.2f} nats per row on fitted rows and "
+        f"{record['val_elbo']:.2f} on validation rows, {abs(gap):.2f} {which}."
+    )
+
+
+def _other_loss(record: Mapping[str, float]) -> str:
+    """A sentence where something else than the ELBO chose the epoch."""
+    if abs(record["val_loss"] + record["val_elbo"]) <= DIFFERENT:
+        return ""
+    return (
+        f"What was minimised is another loss than -ELBO, there {record['loss']:.2f} and "
+        f"{record['val_loss']:.2f}; so another epoch may have the highest ELBO."
+    )

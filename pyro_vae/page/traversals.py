@@ -1,11 +1,14 @@
 """What each dimension of z does to a row: E[x | z] along it, the others at their mean."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 
 from pyro_vae.analysis.figures.latent_axes import traversal
 from pyro_vae.analysis.fitted import as_numpy, evaluation
+from pyro_vae.data.columns import CATEGORIES
 from pyro_vae.inputs import placement_of
 from pyro_vae.likelihoods.base import representative
 from pyro_vae.page.html import figure, grid
@@ -29,8 +32,12 @@ def traversals(subject: Subject, codes: np.ndarray, dimensions: np.ndarray) -> s
     x = _decoded(subject, z.reshape(-1, z.shape[-1])).reshape(*z.shape[:2], -1)
     if subject.image_shape is not None:
         return grid([_pictures(subject, x, dimensions)], "wide")
+    numbers = [i for i in range(x.shape[-1]) if subject.kind(i) not in CATEGORIES]
+    if not numbers:
+        return ""
     return grid(
-        _lines(subject, z[i, :, d], x[i], int(d)) for i, d in enumerate(dimensions)
+        _lines(subject, z[i, :, d], x[i][:, numbers], numbers, int(d))
+        for i, d in enumerate(dimensions)
     )
 
 
@@ -68,25 +75,17 @@ def _pictures(subject: Subject, x: np.ndarray, dimensions: np.ndarray) -> str:
     return figure(picture, caption)
 
 
-def _lines(subject: Subject, z: np.ndarray, x: np.ndarray, dimension: int) -> str:
-    are_levels = [
-        column is not None and column.levels is not None
-        for column in subject.schema_columns
-    ]
-    means = np.where(are_levels, np.nan, x)
-    scale = np.nanstd(subject.flat, axis=0)
+def _lines(
+    subject: Subject, z: np.ndarray, x: np.ndarray, numbers: list[int], dimension: int
+) -> str:
+    """The columns of numbers that change most; a category has no mean."""
+    names = [subject.names[i] for i in numbers]
+    scale = np.nanstd(subject.flat[:, numbers], axis=0)
 
     def draw(axes: Axes) -> Axes:
-        return traversal(
-            axes,
-            z,
-            means,
-            columns=subject.names,
-            scale=scale,
-            dimension=dimension,
-        )
+        how: dict[str, Any] = {"scale": scale, "dimension": dimension}
+        return traversal(axes, z, x, columns=names, **how)
 
     alt = f"change of the columns that change most along dimension {dimension} of z"
-    picture = plot(draw, alt, height=2.9)
     caption = f"E[x | z] of the columns that change most along dimension {dimension}."
-    return figure(picture, caption)
+    return figure(plot(draw, alt, height=2.9), caption)

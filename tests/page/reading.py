@@ -81,6 +81,8 @@ def mixed_table() -> pd.DataFrame:
             ODD: 10 + size + 0.1 * random.normal(size=60),
             "mass": 3 * size + random.normal(size=60) * 0.5,
             "eggs": random.poisson(np.exp(1 + 0.3 * size)),
+            "seen": pd.Timestamp("2020-01-05")
+            + pd.to_timedelta(random.integers(0, 400, 60), unit="D"),
             "kind": np.where(size > 0, "<i>tall</i>", "small"),
         }
     )

@@ -98,6 +98,13 @@ def test_names_and_cells_of_the_data_are_escaped(page: Page) -> None:
     assert "i" not in page.elements
 
 
+def test_cells_are_in_the_units_of_the_table(page: Page) -> None:
+    days = re.findall(r"<td[^>]*>(20\d\d-[^<]*)</td>", page.text)
+    assert len(days) > 10
+    day = r"20\d\d-\d\d-\d\d"
+    assert all(re.fullmatch(f"{day}(?: to {day})?", cell) for cell in days)
+
+
 def test_colours_of_the_page_follow_light_and_dark(page: Page) -> None:
     used = set(re.findall(r"var\((--\w+)\)", page.text))
     style = page.text[page.text.index("<style>") : page.text.index("</style>")]

@@ -36,6 +36,9 @@ def figure_of(drawn: Axes) -> Figure:
 
 DRAWN: dict[str, Callable[[Axes], Axes]] = {
     "ecdf": lambda a: plots.ecdf_with_band(a, NORMAL[:60], NORMAL, xlabel="mm"),
+    "ecdf of large values": lambda a: plots.ecdf_with_band(
+        a, 1e4 * np.exp(NORMAL[:60]), 1e4 * np.exp(NORMAL), xlabel="EUR"
+    ),
     "ecdf of one value": lambda a: plots.ecdf_with_band(a, [1e6], NORMAL),
     "rootogram": lambda a: plots.rootogram(
         a, COUNTS[:99] % 9, COUNTS % 9, xlabel="birds"
