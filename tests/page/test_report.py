@@ -145,10 +145,12 @@ def test_a_run_without_its_records_has_a_page(run: Path, tmp_path: Path) -> None
     bare.mkdir()
     for name in ("spec.json", "model.safetensors"):
         shutil.copy(run / name, bare / name)
-    done = pyro_vae("report", bare, "--rows", "2", "--json")
+    few = ("--set", "evaluate.num_particles=20", "--rows", "2")
+    done = pyro_vae("report", bare, *few, "--json")
     assert done.json["failed"] == {}
     found = Page((bare / "report.html").read_text(encoding="utf-8"))
     assert "has no history.csv" in found.whole
+    assert "fewer than 21 draws have no k-hat" in found.whole
     assert [title for level, title in found.headings if level == 2] == TITLES
 
 
