@@ -52,6 +52,7 @@ LEVELS = (
     ("inputs", "objectives", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
+    ("page",),
     ("cli", "sklearn"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -24,6 +24,7 @@ from pyro_vae.cli import (
     inspect,
     kinds,
     reconstruct,
+    report,
     sample,
     schema,
 )
@@ -44,6 +45,7 @@ COMMANDS = (
     evaluate,
     compare,
     check,
+    report,
     anomaly,
     impute,
     sample,

@@ -50,6 +50,7 @@ FILES = (
     "reconstructions.png",
     "samples.png",
     "posterior.nc",
+    "report.html",  # of `pyro-vae report`
 )
 """What a folder may hold beside the model.
 
