@@ -349,7 +349,7 @@ def test_a_failed_save_leaves_nothing(how, folder, monkeypatch):
     assert names(folder.parent) == ["run"]
 
 
-@pytest.mark.parametrize("how", ["weights", "description", 1, 2, 3, 4])
+@pytest.mark.parametrize("how", ["weights", "description", 1, 2])
 def test_a_failed_overwrite_leaves_the_former_run(how, saved, monkeypatch):
     before = contents(saved)
     breaks(monkeypatch, how)
@@ -389,8 +389,7 @@ def test_files_of_a_block_replace_their_namesakes(saved):
     with whole_files(saved) as draft:
         (draft / "metrics.json").write_text("{}")
         (draft / "spec.json").write_text("new")
-        assert names(draft.parent.parent) != ["run"]
-        assert draft.parent.parent == saved.parent  # the same disk: moving is renaming
+        assert draft.parent.parent == saved  # the same disk: moving is renaming
     assert names(saved) == ["metrics.json", *FILES]
     assert (saved / "spec.json").read_text() == "new"
 
