@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
 from pyro_vae.atomic_files import require_permission, whole_files
+from pyro_vae.checksums import file_sha256, is_sealed, save_tensors, sealed
 from pyro_vae.kind_options import qualified_name
 from pyro_vae.spec import Spec
 from pyro_vae.threads import alone
@@ -20,8 +21,12 @@ from pyro_vae.vae import VAE
 
 SPEC = "spec.json"
 WEIGHTS = "model.safetensors"
-FORMAT = 1
+FORMAT = 2
+UNSEALED = 1
+"""The format before there were checksums, which is read without them."""
 LIBRARY = "pyro_vae"
+UNFINISHED = "unfinished"
+"""The folder, inside that of a run, with all that it needs to go on."""
 PathLike = str | os.PathLike[str]
 
 
@@ -84,15 +89,16 @@ def write_model(
             uncompiled(name): value.detach().to("cpu", copy=True).contiguous()
             for name, value in vae.state_dict().items()
         }
-    text = json.dumps(_description(vae, run), indent=2) + "\n"
     with whole_files(path) as draft:
-        save_file(weights, draft / WEIGHTS)
+        digest = save_tensors(weights, draft / WEIGHTS)
+        description = sealed({**described(vae, run), "files": {WEIGHTS: digest}})
+        text = json.dumps(description, indent=2) + "\n"
         (draft / SPEC).write_text(text, encoding="utf-8")
     return path
 
 
-def _description(vae: VAE, run: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The contents of `spec.json`; a subclass of VAE is named."""
+def described(vae: VAE, run: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The contents of `spec.json` but for checksums; a subclass of VAE is named."""
     description: dict[str, Any] = {
         "format": FORMAT,
         "library": LIBRARY,
@@ -130,6 +136,7 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
     description = _read_description(path)
     spec = _spec_of(path, description)
     _require_parts(path, spec.custom(), parts)
+    _require_whole(path, description)
     vae = VAE.from_spec(spec, **parts)
     try:
         _load_weights(vae, path / WEIGHTS)
@@ -140,6 +147,32 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
             f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}"
         ) from error
     return vae.eval()
+
+
+def _require_whole(path: Path, description: Mapping[str, Any]) -> None:
+    """Raise ValueError where the weights aren't those that were written with the description."""
+    if description["format"] == UNSEALED:
+        return
+    files = description.get("files")
+    expected = files.get(WEIGHTS) if isinstance(files, dict) else None
+    try:
+        digest = file_sha256(path / WEIGHTS)
+        found = f"{digest[:8]}..."
+    except OSError as error:
+        require_permission(path / WEIGHTS)
+        digest, found = None, str(error.strerror)
+    if digest is None or digest != expected:
+        raise ValueError(
+            f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: expected the "
+            f"SHA-256 {str(expected)[:8]}..., got {found}{_remedy(path)}"
+        )
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a damaged file of a run."""
+    if (path / UNFINISHED).exists():
+        return "; its run was killed: continue it (resume=True)"
+    return "; take a copy of the folder, or fit again"
 
 
 def _require_parts(
@@ -229,10 +262,16 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path / SPEC}: expected a description written by pyro_vae, got something else"
         )
-    if description.get("format") != FORMAT:
+    if description.get("format") not in (FORMAT, UNSEALED):
         raise ValueError(
             f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update "
             "pyro_vae"
+        )
+    if description["format"] == FORMAT and not is_sealed(description):
+        raise ValueError(
+            f"{path / SPEC}: damaged, or changed since it was written (its SHA-256 is another)"
+            f'{_remedy(path)}; what was changed on purpose is read unchecked with "format": '
+            f"{UNSEALED}"
         )
     return description
 

@@ -42,6 +42,8 @@ LEVELS = (
         "long_tails",
         "special",
         "atomic_files",
+        "checksums",
+        "termination",
         "distributed",
         "data",
         "networks",

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from pyro_vae.atomic_files import remove_drafts
-from pyro_vae.experiment.run_folder import require_writable
+from pyro_vae.experiment.run_files import require_writable
+from pyro_vae.saving import require_free
 
 LOCK = "run.lock"
 """The file of a claim, in the folder."""
@@ -81,6 +82,7 @@ def claimed(folder: Path) -> Iterator[str]:
         ...     note
         ''
     """
+    require_free(folder, overwrite=True)
     require_writable(folder)
     path = folder / LOCK
     missing = [above for above in folder.absolute().parents if not above.exists()]
@@ -121,12 +123,8 @@ def _created(path: Path, text: str) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except FileExistsError:
-        if path.parent.exists() and not path.parent.is_dir():
-            raise
-        return False
-    except FileNotFoundError:  # another run has just removed the empty folder
-        return False
+    except (FileExistsError, FileNotFoundError):
+        return False  # taken, or another run has just removed the empty folder
     with os.fdopen(file, "w", encoding="utf-8") as stream:
         stream.write(text)
     return True

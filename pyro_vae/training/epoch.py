@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from pyro_vae.distributed.process_group import (
 )
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
+from pyro_vae.termination import stop_if_late
 from pyro_vae.training.options import FitOptions, Schedule, beta_at
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import MetricMeans, Run
@@ -40,6 +41,7 @@ class Training:
         data: the rows.
         schedule: from the share of the run that is done to a factor of the learning rate.
         order: draws the order of the training rows.
+        rows: the digests of all rows that were given, by the names of the arguments.
     """
 
     run: Run
@@ -47,6 +49,7 @@ class Training:
     data: TrainingData
     schedule: Schedule
     order: torch.Generator
+    rows: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def options(self) -> FitOptions:
@@ -97,6 +100,7 @@ def train_epoch(
         means.add(metrics, rows=stack.shape[1])
         batches_done += len(stack)
         progress.advance(len(stack))
+        stop_if_late()
     training.state = state
     loss, rate, distortion, grad_norm = means.compute()
     return {

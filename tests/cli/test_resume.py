@@ -10,11 +10,12 @@ from pyro_vae.training import checkpoint
 from pyro_vae.training.options import SCHEDULES
 from tests.cli.command import Done, contents, pyro_vae, write_data
 
-LEFT = Path("runs/normal.unfinished")
+RUN = Path("runs/normal")
+LEFT = RUN / "unfinished" / "checkpoint.safetensors"
 FIT = ("fit", "spec.toml", "--set", "fit.epochs=4", "--set", "fit.schedule=constant")
 
 
-class PowerCut(Exception):
+class PowerCut(BaseException):
     """What no command survives."""
 
 
@@ -58,7 +59,7 @@ def test_it_goes_on_where_it_was_killed() -> None:
     kill()
     done = pyro_vae(*FIT, "--resume")
     assert (done.status, f"\ncontinues from {LEFT}\n" in done.out) == (0, True)
-    assert not LEFT.exists()
+    assert not LEFT.parent.exists()
     assert model("runs/normal") == model("whole")
 
 
@@ -67,7 +68,7 @@ def test_nobody_forgets_it(home: Path) -> None:
     before = contents(home)
     refused(
         pyro_vae(*FIT),
-        f"{LEFT}: holds a run that was killed; continue it (--resume), or replace it (--overwrite)",
+        f"{RUN}: holds a run that has not ended; continue it (--resume), or replace it (--overwrite)",
     )
     refused(
         pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"),
@@ -82,11 +83,18 @@ def test_it_is_replaced_by_one_that_starts_anew() -> None:
     assert not LEFT.exists()
 
 
-def test_there_is_none() -> None:
+def test_where_there_is_none_it_starts_and_where_all_is_done_it_says_so() -> None:
+    """A scheduler calls one and the same command again and again."""
+    assert pyro_vae(*FIT, "--resume").status == 0
+    before = contents(RUN)
+    done = pyro_vae(*FIT, "--resume")
+    assert done.status == 0
+    assert done.out.startswith(f"{RUN}: this run has ended, nothing is left to do\n")
     refused(
-        pyro_vae(*FIT, "--resume"),
-        f"resume: expected an unfinished run in {LEFT}, got none; leave",
+        pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"),
+        f"{RUN}: holds a run that has ended: fit.lr was 0.002, and is 1.0; ",
     )
+    assert contents(RUN) == before
 
 
 def test_what_a_full_disk_did_not_take_is_saved_later(
@@ -96,7 +104,7 @@ def test_what_a_full_disk_did_not_take_is_saved_later(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(saving, "save_file", full)
+        patch.setattr(saving, "save_tensors", full)
         assert pyro_vae(*FIT).status == 1
     assert pyro_vae(*FIT, "--resume").status == 0
     assert pyro_vae(*FIT, "--output", "whole").status == 0

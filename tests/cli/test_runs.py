@@ -506,7 +506,7 @@ def test_a_full_disk_leaves_no_half_of_a_model(
 ) -> None:
     assert_done(pyro_vae("fit", "spec.toml"))
     before = contents(home)
-    monkeypatch.setattr(saving, "save_file", fail)
+    monkeypatch.setattr(saving, "save_tensors", fail)
     for arguments, name in (
         (("--output", "runs/other"), "other"),
         (("--overwrite",), "normal"),
@@ -516,7 +516,8 @@ def test_a_full_disk_leaves_no_half_of_a_model(
             1,
             "pyro-vae: input/output: No space left on device\n",
         )
-        (home / f"runs/{name}.unfinished").unlink()  # from which it can be saved later
+        # from which it can be saved later
+        shutil.rmtree(home / f"runs/{name}/unfinished")
         assert contents(home) == before
 
 

@@ -116,7 +116,10 @@ def test_a_dead_owner_is_replaced_and_that_is_said(
         os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
     write_claim(tmp_path / "run" / "run.lock", pid=other.pid, started=started)
     with claimed(tmp_path / "run") as note:
-        assert json.loads((tmp_path / "run" / "run.lock").read_text())["pid"] == os.getpid()
+        assert (
+            json.loads((tmp_path / "run" / "run.lock").read_text())["pid"]
+            == os.getpid()
+        )
     assert f"run: the run of process {other.pid} on " in note
     assert "was killed; its claim is taken over" in note
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from pyro_vae.checksums import content_sha256
 from pyro_vae.training import checkpoint, fit
 from tests.training.small import BITS, X, same, small, weights, without_clock
 
@@ -188,7 +189,9 @@ def test_fewer_epochs_than_were_made_are_refused(tmp_path):
 def test_other_weights_of_the_rows_are_another_run(tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path, weights=np.arange(1.0, 51.0))
-    with pytest.raises(ValueError, match=f"^{path}: holds another run: rows was"):
+    with pytest.raises(
+        ValueError, match=f"^{path}: holds another run: rows of weights was"
+    ):
         run(small(), checkpoint=path, weights=np.ones(50))
 
 
@@ -225,8 +228,13 @@ OTHERS = {
         "objective was None",
     ),
     "a model": ({}, {"latent_dim": 3}, X, r"model was .*latent_dim"),
-    "fewer rows": ({}, {}, X[:40], r"rows was \[42, 8, .*and is \[32, 8"),
-    "rows of the same number": ({}, {}, X + 1, r"rows was \[42, 8, .*and is \[42, 8"),
+    "fewer rows": ({}, {}, X[:40], r"rows of x was 50 rows, SHA-256 .*and is 40 rows"),
+    "rows of the same number": (
+        {},
+        {},
+        X + 1,
+        r"rows of x was 50 rows, .*and is 50 rows",
+    ),
 }
 
 
@@ -244,8 +252,11 @@ def test_another_run_is_refused_and_left_alone(options, fields, x, message, tmp_
 
 def test_a_file_of_another_version_is_refused(tmp_path, monkeypatch):
     run(small(), checkpoint=tmp_path / "run")
-    monkeypatch.setattr(checkpoint, "FORMAT", 2)
-    with pytest.raises(ValueError, match=r"holds another run: format was 1, and is 2"):
+    monkeypatch.setattr(checkpoint, "FORMAT", 3)
+    with pytest.raises(
+        ValueError,
+        match=r"written by another version of pyro_vae: expected format 3, got 2; go",
+    ):
         run(small(), checkpoint=tmp_path / "run")
 
 
@@ -282,6 +293,7 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
         for name, value in load_file(path).items()
         if not name.startswith("model.model")
     }
+    metadata["sha256"] = content_sha256(tensors, metadata["pyro_vae"])
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(ValueError, match=f"^{path}: damaged, or of another model: "):
         run(small(), checkpoint=path)
@@ -291,7 +303,7 @@ def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
     def full(*arguments, **named):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_tensors", full)
     with pytest.warns(
         UserWarning,
         match=r"^fit: the checkpoint can't be written.* goes on without: .*space",
