@@ -49,8 +49,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         )
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        mode = _mode_for(target, temporary)
         yield temporary
-        temporary.chmod(_mode_for(target))
+        temporary.chmod(mode)
         _to_disk(temporary)
         os.replace(temporary, target)
         _to_disk(target.parent)
@@ -89,7 +90,7 @@ def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
         former.mkdir()
         yield draft
         for file in draft.iterdir():
-            file.chmod(_mode_for(path / file.name))
+            file.chmod(_mode_for(path / file.name, temporary / "new"))
             _to_disk(file)
         if path.exists():
             _exchange(draft, path, former)
@@ -133,20 +134,14 @@ def require_permission(file: Path) -> None:
         return
 
 
-def _mode_for(target: Path) -> int:
+def _mode_for(target: Path, new: Path) -> int:
     """The mode of a file that is going to be written: its own, or that of a new file.
 
-    Some writers don't keep to the umask: safetensors makes files for their owner only.
+    Some writers don't keep to the umask: safetensors makes files for their owner only. So a file is
+    made under the name `new`: reading the umask would change it, for all threads.
     """
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    folder = target.parent if target.parent.exists() else target.parent.parent
-    probe = folder / f".{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        probe.touch()  # reading the umask would change it, for all threads
-        return stat.S_IMODE(probe.stat().st_mode)
-    finally:
-        probe.unlink(missing_ok=True)
+    new.touch()
+    return stat.S_IMODE((target if target.exists() else new).stat().st_mode)
 
 
 def _exchange(draft: Path, path: Path, former: Path) -> None:

@@ -61,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     The status is 0 for success, 2 for bad input, 130 for an interrupt, 143 for SIGTERM, 1 for
-    another failure; a check returns that of its worst finding. If the reader of a pipe goes away, or stdout can't be
-    written, all work is done and every file written, and the status is 141, or 1.
+    another failure; a check returns that of its worst finding. If the reader of a pipe goes away,
+    or stdout can't be written, all work is done and every file written, and the status is 141, or
+    1.
     """
     with rank_zero_output(), raised_on_sigterm(), outlets() as outlet:
         status = _main(arguments)

@@ -97,7 +97,12 @@ class Target:
             file.unlink(missing_ok=True)
 
     def end(self, writing: Writing) -> None:
-        """Write the SHA-256 of each file, and forget how the run came to be."""
+        """Write the SHA-256 of each file, and forget how the run came to be.
+
+        A run of which the disk didn't take all files has not ended.
+        """
+        if writing.lacks_room:
+            return
         files = [self.folder / SPEC, self.folder / WEIGHTS, *files_of(self.folder)]
         digests = {file.name: file_sha256(file) for file in files}
         text = json.dumps(sealed({"files": digests}), indent=2) + "\n"

@@ -17,6 +17,10 @@ class Writing:
     Arguments:
         folder: where they are written.
 
+    Attributes:
+        failed: the reason for each file that could not be written.
+        lacks_room: whether the disk was one, so that they can be written later.
+
     Example:
         >>> import tempfile
         >>> writing = Writing(Path(tempfile.mkdtemp()))
@@ -29,6 +33,7 @@ class Writing:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.failed: dict[str, str] = {}
+        self.lacks_room = False
 
     def attempt(self, name: str, write: Callable[[Path], object]) -> None:
         """Write one file by a function of its path."""
@@ -36,6 +41,7 @@ class Writing:
             self.require(name, write)
         except Exception as error:  # a disk, a font, a name or an unusual model
             self.failed[name] = _reason(error)
+            self.lacks_room |= isinstance(error, OSError)
 
     def require(self, name: str, write: Callable[[Path], object]) -> None:
         """The same, where an error ends the run."""
@@ -48,9 +54,12 @@ class Writing:
         for name, reason in self.failed.items():
             reasons.setdefault(reason, []).append(name)
         parts = [f"{', '.join(names)} ({reason})" for reason, names in reasons.items()]
+        remedy = ""
+        if self.lacks_room:
+            remedy = "; make room, and continue it (resume=True)"
         if parts:
             warn_caller(
-                f"{self.folder}: not written: {'; '.join(parts)}; all else is there"
+                f"{self.folder}: not written: {'; '.join(parts)}; all else is there{remedy}"
             )
 
 

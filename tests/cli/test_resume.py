@@ -68,7 +68,7 @@ def test_nobody_forgets_it(home: Path) -> None:
     before = contents(home)
     refused(
         pyro_vae(*FIT),
-        f"{RUN}: holds a run that has not ended; continue it (--resume), or replace it (--overwrite)",
+        f"{RUN}: holds a run that has not ended; continue it (--resume), or replace it (--over",
     )
     refused(
         pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"),

@@ -11,8 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ def serving() -> Iterator[Server]:
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
         yield Server(process)
@@ -152,14 +154,21 @@ def _run(asked: dict[str, Any], output: Path, counted: Path) -> int:
 
 
 def _serve() -> None:
-    """Answer the lines of stdin, after the slow imports."""
+    """Answer the lines of stdin, after a first run in this process, which imports what is slow."""
+    from pyro_vae.cli.main import main
     from pyro_vae.experiment import run_folder
     from pyro_vae.training import checkpoint
+    from tests.cli.command import write_data
 
     run_folder.save_figure = lambda figure, path: path.write_text("picture")
     checkpoint.SECONDS = 0.0  # a checkpoint after each epoch
+    with tempfile.TemporaryDirectory() as home, redirect_stdout(sys.stderr):
+        write_data(Path(home))
+        os.chdir(home)
+        main(["fit", "spec.toml"])
     for line in sys.stdin:
-        print(json.dumps(vars(_fork(json.loads(line)))), flush=True)
+        sys.stdout.write(json.dumps(vars(_fork(json.loads(line)))) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
