@@ -11,6 +11,7 @@ from typing import Any
 from pyro_vae.analysis import Evidence
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.evaluation import Metrics, table
+from pyro_vae.experiment.manifest import require_whole
 from pyro_vae.experiment.run_files import files_of
 from pyro_vae.saving import SPEC, WEIGHTS, load
 from pyro_vae.training import Run
@@ -61,6 +62,7 @@ def ended(experiment: Experiment, folder: Path, say: Report) -> Outcome:
         ValueError: a file that is damaged or missing.
     """
     vae = load(folder)
+    require_whole(folder, "metrics.json", "history.csv")
     try:
         text = (folder / "metrics.json").read_text(encoding="utf-8")
         metrics = {name: _number(value) for name, value in json.loads(text).items()}

@@ -20,11 +20,12 @@ from pyro_vae.experiment.description import (
     make_vae,
     settled,
 )
-from pyro_vae.experiment.evaluation import evaluate
+from pyro_vae.experiment.evaluation import check_options, evaluate
 from pyro_vae.experiment.fields import experiment_of, run_of
 from pyro_vae.experiment.outcome import Outcome, Report, ended
 from pyro_vae.experiment.own_rows import about_changed_rows
 from pyro_vae.experiment.record import record
+from pyro_vae.experiment.room import require_room
 from pyro_vae.experiment.row_hashes import RowHashes
 from pyro_vae.experiment.run_files import files_of
 from pyro_vae.experiment.run_folder import (
@@ -129,8 +130,10 @@ def _run(
     say(heading(experiment, rows, vae) + reason(vae, why))
     if target.continues:
         say(f"continues from {target.checkpoint}\n")
+    check_options(vae, rows.test, experiment.evaluate)
     hashes = RowHashes.of(rows, source)
     if launched_first():
+        require_room(target.folder, vae, experiment, rows)
         target.begin(described(vae, recorded))
     try:
         trained = _fitted(vae, rows, experiment, target)

@@ -159,13 +159,13 @@ def _write_draws(path: Path, vae: VAE, rows: ExperimentRows) -> None:
     tree = to_arviz(
         vae,
         rows.test[:SHOWN_ROWS],
-        num_samples=_affordable_draws(vae),
+        num_samples=affordable_draws(vae),
         columns=rows.splits.columns,
     )
     write_netcdf(tree, path)
 
 
-def _affordable_draws(vae: VAE) -> int:
+def affordable_draws(vae: VAE) -> int:
     """Draws for `posterior.nc`: fewer where a row is large, so that the file stays near 30 MB."""
     numbers = SHOWN_ROWS * int(np.prod(vae.spec.data_shape))
     return int(np.clip(4_000_000 / numbers, 1, DRAWS))

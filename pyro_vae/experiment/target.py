@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pyro_vae.atomic_files import written_whole
-from pyro_vae.checksums import file_sha256, is_sealed, sealed
+from pyro_vae.checksums import file_sha256, sealed
+from pyro_vae.experiment.manifest import manifest_of, read_manifest
 from pyro_vae.experiment.run_files import MANIFEST, files_of, require_writable
 from pyro_vae.experiment.writing import Writing
 from pyro_vae.saving import SPEC, UNFINISHED, WEIGHTS, read_run, require_free
@@ -53,12 +54,9 @@ class Target:
         """Whether the run that is to go on is complete; one that may be replaced isn't asked."""
         if not self.resume or self.overwrite or self.checkpoint.exists():
             return False
-        try:
-            manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-            digest = file_sha256(self.folder / SPEC)
-        except (OSError, ValueError):
-            return False
-        return is_sealed(manifest) and manifest["files"].get(SPEC) == digest
+        digest = read_manifest(self.folder).get(SPEC)
+        spec = self.folder / SPEC
+        return digest is not None and spec.exists() and file_sha256(spec) == digest
 
     def require_free(self) -> None:
         """Raise ValueError where a run would be replaced unasked, or nothing can be written."""
@@ -104,8 +102,7 @@ class Target:
         if writing.lacks_room:
             return
         files = [self.folder / SPEC, self.folder / WEIGHTS, *files_of(self.folder)]
-        digests = {file.name: file_sha256(file) for file in files}
-        text = json.dumps(sealed({"files": digests}), indent=2) + "\n"
+        text = manifest_of(files)
         writing.attempt(MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
         if MANIFEST not in writing.failed:
             self.forget()
