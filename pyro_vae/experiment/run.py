@@ -8,9 +8,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from pyro_vae.analysis import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.data import Splits
+from pyro_vae.data.names import shortened
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.experiment.claim import claimed
@@ -41,6 +44,7 @@ from pyro_vae.experiment.writing import Writing
 from pyro_vae.saving import SPEC, WEIGHTS, described, write_model
 from pyro_vae.termination import Terminated
 from pyro_vae.training import Run, fit
+from pyro_vae.training.nonfinite import NotFiniteError, about_rows
 from pyro_vae.vae import VAE
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | None
@@ -137,6 +141,8 @@ def _run(
         target.begin(described(vae, recorded))
     try:
         trained = _fitted(vae, rows, experiment, target)
+    except NotFiniteError as error:
+        raise _diverged(error, vae, rows, source, target) from error
     except BaseException as error:
         if launched_first():
             target.forget_where_nothing_was_saved()
@@ -150,6 +156,32 @@ def _run(
         return _evaluated(trained, experiment, rows, hashes, target, say)
     except Terminated:
         raise _with_place(target) from None
+
+
+def _diverged(
+    error: NotFiniteError,
+    vae: VAE,
+    rows: ExperimentRows,
+    source: Splits,
+    target: Target,
+) -> ValueError:
+    """The error with the names of the rows in their source, and where the best weights are."""
+    message = str(error)
+    if error.rows:
+        fitted = np.arange(len(source.train))
+        if source.test is None:
+            fitted = np.delete(fitted, rows.row_numbers)
+        numbers = fitted[list(error.rows)].tolist()
+        message += f"; in {source.name}: {about_rows(numbers)}"
+        if source.labels is not None:
+            message += f", {shortened([source.labels[number] for number in numbers])}"
+    if not launched_first():
+        return ValueError(message)
+    if not target.checkpoint.exists():
+        target.forget()
+        return ValueError(message)
+    best = write_model(vae, target.unfinished / "best", overwrite=True)
+    return ValueError(f"{message}; the best weights are in {best}")
 
 
 def _with_place(target: Target) -> Terminated:

@@ -42,8 +42,9 @@ def files_of(folder: Path) -> list[Path]:
 def require_writable(path: Path) -> None:
     """Raise ValueError where a file or folder of that name can't be made; nothing is left.
 
-    A temporary folder is made in the nearest folder above that exists: on a read-only disk the
-    permissions alone would allow it. A file that may not be written isn't replaced either.
+    A temporary file is made in the nearest folder above that exists, without a name where that is
+    possible: on a read-only disk the permissions alone would allow it. A file that may not be
+    written isn't replaced either.
     """
     if path.is_file() and not os.access(path, os.W_OK):
         raise ValueError(
@@ -52,7 +53,7 @@ def require_writable(path: Path) -> None:
         )
     try:
         above = next(folder for folder in path.absolute().parents if folder.exists())
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=above):
+        with tempfile.TemporaryFile(prefix=f".{path.name}-", dir=above):
             pass
     except OSError as error:
         raise ValueError(

@@ -1,6 +1,7 @@
 """The checkpoint of a run: all that changes from epoch to epoch, in one file."""
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -27,7 +28,7 @@ from pyro_vae.training.saved_state import (
 
 FORMAT = 2
 SECONDS = 10.0
-"""Smallest time between two writings of a file; the last epoch is always written."""
+"""Smallest time between two writings of a file; the first and last epochs are always written."""
 FREE = ("device", "compile", "on_nonfinite")
 """Options that may differ when a run is resumed."""
 LENGTH = ("epochs", "min_steps")
@@ -55,7 +56,7 @@ class Checkpoint:
             )
         self.path = path
         self.training = training
-        self.written = time.monotonic()
+        self.written = -math.inf
         self.trained: dict[str, Tensor] = {}
 
     def write(self, last: bool) -> None:
@@ -117,6 +118,7 @@ class Checkpoint:
                 "slept": run.slept,
                 "best_epoch": run.best_epoch,
                 "steps": state.steps,
+                "skipped": state.skipped,
             }
         )
 
@@ -159,7 +161,8 @@ class Checkpoint:
         own_generators = self._generators()
         for index, generator_state in _group(tensors, "generator").items():
             own_generators[int(index)].set_state(generator_state)
-        self.training.state = replace(state, steps=saved.steps)
+        run.skipped = saved.skipped
+        self.training.state = replace(state, steps=saved.steps, skipped=saved.skipped)
 
     def _load(self) -> tuple[Saved, dict[str, Tensor]]:
         try:

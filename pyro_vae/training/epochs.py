@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 
+from pyro_vae.arguments import warn_caller
 from pyro_vae.distributed.process_group import average_buffers
 from pyro_vae.networks import mixed_precision
 from pyro_vae.termination import is_asked, stop_after_epoch
@@ -9,10 +10,12 @@ from pyro_vae.training.checkpoint import Checkpoint
 from pyro_vae.training.epoch import (
     StepsFunction,
     Training,
+    not_finite,
     require_finite,
     train_epoch,
     validate,
 )
+from pyro_vae.training.nonfinite import FAILURES, NotFiniteStep
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.sleep import sleep
 from pyro_vae.training.step_choice import is_compiled
@@ -39,7 +42,12 @@ def make_epochs(
         with mixed_precision(options.precision, options.matmul_precision):
             row = train_epoch(training, epoch, steps_function, progress)
         average_buffers(run.vae)
-        row |= validate(training.state, training.data, options)
+        try:
+            row |= validate(training.state, training.data, options)
+        except FAILURES as error:
+            raise not_finite(
+                "a covariance of the validation rows", f"{epoch}", options
+            ) from error
         require_finite(row, options)
         ema = training.state.ema
         # The averages were validated, so that they are kept; training goes on with the weights.
@@ -59,6 +67,12 @@ def refit_guide(training: Training, checkpoint: Checkpoint | None) -> None:
         return
     run.restore()
     run.remember()  # the sleep phase may find better ones
-    sleep(run, training.state, training.data)
+    try:
+        sleep(run, training.state, training.data)
+    except (NotFiniteStep, *FAILURES) as error:
+        warn_caller(
+            f"fit: the sleep phase has ended early: {error} not finite; the best weights are kept"
+        )
+        return
     if checkpoint is not None:
         checkpoint.write(last=True)

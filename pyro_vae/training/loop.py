@@ -46,7 +46,7 @@ from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
 from pyro_vae.training.sanity_check import check_objective, require_trainable
 from pyro_vae.training.sleep import require_sleep
-from pyro_vae.training.step_choice import choose_steps
+from pyro_vae.training.step_choice import choose_steps, with_guard
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.weights import eager, refuse_hidden_weights
@@ -78,6 +78,7 @@ def fit(
     kl_cycles: int = 1,
     ema_decay: float | None = None,
     patience: int | None = None,
+    on_nonfinite: Literal["stop", "skip"] = "stop",
     sleep_share: float = 0.0,
     binarize: Literal["none", "dynamic"] = "none",
     seed: int = 0,
@@ -142,6 +143,9 @@ def fit(
         ema_decay: decay of an exponential moving average of the weights, which is validated and
             kept instead of the last weights.
         patience: stop after so many epochs without a better one.
+        on_nonfinite: what happens at a batch whose loss or gradient is not finite: "stop" ends the
+            run and names the site and the rows, "skip" leaves the weights alone and counts it in
+            `run.skipped`.
         sleep_share: further epochs for the guide alone on rows that the model draws, as a share of
             those made; the inference gap gets smaller.
         binarize: "dynamic" draws new bits of grey rows (in [0, 1], or bytes) in each step.
@@ -191,6 +195,8 @@ def fit(
         )
         if data.weights is not None:
             options = eager(options)
+        if options.on_nonfinite == "skip":
+            options = eager(options, "on_nonfinite='skip'")
         options = with_budget(options, data.train.steps(options.batch_size))
         if objective is None:
             options = default_objective(vae, options, data.train)
@@ -205,7 +211,9 @@ def fit(
         factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
         order = torch.Generator().manual_seed(options.seed)
         texts = texts_of(digests, data.weights)
-        training = Training(run, state, data, factor, order, texts)
+        training = Training(
+            run, state, data, factor, order, texts, given=named_rows["x"]
+        )
         _train(training, checkpoint, progress)
     if run.warning is not None:
         warn_caller(f"fit: {run.warning}")
@@ -240,6 +248,7 @@ def _train(
     steps_function = choose_steps(
         training.state, run.options, steps_in_all - steps_done
     )
+    training.state = with_guard(training.state, run.options, steps_function)
     for group in training.state.optimizer.param_groups:
         # An optimizer that was used before has the last rate of that run as its "lr".
         group.setdefault("initial_lr", group["lr"])

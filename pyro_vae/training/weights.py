@@ -88,15 +88,15 @@ class RowWeights:
             yield stack, torch.stack([next(batches) for _ in stack])
 
 
-def eager(options: FitOptions) -> FitOptions:
-    """The options of a run with weights, whose steps are not compiled.
+def eager(options: FitOptions, why: str = "weights") -> FitOptions:
+    """The options of a run whose steps are not compiled, because it has weights or skips steps.
 
     Raises:
         ValueError: a compiled step is asked for.
     """
     if options.compile in {"step", "loss"}:
         raise ValueError(
-            "compile: expected 'auto' or 'off' with weights, whose steps are eager, got "
+            f"compile: expected 'auto' or 'off' with {why}, whose steps are eager, got "
             f"{options.compile!r}"
         )
     return options.model_copy(update={"compile": "off"})

@@ -1,5 +1,7 @@
 """A run that was broken off goes on from its checkpoint, bit for bit as if nothing had happened."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -195,12 +197,19 @@ def test_other_weights_of_the_rows_are_another_run(tmp_path):
         run(small(), checkpoint=path, weights=np.ones(50))
 
 
-def test_it_is_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
+def test_it_is_written_at_the_start_now_and_then_and_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS", 3600.0)
+    path = tmp_path / "run"
+
+    def epochs():
+        with safe_open(path, "pt") as file:
+            return len(json.loads(file.metadata()["pyro_vae"])["history"])
+
     with pytest.raises(PowerCut):
-        run(small(), schedule=cut, checkpoint=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
-    run(small(), checkpoint=tmp_path / "run")
+        run(small(), schedule=cut, checkpoint=path)
+    assert epochs() == 1
+    run(small(), checkpoint=path)
+    assert epochs() == RUN["epochs"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
