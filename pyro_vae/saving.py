@@ -13,20 +13,21 @@ from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
 from pyro_vae.atomic_files import require_permission, whole_files
-from pyro_vae.checksums import file_sha256, is_sealed, save_tensors, sealed
+from pyro_vae.checksums import save_tensors, sealed
 from pyro_vae.kind_options import qualified_name
+from pyro_vae.saved_files import (
+    FORMAT,
+    LIBRARY,
+    SPEC,
+    WEIGHTS,
+    read_description,
+    require_small,
+    require_whole,
+)
 from pyro_vae.spec import Spec
 from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
 
-SPEC = "spec.json"
-WEIGHTS = "model.safetensors"
-FORMAT = 2
-UNSEALED = 1
-"""The format before there were checksums, which is read without them."""
-LIBRARY = "pyro_vae"
-UNFINISHED = "unfinished"
-"""The folder, inside that of a run, with all that it needs to go on."""
 PathLike = str | os.PathLike[str]
 
 
@@ -133,10 +134,11 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
         2
     """
     path = Path(os.path.expanduser(folder))
-    description = _read_description(path)
+    description = read_description(path)
     spec = _spec_of(path, description)
     _require_parts(path, spec.custom(), parts)
-    _require_whole(path, description)
+    require_whole(path, description)
+    require_small(path, spec)
     vae = VAE.from_spec(spec, **parts)
     try:
         _load_weights(vae, path / WEIGHTS)
@@ -147,32 +149,6 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
             f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: {error}"
         ) from error
     return vae.eval()
-
-
-def _require_whole(path: Path, description: Mapping[str, Any]) -> None:
-    """Raise ValueError where the weights aren't those that were written with the description."""
-    if description["format"] == UNSEALED:
-        return
-    files = description.get("files")
-    expected = files.get(WEIGHTS) if isinstance(files, dict) else None
-    try:
-        digest = file_sha256(path / WEIGHTS)
-        found = f"{digest[:8]}..."
-    except OSError as error:
-        require_permission(path / WEIGHTS)
-        digest, found = None, str(error.strerror)
-    if digest is None or digest != expected:
-        raise ValueError(
-            f"{path / WEIGHTS}: damaged, or of another model than {path / SPEC}: expected the "
-            f"SHA-256 {str(expected)[:8]}..., got {found}{_remedy(path)}"
-        )
-
-
-def _remedy(path: Path) -> str:
-    """What to do about a damaged file of a run."""
-    if (path / UNFINISHED).exists():
-        return "; its run was killed: continue it (resume=True)"
-    return "; take a copy of the folder, or fit again"
 
 
 def _require_parts(
@@ -215,7 +191,7 @@ def read_run(folder: PathLike) -> dict[str, Any]:
     Raises:
         ValueError: no saved model, or a damaged description.
     """
-    description = _read_description(Path(os.path.expanduser(folder)))
+    description = read_description(Path(os.path.expanduser(folder)))
     model: dict[str, Any] = description.get("model", {})
     return {**model, **description.get("run", {})}
 
@@ -245,35 +221,6 @@ def _refuse_subclass(
         f"its weights: vae = {name}(...); "
         f"vae.load_state_dict(safetensors.torch.load_file({str(path / WEIGHTS)!r}))"
     ) from error
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    """The contents of `spec.json`."""
-    try:
-        description: Any = json.loads((path / SPEC).read_text(encoding="utf-8"))
-    except OSError as error:
-        require_permission(path / SPEC)
-        raise ValueError(
-            f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{path / SPEC}: damaged: {error}") from error
-    if not isinstance(description, dict) or description.get("library") != LIBRARY:
-        raise ValueError(
-            f"{path / SPEC}: expected a description written by pyro_vae, got something else"
-        )
-    if description.get("format") not in (FORMAT, UNSEALED):
-        raise ValueError(
-            f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update "
-            "pyro_vae"
-        )
-    if description["format"] == FORMAT and not is_sealed(description):
-        raise ValueError(
-            f"{path / SPEC}: damaged, or changed since it was written (its SHA-256 is another)"
-            f'{_remedy(path)}; what was changed on purpose is read unchecked with "format": '
-            f"{UNSEALED}"
-        )
-    return description
 
 
 def _spec_of(path: Path, description: Mapping[str, Any]) -> Spec:

@@ -51,7 +51,7 @@ LEVELS = (
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "vae"),
-    ("inputs", "objectives", "saving"),
+    ("inputs", "objectives", "saved_files", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
     ("cli",),

@@ -8,7 +8,8 @@ from typing import Any
 from pyro_vae.data.files import BUNDLED
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.settings import override
-from pyro_vae.saving import LIBRARY, SPEC, read_run
+from pyro_vae.saved_files import LIBRARY, SPEC
+from pyro_vae.saving import read_run
 from pyro_vae.spec import read
 
 DIGITS: dict[str, Any] = {

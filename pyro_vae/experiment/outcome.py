@@ -13,7 +13,8 @@ from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.evaluation import Metrics, table
 from pyro_vae.experiment.manifest import require_whole
 from pyro_vae.experiment.run_files import files_of
-from pyro_vae.saving import SPEC, WEIGHTS, load
+from pyro_vae.saved_files import SPEC, WEIGHTS
+from pyro_vae.saving import load
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE
 

@@ -41,7 +41,8 @@ from pyro_vae.experiment.sources import read_described
 from pyro_vae.experiment.splits import ExperimentRows, as_modelled, check_rows, hold_out
 from pyro_vae.experiment.target import Target, home_of
 from pyro_vae.experiment.writing import Writing
-from pyro_vae.saving import SPEC, WEIGHTS, described, write_model
+from pyro_vae.saved_files import SPEC, WEIGHTS
+from pyro_vae.saving import described, write_model
 from pyro_vae.termination import Terminated
 from pyro_vae.training import Run, fit
 from pyro_vae.training.nonfinite import NotFiniteError, about_rows

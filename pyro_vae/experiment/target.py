@@ -13,7 +13,8 @@ from pyro_vae.checksums import file_sha256, sealed
 from pyro_vae.experiment.manifest import manifest_of, read_manifest
 from pyro_vae.experiment.run_files import MANIFEST, files_of, require_writable
 from pyro_vae.experiment.writing import Writing
-from pyro_vae.saving import SPEC, UNFINISHED, WEIGHTS, read_run, require_free
+from pyro_vae.saved_files import SPEC, UNFINISHED, WEIGHTS
+from pyro_vae.saving import read_run, require_free
 
 
 @dataclass(frozen=True)
