@@ -93,6 +93,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _of_unknown(error: Exception) -> str:
     """What is known of an error that nobody has foreseen, in one line."""
+    if "allocate memory" in str(error) or "out of memory" in str(error):  # torch's
+        return "not enough memory for so large a model; take a smaller one, or fewer rows at once"
     text = shorten(str(error), 300)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -60,6 +60,7 @@ class Spec(Described):
     guide: Guide = Field(default=cast(Options, "mean_field"), description="q(z | x)")
     hidden_dims: tuple[PositiveInt, ...] = Field(
         default=(128, 128),
+        max_length=1000,
         description="widths of the encoder's hidden layers; the decoder has them in reverse",
     )
     activation: Activation = Field(

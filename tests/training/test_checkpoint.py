@@ -308,6 +308,72 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
         run(small(), checkpoint=path)
 
 
+WRONG = {
+    "history": 3,
+    "best_epoch": 99,
+    "steps": -1,
+    "optimizer": {"77": {"step": 1}},
+    "slept": [["loss"]],
+    "versions": None,
+    "made_for": [],
+    "skipped": "many",
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_metadata_that_are_well_formed_and_wrong_are_refused(field, tmp_path):
+    """With the checksum of what is there: a file that somebody has made."""
+    path = tmp_path / "run"
+    run(small(), checkpoint=path)
+    with safe_open(path, "pt") as file:
+        text = file.metadata()["pyro_vae"]
+    tensors = load_file(path)
+    text = json.dumps({**json.loads(text), field: WRONG[field]})
+    seal = content_sha256(tensors, text)
+    save_file(tensors, path, metadata={"pyro_vae": text, "sha256": seal})
+    with pytest.raises(ValueError, match=f"^{path}: damaged, or of another"):
+        run(small(), checkpoint=path)
+
+
+def test_other_validation_rows_are_another_run(tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path, validation=X[:9])
+    changed = X[:9].copy()
+    changed[8, 3] += 1
+    with pytest.raises(
+        ValueError, match=f"^{path}: holds another run: rows of validation"
+    ):
+        run(small(), checkpoint=path, validation=changed)
+
+
+def test_other_rows_after_the_first_ones_are_another_run(tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path)
+    changed = X.copy()
+    changed[-1, -1] += 1e-3
+    with pytest.raises(ValueError, match=f"^{path}: holds another run: rows of x"):
+        run(small(), changed, checkpoint=path)
+
+
+def test_other_rows_of_a_loader_are_a_warning(tmp_path):
+    """Rows that are changed at random differ from pass to pass too."""
+    path = tmp_path / "run"
+    options = {"validation": None, "checkpoint": path}
+    run(small(), loader(), epochs=2, **options)
+    run(small(), loader(), epochs=3, **options)
+    other = DataLoader(TensorDataset(torch.from_numpy(X + 1)), batch_size=16)
+    with pytest.warns(UserWarning, match=r"^fit: rows of x was 50 rows of a loader"):
+        run(small(), other, epochs=4, **options)
+
+
+def test_other_versions_are_a_warning(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path, epochs=2)
+    monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "9.9"})
+    with pytest.warns(UserWarning, match=r"was written with .*torch .*, now 9\.9"):
+        run(small(), checkpoint=path, epochs=3)
+
+
 def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
     def full(*arguments, **named):
         raise OSError(28, "No space left on device")
