@@ -15,7 +15,7 @@ BRANCH = re.compile(
 )
 """What pydantic adds to the location of an error for one of several types of a field."""
 
-MOST_FIELDS = 10
+MOST_FIELDS = 6
 LONGEST = 2000
 """Wrong fields that are explained, and characters of a message."""
 

@@ -131,6 +131,8 @@ def _run(
     recorded = record(experiment, source)
     if target.has_ended:
         target.require_same(described(vae, recorded))
+        if launched_first():
+            target.forget()  # it may have been killed after its last file
         return ended(experiment, target.folder, say)
     say(heading(experiment, rows, vae) + reason(vae, why))
     if target.continues:

@@ -141,4 +141,5 @@ def home_of(folder: str | os.PathLike[str] | None, name: str) -> Path:
     if folder is None:
         return Path("runs") / name
     home = Path(os.path.expanduser(folder))
-    return home.resolve() if home.name in ("", "..") else home
+    leads_nowhere = home.is_symlink() and not home.exists()
+    return home.resolve() if home.name in ("", "..") or leads_nowhere else home
