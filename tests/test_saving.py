@@ -530,3 +530,24 @@ def test_damaged_weights_are_named(damage, saved):
     ) as found:
         load(saved)
     assert str(saved) in str(found.value)
+
+
+def test_a_folder_of_the_format_without_checksums_is_read(saved):
+    before = weights(load(saved))
+    description = json.loads((saved / "spec.json").read_text())
+    former = {name: description[name] for name in ("library", "model")}
+    (saved / "spec.json").write_text(json.dumps({"format": 1, **former}))
+    assert same(weights(load(saved)), before)
+
+
+def test_what_was_changed_on_purpose_is_read_as_the_message_says(saved):
+    text = (saved / "spec.json").read_text()
+    (saved / "spec.json").write_text(text.replace('"silu"', '"tanh"'))
+    with pytest.raises(
+        ValueError,
+        match=r"spec\.json: damaged, or changed .* unchecked with \"format\": 1",
+    ):
+        load(saved)
+    changed = json.loads((saved / "spec.json").read_text()) | {"format": 1}
+    (saved / "spec.json").write_text(json.dumps(changed))
+    assert load(saved).spec.activation == "tanh"

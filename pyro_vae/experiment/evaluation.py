@@ -65,17 +65,13 @@ def check_options(
     """
     if not has_density(vae):
         return
+    retry: Any = options.retry
     check_arguments(
-        options.num_particles,
-        None,
-        options.until,
-        options.retry,
-        "auto",
-        options.method,
+        options.num_particles, None, options.until, retry, "auto", options.method
     )
     if options.proposal is None and options.retry is None:
         return
-    tried = {"proposal": options.proposal, "retry": options.retry}
+    tried: dict[str, Any] = {"proposal": options.proposal, "retry": options.retry}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a model that isn't trained
         evidence(vae, x[:1], num_particles=FEWEST_DRAWS, progress=False, **tried)

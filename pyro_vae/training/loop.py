@@ -49,7 +49,7 @@ from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.step_choice import choose_steps, with_guard
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
-from pyro_vae.training.weights import eager, refuse_hidden_weights
+from pyro_vae.training.weights import refuse_hidden_weights, with_eager_steps
 from pyro_vae.vae import VAE
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -193,10 +193,7 @@ def fit(
         data, named_rows = read_data(
             vae, x, validation, weights, placement, options.seed
         )
-        if data.weights is not None:
-            options = eager(options)
-        if options.on_nonfinite == "skip":
-            options = eager(options, "on_nonfinite='skip'")
+        options = with_eager_steps(options, data.weights)
         options = with_budget(options, data.train.steps(options.batch_size))
         if objective is None:
             options = default_objective(vae, options, data.train)

@@ -9,7 +9,7 @@ from pyro_vae.data import LoaderRows, Rows
 from pyro_vae.data.names import shortened
 from pyro_vae.objectives import Terms
 
-FAILURES = (torch.linalg.LinAlgError,)
+FAILURES = (torch.linalg.LinAlgError,)  # type: ignore[attr-defined]
 """What a density raises where its covariance is no longer one."""
 SHOWN = 5
 

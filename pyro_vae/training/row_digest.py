@@ -39,7 +39,7 @@ class RowDigest:
         flat = batch.detach().cpu().contiguous().reshape(len(batch), -1)
         rows = flat.view(torch.uint8).numpy()
         if self.ordered:
-            self._digest.update(rows)
+            self._digest.update(rows.data)
             return
         for row in rows:
             digest = hashlib.blake2b(row, digest_size=16).digest()

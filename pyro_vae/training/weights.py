@@ -88,8 +88,17 @@ class RowWeights:
             yield stack, torch.stack([next(batches) for _ in stack])
 
 
-def eager(options: FitOptions, why: str = "weights") -> FitOptions:
-    """The options of a run whose steps are not compiled, because it has weights or skips steps.
+def with_eager_steps(options: FitOptions, weights: RowWeights | None) -> FitOptions:
+    """The options of a run, whose steps are not compiled where it has weights or skips steps."""
+    if weights is not None:
+        return _eager(options, "weights")
+    if options.on_nonfinite == "skip":
+        return _eager(options, "on_nonfinite='skip'")
+    return options
+
+
+def _eager(options: FitOptions, why: str) -> FitOptions:
+    """The options without a compiler.
 
     Raises:
         ValueError: a compiled step is asked for.
