@@ -10,7 +10,7 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["remove_drafts", "require_permission", "whole_files", "written_whole"]
@@ -54,7 +54,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(mode)
         _to_disk(temporary)
         os.replace(temporary, target)
-        _to_disk(target.parent)
+        _names_to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -96,7 +96,7 @@ def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
             _exchange(draft, path, former)
         else:
             os.replace(draft, path)
-        _to_disk(path)
+        _names_to_disk(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -107,9 +107,15 @@ def remove_drafts(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def _names_to_disk(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where its disk can do that for folders."""
+    with suppress(OSError):
+        _to_disk(folder)
+
+
 def _to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if os.name == "nt":  # which opens no folders
+    """Wait until a file is on the disk."""
+    if os.name == "nt":  # which opens no folders, and files to write only
         return
     opened = os.open(path, os.O_RDONLY)
     try:

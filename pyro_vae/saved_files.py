@@ -29,8 +29,11 @@ def read_description(path: Path) -> dict[str, Any]:
         require_shallow(description)
     except OSError as error:
         require_permission(path / SPEC)
+        remedy = ""
+        if (path / UNFINISHED).is_dir():
+            remedy = "; its run has not ended: continue it (resume=True)"
         raise ValueError(
-            f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror})"
+            f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror}){remedy}"
         ) from error
     except (RecursionError, ValueError) as error:
         raise ValueError(f"{path / SPEC}: damaged: {error}") from error
@@ -88,5 +91,5 @@ def require_small(path: Path, spec: Spec) -> None:
 def _remedy(path: Path) -> str:
     """What to do about a damaged file of a run."""
     if (path / UNFINISHED).exists():
-        return "; its run was killed: continue it (resume=True)"
+        return "; its run has not ended: continue it (resume=True)"
     return "; take a copy of the folder, or fit again"

@@ -67,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1.
     """
     with rank_zero_output(), raised_on_sigterm(), outlets() as outlet:
-        status = _main(arguments)
+        try:
+            status = _main(arguments)
+        except Terminated as stop:
+            status = _fail(f"ended by SIGTERM{as_arguments(str(stop))}", STATUS)
         outlet.flush()
         if outlet.error is not None:
             print_error(f"pyro-vae: stdout: {outlet.error.strerror}")
@@ -83,8 +86,6 @@ def _main(arguments: Sequence[str] | None) -> int:
     with together(options.run_command in SHARED):
         try:
             return _run(options)
-        except Terminated as stop:
-            return _fail(f"ended by SIGTERM{as_arguments(str(stop))}", STATUS)
         except Exception as error:
             if options.debug:
                 raise

@@ -48,6 +48,16 @@ COORDINATES = (
 )
 DATA = {
     "huge.npy": (npy((10**12, 4)), "expected a complete file"),
+    "header.npy": (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", "expected a complete file"),
+    "none.npy": (npy((0, 4)), "expected an array of at least one row"),
+    "v4.mat": (
+        struct.pack("<iiiii", 0, 2**30, 2**30, 0, 2) + b"x\0",
+        "expected a complete file",
+    ),
+    "lines.mtx": (
+        b"%%MatrixMarket matrix array real general\n100000000 1000\n1\n",
+        "expected 100000000000 lines",
+    ),
     "negative.npy": (npy((-1, 4)), "expected a complete file"),
     "huge.npz": (zipped(x=npy((10**12, 4))), "expected 32000000000000 bytes for array"),
     "bomb.npz": (zipped(x=npy((10**8, 4))), "expected 3200000000 bytes for array"),
