@@ -4,7 +4,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -87,12 +87,11 @@ def run(
 
     Example:
         >>> import tempfile
-        >>> import numpy as np
-        >>> home = Path(tempfile.mkdtemp())
-        >>> np.save(home / "rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
-        >>> spec = {"data": str(home / "rows.npy"), "latent_dim": 1, "hidden_dims": (8,)}
+        >>> home = tempfile.mkdtemp()
+        >>> np.save(f"{home}/rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
+        >>> spec = {"data": f"{home}/rows.npy", "latent_dim": 1, "hidden_dims": (8,)}
         >>> settings = ["fit.epochs=2", "evaluate.num_particles=50"]
-        >>> outcome = run(spec, home / "run", settings=settings)
+        >>> outcome = run(spec, f"{home}/run", settings=settings)
         >>> outcome.metrics["rows"], len(outcome.evidence.log_marginal)
         (12, 12)
     """
@@ -183,8 +182,10 @@ def _diverged(
     if not target.checkpoint.exists():
         target.forget()
         return ValueError(message)
-    best = write_model(vae, target.unfinished / "best", overwrite=True)
-    return ValueError(f"{message}; the best weights are in {best}")
+    best = target.unfinished / "best"
+    with suppress(OSError):  # on a full disk the sentence is what counts
+        message += f"; the best weights are in {write_model(vae, best, overwrite=True)}"
+    return ValueError(message)
 
 
 def _with_place(target: Target) -> Terminated:
