@@ -4,6 +4,7 @@ Their content reaches the disk before their name does, so that a power cut leave
 under the name either.
 """
 
+import glob
 import os
 import shutil
 import stat
@@ -13,7 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["remove_drafts", "require_permission", "whole_files", "written_whole"]
+__all__ = [
+    "remove_drafts",
+    "remove_drafts_of",
+    "require_permission",
+    "whole_files",
+    "written_whole",
+]
 
 DRAFT = ".draft-"
 """What the names of temporary folders start with."""
@@ -105,6 +112,12 @@ def remove_drafts(folder: Path) -> None:
     """Remove what killed writers have left of files that were to be moved to `folder`."""
     for left in folder.glob(f"{DRAFT}*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def remove_drafts_of(file: Path) -> None:
+    """Remove what killed writers have left of a file that only one process writes."""
+    for left in file.parent.glob(f".{glob.escape(file.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def _names_to_disk(folder: Path) -> None:

@@ -14,7 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.atomic_files import require_permission, written_whole
+from pyro_vae.atomic_files import (
+    remove_drafts_of,
+    require_permission,
+    written_whole,
+)
 from pyro_vae.checksums import SEAL, content_sha256, save_tensors
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.rng import generators
@@ -85,6 +89,7 @@ class Checkpoint:
         Raises:
             ValueError: the file is of another run, or damaged.
         """
+        remove_drafts_of(self.path)
         if not self.path.exists():
             return
         saved, tensors = self._load()

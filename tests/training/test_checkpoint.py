@@ -335,6 +335,15 @@ def test_metadata_that_are_well_formed_and_wrong_are_refused(field, tmp_path):
         run(small(), checkpoint=path)
 
 
+def test_the_drafts_of_a_killed_writer_are_removed(tmp_path):
+    """Here its own name has what is a pattern elsewhere."""
+    path = tmp_path / "run[1]"
+    (tmp_path / ".run[1].12345678.tmp").write_bytes(b"half")
+    (tmp_path / ".run1.12345678.tmp").write_bytes(b"of another")
+    run(small(), checkpoint=path, epochs=2)
+    assert {one.name for one in tmp_path.iterdir()} == {"run[1]", ".run1.12345678.tmp"}
+
+
 def test_other_validation_rows_are_another_run(tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path, validation=X[:9])
