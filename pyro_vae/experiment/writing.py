@@ -1,11 +1,15 @@
 """The writing of a run's files: what fails doesn't cost the others."""
 
+import errno
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 from pyro_vae.arguments import warn_caller
 from pyro_vae.atomic_files import whole_files
+
+OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""Errors after which a file can be written later, when the disk is another or has room."""
 
 
 class Writing:
@@ -41,7 +45,7 @@ class Writing:
             self.require(name, write)
         except Exception as error:  # a disk, a font, a name or an unusual model
             self.failed[name] = _reason(error)
-            self.lacks_room |= isinstance(error, OSError)
+            self.lacks_room |= getattr(error, "errno", None) in OF_DISKS
 
     def require(self, name: str, write: Callable[[Path], object]) -> None:
         """The same, where an error ends the run."""
