@@ -36,7 +36,6 @@ from pyro_vae.cli.processes import (
 )
 from pyro_vae.cli.remedies import as_arguments
 from pyro_vae.distributed.launch import launched_first
-from pyro_vae.explain import cut
 from pyro_vae.termination import STATUS, Terminated, raised_on_sigterm
 from pyro_vae.version import __version__
 
@@ -164,5 +163,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _fail(message: str, status: int) -> int:
     if reports_failure():
+        from pyro_vae.explain import cut
+
         print_error(f"pyro-vae: {cut(message)}")
     return status
