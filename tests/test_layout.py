@@ -42,6 +42,8 @@ LEVELS = (
         "long_tails",
         "special",
         "atomic_files",
+        "checksums",
+        "termination",
         "distributed",
         "data",
         "networks",
@@ -49,7 +51,7 @@ LEVELS = (
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "program", "vae"),
-    ("inputs", "objectives", "saving"),
+    ("inputs", "objectives", "saved_files", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
     ("page",),

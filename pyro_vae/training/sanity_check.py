@@ -10,6 +10,7 @@ from pyro_vae.data import LoaderRows, Rows, binarized
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
+from pyro_vae.training.nonfinite import FAILURES
 from pyro_vae.training.options import FitOptions, beta_at
 from pyro_vae.training.train_step import State
 from pyro_vae.vae import VAE
@@ -39,7 +40,12 @@ def check_objective(state: State, train: Rows, options: FitOptions) -> None:
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
         batch = next(train.batches(16))
         rows = binarized(batch) if state.binarize else batch
-        terms = state.terms(rows, beta_at(options, 0))
+        try:
+            terms = state.terms(rows, beta_at(options, 0))
+        except FAILURES as error:
+            raise ValueError(
+                f"fit: a covariance is not finite before the first step; {_remedy(batch)}"
+            ) from error
     if not bool(torch.isfinite(terms.distortion + terms.rate).all()):
         raise ValueError(
             "fit: the loss is not finite before the first step (rate "
