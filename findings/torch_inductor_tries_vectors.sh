@@ -7,7 +7,7 @@
 #        is then loaded by a Python of its own that imports torch: 10 programs with AMX (16 s on two
 #        busy cores), fewer without. With TORCHINDUCTOR_VEC_ISA_OK=1 those for AVX-512 BF16, VNNI
 #        and AMX are still compiled, 6 of the 10. The list that results is what torch said of the processor.
-# Why:   half of the time that the first graph takes is not the graph. pyro_vae's first compiled fit
+# Why:   a third or more of the time that the first graph takes is not the graph. pyro_vae's first compiled fit
 #        took it.
 # Needs: a processor with AVX-512, g++ and Python's headers.
 set -euo pipefail

@@ -15,6 +15,10 @@ BRANCH = re.compile(
 )
 """What pydantic adds to the location of an error for one of several types of a field."""
 
+MOST_FIELDS = 6
+LONGEST = 2000
+"""Wrong fields that are explained, and characters of a message."""
+
 OTHER_NAMES = {
     "bce": "bernoulli",
     "diagonal": "mean_field",
@@ -92,8 +96,24 @@ def explain(error: ValidationError, model: Any) -> str:
             str(name) for name in details["loc"] if BRANCH.fullmatch(str(name)) is None
         ]
         by_field.setdefault(".".join(names), []).append(details)
-    lines = (f"{path}: {_problem(errors, model)}" for path, errors in by_field.items())
-    return "\n  ".join(line.removeprefix(": ") for line in lines)
+    shown = list(by_field.items())[:MOST_FIELDS]
+    lines = [f"{path[:100]}: {_problem(errors, model)}" for path, errors in shown]
+    if len(by_field) > len(shown):
+        lines.append(f"and {len(by_field) - len(shown)} fields more")
+    return cut("\n  ".join(line.removeprefix(": ") for line in lines))
+
+
+def cut(message: str) -> str:
+    """A message of at most 2000 characters.
+
+    Example:
+        >>> len(cut("x" * 5000)), cut("short")
+        (2000, 'short')
+    """
+    if len(message) <= LONGEST:
+        return message
+    end = f" ... ({len(message)} characters)"
+    return message[: LONGEST - len(end)] + end
 
 
 NAMES_THE_INPUT = {

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 # Ten colours told apart with any kind of colour vision (Petroff, Accessible color sequences for
 # data visualization, 2021); each has a marker too. The pair and the grey are Okabe and Ito's.
@@ -54,3 +55,20 @@ def dense(x: Any) -> np.ndarray:
         (1, 2)
     """
     return np.asarray(x.toarray() if hasattr(x, "toarray") else x)
+
+
+def legend_above(axes: Axes, columns: int = 1) -> None:
+    """Draw the legend above the axes, where it covers no curve.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = Figure().add_subplot()
+        >>> _ = axes.plot([0, 1], label="a line")
+        >>> legend_above(axes)
+        >>> len(axes.get_legend().get_texts())
+        1
+    """
+    look: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    axes.legend(
+        edgecolor="none", framealpha=0, borderaxespad=0.3, ncols=columns, **look
+    )

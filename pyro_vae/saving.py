@@ -7,21 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
 from pyro_vae.atomic_files import require_permission, whole_files
+from pyro_vae.checksums import save_tensors, sealed
 from pyro_vae.kind_options import qualified_name
+from pyro_vae.saved_files import (
+    FORMAT,
+    LIBRARY,
+    SPEC,
+    WEIGHTS,
+    read_description,
+    require_small,
+    require_whole,
+)
 from pyro_vae.spec import Spec
 from pyro_vae.threads import alone
 from pyro_vae.vae import VAE
 
-SPEC = "spec.json"
-WEIGHTS = "model.safetensors"
-FORMAT = 1
-LIBRARY = "pyro_vae"
 PathLike = str | os.PathLike[str]
 
 
@@ -84,15 +90,16 @@ def write_model(
             uncompiled(name): value.detach().to("cpu", copy=True).contiguous()
             for name, value in vae.state_dict().items()
         }
-    text = json.dumps(_description(vae, run), indent=2) + "\n"
     with whole_files(path) as draft:
-        save_file(weights, draft / WEIGHTS)
+        digest = save_tensors(weights, draft / WEIGHTS)
+        description = sealed({**described(vae, run), "files": {WEIGHTS: digest}})
+        text = json.dumps(description, indent=2) + "\n"
         (draft / SPEC).write_text(text, encoding="utf-8")
     return path
 
 
-def _description(vae: VAE, run: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The contents of `spec.json`; a subclass of VAE is named."""
+def described(vae: VAE, run: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The contents of `spec.json` but for checksums; a subclass of VAE is named."""
     description: dict[str, Any] = {
         "format": FORMAT,
         "library": LIBRARY,
@@ -127,9 +134,11 @@ def load(folder: PathLike, **parts: nn.Module | Distribution) -> VAE:
         2
     """
     path = Path(os.path.expanduser(folder))
-    description = _read_description(path)
+    description = read_description(path)
     spec = _spec_of(path, description)
     _require_parts(path, spec.custom(), parts)
+    require_whole(path, description)
+    require_small(path, spec)
     vae = VAE.from_spec(spec, **parts)
     try:
         _load_weights(vae, path / WEIGHTS)
@@ -182,7 +191,7 @@ def read_run(folder: PathLike) -> dict[str, Any]:
     Raises:
         ValueError: no saved model, or a damaged description.
     """
-    description = _read_description(Path(os.path.expanduser(folder)))
+    description = read_description(Path(os.path.expanduser(folder)))
     model: dict[str, Any] = description.get("model", {})
     return {**model, **description.get("run", {})}
 
@@ -212,29 +221,6 @@ def _refuse_subclass(
         f"its weights: vae = {name}(...); "
         f"vae.load_state_dict(safetensors.torch.load_file({str(path / WEIGHTS)!r}))"
     ) from error
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    """The contents of `spec.json`."""
-    try:
-        description: Any = json.loads((path / SPEC).read_text(encoding="utf-8"))
-    except OSError as error:
-        require_permission(path / SPEC)
-        raise ValueError(
-            f"{path}: holds no saved model: {SPEC} can't be read ({error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{path / SPEC}: damaged: {error}") from error
-    if not isinstance(description, dict) or description.get("library") != LIBRARY:
-        raise ValueError(
-            f"{path / SPEC}: expected a description written by pyro_vae, got something else"
-        )
-    if description.get("format") != FORMAT:
-        raise ValueError(
-            f"{path / SPEC}: expected format {FORMAT}, got {description.get('format')}; update "
-            "pyro_vae"
-        )
-    return description
 
 
 def _spec_of(path: Path, description: Mapping[str, Any]) -> Spec:

@@ -61,12 +61,33 @@ def learning_curve(history: History, *, best_epoch: int | None = None) -> Figure
         >>> [axes.get_title() for axes in learning_curve(records, best_epoch=8).axes]
         ['ELBO', 'rate and distortion']
     """
-    _check(history, best_epoch)
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _panel(left, "ELBO", history, ELBO, best_epoch)
-    _panel(right, "rate and distortion", history, TERMS, best_epoch)
+    elbo_curve(left, history, best_epoch=best_epoch).set_title("ELBO")
+    terms_curve(right, history, best_epoch=best_epoch).set_title("rate and distortion")
     return figure
+
+
+def elbo_curve(axes: Axes, history: History, *, best_epoch: int | None = None) -> Axes:
+    """Draw the ELBO over the epochs, as `learning_curve` does, on given axes.
+
+    Example:
+        >>> records = [{"epoch": 1, "elbo": -9.0, "rate": 4.0, "distortion": 5.0}]
+        >>> elbo_curve(Figure().add_subplot(), records).get_ylabel()
+        'nats per row'
+    """
+    return _panel(axes, history, ELBO, best_epoch)
+
+
+def terms_curve(axes: Axes, history: History, *, best_epoch: int | None = None) -> Axes:
+    """Draw the rate and the distortion over the epochs on given axes.
+
+    Example:
+        >>> records = [{"epoch": 1, "elbo": -9.0, "rate": 4.0, "distortion": 5.0}]
+        >>> [line.get_label() for line in terms_curve(Figure().add_subplot(), records).lines]
+        ['distortion, train', 'rate, train']
+    """
+    return _panel(axes, history, TERMS, best_epoch)
 
 
 def _check(history: History, best_epoch: int | None) -> None:
@@ -89,16 +110,17 @@ def _check(history: History, best_epoch: int | None) -> None:
 
 def _panel(
     axes: Axes,
-    title: str,
     history: History,
     lines: Mapping[str, Line],
     best_epoch: int | None,
-) -> None:
+) -> Axes:
+    _check(history, best_epoch)
     if best_epoch is not None:
         label = f"best epoch ({best_epoch})"
         axes.axvline(best_epoch, color=GREY, linewidth=1, linestyle="--", label=label)
     _curves(axes, history, lines)
-    axes.set(title=title, xlabel="epoch", ylabel="nats per row")
+    axes.set(xlabel="epoch", ylabel="nats per row")
+    return axes
 
 
 def _curves(axes: Axes, history: History, lines: Mapping[str, Line]) -> None:

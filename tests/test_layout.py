@@ -44,6 +44,8 @@ LEVELS = (
         "long_tails",
         "special",
         "atomic_files",
+        "checksums",
+        "termination",
         "distributed",
         "data",
         "networks",
@@ -51,9 +53,10 @@ LEVELS = (
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "program", "vae"),
-    ("inputs", "objectives", "saving"),
+    ("inputs", "objectives", "saved_files", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
+    ("page",),
     ("cli", "sklearn"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -164,7 +164,9 @@ def write_netcdf(tree: Any, path: str | os.PathLike[str]) -> None:
         ...     write_netcdf(tree, f"{folder}/codes.nc")
     """
     with written_whole(path) as temporary:
-        tree.to_netcdf(str(temporary), engine="h5netcdf")
+        tree = tree.to_datatree() if hasattr(tree, "to_datatree") else tree
+        # HDF5 ends the process where a disk is full, and bytes in memory make an OSError of that
+        temporary.write_bytes(tree.to_netcdf(engine="h5netcdf"))
 
 
 def installed_arviz() -> Any:

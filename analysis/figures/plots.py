@@ -1,27 +1,51 @@
-"""Plots of results: arrays in, a matplotlib `Figure` out; no pyplot and no global state."""
+"""Plots of results: arrays in, a `Figure` out, or axes in and out; no pyplot, no global state."""
 
 import os
 
 from matplotlib.figure import Figure
 
+from pyro_vae.analysis.figures.counts import level_bars, rootogram
+from pyro_vae.analysis.figures.ecdf import ecdf_with_band
 from pyro_vae.analysis.figures.histograms import marginals
 from pyro_vae.analysis.figures.images import (
     guess_image_shape,
     image_grid,
     reconstructions,
 )
+from pyro_vae.analysis.figures.latent_axes import (
+    aggregate_posterior,
+    rate_by_dimension,
+    traversal,
+)
 from pyro_vae.analysis.figures.latent_map import latent_scatter
+from pyro_vae.analysis.figures.log_densities import k_hat_by_row, log_p_histograms
+from pyro_vae.analysis.figures.missing_cells import missing_map
 from pyro_vae.atomic_files import written_whole
-from pyro_vae.training_curves import learning_curve
+from pyro_vae.training_curves import (
+    elbo_curve,
+    learning_curve,
+    terms_curve,
+)
 
 __all__ = [
+    "aggregate_posterior",
+    "ecdf_with_band",
+    "elbo_curve",
     "guess_image_shape",
     "image_grid",
+    "k_hat_by_row",
     "latent_scatter",
     "learning_curve",
+    "level_bars",
+    "log_p_histograms",
     "marginals",
+    "missing_map",
+    "rate_by_dimension",
     "reconstructions",
+    "rootogram",
     "save_figure",
+    "terms_curve",
+    "traversal",
 ]
 
 

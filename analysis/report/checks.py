@@ -88,8 +88,28 @@ def checkup(
         raise ValueError(
             f"audit_rows: expected 0 to the number of rows, {len(rows)}, got {audit_rows}"
         )
+    found = None
+    if has_density(vae):
+        found = evidence(
+            vae, rows, num_particles=num_particles, seed=seed, progress=progress
+        )
+    return checkup_given(
+        vae, rows, found, audit_rows=audit_rows, seed=seed, progress=progress
+    )
+
+
+def checkup_given(
+    vae: VAE,
+    rows: Tensor,
+    found: Evidence | None,
+    *,
+    audit_rows: int = 0,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Checkup:
+    """The same where log p(x) of the rows is known; None for a model without a density."""
     findings = [gradient(vae, rows, seed)]
-    if not has_density(vae):
+    if found is None:
         meaning = (
             "the model is an autoencoder, whose codes have no density, so there is no log p(x) to "
             "check"
@@ -99,9 +119,6 @@ def checkup(
             for name in (TRUSTED, BASELINE)
         ]
         return Checkup(tuple(findings))
-    found = evidence(
-        vae, rows, num_particles=num_particles, seed=seed, progress=progress
-    )
     findings += [
         density(vae, rows, seed),
         closed_form(vae, rows, seed),

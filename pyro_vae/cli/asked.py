@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data import SparseArray, Splits
     from pyro_vae.experiment.description import Experiment
+    from pyro_vae.experiment.splits import ExperimentRows
     from pyro_vae.vae import VAE
 
 
@@ -29,6 +30,7 @@ class Asked:
         were_fitted: whether each row of `source` equals one that the model was fitted to; None
             where that isn't known.
         notes: sentences on how `source` was read.
+        own: all rows of the run, with those that were fitted; None with `--data`.
     """
 
     vae: "VAE"
@@ -40,6 +42,7 @@ class Asked:
     source: str | None = None
     were_fitted: "np.ndarray | None" = None
     notes: tuple[str, ...] = ()
+    own: "ExperimentRows | None" = None
 
     def evaluated(self) -> "Asked":
         """The same with the rows that `evaluate.rows` chooses."""
@@ -107,7 +110,8 @@ def asked(options: argparse.Namespace) -> Asked:
     own = hold_out(source, experiment.data)
     rows = as_modelled(own.test, experiment)
     labels = None if own.row_labels is None else tuple(own.row_labels)
-    return Asked(vae, experiment, rows, own.row_numbers, labels, source.columns)
+    found = Asked(vae, experiment, rows, own.row_numbers, labels, source.columns)
+    return replace(found, own=own)
 
 
 def _of_data(

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
             progress=None,
         )
         refits = "data" in read_run(options.run)
-        result = result.for_run(options.run, _data_arguments(options), refits=refits)
+        result = result.for_run(options.run, data_arguments(options), refits=refits)
         if found.source is not None:
             say(found.about_data())
     say(str(result))
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     }
 
 
-def _data_arguments(options: argparse.Namespace) -> list[str]:
+def data_arguments(options: argparse.Namespace) -> list[str]:
     """The arguments that name the rows of this check."""
     if not options.data:
         return []

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue a run that was killed before its end",
+        help="go on with a run that has not ended, or start one where there is none",
     )
     takes_settings(parser, "fit.epochs=10")
 

@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import Any
 
 from pyro_vae.cli import (
@@ -24,6 +25,7 @@ from pyro_vae.cli import (
     inspect,
     kinds,
     reconstruct,
+    report,
     sample,
     schema,
 )
@@ -36,6 +38,7 @@ from pyro_vae.cli.processes import (
 )
 from pyro_vae.cli.remedies import as_arguments
 from pyro_vae.distributed.launch import launched_first
+from pyro_vae.termination import STATUS, Terminated, raised_on_sigterm
 from pyro_vae.version import __version__
 
 COMMANDS = (
@@ -44,6 +47,7 @@ COMMANDS = (
     evaluate,
     compare,
     check,
+    report,
     anomaly,
     impute,
     sample,
@@ -60,12 +64,16 @@ SHARED = (fit.run, evaluate.run)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    The status is 0 for success, 2 for bad input, 130 for an interrupt, 1 for another failure; a
-    check returns that of its worst finding. If the reader of a pipe goes away, or stdout can't be
-    written, all work is done and every file written, and the status is 141, or 1.
+    The status is 0 for success, 2 for bad input, 130 for an interrupt, 143 for SIGTERM, 1 for
+    another failure; a check returns that of its worst finding. If the reader of a pipe goes away,
+    or stdout can't be written, all work is done and every file written, and the status is 141, or
+    1.
     """
-    with rank_zero_output(), outlets() as outlet:
-        status = _main(arguments)
+    with rank_zero_output(), raised_on_sigterm(), outlets() as outlet:
+        try:
+            status = _main(arguments)
+        except Terminated as stop:
+            status = _fail(f"ended by SIGTERM{as_arguments(str(stop))}", STATUS)
         outlet.flush()
         if outlet.error is not None:
             print_error(f"pyro-vae: stdout: {outlet.error.strerror}")
@@ -79,7 +87,20 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not launched_first() and options.run_command not in SHARED:
         return 0
     with together(options.run_command in SHARED):
-        return _run(options)
+        try:
+            return _run(options)
+        except Exception as error:
+            if options.debug:
+                raise
+            return _fail(f"{_of_unknown(error)}; --debug shows where it is from", 1)
+
+
+def _of_unknown(error: Exception) -> str:
+    """What is known of an error that nobody has foreseen, in one line."""
+    if "allocate memory" in str(error) or "out of memory" in str(error):  # torch's
+        return "not enough memory for so large a model; take a smaller one, or fewer rows at once"
+    text = shorten(str(error), 300)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -96,11 +117,11 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt as stop:
         return _fail(f"interrupted{stop}", 130)
     except ValueError as error:
-        return _fail(as_arguments(str(error)), 2)
-    except RuntimeError:
-        if reports_failure():
+        if options.debug:
             raise
-        return 1
+        return _fail(as_arguments(str(error)), 2)
+    except MemoryError as error:
+        return _fail(f"not enough memory: {_of_unknown(error)}", 1)
     except OSError as error:
         return _fail(
             f"{error.filename or 'input/output'}: {error.strerror or error}", 1
@@ -136,6 +157,9 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument(
             "--json", action="store_true", help="print one JSON object instead of text"
         )
+        added.add_argument(
+            "--debug", action="store_true", help="show the traceback of an error"
+        )
         command.arguments(added)
         added.set_defaults(run_command=command.run)
     return whole
@@ -143,5 +167,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _fail(message: str, status: int) -> int:
     if reports_failure():
-        print_error(f"pyro-vae: {message}")
+        from pyro_vae.explain import cut
+
+        print_error(f"pyro-vae: {cut(message)}")
     return status

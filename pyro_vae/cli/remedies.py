@@ -10,6 +10,7 @@ ARGUMENTS = {
     "leave delimiter= out": "leave data.delimiter out",
     "leave resume out": "leave --resume out",
     "make the model with missing='at_random'": "pass --set missing=at_random",
+    "on_nonfinite='skip'": "--set fit.on_nonfinite=skip",
     "overwrite=True": "--overwrite",
     "pass array=": "pass --set data.array=",
     "resume=True": "--resume",

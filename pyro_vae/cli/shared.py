@@ -118,7 +118,7 @@ def _require_other_file(file: Path, options: argparse.Namespace) -> None:
 
 
 def _require_writable(file: Path) -> None:
-    from pyro_vae.experiment.run_folder import require_writable
+    from pyro_vae.experiment.run_files import require_writable
 
     try:
         require_writable(file)

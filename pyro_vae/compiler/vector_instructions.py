@@ -13,7 +13,7 @@ def without_trials() -> Iterator[None]:
     """Let inductor believe what torch says of the processor's vector instructions.
 
     Otherwise it compiles a small program for each set of instructions, and loads it in a Python of
-    its own that imports torch: up to ten programs, half of the time that the first graph of a
+    its own that imports torch: up to ten programs, a third of the time that the first graph of a
     machine takes. What torch says is about the processor. Whether the C++ compiler knows the
     instructions too is seen when the graph is compiled: where it doesn't, call `forget`, and
     compile without this.

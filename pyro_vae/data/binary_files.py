@@ -12,6 +12,7 @@ from numpy.lib import format as npy_format
 
 from pyro_vae.data.sparse_files import is_sparse_npz, sparse_npz
 from pyro_vae.data.stored import Contents, Fault, Stored, in_memory
+from pyro_vae.data.untrusted import require_member
 
 Opener = Callable[..., Any]
 
@@ -24,6 +25,7 @@ IDX_TYPES = {
     0x0E: ">f8",
 }
 """The third byte of an IDX file and the type of its values."""
+MOST_AXES = 32
 
 
 def read_npy(path: Path) -> Contents:
@@ -55,6 +57,9 @@ def read_npz(path: Path) -> Contents:
         for member in archive.namelist():
             with archive.open(member) as stream:
                 shape, dtype = _npy_header(stream)
+            info = archive.getinfo(member)
+            needed = 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
+            require_member(member, info.file_size, info.compress_size, needed)
             arrays[member.removesuffix(".npy")] = Stored(
                 shape, dtype, partial(read, member)
             )
@@ -71,6 +76,10 @@ def read_idx(path: Path, opener: Opener) -> Contents:
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES:
         raise Fault(
             f"expected an IDX header, got the bytes {magic.hex(' ')}; check that the file is IDX"
+        )
+    if magic[3] > MOST_AXES:
+        raise Fault(
+            f"expected at most {MOST_AXES} axes, got {magic[3]}; check that the file is IDX"
         )
     dtype = np.dtype(IDX_TYPES[magic[2]])
     start = 4 * magic[3]

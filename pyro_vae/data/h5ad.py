@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyro_vae.data.stored import Contents, Fault, Stored
+from pyro_vae.data.untrusted import consistent
 
 SAMPLE = 2**16
 """Numbers by which a matrix of counts is recognised."""
@@ -98,7 +99,7 @@ def _sparse(path: Path, name: str, form: str) -> Any:
         parts = tuple(group[part][()] for part in ("data", "indices", "indptr"))
     values = parts[0].astype(parts[0].dtype.newbyteorder("="), copy=False)
     make = csr_array if form == "csr" else csc_array
-    return make((values, *parts[1:]), tuple(map(int, shape))).tocsr()
+    return consistent(make((values, *parts[1:]), tuple(map(int, shape))))
 
 
 def _index(table: Any) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyro_vae.data.stored import Contents, Fault, Stored, in_memory
+from pyro_vae.data.untrusted import consistent
 
 NUMERIC = {"double", "single", "logical"} | {
     f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -123,7 +124,7 @@ def _read_sparse(
         if "data" in group:
             rows = group["ir"][()].astype(np.int64)
             values = group["data"][()].astype(dtype)
-    return csc_array((values, rows, starts), shape).tocsr()
+    return consistent(csc_array((values, rows, starts), shape))
 
 
 # Up to version 7.2
@@ -132,7 +133,7 @@ def _read_sparse(
 def _of_mat5(path: Path) -> Iterator[tuple[str, Stored | str]]:
     """The variables by name: an array of numbers, or the class of something else."""
     from scipy.io import loadmat
-    from scipy.sparse import csr_array, issparse
+    from scipy.sparse import issparse
 
     with warnings.catch_warnings():
         # the name that SciPy below 1.18 gives to each table, string or object
@@ -144,7 +145,7 @@ def _of_mat5(path: Path) -> Iterator[tuple[str, Stored | str]]:
         ):  # the header, and the workspace of functions and objects
             continue
         if issparse(value):
-            yield name, in_memory(csr_array(value))
+            yield name, in_memory(consistent(value))
         elif isinstance(value, np.ndarray) and value.dtype.kind in "buifc":
             yield name, in_memory(value)
         else:

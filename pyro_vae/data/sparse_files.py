@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from pyro_vae.data.stored import Contents, Fault, Stored
+from pyro_vae.data.untrusted import consistent
 
 SAVED = {"format", "shape", "data"}
 """Arrays that every file of `scipy.sparse.save_npz` has."""
@@ -38,9 +39,9 @@ def sparse_npz(path: Path, dtype: np.dtype[Any]) -> Contents:
         )
 
     def read() -> Any:
-        from scipy.sparse import csr_array, load_npz
+        from scipy.sparse import load_npz
 
-        return csr_array(load_npz(path))
+        return consistent(load_npz(path))
 
     return Contents({"": Stored(shape, dtype, read, is_sparse=True)})
 
@@ -97,7 +98,7 @@ def _coordinates(path: Path, shape: tuple[int, int], count: int, field: str) -> 
     if field != "pattern":
         values = parts[:, 2]
     places = parts[:, :2].T.astype(np.int64) - 1
-    return coo_array((_typed(values, field), tuple(places)), shape).tocsr()
+    return consistent(coo_array((_typed(values, field), tuple(places)), shape))
 
 
 def _dense(path: Path, shape: tuple[int, int], count: int, field: str) -> np.ndarray:

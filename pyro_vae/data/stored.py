@@ -83,8 +83,8 @@ def errors_name(source: str) -> Iterator[None]:
         yield
     except Fault as fault:
         raise ValueError(f"{source}: {fault}") from None
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise MemoryError(f"{source}: {error}") from error
     except PermissionError as error:
         raise ValueError(
             f"{source}: expected a file that you may read, got no permission; ask its owner for it"

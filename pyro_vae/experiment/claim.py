@@ -1,16 +1,23 @@
 """The claim of a run on its folder: of two runs into one folder, the second is refused."""
 
-import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pyro_vae.experiment.run_folder import require_writable
+from pyro_vae.atomic_files import remove_drafts
+from pyro_vae.experiment.run_files import require_writable
+from pyro_vae.saving import require_free
+
+LOCK = "run.lock"
+"""The file of a claim, in the folder."""
+SETTLED = 10.0
+"""Seconds after which a claim without a text is that of a process that was killed before it."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,13 @@ class Owner:
 def claimed(folder: Path) -> Iterator[str]:
     """Claim a folder for this process; the claim ends with the block, also by an error.
 
-    The claim is the file `FOLDER.running` beside the folder, made by one system call that fails
-    where the file exists. A claim that a killed process has left on this machine is taken over.
+    The claim is the file `run.lock` in the folder, made by one system call that fails where the
+    file exists. A claim that a killed process has left on this machine is taken over, and the
+    drafts that it has left are removed.
 
     Arguments:
-        folder: made later, in the block. Folders above it are made here, and removed where nothing
-            came to be in them.
+        folder: made here where it doesn't exist, as are those above it; they are removed where
+            nothing came to be in them.
 
     Returns:
         A context manager that gives a sentence on the claim that was taken over, or "".
@@ -74,23 +82,21 @@ def claimed(folder: Path) -> Iterator[str]:
         ...     note
         ''
     """
+    require_free(folder, overwrite=True)
     require_writable(folder)
-    real = (
-        folder.resolve() if folder.is_symlink() else folder
-    )  # one claim for all its names
-    path = real.with_name(f"{real.name}.running")
-    missing = [above for above in path.absolute().parents if not above.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    missing = [above for above in folder.absolute().parents if not above.exists()]
     mine = _this_process()
     try:
         note = _take(path, mine, folder)
+        remove_drafts(folder)
         try:
             yield note
         finally:
             if _text(path) == mine:
                 path.unlink()
     finally:
-        _remove_empty(missing)
+        _remove_empty([folder, *missing])
 
 
 def _take(path: Path, mine: str, folder: Path) -> str:
@@ -101,42 +107,58 @@ def _take(path: Path, mine: str, folder: Path) -> str:
         if text is None:  # released a moment ago
             continue
         owner = _owner(text)
-        if owner is None or not owner.has_ended() or not _removed(path, text):
+        has_ended = _was_left(path, text) if owner is None else owner.has_ended()
+        if not has_ended or not _removed(path, text):
             raise ValueError(
                 f"{folder}: another run writes to it ({owner or 'it has just started'}); choose "
                 f"another folder, or wait for its end; if it was killed, delete {path}"
             )
-        note = f"{folder}: the run of {owner} was killed; its claim is taken over\n"
+        who = owner or "a process that was just starting"
+        note = f"{folder}: the run of {who} was killed; its claim is taken over\n"
     return note
 
 
 def _created(path: Path, text: str) -> bool:
     """Whether the file could be made; False where it exists."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except FileExistsError:
-        return False
+    except (FileExistsError, FileNotFoundError):
+        return False  # taken, or another run has just removed the empty folder
     with os.fdopen(file, "w", encoding="utf-8") as stream:
         stream.write(text)
     return True
+
+
+def _was_left(path: Path, text: str) -> bool:
+    """Whether a claim without a text is so old that its process must have been killed."""
+    try:
+        return not text and time.time() - path.stat().st_mtime > SETTLED
+    except FileNotFoundError:
+        return True
 
 
 def _removed(path: Path, text: str) -> bool:
     """Remove the claim with that text; False where another process is about to do so.
 
     Between reading and removing a claim, another process could have removed it and made its own.
-    So only the process that makes a second file, named after the text, may remove that claim, and
-    it reads the claim again before.
+    So a process locks the file that it is going to remove, which the kernel unlocks if that process
+    is killed, and looks again whether it is still the file of that name.
     """
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    permit = path.with_name(f"{path.name}.{digest}")
-    if not _created(permit, ""):
+    try:
+        import fcntl
+    except ImportError:  # Windows
         return False
     try:
-        if _text(path) == text:
-            path.unlink()
-    finally:
-        permit.unlink()
+        with path.open(encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_still_there = os.path.samestat(os.fstat(stream.fileno()), path.stat())
+            if is_still_there and stream.read() == text:
+                path.unlink()
+    except FileNotFoundError:
+        return True
+    except OSError:  # locked, or a disk that knows no locks
+        return False
     return True
 
 

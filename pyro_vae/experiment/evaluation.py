@@ -1,12 +1,15 @@
 """The evaluation of a fitted model on rows that it has not seen: numbers, and a table of them."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
-from pyro_vae.analysis import Evidence, encode, rate, reconstruct
+from pyro_vae.analysis import Evidence, encode, evidence, rate, reconstruct
 from pyro_vae.analysis.fitted import has_density
+from pyro_vae.analysis.marginal_likelihood.arguments import check_arguments
+from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
 from pyro_vae.data import SparseArray
 from pyro_vae.experiment.description import EvaluateOptions, some_rows
@@ -48,9 +51,30 @@ def evaluate(
     if baseline is not None:
         metrics["independent"] = baseline
     chosen = {name: getattr(options, name) for name in HOW}
-    evidence = sharded_evidence(vae, x, **chosen, progress=progress)
+    found = sharded_evidence(vae, x, **chosen, progress=progress)
     mean_rate = float(rate(vae, x).mean())
-    return {**metrics, "rate": mean_rate, **evidence_metrics(evidence)}, evidence
+    return {**metrics, "rate": mean_rate, **evidence_metrics(found)}, found
+
+
+def check_options(
+    vae: VAE, x: np.ndarray | SparseArray, options: EvaluateOptions
+) -> None:
+    """Raise ValueError where these options of an evaluation would be refused, before any training.
+
+    A proposal that is asked for is tried on one row.
+    """
+    if not has_density(vae):
+        return
+    retry: Any = options.retry
+    check_arguments(
+        options.num_particles, None, options.until, retry, "auto", options.method
+    )
+    if options.proposal is None and options.retry is None:
+        return
+    tried: dict[str, Any] = {"proposal": options.proposal, "retry": options.retry}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a model that isn't trained
+        evidence(vae, x[:1], num_particles=FEWEST_DRAWS, progress=False, **tried)
 
 
 def _numeric(vae: VAE, x: np.ndarray | SparseArray) -> np.ndarray | SparseArray:

@@ -8,7 +8,8 @@ from typing import Any
 from pyro_vae.data.files import BUNDLED
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.settings import override
-from pyro_vae.saving import LIBRARY, SPEC, read_run
+from pyro_vae.saved_files import LIBRARY, SPEC, UNFINISHED
+from pyro_vae.saving import read_run
 from pyro_vae.spec import read
 
 DIGITS: dict[str, Any] = {
@@ -67,12 +68,16 @@ def fields_of(
 
 
 def run_of(source: object) -> Path | None:
-    """The folder of the run that a source names, also by its `spec.json`; None of other sources."""
+    """The folder of the run that a source names, also by its `spec.json`; None of other sources.
+
+    Of a run that hasn't ended it is the folder inside, which has the description.
+    """
     if not isinstance(source, str | os.PathLike):
         return None
     path = Path(os.path.expanduser(source))
-    if (path / SPEC).exists():
-        return path
+    for folder in (path, path / UNFINISHED):
+        if (folder / SPEC).exists():
+            return folder
     if path.suffix == ".json" and read(path).get("library") == LIBRARY:
         return path.parent
     return None

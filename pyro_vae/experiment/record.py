@@ -5,15 +5,13 @@ import math
 from typing import Any
 
 import numpy as np
-import pyro
-import torch
 
 from pyro_vae.data import Splits
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.fields import absolute_source
 from pyro_vae.spec import Spec
-from pyro_vae.version import __version__
+from pyro_vae.training.saved_state import versions
 
 TABLES = tuple(
     name for name in Experiment.model_fields if name not in Spec.model_fields
@@ -39,21 +37,6 @@ def record(experiment: Experiment, source: Splits) -> dict[str, Any]:
         "source_path": absolute_source(experiment.data.source),
         "fingerprint": fingerprint(source),
         "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """The versions of the library and of those that its numbers depend on.
-
-    Example:
-        >>> sorted(versions())
-        ['numpy', 'pyro', 'pyro_vae', 'torch']
-    """
-    return {
-        "pyro_vae": __version__,
-        "torch": torch.__version__,
-        "pyro": pyro.__version__,
-        "numpy": np.__version__,
     }
 
 

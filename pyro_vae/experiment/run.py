@@ -3,15 +3,17 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from pyro_vae.analysis import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.data import Splits
+from pyro_vae.data.names import shortened
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.experiment.claim import claimed
@@ -21,14 +23,15 @@ from pyro_vae.experiment.description import (
     make_vae,
     settled,
 )
-from pyro_vae.experiment.evaluation import Metrics, evaluate, table
+from pyro_vae.experiment.evaluation import check_options, evaluate
 from pyro_vae.experiment.fields import experiment_of, run_of
+from pyro_vae.experiment.outcome import Outcome, Report, ended
 from pyro_vae.experiment.own_rows import about_changed_rows
 from pyro_vae.experiment.record import record
+from pyro_vae.experiment.room import require_room
 from pyro_vae.experiment.row_hashes import RowHashes
+from pyro_vae.experiment.run_files import files_of
 from pyro_vae.experiment.run_folder import (
-    files_of,
-    require_writable,
     write_numbers,
     write_pictures,
     write_training,
@@ -36,47 +39,16 @@ from pyro_vae.experiment.run_folder import (
 from pyro_vae.experiment.run_text import heading, reason, training
 from pyro_vae.experiment.sources import read_described
 from pyro_vae.experiment.splits import ExperimentRows, as_modelled, check_rows, hold_out
+from pyro_vae.experiment.target import Target, home_of
 from pyro_vae.experiment.writing import Writing
-from pyro_vae.saving import SPEC, WEIGHTS, require_free, write_model
+from pyro_vae.saved_files import SPEC, WEIGHTS
+from pyro_vae.saving import described, write_model
+from pyro_vae.termination import Terminated
 from pyro_vae.training import Run, fit
+from pyro_vae.training.nonfinite import NotFiniteError, about_rows
 from pyro_vae.vae import VAE
 
-Report = Callable[[str], None]
 Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | None
-
-
-@dataclass(frozen=True, repr=False)
-class Outcome:
-    """What an experiment ends in.
-
-    Attributes:
-        vae: the fitted model.
-        run: its training, with the history.
-        metrics: means over the held-out rows by name, in nats per row.
-        evidence: log p(x) of each held-out row; None for an autoencoder, which has none.
-        experiment: the description, complete.
-        folder: where everything is written.
-        files: what is there.
-    """
-
-    vae: VAE
-    run: Run
-    metrics: Metrics
-    evidence: Evidence | None
-    experiment: Experiment
-    folder: Path
-    files: tuple[Path, ...] = field(default=())
-
-    def summary(self) -> str:
-        """The metrics as a person reads them."""
-        seconds = None if self.evidence is None else self.evidence.seconds
-        return table(self.metrics, seconds=seconds)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def __repr__(self) -> str:
-        return f"Outcome(folder={str(self.folder)!r}, rows={self.metrics['rows']})"
 
 
 @public
@@ -102,7 +74,8 @@ def run(
         folder: where to write; by default `runs/NAME OF THE DATA`.
         settings: changes to single fields, such as "fit.epochs=10".
         overwrite: replace the run that the folder holds.
-        resume: continue a run of this folder that was killed before its end.
+        resume: continue the run of this folder where it was ended: in its training, evaluation or
+            writing. Where there is none it starts, and one that is complete is returned as it is.
         report: called with each paragraph of text as soon as it is known, such as `print`.
 
     Returns:
@@ -114,19 +87,18 @@ def run(
 
     Example:
         >>> import tempfile
-        >>> import numpy as np
-        >>> home = Path(tempfile.mkdtemp())
-        >>> np.save(home / "rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
-        >>> spec = {"data": str(home / "rows.npy"), "latent_dim": 1, "hidden_dims": (8,)}
+        >>> home = tempfile.mkdtemp()
+        >>> np.save(f"{home}/rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
+        >>> spec = {"data": f"{home}/rows.npy", "latent_dim": 1, "hidden_dims": (8,)}
         >>> settings = ["fit.epochs=2", "evaluate.num_particles=50"]
-        >>> outcome = run(spec, home / "run", settings=settings)
+        >>> outcome = run(spec, f"{home}/run", settings=settings)
         >>> outcome.metrics["rows"], len(outcome.evidence.log_marginal)
         (12, 12)
     """
     say = report or _silent
     experiment = experiment_of(spec, settings)
     source = read_described(experiment)
-    target = _Target(_home(folder, source), overwrite, resume)
+    target = Target(home_of(folder, source.name), overwrite, resume)
     with ExitStack() as claim:
         if launched_first():
             note = claim.enter_context(claimed(target.folder))
@@ -149,86 +121,103 @@ def _say_changes(
             say(note)
 
 
-@dataclass(frozen=True)
-class _Target:
-    """Where a run is written, and what it may find there."""
-
-    folder: Path
-    overwrite: bool
-    resume: bool
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state of a run that hasn't ended."""
-        return self.folder.with_name(f"{self.folder.name}.unfinished")
-
-    def require_free(self) -> None:
-        """Raise ValueError where a run would be replaced, or where there is none to resume."""
-        folder = self.folder
-        require_free(folder, overwrite=self.overwrite)
-        files = files_of(folder)
-        if files and not self.overwrite:
-            names = ", ".join(file.name for file in files)
-            raise ValueError(
-                f"{folder}: holds {names}; choose another folder, or overwrite them "
-                "(overwrite=True)"
-            )
-        require_writable(folder / SPEC)
-        self._require_checkpoint()
-
-    def _require_checkpoint(self) -> None:
-        exists = self.checkpoint.exists()
-        if self.resume and not exists:
-            raise ValueError(
-                f"resume: expected an unfinished run in {self.checkpoint}, got none; leave resume "
-                "out"
-            )
-        if exists and not self.resume and not self.overwrite:
-            raise ValueError(
-                f"{self.checkpoint}: holds a run that was killed; continue it (resume=True), or "
-                "replace it (overwrite=True)"
-            )
-
-
-def _home(folder: str | os.PathLike[str] | None, source: Splits) -> Path:
-    """The folder of a run, under a name that can be extended."""
-    if folder is None:
-        return Path("runs") / source.name
-    home = Path(os.path.expanduser(folder))
-    return home.resolve() if home.name in ("", "..") else home
-
-
 def _run(
-    experiment: Experiment, source: Splits, target: _Target, say: Report
+    experiment: Experiment, source: Splits, target: Target, say: Report
 ) -> Outcome:
-    """Training, evaluation and files, each of which is written as soon as its content is known."""
-    home = target.folder
+    """Training, evaluation and files; what was saved of a run that is ended early goes on later."""
     experiment, rows, vae, why = _prepared(experiment, source)
-    say(heading(experiment, rows, vae) + reason(vae, why))
-    if target.resume:
-        say(f"continues from {target.checkpoint}\n")
     # before training: rows that can't be read fail here
-    described = record(experiment, source)
+    recorded = record(experiment, source)
+    if target.has_ended:
+        target.require_same(described(vae, recorded))
+        if launched_first():
+            target.forget()  # it may have been killed after its last file
+        return ended(experiment, target.folder, say)
+    say(heading(experiment, rows, vae) + reason(vae, why))
+    if target.continues:
+        say(f"continues from {target.checkpoint}\n")
+    check_options(vae, rows.test, experiment.evaluate)
     hashes = RowHashes.of(rows, source)
-    if launched_first() and not target.resume:
-        target.checkpoint.unlink(missing_ok=True)
-    trained = _fitted(vae, rows, experiment, target)
+    if launched_first():
+        require_room(target.folder, vae, experiment, rows)
+        target.begin(described(vae, recorded))
+    try:
+        trained = _fitted(vae, rows, experiment, target)
+    except NotFiniteError as error:
+        raise _diverged(error, vae, rows, source, target) from error
+    except BaseException as error:
+        if launched_first():
+            target.forget_where_nothing_was_saved()
+        if isinstance(error, Terminated):
+            raise _with_place(target) from None
+        raise
+    if launched_first():
+        write_model(vae, target.folder, overwrite=True, run=recorded)
+        target.replace_former()
+    try:
+        return _evaluated(trained, experiment, rows, hashes, target, say)
+    except Terminated:
+        raise _with_place(target) from None
+
+
+def _diverged(
+    error: NotFiniteError,
+    vae: VAE,
+    rows: ExperimentRows,
+    source: Splits,
+    target: Target,
+) -> ValueError:
+    """The error with the names of the rows in their source, and where the best weights are."""
+    message = str(error)
+    if error.rows:
+        fitted = np.arange(len(source.train))
+        if source.test is None:
+            fitted = np.delete(fitted, rows.row_numbers)
+        numbers = fitted[list(error.rows)].tolist()
+        message += f"; in {source.name}: {about_rows(numbers)}"
+        if source.labels is not None:
+            message += f", {shortened([source.labels[number] for number in numbers])}"
+    if not launched_first():
+        return ValueError(message)
+    if not target.checkpoint.exists():
+        target.forget()
+        return ValueError(message)
+    best = target.unfinished / "best"
+    with suppress(OSError):  # on a full disk the sentence is what counts
+        message += f"; the best weights are in {write_model(vae, best, overwrite=True)}"
+    return ValueError(message)
+
+
+def _with_place(target: Target) -> Terminated:
+    """The end by SIGTERM, with what was saved."""
+    if not target.checkpoint.exists():
+        return Terminated(" before an epoch was finished; nothing is saved")
+    return Terminated(f"; {target.folder} has what is done: continue it (resume=True)")
+
+
+def _evaluated(
+    trained: Run,
+    experiment: Experiment,
+    rows: ExperimentRows,
+    hashes: RowHashes,
+    target: Target,
+    say: Report,
+) -> Outcome:
+    """Evaluation and files, each of which is written as soon as its content is known."""
+    home = target.folder
     writing = Writing(home)
     if launched_first():
-        write_model(vae, home, overwrite=target.overwrite, run=described)
-        for file in (target.checkpoint, *files_of(home)):  # of a run that is replaced
-            file.unlink(missing_ok=True)
         write_training(writing, trained, hashes.write)
     say(f"{training(trained, home)}\n")
-
-    metrics, evidence = evaluate(vae, rows.test, experiment.evaluate)
+    metrics, evidence = evaluate(trained.vae, rows.test, experiment.evaluate)
     evidence = _labelled(evidence, rows, experiment)
-    outcome = Outcome(vae, trained, metrics, evidence, experiment, home)
+    outcome = Outcome(trained.vae, trained, metrics, evidence, experiment, home)
     if launched_first():
         write_numbers(writing, rows, metrics, evidence, experiment.evaluate)
     say(outcome.summary())
     if launched_first():
         write_pictures(writing, trained, rows)
+        target.end(writing)
         writing.warn()
     files = (home / SPEC, home / WEIGHTS, *files_of(home))
     say("\nfiles\n" + "\n".join(f"  {file}" for file in files))
@@ -271,13 +260,13 @@ def _fitted(
     vae: VAE,
     rows: ExperimentRows,
     experiment: Experiment,
-    target: _Target,
+    target: Target,
 ) -> Run:
     """The training; its warning about the baseline is left to the summary."""
     options = experiment.fit.model_dump()
     if rows.splits.valid is not None:
         options["validation"] = rows.splits.valid
-    if world_size() == 1 or target.resume:
+    if world_size() == 1 or target.continues:
         options["checkpoint"] = target.checkpoint
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")

@@ -3,8 +3,6 @@
 import csv
 import json
 import math
-import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -40,57 +38,6 @@ from pyro_vae.vae import VAE
 
 SHOWN_ROWS = 20
 DRAWS = 200
-FILES = (
-    "rows.npz",
-    "metrics.json",
-    "evidence.csv",
-    "history.csv",
-    "history.png",
-    "latent.png",
-    "reconstructions.png",
-    "samples.png",
-    "posterior.nc",
-)
-"""What a folder may hold beside the model.
-
-An autoencoder has no evidence and no samples; rows that aren't images have no reconstructions.
-"""
-
-
-def files_of(folder: Path) -> list[Path]:
-    """The files of `FILES` that a folder holds.
-
-    Raises:
-        ValueError: a folder has one of these names.
-    """
-    files = [folder / name for name in FILES if (folder / name).exists()]
-    for file in files:
-        if file.is_dir():
-            raise ValueError(
-                f"{file}: expected a file or nothing, got a folder; choose another folder"
-            )
-    return files
-
-
-def require_writable(path: Path) -> None:
-    """Raise ValueError where a file or folder of that name can't be made; nothing is left.
-
-    A temporary folder is made in the nearest folder above that exists: on a read-only disk the
-    permissions alone would allow it. A file that may not be written isn't replaced either.
-    """
-    if path.is_file() and not os.access(path, os.W_OK):
-        raise ValueError(
-            f"{path}: can't be written: Permission denied; choose another name, or chmod u+w "
-            f"{path.name}"
-        )
-    try:
-        above = next(folder for folder in path.absolute().parents if folder.exists())
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=above):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"{path}: can't be written: {error.strerror} ({error.filename}); choose another folder"
-        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -212,13 +159,13 @@ def _write_draws(path: Path, vae: VAE, rows: ExperimentRows) -> None:
     tree = to_arviz(
         vae,
         rows.test[:SHOWN_ROWS],
-        num_samples=_affordable_draws(vae),
+        num_samples=affordable_draws(vae),
         columns=rows.splits.columns,
     )
     write_netcdf(tree, path)
 
 
-def _affordable_draws(vae: VAE) -> int:
+def affordable_draws(vae: VAE) -> int:
     """Draws for `posterior.nc`: fewer where a row is large, so that the file stays near 30 MB."""
     numbers = SHOWN_ROWS * int(np.prod(vae.spec.data_shape))
     return int(np.clip(4_000_000 / numbers, 1, DRAWS))

@@ -1,11 +1,15 @@
 """The writing of a run's files: what fails doesn't cost the others."""
 
+import errno
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 from pyro_vae.arguments import warn_caller
 from pyro_vae.atomic_files import whole_files
+
+OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""Errors after which a file can be written later, when the disk is another or has room."""
 
 
 class Writing:
@@ -16,6 +20,10 @@ class Writing:
 
     Arguments:
         folder: where they are written.
+
+    Attributes:
+        failed: the reason for each file that could not be written.
+        lacks_room: whether the disk was one, so that they can be written later.
 
     Example:
         >>> import tempfile
@@ -29,6 +37,7 @@ class Writing:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.failed: dict[str, str] = {}
+        self.lacks_room = False
 
     def attempt(self, name: str, write: Callable[[Path], object]) -> None:
         """Write one file by a function of its path."""
@@ -36,6 +45,7 @@ class Writing:
             self.require(name, write)
         except Exception as error:  # a disk, a font, a name or an unusual model
             self.failed[name] = _reason(error)
+            self.lacks_room |= getattr(error, "errno", None) in OF_DISKS
 
     def require(self, name: str, write: Callable[[Path], object]) -> None:
         """The same, where an error ends the run."""
@@ -48,9 +58,12 @@ class Writing:
         for name, reason in self.failed.items():
             reasons.setdefault(reason, []).append(name)
         parts = [f"{', '.join(names)} ({reason})" for reason, names in reasons.items()]
+        remedy = ""
+        if self.lacks_room:
+            remedy = "; make room, and continue it (resume=True)"
         if parts:
             warn_caller(
-                f"{self.folder}: not written: {'; '.join(parts)}; all else is there"
+                f"{self.folder}: not written: {'; '.join(parts)}; all else is there{remedy}"
             )
 
 

@@ -31,6 +31,8 @@ from pyro_vae.registry import Choice
 
 GROUPS = [{"columns": "0:3", "kind": "normal"}, {"columns": 3, "kind": "bernoulli"}]
 """The first three columns are real numbers, the fourth is 0 or 1."""
+MOST_COLUMNS = 1_000_000
+"""In a range: it is checked before there is a number for each of them."""
 
 
 class Group(BaseModel):
@@ -66,6 +68,10 @@ class Group(BaseModel):
         except ValueError:
             expected = 'expected columns such as "0:3" or [0, 1, 2]'
             raise ValueError(f"{expected}, got {columns!r}") from None
+        if end - first > MOST_COLUMNS:
+            raise ValueError(
+                f"expected a range of at most {MOST_COLUMNS} columns, got {columns!r}"
+            )
         return range(first, end)
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 
 from pyro_vae.data import Schema
 from pyro_vae.data.names import shortened
+from pyro_vae.data.untrusted import TOO_DEEP, require_shallow
 from pyro_vae.described import Described
 from pyro_vae.guides import GUIDES
 from pyro_vae.kind_options import Custom, Options
@@ -59,6 +60,7 @@ class Spec(Described):
     guide: Guide = Field(default=cast(Options, "mean_field"), description="q(z | x)")
     hidden_dims: tuple[PositiveInt, ...] = Field(
         default=(128, 128),
+        max_length=1000,
         description="widths of the encoder's hidden layers; the decoder has them in reverse",
     )
     activation: Activation = Field(
@@ -165,10 +167,13 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte order mark
         table: dict[str, Any] = PARSERS[path.suffix](text)
+        require_shallow(table)
     except OSError as error:
         raise ValueError(
             f"{path}: the description can't be read: {error.strerror}"
         ) from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: {TOO_DEEP}") from error
     except ValueError as error:
         raise ValueError(
             f"{path}: expected {path.suffix[1:].upper()}, got: {error}"

@@ -1,6 +1,7 @@
 """The checkpoint of a run: all that changes from epoch to epoch, in one file."""
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -9,23 +10,30 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
-from torch.optim import Optimizer
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.atomic_files import require_permission, written_whole
-from pyro_vae.data.loaders import LoaderRows
+from pyro_vae.atomic_files import (
+    remove_drafts_of,
+    require_permission,
+    written_whole,
+)
+from pyro_vae.checksums import SEAL, content_sha256, save_tensors
 from pyro_vae.distributed.process_group import world_size
-from pyro_vae.rng import generators, row_hash
+from pyro_vae.rng import generators
 from pyro_vae.training.epoch import Training
-from pyro_vae.training.fused_adam import without_compiler
-from pyro_vae.training.training_data import TrainingData
+from pyro_vae.training.saved_state import (
+    Saved,
+    optimizer_state,
+    restore_optimizer,
+    versions,
+)
 
-FORMAT = 1
+FORMAT = 2
 SECONDS = 10.0
-"""Smallest time between two writings of a file; the last epoch is always written."""
-FREE = ("device", "compile")
+"""Smallest time between two writings of a file; the first and last epochs are always written."""
+FREE = ("device", "compile", "on_nonfinite")
 """Options that may differ when a run is resumed."""
 LENGTH = ("epochs", "min_steps")
 """Options that make a run longer, and may differ too."""
@@ -34,8 +42,8 @@ LENGTH = ("epochs", "min_steps")
 class Checkpoint:
     """One file with weights, best weights, averages, optimizer, generators and history.
 
-    A different model, options or data are detected when it is read. What a function of the user's
-    computes can't be compared.
+    A different model, options or data are detected when it is read, and so is any change of the
+    file, by a SHA-256. What a function of the user's computes can't be compared.
 
     Arguments:
         path: the file; it contains no pickle and no rows.
@@ -52,20 +60,25 @@ class Checkpoint:
             )
         self.path = path
         self.training = training
-        self.written = time.monotonic()
-        self.rows = _fingerprint(training.data)
+        self.written = -math.inf
+        self.trained: dict[str, Tensor] = {}
 
     def write(self, last: bool) -> None:
         """Write the file, unless that was done a moment ago and it is not the last epoch."""
         if not last and time.monotonic() - self.written < SECONDS:
             return
         self.written = time.monotonic()  # a full disk is not tried again in each epoch
-        metadata = {"pyro_vae": self._description()}
+        run = self.training.run
+        if not run.slept:  # with which training would go on
+            self.trained = _copies(run.vae.state_dict())
+        text = self._description()
+        tensors = self._tensors()
+        metadata = {"pyro_vae": text, SEAL: content_sha256(tensors, text)}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(self.path) as draft:
-                save_file(self._tensors(), draft, metadata=metadata)
-        except (OSError, SafetensorError) as error:
+                save_tensors(tensors, draft, metadata)
+        except OSError as error:
             warn_caller(
                 f"fit: the checkpoint can't be written, and the run goes on without: {error}"
             )
@@ -76,11 +89,13 @@ class Checkpoint:
         Raises:
             ValueError: the file is of another run, or damaged.
         """
+        remove_drafts_of(self.path)
         if not self.path.exists():
             return
         saved, tensors = self._load()
-        self._require_same(saved.get("made_for", {}))
-        done = len(saved.get("history", ()))
+        self._require_same(saved.made_for)
+        self._compare_versions(saved.versions)
+        done = len(saved.history)
         epochs = self.training.options.epochs or 0
         if done > epochs:
             raise ValueError(
@@ -89,7 +104,7 @@ class Checkpoint:
             )
         try:
             self._restore(saved, tensors)
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.path}: damaged, or of another model: {error}"
             ) from error
@@ -97,47 +112,53 @@ class Checkpoint:
     def _description(self) -> str:
         """What the file holds besides tensors, as JSON."""
         run = self.training.run
-        numbers, _ = _optimizer_state(self.training.state.optimizer)
+        state = self.training.state
+        numbers, _ = optimizer_state(state.optimizer)
         return json.dumps(
             {
                 "made_for": self._made_for(),
+                "versions": versions(),
                 "optimizer": numbers,
                 "history": run.history,
+                "slept": run.slept,
                 "best_epoch": run.best_epoch,
-                "steps": self.training.state.steps,
+                "steps": state.steps,
+                "skipped": state.skipped,
             }
         )
 
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors of the file, each named by its group and its name there."""
-        run = self.training.run
         state = self.training.state
-        _, optimizer = _optimizer_state(state.optimizer)
+        _, optimizer = optimizer_state(state.optimizer)
         averages = [] if state.ema is None else state.ema.values
         generator_states = [generator.get_state() for generator in self._generators()]
         groups: dict[str, Mapping[str, Tensor]] = {
-            "model": run.vae.state_dict(),
-            "best": run.best,
-            "average": dict(_numbered(averages)),
-            "optimizer": optimizer,
-            "generator": dict(_numbered(generator_states)),
+            "model": self.trained,
+            "best": _copies(self.training.run.best),
+            "average": _copies(dict(_numbered(averages))),
+            "optimizer": _copies(optimizer),
+            "generator": _copies(dict(_numbered(generator_states))),
         }
         return {
-            f"{group}.{name}": _copy_on_cpu(tensor)
+            f"{group}.{name}": tensor
             for group, tensors in groups.items()
             for name, tensor in tensors.items()
         }
 
-    def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    def _restore(self, saved: Saved, tensors: dict[str, Tensor]) -> None:
         run = self.training.run
         state = self.training.state
-        run.vae.load_state_dict(_group(tensors, "model"))
+        self.trained = _group(tensors, "model")
+        run.vae.load_state_dict(self.trained)
         best = _group(tensors, "best")
+        _require_alike(best, run.best)
         run.best = {name: tensor.to(self._device()) for name, tensor in best.items()}
-        run.history = saved["history"]
-        run.best_epoch = saved["best_epoch"]
-        _restore_optimizer(
-            state.optimizer, saved["optimizer"], _group(tensors, "optimizer")
+        run.history = [dict(row) for row in saved.history]
+        run.slept = [dict(row) for row in saved.slept]
+        run.best_epoch = saved.best_epoch
+        restore_optimizer(
+            state.optimizer, saved.optimizer, _group(tensors, "optimizer")
         )
         if state.ema is not None:
             for index, average in _group(tensors, "average").items():
@@ -145,37 +166,86 @@ class Checkpoint:
         own_generators = self._generators()
         for index, generator_state in _group(tensors, "generator").items():
             own_generators[int(index)].set_state(generator_state)
-        self.training.state = replace(state, steps=saved["steps"])
+        run.skipped = saved.skipped
+        self.training.state = replace(state, steps=saved.steps, skipped=saved.skipped)
 
-    def _load(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _load(self) -> tuple[Saved, dict[str, Tensor]]:
         try:
             with safe_open(self.path, "pt") as file:
                 metadata = file.metadata() or {}
-            return json.loads(metadata["pyro_vae"]), load_file(self.path)
+            text, seal = metadata["pyro_vae"], metadata.get(SEAL)
+            tensors = load_file(self.path)
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             require_permission(self.path)
             raise ValueError(
                 f"{self.path}: holds no unfinished run: {error}; choose another file"
             ) from error
+        self._require_format(text)
+        if seal != content_sha256(tensors, text):
+            raise ValueError(
+                f"{self.path}: damaged: its content isn't that which was written (SHA-256); delete "
+                "it and start again, or choose another file"
+            )
+        try:
+            return Saved.model_validate_json(text), tensors
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path}: damaged, or of another version: {error}"
+            ) from error
+
+    def _require_format(self, text: str) -> None:
+        """Raise ValueError for the file of another version, before anything else in it is read."""
+        try:
+            found = json.loads(text)["made_for"]["format"]
+        except (LookupError, RecursionError, TypeError, ValueError):
+            return  # the checksum says what it is
+        if found != FORMAT:
+            raise ValueError(
+                f"{self.path}: written by another version of pyro_vae: expected format {FORMAT}, "
+                f"got {found}; go on with that version, or start again"
+            )
 
     def _require_same(self, made_for: dict[str, Any]) -> None:
         """Raise ValueError for a checkpoint of a different model, options or data."""
         for name, own in self._made_for().items():
             other = made_for.get(name)
-            if own != other:
-                raise ValueError(
-                    f"{self.path}: holds another run: {name} was {other}, and is {own}; "
-                    "take what was taken there, or another file"
+            if own == other:
+                continue
+            if "of a loader" in str(own) and "of a loader" in str(other):
+                warn_caller(
+                    f"fit: {name} was {other}, and is {own}: random changes of the rows, or other "
+                    f"rows than those of {self.path}"
                 )
+                continue
+            raise ValueError(
+                f"{self.path}: holds another run: {name} was {other}, and is {own}; "
+                "take what was taken there, or another file"
+            )
+
+    def _compare_versions(self, written: dict[str, str]) -> None:
+        """Warn of other versions of the libraries: the numbers may have other last digits."""
+        now = versions()
+        changed = [
+            f"{name} {before}, now {now.get(name)}"
+            for name, before in written.items()
+            if before != now.get(name)
+        ]
+        if changed:
+            warn_caller(
+                f"fit: {self.path} was written with {', '.join(changed)}: the run goes on, with "
+                "numbers that may differ from those of one run"
+            )
 
     def _made_for(self) -> dict[str, Any]:
         """What makes two runs the same: model, options and rows; as JSON has it."""
         run = self.training.run
         options = run.options.model_dump(mode="json", exclude={*FREE, *LENGTH})
+        rows = {f"rows of {name}": text for name, text in self.training.rows.items()}
         made_for = {
             "format": FORMAT,
             "model": run.vae.spec.model_dump(mode="json"),
-            "rows": self.rows,
+            "rows to choose the best epoch": self.training.data.count_of_validation,
+            **rows,
             **options,
         }
         # JSON makes lists of tuples, also in what it is compared with.
@@ -187,53 +257,6 @@ class Checkpoint:
 
     def _device(self) -> torch.device:
         return next(self.training.run.vae.parameters()).device
-
-
-def _fingerprint(data: TrainingData) -> list[int]:
-    """Numbers by which other rows are detected: how many there are, and hashes of some."""
-    valid = 0 if data.valid is None else data.valid.steps(1)
-    is_loader = isinstance(
-        data.train, LoaderRows
-    )  # whose order differs from pass to pass
-    first = 0 if is_loader else row_hash(next(data.train.batches(16)))
-    numbers = [data.train.steps(1), valid, first]
-    if data.weights is not None:
-        weights = torch.cat(list(data.weights.train.batches(4096)))
-        numbers.append(row_hash(weights))
-    return numbers
-
-
-def _optimizer_state(
-    optimizer: Optimizer,
-) -> tuple[dict[int, dict[str, Any]], dict[str, Tensor]]:
-    """The state of an optimizer: numbers by weight and name, and tensors by both in one name."""
-    numbers: dict[int, dict[str, Any]] = {}
-    tensors: dict[str, Tensor] = {}
-    with without_compiler():
-        states = optimizer.state_dict()["state"]
-    for index, values in states.items():
-        numbers[index] = {}
-        for name, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{name}"] = value
-            else:
-                numbers[index][name] = value
-    return numbers, tensors
-
-
-def _restore_optimizer(
-    optimizer: Optimizer,
-    numbers: dict[str, dict[str, Any]],
-    tensors: dict[str, Tensor],
-) -> None:
-    """The inverse of `_optimizer_state`; JSON has made text of the numbers of the weights."""
-    state = {int(index): dict(values) for index, values in numbers.items()}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        state[int(index)][name] = tensor
-    with without_compiler():
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _numbered(tensors: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -250,6 +273,17 @@ def _group(tensors: dict[str, Tensor], group: str) -> dict[str, Tensor]:
     }
 
 
-def _copy_on_cpu(tensor: Tensor) -> Tensor:
-    """A contiguous copy: two names of one weight have memory of their own in the file."""
-    return tensor.detach().to("cpu", copy=True).contiguous()
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU: two names of one weight have memory of their own in a file."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in tensors.items()
+    }
+
+
+def _require_alike(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for weights of other names or shapes than those of the model."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
+    others = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    if shapes != others:
+        raise ValueError("the best weights have other names or shapes than the model")

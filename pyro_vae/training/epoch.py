@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from pyro_vae.data import Rows
 from pyro_vae.distributed.process_group import (
     batch_share,
     mean_over_ranks,
@@ -17,6 +18,14 @@ from pyro_vae.distributed.process_group import (
 )
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
+from pyro_vae.termination import stop_if_late
+from pyro_vae.training.nonfinite import (
+    FAILURES,
+    NotFiniteError,
+    NotFiniteStep,
+    about_rows,
+    row_numbers,
+)
 from pyro_vae.training.options import FitOptions, Schedule, beta_at
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.run import MetricMeans, Run
@@ -40,6 +49,8 @@ class Training:
         data: the rows.
         schedule: from the share of the run that is done to a factor of the learning rate.
         order: draws the order of the training rows.
+        rows: the digests of all rows that were given, by the names of the arguments.
+        given: the rows of x, by whose numbers rows are named.
     """
 
     run: Run
@@ -47,6 +58,8 @@ class Training:
     data: TrainingData
     schedule: Schedule
     order: torch.Generator
+    rows: Mapping[str, str] = field(default_factory=dict)
+    given: Rows | None = None
 
     @property
     def options(self) -> FitOptions:
@@ -90,14 +103,26 @@ def train_epoch(
             training.schedule_values(epoch - 1 + number / training.steps_per_epoch)
             for number in numbers
         ]
-        if weights is None:
-            state, metrics = steps_function(state, stack, schedule)
-        else:  # of `step` alone: a graph has no weights
-            state, metrics = steps(state, stack, schedule, weights=weights)
+        try:
+            if weights is None:
+                state, metrics = steps_function(state, stack, schedule)
+            else:  # of `step` alone: a graph has no weights
+                state, metrics = steps(state, stack, schedule, weights=weights)
+        except NotFiniteStep as error:
+            number = batches_done + error.number + 1
+            raise stopped(training, epoch, number, error) from None
+        except FAILURES as error:
+            raise not_finite("a covariance", f"{epoch}", training.options) from error
+        if state.on_nonfinite == "skip":
+            metrics = metrics[metrics.isfinite().all(1)]
         means.add(metrics, rows=stack.shape[1])
         batches_done += len(stack)
         progress.advance(len(stack))
+        stop_if_late()
     training.state = state
+    training.run.skipped = state.skipped
+    if not means.rows:
+        raise not_finite("every batch", f"{epoch}", training.options)
     loss, rate, distortion, grad_norm = means.compute()
     return {
         "epoch": epoch,
@@ -170,8 +195,39 @@ def require_finite(row: dict[str, float], options: FitOptions) -> None:
     """Raise ValueError where the loss, a term of it or the gradient is not finite."""
     bad = [name for name, value in row.items() if not math.isfinite(value)]
     if bad:
-        raise ValueError(
-            f"fit: {', '.join(bad)} not finite in epoch {row['epoch']:.0f} (rate {row['rate']:g}, "
-            f"distortion {row['distortion']:g}), and finite before the first step; the best "
-            f"weights before are kept; lower lr (now {options.lr:g}) or set clip_norm"
+        where = (
+            f"{row['epoch']:.0f} (rate {row['rate']:g}, distortion "
+            f"{row['distortion']:g})"
         )
+        raise not_finite(", ".join(bad), where, options)
+
+
+def stopped(
+    training: Training, epoch: int, number: int, error: NotFiniteStep
+) -> NotFiniteError:
+    """The error of a run that a batch has ended, with the numbers of its rows."""
+    rows: list[int] = []
+    if training.given is not None:
+        rows = row_numbers(training.given, error.rows)
+    named = f"; {about_rows(rows)} of x" if rows else ""
+    where = f"{epoch} (batch {number} of {training.steps_per_epoch}{named})"
+    return not_finite(error.what, where, training.options, rows, of_a_batch=True)
+
+
+def not_finite(
+    what: str,
+    where: str,
+    options: FitOptions,
+    rows: Sequence[int] = (),
+    *,
+    of_a_batch: bool = False,
+) -> NotFiniteError:
+    """The error of a run that was finite before its first step, and is no more."""
+    skip = ""
+    if of_a_batch and options.on_nonfinite == "stop":
+        skip = ", or leave such batches out (on_nonfinite='skip')"
+    return NotFiniteError(
+        f"fit: {what}: not finite in epoch {where}, and finite before the first step; the best "
+        f"weights before are kept; lower lr (now {options.lr:g}) or set clip_norm{skip}",
+        rows,
+    )

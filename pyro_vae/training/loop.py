@@ -13,24 +13,20 @@ import torch
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data import Placement
 from pyro_vae.distributed.process_group import (
-    average_buffers,
     broadcast_parameters,
     device_of_rank,
     interrupted_together,
     is_first,
 )
-from pyro_vae.networks import MatmulPrecision, Precision, mixed_precision
+from pyro_vae.networks import MatmulPrecision, Precision
 from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
-from pyro_vae.training.callbacks import Callback, call, require_callables
+from pyro_vae.termination import deferred
+from pyro_vae.training.baseline import independent_score
+from pyro_vae.training.callbacks import Callback, require_callables
 from pyro_vae.training.checkpoint import Checkpoint
-from pyro_vae.training.epoch import (
-    StepsFunction,
-    Training,
-    require_finite,
-    train_epoch,
-    validate,
-)
+from pyro_vae.training.epoch import Training
+from pyro_vae.training.epochs import make_epochs, refit_guide
 from pyro_vae.training.options import (
     SCHEDULES,
     MakeOptimizer,
@@ -47,11 +43,14 @@ from pyro_vae.training.preparation import (
     with_binary_validation,
 )
 from pyro_vae.training.progress import Progress
+from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
-from pyro_vae.training.sanity_check import examine, require_trainable
-from pyro_vae.training.sleep import sleep
-from pyro_vae.training.step_choice import choose_steps, is_compiled
-from pyro_vae.training.weights import eager, refuse_hidden_weights
+from pyro_vae.training.sanity_check import check_objective, require_trainable
+from pyro_vae.training.sleep import require_sleep
+from pyro_vae.training.step_choice import choose_steps, with_guard
+from pyro_vae.training.train_step import State
+from pyro_vae.training.training_data import TrainingData
+from pyro_vae.training.weights import refuse_hidden_weights, with_eager_steps
 from pyro_vae.vae import VAE
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -80,6 +79,7 @@ def fit(
     kl_cycles: int = 1,
     ema_decay: float | None = None,
     patience: int | None = None,
+    on_nonfinite: Literal["stop", "skip"] = "stop",
     sleep_share: float = 0.0,
     binarize: Literal["none", "dynamic"] = "none",
     seed: int = 0,
@@ -145,6 +145,9 @@ def fit(
         ema_decay: decay of an exponential moving average of the weights, which is validated and
             kept instead of the last weights.
         patience: stop after so many epochs without a better one.
+        on_nonfinite: what happens at a batch whose loss or gradient is not finite: "stop" ends the
+            run and names the site and the rows, "skip" leaves the weights alone and counts it in
+            `run.skipped`.
         sleep_share: further epochs for the guide alone on rows that the model draws, as a share of
             those made; the inference gap gets smaller.
         binarize: "dynamic" draws new bits of grey rows (in [0, 1], or bytes) in each step.
@@ -195,8 +198,7 @@ def fit(
         data, named_rows = read_data(
             vae, x, validation, weights, placement, options.seed
         )
-        if data.weights is not None:
-            options = eager(options)
+        options = with_eager_steps(options, data.weights)
         options = with_budget(options, data.train.steps(options.batch_size))
         if objective is None:
             options = default_objective(vae, options, data.train)
@@ -204,16 +206,32 @@ def fit(
         broadcast_parameters(vae.to(torch_device))
         # The optimizer takes the weights where they are now: on the device of the run.
         state = initial_state(vae, options, objective, optimizer)
-        check_and_initialise(vae, named_rows, data.train, grey=placement.grey)
+        digests = {} if checkpoint is None else digests_of(named_rows)
+        check_and_initialise(vae, named_rows, data.train, placement.grey, digests)
         data = with_binary_validation(data, vae, placement, options.seed)
-        examine(run, state, data)
+        _examine(run, state, data)
         factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
         order = torch.Generator().manual_seed(options.seed)
-        training = Training(run, state, data, factor, order)
+        texts = texts_of(digests, data.weights)
+        training = Training(
+            run, state, data, factor, order, texts, given=named_rows["x"]
+        )
         _train(training, checkpoint, callbacks, progress)
     if run.warning is not None:
         warn_caller(f"fit: {run.warning}")
     return run
+
+
+def _examine(run: Run, state: State, data: TrainingData) -> None:
+    """What fails early, the score to beat, and the weights to fall back on."""
+    options = run.options
+    if options.sleep_share:
+        require_sleep(run.vae)
+    check_objective(state, data.train, options)
+    has_fixed_rows = data.valid is not None or options.binarize == "none"
+    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
+        run.baseline = independent_score(run.vae, data)
+    run.remember()
 
 
 def _train(
@@ -233,17 +251,16 @@ def _train(
     steps_function = choose_steps(
         training.state, run.options, steps_in_all - steps_done
     )
+    training.state = with_guard(training.state, run.options, steps_function)
     for group in training.state.optimizer.param_groups:
         # An optimizer that was used before has the last rate of that run as its "lr".
         group.setdefault("initial_lr", group["lr"])
     progress = Progress(steps_done, steps_in_all, shown=shown if is_first() else False)
     try:
         with pyro.validation_enabled(False), progress, interrupted_together():
-            _epochs(training, steps_function, saved, callbacks, progress)
-            run.restore()
-            if run.options.sleep_share:
-                run.remember()  # the sleep phase may find better ones
-                sleep(run, training.state, training.data)
+            with nullcontext() if saved is None else deferred():
+                make_epochs(training, steps_function, saved, callbacks, progress)
+            refit_guide(training, saved)
     except KeyboardInterrupt:
         run.interrupted = True
         kept = "those from before the run"
@@ -256,38 +273,3 @@ def _train(
     finally:
         run.restore()
         run.vae.eval()
-
-
-def _epochs(
-    training: Training,
-    steps_function: StepsFunction,
-    checkpoint: Checkpoint | None,
-    callbacks: Sequence[Callback],
-    progress: Progress,
-) -> None:
-    """The epochs that are left, each with its validation."""
-    run = training.run
-    options = run.options
-    last = options.epochs or 0
-    epochs = range(len(run.history) + 1, last + 1)
-    if epochs and is_compiled(steps_function):
-        progress.compiling()
-    for epoch in epochs:
-        if run.exhausted():
-            break
-        with mixed_precision(options.precision, options.matmul_precision):
-            row = train_epoch(training, epoch, steps_function, progress)
-        average_buffers(run.vae)
-        row |= validate(training.state, training.data, options)
-        require_finite(row, options)
-        ema = training.state.ema
-        # The averages were validated, so that they are kept; training goes on with the weights.
-        with ema.applied() if ema else nullcontext():
-            run.keep(row)
-        progress.epoch(row)
-        call(callbacks, run)
-        is_last = epoch == last or run.exhausted() or run.stopped
-        if checkpoint is not None:
-            checkpoint.write(last=is_last)
-        if is_last:
-            break

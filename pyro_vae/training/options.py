@@ -125,6 +125,11 @@ class FitOptions(Described):
         description="stop after so many epochs without a better one; by default half of them where "
         "epochs is not given",
     )
+    on_nonfinite: Literal["stop", "skip"] = Field(
+        default="stop",
+        description="what a batch does whose loss or gradient is not finite: end the run, or "
+        "nothing, which is counted",
+    )
     sleep_share: Annotated[NonNegativeFloat, AllowInfNan(False)] = Field(
         default=0.0,
         description="further epochs, as a share of those made, for the guide alone, on rows that "

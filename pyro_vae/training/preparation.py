@@ -1,6 +1,7 @@
 """What is done before the first step: rows are read and checked, and the model is initialised."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,14 @@ from pyro_vae.training.options import (
     make_objective,
     make_optimizer,
 )
+from pyro_vae.training.row_digest import RowDigest
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.validation_split import is_number, split
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
 
+NO_DIGESTS: Mapping[str, RowDigest] = MappingProxyType({})
 MISSING_OBJECTIVE = {"kind": "iwae", "num_particles": 5}
 """The objective where cells are missing: more draws gave no smaller errors of imputed cells."""
 
@@ -99,6 +102,7 @@ def check_and_initialise(
     named: Mapping[str, Rows],
     train: Rows,
     grey: bool = False,
+    digests: Mapping[str, RowDigest] = NO_DIGESTS,
 ) -> None:
     """Check all rows; a model that was never trained is initialised from the training rows.
 
@@ -107,6 +111,7 @@ def check_and_initialise(
         named: the rows that were given, by the name of the argument.
         train: the training rows.
         grey: whether rows are grey levels, from which bits are drawn.
+        digests: of the rows by the name of the argument, made in the same pass.
 
     Raises:
         ValueError: rows outside the support of the likelihood, or of another shape.
@@ -115,6 +120,8 @@ def check_and_initialise(
     for name, rows in named.items():
         empty = 0
         for batch in checked_batches(vae, rows.batches(size), name, grey):
+            if name in digests:
+                digests[name].update(batch)
             if vae.spec.missing != "none":
                 empty += int(batch.isnan().flatten(1).all(1).sum())
         if vae.spec.self_masking is None:

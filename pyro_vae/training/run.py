@@ -41,6 +41,7 @@ class Run:
             and with validation val_loss, val_elbo, val_rate, val_distortion.
         interrupted: whether the run was stopped by hand.
         stopped: whether a callback of `fit` stopped it.
+        skipped: steps that left the weights alone, with on_nonfinite="skip".
         options: the options of `fit`.
         baseline: mean log p(x) of the validation rows (without them, of the training rows) under
             independent columns, in nats per row: what the model has to beat. None where the
@@ -55,6 +56,7 @@ class Run:
     slept: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
     stopped: bool = False
+    skipped: int = 0
     baseline: float | None = None
     best: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
@@ -139,6 +141,10 @@ class Run:
         if self.slept:
             lines.append(
                 f"the guide was refitted in {len(self.slept)} epochs on rows that the model drew"
+            )
+        if self.skipped:
+            lines.append(
+                f"{self.skipped} steps were left out: their loss or gradient was not finite"
             )
         if self.warning is not None:
             lines.append(self.warning)

@@ -10,12 +10,9 @@ from pyro_vae.data import LoaderRows, Rows, binarized
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
-from pyro_vae.training.baseline import independent_score
+from pyro_vae.training.nonfinite import FAILURES
 from pyro_vae.training.options import FitOptions, beta_at
-from pyro_vae.training.run import Run
-from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.train_step import State
-from pyro_vae.training.training_data import TrainingData
 from pyro_vae.vae import VAE
 
 EXTREME = 1e15
@@ -31,18 +28,6 @@ def require_trainable(vae: VAE) -> None:
         )
 
 
-def examine(run: Run, state: State, data: TrainingData) -> None:
-    """What fails early, the score to beat, and the weights to fall back on."""
-    options = run.options
-    if options.sleep_share:
-        require_sleep(run.vae)
-    check_objective(state, data.train, options)
-    has_fixed_rows = data.valid is not None or options.binarize == "none"
-    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
-        run.baseline = independent_score(run.vae, data)
-    run.remember()
-
-
 def check_objective(state: State, train: Rows, options: FitOptions) -> None:
     """Evaluate the objective once on some rows, with Pyro's validation on.
 
@@ -55,7 +40,12 @@ def check_objective(state: State, train: Rows, options: FitOptions) -> None:
     with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
         batch = next(train.batches(16))
         rows = binarized(batch) if state.binarize else batch
-        terms = state.terms(rows, beta_at(options, 0))
+        try:
+            terms = state.terms(rows, beta_at(options, 0))
+        except FAILURES as error:
+            raise ValueError(
+                f"fit: a covariance is not finite before the first step; {_remedy(batch)}"
+            ) from error
     if not bool(torch.isfinite(terms.distortion + terms.rate).all()):
         raise ValueError(
             "fit: the loss is not finite before the first step (rate "

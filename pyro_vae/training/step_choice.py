@@ -1,6 +1,7 @@
 """Whether the steps of a run are eager or compiled, and how many go into one graph."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -17,8 +18,9 @@ from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.train_step import State, steps
 
-WORTH_COMPILING = 20_000
-"""Steps: compiling takes some 20 seconds, and a compiled step saves at least a millisecond."""
+WORTH_COMPILING = 7_000
+"""Steps: compiling for the first time takes some 10 to 15 seconds of an older processor's core, and
+a compiled step saves 1.5 to 3 milliseconds; see the table `runs` of `benchmarks.speed`."""
 
 SMALL = 10_000_000
 """Products in a step, below which calling the graph takes a good part of the time."""
@@ -79,6 +81,26 @@ def stepper(
     if with_optimizer and is_small and count >= WORTH_SEVERAL:
         together = SEVERAL
     return CompiledStep(with_optimizer, together).steps
+
+
+def with_guard(state: State, options: FitOptions, function: StepsFunction) -> State:
+    """The state that looks for numbers that are not finite in each step, where that is free.
+
+    On a GPU it would wait for each step, so that only skipping does so; otherwise the means of an
+    epoch are looked at.
+
+    Raises:
+        ValueError: several processes are to skip a step, whose batch each has a part of.
+    """
+    skips = options.on_nonfinite == "skip"
+    if skips and world_size() > 1:
+        raise ValueError(
+            f"on_nonfinite: expected 'stop' in {world_size()} processes, got 'skip'; leave it out"
+        )
+    on_cpu = next(state.vae.parameters()).device.type == "cpu"
+    if function is not steps or not (skips or on_cpu):
+        return state
+    return replace(state, on_nonfinite=options.on_nonfinite)
 
 
 def is_compiled(function: StepsFunction) -> bool:

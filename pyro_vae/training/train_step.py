@@ -1,8 +1,9 @@
 """One training step: (state, batch) -> (state, info)."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,12 @@ from pyro_vae.data import binarized
 from pyro_vae.objectives import Objective, Terms
 from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.training.fused_adam import take_step
+from pyro_vae.training.nonfinite import (
+    FAILURES,
+    NotFiniteStep,
+    require_finite_gradient,
+    require_finite_terms,
+)
 from pyro_vae.vae import VAE
 
 
@@ -37,6 +44,9 @@ class State:
         ema: exponential moving average of the weights, where one is kept.
         binarize: whether rows are grey levels, from which each step draws new bits.
         steps: number of steps made.
+        on_nonfinite: what an eager step does where its loss or gradient is not finite: "stop"
+            raises `NotFiniteStep`, "skip" leaves the weights alone, None doesn't look.
+        skipped: number of steps that left the weights alone.
     """
 
     vae: VAE
@@ -47,6 +57,8 @@ class State:
     ema: ExponentialMovingAverage | None = None
     binarize: bool = False
     steps: int = 0
+    on_nonfinite: Literal["stop", "skip"] | None = None
+    skipped: int = 0
 
     def terms(self, rows: Tensor, beta: float) -> Terms:
         """The objective on some rows."""
@@ -99,10 +111,14 @@ def steps(
     pairs = zip(batches.unbind(), schedule, strict=True)
     for index, (batch, values) in enumerate(pairs):
         state = with_schedule_values(state, values)
-        if weights is not None:
-            state, info = step(state, batch, weights[index])
-        else:
-            state, info = (step_function or step)(state, batch)
+        try:
+            if weights is not None:
+                state, info = step(state, batch, weights[index])
+            else:
+                state, info = (step_function or step)(state, batch)
+        except NotFiniteStep as error:
+            error.number = index
+            raise
         metrics.append(torch.stack(info))
     return state, torch.stack(metrics)
 
@@ -132,8 +148,33 @@ def step(
         >>> state.steps
         1
     """
+    try:
+        info = _gradient(state, batch, weights)
+    except NotFiniteStep:
+        if state.on_nonfinite != "skip":
+            raise
+        unknown = torch.full((), math.nan, device=batch.device)
+        left_out = replace(state, steps=state.steps + 1, skipped=state.skipped + 1)
+        return left_out, Info(unknown, unknown, unknown, unknown)
+    take_step(state.optimizer)
+    if state.ema is not None:
+        state.ema.update()
+    return replace(state, steps=state.steps + 1), info
+
+
+def _gradient(state: State, batch: Tensor, weights: Tensor | None) -> Info:
+    """The metrics of a step, whose gradient is left in the weights.
+
+    Raises:
+        NotFiniteStep: a loss or gradient that is not finite, where the state looks for it.
+    """
     rows = binarized(batch) if state.binarize else batch
-    terms = state.terms(rows, state.beta)
+    try:
+        terms = state.terms(rows, state.beta)
+    except FAILURES as error:
+        if state.on_nonfinite is None:
+            raise
+        raise failed_density(state, rows, batch) from error
     loss = _mean(terms.loss, weights)
     rate = _mean(terms.rate, weights)
     distortion = _mean(terms.distortion, weights)
@@ -144,12 +185,31 @@ def step(
         parameter.grad = None
     loss.backward()
     grad_norm = _clip_gradient(parameters, state.clip_norm)
-    take_step(state.optimizer)
-    if state.ema is not None:
-        state.ema.update()
-
     info = Info(loss.detach(), rate.detach(), distortion.detach(), grad_norm)
-    return replace(state, steps=state.steps + 1), info
+    if state.on_nonfinite is not None and not _is_finite(info):
+        require_finite_terms(terms, batch)
+        require_finite_gradient(list(state.vae.named_parameters()), grad_norm, batch)
+    return info
+
+
+def _is_finite(info: Info) -> bool:
+    """Whether all metrics of a step are finite."""
+    total = info.loss + info.rate + info.distortion + info.grad_norm
+    return math.isfinite(float(total))
+
+
+def failed_density(state: State, rows: Tensor, batch: Tensor) -> NotFiniteStep:
+    """The error for a batch whose density can't be computed, with the rows that can't alone."""
+    bad = []
+    with torch.no_grad():
+        for number, row in enumerate(rows):
+            try:
+                state.terms(row[None], state.beta)
+            except FAILURES:
+                bad.append(number)
+            except (RuntimeError, ValueError):  # such as BatchNorm of one row
+                return NotFiniteStep("a covariance", batch)
+    return NotFiniteStep("a covariance", batch[bad] if bad else batch)
 
 
 def _clip_gradient(parameters: list[nn.Parameter], clip_norm: float | None) -> Tensor:

@@ -25,6 +25,11 @@ class TrainingData:
     valid: Rows | None = None
     weights: RowWeights | None = None
 
+    @property
+    def count_of_validation(self) -> int:
+        """How many rows choose the best epoch."""
+        return 0 if self.valid is None else self.valid.steps(1)
+
     def stacks(self, size: int, count: int, order: Generator) -> WeightedBatches:
         """An epoch of training batches in random order, up to `count` of one size in one tensor.
 

@@ -88,15 +88,24 @@ class RowWeights:
             yield stack, torch.stack([next(batches) for _ in stack])
 
 
-def eager(options: FitOptions) -> FitOptions:
-    """The options of a run with weights, whose steps are not compiled.
+def with_eager_steps(options: FitOptions, weights: RowWeights | None) -> FitOptions:
+    """The options of a run, whose steps are not compiled where it has weights or skips steps."""
+    if weights is not None:
+        return _eager(options, "weights")
+    if options.on_nonfinite == "skip":
+        return _eager(options, "on_nonfinite='skip'")
+    return options
+
+
+def _eager(options: FitOptions, why: str) -> FitOptions:
+    """The options without a compiler.
 
     Raises:
         ValueError: a compiled step is asked for.
     """
     if options.compile in {"step", "loss"}:
         raise ValueError(
-            "compile: expected 'auto' or 'off' with weights, whose steps are eager, got "
+            f"compile: expected 'auto' or 'off' with {why}, whose steps are eager, got "
             f"{options.compile!r}"
         )
     return options.model_copy(update={"compile": "off"})

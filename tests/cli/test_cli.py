@@ -38,8 +38,11 @@ COMMANDS = (
     "schema",
 )
 MODEL = {"spec.json", "model.safetensors"}
-TRAINED = MODEL | {"history.csv", "rows.npz"}  # what is there before the evaluation
-TABLES = {"rows.npz", "metrics.json", "history.csv", "evidence.csv", "posterior.nc"}
+TRAINED = MODEL | {"history.csv", "rows.npz", "unfinished"}  # before the evaluation
+TABLES = {
+    *("rows.npz", "metrics.json", "history.csv", "evidence.csv", "posterior.nc"),
+    "manifest.json",
+}
 PICTURES = {"history.png", "latent.png", "reconstructions.png", "samples.png"}
 SHORT = (*QUICK, "--set", "hidden_dims=[32]")
 TEST_ROWS = 360  # a fifth of 1797, rounded up

@@ -24,7 +24,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "damaged.toml").write_text("latent_dim = = 3")
     (folder / "folder.csv").mkdir()
     (folder / "list.json").write_text("[1]")
-    (folder / "claimed.running").touch()
+    (folder / "claimed").mkdir()
+    (folder / "claimed" / "run.lock").touch()
     (folder / "missing.toml").write_text('data = "nowhere.npy"')
     (folder / "words.csv").write_text(
         "a,b\n" + "".join(f"{i}.5,{i}\n" for i in range(20)) + "1.5,four\n"
@@ -215,7 +216,7 @@ BAD_QUESTIONS = {
     ),
     "fit normal.npy --output claimed": (
         "claimed: another run writes to it .it has just started.; choose another folder, or wait "
-        "for its end; if it was killed, delete claimed.running"
+        "for its end; if it was killed, delete claimed/run.lock"
     ),
     "evaluate autoencoder --output rows.csv": "log p.x. does not exist",
     "sample autoencoder --output x.npy": "sample: prior 'flat' has no density",
@@ -303,8 +304,14 @@ def test_each_wrong_field_has_a_line() -> None:
     ]
 
 
-def test_other_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that is nobody's input is a defect: it keeps its traceback."""
+def test_an_error_of_nobody_is_one_line_and_debug_shows_where(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("pyro_vae.experiment.run.make_vae", lambda *args: 1 / 0)
+    done = pyro_vae("fit")
+    assert (done.status, done.err) == (
+        1,
+        "pyro-vae: ZeroDivisionError: division by zero; --debug shows where it is from\n",
+    )
     with pytest.raises(ZeroDivisionError):
-        pyro_vae("fit")
+        pyro_vae("fit", "--debug")

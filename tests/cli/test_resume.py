@@ -1,20 +1,23 @@
 """`pyro-vae fit --resume` goes on with a run that was killed."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+import pyro_vae as pv
 from pyro_vae import saving
 from pyro_vae.experiment import run_folder
 from pyro_vae.training import checkpoint
 from pyro_vae.training.options import SCHEDULES
 from tests.cli.command import Done, contents, pyro_vae, write_data
 
-LEFT = Path("runs/normal.unfinished")
+RUN = Path("runs/normal")
+LEFT = RUN / "unfinished" / "checkpoint.safetensors"
 FIT = ("fit", "spec.toml", "--set", "fit.epochs=4", "--set", "fit.schedule=constant")
 
 
-class PowerCut(Exception):
+class PowerCut(BaseException):
     """What no command survives."""
 
 
@@ -58,8 +61,80 @@ def test_it_goes_on_where_it_was_killed() -> None:
     kill()
     done = pyro_vae(*FIT, "--resume")
     assert (done.status, f"\ncontinues from {LEFT}\n" in done.out) == (0, True)
-    assert not LEFT.exists()
+    assert not LEFT.parent.exists()
     assert model("runs/normal") == model("whole")
+
+
+def test_its_folder_is_its_description() -> None:
+    """Nothing but the folder is needed to go on."""
+    kill()
+    Path("spec.toml").unlink()
+    asked = pyro_vae("evaluate", RUN)
+    refused(
+        asked, f"{RUN}: holds no saved model: spec.json can't be read (No such file"
+    )
+    assert asked.err.endswith("; its run has not ended: continue it (--resume)\n")
+    done = pyro_vae("fit", RUN, "--resume")
+    assert (done.status, f"\ncontinues from {LEFT}\n" in done.out) == (0, True)
+
+
+def test_the_run_that_is_replaced_stays_until_the_new_model_is_trained() -> None:
+    assert pyro_vae(*FIT, "--set", "seed=3").status == 0
+    before = model("runs/normal")
+    kill("--overwrite")
+    assert model("runs/normal") == before
+    assert pyro_vae("evaluate", RUN).status == 0
+    assert pyro_vae(*FIT, "--overwrite", "--resume").status == 0
+    assert model("runs/normal") != before
+    assert not LEFT.exists()
+
+
+def test_room_on_the_disk_is_looked_for_before_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=9999))
+    done = pyro_vae(*FIT)
+    refused(done, f"{RUN}: the files of this run need ")
+    assert "and the disk has 0.0 MB left; make room, or choose another" in done.err
+    assert "trained" not in done.out
+    assert not RUN.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("evaluate.retry=defensive", "num_particles: expected at least 21 with retry"),
+        ("evaluate.until={max_particles=3}", "until.max_particles: expected at least"),
+    ],
+)
+def test_the_evaluation_is_checked_before_the_training(
+    setting: str, message: str
+) -> None:
+    done = pyro_vae(*FIT, "--set", setting)
+    refused(done, message)
+    assert not RUN.exists()
+
+
+def test_a_training_that_diverges_leaves_its_best_weights_and_may_leave_steps_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guide = ("--set", "guide=low_rank", "--set", "fit.optimizer=sgd")
+    diverging = (
+        "fit",
+        "spec.toml",
+        *guide,
+        "--set",
+        "fit.lr=3",
+        "--set",
+        "fit.epochs=60",
+    )
+    done = pyro_vae(*diverging)
+    assert done.status == 2
+    assert "not finite in epoch" in done.err
+    assert done.err.endswith("; the best weights are in runs/normal/unfinished/best\n")
+    assert pv.load(RUN / "unfinished" / "best").spec.guide.kind == "low_rank"
+    refused(pyro_vae(*diverging), f"{RUN}: holds a run that has not ended")
 
 
 def test_nobody_forgets_it(home: Path) -> None:
@@ -67,7 +142,7 @@ def test_nobody_forgets_it(home: Path) -> None:
     before = contents(home)
     refused(
         pyro_vae(*FIT),
-        f"{LEFT}: holds a run that was killed; continue it (--resume), or replace it (--overwrite)",
+        f"{RUN}: holds a run that has not ended; continue it (--resume), or replace it (--over",
     )
     refused(
         pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"),
@@ -82,11 +157,18 @@ def test_it_is_replaced_by_one_that_starts_anew() -> None:
     assert not LEFT.exists()
 
 
-def test_there_is_none() -> None:
+def test_where_there_is_none_it_starts_and_where_all_is_done_it_says_so() -> None:
+    """A scheduler calls one and the same command again and again."""
+    assert pyro_vae(*FIT, "--resume").status == 0
+    before = contents(RUN)
+    done = pyro_vae(*FIT, "--resume")
+    assert done.status == 0
+    assert done.out.startswith(f"{RUN}: this run has ended, nothing is left to do\n")
     refused(
-        pyro_vae(*FIT, "--resume"),
-        f"resume: expected an unfinished run in {LEFT}, got none; leave",
+        pyro_vae(*FIT, "--resume", "--set", "fit.lr=1"),
+        f"{RUN}: holds a run that has ended: fit.lr was 0.002, and is 1.0; ",
     )
+    assert contents(RUN) == before
 
 
 def test_what_a_full_disk_did_not_take_is_saved_later(
@@ -96,7 +178,7 @@ def test_what_a_full_disk_did_not_take_is_saved_later(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(saving, "save_file", full)
+        patch.setattr(saving, "save_tensors", full)
         assert pyro_vae(*FIT).status == 1
     assert pyro_vae(*FIT, "--resume").status == 0
     assert pyro_vae(*FIT, "--output", "whole").status == 0

@@ -70,7 +70,7 @@ def running() -> Iterator["subprocess.Popen[bytes]"]:
     nowhere = subprocess.DEVNULL
     with subprocess.Popen(command, env=env, stdout=nowhere, stderr=nowhere) as process:
         try:
-            while not Path("runs/normal.running").exists():
+            while not Path("runs/normal/run.lock").exists():
                 assert process.poll() is None
                 time.sleep(0.05)
             yield process
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_is_replaced() -> None:
         refused = pyro_vae(*FIT, *SHORT)
         assert refused.status == 2
         assert f"another run writes to it (process {process.pid} on " in refused.err
-    assert Path("runs/normal.running").exists()
+    assert Path("runs/normal/run.lock").exists()
     done = pyro_vae(*FIT, *SHORT, "--overwrite")
     assert done.status == 0
     assert f"runs/normal: the run of process {process.pid} on " in done.out

@@ -1,5 +1,7 @@
 """A run that was broken off goes on from its checkpoint, bit for bit as if nothing had happened."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from pyro_vae.checksums import content_sha256
 from pyro_vae.training import checkpoint, fit
 from tests.training.small import BITS, X, same, small, weights, without_clock
 
@@ -188,16 +191,25 @@ def test_fewer_epochs_than_were_made_are_refused(tmp_path):
 def test_other_weights_of_the_rows_are_another_run(tmp_path):
     path = tmp_path / "run"
     run(small(), checkpoint=path, weights=np.arange(1.0, 51.0))
-    with pytest.raises(ValueError, match=f"^{path}: holds another run: rows was"):
+    with pytest.raises(
+        ValueError, match=f"^{path}: holds another run: rows of weights was"
+    ):
         run(small(), checkpoint=path, weights=np.ones(50))
 
 
-def test_it_is_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
+def test_it_is_written_at_the_start_now_and_then_and_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS", 3600.0)
+    path = tmp_path / "run"
+
+    def epochs():
+        with safe_open(path, "pt") as file:
+            return len(json.loads(file.metadata()["pyro_vae"])["history"])
+
     with pytest.raises(PowerCut):
-        run(small(), schedule=cut, checkpoint=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
-    run(small(), checkpoint=tmp_path / "run")
+        run(small(), schedule=cut, checkpoint=path)
+    assert epochs() == 1
+    run(small(), checkpoint=path)
+    assert epochs() == RUN["epochs"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -225,8 +237,13 @@ OTHERS = {
         "objective was None",
     ),
     "a model": ({}, {"latent_dim": 3}, X, r"model was .*latent_dim"),
-    "fewer rows": ({}, {}, X[:40], r"rows was \[42, 8, .*and is \[32, 8"),
-    "rows of the same number": ({}, {}, X + 1, r"rows was \[42, 8, .*and is \[42, 8"),
+    "fewer rows": ({}, {}, X[:40], r"rows of x was 50 rows, SHA-256 .*and is 40 rows"),
+    "rows of the same number": (
+        {},
+        {},
+        X + 1,
+        r"rows of x was 50 rows, .*and is 50 rows",
+    ),
 }
 
 
@@ -244,8 +261,11 @@ def test_another_run_is_refused_and_left_alone(options, fields, x, message, tmp_
 
 def test_a_file_of_another_version_is_refused(tmp_path, monkeypatch):
     run(small(), checkpoint=tmp_path / "run")
-    monkeypatch.setattr(checkpoint, "FORMAT", 2)
-    with pytest.raises(ValueError, match=r"holds another run: format was 1, and is 2"):
+    monkeypatch.setattr(checkpoint, "FORMAT", 3)
+    with pytest.raises(
+        ValueError,
+        match=r"written by another version of pyro_vae: expected format 3, got 2; go",
+    ):
         run(small(), checkpoint=tmp_path / "run")
 
 
@@ -282,16 +302,92 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
         for name, value in load_file(path).items()
         if not name.startswith("model.model")
     }
+    metadata["sha256"] = content_sha256(tensors, metadata["pyro_vae"])
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(ValueError, match=f"^{path}: damaged, or of another model: "):
         run(small(), checkpoint=path)
+
+
+WRONG = {
+    "history": 3,
+    "best_epoch": 99,
+    "steps": -1,
+    "optimizer": {"77": {"step": 1}},
+    "slept": [["loss"]],
+    "versions": None,
+    "made_for": [],
+    "skipped": "many",
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_metadata_that_are_well_formed_and_wrong_are_refused(field, tmp_path):
+    """With the checksum of what is there: a file that somebody has made."""
+    path = tmp_path / "run"
+    run(small(), checkpoint=path)
+    with safe_open(path, "pt") as file:
+        text = file.metadata()["pyro_vae"]
+    tensors = load_file(path)
+    text = json.dumps({**json.loads(text), field: WRONG[field]})
+    seal = content_sha256(tensors, text)
+    save_file(tensors, path, metadata={"pyro_vae": text, "sha256": seal})
+    with pytest.raises(ValueError, match=f"^{path}: damaged, or of another"):
+        run(small(), checkpoint=path)
+
+
+def test_the_drafts_of_a_killed_writer_are_removed(tmp_path):
+    """Here its own name has what is a pattern elsewhere."""
+    path = tmp_path / "run[1]"
+    (tmp_path / ".run[1].12345678.tmp").write_bytes(b"half")
+    (tmp_path / ".run1.12345678.tmp").write_bytes(b"of another")
+    run(small(), checkpoint=path, epochs=2)
+    assert {one.name for one in tmp_path.iterdir()} == {"run[1]", ".run1.12345678.tmp"}
+
+
+def test_other_validation_rows_are_another_run(tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path, validation=X[:9])
+    changed = X[:9].copy()
+    changed[8, 3] += 1
+    with pytest.raises(
+        ValueError, match=f"^{path}: holds another run: rows of validation"
+    ):
+        run(small(), checkpoint=path, validation=changed)
+
+
+def test_other_rows_after_the_first_ones_are_another_run(tmp_path):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path)
+    changed = X.copy()
+    changed[-1, -1] += 1e-3
+    with pytest.raises(ValueError, match=f"^{path}: holds another run: rows of x"):
+        run(small(), changed, checkpoint=path)
+
+
+def test_other_rows_of_a_loader_are_a_warning(tmp_path):
+    """Rows that are changed at random differ from pass to pass too."""
+    path = tmp_path / "run"
+    options = {"validation": None, "checkpoint": path}
+    run(small(), loader(), epochs=2, **options)
+    run(small(), loader(), epochs=3, **options)
+    other = DataLoader(TensorDataset(torch.from_numpy(X + 1)), batch_size=16)
+    with pytest.warns(UserWarning, match=r"^fit: rows of x was 50 rows of a loader"):
+        run(small(), other, epochs=4, **options)
+
+
+def test_other_versions_are_a_warning(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    run(small(), checkpoint=path, epochs=2)
+    monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "9.9"})
+    with pytest.warns(UserWarning, match=r"was written with .*torch .*, now 9\.9"):
+        run(small(), checkpoint=path, epochs=3)
 
 
 def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
     def full(*arguments, **named):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_tensors", full)
     with pytest.warns(
         UserWarning,
         match=r"^fit: the checkpoint can't be written.* goes on without: .*space",

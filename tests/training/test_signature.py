@@ -67,6 +67,7 @@ OTHER_VALUES: dict[str, Any] = {
     "ema_decay": 0.5,
     "validation": 10,
     "patience": 3,
+    "on_nonfinite": "skip",
     "sleep_share": 0.5,
     "binarize": "dynamic",
     "seed": 3,

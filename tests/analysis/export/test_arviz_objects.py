@@ -270,9 +270,8 @@ def test_writing_replaces_the_file(tmp_path: Path) -> None:
 
 def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
     class Broken:
-        def to_netcdf(self, path: str, engine: str) -> None:
-            Path(path).write_text(f"half of {engine}")
-            raise OSError("disk full")
+        def to_netcdf(self, engine: str) -> bytes:
+            raise OSError(f"disk full in {engine}")
 
     path = tmp_path / "run.nc"
     path.write_text("before")

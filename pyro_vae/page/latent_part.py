@@ -1,0 +1,127 @@
+"""The latent space: what each dimension carries, and where the rows lie in it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from pyro_vae.analysis import LatentUse, encode, latent_use
+from pyro_vae.analysis.figures.latent_axes import aggregate_posterior, rate_by_dimension
+from pyro_vae.analysis.figures.latent_map import latent_scatter
+from pyro_vae.analysis.fitted import evaluation, posterior_of
+from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.page.html import figure, grid, paragraph, totals
+from pyro_vae.page.pictures import WIDE, plot, shrink, svg
+from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.traversals import traversals
+from pyro_vae.rng import own_seed
+
+DIMENSIONS = 3
+"""Dimensions whose aggregate posterior is drawn, those that carry most."""
+DRAWS = 10
+PRIOR_DRAWS = 5000
+MOST_LEVELS = 10
+"""Levels of a column whose rows are told apart in the map."""
+
+
+def latent_space(subject: Subject, answers: Answers) -> str:
+    """Totals, rates, aggregate posterior and map."""
+    del answers
+    if not subject.is_density:
+        units = encode(subject.vae, subject.rows).active_units()
+        about = f"{units} of {subject.vae.spec.latent_dim} units are active. {NO_RATE}"
+        return paragraph(about) + grid([_map(subject)], "wide")
+    if len(subject.rows) < 2:
+        return paragraph("One row alone doesn't show how the latent space is used.")
+    use = latent_use(subject.vae, subject.rows, seed=subject.seed, progress=False)
+    codes, prior = _draws(subject)
+    order = np.argsort(-use.variance, kind="stable")[:DIMENSIONS]
+    most = [_aggregate(codes[:, d], prior[:, d], int(d)) for d in order]
+    return "".join(
+        [
+            _totals(use),
+            grid([_rates(use), _map(subject)], "wide"),
+            grid(most),
+            traversals(subject, codes, order),
+        ]
+    )
+
+
+def _totals(use: LatentUse) -> str:
+    caption = "Use of the latent space; ± is one standard error over rows"
+    remarks = [paragraph(line) for line in use.reading.splitlines()[1:]]
+    return "".join([totals(caption, use.totals()), *remarks])
+
+
+NO_RATE = "The code of an autoencoder is a point, which has no rate."
+
+
+def _rates(use: LatentUse) -> str:
+    count = f"{use.active_units} of {len(use.variance)}"
+    if np.isnan(use.rate_per_dim).all():
+        reason = (
+            "The rate has no form for each dimension: guide or prior have no marginals."
+        )
+        return figure("", f"{count} units are active. {reason}")
+    alt = f"rate of each latent dimension, the largest first; {count} units are active"
+    picture = plot(
+        lambda axes: rate_by_dimension(axes, use.rate_per_dim, use.active),
+        alt,
+        width=WIDE,
+        height=3.4,
+    )
+    caption = (
+        f"Rate of each dimension; {count} units are active, with a variance of the mean above "
+        f"{use.threshold}."
+    )
+    return figure(picture, caption)
+
+
+def _draws(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of the aggregate posterior and of the prior, (draws, latent_dim)."""
+    vae = subject.vae
+    with evaluation(vae), own_seed(subject.seed, placement_of(vae).device):
+        parts = [
+            posterior_of(vae, batch).sample(torch.Size([DRAWS])).flatten(0, 1)
+            for batch in rows_of(vae, subject.rows, "rows")
+        ]
+        prior = vae.prior().sample(torch.Size([PRIOR_DRAWS]))
+    return torch.cat(parts).cpu().numpy(), prior.cpu().numpy()
+
+
+def _aggregate(codes: np.ndarray, prior: np.ndarray, dimension: int) -> str:
+    shift = f"mean {codes.mean():.2f}, width {codes.std():.2f}"
+    usual = f"mean {prior.mean():.2f}, width {prior.std():.2f}"
+    alt = f"aggregate posterior of dimension {dimension}, {shift}, over the prior, {usual}"
+    picture = plot(
+        lambda axes: aggregate_posterior(axes, codes, prior, dimension=dimension),
+        alt,
+    )
+    caption = f"Blue: q(z) of dimension {dimension}, {shift}. Grey: the prior, {usual}."
+    return figure(picture, caption)
+
+
+def _map(subject: Subject) -> str:
+    """The posterior means, in two principal components where they have more dimensions."""
+    labels, whose = _classes(subject)
+    codes = encode(subject.vae, subject.rows).loc
+    drawn = latent_scatter(codes, labels=labels)
+    drawn.set_size_inches(WIDE, 3.4)
+    shrink(drawn)
+    axes: Any = drawn.axes[0]
+    axes.spines[["top", "right"]].set_visible(False)
+    coloured = f", coloured by {whose}" if whose else ""
+    alt = f"map of the posterior means of {len(codes)} rows{coloured}"
+    return figure(svg(drawn, alt), f"E[z | x] of each row{coloured}.")
+
+
+def _classes(subject: Subject) -> tuple[np.ndarray | None, str]:
+    """What tells the rows apart: their classes, or the first column with a few levels."""
+    if subject.classes is not None:
+        return subject.classes, "class"
+    for i, column in enumerate(subject.schema_columns):
+        if column is None or column.levels is None or len(column.levels) > MOST_LEVELS:
+            continue
+        cells = [subject.cell(i, number) for number in subject.flat[:, i]]
+        return np.array(cells, dtype=object), column.name
+    return None, ""

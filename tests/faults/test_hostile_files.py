@@ -1,0 +1,123 @@
+"""Files of strangers: sizes that no file has, indices outside, nesting without end."""
+
+import io
+import json
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyro_vae.data import load
+from pyro_vae.saving import write_model
+from pyro_vae.spec import Spec
+from pyro_vae.training import load as load_model
+from tests.cli.command import pyro_vae
+from tests.training.small import small
+
+
+def npy(shape: tuple[int, ...], body: bytes = bytes(64)) -> bytes:
+    """A .npy file with that shape in its header, whatever is in it."""
+    header = repr({"descr": "<f8", "fortran_order": False, "shape": shape})
+    header += " " * (63 - (len(header) + 10) % 64) + "\n"
+    return (
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + body
+    )
+
+
+def zipped(**members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return stream.getvalue()
+
+
+def sparse(form: bytes, shape: tuple[int, int], **parts: list[int]) -> bytes:
+    """What `scipy.sparse.save_npz` writes, with any indices."""
+    stream = io.BytesIO()
+    arrays = {name: np.array(values) for name, values in parts.items()}
+    np.savez(stream, format=np.array(form), shape=np.array(shape), data=[1.0], **arrays)
+    return stream.getvalue()
+
+
+IDX = struct.pack(">BBBBIII", 0, 0, 8, 3, 2**31, 2**20, 2**20)
+COORDINATES = (
+    b"%%MatrixMarket matrix coordinate real general\n1000000000000 9 1\n1 1 1.0\n"
+)
+DATA = {
+    "huge.npy": (npy((10**12, 4)), "expected a complete file"),
+    "header.npy": (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", "expected a complete file"),
+    "none.npy": (npy((0, 4)), "expected an array of at least one row"),
+    "v4.mat": (
+        struct.pack("<iiiii", 0, 2**30, 2**30, 0, 2) + b"x\0",
+        "expected a complete file",
+    ),
+    "lines.mtx": (
+        b"%%MatrixMarket matrix array real general\n100000000 1000\n1\n",
+        "expected 100000000000 lines",
+    ),
+    "negative.npy": (npy((-1, 4)), "expected a complete file"),
+    "huge.npz": (zipped(x=npy((10**12, 4))), "expected 32000000000000 bytes for array"),
+    "bomb.npz": (zipped(x=npy((10**8, 4))), "expected 3200000000 bytes for array"),
+    "huge-ubyte": (IDX + bytes(9), "expected .* bytes for shape"),
+    "axes-ubyte": (struct.pack(">BBBB", 0, 0, 8, 255), "expected at most 32 axes"),
+    "empty.npz": (
+        sparse(b"coo", (10**11, 3), row=[1], col=[1]),
+        "expected a sparse matrix with more entries, got 100000000000 rows",
+    ),
+    "empty.mtx": (COORDINATES, "expected a sparse matrix with more entries"),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data_of_strangers_are_refused(name: str, tmp_path: Path) -> None:
+    content, message = DATA[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}: .*{message}") as error:
+        load(tmp_path / name)
+    assert len(str(error.value)) < 2000
+
+
+RANGE = {"kind": "mixed", "columns": [{"columns": "0:3000000000", "kind": "normal"}]}
+DESCRIPTIONS = {
+    "deep.json": (
+        '{"a":' * 900 + "1" + "}" * 900,
+        "at most 64 tables and lists inside",
+    ),
+    "deeper.json": ("[" * 10**5 + "]" * 10**5, "at most 64 tables and lists inside"),
+    "deep.toml": ("a=" + "[" * 5000 + "]" * 5000, "at most 64 tables and lists inside"),
+    "range.json": (json.dumps({"likelihood": RANGE}), "at most 1000000 columns"),
+    "keys.json": (
+        json.dumps({f"unknown{i}": 1 for i in range(10_000)}),
+        "and 9994 fields more",
+    ),
+    "key.json": (json.dumps({"k" * 10**6: 1}), "unknown field"),
+    "value.json": (json.dumps({"activation": "k" * 10**6}), "unknown activation"),
+    "layers.json": (json.dumps({"hidden_dims": [1] * 10**5}), "at most 1000 items"),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_descriptions_of_strangers_are_refused_in_two_kilobytes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, message = DESCRIPTIONS[name]
+    Path(name).write_text(text)
+    done = pyro_vae("fit", name, "--output", "run")
+    assert (done.status, message in done.err) == (2, True), done.err[:300]
+    assert len(done.err) < 2100
+    assert not Path("run").exists()
+
+
+def test_a_model_that_its_weights_cannot_be_is_not_made(tmp_path: Path) -> None:
+    """Its description says a million units, and its file has some hundred numbers."""
+    vae = small()
+    vae.spec = Spec(data_shape=(4,), latent_dim=2, hidden_dims=(10**9, 10**9))
+    folder = write_model(vae, tmp_path / "run")
+    with pytest.raises(
+        ValueError, match=r"safetensors: damaged, .* at least 1000000006000000000"
+    ):
+        load_model(folder)
