@@ -19,7 +19,7 @@ from pyro_vae.distributed.process_group import (
     is_first,
 )
 from pyro_vae.networks import MatmulPrecision, Precision
-from pyro_vae.objectives import KL, Objective
+from pyro_vae.objectives import KL, Objective, Renyi
 from pyro_vae.rng import own_seed
 from pyro_vae.termination import deferred
 from pyro_vae.training.baseline import independent_score
@@ -225,6 +225,7 @@ def fit(
 def _examine(run: Run, state: State, data: TrainingData) -> None:
     """What fails early, the score to beat, and the weights to fall back on."""
     options = run.options
+    run.is_importance_weighted = isinstance(state.objective, Renyi)
     if options.sleep_share:
         require_sleep(run.vae)
     check_objective(state, data.train, options)

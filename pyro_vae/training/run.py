@@ -46,6 +46,8 @@ class Run:
         baseline: mean log p(x) of the validation rows (without them, of the training rows) under
             independent columns, in nats per row: what the model has to beat. None where the
             likelihood has no such form.
+        is_importance_weighted: whether the loss is minus a bound tighter than the ELBO, that of
+            IWAE or Rényi.
         best: the weights of the best epoch, until the end of the run; then the model has them.
     """
 
@@ -58,6 +60,7 @@ class Run:
     stopped: bool = False
     skipped: int = 0
     baseline: float | None = None
+    is_importance_weighted: bool = False
     best: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -88,12 +91,28 @@ class Run:
     @property
     def elbo(self) -> float | None:
         """The ELBO of the best epoch in nats per row, on the rows that `elbo_of` names."""
+        return self._of_best("elbo")
+
+    @property
+    def bound(self) -> float | None:
+        """The tightest lower bound of log p(x) that was measured in the best epoch.
+
+        That is the ELBO, or minus the loss where the objective is an importance weighted bound.
+        """
+        loss = self._of_best("loss")
+        if loss is None or not self.is_importance_weighted:
+            return self.elbo
+        return -loss
+
+    def _of_best(self, name: str) -> float | None:
+        """A mean of the best epoch, on the rows that `elbo_of` names."""
         if not self.best_epoch:
             return None
         best = self.history[self.best_epoch - 1]
         if "val_loss" not in best:
-            return best["elbo"]
-        return min([best, *self.slept], key=lambda row: row["val_loss"])["val_elbo"]
+            return best[name]
+        best = min([best, *self.slept], key=lambda row: row["val_loss"])
+        return best[f"val_{name}"]
 
     @property
     def elbo_of(self) -> str:
@@ -104,13 +123,14 @@ class Run:
     @property
     def warning(self) -> str | None:
         """A sentence where independent columns beat the model by more than 0.1 nats per row."""
-        if self.elbo is None or self.baseline is None:
+        if self.bound is None or self.baseline is None:
             return None
-        gap = self.baseline - self.elbo
+        gap = self.baseline - self.bound
         if gap <= NOISE:
             return None
+        name = "importance weighted bound" if self.is_importance_weighted else "ELBO"
         return (
-            f"the {self.elbo_of} ELBO, {self.elbo:.2f} nats per row, is {gap:.2f} "
+            f"the {self.elbo_of} {name}, {self.bound:.2f} nats per row, is {gap:.2f} "
             f"below independent columns: {REMEDY}"
         )
 
@@ -136,6 +156,8 @@ class Run:
             lines.append(f"a callback stopped it after epoch {count}")
         if self.elbo is not None:
             lines.append(f"{self.elbo_of} ELBO {self.elbo:.2f} nats per row")
+        if self.is_importance_weighted and self.bound is not None:
+            lines[-1] += f", importance weighted bound {self.bound:.2f}"
         if self.elbo is not None and self.baseline is not None:
             lines[-1] += f"; independent columns have {self.baseline:.2f}"
         if self.slept:

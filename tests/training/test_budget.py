@@ -171,6 +171,30 @@ def test_the_baseline_is_the_density_of_independent_columns(validation):
     assert "below independent columns" in run.summary()
 
 
+def test_the_baseline_is_compared_with_the_tightest_bound():
+    """Five draws of a wide guide: their bound is above independent columns, the ELBO is below."""
+    run = Run(small(), FitOptions(), baseline=-3.0, best_epoch=1)
+    run.history = [{"epoch": 1, "seconds": 1.0, "val_loss": 2.5, "val_elbo": -6.5}]
+    assert run.bound == -6.5
+    assert "validation ELBO, -6.50 nats per row, is 3.50 below" in str(run.warning)
+    run.is_importance_weighted = True
+    assert (run.elbo, run.bound, run.warning) == (-6.5, -2.5, None)
+    assert "ELBO -6.50 nats per row, importance weighted bound -2.50" in run.summary()
+    run.history[0]["val_loss"] = 4.0
+    assert "importance weighted bound, -4.00 nats per row, is 1.00 below" in str(
+        run.warning
+    )
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"), [("elbo", False), ("iwae", True), ("renyi", True)]
+)
+def test_which_losses_are_importance_weighted(objective, expected):
+    run = fit(small(), X, objective=objective, epochs=1, validation=None)
+    assert run.is_importance_weighted is expected
+    assert (run.bound == run.elbo) is not expected
+
+
 def test_weights_count_in_the_baseline_too():
     loc, scale, counts = X.mean(0), X.std(0), np.arange(50.0)
     with pytest.warns(UserWarning, match="below independent columns"):
