@@ -176,7 +176,9 @@ def flows() -> Iterator[Number]:
 def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("error")
-    warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")
+    warnings.filterwarnings(
+        "ignore", message="fit: the (validation|training) .* below independent"
+    )
     for part in (training, compiled, questions, flows):
         for name, number in part():
             print(f"{name:<76}{number!r}", flush=True)

@@ -269,7 +269,9 @@ def _fitted(
     if world_size() == 1 or target.continues:
         options["checkpoint"] = target.checkpoint
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="fit: the (validation|training) ELBO")
+        warnings.filterwarnings(
+            "ignore", message="fit: the (validation|training) .* below independent"
+        )
         trained = fit(vae, rows.train, **options)
     if not trained.history:
         raise KeyboardInterrupt(" before an epoch was finished; nothing is saved")
