@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from pyro_vae.data import load
+from pyro_vae.data.stored import Fault
+from pyro_vae.data.untrusted import consistent
 from pyro_vae.saving import write_model
 from pyro_vae.spec import Spec
 from pyro_vae.training import load as load_model
@@ -78,6 +80,24 @@ def test_data_of_strangers_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{name}: .*{message}") as error:
         load(tmp_path / name)
     assert len(str(error.value)) < 2000
+
+
+class Inconsistent:
+    """Stands in for a sparse matrix whose full check fails."""
+
+    format = "csr"
+    shape = (3, 4)
+    nnz = 1
+
+    def check_format(self, full_check: bool) -> None:
+        if full_check:
+            raise ValueError("column index values must be < 4")
+
+
+def test_the_indices_of_sparse_files_are_checked_in_full() -> None:
+    """Without its full check SciPy trusts them."""
+    with pytest.raises(Fault, match="indices lie inside it, got: column index values"):
+        consistent(Inconsistent())
 
 
 RANGE = {"kind": "mixed", "columns": [{"columns": "0:3000000000", "kind": "normal"}]}
