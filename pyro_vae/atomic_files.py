@@ -116,7 +116,8 @@ def remove_drafts(folder: Path) -> None:
 
 def remove_drafts_of(file: Path) -> None:
     """Remove what killed writers have left of a file that only one process writes."""
-    for left in file.parent.glob(f".{glob.escape(file.name)}.*.tmp"):
+    number = "[0-9a-f]" * 8  # a name with a dot more is another file's
+    for left in file.parent.glob(f".{glob.escape(file.name)}.{number}.tmp"):
         left.unlink(missing_ok=True)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pyro_vae.data.coding import numbers_of
+import numpy as np
+
+from pyro_vae.data.coding import Numbers, coded, numbers_of
 from pyro_vae.data.column_choice import index_of, label_column, require_present
 from pyro_vae.data.columns import CONSTANT, Column, Schema
 from pyro_vae.data.frames import cells_of, library_of, opened
@@ -11,14 +13,18 @@ from pyro_vae.data.names import shortened
 from pyro_vae.data.tables import Table, stacked, table
 
 
-def as_table(x: Any, schema: Schema | None, name: str = "x") -> Table:
+def as_table(
+    x: Any, schema: Schema | None, name: str = "x", *, exact: bool = False
+) -> Table:
     """A table, or a DataFrame, with the columns of a model; without a schema as it is."""
     if isinstance(x, Table) and (
         schema is None or x.schema.modelled == schema.modelled
     ):
         return x
     frame = x.to_dataframe() if isinstance(x, Table) else x
-    return table(frame, name=name) if schema is None else matched(frame, schema, name)
+    if schema is None:
+        return table(frame, name=name)
+    return matched(frame, schema, name, exact=exact)
 
 
 def names_only(
@@ -57,11 +63,16 @@ def names_only(
     return Schema(columns=(*first, *columns), library=library_of(data))
 
 
-def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
+def matched(
+    frame: Any, schema: Schema, name: str = "x", *, exact: bool = False
+) -> Table:
     """The rows of a DataFrame for a model that knows its columns: matched by their names.
 
     Columns may come in any order and in other types of the same values; other columns are left out,
     with a note. So are columns of one value, which are no part of the model, where they differ.
+
+    Numbers are float32 where that is enough for the column as it is here. With `exact` they are
+    float64 always: for a float64 model a row is then the same, whatever stands beside it.
 
     Raises:
         ValueError: a column that isn't there, cells that the column can't have, an unseen level.
@@ -79,7 +90,11 @@ def matched(frame: Any, schema: Schema, name: str = "x") -> Table:
     numbers = []
     for column in schema.modelled:
         cells = cells_of(data[column.name], name)
-        numbers.append(numbers_of(cells, column, name))
+        if exact:
+            wide = Numbers(coded(cells, column, name), np.dtype(np.float64))
+            numbers.append(wide)
+        else:
+            numbers.append(numbers_of(cells, column, name))
     labels, _ = index_of(frame)
     label = label_column(data.columns, schema)
     if label is not None:
@@ -103,7 +118,8 @@ def _other_constants(data: Any, schema: Schema, name: str) -> list[str]:
             continue
         (value,) = column.levels
         found = data[column.name].drop_nulls().unique().to_list()
-        others = [one for one in found if one != value]
+        # of polars nan is no null, and it is missing here too: it differs from itself
+        others = [one for one in found if one != value and one == one]
         if others:
             notes.append(
                 f"{name}: column {column.name!r} was {value!r} in all rows of the data of the "

@@ -94,7 +94,8 @@ def as_rows(
             f"{name}: expected rows, got the path {path}; read it: pyro_vae.data.load({path})"
         )
     if isinstance(x, Table) or is_frame(x):
-        x = _numbers_of(x, schema, name, missing)
+        exact = placement.dtype == torch.float64
+        x = _numbers_of(x, schema, name, missing, exact)
     if missing:
         x = with_missing(x, name)
     if isinstance(x, Dataset | DataLoader) and not isinstance(x, TensorDataset):
@@ -144,11 +145,13 @@ def _of_torch(
     return DatasetRows(x, placement, name)
 
 
-def _numbers_of(x: Any, schema: Schema | None, name: str, missing: bool) -> np.ndarray:
+def _numbers_of(
+    x: Any, schema: Schema | None, name: str, missing: bool, exact: bool
+) -> np.ndarray:
     """The numbers of a table, matched by the names of its columns where the model knows them."""
     if schema is None and not isinstance(x, Table):
         return as_array(x, name)
-    rows = as_table(x, schema, name)
+    rows = as_table(x, schema, name, exact=exact)
     if rows is not x:  # a Table has its own notes, on how it was read
         for note in rows.notes:
             warn_caller(note)

@@ -45,7 +45,7 @@ from pyro_vae.saved_files import SPEC, WEIGHTS
 from pyro_vae.saving import described, write_model
 from pyro_vae.termination import Terminated
 from pyro_vae.training import Run, fit
-from pyro_vae.training.nonfinite import NotFiniteError, about_rows
+from pyro_vae.training.nonfinite import KEPT, NotFiniteError, about_rows
 from pyro_vae.vae import VAE
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | None
@@ -169,6 +169,10 @@ def _diverged(
 ) -> ValueError:
     """The error with the names of the rows in their source, and where the best weights are."""
     message = str(error)
+    if not target.checkpoint.exists():
+        message = message.replace(
+            KEPT, "no epoch was finished, so that nothing is saved"
+        )
     if error.rows:
         fitted = np.arange(len(source.train))
         if source.test is None:

@@ -75,6 +75,7 @@ class VAEEstimator(BaseEstimator):
     """
 
     vae_: VAE
+    _empty_names: frozenset[str] | set[str] = frozenset()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -117,7 +118,9 @@ class VAEEstimator(BaseEstimator):
         if own["missing"] != "auto":
             fields["missing"] = own["missing"]
         if is_frame(X):
-            return VAE.from_data(X, columns=own["columns"], drop=own["drop"], **fields)
+            columns = self._without_empty(own["columns"])
+            drop = self._without_empty(own["drop"])
+            return VAE.from_data(X, columns=columns, drop=drop, **fields)
         if own["columns"] is not None or own["drop"]:
             raise ValueError(
                 "columns, drop: expected a DataFrame for columns by name, got an array; pass "
@@ -126,6 +129,15 @@ class VAEEstimator(BaseEstimator):
         if np.isnan(X).any():
             fields.setdefault("missing", "at_random")
         return VAE(data_shape=X.shape[1:], **fields)
+
+    def _without_empty(self, named: Any) -> Any:
+        """Columns by name, without those that had no observed cell and are no part of the model."""
+        if not named or not self._empty_names:
+            return named
+        if isinstance(named, Mapping):
+            pairs = named.items()
+            return {name: kind for name, kind in pairs if name not in self._empty_names}
+        return [name for name in named if name not in self._empty_names]
 
     def _learned_rows(self, X: Any) -> Any:
         """Rows to fit to, after their columns are noted."""

@@ -102,6 +102,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, VAEEstimator):
                 "X: expected observed cells to learn from, got missing ones alone; pass rows with "
                 "numbers in some columns"
             )
+        if is_frame(rows):
+            names = zip(opened(rows, "X").columns, self._is_empty, strict=True)
+            self._empty_names = {name for name, is_empty in names if is_empty}
         return self._fit_to(without(rows, self._is_empty))
 
     def transform(self, X: Any) -> Any:
@@ -179,6 +182,13 @@ def with_zeros(filled: Any, rows: Any, empty: np.ndarray) -> Any:
     return opened(filled, "X").with_columns(*zeros).select(names).to_native()
 
 
+def _filled_with(column: Any, value: Any) -> Any:
+    """A column with a value where a cell is missing; polars knows nan and null apart."""
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    return column.fill_null(value)
+
+
 def with_constants(frame: Any, schema: Any) -> Any:
     """A copy of a table whose columns of one value have it in each row."""
     data = opened(frame, "X")
@@ -187,6 +197,8 @@ def with_constants(frame: Any, schema: Any) -> Any:
         for column in schema.columns
         if column.kind == CONSTANT and column.levels and column.name in data.columns
     }
-    filled = [nw.col(name).fill_null(value) for name, value in values.items()]
+    filled = [
+        _filled_with(data[name], value).alias(name) for name, value in values.items()
+    ]
     whole = data.with_columns(*filled) if filled else data.clone()
     return whole.to_native()

@@ -21,6 +21,7 @@ from pyro_vae.rng import own_seed
 from pyro_vae.termination import stop_if_late
 from pyro_vae.training.nonfinite import (
     FAILURES,
+    KEPT,
     NotFiniteError,
     NotFiniteStep,
     about_rows,
@@ -227,7 +228,7 @@ def not_finite(
     if of_a_batch and options.on_nonfinite == "stop":
         skip = ", or leave such batches out (on_nonfinite='skip')"
     return NotFiniteError(
-        f"fit: {what}: not finite in epoch {where}, and finite before the first step; the best "
-        f"weights before are kept; lower lr (now {options.lr:g}) or set clip_norm{skip}",
+        f"fit: {what}: not finite in epoch {where}, and finite before the first step; {KEPT}; "
+        f"lower lr (now {options.lr:g}) or set clip_norm{skip}",
         rows,
     )

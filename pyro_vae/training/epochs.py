@@ -35,13 +35,12 @@ def make_epochs(
     options = run.options
     last = options.epochs or 0
     epochs = range(len(run.history) + 1, last + 1)
-    if epochs:
-        run.slept = []  # of a checkpoint of fewer epochs
     if epochs and is_compiled(steps_function):
         progress.compiling()
     for epoch in epochs:
         if run.exhausted():
             break
+        run.slept = []  # of a checkpoint of fewer epochs
         with mixed_precision(options.precision, options.matmul_precision):
             row = train_epoch(training, epoch, steps_function, progress)
         average_buffers(run.vae)

@@ -33,7 +33,8 @@ def without_compiler() -> Iterator[None]:
         yield
     finally:
         for function in marked:
-            delattr(function, MARK)
+            if hasattr(function, MARK):  # another thread may have been here too
+                delattr(function, MARK)
 
 
 def take_step(optimizer: Optimizer) -> None:
@@ -51,7 +52,9 @@ def take_step(optimizer: Optimizer) -> None:
         tensor([-0.1000,  0.1000])
     """
     groups = optimizer.param_groups
-    if not is_adam(optimizer) or not all(_is_fused(group) for group in groups):
+    is_wrapped = "step" in vars(optimizer)  # by its user, or by a scheduler of torch
+    is_plain = is_adam(optimizer) and not is_wrapped
+    if not is_plain or not all(_is_fused(group) for group in groups):
         optimizer.step()
         return
     with torch.no_grad():

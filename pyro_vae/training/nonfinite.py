@@ -12,6 +12,8 @@ from pyro_vae.objectives import Terms
 FAILURES = (torch.linalg.LinAlgError,)  # type: ignore[attr-defined]
 """What a density raises where its covariance is no longer one."""
 SHOWN = 5
+KEPT = "the best weights before are kept"
+"""Of a run in a program; the command says it otherwise where nothing is saved."""
 
 
 class NotFiniteStep(Exception):

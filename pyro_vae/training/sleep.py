@@ -14,7 +14,7 @@ from pyro_vae.data import Rows, binarized
 from pyro_vae.inputs import missing_module
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
-from pyro_vae.training.epoch import validate
+from pyro_vae.training.epoch import not_finite, validate
 from pyro_vae.training.options import SCHEDULES, FitOptions, make_optimizer
 from pyro_vae.training.run import Run
 from pyro_vae.training.train_step import State, step
@@ -57,6 +57,7 @@ def sleep(run: Run, state: State, data: TrainingData) -> None:
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()
             state, loss = _epoch(state, data.train, epoch, epochs, options, order)
+            run.skipped = state.skipped
             row = {"epoch": epoch, "loss": loss, **validate(state, data, options)}
             run.keep_asleep(row | {"seconds": time.perf_counter() - start})
 
@@ -93,7 +94,12 @@ def _epoch(
             group["lr"] = options.lr / 2 * SCHEDULES["cosine"](done)
         state, info = step(state, batch)
         losses.append(info.loss)
-    return state, float(torch.stack(losses).mean())
+    each = torch.stack(losses)
+    if state.on_nonfinite == "skip":
+        each = each[each.isfinite()]
+    if not len(each):
+        raise not_finite("every batch", f"{epoch} of the sleep phase", options)
+    return state, float(each.mean())
 
 
 def drawn(

@@ -148,11 +148,16 @@ def step(
         >>> state.steps
         1
     """
+    skips = state.on_nonfinite == "skip"
+    # the statistics of BatchNorm change before the loss is known
+    before = [one.clone() for one in state.vae.buffers()] if skips else []
     try:
         info = _gradient(state, batch, weights)
     except NotFiniteStep:
-        if state.on_nonfinite != "skip":
+        if not skips:
             raise
+        for buffer, value in zip(state.vae.buffers(), before, strict=True):
+            buffer.copy_(value)
         unknown = torch.full((), math.nan, device=batch.device)
         left_out = replace(state, steps=state.steps + 1, skipped=state.skipped + 1)
         return left_out, Info(unknown, unknown, unknown, unknown)

@@ -292,6 +292,7 @@ def test_a_description_from_windows_is_read(home: Path) -> None:
         assert_done(pyro_vae("fit", name, *SMALL, "--overwrite"))
 
 
+@pytest.mark.slow
 def test_the_home_folder_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell leaves the ~ in --output=~/x."""
     monkeypatch.setenv("HOME", str(home / "me"))

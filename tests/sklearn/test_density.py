@@ -46,6 +46,7 @@ def of_frame() -> VAEDensity:
     return VAEDensity(**QUICK).fit(FRAME)
 
 
+@pytest.mark.slow
 def test_a_linear_model_has_the_density_of_probabilistic_pca() -> None:
     linear = {**QUICK, "hidden_dims": (), "epochs": 250, "num_particles": 50}
     linear |= {"likelihood": {"kind": "normal", "scale": "learned"}, "lr": 0.05}
@@ -230,3 +231,11 @@ def test_codes_of_another_length_are_refused(density: VAEDensity) -> None:
         density.inverse_transform(X)
     with pytest.raises(ValueError, match=r"^n_samples: .* at least 1, got 0"):
         density.sample(0)
+
+
+def test_a_row_of_a_table_has_the_same_score_beside_others_and_alone() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    density = VAEDensity(**QUICK).fit(rows)
+    alone = [density.score_samples(rows[i : i + 1])[0] for i in range(5)]
+    np.testing.assert_allclose(density.score_samples(rows[:5]), alone, rtol=1e-12)

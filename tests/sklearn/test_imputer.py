@@ -155,3 +155,29 @@ def test_rows_without_any_cell_are_refused() -> None:
         ValueError, match=r"^X: expected observed cells .* numbers in so"
     ):
         VAEImputer(**QUICK).fit(np.full((4, 2), np.nan))
+
+
+def test_nan_of_polars_in_a_column_of_one_value_is_filled() -> None:
+    rng = np.random.default_rng(0)
+    constant = np.full(60, 7.0)
+    constant[::5] = np.nan
+    first = rng.normal(size=60)
+    first[::4] = np.nan
+    rows = pl.DataFrame({"a": first, "b": rng.normal(size=60), "constant": constant})
+    filled = VAEImputer(**QUICK).fit(rows).transform(rows)
+    assert filled["constant"].to_list() == [7.0] * 60
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{"drop": ["empty"]}, {"columns": {"empty": "normal", "a": "normal"}}],
+    ids=["drop", "columns"],
+)
+def test_an_empty_column_may_be_named(named: dict[str, Any]) -> None:
+    """As in a fold of a search whose columns are named once for all."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    rows["empty"] = np.nan
+    rows.loc[::4, "a"] = np.nan
+    imputer = VAEImputer(**QUICK, **named).fit(rows)
+    assert not imputer.transform(rows)["a"].isna().any()

@@ -84,6 +84,15 @@ def test_an_optimizer_of_the_user_is_called() -> None:
     assert called == [optimizer]
 
 
+def test_a_step_that_was_put_on_the_optimizer_is_called() -> None:
+    """As by a wrapper, or by torch's learning rate schedulers."""
+    optimizer = optimizer_of(Adam, {})
+    called = []
+    optimizer.step = lambda: called.append(optimizer)  # type: ignore[method-assign]
+    take_step(optimizer)
+    assert called == [optimizer]
+
+
 def test_a_short_run_imports_no_compiler(tmp_path: Any) -> None:
     """It is 800 modules, one second and 70 MB; a run with checkpoints needs none of them."""
     run = [sys.executable, "-W", "ignore", "-c", IMPORTS, str(tmp_path / "checkpoint")]
