@@ -43,6 +43,7 @@ from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.compiler import products
 from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
@@ -197,7 +198,11 @@ def evidence(
 
 def is_worth_compiling(compile: Compile, work: int, pairs: int) -> bool:
     """Whether to compile for so many pairs of a row and a draw, of which a call takes `pairs`."""
-    return compile == "on" or (compile == "auto" and work >= WORTH_COMPILING * pairs)
+    is_long = work >= WORTH_COMPILING * pairs
+    is_worth = compile == "on" or (compile == "auto" and is_long)
+    if is_worth:
+        products.library()  # an error in its environment variable comes before the work
+    return is_worth
 
 
 def _groups(

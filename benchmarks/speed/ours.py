@@ -17,12 +17,20 @@ from pyro_vae.training.step_choice import stepper
 from pyro_vae.training.train_step import ScheduleValues
 
 COMPILED = "ours, compiled"
+CPU = torch.device("cpu")
 How = Literal["off", "step"]
 
 
-def train(vae: VAE, how: How, size: Size, objective: Objective = PLAIN) -> Run:
+def train(
+    vae: VAE,
+    how: How,
+    size: Size,
+    objective: Objective = PLAIN,
+    device: torch.device = CPU,
+) -> Run:
     """An epoch of a long `fit`, eager with how="off" and compiled with "step"."""
-    rows = ArrayRows(size.rows(), Placement())
+    vae.to(device)
+    rows = ArrayRows(size.rows(), Placement(device))
     order = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(vae.parameters(), fused=True)
     state = State(vae, objective, optimizer)

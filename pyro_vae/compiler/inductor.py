@@ -60,10 +60,11 @@ def compile_graph(
             with vector_instructions.without_trials():
                 return _compiled(module, inputs, options)
         except Exception as error:
-            if not removed(error) and not _is_of_compiler(error):
+            if _is_of_compiler(error):
+                # an old C++ compiler may not know the newest instructions of the processor
+                vector_instructions.forget()
+            elif not removed(error):
                 raise
-        # an old C++ compiler may not know the newest instructions of the processor
-        vector_instructions.forget()
         return _compiled(module, inputs, options)
 
 

@@ -19,8 +19,8 @@ from pyro_vae.training.options import FitOptions
 from pyro_vae.training.train_step import State, steps
 
 WORTH_COMPILING = 7_000
-"""Steps: compiling for the first time takes some 10 to 15 seconds of an older processor's core, and
-a compiled step saves 1.5 to 3 milliseconds; see the table `runs` of `benchmarks.speed`."""
+"""Steps: compiling for the first time takes 10 to 15 processor seconds, and a compiled step saves
+1.5 to 3 milliseconds; see the table `runs` of `benchmarks.speed`."""
 
 SMALL = 10_000_000
 """Products in a step, below which calling the graph takes a good part of the time."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyro_vae import VAE, evidence
+from pyro_vae import VAE, evidence, fit
 from pyro_vae.compiler import products
 from pyro_vae.compiler.decompositions import LINEAR
 from pyro_vae.compiler.inductor import compile_graph, trace_graph
@@ -49,6 +49,19 @@ def test_the_environment_variable_decides(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv(products.VARIABLE, "openblas")
     with pytest.raises(ValueError, match=r"PYRO_VAE_PRODUCTS: expected .*'openblas'"):
         products.library()
+
+
+def test_another_value_is_an_error_before_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not a reason to stay eager."""
+    monkeypatch.setenv(products.VARIABLE, "openblas")
+    vae = VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,))
+    x = torch.zeros(30, 4)
+    with pytest.raises(ValueError, match="PYRO_VAE_PRODUCTS"):
+        evidence(vae, x, compile="on")
+    with pytest.raises(ValueError, match="PYRO_VAE_PRODUCTS"):
+        fit(vae, x, epochs=1, compile="step")
 
 
 def traced(rows: int, dtype: torch.dtype = torch.float32) -> str:
