@@ -70,7 +70,8 @@ class Compared:
         known = self.subject.schema_columns[self.column]
         if known is not None and known.levels is not None:
             return known.levels
-        return tuple(range(int(max(1, np.nanmax(self.data))) + 1))
+        both = np.append(self.data, self.draws)
+        return tuple(range(int(max(1, np.nanmax(both))) + 1))
 
     @property
     def result(self) -> str:
@@ -104,8 +105,7 @@ def column_fit(subject: Subject, answers: Answers) -> str:
     p = _p_values(subject, answers.draws)
     sentence = paragraph(_judged(subject, p, len(answers.draws)))
     if subject.image_shape is not None:
-        differs = np.nan_to_num(p, nan=1.0) < SMALL
-        return sentence + pixels(subject, answers.draws, differs)
+        return sentence + pixels(subject, answers.draws, p < SMALL)
     return sentence + _pictures(subject, answers.draws, p)
 
 
@@ -158,7 +158,7 @@ def _pictures(subject: Subject, draws: np.ndarray, p: np.ndarray) -> str:
     about = BAND
     if len(chosen) < len(p):
         about += f" The {len(chosen)} of {len(p)} columns that fit worst are shown."
-    level = 1 - 0.05 / max(1, len(chosen))
+    level = 1 - 0.05 / len(p)
     compared = [Compared(subject, i, draws[:, i], p[i], level) for i in chosen]
     return paragraph(about, "soft") + grid(_picture(one) for one in compared)
 

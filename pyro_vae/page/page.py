@@ -95,22 +95,20 @@ def write_page(subject: Subject, file: Path, *, progress: bool | None = None) ->
 def _whole(subject: Subject, parts: dict[str, str]) -> str:
     """The head, the verdict, the contents, and the other parts."""
     first, *others = parts.values()
-    name = html.escape(subject.folder.name or str(subject.folder))
+    title = f"Report of the run {subject.folder.resolve().name}"
     spec = subject.vae.spec
     lead = (
         f"A variational autoencoder with {spec.latent_dim} latent dimensions, and what it says of "
         f"{len(subject.rows)} rows"
     )
     links = "".join(
-        f'<li><a href="#{anchor}">{html.escape(title)}</a></li>'
-        for anchor, (title, _) in list(PARTS.items())[1:]
+        f'<li><a href="#{anchor}">{html.escape(name)}</a></li>'
+        for anchor, (name, _) in list(PARTS.items())[1:]
     )
     contents = f'<nav aria-label="parts of this page"><ul>{links}</ul></nav>'
-    head = (
-        f"<header><h1>Report of the run {name}</h1>{paragraph(lead, 'lead')}</header>"
-    )
+    head = f"<header><h1>{html.escape(title)}</h1>{paragraph(lead, 'lead')}</header>"
     return document(
-        f"Report of the run {subject.folder.name}",
+        title,
         STYLE,
         "".join([head, first, contents, *others]),
     )

@@ -50,7 +50,6 @@ def plot(
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     draw(axes)
     shrink(figure)
@@ -118,7 +117,6 @@ def inlined(text: str, alt: str) -> str:
     attributes = ['role="img"', f'aria-label="{label}"', 'fill="currentColor"']
     attributes += [box[0]] if box else []
     prefix = "s" + sha256(f"{alt}{body}".encode()).hexdigest()[:8]
-    inside = re.sub(r"<metadata>.*?</metadata>", "", inside, flags=re.DOTALL)
     inside = inside.replace("xlink:href", "href").replace(
         'href="#', f'href="#{prefix}-'
     )

@@ -24,7 +24,7 @@ LONGEST = 100_000
 def settings(subject: Subject, answers: Answers) -> str:
     """The commands, what differs from the defaults, and all of it."""
     del answers
-    folder = str(subject.folder).rstrip("/")
+    folder = str(subject.folder)
     lines = [f"pyro-vae report {shlex.join(subject.arguments)}"]
     if "data" in subject.recorded:
         again = shlex.quote(f"{folder}-again")

@@ -20,7 +20,7 @@ from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.data import Table
 from pyro_vae.data.columns import Column
 from pyro_vae.experiment.description import Experiment
-from pyro_vae.experiment.evaluation import Metrics, evaluate
+from pyro_vae.experiment.evaluation import HOW, Metrics, evaluate
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
@@ -200,8 +200,7 @@ class Answers:
         return evidence(
             subject.vae,
             subject.fitted[chosen],
-            num_particles=options.num_particles,
-            seed=options.seed,
+            **{name: getattr(options, name) for name in HOW},
             progress=self.progress,
         )
 
