@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from pyro_vae.arguments import warn_caller
+from pyro_vae.given import RowsModel
 from pyro_vae.inputs import missing_module, placement_of
 from pyro_vae.networks import evaluating
 from pyro_vae.spec import require_fixed_weights
@@ -109,6 +110,8 @@ def require_full_precision(vae: VAE, what: str) -> None:
 
 def has_samples(vae: VAE) -> bool:
     """Whether the prior can be drawn from; a flat one can't."""
+    if vae.spec.context is not None and vae.spec.context.prior:
+        return True  # a normal
     with evaluation(vae):
         return not isinstance(vae.prior(), dist.ImproperUniform)
 
@@ -116,11 +119,12 @@ def has_samples(vae: VAE) -> bool:
 def has_density(vae: VAE) -> bool:
     """Whether guide and prior have densities: an autoencoder's point and flat prior have none."""
     placement = placement_of(vae)
-    shape = (1, *vae.spec.data_shape)
+    like = torch.zeros((), dtype=placement.dtype, device=placement.device)
+    context = None
+    if vae.spec.context is not None:
+        context = like.new_zeros(1, vae.spec.context.size)
     with evaluation(vae):
-        q: Any = vae.posterior(
-            torch.zeros(shape, dtype=placement.dtype, device=placement.device)
-        )
+        q: Any = vae.guide.q_z(like.new_zeros(1, *vae.spec.data_shape), context)
     while isinstance(q, Independent):
         q = q.base_dist
     return has_samples(vae) and not isinstance(q, dist.Delta)
@@ -137,6 +141,12 @@ def require_density(vae: VAE) -> None:
 
 
 def posterior_of(vae: VAE, rows: Tensor) -> Distribution:
-    """q(z | x) with batch shape (n,), also where a user's guide is the same for all rows."""
-    q: Distribution = vae.posterior(rows)
+    """q(z | x) with batch shape (n,), also where a user's guide is the same for all rows.
+
+    For a model with a context the rows are (x, c), and it is q(z | x, c).
+    """
+    if isinstance(vae, RowsModel) or vae.spec.context is None:
+        q: Distribution = vae.posterior(rows)
+    else:
+        q = vae.guide.q_z(*vae.model.split(rows))
     return q if q.batch_shape == (len(rows),) else q.expand((len(rows),))

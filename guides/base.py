@@ -13,6 +13,8 @@ GUIDES = Registry("guide")
 class Posterior(nn.Module):
     """q(z | x): `posterior(x)` gives a distribution for each row, with event shape (latent_dim,).
 
+    For an encoder that takes the context of a row too, `posterior(x, context)` is q(z | x, c).
+
     A family with the hook `pyro_vae_refine(q, x)` is given the rows once more, with the
     distribution that it proposed (see `pyro_vae.hooks`).
 
@@ -41,13 +43,14 @@ class Posterior(nn.Module):
         self.encoder = encoder
         self.family = family
 
-    def forward(self, x: Tensor) -> Distribution:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Distribution:
         if not isinstance(x, Tensor):
             raise ValueError(
                 f"posterior: expected a tensor of rows, got {type(x).__name__}; pass "
                 "torch.as_tensor(x) of the model's dtype, or any rows to pyro_vae.encode(vae, x)"
             )
-        features = autocast(self.encoder, self.standardize(x))
+        given = () if context is None else (context,)
+        features = autocast(self.encoder, self.standardize(x), *given)
         distribution: Distribution = self.family(features)
         if isinstance(self.family, RefinesProposal):
             return self.family.pyro_vae_refine(distribution, x)

@@ -84,7 +84,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator of a function for users: wrong calls are ValueErrors, any library's integers fit.
 
     A call is wrong with an unknown name, with too many positional arguments, with another object
-    where a VAE is expected, and with True or 2.0 where the annotation is `int`.
+    where a VAE is expected, and with True or 2.0 where the annotation is `int`. So is a model with
+    a context, where the function has no parameter `context` and isn't in `KNOW_NO_ROWS`.
 
     Example:
         >>> @public
@@ -110,6 +111,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             is_list = takes_several and isinstance(value, list | tuple)
             for each in value if is_list else [value]:
                 _require_vae(function.__name__, each)
+                if "context" not in names:
+                    _refuse_context(function.__name__, each)
         if name in integers and value is not None:
             return as_int(value, name)
         return value
@@ -143,6 +146,22 @@ def _require_vae(name: str, vae: Any) -> None:
     if hasattr(vae, "vae"):
         remedy = f"pass {got.lower()}.vae"
     raise ValueError(f"{name}: expected a VAE, got {got}; {remedy}")
+
+
+KNOW_NO_ROWS = ("save",)
+"""Functions that a model with a context is passed to without one."""
+
+
+def _refuse_context(name: str, vae: Any) -> None:
+    """Raise ValueError for a model with a context where a function can't take the context."""
+    context = getattr(getattr(vae, "spec", None), "context", None)
+    if context is None or name in KNOW_NO_ROWS:
+        return
+    raise ValueError(
+        f"{name}: expected a model without a context, got one with {context.size} numbers given "
+        "with each row, which this function doesn't take yet; ask evidence, encode, reconstruct, "
+        "sample, impute, compare or to_arviz, or fit a model without one"
+    )
 
 
 def _refuse_former_names(names: Sequence[str], kwargs: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import tee
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_vae.contexts import NONE_TAKEN, contexts_of, has_names, without_context
 from pyro_vae.data import (
     ArrayRows,
     DatasetRows,
@@ -25,6 +27,7 @@ from pyro_vae.data.binarize import levels
 from pyro_vae.data.checks import MissingCells
 from pyro_vae.data.column_choice import of_kinds
 from pyro_vae.data.frames import is_frame
+from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.matching import names_only
 from pyro_vae.data.rounding import require_precision
@@ -45,7 +48,12 @@ def placement_of(vae: VAE) -> Placement:
 
 
 def model_rows(
-    vae: VAE, x: Any, placement: Placement | None = None, *, name: str = "x"
+    vae: VAE,
+    x: Any,
+    placement: Placement | None = None,
+    *,
+    name: str = "x",
+    context: Any = None,
 ) -> Rows:
     """Data of any kind as rows of the model; a DataFrame is matched by the names of its columns.
 
@@ -54,8 +62,32 @@ def model_rows(
         x: rows, (n, *data_shape), a `Table` or a DataFrame.
         placement: device and type of the batches; by default the model's.
         name: of the argument, for messages.
+        context: of a model that has one: of each row; None finds it in the table x by name.
+
+    Returns:
+        The rows; of a model with a context `GivenRows`, which have both.
     """
     where = placement_of(vae) if placement is None else placement
+    given = vae.spec.context
+    if given is None:
+        if context is not None:
+            raise ValueError(f"context: {NONE_TAKEN}")
+        return _own_rows(vae, x, where, name)
+    if isinstance(x, GivenRows):
+        return x
+    if context is None and has_names(given, x):
+        context = x
+    rows = _own_rows(vae, without_context(given, x), where, name)
+    if not isinstance(rows, ArrayRows):
+        raise ValueError(
+            f"{name}: expected rows in an array or a table beside a context, got "
+            f"{type(x).__name__}, whose rows have no positions; pass an array or a memory map"
+        )
+    return GivenRows(rows, contexts_of(given, context, len(rows), where))
+
+
+def _own_rows(vae: VAE, x: Any, where: Placement, name: str) -> Rows:
+    """Data of any kind as the rows x of the model, without a context."""
     rows = as_rows(
         x,
         vae.spec.data_shape,
@@ -68,6 +100,19 @@ def model_rows(
     if vae.spec.table is not None and is_unnamed:
         _require_shifted(rows, vae.spec.table, name)
     return rows
+
+
+def own_part(vae: VAE, rows: Tensor) -> Tensor:
+    """The rows x of a batch, which is (x, c) for a model with a context."""
+    if vae.spec.context is None:
+        return rows
+    x, _ = vae.model.split(rows)
+    return x
+
+
+def own_parts(vae: VAE, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """`own_part` of each batch."""
+    return (own_part(vae, batch) for batch in batches)
 
 
 def _require_shifted(rows: Rows, schema: Schema, name: str) -> None:
@@ -97,6 +142,7 @@ def learn_columns(vae: VAE, x: Any) -> None:
     """
     if vae.spec.table is not None:
         return
+    x = without_context(vae.spec.context, x)
     shape = vae.spec.data_shape
     if isinstance(x, Table):
         if shape != (len(x.names),):
@@ -161,7 +207,7 @@ def checked_batches(
         name: of the argument that has them, for messages.
         grey: whether rows are grey levels, which are checked against [0, 1].
     """
-    support, remedy = data_support(vae.likelihood, vae.spec.latent_dim)
+    support, remedy = data_support(vae.likelihood, vae.spec.decoder_inputs)
     missing = missing_cells(vae)
     if grey:
         missing = None  # bits can't be drawn for cells that aren't there
@@ -170,11 +216,19 @@ def checked_batches(
         batches = levels(batches, name)
     shape = vae.spec.data_shape
     batches = undisturbed(batches)
+    whole = None
+    if vae.spec.context is not None:
+        # two passes over one stream, a batch at a time: x is checked, and (x, c) passed on
+        whole, batches = tee(batches)
+        batches = own_parts(vae, batches)
     if vae.spec.table is not None and not grey:
         batches = checked_by_name(batches, vae.likelihood, vae.spec.table.names, name)
-    return checked(
+    parts = checked(
         batches, shape, support=support, remedy=remedy, name=name, missing=missing
     )
+    if whole is None:
+        return parts
+    return (batch for batch, _ in zip(whole, parts, strict=True))
 
 
 def missing_cells(vae: VAE) -> MissingCells | None:
@@ -198,9 +252,11 @@ def require_precise(vae: VAE, rows: Rows, name: str) -> None:
     A fitted model compares with the spread of its training rows, so that a single row can be
     checked too. See `require_precision`.
     """
+    if isinstance(rows, GivenRows):
+        rows = rows.x
     if not isinstance(rows, ArrayRows | DatasetRows | LoaderRows):
         return
-    support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
+    support, _ = data_support(vae.likelihood, vae.spec.decoder_inputs)
     negative = torch.full((1, *vae.spec.data_shape), -0.5)
     shift = bool(support.check(negative).all())
     std = _training_std(vae) if vae.initialized else None

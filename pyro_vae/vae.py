@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import pyro
 import torch
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -16,80 +14,15 @@ from pyro_vae.arguments import public
 from pyro_vae.data import Schema, Table, table
 from pyro_vae.data.column_choice import Kinds, each_kind
 from pyro_vae.data.frames import is_frame
+from pyro_vae.model_and_guide import Guide, Model, Split
 from pyro_vae.program import latex_of, program_of, symbols_of
 from pyro_vae.rng import own_seed
-from pyro_vae.spec import Parts, Spec, build, describe, joined, random_weights, read
+from pyro_vae.spec import Context, Parts, Spec, build, describe, joined, read
 from pyro_vae.spec.column_kinds import require_kinds
 from pyro_vae.spec.missing import Missing
 
 _numbers = count(1)
-Observations = Mapping[str, Tensor] | None
 Part = str | Mapping[str, Any] | nn.Module | Callable[..., Any]
-
-
-class Model(PyroModule):
-    """p(x, z) = p(z) p(x | z): `model(x)` observes the rows x, `model(n=5)` draws 5 rows.
-
-    Pyro's sleep phases pass `observations={"x": rows}` instead of x.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        prior: nn.Module,
-        likelihood: nn.Module,
-    ) -> None:
-        super().__init__(name)
-        self.prior, self.likelihood = prior, likelihood
-        joined(self)
-
-    def forward(
-        self,
-        x: Tensor | None = None,
-        n: int = 1,
-        observations: Observations = None,
-    ) -> Tensor:
-        if observations:
-            x = observations["x"]
-        if x is not None:
-            n = len(x)
-        draw_weights(self, self.likelihood)
-        with pyro.plate("data", n):
-            z = pyro.sample("z", self.prior())
-            rows: Tensor = pyro.sample("x", self.likelihood(z), obs=x)
-            return rows
-
-
-class Guide(PyroModule):
-    """q(z | x): `guide(x)` draws z for the rows x, or for those of `observations={"x": rows}`."""
-
-    def __init__(self, name: str, posterior: nn.Module) -> None:
-        super().__init__(name)
-        self.posterior = posterior
-        joined(self)
-
-    def forward(
-        self,
-        x: Tensor | None = None,
-        observations: Observations = None,
-    ) -> Tensor:
-        rows: Any = x
-        if observations:
-            rows = observations["x"]
-        draw_weights(self, self.posterior)
-        with pyro.plate("data", len(rows)):
-            z: Tensor = pyro.sample("z", self.posterior(rows))
-            return z
-
-
-def draw_weights(program: PyroModule, part: nn.Module) -> None:
-    """Draw weights that were made random (`to_pyro_module_`, `PyroSample`) once for all rows.
-
-    The program keeps what it has drawn until its call is over.
-    """
-    if isinstance(part, PyroModule):
-        for name in random_weights(part):
-            attrgetter(name)(part)
 
 
 class VAE(nn.Module):
@@ -120,6 +53,10 @@ class VAE(nn.Module):
             value. "none": nan is an error.
         seed: of the initial weights. The global generator is not touched.
         table: names, kinds and levels of the columns, for rows of a table; see `from_data`.
+        context: what is given with each row and has no density: {"dim": C} for arrays (n, C), or
+            {"columns": [...]} of a table in `from_data`. Options: whether "prior", "encoder" and
+            "decoder" take it (true), in the "first" of their "layers" or "all", and the length of
+            an "embedding" of levels (one-hot).
 
     Raises:
         ValueError: an unknown kind or option, a part whose shapes or support don't fit, or one with
@@ -152,6 +89,7 @@ class VAE(nn.Module):
         missing: Missing | Mapping[str, Any] = "none",
         seed: int = 0,
         table: Schema | None = None,
+        context: Context | Mapping[str, Any] | None = None,
     ) -> None:
         fields = {
             name: value for name, value in locals().items() if name in Spec.model_fields
@@ -161,8 +99,9 @@ class VAE(nn.Module):
         name = f"vae_{next(_numbers)}"
         with own_seed(self.spec.seed), pyro.settings.context(module_local_params=True):
             parts = build(self.spec, objects)
-            self.model = Model(f"{name}.model", parts.prior, parts.likelihood)
-            self.guide = Guide(f"{name}.guide", parts.posterior)
+            split = Split(self.spec.data_shape, self.spec.context)
+            self.model = Model(f"{name}.model", parts.prior, parts.likelihood, split)
+            self.guide = Guide(f"{name}.guide", parts.posterior, split)
         self.register_buffer("initialized", torch.tensor(False))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -296,3 +235,40 @@ class VAE(nn.Module):
     def posterior(self) -> nn.Module:
         """`posterior(x)` is q(z | x)."""
         return self.parts.posterior
+
+    def given(self, context: Tensor | None) -> "Given":
+        """p(z | c), p(x | z, c) and q(z | x, c) of rows with these contexts, (n, C).
+
+        Example:
+            >>> vae = VAE(data_shape=(4,), latent_dim=2, context={"dim": 1})
+            >>> given = vae.given(torch.zeros(5, 1))
+            >>> given.prior().batch_shape, given.likelihood(torch.zeros(5, 2)).event_shape
+            (torch.Size([5]), torch.Size([4]))
+        """
+        if self.spec.context is not None or context is not None:
+            self.model.split.require(context, "given")
+        return Given(self, context)
+
+
+class Given(NamedTuple):
+    """A model with the contexts of some rows in place: `prior()`, `likelihood(z)`, `posterior(x)`.
+
+    Attributes:
+        vae: the model.
+        context: (n, C); None for a model without a context.
+    """
+
+    vae: VAE
+    context: Tensor | None
+
+    def prior(self) -> Distribution:
+        """p(z | c): batch shape (n,) where the prior takes the context, else ()."""
+        return self.vae.model.p_z(self.context)
+
+    def likelihood(self, z: Tensor) -> Distribution:
+        """p(x | z, c) for z (..., n, latent_dim)."""
+        return self.vae.model.p_x(z, self.context)
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z | x, c) for x (n, *data_shape)."""
+        return self.vae.guide.q_z(x, self.context)

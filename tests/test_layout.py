@@ -52,8 +52,8 @@ LEVELS = (
         "compiler",
     ),
     ("priors", "likelihoods", "guides"),
-    ("spec", "program", "vae"),
-    ("inputs", "objectives", "saved_files", "saving"),
+    ("spec", "program", "model_and_guide", "vae"),
+    ("contexts", "inputs", "given", "objectives", "saved_files", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
     ("page",),

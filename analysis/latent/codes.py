@@ -12,7 +12,9 @@ from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterio
 from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.contexts import NONE_TAKEN, contexts_of
 from pyro_vae.data.frame_output import as_frame
+from pyro_vae.given import with_context
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
@@ -74,12 +76,14 @@ class Codes(Answer):
 
 
 @public
-def encode(vae: VAE, x: Any) -> Codes:
-    """The mean and standard deviation of q(z | x) for each row.
+def encode(vae: VAE, x: Any, *, context: Any = None) -> Codes:
+    """The mean and standard deviation of q(z | x) for each row; with a context of q(z | x, c).
 
     Arguments:
         vae: the model.
         x: rows shaped (n, *data_shape).
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
 
     Raises:
         ValueError: rows that don't fit the model.
@@ -91,7 +95,7 @@ def encode(vae: VAE, x: Any) -> Codes:
     loc: list[Tensor] = []
     scale: list[Tensor] = []
     with evaluation(vae):
-        for batch in rows_of(vae, x, "x"):
+        for batch in rows_of(vae, with_context(vae, x, context), "x"):
             q = posterior_of(vae, batch)
             loc.append(q.mean)
             scale.append(q.stddev)
@@ -103,8 +107,10 @@ def encode(vae: VAE, x: Any) -> Codes:
 
 
 @public
-def reconstruct(vae: VAE, x: Any, *, as_array: bool = False) -> Any:
-    """E[x' | z] at z = E[z | x], the mean of q(z | x); shaped as x.
+def reconstruct(
+    vae: VAE, x: Any, *, context: Any = None, as_array: bool = False
+) -> Any:
+    """E[x' | z] at z = E[z | x], the mean of q(z | x); shaped as x; with a context given c.
 
     A size factor or a total of a row is kept. Categories have no mean: a categorical column gives
     the most probable one, an ordinal column its median.
@@ -112,6 +118,7 @@ def reconstruct(vae: VAE, x: Any, *, as_array: bool = False) -> Any:
     Arguments:
         vae: the model.
         x: rows shaped (n, *data_shape), or a DataFrame.
+        context: of a model that has one, what is given with each row; see `encode`.
         as_array: give numbers also where the model knows the columns of a table.
 
     Returns:
@@ -127,9 +134,10 @@ def reconstruct(vae: VAE, x: Any, *, as_array: bool = False) -> Any:
     """
     parts: list[Tensor] = []
     with evaluation(vae):
-        for batch in rows_of(vae, x, "x"):
-            p = vae.likelihood(posterior_of(vae, batch).mean)
-            parts.append(representative(given(p, batch)))
+        for batch in rows_of(vae, with_context(vae, x, context), "x"):
+            rows, c = vae.model.split(batch)
+            p = vae.model.p_x(posterior_of(vae, batch).mean, c)
+            parts.append(representative(given(p, rows)))
         numbers = as_numpy(torch.cat(parts))
     if vae.spec.table is None or as_array:
         return numbers
@@ -170,12 +178,21 @@ class Samples(Answer):
 
 
 @public
-def sample(vae: VAE, num_rows: int, *, seed: int = 0, as_array: bool = False) -> Any:
-    """Draw rows from the model: z ~ p(z), then x ~ p(x | z).
+def sample(
+    vae: VAE,
+    num_rows: int,
+    *,
+    context: Any = None,
+    seed: int = 0,
+    as_array: bool = False,
+) -> Any:
+    """Draw rows from the model: z ~ p(z), then x ~ p(x | z); with a context both given c.
 
     Arguments:
         vae: the model.
         num_rows: how many rows, at least 1.
+        context: of a model that has one: an array (num_rows, C) or (1, C), a DataFrame, or a dict
+            by name of a value for all rows, {"batch": "a"}, or of one for each.
         seed: of the draws.
         as_array: give `Samples` also where the model knows the columns of a table.
 
@@ -197,9 +214,11 @@ def sample(vae: VAE, num_rows: int, *, seed: int = 0, as_array: bool = False) ->
             "sample: prior 'flat' has no density, so nothing can be drawn from it; an autoencoder "
             "compresses and does not generate. Take prior 'standard_normal' and guide 'mean_field'"
         )
+    c = _contexts(vae, context, num_rows)
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
-        z = vae.prior().sample(torch.Size([num_rows]))
-        p = vae.likelihood(z)
+        prior = vae.model.p_z(c)
+        z = prior.sample(torch.Size([] if prior.batch_shape else [num_rows]))
+        p = vae.model.p_x(z, c)
         x = p.sample()
         drawn = Samples(as_numpy(z), as_numpy(x), as_numpy(p.mean))
     if vae.spec.table is None or as_array:
@@ -238,6 +257,24 @@ def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndar
                 kl = (q.log_prob(z) - p.log_prob(z)).mean(0)
             rates.append(kl)
         return as_numpy(torch.cat(rates))
+
+
+def _contexts(vae: VAE, context: Any, num_rows: int) -> Tensor | None:
+    """The contexts of the rows to draw, (num_rows, C); one context is that of all rows."""
+    if vae.spec.context is None:
+        if context is not None:
+            raise ValueError(f"context: {NONE_TAKEN}")
+        return None
+    placement = placement_of(vae)
+    if isinstance(context, Mapping):
+        return contexts_of(vae.spec.context, context, num_rows, placement)
+    found = contexts_of(vae.spec.context, context, None, placement)
+    if len(found) not in (1, num_rows):
+        raise ValueError(
+            f"context: expected {num_rows}, one for each row to draw, or one for all, got "
+            f"{len(found)}; take num_rows={len(found)}"
+        )
+    return found.expand(num_rows, -1)
 
 
 def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -44,7 +44,8 @@ from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.compiler import products
-from pyro_vae.inputs import model_rows, placement_of, rows_of
+from pyro_vae.given import of_rows
+from pyro_vae.inputs import model_rows, own_part, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
 
@@ -62,6 +63,7 @@ def evidence(
     vae: VAE,
     x: Any,
     *,
+    context: Any = None,
     num_particles: int = 1000,
     seed: int = 0,
     method: Method = "auto",
@@ -106,7 +108,7 @@ def evidence(
     cells, and exactly 0 where there are none; with missing="self_masking" it is log p of the
     observed cells and of the mask, which says which these are. With `columns` a and `given` b it is
     log p(x_a | x_b) = log p(x_a, x_b) - log p(x_b), a score of some columns by others, from an
-    estimate of each.
+    estimate of each. For a model with a context c it is log p(x | c), of the context of each row.
 
     Running sums in float64 keep the memory from growing with K. The draws of a row depend on `seed`
     and on the row alone: its numbers are the same in any order, batch or chunk, up to rounding, and
@@ -122,6 +124,8 @@ def evidence(
     Arguments:
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         num_particles: K; fewer than 21 have no k-hat, and all of them come from the guide. With
             `until` it is the first number of draws, which is doubled as often as needed.
         seed: of the draws.
@@ -163,7 +167,7 @@ def evidence(
     first = proposal_of("guide" if proposal is None else proposal)
     second = None if retry is None else proposal_of(retry, "retry")
     placement = placement_of(vae)
-    rows = model_rows(vae, x)
+    rows = model_rows(vae, x, context=context)
     pairs = chunk_size or affordable_pairs(vae)
     compiles = is_worth_compiling(compile, len(rows) * num_particles, pairs)
     if compiles and chunk_size is None:
@@ -172,8 +176,9 @@ def evidence(
     counts: list[int] = []
     measure = measure_of(vae)
     with evaluation(vae), own_seed(seed, placement.device) as restart:
+        seen = of_rows(vae)
         job = Job(
-            vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles
+            seen, seen.prior(), num_particles, until, seed, pairs, restart, compiles
         )
         batches = rows_of(vae, rows, "x", batch_size=job.group, progress=progress)
         groups = _groups(job, batches, hashes, counts, measure)
@@ -221,7 +226,7 @@ def _groups(
         for group in batch.split(job.group):
             hashes += [row_hash(row) for row in group]
             if job.vae.spec.missing != "none":
-                counts += observed_cells(group, measure)
+                counts += observed_cells(own_part(job.vae, group), measure)
             yield group
 
 
@@ -280,7 +285,7 @@ def affordable_pairs(vae: VAE) -> int:
     with evaluation(vae), ExitStack() as hooks:
         for module in vae.likelihood.modules():
             hooks.enter_context(module.register_forward_hook(note_size))
-        shape = (1, vae.spec.latent_dim)
+        shape = (1, vae.spec.decoder_inputs)
         vae.likelihood(
             torch.zeros(shape, dtype=placement.dtype, device=placement.device)
         )

@@ -19,6 +19,8 @@ from pyro_vae.vae import VAE
 
 __all__ = ["Measure", "measure_of"]
 
+CONTEXT = "the context of each row"
+
 FULL = (ordered_vector, positive_ordered_vector)
 """Supports over vectors with a volume; a correlation matrix or a point on a sphere has none."""
 
@@ -51,6 +53,11 @@ class Measure:
     def kind(self) -> str:
         """ "density", "mass", or "density and mass" where a row has columns of both."""
         return " and ".join(name for name in ("density", "mass") if getattr(self, name))
+
+    @property
+    def symbol(self) -> str:
+        """ "log p(x)", or "log p(x | c)" where rows have a context."""
+        return "log p(x | c)" if CONTEXT in self.given else "log p(x)"
 
     @property
     def size(self) -> int:
@@ -115,7 +122,7 @@ def measure_of(vae: VAE) -> Measure | None:
     return Measure(
         density=_ranges(parts, "density"),
         mass=_ranges(parts, "mass"),
-        given=" and ".join(_given(parts, columns)),
+        given=" and ".join([*_given(parts, columns), *_context(vae)]),
         mask=vae.spec.self_masking is not None,
     )
 
@@ -149,6 +156,15 @@ def _given(parts: Iterable[_Part], whole: Sequence[int]) -> Iterator[str]:
             yield f"the total of columns {ranges(sorted(part.columns))}"
 
 
+def _context(vae: VAE) -> list[str]:
+    """What p(x | c) is given besides numbers of x."""
+    context = vae.spec.context
+    if context is None:
+        return []
+    names = "" if context.table is None else f" ({', '.join(context.table.names)})"
+    return [f"{CONTEXT}{names}"]
+
+
 def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:
     """The parts of a registered likelihood over these columns."""
     if isinstance(family, Mixed):
@@ -169,7 +185,7 @@ def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:
 def _of_own(vae: VAE, columns: Sequence[int]) -> Iterator[_Part]:
     """The parts of a likelihood of the user's own, from the distribution that it gives."""
     placement = placement_of(vae)
-    shape = (1, vae.spec.latent_dim)
+    shape = (1, vae.spec.decoder_inputs)
     with evaluation(vae):
         z = torch.zeros(shape, dtype=placement.dtype, device=placement.device)
         row: Any = vae.likelihood(z)

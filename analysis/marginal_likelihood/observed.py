@@ -13,7 +13,8 @@ from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.tables import column_names, row_labels
 from pyro_vae.explain import nearest
-from pyro_vae.inputs import rows_of
+from pyro_vae.given import with_context, with_x
+from pyro_vae.inputs import own_part, rows_of
 from pyro_vae.likelihoods.column_ranges import ranges
 from pyro_vae.vae import VAE
 
@@ -62,6 +63,7 @@ def between_columns(
     *,
     vae: VAE,
     x: Any,
+    context: Any,
     columns: Chosen | None,
     given: Chosen | None,
     **how: Any,
@@ -77,6 +79,7 @@ def between_columns(
         evidence: the function that estimates log p(x) of rows.
         vae: a model for rows with missing cells.
         x: the rows.
+        context: of the rows, for a model that has one.
         columns: a, by name or position; None: all that are not given.
         given: b, by name or position; without any it is log p(x_a).
         **how: further arguments of `evidence`.
@@ -88,12 +91,12 @@ def between_columns(
     """
     require_at_random(vae, "evidence of columns")
     of_a, of_b = _chosen(vae, x, columns, () if given is None else given)
-    rows = torch.cat(list(rows_of(vae, x, "x"))).cpu()
-    both = evidence(vae, _only(rows, [*of_a, *of_b]).numpy(), **how)
+    rows = torch.cat(list(rows_of(vae, with_context(vae, x, context), "x"))).cpu()
+    both = evidence(vae, _only(vae, rows, [*of_a, *of_b]), **how)
     labels = row_labels(x, vae.spec.table)
     if not of_b:
         return replace(_of_columns(both, of_a, []), row_labels=labels)
-    condition = evidence(vae, _only(rows, of_b).numpy(), **how)
+    condition = evidence(vae, _only(vae, rows, of_b), **how)
     return replace(_difference(both, condition, of_a, of_b), row_labels=labels)
 
 
@@ -144,11 +147,12 @@ def _of_columns(found: Evidence, of_a: list[int], of_b: list[int]) -> Evidence:
     return replace(found, measure=measure, data_size=measure.size)
 
 
-def _only(rows: Tensor, columns: list[int]) -> Tensor:
+def _only(vae: VAE, rows: Tensor, columns: list[int]) -> Any:
     """The rows with these columns of the flattened row alone; all others are missing."""
-    kept = torch.full_like(rows, torch.nan)
-    kept.flatten(1)[:, columns] = rows.flatten(1)[:, columns]
-    return kept
+    x = own_part(vae, rows)
+    kept = torch.full_like(x, torch.nan)
+    kept.flatten(1)[:, columns] = x.flatten(1)[:, columns]
+    return with_x(vae, rows, kept)
 
 
 def _chosen(

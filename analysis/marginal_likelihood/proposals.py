@@ -169,6 +169,11 @@ class Own(Proposal):
         self.function = function
 
     def __call__(self, vae: VAE, rows: Tensor) -> Distribution:
+        if vae.spec.context is not None:
+            raise ValueError(
+                "proposal: expected a name for a model with a context, got your own function, "
+                "which knows no context; take 'refined' or 'defensive'"
+            )
         q: Any = self.function(vae, rows)
         expected = ((len(rows),), (vae.spec.latent_dim,))
         got: Any = type(q).__name__

@@ -85,7 +85,9 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
         mean = f"{self.mean_log_marginal:.3f} ± {self.mean_log_marginal_se:.3f} nats per row"
         is_known = not math.isnan(self.unreliable_share)
         trusted = f"{1 - self.unreliable_share:.1%}" if is_known else "unknown"
-        return f"Evidence(rows={self.num_rows}, log p(x) {mean}, trusted: {trusted})"
+        return (
+            f"Evidence(rows={self.num_rows}, {self.symbol} {mean}, trusted: {trusted})"
+        )
 
     @property
     def num_rows(self) -> int:
@@ -208,7 +210,7 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
         share = f"{self.monte_carlo_se:.3f} of the error is Monte Carlo"
         how = f"{self.num_rows} rows, {self._draws()}; {share}"
         return [
-            Total("log p(x)", mean, se, "nats per row", how),
+            Total(self.symbol, mean, se, "nats per row", how),
             *self._cells(),
             *self._trust(),
             *self._counts(),

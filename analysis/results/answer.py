@@ -176,6 +176,12 @@ class HasLogMarginal:
     log_marginal: np.ndarray
 
     @property
+    def symbol(self) -> str:
+        """What the numbers are: "log p(x)", or "log p(x | c)" of rows with a context."""
+        measure: Any = getattr(self, "measure", None)
+        return "log p(x)" if measure is None else str(measure.symbol)
+
+    @property
     def mean_log_marginal(self) -> float:
         """Mean of log p(x) over rows, in nats per row."""
         return mean_and_se(self.log_marginal)[0]

@@ -46,12 +46,12 @@ def mixed_precision(
         _autocast.reset(token)
 
 
-def autocast(network: nn.Module, x: Tensor) -> Tensor:
-    """`network(x)` in the precision of the enclosing `mixed_precision`, in the dtype of x."""
+def autocast(network: nn.Module, x: Tensor, *given: Tensor) -> Tensor:
+    """`network(x, ...)` in the precision of the enclosing `mixed_precision`, in the dtype of x."""
     dtype = _autocast.get()
     if dtype is None:
-        output: Tensor = network(x)
+        output: Tensor = network(x, *given)
         return output
     with torch.autocast(x.device.type, dtype, cache_enabled=False):
-        rounded: Tensor = network(x)
+        rounded: Tensor = network(x, *given)
     return rounded.to(x.dtype)

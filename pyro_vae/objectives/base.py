@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from pyro_vae.arguments import as_int
+from pyro_vae.model_and_guide import Guide, Model
 from pyro_vae.registry import Registry
-from pyro_vae.vae import Guide, Model
 
 OBJECTIVES = Registry("objective")
 Program = Callable[..., Any]

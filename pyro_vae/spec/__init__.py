@@ -2,12 +2,14 @@
 
 from pyro_vae.spec.adoption import joined, random_weights, require_fixed_weights
 from pyro_vae.spec.check import data_support
+from pyro_vae.spec.context import Context
 from pyro_vae.spec.description import SLOTS, Spec, read
 from pyro_vae.spec.kinds import as_pyro, support_of
 from pyro_vae.spec.parts import Parts, build, describe
 
 __all__ = [
     "SLOTS",
+    "Context",
     "Parts",
     "Spec",
     "as_pyro",

@@ -17,9 +17,16 @@ NAMES = ("prior", "likelihood", "posterior")
 
 
 def check(
-    parts: tuple[nn.Module, nn.Module, nn.Module], data_shape: Shape, latent_dim: int
+    parts: tuple[nn.Module, nn.Module, nn.Module],
+    inputs: tuple[tuple[Shape, ...], ...],
+    events: tuple[Shape, ...],
 ) -> list[Distribution]:
     """Call each part once on zeros and compare what it returns with the shapes of the model.
+
+    Arguments:
+        parts: prior, likelihood and posterior.
+        inputs: the shapes of what each of them takes, for one row.
+        events: the event shape of what each of them gives.
 
     Returns:
         The distributions that the parts return.
@@ -27,8 +34,6 @@ def check(
     Raises:
         ValueError: naming the part, the expected and the got.
     """
-    events = ((latent_dim,), data_shape, (latent_dim,))
-    inputs: tuple[tuple[Shape, ...], ...] = ((), ((latent_dim,),), (data_shape,))
     distributions = []
     for name, part, event_shape, shapes in zip(
         NAMES, parts, events, inputs, strict=True
@@ -39,7 +44,7 @@ def check(
         _check_shapes(name, distribution, event_shape, rows=bool(shapes))
         distributions.append(distribution)
     prior, _, posterior = distributions
-    _check_supports(prior, posterior, zeros_like(parts[2], (latent_dim,)))
+    _check_supports(prior, posterior, zeros_like(parts[2], events[2]))
     return distributions
 
 
@@ -103,9 +108,9 @@ def _of_numbers(support: Any) -> Any:
     return with_number_bounds(support)
 
 
-def check_draws(likelihood: nn.Module, latent_dim: int) -> None:
+def check_draws(likelihood: nn.Module, inputs: int) -> None:
     """Raise ValueError where a likelihood doesn't take several draws of z for each row."""
-    draws = zeros_like(likelihood, (latent_dim,)).repeat(3, 1, 1)
+    draws = zeros_like(likelihood, (inputs,)).repeat(3, 1, 1)
     shape = tuple(draws.shape)
     got = called("likelihood", likelihood, draws).batch_shape
     if got not in (draws.shape[:-1], ()):
@@ -142,16 +147,20 @@ def zeros_like(part: nn.Module, shape: Shape) -> Tensor:
     return torch.zeros((ROWS, *shape), dtype=weight.dtype, device=weight.device)
 
 
-def data_support(likelihood: nn.Module, latent_dim: int) -> tuple[Any, str]:
+def data_support(likelihood: nn.Module, inputs: int) -> tuple[Any, str]:
     """The support of p(x | z), and what to do about data outside it.
 
     A user's own likelihood is called for the support of its distribution. A support that depends on
     z is not checked.
+
+    Arguments:
+        likelihood: of the model.
+        inputs: how many numbers it takes of a row, `Spec.decoder_inputs`.
     """
     family: Any = getattr(likelihood, "family", None)
     if isinstance(family, Family) and hasattr(family, "support"):
         return family.support, getattr(family, "remedy", "")
-    z = zeros_like(likelihood, (latent_dim,))
+    z = zeros_like(likelihood, (inputs,))
     z[1] = 1.0
     support = _of_numbers(
         _support(called("likelihood", likelihood, z)) or constraints.real

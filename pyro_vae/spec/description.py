@@ -29,6 +29,7 @@ from pyro_vae.likelihoods.mechanisms import Direction
 from pyro_vae.networks import NETWORKS, Activation
 from pyro_vae.priors import PRIORS
 from pyro_vae.registry import Choice
+from pyro_vae.spec.context import Context, require_context
 from pyro_vae.spec.missing import Missing, direction_of, known_missing
 
 SLOTS = ("prior", "likelihood", "guide", "encoder", "decoder")
@@ -95,6 +96,9 @@ class Spec(Described):
         default=None,
         description="names, kinds and levels of the columns, for rows of a table",
     )
+    context: Context | None = Field(
+        default=None, description="what is given with each row, and has no density"
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -109,6 +113,7 @@ class Spec(Described):
                 f"{len(self.table.names)}: {shortened(self.table.names)}; make the model with "
                 "VAE.from_data"
             )
+        require_context(self)
         return self
 
     @field_validator("missing", mode="before")
@@ -120,6 +125,13 @@ class Spec(Described):
     def self_masking(self) -> Direction | None:
         """Which values are missing more often; None where missing cells don't depend on them."""
         return direction_of(self.missing)
+
+    @property
+    def decoder_inputs(self) -> int:
+        """How many numbers the decoder takes of a row: z, and e(c) where it takes the context."""
+        if self.context is None or not self.context.decoder:
+            return self.latent_dim
+        return self.latent_dim + self.context.width
 
     def custom(self) -> dict[str, str]:
         """The slots that hold a user's object, with its type."""

@@ -10,7 +10,6 @@ from torch.distributions import Distribution, constraints
 
 from pyro_vae.guides import GUIDES, Posterior
 from pyro_vae.hooks import BindsParts
-from pyro_vae.kind_options import Options, qualified_name
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
 from pyro_vae.likelihoods.observed_cells import (
     MissingAtRandom,
@@ -22,14 +21,23 @@ from pyro_vae.likelihoods.self_masking import (
     mechanism_of,
     no_mechanism,
 )
-from pyro_vae.networks import NETWORKS, Shape, Standardize, standardized_shape
+from pyro_vae.networks import Shape, Standardize
 from pyro_vae.priors import PRIORS
-from pyro_vae.registry import Registry
+from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.spec.adoption import adopted, is_own, named, unused
 from pyro_vae.spec.check import called, check, check_draws, data_support, zeros_like
+from pyro_vae.spec.context import require_size
 from pyro_vae.spec.description import SLOTS, Spec
 from pyro_vae.spec.gradients import require_training
 from pyro_vae.spec.kinds import gives_pyro_kind
+from pyro_vae.spec.members import (
+    context_shape,
+    encoder_shape,
+    encoder_with_context,
+    in_layers,
+    member,
+    network_of,
+)
 
 
 class Parts(NamedTuple):
@@ -65,9 +73,10 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
         ValueError: a user's part is missing, doesn't fit, or makes another field useless.
     """
     _check_slots(spec, objects)
+    require_size(spec.context)
     prior = objects.get("prior")
     if prior is None:
-        prior = _member(PRIORS, spec.prior, spec.latent_dim)
+        prior = _prior(spec)
     likelihood = objects.get("likelihood")
     if likelihood is None:
         likelihood = _likelihood(spec, objects.get("decoder"))
@@ -104,14 +113,16 @@ def _check_slots(spec: Spec, objects: Mapping[str, nn.Module]) -> None:
 
 def _check_parts(spec: Spec, parts: Parts, objects: Mapping[str, nn.Module]) -> None:
     """Check shapes, supports and gradients, and convert what returns another library's kind."""
-    distributions = check(parts, spec.data_shape, spec.latent_dim)
+    inputs = tuple(INPUTS[slot](spec) for slot in ("prior", "likelihood", "guide"))
+    z_shape = (spec.latent_dim,)
+    distributions = check(parts, inputs, (z_shape, spec.data_shape, z_shape))
     for part, distribution in zip(parts, distributions, strict=True):
         if part in objects.values() or not isinstance(
             distribution, TorchDistributionMixin
         ):
             gives_pyro_kind(part)
     if "likelihood" in objects:
-        check_draws(parts.likelihood, spec.latent_dim)
+        check_draws(parts.likelihood, spec.decoder_inputs)
     trained = {parameter for part in parts for parameter in part.parameters()}
     for slot, own in objects.items():
         require_training(slot, own, INPUTS[slot](spec), trained)
@@ -119,31 +130,23 @@ def _check_parts(spec: Spec, parts: Parts, objects: Mapping[str, nn.Module]) -> 
 
 
 INPUTS: dict[str, Callable[[Spec], tuple[Shape, ...]]] = {
-    "prior": lambda spec: (),
-    "likelihood": lambda spec: ((spec.latent_dim,),),
-    "decoder": lambda spec: ((spec.latent_dim,),),
-    "guide": lambda spec: (spec.data_shape,),
-    "encoder": lambda spec: (_encoder_shape(spec),),
+    "prior": lambda spec: context_shape(spec, "prior"),
+    "likelihood": lambda spec: ((spec.decoder_inputs,),),
+    "decoder": lambda spec: ((spec.decoder_inputs,),),
+    "guide": lambda spec: (spec.data_shape, *context_shape(spec, "encoder")),
+    "encoder": lambda spec: (encoder_shape(spec),),
 }
 """The shapes of the inputs of each part, for one row."""
 
 
-def _member(registry: Registry, options: Options, *context: Any) -> nn.Module:
-    built = registry.build(options, *context)
-    if not isinstance(built, nn.Module):
-        constructor = qualified_name(registry[options.kind])
-        remedy = ""
-        if isinstance(built, Distribution):
-            remedy = "; wrap it: pyro_vae.priors.Constant(...)"
-        raise ValueError(
-            f"{registry.room} {options.kind!r}: expected {constructor} to make an nn.Module, got "
-            f"{type(built).__name__}{remedy}"
-        )
-    return built
+def _prior(spec: Spec) -> nn.Module:
+    if spec.context is not None and spec.context.prior:
+        return ConditionalNormal(spec.context.features(), spec.latent_dim)
+    return member(PRIORS, spec.prior, spec.latent_dim)
 
 
 def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
-    family: Any = _member(LIKELIHOODS, spec.likelihood, spec.data_shape)
+    family: Any = member(LIKELIHOODS, spec.likelihood, spec.data_shape)
     if not isinstance(getattr(family, "param_shape", None), tuple):
         raise ValueError(
             f"likelihood {spec.likelihood.kind!r}: expected a Family with param_shape, the shape "
@@ -152,9 +155,11 @@ def _likelihood(spec: Spec, decoder: nn.Module | None) -> Likelihood:
         )
     if decoder is None:
         widths = spec.hidden_dims[::-1]
-        decoder = _network(
-            spec, spec.decoder, (spec.latent_dim,), family.param_shape, widths
+        decoder = network_of(
+            spec, spec.decoder, (spec.decoder_inputs,), family.param_shape, widths
         )
+        if spec.context is not None and spec.context.decoder:
+            decoder = in_layers(spec, decoder)
     weight = zeros_like(decoder, ())
     family = family.to(weight)
     if spec.missing == "none":
@@ -177,11 +182,11 @@ def _own_with_missing(spec: Spec, likelihood: nn.Module) -> "OwnLikelihood":
     """A likelihood of the user's own, for rows with missing cells."""
     if spec.self_masking is not None:
         raise ValueError(no_mechanism("custom"))
-    z = zeros_like(likelihood, (spec.latent_dim,))
+    z = zeros_like(likelihood, (spec.decoder_inputs,))
     p = called("likelihood", likelihood, z)
     if not isinstance(p, TorchDistributionMixin):
         gives_pyro_kind(likelihood)
-    support, _ = data_support(likelihood, spec.latent_dim)
+    support, _ = data_support(likelihood, spec.decoder_inputs)
     missing = MissingAtRandom(spec.data_shape, support, _together(spec, p))
     return OwnLikelihood(likelihood, missing.to(z))
 
@@ -193,17 +198,17 @@ def _together(spec: Spec, p: Distribution) -> dict[str, list[int]]:
     return {"a row": list(range(math.prod(spec.data_shape)))}
 
 
-def _encoder_shape(spec: Spec) -> Shape:
-    """The shape of the encoder's input for one row."""
-    return standardized_shape(spec.data_shape, spec.missing != "none")
-
-
 def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
-    if encoder is None:
-        encoder = _network(
-            spec, spec.encoder, _encoder_shape(spec), None, spec.hidden_dims
+    given = context_shape(spec, "encoder")
+    if given:
+        encoder = encoder_with_context(spec, encoder)
+    elif encoder is None:
+        encoder = network_of(
+            spec, spec.encoder, encoder_shape(spec), None, spec.hidden_dims
         )
-    features = called("encoder", encoder, zeros_like(encoder, _encoder_shape(spec)))
+    shapes = (encoder_shape(spec), *given)
+    zeros = [zeros_like(encoder, shape) for shape in shapes]
+    features = called("encoder", encoder, *zeros)
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
         got = (
             tuple(features.shape)
@@ -216,24 +221,6 @@ def _posterior(spec: Spec, encoder: nn.Module | None) -> Posterior:
         )
     missing = spec.missing != "none"
     standardize = Standardize(spec.data_shape, spec.standardize, spec.denoise, missing)
-    family = _member(GUIDES, spec.guide, features.shape[1], spec.latent_dim)
+    family = member(GUIDES, spec.guide, features.shape[1], spec.latent_dim)
     weight = zeros_like(encoder, ())
     return Posterior(standardize.to(weight), encoder, family.to(weight))
-
-
-def _network(
-    spec: Spec,
-    options: Options,
-    in_shape: Shape,
-    out_shape: Shape | None,
-    hidden: Shape,
-) -> nn.Module:
-    """A network of the model; what its options leave open is taken from the model's own fields."""
-    shared = {"hidden_dims": hidden, "activation": spec.activation}
-    chosen = options.options()
-    inherited = {
-        name: value
-        for name, value in shared.items()
-        if name in chosen and chosen[name] is None
-    }
-    return _member(NETWORKS, options.model_copy(update=inherited), in_shape, out_shape)

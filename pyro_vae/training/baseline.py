@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyro_vae.data import LoaderRows
 from pyro_vae.data.arrays import LARGEST
-from pyro_vae.inputs import model_rows
+from pyro_vae.inputs import model_rows, own_part
 from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.vae import VAE
@@ -58,7 +58,7 @@ def _score(vae: VAE, batches: Iterable[tuple[Tensor, Tensor | None]]) -> float |
     count = 0.0
     with torch.no_grad():
         for batch, weights in batches:
-            log_p = p.log_prob(batch).double()
+            log_p = p.log_prob(own_part(vae, batch)).double()
             if weights is None:
                 total += float(log_p.sum())
                 count += len(batch)

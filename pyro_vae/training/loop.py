@@ -45,7 +45,11 @@ from pyro_vae.training.preparation import (
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
-from pyro_vae.training.sanity_check import check_objective, require_trainable
+from pyro_vae.training.sanity_check import (
+    check_objective,
+    require_given_rows,
+    require_trainable,
+)
 from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.step_choice import choose_steps, with_guard
 from pyro_vae.training.train_step import State
@@ -63,6 +67,7 @@ def fit(
     *,
     validation: Any = 0.1,
     weights: Any = None,
+    context: Any = None,
     epochs: int | None = None,
     min_steps: int = 4000,
     batch_size: int = 128,
@@ -125,6 +130,9 @@ def fit(
         weights: how much each row of `x` counts in the loss, (n,), such as importance or survey
             weights; only their ratios matter. None: all the same. They don't count where the model
             is initialised.
+        context: of a model that has one, what is given with each row of `x`: an array (n, C), or a
+            DataFrame; None finds its columns in the table `x`. With it `validation` may be a pair
+            of rows and contexts.
         epochs: passes over the training rows.
         min_steps: smallest number of steps, where `epochs` is not given.
         batch_size: rows in a step.
@@ -196,8 +204,9 @@ def fit(
         own_seed(options.seed, torch_device),
     ):
         require_trainable(vae)
+        require_given_rows(vae, options)
         data, named_rows = read_data(
-            vae, x, validation, weights, placement, options.seed
+            vae, x, validation, weights, placement, options.seed, context
         )
         options = with_eager_steps(options, data.weights)
         options = with_budget(options, data.train.steps(options.batch_size))

@@ -19,9 +19,12 @@ from pyro_vae.inputs import (
     checked_batches,
     learn_columns,
     model_rows,
+    own_part,
+    own_parts,
     pass_size,
     require_precise,
 )
+from pyro_vae.networks.context import ContextFeatures
 from pyro_vae.objectives import Objective
 from pyro_vae.spec import data_support
 from pyro_vae.training.ema import ExponentialMovingAverage
@@ -60,10 +63,11 @@ def read_data(
     weights: Any,
     placement: Placement,
     seed: int,
+    context: Any = None,
 ) -> tuple[TrainingData, dict[str, Rows]]:
     """The rows of a run, and all rows under the names of the arguments that hold them."""
     learn_columns(vae, x)
-    rows = model_rows(vae, x, placement)
+    rows = model_rows(vae, x, placement, context=context)
     train, valid = split(rows, validation, vae, placement, seed)
     row_weights = None
     if weights is not None:
@@ -123,22 +127,35 @@ def check_and_initialise(
             if name in digests:
                 digests[name].update(batch)
             if vae.spec.missing != "none":
-                empty += int(batch.isnan().flatten(1).all(1).sum())
+                x = own_part(vae, batch)
+                empty += int(x.isnan().flatten(1).all(1).sum())
         if vae.spec.self_masking is None:
             _warn_of_empty(name, empty, len(rows))
         require_precise(vae, rows, name)
     if vae.initialized:
         return
-    summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
+    order = torch.Generator().manual_seed(0)
+    summary = statistics(own_parts(vae, train.batches(size, order)))
     _require_observed(vae, summary)
     if grey:
         summary = bits_of(summary)
     elif summary.outlying.any():  # never of bits
-        _warn_of_outliers(vae, named["x"].batches(size), summary)
+        _warn_of_outliers(vae, own_parts(vae, named["x"].batches(size)), summary)
     for module in vae.modules():
         if isinstance(module, StartsFromData):
             module.pyro_vae_start(summary)
+    if vae.spec.context is not None:
+        _start_contexts(vae, train.batches(size))
     vae.initialized.fill_(True)
+
+
+def _start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:
+    """Give every e(c) of a model the moments of the contexts of its training rows."""
+    contexts = (vae.model.split(batch)[1] for batch in batches)
+    summary = statistics(part for part in contexts if part is not None)
+    for module in vae.modules():
+        if isinstance(module, ContextFeatures):
+            module.start(summary.mean, summary.std)
 
 
 def default_objective(vae: VAE, options: FitOptions, train: Rows) -> FitOptions:
@@ -213,7 +230,7 @@ def _warn_of_outliers(
     family = getattr(vae.likelihood, "family", None)
     if getattr(family, "warp", None) is not None:
         return  # its unit is robust, and its map is for far cells
-    support, _ = data_support(vae.likelihood, vae.spec.latent_dim)
+    support, _ = data_support(vae.likelihood, vae.spec.decoder_inputs)
     is_real = support.check(torch.full((1, *vae.spec.data_shape), -0.5))
     outlying = summary.outlying.cpu() & is_real.expand(1, *vae.spec.data_shape)[0]
     ratio = torch.where(outlying, (summary.std / summary.robust_std).cpu(), 0.0)

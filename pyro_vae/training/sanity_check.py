@@ -28,6 +28,22 @@ def require_trainable(vae: VAE) -> None:
         )
 
 
+def require_given_rows(vae: VAE, options: FitOptions) -> None:
+    """Raise ValueError for options that would draw rows, of which no context is known."""
+    if vae.spec.context is None:
+        return
+    if options.sleep_share:
+        raise ValueError(
+            "sleep_share: expected 0 for a model with a context, since the rows that it draws have "
+            f"none, got {options.sleep_share}; leave it out"
+        )
+    if options.binarize != "none":
+        raise ValueError(
+            f"binarize: expected 'none' for a model with a context, got {options.binarize!r}; draw "
+            "the bits before: pyro_vae.data.load, or x > 0.5"
+        )
+
+
 def check_objective(state: State, train: Rows, options: FitOptions) -> None:
     """Evaluate the objective once on some rows, with Pyro's validation on.
 

@@ -26,7 +26,12 @@ def split(
     """
     if validation is None or is_number(validation):
         return select_part(rows, validation, seed)
-    own_rows = model_rows(vae, validation, placement, name="validation")
+    context = None
+    if vae.spec.context is not None and isinstance(validation, tuple):
+        validation, context = validation
+    own_rows = model_rows(
+        vae, validation, placement, name="validation", context=context
+    )
     return rows, own_rows
 
 

@@ -1,0 +1,186 @@
+"""The two Pyro programs of a variational autoencoder, made of its three modules."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import pyro
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from pyro_vae.networks.context import ContextFeatures, beside
+from pyro_vae.spec import Context, joined, random_weights
+
+Observations = Mapping[str, Tensor] | None
+Pair = tuple[Tensor, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where the context of a row is: given by itself, or as the last numbers of a flat row.
+
+    Tools carry a row and its context as one vector, (n, D + C), so that what shuffles, splits,
+    stacks or selects rows keeps both together.
+
+    Arguments:
+        data_shape: of a row x.
+        context: of the model's description; None for a model without.
+
+    Example:
+        >>> import torch
+        >>> split = Split((2, 2), Context(dim=1))
+        >>> x, context = split(torch.arange(5.0).reshape(1, 5))
+        >>> x.shape, context
+        (torch.Size([1, 2, 2]), tensor([[4.]]))
+    """
+
+    data_shape: tuple[int, ...]
+    context: Context | None
+
+    def __call__(self, rows: Tensor, context: Any = None, name: str = "model") -> Pair:
+        """The rows x, (n, *data_shape), and their contexts, (n, C).
+
+        Raises:
+            ValueError: no context where the model has one, one of another shape, or one too many.
+        """
+        if self.context is None:
+            if context is not None:
+                raise ValueError(
+                    f"{name}: expected no context, since the model has none, got one; make it with "
+                    "VAE(..., context={'dim': ...})"
+                )
+            return rows, None
+        if context is not None:
+            self.require(context, name)
+            return rows, context
+        size = math.prod(self.data_shape)
+        if tuple(rows.shape[1:]) != (size + self.context.size,):
+            raise ValueError(
+                f"{name}: expected the context of the rows, {self.context.size} numbers each, got "
+                f"none; pass it: vae.{name}(x, context)"
+            )
+        x, given = rows.split([size, self.context.size], -1)
+        return x.unflatten(-1, self.data_shape), given
+
+    def require(self, context: Any, name: str) -> None:
+        """Raise ValueError unless this is a tensor of contexts."""
+        size = self.context.size if self.context is not None else 0
+        if not isinstance(context, Tensor) or context.shape[-1:] != (size,):
+            got: Any = type(context).__name__
+            if isinstance(context, Tensor):
+                got = f"shape {tuple(context.shape)}"
+            raise ValueError(
+                f"{name}: expected contexts as a tensor of shape (n, {size}), got {got}; other "
+                "kinds go to pyro_vae.fit, evidence, sample, ..."
+            )
+
+
+class Model(PyroModule):
+    """p(x, z) = p(z) p(x | z): `model(x)` observes the rows x, `model(n=5)` draws 5 rows.
+
+    With a context it is p(x, z | c) = p(z | c) p(x | z, c): `model(x, context)` observes the rows
+    x, and `model(context=c)` draws a row for each context.
+
+    Pyro's sleep phases pass `observations={"x": rows}` instead of x.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        prior: nn.Module,
+        likelihood: nn.Module,
+        split: Split,
+    ) -> None:
+        super().__init__(name)
+        self.prior, self.likelihood = prior, likelihood
+        self.split = split
+        self.features: ContextFeatures | None = None
+        if split.context is not None and split.context.decoder:
+            self.features = split.context.features()
+        joined(self)
+
+    def p_z(self, context: Tensor | None) -> Distribution:
+        """p(z | c), one for each row where the prior takes the context."""
+        chosen = self.split.context
+        if chosen is None or not chosen.prior:
+            distribution: Distribution = self.prior()
+            return distribution
+        given: Distribution = self.prior(context)
+        return given
+
+    def p_x(self, z: Tensor, context: Tensor | None) -> Distribution:
+        """p(x | z, c), whose decoder takes (z, e(c))."""
+        inputs = z
+        if self.features is not None and context is not None:
+            inputs = beside(z, self.features(context))
+        distribution: Distribution = self.likelihood(inputs)
+        return distribution
+
+    def forward(
+        self,
+        x: Tensor | None = None,
+        context: Tensor | None = None,
+        n: int = 1,
+        observations: Observations = None,
+    ) -> Tensor:
+        if observations:
+            x = observations["x"]
+        if x is not None:
+            x, context = self.split(x, context)
+            n = len(x)
+        elif self.split.context is not None:
+            self.split.require(context, "model")
+            n = len(context) if context is not None else n
+        draw_weights(self, self.likelihood)
+        with pyro.plate("data", n):
+            z = pyro.sample("z", self.p_z(context))
+            rows: Tensor = pyro.sample("x", self.p_x(z, context), obs=x)
+            return rows
+
+
+class Guide(PyroModule):
+    """q(z | x): `guide(x)` draws z for the rows x, or for those of `observations={"x": rows}`.
+
+    With a context it is q(z | x, c): `guide(x, context)`.
+    """
+
+    def __init__(self, name: str, posterior: nn.Module, split: Split) -> None:
+        super().__init__(name)
+        self.posterior = posterior
+        self.split = split
+        joined(self)
+
+    def q_z(self, x: Tensor, context: Tensor | None) -> Distribution:
+        """q(z | x, c), of x alone where the encoder doesn't take the context."""
+        chosen = self.split.context
+        given = (context,) if chosen is not None and chosen.encoder else ()
+        distribution: Distribution = self.posterior(x, *given)
+        return distribution
+
+    def forward(
+        self,
+        x: Tensor | None = None,
+        context: Tensor | None = None,
+        observations: Observations = None,
+    ) -> Tensor:
+        rows: Any = x
+        if observations:
+            rows = observations["x"]
+        rows, context = self.split(rows, context, "guide")
+        draw_weights(self, self.posterior)
+        with pyro.plate("data", len(rows)):
+            z: Tensor = pyro.sample("z", self.q_z(rows, context))
+            return z
+
+
+def draw_weights(program: PyroModule, part: nn.Module) -> None:
+    """Draw weights that were made random (`to_pyro_module_`, `PyroSample`) once for all rows.
+
+    The program keeps what it has drawn until its call is over.
+    """
+    if isinstance(part, PyroModule):
+        for name in random_weights(part):
+            attrgetter(name)(part)
