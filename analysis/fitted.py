@@ -16,6 +16,7 @@ from pyro_vae.given import RowsModel
 from pyro_vae.inputs import missing_module, placement_of
 from pyro_vae.networks import evaluating
 from pyro_vae.spec import require_fixed_weights
+from pyro_vae.spec.label import Label
 from pyro_vae.vae import VAE
 
 HIDDEN = (
@@ -138,6 +139,11 @@ def require_density(vae: VAE) -> None:
             "autoencoder: it gives one code a row and no density over z, so log p(x) does not "
             "exist for it; take guide 'mean_field' and prior 'standard_normal'"
         )
+
+
+def label_of(vae: VAE) -> Label | None:
+    """The label of a model; None where it has none."""
+    return None if vae.spec.context is None else vae.spec.context.label
 
 
 def posterior_of(vae: VAE, rows: Tensor) -> Distribution:

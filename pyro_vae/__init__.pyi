@@ -17,6 +17,7 @@ from pyro_vae.analysis import bidirectional as bidirectional
 from pyro_vae.analysis import calibration as calibration
 from pyro_vae.analysis import checkup as checkup
 from pyro_vae.analysis import class_probabilities as class_probabilities
+from pyro_vae.analysis import classify as classify
 from pyro_vae.analysis import compare as compare
 from pyro_vae.analysis import encode as encode
 from pyro_vae.analysis import evidence as evidence

@@ -29,8 +29,9 @@ def contexts_of(
 
     Arguments:
         given: the context of the model's description.
-        context: an array (n, C); or for a model that knows its columns a DataFrame or a `Table`
-            that has them, or a dict by name of one value for all rows, or of one for each.
+        context: an array (n, C), with the label last and nan where that is unknown; or for a model
+            that knows its columns a DataFrame or a `Table` that has them, or a dict by name of one
+            value for all rows, or of one for each.
         count: the number of rows; None takes as many as there are contexts.
         placement: device and dtype.
         name: of the argument, for messages.
@@ -47,7 +48,7 @@ def contexts_of(
     if given.table is not None and (is_frame(context) or isinstance(context, Table)):
         numbers = _matched(context, given.table, name)
     else:
-        numbers = _array_of(given, context, name)
+        numbers = _array_of(given, context, count, name)
     if count is not None and len(numbers) != count:
         raise ValueError(
             f"{name}: expected one for each of {count} rows, got {len(numbers)}; pass as many"
@@ -106,8 +107,10 @@ def _matched(frame: Any, schema: Schema, name: str) -> np.ndarray:
     return matched(data.select(present).to_native(), schema, name, exact=True).values
 
 
-def _array_of(given: Context, context: Any, name: str) -> np.ndarray:
+def _array_of(given: Context, context: Any, count: int | None, name: str) -> np.ndarray:
     """An array (n, C) of the numbers of contexts; a vector is that of single numbers."""
+    if context is None and given.label is not None and given.size == 1:
+        return np.full((count or 1, 1), np.nan)
     if context is None:
         shown = f"an array (n, {given.size})"
         if given.table is not None:
@@ -138,8 +141,14 @@ def _column(given: Context, position: int) -> str:
 
 
 def _require_finite(numbers: np.ndarray, given: Context, name: str) -> None:
-    """Raise ValueError for the first missing cell: a context is given, and can't be summed out."""
-    bad = np.argwhere(~np.isfinite(numbers))
+    """Raise ValueError for the first missing cell: a context is given, and can't be summed out.
+
+    A label can.
+    """
+    is_bad = ~np.isfinite(numbers)
+    if given.label is not None:
+        is_bad[:, -1] = np.isinf(numbers[:, -1])
+    bad = np.argwhere(is_bad)
     if len(bad):
         row, position = bad[0]
         cell = numbers[row, position]
@@ -154,13 +163,22 @@ def _require_finite(numbers: np.ndarray, given: Context, name: str) -> None:
 def _require_levels(numbers: np.ndarray, given: Context, name: str) -> None:
     """Raise ValueError for a number that is no position among the levels of its column."""
     for position, count in enumerate(given.levels):
-        if count is None or given.table is None:
+        if count is None:
             continue
         cells = numbers[:, position]
+        cells = cells[~np.isnan(cells)]
         bad = np.flatnonzero((cells < 0) | (cells >= count) | (cells != np.rint(cells)))
         if len(bad):
             raise ValueError(
-                f"{name}: {_column(given, position)}: expected positions among its levels "
-                f"{list(given.table.modelled[position].levels or ())}, 0 to {count - 1}, got "
-                f"{cells[bad[0]]:g} in row {bad[0]}; pass a DataFrame with the names of the levels"
+                f"{name}: {_column(given, position)}: expected {_levels(given, position)}, got "
+                f"{cells[bad[0]]:g}"
             )
+
+
+def _levels(given: Context, position: int) -> str:
+    """What a number may be that is the position of a level."""
+    last = (given.levels[position] or 1) - 1
+    if given.table is None:
+        return f"classes from 0 to {last}, or nan where it is unknown"
+    levels = list(given.table.modelled[position].levels or ())
+    return f"positions among its levels {levels}, 0 to {last}, or a DataFrame with their names"

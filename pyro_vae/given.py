@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import pyro.distributions as dist
+import torch
 from pyro.distributions import TorchDistribution
 from torch import Size, Tensor, nn
 from torch.distributions import (
@@ -17,7 +18,9 @@ from torch.distributions import (
 from pyro_vae.data import ArrayRows, Placement
 from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.inputs import model_rows, placement_of
+from pyro_vae.labels import label_of, with_label
 from pyro_vae.model_and_guide import Model
+from pyro_vae.networks import evaluating
 from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.priors.standard_normal import StandardNormal
 from pyro_vae.spec import Spec
@@ -29,14 +32,33 @@ def with_context(
 ) -> Any:
     """The rows x with their contexts as one vector each, which any tool passes on.
 
-    x itself for a model without a context.
+    x itself for a model without a context. An unknown label is the most probable one under
+    q(y | x).
 
     Raises:
         ValueError: contexts that don't fit the model or the rows, or for a model that has none.
     """
     if vae.spec.context is None and context is None:
         return x
-    return model_rows(vae, x, placement, context=context)
+    rows = model_rows(vae, x, placement, context=context)
+    assert isinstance(rows, GivenRows)
+    if vae.spec.context is None or vae.spec.context.label is None:
+        return rows
+    return with_likely_labels(vae, rows)
+
+
+def with_likely_labels(vae: VAE, rows: GivenRows) -> GivenRows:
+    """The rows, with the most probable label of q(y | x) where it is unknown."""
+    contexts: list[Tensor] = []
+    with torch.no_grad(), evaluating(vae):
+        for batch in rows.batches(1024):
+            x, given = vae.model.split(batch)
+            assert given is not None
+            label = label_of(given)
+            likely = vae.guide.log_q_y(x, given).argmax(-1).to(label.dtype)
+            filled = torch.where(label.isnan(), likely, label)
+            contexts.append(with_label(given, filled))
+    return GivenRows(rows.x, torch.cat(contexts))
 
 
 def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Any:

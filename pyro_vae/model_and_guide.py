@@ -11,6 +11,8 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from pyro_vae.labels import LabelPrior, guided_label, modelled_label
+from pyro_vae.networks.classifier import Classifier
 from pyro_vae.networks.context import ContextFeatures, beside
 from pyro_vae.spec import Context, joined, random_weights
 
@@ -82,7 +84,9 @@ class Model(PyroModule):
     """p(x, z) = p(z) p(x | z): `model(x)` observes the rows x, `model(n=5)` draws 5 rows.
 
     With a context it is p(x, z | c) = p(z | c) p(x | z, c): `model(x, context)` observes the rows
-    x, and `model(context=c)` draws a row for each context.
+    x, and `model(context=c)` draws a row for each context. A label y is the last number of a
+    context: p(x, y, z | c) = p(y) p(z | c, y) p(x | z, c, y), where it is nan with a site of its
+    own.
 
     Pyro's sleep phases pass `observations={"x": rows}` instead of x.
     """
@@ -100,6 +104,10 @@ class Model(PyroModule):
         self.features: ContextFeatures | None = None
         if split.context is not None and split.context.decoder:
             self.features = split.context.features()
+        self.label: LabelPrior | None = None
+        if split.context is not None and split.context.label is not None:
+            classes = split.context.classes or 0
+            self.label = LabelPrior(classes, split.context.label.prior)
         joined(self)
 
     def p_z(self, context: Tensor | None) -> Distribution:
@@ -125,7 +133,9 @@ class Model(PyroModule):
         context: Tensor | None = None,
         n: int = 1,
         observations: Observations = None,
+        complete: bool = False,
     ) -> Tensor:
+        """`complete`: all labels are known, and p(y) is left to the caller."""
         if observations:
             x = observations["x"]
         if x is not None:
@@ -136,6 +146,8 @@ class Model(PyroModule):
             n = len(context) if context is not None else n
         draw_weights(self, self.likelihood)
         with pyro.plate("data", n):
+            if self.label is not None and context is not None and not complete:
+                context = modelled_label(context, self.label())
             z = pyro.sample("z", self.p_z(context))
             rows: Tensor = pyro.sample("x", self.p_x(z, context), obs=x)
             return rows
@@ -144,14 +156,28 @@ class Model(PyroModule):
 class Guide(PyroModule):
     """q(z | x): `guide(x)` draws z for the rows x, or for those of `observations={"x": rows}`.
 
-    With a context it is q(z | x, c): `guide(x, context)`.
+    With a context it is q(z | x, c): `guide(x, context)`; an unknown label of it is drawn from
+    q(y | x, c), the `classifier`.
     """
 
-    def __init__(self, name: str, posterior: nn.Module, split: Split) -> None:
+    def __init__(
+        self,
+        name: str,
+        posterior: nn.Module,
+        split: Split,
+        classifier: Classifier | None = None,
+    ) -> None:
         super().__init__(name)
         self.posterior = posterior
+        self.classifier = classifier
         self.split = split
         joined(self)
+
+    def log_q_y(self, x: Tensor, context: Tensor) -> Tensor:
+        """log q(y | x, c) of each class, (n, K)."""
+        assert self.classifier is not None
+        logits: Tensor = self.classifier(x, context[..., :-1])
+        return logits.log_softmax(-1)
 
     def q_z(self, x: Tensor, context: Tensor | None) -> Distribution:
         """q(z | x, c), of x alone where the encoder doesn't take the context."""
@@ -165,6 +191,7 @@ class Guide(PyroModule):
         x: Tensor | None = None,
         context: Tensor | None = None,
         observations: Observations = None,
+        complete: bool = False,
     ) -> Tensor:
         rows: Any = x
         if observations:
@@ -172,6 +199,8 @@ class Guide(PyroModule):
         rows, context = self.split(rows, context, "guide")
         draw_weights(self, self.posterior)
         with pyro.plate("data", len(rows)):
+            if self.classifier is not None and context is not None and not complete:
+                context = guided_label(context, self.log_q_y(rows, context))
             z: Tensor = pyro.sample("z", self.q_z(rows, context))
             return z
 

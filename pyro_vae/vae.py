@@ -19,6 +19,7 @@ from pyro_vae.program import latex_of, program_of, symbols_of
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Context, Parts, Spec, build, describe, joined, read
 from pyro_vae.spec.column_kinds import require_kinds
+from pyro_vae.spec.members import classifier_of
 from pyro_vae.spec.missing import Missing
 
 _numbers = count(1)
@@ -101,7 +102,10 @@ class VAE(nn.Module):
             parts = build(self.spec, objects)
             split = Split(self.spec.data_shape, self.spec.context)
             self.model = Model(f"{name}.model", parts.prior, parts.likelihood, split)
-            self.guide = Guide(f"{name}.guide", parts.posterior, split)
+            classifier = None
+            if split.context is not None and split.context.label is not None:
+                classifier = classifier_of(self.spec)
+            self.guide = Guide(f"{name}.guide", parts.posterior, split, classifier)
         self.register_buffer("initialized", torch.tensor(False))
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ LEVELS = (
         "compiler",
     ),
     ("priors", "likelihoods", "guides"),
-    ("spec", "program", "model_and_guide", "vae"),
+    ("spec", "program", "labels", "model_and_guide", "vae"),
     ("contexts", "inputs", "given", "objectives", "saved_files", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),

@@ -16,6 +16,7 @@ from pyro_vae.contexts import NONE_TAKEN, contexts_of
 from pyro_vae.data.frame_output import as_frame
 from pyro_vae.given import with_context
 from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.labels import with_drawn_labels
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import own_seed
@@ -216,6 +217,8 @@ def sample(
         )
     c = _contexts(vae, context, num_rows)
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
+        if vae.model.label is not None and c is not None:
+            c = with_drawn_labels(c, vae.model.label())
         prior = vae.model.p_z(c)
         z = prior.sample(torch.Size([] if prior.batch_shape else [num_rows]))
         p = vae.model.p_x(z, c)

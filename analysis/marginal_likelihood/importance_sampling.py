@@ -14,6 +14,7 @@ from pyro_vae.analysis.fitted import (
     Columns,
     concatenated,
     evaluation,
+    label_of,
     require_density,
     warn_of_half,
 )
@@ -24,6 +25,7 @@ from pyro_vae.analysis.marginal_likelihood.arguments import (
 )
 from pyro_vae.analysis.marginal_likelihood.automatic import automatic
 from pyro_vae.analysis.marginal_likelihood.job import Job
+from pyro_vae.analysis.marginal_likelihood.labels import summed_over_labels
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
 from pyro_vae.analysis.marginal_likelihood.mixture_sampling import GUIDE_DRAWS
 from pyro_vae.analysis.marginal_likelihood.observed import (
@@ -44,6 +46,7 @@ from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.compiler import products
+from pyro_vae.data.given_rows import CandidateRows
 from pyro_vae.given import of_rows
 from pyro_vae.inputs import model_rows, own_part, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
@@ -108,7 +111,8 @@ def evidence(
     cells, and exactly 0 where there are none; with missing="self_masking" it is log p of the
     observed cells and of the mask, which says which these are. With `columns` a and `given` b it is
     log p(x_a | x_b) = log p(x_a, x_b) - log p(x_b), a score of some columns by others, from an
-    estimate of each. For a model with a context c it is log p(x | c), of the context of each row.
+    estimate of each. For a model with a context c it is log p(x | c), of the context of each row;
+    for one with a label y it is log p(x, y) where that is known, and log Σ_y p(x, y) elsewhere.
 
     Running sums in float64 keep the memory from growing with K. The draws of a row depend on `seed`
     and on the row alone: its numbers are the same in any order, batch or chunk, up to rounding, and
@@ -158,6 +162,8 @@ def evidence(
     """
     if columns is not None or given is not None:
         return between_columns(evidence, **locals())
+    if label_of(vae) is not None and not isinstance(x, CandidateRows):
+        return summed_over_labels(evidence, **locals())
     began = time.perf_counter()
     check_arguments(num_particles, chunk_size, until, retry, compile, method)
     require_density(vae)

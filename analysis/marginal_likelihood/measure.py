@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions.constraints import ordered_vector, positive_ordered_vector
 from torch.distributions import TransformedDistribution, constraints
 
-from pyro_vae.analysis.fitted import evaluation
+from pyro_vae.analysis.fitted import evaluation, label_of
 from pyro_vae.inputs import placement_of
 from pyro_vae.likelihoods import Family, Mixed, Multinomial
 from pyro_vae.likelihoods.column_ranges import ranges
@@ -20,6 +20,8 @@ from pyro_vae.vae import VAE
 __all__ = ["Measure", "measure_of"]
 
 CONTEXT = "the context of each row"
+SYMBOLS = {"": "x", "where known": "x, known y", "known": "x, y"}
+"""What the probability is of, by which rows have their label."""
 
 FULL = (ordered_vector, positive_ordered_vector)
 """Supports over vectors with a volume; a correlation matrix or a point on a sphere has none."""
@@ -42,12 +44,15 @@ class Measure:
         given: what it is conditioned on, in words: "the total of each row", "column 3"; empty where
             nothing is.
         mask: whether it is the probability of the mask too: of which cells are observed.
+        label: whether it is the probability of the label too: "known" where all rows have theirs,
+            "where known" where some have; empty where it is summed out, or there is none.
     """
 
     density: str = ""
     mass: str = ""
     given: str = ""
     mask: bool = False
+    label: Literal["", "where known", "known"] = ""
 
     @property
     def kind(self) -> str:
@@ -56,8 +61,9 @@ class Measure:
 
     @property
     def symbol(self) -> str:
-        """ "log p(x)", or "log p(x | c)" where rows have a context."""
-        return "log p(x | c)" if CONTEXT in self.given else "log p(x)"
+        """ "log p(x)", "log p(x | c)" where rows have a context, "log p(x, y)" with a label."""
+        given = " | c" if CONTEXT in self.given else ""
+        return f"log p({SYMBOLS[self.label]}{given})"
 
     @property
     def size(self) -> int:
@@ -85,6 +91,10 @@ class Measure:
         parts = [f"{name} of columns {text}" for name, text in columns.items() if text]
         if self.mask:
             parts.append("mass of the mask of observed cells")
+        if self.label:
+            parts.append(
+                f"mass of the label {self.label.removeprefix('known')}".rstrip()
+            )
         text = " and ".join(parts)
         return f"{text}, given {self.given}" if self.given else text
 
@@ -124,6 +134,7 @@ def measure_of(vae: VAE) -> Measure | None:
         mass=_ranges(parts, "mass"),
         given=" and ".join([*_given(parts, columns), *_context(vae)]),
         mask=vae.spec.self_masking is not None,
+        label="where known" if label_of(vae) is not None else "",
     )
 
 
@@ -159,10 +170,14 @@ def _given(parts: Iterable[_Part], whole: Sequence[int]) -> Iterator[str]:
 def _context(vae: VAE) -> list[str]:
     """What p(x | c) is given besides numbers of x."""
     context = vae.spec.context
-    if context is None:
+    if context is None or (context.label is not None and context.size == 1):
         return []
-    names = "" if context.table is None else f" ({', '.join(context.table.names)})"
-    return [f"{CONTEXT}{names}"]
+    if context.table is None:
+        return [CONTEXT]
+    names = context.table.names
+    if context.label is not None:
+        names = names[:-1]
+    return [f"{CONTEXT} ({', '.join(names)})"]
 
 
 def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:

@@ -13,8 +13,8 @@ from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.tables import column_names, row_labels
 from pyro_vae.explain import nearest
-from pyro_vae.given import with_context, with_x
-from pyro_vae.inputs import own_part, rows_of
+from pyro_vae.given import with_x
+from pyro_vae.inputs import model_rows, own_part, rows_of
 from pyro_vae.likelihoods.column_ranges import ranges
 from pyro_vae.vae import VAE
 
@@ -91,7 +91,8 @@ def between_columns(
     """
     require_at_random(vae, "evidence of columns")
     of_a, of_b = _chosen(vae, x, columns, () if given is None else given)
-    rows = torch.cat(list(rows_of(vae, with_context(vae, x, context), "x"))).cpu()
+    whole = x if vae.spec.context is None else model_rows(vae, x, context=context)
+    rows = torch.cat(list(rows_of(vae, whole, "x"))).cpu()
     both = evidence(vae, _only(vae, rows, [*of_a, *of_b]), **how)
     labels = row_labels(x, vae.spec.table)
     if not of_b:

@@ -31,6 +31,11 @@ class GivenRows(ArrayRows):
         self.context = context
 
     @property
+    def contexts(self) -> Tensor:
+        """The contexts of these rows, in their order."""
+        return self.context if self.index is None else self.context[self.index]
+
+    @property
     def x(self) -> ArrayRows:
         """The rows alone."""
         alone = ArrayRows.__new__(ArrayRows)
@@ -42,3 +47,7 @@ class GivenRows(ArrayRows):
         if isinstance(index, Tensor):
             index = index.to(self.context.device)
         return torch.cat([x.flatten(1), self.context[index].to(x)], -1)
+
+
+class CandidateRows(GivenRows):
+    """Rows with a label that they may have: the same row stands there once for each."""

@@ -64,7 +64,11 @@ class ContextFeatures(nn.Module):
     def _of_level(self, position: int, count: int, level: Tensor) -> Tensor:
         """The vector of a level, (..., width)."""
         every = torch.arange(count, device=level.device)
-        one_hot = (level.unsqueeze(-1) == every).to(self.mean.dtype)
+        level = level.unsqueeze(-1)
+        one_hot = (level == every).to(self.mean.dtype)
+        one_hot = (
+            one_hot + 0.0 * level
+        )  # nan for an unknown label, and not no label at all
         if str(position) not in self.embeddings:
             return one_hot
         vectors: Tensor = one_hot @ self.embeddings[str(position)]

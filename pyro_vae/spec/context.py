@@ -1,14 +1,21 @@
 """What is given with each row: the field `context` of a description."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    model_validator,
+)
 
 from pyro_vae.data import Schema
 from pyro_vae.data.names import shortened
 from pyro_vae.described import Described
 from pyro_vae.networks.context import ContextFeatures, features_width
+from pyro_vae.spec.label import Label, as_label
 
 
 class Context(Described):
@@ -40,13 +47,18 @@ class Context(Described):
         default=None,
         description="length of the learned vector of a level; else one-hot",
     )
+    label: Annotated[Label | None, BeforeValidator(as_label)] = Field(
+        default=None,
+        description="a class that may be unknown, the last number of a context",
+    )
     table: Schema | None = Field(
         default=None, description="kinds and levels of the columns, found by from_data"
     )
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        if self.dim is None and self.table is None and self.columns is None:
+        named = (self.dim, self.table, self.columns, self.label)
+        if all(one is None for one in named):
             raise ValueError(
                 "expected how many numbers a context has, context={'dim': 3}, or the columns of a "
                 "table, VAE.from_data(frame, context={'columns': [...]})"
@@ -67,11 +79,18 @@ class Context(Described):
     def levels(self) -> tuple[int | None, ...]:
         """For each number of c how many levels it has; None for a number."""
         if self.table is None:
-            return (None,) * (self.dim or 0)
+            own: tuple[int | None, ...] = (None,) * (self.dim or 0)
+            classes = self.label.classes if self.label is not None else None
+            return own if classes is None else (*own, classes)
         return tuple(
             None if column.levels is None else len(column.levels)
             for column in self.table.modelled
         )
+
+    @property
+    def classes(self) -> int | None:
+        """K, how many classes the label has; None without a label."""
+        return self.levels[-1] if self.label is not None else None
 
     @property
     def size(self) -> int:
@@ -86,6 +105,11 @@ class Context(Described):
     def features(self) -> ContextFeatures:
         """A new e(c)."""
         return ContextFeatures(self.levels, self.embedding)
+
+    def features_without_label(self) -> ContextFeatures | None:
+        """A new e(c) of what is always known; None where that is nothing."""
+        others = self.levels[:-1]
+        return ContextFeatures(others, self.embedding) if others else None
 
 
 def require_context(spec: Any) -> None:

@@ -7,9 +7,11 @@ from torch import nn
 from torch.distributions import Distribution
 
 from pyro_vae.kind_options import Options, qualified_name
-from pyro_vae.networks import NETWORKS, Shape, standardized_shape
+from pyro_vae.networks import NETWORKS, Shape, Standardize, standardized_shape
+from pyro_vae.networks.classifier import Classifier
 from pyro_vae.networks.context import EncoderWithContext, InEveryLayer
 from pyro_vae.registry import Registry
+from pyro_vae.spec.check import called, zeros_like
 from pyro_vae.spec.description import Spec
 
 PERCEPTRONS = ("mlp", "gated_mlp", "residual")
@@ -56,6 +58,32 @@ def encoder_with_context(spec: Spec, own: nn.Module | None) -> EncoderWithContex
         network = in_layers(spec, network)
     features = spec.context.features()
     return EncoderWithContext(network, features, at_inputs=at_inputs)
+
+
+def classifier_of(spec: Spec) -> Classifier:
+    """The network of q(y | x, c), like the encoder's; a perceptron beside an encoder of the user's.
+
+    Example:
+        >>> spec = Spec(data_shape=(4,), context={"label": 3})
+        >>> classifier_of(spec).head.out_features
+        3
+    """
+    assert spec.context is not None
+    classes = spec.context.classes
+    assert classes is not None
+    chosen = spec.encoder
+    if chosen.kind == "custom":
+        chosen = Spec(data_shape=spec.data_shape).encoder
+    shape = encoder_shape(spec)
+    network = network_of(spec, chosen, shape, None, spec.hidden_dims)
+    encoded = called("encoder", network, zeros_like(network, shape))
+    return Classifier(
+        Standardize(spec.data_shape, spec.standardize, 0.0, spec.missing != "none"),
+        network,
+        encoded.shape[1],
+        spec.context.features_without_label(),
+        classes,
+    )
 
 
 def in_layers(spec: Spec, network: nn.Module) -> nn.Module:

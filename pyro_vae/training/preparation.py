@@ -26,6 +26,7 @@ from pyro_vae.inputs import (
 )
 from pyro_vae.networks.context import ContextFeatures
 from pyro_vae.objectives import Objective
+from pyro_vae.objectives.labelled import Labelled
 from pyro_vae.spec import data_support
 from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.training.options import (
@@ -87,6 +88,11 @@ def initial_state(
     """The state before the first step; a callable objective or optimizer is the user's own."""
     if objective is None or isinstance(objective, str | Mapping):
         objective = make_objective(options)
+    label = vae.spec.context.label if vae.spec.context is not None else None
+    if label is not None:
+        objective = Labelled(
+            inner=objective, weight=label.weight, consistency=label.consistency
+        )
     make = optimizer if callable(optimizer) else None
     ema = None
     if options.ema_decay is not None:

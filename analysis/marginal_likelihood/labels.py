@@ -1,0 +1,153 @@
+"""log p(x) of rows whose label is unknown: the sum over the labels, each with its own estimate."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+from torch import Tensor
+
+from pyro_vae.analysis.fitted import as_numpy, evaluation
+from pyro_vae.analysis.marginal_likelihood.measure import measure_of
+from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.analysis.results.tables import row_labels
+from pyro_vae.data import ArrayRows
+from pyro_vae.data.given_rows import CandidateRows, GivenRows
+from pyro_vae.inputs import model_rows, placement_of
+from pyro_vae.labels import label_of as labels_of
+from pyro_vae.labels import with_label
+from pyro_vae.rng import row_hash
+from pyro_vae.vae import VAE
+
+RELEVANT = 0.001
+"""The posterior probability from which on a label counts where the trust in a row is said."""
+
+
+def summed_over_labels(
+    evidence: Callable[..., Evidence], *, vae: VAE, x: Any, context: Any, **how: Any
+) -> Evidence:
+    """log p(x, y) of rows whose label y is known, and log Σ_y p(y) p(x | y) of the others.
+
+    The sum is over estimates, whose standard errors e_y give √Σ_y p(y | x)² e_y². The k-hat of a
+    row is the largest of the labels with p(y | x) ≥ 0.001.
+
+    Arguments:
+        evidence: the function that estimates log p(x | y) of rows.
+        vae: a model with a label.
+        x: the rows.
+        context: of the rows, whose last number is the label.
+        **how: further arguments of `evidence`.
+    """
+    rows = model_rows(vae, x, context=context)
+    assert isinstance(rows, GivenRows)
+    each = Candidates(vae, rows)
+    without_columns = {
+        name: value for name, value in how.items() if name not in ("columns", "given")
+    }
+    found = evidence(vae, each.rows(), **without_columns)
+    combined = each.combined(found)
+    known = ~np.isnan(each.label)
+    measure = measure_of(vae)
+    if measure is not None and known.all():
+        measure = replace(measure, label="known")
+    elif measure is not None and not known.any():
+        measure = replace(measure, label="")
+    return replace(
+        combined,
+        measure=measure,
+        row_labels=row_labels(x, vae.spec.table),
+        row_hashes=np.array([row_hash(row) for row in each.x], np.uint64),
+    )
+
+
+class Candidates:
+    """Rows with each label that they may have.
+
+    Attributes:
+        x: the rows, flat, with their contexts as given.
+        label: of each row, nan where unknown.
+        row: the number of the row of each candidate.
+        classes: its label.
+    """
+
+    def __init__(self, vae: VAE, rows: GivenRows) -> None:
+        self.vae = vae
+        self.x = torch.cat(list(rows.batches(1024)))
+        _, given = vae.model.split(self.x)
+        assert given is not None
+        assert vae.spec.context is not None
+        count = vae.spec.context.classes or 0
+        self.given = given
+        self.label = as_numpy(labels_of(given))
+        known = ~np.isnan(self.label)
+        self.row = np.repeat(np.arange(len(self.x)), np.where(known, 1, count))
+        every = [
+            [int(y)] if is_known else range(count)
+            for y, is_known in zip(np.nan_to_num(self.label), known, strict=True)
+        ]
+        self.classes = np.array([y for classes in every for y in classes])
+
+    def rows(self) -> CandidateRows:
+        """The rows, once for each of their candidates."""
+        index = torch.as_tensor(self.row, device=self.x.device)
+        label = torch.as_tensor(self.classes, device=self.x.device)
+        x, _ = self.vae.model.split(self.x[index])
+        context = with_label(self.given[index], label)
+        return CandidateRows(ArrayRows(x, placement_of(self.vae)), context)
+
+    def combined(self, found: Evidence) -> Evidence:
+        """The numbers of rows from those of their candidates."""
+        log_p, log_q = self._log_labels()
+        joint = found.log_marginal + log_p
+        log_marginal = self._of_rows(joint, logsumexp)
+        posterior = np.exp(joint - log_marginal[self.row])
+        counts = np.where(posterior >= RELEVANT, 1.0, np.nan)
+        best = self._of_rows(joint, np.argmax).astype(int) + self._first()
+        bound = found.elbo + log_p - log_q
+        proposal_bound = found.proposal_elbo + log_p - log_q
+        q = np.exp(log_q)
+        upper = np.where(np.isnan(found.upper), found.log_marginal, found.upper) + log_p
+        has_upper = self._of_rows(counts * np.isfinite(found.upper), np.nanmax) > 0
+        return replace(
+            found,
+            log_marginal=log_marginal,
+            se=np.sqrt(self._of_rows(np.square(posterior * found.se), np.sum)),
+            elbo=self._of_rows(q * bound, np.sum),
+            proposal_elbo=self._of_rows(q * proposal_bound, np.sum),
+            ess=self._of_rows(posterior * found.ess, np.sum),
+            pareto_k=self._of_rows(counts * found.pareto_k, np.nanmax),
+            num_particles=self._of_rows(counts * found.num_particles, np.nanmin).astype(
+                int
+            ),
+            reached=found.reached[best],
+            retried=found.retried[best],
+            method=found.method[best],
+            upper=np.where(has_upper, self._of_rows(upper, logsumexp), np.nan),
+            n_observed=None if found.n_observed is None else found.n_observed[best],
+        )
+
+    def _first(self) -> np.ndarray:
+        """The position of the first candidate of each row."""
+        return np.searchsorted(self.row, np.arange(len(self.x)))
+
+    def _of_rows(self, values: np.ndarray, reduce: Callable[..., Any]) -> np.ndarray:
+        """A number for each row, of those of its candidates."""
+        parts = np.split(values, self._first()[1:])
+        return np.array([reduce(part) for part in parts])
+
+    def _log_labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """log p(y) of each candidate, and log q(y | x), which is 0 for a known label."""
+        model, guide = self.vae.model, self.vae.guide
+        assert model.label is not None
+        with evaluation(self.vae):
+            log_p = as_numpy(model.label())
+            parts: list[Tensor] = []
+            for batch in self.x.split(1024):
+                x, given = model.split(batch)
+                assert given is not None
+                parts.append(guide.log_q_y(x, given))
+            log_q = as_numpy(torch.cat(parts))[self.row, self.classes]
+        known = ~np.isnan(self.label)[self.row]
+        return log_p[self.classes], np.where(known, 0.0, log_q)
