@@ -71,6 +71,19 @@ def without_context(given: Context | None, x: Any) -> Any:
     return data.drop(given.table.names, strict=False).to_native()
 
 
+def apart(x: Any, size: int, count: int) -> tuple[Any, Any]:
+    """Rows and contexts of an array of flat rows (x, c), (n, D + C); other rows have none.
+
+    Example:
+        >>> x, context = apart(np.arange(6.0).reshape(2, 3), 2, 1)
+        >>> context.tolist(), apart(x, 2, 1)[1]
+        ([[2.0], [5.0]], None)
+    """
+    if not isinstance(x, np.ndarray | Tensor) or tuple(x.shape[1:]) != (size + count,):
+        return x, None
+    return x[:, :size], x[:, size:]
+
+
 def has_names(given: Context, x: Any) -> bool:
     """Whether rows come with names, among which the columns of the context can be found."""
     return given.table is not None and (is_frame(x) or isinstance(x, Table))

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import pyro.distributions as dist
+import torch
 from pyro.distributions import TorchDistribution
 from torch import Size, Tensor, nn
 from torch.distributions import (
@@ -14,9 +15,8 @@ from torch.distributions import (
     constraints,
 )
 
-from pyro_vae.data import ArrayRows, Placement
-from pyro_vae.data.given_rows import GivenRows
-from pyro_vae.inputs import model_rows, placement_of
+from pyro_vae.data import Placement
+from pyro_vae.inputs import model_rows
 from pyro_vae.model_and_guide import Model
 from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.priors.standard_normal import StandardNormal
@@ -40,12 +40,12 @@ def with_context(
 
 
 def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Any:
-    """Other rows x with the contexts of these rows (x, c), as tools take them."""
+    """Other rows x with the contexts of these rows, which are (x, c) in a model with a context."""
     if vae.spec.context is None:
         return x.cpu().numpy()
     _, context = vae.model.split(rows)
     assert context is not None
-    return GivenRows(ArrayRows(x, placement_of(vae)), context)
+    return torch.cat([x.flatten(1), context], -1).cpu().numpy()
 
 
 def of_rows(vae: VAE) -> Any:
@@ -60,7 +60,6 @@ class RowsModel(nn.Module):
     the same integral over u, and q(u | x, c) = q(z | x, c) ∏ σᵢ(c).
 
     Example:
-        >>> import torch
         >>> vae = VAE(data_shape=(4,), latent_dim=2, context={"dim": 1})
         >>> rows, u = torch.zeros(3, 5), torch.zeros(7, 3, 2)
         >>> RowsModel(vae).likelihood(u).log_prob(rows).shape
@@ -152,7 +151,6 @@ def whitened(q: Any, loc: Tensor, scale: Tensor) -> Distribution:
     """The distribution of (z - loc) / scale for z ~ q, a normal where q is one.
 
     Example:
-        >>> import torch
         >>> q = dist.Normal(torch.ones(3, 2), 2.0).to_event(1)
         >>> whitened(q, torch.ones(3, 2), 2 * torch.ones(3, 2)).stddev[0]
         tensor([1., 1.])
@@ -178,7 +176,6 @@ class Whitened(TorchDistribution):
         loc, scale: (n, latent_dim).
 
     Example:
-        >>> import torch
         >>> of = dist.Laplace(torch.ones(3, 2), 2.0).to_event(1)
         >>> Whitened(of, torch.ones(3, 2), 2 * torch.ones(3, 2)).mean[0]
         tensor([0., 0.])
