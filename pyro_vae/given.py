@@ -17,6 +17,7 @@ from torch.distributions import (
 
 from pyro_vae.data import Placement
 from pyro_vae.inputs import model_rows
+from pyro_vae.likelihoods.base import given
 from pyro_vae.model_and_guide import Model
 from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.priors.standard_normal import StandardNormal
@@ -39,13 +40,10 @@ def with_context(
     return model_rows(vae, x, placement, context=context)
 
 
-def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Any:
+def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Tensor:
     """Other rows x with the contexts of these rows, which are (x, c) in a model with a context."""
-    if vae.spec.context is None:
-        return x.cpu().numpy()
     _, context = vae.model.split(rows)
-    assert context is not None
-    return torch.cat([x.flatten(1), context], -1).cpu().numpy()
+    return x if context is None else torch.cat([x.flatten(1), context], -1)
 
 
 def of_rows(vae: VAE) -> Any:
@@ -132,7 +130,8 @@ class OfRows(TorchDistribution):
 
     def pyro_vae_given(self, rows: Tensor) -> Distribution:
         """p(x | z, c) for the contexts of these rows."""
-        return self._at(self.model.split(rows)[1])
+        x, context = self.model.split(rows)
+        return given(self._at(context), x)
 
     def log_prob(self, rows: Tensor) -> Tensor:
         x, context = self.model.split(rows)
