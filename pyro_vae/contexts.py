@@ -46,7 +46,7 @@ def contexts_of(
     if isinstance(context, Mapping):
         context = _frame_of(context, 1 if count is None else count, name)
     if given.table is not None and (is_frame(context) or isinstance(context, Table)):
-        numbers = _matched(context, given.table, name)
+        numbers = _matched(context, given, given.table, name)
     else:
         numbers = _array_of(given, context, count, name)
     if count is not None and len(numbers) != count:
@@ -72,6 +72,19 @@ def without_context(given: Context | None, x: Any) -> Any:
     return data.drop(given.table.names, strict=False).to_native()
 
 
+def apart(x: Any, size: int, count: int) -> tuple[Any, Any]:
+    """Rows and contexts of an array of flat rows (x, c), (n, D + C); other rows have none.
+
+    Example:
+        >>> x, context = apart(np.arange(6.0).reshape(2, 3), 2, 1)
+        >>> context.tolist(), apart(x, 2, 1)[1]
+        ([[2.0], [5.0]], None)
+    """
+    if not isinstance(x, np.ndarray | Tensor) or tuple(x.shape[1:]) != (size + count,):
+        return x, None
+    return x[:, :size], x[:, size:]
+
+
 def has_names(given: Context, x: Any) -> bool:
     """Whether rows come with names, among which the columns of the context can be found."""
     return given.table is not None and (is_frame(x) or isinstance(x, Table))
@@ -93,18 +106,31 @@ def _frame_of(context: Mapping[str, Any], count: int, name: str) -> Any:
         ) from error
 
 
-def _matched(frame: Any, schema: Schema, name: str) -> np.ndarray:
-    """The numbers of the columns of the context, found by their names among others."""
+def _matched(frame: Any, given: Context, schema: Schema, name: str) -> np.ndarray:
+    """The numbers of the columns of the context, found by their names among others.
+
+    Of a table without the column of the label all labels are unknown.
+    """
     if isinstance(frame, Table):
         frame = frame.to_dataframe()
     data = opened(frame, name)
-    present = [column for column in schema.names if column in data.columns]
+    names = list(schema.names)
+    lacks_label = given.label is not None and names[-1] not in data.columns
+    if lacks_label:
+        names.pop()
+        schema = schema.model_copy(update={"columns": schema.columns[:-1]})
+        if not names:
+            return np.full((len(data), 1), np.nan)
+    present = [column for column in names if column in data.columns]
     if not present:
         raise ValueError(
-            f"{name}: expected the columns {list(schema.names)}, got a table with "
+            f"{name}: expected the columns {names}, got a table with "
             f"{list(data.columns)[:10]}; add them, or pass context="
         )
-    return matched(data.select(present).to_native(), schema, name, exact=True).values
+    found = matched(data.select(present).to_native(), schema, name, exact=True).values
+    if not lacks_label:
+        return found
+    return np.concatenate([found, np.full((len(found), 1), np.nan)], 1)
 
 
 def _array_of(given: Context, context: Any, count: int | None, name: str) -> np.ndarray:

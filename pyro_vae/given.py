@@ -15,10 +15,11 @@ from torch.distributions import (
     constraints,
 )
 
-from pyro_vae.data import ArrayRows, Placement
+from pyro_vae.data import Placement
 from pyro_vae.data.given_rows import GivenRows
-from pyro_vae.inputs import model_rows, placement_of
+from pyro_vae.inputs import model_rows
 from pyro_vae.labels import label_of, with_label
+from pyro_vae.likelihoods.base import given
 from pyro_vae.model_and_guide import Model
 from pyro_vae.networks import evaluating
 from pyro_vae.priors.conditional import ConditionalNormal
@@ -61,13 +62,10 @@ def with_likely_labels(vae: VAE, rows: GivenRows) -> GivenRows:
     return GivenRows(rows.x, torch.cat(contexts))
 
 
-def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Any:
-    """Other rows x with the contexts of these rows (x, c), as tools take them."""
-    if vae.spec.context is None:
-        return x.cpu().numpy()
+def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Tensor:
+    """Other rows x with the contexts of these rows, which are (x, c) in a model with a context."""
     _, context = vae.model.split(rows)
-    assert context is not None
-    return GivenRows(ArrayRows(x, placement_of(vae)), context)
+    return x if context is None else torch.cat([x.flatten(1), context], -1)
 
 
 def of_rows(vae: VAE) -> Any:
@@ -82,7 +80,6 @@ class RowsModel(nn.Module):
     the same integral over u, and q(u | x, c) = q(z | x, c) ∏ σᵢ(c).
 
     Example:
-        >>> import torch
         >>> vae = VAE(data_shape=(4,), latent_dim=2, context={"dim": 1})
         >>> rows, u = torch.zeros(3, 5), torch.zeros(7, 3, 2)
         >>> RowsModel(vae).likelihood(u).log_prob(rows).shape
@@ -155,7 +152,8 @@ class OfRows(TorchDistribution):
 
     def pyro_vae_given(self, rows: Tensor) -> Distribution:
         """p(x | z, c) for the contexts of these rows."""
-        return self._at(self.model.split(rows)[1])
+        x, context = self.model.split(rows)
+        return given(self._at(context), x)
 
     def log_prob(self, rows: Tensor) -> Tensor:
         x, context = self.model.split(rows)
@@ -174,7 +172,6 @@ def whitened(q: Any, loc: Tensor, scale: Tensor) -> Distribution:
     """The distribution of (z - loc) / scale for z ~ q, a normal where q is one.
 
     Example:
-        >>> import torch
         >>> q = dist.Normal(torch.ones(3, 2), 2.0).to_event(1)
         >>> whitened(q, torch.ones(3, 2), 2 * torch.ones(3, 2)).stddev[0]
         tensor([1., 1.])
@@ -200,7 +197,6 @@ class Whitened(TorchDistribution):
         loc, scale: (n, latent_dim).
 
     Example:
-        >>> import torch
         >>> of = dist.Laplace(torch.ones(3, 2), 2.0).to_event(1)
         >>> Whitened(of, torch.ones(3, 2), 2 * torch.ones(3, 2)).mean[0]
         tensor([0., 0.])

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.contexts import NONE_TAKEN, contexts_of, has_names, without_context
+from pyro_vae.contexts import (
+    NONE_TAKEN,
+    apart,
+    contexts_of,
+    has_names,
+    without_context,
+)
 from pyro_vae.data import (
     ArrayRows,
     DatasetRows,
@@ -62,7 +68,8 @@ def model_rows(
         x: rows, (n, *data_shape), a `Table` or a DataFrame.
         placement: device and type of the batches; by default the model's.
         name: of the argument, for messages.
-        context: of a model that has one: of each row; None finds it in the table x by name.
+        context: of a model that has one: of each row; None finds it in the table x by name, or at
+            the end of flat rows, (n, D + C).
 
     Returns:
         The rows; of a model with a context `GivenRows`, which have both.
@@ -77,6 +84,9 @@ def model_rows(
         return x
     if context is None and has_names(given, x):
         context = x
+    elif context is None:
+        x, context = apart(x, math.prod(vae.spec.data_shape), given.size)
+        x = x if context is None else x.reshape(-1, *vae.spec.data_shape)
     rows = _own_rows(vae, without_context(given, x), where, name)
     if not isinstance(rows, ArrayRows):
         raise ValueError(

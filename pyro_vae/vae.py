@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_vae.arguments import public
-from pyro_vae.data import Schema, Table, table
-from pyro_vae.data.column_choice import Kinds, each_kind
+from pyro_vae.data import Schema, Table
+from pyro_vae.data.column_choice import Kinds
 from pyro_vae.data.frames import is_frame
 from pyro_vae.model_and_guide import Guide, Model, Split
 from pyro_vae.program import latex_of, program_of, symbols_of
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Context, Parts, Spec, build, describe, joined, read
-from pyro_vae.spec.column_kinds import require_kinds
+from pyro_vae.spec.from_table import fields_of_table
 from pyro_vae.spec.members import classifier_of
 from pyro_vae.spec.missing import Missing
 
@@ -147,7 +147,8 @@ class VAE(nn.Module):
             index: the column with the labels of the rows.
             **fields: other fields of the model, such as latent_dim; a likelihood is that of the
                 columns of numbers whose kind isn't given by name, and `mixed` or an object that
-                of the whole row.
+                of the whole row; a context {"columns": [...]} takes these columns out of x, text
+                as levels and numbers as numbers, or by kinds, {"batch": "categorical"}.
 
         Raises:
             ValueError: no table, or a column of a kind that its cells can't have.
@@ -164,21 +165,7 @@ class VAE(nn.Module):
                 f"data: expected a DataFrame or a Table, got {type(data).__name__}; read a file "
                 "with pyro_vae.data.read, or for an array take VAE(data_shape=x.shape[1:])"
             )
-        if isinstance(columns, Mapping):
-            require_kinds(columns)
-        kind = each_kind(fields.get("likelihood"))
-        how: dict[str, Any] = {"columns": columns, "drop": drop, "index": index}
-        how["kind"] = kind
-        rows = data
-        if not isinstance(data, Table):
-            rows = table(data, **how, name="data")
-        elif any(how.values()):
-            rows = table(data.to_dataframe(), **how, name="data")
-        if kind is not None or "likelihood" not in fields:
-            fields["likelihood"] = rows.schema.likelihood
-        if rows.missing:
-            fields.setdefault("missing", "at_random")
-        return cls(data_shape=rows.values.shape[1:], table=rows.schema, **fields)
+        return cls(**fields_of_table(data, columns, drop, index, fields))
 
     @classmethod
     def from_spec(

@@ -31,6 +31,7 @@ def to_arviz(
     vae: VAE,
     x: Any,
     *,
+    context: Any = None,
     num_samples: int = 1000,
     seed: int = 0,
     columns: Sequence[str] | None = None,
@@ -58,6 +59,8 @@ def to_arviz(
     Arguments:
         vae: the model. An autoencoder has posterior and posterior_predictive only.
         x: rows shaped (n, *data_shape).
+        context: of a model that has one, what is given with each row; None finds its columns in the
+            table x. It is in constant_data, and z ~ p(z | c), x ~ p(x | z, c).
         num_samples: draws for each row.
         seed: of the draws.
         columns: names of the features of one-dimensional data; those of a DataFrame by default.
@@ -82,16 +85,17 @@ def to_arviz(
     """
     if num_samples < 1:
         raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-    _require_room(vae, len(model_rows(vae, x)), num_samples, max_bytes)
+    whole = model_rows(vae, x, context=context)
+    _require_room(vae, len(whole), num_samples, max_bytes)
     names = _names(vae, x) if columns is None else list(columns)
     labels = row_labels(x, vae.spec.table) if rows is None else list(rows)
     table = _column_variables(vae, names)
     with evaluation(vae):
-        data = torch.cat(list(rows_of(vae, x, "x")))
+        data = torch.cat(list(rows_of(vae, whole, "x")))
         with own_seed(seed, data.device):
             groups = _posterior(vae, data, num_samples, table)
             if has_density(vae):
-                groups |= _prior(vae, len(data), num_samples, table)
+                groups |= _prior(vae, data, num_samples, table)
     if imputation is not None:
         groups |= _imputations(vae, imputation, len(data), table)
     attrs: dict[str, str | int | float] = {
@@ -108,19 +112,25 @@ def to_arviz(
     )
 
 
-def _posterior(vae: VAE, x: Tensor, num_samples: int, table: ColumnVariables) -> Groups:
-    q = posterior_of(vae, x)
+def _posterior(
+    vae: VAE, rows: Tensor, num_samples: int, table: ColumnVariables
+) -> Groups:
+    q = posterior_of(vae, rows)
+    x, context = vae.model.split(rows)
     z = q.sample(torch.Size([num_samples]))
-    p = vae.likelihood(z)
+    p = vae.model.p_x(z, context)
     groups: Groups = {
         "posterior": {"z": as_numpy(z)},
         "posterior_predictive": table.variables(_in_units(vae, given(p, x).sample())),
         "observed_data": table.variables(_in_units(vae, x)),
     }
-    if table.given:
-        groups["constant_data"] = table.constants(as_numpy(x))
+    constants = table.constants(as_numpy(x)) if table.given else {}
+    if context is not None:
+        constants = {**constants, **_contexts(vae, as_numpy(context))}
+    if constants:
+        groups["constant_data"] = constants
     if has_density(vae):
-        log_p = vae.prior().log_prob(z) + p.log_prob(x)
+        log_p = vae.model.p_z(context).log_prob(z) + p.log_prob(x)
         log_q = q.log_prob(z)
         groups["sample_stats"] = {
             "log_p": as_numpy(log_p),
@@ -143,11 +153,27 @@ def _imputations(
     return {"imputations": table.variables(_in_units(vae, numbers))}
 
 
-def _prior(vae: VAE, rows: int, num_samples: int, table: ColumnVariables) -> Groups:
-    z = vae.prior().sample(torch.Size([num_samples, rows]))
+def _contexts(vae: VAE, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """The contexts of the rows by the names of their columns, or as c[0], c[1], ..."""
+    schema = None if vae.spec.context is None else vae.spec.context.table
+    if schema is None:
+        return {f"c[{i}]": column for i, column in enumerate(numbers.T)}
+    cells = {}
+    for column, values in zip(schema.modelled, numbers.T, strict=True):
+        decoded = column.decoded(values)
+        cells[column.name] = decoded.astype(str) if column.levels else decoded
+    return cells
+
+
+def _prior(vae: VAE, rows: Tensor, num_samples: int, table: ColumnVariables) -> Groups:
+    _, context = vae.model.split(rows)
+    prior = vae.model.p_z(context)
+    shape = [num_samples] if prior.batch_shape else [num_samples, len(rows)]
+    z = prior.sample(torch.Size(shape))
+    x = vae.model.p_x(z, context).sample()
     return {
         "prior": {"z": as_numpy(z)},
-        "prior_predictive": table.variables(_in_units(vae, vae.likelihood(z).sample())),
+        "prior_predictive": table.variables(_in_units(vae, x)),
     }
 
 

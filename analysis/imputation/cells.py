@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.analysis.fitted import as_numpy
 from pyro_vae.analysis.imputation.posterior_draws import PosteriorDraws
+from pyro_vae.inputs import own_part
 from pyro_vae.likelihoods.base import given
 from pyro_vae.likelihoods.observed_cells import given_observed
 from pyro_vae.vae import VAE
@@ -115,8 +116,8 @@ def cells_of(
     draws x_m ~ p(x_m | zₖ, x_o) with the weights wₖ.
 
     Arguments:
-        vae: the model, in evaluation mode.
-        x: the rows of `draws`, (r, *data_shape).
+        vae: the model of whole rows, in evaluation mode.
+        x: the rows of `draws`, (r, *data_shape), or (x, c) for a model with a context.
         draws: of z.
         categories: how many each column of categories has.
         num_imputations: how often each cell is drawn.
@@ -124,7 +125,7 @@ def cells_of(
     Returns:
         The cells, with positions among these rows.
     """
-    missing = x.isnan().flatten(1)
+    missing = own_part(vae, x).isnan().flatten(1)
     row, column = missing.nonzero(as_tuple=True)
     cell_row = row.cpu().numpy()
     cell_column = column.cpu().numpy()
@@ -143,9 +144,10 @@ def cells_of(
     return Cells(cell_row, cell_column, *numbers, quantiles, probabilities, imputed)
 
 
-def _missing_cells(vae: VAE, x: Tensor, z: Tensor) -> Any:
-    """p(x_m | z, x_o) of the rows x for draws z (draws, r, latent_dim)."""
-    p: Distribution = given(vae.likelihood(z), x)
+def _missing_cells(vae: VAE, rows: Tensor, z: Tensor) -> Any:
+    """p(x_m | z, x_o) of rows for draws z (draws, r, latent_dim)."""
+    p: Distribution = given(vae.likelihood(z), rows)
+    x = own_part(vae, rows)
     return given_observed(p, x, ~x.isnan())
 
 

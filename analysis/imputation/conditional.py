@@ -27,6 +27,7 @@ from pyro_vae.analysis.marginal_likelihood.importance_sampling import (
 )
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
+from pyro_vae.given import of_rows
 from pyro_vae.inputs import placement_of
 from pyro_vae.likelihoods import Bernoulli, Mixed
 from pyro_vae.progress_bar import progress_bar
@@ -85,7 +86,8 @@ def conditional_cells(
 
     Arguments:
         vae: a model for rows with missing cells.
-        rows: checked, on the model's device and in its type, (n, *data_shape), nan where missing.
+        rows: checked, on the model's device and in its type, (n, *data_shape), nan where missing;
+            (x, c) for a model with a context.
         num_particles: draws of z for each row.
         num_imputations: draws of each missing cell.
         seed: of the draws.
@@ -98,13 +100,14 @@ def conditional_cells(
     count = np.zeros(len(rows), int)
     parts = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
+        seen = of_rows(vae)
         job = _job(vae, len(lacking), num_particles, seed, restart)
         with progress_bar(
             progress, total=len(lacking), desc="imputing", unit="row"
         ) as bar:
             for where, part in _groups(job, rows, lacking):
                 x = rows[torch.from_numpy(where).to(rows.device)]
-                cells = cells_of(vae, x, part, categories, num_imputations)
+                cells = cells_of(seen, x, part, categories, num_imputations)
                 parts.append(replace(cells, row=where[cells.row]))
                 columns["pareto_k"][where] = part.pareto_k
                 columns["ess"][where] = part.ess
@@ -121,7 +124,8 @@ def _job(vae: VAE, rows: int, num_particles: int, seed: int, restart: Any) -> Jo
     compiles = is_worth_compiling("auto", rows * num_particles, pairs)
     if compiles:
         pairs = WHEN_COMPILED * pairs
-    return Job(vae, vae.prior(), num_particles, None, seed, pairs, restart, compiles)
+    seen = of_rows(vae)
+    return Job(seen, seen.prior(), num_particles, None, seed, pairs, restart, compiles)
 
 
 def _groups(
@@ -155,7 +159,7 @@ def categories_of(vae: VAE) -> dict[int, int]:
         {0: 2, 1: 2}
     """
     placement = placement_of(vae)
-    shape = (1, vae.spec.latent_dim)
+    shape = (1, vae.spec.decoder_inputs)
     with evaluation(vae):
         z = torch.zeros(shape, dtype=placement.dtype, device=placement.device)
         named = probabilities_of(vae.likelihood(z))

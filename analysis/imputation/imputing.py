@@ -19,7 +19,8 @@ from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.imputation.tables import Holes
 from pyro_vae.analysis.results.tables import column_labels, row_labels
 from pyro_vae.arguments import public, warn_caller
-from pyro_vae.inputs import missing_cells, model_rows, rows_of
+from pyro_vae.given import with_x
+from pyro_vae.inputs import missing_cells, model_rows, own_part, rows_of
 from pyro_vae.vae import VAE
 
 __all__ = ["impute"]
@@ -30,6 +31,7 @@ def impute(
     vae: VAE | Sequence[VAE],
     x: Any,
     *,
+    context: Any = None,
     num_imputations: int = 20,
     num_particles: int = 1000,
     seed: int = 0,
@@ -66,6 +68,8 @@ def impute(
     Arguments:
         vae: a fitted model for rows with missing cells, or a list of several.
         x: rows, (n, *data_shape), nan where a cell is missing; or a table with missing cells.
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         num_imputations: completed tables; 0 makes none.
         num_particles: K, draws of z for each row, and model; more where k-hat is too high.
         seed: of the draws.
@@ -100,7 +104,8 @@ def impute(
         )
     if calibrate:
         require_at_random(first, "calibrate")
-    rows = torch.cat(list(rows_of(first, model_rows(first, x), "x")))
+    whole = model_rows(first, x, context=context)
+    rows = torch.cat(list(rows_of(first, whole, "x")))
     how: dict[str, Any] = {
         "num_particles": num_particles,
         "seed": seed,
@@ -113,7 +118,7 @@ def impute(
         calibration = _calibration(members, x, rows, hidden_share, how)
     result = Imputation(
         found,
-        Holes.of(x, as_numpy(rows), first.spec.table, labels),
+        Holes.of(x, as_numpy(own_part(first, rows)), first.spec.table, labels),
         categories_of(first),
         calibration,
         time.perf_counter() - began,
@@ -138,7 +143,8 @@ def _calibration(
     members: Sequence[VAE], x: Any, rows: Tensor, share: float, how: dict[str, Any]
 ) -> Calibrated:
     """How well observed cells are found after they were hidden."""
-    flat = as_numpy(rows.flatten(1))
+    x_alone = own_part(members[0], rows)
+    flat = as_numpy(x_alone.flatten(1))
     missing = missing_cells(members[0])
     groups = {} if missing is None else missing.together
     together = [column for columns in groups.values() for column in columns]
@@ -148,9 +154,10 @@ def _calibration(
             "calibrate: expected observed cells to hide, got none; pass more rows, or a larger "
             "hidden_share"
         )
-    holed = rows.clone()
+    holed = x_alone.clone()
     holed.flatten(1)[torch.from_numpy(hidden).to(rows.device)] = torch.nan
-    again = ensemble_cells(members, holed, num_imputations=0, **how)
+    holed_rows = with_x(members[0], rows, holed)
+    again = ensemble_cells(members, holed_rows, num_imputations=0, **how)
     names = column_labels(x, members[0].spec.table)
     if names is not None and len(names) != flat.shape[1]:
         names = None

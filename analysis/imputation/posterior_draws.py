@@ -21,6 +21,7 @@ from pyro_vae.analysis.marginal_likelihood.starts import (
     fit_from_several,
 )
 from pyro_vae.analysis.marginal_likelihood.weights import Weights
+from pyro_vae.inputs import own_part
 
 NUM_CHAINS = 400
 """Of annealing: more than for log p(x), since quantiles are read from their ends."""
@@ -66,9 +67,9 @@ def posterior_draws(job: Job, x: Tensor) -> Iterator[PosteriorDraws]:
 
     Arguments:
         job: what is asked for.
-        x: rows, (n, *data_shape), of which a missing cell is nan.
+        x: rows, (n, *data_shape), of which a missing cell is nan; (x, c) with a context.
     """
-    is_empty = x.isnan().flatten(1).all(1).cpu().numpy()
+    is_empty = own_part(job.vae, x).isnan().flatten(1).all(1).cpu().numpy()
     if job.vae.spec.self_masking is not None:  # the mask says something of z
         is_empty = np.zeros_like(is_empty)
     empty = np.flatnonzero(is_empty)

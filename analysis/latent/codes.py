@@ -230,12 +230,20 @@ def sample(
 
 
 @public
-def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndarray:
+def rate(
+    vae: VAE,
+    x: Any,
+    *,
+    context: Any = None,
+    num_particles: int = 16,
+    seed: int = 0,
+) -> np.ndarray:
     """KL(q(z | x) ‖ p(z)) of each row in nats, in closed form where there is one.
 
     Arguments:
         vae: the model.
         x: rows shaped (n, *data_shape).
+        context: of a model that has one, what is given with each row; see `encode`.
         num_particles: draws for each row, whose mean it is where there is no closed form.
         seed: of the draws.
 
@@ -250,9 +258,9 @@ def rate(vae: VAE, x: Any, *, num_particles: int = 16, seed: int = 0) -> np.ndar
         raise ValueError(f"num_particles: expected at least 1, got {num_particles}")
     rates: list[Tensor] = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
-        for batch in rows_of(vae, x, "x"):
+        for batch in rows_of(vae, with_context(vae, x, context), "x"):
             q = posterior_of(vae, batch)
-            p = vae.prior()
+            p = vae.model.p_z(vae.model.split(batch)[1])
             kl = analytic_kl(q, p.expand(q.batch_shape))
             # drawn also where the KL has a closed form, so that a seed gives the same draws
             z = q.sample(torch.Size([num_particles]))

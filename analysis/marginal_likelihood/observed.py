@@ -148,12 +148,12 @@ def _of_columns(found: Evidence, of_a: list[int], of_b: list[int]) -> Evidence:
     return replace(found, measure=measure, data_size=measure.size)
 
 
-def _only(vae: VAE, rows: Tensor, columns: list[int]) -> Any:
+def _only(vae: VAE, rows: Tensor, columns: list[int]) -> np.ndarray:
     """The rows with these columns of the flattened row alone; all others are missing."""
     x = own_part(vae, rows)
     kept = torch.full_like(x, torch.nan)
     kept.flatten(1)[:, columns] = x.flatten(1)[:, columns]
-    return with_x(vae, rows, kept)
+    return with_x(vae, rows, kept).numpy()
 
 
 def _chosen(

@@ -85,9 +85,8 @@ class Evidence(HasLogMarginal, HasElbo, Answer):
         mean = f"{self.mean_log_marginal:.3f} ± {self.mean_log_marginal_se:.3f} nats per row"
         is_known = not math.isnan(self.unreliable_share)
         trusted = f"{1 - self.unreliable_share:.1%}" if is_known else "unknown"
-        return (
-            f"Evidence(rows={self.num_rows}, {self.symbol} {mean}, trusted: {trusted})"
-        )
+        rows = f"rows={self.num_rows}"
+        return f"Evidence({rows}, {self.symbol} {mean}, trusted: {trusted})"
 
     @property
     def num_rows(self) -> int:

@@ -207,6 +207,7 @@ def compare(
     models: Mapping[str, VAE | Evidence],
     x: Any = None,
     *,
+    context: Any = None,
     num_particles: int = 1000,
     seed: int = 0,
     progress: bool | None = None,
@@ -229,6 +230,8 @@ def compare(
     Arguments:
         models: name -> a model, or its `Evidence` about the rows, in their order.
         x: rows shaped (n, *data_shape); needed where a model is given.
+        context: of models that have one, what is given with each row; log p(x | c) of one context
+            doesn't compare with that of another, nor with log p(x).
         num_particles: draws for each row and model.
         seed: of the draws.
         progress: whether to show bars; None shows them on a terminal or in a notebook.
@@ -250,7 +253,7 @@ def compare(
     require_models(models, x)
     measures = measures_of(models)
     how: dict[str, Any] = dict(
-        num_particles=num_particles, seed=seed, progress=progress
+        num_particles=num_particles, seed=seed, progress=progress, context=context
     )
     found: dict[str, Evidence] = {}
     for name, model in models.items():

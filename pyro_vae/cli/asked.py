@@ -104,8 +104,9 @@ def asked(options: argparse.Namespace) -> Asked:
     experiment = experiment_of(options)
     if options.data is not None:
         return _of_data(options, vae, experiment)
+    spec = vae.spec
     source = read_own_rows(
-        options.run, experiment.data, vae.spec.data_shape, vae.spec.table
+        options.run, experiment.data, spec.data_shape, spec.table, spec.context
     )
     own = hold_out(source, experiment.data)
     rows = as_modelled(own.test, experiment)
@@ -124,7 +125,11 @@ def _of_data(
     from pyro_vae.experiment.splits import as_modelled, check_rows
 
     source = read_source(
-        experiment.data, vae.spec.data_shape, fitted=True, schema=vae.spec.table
+        experiment.data,
+        vae.spec.data_shape,
+        fitted=True,
+        schema=vae.spec.table,
+        context=vae.spec.context,
     )
     if source.table is not None and vae.spec.missing == "none":
         source.table.require_complete(options.data)

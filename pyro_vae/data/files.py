@@ -39,6 +39,7 @@ class Splits:
         labels: the names of the training rows, for sources that carry them; otherwise None.
         notes: sentences on how the source was read, such as which of its arrays was taken and why.
         table: the rows with their columns, for tables with a kind for each column.
+        context: the description of what is given with each row, for rows that end with it.
 
     Example:
         >>> rows = np.zeros((5, 2))
@@ -54,6 +55,7 @@ class Splits:
     labels: tuple[Any, ...] | None = None
     notes: tuple[str, ...] = ()
     table: Table | None = None
+    context: Any = None
 
 
 def load(

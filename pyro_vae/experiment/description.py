@@ -237,7 +237,10 @@ def make_vae(
 ) -> VAE:
     """The model of an experiment for rows of that shape, or for the columns of a table."""
     whole, _ = settled(experiment, rows, schema=schema)
-    return VAE.from_spec(whole.model_fields_of() | {"data_shape": rows.shape[1:]})
+    shape = rows.shape[1:]
+    if whole.context is not None and schema is not None:
+        shape = (len(schema.names),)  # the rows end with their contexts
+    return VAE.from_spec(whole.model_fields_of() | {"data_shape": shape})
 
 
 def some_rows(

@@ -11,6 +11,7 @@ from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.arguments import check_arguments
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
+from pyro_vae.contexts import apart
 from pyro_vae.data import SparseArray
 from pyro_vae.experiment.description import EvaluateOptions, some_rows
 from pyro_vae.training.baseline import baseline_of
@@ -42,7 +43,8 @@ def evaluate(
         "latent_dim": vae.spec.latent_dim,
         "active_units": encode(vae, x).active_units(),
         "unexplained_variance": unexplained_variance(
-            _numeric(vae, x), _numeric(vae, reconstruct(vae, x, as_array=True))
+            _numeric(vae, without_contexts(vae, x)),
+            _numeric(vae, reconstruct(vae, x, as_array=True)),
         ),
     }
     if not has_density(vae):
@@ -75,6 +77,21 @@ def check_options(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a model that isn't trained
         evidence(vae, x[:1], num_particles=FEWEST_DRAWS, progress=False, **tried)
+
+
+def without_contexts(vae: VAE, x: Any) -> Any:
+    """The rows x of an experiment, which end with their contexts where the model has one."""
+    if vae.spec.context is None:
+        return x
+    own, _ = apart(x, math.prod(vae.spec.data_shape), vae.spec.context.size)
+    return own
+
+
+def contexts_in(vae: VAE, x: Any) -> Any:
+    """The contexts at the end of such rows."""
+    assert vae.spec.context is not None
+    _, contexts = apart(x, math.prod(vae.spec.data_shape), vae.spec.context.size)
+    return contexts
 
 
 def _numeric(vae: VAE, x: np.ndarray | SparseArray) -> np.ndarray | SparseArray:
@@ -170,11 +187,12 @@ def table(
     if "log_marginal" not in m:  # an autoencoder
         return "\n".join(lines)
     rows = "held-out " if held_out else ""
+    symbol = "log p(x | c)" if "context" in m.get("measure", "") else "log p(x)"
     bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
     time = "" if seconds is None else f", {seconds:.0f} s"
     return "\n".join(
         [
-            f"{_estimate(f'{rows}log p(x)', m['log_marginal'], m['log_marginal_se'])}{bits}",
+            f"{_estimate(f'{rows}{symbol}', m['log_marginal'], m['log_marginal_se'])}{bits}",
             f"  trusted             {_trust(m)}",
             *_against_baseline(m),
             _estimate(f"{rows}ELBO", m["elbo"], m["elbo_se"]),

@@ -11,6 +11,7 @@ from pyro_vae.experiment.record import fingerprint
 from pyro_vae.experiment.row_hashes import RowHashes
 from pyro_vae.experiment.sources import read_source
 from pyro_vae.saving import read_run
+from pyro_vae.spec import Context
 
 
 def read_own_rows(
@@ -18,6 +19,7 @@ def read_own_rows(
     options: DataOptions,
     data_shape: tuple[int, ...],
     schema: Schema | None = None,
+    context: Context | None = None,
 ) -> Splits:
     """The rows of a run, from the absolute path of its data or from the relative one.
 
@@ -26,6 +28,7 @@ def read_own_rows(
         options: of its data.
         data_shape: of a row.
         schema: the columns of the model, where it knows those of a table.
+        context: of the model, where it has one.
 
     Raises:
         ValueError: no file in either place, or none with the rows of the run: rows that are held
@@ -38,7 +41,9 @@ def read_own_rows(
     for source in _sources(options, recorded):
         there = options.model_copy(update={"source": source})
         try:
-            rows = read_source(there, data_shape, fitted=True, schema=schema)
+            rows = read_source(
+                there, data_shape, fitted=True, schema=schema, context=context
+            )
         except ValueError as error:
             errors.append(error)
             continue

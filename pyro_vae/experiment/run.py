@@ -250,6 +250,8 @@ def _prepared(
         part for part in (source.train, source.valid, source.test) if part is not None
     ]
     schema = None if source.table is None else source.table.schema
+    if source.context is not None:
+        experiment = experiment.model_copy(update={"context": source.context})
     whole, why = settled(experiment, *splits, schema=schema)
     vae = make_vae(whole, source.train, schema)
     check_rows(vae, source, whole.data.source, grey=whole.fit.binarize == "dynamic")

@@ -30,7 +30,7 @@ from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.arguments import warn_caller
 from pyro_vae.data.columns import Schema
 from pyro_vae.experiment.description import EvaluateOptions, chosen_rows
-from pyro_vae.experiment.evaluation import Metrics
+from pyro_vae.experiment.evaluation import Metrics, contexts_in, without_contexts
 from pyro_vae.experiment.splits import ExperimentRows
 from pyro_vae.experiment.writing import Writing
 from pyro_vae.training import Run
@@ -192,7 +192,9 @@ def _reconstructed(vae: VAE, rows: np.ndarray, shape: tuple[int, ...]) -> Figure
     index = np.linspace(0, len(rows) - 1, min(10, len(rows))).astype(int)
     chosen = rows[index]
     return reconstructions(
-        chosen, reconstruct(vae, chosen, as_array=True), image_shape=shape
+        without_contexts(vae, chosen),
+        reconstruct(vae, chosen, as_array=True),
+        image_shape=shape,
     )
 
 
@@ -202,8 +204,13 @@ def _samples(
     shape: tuple[int, ...] | None,
     columns: tuple[str, ...] | None,
 ) -> Figure:
-    if shape is None:
+    if vae.spec.context is not None:  # one draw for each context of the rows
+        drawn = sample(vae, len(rows), context=contexts_in(vae, rows), as_array=True).x
+        rows = without_contexts(vae, rows)
+        shape = None
+    elif shape is None:
         drawn = sample(vae, 2000, as_array=True).x.reshape(2000, -1)
+    if shape is None:
         return _columns_drawn(
             vae.spec.table, rows.reshape(len(rows), -1), drawn, columns
         )

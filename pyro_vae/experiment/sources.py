@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from pyro_vae.contexts import contexts_of, without_context
 from pyro_vae.data import (
+    Placement,
     Schema,
     SparseArray,
     Splits,
@@ -25,6 +28,10 @@ from pyro_vae.data.names import distinct, renaming
 from pyro_vae.data.stored import errors_name
 from pyro_vae.data.table_files import Frame, read_frame, suffix_of
 from pyro_vae.experiment.description import DataOptions, Experiment
+from pyro_vae.spec import Context
+from pyro_vae.spec.from_table import completed
+
+EXACT = Placement(dtype=torch.float64)
 
 
 def read_source(
@@ -33,6 +40,7 @@ def read_source(
     *,
     fitted: bool = False,
     schema: Schema | None = None,
+    context: Context | None = None,
 ) -> Splits:
     """The rows of a source, divided as the source divides them, and reshaped.
 
@@ -42,6 +50,7 @@ def read_source(
         fitted: whether the shape is that of a fitted model, and can't be changed any more.
         schema: the columns of the model, by whose names a table is matched; None reads the numbers
             of a table by their positions.
+        context: of the model, whose columns a table has too: rows are then flat, (x, c).
 
     Raises:
         ValueError: as `load_splits`; a shape that the rows don't have; a table without a column of
@@ -50,8 +59,10 @@ def read_source(
     path = os.path.expanduser(options.source)
     if schema is not None and is_table(path):
         frame, notes = frame_of(options)
-        found = matched(frame, schema, options.source)
-        return splits_of(replace(found, notes=(*notes, *found.notes)), path)
+        found = matched(without_context(context, frame), schema, options.source)
+        whole = splits_of(replace(found, notes=(*notes, *found.notes)), path)
+        return _with_context(whole, context, frame)
+    _require_table(context, options)
     splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
     got = splits.train.shape[1:]
     shape = data_shape or got
@@ -100,12 +111,44 @@ def read_described(experiment: Experiment) -> Splits:
     is_array = experiment.fit.binarize != "none" or options.packed_bits
     if experiment.table is None and len(experiment.data_shape or (0,)) > 1:
         is_array = True
+    context = experiment.context
     if is_array or not is_table(options.source):
+        _require_table(context, options)
         return read_source(options, experiment.data_shape, schema=experiment.table)
-    found = read_table_of(experiment)
+    frame, notes = frame_of(options)
+    if context is not None:
+        context = completed(context, frame, options.source)
+    found = _table_in(without_context(context, frame), experiment)
     if experiment.missing == "none" and "missing" in experiment.model_fields_set:
         found.require_complete(options.source)
-    return splits_of(found, options.source)
+    found = replace(found, notes=(*notes, *found.notes))
+    return _with_context(splits_of(found, options.source), context, frame)
+
+
+def _require_table(context: Context | None, options: DataOptions) -> None:
+    """Raise ValueError where a context has no columns that a source could have."""
+    if context is None:
+        return
+    raise ValueError(
+        f"{options.source}: expected a table with the columns of the context, got rows without "
+        "names; give a table with context = { columns = [...] }, or fit in Python: "
+        "pyro_vae.fit(vae, x, context=c)"
+    )
+
+
+def _with_context(source: Splits, context: Context | None, frame: Any) -> Splits:
+    """The rows of a table with the numbers of their contexts at the end of each."""
+    if context is None:
+        return source
+    if context.table is None:
+        raise ValueError(
+            f"context: expected columns of {source.name}, context = {{ columns = [...] }}, got "
+            f"dim {context.dim}; name the columns"
+        )
+    numbers = contexts_of(context, frame, len(source.train), EXACT).numpy()
+    values = np.asarray(source.train)
+    whole = np.concatenate([values, numbers.astype(values.dtype)], 1)
+    return replace(source, train=whole, context=context)
 
 
 def read_table_of(experiment: Experiment) -> Table:
@@ -124,19 +167,24 @@ def read_table_of(experiment: Experiment) -> Table:
             array=options.array,
         )
     frame, notes = frame_of(options)
-    if experiment.table is not None:
-        found = matched(frame, experiment.table, options.source)
-    else:
-        chosen = frame if options.columns is None else _chosen(frame, options)
-        found = table(
-            chosen,
-            columns=experiment.columns,
-            drop=options.drop,
-            index=options.index,
-            kind=_kind_of_numbers(experiment),
-            name=options.source,
-        )
+    found = _table_in(frame, experiment)
     return replace(found, notes=(*notes, *found.notes))
+
+
+def _table_in(frame: Any, experiment: Experiment) -> Table:
+    """The rows of a DataFrame as the description takes them."""
+    options = experiment.data
+    if experiment.table is not None:
+        return matched(frame, experiment.table, options.source)
+    chosen = frame if options.columns is None else _chosen(frame, options)
+    return table(
+        chosen,
+        columns=experiment.columns,
+        drop=options.drop,
+        index=options.index,
+        kind=_kind_of_numbers(experiment),
+        name=options.source,
+    )
 
 
 def _kind_of_numbers(experiment: Experiment) -> Any:

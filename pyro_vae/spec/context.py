@@ -140,11 +140,15 @@ def require_context(spec: Any) -> None:
 
 def require_size(context: Context | None) -> None:
     """Raise ValueError where columns are named, of which no levels and kinds are known."""
-    if context is not None and not context.levels:
-        names = shortened(list(context.columns or ()))
+    if context is None:
+        return
+    label = context.label
+    is_named = bool(context.columns) or (label is not None and label.classes is None)
+    if context.table is None and is_named:
+        names = shortened(list(kinds_of(context.model_dump())))
         raise ValueError(
             f"context: expected a table with the columns {names}, of which levels and kinds are "
-            "taken; make the model from it: VAE.from_data(frame, context={'columns': [...]})"
+            "taken; make the model from it: VAE.from_data(frame, context=...)"
         )
 
 
@@ -159,3 +163,37 @@ def names_of(context: Any) -> tuple[str, ...]:
     if columns is None:
         return ()
     return (columns,) if isinstance(columns, str) else tuple(columns)
+
+
+def label_column(context: Any) -> str | None:
+    """The column that a description takes as label.
+
+    Example:
+        >>> label_column({"label": "species"}), label_column({"label": 10})
+        ('species', None)
+    """
+    if not isinstance(context, Mapping):
+        return None
+    label = as_label(context.get("label"))
+    column = label.get("column") if isinstance(label, Mapping) else None
+    return column if isinstance(column, str) else None
+
+
+def kinds_of(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a context with the kinds that were asked for, the label last.
+
+    Example:
+        >>> kinds_of({"columns": {"batch": "categorical"}, "label": "species"})
+        {'batch': 'categorical', 'species': 'categorical'}
+        >>> kinds_of({"columns": ["age"]})
+        {'age': None}
+    """
+    columns = context.get("columns")
+    names = names_of(context)
+    asked = columns if isinstance(columns, Mapping) else {}
+    kinds = {name: asked.get(name) for name in names}
+    label = label_column(context)
+    if label is not None:
+        kinds.pop(label, None)
+        kinds[label] = "categorical"
+    return kinds

@@ -161,7 +161,8 @@ def _start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:
     summary = statistics(part for part in contexts if part is not None)
     for module in vae.modules():
         if isinstance(module, ContextFeatures):
-            module.start(summary.mean, summary.std)
+            own = slice(len(module.levels))  # all of them, or all but the label
+            module.start(summary.mean[own], summary.std[own])
 
 
 def default_objective(vae: VAE, options: FitOptions, train: Rows) -> FitOptions:

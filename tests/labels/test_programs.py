@@ -10,7 +10,7 @@ from pyro_vae import ELBO, fit
 from pyro_vae.objectives.labelled import Labelled
 from tests.labels.models import CLASSES, NAN, a_vae, labels, rows
 
-DRAWS = 400
+DRAWS = 100
 
 
 def test_the_objective_is_pyros_sum_over_labels() -> None:
@@ -29,7 +29,7 @@ def test_the_objective_is_pyros_sum_over_labels() -> None:
         )
     se = ((a.var() + b.var()) / DRAWS).sqrt()
     assert abs(a.mean() - b.mean()) < 3 * se
-    assert se < 0.01 * abs(a.mean())
+    assert se < 0.02 * abs(a.mean())
 
 
 def test_known_labels_are_observed() -> None:

@@ -1,0 +1,100 @@
+"""The fields of a model for a table: its columns, their kinds, and which of them are given."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyro_vae.data import Schema, Table, table
+from pyro_vae.data.column_choice import Kinds, each_kind, require_known
+from pyro_vae.data.frames import cells_of, opened
+from pyro_vae.described import plain
+from pyro_vae.spec.column_kinds import require_kinds
+from pyro_vae.spec.context import Context, kinds_of, names_of
+
+CONTEXT_KINDS = ("normal", "categorical", "ordinal")
+"""What a column of a context can be: a number, or one of its levels."""
+
+
+def fields_of_table(
+    data: Any,
+    columns: Sequence[str] | Kinds | None,
+    drop: Sequence[str],
+    index: str | None,
+    fields: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All fields of a model for a table; see `VAE.from_data`.
+
+    Raises:
+        ValueError: a column of a kind that its cells can't have, or that isn't there.
+    """
+    if isinstance(columns, Mapping):
+        require_kinds(columns)
+    whole = dict(fields)
+    context = whole.get("context")
+    kinds = kinds_of(context) if isinstance(context, Mapping) else {}
+    if kinds:
+        frame = data.to_dataframe() if isinstance(data, Table) else data
+        schema = context_schema(frame, kinds, "context")
+        own = {"columns": names_of(context), "table": schema}
+        whole["context"] = {**plain(context), **own}
+        data = opened(frame, "data").drop(list(kinds)).to_native()
+    kind = each_kind(whole.get("likelihood"))
+    how: dict[str, Any] = {"columns": columns, "drop": drop, "index": index}
+    how["kind"] = kind
+    rows = data
+    if not isinstance(data, Table):
+        rows = table(data, **how, name="data")
+    elif any(how.values()):
+        rows = table(data.to_dataframe(), **how, name="data")
+    if kind is not None or "likelihood" not in whole:
+        whole["likelihood"] = rows.schema.likelihood
+    if rows.missing:
+        whole.setdefault("missing", "at_random")
+    return {"data_shape": rows.values.shape[1:], "table": rows.schema, **whole}
+
+
+def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Schema:
+    """Kinds and levels of the columns of a context: text is categories, numbers are numbers.
+
+    Arguments:
+        frame: a DataFrame.
+        columns: their names, or kinds by name: "normal", "categorical" or "ordinal".
+        name: what messages call the columns.
+
+    Raises:
+        ValueError: a column that isn't there, or a kind that it can't have.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"age": [40, 50, 61], "batch": ["a", "b", "a"]})
+        >>> [column.levels for column in context_schema(frame, ["age", "batch"], "context").columns]
+        [None, ('a', 'b')]
+    """
+    data = opened(frame, name)
+    names = names_of({"columns": columns})
+    require_known(names, data.columns, name)
+    asked = dict(plain(columns)) if isinstance(columns, Mapping) else {}
+    kinds = {column: asked.get(column) for column in names}
+    for column in names:
+        if kinds[column] is None:
+            is_text = cells_of(data[column], name).form == "category"
+            kinds[column] = "categorical" if is_text else "normal"
+        wish = kinds[column]
+        kind = wish.get("kind") if isinstance(wish, Mapping) else wish
+        if kind not in CONTEXT_KINDS:
+            raise ValueError(
+                f"{name}: column {column!r}: expected one of {CONTEXT_KINDS}, got {kind!r}; a "
+                "context has no likelihood"
+            )
+    schema = table(data.select(names).to_native(), columns=kinds, name=name).schema
+    return schema.model_copy(update={"columns": schema.modelled})
+
+
+def completed(context: Context, frame: Any, name: str) -> Context:
+    """The context of a description with the kinds and levels of its columns in a table."""
+    described = context.model_dump()
+    kinds = kinds_of(described)
+    if context.table is not None or not kinds:
+        return context
+    schema = context_schema(frame, kinds, name)
+    own = {"columns": names_of(described), "table": schema}
+    return context.model_copy(update=own)
