@@ -49,6 +49,7 @@ from pyro_vae.training.sanity_check import (
     check_objective,
     require_given_rows,
     require_trainable,
+    warn_of_labels,
 )
 from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.step_choice import choose_steps, with_guard
@@ -208,6 +209,7 @@ def fit(
         data, named_rows = read_data(
             vae, x, validation, weights, placement, options.seed, context
         )
+        warn_of_labels(vae, data.train)
         options = with_eager_steps(options, data.weights)
         options = with_budget(options, data.train.steps(options.batch_size))
         if objective is None:

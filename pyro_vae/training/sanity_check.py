@@ -1,13 +1,17 @@
 """The objective is evaluated before the first step, so that a mistake shows in seconds."""
 
 import copy
+from typing import Any
 
 import pyro
 import torch
 from torch import Tensor
 
+from pyro_vae.arguments import warn_caller
 from pyro_vae.data import LoaderRows, Rows, binarized
+from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.distributed.process_group import world_size
+from pyro_vae.labels import label_of
 from pyro_vae.networks import evaluating
 from pyro_vae.rng import own_seed
 from pyro_vae.training.nonfinite import FAILURES
@@ -41,6 +45,33 @@ def require_given_rows(vae: VAE, options: FitOptions) -> None:
         raise ValueError(
             f"binarize: expected 'none' for a model with a context, got {options.binarize!r}; draw "
             "the bits before: pyro_vae.data.load, or x > 0.5"
+        )
+
+
+def warn_of_labels(vae: VAE, train: Rows) -> None:
+    """Warn of a label that training can't learn: no weight, or classes without a known label."""
+    context = vae.spec.context
+    if context is None or context.label is None or not isinstance(train, GivenRows):
+        return
+    if not context.label.weight:
+        warn_caller(
+            "fit: with label weight 0 nothing asks q(y | x) to name the known labels: the sum over "
+            "labels alone gave 0.23 of MNIST right with 100 labels in Pyro's example, and 0.93 "
+            "with the term; leave weight out"
+        )
+    label = label_of(train.contexts)
+    known = label[~label.isnan()].long()
+    counts = torch.bincount(known, minlength=context.classes or 0)
+    empty = torch.nonzero(counts == 0).flatten().tolist()
+    if empty:
+        names: Any = range(len(counts))
+        if context.table is not None:
+            names = context.table.modelled[-1].levels
+        shown = ", ".join(str(names[number]) for number in empty[:5])
+        warn_caller(
+            f"fit: no training row has the label {shown} ({len(empty)} of {len(counts)} classes): "
+            "these are clusters without a name; pass some labels of each, or validation=None where "
+            "validation has them"
         )
 
 

@@ -93,5 +93,5 @@ def test_samples_of_a_label(fitted: pv.VAE) -> None:
 
 
 def test_an_unknown_species_is_refused(fitted: pv.VAE) -> None:
-    with pytest.raises(ValueError, match="species.*owl"):
+    with pytest.raises(ValueError, match=r"species.*owl"):
         pv.classify(fitted, a_table().assign(species="jay"))
