@@ -104,6 +104,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
 
     # "VAE | Sequence[VAE]": the class is in a room to the right, and can't be imported here
     annotations = [str(p.annotation) for p in signature.parameters.values()]
+    takes_others = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    takes_context = "context" in names or takes_others
     takes_several = any("Sequence" in annotation for annotation in annotations[:1])
 
     def checked(name: str, value: Any) -> Any:
@@ -111,7 +113,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             is_list = takes_several and isinstance(value, list | tuple)
             for each in value if is_list else [value]:
                 _require_vae(function.__name__, each)
-                if "context" not in names:
+                if not takes_context:
                     _refuse_context(function.__name__, each)
         if name in integers and value is not None:
             return as_int(value, name)

@@ -44,6 +44,11 @@ def contexts_of(
         tensor([[0., 1.]])
     """
     if isinstance(context, Mapping):
+        if given.table is None:
+            raise ValueError(
+                f"{name}: expected an array (n, {given.size}), since the model knows no names, got "
+                f"a dict of {list(context)}; pass numbers, or make the model with VAE.from_data"
+            )
         context = _frame_of(context, 1 if count is None else count, name)
     if given.table is not None and (is_frame(context) or isinstance(context, Table)):
         numbers = _matched(context, given, given.table, name)

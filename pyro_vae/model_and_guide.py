@@ -57,6 +57,11 @@ class Split:
             return rows, None
         if context is not None:
             self.require(context, name)
+            if len(context) != len(rows):
+                raise ValueError(
+                    f"{name}: expected one context for each of {len(rows)} rows, got "
+                    f"{len(context)}; pass as many"
+                )
             return rows, context
         size = math.prod(self.data_shape)
         if tuple(rows.shape[1:]) != (size + self.context.size,):

@@ -21,6 +21,7 @@ def sharded_evidence(
     x: Any,
     *,
     labels: Sequence[Any] | None = None,
+    context: Any = None,
     **how: Any,
 ) -> Evidence:
     """`evidence` of the rows x by all processes of the group, each of which gets the whole result.
@@ -33,6 +34,7 @@ def sharded_evidence(
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape), of any kind that has positions: not a DataLoader.
         labels: names of the rows; those that x has by default.
+        context: of a model that has one, as in `evidence`.
         **how: further arguments of `evidence`.
 
     Raises:
@@ -44,7 +46,7 @@ def sharded_evidence(
         (3,)
     """
     names = row_labels(x, vae.spec.table) if labels is None else tuple(labels)
-    rows = model_rows(vae, x)
+    rows = model_rows(vae, x, context=context)
     world = min(world_size(), len(rows))
     if world <= 1:
         return replace(evidence(vae, rows, **how), row_labels=names)

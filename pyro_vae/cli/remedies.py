@@ -12,6 +12,7 @@ ARGUMENTS = {
     "make the model with missing='at_random'": "pass --set missing=at_random",
     "on_nonfinite='skip'": "--set fit.on_nonfinite=skip",
     "overwrite=True": "--overwrite",
+    "pass context=": "pass --context NAME=VALUE",
     "pass array=": "pass --set data.array=",
     "resume=True": "--resume",
     "set data_shape=": "pass --set data_shape=",

@@ -80,6 +80,11 @@ def subject_of(options: argparse.Namespace) -> "Subject":
 
     options.set = [*options.set, f"evaluate.rows={options.rows}"]
     whole = asked(options)
+    if whole.vae.spec.context is not None:
+        raise ValueError(
+            "report: expected a model without a context, got one with; take evaluate, encode, "
+            "reconstruct, sample, impute or compare"
+        )
     found = whole.evaluated()
     table = None if found.own is None else found.own.splits.table
     labels = found.row_labels or tuple(found.row_numbers.tolist())

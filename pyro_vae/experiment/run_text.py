@@ -12,6 +12,7 @@ from pyro_vae.data.natural_likelihood import FROM_MAXIMUM
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.splits import ExperimentRows
+from pyro_vae.spec import Context
 from pyro_vae.training import Run
 from pyro_vae.training.options import choose_device
 from pyro_vae.vae import VAE
@@ -34,6 +35,8 @@ def heading(experiment: Experiment, rows: ExperimentRows, vae: VAE) -> str:
     lines = [f"{splits.name}: {', '.join(counts)}", *splits.notes]
     if splits.table is not None:
         lines += [*_missing(splits.table, vae), "", *columns_of(splits.table), ""]
+    if splits.context is not None:
+        lines[-1:] = [f"given: {_given(splits.context)}", ""]
     read = "\n".join(lines)
     return f"{first}\n\n{read}\n{vae}\n"
 
@@ -50,6 +53,18 @@ def _missing(table: Table, vae: VAE) -> list[str]:
     return [
         f'{count} missing cells ({share:.1%}): the model is of {what}, missing="{kind}"'
     ]
+
+
+def _given(context: Context) -> str:
+    """The columns of a context, with the number of the levels of each."""
+    assert context.table is not None
+    names = [
+        column.name
+        if column.levels is None
+        else f"{column.name} ({len(column.levels)} levels)"
+        for column in context.table.modelled
+    ]
+    return ", ".join(names)
 
 
 def columns_of(table: Table) -> list[str]:

@@ -49,6 +49,7 @@ LIKELIHOODS = {
     r" \mu_{ik}(z)) / s_{ik}) - \sigma((x_i - \frac{1}{2} - \mu_{ik}(z)) / s_{ik}) \right]",
     "distribution": r"\prod_i \mathrm{%(name)s}(x_i \mid \theta_i(z))",
 }
+GIVEN_NORMAL = r"\mathcal{N}(z \mid \mu(c), \operatorname{diag} \sigma(c)^2)"
 CORRELATED = r"\mathcal{N}(x \mid \mu(z), \Sigma)"
 WARPED = r"\mathcal{N}(t(x) \mid \mu(z), \Sigma) \prod_i t'(x_i)"
 
@@ -89,12 +90,20 @@ def latex_of(spec: Spec) -> str:
     q_z = _formula(GUIDES, spec.guide, r"q(z \mid x)")
     if spec.guide.options().get("direction") == "bottom_up":
         q_z = BOTTOM_UP
+    z, x_given, z_given = "z", r"x \mid z", r"z \mid x"
+    if spec.context is not None and spec.context.prior:
+        z, p_z = r"z \mid c", GIVEN_NORMAL
+    if spec.context is not None and spec.context.decoder:
+        x_given, p_x = r"x \mid z, c", p_x.replace("(z)", "(z, c)")
+    if spec.context is not None and spec.context.encoder:
+        z_given = r"z \mid x, c"
+        q_z = q_z.replace("(x)", "(x, c)").replace("(x, z", "(x, c, z")
     return "\n".join(
         [
             r"\begin{aligned}",
-            rf"p(z) &= {p_z}, & z &\in \mathbb{{R}}^{{{spec.latent_dim}}} \\",
-            rf"p(x \mid z) &= {p_x}, & x &= {numbers} \\",
-            rf"q(z \mid x) &= {q_z}",
+            rf"p({z}) &= {p_z}, & z &\in \mathbb{{R}}^{{{spec.latent_dim}}} \\",
+            rf"p({x_given}) &= {p_x}, & x &= {numbers} \\",
+            rf"q({z_given}) &= {q_z}",
             r"\end{aligned}",
         ]
     )

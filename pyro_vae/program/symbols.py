@@ -2,9 +2,10 @@
 
 from torch import nn
 
+from pyro_vae.data.names import shortened
 from pyro_vae.guides import Posterior
 from pyro_vae.likelihoods import Likelihood
-from pyro_vae.spec import Parts, Spec
+from pyro_vae.spec import Context, Parts, Spec
 
 __all__ = ["symbols_of"]
 
@@ -12,10 +13,26 @@ __all__ = ["symbols_of"]
 def symbols_of(spec: Spec, parts: Parts) -> str:
     """The three distributions of a model, one in each line."""
     prior, likelihood, posterior = (_symbols(part) for part in parts)
+    if spec.context is not None:
+        return _given(spec.context, spec, (prior, likelihood, posterior))
     return (
         f"  p(z)      {prior:<32} z {(spec.latent_dim,)}\n"
         f"  p(x | z)  {likelihood:<32} x {spec.data_shape}{_missing(spec)}\n"
         f"  q(z | x)  {posterior}"
+    )
+
+
+def _given(context: Context, spec: Spec, symbols: tuple[str, str, str]) -> str:
+    """The three distributions given a context, each of what it depends on."""
+    prior, likelihood, posterior = symbols
+    p_z = "p(z | c)" if context.prior else "p(z)"
+    p_x = "p(x | z, c)" if context.decoder else "p(x | z)"
+    q_z = "q(z | x, c)" if context.encoder else "q(z | x)"
+    names = "" if context.table is None else f": {shortened(context.table.names)}"
+    return (
+        f"  {p_z:<11}  {prior:<32} z {(spec.latent_dim,)}\n"
+        f"  {p_x:<11}  {likelihood:<32} x {spec.data_shape}{_missing(spec)}\n"
+        f"  {q_z:<11}  {posterior:<32} c {(context.size,)}{names}"
     )
 
 

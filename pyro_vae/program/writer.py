@@ -139,6 +139,8 @@ def _helpers(body: str) -> list[str]:
 
 def _refuse_what_has_no_source(spec: Spec) -> None:
     """Raise ValueError for what stands outside of the three parts."""
+    if spec.context is not None:
+        refuse("context", "e(c)", "what it gives into the inputs of prior and networks")
     if spec.self_masking is not None:
         refuse(
             "missing",
