@@ -54,3 +54,5 @@ from pyro_vae.analysis.report.prior_samples import (
 )
 from pyro_vae.analysis.report.results import Checkup as Checkup
 from pyro_vae.analysis.results.verdicts import Finding as Finding
+from pyro_vae.analysis.transfer.results import Transfer as Transfer
+from pyro_vae.analysis.transfer.transferring import transfer as transfer

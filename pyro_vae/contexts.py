@@ -63,6 +63,47 @@ def contexts_of(
     return placement.take(numbers)
 
 
+def replaced(
+    given: Context, contexts: Tensor, to: Any, placement: Placement, name: str
+) -> Tensor:
+    """The contexts of rows, (n, C), with some columns or all of them replaced.
+
+    Arguments:
+        given: the context of the model's description.
+        contexts: of the rows.
+        to: a dict by name, whose columns are replaced by one value or one for each row; or whole
+            contexts as `contexts_of` takes them, one for each row or one for all.
+        placement: device and dtype.
+        name: of the argument `to`, for messages.
+
+    Raises:
+        ValueError: a column that isn't in the context; contexts that don't fit the model.
+    """
+    if isinstance(to, Mapping) and given.table is not None:
+        names = given.table.names
+        unknown = [column for column in to if column not in names]
+        if unknown:
+            raise ValueError(
+                f"{name}: expected columns of the context, {list(names)}, got {unknown}"
+            )
+        frame = _frame_of(to, len(contexts), name)
+        moved = contexts.clone()
+        for column in to:
+            position = names.index(column)
+            schema = given.table.model_copy(
+                update={"columns": (given.table.modelled[position],)}
+            )
+            cells = matched(frame[[column]], schema, name, exact=True).values
+            moved[:, position] = placement.take(cells)[:, 0]
+        return contexts_of(given, moved, len(contexts), placement, name)
+    found = contexts_of(given, to, None, placement, name)
+    if len(found) not in (1, len(contexts)):
+        raise ValueError(
+            f"{name}: expected {len(contexts)}, one for each row, or one for all, got {len(found)}"
+        )
+    return found.expand(len(contexts), -1)
+
+
 def without_context(given: Context | None, x: Any) -> Any:
     """A table without the columns of the context; anything else as it is."""
     if given is None or given.table is None:

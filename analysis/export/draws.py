@@ -16,6 +16,7 @@ from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.results.tables import column_names, row_labels
 from pyro_vae.arguments import public
+from pyro_vae.given import with_context
 from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.likelihoods.base import given
 from pyro_vae.rng import own_seed
@@ -85,7 +86,7 @@ def to_arviz(
     """
     if num_samples < 1:
         raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-    whole = model_rows(vae, x, context=context)
+    whole = model_rows(vae, with_context(vae, x, context))
     _require_room(vae, len(whole), num_samples, max_bytes)
     names = _names(vae, x) if columns is None else list(columns)
     labels = row_labels(x, vae.spec.table) if rows is None else list(rows)

@@ -101,11 +101,11 @@ def conditional_cells(
     parts = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
         seen = of_rows(vae)
-        job = _job(vae, len(lacking), num_particles, seed, restart)
+        job = job_of(vae, len(lacking), num_particles, seed, restart)
         with progress_bar(
             progress, total=len(lacking), desc="imputing", unit="row"
         ) as bar:
-            for where, part in _groups(job, rows, lacking):
+            for where, part in groups_of(job, rows, lacking):
                 x = rows[torch.from_numpy(where).to(rows.device)]
                 cells = cells_of(seen, x, part, categories, num_imputations)
                 parts.append(replace(cells, row=where[cells.row]))
@@ -119,7 +119,8 @@ def conditional_cells(
     return Conditional(found, **columns, num_particles=count)
 
 
-def _job(vae: VAE, rows: int, num_particles: int, seed: int, restart: Any) -> Job:
+def job_of(vae: VAE, rows: int, num_particles: int, seed: int, restart: Any) -> Job:
+    """What `posterior_draws` is asked for so many rows."""
     pairs = affordable_pairs(vae)
     compiles = is_worth_compiling("auto", rows * num_particles, pairs)
     if compiles:
@@ -128,7 +129,7 @@ def _job(vae: VAE, rows: int, num_particles: int, seed: int, restart: Any) -> Jo
     return Job(seen, seen.prior(), num_particles, None, seed, pairs, restart, compiles)
 
 
-def _groups(
+def groups_of(
     job: Job, rows: Tensor, lacking: Tensor
 ) -> Iterator[tuple[np.ndarray, PosteriorDraws]]:
     """Draws of z in parts, each with the positions of its rows.

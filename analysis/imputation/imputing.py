@@ -19,8 +19,8 @@ from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.imputation.tables import Holes
 from pyro_vae.analysis.results.tables import column_labels, row_labels
 from pyro_vae.arguments import public, warn_caller
-from pyro_vae.given import with_x
-from pyro_vae.inputs import missing_cells, model_rows, own_part, rows_of
+from pyro_vae.given import with_context, with_x
+from pyro_vae.inputs import missing_cells, own_part, rows_of
 from pyro_vae.vae import VAE
 
 __all__ = ["impute"]
@@ -104,7 +104,7 @@ def impute(
         )
     if calibrate:
         require_at_random(first, "calibrate")
-    whole = model_rows(first, x, context=context)
+    whole = with_context(first, x, context)
     rows = torch.cat(list(rows_of(first, whole, "x")))
     how: dict[str, Any] = {
         "num_particles": num_particles,

@@ -73,7 +73,7 @@ def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Sch
     names = names_of({"columns": columns})
     require_known(names, data.columns, name)
     asked = dict(plain(columns)) if isinstance(columns, Mapping) else {}
-    kinds = {column: asked.get(column) for column in names}
+    kinds: dict[str, Any] = {column: asked.get(column) for column in names}
     for column in names:
         if kinds[column] is None:
             is_text = cells_of(data[column], name).form == "category"

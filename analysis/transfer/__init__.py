@@ -1,0 +1,1 @@
+"""What rows would be in another context."""
