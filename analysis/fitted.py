@@ -151,8 +151,9 @@ def posterior_of(vae: VAE, rows: Tensor) -> Distribution:
 
     For a model with a context the rows are (x, c), and it is q(z | x, c).
     """
-    if isinstance(vae, RowsModel) or vae.spec.context is None:
-        q: Distribution = vae.posterior(rows)
+    seen: Any = vae  # a model, or a model of whole rows
+    if isinstance(seen, RowsModel) or vae.spec.context is None:
+        q: Distribution = seen.posterior(rows)
     else:
         q = vae.guide.q_z(*vae.model.split(rows))
     return q if q.batch_shape == (len(rows),) else q.expand((len(rows),))

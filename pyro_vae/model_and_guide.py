@@ -9,7 +9,6 @@ from typing import Any
 import pyro
 from pyro.nn import PyroModule
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from pyro_vae.labels import LabelPrior, guided_label, modelled_label
 from pyro_vae.networks.classifier import Classifier
@@ -115,22 +114,19 @@ class Model(PyroModule):
             self.label = LabelPrior(classes, split.context.label.prior)
         joined(self)
 
-    def p_z(self, context: Tensor | None) -> Distribution:
+    def p_z(self, context: Tensor | None) -> Any:
         """p(z | c), one for each row where the prior takes the context."""
         chosen = self.split.context
         if chosen is None or not chosen.prior:
-            distribution: Distribution = self.prior()
-            return distribution
-        given: Distribution = self.prior(context)
-        return given
+            return self.prior()
+        return self.prior(context)
 
-    def p_x(self, z: Tensor, context: Tensor | None) -> Distribution:
+    def p_x(self, z: Tensor, context: Tensor | None) -> Any:
         """p(x | z, c), whose decoder takes (z, e(c))."""
         inputs = z
         if self.features is not None and context is not None:
             inputs = beside(z, self.features(context))
-        distribution: Distribution = self.likelihood(inputs)
-        return distribution
+        return self.likelihood(inputs)
 
     def forward(
         self,
@@ -184,12 +180,11 @@ class Guide(PyroModule):
         logits: Tensor = self.classifier(x, context[..., :-1])
         return logits.log_softmax(-1)
 
-    def q_z(self, x: Tensor, context: Tensor | None) -> Distribution:
+    def q_z(self, x: Tensor, context: Tensor | None) -> Any:
         """q(z | x, c), of x alone where the encoder doesn't take the context."""
         chosen = self.split.context
         given = (context,) if chosen is not None and chosen.encoder else ()
-        distribution: Distribution = self.posterior(x, *given)
-        return distribution
+        return self.posterior(x, *given)
 
     def forward(
         self,

@@ -120,10 +120,14 @@ class InEveryLayer(nn.Module):
         super().__init__()
         self.layers = layers
         self.width = width
-        linear = [at for at, one in enumerate(layers) if isinstance(one, nn.Linear)]
         self.effects = nn.ModuleDict()
-        for position in linear[1:]:
-            effect = nn.Linear(width, layers[position].out_features, bias=False)
+        linear = [
+            (position, layer)
+            for position, layer in enumerate(layers)
+            if isinstance(layer, nn.Linear)
+        ]
+        for position, layer in linear[1:]:
+            effect = nn.Linear(width, layer.out_features, bias=False)
             nn.init.zeros_(effect.weight)
             self.effects[str(position)] = effect
 

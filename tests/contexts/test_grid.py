@@ -1,5 +1,7 @@
 """Contexts with every prior, likelihood, guide and network; eager steps are the compiled ones."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -37,30 +39,32 @@ def answers(vae, x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", PRIOR_KINDS)
-@pytest.mark.parametrize("guide", GUIDE_KINDS)
+@pytest.mark.parametrize(("prior", "guide"), [*product(PRIOR_KINDS, GUIDE_KINDS)][::3])
 def test_priors_and_guides(prior, guide):
     fields = {"latent_dim": 3, "hidden_dims": (4,), "context": GIVEN}
     vae = VAE(data_shape=(4,), prior=PRIORS[prior], guide=GUIDES[guide], **fields)
     answers(vae, np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32))
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"encoder": "gated_mlp", "decoder": "gated_mlp"},
-        {"encoder": "residual", "hidden_dims": (4, 4)},
-        {"encoder": "conv", "decoder": "conv", "data_shape": (1, 8, 8)},
-        {"context": {"dim": 2, "layers": "all"}, "hidden_dims": (4, 4)},
-        {"context": {"dim": 2, "encoder": False}},
-        {"context": {"dim": 2, "decoder": False}},
-        {"encoder": torch.nn.Linear(4, 3), "decoder": torch.nn.Linear(4, 4)},
-        {"guide": "full_rank"},
-        {"guide": "low_rank"},
-        {"guide": "flow"},
-    ],
-    ids=str,
-)
+QUICK = [
+    {"encoder": "conv", "decoder": "conv", "data_shape": (1, 8, 8)},
+    {"context": {"dim": 2, "layers": "all"}, "hidden_dims": (4, 4)},
+    {"guide": "full_rank"},
+]
+OTHERS = [
+    {"encoder": "gated_mlp", "decoder": "gated_mlp"},
+    {"encoder": "residual", "hidden_dims": (4, 4)},
+    {"context": {"dim": 2, "encoder": False}},
+    {"context": {"dim": 2, "decoder": False}},
+    {"encoder": torch.nn.Linear(4, 3)},
+    {"decoder": torch.nn.Linear(4, 4)},
+    {"guide": "low_rank"},
+    {"guide": "flow"},
+]
+SLOW = [pytest.param(fields, marks=pytest.mark.slow) for fields in OTHERS]
+
+
+@pytest.mark.parametrize("fields", [*QUICK, *SLOW], ids=str)
 def test_networks_and_guides_of_the_conditional_prior(fields):
     likelihood = {"kind": "normal", "scale": 1.0}
     whole = {"data_shape": (4,), "latent_dim": 2, "hidden_dims": (4,)}
@@ -82,8 +86,8 @@ def test_likelihoods(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("context", [{"dim": 2}, {"dim": 2, "layers": "all"}], ids=str)
-def test_a_compiled_run_is_the_eager_one(context):
+def test_a_compiled_run_is_the_eager_one():
+    context = {"dim": 2, "layers": "all"}
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 4)).astype(np.float32)
     losses = {}

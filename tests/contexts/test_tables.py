@@ -114,6 +114,7 @@ def test_draws_for_arviz_have_the_names_and_levels(fitted):
     assert constant["age"].values.tolist() == data["age"].tolist()
 
 
+@pytest.mark.slow
 def test_an_ensemble_and_imputation_of_a_table(fitted):
     data = frame()
     data.loc[::3, "u"] = np.nan

@@ -1,0 +1,1 @@
+"""Whether codes carry something of the context."""
