@@ -18,6 +18,8 @@ from pyro_vae.analysis.imputation.pooling import Pooled as Pooled
 from pyro_vae.analysis.imputation.pooling import pool as pool
 from pyro_vae.analysis.imputation.prediction import predict as predict
 from pyro_vae.analysis.imputation.results import Imputation as Imputation
+from pyro_vae.analysis.independence.measuring import independence as independence
+from pyro_vae.analysis.independence.results import Independence as Independence
 from pyro_vae.analysis.latent.codes import Codes as Codes
 from pyro_vae.analysis.latent.codes import Samples as Samples
 from pyro_vae.analysis.latent.codes import encode as encode

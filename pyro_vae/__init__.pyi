@@ -22,6 +22,7 @@ from pyro_vae.analysis import compare as compare
 from pyro_vae.analysis import encode as encode
 from pyro_vae.analysis import evidence as evidence
 from pyro_vae.analysis import impute as impute
+from pyro_vae.analysis import independence as independence
 from pyro_vae.analysis import inference_gaps as inference_gaps
 from pyro_vae.analysis import latent_use as latent_use
 from pyro_vae.analysis import missing_mechanism as missing_mechanism

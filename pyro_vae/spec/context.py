@@ -7,6 +7,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     PositiveInt,
     model_validator,
 )
@@ -47,6 +48,11 @@ class Context(Described):
         default=None,
         description="length of the learned vector of a level; else one-hot",
     )
+    independence: NonNegativeFloat = Field(
+        default=0.0,
+        description="nats of the loss at full dependence of z and the context, by kernel "
+        "alignment; 0: not asked",
+    )
     label: Annotated[Label | None, BeforeValidator(as_label)] = Field(
         default=None,
         description="a class that may be unknown, the last number of a context",
@@ -67,6 +73,11 @@ class Context(Described):
             raise ValueError(
                 f"expected dim {len(self.table.names)}, the columns of the table, got {self.dim}; "
                 "leave dim out"
+            )
+        if self.independence and self.label is not None:
+            raise ValueError(
+                "expected independence of a context without a label, whose unknown values are "
+                "summed out, got both; leave one of them out"
             )
         if not (self.prior or self.decoder):
             raise ValueError(

@@ -26,8 +26,9 @@ from pyro_vae.inputs import (
 )
 from pyro_vae.networks.context import ContextFeatures
 from pyro_vae.objectives import Objective
+from pyro_vae.objectives.independent import Independent
 from pyro_vae.objectives.labelled import Labelled
-from pyro_vae.spec import data_support
+from pyro_vae.spec import Context, data_support
 from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.training.options import (
     FitOptions,
@@ -88,11 +89,7 @@ def initial_state(
     """The state before the first step; a callable objective or optimizer is the user's own."""
     if objective is None or isinstance(objective, str | Mapping):
         objective = make_objective(options)
-    label = vae.spec.context.label if vae.spec.context is not None else None
-    if label is not None:
-        objective = Labelled(
-            inner=objective, weight=label.weight, consistency=label.consistency
-        )
+    objective = with_context_terms(vae.spec.context, objective)
     make = optimizer if callable(optimizer) else None
     ema = None
     if options.ema_decay is not None:
@@ -105,6 +102,18 @@ def initial_state(
         ema=ema,
         binarize=options.binarize == "dynamic",
     )
+
+
+def with_context_terms(context: Context | None, objective: Objective) -> Objective:
+    """The objective with the terms that a context asks for."""
+    if context is None:
+        return objective
+    if context.independence:
+        return Independent(inner=objective, weight=context.independence)
+    label = context.label
+    if label is None:
+        return objective
+    return Labelled(inner=objective, weight=label.weight, consistency=label.consistency)
 
 
 def check_and_initialise(
