@@ -45,11 +45,7 @@ from pyro_vae.training.preparation import (
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
-from pyro_vae.training.sanity_check import (
-    check_objective,
-    require_given_rows,
-    require_trainable,
-)
+from pyro_vae.training.sanity_check import check_objective, require_trainable
 from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.step_choice import choose_steps, with_guard
 from pyro_vae.training.train_step import State
@@ -203,8 +199,7 @@ def fit(
         torch.enable_grad(),
         own_seed(options.seed, torch_device),
     ):
-        require_trainable(vae)
-        require_given_rows(vae, options)
+        require_trainable(vae, options)
         data, named_rows = read_data(
             vae, x, validation, weights, placement, options.seed, context
         )
