@@ -172,7 +172,6 @@ def evidence(
         method = "importance"
     first = proposal_of("guide" if proposal is None else proposal)
     second = None if retry is None else proposal_of(retry, "retry")
-    placement = placement_of(vae)
     rows = model_rows(vae, x, context=context)
     pairs = chunk_size or affordable_pairs(vae)
     compiles = is_worth_compiling(compile, len(rows) * num_particles, pairs)
@@ -181,7 +180,7 @@ def evidence(
     hashes: list[int] = []
     counts: list[int] = []
     measure = measure_of(vae)
-    with evaluation(vae), own_seed(seed, placement.device) as restart:
+    with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
         seen = of_rows(vae)
         job = Job(
             seen, seen.prior(), num_particles, until, seed, pairs, restart, compiles

@@ -47,7 +47,6 @@ from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
 from pyro_vae.training.sanity_check import (
     check_objective,
-    require_given_rows,
     require_trainable,
     warn_of_labels,
 )
@@ -204,8 +203,7 @@ def fit(
         torch.enable_grad(),
         own_seed(options.seed, torch_device),
     ):
-        require_trainable(vae)
-        require_given_rows(vae, options)
+        require_trainable(vae, options)
         data, named_rows = read_data(
             vae, x, validation, weights, placement, options.seed, context
         )

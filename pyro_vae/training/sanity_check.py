@@ -23,8 +23,9 @@ EXTREME = 1e15
 """Numbers beyond which, or below whose inverse, squares leave float32."""
 
 
-def require_trainable(vae: VAE) -> None:
-    """Raise ValueError for weights that can't have a gradient."""
+def require_trainable(vae: VAE, options: FitOptions) -> None:
+    """Raise ValueError for weights that can't have a gradient, or rows without their context."""
+    _require_given_rows(vae, options)
     if any(parameter.is_inference() for parameter in vae.parameters()):
         raise ValueError(
             "vae: expected weights that have gradients, got those of a model made inside "
@@ -32,7 +33,7 @@ def require_trainable(vae: VAE) -> None:
         )
 
 
-def require_given_rows(vae: VAE, options: FitOptions) -> None:
+def _require_given_rows(vae: VAE, options: FitOptions) -> None:
     """Raise ValueError for options that would draw rows, of which no context is known."""
     if vae.spec.context is None:
         return

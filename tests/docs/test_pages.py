@@ -12,6 +12,7 @@ from tests.docs.pages import DOCS, blocks, program, run, small
 
 QUICK = (
     "arviz",
+    "context",
     "imputation",
     "log_evidence",
     "missing_cells",
