@@ -14,6 +14,7 @@ QUICK = (
     "arviz",
     "context",
     "imputation",
+    "labels",
     "log_evidence",
     "missing_cells",
     "priors",
