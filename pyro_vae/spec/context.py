@@ -10,6 +10,9 @@ from pyro_vae.data.names import shortened
 from pyro_vae.described import Described
 from pyro_vae.networks.context import ContextFeatures, features_width
 
+MOST = 10**6
+"""Numbers in a context at most, so that a damaged description is refused before it is built."""
+
 
 class Context(Described):
     """The context c of a row, which is given and has no density: p(x | c) = ∫ p(x | z, c) p(z | c).
@@ -24,7 +27,9 @@ class Context(Described):
     )
 
     dim: PositiveInt | None = Field(
-        default=None, description="numbers of the context of a row, for arrays"
+        default=None,
+        le=MOST,
+        description="numbers of the context of a row, for arrays",
     )
     columns: tuple[str, ...] | dict[str, Any] | None = Field(
         default=None,
