@@ -67,9 +67,7 @@ def without_context(given: Context | None, x: Any) -> Any:
     if given is None or given.table is None:
         return x
     if isinstance(x, Table):
-        if not set(x.names) & set(given.table.names):
-            return x
-        x = x.to_dataframe()
+        return x.drop(given.table.names)
     if not is_frame(x):
         return x
     data = opened(x, "x")

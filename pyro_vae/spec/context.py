@@ -103,12 +103,6 @@ def require_context(spec: Any) -> None:
             "context: expected prior 'standard_normal', which becomes N(μ(c), diag σ(c)²), got "
             f"{spec.prior.kind!r}; take this one, or context={{..., 'prior': False}}"
         )
-    for slot, kind in (("guide", "semi_amortized"), ("prior", "vamp")):
-        if getattr(spec, slot).kind == kind:
-            raise ValueError(
-                f"context: expected a {slot} that is a function of its own inputs, got {kind!r}, "
-                "which calls other parts and knows no context; take another"
-            )
     if context.layers == "first":
         return
     for slot in ("encoder", "decoder"):
@@ -117,6 +111,15 @@ def require_context(spec: Any) -> None:
                 f"context: layers 'all' expects {slot} 'mlp', got {getattr(spec, slot).kind!r}; "
                 "take layers 'first'"
             )
+
+
+def require_no_context(context: Context | None, module: Any) -> None:
+    """Raise ValueError where a part that calls other parts would call them without a context."""
+    if context is not None:
+        raise ValueError(
+            "context: expected priors and guides that call no other part of the model, got "
+            f"{type(module).__name__}, which would call it without a context; take another"
+        )
 
 
 def require_size(context: Context | None) -> None:

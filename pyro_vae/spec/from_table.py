@@ -14,14 +14,14 @@ CONTEXT_KINDS = ("normal", "categorical", "ordinal")
 """What a column of a context can be: a number, or one of its levels."""
 
 
-def fields_of_table(
+def of_table(
     data: Any,
     columns: Sequence[str] | Kinds | None,
     drop: Sequence[str],
     index: str | None,
     fields: Mapping[str, Any],
-) -> dict[str, Any]:
-    """All fields of a model for a table; see `VAE.from_data`.
+) -> tuple[Table, dict[str, Any]]:
+    """The rows x of a table, and the fields of a model for it; see `VAE.from_data`.
 
     Raises:
         ValueError: a column of a kind that its cells can't have, or that isn't there.
@@ -34,7 +34,10 @@ def fields_of_table(
         frame = data.to_dataframe() if isinstance(data, Table) else data
         schema = context_schema(frame, whole["context"]["columns"], "context")
         whole["context"] = {**whole["context"], "columns": given, "table": schema}
-        data = opened(frame, "data").drop(given).to_native()
+        if isinstance(data, Table):
+            data = data.drop(given)
+        else:
+            data = opened(frame, "data").drop(given).to_native()
     kind = each_kind(whole.get("likelihood"))
     how: dict[str, Any] = {"columns": columns, "drop": drop, "index": index}
     how["kind"] = kind
@@ -47,7 +50,7 @@ def fields_of_table(
         whole["likelihood"] = rows.schema.likelihood
     if rows.missing:
         whole.setdefault("missing", "at_random")
-    return {"data_shape": rows.values.shape[1:], "table": rows.schema, **whole}
+    return rows, whole
 
 
 def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Schema:

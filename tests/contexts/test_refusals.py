@@ -98,8 +98,8 @@ def test_rows_without_positions():
     ("fields", "message"),
     [
         ({"prior": "mixture"}, "expected prior 'standard_normal'"),
-        ({"guide": "semi_amortized"}, "expected a guide that is a function"),
-        ({"context": {"dim": 2, "prior": False}, "prior": "vamp"}, "expected a prior"),
+        ({"guide": "semi_amortized"}, "that call no other part .* got SemiAm"),
+        ({"context": {"dim": 2, "prior": False}, "prior": "vamp"}, "got Vamp"),
         ({"context": {}}, "expected how many numbers a context has"),
         ({"context": {"columns": ["a"]}}, "expected a table with the columns 'a'"),
         ({"context": {"dim": 2, "prior": False, "decoder": False}}, "doesn't depend"),
@@ -121,6 +121,10 @@ def test_options_of_fit_that_would_draw_rows():
 
 def test_parts_and_programs_ask_for_their_context():
     model = vae()
+    plain = VAE(data_shape=(4,), latent_dim=1, hidden_dims=(2,))
+    for call in (lambda: plain.model(X, C), lambda: plain.model(None, 3)):
+        with pytest.raises(ValueError, match=r"^model: expected no context, since"):
+            call()
     with pytest.raises(ValueError, match=r"^model: expected the context of the rows"):
         model.model(X)
     with pytest.raises(ValueError, match=r"^guide: expected the context of the rows"):
