@@ -128,8 +128,11 @@ def _array_of(given: Context, context: Any, name: str) -> np.ndarray:
         shown = f"an array (n, {given.size})"
         if given.table is not None:
             shown = f"the columns {list(given.table.names)}"
+        remedy = "pass context="
+        if name == "context of validation":
+            remedy = "pass a pair, validation=(rows, contexts)"
         raise ValueError(
-            f"{name}: expected what is given with each row, {shown}, got none; pass context="
+            f"{name}: expected what is given with each row, {shown}, got none; {remedy}"
         )
     array = context.detach().cpu().numpy() if isinstance(context, Tensor) else context
     array = as_array(array, name)

@@ -93,6 +93,30 @@ class Context(Described):
         return ContextFeatures(self.levels, self.embedding)
 
 
+def known_context(value: Any) -> Any:
+    """The field as it came, if it is a table or nothing.
+
+    Raises:
+        ValueError: another type, or no name among the columns.
+
+    Example:
+        >>> known_context({"dim": 3})
+        {'dim': 3}
+    """
+    if value is None or isinstance(value, Context):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            "expected a table such as {'columns': ['batch', 'age']} or {'dim': 3}, got "
+            f"{value!r}"
+        )
+    if value.get("columns") in ([], (), {}):
+        raise ValueError(
+            "expected names of columns, got none; name some, or leave the context out"
+        )
+    return value
+
+
 def require_context(spec: Any) -> None:
     """Raise ValueError where parts of a description can't take its context."""
     context = spec.context

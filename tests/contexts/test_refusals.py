@@ -88,6 +88,17 @@ def test_contexts_that_do_not_fit(context, message):
         pv.fit(vae(), X, context=context)
 
 
+def test_validation_rows_have_contexts_too():
+    how = {"context": C, "epochs": 1, "progress": False}
+    with pytest.raises(ValueError, match=r"^context of validation: .* pass a pair"):
+        pv.fit(vae(), X, validation=X, **how)
+    with pytest.raises(ValueError, match=r"^context of validation: .* 3 rows, got 2"):
+        pv.fit(vae(), X, validation=(X, C[:2]), **how)
+    weights = np.array([1.0, 2.0, 3.0])
+    run = pv.fit(vae(), X, validation=(X, C), weights=weights, **how)
+    assert np.isfinite(run.history[0]["val_loss"])
+
+
 def test_rows_without_positions():
     loader = DataLoader(TensorDataset(X), batch_size=2)
     with pytest.raises(ValueError, match=r"^x: expected rows in an array or a table"):
@@ -105,6 +116,8 @@ def test_rows_without_positions():
         ({"context": {"dim": 2, "prior": False, "decoder": False}}, "doesn't depend"),
         ({"context": {"dim": 2, "layers": "all"}, "encoder": "residual"}, "'mlp'"),
         ({"context": {"dims": 2}}, "unknown field"),
+        ({"context": "batch"}, "expected a table such as .* got 'batch'"),
+        ({"context": {"columns": []}}, "expected names of columns, got none"),
     ],
 )
 def test_descriptions_that_can_not_be(fields, message):
