@@ -10,6 +10,7 @@ from pyro_vae.data import Placement, Schema, Table
 from pyro_vae.data.checks import as_array, check_numbers
 from pyro_vae.data.frames import is_frame, opened
 from pyro_vae.data.matching import matched
+from pyro_vae.data.names import shortened
 from pyro_vae.spec import Context
 
 NONE_TAKEN = (
@@ -116,8 +117,8 @@ def _matched(frame: Any, schema: Schema, name: str) -> np.ndarray:
     present = [column for column in schema.names if column in data.columns]
     if not present:
         raise ValueError(
-            f"{name}: expected the columns {list(schema.names)}, got a table with "
-            f"{list(data.columns)[:10]}; add them, or pass context="
+            f"{name}: expected the columns {shortened(schema.names)}, got a table with "
+            f"{shortened(list(data.columns))}; add them, or pass context="
         )
     return matched(data.select(present).to_native(), schema, name, exact=True).values
 
@@ -127,7 +128,7 @@ def _array_of(given: Context, context: Any, name: str) -> np.ndarray:
     if context is None:
         shown = f"an array (n, {given.size})"
         if given.table is not None:
-            shown = f"the columns {list(given.table.names)}"
+            shown = f"the columns {shortened(given.table.names)}"
         remedy = "pass context="
         if name == "context of validation":
             remedy = "pass a pair, validation=(rows, contexts)"
@@ -180,6 +181,6 @@ def _require_levels(numbers: np.ndarray, given: Context, name: str) -> None:
         if len(bad):
             raise ValueError(
                 f"{name}: {_column(given, position)}: expected positions among its levels "
-                f"{list(given.table.modelled[position].levels or ())}, 0 to {count - 1}, got "
+                f"{shortened(given.table.modelled[position].levels or ())}, 0 to {count - 1}, got "
                 f"{cells[bad[0]]:g} in row {bad[0]}; pass a DataFrame with the names of the levels"
             )

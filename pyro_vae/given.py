@@ -15,7 +15,6 @@ from torch.distributions import (
     constraints,
 )
 
-from pyro_vae.data import Placement
 from pyro_vae.inputs import model_rows
 from pyro_vae.likelihoods.base import given
 from pyro_vae.model_and_guide import Model
@@ -25,9 +24,7 @@ from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
 
 
-def with_context(
-    vae: VAE, x: Any, context: Any = None, placement: Placement | None = None
-) -> Any:
+def with_context(vae: VAE, x: Any, context: Any = None) -> Any:
     """The rows x with their contexts as one vector each, which any tool passes on.
 
     x itself for a model without a context.
@@ -37,7 +34,7 @@ def with_context(
     """
     if vae.spec.context is None and context is None:
         return x
-    return model_rows(vae, x, placement, context=context)
+    return model_rows(vae, x, context=context)
 
 
 def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Tensor:
