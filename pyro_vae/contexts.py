@@ -10,6 +10,7 @@ from pyro_vae.data import Placement, Schema, Table
 from pyro_vae.data.checks import as_array, check_numbers
 from pyro_vae.data.frames import is_frame, opened
 from pyro_vae.data.matching import matched
+from pyro_vae.data.names import shortened
 from pyro_vae.spec import Context
 
 NONE_TAKEN = (
@@ -109,9 +110,7 @@ def without_context(given: Context | None, x: Any) -> Any:
     if given is None or given.table is None:
         return x
     if isinstance(x, Table):
-        if not set(x.names) & set(given.table.names):
-            return x
-        x = x.to_dataframe()
+        return x.drop(given.table.names)
     if not is_frame(x):
         return x
     data = opened(x, "x")
@@ -170,8 +169,8 @@ def _matched(frame: Any, given: Context, schema: Schema, name: str) -> np.ndarra
     present = [column for column in names if column in data.columns]
     if not present:
         raise ValueError(
-            f"{name}: expected the columns {names}, got a table with "
-            f"{list(data.columns)[:10]}; add them, or pass context="
+            f"{name}: expected the columns {shortened(names)}, got a table with "
+            f"{shortened(list(data.columns))}; add them, or pass context="
         )
     found = matched(data.select(present).to_native(), schema, name, exact=True).values
     if not lacks_label:
@@ -186,9 +185,12 @@ def _array_of(given: Context, context: Any, count: int | None, name: str) -> np.
     if context is None:
         shown = f"an array (n, {given.size})"
         if given.table is not None:
-            shown = f"the columns {list(given.table.names)}"
+            shown = f"the columns {shortened(given.table.names)}"
+        remedy = "pass context="
+        if name == "context of validation":
+            remedy = "pass a pair, validation=(rows, contexts)"
         raise ValueError(
-            f"{name}: expected what is given with each row, {shown}, got none; pass context="
+            f"{name}: expected what is given with each row, {shown}, got none; {remedy}"
         )
     array = context.detach().cpu().numpy() if isinstance(context, Tensor) else context
     array = as_array(array, name)
@@ -252,5 +254,5 @@ def _levels(given: Context, position: int) -> str:
     last = (given.levels[position] or 1) - 1
     if given.table is None:
         return f"classes from 0 to {last}, or nan where it is unknown"
-    levels = list(given.table.modelled[position].levels or ())
+    levels = shortened(given.table.modelled[position].levels or ())
     return f"positions among its levels {levels}, 0 to {last}, or a DataFrame with their names"
