@@ -1,5 +1,6 @@
 """Models whose programs are compared with them: fields of `VAE`, and rows."""
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -137,6 +138,15 @@ def _networks() -> dict[str, Case]:
     image = {"data_shape": (12, 8)}
     conv = {**image, "encoder": "conv", "decoder": "conv"}
     own = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.LeakyReLU(0.2))
+    layers = {
+        "first": torch.nn.Linear(6, 7),
+        "norms": torch.nn.Sequential(
+            torch.nn.LayerNorm(7, eps=0.1), torch.nn.LayerNorm(7, bias=False)
+        ),
+        "fixed": torch.nn.LayerNorm(7, elementwise_affine=False),
+        "last": torch.nn.Linear(7, 5),
+    }
+    named = torch.nn.Sequential(OrderedDict(layers))
     both = {"encoder": "gated_mlp", "decoder": "residual"}
     return {
         "gated_mlp": ({"encoder": "gated_mlp", "decoder": "gated_mlp"}, REAL),
@@ -148,6 +158,7 @@ def _networks() -> dict[str, Case]:
         ),
         "images": ({**image, "denoise": 0.1, "guide": "full_rank"}, IMAGES),
         "own encoder": ({"encoder": own}, REAL),
+        "named layers": ({"encoder": named}, REAL),
         "no standardize": ({"standardize": "none", "activation": "leakyrelu"}, REAL),
         "linear": ({"hidden_dims": ()}, REAL),
     }
