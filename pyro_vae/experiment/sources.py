@@ -33,6 +33,7 @@ def read_source(
     *,
     fitted: bool = False,
     schema: Schema | None = None,
+    exact: bool = False,
 ) -> Splits:
     """The rows of a source, divided as the source divides them, and reshaped.
 
@@ -42,6 +43,7 @@ def read_source(
         fitted: whether the shape is that of a fitted model, and can't be changed any more.
         schema: the columns of the model, by whose names a table is matched; None reads the numbers
             of a table by their positions.
+        exact: as in `matched`.
 
     Raises:
         ValueError: as `load_splits`; a shape that the rows don't have; a table without a column of
@@ -50,7 +52,7 @@ def read_source(
     path = os.path.expanduser(options.source)
     if schema is not None and is_table(path):
         frame, notes = frame_of(options)
-        found = matched(frame, schema, options.source)
+        found = matched(frame, schema, options.source, exact=exact)
         return splits_of(replace(found, notes=(*notes, *found.notes)), path)
     splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
     got = splits.train.shape[1:]
