@@ -39,12 +39,12 @@ def _likelihoods() -> dict[str, Case]:
         "negative_binomial": COUNTS,
         "zero_inflated_poisson": COUNTS,
         "zero_inflated_negative_binomial": COUNTS,
-        "multinomial": COUNTS,
     }
     return {kind: likelihood(kind, x) for kind, x in rows.items()} | {
         "binomial": likelihood("binomial", UP_TO_16, total_count=16),
         "beta_binomial": likelihood("beta_binomial", UP_TO_16, total_count=16),
         "categorical": likelihood("categorical", LEVELS, num_classes=3),
+        "multinomial": likelihood("multinomial", COUNTS, total_count=5),
         "ordinal": likelihood("ordinal", LEVELS, num_classes=3),
         "discretized_logistic": likelihood("discretized_logistic", UP_TO_16, levels=17),
         "distribution": likelihood("distribution", REAL, name="Gumbel"),

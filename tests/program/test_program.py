@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import pyro_vae as pv
 from tests.program.cases import CASES, DIGITS_DIFFER, REAL, SLOW
 
-FIXED = ("typical", "fill", "first_width")
+FIXED = ("typical", "total", "fill", "first_width")
 """What stays: sizes of rows, numbers inside the support, and the width of a map at its start."""
 
 
