@@ -1,0 +1,270 @@
+"""Posterior predictive checks: columns and pixels of drawn rows beside those of the data."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from pyro_vae.analysis.figures.counts import level_bars, rootogram
+from pyro_vae.analysis.figures.ecdf import LEVEL, ecdf_with_band, known
+from pyro_vae.analysis.figures.images import pictures_of
+from pyro_vae.analysis.figures.names import plain
+from pyro_vae.figure_style import BLUE, dense
+
+__all__ = [
+    "column_check",
+    "column_histogram",
+    "columns_of",
+    "kind_of_column",
+    "pixel_check",
+]
+
+Floats = npt.NDArray[np.float64]
+Kind = Literal["real", "count", "level"]
+DAY = np.timedelta64(1, "D")
+FARTHEST = 6.0
+"""Standard errors at which the colours of `pixel_check` end, at most."""
+
+
+def columns_of(
+    table: Any, names: Sequence[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """The columns of a DataFrame of any library, or of an array of rows, by name.
+
+    Arguments:
+        table: a DataFrame, or rows (n, *data_shape).
+        names: of the columns of an array, one for each number of a row.
+
+    Returns:
+        Name -> cells, (n,).
+
+    Raises:
+        ValueError: no rows, or another number of names.
+
+    Example:
+        >>> list(columns_of(np.zeros((3, 2)), ["age", "height"]))
+        ['age', 'height']
+    """
+    if hasattr(table, "columns") and not callable(table.columns):
+        return {str(name): np.asarray(table[name]) for name in table.columns}
+    rows = dense(table)
+    if rows.ndim < 2 or not rows.size:
+        raise ValueError(
+            f"columns: expected rows (n, *data_shape), got shape {rows.shape}; pass some"
+        )
+    flat = rows.reshape(len(rows), -1)
+    named = [f"x[{i}]" for i in range(flat.shape[1])] if names is None else [*names]
+    if len(named) != flat.shape[1]:
+        raise ValueError(
+            f"columns: expected {flat.shape[1]} names, got {len(named)}; give one for each column"
+        )
+    return dict(zip(named, flat.T, strict=True))
+
+
+def kind_of_column(data: npt.ArrayLike, draws: npt.ArrayLike) -> Kind:
+    """How a column is drawn: "level" for text, truth values and 0 and 1; "count"; else "real".
+
+    Counts are whole numbers of at least 0, in the data and in the draws.
+
+    Example:
+        >>> kind_of_column([0, 1, 5], [2, 3]), kind_of_column([0, 1, 5], [2.5])
+        ('count', 'real')
+        >>> kind_of_column(["a"], ["b"])
+        'level'
+    """
+    both = [_as_cells(data), _as_cells(draws)]
+    if any(each.dtype.kind in "OUSb" for each in both):
+        return "level"
+    if any(each.dtype.kind in "mM" for each in both):
+        return "real"
+    values = np.concatenate([each.astype(np.float64).ravel() for each in both])
+    finite = values[np.isfinite(values)]
+    is_whole = (finite >= 0).all() and np.array_equal(finite, np.rint(finite))
+    if not is_whole:
+        return "real"
+    return "level" if finite.size and finite.max() <= 1 else "count"
+
+
+def column_check(
+    axes: Axes,
+    data: Any,
+    draws: Any,
+    *,
+    name: str = "",
+    kind: Kind | None = None,
+    level: float = LEVEL,
+) -> Axes:
+    """Draw a column of the data beside draws of a model, in the picture that suits its kind.
+
+    Real numbers have a distribution function with the band of the model, counts a hanging
+    rootogram, levels bars with two standard errors.
+
+    References:
+        Visualization in Bayesian workflow (Gabry, Simpson, Vehtari, Betancourt, Gelman, 2019).
+
+    Arguments:
+        axes: to draw on.
+        data: the cells, (n,), numbers, times, text or truth values; nan or None is missing.
+        draws: those of drawn rows, (m,).
+        name: of the column, with its unit.
+        kind: "real", "count" or "level"; None takes what `kind_of_column` says.
+        level: of the band of real numbers.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: no cell that is known.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = column_check(Figure().add_subplot(), ["a", "b"], ["a", "a"], name="grade")
+        >>> [bar.get_height() for bar in axes.patches], axes.get_xlabel()
+        ([np.float64(0.5), np.float64(0.5)], 'grade')
+    """
+    own = _as_cells(data)
+    other = _as_cells(draws)
+    chosen = kind_of_column(own, other) if kind is None else kind
+    if chosen == "level":
+        _levels(axes, own, other)
+    elif chosen == "count":
+        rootogram(axes, own, other)
+    else:
+        ecdf_with_band(axes, *_as_numbers(own, other), level=level)
+    axes.set_xlabel(plain(name, 40))
+    return axes
+
+
+def column_histogram(axes: Axes, values: npt.ArrayLike, *, name: str = "") -> Axes:
+    """Draw the histogram of one column, with area 1.
+
+    Arguments:
+        axes: to draw on.
+        values: numbers, (n,); nan is missing.
+        name: of the column, with its unit.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: no number that is known.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = column_histogram(Figure().add_subplot(), [1.0, 2.0, 4.0], name="mm")
+        >>> axes.get_xlabel(), axes.get_ylabel()
+        ('mm', 'density')
+    """
+    ordered = known(values)
+    bins = int(np.clip(np.sqrt(len(ordered)), 5, 30))
+    density, edges = np.histogram(ordered, bins, density=True)
+    axes.stairs(density, edges, fill=True, color=BLUE, alpha=0.55)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.set(xlabel=plain(name, 40), ylabel="density")
+    return axes
+
+
+def _levels(axes: Axes, own: npt.NDArray[Any], other: npt.NDArray[Any]) -> None:
+    """Bars of levels: numbers by size, others by their letters."""
+    present = [_present(each) for each in (own, other)]
+    both = set(present[0]) | set(present[1])
+    is_number = all(isinstance(one, int | float) for one in both)
+    levels = sorted(both) if is_number else sorted(both, key=str)
+    position = {level: i for i, level in enumerate(levels)}
+    numbers = [[position[one] for one in each] for each in present]
+    names = [f"{one:g}" if isinstance(one, float) else str(one) for one in levels]
+    level_bars(axes, numbers[0], numbers[1], names)
+
+
+def _present(cells: npt.NDArray[Any]) -> list[Any]:
+    """The cells that are not missing: None, nan, NaT and pandas' NA are."""
+    return [one for one in cells.tolist() if not _is_missing(one)]
+
+
+def _is_missing(cell: Any) -> bool:
+    # pandas' NA has no truth value, and nan is not equal to itself
+    return cell is None or type(cell).__name__ == "NAType" or bool(cell != cell)
+
+
+def _as_cells(column: Any) -> npt.NDArray[Any]:
+    """The cells of a column; objects that are all numbers, with nan where one is missing."""
+    cells = np.asarray(column).ravel()
+    if cells.dtype.kind != "O":
+        return cells
+    present = _present(cells)
+    are_numbers = all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in present
+    )
+    if not present or not are_numbers:
+        return cells
+    return np.array([np.nan if _is_missing(one) else one for one in cells], float)
+
+
+def _as_numbers(
+    own: npt.NDArray[Any], other: npt.NDArray[Any]
+) -> tuple[Floats, Floats]:
+    """Times as days from the first of the data, durations as days, numbers as they are."""
+    if own.dtype.kind == "M":
+        first = own[~np.isnat(own)].min()
+        own, other = own - first, other - first
+    if own.dtype.kind == "m":
+        return own / DAY, other / DAY
+    return own.astype(np.float64), other.astype(np.float64)
+
+
+def pixel_check(
+    axes: Axes,
+    data: npt.ArrayLike,
+    draws: npt.ArrayLike,
+    *,
+    image_shape: Sequence[int] | None = None,
+) -> Axes:
+    """Draw by how many standard errors the mean of each pixel differs between model and data.
+
+    (mean of draws - mean of data) / √(var of data / n + var of draws / m)
+
+    Arguments:
+        axes: to draw on; the colour scale is drawn beside it.
+        data: rows that are grey pictures, (n, *data_shape); nan is missing.
+        draws: rows of the model, (m, *data_shape).
+        image_shape: as for `image_grid`.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: rows that are no grey pictures, or two shapes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> x = np.random.default_rng(0).normal(size=(50, 16))
+        >>> axes = pixel_check(Figure().add_subplot(), x[:25], x[25:])
+        >>> axes.images[0].get_array().shape
+        (4, 4)
+    """
+    own = np.asarray(data, dtype=np.float64)
+    other = np.asarray(draws, dtype=np.float64)
+    tiles = [pictures_of(each, image_shape, "pixel_check") for each in (own, other)]
+    if tiles[0].ndim != 3 or tiles[0].shape[1:] != tiles[1].shape[1:]:
+        raise ValueError(
+            f"pixel_check: expected grey pictures of one shape, got {tiles[0].shape[1:]} and "
+            f"{tiles[1].shape[1:]}; take one channel"
+        )
+    gap = np.nanmean(tiles[1], 0) - np.nanmean(tiles[0], 0)
+    errors = [np.nanvar(each, 0) / len(each) for each in tiles]
+    error = np.sqrt(errors[0] + errors[1])
+    # a pixel that never varies and differs is as far off as the scale goes
+    far = np.sign(gap) * FARTHEST
+    score = np.divide(gap, error, out=far, where=error > 0)
+    end = float(np.clip(np.abs(score).max(), 3, FARTHEST))
+    look: dict[str, Any] = {"cmap": "PuOr_r", "interpolation": "nearest"}
+    drawn = axes.imshow(score, vmin=-end, vmax=end, **look)
+    figure: Any = axes.get_figure()
+    label = "mean of model - data, in se"
+    bar = figure.colorbar(drawn, ax=axes, label=label, extend="both")
+    bar.outline.set_visible(False)
+    axes.set(xlabel="pixel, from the left", ylabel="pixel, from the top")
+    return axes
