@@ -1,4 +1,4 @@
-"""Posterior predictive checks: columns and pixels of drawn rows beside those of the data."""
+"""Posterior predictive checks: columns of drawn rows beside those of the data."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.figures.counts import level_bars, rootogram
 from pyro_vae.analysis.figures.ecdf import LEVEL, ecdf_with_band, known
-from pyro_vae.analysis.figures.images import pictures_of
 from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import BLUE, dense
 
@@ -19,14 +18,13 @@ __all__ = [
     "column_histogram",
     "columns_of",
     "kind_of_column",
-    "pixel_check",
 ]
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["real", "count", "level"]
 DAY = np.timedelta64(1, "D")
-FARTHEST = 6.0
-"""Standard errors at which the colours of `pixel_check` end, at most."""
+WHOLE = 40
+"""Range of whole numbers up to which each has a bin of its own."""
 
 
 def columns_of(
@@ -48,20 +46,21 @@ def columns_of(
         >>> list(columns_of(np.zeros((3, 2)), ["age", "height"]))
         ['age', 'height']
     """
-    if hasattr(table, "columns") and not callable(table.columns):
-        return {str(name): np.asarray(table[name]) for name in table.columns}
+    named = getattr(table, "column_names", getattr(table, "columns", None))
+    if named is not None and not callable(named):
+        return {str(name): np.asarray(table[name]) for name in named}
     rows = dense(table)
     if rows.ndim < 2 or not rows.size:
         raise ValueError(
             f"columns: expected rows (n, *data_shape), got shape {rows.shape}; pass some"
         )
     flat = rows.reshape(len(rows), -1)
-    named = [f"x[{i}]" for i in range(flat.shape[1])] if names is None else [*names]
-    if len(named) != flat.shape[1]:
+    given = [f"x[{i}]" for i in range(flat.shape[1])] if names is None else [*names]
+    if len(given) != flat.shape[1]:
         raise ValueError(
-            f"columns: expected {flat.shape[1]} names, got {len(named)}; give one for each column"
+            f"columns: expected {flat.shape[1]} names, got {len(given)}; give one for each column"
         )
-    return dict(zip(named, flat.T, strict=True))
+    return dict(zip(given, flat.T, strict=True))
 
 
 def kind_of_column(data: npt.ArrayLike, draws: npt.ArrayLike) -> Kind:
@@ -95,7 +94,8 @@ def column_check(
     *,
     name: str = "",
     kind: Kind | None = None,
-    level: float = LEVEL,
+    levels: Sequence[Any] = (),
+    band: float = LEVEL,
 ) -> Axes:
     """Draw a column of the data beside draws of a model, in the picture that suits its kind.
 
@@ -111,7 +111,8 @@ def column_check(
         draws: those of drawn rows, (m,).
         name: of the column, with its unit.
         kind: "real", "count" or "level"; None takes what `kind_of_column` says.
-        level: of the band of real numbers.
+        levels: their order; others follow by size, or by their letters.
+        band: the level of the band of real numbers.
 
     Returns:
         The axes.
@@ -129,11 +130,11 @@ def column_check(
     other = _as_cells(draws)
     chosen = kind_of_column(own, other) if kind is None else kind
     if chosen == "level":
-        _levels(axes, own, other)
+        _levels(axes, own, other, levels)
     elif chosen == "count":
         rootogram(axes, own, other)
     else:
-        ecdf_with_band(axes, *_as_numbers(own, other), level=level)
+        ecdf_with_band(axes, *_as_numbers(own, other), level=band)
     axes.set_xlabel(plain(name, 40))
     return axes
 
@@ -159,20 +160,28 @@ def column_histogram(axes: Axes, values: npt.ArrayLike, *, name: str = "") -> Ax
         ('mm', 'density')
     """
     ordered = known(values)
-    bins = int(np.clip(np.sqrt(len(ordered)), 5, 30))
-    density, edges = np.histogram(ordered, bins, density=True)
+    low, high = ordered[0], ordered[-1]
+    is_whole = np.array_equal(ordered, np.rint(ordered)) and high - low <= WHOLE
+    count = int(np.clip(np.sqrt(len(ordered)), 5, 30))
+    edges = np.linspace(low, high if high > low else low + 1, count + 1)
+    if is_whole:
+        edges = np.arange(low, high + 2) - 0.5
+    density, _ = np.histogram(ordered, edges, density=True)
     axes.stairs(density, edges, fill=True, color=BLUE, alpha=0.55)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=is_whole))
     axes.set(xlabel=plain(name, 40), ylabel="density")
     return axes
 
 
-def _levels(axes: Axes, own: npt.NDArray[Any], other: npt.NDArray[Any]) -> None:
-    """Bars of levels: numbers by size, others by their letters."""
+def _levels(
+    axes: Axes, own: npt.NDArray[Any], other: npt.NDArray[Any], first: Sequence[Any]
+) -> None:
+    """Bars of levels, the named ones first."""
     present = [_present(each) for each in (own, other)]
     both = set(present[0]) | set(present[1])
     is_number = all(isinstance(one, int | float) for one in both)
-    levels = sorted(both) if is_number else sorted(both, key=str)
+    rest = sorted(both.difference(first), key=None if is_number else str)
+    levels = [*first, *rest]
     position = {level: i for i, level in enumerate(levels)}
     numbers = [[position[one] for one in each] for each in present]
     names = [f"{one:g}" if isinstance(one, float) else str(one) for one in levels]
@@ -213,58 +222,3 @@ def _as_numbers(
     if own.dtype.kind == "m":
         return own / DAY, other / DAY
     return own.astype(np.float64), other.astype(np.float64)
-
-
-def pixel_check(
-    axes: Axes,
-    data: npt.ArrayLike,
-    draws: npt.ArrayLike,
-    *,
-    image_shape: Sequence[int] | None = None,
-) -> Axes:
-    """Draw by how many standard errors the mean of each pixel differs between model and data.
-
-    (mean of draws - mean of data) / √(var of data / n + var of draws / m)
-
-    Arguments:
-        axes: to draw on; the colour scale is drawn beside it.
-        data: rows that are grey pictures, (n, *data_shape); nan is missing.
-        draws: rows of the model, (m, *data_shape).
-        image_shape: as for `image_grid`.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: rows that are no grey pictures, or two shapes.
-
-    Example:
-        >>> from matplotlib.figure import Figure
-        >>> x = np.random.default_rng(0).normal(size=(50, 16))
-        >>> axes = pixel_check(Figure().add_subplot(), x[:25], x[25:])
-        >>> axes.images[0].get_array().shape
-        (4, 4)
-    """
-    own = np.asarray(data, dtype=np.float64)
-    other = np.asarray(draws, dtype=np.float64)
-    tiles = [pictures_of(each, image_shape, "pixel_check") for each in (own, other)]
-    if tiles[0].ndim != 3 or tiles[0].shape[1:] != tiles[1].shape[1:]:
-        raise ValueError(
-            f"pixel_check: expected grey pictures of one shape, got {tiles[0].shape[1:]} and "
-            f"{tiles[1].shape[1:]}; take one channel"
-        )
-    gap = np.nanmean(tiles[1], 0) - np.nanmean(tiles[0], 0)
-    errors = [np.nanvar(each, 0) / len(each) for each in tiles]
-    error = np.sqrt(errors[0] + errors[1])
-    # a pixel that never varies and differs is as far off as the scale goes
-    far = np.sign(gap) * FARTHEST
-    score = np.divide(gap, error, out=far, where=error > 0)
-    end = float(np.clip(np.abs(score).max(), 3, FARTHEST))
-    look: dict[str, Any] = {"cmap": "PuOr_r", "interpolation": "nearest"}
-    drawn = axes.imshow(score, vmin=-end, vmax=end, **look)
-    figure: Any = axes.get_figure()
-    label = "mean of model - data, in se"
-    bar = figure.colorbar(drawn, ax=axes, label=label, extend="both")
-    bar.outline.set_visible(False)
-    axes.set(xlabel="pixel, from the left", ylabel="pixel, from the top")
-    return axes

@@ -19,6 +19,8 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+GAP = 0.05
+"""Between pictures, in heights of one; at least a pixel."""
 
 
 def manifold_pictures(
@@ -54,8 +56,8 @@ def manifold_pictures(
         >>> from matplotlib.figure import Figure
         >>> z = np.linspace(-2, 2, 3)
         >>> axes = manifold_pictures(Figure().add_subplot(), z, z, np.zeros((3, 3, 16)))
-        >>> axes.images[0].get_array().shape, axes.images[0].get_extent()
-        ((12, 12), [-3.0, 3.0, -3.0, 3.0])
+        >>> axes.images[0].get_array().shape, axes.images[0].get_extent()  # gaps of a pixel
+        ((15, 15), [-3.0, 3.0, -3.0, 3.0])
     """
     x = np.asarray(first, dtype=np.float64)
     y = np.asarray(second, dtype=np.float64)
@@ -201,8 +203,8 @@ def picture_grid(
     Example:
         >>> from matplotlib.figure import Figure
         >>> axes = picture_grid(Figure().add_subplot(), np.zeros((5, 16)), columns=3)
-        >>> axes.images[0].get_array().shape
-        (8, 12)
+        >>> axes.images[0].get_array().shape  # two lines of three, with gaps of a pixel
+        (10, 15)
     """
     tiles = pictures_of(rows, image_shape, "picture_grid").astype(np.float64)
     across = max(1, min(columns, len(tiles)))
@@ -228,11 +230,14 @@ def _ends(values: Floats) -> tuple[float, float]:
     return float(values[0] - step / 2), float(values[-1] + step / 2)
 
 
-def _mosaic(tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Pictures (lines, columns, h, w[, 3]) as one picture."""
+def _mosaic(tiles: npt.NDArray[Any]) -> Floats:
+    """Pictures (lines, columns, h, w[, 3]) as one, with a gap to the right of each and below."""
     lines, columns, height, width, *colours = tiles.shape
-    whole = np.moveaxis(tiles, 2, 1)
-    return whole.reshape(lines * height, columns * width, *colours)
+    gap = max(1, round(GAP * height))
+    margins = [(0, 0), (0, 0), (0, gap), (0, gap), *[(0, 0) for _ in colours]]
+    apart = np.pad(tiles.astype(np.float64), margins, constant_values=np.nan)
+    whole = np.moveaxis(apart, 2, 1)
+    return whole.reshape(lines * (height + gap), columns * (width + gap), *colours)
 
 
 def _show(
@@ -243,6 +248,7 @@ def _show(
 ) -> None:
     low, high = (np.nanmin(picture), np.nanmax(picture)) if limits is None else limits
     if picture.ndim == 3:  # matplotlib scales grey pictures itself, but not colours
-        picture = np.nan_to_num(np.clip((picture - low) / (high - low or 1.0), 0, 1))
+        scaled = np.clip((picture - low) / (high - low or 1.0), 0, 1)
+        picture = np.nan_to_num(scaled, nan=1.0)  # white, as paper
     look: dict[str, Any] = {"cmap": "gray", "interpolation": "nearest"}
     axes.imshow(picture, vmin=float(low), vmax=float(high), **where, **look)

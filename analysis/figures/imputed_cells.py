@@ -162,7 +162,7 @@ def coverage_by_column(
         >>> found = {50: [0.4], 90: [0.95]}
         >>> axes = coverage_by_column(Figure().add_subplot(), ["mass"], found, [20])
         >>> [text.get_text() for text in axes.get_legend().get_texts()]
-        ['50% interval', '90% interval']
+        ['50%', '90%']
     """
     shares = {level: np.asarray(each, float) for level, each in coverage.items()}
     count = np.asarray(hidden, dtype=np.float64)
@@ -186,12 +186,15 @@ def coverage_by_column(
         axes.axvline(nominal, color=colour, linewidth=1, linestyle="--")
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": ""}
         y = at + 0.2 * (i - (len(shares) - 1) / 2)
-        label = f"{level}% interval"
+        label = f"{level}%"
         axes.errorbar(each[chosen], y, xerr=error, markersize=5, label=label, **look)
     name_ticks(axes.yaxis, at, [names[i] for i in chosen])
     axes.set_ylim(-0.6, len(chosen) - 0.4)
-    axes.set(xlabel="share of hidden cells inside, ± 2 se", ylabel="column")
+    axes.set_xlim(0, 1.05)
+    axes.set(xlabel="share of hidden cells inside", ylabel="column")
     legend_above(axes, columns=3)
+    legend: Any = axes.get_legend()
+    legend.set_title("central interval, ± 2 se", {"size": 9})
     return axes
 
 
@@ -236,8 +239,8 @@ def errors_by_column(
     name_ticks(axes.yaxis, at, names[:count])
     axes.set_ylim(-0.6, count - 0.4)
     axes.set_xlim(0, None)
-    axes.set(xlabel="error in sd, or share of wrong categories", ylabel="column")
-    legend_above(axes, columns=3)
+    axes.set(xlabel="error in sd, or share of\nwrong categories", ylabel="column")
+    legend_above(axes)
     return axes
 
 

@@ -11,11 +11,11 @@ from pyro_vae.analysis.figures.labels import Groups, by_label
 from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import BLUE, GREY, colour_and_marker, legend_above
 
-__all__ = ["latent_points", "normal_ellipse"]
+__all__ = ["has_colour_scale", "latent_points", "normal_ellipse"]
 
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.9
-MOST_ELLIPSES = 60
+MOST_ELLIPSES = 30
 """Rows whose ellipse is drawn: more would hide the points."""
 DISCRETE = 12
 """Numbers that take at most so many values are labels."""
@@ -76,7 +76,7 @@ def latent_points(
 ) -> Axes:
     """Draw E[z | x] of each row in two dimensions, with ellipses that hold 90 % of a normal.
 
-    With `scale` the ellipses are those of q(z | x) of up to 60 rows; without it, with labels, those
+    With `scale` the ellipses are those of q(z | x) of up to 30 rows; without it, with labels, those
     of a normal distribution fitted to the points of each label. Numbers that take more than 12
     values have a colour scale, all else has a colour and a marker for each label.
 
@@ -105,9 +105,11 @@ def latent_points(
     """
     points = _checked(codes, scale)
     size = float(np.clip(12000 / len(points), 4, 24))
-    numbers = _as_numbers(colour_by, len(points))
     colours: list[Any] = [BLUE] * len(points)
-    if numbers is not None:
+    values = None if colour_by is None else np.asarray(colour_by)
+    fits = values is not None and values.shape == (len(points),)
+    if values is not None and fits and has_colour_scale(values):
+        numbers = values.astype(np.float64)
         colours = _coloured(axes, points, numbers, name, size)
     else:
         groups = by_label(colour_by, len(points))
@@ -117,6 +119,9 @@ def latent_points(
                 colours[row] = colour_and_marker(i)[0]
         if colour_by is not None:
             legend_above(axes, columns=min(len(groups), 4))
+            legend: Any = axes.get_legend()
+            for handle in legend.legend_handles:
+                handle.set_sizes([30])
     if scale is not None:
         _row_ellipses(axes, points, np.asarray(scale, np.float64), level, colours)
     axes.autoscale_view()
@@ -142,15 +147,15 @@ def _checked(codes: npt.ArrayLike, scale: npt.ArrayLike | None) -> Floats:
     return points
 
 
-def _as_numbers(colour_by: npt.ArrayLike | None, rows: int) -> Floats | None:
-    """The numbers of a colour scale; None for labels."""
-    if colour_by is None:
-        return None
+def has_colour_scale(colour_by: npt.ArrayLike) -> bool:
+    """Whether values are numbers for a colour scale, and no labels: they take more than 12 values.
+
+    Example:
+        >>> has_colour_scale(np.arange(10.0)), has_colour_scale(np.arange(20.0))
+        (False, True)
+    """
     values = np.asarray(colour_by)
-    is_number = values.dtype.kind in "iuf" and values.shape == (rows,)
-    if not is_number or len(np.unique(values)) <= DISCRETE:
-        return None
-    return values.astype(np.float64)
+    return values.dtype.kind in "iuf" and len(np.unique(values)) > DISCRETE
 
 
 def _coloured(
@@ -209,7 +214,7 @@ def _row_ellipses(
     """The ellipses of q(z | x) of some rows, spread over all of them."""
     count = min(MOST_ELLIPSES, len(points))
     for row in np.linspace(0, len(points) - 1, count).astype(int):
-        look: dict[str, Any] = {"fill": False, "linewidth": 0.9, "alpha": 0.6}
+        look: dict[str, Any] = {"fill": False, "linewidth": 0.8, "alpha": 0.5}
         covariance = np.diag(np.square(scale[row]))
         axes.add_patch(
             normal_ellipse(

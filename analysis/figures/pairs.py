@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.figures.names import plain
-from pyro_vae.figure_style import BLUE, ORANGE
+from pyro_vae.figure_style import BLUE, ORANGE, legend_above
 
 __all__ = ["pair_cell", "pair_plot"]
 
@@ -95,6 +95,8 @@ def pair_cell(axes: Axes, data: Columns, draws: Columns, row: int, column: int) 
         axes.set_ylim(*_range(own[1]))
     axes.set_xlim(low, high)
     _label(axes, names, row, column)
+    if row == column == 0:
+        legend_above(axes)
     return axes
 
 

@@ -56,13 +56,13 @@ def verdict_chart(
         where = [kinds.index(kind)] * len(chosen)
         axes.plot(where, at[chosen], marker, color=colour, markersize=8, mew=2)
     for line, value in zip(at, values, strict=True):
-        axes.axhline(line, color=GREY, linewidth=0.3, zorder=0)
+        axes.hlines(line, -0.5, len(kinds) - 0.5, color=GREY, linewidth=0.3, zorder=0)
         look: dict[str, Any] = {"va": "center", "fontsize": 8, "parse_math": False}
-        axes.text(len(kinds) - 0.4, line, short(value, 34), **look)
+        axes.text(len(kinds) - 0.4, line, short(value, 40), **look)
     name_ticks(axes.yaxis, at, names, most=34)
     axes.set_xticks(range(len(kinds)), kinds)
     axes.tick_params(length=0)
-    axes.set_xlim(-0.6, len(kinds) + 2.6)
+    axes.set_xlim(-0.6, len(kinds) + 2.8)
     axes.set_ylim(-0.7, len(names) - 0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("verdict, and what was measured", loc="left")

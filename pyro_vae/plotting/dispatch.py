@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 
 # each registers the results that it draws
 from pyro_vae.arguments import public
+from pyro_vae.data.frames import is_frame
 from pyro_vae.explain import nearest
 from pyro_vae.plotting import (
     of_evidence,  # noqa: F401
     of_latent,  # noqa: F401
     of_posterior,  # noqa: F401
     of_reports,  # noqa: F401
+    of_samples,
     of_tables,  # noqa: F401
 )
 from pyro_vae.plotting.layout import Layout, layout_of
@@ -70,13 +72,14 @@ def plot(
     global setting changes; a notebook shows the figure.
 
     Arguments:
-        result: what a function of this library gave, such as `Evidence` or a `Run`; or names and
-            their `Evidence`, as a dict.
+        result: what a function of this library gave, such as `Evidence` or a `Run`; names and their
+            `Evidence`, as a dict; the DataFrame that `sample` gives for a table.
         ax: draw the first panel here.
         axes: draw the panels here, one for each; `figure.subplots(1, 2)` gives two.
         **options: of the result: colour_by, name and dimensions of `Codes`; data, names,
-            image_shape and pairs of `Samples`; image_shape of a `Traversal` and, with column, of a
-            `Manifold`; truth and column of an `Imputation`; row of an `Anomaly`.
+            image_shape and pairs of `Samples`, data and pairs of a DataFrame; image_shape of a
+            `Traversal` and, with column, of a `Manifold`; truth and column of an `Imputation`; row
+            of an `Anomaly`.
 
     Returns:
         The axes: with `ax` this one, otherwise a tuple of them with the attribute `figure`.
@@ -94,8 +97,7 @@ def plot(
         >>> plot(codes, ax=drawn[0]) is drawn[0]
         True
     """
-    _require_options(result, options)
-    layout = layout_of(result, **options)
+    layout = _layout(result, options)
     if ax is not None and axes is not None:
         raise ValueError("plot: expected ax or axes, got both; pass one of them")
     if ax is not None:
@@ -117,17 +119,21 @@ def plot(
     return Drawn(chosen)
 
 
-def _require_options(result: Any, options: dict[str, Any]) -> None:
-    """Raise ValueError for an option that the result doesn't have."""
-    signature = inspect.signature(layout_of.dispatch(type(result)))
-    known = [*signature.parameters][1:]
+def _layout(result: Any, options: dict[str, Any]) -> Layout:
+    """The panels of a result, if it can be drawn with these options."""
+    draws: Any = layout_of.dispatch(type(result))
+    if is_frame(result):
+        draws = of_samples.frame_layout
+    if draws is layout_of.dispatch(object):
+        return layout_of(result)  # which says what can be drawn
+    known = [*inspect.signature(draws).parameters][1:]
     unknown = [name for name in options if name not in known]
-    if unknown and layout_of.dispatch(type(result)) is not layout_of.dispatch(object):
+    if unknown:
         kind = type(result).__name__
         allowed = nearest(unknown[0], ["ax", "axes", *known])
         raise ValueError(f"plot: unknown argument {unknown[0]!r} of {kind}; {allowed}")
-    for name in unknown:
-        options.pop(name)
+    found: Layout = draws(result, **options)
+    return found
 
 
 def _flat(axes: Any) -> list[Axes]:

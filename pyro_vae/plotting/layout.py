@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pyro_vae.analysis.figures.images import guess_image_shape
+
 WIDTH, HEIGHT = 4.4, 3.4
+FEW = 64
+"""Numbers of a flat row from which on it is taken for a picture."""
 
 
 class Panel(NamedTuple):
@@ -59,6 +63,21 @@ class Layout:
         places = range(len(self.panels))
         axes = [figure.add_subplot(grid[i // across, i % across]) for i in places]
         return figure, axes
+
+
+def picture_shape(
+    shape: tuple[int, ...], given: Sequence[int] | None
+) -> tuple[int, ...] | None:
+    """The shape of a row as a picture, or None: short flat rows are those of a table.
+
+    Example:
+        >>> picture_shape((64,), None), picture_shape((16,), None), picture_shape((16,), (4, 4))
+        ((8, 8), None, (4, 4))
+    """
+    if given is not None:
+        return tuple(given)
+    is_short = len(shape) == 1 and shape[0] < FEW
+    return None if is_short else guess_image_shape(shape)
 
 
 @singledispatch

@@ -1,5 +1,7 @@
 """Pictures of trainings, comparisons and check-ups."""
 
+from matplotlib.axes import Axes
+
 from pyro_vae.analysis import Checkup, Comparison, Finding
 from pyro_vae.analysis.figures.forests import comparison_forest
 from pyro_vae.analysis.figures.log_densities import log_p_histograms
@@ -21,12 +23,15 @@ def run_layout(run: Run) -> Layout:
             "plot: expected a run with at least one epoch, got one that has none; fit it first"
         )
     best = run.best_epoch or None
-    return Layout(
-        [
-            Panel(lambda axes: elbo_curve(axes, run.history, best_epoch=best)),
-            Panel(lambda axes: terms_curve(axes, run.history, best_epoch=best)),
-        ]
-    )
+
+    def elbo(axes: Axes) -> None:
+        elbo_curve(axes, run.history, best_epoch=best).set_title("ELBO")
+
+    def terms(axes: Axes) -> None:
+        drawn = terms_curve(axes, run.history, best_epoch=best)
+        drawn.set_title("rate and distortion")
+
+    return Layout([Panel(elbo), Panel(terms)])
 
 
 @layout_of.register
@@ -60,7 +65,7 @@ def checkup_layout(found: Checkup) -> Layout:
     values = [one.value for one in found.findings]
     height = 1.0 + 0.28 * len(names)
     draw = lambda axes: verdict_chart(axes, names, verdicts, values)  # noqa: E731
-    return Layout([Panel(draw, width=8.0, height=height)])
+    return Layout([Panel(draw, width=8.4, height=height)])
 
 
 @layout_of.register

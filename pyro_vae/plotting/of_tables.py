@@ -37,7 +37,7 @@ def imputation_layout(
         panels.append(Panel(lambda axes: k_hat_by_row(axes, found.pareto_k, limit)))
     if found.calibration is not None:
         panels += layout_of(found.calibration).panels
-    return Layout(panels)
+    return Layout(panels, across=2)
 
 
 def _chosen(found: Imputation, column: str | int | None) -> int:
