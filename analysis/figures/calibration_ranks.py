@@ -163,7 +163,7 @@ def calibration_ranks(
         axes.plot([], [], color=ORANGE, alpha=0.5, linewidth=0.9, label=extra)
     axes.set(xlabel="rank of the truth, 0 to 1", ylabel="share at most u, minus u")
     axes.set_xlim(0, 1)
-    legend_above(axes, columns=3)
+    legend_above(axes, columns=2)
     return axes
 
 

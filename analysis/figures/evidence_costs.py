@@ -28,7 +28,7 @@ def speed_accuracy(
 
     An estimate by importance sampling is low on average, so that of two for one model the higher
     one is closer to log p(x), up to its error. A marker is filled where at least 95 % of the rows
-    are trusted.
+    are trusted, whose share is in the legend.
 
     Arguments:
         axes: to draw on.
@@ -49,7 +49,7 @@ def speed_accuracy(
         >>> found = [0.01, 0.1], [-81.0, -80.5], [0.05, 0.01], [0.3, 1.0]
         >>> axes = speed_accuracy(Figure().add_subplot(), ["guide", "refined"], *found)
         >>> [text.get_text() for text in axes.get_legend().get_texts()]
-        ['guide: 30% of rows trusted', 'refined: 100% of rows trusted']
+        ['guide: 30% trusted', 'refined: 100% trusted']
     """
     columns = [np.asarray(one, float) for one in (seconds, log_marginal, se, trusted)]
     if any(one.shape != (len(names),) for one in columns) or (columns[0] <= 0).any():
@@ -62,9 +62,9 @@ def speed_accuracy(
     ):
         colour, marker = colour_and_marker(i)
         face = colour if share >= 0.95 else "white"
-        known = "trust not known" if np.isnan(share) else f"{share:.0%} of rows trusted"
+        known = "trust not known" if np.isnan(share) else f"{share:.0%} trusted"
         look: dict[str, Any] = {"color": colour, "markerfacecolor": face}
-        label = f"{plain(name)}: {known}"
+        label = f"{plain(name, 16)}: {known}"
         axes.errorbar(
             second, mean, 2 * error, marker=marker, ls="", label=label, **look
         )

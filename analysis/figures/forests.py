@@ -98,7 +98,7 @@ def comparison_forest(
     middle = np.asarray(difference, dtype=np.float64)
     error = np.asarray(se, dtype=np.float64)
     ends = [(middle - 2 * error, middle + 2 * error), (middle - error, middle + error)]
-    xlabel = "log p(x) less that of the best,\nnats per row (bars: ± 1 and 2 se)"
+    xlabel = "log p(x) - best, nats\nper row (± 1, 2 se)"
     forest(axes, names, middle, ends, reference=0.0, xlabel=xlabel)
     axes.set_ylabel("model")
     return axes

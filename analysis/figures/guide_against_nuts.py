@@ -20,7 +20,7 @@ RATIO = 1.2
 HALF_90 = 1.645
 """Standard deviations from the mean to the ends of the central 90 % of a normal."""
 MOST = 14
-RATIOS = (0.1, 0.25, 0.5, 0.8, 1, 1.25, 2, 4, 10)
+RATIOS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class HasDifference(Protocol):
@@ -99,7 +99,7 @@ def guide_agreement(
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set(xlabel="mean - mean of NUTS, in sd of NUTS", ylabel="sd / sd of NUTS")
-    legend_above(axes, columns=3)
+    legend_above(axes, columns=2)
     return axes
 
 

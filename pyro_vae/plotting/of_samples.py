@@ -14,6 +14,7 @@ from pyro_vae.analysis.figures.column_checks import (
 from pyro_vae.analysis.figures.decoded_grids import picture_grid
 from pyro_vae.analysis.figures.pairs import pair_cell
 from pyro_vae.analysis.figures.pixel_checks import pixel_check
+from pyro_vae.data.frames import cells_of, opened
 from pyro_vae.figure_style import legend_above
 from pyro_vae.plotting.layout import Layout, Panel, layout_of, picture_shape
 
@@ -67,15 +68,12 @@ def frame_layout(drawn: Any, *, data: Any = None, pairs: bool = False) -> Layout
     return _columns(own, columns, pairs, _levels(drawn))
 
 
-def _levels(frame: Any) -> dict[str, list[Any]]:
-    """The levels of the columns of categories, in their order."""
-    import narwhals as nw
-
-    table: Any = nw.from_native(frame, eager_only=True)
+def _levels(frame: Any) -> dict[str, Sequence[Any]]:
+    """The levels of the columns whose type declares some, in their order."""
+    table = opened(frame, "result")
+    each = {name: cells_of(table[name]) for name in table.columns}
     return {
-        name: table[name].cat.get_categories().to_list()
-        for name, kind in table.schema.items()
-        if kind in (nw.Categorical, nw.Enum)
+        name: cells.levels or () for name, cells in each.items() if cells.was_declared
     }
 
 
