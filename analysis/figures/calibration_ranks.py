@@ -137,41 +137,50 @@ def calibration_ranks(
     rows, curves = values.shape
     named = [f"{i}" for i in range(curves)] if names is None else [*names]
     band = uniform_band(rows, level=1 - (1 - level) / curves, seed=seed)
-    look: dict[str, Any] = {"color": GREY, "alpha": 0.25, "linewidth": 0}
-    label = f"{level:.0%} band"
-    # the ends of the band are 0 and 1 at 0 and 1
-    at = np.concatenate([[0.0], band.at, [1.0]])
-    lower = np.concatenate([[0.0], band.lower - band.at, [0.0]])
-    upper = np.concatenate([[0.0], band.upper - band.at, [0.0]])
-    axes.fill_between(at, lower, upper, label=label, **look)
-    axes.axhline(0, color=GREY, linewidth=0.8)
-    share = (values[:, :, None] <= band.at).mean(0)
-    excess = np.maximum(share - band.upper, band.lower - share).max(1)
-    is_inside = excess <= 0.5 / rows
-    for i in map(int, np.flatnonzero(is_inside)):
-        first = i == np.flatnonzero(is_inside)[0]
-        label = f"inside ({is_inside.sum()})" if first else "_"
-        _curve(axes, values[:, i], label, {"color": GREY, "linewidth": 0.9})
-    worst = np.argsort(-excess, kind="stable")
-    outside = [int(i) for i in worst if not is_inside[i]]
+    _band_about_zero(axes, band, f"{level:.0%} band")
+    excess = _excess(values, band)
+    inside = [i for i in range(curves) if excess[i] <= 0.5 / rows]
+    grey = {"color": GREY, "linewidth": 0.9}
+    for order, i in enumerate(inside):
+        label = f"inside ({len(inside)})" if order == 0 else "_"
+        _curve(axes, values[:, i], label, grey)
+    worst = map(int, np.argsort(-excess, kind="stable"))
+    outside = [i for i in worst if i not in inside]
     for order, i in enumerate(outside):
-        look = _look(order)
         label = plain(named[i]) if order < NAMED else "_"
-        _curve(axes, values[:, i], label, look)
+        _curve(axes, values[:, i], label, _look(order))
     if len(outside) > NAMED:
-        extra = f"{len(outside) - NAMED} more outside"
-        axes.plot([], [], color=ORANGE, alpha=0.5, linewidth=0.9, label=extra)
+        label = f"{len(outside) - NAMED} more outside"
+        axes.plot([], [], label=label, **_look(NAMED))
     axes.set(xlabel="rank of the truth, 0 to 1", ylabel="share at most u, minus u")
     axes.set_xlim(0, 1)
     legend_above(axes, columns=2)
     return axes
 
 
+def _band_about_zero(axes: Axes, band: UniformBand, label: str) -> None:
+    """The band less u; at 0 and 1 its ends meet."""
+    at = np.concatenate([[0.0], band.at, [1.0]])
+    lower = np.concatenate([[0.0], band.lower - band.at, [0.0]])
+    upper = np.concatenate([[0.0], band.upper - band.at, [0.0]])
+    look: dict[str, Any] = {"color": GREY, "alpha": 0.25, "linewidth": 0}
+    axes.fill_between(at, lower, upper, label=label, **look)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+
+
+def _excess(values: Floats, band: UniformBand) -> Floats:
+    """By how much each curve leaves the band, (curves,); below 0 where it doesn't."""
+    share = (values[:, :, None] <= band.at).mean(0)
+    beyond = np.maximum(share - band.upper, band.lower - share)
+    furthest: Floats = beyond.max(1)
+    return furthest
+
+
 def _look(order: int) -> dict[str, Any]:
     """The line of a curve outside of the band, the worst first."""
     if order >= NAMED:
         return {"color": ORANGE, "alpha": 0.5, "linewidth": 0.9}
-    colour, _ = colour_and_marker((1, 2, 4, 6)[order])
+    colour, _ = colour_and_marker((2, 4, 0, 6)[order])
     return {"color": colour, "linestyle": STYLES[order], "linewidth": 1.6}
 
 
