@@ -60,7 +60,7 @@ def column_excess(
     axes.axvline(0, color=GREY, linewidth=1)
     name_ticks(axes.yaxis, at, [names[i] for i in chosen])
     axes.set_xlabel("log p(x) more than usual, nats")
-    axes.set_ylabel(f"column of row {plain(row)}" if str(row) else "column")
+    axes.set_ylabel(f"column of row {plain(row, 14)}" if str(row) else "column")
     return axes
 
 

@@ -63,7 +63,7 @@ def forest(
         look: dict[str, Any] = {"color": BLUE, "linewidth": 1.4 + 2.4 * order}
         axes.hlines(at, lower, upper, **look)
     axes.plot(middle, at, "o", color=BLUE, markersize=6, markeredgecolor="white")
-    name_ticks(axes.yaxis, at, names, most=24)
+    name_ticks(axes.yaxis, at, names, most=30)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(xlabel)
     return axes

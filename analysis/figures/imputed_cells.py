@@ -57,7 +57,7 @@ def imputation_intervals(
         >>> cells = [0.0, 5.0], [-1.0, 0.0], [0.5, 1.0], [2.0, 3.0]
         >>> axes = imputation_intervals(Figure().add_subplot(), *cells, unit="mm")
         >>> [text.get_text() for text in axes.get_legend().get_texts()]
-        ['holds the truth (1)', 'misses it (1)', 'covered: 50% ± 35%, expected 90%']
+        ['holds the truth (1)', 'misses it (1)', 'covered: 50% ± 35%']
     """
     cells = _known(truth, lower, middle, upper)
     true, low, _, high = cells
@@ -76,7 +76,7 @@ def imputation_intervals(
         axes.plot(
             true[rows], cells[2][rows], marker, color=colour, markersize=3, label=label
         )
-    label = f"covered: {share:.0%} ± {error:.0%}, expected {level:.0%}"
+    label = f"covered: {share:.0%} ± {error:.0%}"
     axes.axline((true.mean(), true.mean()), slope=1, color=GREY, linewidth=1)
     axes.plot([], [], color=GREY, linewidth=1, label=label)
     of = f" in {unit}" if unit else ""

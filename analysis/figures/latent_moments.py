@@ -51,7 +51,8 @@ def aggregate_moments(
     at = np.arange(len(own_mean))
     look: dict[str, Any] = {"color": GREY, "alpha": 0.3, "label": "prior p(z)"}
     axes.bar(at, 2 * sd, 0.8, bottom=loc - sd, **look)
-    look = {"color": BLUE, "fmt": "o", "markersize": 4, "capsize": 2}
+    look = {"color": BLUE, "fmt": "o", "markersize": 4}
+    look["capsize"] = 2 if len(at) <= 20 else 0
     axes.errorbar(at, own_mean, own_scale, label="aggregate q(z)", **look)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.set(xlabel="latent dimension", ylabel="z: mean ± sd")

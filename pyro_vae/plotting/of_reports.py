@@ -49,9 +49,11 @@ def comparison_layout(found: Comparison) -> Layout:
     columns = (found.names, found.difference, found.difference_se)
     sets = dict(zip(found.names[:MOST], found.log_marginal, strict=False))
     height = max(3.4, 1.4 + 0.35 * len(found.names))
+    longest = min(30, max(map(len, found.names)))
+    width = 4.0 + 0.06 * longest  # of its letters
     return Layout(
         [
-            Panel(lambda axes: comparison_forest(axes, *columns), height=height),
+            Panel(lambda axes: comparison_forest(axes, *columns), width, height),
             Panel(lambda axes: log_p_histograms(axes, sets), height=height),
         ]
     )
