@@ -49,6 +49,7 @@ from pyro_vae.analysis.figures.log_densities import k_hat_by_row, log_p_histogra
 from pyro_vae.analysis.figures.missing_cells import missing_map
 from pyro_vae.analysis.figures.pairs import pair_plot
 from pyro_vae.analysis.figures.pixel_checks import pixel_check
+from pyro_vae.analysis.figures.run_curves import elbo_of_runs
 from pyro_vae.analysis.figures.verdicts import verdict_chart
 from pyro_vae.atomic_files import written_whole
 from pyro_vae.training_curves import (
@@ -68,6 +69,7 @@ __all__ = [
     "coverage_by_column",
     "ecdf_with_band",
     "elbo_curve",
+    "elbo_of_runs",
     "errors_by_column",
     "forest",
     "gap_by_row",

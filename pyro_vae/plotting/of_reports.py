@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from pyro_vae.analysis import Checkup, Comparison, Finding
 from pyro_vae.analysis.figures.forests import comparison_forest
 from pyro_vae.analysis.figures.log_densities import log_p_histograms
+from pyro_vae.analysis.figures.run_curves import elbo_of_runs
 from pyro_vae.analysis.figures.verdicts import verdict_chart
 from pyro_vae.experiment.outcome import Outcome
 from pyro_vae.plotting.layout import Layout, Panel, layout_of
@@ -32,6 +33,21 @@ def run_layout(run: Run) -> Layout:
         drawn.set_title("rate and distortion")
 
     return Layout([Panel(elbo), Panel(terms)])
+
+
+@layout_of.register
+def ensemble_layout(runs: list) -> Layout:  # type: ignore[type-arg]
+    """The ELBO of each run over the epochs."""
+    if not runs or not all(isinstance(run, Run) for run in runs):
+        kinds = sorted({type(run).__name__ for run in runs}) or ["none"]
+        raise ValueError(
+            f"plot: expected a list of runs, as fit_ensemble gives, got {', '.join(kinds)}; pass "
+            "each result by itself"
+        )
+    histories = {f"seed {run.options.seed}": run.history for run in runs}
+    if len(histories) < len(runs):
+        histories = {f"run {i}": run.history for i, run in enumerate(runs)}
+    return Layout([Panel(lambda axes: elbo_of_runs(axes, histories))])
 
 
 @layout_of.register

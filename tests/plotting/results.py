@@ -252,6 +252,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
         ["income", "size"], [None, "S"], np.zeros(2), np.array([2.0, np.nan])
     ),
     "Run": run,
+    "list": lambda: [run(), run()],
     "Outcome": outcome,
     "Checkup": checkup,
     "Finding": finding,

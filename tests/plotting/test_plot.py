@@ -1,5 +1,6 @@
 """`pv.plot` draws every result of the library, on new axes or on given ones."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pyro_vae import analysis
 from pyro_vae.analysis.results.answer import Answer
 from pyro_vae.plotting import dispatch
 from pyro_vae.plotting.layout import layout_of
+from pyro_vae.training.options import FitOptions
 from tests.analysis.figures.drawing import illegible
 from tests.plotting.results import FRAME, NORMAL, OPTIONS, RESULTS, N
 
@@ -159,6 +161,22 @@ def test_what_makes_a_row_unusual_adds_up() -> None:
     assert total == pytest.approx(found.log_marginal[3] - usual)
 
 
+def test_each_run_of_an_ensemble_has_its_validation_elbo() -> None:
+    first = RESULTS["Run"]()
+    history = [{**row, "val_elbo": row["elbo"] - 1} for row in first.history]
+    runs = [
+        replace(first, history=history, options=FitOptions(seed=seed))
+        for seed in (3, 4)
+    ]
+    (axes,) = pv.plot(runs)
+    assert legend_of(axes) == ["seed 3", "seed 4"]
+    for line in axes.lines:
+        expected = [row["val_elbo"] for row in history]
+        np.testing.assert_array_equal(line.get_ydata(), expected)
+    assert axes.get_ylabel() == "validation ELBO, nats per row"
+    assert legend_of(pv.plot([first, first])[0]) == ["run 0", "run 1"]
+
+
 def test_ranks_of_all_curves_and_of_log_p() -> None:
     found = RESULTS["Calibration"]()
     curves = [line for line in pv.plot(found)[0].lines if len(line.get_xdata()) > 2]  # type: ignore[arg-type]
@@ -182,7 +200,7 @@ def _ticks(axes: Axes) -> list[str]:
     [
         (
             lambda: pv.plot(NORMAL),
-            r"^plot: expected a result, one of Annealed, Anomaly, .*, dict, got ndarray; draw arr",
+            r"^plot: expected a result, one of Annealed, Anomaly, .*, dict, list, got ndarray; draw arr",
         ),
         (
             lambda: pv.plot(RESULTS["Run"]().vae),
@@ -204,6 +222,7 @@ def _ticks(axes: Axes) -> list[str]:
             lambda: pv.plot(RESULTS["Evidence"](), ax=Figure().add_subplot(), axes=[]),
             "expected ax or axes, got both",
         ),
+        (lambda: pv.plot([3]), "expected a list of runs, .* got int; pass each"),
         (lambda: pv.plot({}), "expected names and their Evidence, got none; pass {"),
         (lambda: pv.plot({"a": 3}), "got another result for 'a'"),
         (
