@@ -27,7 +27,10 @@ def codes_layout(
     name: str = "",
     dimensions: tuple[int, int] | None = None,
 ) -> Layout:
-    """E[z | x] in the two dimensions that vary most, with 90 % ellipses of rows or labels."""
+    """E[z | x] in the two dimensions that vary most, with 90 % ellipses of rows or labels.
+
+    Those of rows have the widths of q(z | x) in each dimension, and no correlation.
+    """
     latent_dim = found.loc.shape[1]
     if latent_dim == 1:
         values = found.loc[:, 0]

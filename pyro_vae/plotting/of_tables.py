@@ -19,6 +19,8 @@ from pyro_vae.analysis.imputation.cells import LEVELS, MEDIAN
 from pyro_vae.analysis.imputation.tables import Holes
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.results.answer import row_name
+from pyro_vae.data import Table
+from pyro_vae.data.frames import is_frame
 from pyro_vae.plotting.layout import Layout, Panel, layout_of
 
 LOW, HIGH = LEVELS.index(0.05), LEVELS.index(0.95)
@@ -91,10 +93,8 @@ def _cells_panel(found: Imputation, column: str | int | None) -> Panel:
     cells = found.cells
     own = cells.column == position
     offset = _offset(found, position)
-    ends = (cells.quantiles[own, i] + offset for i in (LOW, MEDIAN, HIGH))
-    low, middle, high = ends
-    flat = found.holes.numbers.reshape(len(found.holes.numbers), -1)
-    seen = flat[:, position].astype(np.float64) + offset
+    low, middle, high = (cells.quantiles[own, i] + offset for i in (LOW, MEDIAN, HIGH))
+    seen = _flat(found.holes.numbers)[:, position] + offset
     unit = _name(found, position)
     return Panel(
         lambda axes: intervals_by_cell(
@@ -106,32 +106,39 @@ def _cells_panel(found: Imputation, column: str | int | None) -> Panel:
 def _truth_panel(found: Imputation, truth: Any, column: str | int | None) -> Panel:
     """Intervals over true values: of one column in its units, of several in their sd."""
     cells = found.cells
-    holes = found.holes
-    shape = holes.numbers.shape
-    rows = (
-        np.asarray(truth, dtype=np.float64) if holes.schema is None else holes.numbers
-    )
-    numbers = Holes.of(truth, rows, holes.schema, None).numbers
-    if numbers.shape != shape:
-        raise ValueError(
-            f"truth: expected the shape {shape} of the imputed rows, got {numbers.shape}; pass the "
-            "same rows without holes"
-        )
-    flat = numbers.reshape(len(numbers), -1).astype(np.float64)
+    true = _numbers(found, truth)
     own = ~cells.is_category
-    if column is not None:
-        own &= cells.column == _chosen(found, column)
-    seen = holes.numbers.reshape(len(flat), -1).astype(np.float64)
-    shift = np.nanmean(seen, 0)[cells.column[own]]
-    scale = np.nanstd(seen, 0)[cells.column[own]]
-    unit = "sd of the column"
-    if column is not None:
+    if column is None:
+        seen = _flat(found.holes.numbers)
+        unit = "sd of the column"
+        shift = np.nanmean(seen, 0)[cells.column[own]]
+        scale: Any = np.nanstd(seen, 0)[cells.column[own]]
+    else:
         position = _chosen(found, column)
-        shift, scale = -_offset(found, position), 1.0
+        own &= cells.column == position
         unit = _name(found, position)
-    true = (flat[cells.row[own], cells.column[own]] - shift) / scale
+        shift, scale = -_offset(found, position), 1.0
+    values = (true[cells.row[own], cells.column[own]] - shift) / scale
     ends = [(cells.quantiles[own, i] - shift) / scale for i in (LOW, MEDIAN, HIGH)]
-    return Panel(lambda axes: imputation_intervals(axes, true, *ends, unit=unit))
+    return Panel(lambda axes: imputation_intervals(axes, values, *ends, unit=unit))
+
+
+def _numbers(found: Imputation, truth: Any) -> np.ndarray:
+    """The rows without holes as numbers of the model, (n, D)."""
+    holes = found.holes
+    is_table = is_frame(truth) or isinstance(truth, Table)
+    rows = holes.numbers if is_table else np.asarray(truth, dtype=np.float64)
+    numbers = Holes.of(truth, rows, holes.schema, None).numbers
+    if numbers.shape != holes.numbers.shape:
+        raise ValueError(
+            f"truth: expected the shape {holes.numbers.shape} of the imputed rows, got "
+            f"{numbers.shape}; pass the same rows without holes"
+        )
+    return _flat(numbers)
+
+
+def _flat(numbers: np.ndarray) -> np.ndarray:
+    return numbers.reshape(len(numbers), -1).astype(np.float64)
 
 
 @layout_of.register

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import rcParams
 from matplotlib.axes import Axes
@@ -153,6 +154,30 @@ def test_the_intervals_are_those_of_the_imputation() -> None:
     assert sum(counts) == len(found.cells)
 
 
+def test_the_truth_of_a_table_is_in_its_units() -> None:
+    random = np.random.default_rng(1)
+    whole = pd.DataFrame(
+        {"day": 2459000.5 + random.normal(size=40), "size": ["S", "L"] * 20}
+    )
+    holes = whole.assign(day=whole["day"].where(random.random(40) < 0.7))
+    vae = pv.VAE.from_data(holes, latent_dim=1, hidden_dims=(4,))
+    how: Any = {"num_particles": 100, "num_imputations": 0, "progress": False}
+    found = pv.impute(vae, holes, **how)
+    expected = np.sort(whole["day"][holes["day"].isna()])
+    (numbers, table) = (pv.data.table(whole), whole)
+    for truth in (table, numbers):
+        axes = pv.plot(found, truth=truth, column="day")[0]
+        drawn = np.sort(np.concatenate([line.get_xdata() for line in axes.lines[:2]]))  # type: ignore[arg-type]
+        np.testing.assert_allclose(drawn, expected, atol=1e-6)
+    assert axes.get_xlabel() == "true value in day"
+    ends = np.concatenate([_ends(bars) for bars in axes.collections[:2]])
+    assert (np.abs(ends - 2459000.5) < 99).all()
+
+
+def _ends(bars: Any) -> np.ndarray:
+    return np.array(bars.get_segments())[..., 1].ravel()
+
+
 def test_what_makes_a_row_unusual_adds_up() -> None:
     found = RESULTS["Anomaly"]()
     bars: Any = pv.plot(found, row=3)[1].patches
@@ -200,7 +225,7 @@ def _ticks(axes: Axes) -> list[str]:
     [
         (
             lambda: pv.plot(NORMAL),
-            r"^plot: expected a result, one of Annealed, Anomaly, .*, dict, list, got ndarray; draw arr",
+            r"^plot: expected a result, one of Annealed, .*, list, got ndarray; draw arr",
         ),
         (
             lambda: pv.plot(RESULTS["Run"]().vae),
