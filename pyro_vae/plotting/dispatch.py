@@ -8,11 +8,10 @@ from typing import Any, overload
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# each registers the results that it draws
 from pyro_vae.arguments import public
 from pyro_vae.data.frames import is_frame
 from pyro_vae.explain import nearest
-from pyro_vae.plotting import (
+from pyro_vae.plotting import (  # each registers the results that it draws
     of_evidence,  # noqa: F401
     of_latent,  # noqa: F401
     of_posterior,  # noqa: F401
@@ -138,7 +137,9 @@ def _layout(result: Any, options: dict[str, Any]) -> Layout:
 
 def _flat(axes: Any) -> list[Axes]:
     """Axes in any arrangement, as `figure.subplots` gives them, in order."""
-    found = list(axes.flat) if hasattr(axes, "flat") else list(axes)
+    if isinstance(axes, Axes):
+        return [axes]
+    found = list(getattr(axes, "flat", axes))
     _require_axes(found)
     return found
 

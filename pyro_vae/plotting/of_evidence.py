@@ -1,5 +1,6 @@
 """Pictures of log p(x): of one estimate, of several, and of what lies between bounds."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,26 +40,36 @@ def evidence_layout(found: Evidence) -> Layout:
 @layout_of.register
 def several_layout(found: dict) -> Layout:  # type: ignore[type-arg]
     """Histograms of log p(x) of several estimates; log p(x) over seconds per row."""
-    wrong = [name for name, one in found.items() if not isinstance(one, Evidence)]
-    if wrong or not found:
-        raise ValueError(
-            "plot: expected names and their Evidence, got "
-            f"{'another result for ' + ', '.join(map(repr, wrong)) if wrong else 'none'}; pass "
-            "{'guide': pv.evidence(vae, x, proposal='guide'), ...}"
-        )
+    _require_evidence(found)
     sets = {str(name): one.log_marginal for name, one in found.items()}
     panels = [_histograms(**sets)]
-    each: list[Any] = list(found.values())
-    are_alike = all(np.array_equal(one.row_hashes, each[0].row_hashes) for one in each)
+    each = list(found.values())
+    hashes = each[0].row_hashes
+    are_alike = all(np.array_equal(one.row_hashes, hashes) for one in each)
     if are_alike and all(one.seconds > 0 for one in each):
-        columns = (
-            [one.seconds / one.num_rows for one in each],
-            [one.mean_log_marginal for one in each],
-            [one.monte_carlo_se for one in each],
-            [1 - one.unreliable_share for one in each],
-        )
-        panels.append(Panel(lambda axes: speed_accuracy(axes, list(sets), *columns)))
+        panels.append(_speed(list(sets), each))
     return Layout(panels)
+
+
+def _require_evidence(found: Mapping[Any, Any]) -> None:
+    wrong = [name for name, one in found.items() if not isinstance(one, Evidence)]
+    if wrong or not found:
+        got = f"another result for {', '.join(map(repr, wrong))}" if wrong else "none"
+        raise ValueError(
+            f"plot: expected names and their Evidence, got {got}; pass "
+            "{'guide': pv.evidence(vae, x, proposal='guide'), ...}"
+        )
+
+
+def _speed(names: Sequence[str], each: Sequence[Evidence]) -> Panel:
+    """What each estimate of the same rows costs, and how close it comes."""
+    columns = (
+        [one.seconds / one.num_rows for one in each],
+        [one.mean_log_marginal for one in each],
+        [one.monte_carlo_se for one in each],
+        [1 - one.unreliable_share for one in each],
+    )
+    return Panel(lambda axes: speed_accuracy(axes, names, *columns))
 
 
 @layout_of.register

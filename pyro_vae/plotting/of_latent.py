@@ -16,6 +16,7 @@ from pyro_vae.analysis.figures.decoded_grids import (
 from pyro_vae.analysis.figures.latent_axes import rate_by_dimension, traversal
 from pyro_vae.analysis.figures.latent_moments import aggregate_moments
 from pyro_vae.analysis.figures.latent_points import has_colour_scale, latent_points
+from pyro_vae.arguments import as_int
 from pyro_vae.plotting.layout import Layout, Panel, layout_of, picture_shape
 
 
@@ -31,35 +32,39 @@ def codes_layout(
 
     Those of rows have the widths of q(z | x) in each dimension, and no correlation.
     """
-    latent_dim = found.loc.shape[1]
-    if latent_dim == 1:
-        values = found.loc[:, 0]
-        return Layout(
-            [Panel(lambda axes: column_histogram(axes, values, name="E[z | x]"))]
-        )
-    order = np.argsort(-found.loc.var(0), kind="stable")[:2]
-    pair = tuple(sorted(order)) if dimensions is None else tuple(dimensions)
-    if len(pair) != 2 or not all(0 <= d < latent_dim for d in pair):
-        raise ValueError(
-            f"dimensions: expected two from 0 to {latent_dim - 1}, got {pair}; such as (0, 1)"
-        )
-    first, second = (int(d) for d in pair)
+    if found.loc.shape[1] == 1:
+        return _one_dimension(found, colour_by)
+    first, second = _plane(found, dimensions)
     look: dict[str, Any] = {"colour_by": colour_by, "name": name}
     has_labels = colour_by is not None and not has_colour_scale(colour_by)
     if found.scale.any() and not has_labels:  # an autoencoder has no widths
         look["scale"] = found.scale[:, [first, second]]
+    look["dimensions"] = (first, second)
     codes = found.loc[:, [first, second]]
-    return Layout(
-        [
-            Panel(
-                lambda axes: latent_points(
-                    axes, codes, dimensions=(first, second), **look
-                ),
-                width=5.2,
-                height=4.4,
-            )
-        ]
-    )
+    return Layout([Panel(lambda axes: latent_points(axes, codes, **look), 5.2, 4.4)])
+
+
+def _one_dimension(found: Codes, colour_by: npt.ArrayLike | None) -> Layout:
+    if colour_by is not None:
+        raise ValueError(
+            "colour_by: expected codes of 2 dimensions or more, got 1; draw them with "
+            "pyro_vae.analysis.figures.plots.latent_scatter(codes.loc, labels=...)"
+        )
+    values = found.loc[:, 0]
+    return Layout([Panel(lambda axes: column_histogram(axes, values, name="E[z | x]"))])
+
+
+def _plane(found: Codes, dimensions: tuple[int, int] | None) -> tuple[int, int]:
+    """The two dimensions that are asked for, or whose mean varies most."""
+    latent_dim = found.loc.shape[1]
+    order = np.argsort(-found.loc.var(0), kind="stable")
+    pair = sorted(order[:2]) if dimensions is None else [*dimensions]
+    if len(pair) != 2 or not all(0 <= d < latent_dim for d in pair):
+        raise ValueError(
+            f"dimensions: expected two from 0 to {latent_dim - 1}, got {tuple(pair)}; such as "
+            "(0, 1)"
+        )
+    return int(pair[0]), int(pair[1])
 
 
 @layout_of.register
@@ -98,8 +103,8 @@ def traversal_layout(
     def line(i: int) -> Panel:
         how: Any = {"columns": names, "scale": scale}
         how["dimension"] = int(found.dimensions[i])
-        draw: Any = lambda axes: traversal(axes, found.z[i], means[i], **how)  # noqa: E731
-        return Panel(draw, height=3.8)
+        curves = (found.z[i], means[i])
+        return Panel(lambda axes: traversal(axes, *curves, **how), height=3.8)
 
     return Layout([line(i) for i in range(lines)])
 
@@ -120,30 +125,23 @@ def manifold_layout(
     grid = (found.first, found.second)
     how: dict[str, Any] = {"dimensions": found.dimensions}
     if shape is not None and found.names is None and column is None:
+        how["image_shape"] = shape
+        pictures = found.mean
         return Layout(
             [
                 Panel(
-                    lambda axes: manifold_pictures(
-                        axes, *grid, found.mean, image_shape=shape, **how
-                    ),
-                    width=5.0,
-                    height=5.0,
+                    lambda axes: manifold_pictures(axes, *grid, pictures, **how),
+                    5.0,
+                    5.0,
                 )
             ]
         )
     means = found.mean.reshape(*found.mean.shape[:2], -1)
     names = _names(found.names, means.shape[-1])
     chosen = _column(means, names, column)
-    label = f"E[{names[chosen]} | z]"
-    return Layout(
-        [
-            Panel(
-                lambda axes: manifold_column(
-                    axes, *grid, means[..., chosen], name=label, **how
-                )
-            )
-        ]
-    )
+    how["name"] = f"E[{names[chosen]} | z]"
+    values = means[..., chosen]
+    return Layout([Panel(lambda axes: manifold_column(axes, *grid, values, **how))])
 
 
 def _column(means: np.ndarray, names: list[str], column: str | int | None) -> int:
@@ -153,8 +151,8 @@ def _column(means: np.ndarray, names: list[str], column: str | int | None) -> in
         return int(np.nan_to_num(spread, nan=-1.0).argmax())
     if isinstance(column, str) and column in names:
         return names.index(column)
-    if isinstance(column, int) and 0 <= column < len(names):
-        return column
+    if not isinstance(column, str) and as_int(column, "column") in range(len(names)):
+        return int(column)
     raise ValueError(
         f"column: expected one of {names[:10]}, or a position below {len(names)}, got {column!r}"
     )

@@ -17,8 +17,10 @@ def calibration_layout(found: Calibration) -> Layout:
     """Ranks of the true z, and of log p(x, z), with a band for all curves together."""
     pit = np.column_stack([found.pit, found.joint_pit])
     names = [f"z[{d}]" for d in range(found.pit.shape[1])] + ["log p(x, z)"]
-    draw = lambda axes: calibration_ranks(axes, pit, names=names)  # noqa: E731
-    return Layout([Panel(draw, width=5.0, height=3.8)])
+    size = (5.0, 3.8)
+    return Layout(
+        [Panel(lambda axes: calibration_ranks(axes, pit, names=names), *size)]
+    )
 
 
 @layout_of.register

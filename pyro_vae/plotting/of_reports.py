@@ -82,8 +82,8 @@ def checkup_layout(found: Checkup) -> Layout:
     verdicts = [one.verdict for one in found.findings]
     values = [one.value for one in found.findings]
     height = 1.0 + 0.28 * len(names)
-    draw = lambda axes: verdict_chart(axes, names, verdicts, values)  # noqa: E731
-    return Layout([Panel(draw, width=8.4, height=height)])
+    columns = (names, verdicts, values)
+    return Layout([Panel(lambda axes: verdict_chart(axes, *columns), 8.4, height)])
 
 
 @layout_of.register

@@ -97,8 +97,8 @@ def _columns(
 
 
 def _histogram(name: str, drawn: Columns) -> Panel:
-    draw: Any = lambda axes: column_histogram(axes, drawn[name], name=name)  # noqa: E731
-    return Panel(draw, width=2.8, height=2.3)
+    values = drawn[name]
+    return Panel(lambda axes: column_histogram(axes, values, name=name), 2.8, 2.3)
 
 
 def _check(

@@ -19,6 +19,7 @@ from pyro_vae.analysis.imputation.cells import LEVELS, MEDIAN
 from pyro_vae.analysis.imputation.tables import Holes
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.results.answer import row_name
+from pyro_vae.arguments import as_int
 from pyro_vae.data import Table
 from pyro_vae.data.frames import is_frame
 from pyro_vae.plotting.layout import Layout, Panel, layout_of
@@ -64,8 +65,8 @@ def _chosen(found: Imputation, column: str | int | None) -> int:
 
 def _position(found: Imputation, column: str | int) -> int:
     names = list(found.holes.schema_names())
-    if isinstance(column, int):
-        return column
+    if not isinstance(column, str):
+        return as_int(column, "column", at_least=0)
     if column not in names:
         raise ValueError(
             f"column: expected one of {names}, or a position, got {column!r}"

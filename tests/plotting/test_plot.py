@@ -92,6 +92,10 @@ def test_all_panels_on_given_axes() -> None:
     assert axes[1] is grid[0, 1]
     assert axes[1].get_ylabel() == "k-hat"
     assert not grid[1, 0].has_data()
+    one = Figure().add_subplot()
+    assert pv.plot(RESULTS["Annealed"](), axes=one) == (one,)
+    third = pv.plot(RESULTS["Manifold"](), column=np.int64(2)).figure.axes[1]
+    assert third.get_ylabel() == "E[c | z]"
 
 
 def test_a_notebook_shows_the_figure() -> None:
@@ -265,6 +269,13 @@ def _ticks(axes: Axes) -> list[str]:
             r"from 0 to 3, got \(0, 9\)",
         ),
         (lambda: pv.plot(RESULTS["Manifold"](), column="z"), "got 'z'"),
+        (lambda: pv.plot(RESULTS["Manifold"](), column=True), "an integer, got True"),
+        (
+            lambda: pv.plot(
+                RESULTS["Codes of one dimension"](), colour_by=NORMAL[:, 0]
+            ),
+            r"2 dimensions or more, got 1; draw them with .*latent_scatter\(codes",
+        ),
         (
             lambda: pv.plot(RESULTS["Imputation"](), truth=NORMAL[:5]),
             r"^truth: expected the shape \(30, 4\) of the imputed rows, got \(5, 4\)",
