@@ -1,6 +1,7 @@
 """Posterior predictive checks: columns of drawn rows beside those of the data."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Kind = Literal["real", "count", "level"]
 DAY = np.timedelta64(1, "D")
+EPOCH = np.datetime64("1970-01-01")
 WHOLE = 40
 """Range of whole numbers up to which each has a bin of its own."""
 
@@ -109,7 +111,7 @@ def column_check(
         axes: to draw on.
         data: the cells, (n,), numbers, times, text or truth values; nan or None is missing.
         draws: those of drawn rows, (m,).
-        name: of the column, with its unit.
+        name: of the column, with its unit; times are in days since the first of the data.
         kind: "real", "count" or "level"; None takes what `kind_of_column` says.
         levels: their order; others follow by size, or by their letters.
         band: the level of the band of real numbers.
@@ -118,7 +120,7 @@ def column_check(
         The axes.
 
     Raises:
-        ValueError: no cell that is known.
+        ValueError: no cell that is known, another kind.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -133,8 +135,12 @@ def column_check(
         _levels(axes, own, other, levels)
     elif chosen == "count":
         rootogram(axes, own, other)
+    elif chosen == "real":
+        name = _reals(axes, own, other, name, band)
     else:
-        ecdf_with_band(axes, *_as_numbers(own, other), level=band)
+        raise ValueError(
+            f"kind: expected 'real', 'count', 'level' or None, got {kind!r}; leave it out"
+        )
     axes.set_xlabel(plain(name, 40))
     return axes
 
@@ -199,26 +205,37 @@ def _is_missing(cell: Any) -> bool:
 
 
 def _as_cells(column: Any) -> npt.NDArray[Any]:
-    """The cells of a column; objects that are all numbers, with nan where one is missing."""
+    """The cells of a column; objects that are all numbers or times become an array of these."""
     cells = np.asarray(column).ravel()
-    if cells.dtype.kind != "O":
-        return cells
-    present = _present(cells)
-    are_numbers = all(
-        isinstance(one, int | float) and not isinstance(one, bool) for one in present
-    )
-    if not present or not are_numbers:
-        return cells
-    return np.array([np.nan if _is_missing(one) else one for one in cells], float)
+    present = _present(cells) if cells.dtype.kind == "O" else []
+    if present and all(isinstance(one, datetime) for one in present):
+        utc = [None if _is_missing(one) else _in_utc(one) for one in cells]
+        return np.array(utc, "datetime64[us]")
+    if present and all(_is_number(one) for one in present):
+        return np.array([np.nan if _is_missing(one) else one for one in cells], float)
+    return cells
 
 
-def _as_numbers(
-    own: npt.NDArray[Any], other: npt.NDArray[Any]
-) -> tuple[Floats, Floats]:
-    """Times as days from the first of the data, durations as days, numbers as they are."""
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _in_utc(time: datetime) -> datetime:
+    """A time of a zone in UTC, without a zone."""
+    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def _reals(
+    axes: Axes, own: npt.NDArray[Any], other: npt.NDArray[Any], name: str, band: float
+) -> str:
+    """Draw real numbers; times are days from the first of the data. The name with the unit."""
     if own.dtype.kind == "M":
-        first = own[~np.isnat(own)].min()
+        seen = own[~np.isnat(own)]
+        first = min(seen, default=EPOCH).astype("datetime64[D]")
+        name = f"{name}, days since {first}"
         own, other = own - first, other - first
-    if own.dtype.kind == "m":
-        return own / DAY, other / DAY
-    return own.astype(np.float64), other.astype(np.float64)
+    elif own.dtype.kind == "m":
+        name = f"{name}, days"
+    numbers = [each / DAY if each.dtype.kind == "m" else each for each in (own, other)]
+    ecdf_with_band(axes, *numbers, level=band)
+    return name

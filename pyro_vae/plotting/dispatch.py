@@ -41,7 +41,8 @@ class Drawn(tuple[Axes, ...]):
     @property
     def figure(self) -> Figure:
         """The figure of the axes: `pv.plot(result).figure.savefig("result.png")`."""
-        figure: Any = self[0].get_figure(root=True)
+        own: Any = self[0].figure
+        figure: Figure = own.figure  # of a subfigure, the whole one
         return figure
 
     def _repr_png_(self) -> bytes:

@@ -92,7 +92,9 @@ def test_all_panels_on_given_axes() -> None:
     assert axes[1] is grid[0, 1]
     assert axes[1].get_ylabel() == "k-hat"
     assert not grid[1, 0].has_data()
-    one = Figure().add_subplot()
+    whole = Figure()
+    one = whole.subfigures(1, 2)[0].add_subplot()
+    assert pv.plot(RESULTS["Annealed"](), axes=one).figure is whole
     assert pv.plot(RESULTS["Annealed"](), axes=one) == (one,)
     third = pv.plot(RESULTS["Manifold"](), column=np.int64(2)).figure.axes[1]
     assert third.get_ylabel() == "E[c | z]"

@@ -178,9 +178,15 @@ def test_the_kind_of_a_column(data: Any, draws: Any, kind: str) -> None:
 
 
 def test_times_are_days_from_the_first() -> None:
-    days = np.array(["2026-01-03", "2026-01-01", "NaT"], "datetime64[s]")
-    drawn = plots.column_check(axes(), days, days[:2], name="days since 2026-01-01")
-    np.testing.assert_array_equal(drawn.lines[0].get_xdata(), [0, 2])
+    days = pd.Series(pd.to_datetime(["2026-01-03 12:00", "2026-01-01 00:00", None]))
+    for own in (days, days.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")):
+        drawn = plots.column_check(axes(), own, own[:2], name="laid")
+        np.testing.assert_array_equal(drawn.lines[0].get_xdata(), [0, 2.5])
+        assert drawn.get_xlabel() == "laid, days since 2026-01-01"
+    spans = days - days[1]
+    drawn = plots.column_check(axes(), spans, spans[:2], name="age")
+    np.testing.assert_array_equal(drawn.lines[0].get_xdata(), [0, 2.5])
+    assert drawn.get_xlabel() == "age, days"
 
 
 def test_columns_of_tables_of_all_libraries() -> None:
@@ -305,6 +311,14 @@ def test_errors_of_methods_are_points() -> None:
             r"expected 1 means and standard deviations, got shapes \(2,\)",
         ),
         (lambda: plots.column_check(axes(), [np.nan], [1.0]), "at least one finite"),
+        (
+            lambda: plots.column_check(axes(), [1.0], [1.0], kind="counts"),  # type: ignore[arg-type]
+            "or None, got 'counts'",
+        ),
+        (
+            lambda: plots.column_check(axes(), *np.full((2, 3), "NaT", "M8[s]")),
+            "at least one finite",
+        ),
         (lambda: columns_of(np.ones((3, 2)), ["a"]), "expected 2 names, got 1"),
         (lambda: columns_of(np.ones(3)), r"expected rows .*got shape \(3,\)"),
         (
