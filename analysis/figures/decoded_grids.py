@@ -73,7 +73,7 @@ def manifold_pictures(
     aspect = height / width * step_x / step_y
     _show(axes, picture, limits, extent=extent, aspect=aspect)
     axes.set(
-        xlabel=f"z, dimension {dimensions[0]}", ylabel=f"dimension {dimensions[1]}"
+        xlabel=f"z, dimension {dimensions[0]}", ylabel=f"z, dimension {dimensions[1]}"
     )
     return axes
 
@@ -121,7 +121,7 @@ def manifold_column(
     bar = figure.colorbar(drawn, ax=axes, label=plain(name, 40))
     bar.outline.set_visible(False)
     axes.set(
-        xlabel=f"z, dimension {dimensions[0]}", ylabel=f"dimension {dimensions[1]}"
+        xlabel=f"z, dimension {dimensions[0]}", ylabel=f"z, dimension {dimensions[1]}"
     )
     return axes
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from pyro_vae.analysis.figures.names import name_ticks, plain
-from pyro_vae.figure_style import BLUE, GREY, ORANGE, legend_above
+from pyro_vae.figure_style import BLUE, GREY, ORANGE, colour_and_marker, legend_above
 
 __all__ = ["guide_agreement", "guide_intervals"]
 
@@ -20,6 +20,7 @@ RATIO = 1.2
 HALF_90 = 1.645
 """Standard deviations from the mean to the ends of the central 90 % of a normal."""
 MOST = 14
+LOOKS = ((BLUE, "o"), (ORANGE, "^"))
 RATIOS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -78,9 +79,8 @@ def guide_agreement(
     axes.add_patch(Rectangle(box, 2 * shift, height, label="agree", **look))
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.axhline(1, color=GREY, linewidth=0.8)
-    for (name, found), colour, marker in zip(
-        differences.items(), (BLUE, ORANGE, "#832db6"), "o^s", strict=False
-    ):
+    for i, (name, found) in enumerate(differences.items()):
+        colour, marker = LOOKS[i] if i < len(LOOKS) else colour_and_marker(i)
         at = (np.ravel(found.shift), np.ravel(found.ratio))
         errors = (np.ravel(found.shift_se), np.ravel(found.ratio_se))
         look = {"color": colour, "marker": marker, "linestyle": "", "elinewidth": 0.8}

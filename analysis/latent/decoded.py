@@ -234,14 +234,17 @@ def manifold(
     return Manifold(pair, first, second, _decoded(vae, z), names)
 
 
-def _checked(dimensions: Sequence[int] | None, latent_dim: int) -> np.ndarray | None:
+def _checked(
+    dimensions: Sequence[int] | int | None, latent_dim: int
+) -> np.ndarray | None:
     if dimensions is None:
         return None
-    numbers = [as_int(d, "dimensions", at_least=0) for d in dimensions]
+    given = [dimensions] if isinstance(dimensions, int) else list(dimensions)
+    numbers = [as_int(d, "dimensions", at_least=0) for d in given]
     if not numbers or max(numbers) >= latent_dim:
         raise ValueError(
-            f"dimensions: expected some from 0 to {latent_dim - 1}, got {list(dimensions)}; the "
-            f"model has {latent_dim}"
+            f"dimensions: expected some from 0 to {latent_dim - 1}, got {given}; the latent_dim of "
+            f"the model is {latent_dim}"
         )
     return np.array(numbers)
 

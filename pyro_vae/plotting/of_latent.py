@@ -83,6 +83,7 @@ def traversal_layout(
     found: Traversal, *, image_shape: Sequence[int] | None = None
 ) -> Layout:
     """A line of pictures for each dimension, or the columns that change most along each."""
+    _require_means(found.mean)
     shape = picture_shape(found.mean.shape[2:], image_shape)
     lines, steps = found.z.shape
     if shape is not None and found.names is None:
@@ -109,6 +110,14 @@ def traversal_layout(
     return Layout([line(i) for i in range(lines)])
 
 
+def _require_means(means: np.ndarray) -> None:
+    if np.isnan(means).all():
+        raise ValueError(
+            "plot: expected columns with a mean, got categories alone; see their probabilities, "
+            "pv.class_probabilities(vae, x)"
+        )
+
+
 def _names(names: Sequence[Any] | None, count: int) -> list[str]:
     return [f"x[{i}]" for i in range(count)] if names is None else [*map(str, names)]
 
@@ -121,6 +130,7 @@ def manifold_layout(
     column: str | int | None = None,
 ) -> Layout:
     """A picture at each z, or one column as colours: by default the one that varies most."""
+    _require_means(found.mean)
     shape = picture_shape(found.mean.shape[2:], image_shape)
     grid = (found.first, found.second)
     how: dict[str, Any] = {"dimensions": found.dimensions}

@@ -271,6 +271,12 @@ def _ticks(axes: Axes) -> list[str]:
             r"from 0 to 3, got \(0, 9\)",
         ),
         (lambda: pv.plot(RESULTS["Manifold"](), column="z"), "got 'z'"),
+        (
+            lambda: pv.plot(
+                replace(RESULTS["Manifold"](), mean=np.full((5, 5, 3), np.nan))
+            ),
+            "got categories alone; see their probabilities",
+        ),
         (lambda: pv.plot(RESULTS["Manifold"](), column=True), "an integer, got True"),
         (
             lambda: pv.plot(

@@ -100,7 +100,10 @@ def test_the_pictures_of_a_manifold_are_at_their_z() -> None:
             np.testing.assert_array_equal(
                 picture[line : line + 5, column : column + 2], TILES[i, j]
             )
-    assert (drawn.get_xlabel(), drawn.get_ylabel()) == ("z, dimension 3", "dimension 5")
+    assert (drawn.get_xlabel(), drawn.get_ylabel()) == (
+        "z, dimension 3",
+        "z, dimension 5",
+    )
     assert not illegible(figure_of(drawn))
 
 

@@ -85,7 +85,7 @@ def test_a_table_has_its_units_and_its_categories_no_mean() -> None:
     [
         (
             lambda vae, x: pv.traverse(vae, x, dimensions=[3]),
-            r"^dimensions: expected some from 0 to 2, got \[3\]; the model has 3$",
+            r"^dimensions: expected some from 0 to 2, got \[3\]; the latent_dim of the model is 3$",
         ),
         (lambda vae, x: pv.traverse(vae, x, dimensions=[]), "from 0 to 2, got"),
         (lambda vae, x: pv.traverse(vae, x, steps=1), "integer of at least 2, got 1"),
