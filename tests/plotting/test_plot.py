@@ -48,7 +48,10 @@ def test_every_result_can_be_drawn() -> None:
     assert answers <= known
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [*RESULTS, *(pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS)],
+)
 def test_each_axes_says_what_it_shows(case: str) -> None:
     before = dict(rcParams)
     axes = drawn(case)

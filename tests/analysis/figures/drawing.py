@@ -45,7 +45,7 @@ def _not_drawn(axes: Axes) -> Iterator[Text]:
 
 
 def shown_texts(figure: Figure) -> list[Text]:
-    """The texts that are seen, of a figure that was drawn."""
+    """The texts that are seen, of a figure that was laid out."""
     hidden = {id(text) for axes in figure.axes for text in _not_drawn(axes)}
     every: list[Text] = figure.findobj(Text)  # type: ignore[assignment]
     return [
@@ -56,8 +56,10 @@ def shown_texts(figure: Figure) -> list[Text]:
 
 
 def illegible(figure: Figure) -> list[str]:
-    """What can't be read in a figure, which is drawn: texts that overlap or are cut off."""
-    draw(figure)
+    """What can't be read in a figure, which is laid out: texts that overlap or are cut off."""
+    figure.set_dpi(120)
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
     boxes = [
         (text.get_text(), text.get_window_extent()) for text in shown_texts(figure)
     ]
