@@ -13,6 +13,7 @@ import pyro_vae as pv
 from pyro_vae import analysis
 from pyro_vae.analysis.imputation.calibration import Calibrated
 from pyro_vae.analysis.posterior_checks.moments import Difference, Moments
+from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.training.options import FitOptions
 
 N = 30
@@ -217,6 +218,18 @@ def traversal_of_pictures() -> analysis.Traversal:
     return analysis.Traversal(np.array([4, 0, 2]), z, mean, np.ones((8, 8)))
 
 
+class Scores(Answer):
+    """A result without a picture of its own."""
+
+    reading = "higher is better"
+
+    def totals(self) -> list[Total]:
+        return [Total("rows", N)]
+
+    def columns(self) -> dict[str, np.ndarray]:
+        return {"score": NORMAL[:, 0], "name": np.full(N, "owl"), "rank": np.arange(N)}
+
+
 Z = np.linspace(-2, 2, 5)
 RESULTS: dict[str, Callable[[], Any]] = {
     "Evidence": evidence,
@@ -254,6 +267,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Run": run,
     "list": lambda: [run(), run()],
     "Outcome": outcome,
+    "Answer": Scores,
     "Checkup": checkup,
     "Finding": finding,
 }

@@ -40,12 +40,19 @@ def test_every_result_can_be_drawn() -> None:
     known = {kind.__name__ for kind in layout_of.registry} - {"object"}
     assert known == {name for name in RESULTS if " of " not in name}
     public = [getattr(analysis, name) for name in analysis.__all__]
-    answers = {
-        one.__name__
-        for one in public
-        if isinstance(one, type) and issubclass(one, Answer)
-    }
-    assert answers <= known
+    answers = [
+        one for one in public if isinstance(one, type) and issubclass(one, Answer)
+    ]
+    assert len(answers) > 15
+    nothing = layout_of.dispatch(object)
+    assert not [one for one in answers if layout_of.dispatch(one) is nothing]
+
+
+def test_a_result_without_a_picture_has_histograms_of_its_numbers() -> None:
+    axes = pv.plot(RESULTS["Answer"]())
+    assert [one.get_xlabel() for one in axes] == ["score", "rank"]
+    density, edges, _ = axes[1].patches[0].get_data()  # type: ignore[attr-defined]
+    np.testing.assert_allclose(density * np.diff(edges), 1 / N)
 
 
 @pytest.mark.parametrize(
