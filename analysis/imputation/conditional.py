@@ -65,12 +65,17 @@ def require_missing(vae: VAE, what: str, num_particles: int) -> None:
             f"{what}: expected a model for rows with missing cells, got one with missing='none'; "
             "make it with missing='at_random' and fit it again, rows with missing cells or without"
         )
+    require_draws(num_particles)
+    require_density(vae)
+    warn_of_half(vae, what)
+
+
+def require_draws(num_particles: int) -> None:
+    """Raise ValueError for fewer draws of each row than a k-hat takes."""
     if num_particles < FEWEST_DRAWS:
         raise ValueError(
             f"num_particles: expected at least {FEWEST_DRAWS}, for a k-hat, got {num_particles}"
         )
-    require_density(vae)
-    warn_of_half(vae, what)
 
 
 def conditional_cells(

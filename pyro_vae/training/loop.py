@@ -235,7 +235,9 @@ def fit(
 def _examine(run: Run, state: State, data: TrainingData) -> None:
     """What fails early, the score to beat, and the weights to fall back on."""
     options = run.options
-    run.is_importance_weighted = isinstance(state.objective, Renyi)
+    objective = state.objective
+    # Rényi's bound with α above 1 is below the ELBO.
+    run.is_importance_weighted = isinstance(objective, Renyi) and objective.alpha < 1
     if options.sleep_share:
         require_sleep(run.vae)
     check_objective(state, data.train, options)
