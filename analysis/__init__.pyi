@@ -6,6 +6,10 @@ from pyro_vae.analysis.annealing.bidirectional_mc import Bracket as Bracket
 from pyro_vae.analysis.annealing.bidirectional_mc import bidirectional as bidirectional
 from pyro_vae.analysis.classification.classifying import classify as classify
 from pyro_vae.analysis.classification.results import Classification as Classification
+from pyro_vae.analysis.contexts.dependence import independence as independence
+from pyro_vae.analysis.contexts.dependence_results import Independence as Independence
+from pyro_vae.analysis.contexts.transferred import Transfer as Transfer
+from pyro_vae.analysis.contexts.transferring import transfer as transfer
 from pyro_vae.analysis.export.draws import to_arviz as to_arviz
 from pyro_vae.analysis.gaps.gaps import inference_gaps as inference_gaps
 from pyro_vae.analysis.gaps.results import Gaps as Gaps
@@ -18,8 +22,6 @@ from pyro_vae.analysis.imputation.pooling import Pooled as Pooled
 from pyro_vae.analysis.imputation.pooling import pool as pool
 from pyro_vae.analysis.imputation.prediction import predict as predict
 from pyro_vae.analysis.imputation.results import Imputation as Imputation
-from pyro_vae.analysis.independence.measuring import independence as independence
-from pyro_vae.analysis.independence.results import Independence as Independence
 from pyro_vae.analysis.latent.codes import Codes as Codes
 from pyro_vae.analysis.latent.codes import Samples as Samples
 from pyro_vae.analysis.latent.codes import encode as encode
@@ -60,5 +62,3 @@ from pyro_vae.analysis.report.prior_samples import (
 )
 from pyro_vae.analysis.report.results import Checkup as Checkup
 from pyro_vae.analysis.results.verdicts import Finding as Finding
-from pyro_vae.analysis.transfer.results import Transfer as Transfer
-from pyro_vae.analysis.transfer.transferring import transfer as transfer

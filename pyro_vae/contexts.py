@@ -240,19 +240,20 @@ def _require_levels(numbers: np.ndarray, given: Context, name: str) -> None:
         if count is None:
             continue
         cells = numbers[:, position]
-        cells = cells[~np.isnan(cells)]
-        bad = np.flatnonzero((cells < 0) | (cells >= count) | (cells != np.rint(cells)))
+        is_bad = (cells < 0) | (cells >= count) | (cells != np.rint(cells))
+        bad = np.flatnonzero(is_bad & ~np.isnan(cells))
         if len(bad):
+            expected, remedy = _levels(given, position, count)
             raise ValueError(
-                f"{name}: {_column(given, position)}: expected {_levels(given, position)}, got "
-                f"{cells[bad[0]]:g}"
+                f"{name}: {_column(given, position)}: expected {expected}, got "
+                f"{cells[bad[0]]:g} in row {bad[0]}; {remedy}"
             )
 
 
-def _levels(given: Context, position: int) -> str:
-    """What a number may be that is the position of a level."""
-    last = (given.levels[position] or 1) - 1
+def _levels(given: Context, position: int, count: int) -> tuple[str, str]:
+    """What a number may be that is the position of a level, and what to do else."""
     if given.table is None:
-        return f"classes from 0 to {last}, or nan where it is unknown"
+        return f"classes from 0 to {count - 1}", "pass nan where it is unknown"
     levels = shortened(given.table.modelled[position].levels or ())
-    return f"positions among its levels {levels}, 0 to {last}, or a DataFrame with their names"
+    expected = f"positions among its levels {levels}, 0 to {count - 1}"
+    return expected, "pass a DataFrame with the names of the levels"

@@ -20,11 +20,7 @@ from pyro_vae.analysis.imputation.posterior_draws import (
     PosteriorDraws,
     posterior_draws,
 )
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import (
-    WHEN_COMPILED,
-    affordable_pairs,
-    is_worth_compiling,
-)
+from pyro_vae.analysis.marginal_likelihood.chunk_sizes import chunks
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
 from pyro_vae.given import of_rows
@@ -126,10 +122,7 @@ def conditional_cells(
 
 def job_of(vae: VAE, rows: int, num_particles: int, seed: int, restart: Any) -> Job:
     """What `posterior_draws` is asked for so many rows."""
-    pairs = affordable_pairs(vae)
-    compiles = is_worth_compiling("auto", rows * num_particles, pairs)
-    if compiles:
-        pairs = WHEN_COMPILED * pairs
+    pairs, compiles = chunks(vae, None, "auto", rows * num_particles)
     seen = of_rows(vae)
     return Job(seen, seen.prior(), num_particles, None, seed, pairs, restart, compiles)
 

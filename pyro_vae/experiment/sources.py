@@ -83,9 +83,8 @@ def read_source(
             f"{options.source}: expected rows of shape {shape}, got {got}; reshaping would mix the "
             f"pixels: move the axis of the channels, x.{transposed}, and save that"
         )
-    columns = splits.columns
-    if len(shape) > 1:  # the pixels of an image have no names
-        columns = None
+    # the pixels of an image have no names
+    columns = splits.columns if len(shape) == 1 else None
     notes = splits.notes
     if columns is not None:
         given = columns
