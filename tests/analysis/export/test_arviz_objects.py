@@ -14,12 +14,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.export.arviz_objects import (
-    as_integers,
-    to_datatree,
-    write_netcdf,
-)
+from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree
 from pyro_vae.analysis.export.elpd import to_elpd
+from pyro_vae.analysis.export.netcdf import write_netcdf
 from pyro_vae.atomic_files import written_whole
 
 ROOT = Path(__file__).parents[3]
