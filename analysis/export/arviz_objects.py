@@ -69,7 +69,7 @@ def to_datatree(
             `resampled`: (draw, observation, latent), with `pareto_k` and `ess` (observation,);
             `variational`: `loc`, `scale` (observation, latent), `scale_tril` (observation, latent,
             latent), others (observation,); `imputations`: (imputation, observation, *data_shape);
-            `imputed_cells`: (draw, cell), with `row` and `column` (cell,).
+            `imputed_cells`: (draw, cell), with `cell_row` and `cell_column` (cell,).
         attrs: what to note on the whole tree: strings and numbers only, which is what netCDF keeps.
         columns: the names of the features of one-dimensional data; the default is integers from 0.
         rows: the labels of the observations; the default is integers from 0.

@@ -51,7 +51,10 @@ def _data_dims(count: int) -> tuple[str, ...]:
     return ("feature",) if count <= 1 else tuple(f"feature_{i}" for i in range(count))
 
 
-BESIDE = {"resampled": ("pareto_k", "ess"), "imputed_cells": ("row", "column")}
+BESIDE = {
+    "resampled": ("pareto_k", "ess"),
+    "imputed_cells": ("cell_row", "cell_column"),
+}
 """Of some groups the arrays that are coordinates: they stand beside draws and are none."""
 
 GROUPS = {
@@ -71,6 +74,6 @@ GROUPS = {
     ),
     "imputations": Group(("imputation", "observation")),
     "imputed_cells": Group(
-        ("chain", "draw", "cell"), (), {"row": ("cell",), "column": ("cell",)}
+        ("chain", "draw", "cell"), (), {"cell_row": ("cell",), "cell_column": ("cell",)}
     ),
 }

@@ -63,8 +63,8 @@ def to_arviz(
     here. Leaving a row out leaves its z out: what is left is its prior, and the held-out density of
     the row is p(x), which is `log_marginal`. `az.loo` takes the harmonic mean of p(x | z) over
     draws of z that have seen the row, whose variance is infinite for most models: for a linear
-    Gaussian one it is 0.7 nats a row too good with exact draws of the posterior, and its k-hat says
-    so on a part of the rows only. `evidence(...).to_elpd()` is what `az.compare` should get.
+    Gaussian one it is about 0.7 nats a row too good with exact draws of the posterior.
+    `evidence(...).to_elpd()` is what `az.compare` should get.
 
     Bits, counts and categories are integers, which ArviZ draws as steps. Where some columns of a
     table are whole numbers and some are real, there is no x: each column is a variable, with the

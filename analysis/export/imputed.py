@@ -46,6 +46,6 @@ def imputed_cells(imputation: Imputation, layout: RowLayout) -> ImputedCells:
     values = cells.draws
     if layout.offsets is not None:
         values = values + layout.offsets[cells.column]
-    group = {"value": values, "row": by_row, "column": by_column}
+    group = {"value": values, "cell_row": by_row, "cell_column": by_column}
     pairs = zip(by_row, by_column, strict=True)
     return ImputedCells(group, [label_text(pair) for pair in pairs])
