@@ -13,6 +13,7 @@ from pyro_vae.analysis.export.coordinates import feature_coordinate
 from pyro_vae.analysis.fitted import as_numpy
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.results.tables import column_names, row_labels
+from pyro_vae.data import Schema
 from pyro_vae.vae import VAE
 
 
@@ -45,13 +46,12 @@ class RowLayout:
         Raises:
             ValueError: names that don't match.
         """
-        names = _own_names(vae, x) if columns is None else list(columns)
         schema = vae.spec.table
-        if schema is not None and columns is not None and tuple(names) != schema.names:
-            raise ValueError(
-                f"columns: expected those of the model, {list(schema.names)}, got {names}; leave "
-                "columns= out, or rename the variables of the tree"
-            )
+        if columns is None:
+            names = _own_names(vae, x)
+        else:
+            names = list(columns)
+            _check_names(names, schema)
         labels = row_labels(x, schema) if rows is None else list(rows)
         is_shifted = schema is not None and bool(schema.offsets.any())
         offsets = schema.offsets if schema is not None and is_shifted else None
@@ -73,6 +73,14 @@ class RowLayout:
         return [
             column if self.names is None else self.names[column] for column in modelled
         ]
+
+
+def _check_names(names: list[str], schema: Schema | None) -> None:
+    if schema is not None and names != list(schema.names):
+        raise ValueError(
+            f"columns: expected those of the model, {list(schema.names)}, got {names}; leave "
+            "columns= out, or rename the variables of the tree"
+        )
 
 
 def _own_names(vae: VAE, x: Any) -> list[str] | None:

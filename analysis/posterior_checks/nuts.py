@@ -167,14 +167,17 @@ class _Kernel(NUTS):
     Its momenta take the type of the energy, which of counts is float64 also where z is float32.
     """
 
-    def _initialize_model_properties(self, model_args: Any, model_kwargs: Any) -> None:
-        super()._initialize_model_properties(model_args, model_kwargs)
+    def __init__(self, model: Any, **options: Any) -> None:
+        super().__init__(model, **options)
+
+    def _initialize_model_properties(self, args: Any, kwargs: Any) -> None:
+        super()._initialize_model_properties(args, kwargs)  # type: ignore[no-untyped-call]
         energy = self.potential_fn
         self.potential_fn = lambda z: energy(z).to(z["z"].dtype)
 
 
 class _Chain(NamedTuple):
-    """The draws of one chain for one row, (draw, latent), and whose transitions diverged, (draw,)."""
+    """One chain for one row: draws, (draw, latent), and which of them diverged, (draw,)."""
 
     z: np.ndarray
     diverging: np.ndarray

@@ -1,6 +1,6 @@
 """The tables of docs/arviz.md as calls of the installed ArviZ.
 
-    python -m tests.analysis.export.arviz_table
+    python -m benchmarks.arviz_plots.table
 
 runs all of them, and prints how many of ArviZ's plots and statistics run on trees of ours. It needs
 no torch, so that it also runs where ArviZ 1.x is installed alone.
@@ -21,9 +21,9 @@ import matplotlib
 import numpy as np
 import xarray as xr
 
-from tests.analysis.export import arviz_trees
+from benchmarks.arviz_plots import trees
 
-PAGE = Path(__file__).parents[3] / "docs" / "arviz.md"
+PAGE = Path(__file__).parents[2] / "docs" / "arviz.md"
 OLD = az.__version__.startswith("0.")
 MINE = ("0.23" if OLD else "1.x", "both")
 HELPERS = {
@@ -104,10 +104,10 @@ def _quoted(cell: str) -> list[str]:
 
 def names() -> dict[str, Any]:
     """What the calls are of."""
-    tree = arviz_trees.real()
-    counts = arviz_trees.whole(arviz_trees.TRIALS)
-    bits = arviz_trees.whole(1)
-    nuts = arviz_trees.nuts()
+    tree = trees.real()
+    counts = trees.whole(trees.TRIALS)
+    bits = trees.whole(1)
+    nuts = trees.nuts()
     with_likelihood = _column(bits)
     with_likelihood["log_likelihood"] = tree["log_likelihood"]
     return {
@@ -123,12 +123,12 @@ def names() -> dict[str, Any]:
         "bits": bits,
         "bit": _column(bits),
         "bit_with_log_likelihood": with_likelihood,
-        "sized": _column(arviz_trees.whole(arviz_trees.TRIALS, sized=True)),
-        "sized_bit": _column(arviz_trees.whole(1, sized=True)),
+        "sized": _column(trees.whole(trees.TRIALS, sized=True)),
+        "sized_bit": _column(trees.whole(1, sized=True)),
         "nuts": nuts,
         "chains": nuts.isel(observation=0),
-        "elpds": arviz_trees.elpds(),
-        "sbc": arviz_trees.calibrated(),
+        "elpds": trees.elpds(),
+        "sbc": trees.calibrated(),
     }
 
 
