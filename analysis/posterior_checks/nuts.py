@@ -167,9 +167,6 @@ class _Kernel(NUTS):
     Its momenta take the type of the energy, which of counts is float64 also where z is float32.
     """
 
-    def __init__(self, model: Any, **options: Any) -> None:
-        super().__init__(model, **options)
-
     def _initialize_model_properties(self, args: Any, kwargs: Any) -> None:
         super()._initialize_model_properties(args, kwargs)  # type: ignore[no-untyped-call]
         energy = self.potential_fn
@@ -193,8 +190,8 @@ def _chain(
 ) -> _Chain:
     # NUTS moves in real vectors, whatever the support of the prior
     transform = biject_to(support_of(vae.prior())).inv
-    start = init_to_sample
-    kernel = _Kernel(vae.model, init_strategy=start, transforms={"z": transform})
+    options = {"init_strategy": init_to_sample, "transforms": {"z": transform}}
+    kernel = _Kernel(vae.model, **options)  # type: ignore[no-untyped-call]
     mcmc = MCMC(
         kernel,
         num_samples,
