@@ -110,7 +110,9 @@ def to_arviz(
     layout = RowLayout.of(vae, x, columns, rows)
     with evaluation(vae):
         data = torch.cat(list(rows_of(vae, x, "x")))
-        known = None if evidence is None else numbers_of(evidence, data)
+        known = None if evidence is None else numbers_of(evidence, vae, data)
+        if imputation is not None:
+            require_same_holes(imputation, as_numpy(data))
         with own_seed(seed, data.device):
             drawn = _Drawn.of(vae, data, num_samples)
             groups = _posterior(drawn, layout)
@@ -121,7 +123,6 @@ def to_arviz(
                 groups |= _weighted(vae, drawn, known)
     cells: list[str] | None = None
     if imputation is not None:
-        require_same_holes(imputation, as_numpy(data))
         groups["imputations"] = layout.variables(imputation.numbers())
         missing = imputed_cells(imputation, layout)
         if missing.names:

@@ -6,10 +6,12 @@ from torch.distributions import Distribution
 
 from pyro_vae.analysis.export.arviz_objects import Array
 from pyro_vae.analysis.fitted import as_numpy
+from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.weights import Weights
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.rng import row_hash
+from pyro_vae.vae import VAE
 
 BY_ROW = ("elbo", "log_marginal", "se", "pareto_k", "ess")
 """The numbers of `Evidence` that the group holds."""
@@ -29,12 +31,18 @@ def importance(log_weight: Tensor, dtype: torch.dtype) -> dict[str, Array]:
     return {name: columns[name] for name in BY_ROW}
 
 
-def numbers_of(found: Evidence, x: Tensor) -> dict[str, Array]:
+def numbers_of(found: Evidence, vae: VAE, x: Tensor) -> dict[str, Array]:
     """The same numbers out of evidence of the same rows.
 
     Raises:
-        ValueError: evidence of other rows.
+        ValueError: evidence of other rows, or of some columns only.
     """
+    measure = measure_of(vae)
+    if found.measure != measure:
+        raise ValueError(
+            f"evidence: expected log p of the whole rows, {measure}, got {found.measure}; pass "
+            "evidence(vae, x) without columns= and given="
+        )
     hashes = [row_hash(row) for row in x.split(1)]
     if len(found.row_hashes) != len(hashes) or (found.row_hashes != hashes).any():
         raise ValueError(

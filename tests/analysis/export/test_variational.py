@@ -1,6 +1,7 @@
 """What the encoder gives, resampled draws and log p(x) of each row, beside the draws for ArviZ."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import arviz as az
@@ -126,6 +127,9 @@ def test_evidence_of_the_same_rows_takes_its_place(x: Tensor) -> None:
         pv.to_arviz(vae, x.flip(0), num_samples=30, evidence=found)
     with pytest.raises(ValueError, match="of the same 2 rows in the same order"):
         pv.to_arviz(vae, x[:2], num_samples=30, evidence=found)
+    other = replace(found, measure=replace(found.measure, given="column 3"))
+    with pytest.raises(ValueError, match="evidence: expected log p of the whole rows"):
+        pv.to_arviz(vae, x, num_samples=30, evidence=other)
 
 
 def test_few_draws_have_no_k_hat(x: Tensor) -> None:
