@@ -58,7 +58,7 @@ class Call(NamedTuple):
         return call.func.attr
 
     def outcome(self, names: dict[str, Any]) -> Exception | None:
-        """What it raises; what it draws is closed."""
+        """What it raises, or that a plot has axes without data; figures are closed."""
         import matplotlib.pyplot as plt
 
         silent = contextlib.redirect_stdout(io.StringIO())
@@ -66,11 +66,21 @@ class Call(NamedTuple):
             with silent, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 eval(self.code, names)
+            is_blank = not any(axes.has_data() for axes in _axes())
         except Exception as error:
             return error
         finally:
             plt.close("all")
+        if self.name.startswith("plot_") and is_blank:
+            return RuntimeError("nothing is drawn")
         return None
+
+
+def _axes() -> list[Any]:
+    """Those of all open figures."""
+    import matplotlib.pyplot as plt
+
+    return [axes for number in plt.get_fignums() for axes in plt.figure(number).axes]
 
 
 def calls() -> list[Call]:
@@ -108,8 +118,6 @@ def names() -> dict[str, Any]:
     counts = trees.whole(trees.TRIALS)
     bits = trees.whole(1)
     nuts = trees.nuts()
-    with_likelihood = _column(bits)
-    with_likelihood["log_likelihood"] = tree["log_likelihood"]
     return {
         "az": az,
         "np": np,
@@ -122,9 +130,10 @@ def names() -> dict[str, Any]:
         "count": _column(counts),
         "bits": bits,
         "bit": _column(bits),
-        "bit_with_log_likelihood": with_likelihood,
         "sized": _column(trees.whole(trees.TRIALS, sized=True)),
         "sized_bit": _column(trees.whole(1, sized=True)),
+        "flat": None if OLD else trees.flattened(tree, "iteration"),
+        "flat_sample": None if OLD else trees.flattened(tree, "sample"),
         "nuts": nuts,
         "chains": nuts.isel(observation=0),
         "elpds": trees.elpds(),

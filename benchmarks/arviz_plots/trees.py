@@ -128,6 +128,7 @@ def whole(trials: int, *, sized: bool = False) -> Any:
         "prior": {"z": z},
         "prior_predictive": {"x": prior},
         "observed_data": {"x": counts[0]},
+        "log_likelihood": {"x": rng.normal(-9, 1, (DRAWS, ROWS))},
     }
     if sized:
         groups["constant_data"] = {"size": np.arange(ROWS) + 1.0}
@@ -154,6 +155,19 @@ def elpds(rows: int = 60) -> dict[str, Any]:
         "first": to_elpd(log_p, k_hat, num_particles=500),
         "second": to_elpd(worse, k_hat, num_particles=500),
     }
+
+
+def flattened(tree: Any, dim: str) -> Any:
+    """A tree of ArviZ 1.x whose draws have one dimension."""
+    import xarray as xr
+
+    groups = {}
+    for name in ("posterior", "posterior_predictive", "observed_data"):
+        group = tree[name].to_dataset()
+        if "chain" in group.dims:
+            group = group.isel(chain=0, drop=True).rename(draw=dim)
+        groups[name] = group
+    return xr.DataTree.from_dict(groups)
 
 
 def calibrated() -> Any:
