@@ -26,7 +26,7 @@ from benchmarks.arviz_plots import trees
 PAGE = Path(__file__).parents[2] / "docs" / "arviz.md"
 OLD = az.__version__.startswith("0.")
 MINE = ("0.23" if OLD else "1.x", "both")
-HELPERS = {
+NOT_OF_DRAWS = {
     *("apply_test_function", "autocorr", "autocov", "make_ufunc", "smooth_data"),
     *("wrap_xarray_ufunc", "get_function", "get_log_likelihood", "update_subsample"),
     *("kaplan_meier", "generate_survival_curves"),
@@ -166,7 +166,7 @@ def statistics() -> set[str]:
 
         found = {name for name in dir(stats) if not name.startswith("_")}
     functions = {name for name in found if name.islower() and _is_function(stats, name)}
-    return {name for name in functions if not name.startswith("_")} - HELPERS
+    return {name for name in functions if not name.startswith("_")} - NOT_OF_DRAWS
 
 
 def _is_function(module: Any, name: str) -> bool:
