@@ -171,6 +171,13 @@ def test_arviz_has_the_imputations_with_names(imputed, fitted):
     drawn = np.stack([table["length"] for table in imputed.completed])
     assert group["length"].values == pytest.approx(drawn)
     assert group["count"].dtype.kind == "i"
+    cells = tree["imputed_cells"]
+    for name in ("length", "count"):
+        own = cells["value"][0, :, (cells["cell_column"] == name).values]
+        rows = np.flatnonzero(holed[name].isna())
+        assert own["cell_row"].values.tolist() == holed["id"].iloc[rows].tolist()
+        assert own["cell"].values[0] == f"{holed['id'].iloc[rows[0]]}, {name}"
+        np.testing.assert_array_equal(own.values, group[name].values[:, rows])
     with pytest.raises(ValueError, match="of the same 10 rows"):
         pv.to_arviz(vae, holed[:10], num_samples=2, imputation=imputed)
 
