@@ -146,4 +146,5 @@ def moved(q: Distribution, eps: Tensor) -> tuple[Tensor, Tensor]:
             "draws: expected a guide that moves normal noise, got the distribution "
             f"{type(q).__name__}; take part='log_weight', which is given z"
         )
-    return z, q.log_prob(z)
+    log_q: Tensor = q.log_prob(z)  # type: ignore[no-untyped-call]
+    return z, log_q
