@@ -48,5 +48,7 @@ print(pv.compare(models, held_out, num_particles=500))
 markers = per_size[MARKERS] / per_size[MARKERS].mean()
 labels = np.where(markers.max(axis=1) > 0, markers.idxmax(axis=1), "none of them")
 codes = pv.encode(models["negative_binomial"], x).loc
-save_figure(latent_scatter(codes, labels=labels), options.picture)
+figure = latent_scatter(codes, labels=labels)
+figure.set_size_inches(5.2, 4.2)
+save_figure(figure, options.picture)
 print(f"wrote {options.picture}")

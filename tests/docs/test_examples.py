@@ -92,9 +92,11 @@ def test_scripts_are_short_and_say_what_one_sees(name: str) -> None:
         assert "One sees" in source.split('"""')[1].replace("\n", " ")
 
 
-def test_the_picture_of_the_page_is_small() -> None:
-    (picture,) = re.findall(r"\((images/\w+\.png)\)", TEXT)
-    assert (DOCS / picture).stat().st_size <= LARGEST_PICTURE
+def test_the_pictures_of_the_page_are_small() -> None:
+    pictures = re.findall(r"\((images/\w+\.png)\)", TEXT)
+    assert pictures == ["images/single_cell.png", "images/anomalies.png"]
+    for picture in pictures:
+        assert (DOCS / picture).stat().st_size <= LARGEST_PICTURE
 
 
 @pytest.mark.slow
