@@ -34,6 +34,7 @@ from pyro_vae.analysis import sample as sample
 from pyro_vae.analysis import to_arviz as to_arviz
 from pyro_vae.analysis import transfer as transfer
 from pyro_vae.analysis import traverse as traverse
+from pyro_vae.analysis.deployment.exporting import export as export
 from pyro_vae.experiment.outcome import Outcome as Outcome
 from pyro_vae.experiment.run import run as run
 from pyro_vae.guides import GUIDES as GUIDES

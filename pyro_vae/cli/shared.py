@@ -83,6 +83,14 @@ def check_settings(options: argparse.Namespace) -> None:
             )
 
 
+def refuse_rows_setting(options: argparse.Namespace) -> None:
+    """Raise ValueError where `--set` gives the number of rows, for which there is an argument."""
+    from pyro_vae.experiment.settings import override
+
+    if "rows" in override({"evaluate": {}}, options.set)["evaluate"]:
+        raise ValueError("--set: evaluate.rows is --rows for this command; pass --rows")
+
+
 def check_output(options: argparse.Namespace, *suffixes: str) -> None:
     """Raise ValueError, before any work, where `--output` can't be written later."""
     file: Path | None = options.output

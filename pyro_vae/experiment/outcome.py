@@ -1,6 +1,5 @@
 """What an experiment ends in, also one that had ended before."""
 
-import csv
 import json
 import math
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from pyro_vae.analysis import Evidence
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.evaluation import Metrics, table
+from pyro_vae.experiment.history import best_epoch, read_history
 from pyro_vae.experiment.manifest import require_whole
 from pyro_vae.experiment.run_files import files_of
 from pyro_vae.saved_files import SPEC, WEIGHTS
@@ -67,14 +67,14 @@ def ended(experiment: Experiment, folder: Path, say: Report) -> Outcome:
     try:
         text = (folder / "metrics.json").read_text(encoding="utf-8")
         metrics = {name: _number(value) for name, value in json.loads(text).items()}
-        history = list(_history(folder / "history.csv"))
+        history = read_history(folder / "history.csv")
     except (AttributeError, OSError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder}: holds a run that has ended, and its metrics or history can't be read "
             f"({error}); evaluate it again, or fit again (overwrite=True)"
         ) from error
-    best = min(history, key=lambda row: row.get("val_loss", -row["epoch"]))
-    run = Run(vae, experiment.fit, history=history, best_epoch=int(best["epoch"]))
+    best = best_epoch(history)
+    run = Run(vae, experiment.fit, history=history, best_epoch=best)
     files = (folder / SPEC, folder / WEIGHTS, *files_of(folder))
     outcome = Outcome(vae, run, metrics, None, experiment, folder, files)
     say(f"{folder}: this run has ended, nothing is left to do\n\n{outcome.summary()}")
@@ -84,10 +84,3 @@ def ended(experiment: Experiment, folder: Path, say: Report) -> Outcome:
 def _number(value: Any) -> Any:
     """A value of `metrics.json`, which has null for not-a-number."""
     return math.nan if value is None else value
-
-
-def _history(path: Path) -> "list[dict[str, float]]":
-    """The rows of `history.csv`."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return [{name: float(value) for name, value in row.items()} for row in rows]
