@@ -15,3 +15,8 @@ def launched() -> bool:
 def launched_first() -> bool:
     """Whether this is the process that writes and prints: it is alone, or the first of several."""
     return not launched() or os.environ["RANK"] == "0"
+
+
+def restarted() -> bool:
+    """Whether torchrun has started this command before, and one of its processes has failed."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"

@@ -12,12 +12,12 @@ import torch
 
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data import Placement
-from pyro_vae.distributed.process_group import (
+from pyro_vae.distributed.collectives import (
     broadcast_parameters,
-    device_of_rank,
     interrupted_together,
-    is_first,
 )
+from pyro_vae.distributed.process_group import device_of_rank, is_first, watched
+from pyro_vae.distributed.watch import PATIENCE
 from pyro_vae.networks import MatmulPrecision, Precision
 from pyro_vae.objectives import KL, Objective, Renyi
 from pyro_vae.rng import own_seed
@@ -25,6 +25,7 @@ from pyro_vae.termination import deferred
 from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.callbacks import Callback, require_callables
 from pyro_vae.training.checkpoint import Checkpoint
+from pyro_vae.training.data_parallel import own_noise
 from pyro_vae.training.epoch import Training
 from pyro_vae.training.epochs import make_epochs, refit_guide
 from pyro_vae.training.options import (
@@ -89,6 +90,7 @@ def fit(
     matmul_precision: MatmulPrecision = "highest",
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Sequence[Callback] = (),
+    timeout: float = PATIENCE,
     progress: bool | None = None,
 ) -> Run:
     """Train `vae` by stochastic variational inference, and keep the best weights.
@@ -162,10 +164,12 @@ def fit(
             is 10 seconds ago. Where it exists, the same call resumes after its last epoch, with the
             same random numbers; a finished run is returned as it was. With more `epochs` than
             before it continues, with learning rate and β of the longer run: with the schedule
-            "constant" that is what one long run does, and "cosine" rises again. Not for several
-            processes.
+            "constant" that is what one long run does, and "cosine" rises again. Several processes
+            have one file, which another number of processes may go on from.
         callbacks: functions of a row of the history, called after each epoch in their order; one
             that returns True stops the training. See `pyro_vae.training.Callback`.
+        timeout: seconds after which one of several processes that gives no sign of life is named,
+            and ends the run.
         progress: show a bar on stderr; None shows it on a terminal or in a notebook, and elsewhere
             a line a minute.
 
@@ -194,6 +198,7 @@ def fit(
         torch.inference_mode(False),
         torch.enable_grad(),
         own_seed(options.seed, torch_device),
+        watched(options.timeout),
     ):
         require_trainable(vae)
         data, named_rows = read_data(
@@ -217,6 +222,7 @@ def fit(
         training = Training(
             run, state, data, factor, order, texts, given=named_rows["x"]
         )
+        training.noise = own_noise(options.seed, torch_device)
         _train(training, checkpoint, callbacks, progress)
     if run.warning is not None:
         warn_caller(f"fit: {run.warning}")
@@ -251,7 +257,7 @@ def _train(
     steps_done = training.steps_per_epoch * len(run.history)
     steps_in_all = training.steps_per_epoch * (run.options.epochs or 0)
     steps_function = choose_steps(
-        training.state, run.options, steps_in_all - steps_done
+        training.state, run.options, steps_in_all - steps_done, training.noise
     )
     training.state = with_guard(training.state, run.options, steps_function)
     for group in training.state.optimizer.param_groups:
