@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pyro_vae.compiler.refusal import Refusal
 from pyro_vae.distributed.process_group import is_first, world_size
-from pyro_vae.distributed.watch import wait_for
+from pyro_vae.distributed.watch import losses_told, wait_for
 
 T = TypeVar("T")
 
@@ -74,9 +74,12 @@ def _wait(work: Any, values: Tensor) -> None:
         wait_for(work)
 
 
-def _meet() -> None:
-    """Wait until all processes are here: what follows takes no longer than its messages."""
+@contextmanager
+def _together() -> Iterator[None]:
+    """Wait until all processes are here: the block takes no longer than its messages."""
     wait_for(dist.all_reduce(torch.zeros(1), async_op=True))
+    with losses_told():
+        yield
 
 
 class _Mean(torch.autograd.Function):
@@ -135,8 +138,8 @@ def gathered(value: T) -> list[T]:
     """The values of all processes, in the order of their ranks."""
     values: list[Any] = [value] * world_size()
     if world_size() > 1:
-        _meet()
-        dist.all_gather_object(values, value)
+        with _together():
+            dist.all_gather_object(values, value)
     return values
 
 
@@ -170,8 +173,8 @@ def from_first(make: Callable[[], T]) -> T:
         except Exception as error:
             failure = error
             made[1] = _plain(error)
-    _meet()
-    dist.broadcast_object_list(made, 0)
+    with _together():
+        dist.broadcast_object_list(made, 0)
     if failure is not None:
         raise failure
     if made[1] is not None:
@@ -192,9 +195,9 @@ def _plain(error: Exception) -> Exception:
 def broadcast_parameters(module: nn.Module) -> None:
     """Every process takes the parameters and buffers of the first."""
     if world_size() > 1:
-        _meet()
-        for tensor in module.state_dict().values():
-            dist.broadcast(tensor, 0)
+        with _together():
+            for tensor in module.state_dict().values():
+                dist.broadcast(tensor, 0)
 
 
 def average_buffers(module: nn.Module) -> None:

@@ -131,12 +131,20 @@ def wait_for(work: Any) -> None:
             work.wait(timedelta(seconds=EVERY))
         if not work.is_completed():
             silence.look()
-    try:
+    with losses_told():
         work.wait()
+
+
+@contextmanager
+def losses_told() -> Iterator[None]:
+    """Raise ProcessLost for the error of torch where another process has closed its connections."""
+    try:
+        yield
     except RuntimeError as error:
+        reason = str(error).partition(". ")[0].rpartition("] ")[2]
         raise ProcessLost(
             "another process has ended, and all share the work: its own message, or the report of "
-            f"torchrun, says why. {_REMEDY} ({str(error).splitlines()[0][:200]})"
+            f"torchrun, says why ({reason}). {_REMEDY}"
         ) from error
 
 
