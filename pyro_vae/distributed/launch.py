@@ -17,6 +17,6 @@ def launched_first() -> bool:
     return not launched() or os.environ["RANK"] == "0"
 
 
-def restarted() -> bool:
-    """Whether torchrun has started this command before, and one of its processes has failed."""
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+def restarts() -> int:
+    """How often torchrun has started this command before, of which a process has failed then."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pyro_vae.distributed.launch import launched
+from pyro_vae.distributed.launch import launched, restarts
 from pyro_vae.distributed.watch import giving_signs, keep_giving_signs, patience
 
 TIMEOUT = timedelta(minutes=30)
@@ -71,7 +71,8 @@ def joined() -> Iterator[None]:
     from torch.distributed.rendezvous import rendezvous
 
     store, number, size = next(rendezvous("env://"))
-    _group.store = PrefixStore(f"pyro_vae {next(_joinings)}", store)
+    # torchrun's store outlives a restart, with the addresses of the processes before (torch 2.13)
+    _group.store = PrefixStore(f"pyro_vae {restarts()} {next(_joinings)}", store)
     gpu = int(os.environ["LOCAL_RANK"])
     has_gpu = torch.cuda.is_available() and gpu < torch.cuda.device_count()
     former = torch.cuda.current_device() if has_gpu else -1
