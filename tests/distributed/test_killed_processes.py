@@ -16,7 +16,7 @@ from tests.faults.test_faults import contents
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
+    pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes there"),
 ]
 FIT = (
     *(*TWO, "--max-restarts=3", "-m", "pyro_vae", "fit", "spec.toml"),
@@ -61,6 +61,40 @@ class Command:
         return out, err
 
 
+def finished(home: Path, name: str) -> dict[str, bytes | None]:
+    """The files of an unbroken run."""
+    command = Command(home, name)
+    command.end()
+    return contents(command.folder)
+
+
+def killed(home: Path, rank: int) -> tuple[dict[str, bytes | None], str, str]:
+    """The files of a run of which a process was killed, and what was printed."""
+    command = Command(home, f"killed{rank}")
+    victim = command.rank_one() if rank else command.rank_zero()
+    os.kill(victim, signal.SIGKILL)
+    out, err = command.end()
+    return contents(command.folder), out, err
+
+
+def stopped(home: Path) -> tuple[dict[str, bytes | None], str, str]:
+    """The same of a run of which process 1 was stopped, and the line that names it.
+
+    torchrun, which would wait half a minute for a stopped process, is helped.
+    """
+    command = Command(home, "stopped")
+    victim = command.rank_one()
+    os.kill(victim, signal.SIGSTOP)
+    assert command.process.stderr is not None
+    line = ""
+    while "process 1 has given no sign of life for" not in line:
+        line = command.process.stderr.readline()
+        assert line, "nobody misses it"
+    os.kill(victim, signal.SIGKILL)
+    out, _ = command.end()
+    return contents(command.folder), out, line
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
@@ -70,37 +104,20 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(home):
-    """The files of an unbroken run."""
-    command = Command(home, "whole")
-    command.end()
-    return contents(command.folder)
+    return finished(home, "whole")
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_killed_process_costs_epochs_and_no_bit(home, whole, number):
-    command = Command(home, f"killed{number}")
-    victim = command.rank_one() if number else command.rank_zero()
-    os.kill(victim, signal.SIGKILL)
-    out, err = command.end()
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_costs_epochs_and_no_bit(home, whole, rank):
+    found, out, err = killed(home, rank)
     assert out.count("continues from") == 1
-    assert "is taken over" in out or number == 1
+    assert "is taken over" in out or rank == 1
     assert err.count("another process has ended") == 1, err
-    assert contents(command.folder) == whole
+    assert found == whole
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 def test_a_stopped_process_is_named_and_the_run_goes_on(home, whole):
-    """torchrun, which would wait half a minute for it, is helped by the test."""
-    command = Command(home, "stopped")
-    victim = command.rank_one()
-    os.kill(victim, signal.SIGSTOP)
-    assert command.process.stderr is not None
-    for line in command.process.stderr:
-        if "process 1 has given no sign of life for" in line:
-            break
+    found, out, line = stopped(home)
     assert "--set fit.timeout=50" in line
-    os.kill(victim, signal.SIGKILL)
-    out, _ = command.end()
     assert out.count("continues from") == 1
-    assert contents(command.folder) == whole
+    assert found == whole

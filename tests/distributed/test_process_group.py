@@ -32,7 +32,6 @@ HARD = (
     "evidence_of_rows",
     "interrupted",
     "different_rows",
-    "compiled",
     "a_gpu_by_number",
 )
 
@@ -236,12 +235,6 @@ def test_what_can_not_work_is_refused_everywhere(hard):
         "device: expected cpu, cuda or auto in 2 processes, got 'cuda:1'; take 'cuda'"
     )
     assert hard["a_gpu_by_number"] == [message] * 2
-
-
-@pytest.mark.slow
-def test_the_first_says_that_steps_are_not_compiled(hard):
-    message = "fit: 2 processes make eager steps, not compiled ones"
-    assert hard["compiled"] == [([(message, "worker.py")], 1), ([], 1)]
 
 
 @pytest.mark.slow
