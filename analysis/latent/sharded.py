@@ -30,7 +30,8 @@ def sharded_encode(vae: VAE, x: Any) -> Codes:
         found = encode(vae, part)
         return found.loc, found.scale
 
-    return Codes(*_by_parts(codes, vae, x))
+    loc, scale = _by_parts(codes, vae, x)
+    return Codes(loc, scale)
 
 
 def sharded_reconstruct(vae: VAE, x: Any) -> np.ndarray:

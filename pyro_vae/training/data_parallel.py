@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.compiler.refusal import results_differ
 from pyro_vae.data import binarized
 from pyro_vae.distributed.collectives import (
     added_over_ranks,
@@ -23,7 +24,6 @@ from pyro_vae.training.compiled_step import (
     attempt,
     metrics_of,
     reason_of,
-    results_differ,
     warn,
 )
 from pyro_vae.training.fused_adam import take_step
@@ -158,9 +158,10 @@ def eager_gradient(state: State, part: Tensor, share: float) -> tuple[Info, Grad
         weight.grad = None
     loss = terms.loss.mean()
     (share * loss).backward()
-    means = (loss, terms.rate.mean(), terms.distortion.mean())
-    norm = loss.new_tensor(math.nan)
-    return Info(*(mean.detach() for mean in means), norm), [w.grad for w in weights]
+    rate = terms.rate.detach().mean()
+    distortion = terms.distortion.detach().mean()
+    info = Info(loss.detach(), rate, distortion, loss.new_tensor(math.nan))
+    return info, [weight.grad for weight in weights]
 
 
 class CompiledGradient:

@@ -59,12 +59,17 @@ def make_epochs(
         call(callbacks, run)
         if checkpoint is not None:
             is_last = epoch == last or run.exhausted() or run.stopped
-            ends_early = in_any(is_asked())
-            checkpoint.write(last=is_last or ends_early)
-            if ends_early:
-                raise Terminated
+            _save(checkpoint, is_last)
         if run.stopped:
             break
+
+
+def _save(checkpoint: Checkpoint, is_last: bool) -> None:
+    """Write the checkpoint, and end with it where SIGTERM has come to one of the processes."""
+    is_ending = in_any(is_asked())
+    checkpoint.write(last=is_last or is_ending)
+    if is_ending:
+        raise Terminated
 
 
 def refit_guide(training: Training, checkpoint: Checkpoint | None) -> None:

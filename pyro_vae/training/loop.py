@@ -220,9 +220,15 @@ def fit(
         order = torch.Generator().manual_seed(options.seed)
         texts = texts_of(digests, data.weights)
         training = Training(
-            run, state, data, factor, order, texts, given=named_rows["x"]
+            run,
+            state,
+            data,
+            factor,
+            order,
+            texts,
+            given=named_rows["x"],
+            noise=own_noise(options.seed, torch_device),
         )
-        training.noise = own_noise(options.seed, torch_device)
         _train(training, checkpoint, callbacks, progress)
     if run.warning is not None:
         warn_caller(f"fit: {run.warning}")

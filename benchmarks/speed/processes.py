@@ -1,7 +1,7 @@
 """An epoch of `fit` in one process and in two, which share the cores of a machine.
 
-    python -m benchmarks.processes                      # eager and compiled, sizes M and L
-    python -m benchmarks.processes --sizes L --how step
+    python -m benchmarks.speed.processes                      # eager and compiled, sizes M and L
+    python -m benchmarks.speed.processes --sizes L --how step
 
 Two processes are there to save time on the clock, of which the table has the fastest epoch and the
 median. A machine that does other work too disturbs both; processor time of the first process is the
@@ -56,7 +56,7 @@ def measured(processes: int, name: str, how: str, epochs: int) -> np.ndarray:
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone"]
         start += ["--nproc-per-node", str(processes)]
-    command = ["-m", "benchmarks.processes", "--work", name, how, str(epochs)]
+    command = ["-m", "benchmarks.speed.processes", "--work", name, how, str(epochs)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*start, *command], capture_output=True, text=True, check=True, env=environment
