@@ -150,7 +150,7 @@ def test_the_first_process_calls_and_all_stop(hard):
 
 @pytest.mark.slow
 def test_an_error_of_a_callback_ends_the_others(hard):
-    assert hard["a_callback_fails"] == ["LookupError", "RuntimeError"]
+    assert hard["a_callback_fails"] == ["LookupError", "ProcessLost"]
 
 
 @pytest.mark.slow
@@ -221,7 +221,7 @@ def test_an_interrupt_of_one_process_stops_all_at_the_same_step(hard):
 
 @pytest.mark.slow
 def test_an_error_in_one_process_ends_the_others(hard):
-    assert hard["one_fails"] == [("RuntimeError", None), ("ValueError", True)]
+    assert hard["one_fails"] == [("ProcessLost", None), ("ValueError", True)]
 
 
 @pytest.mark.slow
