@@ -180,6 +180,7 @@ def fit(
         ValueError: data that don't fit the model, options out of range, a loss that is not finite,
             a checkpoint of another run, weights that don't fit the rows or with a compiled step, a
             last batch of one row for a model that can't be trained on one.
+        ProcessLost: another of several processes has ended, or gives no sign of life.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
