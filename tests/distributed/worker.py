@@ -431,13 +431,14 @@ def noisy_rest():
 
 def refused_by_the_first():
     """The errors of the first process, which alone reads the checkpoint and claims the folder."""
-    Path("damaged").write_text("nothing")
-    found = [refusal(lambda: fit(small(), X, epochs=1, checkpoint="damaged"))]
-    spec = {"data": "rows.npy", "latent_dim": 1, "fit": {"epochs": 1}}
-    np.save("rows.npy", X)
     if process_group.is_first():
+        Path("damaged").write_text("nothing")
+        np.save("rows.npy", X)
         Path("taken").mkdir(exist_ok=True)
         Path("taken/metrics.json").touch()
+    collectives.gathered("written")
+    found = [refusal(lambda: fit(small(), X, epochs=1, checkpoint="damaged"))]
+    spec = {"data": "rows.npy", "latent_dim": 1, "fit": {"epochs": 1}}
     found.append(refusal(lambda: experiment.run(spec, "taken")))
     found.append(sorted(os.listdir("taken")))
     return found
@@ -447,7 +448,7 @@ def refused_by_the_first():
 
 
 def one_stops():
-    """SIGSTOP of the second process in its third step; the first lets it go on at the end."""
+    """SIGSTOP of the second process in its first step; the first lets it go on at the end."""
 
     def objective(model, guide, x, beta=1.0):
         if torch.is_grad_enabled() and process_group.rank() == 1:
