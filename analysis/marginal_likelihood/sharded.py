@@ -11,7 +11,8 @@ from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.data import ArrayRows, DatasetRows, Rows
-from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
+from pyro_vae.distributed.collectives import gathered
+from pyro_vae.distributed.process_group import is_first, rank, watched, world_size
 from pyro_vae.inputs import model_rows
 from pyro_vae.vae import VAE
 
@@ -22,6 +23,7 @@ def sharded_evidence(
     *,
     labels: Sequence[Any] | None = None,
     context: Any = None,
+    timeout: float | None = None,
     **how: Any,
 ) -> Evidence:
     """`evidence` of the rows x by all processes of the group, each of which gets the whole result.
@@ -35,10 +37,12 @@ def sharded_evidence(
         x: rows shaped (n, *data_shape), of any kind that has positions: not a DataLoader.
         labels: names of the rows; those that x has by default.
         context: of a model that has one, as in `evidence`.
+        timeout: seconds after which a process that gives no sign of life is named; by default 45.
         **how: further arguments of `evidence`.
 
     Raises:
         ValueError: as `evidence`; the other processes notice when this one leaves the group.
+        ProcessLost: another process has ended, or gives no sign of life.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -54,9 +58,11 @@ def sharded_evidence(
         how["progress"] = False
     # with fewer rows than processes, some processes have none
     own = None
-    if rank() < world:
-        own = evidence(vae, _share(rows, rank(), world), **how)
-    whole = _interleaved([part for part in gathered(own) if part is not None])
+    with watched(timeout):
+        if rank() < world:
+            own = evidence(vae, _share(rows, rank(), world), **how)
+        parts = gathered(own)
+    whole = _interleaved([part for part in parts if part is not None])
     return replace(whole, row_labels=names)
 
 

@@ -76,7 +76,8 @@ def check_settings(options: argparse.Namespace) -> None:
     """Raise ValueError where `--set` names what can't be changed in a fitted model."""
     tables = {"evaluate", "data"} if options.data else {"evaluate"}
     for setting in options.set:
-        if setting.partition(".")[0] not in tables:
+        is_of_processes = setting.startswith("fit.timeout=")
+        if setting.partition(".")[0] not in tables and not is_of_processes:
             allowed = " or ".join(f"{name}.NAME=VALUE" for name in sorted(tables))
             raise ValueError(
                 f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model"

@@ -14,8 +14,9 @@ from pyro_vae.analysis import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.data import Splits
 from pyro_vae.data.names import shortened
+from pyro_vae.distributed.collectives import from_first
 from pyro_vae.distributed.launch import launched_first
-from pyro_vae.distributed.process_group import world_size
+from pyro_vae.distributed.process_group import joined, watched
 from pyro_vae.experiment.claim import claimed
 from pyro_vae.experiment.description import (
     Experiment,
@@ -76,6 +77,7 @@ def run(
         overwrite: replace the run that the folder holds.
         resume: continue the run of this folder where it was ended: in its training, evaluation or
             writing. Where there is none it starts, and one that is complete is returned as it is.
+            Another number of processes may go on with it.
         report: called with each paragraph of text as soon as it is known, such as `print`.
 
     Returns:
@@ -99,14 +101,19 @@ def run(
     experiment = experiment_of(spec, settings)
     source = read_described(experiment)
     target = Target(home_of(folder, source.name), overwrite, resume)
-    with ExitStack() as claim:
-        if launched_first():
-            note = claim.enter_context(claimed(target.folder))
-            target.require_free()
-            if note:
-                say(note)
+    with joined(), watched(experiment.fit.timeout), ExitStack() as claim:
+        note = from_first(lambda: _claimed(target, claim))
+        if note:
+            say(note)
         _say_changes(spec, settings, source, say)
         return _run(experiment, source, target, say)
+
+
+def _claimed(target: Target, claim: ExitStack) -> str:
+    """Claim the folder until the end of `claim`; a sentence where it was taken over."""
+    note = claim.enter_context(claimed(target.folder))
+    target.require_free()
+    return note
 
 
 def _say_changes(
@@ -128,19 +135,19 @@ def _run(
     experiment, rows, vae, why = _prepared(experiment, source)
     # before training: rows that can't be read fail here
     recorded = record(experiment, source)
-    if target.has_ended:
+    has_ended, continues = from_first(lambda: (target.has_ended, target.continues))
+    if has_ended:
         target.require_same(described(vae, recorded))
         if launched_first():
             target.forget()  # it may have been killed after its last file
         return ended(experiment, target.folder, say)
     say(heading(experiment, rows, vae) + reason(vae, why))
-    if target.continues:
+    if continues:
         say(f"continues from {target.checkpoint}\n")
     check_options(vae, rows.test, experiment.evaluate)
     hashes = RowHashes.of(rows, source)
-    if launched_first():
-        require_room(target.folder, vae, experiment, rows)
-        target.begin(described(vae, recorded))
+    from_first(lambda: require_room(target.folder, vae, experiment, rows))
+    from_first(lambda: target.begin(described(vae, recorded)))
     try:
         trained = _fitted(vae, rows, experiment, target)
     except NotFiniteError as error:
@@ -272,8 +279,7 @@ def _fitted(
     options = experiment.fit.model_dump()
     if rows.splits.valid is not None:
         options["validation"] = rows.splits.valid
-    if world_size() == 1 or target.continues:
-        options["checkpoint"] = target.checkpoint
+    options["checkpoint"] = target.checkpoint
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="fit: the (validation|training) .* below independent"

@@ -127,6 +127,8 @@ class Target:
                 continue
             if isinstance(before, dict) and isinstance(now, dict):
                 changed = [key for key in before if before[key] != now.get(key)]
+                if not changed:  # an option that is newer than the run
+                    continue
                 name = f"{name}.{changed[0]}" if changed else name
                 before, now = (table.get(changed[0]) for table in (before, now))
             raise ValueError(

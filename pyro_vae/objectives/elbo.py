@@ -10,7 +10,7 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 from torch.distributions import Independent
 
-from pyro_vae.distributed.process_group import batch_mean
+from pyro_vae.distributed.collectives import batch_mean
 from pyro_vae.objectives.base import (
     OBJECTIVES,
     Program,

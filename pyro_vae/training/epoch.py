@@ -10,14 +10,10 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data import Rows
-from pyro_vae.distributed.process_group import (
-    batch_share,
-    mean_over_ranks,
-    part_of_rank,
-    seed_of_rank,
-)
+from pyro_vae.distributed.collectives import batch_share, mean_over_ranks
+from pyro_vae.distributed.process_group import part_of_rank, seed_of_rank
 from pyro_vae.networks import evaluating
-from pyro_vae.rng import own_seed
+from pyro_vae.rng import Stream, own_seed
 from pyro_vae.termination import stop_if_late
 from pyro_vae.training.nonfinite import (
     FAILURES,
@@ -52,6 +48,7 @@ class Training:
         order: draws the order of the training rows.
         rows: the digests of all rows that were given, by the names of the arguments.
         given: the rows of x, by whose numbers rows are named.
+        noise: what this one of several processes draws; torch's generators are the same in all.
     """
 
     run: Run
@@ -61,6 +58,7 @@ class Training:
     order: torch.Generator
     rows: Mapping[str, str] = field(default_factory=dict)
     given: Rows | None = None
+    noise: Stream | None = None
 
     @property
     def options(self) -> FitOptions:

@@ -12,12 +12,12 @@ import torch
 
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data import Placement
-from pyro_vae.distributed.process_group import (
+from pyro_vae.distributed.collectives import (
     broadcast_parameters,
-    device_of_rank,
     interrupted_together,
-    is_first,
 )
+from pyro_vae.distributed.process_group import device_of_rank, is_first, watched
+from pyro_vae.distributed.watch import PATIENCE
 from pyro_vae.networks import MatmulPrecision, Precision
 from pyro_vae.objectives import KL, Objective, Renyi
 from pyro_vae.rng import own_seed
@@ -25,6 +25,7 @@ from pyro_vae.termination import deferred
 from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.callbacks import Callback, require_callables
 from pyro_vae.training.checkpoint import Checkpoint
+from pyro_vae.training.data_parallel import own_noise
 from pyro_vae.training.epoch import Training
 from pyro_vae.training.epochs import make_epochs, refit_guide
 from pyro_vae.training.options import (
@@ -90,6 +91,7 @@ def fit(
     matmul_precision: MatmulPrecision = "highest",
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Sequence[Callback] = (),
+    timeout: float = PATIENCE,
     progress: bool | None = None,
 ) -> Run:
     """Train `vae` by stochastic variational inference, and keep the best weights.
@@ -166,10 +168,12 @@ def fit(
             is 10 seconds ago. Where it exists, the same call resumes after its last epoch, with the
             same random numbers; a finished run is returned as it was. With more `epochs` than
             before it continues, with learning rate and β of the longer run: with the schedule
-            "constant" that is what one long run does, and "cosine" rises again. Not for several
-            processes.
+            "constant" that is what one long run does, and "cosine" rises again. Several processes
+            have one file, which another number of processes may go on from.
         callbacks: functions of a row of the history, called after each epoch in their order; one
             that returns True stops the training. See `pyro_vae.training.Callback`.
+        timeout: seconds after which one of several processes that gives no sign of life is named,
+            and ends the run.
         progress: show a bar on stderr; None shows it on a terminal or in a notebook, and elsewhere
             a line a minute.
 
@@ -180,6 +184,7 @@ def fit(
         ValueError: data that don't fit the model, options out of range, a loss that is not finite,
             a checkpoint of another run, weights that don't fit the rows or with a compiled step, a
             last batch of one row for a model that can't be trained on one.
+        ProcessLost: another of several processes has ended, or gives no sign of life.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -198,6 +203,7 @@ def fit(
         torch.inference_mode(False),
         torch.enable_grad(),
         own_seed(options.seed, torch_device),
+        watched(options.timeout),
     ):
         require_trainable(vae, options)
         data, named_rows = read_data(
@@ -219,7 +225,14 @@ def fit(
         order = torch.Generator().manual_seed(options.seed)
         texts = texts_of(digests, data.weights)
         training = Training(
-            run, state, data, factor, order, texts, given=named_rows["x"]
+            run,
+            state,
+            data,
+            factor,
+            order,
+            texts,
+            given=named_rows["x"],
+            noise=own_noise(options.seed, torch_device),
         )
         _train(training, checkpoint, callbacks, progress)
     if run.warning is not None:
@@ -257,7 +270,7 @@ def _train(
     steps_done = training.steps_per_epoch * len(run.history)
     steps_in_all = training.steps_per_epoch * (run.options.epochs or 0)
     steps_function = choose_steps(
-        training.state, run.options, steps_in_all - steps_done
+        training.state, run.options, steps_in_all - steps_done, training.noise
     )
     training.state = with_guard(training.state, run.options, steps_function)
     for group in training.state.optimizer.param_groups:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyro
 import torch
-from pydantic import BaseModel, NonNegativeInt, model_validator
+from pydantic import BaseModel, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -26,6 +26,7 @@ class Saved(BaseModel):
         best_epoch: its number, 0 where there is none.
         steps: number of steps made.
         skipped: number of steps that were left out.
+        processes: how many made them.
     """
 
     made_for: dict[str, Any]
@@ -36,6 +37,7 @@ class Saved(BaseModel):
     best_epoch: NonNegativeInt
     steps: NonNegativeInt
     skipped: NonNegativeInt = 0
+    processes: PositiveInt = 1
 
     @model_validator(mode="after")
     def _in_range(self) -> "Saved":

@@ -189,7 +189,7 @@ def _gradient(state: State, batch: Tensor, weights: Tensor | None) -> Info:
     for parameter in parameters:  # optimizer.zero_grad() does more and takes longer
         parameter.grad = None
     loss.backward()
-    grad_norm = _clip_gradient(parameters, state.clip_norm)
+    grad_norm = clip_gradient(parameters, state.clip_norm)
     info = Info(loss.detach(), rate.detach(), distortion.detach(), grad_norm)
     if state.on_nonfinite is not None and not _is_finite(info):
         require_finite_terms(terms, batch)
@@ -217,7 +217,7 @@ def failed_density(state: State, rows: Tensor, batch: Tensor) -> NotFiniteStep:
     return NotFiniteStep("a covariance", batch[bad] if bad else batch)
 
 
-def _clip_gradient(parameters: list[nn.Parameter], clip_norm: float | None) -> Tensor:
+def clip_gradient(parameters: list[nn.Parameter], clip_norm: float | None) -> Tensor:
     """Shorten the gradient to `clip_norm`; its norm before that."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)

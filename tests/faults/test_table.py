@@ -29,6 +29,7 @@ from pyro_vae.experiment.claim import claimed
 from pyro_vae.saving import write_model
 from pyro_vae.training.checkpoint import Checkpoint
 from tests.cli.command import QUICK, pyro_vae, write_data
+from tests.distributed.test_killed_processes import finished, killed, stopped
 from tests.faults.injector import serving
 from tests.faults.test_bit_flips import damaged
 from tests.faults.test_faults import FIT, States, contents
@@ -189,6 +190,14 @@ def two_fits(home: Path) -> Verdicts:
         yield done.status == 2 and "another run writes" in done.err
 
 
+def lost_processes(home: Path) -> Verdicts:
+    """A process of two is killed or stopped: torchrun starts both again, and the bits are right."""
+    whole = finished(home, "whole")
+    for rank in (0, 1):
+        yield killed(home, rank)[0] == whole
+    yield stopped(home)[0] == whole
+
+
 def hostile_data(home: Path) -> Verdicts:
     for name, (content, _) in DATA.items():
         (home / name).write_bytes(content)
@@ -222,6 +231,7 @@ FAULTS: dict[str, Callable[[Path], Verdicts]] = {
     "resumed with other rows": other_rows,
     "checkpoint with wrong, well-formed metadata": wrong_metadata,
     "second run into one folder": two_fits,
+    "one of two processes killed or stopped": lost_processes,
     "hostile data files": hostile_data,
     "hostile descriptions": hostile_descriptions,
     "diverging guides": diverging_guides,
