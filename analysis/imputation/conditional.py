@@ -20,7 +20,7 @@ from pyro_vae.analysis.imputation.posterior_draws import (
     PosteriorDraws,
     posterior_draws,
 )
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import (
+from pyro_vae.analysis.marginal_likelihood.chunk_sizes import (
     WHEN_COMPILED,
     affordable_pairs,
     is_worth_compiling,

@@ -1,14 +1,15 @@
 """Importance sampling: log p(x) of each row, with its standard error."""
 
 import math
+import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_vae.analysis.fitted import (
     Columns,
@@ -23,6 +24,11 @@ from pyro_vae.analysis.marginal_likelihood.arguments import (
     check_arguments,
 )
 from pyro_vae.analysis.marginal_likelihood.automatic import automatic
+from pyro_vae.analysis.marginal_likelihood.chunk_sizes import (
+    WHEN_COMPILED,
+    affordable_pairs,
+    is_worth_compiling,
+)
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
 from pyro_vae.analysis.marginal_likelihood.mixture_sampling import GUIDE_DRAWS
@@ -39,22 +45,16 @@ from pyro_vae.analysis.marginal_likelihood.proposals import (
     proposal_of,
 )
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.analysis.marginal_likelihood.row_checkpoint import RowCheckpoint
 from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
-from pyro_vae.compiler import products
 from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
 
-__all__ = ["affordable_pairs", "evidence", "is_worth_compiling"]
-
-WORTH_COMPILING = 10_000
-"""Calls of a chunk: compiling takes about ten seconds, and saves at least a millisecond a call."""
-
-_CACHE = {"cpu": 2**21, "cuda": 2**28}  # bytes of the widest layer of a chunk
-WHEN_COMPILED = 2  # times as much: no copies of that layer are made
+__all__ = ["evidence"]
 
 
 @public
@@ -72,6 +72,7 @@ def evidence(
     compile: Compile = "auto",
     columns: Sequence[str | int] | None = None,
     given: Sequence[str | int] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> Evidence:
     """Estimate log p(x) of each row by importance sampling, and say where to trust it.
@@ -138,6 +139,9 @@ def evidence(
         columns: the columns a whose density is asked for, by name or by position in the flattened
             row; None: all that are not given.
         given: the columns b that it is given; None: no columns.
+        checkpoint: a file with the estimates of the rows done, written every ten seconds and at the
+            end. Where it exists, the same call goes on from it, with the same numbers; what it has
+            of another model or of other options is replaced. Delete it when you have the result.
         progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
@@ -145,7 +149,8 @@ def evidence(
 
     Raises:
         ValueError: no rows or draws, a cap below num_particles, too few draws for a k-hat to retry
-            by, rows that don't fit the model, an autoencoder, columns that are given and asked for.
+            by, rows that don't fit the model, an autoencoder, columns that are given and asked for,
+            a checkpoint that is damaged or another file.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -160,29 +165,31 @@ def evidence(
     warn_of_half(vae, "evidence")
     if proposal is not None or retry is not None or num_particles < FEWEST_DRAWS:
         method = "importance"
-    first = proposal_of("guide" if proposal is None else proposal)
-    second = None if retry is None else proposal_of(retry, "retry")
     placement = placement_of(vae)
     rows = model_rows(vae, x)
     pairs = chunk_size or affordable_pairs(vae)
     compiles = is_worth_compiling(compile, len(rows) * num_particles, pairs)
     if compiles and chunk_size is None:
         pairs = pairs * WHEN_COMPILED
+    how = (num_particles, until, seed, method, proposal, retry, pairs, compiles)
+    kept = RowCheckpoint.of(checkpoint, vae, how)
     hashes: list[int] = []
     counts: list[int] = []
     measure = measure_of(vae)
-    with evaluation(vae), own_seed(seed, placement.device) as restart:
+    with (
+        evaluation(vae),
+        own_seed(seed, placement.device) as restart,
+        kept.written_at_the_end(),
+    ):
         job = Job(
             vae, vae.prior(), num_particles, until, seed, pairs, restart, compiles
         )
         batches = rows_of(vae, rows, "x", batch_size=job.group, progress=progress)
         groups = _groups(job, batches, hashes, counts, measure)
         if method == "auto":
-            found = automatic(job, groups)
+            found = automatic(job, groups, kept)
         else:
-            found = concatenated(
-                [_estimate(job, group, first, second) for group in groups]
-            )
+            found = _importance_sampling(job, groups, kept, proposal, retry)
     if counts and vae.spec.self_masking is None:
         found = without_observed_cells(found, np.array(counts))
     return Evidence(
@@ -194,15 +201,6 @@ def evidence(
         row_labels=row_labels(x, vae.spec.table),
         n_observed=np.array(counts) if counts else None,
     )
-
-
-def is_worth_compiling(compile: Compile, work: int, pairs: int) -> bool:
-    """Whether to compile for so many pairs of a row and a draw, of which a call takes `pairs`."""
-    is_long = work >= WORTH_COMPILING * pairs
-    is_worth = compile == "on" or (compile == "auto" and is_long)
-    if is_worth:
-        products.library()  # an error in its environment variable comes before the work
-    return is_worth
 
 
 def _groups(
@@ -223,6 +221,23 @@ def _groups(
             if job.vae.spec.missing != "none":
                 counts += observed_cells(group, measure)
             yield group
+
+
+def _importance_sampling(
+    job: Job,
+    groups: Iterable[Tensor],
+    kept: RowCheckpoint,
+    proposal: Named | None,
+    retry: Named | None,
+) -> Columns:
+    """The columns of `Evidence` for groups of rows, from proposals that were asked for."""
+    first = proposal_of("guide" if proposal is None else proposal)
+    second = None if retry is None else proposal_of(retry, "retry")
+    parts = [
+        kept.columns("asked", x, partial(_estimate, job, x, first, second))
+        for x in groups
+    ]
+    return concatenated(parts)
 
 
 def _estimate(
@@ -266,23 +281,3 @@ def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
     sampling = Sampling(job, x, Guide(), "elbo of the guide")
     sampling.draw(np.arange(len(x)), min(job.num_particles, GUIDE_DRAWS))
     return sampling.columns()["elbo"]
-
-
-def affordable_pairs(vae: VAE) -> int:
-    """Pairs of a row and a draw whose widest layer fits into the cache; more are slower."""
-    placement = placement_of(vae)
-    sizes = [math.prod(vae.spec.data_shape)]
-
-    def note_size(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            sizes.append(output.numel())
-
-    with evaluation(vae), ExitStack() as hooks:
-        for module in vae.likelihood.modules():
-            hooks.enter_context(module.register_forward_hook(note_size))
-        shape = (1, vae.spec.latent_dim)
-        vae.likelihood(
-            torch.zeros(shape, dtype=placement.dtype, device=placement.device)
-        )
-    cache = _CACHE.get(placement.device.type, max(_CACHE.values()))
-    return int(np.clip(cache // (max(sizes) * placement.dtype.itemsize), 1, 2**14))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ def sharded_evidence(
     x: Any,
     *,
     labels: Sequence[Any] | None = None,
+    checkpoint: Path | None = None,
     **how: Any,
 ) -> Evidence:
     """`evidence` of the rows x by all processes of the group, each of which gets the whole result.
@@ -33,6 +35,7 @@ def sharded_evidence(
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape), of any kind that has positions: not a DataLoader.
         labels: names of the rows; those that x has by default.
+        checkpoint: the file of a single process; several add their numbers to its name.
         **how: further arguments of `evidence`.
 
     Raises:
@@ -47,15 +50,24 @@ def sharded_evidence(
     rows = model_rows(vae, x)
     world = min(world_size(), len(rows))
     if world <= 1:
-        return replace(evidence(vae, rows, **how), row_labels=names)
+        found = evidence(vae, rows, checkpoint=checkpoint, **how)
+        return replace(found, row_labels=names)
     if not is_first():
         how["progress"] = False
     # with fewer rows than processes, some processes have none
     own = None
     if rank() < world:
-        own = evidence(vae, _share(rows, rank(), world), **how)
+        share = _share(rows, rank(), world)
+        own = evidence(vae, share, checkpoint=_of_rank(checkpoint), **how)
     whole = _interleaved([part for part in gathered(own) if part is not None])
     return replace(whole, row_labels=names)
+
+
+def _of_rank(checkpoint: Path | None) -> Path | None:
+    """The file of this process."""
+    if checkpoint is None:
+        return None
+    return checkpoint.with_name(f"{checkpoint.stem}-{rank()}{checkpoint.suffix}")
 
 
 def _share(rows: Rows, first: int, step: int) -> Any:

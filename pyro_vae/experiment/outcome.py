@@ -83,4 +83,3 @@ def ended(experiment: Experiment, folder: Path, say: Report) -> Outcome:
 def _number(value: Any) -> Any:
     """A value of `metrics.json`, which has null for not-a-number."""
     return math.nan if value is None else value
-

@@ -213,7 +213,9 @@ def _evaluated(
     if launched_first():
         write_training(writing, trained, hashes.write)
     say(f"{training(trained, home)}\n")
-    metrics, evidence = evaluate(trained.vae, rows.test, experiment.evaluate)
+    metrics, evidence = evaluate(
+        trained.vae, rows.test, experiment.evaluate, checkpoint=target.evaluation
+    )
     evidence = _labelled(evidence, rows, experiment)
     outcome = Outcome(trained.vae, trained, metrics, evidence, experiment, home)
     if launched_first():

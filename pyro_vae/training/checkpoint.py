@@ -27,8 +27,8 @@ from pyro_vae.training.saved_state import (
     Saved,
     optimizer_state,
     restore_optimizer,
-    versions,
 )
+from pyro_vae.version import versions
 
 FORMAT = 2
 SECONDS = 10.0

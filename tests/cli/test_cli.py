@@ -38,7 +38,8 @@ COMMANDS = (
     "schema",
 )
 MODEL = {"spec.json", "model.safetensors"}
-TRAINED = MODEL | {"history.csv", "training.json", "rows.npz", "unfinished"}  # before the evaluation
+TRAINED = MODEL | {"history.csv", "training.json", "rows.npz", "unfinished"}
+"""Before the evaluation."""
 TABLES = {
     *("rows.npz", "metrics.json", "history.csv", "evidence.csv", "posterior.nc"),
     *("training.json", "manifest.json"),

@@ -7,6 +7,8 @@ import pytest
 
 import pyro_vae as pv
 from pyro_vae import saving
+from pyro_vae.analysis.marginal_likelihood import importance_sampling
+from pyro_vae.experiment import run as experiment
 from pyro_vae.experiment import run_folder
 from pyro_vae.training import checkpoint
 from pyro_vae.training.options import SCHEDULES
@@ -63,6 +65,28 @@ def test_it_goes_on_where_it_was_killed() -> None:
     assert (done.status, f"\ncontinues from {LEFT}\n" in done.out) == (0, True)
     assert not LEFT.parent.exists()
     assert model("runs/normal") == model("whole")
+
+
+def test_rows_that_were_evaluated_are_not_evaluated_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kill after the evaluation; the next one, after a cut, has nothing of it left to do."""
+
+    def cut(*arguments: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "write_numbers", cut)
+        with pytest.raises(PowerCut):
+            pyro_vae(*FIT)
+    assert (RUN / "unfinished" / "evidence.safetensors").exists()
+    whole = pyro_vae(*FIT, "--output", "whole")
+    monkeypatch.setattr(importance_sampling, "_estimate", cut)
+    done = pyro_vae(*FIT, "--resume")
+    assert (done.status, whole.status) == (0, 0)
+    for name in ("evidence.csv", "metrics.json"):
+        assert (RUN / name).read_bytes() == Path("whole", name).read_bytes()
+    assert not LEFT.parent.exists()
 
 
 def test_its_folder_is_its_description() -> None:
