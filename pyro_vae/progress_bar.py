@@ -1,9 +1,20 @@
 """Progress bars, which all functions show or hide by the same rule."""
 
 import sys
+import threading
 from typing import Any
 
 from tqdm.auto import tqdm
+
+
+class Bar(tqdm):  # type: ignore[misc]
+    """tqdm's bar with a lock of its own.
+
+    tqdm makes one of `multiprocessing` for its first bar, also for one that shows nothing; and from
+    then on `multiprocessing.set_start_method` fails.
+    """
+
+    _lock = getattr(tqdm, "_lock", None) or threading.RLock()
 
 
 def progress_bar(progress: bool | None, **options: Any) -> Any:
@@ -21,10 +32,10 @@ def progress_bar(progress: bool | None, **options: Any) -> Any:
         ...     bar.update(10)
     """
     shown = is_interactive() if progress is None else progress
-    return tqdm(disable=not shown, dynamic_ncols=True, **options)
+    return Bar(disable=not shown, dynamic_ncols=True, **options)
 
 
 def is_interactive() -> bool:
     """Whether stderr is a terminal, or tqdm's bars are those of a notebook."""
-    is_notebook = any(kind.__name__ == "tqdm_notebook" for kind in tqdm.__mro__)
+    is_notebook = any(kind.__name__ == "tqdm_notebook" for kind in Bar.__mro__)
     return is_notebook or sys.stderr.isatty()
