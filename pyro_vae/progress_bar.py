@@ -8,13 +8,16 @@ from tqdm.auto import tqdm
 
 
 class Bar(tqdm):  # type: ignore[misc]
-    """tqdm's bar with a lock of its own.
+    """tqdm's bar with a lock of its own, and without a thread.
 
-    tqdm makes one of `multiprocessing` for its first bar, also for one that shows nothing; and from
-    then on `multiprocessing.set_start_method` fails.
+    For its first bar, also for one that shows nothing, tqdm makes a lock of `multiprocessing`, from
+    which on `multiprocessing.set_start_method` fails, and starts a thread, after which Python warns
+    of each fork. The thread is for bars that look at the clock too seldom; this one does at each
+    step.
     """
 
     _lock = getattr(tqdm, "_lock", None) or threading.RLock()
+    monitor_interval = 0
 
 
 def progress_bar(progress: bool | None, **options: Any) -> Any:
@@ -32,7 +35,7 @@ def progress_bar(progress: bool | None, **options: Any) -> Any:
         ...     bar.update(10)
     """
     shown = is_interactive() if progress is None else progress
-    return Bar(disable=not shown, dynamic_ncols=True, **options)
+    return Bar(disable=not shown, dynamic_ncols=True, miniters=1, **options)
 
 
 def is_interactive() -> bool:
