@@ -8,22 +8,28 @@ an error.
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 
 class _ProcessLock:
     """The lock of the process.
 
     A forked child gets a new one: the thread that has acquired the old one isn't in the child.
+
+    Attributes:
+        lock: the lock.
+        is_forked: whether this process is such a child.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.is_forked = False
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.renew)
 
     def renew(self) -> None:
         self.lock = threading.RLock()
+        self.is_forked = True
 
 
 _LOCK = _ProcessLock()
@@ -38,5 +44,25 @@ def alone() -> Iterator[None]:
         ...     "two blocks, one thread"
         'two blocks, one thread'
     """
-    with _LOCK.lock:
+    with _LOCK.lock, _one_thread_of_torch() if _LOCK.is_forked else nullcontext():
         yield
+
+
+@contextmanager
+def _one_thread_of_torch() -> Iterator[None]:
+    """Inside the block torch has one thread.
+
+    The threads of OpenMP aren't in a forked child, which would wait for them for ever where the
+    parent has used them.
+    """
+    import torch  # only here: most processes aren't forked
+
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

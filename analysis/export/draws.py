@@ -14,8 +14,9 @@ from pyro_vae.analysis.export.coordinates import feature_coordinate
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
 from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
-from pyro_vae.analysis.results.tables import column_names, row_labels
+from pyro_vae.analysis.results.tables import column_names
 from pyro_vae.arguments import public
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.likelihoods.base import given
 from pyro_vae.rng import own_seed

@@ -48,8 +48,8 @@ from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.row_checkpoint import RowCheckpoint
 from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.inputs import model_rows, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE

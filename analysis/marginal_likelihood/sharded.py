@@ -10,8 +10,8 @@ import torch
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.data import ArrayRows, DatasetRows, Rows
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
 from pyro_vae.inputs import model_rows
 from pyro_vae.vae import VAE

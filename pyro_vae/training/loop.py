@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import torch
 
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data import Placement
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.distributed.process_group import (
     broadcast_parameters,
     device_of_rank,
@@ -215,7 +217,14 @@ def fit(
         order = torch.Generator().manual_seed(options.seed)
         texts = texts_of(digests, data.weights)
         training = Training(
-            run, state, data, factor, order, texts, given=named_rows["x"]
+            run,
+            state,
+            data,
+            factor,
+            order,
+            texts,
+            given=named_rows["x"],
+            labels=partial(row_labels, x, vae.spec.table),
         )
         _train(training, checkpoint, callbacks, progress)
     if run.warning is not None:
