@@ -50,6 +50,7 @@ from pyro_vae.training.run import Run
 from pyro_vae.training.sanity_check import check_objective, require_trainable
 from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.step_choice import choose_steps, with_guard
+from pyro_vae.training.symptoms import symptoms
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.weights import refuse_hidden_weights, with_eager_steps
@@ -227,8 +228,10 @@ def fit(
             labels=partial(row_labels, x, vae.spec.table),
         )
         _train(training, checkpoint, callbacks, progress)
-    if run.warning is not None:
-        warn_caller(f"fit: {run.warning}")
+        found = [*symptoms(training)]
+    for sentence in (run.warning, *found):
+        if sentence is not None:
+            warn_caller(f"fit: {sentence}")
     return run
 
 
