@@ -9,6 +9,21 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+FORKED = 0x40
+"""The flag of Linux for a process that was forked and has started no other program."""
+
+
+def _is_forked() -> bool:
+    """Whether this process is a fork of another, as far as the system says so."""
+    try:
+        text = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no Linux
+        return False
+    # proc(5): pid (name) state ppid pgrp session tty tpgid flags ...
+    flags = text.rpartition(")")[2].split()[6]
+    return bool(int(flags) & FORKED)
 
 
 class _ProcessLock:
@@ -18,12 +33,12 @@ class _ProcessLock:
 
     Attributes:
         lock: the lock.
-        is_forked: whether this process is such a child.
+        is_forked: whether this process is such a child, also of a process without this library.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.is_forked = False
+        self.is_forked = _is_forked()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.renew)
 

@@ -51,17 +51,19 @@ import torch
 import pyro_vae as pv
 
 torch.set_num_threads(2)
-x = torch.ones(2000, 2000) @ torch.ones(2000, 2000)  # by two threads
+x = torch.randn(2000, 200)
+torch.ones(2000, 2000) @ torch.ones(2000, 2000)  # by two threads
 
 
 def fitted(pipe):
     vae = pv.VAE(data_shape=(200,), latent_dim=2, hidden_dims=(512,))
-    run = pv.fit(vae, torch.randn(2000, 200), epochs=1, batch_size=1000, progress=False)
+    run = pv.fit(vae, x, epochs=1, batch_size=1000, progress=False)
     pipe.send((len(run.history), torch.get_num_threads()))
 
 
 here, there = multiprocessing.Pipe()
-child = multiprocessing.get_context("fork").Process(target=fitted, args=(there,))
+fork = multiprocessing.get_context("fork")
+child = fork.Process(target=fitted, args=(there,), daemon=True)
 child.start()
 assert here.poll(60)
 assert here.recv() == (1, 2)

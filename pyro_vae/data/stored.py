@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-
 LONGEST = 500
 """Characters of another library's message."""
 
