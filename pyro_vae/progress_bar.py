@@ -7,7 +7,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 
-class Bar(tqdm):  # type: ignore[misc]
+class Bar(tqdm):
     """tqdm's bar with a lock of its own, and without a thread.
 
     For its first bar, also for one that shows nothing, tqdm makes a lock of `multiprocessing`, from

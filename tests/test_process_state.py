@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.docs.pages import DOCS, program
 from tests.process_state import ACTIONS
 
 pytestmark = pytest.mark.slow
@@ -121,6 +122,13 @@ def test_processes_and_threads_have_the_numbers_of_one(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_process_does_not_wait_for_threads_that_it_has_not() -> None:
     python("-c", AFTER_A_FORK, threads=2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_the_page_on_threads_and_processes_is_so(tmp_path: Path) -> None:
+    page = tmp_path / "page.py"
+    page.write_text(program(DOCS / "threads.md"))
+    python(str(page))
 
 
 def test_the_start_method_may_be_set_later() -> None:

@@ -51,7 +51,7 @@ def about_row(
     order = np.argsort(-np.nan_to_num(distance, nan=np.inf), kind="stable")
     names = range(len(row)) if columns is None else columns
     modelled = [None] * len(row) if schema is None else schema.modelled
-    lines = [HEADER]
+    lines: list[Sequence[str]] = [HEADER]
     for place in order[:SHOWN]:
         cells = (_cell(one[place], modelled[place]) for one in (row, middle))
         lines.append((str(names[place]), *cells, f"{distance[place]:.3g}"))
@@ -73,7 +73,7 @@ def _spread(rows: np.ndarray, middle: np.ndarray) -> np.ndarray:
     return np.where(robust > 0, robust, np.nanstd(rows, 0))
 
 
-def _cell(value: float, column: Column | None) -> str:
+def _cell(value: Any, column: Column | None) -> str:
     """A number as it stands in its source."""
     if np.isnan(value):
         return "missing"

@@ -219,7 +219,9 @@ def _rows_of_gradient(state: State, rows: Tensor) -> list[int]:
     for number, row in enumerate(rows):
         try:
             loss = state.terms(row[None], state.beta).loss.sum()
-            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            found: Sequence[Tensor | None] = torch.autograd.grad(
+                loss, parameters, allow_unused=True
+            )
         except (*FAILURES, RuntimeError, ValueError):  # such as BatchNorm of one row
             return every
         if not all(one is None or bool(one.isfinite().all()) for one in found):
