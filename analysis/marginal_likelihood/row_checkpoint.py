@@ -24,7 +24,7 @@ from pyro_vae.version import versions
 SECONDS = 10.0
 """Smallest time between two writings of a file."""
 PAUSE = 50.0
-"""Times as long as a writing has taken until the next one: few rows are many bytes together."""
+"""Times as long as the last writing took, so that of many rows it takes 2 % of the time."""
 
 Groups = dict[str, Columns]
 """The columns of groups of rows by the SHA-256 of the rows."""
@@ -95,14 +95,15 @@ class RowCheckpoint:
         """
         if self.path is None:
             return estimate()
-        groups = self.kept.setdefault(purpose, {})
         key = content_sha256({"x": x.cpu()}, purpose)
-        if key not in groups:
-            groups[key] = estimate()
+        found = self.kept.get(purpose, {}).get(key)
+        if found is None:
+            found = estimate()
+            self.kept.setdefault(purpose, {})[key] = found
             self.has_new = True
             if time.monotonic() >= self.due:
                 self._write()
-        return dict(groups[key])
+        return dict(found)
 
     def _write(self) -> None:
         """Write the file, where there is something new."""

@@ -88,8 +88,8 @@ def errors_name(source: str) -> Iterator[None]:
         raise ValueError(f"{source}: {fault}") from None
     except MemoryError as error:
         raise MemoryError(
-            f"{source}: asks for more memory than there is ({error}); take fewer columns, or write "
-            "it again if it is damaged"
+            f"{source}: asks for more memory than there is ({str(error) or 'by its header'}); take "
+            "fewer columns, or write it again if it is damaged"
         ) from error
     except PermissionError as error:
         raise ValueError(

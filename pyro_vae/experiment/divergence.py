@@ -37,8 +37,9 @@ def diverged(
     message = error.with_kept(KEPT if is_saved else NOTHING)
     if error.rows:
         numbers = _in_source(error.rows, rows, source)
-        message += f"; in {source.name}: {about_rows(numbers, source.labels)}: look at "
-        message += f"them by {_command(experiment.data, numbers)}"
+        named = about_rows(numbers, source.labels)
+        command = _command(experiment.data, numbers)
+        message += f"; in {source.name}: {named}; look there with {command}"
     if not launched_first():
         return ValueError(message)
     if not is_saved:

@@ -90,8 +90,10 @@ def _at_floor(training: Training) -> str:
     if not low:
         return ""
     table = vae.spec.table
-    names = [str(one) if table is None else repr(table.names[one]) for one in low]
-    shown = ", ".join(sorted(names)[:SHOWN]) + (", ..." if len(low) > SHOWN else "")
+    names = [
+        str(one) if table is None else repr(table.names[one]) for one in sorted(low)
+    ]
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(low) > SHOWN else "")
     return (
         f"the scale of {len(low)} of {math.prod(vae.spec.data_shape)} columns is at its floor, "
         f"below {NEAR * FLOOR:g} of their spread: {shown}; such columns are constant, copies or "
@@ -117,14 +119,18 @@ def _note(
 
 
 def _families(likelihood: Any) -> Iterator[tuple[Any, list[int] | None]]:
-    """The families whose scale is learned, and the columns of each; None for all."""
+    """The densities whose scale is learned, and the columns of each; None for all.
+
+    A mass, such as that of a discretised logistic, is at most 1, however small the scale.
+    """
     family = getattr(likelihood, "family", None)
     groups: list[tuple[Any, list[int] | None]] = [(family, None)]
     if isinstance(family, Mixed):
         groups = [*zip(family.families, family.columns, strict=True)]
     for one, columns in groups:
         scale = getattr(one, "scale", None)
-        if isinstance(scale, Positive) and isinstance(scale.source, str):
+        is_learned = isinstance(scale, Positive) and isinstance(scale.source, str)
+        if is_learned and not one.support.is_discrete:
             yield one, columns
 
 

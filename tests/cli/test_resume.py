@@ -177,7 +177,7 @@ def test_rows_that_ended_a_training_are_shown_by_the_command_that_it_names() -> 
     done = pyro_vae(
         "fit", "far.csv", *asked, "--set", "fit.lr=1e30", "--set", "hidden_dims=[8]"
     )
-    found = re.search(r"look at them by pyro-vae (.*)$", done.err.strip())
+    found = re.search(r"look there with pyro-vae (.*)$", done.err.strip())
     assert done.status == 2
     assert found is not None, done.err
     assert not Path("runs/far").exists()

@@ -141,16 +141,21 @@ def test_of_another_model_nothing_is_taken(tmp_path: Path) -> None:
     same(evidence(vae, ROWS, checkpoint=path, **how), expected)
 
 
+@pytest.mark.parametrize("function", ["first_estimate", "second_estimate"])
 def test_an_error_and_a_signal_keep_the_rows_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Five groups are estimated first, and some of their rows a second time."""
     path = tmp_path / "rows"
+    done = {"first_estimate": 3, "second_estimate": 0}[function]
     with monkeypatch.context() as patch:
-        estimate = automatic.first_estimate
-        patch.setattr(automatic, "first_estimate", cut_after(3, estimate))
+        estimate = getattr(automatic, function)
+        patch.setattr(automatic, function, cut_after(done, estimate))
         with pytest.raises(PowerCut):
             evidence(bimodal_vae(), ROWS, checkpoint=path, **HOW)
-    monkeypatch.setattr(automatic, "first_estimate", cut_after(2, estimate))
+    left = 5 - done if function == "first_estimate" else 0
+    first = automatic.first_estimate
+    monkeypatch.setattr(automatic, "first_estimate", cut_after(left, first))
     evidence(bimodal_vae(), ROWS, checkpoint=path, **HOW)
 
 
