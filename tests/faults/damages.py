@@ -10,11 +10,7 @@ import pandas as pd
 import scipy.sparse
 from scipy.io import mmwrite
 
-RNG = np.random.default_rng(0)
-ROWS = RNG.normal(size=(12, 4)).round(3)
-BITS = RNG.integers(0, 2, size=(12, 4)).astype(np.uint8)
-FRAME = pd.DataFrame(ROWS, columns=["a", "b b", "c", "d"])
-MIXED = FRAME.assign(kind=list("xyz") * 4, day=pd.date_range("2020-01-01", periods=12))
+CHARACTERS = b"0123456789eE.,-+;:\"'\n\r\t nNaA{}[]%@\x00\xff"
 
 
 def stream_of(write: Callable[[io.BytesIO], object]) -> bytes:
@@ -24,48 +20,62 @@ def stream_of(write: Callable[[io.BytesIO], object]) -> bytes:
     return stream.getvalue()
 
 
-def text(separator: str = ",", **options: object) -> bytes:
-    """A table as text."""
-    found: str = MIXED.to_csv(index=False, sep=separator, **options)
-    return found.encode()
-
-
 def idx(array: np.ndarray) -> bytes:
     """An array of bytes as the digits of MNIST are stored."""
     sizes = struct.pack(f">{array.ndim}I", *array.shape)
     return struct.pack(">BBBB", 0, 0, 8, array.ndim) + sizes + array.tobytes()
 
 
-ARFF = (
-    "@relation r\n@attribute a numeric\n@attribute k {x,y}\n@data\n"
-    + "".join(f"{one:.2f},{'xy'[n % 2]}\n" for n, one in enumerate(ROWS[:, 0]))
-).encode()
-SEEDS: dict[str, bytes] = {
-    "f8.npy": stream_of(lambda to: np.save(to, ROWS)),
-    "bool.npy": stream_of(lambda to: np.save(to, BITS.astype(bool))),
-    "two.npz": stream_of(lambda to: np.savez(to, train=ROWS, test=ROWS[:3])),
-    "small.npz": stream_of(lambda to: np.savez_compressed(to, x=ROWS)),
-    "sparse.npz": stream_of(
-        lambda to: scipy.sparse.save_npz(to, scipy.sparse.csr_array(BITS))
-    ),
-    "images-idx3-ubyte": idx(BITS.reshape(12, 2, 2)),
-    "images.idx": idx(BITS),
-    "images-ubyte.gz": gzip.compress(idx(BITS), mtime=0),
-    "dense.mtx": stream_of(lambda to: mmwrite(to, ROWS)),
-    "sparse.mtx": stream_of(lambda to: mmwrite(to, scipy.sparse.coo_array(BITS))),
-    "table.csv": text(),
-    "table.tsv": text("\t"),
-    "german.csv": text(";", decimal=","),
-    "numbers.txt": stream_of(lambda to: np.savetxt(to, ROWS)),
-    "bits.amat": stream_of(lambda to: np.savetxt(to, BITS, fmt="%d")),
-    "table.csv.gz": gzip.compress(text(), mtime=0),
-    "table.arff": ARFF,
-    "table.json": FRAME.to_json(orient="records").encode(),
-    "lines.jsonl": FRAME.to_json(orient="records", lines=True).encode(),
-    "table.xlsx": stream_of(lambda to: FRAME.to_excel(to, index=False)),
-    "table.dta": stream_of(lambda to: FRAME.to_stata(to, write_index=False)),
-}
-CHARACTERS = b"0123456789eE.,-+;:\"'\n\r\t nNaA{}[]%@\x00\xff"
+def arff(numbers: np.ndarray) -> bytes:
+    """A column of numbers and one of two levels."""
+    head = "@relation r\n@attribute a numeric\n@attribute k {x,y}\n@data\n"
+    lines = (f"{one:.2f},{'xy'[n % 2]}\n" for n, one in enumerate(numbers))
+    return f"{head}{''.join(lines)}".encode()
+
+
+def whole_files() -> dict[str, bytes]:
+    """A file of each format by its name."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(12, 4)).round(3)
+    bits = rng.integers(0, 2, size=(12, 4)).astype(np.uint8)
+    return {**_arrays(rows, bits), **_tables(rows, bits)}
+
+
+def _arrays(rows: np.ndarray, bits: np.ndarray) -> dict[str, bytes]:
+    sparse = scipy.sparse.csr_array(bits)
+    return {
+        "f8.npy": stream_of(lambda to: np.save(to, rows)),
+        "bool.npy": stream_of(lambda to: np.save(to, bits.astype(bool))),
+        "two.npz": stream_of(lambda to: np.savez(to, train=rows, test=rows[:3])),
+        "small.npz": stream_of(lambda to: np.savez_compressed(to, x=rows)),
+        "sparse.npz": stream_of(lambda to: scipy.sparse.save_npz(to, sparse)),
+        "images-idx3-ubyte": idx(bits.reshape(12, 2, 2)),
+        "images.idx": idx(bits),
+        "images-ubyte.gz": gzip.compress(idx(bits), mtime=0),
+        "dense.mtx": stream_of(lambda to: mmwrite(to, rows)),
+        "sparse.mtx": stream_of(lambda to: mmwrite(to, sparse.tocoo())),
+    }
+
+
+def _tables(rows: np.ndarray, bits: np.ndarray) -> dict[str, bytes]:
+    frame = pd.DataFrame(rows, columns=["a", "b b", "c", "d"])
+    short = frame.rename(columns={"b b": "b"})
+    days = pd.date_range("2020-01-01", periods=12)
+    mixed = frame.assign(kind=list("xyz") * 4, day=days)
+    text = mixed.to_csv(index=False).encode()
+    return {
+        "table.csv": text,
+        "table.tsv": mixed.to_csv(index=False, sep="\t").encode(),
+        "german.csv": mixed.to_csv(index=False, sep=";", decimal=",").encode(),
+        "numbers.txt": stream_of(lambda to: np.savetxt(to, rows)),
+        "bits.amat": stream_of(lambda to: np.savetxt(to, bits, fmt="%d")),
+        "table.csv.gz": gzip.compress(text, mtime=0),
+        "table.arff": arff(rows[:, 0]),
+        "table.json": frame.to_json(orient="records").encode(),
+        "lines.jsonl": frame.to_json(orient="records", lines=True).encode(),
+        "table.xlsx": stream_of(lambda to: frame.to_excel(to, index=False)),
+        "table.dta": stream_of(lambda to: short.to_stata(to, write_index=False)),
+    }
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:

