@@ -20,10 +20,11 @@ from pyro_vae.analysis.imputation.cells import probabilities_of
 from pyro_vae.analysis.imputation.conditional import groups_of, job_of
 from pyro_vae.analysis.imputation.posterior_draws import PosteriorDraws
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
-from pyro_vae.analysis.results.tables import column_labels, row_labels
+from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public
 from pyro_vae.contexts import replaced
 from pyro_vae.data.given_rows import GivenRows
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.given import OfRows, with_context
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterior_of
 from pyro_vae.analysis.results.answer import Answer, Total
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.contexts import NONE_TAKEN, contexts_of
 from pyro_vae.data.frame_output import as_frame
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.given import with_context
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.labels import with_drawn_labels

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import torch
 
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data import Placement
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.distributed.collectives import (
     broadcast_parameters,
     interrupted_together,
@@ -49,6 +51,7 @@ from pyro_vae.training.run import Run
 from pyro_vae.training.sanity_check import check_objective, require_trainable
 from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.step_choice import choose_steps, with_guard
+from pyro_vae.training.symptoms import symptoms
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.weights import refuse_hidden_weights, with_eager_steps
@@ -233,10 +236,13 @@ def fit(
             texts,
             given=named_rows["x"],
             noise=own_noise(options.seed, torch_device),
+            labels=partial(row_labels, x, vae.spec.table),
         )
         _train(training, checkpoint, callbacks, progress)
-    if run.warning is not None:
-        warn_caller(f"fit: {run.warning}")
+        found = [*symptoms(training)]
+    for sentence in (run.warning, *found):
+        if sentence is not None:
+            warn_caller(f"fit: {sentence}")
     return run
 
 
