@@ -87,6 +87,7 @@ def run(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> home = tempfile.mkdtemp()
         >>> np.save(f"{home}/rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
         >>> spec = {"data": f"{home}/rows.npy", "latent_dim": 1, "hidden_dims": (8,)}

@@ -239,11 +239,15 @@ def fit(
             labels=partial(row_labels, x, vae.spec.table),
         )
         _train(training, checkpoint, callbacks, progress)
-        found = [*symptoms(training)]
-    for sentence in (run.warning, *found):
+        _warn(training)
+    return run
+
+
+def _warn(training: Training) -> None:
+    """Warn of what a training that ended well may have gone wrong in."""
+    for sentence in (training.run.warning, *symptoms(training)):
         if sentence is not None:
             warn_caller(f"fit: {sentence}")
-    return run
 
 
 def _examine(run: Run, state: State, data: TrainingData) -> None:
