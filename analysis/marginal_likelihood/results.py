@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_vae.analysis.export.elpd import HasElpd
+from pyro_vae.analysis.bridge.elpd import HasElpd
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.results.answer import (
     Answer,

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.export.arviz_objects import library_attributes, to_datatree
-from pyro_vae.analysis.export.imputed import imputed_cells, require_same_holes
-from pyro_vae.analysis.export.row_layout import RowLayout
-from pyro_vae.analysis.export.variational import (
+from pyro_vae.analysis.bridge.arviz_objects import library_attributes, to_datatree
+from pyro_vae.analysis.bridge.imputed import imputed_cells, require_same_holes
+from pyro_vae.analysis.bridge.row_layout import RowLayout
+from pyro_vae.analysis.bridge.variational import (
     encoded,
     importance,
     numbers_of,
