@@ -4,7 +4,7 @@ from pyro_vae.analysis.annealing.ais import Annealed as Annealed
 from pyro_vae.analysis.annealing.ais import annealed as annealed
 from pyro_vae.analysis.annealing.bidirectional_mc import Bracket as Bracket
 from pyro_vae.analysis.annealing.bidirectional_mc import bidirectional as bidirectional
-from pyro_vae.analysis.export.draws import to_arviz as to_arviz
+from pyro_vae.analysis.bridge.draws import to_arviz as to_arviz
 from pyro_vae.analysis.gaps.gaps import inference_gaps as inference_gaps
 from pyro_vae.analysis.gaps.results import Gaps as Gaps
 from pyro_vae.analysis.imputation.imputing import impute as impute

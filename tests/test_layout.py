@@ -421,7 +421,7 @@ except SystemExit as end: assert not end.code, end"""
 LIGHT = {
     "import pyro_vae": ("arviz", "matplotlib", "pyro", "torch"),
     HELP: ("arviz", "matplotlib", "pyro", "torch"),
-    "import pyro_vae.analysis.export.arviz_objects": ("pyro", "torch"),
+    "import pyro_vae.analysis.bridge.arviz_objects": ("pyro", "torch"),
     "import pyro_vae.analysis.marginal_likelihood.pareto": ("pyro", "torch"),
     "import pyro_vae.analysis.figures.plots": ("pyro", "torch"),
 }

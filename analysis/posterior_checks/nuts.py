@@ -13,7 +13,7 @@ from pyro.infer.autoguide import init_to_sample
 from torch import Tensor
 from torch.distributions import biject_to
 
-from pyro_vae.analysis.export.arviz_objects import installed_arviz
+from pyro_vae.analysis.bridge.arviz_objects import installed_arviz
 from pyro_vae.analysis.fitted import (
     evaluation,
     posterior_of,

@@ -12,7 +12,7 @@ import torch
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
-from pyro_vae.analysis.export.elpd import elpd_of
+from pyro_vae.analysis.bridge.elpd import elpd_of
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
 from pyro_vae.analysis.report.comparison import Comparison, compare
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyro_vae.analysis.export.arviz_objects import Array, installed_arviz
+from pyro_vae.analysis.bridge.arviz_objects import Array, installed_arviz
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.export.arviz_objects import to_datatree
-from pyro_vae.analysis.export.column_variables import ColumnVariables, variable_names
-from pyro_vae.analysis.export.coordinates import feature_coordinate
+from pyro_vae.analysis.bridge.arviz_objects import to_datatree
+from pyro_vae.analysis.bridge.column_variables import ColumnVariables, variable_names
+from pyro_vae.analysis.bridge.coordinates import feature_coordinate
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
 from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyro_vae.analysis.export.coordinates import feature_coordinate, row_coordinate
+from pyro_vae.analysis.bridge.coordinates import feature_coordinate, row_coordinate
 from pyro_vae.atomic_files import written_whole
 
 __all__ = ["as_integers", "installed_arviz", "to_datatree", "write_netcdf"]
