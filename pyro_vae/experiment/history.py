@@ -27,7 +27,7 @@ def read_history(file: Path) -> list[dict[str, float]]:
 
 def _number(cell: str) -> float:
     """A cell as it was written: epochs are whole."""
-    if isinstance(cell, str) and cell.isdigit():
+    if str(cell).isdigit():
         return int(cell)
     return float(cell or math.nan)
 

@@ -21,15 +21,15 @@ from pyro_vae.distributed.collectives import (
 from pyro_vae.distributed.process_group import device_of_rank, is_first, watched
 from pyro_vae.distributed.watch import PATIENCE
 from pyro_vae.networks import MatmulPrecision, Precision
-from pyro_vae.objectives import KL, Objective, Renyi
+from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.termination import deferred
-from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.callbacks import Callback, require_callables
 from pyro_vae.training.checkpoint import Checkpoint
 from pyro_vae.training.data_parallel import own_noise
 from pyro_vae.training.epoch import Training
 from pyro_vae.training.epochs import make_epochs, refit_guide
+from pyro_vae.training.examination import examine
 from pyro_vae.training.options import (
     SCHEDULES,
     MakeOptimizer,
@@ -48,12 +48,9 @@ from pyro_vae.training.preparation import (
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
-from pyro_vae.training.sanity_check import check_objective, require_trainable
-from pyro_vae.training.sleep import require_sleep
+from pyro_vae.training.sanity_check import require_trainable
 from pyro_vae.training.step_choice import choose_steps, with_guard
 from pyro_vae.training.symptoms import symptoms
-from pyro_vae.training.train_step import State
-from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.weights import refuse_hidden_weights, with_eager_steps
 from pyro_vae.vae import VAE
 
@@ -223,7 +220,7 @@ def fit(
         digests = {} if checkpoint is None else digests_of(named_rows)
         check_and_initialise(vae, named_rows, data.train, placement.grey, digests)
         data = with_binary_validation(data, vae, placement, options.seed)
-        _examine(run, state, data)
+        examine(run, state, data)
         factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
         order = torch.Generator().manual_seed(options.seed)
         texts = texts_of(digests, data.weights)
@@ -248,21 +245,6 @@ def _warn(training: Training) -> None:
     for sentence in (training.run.warning, *symptoms(training)):
         if sentence is not None:
             warn_caller(f"fit: {sentence}")
-
-
-def _examine(run: Run, state: State, data: TrainingData) -> None:
-    """What fails early, the score to beat, and the weights to fall back on."""
-    options = run.options
-    objective = state.objective
-    # Rényi's bound with α above 1 is below the ELBO.
-    run.is_importance_weighted = isinstance(objective, Renyi) and objective.alpha < 1
-    if options.sleep_share:
-        require_sleep(run.vae)
-    check_objective(state, data.train, options)
-    has_fixed_rows = data.valid is not None or options.binarize == "none"
-    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
-        run.baseline = independent_score(run.vae, data)
-    run.remember()
 
 
 def _train(
