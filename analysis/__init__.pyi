@@ -6,6 +6,8 @@ from pyro_vae.analysis.annealing.bidirectional_mc import Bracket as Bracket
 from pyro_vae.analysis.annealing.bidirectional_mc import bidirectional as bidirectional
 from pyro_vae.analysis.classification.classifying import classify as classify
 from pyro_vae.analysis.classification.results import Classification as Classification
+from pyro_vae.analysis.effects.levels import LevelEffects as LevelEffects
+from pyro_vae.analysis.effects.levels import random_effects as random_effects
 from pyro_vae.analysis.export.draws import to_arviz as to_arviz
 from pyro_vae.analysis.gaps.gaps import inference_gaps as inference_gaps
 from pyro_vae.analysis.gaps.results import Gaps as Gaps

@@ -193,7 +193,8 @@ def sample(
         vae: the model.
         num_rows: how many rows, at least 1.
         context: of a model that has one: an array (num_rows, C) or (1, C), a DataFrame, or a dict
-            by name of a value for all rows, {"batch": "a"}, or of one for each.
+            by name of a value for all rows, {"batch": "a"}, or of one for each. Of a random effect
+            a new level is drawn for each row.
         seed: of the draws.
         as_array: give `Samples` also where the model knows the columns of a table.
 
@@ -219,9 +220,10 @@ def sample(
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
         if vae.model.label is not None and c is not None:
             c = with_drawn_labels(c, vae.model.label())
-        prior = vae.model.p_z(c)
+        resolved = vae.model.resolved(c, _new_levels(vae, c))
+        prior = vae.model.p_z(resolved)
         z = prior.sample(torch.Size([] if prior.batch_shape else [num_rows]))
-        p = vae.model.p_x(z, c)
+        p = vae.model.p_x(z, resolved)
         x = p.sample()
         drawn = Samples(as_numpy(z), as_numpy(x), as_numpy(p.mean))
     if vae.spec.table is None or as_array:
@@ -286,6 +288,14 @@ def _contexts(vae: VAE, context: Any, num_rows: int) -> Tensor | None:
             f"{len(found)}; take num_rows={len(found)}"
         )
     return found.expand(num_rows, -1)
+
+
+def _new_levels(vae: VAE, contexts: Tensor | None) -> Tensor | None:
+    """Draws of the vectors of new levels in units of s, one for each row."""
+    if contexts is None or vae.spec.context is None or not vae.spec.context.effects:
+        return None
+    size = sum(effect.dim for effect in vae.spec.context.effects)
+    return torch.randn(len(contexts), size, dtype=contexts.dtype).to(contexts.device)
 
 
 def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

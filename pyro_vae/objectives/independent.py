@@ -45,12 +45,14 @@ class Independent:
         assert context is not None
         u = guide.q_z(rows, context).rsample()
         features = model.features
+        resolved = model.resolved(context)
+        assert resolved is not None
         if isinstance(model.prior, ConditionalNormal):
-            loc, scale = model.prior.moments(context)
+            loc, scale = model.prior.moments(resolved.values)
             u = (u - loc) / scale
             features = features or model.prior.features
         assert features is not None
-        given = features(context).detach()
+        given = features(resolved.values).detach()
         return terms._replace(loss=terms.loss + self.weight * alignment(u, given))
 
 
