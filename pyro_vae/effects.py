@@ -7,7 +7,6 @@ q(u) is N(0, s² I).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyro
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from pyro_vae.networks.context import ContextFeatures, Resolved
 from pyro_vae.networks.positive_numbers import PositiveTensor, positive, raw_of
 from pyro_vae.spec.effect import Effect
 
@@ -23,13 +23,6 @@ ROWS = "pyro_vae_rows"
 """In the `infer` of a site that all rows share: the number of training rows."""
 START = 0.1
 """The standard deviations of q(u) before training: draws differ little from the mean at first."""
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """Contexts with the vectors of random effects in the place of their levels, (..., C')."""
-
-    values: Tensor
 
 
 class EffectPriors(nn.Module):
@@ -118,10 +111,18 @@ class EffectPosteriors(nn.Module):
         return _sampled(self.effects, self.distributions(), rows)
 
 
-def bind(priors: EffectPriors, posteriors: EffectPosteriors) -> None:
-    """Let each know the other: a new level has the prior as q(u), and tools ask p for means of q."""
-    priors._posteriors = (posteriors,)
-    posteriors._priors = (priors,)
+def bind(model: Any, guide: Any) -> None:
+    """Let the effects of model and guide know each other, where there are some.
+
+    A new level has the prior as q(u), and tools ask the model for the means of q(u).
+    """
+    if model.effects is None:
+        return
+    model.effects._posteriors = (guide.effects,)
+    guide.effects._priors = (model.effects,)
+    for module in (*model.modules(), *guide.modules()):
+        if isinstance(module, ContextFeatures):
+            module.has_effects = True
 
 
 def resolved(
@@ -168,8 +169,9 @@ def resolved(
 def _sampled(
     effects: Sequence[Effect], distributions: Sequence[Any], rows: Tensor
 ) -> list[Tensor]:
+    infer: Any = {ROWS: rows}
     return [
-        pyro.sample(effect.site, fn, infer={ROWS: rows})
+        pyro.sample(effect.site, fn, infer=infer)
         for effect, fn in zip(effects, distributions, strict=True)
     ]
 

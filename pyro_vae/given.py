@@ -14,6 +14,7 @@ from pyro_vae.labels import label_of, with_label
 from pyro_vae.likelihoods.base import given
 from pyro_vae.model_and_guide import Model
 from pyro_vae.networks import evaluating
+from pyro_vae.networks.context import Resolved
 from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.priors.standard_normal import StandardNormal
 from pyro_vae.row_distributions import whitened, with_noise
@@ -53,6 +54,16 @@ def with_likely_labels(vae: VAE, rows: GivenRows) -> GivenRows:
             filled = torch.where(label.isnan(), likely, label)
             contexts.append(with_label(given, filled))
     return GivenRows(rows.x, torch.cat(contexts))
+
+
+def with_drawn_levels(vae: VAE, context: Tensor | None) -> Resolved | None:
+    """Contexts of rows to draw, in which a new level of a random effect is drawn for each row."""
+    if context is None or vae.model.effects is None:
+        return vae.model.resolved(context)
+    size = sum(effect.dim for effect in vae.model.effects.effects)
+    return vae.model.resolved(
+        context, torch.randn_like(context[:, :1].expand(-1, size))
+    )
 
 
 def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Tensor:
@@ -139,7 +150,7 @@ class RowsModel(nn.Module):
             return with_noise(q, self.new)
         given = self.vae.model.resolved(context)
         assert given is not None
-        u = whitened(q, *self.vae.prior.moments(given.values))
+        u = whitened(q, *self.vae.prior.moments(given))
         return with_noise(u, self.new)
 
 
@@ -200,8 +211,6 @@ class OfRows(TorchDistribution):
         prior = self.model.prior
         placed = self.model.resolved(context, noise)
         if isinstance(prior, ConditionalNormal) and placed is not None:
-            loc, scale = prior.moments(placed.values)
+            loc, scale = prior.moments(placed)
             z = loc + scale * z
         return self.model.p_x(z, placed)
-
-

@@ -10,10 +10,11 @@ import pyro
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from pyro_vae.effects import EffectPosteriors, EffectPriors, Resolved, resolved
+from pyro_vae.effects import EffectPosteriors, EffectPriors, resolved
+from pyro_vae.guides import Posterior
 from pyro_vae.labels import LabelPrior, guided_label, modelled_label
 from pyro_vae.networks.classifier import Classifier
-from pyro_vae.networks.context import ContextFeatures, beside
+from pyro_vae.networks.context import ContextFeatures, Resolved, beside
 from pyro_vae.spec import Context, joined, random_weights
 
 Observations = Mapping[str, Tensor] | None
@@ -134,14 +135,14 @@ class Model(PyroModule):
         given = self.resolved(context)
         if chosen is None or not chosen.prior or given is None:
             return self.prior()
-        return self.prior(given.values)
+        return self.prior(given)
 
     def p_x(self, z: Tensor, context: Given) -> Any:
         """p(x | z, c), whose decoder takes (z, e(c))."""
         inputs = z
         given = self.resolved(context)
         if self.features is not None and given is not None:
-            inputs = beside(z, self.features(given.values))
+            inputs = beside(z, self.features(given))
         return self.likelihood(inputs)
 
     def forward(
@@ -202,7 +203,7 @@ class Guide(PyroModule):
         assert self.classifier is not None
         given = resolved(self.effects, context)
         assert given is not None
-        logits: Tensor = self.classifier(x, given.values[..., :-1])
+        logits: Tensor = self.classifier(x, given.without_label())
         return logits.log_softmax(-1)
 
     def q_z(self, x: Tensor, context: Given) -> Any:
@@ -211,7 +212,9 @@ class Guide(PyroModule):
         given = resolved(self.effects, context)
         if chosen is None or not chosen.encoder or given is None:
             return self.posterior(x)
-        return self.posterior(x, given.values)
+        if self.effects is None or not isinstance(self.posterior, Posterior):
+            return self.posterior(x, given.values)
+        return self.posterior(x, given)
 
     def forward(
         self,

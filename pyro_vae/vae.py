@@ -107,8 +107,7 @@ class VAE(nn.Module):
             if split.context is not None and split.context.label is not None:
                 classifier = classifier_of(self.spec)
             self.guide = Guide(f"{name}.guide", parts.posterior, split, classifier)
-            if self.model.effects is not None and self.guide.effects is not None:
-                bind(self.model.effects, self.guide.effects)
+            bind(self.model, self.guide)
         self.register_buffer("initialized", torch.tensor(False))
 
     def __setstate__(self, state: dict[str, Any]) -> None:

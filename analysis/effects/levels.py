@@ -43,7 +43,9 @@ class LevelEffects(Answer):
             chosen = self.column == name
             shrinkage = 1 - float(np.square(self.sd[chosen] / scale).mean())
             levels = len(set(self.level[chosen].tolist()))
-            note = f"{levels} levels; {max(shrinkage, 0.0):.0%} of s² known from the data"
+            note = (
+                f"{levels} levels; {max(shrinkage, 0.0):.0%} of s² known from the data"
+            )
             totals.append(Total(f"s of {name}", scale, note=note))
         return totals
 

@@ -14,7 +14,7 @@ from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.contexts import NONE_TAKEN, contexts_of
 from pyro_vae.data.frame_output import as_frame
-from pyro_vae.given import with_context
+from pyro_vae.given import with_context, with_drawn_levels
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.labels import with_drawn_labels
 from pyro_vae.likelihoods.base import given, representative
@@ -220,7 +220,7 @@ def sample(
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
         if vae.model.label is not None and c is not None:
             c = with_drawn_labels(c, vae.model.label())
-        resolved = vae.model.resolved(c, _new_levels(vae, c))
+        resolved = with_drawn_levels(vae, c)
         prior = vae.model.p_z(resolved)
         z = prior.sample(torch.Size([] if prior.batch_shape else [num_rows]))
         p = vae.model.p_x(z, resolved)
@@ -288,14 +288,6 @@ def _contexts(vae: VAE, context: Any, num_rows: int) -> Tensor | None:
             f"{len(found)}; take num_rows={len(found)}"
         )
     return found.expand(num_rows, -1)
-
-
-def _new_levels(vae: VAE, contexts: Tensor | None) -> Tensor | None:
-    """Draws of the vectors of new levels in units of s, one for each row."""
-    if contexts is None or vae.spec.context is None or not vae.spec.context.effects:
-        return None
-    size = sum(effect.dim for effect in vae.spec.context.effects)
-    return torch.randn(len(contexts), size, dtype=contexts.dtype).to(contexts.device)
 
 
 def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

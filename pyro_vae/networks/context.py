@@ -1,9 +1,22 @@
 """What is given with a row, its context c, as inputs e(c) of networks."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Contexts with the vectors of random effects in the place of their levels, (..., C')."""
+
+    values: Tensor
+
+    def without_label(self) -> "Resolved":
+        """All but the last number, the label."""
+        return Resolved(self.values[..., :-1])
 
 
 class ContextFeatures(nn.Module):
@@ -17,6 +30,10 @@ class ContextFeatures(nn.Module):
         levels: for each number of c how many levels it has, of which it is the position; None for
             a number.
         embedding: length of the learned vector of a level; None: one-hot.
+
+    Attributes:
+        has_effects: whether some numbers are those of random effects, so that contexts with levels
+            in their place are refused.
 
     Example:
         >>> features = ContextFeatures([None, 3])
@@ -33,6 +50,7 @@ class ContextFeatures(nn.Module):
         super().__init__()
         self.levels = tuple(levels)
         self.width = features_width(self.levels, embedding)
+        self.has_effects = False
         self.register_buffer("mean", torch.zeros(len(self.levels)))
         self.register_buffer("std", torch.ones(len(self.levels)))
         self.embeddings = nn.ParameterDict()
@@ -51,7 +69,14 @@ class ContextFeatures(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, 1.0))
 
-    def forward(self, context: Tensor) -> Tensor:
+    def forward(self, context: Tensor | Resolved) -> Tensor:
+        if isinstance(context, Resolved):
+            context = context.values
+        elif self.has_effects:
+            raise ValueError(
+                "context: expected the vectors of random effects, got contexts with their levels; "
+                "take vae.given(context), which has prior(), likelihood(z) and posterior(x)"
+            )
         standard = (context - self.mean) / self.std
         parts = []
         for position, count in enumerate(self.levels):
@@ -163,7 +188,7 @@ class EncoderWithContext(nn.Module):
         self.features = features
         self.at_inputs = at_inputs
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Any = None) -> Tensor:
         if context is None:
             raise ValueError(
                 "posterior: expected rows and their context, q(z | x, c), got rows alone; take "

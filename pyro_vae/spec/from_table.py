@@ -95,7 +95,7 @@ def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Sch
 
 
 def _with_effects(schema: Schema, effects: Mapping[str, RandomEffect | None]) -> Schema:
-    """The columns that a context has, those among them that are random effects with their options."""
+    """The columns of a context, random effects among them with their options."""
     columns = []
     for column in schema.modelled:
         effect = effects[column.name]

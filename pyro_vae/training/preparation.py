@@ -172,8 +172,8 @@ def _start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:
     assert context is not None
     contexts = (vae.model.split(batch)[1] for batch in batches)
     summary = statistics(part for part in contexts if part is not None)
-    mean = torch.stack(context.in_place(summary.mean, summary.mean.new_zeros(())))
-    std = torch.stack(context.in_place(summary.std, summary.std.new_ones(())))
+    mean = torch.stack(context.in_place([*summary.mean], summary.mean.new_zeros(())))
+    std = torch.stack(context.in_place([*summary.std], summary.std.new_ones(())))
     for module in vae.modules():
         if isinstance(module, ContextFeatures):
             own = slice(len(module.levels))  # all of them, or all but the label
