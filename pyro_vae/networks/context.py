@@ -1,11 +1,37 @@
 """What is given with a row, its context c, as inputs e(c) of networks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+_repeats: ContextVar[int] = ContextVar("repeats", default=1)
+
+
+@contextmanager
+def repeated_rows(count: int) -> Iterator[None]:
+    """Inside the block each row stands `count` times in a row, with a context of its own each time.
+
+    Encoders multiply it once with their first layer then.
+
+    Example:
+        >>> encoder = EncoderWithContext(nn.Linear(5, 8), ContextFeatures([None]), at_inputs=True)
+        >>> x, context = torch.ones(6, 4), torch.arange(6.0).unsqueeze(-1)
+        >>> with repeated_rows(3):
+        ...     shared = encoder(x, context)
+        >>> bool(torch.allclose(shared, encoder(x, context), atol=1e-6))
+        True
+    """
+    token = _repeats.set(count)
+    try:
+        yield
+    finally:
+        _repeats.reset(token)
 
 
 @dataclass(frozen=True)
@@ -195,7 +221,26 @@ class EncoderWithContext(nn.Module):
                 "vae.posterior(x, context)"
             )
         given = self.features(context)
-        if self.at_inputs:
-            encoded: Tensor = self.network(beside(x.flatten(1), given))
-            return encoded
-        return beside(self.network(x), given)
+        if not self.at_inputs:
+            return beside(self.network(x), given)
+        if _repeats.get() > 1:
+            return self._of_repeated(x.flatten(1), given)
+        encoded: Tensor = self.network(beside(x.flatten(1), given))
+        return encoded
+
+    def _of_repeated(self, x: Tensor, given: Tensor) -> Tensor:
+        """The same for rows that stand several times: W (x, e) = W₁ x + W₂ e, with W₁ x once."""
+        layers = [self.network]
+        if type(self.network) is nn.Sequential:
+            layers = [one for one in self.network if not isinstance(one, nn.Flatten)]
+        first, *others = layers
+        if not isinstance(first, nn.Linear):
+            whole: Tensor = self.network(beside(x, given))
+            return whole
+        count = _repeats.get()
+        of_x, of_given = first.weight.split([x.shape[1], given.shape[1]], 1)
+        hidden = functional.linear(x[::count], of_x, first.bias)
+        hidden = hidden.repeat_interleave(count, 0) + functional.linear(given, of_given)
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pyro_vae.labels import candidates, label_of
 from pyro_vae.model_and_guide import Guide, Model
+from pyro_vae.networks.context import repeated_rows
 from pyro_vae.objectives.base import Objective, Program, Terms
 
 START = 0.05
@@ -89,7 +90,8 @@ class Labelled:
         given = candidates(context, classes)
         x = rows.flatten(1).unsqueeze(1).expand(-1, classes, -1)
         whole = torch.cat([x, given], -1).flatten(0, 1)
-        terms = self.inner(_complete(model), _complete(guide), whole, beta)
+        with repeated_rows(classes):
+            terms = self.inner(_complete(model), _complete(guide), whole, beta)
         shape = (len(rows), classes)
         rate, distortion = terms.rate.view(shape), terms.distortion.view(shape)
         return Terms(rate, distortion, terms.kl, terms.loss.view(shape))

@@ -105,8 +105,8 @@ def initial_state(
 
 
 def with_context_terms(context: Context | None, objective: Objective) -> Objective:
-    """The objective with the terms that a context asks for."""
-    if context is None:
+    """The objective with the terms that a context asks for, unless it has them."""
+    if context is None or isinstance(objective, Labelled):
         return objective
     if context.independence:
         return Independent(inner=objective, weight=context.independence)
