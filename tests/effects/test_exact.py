@@ -15,7 +15,6 @@ from tests.effects.linear import (
     COVARIANCE,
     LEVELS,
     SLOPE,
-    V,
     drawn,
     exact_vae,
     log_given,
@@ -136,14 +135,14 @@ def test_known_levels_are_at_their_posterior_means(vae):
 
 def test_a_new_level_has_the_density_of_the_prior(vae):
     frame = FRAME.assign(batch=["k1", "new", *FRAME["batch"][2:-1], "other"])
-    found = pv.evidence(vae, frame, num_particles=4000, progress=False)
+    found = pv.evidence(vae, frame, num_particles=2000, progress=False)
     mean, _ = posterior(FRAME)
     expected = log_given(FRAME, mean[[1, *NUMBER[1:]]])
     of_new = log_given(FRAME, np.zeros(len(FRAME)), variance=s**2)
     expected[[1, -1]] = of_new[[1, -1]]
     error = np.abs(found.log_marginal - expected)
     assert (error < 4 * found.se + 1e-6).all()
-    assert found.se.max() < 0.02
+    assert found.se.max() < 0.03
     codes = pv.encode(vae, frame)
     assert codes.loc.shape == (len(frame), 1)
 
@@ -160,6 +159,7 @@ def test_samples_of_a_new_level_have_the_moments_of_the_prior(vae):
     np.testing.assert_allclose(np.cov(known.to_numpy().T), COVARIANCE, atol=0.1)
 
 
+@pytest.mark.slow
 def test_transfer_to_a_new_level_has_its_spread(vae):
     rows = FRAME[:4]
     how = {"num_particles": 2000, "num_draws": 1000, "progress": False}
@@ -173,6 +173,7 @@ def test_transfer_to_a_new_level_has_its_spread(vae):
     np.testing.assert_allclose(new.effects, expected, atol=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.param_store
 def test_prior_and_posterior_predictive_draws_of_pyro(vae, rows):
     _, context = vae.model.split(rows)
@@ -196,6 +197,5 @@ def test_an_interval_covers_its_share(vae):
     frame = answer.to_dataframe()
     assert frame["level"].tolist() == LEVELS
     assert "s of batch  1.300" in str(answer)
-    assert V[0] > 0
     with pytest.raises(ValueError, match=r"^level: expected between 0 and 1, got 2"):
         answer.interval(2)
