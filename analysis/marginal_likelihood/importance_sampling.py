@@ -49,7 +49,7 @@ from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.arguments import public
 from pyro_vae.data.given_rows import CandidateRows
 from pyro_vae.data.row_labels import row_labels
-from pyro_vae.given import of_rows
+from pyro_vae.given import contexts_of_rows, of_rows
 from pyro_vae.inputs import model_rows, own_part, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
@@ -181,7 +181,7 @@ def evidence(
         own_seed(seed, placement_of(vae).device) as restart,
         kept.written_at_the_end(),
     ):
-        seen = of_rows(vae)
+        seen = of_rows(vae, contexts_of_rows(rows))
         job = Job(
             seen, seen.prior(), num_particles, until, seed, pairs, restart, compiles
         )
