@@ -90,7 +90,7 @@ def test_a_new_level_is_no_error_anywhere(fitted):
     positions = np.array([[3.0, 50.0]])
     assert pv.sample(fitted, 2, context=positions).shape == (2, 2)
     with pytest.raises(ValueError, match="column 'batch': expected positions"):
-        pv.sample(fitted, 2, context=[*positions, [1, 0]])
+        pv.sample(fitted, 2, context=positions + np.array([[1.0, 0.0]]))
     missing = data.assign(batch=["a", None, "b", "c"])
     with pytest.raises(ValueError, match="column 'batch': expected a value in each"):
         pv.encode(fitted, missing)
