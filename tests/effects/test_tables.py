@@ -4,12 +4,16 @@ import copy
 
 import numpy as np
 import pandas as pd
+import pyro
 import pytest
 import torch
+from pyro.infer import TraceEnum_ELBO
 
 import pyro_vae as pv
 from pyro_vae import VAE
+from pyro_vae.inputs import model_rows
 from pyro_vae.objectives import ELBO
+from pyro_vae.objectives.labelled import Labelled
 from pyro_vae.training import load, save
 
 KINDS = {"batch": {"kind": "random_effect", "dim": 2}, "age": "normal"}
@@ -155,9 +159,6 @@ def test_a_label_beside_an_effect():
 
 
 def test_a_label_counts_the_divergence_of_effects_once():
-    from pyro_vae.inputs import model_rows
-    from pyro_vae.objectives.labelled import Labelled
-
     data = DATA.drop(columns="site").assign(kind=["old", *[None] * 58, "young"])
     vae = made(data, {"columns": {"batch": "random_effect"}, "label": "kind"}).double()
     rows = next(model_rows(vae, data).batches(100))
@@ -221,3 +222,22 @@ def test_imputation_integrates_over_a_new_level():
     found = pv.impute(vae, lacking, num_particles=500, progress=False).to_dataframe()
     sd = found[found["column"] == "u"]["sd"].to_numpy()
     assert sd[1] > 1.2 * sd[0]
+
+
+@pytest.mark.slow
+def test_pyros_sum_over_labels_knows_the_effects():
+    data = DATA.drop(columns="site")
+    vae = made(data, {"columns": KINDS, "label": "kind"})
+    rows = next(model_rows(vae, data).batches(100))
+    x, context = vae.model.split(rows)
+    ours = Labelled(inner=ELBO(kl="monte_carlo"), weight=0.0, consistency=0.0)
+    theirs = TraceEnum_ELBO(max_plate_nesting=1)
+    torch.manual_seed(0)
+    a, b = [], []
+    with torch.no_grad(), pyro.settings.context(module_local_params=True):
+        for _ in range(150):
+            a.append(float(ours(vae.model, vae.guide, rows).loss.sum()))
+            b.append(theirs.loss(vae.model, vae.guide, x, context))
+    se = np.hypot(np.std(a), np.std(b)) / np.sqrt(len(a))
+    assert abs(np.mean(a) - np.mean(b)) < 3 * se
+    assert se < 1e-3 * abs(np.mean(a))
