@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from pyro_vae.networks.context import ContextFeatures, Resolved
-from pyro_vae.networks.positive_numbers import PositiveTensor, positive, raw_of
+from pyro_vae.networks.positive_numbers import (
+    FLOOR,
+    PositiveTensor,
+    positive,
+    raw_of,
+)
 from pyro_vae.spec.effect import Effect
 
 ROWS = "pyro_vae_rows"
@@ -87,8 +92,9 @@ class EffectPosteriors(nn.Module):
         super().__init__()
         self.effects = tuple(effects)
         shapes = [(effect.levels, effect.dim) for effect in effects]
+        starts = [raw_of(_start(effect)) for effect in effects]
         self.locs = nn.ParameterList(torch.zeros(shape) for shape in shapes)
-        self.raw = nn.ParameterList(torch.full(one, raw_of(START)) for one in shapes)
+        self.raw = nn.ParameterList(map(torch.full, shapes, starts))
         self._priors: tuple[EffectPriors, ...] = ()
 
     def distributions(self) -> list[Any]:
@@ -164,6 +170,12 @@ def resolved(
         _add_new(priors, context, parts, new)
     lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
     return Resolved(torch.cat([part.expand(*lead, -1) for part in parts], -1))
+
+
+def _start(effect: Effect) -> float:
+    """Where the standard deviations of q(u) start, not above s where that is given."""
+    scale = START if effect.scale == "learned" else float(effect.scale)
+    return max(min(START, scale), 2 * FLOOR)
 
 
 def _sampled(

@@ -150,7 +150,8 @@ class VAE(nn.Module):
             **fields: other fields of the model, such as latent_dim; a likelihood is that of the
                 columns of numbers whose kind isn't given by name, and `mixed` or an object that
                 of the whole row; a context {"columns": [...]} takes these columns out of x, text
-                as levels and numbers as numbers, or by kinds, {"batch": "categorical"}.
+                as levels and numbers as numbers, or by kinds, {"batch": "categorical"} or
+                "random_effect".
 
         Raises:
             ValueError: no table, or a column of a kind that its cells can't have.

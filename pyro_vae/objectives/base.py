@@ -130,7 +130,7 @@ def shared_rate(model: Trace, guide: Trace) -> tuple[Tensor | float, dict[str, s
         p: Any = model.nodes[name]
         q: Any = guide.nodes[name]
         kl = kl_divergence(q["fn"], p["fn"])
-        total = total + kl / p["infer"][ROWS]
+        total = total + kl / q["infer"][ROWS]
     return total, dict.fromkeys(names, "analytic")
 
 

@@ -90,11 +90,22 @@ def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Sch
                 f"{name}: column {column!r}: expected one of {CONTEXT_KINDS}, got {kind!r}; a "
                 "context has no likelihood"
             )
-    effects = {column: effect_options(wish) for column, wish in kinds.items()}
+    effects = {
+        column: _effect(wish, f"{name}: column {column!r}")
+        for column, wish in kinds.items()
+    }
     of_levels = {column: "categorical" for column, one in effects.items() if one}
     kinds |= of_levels
     schema = table(data.select(names).to_native(), columns=kinds, name=name).schema
     return _with_effects(schema, effects)
+
+
+def _effect(wish: Any, place: str) -> RandomEffect | None:
+    """The options of a random effect; what is wrong with them is said with its place."""
+    try:
+        return effect_options(wish)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
 
 
 def _with_effects(schema: Schema, effects: Mapping[str, RandomEffect | None]) -> Schema:
