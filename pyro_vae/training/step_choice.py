@@ -13,14 +13,11 @@ from pyro_vae.compiler import products
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.compiled_step import CompiledStep
+from pyro_vae.training.compiling_cost import is_kernel_cheaper, steps_worth_compiling
 from pyro_vae.training.data_parallel import parallel
 from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.train_step import State, steps
-
-WORTH_COMPILING = 7_000
-"""Steps: compiling for the first time takes 10 to 15 processor seconds, and a compiled step saves
-1.5 to 3 milliseconds; see the table `runs` of `benchmarks.speed`."""
 
 SMALL = 10_000_000
 """Products in a step, below which calling the graph takes a good part of the time."""
@@ -67,20 +64,23 @@ def stepper(
     count: int,
 ) -> StepsFunction:
     """The steps of one process: eager or compiled."""
-    is_long = count >= WORTH_COMPILING
+    groups = optimizer.param_groups
+    weights = [weight for group in groups for weight in group["params"]]
+    is_long = count >= steps_worth_compiling(weights)
     if options.compile == "off" or (options.compile == "auto" and not is_long):
         return steps
     products.library()  # an error in its environment variable comes before the work
     with_optimizer = options.compile == "step"
     if options.compile == "auto":
         with_optimizer = is_adam(optimizer)
-    groups = optimizer.param_groups
-    sizes = [weight.numel() for group in groups for weight in group["params"]]
-    is_small = options.batch_size * sum(sizes) < SMALL
+    elements = sum(weight.numel() for weight in weights)
+    is_small = options.batch_size * elements < SMALL
     together = 1
     if with_optimizer and is_small and count >= WORTH_SEVERAL:
         together = SEVERAL
-    return CompiledStep(with_optimizer, together).steps
+    on_cpu = all(weight.device.type == "cpu" for weight in weights)
+    by_kernel = together == 1 and on_cpu and is_kernel_cheaper(weights, count)
+    return CompiledStep(with_optimizer, together, by_kernel).steps
 
 
 def with_guard(state: State, options: FitOptions, function: StepsFunction) -> State:
