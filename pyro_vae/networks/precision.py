@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.compiler.eager_products import products_of_layers
+
 Precision = Literal["full", "bf16-mixed"]
 MatmulPrecision = Literal["highest", "high", "medium"]
 
@@ -50,7 +52,8 @@ def autocast(network: nn.Module, x: Tensor) -> Tensor:
     """`network(x)` in the precision of the enclosing `mixed_precision`, in the dtype of x."""
     dtype = _autocast.get()
     if dtype is None:
-        output: Tensor = network(x)
+        with products_of_layers():
+            output: Tensor = network(x)
         return output
     with torch.autocast(x.device.type, dtype, cache_enabled=False):
         rounded: Tensor = network(x)
