@@ -27,7 +27,7 @@ from pyro_vae.data.column_choice import of_kinds
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.matching import names_only
-from pyro_vae.data.rounding import require_precision
+from pyro_vae.data.rounding import Cast, require_precision
 from pyro_vae.likelihoods.observed_cells import MissingAtRandom
 from pyro_vae.networks import Standardize
 from pyro_vae.progress_bar import progress_bar
@@ -192,11 +192,17 @@ def missing_module(vae: VAE) -> MissingAtRandom | None:
     return missing
 
 
-def require_precise(vae: VAE, rows: Rows, name: str) -> None:
+def require_precise(vae: VAE, rows: Rows, name: str, cast: Cast | None = None) -> None:
     """Raise ValueError where the cast to the model's dtype changes the data too much.
 
     A fitted model compares with the spread of its training rows, so that a single row can be
     checked too. See `require_precision`.
+
+    Arguments:
+        vae: the model.
+        rows: those that are cast.
+        name: of the argument that has them, for messages.
+        cast: has seen all of them; by default they are read.
     """
     if not isinstance(rows, ArrayRows | DatasetRows | LoaderRows):
         return
@@ -206,7 +212,10 @@ def require_precise(vae: VAE, rows: Rows, name: str) -> None:
     std = _training_std(vae) if vae.initialized else None
     names = None if vae.spec.table is None else vae.spec.table.names
     size = pass_size(vae)
-    require_precision(rows, size, name, std=std, shift=shift, columns=names)
+    if cast is None:
+        require_precision(rows, size, name, std=std, shift=shift, columns=names)
+    elif cast.rounds:
+        cast.require_precision(size, name, std=std, shift=shift, columns=names)
 
 
 def _training_std(vae: VAE) -> Tensor | None:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.data import Placement, Rows, statistics
+from pyro_vae.data import ArrayRows, Placement, Rows, statistics
 from pyro_vae.data.binarize import binarized_once, bits_of
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.names import shortened
+from pyro_vae.data.rounding import Cast
 from pyro_vae.data.summary_statistics import Statistics, farthest
 from pyro_vae.hooks import StartsFromData
 from pyro_vae.inputs import (
@@ -33,7 +34,7 @@ from pyro_vae.training.options import (
 )
 from pyro_vae.training.row_digest import RowDigest
 from pyro_vae.training.train_step import State
-from pyro_vae.training.training_data import TrainingData
+from pyro_vae.training.training_data import TrainingData, TrainingRows
 from pyro_vae.training.validation_split import is_number, split
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
@@ -116,25 +117,58 @@ def check_and_initialise(
     Raises:
         ValueError: rows outside the support of the likelihood, or of another shape.
     """
-    size = pass_size(vae)
+    seen: TrainingRows | None = None
+    if not vae.initialized and not grey:
+        seen = TrainingRows.among(named["x"], train)
     for name, rows in named.items():
-        empty = 0
-        for batch in checked_batches(vae, rows.batches(size), name, grey):
-            if name in digests:
-                digests[name].update(batch)
-            if vae.spec.missing != "none":
-                empty += int(batch.isnan().flatten(1).all(1).sum())
-        if vae.spec.self_masking is None:
-            _warn_of_empty(name, empty, len(rows))
-        require_precise(vae, rows, name)
-    if vae.initialized:
-        return
-    summary = statistics(train.batches(size, torch.Generator().manual_seed(0)))
+        of_training = seen if name == "x" else None
+        _check(vae, name, rows, grey, digests.get(name), of_training)
+    if not vae.initialized:
+        _initialise(vae, named["x"], _summary(vae, train, seen), grey)
+
+
+def _check(
+    vae: VAE,
+    name: str,
+    rows: Rows,
+    grey: bool,
+    digest: RowDigest | None,
+    seen: TrainingRows | None,
+) -> None:
+    """One pass, in which rows are checked, and what else has to see them all sees them."""
+    size = pass_size(vae)
+    cast = Cast(rows) if isinstance(rows, ArrayRows) and not grey else None
+    batches = cast.batches(size) if cast and cast.rounds else rows.batches(size)
+    empty = 0
+    for batch in checked_batches(vae, batches, name, grey):
+        if digest is not None:
+            digest.update(batch)
+        if seen is not None:
+            seen.take(batch)
+        if vae.spec.missing != "none":
+            empty += int(batch.isnan().flatten(1).all(1).sum())
+    if vae.spec.self_masking is None:
+        _warn_of_empty(name, empty, len(rows))
+    require_precise(vae, rows, name, cast)
+
+
+def _summary(vae: VAE, train: Rows, seen: TrainingRows | None) -> Statistics:
+    """The statistics of the training rows, which are read where they have not passed."""
+    size = pass_size(vae)
+    order = torch.Generator().manual_seed(0)
+    if seen is None:
+        return statistics(train.batches(size, order))
+    (sample,) = next(train.stacks(size, 1, order))
+    return seen.statistics.result(sample)
+
+
+def _initialise(vae: VAE, rows: Rows, summary: Statistics, grey: bool) -> None:
+    """Start the modules that start from data."""
     _require_observed(vae, summary)
     if grey:
         summary = bits_of(summary)
     elif summary.outlying.any():  # never of bits
-        _warn_of_outliers(vae, named["x"].batches(size), summary)
+        _warn_of_outliers(vae, rows.batches(pass_size(vae)), summary)
     for module in vae.modules():
         if isinstance(module, StartsFromData):
             module.pyro_vae_start(summary)
