@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-COMPILING = 4.4
-"""Seconds for a graph that ends with the gradient."""
+COMPILING = 5.5
+"""Seconds for a graph that ends with the gradient, with the import of the compiler."""
 COMPILING_A_WEIGHT = 0.1
 """Further seconds for each weight."""
 COMPILING_ADAM = 0.2
@@ -17,7 +17,7 @@ COMPILING_ADAM = 0.2
 SAVED = 0.7e-3
 """Seconds that a compiled step takes less than an eager one."""
 SAVED_A_WEIGHT = 0.06e-3
-MARGIN = 1.2
+MARGIN = 1.1
 """How much more has to be saved: a compiler's time varies with the machine."""
 KERNEL = 40e-6
 """Seconds that a step takes longer where Adam follows the graph."""
@@ -31,7 +31,7 @@ def steps_worth_compiling(weights: Sequence[Tensor]) -> int:
     Example:
         >>> import torch
         >>> [steps_worth_compiling([torch.zeros(2)] * count) for count in (8, 12, 60)]
-        [5288, 4732, 2902]
+        [5873, 5190, 2942]
     """
     cost = COMPILING + COMPILING_A_WEIGHT * len(weights)
     saved = SAVED + SAVED_A_WEIGHT * len(weights)

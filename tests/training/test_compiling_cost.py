@@ -12,8 +12,8 @@ from pyro_vae.training.step_choice import is_compiled, stepper
 FLOW_PRIOR = {"prior": FLOW}
 EAGER, AFTER, INSIDE = "eager", "Adam after the graph", "Adam in the graph"
 CHOICES = [
-    ("S", {}, {5_000: EAGER, 6_000: AFTER, 20_000: AFTER, 50_000: INSIDE}),
-    ("M", {}, {4_500: EAGER, 5_000: AFTER, 10_000: AFTER, 20_000: INSIDE}),
+    ("S", {}, {5_500: EAGER, 6_000: AFTER, 20_000: AFTER, 50_000: INSIDE}),
+    ("M", {}, {5_000: EAGER, 5_500: AFTER, 10_000: AFTER, 20_000: INSIDE}),
     ("M", FLOW_PRIOR, {2_500: EAGER, 3_000: AFTER, 20_000: AFTER, 50_000: INSIDE}),
 ]
 
