@@ -33,7 +33,7 @@ class LayersByOneDNN(TorchFunctionMode):
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
     ) -> Any:
-        if function is nn.functional.linear and _is_for_onednn(*arguments[:2]):
+        if function is nn.functional.linear and _is_for_onednn(*arguments):
             return linear(*arguments, **(options or {}))
         return function(*arguments, **(options or {}))
 
@@ -94,7 +94,7 @@ def _with_strides(matrix: Tensor) -> Tensor:
     return matrix.contiguous() if 0 in matrix.stride() else matrix
 
 
-def _is_for_onednn(x: Any, weight: Any) -> bool:
+def _is_for_onednn(x: Any = None, weight: Any = None, *rest: Any) -> bool:
     """Whether these are plain tensors whose product is large enough."""
     if type(x) is not Tensor or type(weight) not in {Tensor, nn.Parameter}:
         return False  # as in a tracer

@@ -74,6 +74,7 @@ def test_what_stays_as_it_is(calls: list[tuple[int, ...]]) -> None:
         layer(x[:50])
         nn.Linear(130, 140).double()(x.double())
         x @ x.t()
+        linear(input=x, weight=layer.weight)
         torch.func.vmap(layer)(x.expand(3, 120, 130))
         with forward_ad.dual_level():
             layer(forward_ad.make_dual(x, x))
