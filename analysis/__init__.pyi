@@ -6,6 +6,10 @@ from pyro_vae.analysis.annealing.bidirectional_mc import Bracket as Bracket
 from pyro_vae.analysis.annealing.bidirectional_mc import bidirectional as bidirectional
 from pyro_vae.analysis.classification.classifying import classify as classify
 from pyro_vae.analysis.classification.results import Classification as Classification
+from pyro_vae.analysis.contexts.dependence import independence as independence
+from pyro_vae.analysis.contexts.dependence_results import Independence as Independence
+from pyro_vae.analysis.contexts.transferred import Transfer as Transfer
+from pyro_vae.analysis.contexts.transferring import transfer as transfer
 from pyro_vae.analysis.effects.levels import LevelEffects as LevelEffects
 from pyro_vae.analysis.effects.levels import random_effects as random_effects
 from pyro_vae.analysis.export.draws import to_arviz as to_arviz
@@ -20,14 +24,16 @@ from pyro_vae.analysis.imputation.pooling import Pooled as Pooled
 from pyro_vae.analysis.imputation.pooling import pool as pool
 from pyro_vae.analysis.imputation.prediction import predict as predict
 from pyro_vae.analysis.imputation.results import Imputation as Imputation
-from pyro_vae.analysis.independence.measuring import independence as independence
-from pyro_vae.analysis.independence.results import Independence as Independence
 from pyro_vae.analysis.latent.codes import Codes as Codes
 from pyro_vae.analysis.latent.codes import Samples as Samples
 from pyro_vae.analysis.latent.codes import encode as encode
 from pyro_vae.analysis.latent.codes import rate as rate
 from pyro_vae.analysis.latent.codes import reconstruct as reconstruct
 from pyro_vae.analysis.latent.codes import sample as sample
+from pyro_vae.analysis.latent.decoded import Manifold as Manifold
+from pyro_vae.analysis.latent.decoded import Traversal as Traversal
+from pyro_vae.analysis.latent.decoded import manifold as manifold
+from pyro_vae.analysis.latent.decoded import traverse as traverse
 from pyro_vae.analysis.latent.probabilities import (
     class_probabilities as class_probabilities,
 )
@@ -58,5 +64,3 @@ from pyro_vae.analysis.report.prior_samples import (
 )
 from pyro_vae.analysis.report.results import Checkup as Checkup
 from pyro_vae.analysis.results.verdicts import Finding as Finding
-from pyro_vae.analysis.transfer.results import Transfer as Transfer
-from pyro_vae.analysis.transfer.transferring import transfer as transfer

@@ -25,6 +25,7 @@ from pyro_vae.analysis import impute as impute
 from pyro_vae.analysis import independence as independence
 from pyro_vae.analysis import inference_gaps as inference_gaps
 from pyro_vae.analysis import latent_use as latent_use
+from pyro_vae.analysis import manifold as manifold
 from pyro_vae.analysis import missing_mechanism as missing_mechanism
 from pyro_vae.analysis import pool as pool
 from pyro_vae.analysis import predict as predict
@@ -33,6 +34,7 @@ from pyro_vae.analysis import reconstruct as reconstruct
 from pyro_vae.analysis import sample as sample
 from pyro_vae.analysis import to_arviz as to_arviz
 from pyro_vae.analysis import transfer as transfer
+from pyro_vae.analysis import traverse as traverse
 from pyro_vae.experiment.outcome import Outcome as Outcome
 from pyro_vae.experiment.run import run as run
 from pyro_vae.guides import GUIDES as GUIDES
@@ -42,6 +44,7 @@ from pyro_vae.objectives import ELBO as ELBO
 from pyro_vae.objectives import IWAE as IWAE
 from pyro_vae.objectives import OBJECTIVES as OBJECTIVES
 from pyro_vae.objectives import Renyi as Renyi
+from pyro_vae.plotting.dispatch import plot as plot
 from pyro_vae.priors import PRIORS as PRIORS
 from pyro_vae.spec import Spec as Spec
 from pyro_vae.training import Run as Run

@@ -10,6 +10,7 @@ from pyro_vae.data import Placement, Schema, Table
 from pyro_vae.data.checks import as_array, check_numbers
 from pyro_vae.data.frames import is_frame, opened
 from pyro_vae.data.matching import matched
+from pyro_vae.data.names import shortened
 from pyro_vae.spec import Context
 
 NONE_TAKEN = (
@@ -109,9 +110,7 @@ def without_context(given: Context | None, x: Any) -> Any:
     if given is None or given.table is None:
         return x
     if isinstance(x, Table):
-        if not set(x.names) & set(given.table.names):
-            return x
-        x = x.to_dataframe()
+        return x.drop(given.table.names)
     if not is_frame(x):
         return x
     data = opened(x, "x")
@@ -170,8 +169,8 @@ def _matched(frame: Any, given: Context, schema: Schema, name: str) -> np.ndarra
     present = [column for column in names if column in data.columns]
     if not present:
         raise ValueError(
-            f"{name}: expected the columns {names}, got a table with "
-            f"{list(data.columns)[:10]}; add them, or pass context="
+            f"{name}: expected the columns {shortened(names)}, got a table with "
+            f"{shortened(list(data.columns))}; add them, or pass context="
         )
     found = matched(data.select(present).to_native(), schema, name, exact=True).values
     if not lacks_label:
@@ -186,9 +185,12 @@ def _array_of(given: Context, context: Any, count: int | None, name: str) -> np.
     if context is None:
         shown = f"an array (n, {given.size})"
         if given.table is not None:
-            shown = f"the columns {list(given.table.names)}"
+            shown = f"the columns {shortened(given.table.names)}"
+        remedy = "pass context="
+        if name == "context of validation":
+            remedy = "pass a pair, validation=(rows, contexts)"
         raise ValueError(
-            f"{name}: expected what is given with each row, {shown}, got none; pass context="
+            f"{name}: expected what is given with each row, {shown}, got none; {remedy}"
         )
     array = context.detach().cpu().numpy() if isinstance(context, Tensor) else context
     array = as_array(array, name)
@@ -239,20 +241,21 @@ def _require_levels(numbers: np.ndarray, given: Context, name: str) -> None:
         if count is None:
             continue
         cells = numbers[:, position]
-        cells = cells[~np.isnan(cells)]
         last = count - (position not in effects)  # a random effect may be a new one
-        bad = np.flatnonzero((cells < 0) | (cells > last) | (cells != np.rint(cells)))
+        is_bad = (cells < 0) | (cells > last) | (cells != np.rint(cells))
+        bad = np.flatnonzero(is_bad & ~np.isnan(cells))
         if len(bad):
+            expected, remedy = _levels(given, position, count)
             raise ValueError(
-                f"{name}: {_column(given, position)}: expected {_levels(given, position)}, got "
-                f"{cells[bad[0]]:g}"
+                f"{name}: {_column(given, position)}: expected {expected}, got "
+                f"{cells[bad[0]]:g} in row {bad[0]}; {remedy}"
             )
 
 
-def _levels(given: Context, position: int) -> str:
-    """What a number may be that is the position of a level."""
-    last = (given.levels[position] or 1) - 1
+def _levels(given: Context, position: int, count: int) -> tuple[str, str]:
+    """What a number may be that is the position of a level, and what to do else."""
     if given.table is None:
-        return f"classes from 0 to {last}, or nan where it is unknown"
-    levels = list(given.table.modelled[position].levels or ())
-    return f"positions among its levels {levels}, 0 to {last}, or a DataFrame with their names"
+        return f"classes from 0 to {count - 1}", "pass nan where it is unknown"
+    levels = shortened(given.table.modelled[position].levels or ())
+    expected = f"positions among its levels {levels}, 0 to {count - 1}"
+    return expected, "pass a DataFrame with the names of the levels"

@@ -7,7 +7,6 @@ from pyro.distributions import TorchDistribution
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from pyro_vae.data import Placement
 from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.inputs import model_rows
 from pyro_vae.labels import label_of, with_label
@@ -22,9 +21,7 @@ from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
 
 
-def with_context(
-    vae: VAE, x: Any, context: Any = None, placement: Placement | None = None
-) -> Any:
+def with_context(vae: VAE, x: Any, context: Any = None) -> Any:
     """The rows x with their contexts as one vector each, which any tool passes on.
 
     x itself for a model without a context. An unknown label is the most probable one under
@@ -35,7 +32,7 @@ def with_context(
     """
     if vae.spec.context is None and context is None:
         return x
-    rows = model_rows(vae, x, placement, context=context)
+    rows = model_rows(vae, x, context=context)
     assert isinstance(rows, GivenRows)
     if vae.spec.context is None or vae.spec.context.label is None:
         return rows

@@ -93,7 +93,8 @@ def model_rows(
             f"{name}: expected rows in an array or a table beside a context, got "
             f"{type(x).__name__}, whose rows have no positions; pass an array or a memory map"
         )
-    return GivenRows(rows, contexts_of(given, context, len(rows), where))
+    of_what = "context" if name == "x" else f"context of {name}"
+    return GivenRows(rows, contexts_of(given, context, len(rows), where, of_what))
 
 
 def _own_rows(vae: VAE, x: Any, where: Placement, name: str) -> Rows:

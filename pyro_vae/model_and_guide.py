@@ -50,12 +50,7 @@ class Split:
         Raises:
             ValueError: no context where the model has one, one of another shape, or one too many.
         """
-        if self.context is None:
-            if context is not None:
-                raise ValueError(
-                    f"{name}: expected no context, since the model has none, got one; make it with "
-                    "VAE(..., context={'dim': ...})"
-                )
+        if context is None and self.context is None:
             return rows, None
         if context is not None:
             self.require(context, name)
@@ -65,6 +60,7 @@ class Split:
                     f"{len(context)}; pass as many"
                 )
             return rows, context
+        assert self.context is not None
         size = math.prod(self.data_shape)
         if tuple(rows.shape[1:]) != (size + self.context.size,):
             raise ValueError(
@@ -79,9 +75,14 @@ class Split:
         classes = None if self.context is None else self.context.classes
         return n // classes if complete and classes else n
 
-    def require(self, context: Any, name: str) -> None:
-        """Raise ValueError unless this is a tensor of contexts."""
-        size = self.context.size if self.context is not None else 0
+    def require(self, context: Any, name: str) -> Tensor:
+        """Raise ValueError unless this is a tensor of contexts of the model."""
+        if self.context is None:
+            raise ValueError(
+                f"{name}: expected no context, since the model has none, got one; make it with "
+                "VAE(..., context={'dim': ...})"
+            )
+        size = self.context.size
         if not isinstance(context, Tensor) or context.shape[-1:] != (size,):
             got: Any = type(context).__name__
             if isinstance(context, Tensor):
@@ -90,6 +91,7 @@ class Split:
                 f"{name}: expected contexts as a tensor of shape (n, {size}), got {got}; other "
                 "kinds go to pyro_vae.fit, evidence, sample, ..."
             )
+        return context
 
 
 class Model(PyroModule):
@@ -159,9 +161,8 @@ class Model(PyroModule):
         if x is not None:
             x, context = self.split(x, context)
             n = len(x)
-        elif self.split.context is not None:
-            self.split.require(context, "model")
-            n = len(context) if context is not None else n
+        elif context is not None or self.split.context is not None:
+            n = len(self.split.require(context, "model"))
         draw_weights(self, self.likelihood)
         tables = None
         if self.effects is not None:

@@ -80,6 +80,8 @@ def require_small(path: Path, spec: Spec) -> None:
     numbers = max(sizes)
     if spec.encoder.kind == "mlp":
         numbers = sum(before * after for before, after in itertools.pairwise(sizes))
+    if spec.context is not None:
+        numbers = max(numbers, spec.context.width)
     file = path / WEIGHTS
     if file.exists() and numbers > file.stat().st_size:
         raise ValueError(

@@ -19,7 +19,7 @@ from pyro_vae.model_and_guide import Guide, Model, Split
 from pyro_vae.program import latex_of, program_of, symbols_of
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import Context, Parts, Spec, build, describe, joined, read
-from pyro_vae.spec.from_table import fields_of_table
+from pyro_vae.spec.from_table import of_table
 from pyro_vae.spec.members import classifier_of
 from pyro_vae.spec.missing import Missing
 
@@ -168,7 +168,8 @@ class VAE(nn.Module):
                 f"data: expected a DataFrame or a Table, got {type(data).__name__}; read a file "
                 "with pyro_vae.data.read, or for an array take VAE(data_shape=x.shape[1:])"
             )
-        return cls(**fields_of_table(data, columns, drop, index, fields))
+        rows, whole = of_table(data, columns, drop, index, fields)
+        return cls(data_shape=rows.values.shape[1:], table=rows.schema, **whole)
 
     @classmethod
     def from_spec(

@@ -57,7 +57,7 @@ LEVELS = (
     ("contexts", "inputs", "given", "objectives", "saved_files", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
-    ("page",),
+    ("page", "plotting"),
     ("cli", "sklearn"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

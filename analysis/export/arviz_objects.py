@@ -1,7 +1,6 @@
 """From named numpy arrays to what the installed ArviZ takes; this file never imports torch."""
 
 import importlib
-import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,29 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_vae.analysis.export.coordinates import feature_coordinate, row_coordinate
-from pyro_vae.atomic_files import written_whole
+from pyro_vae.analysis.export.dimensions import BESIDE, GROUPS
+from pyro_vae.version import __version__
 
-__all__ = ["as_integers", "installed_arviz", "to_datatree", "write_netcdf"]
+__all__ = [
+    "as_installed",
+    "as_integers",
+    "installed_arviz",
+    "library_attributes",
+    "to_datatree",
+]
 
 Array = npt.NDArray[Any]
-
-_DRAWN = ("chain", "draw", "observation")
-_LEADING = {
-    "posterior": _DRAWN,
-    "posterior_predictive": _DRAWN,
-    "prior": _DRAWN,
-    "prior_predictive": _DRAWN,
-    "observed_data": ("observation",),
-    "constant_data": ("observation",),
-    "sample_stats": _DRAWN,
-    "imputations": ("imputation", "observation"),
-}
-_TRAILING: dict[str, tuple[str, ...]] = {
-    "posterior": ("latent",),
-    "prior": ("latent",),
-    "constant_data": (),
-    "sample_stats": (),
-}
 
 
 class _Labelled(NamedTuple):
@@ -57,14 +45,17 @@ def to_datatree(
     attrs: Mapping[str, str | int | float] = {},
     columns: Sequence[Any] | None = None,
     rows: Sequence[Any] | None = None,
+    cells: Sequence[str] | None = None,
     scalars: Collection[str] = (),
+    has_chains: bool = False,
 ) -> Any:
     """Label arrays with ArviZ's groups, dimensions and coordinates.
 
     The dimensions are `chain` (added here, of size 1), `draw`, `observation`, then `latent` for
     codes, and `feature` (one data dimension) or `feature_0`, `feature_1`, ... (several) for data.
     Values keep their type and are not copied. ArviZ 0.23's `plot_ppc` refuses unsigned integers:
-    pass pictures of `uint8` as `int16` where it shall draw them.
+    pass pictures of `uint8` as `int16` where it shall draw them. What stands beside draws and is
+    none, such as `pareto_k` in `resampled`, is a coordinate: it goes with the rows that are chosen.
 
     References:
         ArviZ a unified library for exploratory analysis of Bayesian models in Python (Kumar,
@@ -74,13 +65,18 @@ def to_datatree(
         groups: group -> variable -> array without the chain dimension. `posterior`, `prior`: (draw,
             observation, latent); `posterior_predictive`, `prior_predictive`: (draw, observation,
             *data_shape); `observed_data`: (observation, *data_shape); `constant_data`:
-            (observation,); `sample_stats`: (draw, observation), in nats; `imputations`:
-            (imputation, observation, *data_shape).
+            (observation,); `sample_stats`, `log_likelihood`: (draw, observation), in nats;
+            `resampled`: (draw, observation, latent), with `pareto_k` and `ess` (observation,);
+            `variational`: `loc`, `scale` (observation, latent), `scale_tril` (observation, latent,
+            latent), others (observation,); `imputations`: (imputation, observation, *data_shape);
+            `imputed_cells`: (draw, cell), with `cell_row` and `cell_column` (cell,).
         attrs: what to note on the whole tree: strings and numbers only, which is what netCDF keeps.
         columns: the names of the features of one-dimensional data; the default is integers from 0.
         rows: the labels of the observations; the default is integers from 0.
+        cells: the names of the imputed cells; the default is integers from 0.
         scalars: names of data with one number for each row, such as single columns of a table;
             they have no feature.
+        has_chains: draws have a dimension of chains before that of draws, and none is added.
 
     Returns:
         An `arviz.InferenceData` on ArviZ 0.x, an `xarray.DataTree` on ArviZ 1.x.
@@ -104,11 +100,13 @@ def to_datatree(
     arrays: list[_Labelled] = []
     for group, by_name in groups.items():
         arrays += [
-            _label(group, name, np.asarray(array), scalars)
+            _label(group, name, np.asarray(array), scalars, has_chains)
             for name, array in by_name.items()
         ]
     _check_sizes(arrays)
     labels = _labels(arrays, columns, rows)
+    if cells is not None:
+        labels["cell"] = list(cells)
     nodes = {"/": xr.Dataset(attrs=dict(attrs))}
     for group in groups:
         nodes[group] = _dataset(
@@ -121,6 +119,14 @@ def as_installed(tree: Any) -> Any:
     """A tree as what the installed ArviZ takes: `arviz.InferenceData` on 0.x, itself on 1.x."""
     arviz = installed_arviz()
     return arviz.from_datatree(tree) if hasattr(arviz, "from_datatree") else tree
+
+
+def library_attributes() -> dict[str, str | int | float]:
+    """What ArviZ notes on a tree: where it is from."""
+    return {
+        "inference_library": "pyro_vae",
+        "inference_library_version": __version__,
+    }
 
 
 def as_integers(whole: Array) -> Array:
@@ -144,31 +150,6 @@ def as_integers(whole: Array) -> Array:
     return whole if kind is None else whole.astype(kind)
 
 
-def write_netcdf(tree: Any, path: str | os.PathLike[str]) -> None:
-    """Write a tree to one netCDF file, whole or not at all; numbers keep their type.
-
-    References:
-        NetCDF: an interface for scientific data access (Rew, Davis, 1990)
-
-    Arguments:
-        tree: what `to_datatree` returned: an `arviz.InferenceData` or an `xarray.DataTree`.
-        path: the file; one of that name is replaced. `arviz.from_netcdf` reads it back.
-
-    Raises:
-        FileNotFoundError: the folder does not exist.
-
-    Example:
-        >>> import tempfile
-        >>> tree = to_datatree({"posterior": {"z": np.zeros((100, 5, 2))}})
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_netcdf(tree, f"{folder}/codes.nc")
-    """
-    with written_whole(path) as temporary:
-        tree = tree.to_datatree() if hasattr(tree, "to_datatree") else tree
-        # HDF5 ends the process where a disk is full, and bytes in memory make an OSError of that
-        temporary.write_bytes(tree.to_netcdf(engine="h5netcdf"))
-
-
 def installed_arviz() -> Any:
     """The installed ArviZ, without the notice that 0.23 gives once a day on import."""
     with warnings.catch_warnings():
@@ -179,10 +160,10 @@ def installed_arviz() -> Any:
 
 
 def _check_groups(groups: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
-    unknown = sorted(set(groups) - set(_LEADING))
+    unknown = sorted(set(groups) - set(GROUPS))
     if unknown:
         raise ValueError(
-            f"groups: expected names out of {list(_LEADING)}, got {unknown}; rename or drop them"
+            f"groups: expected names out of {list(GROUPS)}, got {unknown}; rename or drop them"
         )
     empty = [group for group, arrays in groups.items() if not arrays]
     if empty or not groups:
@@ -202,28 +183,25 @@ def _check_attributes(attrs: Mapping[str, str | int | float]) -> None:
             )
 
 
-def _label(group: str, name: str, array: Array, scalars: Collection[str]) -> _Labelled:
-    """Add the chain dimension and the names of all dimensions."""
-    leading = _LEADING[group]
-    without_chain = [dim for dim in leading if dim != "chain"]
-    trailing = _TRAILING.get(group)
-    if trailing is None and name in scalars:
-        trailing = ()
-    if trailing is None:
-        trailing = _data_dims(array.ndim - len(without_chain))
-    expected = [*without_chain, *trailing]
+def _label(
+    group: str,
+    name: str,
+    array: Array,
+    scalars: Collection[str],
+    has_chains: bool,
+) -> _Labelled:
+    """Add the names of all dimensions, and a chain where there is none."""
+    dims = GROUPS[group].dims(name, array.ndim - has_chains, scalars)
+    expected = [dim for dim in dims if has_chains or dim != "chain"]
     if array.ndim != len(expected):
+        chain = "keep" if has_chains else "leave out the chain, and keep"
         raise ValueError(
-            f"{group}[{name!r}]: expected shape ({', '.join(expected)}), got {array.shape}; leave "
-            "out the chain, and keep the other dimensions even where they are 1"
+            f"{group}[{name!r}]: expected shape ({', '.join(expected)}), got {array.shape}; {chain}"
+            " the other dimensions even where they are 1"
         )
-    if "chain" in leading:
+    if "chain" in dims and not has_chains:
         array = array[None]
-    return _Labelled(group, name, leading + trailing, array)
-
-
-def _data_dims(count: int) -> tuple[str, ...]:
-    return ("feature",) if count <= 1 else tuple(f"feature_{i}" for i in range(count))
+    return _Labelled(group, name, dims, array)
 
 
 def _check_sizes(arrays: Sequence[_Labelled]) -> None:
@@ -239,6 +217,13 @@ def _check_sizes(arrays: Sequence[_Labelled]) -> None:
                 )
 
 
+_DRAWS_OF = {
+    "prior": "draws of the prior",
+    "prior_predictive": "draws of the prior",
+    "imputed_cells": "completed tables",
+}
+
+
 def _counts(labelled: _Labelled) -> dict[str, int]:
     """The sizes of an array by the names that they have in messages."""
     counts: dict[str, int] = {}
@@ -246,12 +231,7 @@ def _counts(labelled: _Labelled) -> dict[str, int]:
     if data_dims:
         counts["number of data dimensions"] = data_dims
     for dim, size in labelled.sizes.items():
-        if dim == "draw" and labelled.group.startswith("prior"):
-            counts["draws of the prior"] = size
-        elif dim == "draw":
-            counts["draws"] = size
-        else:
-            counts[dim] = size
+        counts[_DRAWS_OF.get(labelled.group, "draws") if dim == "draw" else dim] = size
     return counts
 
 
@@ -280,5 +260,9 @@ def _dataset(arrays: Sequence[_Labelled], labels: Mapping[str, Any]) -> Any:
     for labelled in arrays:
         for dim, size in labelled.sizes.items():
             coords[dim] = labels.get(dim, np.arange(size))
-    variables = {labelled.name: (labelled.dims, labelled.array) for labelled in arrays}
+    variables: dict[str, Any] = {}
+    for labelled in arrays:
+        is_beside = labelled.name in BESIDE.get(labelled.group, ())
+        held = coords if is_beside else variables
+        held[labelled.name] = (labelled.dims, labelled.array)
     return xr.Dataset(variables, coords=coords)

@@ -7,7 +7,7 @@ from pyro_vae.analysis.export.arviz_objects import Array, as_integers
 
 __all__ = ["ColumnVariables", "variable_names"]
 
-DIMENSIONS = {"chain", "draw", "observation", "latent", "feature"}
+DIMENSIONS = {"chain", "draw", "observation", "latent", "feature", "imputation"}
 """Names of dimensions, which no variable may have."""
 
 
@@ -75,8 +75,8 @@ def variable_names(columns: Sequence[str] | None, count: int) -> tuple[str, ...]
     can't hold, which has "/" for groups.
 
     Example:
-        >>> variable_names(["age", "km/h", "draw"], 3)
-        ('age', 'x[1]', 'x[2]')
+        >>> variable_names(["age", "km/h", "draw", "imputation"], 4)
+        ('age', 'x[1]', 'x[2]', 'x[3]')
     """
     numbered = [f"x[{column}]" for column in range(count)]
     if columns is None:

@@ -1,18 +1,20 @@
 """Held-out log p(x) as the ELPD object of the installed ArviZ; this file never imports torch."""
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pyro_vae.analysis.export.arviz_objects import Array, installed_arviz
+from pyro_vae.analysis.export.coordinates import row_coordinate
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 
 if TYPE_CHECKING:
     from pyro_vae.analysis.marginal_likelihood.results import Evidence
 
-__all__ = ["elpd_of", "to_elpd"]
+__all__ = ["HasElpd", "to_elpd"]
 
 
 def to_elpd(
@@ -21,6 +23,7 @@ def to_elpd(
     *,
     num_particles: int,
     untrusted: npt.ArrayLike | None = None,
+    rows: Sequence[Any] | None = None,
 ) -> Any:
     """Make held-out log p(x) the ELPD object of ArviZ, for its `compare` and `plot_khat`.
 
@@ -48,6 +51,7 @@ def to_elpd(
         num_particles: the draws behind each, or their mean.
         untrusted: whether log p(x) of a row is not to be trusted; by default where k-hat is above
             the limit for so many draws, `khat_limit`, or is no number.
+        rows: labels of the rows; integers from 0 by default.
 
     Returns:
         An `arviz.ELPDData` on ArviZ 0.x, an `arviz_stats.ELPDDataLOO` on ArviZ 1.x.
@@ -73,8 +77,10 @@ def to_elpd(
         "n_data_points": log_p.size,
         "warning": bool(is_doubtful.any()),
     }
-    shared = {"pareto_k": _by_row(k_hat, "pareto_k"), "scale": "log", "good_k": limit}
-    each = _by_row(log_p, "elpd_i")
+    labels = row_coordinate(rows, log_p.size)
+    k_by_row = _by_row(k_hat, "pareto_k", labels)
+    shared = {"pareto_k": k_by_row, "scale": "log", "good_k": limit}
+    each = _by_row(log_p, "elpd_i", labels)
     arviz = installed_arviz()
     if hasattr(arviz, "from_datatree"):
         return arviz.ELPDData(
@@ -93,32 +99,34 @@ def to_elpd(
     )
 
 
-def elpd_of(found: "Evidence") -> Any:
-    """Held-out evidence as the ELPD object of ArviZ, for its `compare` and `plot_khat`.
+class HasElpd:
+    """Evidence that ArviZ can compare."""
 
-    Arguments:
-        found: the evidence of held-out rows.
+    def to_elpd(self: "Evidence") -> Any:  # type: ignore[misc]
+        """log p(x) of held-out rows as the ELPD object of ArviZ, for `az.compare`, `az.plot_khat`.
 
-    Returns:
-        An `arviz.ELPDData` on ArviZ 0.x, an `arviz_stats.ELPDDataLOO` on ArviZ 1.x; see `to_elpd`.
+        Returns:
+            An `arviz.ELPDData` on ArviZ 0.x, an `arviz_stats.ELPDDataLOO` on ArviZ 1.x; the
+            docstring of `pyro_vae.analysis.export.elpd.to_elpd` says what is in it.
 
-    Raises:
-        ValueError: log p(x) that is not finite.
+        Raises:
+            ValueError: log p(x) that is not finite.
 
-    Example:
-        >>> import torch
-        >>> import pyro_vae as pv
-        >>> vae = pv.VAE(data_shape=(4,), latent_dim=2)
-        >>> found = pv.evidence(vae, torch.zeros(3, 4), num_particles=10)
-        >>> int(elpd_of(found).n_data_points)
-        3
-    """
-    return to_elpd(
-        found.log_marginal,
-        found.pareto_k,
-        num_particles=round(found.num_particles.mean()),
-        untrusted=found.unreliable,
-    )
+        Example:
+            >>> import torch
+            >>> import pyro_vae as pv
+            >>> vae = pv.VAE(data_shape=(4,), latent_dim=2)
+            >>> found = pv.evidence(vae, torch.zeros(3, 4), num_particles=10)
+            >>> int(found.to_elpd().n_data_points)
+            3
+        """
+        return to_elpd(
+            self.log_marginal,
+            self.pareto_k,
+            num_particles=round(self.num_particles.mean()),
+            untrusted=self.unreliable,
+            rows=self.row_labels,
+        )
 
 
 def _check(log_p: Array, k_hat: Array) -> None:
@@ -133,9 +141,9 @@ def _check(log_p: Array, k_hat: Array) -> None:
     )
 
 
-def _by_row(values: Array, name: str) -> Any:
+def _by_row(values: Array, name: str, labels: Array) -> Any:
     """One number for each row as an `xarray.DataArray`."""
     import xarray as xr
 
-    coords = {"observation": np.arange(len(values))}
+    coords = {"observation": labels}
     return xr.DataArray(values, coords, ("observation",), name)

@@ -79,7 +79,7 @@ def image_grid(
         >>> len(figure.axes[0].images)
         20
     """
-    pictures = _pictures(rows, image_shape, "image_grid")
+    pictures = pictures_of(rows, image_shape, "image_grid")
     _check_grid(columns, captions, len(pictures))
     columns = min(columns, len(pictures))
     inches = _inches(pictures, columns)
@@ -138,8 +138,8 @@ def reconstructions(
             f"reconstructed: expected shape {np.shape(data)} as the data, got "
             f"{np.shape(reconstructed)}"
         )
-    above = _pictures(data, image_shape, "reconstructions")
-    below = _pictures(reconstructed, image_shape, "reconstructions")
+    above = pictures_of(data, image_shape, "reconstructions")
+    below = pictures_of(reconstructed, image_shape, "reconstructions")
     columns = min(10, len(above))
     upper = [(i % columns, 2.25 * (i // columns)) for i in range(len(above))]
     lower = [(column, top + 1 + _GAP) for column, top in upper]
@@ -159,7 +159,7 @@ def _name_lines(axes: Axes, name: str, corners: Corners) -> None:
         axes.text(-0.1, top + 0.5, name, ha="right", va="center", fontsize=9)
 
 
-def _pictures(
+def pictures_of(
     rows: npt.ArrayLike, image_shape: Sequence[int] | None, caller: str
 ) -> Pictures:
     """Rows as (n, h, w), or (n, h, w, 3)."""

@@ -20,11 +20,7 @@ from pyro_vae.analysis.imputation.posterior_draws import (
     PosteriorDraws,
     posterior_draws,
 )
-from pyro_vae.analysis.marginal_likelihood.importance_sampling import (
-    WHEN_COMPILED,
-    affordable_pairs,
-    is_worth_compiling,
-)
+from pyro_vae.analysis.marginal_likelihood.chunk_sizes import chunks
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
 from pyro_vae.given import of_rows
@@ -65,12 +61,17 @@ def require_missing(vae: VAE, what: str, num_particles: int) -> None:
             f"{what}: expected a model for rows with missing cells, got one with missing='none'; "
             "make it with missing='at_random' and fit it again, rows with missing cells or without"
         )
+    require_draws(num_particles)
+    require_density(vae)
+    warn_of_half(vae, what)
+
+
+def require_draws(num_particles: int) -> None:
+    """Raise ValueError for fewer draws of each row than a k-hat takes."""
     if num_particles < FEWEST_DRAWS:
         raise ValueError(
             f"num_particles: expected at least {FEWEST_DRAWS}, for a k-hat, got {num_particles}"
         )
-    require_density(vae)
-    warn_of_half(vae, what)
 
 
 def conditional_cells(
@@ -129,10 +130,7 @@ def job_of(
     contexts: Tensor | None = None,
 ) -> Job:
     """What `posterior_draws` is asked for so many rows with these contexts."""
-    pairs = affordable_pairs(vae)
-    compiles = is_worth_compiling("auto", rows * num_particles, pairs)
-    if compiles:
-        pairs = WHEN_COMPILED * pairs
+    pairs, compiles = chunks(vae, None, "auto", rows * num_particles)
     seen = of_rows(vae, contexts)
     return Job(seen, seen.prior(), num_particles, None, seed, pairs, restart, compiles)
 

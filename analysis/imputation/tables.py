@@ -10,6 +10,7 @@ from pyro_vae.data.coding import coded
 from pyro_vae.data.columns import Column
 from pyro_vae.data.frame_output import as_frame, zone_of
 from pyro_vae.data.frames import cells_of, is_frame, library_of, opened
+from pyro_vae.data.matching import as_table
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def _numbers(x: Any, rows: np.ndarray, schema: Schema | None) -> np.ndarray:
         each = [coded(cells_of(data[one.name]), one, "x") for one in schema.modelled]
         return np.stack(each, 1)
     if isinstance(x, Table):
-        return np.array(x.values)
+        # another table may have other offsets, or its columns in another order
+        return np.array(as_table(x, schema, exact=True).values)
     if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.shape == rows.shape:
         exact = np.where(np.isnan(rows), np.nan, np.ma.getdata(x))
         return exact.astype(x.dtype)

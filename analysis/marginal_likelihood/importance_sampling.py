@@ -3,12 +3,11 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_vae.analysis.fitted import (
     Columns,
@@ -24,6 +23,7 @@ from pyro_vae.analysis.marginal_likelihood.arguments import (
     check_arguments,
 )
 from pyro_vae.analysis.marginal_likelihood.automatic import automatic
+from pyro_vae.analysis.marginal_likelihood.chunk_sizes import chunks
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.labels import summed_over_labels
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
@@ -45,20 +45,11 @@ from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
-from pyro_vae.compiler import products
 from pyro_vae.data.given_rows import CandidateRows
 from pyro_vae.given import contexts_of_rows, of_rows
 from pyro_vae.inputs import model_rows, own_part, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
-
-__all__ = ["affordable_pairs", "evidence", "is_worth_compiling"]
-
-WORTH_COMPILING = 10_000
-"""Calls of a chunk: compiling takes about ten seconds, and saves at least a millisecond a call."""
-
-_CACHE = {"cpu": 2**21, "cuda": 2**28}  # bytes of the widest layer of a chunk
-WHEN_COMPILED = 2  # times as much: no copies of that layer are made
 
 
 @public
@@ -173,10 +164,7 @@ def evidence(
     first = proposal_of("guide" if proposal is None else proposal)
     second = None if retry is None else proposal_of(retry, "retry")
     rows = model_rows(vae, x, context=context)
-    pairs = chunk_size or affordable_pairs(vae)
-    compiles = is_worth_compiling(compile, len(rows) * num_particles, pairs)
-    if compiles and chunk_size is None:
-        pairs = pairs * WHEN_COMPILED
+    pairs, compiles = chunks(vae, chunk_size, compile, len(rows) * num_particles)
     hashes: list[int] = []
     counts: list[int] = []
     measure = measure_of(vae)
@@ -204,15 +192,6 @@ def evidence(
         row_labels=row_labels(x, vae.spec.table),
         n_observed=np.array(counts) if counts else None,
     )
-
-
-def is_worth_compiling(compile: Compile, work: int, pairs: int) -> bool:
-    """Whether to compile for so many pairs of a row and a draw, of which a call takes `pairs`."""
-    is_long = work >= WORTH_COMPILING * pairs
-    is_worth = compile == "on" or (compile == "auto" and is_long)
-    if is_worth:
-        products.library()  # an error in its environment variable comes before the work
-    return is_worth
 
 
 def _groups(
@@ -276,23 +255,3 @@ def _elbo_of_guide(job: Job, x: Tensor) -> np.ndarray:
     sampling = Sampling(job, x, Guide(), "elbo of the guide")
     sampling.draw(np.arange(len(x)), min(job.num_particles, GUIDE_DRAWS))
     return sampling.columns()["elbo"]
-
-
-def affordable_pairs(vae: VAE) -> int:
-    """Pairs of a row and a draw whose widest layer fits into the cache; more are slower."""
-    placement = placement_of(vae)
-    sizes = [math.prod(vae.spec.data_shape)]
-
-    def note_size(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            sizes.append(output.numel())
-
-    with evaluation(vae), ExitStack() as hooks:
-        for module in vae.likelihood.modules():
-            hooks.enter_context(module.register_forward_hook(note_size))
-        shape = (1, vae.spec.decoder_inputs)
-        vae.likelihood(
-            torch.zeros(shape, dtype=placement.dtype, device=placement.device)
-        )
-    cache = _CACHE.get(placement.device.type, max(_CACHE.values()))
-    return int(np.clip(cache // (max(sizes) * placement.dtype.itemsize), 1, 2**14))

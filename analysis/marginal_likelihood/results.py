@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_vae.analysis.export.elpd import HasElpd
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.results.answer import (
     Answer,
@@ -25,7 +26,7 @@ _NAMED = 5  # of the untrusted rows
 
 
 @dataclass(frozen=True, repr=False)
-class Evidence(HasLogMarginal, HasElbo, Answer):
+class Evidence(HasElpd, HasLogMarginal, HasElbo, Answer):
     """log p(x) of each row; arrays have one number for each row, in nats where they have a unit.
 
     Attributes:

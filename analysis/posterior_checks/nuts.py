@@ -161,11 +161,23 @@ def _require_few(rows: int, max_rows: int, steps: int) -> None:
         )
 
 
+class _Kernel(NUTS):
+    """NUTS whose energy has the type of z.
+
+    Its momenta take the type of the energy, which of counts is float64 also where z is float32.
+    """
+
+    def _initialize_model_properties(self, args: Any, kwargs: Any) -> None:
+        super()._initialize_model_properties(args, kwargs)  # type: ignore[no-untyped-call]
+        energy = self.potential_fn
+        self.potential_fn = lambda z: energy(z).to(z["z"].dtype)
+
+
 class _Chain(NamedTuple):
-    """The draws of one chain for one row, (draw, latent), and how many transitions diverged."""
+    """One chain for one row: draws, (draw, latent), and which of them diverged, (draw,)."""
 
     z: np.ndarray
-    divergences: int
+    diverging: np.ndarray
 
 
 def _chain(
@@ -178,7 +190,8 @@ def _chain(
 ) -> _Chain:
     # NUTS moves in real vectors, whatever the support of the prior
     transform = biject_to(support_of(vae.prior())).inv
-    kernel = NUTS(vae.model, init_strategy=init_to_sample, transforms={"z": transform})
+    options = {"init_strategy": init_to_sample, "transforms": {"z": transform}}
+    kernel = _Kernel(vae.model, **options)  # type: ignore[no-untyped-call]
     mcmc = MCMC(
         kernel,
         num_samples,
@@ -190,7 +203,9 @@ def _chain(
     with local, own_seed(seed, row.device), torch.enable_grad():
         mcmc.run(row)
     z: Tensor = mcmc.get_samples()["z"][:, 0]
-    return _Chain(z.cpu().numpy(), len(mcmc.diagnostics()["divergences"]["chain 0"]))
+    diverging = np.zeros(num_samples, bool)
+    diverging[mcmc.diagnostics()["divergences"]["chain 0"]] = True
+    return _Chain(z.cpu().numpy(), diverging)
 
 
 class _Proposals(NamedTuple):
@@ -214,6 +229,9 @@ def _compare(
 ) -> Audit:
     """The draws of all chains of each row, and the guide compared with them."""
     z = np.stack([np.stack([chain.z for chain in run]) for run in runs], 2)
+    diverging = np.stack(
+        [np.stack([chain.diverging for chain in run]) for run in runs], 2
+    )
     arviz = installed_arviz()
     draws = labelled(z)
     nuts = Moments(
@@ -230,13 +248,14 @@ def _compare(
         z=z,
         r_hat=np.asarray(arviz.rhat(draws)["z"]),
         ess=np.asarray(arviz.ess(draws)["z"]),
-        divergences=np.array([sum(chain.divergences for chain in run) for run in runs]),
+        divergences=diverging.sum((0, 1)),
         pareto_k=np.array([_pareto_k(one.log_weights) for one in proposals]),
         num_particles=len(proposals[0].log_weights),
         nuts=nuts,
         guide=Difference.between(stacked(plain), nuts),
         resampled=Difference.between(stacked(weighted), nuts),
         warmup_steps=warmup_steps,
+        diverging=diverging,
     )
 
 

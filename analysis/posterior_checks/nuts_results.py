@@ -6,14 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pyro_vae.analysis.export.arviz_objects import as_installed
+from pyro_vae.analysis.export.arviz_objects import library_attributes, to_datatree
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.posterior_checks.moments import (
     RATIO,
     SHIFT,
     Difference,
     Moments,
-    labelled,
 )
 from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import html_paragraph, html_table
@@ -60,6 +59,8 @@ class Audit(Answer):
             resampling, compared with NUTS.
         warmup_steps: transitions of each chain that were dropped.
         row_labels: names of the rows, where the data have some, else None.
+        diverging: whether a transition after warm-up diverged, (chain, draw, row); None where that
+            is not known.
     """
 
     z: np.ndarray
@@ -73,6 +74,7 @@ class Audit(Answer):
     resampled: Difference
     warmup_steps: int
     row_labels: tuple[Any, ...] | None = None
+    diverging: np.ndarray | None = None
 
     reading = READING
 
@@ -161,10 +163,20 @@ class Audit(Answer):
         )
 
     def to_arviz(self) -> Any:
-        """The draws as what the installed ArviZ takes; here R-hat and ESS mean something."""
-        import xarray as xr
+        """The draws as what the installed ArviZ takes; here R-hat and ESS mean something.
 
-        return as_installed(xr.DataTree.from_dict({"posterior": labelled(self.z)}))
+        Returns:
+            An `arviz.InferenceData` on ArviZ 0.x, an `xarray.DataTree` on ArviZ 1.x: the groups
+            posterior, z (chain, draw, observation, latent), and sample_stats, diverging (chain,
+            draw, observation), with the labels of the rows. What looks at diverging transitions
+            wants those of one row: `tree.isel(observation=0)`.
+        """
+        groups = {"posterior": {"z": self.z}}
+        if self.diverging is not None:
+            groups["sample_stats"] = {"diverging": self.diverging}
+        attrs = library_attributes() | {"warmup_steps": self.warmup_steps}
+        labels = self.row_labels
+        return to_datatree(groups, attrs=attrs, rows=labels, has_chains=True)
 
     def _chains(self, row: int) -> tuple[str, str, str]:
         """R-hat, effective number of draws and divergences of a row."""

@@ -141,7 +141,10 @@ class Comparison(Answer):
     def summary(self) -> str:
         """A table with one line for each model, and how to read it."""
         width = max(len("model"), *map(len, self.names))
-        head = f"{'model':<{width}}  {'log p(x)':>20}  {'less than the best':>20}  not trusted"
+        what = getattr(self.measures[0], "symbol", "log p(x)")
+        head = (
+            f"{'model':<{width}}  {what:>20}  {'less than the best':>20}  not trusted"
+        )
         lines = [
             f"{name:<{width}}  {mean:>20}  {difference:>20}  {share:>11}"
             for name, mean, difference, share in self._lines()
@@ -198,7 +201,8 @@ class Comparison(Answer):
         )
 
     def _repr_html_(self) -> str:
-        head = ["model", "log p(x)", "less than the best", "not trusted"]
+        what = getattr(self.measures[0], "symbol", "log p(x)")
+        head = ["model", what, "less than the best", "not trusted"]
         return html_table(head, self._lines()) + html_paragraph(self.reading)
 
 
@@ -230,8 +234,7 @@ def compare(
     Arguments:
         models: name -> a model, or its `Evidence` about the rows, in their order.
         x: rows shaped (n, *data_shape); needed where a model is given.
-        context: of models that have one, what is given with each row; log p(x | c) of one context
-            doesn't compare with that of another, nor with log p(x).
+        context: of models that have one, what is given with each row; the same for all.
         num_particles: draws for each row and model.
         seed: of the draws.
         progress: whether to show bars; None shows them on a terminal or in a notebook.

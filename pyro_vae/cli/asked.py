@@ -119,10 +119,12 @@ def _of_data(
     options: argparse.Namespace, vae: "VAE", experiment: "Experiment"
 ) -> Asked:
     import numpy as np
+    import torch
 
     from pyro_vae.experiment.row_hashes import RowHashes
     from pyro_vae.experiment.sources import read_source
     from pyro_vae.experiment.splits import as_modelled, check_rows
+    from pyro_vae.inputs import placement_of
 
     source = read_source(
         experiment.data,
@@ -130,6 +132,7 @@ def _of_data(
         fitted=True,
         schema=vae.spec.table,
         context=vae.spec.context,
+        exact=placement_of(vae).dtype == torch.float64,
     )
     if source.table is not None and vae.spec.missing == "none":
         source.table.require_complete(options.data)

@@ -57,9 +57,8 @@ def read_npz(path: Path) -> Contents:
         for member in archive.namelist():
             with archive.open(member) as stream:
                 shape, dtype = _npy_header(stream)
-            info = archive.getinfo(member)
-            needed = 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
-            require_member(member, info.file_size, info.compress_size, needed)
+                needed = 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
+                require_member(archive.getinfo(member), stream, needed)
             arrays[member.removesuffix(".npy")] = Stored(
                 shape, dtype, partial(read, member)
             )

@@ -109,8 +109,10 @@ def opened(frame: Any, name: str) -> "nw.DataFrame[Any]":
 
 def _names(frame: Any) -> list[str]:
     """The names of a frame's columns; pyarrow's `columns` are the columns themselves."""
-    columns = getattr(frame, "column_names", None)
-    return [str(one) for one in (frame.columns if columns is None else columns)]
+    names = getattr(frame, "column_names", None)
+    if not isinstance(names, list):  # of pandas it may be a column of that name
+        names = frame.columns
+    return [str(one) for one in names]
 
 
 def _refuse_equal_names(columns: list[str], name: str) -> None:

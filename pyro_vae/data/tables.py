@@ -97,6 +97,19 @@ class Table:
             labels = tuple(labels[i] for i in positions)
         return replace(self, values=self.values[rows], labels=labels)
 
+    def drop(self, names: Sequence[str]) -> "Table":
+        """The same rows without some columns that the model sees; other names change nothing."""
+        kept = [
+            position for position, name in enumerate(self.names) if name not in names
+        ]
+        columns = [
+            column
+            for column in self.schema.columns
+            if not (column.modelled and column.name in names)
+        ]
+        schema = self.schema.model_copy(update={"columns": tuple(columns)})
+        return replace(self, values=self.values[:, kept], schema=schema, reasons=())
+
     @property
     def missing(self) -> dict[str, int]:
         """The number of missing cells in each column that has some."""

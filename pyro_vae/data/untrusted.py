@@ -1,20 +1,23 @@
 """Files of strangers: sizes are believed up to what the file can hold, and nesting up to 64."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipInfo
 
 from pyro_vae.data.stored import Fault
 
 DEEPEST = 64
 """Tables and lists inside each other in a description."""
 TOO_DEEP = f"expected at most {DEEPEST} tables and lists inside each other, got more"
-MOST = 5_000_000
+MOST_VALUES = 5_000_000
 """Values in a description."""
-FEWEST_ROWS = 10_000_000
+ROWS_ALWAYS_ALLOWED = 10_000_000
 ROWS_PER_ENTRY = 100
 """A sparse matrix may have so many rows, and more where it has entries."""
 LARGEST_RATIO = 1032
 """By which deflate makes a file smaller at most."""
+CHUNK = 2**20
+"""Bytes that are read together."""
 
 
 def require_shallow(table: Any) -> None:
@@ -36,12 +39,12 @@ def require_shallow(table: Any) -> None:
         count += len(level)
         if not level:
             return
-        if count > MOST:
-            raise ValueError(f"expected at most {MOST} values, got more")
+        if count > MOST_VALUES:
+            raise ValueError(f"expected at most {MOST_VALUES} values, got more")
     raise ValueError(TOO_DEEP)
 
 
-def _inside(value: Any) -> "list[Any]":
+def _inside(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
         return list(value.values())
     return list(value) if isinstance(value, list | tuple) else []
@@ -56,7 +59,7 @@ def consistent(matrix: Any) -> Any:
     from scipy.sparse import csr_array
 
     rows = matrix.shape[0]
-    if rows > max(FEWEST_ROWS, ROWS_PER_ENTRY * matrix.nnz):
+    if rows > max(ROWS_ALWAYS_ALLOWED, ROWS_PER_ENTRY * matrix.nnz):
         raise Fault(
             f"expected a sparse matrix with more entries, got {rows} rows with {matrix.nnz} "
             "entries; leave out the rows without any"
@@ -72,16 +75,34 @@ def consistent(matrix: Any) -> Any:
     return csr_array(matrix)
 
 
-def require_member(name: str, size: int, packed: int, needed: int) -> None:
+def require_member(info: ZipInfo, stream: IO[bytes], needed: int) -> None:
     """Raise Fault where a member of a .npz file can't hold its array.
 
+    What the archive says of the size is believed up to what deflate can do. Other methods can do
+    more, and there the bytes are counted.
+
     Arguments:
-        name: of the member.
-        size: bytes that it has, as the archive says.
-        packed: bytes of it in the file.
+        info: what the archive says of the member.
+        stream: the member, after the header of its array.
         needed: bytes of the array.
     """
-    if needed > size or size > LARGEST_RATIO * packed + 1024:
+    held = min(info.file_size, LARGEST_RATIO * info.compress_size + 1024)
+    is_denser = info.compress_type not in {ZIP_STORED, ZIP_DEFLATED}
+    if is_denser and held < needed <= info.file_size:
+        held = _counted(stream, needed)
+    if held < needed:
         raise Fault(
-            f"expected {needed} bytes for array {name!r}, got {min(size, packed)}; write it again"
+            f"expected {needed} bytes in the member {info.filename!r}, got at most {held}; write "
+            "it again"
         )
+
+
+def _counted(stream: IO[bytes], most: int) -> int:
+    """How many bytes a stream has, up to `most`."""
+    count = 0
+    while count < most:
+        part = stream.read(min(CHUNK, most - count))
+        if not part:
+            break
+        count += len(part)
+    return count

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pyro_vae.analysis import encode, reconstruct, sample, to_arviz
-from pyro_vae.analysis.export.arviz_objects import write_netcdf
+from pyro_vae.analysis.export.netcdf import write_netcdf
 from pyro_vae.analysis.figures.images import (
     guess_image_shape,
     image_grid,

@@ -41,6 +41,7 @@ def read_source(
     fitted: bool = False,
     schema: Schema | None = None,
     context: Context | None = None,
+    exact: bool = False,
 ) -> Splits:
     """The rows of a source, divided as the source divides them, and reshaped.
 
@@ -51,6 +52,7 @@ def read_source(
         schema: the columns of the model, by whose names a table is matched; None reads the numbers
             of a table by their positions.
         context: of the model, whose columns a table has too: rows are then flat, (x, c).
+        exact: as in `matched`.
 
     Raises:
         ValueError: as `load_splits`; a shape that the rows don't have; a table without a column of
@@ -59,7 +61,8 @@ def read_source(
     path = os.path.expanduser(options.source)
     if schema is not None and is_table(path):
         frame, notes = frame_of(options)
-        found = matched(without_context(context, frame), schema, options.source)
+        own = without_context(context, frame)
+        found = matched(own, schema, options.source, exact=exact)
         whole = splits_of(replace(found, notes=(*notes, *found.notes)), path)
         return _with_context(whole, context, frame)
     _require_table(context, options)
@@ -80,9 +83,8 @@ def read_source(
             f"{options.source}: expected rows of shape {shape}, got {got}; reshaping would mix the "
             f"pixels: move the axis of the channels, x.{transposed}, and save that"
         )
-    columns = splits.columns
-    if len(shape) > 1:  # the pixels of an image have no names
-        columns = None
+    # the pixels of an image have no names
+    columns = splits.columns if len(shape) == 1 else None
     notes = splits.notes
     if columns is not None:
         given = columns

@@ -84,6 +84,7 @@ class PositiveTensor(nn.Module):
     ) -> None:
         super().__init__()
         self.value = value
+        self.start = start
         self.floor = floor
         if isinstance(value, str):
             self.raw = nn.Parameter(torch.full(shape, raw_of(start, floor)))

@@ -62,9 +62,9 @@ class Renyi:
 
     L_α(x) = 1/(1 - α) · log (1/K) Σₖ wₖ^(1 - α) with wₖ = p(x, zₖ) / q(zₖ | x)
 
-    For α = 0 it is the bound of the IWAE. Each row has its own weights. gradient="stl" leaves out
-    the score of q, which biases this bound; "dreg" (α = 0 only) replaces it by the doubly
-    reparameterised term: no bias, less noise.
+    For α = 0 it is the bound of the IWAE, and for α above 1 it is below the ELBO. Each row has its
+    own weights. gradient="stl" leaves out the score of q, which biases this bound; "dreg" (α = 0
+    only) replaces it by the doubly reparameterised term: no bias, less noise.
 
     References:
         Rényi Divergence Variational Inference (Li, Turner, 2016).

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyro_vae.networks.invertible import BINS
-from pyro_vae.program.snippet import Snippet, positive
+from pyro_vae.program.snippet import STANDARD_NORMAL, Snippet, positive, zeros
 
 SPLINE = (
     f'spline = {{"shapes": [({BINS},), ({BINS},), ({BINS - 1},)]}}',
@@ -37,7 +37,6 @@ def masked(
 def flow_prior(module: Any, prefix: str, options: Mapping[str, Any]) -> Snippet:
     """p(z) as the density of z that layers map to N(0, I)."""
     (size,) = module.loc.shape
-    zeros = f'self.register_buffer("zeros", torch.zeros({size}), persistent=False)'
     hidden = tuple(options["hidden_dims"])
     name = f"{prefix}layers"
     if options["transform"] == "coupling":
@@ -52,9 +51,9 @@ def flow_prior(module: Any, prefix: str, options: Mapping[str, Any]) -> Snippet:
         is_spline = options["transform"] == "spline"
         layers = masked(name, of_layers, is_spline, "Autoregressive")
     return Snippet(
-        (zeros, *layers),
+        (zeros(size), *layers),
         (
-            "noise = dist.Normal(self.zeros, torch.ones_like(self.zeros)).to_event(1)",
+            f"noise = {STANDARD_NORMAL}",
             f"return Flow(noise, self.{name})",
         ),
     )

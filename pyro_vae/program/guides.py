@@ -5,7 +5,6 @@ from typing import Any
 
 from pyro_vae.kind_options import Options
 from pyro_vae.program.flows import flow_guide
-from pyro_vae.program.priors import named
 from pyro_vae.program.snippet import Snippet, positive, refuse
 
 
@@ -23,7 +22,7 @@ def guide(family: Any, options: Options, latent_dim: int) -> Snippet:
     if options.kind == "flow":
         return flow_guide(family, options.options(), latent_dim)
     if options.kind not in GUIDES:
-        refuse("guide", named(options.kind), "your q(z | x) into the method posterior")
+        refuse("guide", repr(options.kind), "your q(z | x) into the method posterior")
     return GUIDES[options.kind](family, latent_dim)
 
 

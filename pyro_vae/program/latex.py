@@ -1,6 +1,7 @@
 """A model as formulas in LaTeX."""
 
 import math
+import re
 from typing import Any
 
 from pyro_vae.spec import Spec
@@ -86,7 +87,7 @@ def latex_of(spec: Spec) -> str:
     size = math.prod(spec.data_shape)
     numbers = rf"(x_1, \dots, x_{{{size}}})" if size > 1 else "x_1"
     p_z = _formula(PRIORS, spec.prior, "p(z)")
-    p_x = _likelihood(spec.likelihood)
+    p_x = _likelihood(spec.likelihood, size)
     q_z = _formula(GUIDES, spec.guide, r"q(z \mid x)")
     if spec.guide.options().get("direction") == "bottom_up":
         q_z = BOTTOM_UP
@@ -117,10 +118,33 @@ def _formula(formulas: dict[str, str], options: Any, otherwise: str) -> str:
     return formulas[options.kind] % options.options()
 
 
-def _likelihood(options: Any) -> str:
-    chosen = options.options()
+def _likelihood(options: Any, size: int) -> str:
+    """The formula of p(x | z) for rows of `size` numbers."""
     if options.kind == "mixed":
-        return r" \; ".join(_group(group) for group in chosen["columns"])
+        groups = options.options()["columns"]
+        return r" \; ".join(_group(group) for group in groups)
+    formula = _family(options)
+    if _has_size(options):
+        product = rf"\prod_{{i < {size}}}"
+        formula = _multiplied(formula, size).replace(r"\prod_i", product)
+    return formula
+
+
+def _group(group: Any) -> str:
+    """The factor of a group of columns, which are counted from 1, as in x."""
+    columns = [column + 1 for column in group.columns]
+    formula = _family(group.likelihood)
+    if _has_size(group.likelihood):
+        formula = _multiplied(formula, columns.pop())
+    own = rf"\{{{', '.join(map(str, columns))}\}}"
+    for symbol in (r"\prod", r"\sum"):
+        formula = formula.replace(f"{symbol}_i", rf"{symbol}_{{i \in {own}}}")
+    return formula.replace("(x ", f"(x_{{{own}}} ").replace("(x)", f"(x_{{{own}}})")
+
+
+def _family(options: Any) -> str:
+    """The formula of a family."""
+    chosen = options.options()
     if chosen.get("warp", "none") != "none":
         return WARPED
     if chosen.get("covariance", "diagonal") != "diagonal":
@@ -128,8 +152,11 @@ def _likelihood(options: Any) -> str:
     return _formula(LIKELIHOODS, options, r"p(x \mid z)")
 
 
-def _group(group: Any) -> str:
-    """The factor of a group of columns."""
-    formula = _likelihood(group.likelihood)
-    columns = ", ".join(map(str, group.columns))
-    return formula.replace(r"\prod_i", rf"\prod_{{i \in \{{{columns}\}}}}")
+def _has_size(options: Any) -> bool:
+    """Whether the last column of a family multiplies the means of the others."""
+    return bool(options.options().get("size_factor") == "column")
+
+
+def _multiplied(formula: str, column: int) -> str:
+    """The formula of counts whose means, r_i or m_i, a column multiplies."""
+    return re.sub(r"\b([rm])_i\(z\)", rf"x_{{{column}}}\\, \1_i(z)", formula)

@@ -1,14 +1,14 @@
 """p(x | z) as source: from the decoder's outputs to a distribution over real numbers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pyro_vae.likelihoods.beta import FLOOR
 from pyro_vae.likelihoods.discretized_logistic import STANDARD
 from pyro_vae.likelihoods.student_t import EXCESS_DF
 from pyro_vae.program.normals import correlated, warped
-from pyro_vae.program.snippet import Snippet, Value, buffer, factor, value_of
+from pyro_vae.program.snippet import Snippet, buffer, factor, unpacked, value_of
 
 UNITS = (("x_mean", 0.0), ("x_std", 1.0))
 
@@ -33,12 +33,16 @@ def located(names: Sequence[str], shape: tuple[int, ...]) -> tuple[str, ...]:
     return line, "loc = self.x_mean + self.x_std * loc"
 
 
-def row(family: Any, *lines: str, value: Value | None = None) -> Snippet:
-    """A family whose features are independent, in units of their spread."""
-    start = [buffer(name, family.data_shape, at) for name, at in UNITS]
-    if value is None:
-        return Snippet(tuple(start), lines)
-    return Snippet((*start, *value.start), lines)
+def row(family: Any, *lines: str, start: Iterable[str] = ()) -> Snippet:
+    """A family whose features are independent, in units of their spread.
+
+    Arguments:
+        family: the likelihood's.
+        lines: of the method.
+        start: further statements of the constructor.
+    """
+    units = [buffer(name, family.data_shape, at) for name, at in UNITS]
+    return Snippet((*units, *start), lines)
 
 
 def event(family: Any) -> str:
@@ -56,7 +60,7 @@ def normal(family: Any) -> Snippet:
         *located(names, family.data_shape),
         f"scale = {scale.expression}",
         f"return Normal(loc, scale){event(family)}",
-        value=scale,
+        start=scale.start,
     )
     if family.correlation is not None:
         made = correlated(made, family.correlation)
@@ -72,7 +76,7 @@ def laplace(family: Any) -> Snippet:
         f"unit = self.x_std / {math.sqrt(2)!r}",
         f"scale = {scale.expression}",
         f"return dist.Laplace(loc, scale){event(family)}",
-        value=scale,
+        start=scale.start,
     )
 
 
@@ -82,7 +86,6 @@ def student_t(family: Any) -> Snippet:
     shape = family.data_shape
     scale = value_of(family.scale, "x_scale", "self.x_std", shape, "raw_scale")
     excess = value_of(family.excess_df, "x_excess_df", "unit", shape, "raw_df")
-    both = Value((*excess.start, *scale.start), "")
     return row(
         family,
         *located(names, shape),
@@ -90,7 +93,7 @@ def student_t(family: Any) -> Snippet:
         f"unit = torch.full_like(self.x_std, {float(EXCESS_DF)!r})",
         f"df = 1 + {excess.expression}",
         f"return dist.StudentT(df, loc, scale){event(family)}",
-        value=both,
+        start=(*excess.start, *scale.start),
     )
 
 
@@ -174,10 +177,7 @@ def discretized_logistic(family: Any) -> Snippet:
     scale = value_of(family.scale, "x_scale", "unit", shape, "raw_scale")
     sizes = str((family.heads, family.mixtures, *shape))
     logits = "logits" if family.mixtures > 1 else "torch.zeros_like(loc)"
-    if len(parts) == 1:
-        split = f"(loc,) = raw.unbind({components - 1})"
-    else:
-        split = f"{', '.join(parts)} = raw.unbind({components - 1})"
+    split = f"{unpacked(parts)} = raw.unbind({components - 1})"
     offsets = f"torch.linspace(-1, 1, {family.mixtures})"
     if family.mixtures == 1:
         offsets = "torch.zeros(1)"

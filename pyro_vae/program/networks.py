@@ -23,8 +23,11 @@ def network(module: nn.Module, part: str) -> str:
         'nn.Sequential(nn.Flatten(-1), nn.Linear(2, 3), nn.Tanh())'
     """
     if type(module) is nn.Sequential:
-        layers = [network(layer, part) for layer in module]
-        return f"nn.Sequential({', '.join(layers)})"
+        layers = {name: network(layer, part) for name, layer in module._modules.items()}
+        if list(layers) == [str(index) for index in range(len(layers))]:
+            return f"nn.Sequential({', '.join(layers.values())})"
+        named = ", ".join(f"{name!r}: {layer}" for name, layer in layers.items())
+        return f"nn.Sequential(OrderedDict({{{named}}}))"
     if type(module) is Gated:
         linear = module.linear
         return f"Gated({linear.in_features}, {linear.out_features})"
@@ -57,7 +60,7 @@ def assigned(name: str, module: nn.Module) -> Iterator[str]:
     opening, _, layers = line.partition("(")
     yield f"{opening}("
     filled = ""
-    for layer in re.split(r", (?=nn\.|Gated|Residual)", layers[:-1]):
+    for layer in re.split(r", (?=nn\.|Gated|Residual|')", layers[:-1]):
         if filled and len(f"{filled} {layer},") > WIDTH - 12:
             yield f"    {filled}"
             filled = ""
@@ -75,7 +78,9 @@ def _layer(module: nn.Module) -> str:
     if type(module) is nn.Linear and module.bias is not None:
         return f"nn.Linear({module.in_features}, {module.out_features})"
     if type(module) is nn.LayerNorm:
-        return f"nn.LayerNorm({module.normalized_shape[0]})"
+        short = f"nn.LayerNorm({module.normalized_shape[0]})"
+        if _makes(short, module):
+            return short
     return f"nn.{module!r}"  # which is how torch writes the constructor
 
 

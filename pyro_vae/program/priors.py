@@ -6,7 +6,15 @@ from typing import Any
 from pyro_vae.kind_options import Options
 from pyro_vae.program.flows import flow_prior
 from pyro_vae.program.networks import assigned
-from pyro_vae.program.snippet import Snippet, positive, raw, refuse, tensor, tensor_of
+from pyro_vae.program.snippet import (
+    STANDARD_NORMAL,
+    Snippet,
+    positive,
+    refuse,
+    tensor,
+    tensor_of,
+    zeros,
+)
 
 PREFIX = "prior_"
 
@@ -24,7 +32,7 @@ def prior(module: Any, options: Options) -> Snippet:
     if options.kind == "hierarchical":
         return _hierarchical(module, options.options()["top"])
     if options.kind not in {*PRIORS, "flow"}:
-        refuse("prior", named(options.kind), "your p(z) into the method prior")
+        refuse("prior", _named(options.kind), "your p(z) into the method prior")
     return _of_kind(module, PREFIX, options)
 
 
@@ -34,17 +42,14 @@ def _of_kind(module: Any, prefix: str, options: Options) -> Snippet:
     return PRIORS[options.kind](module, prefix)
 
 
-def named(kind: str) -> str:
+def _named(kind: str) -> str:
     """A kind in a message."""
     return "your own" if kind == "custom" else repr(kind)
 
 
 def _standard_normal(module: Any, prefix: str) -> Snippet:
     (size,) = module.loc.shape
-    return Snippet(
-        (f'self.register_buffer("zeros", torch.zeros({size}), persistent=False)',),
-        ("return dist.Normal(self.zeros, torch.ones_like(self.zeros)).to_event(1)",),
-    )
+    return Snippet((zeros(size),), (f"return {STANDARD_NORMAL}",))
 
 
 def _normal(module: Any, prefix: str) -> Snippet:
@@ -60,9 +65,8 @@ def _normal(module: Any, prefix: str) -> Snippet:
 def _laplace(module: Any, prefix: str) -> Snippet:
     (size,) = module.loc.shape
     scale = tensor_of(module.scale, f"{prefix}scale", (size,))
-    zeros = f'self.register_buffer("zeros", torch.zeros({size}), persistent=False)'
     return Snippet(
-        (zeros, *scale.start),
+        (zeros(size), *scale.start),
         (
             f"scale = {scale.expression} + self.zeros",
             "return dist.Laplace(self.zeros, scale).to_event(1)",
@@ -74,9 +78,8 @@ def _student_t(module: Any, prefix: str) -> Snippet:
     (size,) = module.loc.shape
     df = tensor_of(module.df, f"{prefix}df", ())
     scale = tensor_of(module.scale, f"{prefix}scale", (size,))
-    zeros = f'self.register_buffer("zeros", torch.zeros({size}), persistent=False)'
     return Snippet(
-        (zeros, *df.start, *scale.start),
+        (zeros(size), *df.start, *scale.start),
         (
             f"df = {df.expression} + self.zeros",
             f"scale = {scale.expression} + self.zeros",
@@ -87,23 +90,20 @@ def _student_t(module: Any, prefix: str) -> Snippet:
 
 def _mixture(module: Any, prefix: str) -> Snippet:
     count, size = module.loc.shape
+    scale = tensor_of(module.scale, f"{prefix}scale", (count, size))
     return Snippet(
         (
             f"self.{prefix}logits = nn.Parameter(torch.zeros({count}))",
             f"self.{prefix}loc = nn.Parameter(torch.randn({count}, {size}))",
-            raw(f"{prefix}scale", (count, size), _start(module.scale.raw)),
+            *scale.start,
         ),
         (
-            f"scale = {positive(f'self.{prefix}scale.raw')}",
+            f"scale = {scale.expression}",
             f"normals = dist.Normal(self.{prefix}loc, scale).to_event(1)",
             f"weights = dist.Categorical(logits=self.{prefix}logits)",
             "return dist.MixtureSameFamily(weights, normals)",
         ),
     )
-
-
-def _start(parameter: Any) -> float:
-    return float(parameter.detach().flatten()[0])
 
 
 def _vamp(module: Any, prefix: str) -> Snippet:
@@ -144,6 +144,7 @@ def _hierarchical(module: Any, options: Options) -> Snippet:
             "def below(z2):",
             "    loc, raw_scale = self.prior_net(z2).unbind(-2)",
             f"    return dist.Normal(loc, {positive('raw_scale')}).to_event(1)",
+            "",
             *before,
             last.replace("return ", "top = "),
             f"return TwoLevels(top, below, {module.latent_dim})",

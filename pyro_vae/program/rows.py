@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyro_vae.likelihoods.observed_cells import MissingAtRandom
-from pyro_vae.program.snippet import Snippet, refuse, tensor
+from pyro_vae.program.snippet import Snippet, refuse, tensor, unpacked
 
 VECTORS = ("multinomial",)
 """Kinds whose cells depend on each other given z."""
@@ -28,9 +28,7 @@ def likelihood(family: Any, kind: str, sources: Sources) -> Snippet:
 
 def _mixed(family: Any, sources: Sources) -> Snippet:
     """The groups one after another, each with names of its own for its attributes."""
-    outputs = ", ".join(f"raw{index}" for index in range(len(family.sizes)))
-    if len(family.sizes) == 1:
-        outputs = "(raw0,)"
+    outputs = unpacked([f"raw{index}" for index in range(len(family.sizes))])
     sizes = f"split({family.sizes}, -1)"
     start: list[str] = []
     lines = [f"{outputs} = self.decoder(z).{sizes}"]

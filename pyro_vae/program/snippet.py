@@ -1,11 +1,19 @@
 """The source of one part of a model: statements of a constructor, and the lines of a method."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from pyro_vae.networks import Shape
-from pyro_vae.networks.positive_numbers import RAW_OF_ONE, Positive, PositiveTensor
+from pyro_vae.networks.positive_numbers import (
+    RAW_OF_ONE,
+    Positive,
+    PositiveTensor,
+    raw_of,
+)
+
+STANDARD_NORMAL = "dist.Normal(self.zeros, torch.ones_like(self.zeros)).to_event(1)"
+"""The expression of N(0, I), where `zeros` makes the buffer."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,21 @@ def tensor(shape: Iterable[int], value: float = 0.0) -> str:
 def buffer(name: str, shape: Iterable[int], value: float = 0.0) -> str:
     """The statement that makes a buffer of one number."""
     return f'self.register_buffer("{name}", {tensor(shape, value)})'
+
+
+def zeros(size: int) -> str:
+    """The statement that makes the buffer `zeros` of a prior, which saved weights don't have."""
+    return f'self.register_buffer("zeros", {tensor((size,))}, persistent=False)'
+
+
+def unpacked(names: Sequence[str]) -> str:
+    """The left side of an assignment that takes as many values apart.
+
+    Example:
+        >>> unpacked(["loc"]), unpacked(["loc", "scale"])
+        ('(loc,)', 'loc, scale')
+    """
+    return f"({names[0]},)" if len(names) == 1 else ", ".join(names)
 
 
 def raw(name: str, shape: Iterable[int], value: float = 0.0) -> str:
@@ -95,14 +118,15 @@ def _shifted(expression: str, shift: float) -> str:
     """A positive number that is 1 where the expression is `RAW_OF_ONE` less the shift."""
     if shift == RAW_OF_ONE:
         return factor(expression)
-    return f"({positive(f'{expression} + {shift!r}' if shift else expression)})"
+    shifted = f"{expression} + {shift!r}" if shift else expression
+    return f"({positive(shifted)})"
 
 
 def tensor_of(source: PositiveTensor, name: str, shape: Iterable[int]) -> Value:
     """A tensor of positive numbers that no unit has, fixed or learned."""
     if not isinstance(source.value, str):
         return Value((), repr(source.value))
-    start = float(source.raw.detach().flatten()[0])
+    start = raw_of(source.start, source.floor)
     return Value((raw(name, shape, start),), positive(f"self.{name}.raw", source.floor))
 
 

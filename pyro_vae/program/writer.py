@@ -51,13 +51,15 @@ PROGRAMS = """    def model(self, x=None, n=1):
         for name in self.state_dict():
             start = next(start for start in SAVED if name.startswith(start))
             own[name] = saved[SAVED[start] + name.removeprefix(start)]
-        self.load_state_dict(own)
-        return self.eval()
+        self.load_state_dict(own, assign=True)
+        return self.to(next(self.parameters()).dtype).eval()
 """
 
-STANDARD = "from functools import partial"
+STANDARD = {
+    "from collections import OrderedDict": r"\bOrderedDict\(",
+    "from functools import partial": r"\bpartial\(",
+}
 IMPORTS = {
-    STANDARD: r"\bpartial\(",
     "import pyro": r"\bpyro\.module",
     "import pyro.distributions as dist": r"\bdist\.",
     "import torch": r"\btorch\.",
@@ -66,7 +68,7 @@ IMPORTS = {
     "from torch import nn": r"\bnn\.",
     "from torch.nn.functional import {}": r"\b(softplus|logsigmoid)\(",
 }
-"""Import lines, each with the pattern of what needs it."""
+"""Import lines of packages, each with the pattern of what needs it; `STANDARD` has Python's own."""
 
 
 def program_of(spec: Spec, parts: Parts) -> str:
@@ -204,9 +206,10 @@ def _class(start: Iterable[str], methods: dict[str, tuple[str, ...]]) -> Iterato
 
 def _imports(text: str) -> Iterator[str]:
     """The import lines that a text needs."""
+    standard = [line for line, pattern in STANDARD.items() if re.search(pattern, text)]
+    if standard:
+        yield from (*standard, "")
     for line, pattern in IMPORTS.items():
         found = sorted(set(re.findall(pattern, text)))
         if found:
             yield line.format(", ".join(found))
-        if found and line == STANDARD:
-            yield ""

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from pyro_vae.data.frames import is_frame
+from pyro_vae.data.frames import is_frame, opened
 from pyro_vae.sklearn.rows import checked, checked_array, checked_frame
 from pyro_vae.training import fit
 from pyro_vae.vae import VAE
@@ -56,11 +56,7 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
         >>> parameters({"self": None, "lr": 0.1})
         {'lr': 0.1}
     """
-    return {
-        name: value
-        for name, value in given.items()
-        if name not in {"self", "__class__"}
-    }
+    return {name: value for name, value in given.items() if name != "self"}
 
 
 class VAEEstimator(BaseEstimator):
@@ -98,6 +94,11 @@ class VAEEstimator(BaseEstimator):
 
     def _other_options(self) -> dict[str, Any]:
         """The options of `fit` that are no parameters."""
+        if not isinstance(self.fit_options, Mapping | None):
+            raise ValueError(
+                "fit_options: expected a dict of options of pyro_vae.fit, such as "
+                f'{{"compile": "off"}}, got {self.fit_options!r}; pass names with values'
+            )
         given: dict[str, Any] = dict(self.fit_options or {})
         named = dict.fromkeys(TRAINING, "") | STAND_INS
         for name in given:
@@ -145,15 +146,10 @@ class VAEEstimator(BaseEstimator):
         if not is_frame(X):
             return checked_array(self, X, fitting=True)
         rows = checked_frame(self, X, fitting=True)
-        self._columns = list(names_of(X))
+        self._columns = opened(X, "X").columns
         return rows
 
     def _rows(self, X: Any) -> Any:
         """Rows for the fitted model."""
         check_is_fitted(self)
         return checked(self, X, self._columns)
-
-
-def names_of(frame: Any) -> list[Any]:
-    """The names of a DataFrame's columns; pyarrow's `columns` are the columns themselves."""
-    return list(getattr(frame, "column_names", frame.columns))

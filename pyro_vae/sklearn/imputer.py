@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
 from pyro_vae.analysis import impute
+from pyro_vae.analysis.imputation.conditional import require_draws
 from pyro_vae.data.columns import CONSTANT
 from pyro_vae.data.frames import is_frame, opened
 from pyro_vae.sklearn.base import VAEEstimator, parameters
@@ -93,8 +94,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, VAEEstimator):
 
         Raises:
             ValueError: rows that are no table, fewer than two of them, no observed cell, fields
-                and options that don't fit.
+                and options that don't fit, fewer draws than `impute` takes.
         """
+        require_draws(self.num_particles)
         rows = self._learned_rows(X)
         self._is_empty = empty_columns(rows)
         if self._is_empty.all():

@@ -46,9 +46,9 @@ def checked_array(estimator: Any, x: Any, *, fitting: bool) -> np.ndarray:
 
 def _refuse_text(x: Any) -> None:
     """Raise ValueError for an array with text in a cell."""
-    if hasattr(x, "dtype") and x.dtype != object and x.dtype.kind not in "US":
-        return
     cells = np.asarray(x)
+    if cells.dtype.kind not in "OUS":
+        return
     text = [cell for cell in cells.flat if isinstance(cell, str | bytes)]
     if text:
         raise ValueError(

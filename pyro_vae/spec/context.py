@@ -19,6 +19,9 @@ from pyro_vae.networks.context import ContextFeatures, features_width
 from pyro_vae.spec.effect import Effect, effect_options
 from pyro_vae.spec.label import Label, as_label
 
+MOST = 10**6
+"""Numbers in a context at most, so that a damaged description is refused before it is built."""
+
 
 class Context(Described):
     """The context c of a row, which is given and has no density: p(x | c) = ∫ p(x | z, c) p(z | c).
@@ -33,7 +36,9 @@ class Context(Described):
     )
 
     dim: PositiveInt | None = Field(
-        default=None, description="numbers of the context of a row, for arrays"
+        default=None,
+        le=MOST,
+        description="numbers of the context of a row, for arrays",
     )
     columns: tuple[str, ...] | dict[str, Any] | None = Field(
         default=None,
@@ -157,6 +162,30 @@ class Context(Described):
         return ContextFeatures(others, self.embedding) if others else None
 
 
+def known_context(value: Any) -> Any:
+    """The field as it came, if it is a table or nothing.
+
+    Raises:
+        ValueError: another type, or no name among the columns.
+
+    Example:
+        >>> known_context({"dim": 3})
+        {'dim': 3}
+    """
+    if value is None or isinstance(value, Context):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            "expected a table such as {'columns': ['batch', 'age']} or {'dim': 3}, got "
+            f"{value!r}"
+        )
+    if value.get("columns") in ([], (), {}):
+        raise ValueError(
+            "expected names of columns, got none; name some, or leave the context out"
+        )
+    return value
+
+
 def require_context(spec: Any) -> None:
     """Raise ValueError where parts of a description can't take its context."""
     context = spec.context
@@ -167,12 +196,6 @@ def require_context(spec: Any) -> None:
             "context: expected prior 'standard_normal', which becomes N(μ(c), diag σ(c)²), got "
             f"{spec.prior.kind!r}; take this one, or context={{..., 'prior': False}}"
         )
-    for slot, kind in (("guide", "semi_amortized"), ("prior", "vamp")):
-        if getattr(spec, slot).kind == kind:
-            raise ValueError(
-                f"context: expected a {slot} that is a function of its own inputs, got {kind!r}, "
-                "which calls other parts and knows no context; take another"
-            )
     if context.layers == "first":
         return
     for slot in ("encoder", "decoder"):
@@ -181,6 +204,15 @@ def require_context(spec: Any) -> None:
                 f"context: layers 'all' expects {slot} 'mlp', got {getattr(spec, slot).kind!r}; "
                 "take layers 'first'"
             )
+
+
+def require_no_context(context: Context | None, module: Any) -> None:
+    """Raise ValueError where a part that calls other parts would call them without a context."""
+    if context is not None:
+        raise ValueError(
+            "context: expected priors and guides that call no other part of the model, got "
+            f"{type(module).__name__}, which would call it without a context; take another"
+        )
 
 
 def require_size(context: Context | None) -> None:

@@ -29,7 +29,7 @@ from pyro_vae.likelihoods.mechanisms import Direction
 from pyro_vae.networks import NETWORKS, Activation
 from pyro_vae.priors import PRIORS
 from pyro_vae.registry import Choice
-from pyro_vae.spec.context import Context, require_context
+from pyro_vae.spec.context import Context, known_context, require_context
 from pyro_vae.spec.missing import Missing, direction_of, known_missing
 
 SLOTS = ("prior", "likelihood", "guide", "encoder", "decoder")
@@ -120,6 +120,11 @@ class Spec(Described):
     @classmethod
     def _known_missing(cls, value: Any) -> Any:
         return known_missing(value)
+
+    @field_validator("context", mode="before")
+    @classmethod
+    def _known_context(cls, value: Any) -> Any:
+        return known_context(value)
 
     @property
     def self_masking(self) -> Direction | None:

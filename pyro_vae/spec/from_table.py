@@ -15,14 +15,14 @@ CONTEXT_KINDS = ("normal", "categorical", "ordinal", "random_effect")
 """What a column of a context can be: a number, one of its levels, or the effect of its level."""
 
 
-def fields_of_table(
+def of_table(
     data: Any,
     columns: Sequence[str] | Kinds | None,
     drop: Sequence[str],
     index: str | None,
     fields: Mapping[str, Any],
-) -> dict[str, Any]:
-    """All fields of a model for a table; see `VAE.from_data`.
+) -> tuple[Table, dict[str, Any]]:
+    """The rows x of a table, and the fields of a model for it; see `VAE.from_data`.
 
     Raises:
         ValueError: a column of a kind that its cells can't have, or that isn't there.
@@ -37,7 +37,10 @@ def fields_of_table(
         schema = context_schema(frame, kinds, "context")
         own = {"columns": names_of(context), "table": schema}
         whole["context"] = {**plain(context), **own}
-        data = opened(frame, "data").drop(list(kinds)).to_native()
+        if isinstance(data, Table):
+            data = data.drop(list(kinds))
+        else:
+            data = opened(frame, "data").drop(list(kinds)).to_native()
     kind = each_kind(whole.get("likelihood"))
     how: dict[str, Any] = {"columns": columns, "drop": drop, "index": index}
     how["kind"] = kind
@@ -50,7 +53,7 @@ def fields_of_table(
         whole["likelihood"] = rows.schema.likelihood
     if rows.missing:
         whole.setdefault("missing", "at_random")
-    return {"data_shape": rows.values.shape[1:], "table": rows.schema, **whole}
+    return rows, whole
 
 
 def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Schema:

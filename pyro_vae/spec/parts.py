@@ -26,7 +26,7 @@ from pyro_vae.priors import PRIORS
 from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.spec.adoption import adopted, is_own, named, unused
 from pyro_vae.spec.check import called, check, check_draws, data_support, zeros_like
-from pyro_vae.spec.context import require_size
+from pyro_vae.spec.context import require_no_context, require_size
 from pyro_vae.spec.description import SLOTS, Spec
 from pyro_vae.spec.gradients import require_training
 from pyro_vae.spec.kinds import gives_pyro_kind
@@ -88,6 +88,7 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     parts = Parts(prior, likelihood, posterior)
     for module in (module for part in parts for module in part.modules()):
         if isinstance(module, BindsParts):
+            require_no_context(spec.context, module)
             module.pyro_vae_bind(parts)
     _check_parts(spec, parts, objects)
     return parts

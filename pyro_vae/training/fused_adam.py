@@ -41,8 +41,8 @@ def take_step(optimizer: Optimizer) -> None:
     """`optimizer.step()`, which for torch's fused Adam and AdamW is one call of their kernel.
 
     The kernel and the numbers are torch's; left out is what it does around them: grouping by
-    device, hooks, and a record for the profiler. Together they take twelve times as long as the
-    kernel for a small net.
+    device, the search for hooks, and a record for the profiler. Together they take twelve times as
+    long as the kernel for a small net.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.zeros(2))

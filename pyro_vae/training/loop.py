@@ -45,11 +45,7 @@ from pyro_vae.training.preparation import (
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
-from pyro_vae.training.sanity_check import (
-    check_objective,
-    require_trainable,
-    warn_of_labels,
-)
+from pyro_vae.training.sanity_check import check_objective, require_trainable
 from pyro_vae.training.sleep import require_sleep
 from pyro_vae.training.step_choice import choose_steps, with_guard
 from pyro_vae.training.train_step import State
@@ -207,7 +203,6 @@ def fit(
         data, named_rows = read_data(
             vae, x, validation, weights, placement, options.seed, context
         )
-        warn_of_labels(vae, data.train)
         options = with_eager_steps(options, data.weights)
         options = with_budget(options, data.train.steps(options.batch_size))
         if objective is None:
@@ -235,7 +230,9 @@ def fit(
 def _examine(run: Run, state: State, data: TrainingData) -> None:
     """What fails early, the score to beat, and the weights to fall back on."""
     options = run.options
-    run.is_importance_weighted = isinstance(state.objective, Renyi)
+    objective = state.objective
+    # Rényi's bound with α above 1 is below the ELBO.
+    run.is_importance_weighted = isinstance(objective, Renyi) and objective.alpha < 1
     if options.sleep_share:
         require_sleep(run.vae)
     check_objective(state, data.train, options)

@@ -37,6 +37,7 @@ from pyro_vae.training.options import (
     make_optimizer,
 )
 from pyro_vae.training.row_digest import RowDigest
+from pyro_vae.training.sanity_check import warn_of_labels
 from pyro_vae.training.train_step import State
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.training.validation_split import is_number, split
@@ -71,6 +72,7 @@ def read_data(
     learn_columns(vae, x)
     rows = model_rows(vae, x, placement, context=context)
     train, valid = split(rows, validation, vae, placement, seed)
+    warn_of_labels(vae, train)
     row_weights = None
     if weights is not None:
         row_weights = RowWeights(weights, rows, validation, placement, seed)

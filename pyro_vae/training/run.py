@@ -47,7 +47,7 @@ class Run:
             independent columns, in nats per row: what the model has to beat. None where the
             likelihood has no such form.
         is_importance_weighted: whether the loss is minus a bound tighter than the ELBO, that of
-            IWAE or Rényi.
+            IWAE, or of Rényi with α below 1.
         best: the weights of the best epoch, until the end of the run; then the model has them.
     """
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import pyro_vae as pv
 from tests.cli.command import pyro_vae
 from tests.data.birds import KINDS, birds
 
@@ -75,6 +76,19 @@ def test_other_rows_are_matched_by_name(suffix: str, home: Path) -> None:
     np.testing.assert_array_equal(again["log_marginal"], first["log_marginal"])
     assert first["label"].tolist() == list(range(1, 61))
     assert first["row"].tolist() == list(range(60))
+
+
+def test_a_row_of_a_float64_model_is_the_same_beside_others_and_alone(
+    home: Path,
+) -> None:
+    pv.save(pv.load("run").double(), "run", overwrite=True)
+    pd.read_csv("birds.csv").head(1).to_csv("one.csv", index=False)
+    for name in ("birds", "one"):
+        given = ("--data", f"{name}.csv", "--output", f"{name}.npz")
+        done = pyro_vae("encode", "run", *given)
+        assert done.status == 0, done.err
+    alone, beside = (np.load(f"{name}.npz")["loc"][0] for name in ("one", "birds"))
+    np.testing.assert_allclose(beside, alone, rtol=1e-12)
 
 
 def test_labels_of_a_column_without_a_name_are_found_anywhere(home: Path) -> None:

@@ -47,11 +47,11 @@ def test_priors_and_guides(prior, guide):
 
 
 QUICK = [
-    {"encoder": "conv", "decoder": "conv", "data_shape": (1, 8, 8)},
     {"context": {"dim": 2, "layers": "all"}, "hidden_dims": (4, 4)},
     {"guide": "full_rank"},
 ]
 OTHERS = [
+    {"encoder": "conv", "decoder": "conv", "data_shape": (1, 8, 8)},
     {"encoder": "gated_mlp", "decoder": "gated_mlp"},
     {"encoder": "residual", "hidden_dims": (4, 4)},
     {"context": {"dim": 2, "encoder": False}},

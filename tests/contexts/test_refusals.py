@@ -90,6 +90,17 @@ def test_contexts_that_do_not_fit(context, message):
         pv.fit(vae(), X, context=context)
 
 
+def test_validation_rows_have_contexts_too():
+    how = {"context": C, "epochs": 1, "progress": False}
+    with pytest.raises(ValueError, match=r"^context of validation: .* pass a pair"):
+        pv.fit(vae(), X, validation=X, **how)
+    with pytest.raises(ValueError, match=r"^context of validation: .* 3 rows, got 2"):
+        pv.fit(vae(), X, validation=(X, C[:2]), **how)
+    weights = np.array([1.0, 2.0, 3.0])
+    run = pv.fit(vae(), X, validation=(X, C), weights=weights, **how)
+    assert np.isfinite(run.history[0]["val_loss"])
+
+
 def test_rows_without_positions():
     loader = DataLoader(TensorDataset(X), batch_size=2)
     with pytest.raises(ValueError, match=r"^x: expected rows in an array or a table"):
@@ -100,13 +111,15 @@ def test_rows_without_positions():
     ("fields", "message"),
     [
         ({"prior": "mixture"}, "expected prior 'standard_normal'"),
-        ({"guide": "semi_amortized"}, "expected a guide that is a function"),
-        ({"context": {"dim": 2, "prior": False}, "prior": "vamp"}, "expected a prior"),
+        ({"guide": "semi_amortized"}, "that call no other part .* got SemiAm"),
+        ({"context": {"dim": 2, "prior": False}, "prior": "vamp"}, "got Vamp"),
         ({"context": {}}, "expected how many numbers a context has"),
         ({"context": {"columns": ["a"]}}, "expected a table with the columns 'a'"),
         ({"context": {"dim": 2, "prior": False, "decoder": False}}, "doesn't depend"),
         ({"context": {"dim": 2, "layers": "all"}, "encoder": "residual"}, "'mlp'"),
         ({"context": {"dims": 2}}, "unknown field"),
+        ({"context": "batch"}, "expected a table such as .* got 'batch'"),
+        ({"context": {"columns": []}}, "expected names of columns, got none"),
     ],
 )
 def test_descriptions_that_can_not_be(fields, message):
@@ -123,6 +136,10 @@ def test_options_of_fit_that_would_draw_rows():
 
 def test_parts_and_programs_ask_for_their_context():
     model = vae()
+    plain = VAE(data_shape=(4,), latent_dim=1, hidden_dims=(2,))
+    for call in (lambda: plain.model(X, C), lambda: plain.model(None, 3)):
+        with pytest.raises(ValueError, match=r"^model: expected no context, since"):
+            call()
     with pytest.raises(ValueError, match=r"^model: expected the context of the rows"):
         model.model(X)
     with pytest.raises(ValueError, match=r"^guide: expected the context of the rows"):

@@ -147,7 +147,7 @@ BAD = {
     ),
     "neither": (
         lambda data: data.drop(columns=["age", "batch"]),
-        r"context: expected the columns \['batch', 'age'\], got a table with \['u', 'v'\]",
+        r"context: expected the columns 'batch', 'age', got a table with 'u', 'v'",
     ),
 }
 

@@ -201,6 +201,11 @@ def test_wishes_that_cannot_be_met(wrong: str) -> None:
         table(TRAINED, **options)
 
 
+def test_a_column_may_be_called_as_an_attribute_of_other_libraries() -> None:
+    frame = pd.DataFrame({"column_names": [1.5, 1.5, 2.5], "x": [0.5, 0.25, 0.0]})
+    assert table(frame).names == ("column_names", "x")
+
+
 def test_names_that_occur_twice_are_refused_with_their_positions() -> None:
     frame = pd.DataFrame(np.zeros((2, 3)), columns=["a", "b", "a"])
     with pytest.raises(ValueError, match=r"'a' at the positions \[0, 2\]"):

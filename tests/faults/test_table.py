@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, TensorDataset
 
 import pyro_vae as pv
-from pyro_vae.analysis.export.arviz_objects import to_datatree, write_netcdf
+from pyro_vae.analysis.export.arviz_objects import to_datatree
+from pyro_vae.analysis.export.netcdf import write_netcdf
 from pyro_vae.checksums import content_sha256
 from pyro_vae.data import load as load_rows
 from pyro_vae.experiment.claim import claimed

@@ -1,5 +1,6 @@
 """Models whose programs are compared with them: fields of `VAE`, and rows."""
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -38,12 +39,12 @@ def _likelihoods() -> dict[str, Case]:
         "negative_binomial": COUNTS,
         "zero_inflated_poisson": COUNTS,
         "zero_inflated_negative_binomial": COUNTS,
-        "multinomial": COUNTS,
     }
     return {kind: likelihood(kind, x) for kind, x in rows.items()} | {
         "binomial": likelihood("binomial", UP_TO_16, total_count=16),
         "beta_binomial": likelihood("beta_binomial", UP_TO_16, total_count=16),
         "categorical": likelihood("categorical", LEVELS, num_classes=3),
+        "multinomial": likelihood("multinomial", COUNTS, total_count=5),
         "ordinal": likelihood("ordinal", LEVELS, num_classes=3),
         "discretized_logistic": likelihood("discretized_logistic", UP_TO_16, levels=17),
         "distribution": likelihood("distribution", REAL, name="Gumbel"),
@@ -137,6 +138,15 @@ def _networks() -> dict[str, Case]:
     image = {"data_shape": (12, 8)}
     conv = {**image, "encoder": "conv", "decoder": "conv"}
     own = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.LeakyReLU(0.2))
+    layers = {
+        "first": torch.nn.Linear(6, 7),
+        "norms": torch.nn.Sequential(
+            torch.nn.LayerNorm(7, eps=0.1), torch.nn.LayerNorm(7, bias=False)
+        ),
+        "fixed": torch.nn.LayerNorm(7, elementwise_affine=False),
+        "last": torch.nn.Linear(7, 5),
+    }
+    named = torch.nn.Sequential(OrderedDict(layers))
     both = {"encoder": "gated_mlp", "decoder": "residual"}
     return {
         "gated_mlp": ({"encoder": "gated_mlp", "decoder": "gated_mlp"}, REAL),
@@ -148,6 +158,7 @@ def _networks() -> dict[str, Case]:
         ),
         "images": ({**image, "denoise": 0.1, "guide": "full_rank"}, IMAGES),
         "own encoder": ({"encoder": own}, REAL),
+        "named layers": ({"encoder": named}, REAL),
         "no standardize": ({"standardize": "none", "activation": "leakyrelu"}, REAL),
         "linear": ({"hidden_dims": ()}, REAL),
     }

@@ -74,12 +74,62 @@ def test_every_kind_has_a_formula(slot: str, kind: str) -> None:
             r"q(z \mid x) = \mathcal{N}(z_1",
         ),
         ({"guide": {"kind": "low_rank", "rank": 2}}, r"\operatorname{rank} V = 2"),
+        (
+            {"likelihood": {"kind": "poisson", "size_factor": "column"}},
+            r"\prod_{i < 6} \mathrm{Poisson}(x_i \mid x_{6}\, r_i(z))",
+        ),
+        (
+            {
+                "likelihood": {
+                    "kind": "zero_inflated_negative_binomial",
+                    "size_factor": "column",
+                }
+            },
+            r"\mathrm{NB}(x_i \mid x_{6}\, m_i(z), \theta_i)",
+        ),
     ],
 )
 def test_options_are_in_the_formulas(fields: dict[str, Any], part: str) -> None:
     text = small(**fields).latex()
     require_mathematics(text)
     assert part in text.replace("&", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (
+            {"kind": "normal", "covariance": "full"},
+            r"\mathcal{N}(x_{\{2, 4, 6\}} \mid \mu(z), \Sigma)",
+        ),
+        (
+            {"kind": "normal", "warp": "asinh"},
+            r"\mathcal{N}(t(x_{\{2, 4, 6\}}) \mid \mu(z), \Sigma)"
+            r" \prod_{i \in \{2, 4, 6\}} t'(x_i)",
+        ),
+        (
+            {"kind": "multinomial"},
+            r"\mathrm{Multinomial}(x_{\{2, 4, 6\}} \mid \sum_{i \in \{2, 4, 6\}} x_i,",
+        ),
+        (
+            {"kind": "negative_binomial", "size_factor": "column"},
+            r"\prod_{i \in \{2, 4\}} \mathrm{NB}(x_i \mid x_{6}\, m_i(z), \theta_i)",
+        ),
+    ],
+    ids=["correlated", "warped", "multinomial", "size factor"],
+)
+def test_the_factor_of_a_group_names_its_columns(
+    options: dict[str, Any], part: str
+) -> None:
+    """They are counted from 1, as in (x_1, ..., x_6)."""
+    groups = [
+        {"columns": [0, 2, 4], "kind": "poisson"},
+        {"columns": [1, 3, 5], **options},
+    ]
+    text = small(likelihood={"kind": "mixed", "columns": groups}).latex()
+    require_mathematics(text)
+    assert r"\prod_{i \in \{1, 3, 5\}} \mathrm{Poisson}(x_i \mid r_i(z)) \; " in text
+    assert part in text
 
 
 def test_a_part_of_the_user_has_its_name_only() -> None:

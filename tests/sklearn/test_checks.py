@@ -65,3 +65,9 @@ def test_a_parameter_among_the_other_options_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=message):
         density.fit([[0.0], [1.0]])
     assert word in density.get_params()
+
+
+def test_other_options_without_values_are_refused() -> None:
+    message = r"^fit_options: expected a dict .*, got \['compile'\]; pass names with v"
+    with pytest.raises(ValueError, match=message):
+        VAEDensity(fit_options=["compile"]).fit([[0.0], [1.0]])

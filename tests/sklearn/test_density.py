@@ -70,6 +70,11 @@ def test_its_answers_are_those_of_the_library(density: VAEDensity) -> None:
     assert density.n_iter_ == len(density.history_) == 3
 
 
+def test_rows_of_torch_are_those_of_numpy(density: VAEDensity) -> None:
+    codes = density.transform(torch.tensor(X))
+    np.testing.assert_array_equal(codes, density.transform(X))
+
+
 def test_draws_have_a_state_of_their_own(density: VAEDensity) -> None:
     first = density.sample(4, random_state=1)
     assert first.shape == (4, 4)

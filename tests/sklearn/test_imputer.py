@@ -157,6 +157,13 @@ def test_rows_without_any_cell_are_refused() -> None:
         VAEImputer(**QUICK).fit(np.full((4, 2), np.nan))
 
 
+def test_too_few_draws_are_refused_before_the_fit() -> None:
+    imputer = VAEImputer(**{**QUICK, "num_particles": 10})
+    with pytest.raises(ValueError, match=r"^num_particles: .* at least 21, .* got 10"):
+        imputer.fit(HOLES)
+    assert not hasattr(imputer, "vae_")
+
+
 def test_nan_of_polars_in_a_column_of_one_value_is_filled() -> None:
     rng = np.random.default_rng(0)
     constant = np.full(60, 7.0)

@@ -187,7 +187,13 @@ def test_the_baseline_is_compared_with_the_tightest_bound():
 
 
 @pytest.mark.parametrize(
-    ("objective", "expected"), [("elbo", False), ("iwae", True), ("renyi", True)]
+    ("objective", "expected"),
+    [
+        ("elbo", False),
+        ("iwae", True),
+        ("renyi", True),
+        ({"kind": "renyi", "alpha": 2.0}, False),  # which is below the ELBO
+    ],
 )
 def test_which_losses_are_importance_weighted(objective, expected):
     run = fit(small(), X, objective=objective, epochs=1, validation=None)

@@ -14,7 +14,7 @@ from tests.training.small import X, small
 PARAMETERS = inspect.signature(pv.fit).parameters
 TYPES = get_type_hints(pv.fit)
 FIELDS = get_type_hints(FitOptions)
-FURTHER = {"vae", "x", "weights", "callbacks", "checkpoint", "progress"}
+FURTHER = {"vae", "x", "weights", "context", "callbacks", "checkpoint", "progress"}
 """What a file can't hold."""
 WIDER: dict[str, set[Any]] = {
     "validation": set(),  # rows: anything

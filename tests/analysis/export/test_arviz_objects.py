@@ -1,5 +1,6 @@
 """Named arrays become what the installed ArviZ takes, on both lines, without torch."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,12 +15,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.export.arviz_objects import (
-    as_integers,
-    to_datatree,
-    write_netcdf,
-)
+from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree
 from pyro_vae.analysis.export.elpd import to_elpd
+from pyro_vae.analysis.export.netcdf import write_netcdf
 from pyro_vae.atomic_files import written_whole
 
 ROOT = Path(__file__).parents[3]
@@ -87,6 +85,23 @@ def test_values_dimensions_and_coordinates(data_shape: tuple[int, ...]) -> None:
             np.testing.assert_array_equal(variable.values.reshape(array.shape), array)
             for dim, size in variable.sizes.items():
                 np.testing.assert_array_equal(variable[dim].values, np.arange(size))
+
+
+def test_what_stands_beside_draws_is_a_coordinate() -> None:
+    z = groups()["posterior"]["z"]
+    k_hat = np.linspace(0, 1, ROWS)
+    tree = to_datatree({"resampled": {"z": z, "pareto_k": k_hat}})
+    assert set(tree["resampled"].data_vars) == {"z"}
+    chosen = tree["resampled"]["z"][:, :, k_hat > 0.5]
+    np.testing.assert_array_equal(chosen["pareto_k"], k_hat[k_hat > 0.5])
+
+
+def test_chains_may_be_real() -> None:
+    z = np.zeros((3, DRAWS, ROWS, LATENT))
+    tree = to_datatree({"posterior": {"z": z}}, has_chains=True)
+    assert dict(tree["posterior"].sizes)["chain"] == 3
+    with pytest.raises(ValueError, match=r"expected shape \(chain, draw, .* keep the"):
+        to_datatree({"posterior": {"z": z[0]}}, has_chains=True)
 
 
 def test_columns_name_the_features() -> None:
@@ -280,6 +295,20 @@ def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [
         ("run.nc", "before")
     ]
+
+
+def test_writing_says_which_package_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "h5netcdf" else found(name),
+    )
+    with pytest.raises(ValueError, match=r"without h5netcdf; pip install h5netcdf$"):
+        write_netcdf(to_datatree(groups()), tmp_path / "run.nc")
+    assert not list(tmp_path.iterdir())
 
 
 def test_writing_wants_a_folder(tmp_path: Path) -> None:

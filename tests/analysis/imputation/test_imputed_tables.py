@@ -171,6 +171,13 @@ def test_arviz_has_the_imputations_with_names(imputed, fitted):
     drawn = np.stack([table["length"] for table in imputed.completed])
     assert group["length"].values == pytest.approx(drawn)
     assert group["count"].dtype.kind == "i"
+    cells = tree["imputed_cells"]
+    for name in ("length", "count"):
+        own = cells["value"][0, :, (cells["cell_column"] == name).values]
+        rows = np.flatnonzero(holed[name].isna())
+        assert own["cell_row"].values.tolist() == holed["id"].iloc[rows].tolist()
+        assert own["cell"].values[0] == f"{holed['id'].iloc[rows[0]]}, {name}"
+        np.testing.assert_array_equal(own.values, group[name].values[:, rows])
     with pytest.raises(ValueError, match="of the same 10 rows"):
         pv.to_arviz(vae, holed[:10], num_samples=2, imputation=imputed)
 
@@ -221,3 +228,21 @@ def test_groups_are_predicted_as_a_whole():
     )
     with pytest.raises(ValueError, match="depend on each other"):
         pv.predict(vae, np.ones((2, 3)), columns=[0])
+
+
+def test_a_table_of_another_order_and_offset_is_taken_by_name():
+    """A `Table` holds numbers less offsets of its own, in an order of its own."""
+    random = np.random.default_rng(0)
+    whole = pd.DataFrame(
+        {"day": 2459000.5 + random.normal(size=40), "size": ["S", "L"] * 20}
+    )
+    holed = whole.assign(day=whole["day"].where(random.random(40) < 0.7))
+    vae = pv.VAE.from_data(holed, latent_dim=1, hidden_dims=(4,))
+    later = holed.assign(day=holed["day"] + 1)[["size", "day"]]
+    found = pv.impute(
+        vae, pv.data.table(later), num_imputations=1, num_particles=100, progress=False
+    )
+    for made in (found.mean, found.completed[0]):
+        assert made["size"].tolist() == later["size"].tolist()
+        seen = later["day"].notna()
+        np.testing.assert_allclose(made["day"][seen], later["day"][seen], atol=1e-5)

@@ -164,7 +164,7 @@ def test_short_work_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     vae, x = small(likelihood="bernoulli")
     evidence(vae, x, num_particles=1000)
     monkeypatch.setattr(
-        "pyro_vae.analysis.marginal_likelihood.importance_sampling.WORTH_COMPILING", 0
+        "pyro_vae.analysis.marginal_likelihood.chunk_sizes.WORTH_COMPILING", 0
     )
     with pytest.raises(AssertionError):
         evidence(vae, x, num_particles=1000)

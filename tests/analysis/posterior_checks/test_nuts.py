@@ -10,6 +10,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer import MCMC
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -321,6 +322,28 @@ def test_nothing_is_left_behind_and_a_row_is_its_own() -> None:
         "observation",
         "latent",
     )
+    assert both.divergences.tolist() == both.diverging.sum((0, 1)).tolist()
+
+
+def test_counts_of_a_model_in_float32_are_audited() -> None:
+    """Their log densities are float64, which NUTS would take for its momenta too."""
+    vae = VAE(data_shape=(4,), latent_dim=2, likelihood="poisson", hidden_dims=(8,))
+    assert tiny(vae, torch.ones(1, 4)).z.dtype == np.float32
+
+
+def test_arviz_sees_which_transition_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
+    third = {"divergences": {"chain 0": [2]}}
+    monkeypatch.setattr(MCMC, "diagnostics", lambda self: third)
+    vae = VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,))
+    rows = pd.DataFrame(np.zeros((1, 4)), index=["owl"], columns=list("abcd"))
+    found = tiny(vae, rows)
+    tree = found.to_arviz()
+    diverging = tree["sample_stats"]["diverging"]
+    assert diverging.dims == ("chain", "draw", "observation")
+    assert diverging.values[..., 0].tolist() == [[False, False, True, False]] * 2
+    assert found.divergences.tolist() == [2]
+    assert tree["posterior"]["observation"].values.tolist() == ["owl"]
+    assert tree.attrs["inference_library"] == "pyro_vae"
 
 
 # Bad input

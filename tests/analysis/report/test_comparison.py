@@ -12,7 +12,6 @@ import torch
 
 from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
-from pyro_vae.analysis.export.elpd import elpd_of
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
 from pyro_vae.analysis.report.comparison import Comparison, compare
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
@@ -223,7 +222,7 @@ def test_arviz_compares_the_same(found: Comparison, method: str) -> None:
 def test_evidence_is_an_elpd() -> None:
     x = TRUTH.sample(40)
     about = evidence(TRUTH.vae(widen=0.5), x, num_particles=100)
-    one = elpd_of(about)
+    one = about.to_elpd()
     assert one["elpd_loo"] == pytest.approx(about.log_marginal.sum(), rel=1e-12)
     np.testing.assert_array_equal(one["pareto_k"], about.pareto_k)
     assert one["n_samples"] == 100

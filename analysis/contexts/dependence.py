@@ -10,8 +10,8 @@ from sklearn.ensemble import (
 )
 from sklearn.model_selection import KFold, cross_val_predict
 
+from pyro_vae.analysis.contexts.dependence_results import Independence, Told
 from pyro_vae.analysis.fitted import as_numpy, evaluation
-from pyro_vae.analysis.independence.results import Independence, Told
 from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data.given_rows import GivenRows

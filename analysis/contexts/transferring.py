@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from pyro_vae.analysis.contexts.transferred import Transfer
 from pyro_vae.analysis.fitted import (
     as_numpy,
     evaluation,
@@ -20,7 +21,6 @@ from pyro_vae.analysis.imputation.conditional import groups_of, job_of
 from pyro_vae.analysis.imputation.posterior_draws import PosteriorDraws
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
 from pyro_vae.analysis.results.tables import column_labels, row_labels
-from pyro_vae.analysis.transfer.results import Transfer
 from pyro_vae.arguments import public
 from pyro_vae.contexts import replaced
 from pyro_vae.data.given_rows import GivenRows

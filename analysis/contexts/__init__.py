@@ -1,0 +1,1 @@
+"""What codes tell of contexts, and what rows would be in others."""

@@ -1,1 +1,0 @@
-"""Whether codes carry something of the context."""

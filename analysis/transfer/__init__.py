@@ -1,1 +1,0 @@
-"""What rows would be in another context."""

@@ -1,0 +1,96 @@
+"""The command with a context in TOML and a table in CSV."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyro_vae as pv
+from pyro_vae.cli.main import main
+from tests.contexts.test_tables import frame
+
+pytestmark = pytest.mark.slow
+
+SPEC = """
+latent_dim = 1
+hidden_dims = [4]
+
+[data]
+source = "rows.csv"
+
+[context]
+columns = ["batch", "age"]
+
+[fit]
+epochs = 1
+
+[evaluate]
+num_particles = 30
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    frame(40).to_csv(folder / "rows.csv", index=False)
+    (folder / "spec.toml").write_text(SPEC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["fit", "spec.toml", "--output", "run"]) == 0
+    return folder
+
+
+def said(capsys, *arguments):
+    """What a command says, and its status."""
+    status = main([str(one) for one in arguments])
+    out, err = capsys.readouterr()
+    return status, out + err
+
+
+def test_a_run_has_the_context_and_the_numbers_of_python(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    vae = pv.load("run")
+    assert vae.spec.context.table.names == ("batch", "age")
+    other = frame(40)[["v", "age", "batch", "u"]]
+    other.to_csv("other.csv", index=False)
+    status, text = said(capsys, "evaluate", "run", "--data", "other.csv", "--json")
+    assert status == 0
+    found = json.loads(text)["metrics"]
+    assert "given the context of each row (batch, age)" in found["measure"]
+    exact = pv.evidence(vae, other, num_particles=30, progress=False)
+    assert found["log_marginal"] == pytest.approx(exact.mean_log_marginal, abs=1e-4)
+    status, _ = said(capsys, "encode", "run", "--data", "rows.csv", "--output", "z.npy")
+    assert status == 0
+    np.testing.assert_allclose(np.load("z.npy"), pv.encode(vae, frame(40)).loc, 1e-5)
+
+
+def test_samples_are_given_a_context(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    sample = ("sample", "run", "-n", 3, "--output", "drawn.csv")
+    given = ("--context", "batch=b", "--context", "age=30")
+    assert said(capsys, *sample, *given)[0] == 0
+    assert pd.read_csv("drawn.csv").shape == (3, 2)
+    for wrong, message in {
+        (): "context: expected what is given with each row",
+        ("--context", "batch"): "--context: expected NAME=VALUE, got 'batch'",
+        ("--context", "age=old"): "--context: column 'age': expected a number",
+        ("--context", "batch=z", "--context", "age=3"): "'a', 'b', 'c', got 'z'",
+    }.items():
+        status, text = said(capsys, *sample, *wrong)
+        assert status != 0
+        assert message in text
+
+
+def test_what_is_refused_before_any_work(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    status, text = said(capsys, "report", "run", "--output", "page.html")
+    assert status != 0
+    assert "report: expected a model without a context" in text
+    assert not (home / "page.html").exists()
+    np.save("rows.npy", np.zeros((10, 4)))
+    setting = ("--set", "data.source=rows.npy", "--output", "new")
+    status, text = said(capsys, "fit", "spec.toml", *setting)
+    assert status != 0
+    assert "rows.npy: expected a table with the columns of the context" in text
+    assert not (home / "new").exists()
