@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -14,6 +13,7 @@ from torch.fx import GraphModule
 from pyro_vae.compiler.decompositions import LINEAR
 from pyro_vae.compiler.inductor import trace_graph
 from pyro_vae.data import binarized
+from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.objectives import Terms
 from pyro_vae.training import adam
 from pyro_vae.training.train_step import ScheduleValues, State
@@ -72,7 +72,7 @@ def trace(
     schedule = [ScheduleValues.of(state)] * len(stack)
     numbers = changing_numbers(schedule, groups, 1, stack.device)
     decompositions = LINEAR if stack.device.type == "cpu" else None
-    with pyro.validation_enabled(False):
+    with unvalidated():
         module = trace_graph(function, [*inputs, numbers, stack], decompositions)
     used = _drop_unused(module, len(inputs))
     slots = list(function.slots.values())
