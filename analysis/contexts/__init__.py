@@ -1,1 +1,1 @@
-"""What codes tell of contexts, and what rows would be in others."""
+"""What codes tell of contexts, what rows would be in others, and what levels have for effects."""
