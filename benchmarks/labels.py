@@ -55,8 +55,9 @@ def by_spreading(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
     model = LabelSpreading(kernel="knn", n_neighbors=7)
     with np.errstate(invalid="ignore"):
         model.fit(pixels, known.astype(int))
+        probabilities = model.predict_proba(pixels)
     # of rows that no label reaches nothing is known
-    return np.nan_to_num(model.label_distributions_, nan=1 / CLASSES)
+    return np.nan_to_num(probabilities, nan=1 / CLASSES)
 
 
 def by_label(pixels: np.ndarray, known: np.ndarray, seed: int) -> np.ndarray:
