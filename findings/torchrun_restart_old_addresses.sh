@@ -2,7 +2,7 @@
 # torch 2.13.0: a run that torchrun starts again can't form its process group, in most of the starts.
 # Guess: with --max-restarts the processes are started anew as if for the first time, so that a program with
 #        init_process_group() and a checkpoint goes on after one of them was lost.
-# Seen:  the key-value store in which they meet is that of the agent, which goes on. It still has what the
+# Seen:  the key-value store in which they meet is that of torchrun's own process, which goes on. It still has what the
 #        processes before have put there, the addresses of gloo among them, and nothing tells the starts
 #        apart (rendezvous.py: "no need to add prefix for each attempt"). A process that starts a little
 #        earlier than another reads the address of the one before. Where its own address is the higher one,

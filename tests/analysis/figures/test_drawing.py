@@ -1,4 +1,4 @@
-"""The helper that looks at texts finds what can't be read."""
+"""`illegible`, which looks at texts, finds what can't be read."""
 
 from matplotlib.figure import Figure
 
