@@ -32,7 +32,8 @@ class NegativeBinomial(Family):
             number each; "decoder": from z. It starts at (variance - mean) / mean² of the training
             rows.
         size_factor: what multiplies the means, and is conditioned on, not modelled: "column", the
-            last column of a row; "total", the total of the row itself, see `RowSize`.
+            last column of a row; "total", the total of the row itself, given which p(x) then is a
+            lower bound.
 
     Example:
         >>> row = NegativeBinomial((1,), dispersion=0.5)(torch.zeros(1))

@@ -23,7 +23,8 @@ class Poisson(Family):
     Arguments:
         data_shape: shape of one row.
         size_factor: what multiplies the rates, and is conditioned on, not modelled: "column", the
-            last column of a row; "total", the total of the row itself, see `RowSize`.
+            last column of a row; "total", the total of the row itself, given which p(x) then is a
+            lower bound.
 
     Example:
         >>> row = Poisson((1,))(torch.zeros(1))  # rate 1 before it has seen data

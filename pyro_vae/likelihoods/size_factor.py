@@ -29,9 +29,9 @@ class RowSize(nn.Module):
 
         Σ_{x: Σᵢ xᵢ = n} p(x | s = n) = P(Σᵢ xᵢ = n | s = n) ≤ 1
 
-    since the model of size n gives other totals too. So exp(log p(x)) is a lower bound on the
-    probability of x given its total, p(x | s = n) / P(Σᵢ xᵢ = n | s = n): it is never too large, and
-    a multinomial, which has none but that total, may be compared with it. A row without counts has
+    since the model of size n gives other totals too. So p(x) is a lower bound on the probability of
+    x given its total, p(x | s = n) / P(Σᵢ xᵢ = n | s = n): it is never too large, and may be
+    compared with that of a multinomial, which has no other total. A row without counts has
     probability 1, as there.
 
     Draws and means take the mean s of the training rows, and given(p, x) that of each row. Draws

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy import special, stats
+from scipy import stats
 
 import pyro_vae as pv
 from pyro_vae import VAE, compare, fit, reconstruct
@@ -105,8 +105,9 @@ def test_it_is_at_most_the_multinomial_of_the_same_rates():
     one = build({"kind": "poisson", **TOTAL}, (3,))(raw).log_prob(x)
     other = build({"kind": "multinomial"}, (3,))(torch.as_tensor(np.log(rates)))
     gap = stats.poisson.logpmf(S[:, 0], S[:, 0] * rates.sum())
-    np.testing.assert_allclose(one, other.log_prob(x) + gap, rtol=0, atol=1e-6)
-    assert (one <= other.log_prob(x)).all()
+    most = other.log_prob(x)
+    np.testing.assert_allclose(one, most.numpy() + gap, rtol=0, atol=1e-6)
+    assert (one < most).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,7 +174,8 @@ def test_a_total_needs_several_counts_that_are_all_there():
     with pytest.raises(ValueError, match="all cells of the counts of a total or none"):
         fit(vae, rows, epochs=1, validation=None)
     rows[1] = torch.nan
-    fit(vae, rows, epochs=1, validation=None, progress=False)
+    with pytest.warns(UserWarning, match="no observed cell"):
+        fit(vae, rows, epochs=1, validation=None, progress=False)
     with torch.no_grad():
         p = vae.likelihood(torch.zeros(8, 1))
         assert float(p.log_prob(rows.float())[1]) == 0
@@ -181,8 +183,8 @@ def test_a_total_needs_several_counts_that_are_all_there():
 
 def test_it_is_the_same_after_saving(tmp_path: Path):
     vae = fitted("negative_binomial")
-    vae.save(tmp_path / "model")
-    other = VAE.load(tmp_path / "model")
+    pv.save(vae, tmp_path / "model")
+    other = pv.load(tmp_path / "model")
     rows = SIZED[:4, :3]
     for question in (reconstruct, lambda *args: pv.sample(args[0], 5, seed=1).x):
         np.testing.assert_array_equal(question(other, rows), question(vae, rows))
@@ -197,10 +199,15 @@ def test_a_context_is_beside_the_counts_and_not_in_the_total():
         likelihood={"kind": "poisson", **TOTAL},
         context=context,
     )
-    rows, batch = SIZED[:, :3], 100 * torch.ones(len(SIZED), 1)
+    rows = SIZED[:, :3]
+    batch = 1000 * (torch.arange(len(rows)) % 2).unsqueeze(1).float()
     fit(vae, rows, context=batch, epochs=1, validation=None, progress=False)
-    found = reconstruct(vae, rows, context=batch).sum(1)
-    np.testing.assert_allclose(found / rows.sum(1).clamp(min=1), 1, atol=0.7)
+    with torch.no_grad():
+        parts = vae.given(batch)
+        p = parts.likelihood(parts.posterior(rows.float()).mean)
+        expected = p.counts(rows.float().sum(1, keepdim=True)).mean
+    found = reconstruct(vae, rows, context=batch)
+    np.testing.assert_allclose(found[:9], expected[:9], rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -212,8 +219,7 @@ def test_the_compiled_step_is_the_plain_one(kind):
     )
     rows = SIZED[:, :3]
     options = {"epochs": 3, "validation": None, "progress": False, "seed": 0}
-    first = fit(plain, rows, **options)
-    second = fit(compiled, rows, compile=True, **options)
+    first = fit(plain, rows, compile="off", **options)
+    second = fit(compiled, rows, compile="step", **options)
     losses = [[row["loss"] for row in run.history] for run in (first, second)]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
-    assert special.logit(0.5) == 0
