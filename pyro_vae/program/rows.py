@@ -106,7 +106,7 @@ def is_whole(family: Any) -> bool:
     """Whether a family's source is one distribution over all of its columns."""
     size = getattr(family, "size", None)
     options = (getattr(family, "correlation", None), getattr(family, "warp", None))
-    has_size = bool(size) and (size.is_column or size.is_total)
+    has_size = size is not None and (size.is_column or size.is_total)
     return has_size or options != (None, None)
 
 
