@@ -24,8 +24,8 @@ from pyro_vae.analysis.results.answer import (
     mean_and_se,
     monte_carlo_se,
 )
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.inputs import rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE

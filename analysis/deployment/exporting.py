@@ -18,7 +18,7 @@ from pyro_vae.analysis.deployment.parts import PARTS, Axes, Part
 from pyro_vae.analysis.fitted import evaluation, require_density
 from pyro_vae.arguments import public
 from pyro_vae.atomic_files import written_whole
-from pyro_vae.compiler.refusal import why_refused
+from pyro_vae.compiler.refusal import Refusal, why_refused
 from pyro_vae.vae import VAE
 
 SUFFIXES = (".onnx", ".pt2")
@@ -31,11 +31,10 @@ REGISTRY = "torch.onnx._internal.exporter._registration"
 def export(vae: VAE, file: str | os.PathLike[str], *, part: str = "posterior") -> Path:
     """Write a part of a model as a program that takes any number of rows: `.onnx` or `.pt2`.
 
-    part            inputs   outputs
-    "posterior"     x        loc, scale: mean and standard deviation of q(z | x), (n, latent_dim)
-    "likelihood"    z        mean: E[x | z], or categories, (n, *data_shape)
-    "log_weight"    x, z     log_weight: log p(x, z) - log q(z | x), (draws, n)
-    "draws"         x, eps   z = f(ε; x) ~ q(z | x) for ε ~ N(0, I), and log_weight
+    "posterior": x → loc, scale, the mean and standard deviation of q(z | x), (n, latent_dim).
+    "likelihood": z → mean, E[x | z] or categories, (n, *data_shape).
+    "log_weight": x, z → log_weight, log p(x, z) - log q(z | x), (draws, n).
+    "draws": x, eps → z, log_weight, with z = f(ε; x) ~ q(z | x) for ε ~ N(0, I).
 
     x are rows in the model's own numbers, (n, *data_shape): of a table those of `Table.values`.
     z is (n, latent_dim) for "likelihood"; beside x it has draws, as eps: (draws, n, latent_dim).
@@ -75,7 +74,7 @@ def export(vae: VAE, file: str | os.PathLike[str], *, part: str = "posterior") -
     chosen = PARTS[part](vae)
     _require_traceable(vae, chosen)
     examples, sizes = chosen.examples(vae)
-    with _quiet(), evaluation(vae):
+    with evaluation(vae), _quiet():
         program = _traced(vae, part, chosen, examples, sizes)
         if target.suffix == ".onnx":
             _write_onnx(program, target, part, chosen, sizes)
@@ -128,6 +127,8 @@ def _traced(
     how: dict[str, Any] = {"dynamic_shapes": sizes, "strict": False}
     try:
         return torch.export.export(chosen, examples, **how)
+    except Refusal:
+        raise
     except Exception as error:  # of many types, for modules of users
         own = [name for name in chosen.needs if name in vae.spec.custom()]
         reason = why_refused(error, caller=__name__)

@@ -11,6 +11,7 @@ from torch.distributions import (
 )
 from torch.export import Dim
 
+from pyro_vae.compiler.refusal import Refusal
 from pyro_vae.guides.pushforward import Pushforward, standard_normal
 from pyro_vae.inputs import placement_of
 from pyro_vae.likelihoods.base import representative
@@ -142,7 +143,7 @@ def moved(q: Distribution, eps: Tensor) -> tuple[Tensor, Tensor]:
     elif isinstance(q, Independent) and isinstance(q.base_dist, Normal):
         z = q.mean + q.stddev * eps
     else:
-        raise ValueError(
+        raise Refusal(
             "draws: expected a guide that moves normal noise, got the distribution "
             f"{type(q).__name__}; take part='log_weight', which is given z"
         )

@@ -29,8 +29,8 @@ from pyro_vae.analysis.gaps.search import (
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE

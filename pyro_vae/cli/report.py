@@ -50,9 +50,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if options.rows < 1:
         raise ValueError(f"--rows: expected at least 1, got {options.rows}")
     if options.output is None:
-        read_run(
-            options.run
-        )  # else the error would be one of --output, which wasn't passed
+        # else the error would be one of --output, which wasn't passed
+        read_run(options.run)
         options.output = options.run / "report.html"
     check_output(options, ".html")
     refuse_rows_setting(options)

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ def evaluate(
     options: EvaluateOptions,
     *,
     progress: bool | None = None,
+    checkpoint: Path | None = None,
 ) -> tuple[Metrics, Evidence | None]:
     """The evaluation of a fitted model on held-out rows: means over rows, in nats per row.
 
-    Several processes share the work, and each returns the whole result.
+    Several processes share the work, and each returns the whole result. What was done of log p(x)
+    is in the file `checkpoint`, from which the next call goes on.
 
     Returns:
         The metrics by name, and log p(x) of each row; an autoencoder has its reconstruction and no
@@ -58,7 +61,7 @@ def evaluate(
     if baseline is not None:
         metrics["independent"] = baseline
     chosen = {name: getattr(options, name) for name in HOW}
-    found = sharded_evidence(vae, x, **chosen, progress=progress)
+    found = sharded_evidence(vae, x, **chosen, checkpoint=checkpoint, progress=progress)
     mean_rate = float(sharded_rate(vae, x).mean())
     return {**metrics, "rate": mean_rate, **evidence_metrics(found)}, found
 

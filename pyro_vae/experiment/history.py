@@ -18,13 +18,18 @@ def read_history(file: Path) -> list[dict[str, float]]:
         >>> file = Path(tempfile.mkdtemp(), "history.csv")
         >>> _ = file.write_text("epoch,elbo,val_loss\\n1,-9.5,\\n")
         >>> read_history(file)
-        [{'epoch': 1.0, 'elbo': -9.5, 'val_loss': nan}]
+        [{'epoch': 1, 'elbo': -9.5, 'val_loss': nan}]
     """
     with file.open(newline="", encoding="utf-8") as stream:
         lines = list(csv.DictReader(stream))
-    return [
-        {name: float(cell or math.nan) for name, cell in line.items()} for line in lines
-    ]
+    return [{name: _number(cell) for name, cell in line.items()} for line in lines]
+
+
+def _number(cell: str) -> float:
+    """A cell as it was written: epochs are whole."""
+    if str(cell).isdigit():
+        return int(cell)
+    return float(cell or math.nan)
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:

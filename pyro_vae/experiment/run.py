@@ -4,16 +4,13 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from pyro_vae.analysis import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.data import Splits
-from pyro_vae.data.names import shortened
 from pyro_vae.distributed.collectives import from_first
 from pyro_vae.distributed.launch import launched_first
 from pyro_vae.distributed.process_group import joined, watched
@@ -24,6 +21,7 @@ from pyro_vae.experiment.description import (
     make_vae,
     settled,
 )
+from pyro_vae.experiment.divergence import diverged
 from pyro_vae.experiment.evaluation import check_options, evaluate
 from pyro_vae.experiment.fields import experiment_of, run_of
 from pyro_vae.experiment.outcome import Outcome, Report, ended
@@ -46,7 +44,7 @@ from pyro_vae.saved_files import SPEC, WEIGHTS
 from pyro_vae.saving import described, write_model
 from pyro_vae.termination import Terminated
 from pyro_vae.training import Run, fit
-from pyro_vae.training.nonfinite import KEPT, NotFiniteError, about_rows
+from pyro_vae.training.nonfinite import NotFiniteError
 from pyro_vae.vae import VAE
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | None
@@ -89,6 +87,7 @@ def run(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> home = tempfile.mkdtemp()
         >>> np.save(f"{home}/rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
         >>> spec = {"data": f"{home}/rows.npy", "latent_dim": 1, "hidden_dims": (8,)}
@@ -151,7 +150,7 @@ def _run(
     try:
         trained = _fitted(vae, rows, experiment, target)
     except NotFiniteError as error:
-        raise _diverged(error, vae, rows, source, target) from error
+        raise diverged(error, vae, rows, source, experiment, target) from error
     except BaseException as error:
         if launched_first():
             target.forget_where_nothing_was_saved()
@@ -165,38 +164,6 @@ def _run(
         return _evaluated(trained, experiment, rows, hashes, target, say)
     except Terminated:
         raise _with_place(target) from None
-
-
-def _diverged(
-    error: NotFiniteError,
-    vae: VAE,
-    rows: ExperimentRows,
-    source: Splits,
-    target: Target,
-) -> ValueError:
-    """The error with the names of the rows in their source, and where the best weights are."""
-    message = str(error)
-    if not target.checkpoint.exists():
-        message = message.replace(
-            KEPT, "no epoch was finished, so that nothing is saved"
-        )
-    if error.rows:
-        fitted = np.arange(len(source.train))
-        if source.test is None:
-            fitted = np.delete(fitted, rows.row_numbers)
-        numbers = fitted[list(error.rows)].tolist()
-        message += f"; in {source.name}: {about_rows(numbers)}"
-        if source.labels is not None:
-            message += f", {shortened([source.labels[number] for number in numbers])}"
-    if not launched_first():
-        return ValueError(message)
-    if not target.checkpoint.exists():
-        target.forget()
-        return ValueError(message)
-    best = target.unfinished / "best"
-    with suppress(OSError):  # on a full disk the sentence is what counts
-        message += f"; the best weights are in {write_model(vae, best, overwrite=True)}"
-    return ValueError(message)
 
 
 def _with_place(target: Target) -> Terminated:
@@ -220,7 +187,9 @@ def _evaluated(
     if launched_first():
         write_training(writing, trained, hashes.write)
     say(f"{training(trained, home)}\n")
-    metrics, evidence = evaluate(trained.vae, rows.test, experiment.evaluate)
+    metrics, evidence = evaluate(
+        trained.vae, rows.test, experiment.evaluate, checkpoint=target.evaluation
+    )
     evidence = _labelled(evidence, rows, experiment)
     outcome = Outcome(trained.vae, trained, metrics, evidence, experiment, home)
     if launched_first():

@@ -46,6 +46,12 @@ class Target:
         return self.unfinished / "checkpoint.safetensors"
 
     @property
+    def evaluation(self) -> Path | None:
+        """The rows that the evaluation has done; None for a process without the folder."""
+        here = self.unfinished
+        return here / "evidence.safetensors" if here.is_dir() else None
+
+    @property
     def continues(self) -> bool:
         """Whether there is a run to go on with, and that is asked for."""
         return self.resume and self.checkpoint.exists()

@@ -29,9 +29,9 @@ from pyro_vae.training.saved_state import (
     Saved,
     optimizer_state,
     restore_optimizer,
-    versions,
 )
 from pyro_vae.training.tensor_groups import copies, group_of, numbered, require_alike
+from pyro_vae.version import versions
 
 FORMAT = 2
 SECONDS = 10.0

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,6 @@ from pyro_vae.rng import Stream, own_seed
 from pyro_vae.termination import stop_if_late
 from pyro_vae.training.nonfinite import (
     FAILURES,
-    KEPT,
     NotFiniteError,
     NotFiniteStep,
     about_rows,
@@ -49,6 +49,7 @@ class Training:
         rows: the digests of all rows that were given, by the names of the arguments.
         given: the rows of x, by whose numbers rows are named.
         noise: what this one of several processes draws; torch's generators are the same in all.
+        labels: gives the names of these rows, where they have some.
     """
 
     run: Run
@@ -59,6 +60,7 @@ class Training:
     rows: Mapping[str, str] = field(default_factory=dict)
     given: Rows | None = None
     noise: Stream | None = None
+    labels: Callable[[], Sequence[Any] | None] = lambda: None
 
     @property
     def options(self) -> FitOptions:
@@ -208,7 +210,7 @@ def stopped(
     rows: list[int] = []
     if training.given is not None:
         rows = row_numbers(training.given, error.rows)
-    named = f"; {about_rows(rows)} of x" if rows else ""
+    named = f"; {about_rows(rows, training.labels())} of x" if rows else ""
     where = f"{epoch} (batch {number} of {training.steps_per_epoch}{named})"
     return not_finite(error.what, where, training.options, rows, of_a_batch=True)
 
@@ -226,7 +228,7 @@ def not_finite(
     if of_a_batch and options.on_nonfinite == "stop":
         skip = ", or leave such batches out (on_nonfinite='skip')"
     return NotFiniteError(
-        f"fit: {what}: not finite in epoch {where}, and finite before the first step; {KEPT}; "
+        f"fit: {what}: not finite in epoch {where}, and finite before the first step",
         f"lower lr (now {options.lr:g}) or set clip_norm{skip}",
         rows,
     )

@@ -3,15 +3,16 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-import pyro
 import torch
 
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data import Placement
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.distributed.collectives import (
     broadcast_parameters,
     interrupted_together,
@@ -19,15 +20,16 @@ from pyro_vae.distributed.collectives import (
 from pyro_vae.distributed.process_group import device_of_rank, is_first, watched
 from pyro_vae.distributed.watch import PATIENCE
 from pyro_vae.networks import MatmulPrecision, Precision
-from pyro_vae.objectives import KL, Objective, Renyi
+from pyro_vae.networks.evaluation_mode import unvalidated
+from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.termination import deferred
-from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.callbacks import Callback, require_callables
 from pyro_vae.training.checkpoint import Checkpoint
 from pyro_vae.training.data_parallel import own_noise
 from pyro_vae.training.epoch import Training
 from pyro_vae.training.epochs import make_epochs, refit_guide
+from pyro_vae.training.examination import examine
 from pyro_vae.training.options import (
     SCHEDULES,
     MakeOptimizer,
@@ -46,11 +48,9 @@ from pyro_vae.training.preparation import (
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
-from pyro_vae.training.sanity_check import check_objective, require_trainable
-from pyro_vae.training.sleep import require_sleep
+from pyro_vae.training.sanity_check import require_trainable
 from pyro_vae.training.step_choice import choose_steps, with_guard
-from pyro_vae.training.train_step import State
-from pyro_vae.training.training_data import TrainingData
+from pyro_vae.training.symptoms import symptoms
 from pyro_vae.training.weights import refuse_hidden_weights, with_eager_steps
 from pyro_vae.vae import VAE
 
@@ -160,8 +160,9 @@ def fit(
         seed: of the noise, the order of the rows and the split.
         device: "cpu", "cuda", "cuda:1", or "auto".
         compile: compile the whole step, the loss and its gradient, or nothing; "auto" compiles
-            from 7000 steps on. The environment variable PYRO_VAE_PRODUCTS ("auto", "mkl",
-            "onednn") names the library of large products in compiled graphs.
+            from 3000 to 6000 steps on, the sooner the more weights there are. The environment
+            variable PYRO_VAE_PRODUCTS ("auto", "mkl", "onednn") names the library of large
+            products, eager and compiled.
         precision: of encoder and decoder: "full", or "bf16-mixed" (autocast).
         matmul_precision: `torch.set_float32_matmul_precision` while training.
         checkpoint: a file with the state of the run, written after an epoch where the last writing
@@ -220,7 +221,7 @@ def fit(
         digests = {} if checkpoint is None else digests_of(named_rows)
         check_and_initialise(vae, named_rows, data.train, placement.grey, digests)
         data = with_binary_validation(data, vae, placement, options.seed)
-        _examine(run, state, data)
+        examine(run, state, data)
         factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
         order = torch.Generator().manual_seed(options.seed)
         texts = texts_of(digests, data.weights)
@@ -233,26 +234,18 @@ def fit(
             texts,
             given=named_rows["x"],
             noise=own_noise(options.seed, torch_device),
+            labels=partial(row_labels, x, vae.spec.table),
         )
         _train(training, checkpoint, callbacks, progress)
-    if run.warning is not None:
-        warn_caller(f"fit: {run.warning}")
+        _warn(training)
     return run
 
 
-def _examine(run: Run, state: State, data: TrainingData) -> None:
-    """What fails early, the score to beat, and the weights to fall back on."""
-    options = run.options
-    objective = state.objective
-    # Rényi's bound with α above 1 is below the ELBO.
-    run.is_importance_weighted = isinstance(objective, Renyi) and objective.alpha < 1
-    if options.sleep_share:
-        require_sleep(run.vae)
-    check_objective(state, data.train, options)
-    has_fixed_rows = data.valid is not None or options.binarize == "none"
-    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
-        run.baseline = independent_score(run.vae, data)
-    run.remember()
+def _warn(training: Training) -> None:
+    """Warn of what a training that ended well may have gone wrong in."""
+    for sentence in (training.run.warning, *symptoms(training)):
+        if sentence is not None:
+            warn_caller(f"fit: {sentence}")
 
 
 def _train(
@@ -278,7 +271,7 @@ def _train(
         group.setdefault("initial_lr", group["lr"])
     progress = Progress(steps_done, steps_in_all, shown=shown if is_first() else False)
     try:
-        with pyro.validation_enabled(False), progress, interrupted_together():
+        with unvalidated(), progress, interrupted_together():
             with nullcontext() if saved is None else deferred():
                 make_epochs(training, steps_function, saved, callbacks, progress)
             refit_guide(training, saved)

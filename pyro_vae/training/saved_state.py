@@ -2,15 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-import pyro
-import torch
 from pydantic import BaseModel, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 from torch.optim import Optimizer
 
 from pyro_vae.training.fused_adam import without_compiler
-from pyro_vae.version import __version__
 
 Row = dict[str, int | float]
 
@@ -46,21 +42,6 @@ class Saved(BaseModel):
                 f"best_epoch: expected at most {len(self.history)}, got {self.best_epoch}"
             )
         return self
-
-
-def versions() -> dict[str, str]:
-    """The versions of the library and of those that its numbers depend on.
-
-    Example:
-        >>> sorted(versions())
-        ['numpy', 'pyro', 'pyro_vae', 'torch']
-    """
-    return {
-        "pyro_vae": __version__,
-        "torch": torch.__version__,
-        "pyro": pyro.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def optimizer_state(

@@ -96,6 +96,10 @@ def test_a_row_is_odd_for_the_column_that_is_far_out(vae: pv.VAE) -> None:
     odd = odd_rows._parts(about, found, np.array([7]))
     assert odd.excess[0].argmin() == 1
     assert odd.excess[0, 1] < -10
+    # log p(x) is what the columns add and what z adds
+    log_p = found.log_marginal
+    lower = log_p[7] - np.delete(log_p, 7).mean()
+    assert odd.excess[0].sum() + odd.rate[0] == pytest.approx(lower, rel=1e-4)
 
 
 HISTORY = [
