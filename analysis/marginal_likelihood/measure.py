@@ -192,7 +192,8 @@ def _of_family(family: Family, columns: Sequence[int]) -> Iterator[_Part]:
     if isinstance(size, RowSize) and size.is_column:
         *columns, last = columns
         yield _Part("column", [last])
-    if isinstance(family, Multinomial):
+    has_total = isinstance(size, RowSize) and size.is_total
+    if isinstance(family, Multinomial) or has_total:
         yield _Part("total", columns)
     yield from _of_support(family.support, columns)
 

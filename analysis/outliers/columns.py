@@ -16,7 +16,7 @@ from pyro_vae.hooks import HasColumnDensities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.mixed import ColumnGroups
 from pyro_vae.likelihoods.observed_cells import ObservedCells
-from pyro_vae.likelihoods.size_factor import SizedCounts
+from pyro_vae.likelihoods.size_factor import SizedCounts, TotalCounts
 from pyro_vae.rng import own_seed, row_seed
 from pyro_vae.vae import VAE
 
@@ -85,6 +85,8 @@ def _terms(p: Any, x: Tensor) -> Tensor | None:
     if isinstance(p, SizedCounts):  # the size factor is the last column
         counts = p.counts(x[..., -1:]).log_prob(x[..., :-1])
         return torch.cat([counts, torch.zeros_like(counts[..., :1])], -1)
+    if isinstance(p, TotalCounts):  # a product for the size that the row has
+        return torch.as_tensor(p.of_size(x).log_prob(x))
     if isinstance(p, ColumnGroups):
         return _terms_of_groups(p, x)
     is_scalar = not p.event_shape

@@ -31,8 +31,9 @@ class NegativeBinomial(Family):
         dispersion: 1 / θ: a number; "learned": one number for all features; "per_feature": one
             number each; "decoder": from z. It starts at (variance - mean) / mean² of the training
             rows.
-        size_factor: "column": the last column of a row multiplies its means, and is conditioned on,
-            not modelled.
+        size_factor: what multiplies the means, and is conditioned on, not modelled: "column", the
+            last column of a row; "total", the total of the row itself, given which p(x) then is a
+            lower bound.
 
     Example:
         >>> row = NegativeBinomial((1,), dispersion=0.5)(torch.zeros(1))

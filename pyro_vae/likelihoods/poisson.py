@@ -22,8 +22,9 @@ class Poisson(Family):
 
     Arguments:
         data_shape: shape of one row.
-        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on,
-            not modelled.
+        size_factor: what multiplies the rates, and is conditioned on, not modelled: "column", the
+            last column of a row; "total", the total of the row itself, given which p(x) then is a
+            lower bound.
 
     Example:
         >>> row = Poisson((1,))(torch.zeros(1))  # rate 1 before it has seen data

@@ -29,8 +29,9 @@ class ZeroInflatedPoisson(Family):
 
     Arguments:
         data_shape: shape of one row.
-        size_factor: "column": the last column of a row multiplies its rates, and is conditioned on,
-            not modelled.
+        size_factor: what multiplies the rates, and is conditioned on, not modelled: "column", the
+            last column of a row; "total", the total of the row itself, given which p(x) then is a
+            lower bound.
 
     Example:
         >>> row = ZeroInflatedPoisson((1,))(torch.zeros(2, 1))  # half of rate 1, before any data
@@ -102,8 +103,9 @@ class ZeroInflatedNegativeBinomial(Family):
         data_shape: shape of one row.
         dispersion: 1 / θ: a number; "learned": one number for all features; "per_feature": one
             number each; "decoder": from z.
-        size_factor: "column": the last column of a row multiplies its means, and is conditioned on,
-            not modelled.
+        size_factor: what multiplies the means, and is conditioned on, not modelled: "column", the
+            last column of a row; "total", the total of the row itself, given which p(x) then is a
+            lower bound.
 
     Example:
         >>> ZeroInflatedNegativeBinomial((3,))(torch.zeros(5, 2, 3)).event_shape

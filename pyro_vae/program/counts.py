@@ -96,14 +96,14 @@ def zero_inflated_negative_binomial(family: Any) -> Snippet:
 def sized(
     family: Any, start: tuple[str, ...], lines: tuple[str, ...], counts: str
 ) -> Snippet:
-    """Counts whose mean may be multiplied by the last column of a row.
+    """Counts whose mean may be multiplied by the last column of a row, or by its total.
 
     Arguments:
         family: the likelihood's, with its size.
         start, lines: of the snippet before the distribution.
         counts: the expression of the distribution, with the name `mean`.
     """
-    if not family.size.is_column:
+    if not family.size.is_column and not family.size.is_total:
         return Snippet(start, (*lines, f"return {counts}{event(family)}"))
     size = [
         "self.x_size = nn.Module()",
@@ -111,8 +111,9 @@ def sized(
     ]
     multiplied = counts.replace("mean", "size * mean", 1)
     of_size = ["def counts(size):", f"    each = {multiplied}"]
-    of_size.append("    return each.to_event(1)")
-    ending = "return Sized(counts, self.x_size.typical)"
+    of_size.append(f"    return each{event(family)}")
+    made = "TotalSized" if family.size.is_total else "Sized"
+    ending = f"return {made}(counts, self.x_size.typical)"
     return Snippet((*start, *size), (*lines, "", *of_size, "", ending))
 
 

@@ -209,6 +209,21 @@ class Sized(dist.TorchDistribution):
         drawn = self.row.sample(sample_shape)
         return torch.cat([drawn, self.typical.expand_as(drawn[..., :1])], -1)
 ''',
+    "TotalSized": '''
+class TotalSized(dist.TorchDistribution):
+    """Counts given the size of a row, which is the total of the row itself."""
+
+    arg_constraints, support = {}, dist.constraints.real_vector
+
+    def __init__(self, counts, typical):
+        self.counts, row = counts, counts(typical)
+        self.sample, self.cells = row.sample, list(range(-len(row.event_shape), 0))
+        super().__init__(row.batch_shape, row.event_shape)
+
+    def log_prob(self, value):
+        size = value.sum(self.cells, keepdim=True).clamp(min=1e-20)
+        return self.counts(size).log_prob(value)
+''',
     "Columns": '''
 class Columns(dist.TorchDistribution):
     """Groups of columns with a distribution each, as one row."""

@@ -124,9 +124,11 @@ def _likelihood(options: Any, size: int) -> str:
         groups = options.options()["columns"]
         return r" \; ".join(_group(group) for group in groups)
     formula = _family(options)
-    if _has_size(options):
+    if _size_of(options) == "total":
+        return _multiplied(formula, r"(\sum_j x_j)")
+    if _size_of(options) == "column":
         product = rf"\prod_{{i < {size}}}"
-        formula = _multiplied(formula, size).replace(r"\prod_i", product)
+        formula = _multiplied(formula, f"x_{{{size}}}").replace(r"\prod_i", product)
     return formula
 
 
@@ -134,9 +136,12 @@ def _group(group: Any) -> str:
     """The factor of a group of columns, which are counted from 1, as in x."""
     columns = [column + 1 for column in group.columns]
     formula = _family(group.likelihood)
-    if _has_size(group.likelihood):
-        formula = _multiplied(formula, columns.pop())
+    size = _size_of(group.likelihood)
+    if size == "column":
+        formula = _multiplied(formula, f"x_{{{columns.pop()}}}")
     own = rf"\{{{', '.join(map(str, columns))}\}}"
+    if size == "total":
+        formula = _multiplied(formula, rf"(\sum_{{j \in {own}}} x_j)")
     for symbol in (r"\prod", r"\sum"):
         formula = formula.replace(f"{symbol}_i", rf"{symbol}_{{i \in {own}}}")
     return formula.replace("(x ", f"(x_{{{own}}} ").replace("(x)", f"(x_{{{own}}})")
@@ -152,11 +157,15 @@ def _family(options: Any) -> str:
     return _formula(LIKELIHOODS, options, r"p(x \mid z)")
 
 
-def _has_size(options: Any) -> bool:
-    """Whether the last column of a family multiplies the means of the others."""
-    return bool(options.options().get("size_factor") == "column")
+def _size_of(options: Any) -> str:
+    """What multiplies the means of a family: "column", "total" or "none"."""
+    return str(options.options().get("size_factor", "none"))
 
 
-def _multiplied(formula: str, column: int) -> str:
-    """The formula of counts whose means, r_i or m_i, a column multiplies."""
-    return re.sub(r"\b([rm])_i\(z\)", rf"x_{{{column}}}\\, \1_i(z)", formula)
+def _multiplied(formula: str, size: str) -> str:
+    """The formula of counts whose means, r_i or m_i, a size multiplies."""
+    return re.sub(
+        r"\b([rm])_i\(z\)",
+        lambda mean: rf"{size}\, {mean[0]}",
+        formula,
+    )

@@ -106,7 +106,8 @@ def is_whole(family: Any) -> bool:
     """Whether a family's source is one distribution over all of its columns."""
     size = getattr(family, "size", None)
     options = (getattr(family, "correlation", None), getattr(family, "warp", None))
-    return bool(getattr(size, "is_column", False)) or options != (None, None)
+    has_size = size is not None and (size.is_column or size.is_total)
+    return has_size or options != (None, None)
 
 
 def masked(inputs: str, dims: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from tests.docs.pages import DOCS, blocks, program, run, small
 QUICK = (
     "arviz",
     "context",
+    "counts",
     "imputation",
     "labels",
     "log_evidence",

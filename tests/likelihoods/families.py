@@ -53,6 +53,7 @@ COUNTS = _of(lambda shape: _random.poisson(4.0, shape))
 WILD = _of(lambda shape: _random.negative_binomial(2.0, 0.3, shape))
 ZEROS = _of(lambda shape: _random.poisson(4.0, shape) * _random.integers(0, 2, shape))
 SIZED = _columns(*(_random.poisson(_size * _shared * rate) for rate in _rates), _size)
+TOTALS = _of(lambda shape: np.random.default_rng(4).poisson(4.0, shape), 2, 2)
 CLASSES = _of(lambda shape: _random.choice(4, shape, p=[0.1, 0.2, 0.3, 0.4]))
 WORDS = torch.as_tensor(
     np.stack(
@@ -154,6 +155,7 @@ CASES: dict[str, Case] = {
     "beta, decoder": _case(UNIT, "beta", concentration="decoder"),
     "poisson": _case(COUNTS, "poisson"),
     "poisson, sized": _case(SIZED, "poisson", size_factor="column"),
+    "poisson, total": _case(TOTALS, "poisson", size_factor="total"),
     "negative_binomial": _case(WILD, "negative_binomial"),
     "negative_binomial, fixed": _case(WILD, "negative_binomial", dispersion=0.3),
     "negative_binomial, decoder": _case(
@@ -172,6 +174,11 @@ CASES: dict[str, Case] = {
         "zero_inflated_negative_binomial",
         dispersion="decoder",
         size_factor="column",
+    ),
+    "zero_inflated_negative_binomial, total": _case(
+        SIZED[:, :3],
+        "zero_inflated_negative_binomial",
+        size_factor="total",
     ),
     "categorical": _case(CLASSES, "categorical", num_classes=4),
     "categorical, image": _case(

@@ -87,6 +87,10 @@ def _options() -> dict[str, Case]:
                 "zero_inflated_negative_binomial",
             )
         },
+        "poisson, total": likelihood("poisson", COUNTS + 1, size_factor="total"),
+        "zero_inflated_negative_binomial, total": likelihood(
+            "zero_inflated_negative_binomial", COUNTS + 1, size_factor="total"
+        ),
         "normal, full": likelihood("normal", REAL, covariance="full"),
         "normal, low rank": likelihood("normal", REAL, covariance="low_rank", rank=2),
         "normal, warp": likelihood("normal", REAL, warp="asinh", scale="decoder"),
@@ -198,6 +202,8 @@ def _rows() -> dict[str, Case]:
     size = {"size_factor": "column"}
     sized = [{"columns": "0:3", "kind": "poisson", **size}]
     sized.append({"columns": "3:6", "kind": "negative_binomial", **size})
+    totals = [{"columns": "0:3", "kind": "poisson", "size_factor": "total"}]
+    totals.append({"columns": "3:6", "kind": "negative_binomial", **size})
     correlated = [{"columns": "0:3", "kind": "normal", "covariance": "full"}]
     correlated.append({"columns": "3:6", "kind": "poisson"})
     image = {"data_shape": (12, 8), "encoder": "conv"}
@@ -214,6 +220,10 @@ def _rows() -> dict[str, Case]:
         ),
         "mixed with size factors": (
             {"likelihood": {"kind": "mixed", "columns": sized}},
+            COUNTS + 1,
+        ),
+        "mixed with a total": (
+            {"likelihood": {"kind": "mixed", "columns": totals}},
             COUNTS + 1,
         ),
         "missing": (missing, holes),

@@ -37,9 +37,9 @@ def test_every_likelihood_knows_its_measure(name: str) -> None:
     expected = Measure(density=f"0:{size}")
     if kind in MASSES or options.get("name") in DISCRETE:
         expected = Measure(mass=f"0:{size}")
-    if "size_factor" in options:
+    if options.get("size_factor") == "column":
         expected = Measure(mass=f"0:{size - 1}", given=f"column {size - 1}")
-    if kind == "multinomial":
+    if kind == "multinomial" or options.get("size_factor") == "total":
         expected = Measure(mass=f"0:{size}", given="the total of each row")
     if kind == "mixed":
         expected = Measure(density="0, 3:5", mass="1:3, 5", given="column 6")
