@@ -150,13 +150,14 @@ class OfRows(TorchDistribution):
     def pyro_vae_given(self, rows: Tensor) -> Distribution:
         """p(x | z, c) for the contexts of these rows."""
         x, context = self.model.split(rows)
-        return given(self._at(context), x)
+        return given(self.at(context), x)
 
     def log_prob(self, rows: Tensor) -> Tensor:
         x, context = self.model.split(rows)
-        return self._at(context).log_prob(x)
+        return self.at(context).log_prob(x)
 
-    def _at(self, context: Tensor | None) -> Distribution:
+    def at(self, context: Tensor | None) -> Distribution:
+        """p(x | z, c) as a density of x."""
         z = self.u
         prior = self.model.prior
         if isinstance(prior, ConditionalNormal) and context is not None:
