@@ -125,10 +125,13 @@ class Model(PyroModule):
 
     def p_x(self, z: Tensor, context: Tensor | None) -> Any:
         """p(x | z, c), whose decoder takes (z, e(c))."""
-        inputs = z
-        if self.features is not None and context is not None:
-            inputs = beside(z, self.features(context))
-        return self.likelihood(inputs)
+        return self.likelihood(self.decoder_inputs(z, context))
+
+    def decoder_inputs(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """(z, e(c)), or z alone where the decoder takes no context."""
+        if self.features is None or context is None:
+            return z
+        return beside(z, self.features(context))
 
     def forward(
         self,

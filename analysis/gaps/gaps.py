@@ -81,8 +81,8 @@ def inference_gaps(
     of the row, and narrower than all that the guide might express. Adam finds q*, starting from the
     guide; `last_gain` shows whether it has converged. All rows of a batch move at once, and the
     numbers of a row don't depend on the others. log p(x) is the weakest link: where its k-hat is
-    above `khat_limit`, pass `marginal` from annealed importance sampling. With a context c it is log
-    p(x | c), and with a label y log p(x | y), of the most probable label where it is unknown.
+    above `khat_limit`, pass `marginal` from annealed importance sampling. With a context c it is
+    log p(x | c), and with a label y log p(x | y), of the most probable label where it is unknown.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018).

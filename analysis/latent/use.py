@@ -53,8 +53,8 @@ def latent_use(
     I is low on average and at most log n, since n rows can't be told apart further; without it,
     high. More rows bring the two bounds together; more draws don't. Their standard errors are over
     rows, as if q(z) were known. The cost is num_particles n² densities: of all draws under all
-    rows. With a context whose prior is N(μ(c), diag σ(c)²) all numbers are those of u = (z - μ(c)) /
-    σ(c) ~ N(0, I), and q(u) is a mean over rows with their contexts.
+    rows. With a context whose prior is N(μ(c), diag σ(c)²) all numbers are those of
+    u = (z - μ(c)) / σ(c) ~ N(0, I), and q(u) is a mean over rows with their contexts.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), for active units.

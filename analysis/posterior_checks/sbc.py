@@ -13,8 +13,8 @@ from pyro_vae.analysis.fitted import (
     warn_of_half,
 )
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
-from pyro_vae.analysis.posterior_checks.simulated import contexts_to_draw, simulated
 from pyro_vae.analysis.posterior_checks.sbc_results import Calibration
+from pyro_vae.analysis.posterior_checks.simulated import contexts_to_draw, simulated
 from pyro_vae.arguments import public
 from pyro_vae.given import of_rows
 from pyro_vae.inputs import placement_of
@@ -60,8 +60,8 @@ def calibration(
     Arguments:
         vae: a model whose guide and prior have densities.
         context: of a model that has one: contexts that rows are simulated for, one after another
-            and over again, (m, C) or a DataFrame; or a dict by name of a value for all rows. A label
-            that is unknown there is drawn from p(y).
+            and over again, (m, C) or a DataFrame; or a dict by name of a value for all rows. An
+            unknown label is drawn from p(y).
         num_rows: simulated rows; 1000 are enough to see a width that is wrong by 10 %.
         num_samples: L, draws of q(z | x) for each row.
         resample: M, proposals of each row for importance resampling; None for none.

@@ -63,7 +63,9 @@ def test_gaps_take_the_evidence_of_the_same_contexts():
     exact = pv.evidence(truth.vae(), x, context=c, num_particles=30, progress=False)
     found = pv.inference_gaps(truth.vae(), x, context=c, marginal=exact, **how)
     np.testing.assert_allclose(found.approximation_gap, 0.0, atol=1e-9)
-    with pytest.raises(ValueError, match="^marginal: expected log p.x. of these rows"):
+    with pytest.raises(
+        ValueError, match=r"^marginal: expected log p\(x\) of these rows"
+    ):
         pv.inference_gaps(truth.vae(), x, context=c + 1, marginal=exact, **how)
 
 
