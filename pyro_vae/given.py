@@ -27,18 +27,18 @@ from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
 
 
-def with_context(vae: VAE, x: Any, context: Any = None) -> Any:
+def with_context(vae: VAE, x: Any, context: Any = None, name: str = "x") -> Any:
     """The rows x with their contexts as one vector each, which any tool passes on.
 
     x itself for a model without a context. An unknown label is the most probable one under
-    q(y | x).
+    q(y | x). `name` is that of the argument x, for messages.
 
     Raises:
         ValueError: contexts that don't fit the model or the rows, or for a model that has none.
     """
     if vae.spec.context is None and context is None:
         return x
-    rows = model_rows(vae, x, context=context)
+    rows = model_rows(vae, x, name=name, context=context)
     assert isinstance(rows, GivenRows)
     if vae.spec.context is None or vae.spec.context.label is None:
         return rows
@@ -130,6 +130,21 @@ class RowsLikelihood(nn.Module):
 
     def forward(self, u: Tensor) -> "OfRows":
         return OfRows(self.model, u)
+
+
+def density_of_x(seen: Any, z: Tensor, rows: Tensor) -> tuple[Distribution, Tensor]:
+    """p(x | z), or p(x | z, c) of a model of whole rows, and the x of these rows.
+
+    Arguments:
+        seen: a model, or a model of whole rows.
+        z: draws, (..., n, latent_dim).
+        rows: x, (n, *data_shape), or (x, c).
+    """
+    p = seen.likelihood(z)
+    if not isinstance(p, OfRows):
+        return p, rows
+    x, context = seen.model.split(rows)
+    return p.at(context), x
 
 
 class OfRows(TorchDistribution):

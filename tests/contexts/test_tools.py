@@ -7,6 +7,13 @@ import torch
 import pyro_vae as pv
 from pyro_vae import analysis
 from tests.contexts.linear import Linear
+from tests.labels.models import (
+    exact_log_joint,
+    exact_log_marginal,
+    labels,
+    linear_vae,
+    rows,
+)
 
 TRUTHS = {"prior": Linear(), "no prior": Linear(prior=False)}
 every_truth = pytest.mark.parametrize("truth", TRUTHS.values(), ids=TRUTHS)
@@ -77,3 +84,73 @@ def test_ranks_are_uniform_where_the_guide_is_the_posterior(truth):
     assert exact.rank.shape == (400, 2)
     assert (exact.p_values > 1e-3).all()
     assert (analysis.calibration(shifted(truth), **how).p_values < 1e-3).all()
+
+
+def test_rows_are_drawn_for_the_contexts_in_turn():
+    truth = TRUTHS["prior"]
+    c = 30.0 * np.eye(3)[:2]
+    how = {"num_rows": 5, "num_chains": 4, "temperatures": 20, "progress": False}
+    found = analysis.bidirectional(truth.vae(), context=c, **how)
+    np.testing.assert_array_equal(found.context, c[[0, 1, 0, 1, 0]])
+    sd = np.sqrt(np.diag(truth.covariance))
+    assert (np.abs(found.x - truth.mean(found.context)) < 5 * sd).all()
+    exact = truth.log_marginal(found.x, found.context)
+    assert (found.lower - 4 * found.lower_se - 0.1 < exact).all()
+    assert (exact < found.upper + 4 * found.upper_se + 0.1).all()
+    with pytest.raises(ValueError, match=r"^context: expected shape \(n, 3\)"):
+        analysis.bidirectional(truth.vae(), context=c[:, :2], **how)
+
+
+@every_truth
+@pytest.mark.parametrize("start", ["prior", "guide"])
+def test_annealed_evidence_is_exact(truth, start):
+    x, c = truth.drawn(6)
+    how = {"num_chains": 8, "temperatures": 50, "start": start, "progress": False}
+    found = analysis.annealed(shifted(truth), x, context=c, **how)
+    error = np.abs(found.log_marginal - truth.log_marginal(x, c))
+    assert (error < 4 * found.se + 0.05).all()
+
+
+def test_annealed_evidence_sums_over_unknown_labels():
+    vae, x, label = linear_vae(), rows(), labels()
+    how = {"num_chains": 16, "temperatures": 60, "progress": False}
+    found = analysis.annealed(vae, x, context=label, **how)
+    exact = exact_log_marginal(exact_log_joint(vae, x), label[:, 0])
+    assert (np.abs(found.log_marginal - exact) < 4 * found.se + 0.05).all()
+    assert len(found.row_hashes) == len(found.ess) == len(x)
+
+
+@every_truth
+def test_scores_and_shares_are_those_given_the_context(truth):
+    x, c = truth.drawn(8)
+    how = {"num_particles": 50, "num_samples": 300, "progress": False}
+    vae = truth.vae()
+    found = pv.anomaly(vae, x, context=c, reference=truth.drawn(30, seed=1), **how)
+    np.testing.assert_allclose(found.log_marginal, truth.log_marginal(x, c), atol=1e-9)
+    reference = truth.log_marginal(*truth.drawn(30, seed=1))
+    np.testing.assert_allclose(found.reference, reference, atol=1e-9)
+    # log p(x | c) = Σᵢ E log p(xᵢ | z, c) - KL(p(z | x, c) ‖ p(z | c))
+    total = truth.log_marginal(x, c) + rates(truth, x, c)
+    se = np.sqrt(np.square(found.share_se).sum(1))
+    assert (np.abs(found.shares.sum(1) - total) < 5 * se).all()
+
+
+def test_reference_rows_have_contexts_too():
+    truth = TRUTHS["prior"]
+    x, c = truth.drawn(3)
+    message = r"^context of reference: .* pass a pair, reference=\(rows, contexts\)"
+    with pytest.raises(ValueError, match=message):
+        pv.anomaly(truth.vae(), x, context=c, reference=x)
+
+
+def test_probabilities_of_categories_follow_the_context():
+    likelihood = {"kind": "categorical", "num_classes": 3}
+    fields = {"data_shape": (2,), "latent_dim": 1, "hidden_dims": ()}
+    vae = pv.VAE(**fields, likelihood=likelihood, context={"dim": 1, "prior": False})
+    c = torch.tensor([[0.0], [1.0], [2.0]])
+    found = analysis.class_probabilities(vae, torch.zeros(3, 2), context=c)
+    given = vae.given(c)
+    logits = given.likelihood(given.posterior(torch.zeros(3, 2)).mean)
+    expected = logits.pyro_vae_probabilities()[1].detach().numpy()
+    np.testing.assert_allclose(found[1], expected, rtol=1e-5)
+    assert np.ptp(found[1][:, 0]) > 1e-4
