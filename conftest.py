@@ -4,7 +4,7 @@ is needed.
 And that no test reads or writes the folder that pytest was started from: each one runs in an empty
 folder.
 
-Nothing here imports torch at the top: `tests/analysis/export/test_arviz_objects.py` also runs where
+Nothing here imports torch at the top: `tests/analysis/bridge/test_arviz_objects.py` also runs where
 there is none.
 """
 

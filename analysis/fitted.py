@@ -15,6 +15,7 @@ from pyro_vae.arguments import warn_caller
 from pyro_vae.given import RowsModel
 from pyro_vae.inputs import missing_module, placement_of
 from pyro_vae.networks import evaluating
+from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.spec import require_fixed_weights
 from pyro_vae.spec.label import Label
 from pyro_vae.vae import VAE
@@ -36,7 +37,7 @@ def evaluation(vae: VAE) -> Iterator[None]:
     """
     require_fixed_weights("vae", vae)
     no_autocast = torch.autocast(placement_of(vae).device.type, enabled=False)
-    no_validation = pyro.validation_enabled(False)
+    no_validation = unvalidated()
     own_parameters = pyro.settings.context(module_local_params=True)
     with torch.no_grad(), evaluating(vae), own_parameters, no_validation, no_autocast:
         yield

@@ -1,4 +1,6 @@
-"""What a checkpoint and its checksums cost, beside an epoch of a gated 784-300-300-40 net.
+"""What a checkpoint, its checksums and the start of a run cost, beside an epoch.
+
+The net is gated, 784-300-300-40.
 
 python -m benchmarks.checkpoint_cost
 """
@@ -14,6 +16,14 @@ import torch
 
 import pyro_vae as pv
 from pyro_vae.checksums import content_sha256
+from pyro_vae.data import Splits
+from pyro_vae.experiment.claim import claimed
+from pyro_vae.experiment.description import EvaluateOptions, Experiment
+from pyro_vae.experiment.evaluation import check_options
+from pyro_vae.experiment.room import require_room
+from pyro_vae.experiment.splits import ExperimentRows
+from pyro_vae.experiment.target import Target
+from pyro_vae.saving import described
 from pyro_vae.training import checkpoint, loop
 from pyro_vae.training.row_digest import RowDigest
 
@@ -41,6 +51,19 @@ def least(rounds: int, act: Callable[[], object]) -> float:
         act()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def start(folder: Path, vae: pv.VAE, x: np.ndarray) -> None:
+    """The lock of a run and the checks before its first step, but for the pass over the rows."""
+    with claimed(folder / "start"):
+        target = Target(folder / "start")
+        target.require_free()
+        check_options(vae, x, EvaluateOptions())
+        none = Splits("rows", x, None, x[:1000], None)
+        rows = ExperimentRows(none, None, np.arange(1000))
+        require_room(target.folder, vae, Experiment(), rows)
+        target.begin(described(vae, {}))
+        target.forget()
 
 
 class Kept(checkpoint.Checkpoint):
@@ -77,11 +100,13 @@ def main(arguments: list[str] | None = None) -> None:
             ),
             "read and verify": least(options.rounds, kept._load),
         }
+        begin = least(options.rounds, lambda: start(Path(folder), vae, x))
         rows = torch.from_numpy(x)
         digest = least(options.rounds, lambda: RowDigest().update(rows))
     print(f"checkpoint of {size:.1f} MB, an epoch of {ROWS} rows takes {epoch:.1f} s")
     for name, spent in parts.items():
         print(f"  {name:<20}{1e3 * spent:8.1f} ms{spent / epoch:8.2%} of an epoch")
+    print(f"  {'lock and checks':<20}{1e3 * begin:8.1f} ms, once")
     all_rows = digest * ROWS / len(x)
     print(f"  {'hash of all rows':<20}{1e3 * all_rows:8.1f} ms, once")
 

@@ -5,6 +5,7 @@ from torch.distributions import Distribution
 
 from pyro_vae.hooks import RefinesProposal
 from pyro_vae.networks import Standardize, autocast
+from pyro_vae.networks.context import Resolved
 from pyro_vae.registry import Registry
 
 GUIDES = Registry("guide")
@@ -43,7 +44,9 @@ class Posterior(nn.Module):
         self.encoder = encoder
         self.family = family
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Distribution:
+    def forward(
+        self, x: Tensor, context: Tensor | Resolved | None = None
+    ) -> Distribution:
         if not isinstance(x, Tensor):
             raise ValueError(
                 f"posterior: expected a tensor of rows, got {type(x).__name__}; pass "

@@ -2,7 +2,6 @@
 
 from typing import Annotated, cast
 
-import pyro
 import pyro.distributions as dist
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter
@@ -20,6 +19,7 @@ from pyro_vae.guides.pushforward import noise_points
 from pyro_vae.hooks import ModelParts
 from pyro_vae.kind_options import Options
 from pyro_vae.networks import exported, traced
+from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.registry import Choice
 
 Base = Annotated[Options, Choice(GUIDES)]
@@ -125,7 +125,7 @@ class SemiAmortized(nn.Module):
         unroll = self.unroll and torch.is_grad_enabled()
         self._refining = True
         try:
-            with torch.set_grad_enabled(unroll), pyro.validation_enabled(False):
+            with torch.set_grad_enabled(unroll), unvalidated():
                 shift, log_scale = self._ascend(q, x, unroll)
         finally:
             self._refining = False

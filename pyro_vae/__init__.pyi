@@ -29,11 +29,13 @@ from pyro_vae.analysis import manifold as manifold
 from pyro_vae.analysis import missing_mechanism as missing_mechanism
 from pyro_vae.analysis import pool as pool
 from pyro_vae.analysis import predict as predict
+from pyro_vae.analysis import random_effects as random_effects
 from pyro_vae.analysis import reconstruct as reconstruct
 from pyro_vae.analysis import sample as sample
 from pyro_vae.analysis import to_arviz as to_arviz
 from pyro_vae.analysis import transfer as transfer
 from pyro_vae.analysis import traverse as traverse
+from pyro_vae.analysis.deployment.exporting import export as export
 from pyro_vae.experiment.outcome import Outcome as Outcome
 from pyro_vae.experiment.run import run as run
 from pyro_vae.guides import GUIDES as GUIDES

@@ -236,11 +236,13 @@ def _require_finite(numbers: np.ndarray, given: Context, name: str) -> None:
 
 def _require_levels(numbers: np.ndarray, given: Context, name: str) -> None:
     """Raise ValueError for a number that is no position among the levels of its column."""
+    effects = {effect.position for effect in given.effects}
     for position, count in enumerate(given.levels):
         if count is None:
             continue
         cells = numbers[:, position]
-        is_bad = (cells < 0) | (cells >= count) | (cells != np.rint(cells))
+        last = count - (position not in effects)  # a random effect may be a new one
+        is_bad = (cells < 0) | (cells > last) | (cells != np.rint(cells))
         bad = np.flatnonzero(is_bad & ~np.isnan(cells))
         if len(bad):
             expected, remedy = _levels(given, position, count)

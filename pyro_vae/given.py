@@ -2,18 +2,10 @@
 
 from typing import Any, ClassVar
 
-import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Size, Tensor, nn
-from torch.distributions import (
-    Distribution,
-    Independent,
-    LowRankMultivariateNormal,
-    MultivariateNormal,
-    Normal,
-    constraints,
-)
+from torch.distributions import Distribution, constraints
 
 from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.inputs import model_rows
@@ -21,8 +13,10 @@ from pyro_vae.labels import label_of, with_label
 from pyro_vae.likelihoods.base import given
 from pyro_vae.model_and_guide import Model
 from pyro_vae.networks import evaluating
+from pyro_vae.networks.context import Resolved
 from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.priors.standard_normal import StandardNormal
+from pyro_vae.row_distributions import whitened, with_noise
 from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
 
@@ -59,15 +53,43 @@ def with_likely_labels(vae: VAE, rows: GivenRows) -> GivenRows:
     return GivenRows(rows.x, torch.cat(contexts))
 
 
+def with_drawn_levels(vae: VAE, context: Tensor | None) -> Resolved | None:
+    """Contexts of rows to draw, in which a new level of a random effect is drawn for each row."""
+    if context is None or vae.model.effects is None:
+        return vae.model.resolved(context)
+    size = sum(effect.dim for effect in vae.model.effects.effects)
+    return vae.model.resolved(
+        context, torch.randn_like(context[:, :1].expand(-1, size))
+    )
+
+
 def with_x(vae: VAE, rows: Tensor, x: Tensor) -> Tensor:
     """Other rows x with the contexts of these rows, which are (x, c) in a model with a context."""
     _, context = vae.model.split(rows)
     return x if context is None else torch.cat([x.flatten(1), context], -1)
 
 
-def of_rows(vae: VAE) -> Any:
-    """The model as a function of whole rows (x, c); a model without a context as it is."""
-    return vae if vae.spec.context is None else RowsModel(vae)
+def contexts_of_rows(rows: Any) -> Tensor | None:
+    """The contexts of rows that have some."""
+    return rows.contexts if isinstance(rows, GivenRows) else None
+
+
+def of_rows(vae: VAE, contexts: Tensor | None = None) -> Any:
+    """The model as a function of whole rows (x, c); a model without a context as it is.
+
+    Arguments:
+        vae: the model.
+        contexts: of the rows; where a level of a random effect among them is new, its vector is
+            part of the latent variable.
+    """
+    if vae.spec.context is None:
+        return vae
+    effects = vae.spec.context.effects
+    has_new = contexts is not None and any(
+        bool((contexts[..., effect.position] == effect.levels).any())
+        for effect in effects
+    )
+    return RowsModel(vae, sum(effect.dim for effect in effects) if has_new else 0)
 
 
 class RowsModel(nn.Module):
@@ -76,6 +98,13 @@ class RowsModel(nn.Module):
     With p(z | c) = N(μ(c), diag σ(c)²) it is that of u = (z - μ(c)) / σ(c) ~ N(0, I): p(x | c) is
     the same integral over u, and q(u | x, c) = q(z | x, c) ∏ σᵢ(c).
 
+    Random effects are at the means of q(u). Where levels may be new, their vectors in units of s
+    stand at the end of the latent variable: (u, ε), ε ~ N(0, I).
+
+    Arguments:
+        vae: the model.
+        new: the numbers of ε; 0 where no level is new.
+
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2, context={"dim": 1})
         >>> rows, u = torch.zeros(3, 5), torch.zeros(7, 3, 2)
@@ -83,15 +112,16 @@ class RowsModel(nn.Module):
         torch.Size([7, 3])
     """
 
-    def __init__(self, vae: VAE) -> None:
+    def __init__(self, vae: VAE, new: int = 0) -> None:
         super().__init__()
         self.vae = vae
+        self.new = new
         prior = vae.prior
         if isinstance(prior, ConditionalNormal):
             like = next(vae.parameters())
             prior = StandardNormal(vae.spec.latent_dim).to(like)
-        self.prior = prior
-        self.likelihood = RowsLikelihood(vae.model)
+        self.prior = RowsPrior(prior, new) if new else prior
+        self.likelihood = RowsLikelihood(vae.model, new)
 
     @property
     def spec(self) -> Spec:
@@ -114,22 +144,36 @@ class RowsModel(nn.Module):
         x, context = self.vae.model.split(rows)
         q = self.vae.guide.q_z(x, context)
         if not isinstance(self.vae.prior, ConditionalNormal) or context is None:
-            return q
-        return whitened(q, *self.vae.prior.moments(context))
+            return with_noise(q, self.new)
+        given = self.vae.model.resolved(context)
+        assert given is not None
+        u = whitened(q, *self.vae.prior.moments(given))
+        return with_noise(u, self.new)
+
+
+class RowsPrior(nn.Module):
+    """`prior()` is p(z) beside standard normal numbers ε."""
+
+    def __init__(self, prior: nn.Module, new: int) -> None:
+        super().__init__()
+        self.prior, self.new = prior, new
+
+    def forward(self) -> Distribution:
+        return with_noise(self.prior(), self.new)
 
 
 class RowsLikelihood(nn.Module):
     """`likelihood(u)` is p(x | z, c) as a density of rows (x, c)."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, new: int = 0) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.new = model, new
         inner: Any = getattr(model.likelihood, "_orig_mod", model.likelihood)
         self.family = getattr(inner, "family", None)
         self.missing = getattr(inner, "missing", None)
 
     def forward(self, u: Tensor) -> "OfRows":
-        return OfRows(self.model, u)
+        return OfRows(self.model, u, self.new)
 
 
 def density_of_x(seen: Any, z: Tensor, rows: Tensor) -> tuple[Distribution, Tensor]:
@@ -152,14 +196,15 @@ class OfRows(TorchDistribution):
 
     Arguments:
         model: the generative model.
-        u: draws of its standardised latent variable, (..., n, latent_dim).
+        u: draws of its standardised latent variable, (..., n, latent_dim + new).
+        new: the numbers at its end that are vectors of new levels.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
     support = constraints.real_vector
 
-    def __init__(self, model: Model, u: Tensor) -> None:
-        self.model, self.u = model, u
+    def __init__(self, model: Model, u: Tensor, new: int = 0) -> None:
+        self.model, self.u, self.new = model, u, new
         super().__init__(u.shape[:-1], Size(), validate_args=False)
 
     def pyro_vae_given(self, rows: Tensor) -> Distribution:
@@ -173,84 +218,12 @@ class OfRows(TorchDistribution):
 
     def at(self, context: Tensor | None) -> Distribution:
         """p(x | z, c) as a density of x."""
-        z = self.u
+        z, noise = self.u, None
+        if self.new:
+            z, noise = self.u[..., : -self.new], self.u[..., -self.new :]
         prior = self.model.prior
-        if isinstance(prior, ConditionalNormal) and context is not None:
-            loc, scale = prior.moments(context)
+        placed = self.model.resolved(context, noise)
+        if isinstance(prior, ConditionalNormal) and placed is not None:
+            loc, scale = prior.moments(placed)
             z = loc + scale * z
-        return self.model.p_x(z, context)
-
-
-def whitened(q: Any, loc: Tensor, scale: Tensor) -> Distribution:
-    """The distribution of (z - loc) / scale for z ~ q, a normal where q is one.
-
-    Example:
-        >>> q = dist.Normal(torch.ones(3, 2), 2.0).to_event(1)
-        >>> whitened(q, torch.ones(3, 2), 2 * torch.ones(3, 2)).stddev[0]
-        tensor([1., 1.])
-    """
-    base = getattr(q, "base_dist", None)
-    if isinstance(q, Independent) and isinstance(base, Normal):
-        return dist.Normal((base.loc - loc) / scale, base.scale / scale).to_event(1)
-    if isinstance(q, LowRankMultivariateNormal):
-        factor = q.cov_factor / scale.unsqueeze(-1)
-        diagonal = q.cov_diag / scale.square()
-        return dist.LowRankMultivariateNormal((q.loc - loc) / scale, factor, diagonal)
-    if isinstance(q, MultivariateNormal):
-        tril = q.scale_tril / scale.unsqueeze(-1)
-        return dist.MultivariateNormal((q.loc - loc) / scale, scale_tril=tril)
-    return Whitened(q, loc, scale)
-
-
-class Whitened(TorchDistribution):
-    """The distribution of u = (z - loc) / scale.
-
-    Arguments:
-        of: the distribution of z, event shape (latent_dim,).
-        loc, scale: (n, latent_dim).
-
-    Example:
-        >>> of = dist.Laplace(torch.ones(3, 2), 2.0).to_event(1)
-        >>> Whitened(of, torch.ones(3, 2), 2 * torch.ones(3, 2)).mean[0]
-        tensor([0., 0.])
-    """
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.real_vector
-
-    def __init__(self, of: Any, loc: Tensor, scale: Tensor) -> None:
-        self.of, self.loc, self.scale = of, loc, scale
-        super().__init__(of.batch_shape, of.event_shape, validate_args=False)
-
-    @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
-        return bool(self.of.has_rsample)
-
-    @property
-    def mean(self) -> Tensor:
-        mean: Tensor = (self.of.mean - self.loc) / self.scale
-        return mean
-
-    @property
-    def variance(self) -> Tensor:
-        variance: Tensor = self.of.variance / self.scale.square()
-        return variance
-
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
-        drawn: Tensor = (self.of.sample(sample_shape) - self.loc) / self.scale
-        return drawn
-
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
-        drawn: Tensor = (self.of.rsample(sample_shape) - self.loc) / self.scale
-        return drawn
-
-    def log_prob(self, u: Tensor) -> Tensor:
-        density: Tensor = self.of.log_prob(self.loc + self.scale * u)
-        return density + self.scale.log().sum(-1)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Whitened":
-        shape = Size(batch_shape)
-        full = (*shape, *self.event_shape)
-        return Whitened(
-            self.of.expand(shape), self.loc.expand(full), self.scale.expand(full)
-        )
+        return self.model.p_x(z, placed)

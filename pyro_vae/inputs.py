@@ -221,6 +221,7 @@ def checked_batches(
     support, remedy = data_support(vae.likelihood, vae.spec.decoder_inputs)
     missing = missing_cells(vae)
     if grey:
+        _require_bits(vae, support)
         missing = None  # bits can't be drawn for cells that aren't there
         support = constraints.unit_interval
         remedy = "binarize='dynamic' takes grey levels in [0, 1], or bytes"
@@ -240,6 +241,18 @@ def checked_batches(
     if whole is None:
         return parts
     return (batch for batch, _ in zip(whole, parts, strict=True))
+
+
+def _require_bits(vae: VAE, support: Any) -> None:
+    """Raise ValueError where p(x | z) has no density at bits, which are drawn from grey levels."""
+    bits = torch.stack(
+        [torch.zeros(vae.spec.data_shape), torch.ones(vae.spec.data_shape)]
+    )
+    if not bool(support.check(bits.to(placement_of(vae).device)).all()):
+        raise ValueError(
+            "binarize: 'dynamic' expected a likelihood that holds rows of bits, 0 and 1, got "
+            f"{vae.spec.likelihood.kind!r}; take likelihood 'bernoulli', or leave binarize out"
+        )
 
 
 def missing_cells(vae: VAE) -> MissingCells | None:

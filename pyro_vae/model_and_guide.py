@@ -10,13 +10,16 @@ import pyro
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from pyro_vae.effects import EffectPosteriors, EffectPriors, resolved
+from pyro_vae.guides import Posterior
 from pyro_vae.labels import LabelPrior, guided_label, modelled_label
 from pyro_vae.networks.classifier import Classifier
-from pyro_vae.networks.context import ContextFeatures, beside
+from pyro_vae.networks.context import ContextFeatures, Resolved, beside
 from pyro_vae.spec import Context, joined, random_weights
 
 Observations = Mapping[str, Tensor] | None
 Pair = tuple[Tensor, Tensor | None]
+Given = Tensor | Resolved | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class Split:
         x, given = rows.split([size, self.context.size], -1)
         return x.unflatten(-1, self.data_shape), given
 
+    def different(self, n: int, complete: bool) -> int:
+        """How many of n rows differ: `complete` ones stand there once for each label."""
+        classes = None if self.context is None else self.context.classes
+        return n // classes if complete and classes else n
+
     def require(self, context: Any, name: str) -> Tensor:
         """Raise ValueError unless this is a tensor of contexts of the model."""
         if self.context is None:
@@ -92,7 +100,7 @@ class Model(PyroModule):
     With a context it is p(x, z | c) = p(z | c) p(x | z, c): `model(x, context)` observes the rows
     x, and `model(context=c)` draws a row for each context. A label y is the last number of a
     context: p(x, y, z | c) = p(y) p(z | c, y) p(x | z, c, y), where it is nan with a site of its
-    own.
+    own. Random effects of a context are sites of their own too, which all rows share.
 
     Pyro's sleep phases pass `observations={"x": rows}` instead of x.
     """
@@ -114,24 +122,33 @@ class Model(PyroModule):
         if split.context is not None and split.context.label is not None:
             classes = split.context.classes or 0
             self.label = LabelPrior(classes, split.context.label.prior)
+        self.effects: EffectPriors | None = None
+        if split.context is not None and split.context.effects:
+            self.effects = EffectPriors(split.context.effects)
         joined(self)
 
-    def p_z(self, context: Tensor | None) -> Any:
+    def resolved(self, context: Given, new: Tensor | None = None) -> Resolved | None:
+        """The context with the means of random effects; of new levels 0, or `new` times s."""
+        return resolved(self.effects, context, new=new)
+
+    def p_z(self, context: Given) -> Any:
         """p(z | c), one for each row where the prior takes the context."""
         chosen = self.split.context
-        if chosen is None or not chosen.prior:
+        given = self.resolved(context)
+        if chosen is None or not chosen.prior or given is None:
             return self.prior()
-        return self.prior(context)
+        return self.prior(given)
 
-    def p_x(self, z: Tensor, context: Tensor | None) -> Any:
+    def p_x(self, z: Tensor, context: Given) -> Any:
         """p(x | z, c), whose decoder takes (z, e(c))."""
         return self.likelihood(self.decoder_inputs(z, context))
 
-    def decoder_inputs(self, z: Tensor, context: Tensor | None) -> Tensor:
+    def decoder_inputs(self, z: Tensor, context: Given) -> Tensor:
         """(z, e(c)), or z alone where the decoder takes no context."""
-        if self.features is None or context is None:
+        given = self.resolved(context)
+        if self.features is None or given is None:
             return z
-        return beside(z, self.features(context))
+        return beside(z, self.features(given))
 
     def forward(
         self,
@@ -150,11 +167,15 @@ class Model(PyroModule):
         elif context is not None or self.split.context is not None:
             n = len(self.split.require(context, "model"))
         draw_weights(self, self.likelihood)
+        tables = None
+        if self.effects is not None:
+            tables = self.effects.sampled(self.split.different(n, complete))
         with pyro.plate("data", n):
             if self.label is not None and context is not None and not complete:
                 context = modelled_label(context, self.label())
-            z = pyro.sample("z", self.p_z(context))
-            rows: Tensor = pyro.sample("x", self.p_x(z, context), obs=x)
+            given = resolved(self.effects, context, tables)
+            z = pyro.sample("z", self.p_z(given))
+            rows: Tensor = pyro.sample("x", self.p_x(z, given), obs=x)
             return rows
 
 
@@ -162,7 +183,7 @@ class Guide(PyroModule):
     """q(z | x): `guide(x)` draws z for the rows x, or for those of `observations={"x": rows}`.
 
     With a context it is q(z | x, c): `guide(x, context)`; an unknown label of it is drawn from
-    q(y | x, c), the `classifier`.
+    q(y | x, c), the `classifier`, and random effects from q(u).
     """
 
     def __init__(
@@ -176,19 +197,28 @@ class Guide(PyroModule):
         self.posterior = posterior
         self.classifier = classifier
         self.split = split
+        self.effects: EffectPosteriors | None = None
+        if split.context is not None and split.context.effects:
+            self.effects = EffectPosteriors(split.context.effects)
         joined(self)
 
-    def log_q_y(self, x: Tensor, context: Tensor) -> Tensor:
+    def log_q_y(self, x: Tensor, context: Tensor | Resolved) -> Tensor:
         """log q(y | x, c) of each class, (n, K)."""
         assert self.classifier is not None
-        logits: Tensor = self.classifier(x, context[..., :-1])
+        given = resolved(self.effects, context)
+        assert given is not None
+        logits: Tensor = self.classifier(x, given.without_label())
         return logits.log_softmax(-1)
 
-    def q_z(self, x: Tensor, context: Tensor | None) -> Any:
+    def q_z(self, x: Tensor, context: Given) -> Any:
         """q(z | x, c), of x alone where the encoder doesn't take the context."""
         chosen = self.split.context
-        given = (context,) if chosen is not None and chosen.encoder else ()
-        return self.posterior(x, *given)
+        given = resolved(self.effects, context)
+        if chosen is None or not chosen.encoder or given is None:
+            return self.posterior(x)
+        if self.effects is None or not isinstance(self.posterior, Posterior):
+            return self.posterior(x, given.values)
+        return self.posterior(x, given)
 
     def forward(
         self,
@@ -202,10 +232,16 @@ class Guide(PyroModule):
             rows = observations["x"]
         rows, context = self.split(rows, context, "guide")
         draw_weights(self, self.posterior)
+        tables = None
+        if self.effects is not None:
+            tables = self.effects.sampled(self.split.different(len(rows), complete))
         with pyro.plate("data", len(rows)):
             if self.classifier is not None and context is not None and not complete:
-                context = guided_label(context, self.log_q_y(rows, context))
-            z: Tensor = pyro.sample("z", self.q_z(rows, context))
+                given = resolved(self.effects, context, tables)
+                assert given is not None
+                context = guided_label(context, self.log_q_y(rows, given))
+            given = resolved(self.effects, context, tables)
+            z: Tensor = pyro.sample("z", self.q_z(rows, given))
             return z
 
 

@@ -139,6 +139,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
         return self._constructors.setdefault(kind, constructor)
 
     def __getitem__(self, kind: str) -> Callable[..., Any]:
+        if not isinstance(kind, str):  # of a description, where it may be anything
+            raise KeyError(kind)
         if kind not in self._constructors and (offers := self.installed().get(kind)):
             return self._load(kind, offers)
         return self._constructors[kind]

@@ -62,7 +62,7 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Inside the block SIGTERM waits for `stop_after_epoch` or `stop_if_late`."""
+    """Inside the block SIGTERM waits until somebody asks for it, or for `stop_if_late`."""
     _request.waits = True
     try:
         yield
@@ -73,12 +73,6 @@ def deferred() -> Iterator[None]:
 def is_asked() -> bool:
     """Whether SIGTERM waits."""
     return _request.since is not None
-
-
-def stop_after_epoch() -> None:
-    """Raise `Terminated` where SIGTERM waits."""
-    if _request.since is not None:
-        raise Terminated
 
 
 def stop_if_late() -> None:

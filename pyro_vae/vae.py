@@ -14,6 +14,7 @@ from pyro_vae.arguments import public
 from pyro_vae.data import Schema, Table
 from pyro_vae.data.column_choice import Kinds
 from pyro_vae.data.frames import is_frame
+from pyro_vae.effects import bind
 from pyro_vae.model_and_guide import Guide, Model, Split
 from pyro_vae.program import latex_of, program_of, symbols_of
 from pyro_vae.rng import own_seed
@@ -106,6 +107,7 @@ class VAE(nn.Module):
             if split.context is not None and split.context.label is not None:
                 classifier = classifier_of(self.spec)
             self.guide = Guide(f"{name}.guide", parts.posterior, split, classifier)
+            bind(self.model, self.guide)
         self.register_buffer("initialized", torch.tensor(False))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -148,7 +150,8 @@ class VAE(nn.Module):
             **fields: other fields of the model, such as latent_dim; a likelihood is that of the
                 columns of numbers whose kind isn't given by name, and `mixed` or an object that
                 of the whole row; a context {"columns": [...]} takes these columns out of x, text
-                as levels and numbers as numbers, or by kinds, {"batch": "categorical"}.
+                as levels and numbers as numbers, or by kinds, {"batch": "categorical"} or
+                "random_effect".
 
         Raises:
             ValueError: no table, or a column of a kind that its cells can't have.

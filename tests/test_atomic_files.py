@@ -10,7 +10,7 @@ import pytest
 
 import pyro_vae as pv
 from pyro_vae import saving
-from pyro_vae.analysis.export.netcdf import write_netcdf
+from pyro_vae.analysis.bridge.netcdf import write_netcdf
 from pyro_vae.analysis.figures.plots import learning_curve, save_figure
 from pyro_vae.atomic_files import whole_files, written_whole
 from pyro_vae.cli.shared import write_arrays

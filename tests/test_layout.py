@@ -47,12 +47,13 @@ LEVELS = (
         "checksums",
         "termination",
         "distributed",
+        "row_distributions",
         "data",
         "networks",
         "compiler",
     ),
     ("priors", "likelihoods", "guides"),
-    ("spec", "program", "labels", "model_and_guide", "vae"),
+    ("spec", "program", "effects", "labels", "model_and_guide", "vae"),
     ("contexts", "inputs", "given", "objectives", "saved_files", "saving"),
     ("training", "analysis"),  # siblings
     ("experiment",),
@@ -421,7 +422,7 @@ except SystemExit as end: assert not end.code, end"""
 LIGHT = {
     "import pyro_vae": ("arviz", "matplotlib", "pyro", "torch"),
     HELP: ("arviz", "matplotlib", "pyro", "torch"),
-    "import pyro_vae.analysis.export.arviz_objects": ("pyro", "torch"),
+    "import pyro_vae.analysis.bridge.arviz_objects": ("pyro", "torch"),
     "import pyro_vae.analysis.marginal_likelihood.pareto": ("pyro", "torch"),
     "import pyro_vae.analysis.figures.plots": ("pyro", "torch"),
 }

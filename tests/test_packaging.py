@@ -126,7 +126,7 @@ def test_a_users_own_folders_do_not_hide_ours(wheel, tmp_path):
         (home / name / "__init__.py").write_text(
             "raise RuntimeError('the user meant something else')\n"
         )
-    code = "import pyro_vae.analysis.export.arviz_objects, pyro_vae.guides as g; print(g.__file__)"
+    code = "import pyro_vae.analysis.bridge.arviz_objects, pyro_vae.guides as g; print(g.__file__)"
     found = run(sys.executable, "-c", code, cwd=home, PYTHONPATH=str(site))
     assert Path(found.strip()).is_relative_to(site)
 

@@ -42,7 +42,7 @@ def test_a_terminal_has_a_bar(monkeypatch):
     ("progress", "hidden"), [(None, False), (True, False), (False, True)]
 )
 def test_a_notebook_has_a_bar(progress, hidden, monkeypatch):
-    monkeypatch.setattr(module, "tqdm", tqdm_notebook)
+    monkeypatch.setattr(module, "Bar", tqdm_notebook)
     assert is_interactive()
     assert progress_bar(progress, total=3).options["disable"] is hidden
 

@@ -51,12 +51,15 @@ def state() -> dict[str, Any]:
     }
 
 
+GAPS = torch.where(X > 1, torch.nan, X)
+WITH_GAPS = small(missing="at_random")
 QUESTIONS: dict[str, Callable[[pv.VAE], np.ndarray]] = {
     "evidence": lambda vae: pv.evidence(vae, X, num_particles=300).log_marginal,
     "encode": lambda vae: pv.encode(vae, X).loc,
     "sample": lambda vae: pv.sample(vae, 50).x,
     "reconstruct": lambda vae: pv.reconstruct(vae, X),
     "calibration": lambda vae: pv.calibration(vae, num_rows=50, num_samples=9).pit,
+    "impute": lambda vae: pv.impute(WITH_GAPS, GAPS, num_particles=50).mean,
     "annealed": lambda vae: (
         pv.annealed(vae, X[:4], num_chains=2, temperatures=10).log_marginal
     ),

@@ -31,10 +31,10 @@ from pyro_vae.analysis.results.answer import (
     mean_and_se,
     monte_carlo_se,
 )
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data.given_rows import CandidateRows
-from pyro_vae.given import of_rows
+from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import contexts_of_rows, of_rows
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
@@ -200,7 +200,7 @@ def annealed(
     whole = model_rows(vae, x, context=context)
     rows = rows_of(vae, whole, "x", batch_size=options.rows_together, progress=progress)
     with evaluation(vae):
-        seen = of_rows(vae)
+        seen = of_rows(vae, contexts_of_rows(whole))
         parts = [
             _estimate(seen, some, options)
             for batch in rows

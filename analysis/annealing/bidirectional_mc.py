@@ -167,7 +167,7 @@ def bidirectional(
     contexts = contexts_to_draw(vae, context, num_rows)
     with evaluation(vae):
         with own_seed(seed, placement_of(vae).device):
-            seen = of_rows(vae)
+            seen = of_rows(vae, contexts)
             z, x = simulated(seen, num_rows, contexts)
         size = options.rows_together
         pairs = zip(x.split(size), z.split(size), strict=True)

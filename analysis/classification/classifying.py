@@ -10,9 +10,9 @@ from scipy.special import log_softmax
 from pyro_vae.analysis.classification.results import Classification
 from pyro_vae.analysis.fitted import as_numpy, evaluation, label_of
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data.given_rows import GivenRows
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.labels import label_of as labels_of
 from pyro_vae.labels import with_label

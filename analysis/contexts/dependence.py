@@ -12,9 +12,9 @@ from sklearn.model_selection import KFold, cross_val_predict
 
 from pyro_vae.analysis.contexts.dependence_results import Independence, Told
 from pyro_vae.analysis.fitted import as_numpy, evaluation
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data.given_rows import GivenRows
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.given import of_rows, with_context
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.rng import own_seed

@@ -20,11 +20,12 @@ from pyro_vae.analysis.imputation.cells import probabilities_of
 from pyro_vae.analysis.imputation.conditional import groups_of, job_of
 from pyro_vae.analysis.imputation.posterior_draws import PosteriorDraws
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
-from pyro_vae.analysis.results.tables import column_labels, row_labels
+from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public
 from pyro_vae.contexts import replaced
 from pyro_vae.data.given_rows import GivenRows
-from pyro_vae.given import OfRows, with_context
+from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import with_context
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
 from pyro_vae.rng import own_seed
@@ -106,13 +107,14 @@ def transfer(
     effects: dict[int, np.ndarray] = {}
     trusted = np.zeros(len(before), bool)
     with evaluation(vae), own_seed(seed, where.device) as restart:
-        job = job_of(vae, len(before), num_particles, seed, restart)
+        either = torch.cat([whole.contexts, contexts])
+        job = job_of(vae, len(before), num_particles, seed, restart, either)
         every = torch.arange(len(before), device=where.device)
         for rows, part in groups_of(job, before, every):
             trusted[rows] = part.trusted
             for some in _pieces(part, math.prod(vae.spec.data_shape)):
                 chosen = rows[some]
-                one = _Change(vae, before[chosen], after[chosen], part, some)
+                one = _Change(job.vae, before[chosen], after[chosen], part, some)
                 draws[:, chosen] = as_numpy(one.drawn(num_draws))
                 effects |= dict(zip(chosen.tolist(), one.effects(), strict=True))
         names = _names(vae, x, one.factual)
@@ -137,32 +139,32 @@ class _Change:
     """Some rows with all draws of their z, in both contexts.
 
     Arguments:
-        vae: the model.
+        seen: the model of rows (x, c).
         before, after: the rows (x, c) and (x, c').
         part: draws, of which these are the rows `some`.
     """
 
     def __init__(
         self,
-        vae: VAE,
+        seen: Any,
         before: Tensor,
         after: Tensor,
         part: PosteriorDraws,
         some: np.ndarray,
     ) -> None:
-        self.model = vae.model
+        self.likelihood = seen.likelihood
         self.after = after
         self.u = part.z[:, some]
         self.weights = part.weights[:, some]
-        self.factual = given(OfRows(self.model, self.u), before)
-        self.changed = given(OfRows(self.model, self.u), after)
+        self.factual = given(self.likelihood(self.u), before)
+        self.changed = given(self.likelihood(self.u), after)
 
     def drawn(self, count: int) -> Tensor:
         """x' ~ p(x' | z, c') with z resampled by the weights, (count, r, *data_shape)."""
         chosen = torch.multinomial(self.weights.T, count, replacement=True).T
         rows = torch.arange(len(self.after), device=chosen.device)
         u = self.u[chosen, rows]
-        drawn: Tensor = given(OfRows(self.model, u), self.after).sample()
+        drawn: Tensor = given(self.likelihood(u), self.after).sample()
         return drawn
 
     def effects(self) -> np.ndarray:

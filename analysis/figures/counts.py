@@ -124,7 +124,7 @@ def level_bars(
         The axes.
 
     Raises:
-        ValueError: no finite value in the data or the draws.
+        ValueError: no finite value in the data or the draws, or one that is no position of a level.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -134,8 +134,8 @@ def level_bars(
         >>> [bar.get_height() for bar in axes.patches]
         [np.float64(0.5), np.float64(0.5)]
     """
-    own = known(data).astype(int)
-    other = known(draws).astype(int)
+    own = _positions(data, "data", len(levels))
+    other = _positions(draws, "draws", len(levels))
     shares = np.bincount(own, minlength=len(levels)) / len(own)
     expected = np.bincount(other, minlength=len(levels)) / len(other)
     names = [short(str(level), 14) for level in levels]
@@ -156,3 +156,15 @@ def level_bars(
         text.set_parse_math(False)
     axes.set(ylabel="share of rows", ylim=(0, None))
     return axes
+
+
+def _positions(values: npt.ArrayLike, name: str, count: int) -> npt.NDArray[np.int64]:
+    """Whole numbers from 0 to count - 1."""
+    numbers = known(values, name)
+    is_position = np.isin(numbers, np.arange(count))
+    if not is_position.all():
+        raise ValueError(
+            f"{name}: expected positions among the {count} levels, whole numbers from 0 to "
+            f"{count - 1}, got {numbers[~is_position][0]:g}; name all levels"
+        )
+    return numbers.astype(np.int64)

@@ -184,8 +184,12 @@ def leaves_band(
     return bool(is_outside.any())
 
 
-def known(values: npt.ArrayLike) -> Floats:
+def known(values: npt.ArrayLike, name: str = "values") -> Floats:
     """The finite values in order.
+
+    Arguments:
+        values: numbers of any shape.
+        name: of the values, in the message.
 
     Raises:
         ValueError: there are none.
@@ -198,7 +202,7 @@ def known(values: npt.ArrayLike) -> Floats:
     finite = np.sort(numbers[np.isfinite(numbers)])
     if not finite.size:
         raise ValueError(
-            f"values: expected at least one finite number, got none among {numbers.size}; leave "
-            "the column out"
+            f"{name}: expected at least one finite number, got none among {numbers.size}; draw "
+            "this picture only where there is one"
         )
     return finite

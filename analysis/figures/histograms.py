@@ -115,7 +115,7 @@ def _panel(
         "alpha": 0.45,
         "linewidth": 1.5,
     }
-    axes.stairs(_shares(data, edges), edges, **look)
+    axes.stairs(shares(data, edges), edges, **look)
     look = {
         "label": "samples",
         "fill": False,
@@ -123,7 +123,7 @@ def _panel(
         "alpha": 1,
         "linewidth": 1.5,
     }
-    axes.stairs(_shares(samples, edges), edges, **look)
+    axes.stairs(shares(samples, edges), edges, **look)
 
 
 def _name_levels(axes: Axes, levels: Sequence[Any]) -> None:
@@ -135,12 +135,17 @@ def _name_levels(axes: Axes, levels: Sequence[Any]) -> None:
         text.set_parse_math(False)
 
 
-def _shares(values: Floats, edges: Floats) -> Floats:
-    """The share of the values in each bin; those outside count in the outermost ones."""
+def shares(values: Floats, edges: Floats) -> Floats:
+    """The share of the values in each bin; those outside count in the outermost ones.
+
+    Example:
+        >>> shares(np.array([0.5, 1.5, 1.7, 9.0]), np.array([0.0, 1.0, 2.0]))
+        array([0.25, 0.75])
+    """
     inside = np.clip(values, edges[0], edges[-1])
     counts, _ = np.histogram(inside, bins=edges)
-    shares: Floats = counts / max(len(values), 1)
-    return shares
+    found: Floats = counts / max(len(values), 1)
+    return found
 
 
 def _edges(data: Floats, levels: int) -> Floats:

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pyro_vae.analysis.figures.ecdf import known
+from pyro_vae.analysis.figures.histograms import shares
 from pyro_vae.figure_style import (
     BLUE,
     GREY,
@@ -15,8 +17,6 @@ from pyro_vae.figure_style import (
     legend_above,
     short,
 )
-
-Floats = npt.NDArray[np.float64]
 
 
 def rate_by_dimension(axes: Axes, rate: npt.ArrayLike, active: npt.ArrayLike) -> Axes:
@@ -95,15 +95,17 @@ def aggregate_posterior(
         >>> axes.get_xlabel(), [patch.get_label() for patch in axes.patches]
         ('z, dimension 3', ['prior p(z)', 'aggregate posterior q(z)'])
     """
-    own = _finite(codes, "codes")
-    other = _finite(prior, "prior")
+    own = known(codes, "codes")
+    other = known(prior, "prior")
     both = np.concatenate([own, other])
     low, high = (float(np.quantile(both, level)) for level in (0.001, 0.999))
     edges = np.linspace(low, high if high > low else low + 1, 31)
     look: dict[str, Any] = {"fill": True, "color": GREY, "alpha": 0.35}
-    axes.stairs(_density(other, edges), edges, label="prior p(z)", **look)
+    width = np.diff(edges)
+    axes.stairs(shares(other, edges) / width, edges, label="prior p(z)", **look)
     look = {"fill": False, "color": BLUE, "linewidth": 1.6}
-    axes.stairs(_density(own, edges), edges, label="aggregate posterior q(z)", **look)
+    label = "aggregate posterior q(z)"
+    axes.stairs(shares(own, edges) / width, edges, label=label, **look)
     which = "z" if dimension is None else f"z, dimension {dimension}"
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set(xlabel=which, ylabel="density")
@@ -168,20 +170,3 @@ def traversal(
     axes.set(xlabel=which, ylabel="change of E[x | z] in sd")
     legend_above(axes)
     return axes
-
-
-def _density(values: Floats, edges: Floats) -> Floats:
-    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-    density: Floats = counts / len(values) / np.diff(edges)
-    return density
-
-
-def _finite(values: npt.ArrayLike, name: str) -> Floats:
-    numbers = np.asarray(values, dtype=np.float64).ravel()
-    finite = numbers[np.isfinite(numbers)]
-    if not finite.size:
-        raise ValueError(
-            f"{name}: expected at least one finite number, got none among {numbers.size}; pass "
-            "draws of a model with a density"
-        )
-    return finite

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pyro_vae.analysis.figures.histograms import shares
 from pyro_vae.figure_style import (
     BLUE,
     GREY,
@@ -64,12 +65,11 @@ def log_p_histograms(axes: Axes, sets: Mapping[str, npt.ArrayLike]) -> Axes:
     high = min(quartiles.max() + reach, max(values.max() for values in finite.values()))
     edges = np.linspace(low, max(high, low + 0.1), 31)
     for i, (name, values) in enumerate(finite.items()):
-        counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
         colour = (BLUE, ORANGE, GREY)[i] if i < 3 else colour_and_marker(i)[0]
         look: dict[str, Any] = {"color": colour, "linestyle": DASHES[i % len(DASHES)]}
         label = f"{name} ({len(values)})"
-        area = len(values) * np.diff(edges)
-        axes.stairs(counts / area, edges, label=label, linewidth=1.6, **look)
+        density = shares(values, edges) / np.diff(edges)
+        axes.stairs(density, edges, label=label, linewidth=1.6, **look)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set(xlabel="log p(x) in nats", ylabel="density", ylim=(0, None))
     legend_above(axes)

@@ -30,9 +30,9 @@ from pyro_vae.analysis.gaps.search import (
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
-from pyro_vae.given import of_rows, with_context
+from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import contexts_of_rows, of_rows, with_context
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
@@ -125,7 +125,7 @@ def inference_gaps(
         _require_same_rows(vae, rows, marginal)
     batches = rows_of(vae, rows, "x", batch_size=batch_size, progress=progress)
     with evaluation(vae):
-        seen = of_rows(vae)
+        seen = of_rows(vae, contexts_of_rows(rows))
         parts = [
             _batch(seen, some, steps, lr, num_particles, seed, marginal is None)
             for batch in batches

@@ -101,8 +101,9 @@ def conditional_cells(
     count = np.zeros(len(rows), int)
     parts = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
-        seen = of_rows(vae)
-        job = job_of(vae, len(lacking), num_particles, seed, restart)
+        _, contexts = vae.model.split(rows)
+        job = job_of(vae, len(lacking), num_particles, seed, restart, contexts)
+        seen = job.vae
         with progress_bar(
             progress, total=len(lacking), desc="imputing", unit="row"
         ) as bar:
@@ -120,10 +121,17 @@ def conditional_cells(
     return Conditional(found, **columns, num_particles=count)
 
 
-def job_of(vae: VAE, rows: int, num_particles: int, seed: int, restart: Any) -> Job:
-    """What `posterior_draws` is asked for so many rows."""
+def job_of(
+    vae: VAE,
+    rows: int,
+    num_particles: int,
+    seed: int,
+    restart: Any,
+    contexts: Tensor | None = None,
+) -> Job:
+    """What `posterior_draws` is asked for so many rows with these contexts."""
     pairs, compiles = chunks(vae, None, "auto", rows * num_particles)
-    seen = of_rows(vae)
+    seen = of_rows(vae, contexts)
     return Job(seen, seen.prior(), num_particles, None, seed, pairs, restart, compiles)
 
 

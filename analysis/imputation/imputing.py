@@ -17,8 +17,9 @@ from pyro_vae.analysis.imputation.conditional import categories_of
 from pyro_vae.analysis.imputation.ensembles import ensemble_cells, members_of
 from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.imputation.tables import Holes
-from pyro_vae.analysis.results.tables import column_labels, row_labels
+from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public, warn_caller
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.given import with_context, with_x
 from pyro_vae.inputs import missing_cells, own_part, rows_of
 from pyro_vae.vae import VAE

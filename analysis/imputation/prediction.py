@@ -15,11 +15,12 @@ from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.imputation.tables import Holes, in_units, level_names
 from pyro_vae.analysis.marginal_likelihood.observed import column_positions
 from pyro_vae.analysis.results.answer import dataframe_of_rows
-from pyro_vae.analysis.results.tables import column_labels, row_labels
+from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public
 from pyro_vae.data import Schema
 from pyro_vae.data.columns import Column
 from pyro_vae.data.frames import is_frame, opened
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.inputs import missing_cells, model_rows, rows_of
 from pyro_vae.vae import VAE
 

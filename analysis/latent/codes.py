@@ -10,11 +10,11 @@ from torch import Tensor
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_samples, posterior_of
 from pyro_vae.analysis.results.answer import Answer, Total
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.contexts import NONE_TAKEN, contexts_of
 from pyro_vae.data.frame_output import as_frame
-from pyro_vae.given import with_context
+from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import with_context, with_drawn_levels
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.labels import with_drawn_labels
 from pyro_vae.likelihoods.base import given, representative
@@ -193,7 +193,8 @@ def sample(
         vae: the model.
         num_rows: how many rows, at least 1.
         context: of a model that has one: an array (num_rows, C) or (1, C), a DataFrame, or a dict
-            by name of a value for all rows, {"batch": "a"}, or of one for each.
+            by name of a value for all rows, {"batch": "a"}, or of one for each. Of a random effect
+            a new level is drawn for each row.
         seed: of the draws.
         as_array: give `Samples` also where the model knows the columns of a table.
 
@@ -219,9 +220,10 @@ def sample(
     with evaluation(vae), own_seed(seed, placement_of(vae).device):
         if vae.model.label is not None and c is not None:
             c = with_drawn_labels(c, vae.model.label())
-        prior = vae.model.p_z(c)
+        resolved = with_drawn_levels(vae, c)
+        prior = vae.model.p_z(resolved)
         z = prior.sample(torch.Size([] if prior.batch_shape else [num_rows]))
-        p = vae.model.p_x(z, c)
+        p = vae.model.p_x(z, resolved)
         x = p.sample()
         drawn = Samples(as_numpy(z), as_numpy(x), as_numpy(p.mean))
     if vae.spec.table is None or as_array:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of
 from pyro_vae.analysis.results.answer import dataframe_of_rows
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data import Schema
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.given import with_context
 from pyro_vae.hooks import HasProbabilities
 from pyro_vae.inputs import rows_of

@@ -11,6 +11,7 @@ The fits are functions of the row, not of random draws.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from pyro_vae.analysis.marginal_likelihood.annealed_rows import anneal, merged
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.mixture_sampling import MixtureSampling
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
+from pyro_vae.analysis.marginal_likelihood.row_checkpoint import RowCheckpoint
 from pyro_vae.analysis.marginal_likelihood.starts import (
     exact_guide,
     fit_from_guide,
@@ -36,13 +38,15 @@ QUEUE = 32
 """Rows that are estimated a second time together."""
 
 
-def automatic(job: Job, batches: Iterable[Tensor]) -> Columns:
-    """The columns of `Evidence` for batches of rows."""
+def automatic(
+    job: Job, batches: Iterable[Tensor], checkpoint: RowCheckpoint
+) -> Columns:
+    """The columns of `Evidence` for batches of rows, those of the checkpoint among them."""
     parts = []
-    queue = _Queue(job)
+    queue = _Queue(job, checkpoint)
     num_done = 0
     for x in batches:
-        part = first_estimate(job, x)
+        part = checkpoint.columns("first", x, partial(first_estimate, job, x))
         parts.append(part)
         is_done = part.pop("converged") & _satisfied(job, part)
         again = np.flatnonzero(~is_done)
@@ -80,8 +84,9 @@ def _replaced(columns: Columns, rows: np.ndarray, new: Columns) -> Columns:
 class _Queue:
     """Rows that need a second estimate, which is made for a few together."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, checkpoint: RowCheckpoint) -> None:
         self.job = job
+        self.checkpoint = checkpoint
         self.positions: list[int] = []
         self.rows: list[Tensor] = []
         self.first: list[float] = []
@@ -108,7 +113,9 @@ class _Queue:
     def _estimate(self, count: int) -> None:
         positions = np.array(self.positions[:count])
         first = np.array(self.first[:count])
-        columns = second_estimate(self.job, torch.stack(self.rows[:count]), first)
+        x = torch.stack(self.rows[:count])
+        estimate = partial(second_estimate, self.job, x, first)
+        columns = self.checkpoint.columns("second", x, estimate)
         self.results.append((positions, columns))
         del self.positions[:count], self.rows[:count], self.first[:count]
 

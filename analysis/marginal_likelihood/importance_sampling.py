@@ -1,8 +1,10 @@
 """Importance sampling: log p(x) of each row, with its standard error."""
 
 import math
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,12 +43,13 @@ from pyro_vae.analysis.marginal_likelihood.proposals import (
     proposal_of,
 )
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
+from pyro_vae.analysis.marginal_likelihood.row_checkpoint import RowCheckpoint
 from pyro_vae.analysis.marginal_likelihood.row_draws import Sampling
 from pyro_vae.analysis.marginal_likelihood.until import Until
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
 from pyro_vae.data.given_rows import CandidateRows
-from pyro_vae.given import of_rows
+from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import contexts_of_rows, of_rows
 from pyro_vae.inputs import model_rows, own_part, placement_of, rows_of
 from pyro_vae.rng import own_seed, row_hash
 from pyro_vae.vae import VAE
@@ -68,6 +71,7 @@ def evidence(
     compile: Compile = "auto",
     columns: Sequence[str | int] | None = None,
     given: Sequence[str | int] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> Evidence:
     """Estimate log p(x) of each row by importance sampling, and say where to trust it.
@@ -137,6 +141,9 @@ def evidence(
         columns: the columns a whose density is asked for, by name or by position in the flattened
             row; None: all that are not given.
         given: the columns b that it is given; None: no columns.
+        checkpoint: a file with the estimates of the rows done, written every ten seconds and at the
+            end. Where it exists, the same call goes on from it, with the same numbers; what it has
+            of another model or of other options is replaced. Delete it when you have the result.
         progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Returns:
@@ -144,7 +151,8 @@ def evidence(
 
     Raises:
         ValueError: no rows or draws, a cap below num_particles, too few draws for a k-hat to retry
-            by, rows that don't fit the model, an autoencoder, columns that are given and asked for.
+            by, rows that don't fit the model, an autoencoder, columns that are given and asked for,
+            a checkpoint that is damaged or another file.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -161,26 +169,28 @@ def evidence(
     warn_of_half(vae, "evidence")
     if proposal is not None or retry is not None or num_particles < FEWEST_DRAWS:
         method = "importance"
-    first = proposal_of("guide" if proposal is None else proposal)
-    second = None if retry is None else proposal_of(retry, "retry")
     rows = model_rows(vae, x, context=context)
     pairs, compiles = chunks(vae, chunk_size, compile, len(rows) * num_particles)
+    how = (num_particles, until, seed, method, proposal, retry, pairs, compiles)
+    kept = RowCheckpoint.of(checkpoint, vae, how)
     hashes: list[int] = []
     counts: list[int] = []
     measure = measure_of(vae)
-    with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
-        seen = of_rows(vae)
+    with (
+        evaluation(vae),
+        own_seed(seed, placement_of(vae).device) as restart,
+        kept.written_at_the_end(),
+    ):
+        seen = of_rows(vae, contexts_of_rows(rows))
         job = Job(
             seen, seen.prior(), num_particles, until, seed, pairs, restart, compiles
         )
         batches = rows_of(vae, rows, "x", batch_size=job.group, progress=progress)
         groups = _groups(job, batches, hashes, counts, measure)
         if method == "auto":
-            found = automatic(job, groups)
+            found = automatic(job, groups, kept)
         else:
-            found = concatenated(
-                [_estimate(job, group, first, second) for group in groups]
-            )
+            found = _importance_sampling(job, groups, kept, proposal, retry)
     if counts and vae.spec.self_masking is None:
         found = without_observed_cells(found, np.array(counts))
     return Evidence(
@@ -212,6 +222,23 @@ def _groups(
             if job.vae.spec.missing != "none":
                 counts += observed_cells(own_part(job.vae, group), measure)
             yield group
+
+
+def _importance_sampling(
+    job: Job,
+    groups: Iterable[Tensor],
+    kept: RowCheckpoint,
+    proposal: Named | None,
+    retry: Named | None,
+) -> Columns:
+    """The columns of `Evidence` for groups of rows, from proposals that were asked for."""
+    first = proposal_of("guide" if proposal is None else proposal)
+    second = None if retry is None else proposal_of(retry, "retry")
+    parts = [
+        kept.columns("asked", x, partial(_estimate, job, x, first, second))
+        for x in groups
+    ]
+    return concatenated(parts)
 
 
 def _estimate(

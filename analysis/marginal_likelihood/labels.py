@@ -12,9 +12,9 @@ from torch import Tensor
 from pyro_vae.analysis.fitted import as_numpy, evaluation
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.data import ArrayRows
 from pyro_vae.data.given_rows import CandidateRows, GivenRows
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.inputs import model_rows, placement_of
 from pyro_vae.labels import label_of as labels_of
 from pyro_vae.labels import with_label

@@ -11,7 +11,8 @@ from torch import Tensor
 from pyro_vae.analysis.fitted import Columns, require_at_random
 from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.results.tables import column_names, row_labels
+from pyro_vae.analysis.results.tables import column_names
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.explain import nearest
 from pyro_vae.given import with_x
 from pyro_vae.inputs import model_rows, own_part, rows_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_vae.analysis.export.elpd import HasElpd
+from pyro_vae.analysis.bridge.elpd import HasElpd
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS, khat_limit
 from pyro_vae.analysis.results.answer import (
     Answer,
@@ -293,8 +293,7 @@ class Evidence(HasElpd, HasLogMarginal, HasElbo, Answer):
         return Total(name, count, text=f"{count} of {self.num_rows} rows", note=note)
 
     def _costs(self) -> Iterator[Total]:
-        is_density = self.measure is not None and "density" in self.measure.kind
-        if not is_density:
+        if self.measure is None or "density" not in self.measure.kind:
             yield Total("bits per dim", self.bits_per_dim, digits=4)
         if not math.isnan(self.seconds):
             yield Total("seconds", self.seconds, digits=1)

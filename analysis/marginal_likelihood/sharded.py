@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.data import ArrayRows, DatasetRows, Rows
-from pyro_vae.distributed.process_group import gathered, is_first, rank, world_size
+from pyro_vae.data.row_labels import row_labels
+from pyro_vae.distributed.collectives import gathered
+from pyro_vae.distributed.process_group import is_first, rank, watched, world_size
 from pyro_vae.inputs import model_rows
 from pyro_vae.vae import VAE
 
@@ -22,6 +24,8 @@ def sharded_evidence(
     *,
     labels: Sequence[Any] | None = None,
     context: Any = None,
+    timeout: float | None = None,
+    checkpoint: Path | None = None,
     **how: Any,
 ) -> Evidence:
     """`evidence` of the rows x by all processes of the group, each of which gets the whole result.
@@ -35,10 +39,13 @@ def sharded_evidence(
         x: rows shaped (n, *data_shape), of any kind that has positions: not a DataLoader.
         labels: names of the rows; those that x has by default.
         context: of a model that has one, as in `evidence`.
+        timeout: seconds after which a process that gives no sign of life is named; by default 45.
+        checkpoint: the file of a single process; several add their numbers to its name.
         **how: further arguments of `evidence`.
 
     Raises:
         ValueError: as `evidence`; the other processes notice when this one leaves the group.
+        ProcessLost: another process has ended, or gives no sign of life.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -49,15 +56,26 @@ def sharded_evidence(
     rows = model_rows(vae, x, context=context)
     world = min(world_size(), len(rows))
     if world <= 1:
-        return replace(evidence(vae, rows, **how), row_labels=names)
+        found = evidence(vae, rows, checkpoint=checkpoint, **how)
+        return replace(found, row_labels=names)
     if not is_first():
         how["progress"] = False
     # with fewer rows than processes, some processes have none
     own = None
-    if rank() < world:
-        own = evidence(vae, _share(rows, rank(), world), **how)
-    whole = _interleaved([part for part in gathered(own) if part is not None])
+    with watched(timeout):
+        if rank() < world:
+            share = _share(rows, rank(), world)
+            own = evidence(vae, share, checkpoint=_of_rank(checkpoint), **how)
+        parts = gathered(own)
+    whole = _interleaved([part for part in parts if part is not None])
     return replace(whole, row_labels=names)
+
+
+def _of_rank(checkpoint: Path | None) -> Path | None:
+    """The file of this process."""
+    if checkpoint is None:
+        return None
+    return checkpoint.with_name(f"{checkpoint.stem}-{rank()}{checkpoint.suffix}")
 
 
 def _share(rows: Rows, first: int, step: int) -> Any:

@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Independent
 from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_of
-from pyro_vae.given import density_of_x, of_rows
+from pyro_vae.given import contexts_of_rows, density_of_x, of_rows, with_context
 from pyro_vae.hooks import HasColumnDensities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.mixed import ColumnGroups
@@ -157,7 +157,8 @@ def column_shares(
     values: list[np.ndarray] = []
     errors: list[np.ndarray] = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
-        seen = of_rows(vae)
+        x = with_context(vae, x)
+        seen = of_rows(vae, contexts_of_rows(x))
         for batch in rows_of(
             vae, x, "x", batch_size=max(together, 64), progress=progress
         ):

@@ -18,8 +18,9 @@ from pyro_vae.analysis.outliers.columns import (
 )
 from pyro_vae.analysis.outliers.conformal import low_p_value, typicality_p_value
 from pyro_vae.analysis.outliers.results import Anomaly
-from pyro_vae.analysis.results.tables import column_labels, row_labels
+from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.given import with_context
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE

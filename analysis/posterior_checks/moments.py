@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.analysis.export.arviz_objects import installed_arviz
+from pyro_vae.analysis.bridge.arviz_objects import installed_arviz
 
 SHIFT = 0.2
 """Difference of means, in standard deviations, up to which a guide agrees with NUTS."""

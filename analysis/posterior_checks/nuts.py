@@ -13,7 +13,7 @@ from pyro.infer.autoguide import init_to_sample
 from torch import Tensor
 from torch.distributions import biject_to
 
-from pyro_vae.analysis.export.arviz_objects import installed_arviz
+from pyro_vae.analysis.bridge.arviz_objects import installed_arviz
 from pyro_vae.analysis.fitted import (
     evaluation,
     posterior_of,
@@ -31,8 +31,8 @@ from pyro_vae.analysis.posterior_checks.moments import (
     weighted_moments,
 )
 from pyro_vae.analysis.posterior_checks.nuts_results import Audit
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.arguments import public
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed, row_seed

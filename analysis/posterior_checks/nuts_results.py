@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pyro_vae.analysis.export.arviz_objects import library_attributes, to_datatree
+from pyro_vae.analysis.bridge.arviz_objects import library_attributes, to_datatree
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.posterior_checks.moments import (
     RATIO,

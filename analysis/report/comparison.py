@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_vae.analysis.export.elpd import to_elpd
+from pyro_vae.analysis.bridge.elpd import to_elpd
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.marginal_likelihood.results import Evidence

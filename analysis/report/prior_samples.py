@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import pyro
 import torch
 from scipy import stats
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch.distributions import Distribution, biject_to
 from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.results.verdicts import Finding
 from pyro_vae.arguments import public
+from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.rng import own_seed
 from pyro_vae.spec import as_pyro, support_of
 from pyro_vae.vae import VAE
@@ -89,7 +89,7 @@ def samples_match_density(
     if num_samples < 100:
         raise ValueError(f"num_samples: expected at least 100, got {num_samples}")
     p = Unbounded(as_pyro(prior))
-    with torch.no_grad(), pyro.validation_enabled(False), own_seed(seed):
+    with torch.no_grad(), unvalidated(), own_seed(seed):
         fitting, start = p.draws(num_samples).chunk(2)
         density = p.log_prob(start)
         if not density.isfinite().all():

@@ -16,7 +16,7 @@ import arviz as az
 import numpy as np
 
 from benchmarks.arviz_plots import trees
-from pyro_vae.analysis.export.netcdf import write_netcdf
+from pyro_vae.analysis.bridge.netcdf import write_netcdf
 
 
 def plain() -> dict[str, Any]:

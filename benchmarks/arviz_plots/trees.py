@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree
-from pyro_vae.analysis.export.elpd import to_elpd
+from pyro_vae.analysis.bridge.arviz_objects import as_integers, to_datatree
+from pyro_vae.analysis.bridge.elpd import to_elpd
 
 DRAWS = 500
 ROWS = 6

@@ -70,13 +70,16 @@ class Asked:
         if self.source is None:
             return ""
         notes = "".join(f"{note}\n" for note in self.notes)
-        rows = f"{notes}rows of {self.source}"
+        return f"{notes}rows of {self.source}; {self.about_fitted()}\n"
+
+    def about_fitted(self) -> str:
+        """How many of the rows the model was fitted to, in words."""
         count = self.fitted_count
         if count is None:
             reason = "the run has no rows.npz with the hashes of its rows"
-            return f"{rows}; whether the model was fitted to some of them is unknown: {reason}\n"
+            return f"whether the model was fitted to some of them is unknown: {reason}"
         share = f"{count or 'none'} of {len(self.rows)}"
-        return f"{rows}; {share} equal rows that the model was fitted to\n"
+        return f"{share} equal rows that the model was fitted to"
 
 
 def _some(labels: tuple[Any, ...] | None, chosen: Any) -> tuple[Any, ...] | None:

@@ -4,7 +4,13 @@ import argparse
 from typing import Any
 
 from pyro_vae.cli.asked import asked
-from pyro_vae.cli.shared import Say, path, takes_data, takes_settings
+from pyro_vae.cli.shared import (
+    Say,
+    path,
+    refuse_rows_setting,
+    takes_data,
+    takes_settings,
+)
 
 STATUS = {"pass": 0, "none": 0, "warn": 3, "fail": 4}
 
@@ -51,6 +57,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
             )
         result = installation()
     else:
+        refuse_rows_setting(options)
         found = asked(options)
         chosen = found.experiment.evaluate.model_copy(update={"rows": options.rows})
         result = checkup(
@@ -74,7 +81,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def data_arguments(options: argparse.Namespace) -> list[str]:
-    """The arguments that name the rows of this check."""
+    """The arguments that name other rows than the run's own, and say how they are read."""
     if not options.data:
         return []
     words = ["--data", options.data]

@@ -1,9 +1,13 @@
 """Print a model as one file of torch and Pyro alone, which loads the weights of a run."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from pyro_vae.cli.shared import Say, takes_settings
+
+METHODS = {"guide": "posterior"}
+"""The methods of a program that are named otherwise than the field of the description."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +43,26 @@ def _model(options: argparse.Namespace) -> Any:
                 f"--set: expected none for a fitted model, got {options.set[0]!r}; name a "
                 "description instead of a run"
             )
+        _require_no_own_parts(folder)
         return load(folder)
     experiment = experiment_of(options.source, options.set)
     rows = read_described(experiment)
     schema = None if rows.table is None else rows.table.schema
     return make_vae(experiment, rows.train, schema)
+
+
+def _require_no_own_parts(folder: Path) -> None:
+    """Raise ValueError where a run has objects of the user's, which a command can't be given."""
+    from pyro_vae.saved_files import read_description
+    from pyro_vae.spec import Spec
+
+    own = Spec.model_validate(read_description(folder)["model"]).custom()
+    if not own:
+        return
+    passed = ", ".join(f"{slot}=<your {kind}>" for slot, kind in own.items())
+    methods = " and ".join(METHODS.get(slot, slot) for slot in own)
+    raise ValueError(
+        f"{folder}: expected a model of built-in parts, got your own {', '.join(own)}; take "
+        f"pv.load({str(folder)!r}, {passed}).program() in Python, or write the program of a "
+        f"built-in kind and paste your part into {methods}"
+    )

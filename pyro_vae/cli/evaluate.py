@@ -30,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from pyro_vae.analysis.fitted import require_density
     from pyro_vae.atomic_files import written_whole
+    from pyro_vae.distributed.process_group import watched
     from pyro_vae.experiment.evaluation import evaluate, table
     from pyro_vae.experiment.run_folder import write_evidence
 
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     found = asked(options).evaluated()
     if options.output is not None:
         require_density(found.vae)
-    metrics, evidence = evaluate(found.vae, found.rows, found.experiment.evaluate)
+    with watched(found.experiment.fit.timeout):
+        metrics, evidence = evaluate(found.vae, found.rows, found.experiment.evaluate)
     if options.output is not None and evidence is not None and launched_first():
         with written_whole(options.output) as draft:
             write_evidence(

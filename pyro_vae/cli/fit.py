@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from pyro_vae.cli.shared import Say, path, takes_settings, with_source
+from pyro_vae.distributed.launch import restarts
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         options.output,
         settings=options.set,
         overwrite=options.overwrite,
-        resume=options.resume,
+        resume=options.resume or restarts() > 0,
         report=say,
     )
     return {

@@ -31,6 +31,7 @@ from pyro_vae.cli import (
 )
 from pyro_vae.cli.pipes import outlets
 from pyro_vae.cli.processes import (
+    is_of_another,
     print_error,
     rank_zero_output,
     reports_failure,
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             status = _main(arguments)
         except Terminated as stop:
-            status = _fail(f"ended by SIGTERM{as_arguments(str(stop))}", STATUS)
+            status = _fail_by_signal(stop)
         outlet.flush()
         if outlet.error is not None:
             print_error(f"pyro-vae: stdout: {outlet.error.strerror}")
@@ -89,9 +90,13 @@ def _main(arguments: Sequence[str] | None) -> int:
     with together(options.run_command in SHARED):
         try:
             return _run(options)
+        except Terminated as stop:
+            return _fail_by_signal(stop)
         except Exception as error:
             if options.debug:
                 raise
+            if is_of_another(error):
+                return _fail(as_arguments(str(error)), 1)
             return _fail(f"{_of_unknown(error)}; --debug shows where it is from", 1)
 
 
@@ -163,6 +168,10 @@ def parser() -> argparse.ArgumentParser:
         command.arguments(added)
         added.set_defaults(run_command=command.run)
     return whole
+
+
+def _fail_by_signal(stop: Terminated) -> int:
+    return _fail(f"ended by SIGTERM{as_arguments(str(stop))}", STATUS)
 
 
 def _fail(message: str, status: int) -> int:

@@ -39,6 +39,15 @@ def reports_failure() -> bool:
     return first_failure()
 
 
+def is_of_another(error: Exception) -> bool:
+    """Whether the error is that another process is lost."""
+    if not launched():
+        return False
+    from pyro_vae.distributed.watch import ProcessLost
+
+    return isinstance(error, ProcessLost)
+
+
 def print_error(message: str) -> None:
     """Print an error, also from another rank than 0."""
     stream = sys.stderr if launched_first() else sys.__stderr__

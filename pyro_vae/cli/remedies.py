@@ -16,6 +16,7 @@ ARGUMENTS = {
     "pass array=": "pass --set data.array=",
     "resume=True": "--resume",
     "set data_shape=": "pass --set data_shape=",
+    "wait longer: timeout=": "wait longer: --set fit.timeout=",
 }
 """Whole phrases."""
 LIST = re.compile(r"\b(drop|missing)=(\[[^\]]*\])")

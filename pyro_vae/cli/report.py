@@ -1,8 +1,7 @@
 """Write the report of a run: one HTML page with its verdict, numbers and pictures."""
 
 import argparse
-import csv
-import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from pyro_vae.cli.shared import (
     Say,
     check_output,
     path,
+    refuse_rows_setting,
     takes_a_run,
     takes_data,
     takes_settings,
@@ -50,9 +50,11 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     if options.rows < 1:
         raise ValueError(f"--rows: expected at least 1, got {options.rows}")
     if options.output is None:
-        read_run(options.run)  # a folder without a run is said to be one
+        # else the error would be one of --output, which wasn't passed
+        read_run(options.run)
         options.output = options.run / "report.html"
     check_output(options, ".html")
+    refuse_rows_setting(options)
     subject = subject_of(options)
     page = write_page(subject, options.output)
     megabytes = page.size / 1e6
@@ -78,13 +80,16 @@ def subject_of(options: argparse.Namespace) -> "Subject":
     from pyro_vae.page.subject import Subject
     from pyro_vae.saving import read_run
 
-    options.set = [*options.set, f"evaluate.rows={options.rows}"]
     whole = asked(options)
     if whole.vae.spec.context is not None:
         raise ValueError(
             "report: expected a model without a context, got one with; take evaluate, encode, "
             "reconstruct, sample, impute or compare"
         )
+    experiment = whole.experiment
+    some = experiment.evaluate.model_copy(update={"rows": options.rows})
+    chosen = experiment.model_copy(update={"evaluate": some})
+    whole = replace(whole, experiment=chosen)
     found = whole.evaluated()
     table = None if found.own is None else found.own.splits.table
     labels = found.row_labels or tuple(found.row_numbers.tolist())
@@ -99,7 +104,7 @@ def subject_of(options: argparse.Namespace) -> "Subject":
         columns=found.columns,
         table=table,
         fitted=_fitted(found),
-        history=read_history(options.run / "history.csv"),
+        history=_history(options.run / "history.csv"),
         about_rows=_about_rows(whole, found),
         remarks=_remarks(found, table),
         arguments=_arguments(options),
@@ -136,22 +141,17 @@ def _fitted(found: Asked) -> "np.ndarray | None":
     return np.asarray(as_modelled(train[indices], found.experiment))
 
 
-def read_history(file: Path) -> list[dict[str, float]]:
-    """A record for each epoch; none where there is no such file, or it isn't a history.
+def _history(file: Path) -> list[dict[str, float]]:
+    """A record for each epoch; none where there is no such file, or it isn't a history."""
+    from pyro_vae.experiment.history import read_history
+    from pyro_vae.training_curves import NEEDED
 
-    Example:
-        >>> read_history(Path("no_such_file.csv"))
-        []
-    """
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            lines = list(csv.DictReader(stream))
-        return [
-            {name: float(value or math.nan) for name, value in line.items()}
-            for line in lines
-        ]
+        history = read_history(file)
     except (OSError, TypeError, ValueError):
         return []
+    is_complete = all(set(NEEDED) <= set(record) for record in history)
+    return history if is_complete else []
 
 
 def _about_rows(whole: Asked, found: Asked) -> list[str]:
@@ -160,13 +160,13 @@ def _about_rows(whole: Asked, found: Asked) -> list[str]:
     if len(found.rows) == len(whole.rows):
         count = f"all {len(whole.rows)}"
     if whole.own is None:
-        about = " ".join(whole.about_data().split())
-        return [f"The page is of {count} rows of {whole.source}: {about}."]
+        about = whole.about_fitted()
+        return [f"The page is of {count} rows of `{whole.source}`: {about}."]
     source = found.experiment.data.source
     fitted = len(whole.own.train)
     return [
-        f"`{source}`: {fitted} rows were fitted, and {len(whole.rows)} held out. The page is of "
-        f"{count} held-out rows."
+        f"`{source}`: {fitted} rows were for training and validation, and {len(whole.rows)} held "
+        f"out. The page is of {count} held-out rows."
     ]
 
 
@@ -186,6 +186,6 @@ def _arguments(options: argparse.Namespace) -> list[str]:
     words = [str(options.run), *data_arguments(options)]
     words += ["--rows", str(options.rows), "--output", str(options.output)]
     for setting in options.set:
-        if setting.startswith("evaluate.") and not setting.startswith("evaluate.rows="):
+        if setting.startswith("evaluate."):
             words += ["--set", setting]
     return words

@@ -76,11 +76,20 @@ def check_settings(options: argparse.Namespace) -> None:
     """Raise ValueError where `--set` names what can't be changed in a fitted model."""
     tables = {"evaluate", "data"} if options.data else {"evaluate"}
     for setting in options.set:
-        if setting.partition(".")[0] not in tables:
+        is_of_processes = setting.startswith("fit.timeout=")
+        if setting.partition(".")[0] not in tables and not is_of_processes:
             allowed = " or ".join(f"{name}.NAME=VALUE" for name in sorted(tables))
             raise ValueError(
                 f"--set: expected {allowed} for a fitted model, got {setting!r}; fit another model"
             )
+
+
+def refuse_rows_setting(options: argparse.Namespace) -> None:
+    """Raise ValueError where `--set` gives the number of rows, for which there is an argument."""
+    from pyro_vae.experiment.settings import override
+
+    if "rows" in override({"evaluate": {}}, options.set)["evaluate"]:
+        raise ValueError("--set: evaluate.rows is --rows for this command; pass --rows")
 
 
 def check_output(options: argparse.Namespace, *suffixes: str) -> None:

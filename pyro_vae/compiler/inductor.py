@@ -12,6 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_vae.compiler import vector_instructions
 from pyro_vae.compiler.decompositions import Decompositions
+from pyro_vae.compiler.process_state import process_unchanged
 
 CPP_WRAPPER = {"cpp_wrapper": True}
 """The graph is called from C++."""
@@ -38,7 +39,8 @@ def trace_graph(
 
     table = None if decompositions is None else dict(decompositions)
     traced = make_fx(plain, table, tracing_mode="fake", _allow_non_fake_inputs=True)
-    return traced(*inputs)
+    with process_unchanged():
+        return traced(*inputs)
 
 
 def compile_graph(
@@ -54,7 +56,7 @@ def compile_graph(
     Raises:
         Exception: of many types, where the graph can't be compiled.
     """
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), process_unchanged(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with vector_instructions.without_trials():

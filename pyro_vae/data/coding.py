@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyro_vae.data.columns import MICROSECONDS, Column
+from pyro_vae.data.columns import MICROSECONDS, RANDOM_EFFECT, Column
 from pyro_vae.data.frames import Cells, unit_of
 from pyro_vae.data.moments import Moments, moments_of
 from pyro_vae.data.names import shortened
@@ -76,7 +76,10 @@ def coded(cells: Cells, column: Column, source: str) -> np.ndarray:
 
 
 def _positions(cells: Cells, column: Column, source: str) -> np.ndarray:
-    """The positions of the cells among the levels of the column."""
+    """The positions of the cells among the levels of the column.
+
+    A level that is new has the next position, in a column that may have such.
+    """
     levels = column.levels or ()
     position_of = {level: position for position, level in enumerate(levels)}
     if cells.form == "category":
@@ -94,7 +97,9 @@ def _positions(cells: Cells, column: Column, source: str) -> np.ndarray:
         table[: len(given)][np.isnan(np.array(given, dtype=float))] = np.nan
     positions: np.ndarray = table[code]
     unseen = positions == -1
-    if unseen.any():
+    if column.kind == RANDOM_EFFECT:
+        positions[unseen] = len(levels)
+    elif unseen.any():
         row = int(unseen.argmax())
         level = given[int(code[row])]
         known = shortened(levels)

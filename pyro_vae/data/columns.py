@@ -23,6 +23,8 @@ MICROSECONDS = {
 
 CATEGORIES = ("categorical", "ordinal")
 """The likelihoods whose values are positions among levels."""
+RANDOM_EFFECT = "random_effect"
+"""The kind of a column of a context whose levels are random effects: there may be new ones."""
 
 Level = bool | int | float | str
 

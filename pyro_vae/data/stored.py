@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+LONGEST = 500
+"""Characters of another library's message."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -84,7 +87,10 @@ def errors_name(source: str) -> Iterator[None]:
     except Fault as fault:
         raise ValueError(f"{source}: {fault}") from None
     except MemoryError as error:
-        raise MemoryError(f"{source}: {error}") from error
+        raise MemoryError(
+            f"{source}: asks for more memory than there is ({str(error) or 'by its header'}); take "
+            "fewer columns, or write it again if it is damaged"
+        ) from error
     except PermissionError as error:
         raise ValueError(
             f"{source}: expected a file that you may read, got no permission; ask its owner for it"
@@ -95,6 +101,8 @@ def errors_name(source: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # a damaged file fails in many ways
         got = f"{type(error).__name__}: {error}"
+        if len(got) > LONGEST:  # some libraries quote what they could not read
+            got = f"{got[:LONGEST]}..."
         raise ValueError(
             f"{source}: expected a complete file of its format, got {got}; write it again"
         ) from error

@@ -15,3 +15,8 @@ def launched() -> bool:
 def launched_first() -> bool:
     """Whether this is the process that writes and prints: it is alone, or the first of several."""
     return not launched() or os.environ["RANK"] == "0"
+
+
+def restarts() -> int:
+    """How often torchrun has started this command before, of which a process has failed then."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

@@ -2,12 +2,18 @@
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyro_vae.analysis import Evidence, encode, evidence, rate, reconstruct
+from pyro_vae.analysis import Evidence, evidence
 from pyro_vae.analysis.fitted import has_density
+from pyro_vae.analysis.latent.sharded import (
+    sharded_encode,
+    sharded_rate,
+    sharded_reconstruct,
+)
 from pyro_vae.analysis.marginal_likelihood.arguments import check_arguments
 from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
@@ -28,10 +34,12 @@ def evaluate(
     options: EvaluateOptions,
     *,
     progress: bool | None = None,
+    checkpoint: Path | None = None,
 ) -> tuple[Metrics, Evidence | None]:
     """The evaluation of a fitted model on held-out rows: means over rows, in nats per row.
 
-    Several processes share the work on log p(x), and each returns the whole result.
+    Several processes share the work, and each returns the whole result. What was done of log p(x)
+    is in the file `checkpoint`, from which the next call goes on.
 
     Returns:
         The metrics by name, and log p(x) of each row; an autoencoder has its reconstruction and no
@@ -41,10 +49,10 @@ def evaluate(
     metrics: Metrics = {
         "rows": len(x),
         "latent_dim": vae.spec.latent_dim,
-        "active_units": encode(vae, x).active_units(),
+        "active_units": sharded_encode(vae, x).active_units(),
         "unexplained_variance": unexplained_variance(
             _numeric(vae, without_contexts(vae, x)),
-            _numeric(vae, reconstruct(vae, x, as_array=True)),
+            _numeric(vae, sharded_reconstruct(vae, x)),
         ),
     }
     if not has_density(vae):
@@ -53,8 +61,8 @@ def evaluate(
     if baseline is not None:
         metrics["independent"] = baseline
     chosen = {name: getattr(options, name) for name in HOW}
-    found = sharded_evidence(vae, x, **chosen, progress=progress)
-    mean_rate = float(rate(vae, x).mean())
+    found = sharded_evidence(vae, x, **chosen, checkpoint=checkpoint, progress=progress)
+    mean_rate = float(sharded_rate(vae, x).mean())
     return {**metrics, "rate": mean_rate, **evidence_metrics(found)}, found
 
 

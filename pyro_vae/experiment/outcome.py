@@ -1,6 +1,5 @@
 """What an experiment ends in, also one that had ended before."""
 
-import csv
 import json
 import math
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.evaluation import Metrics, table
 from pyro_vae.experiment.manifest import require_whole
 from pyro_vae.experiment.run_files import files_of
+from pyro_vae.experiment.training_files import FILE as TRAINING
+from pyro_vae.experiment.training_files import HISTORY, read_training
 from pyro_vae.saved_files import SPEC, WEIGHTS
 from pyro_vae.saving import load
 from pyro_vae.training import Run
@@ -63,18 +64,16 @@ def ended(experiment: Experiment, folder: Path, say: Report) -> Outcome:
         ValueError: a file that is damaged or missing.
     """
     vae = load(folder)
-    require_whole(folder, "metrics.json", "history.csv")
+    require_whole(folder, "metrics.json", HISTORY, TRAINING)
     try:
         text = (folder / "metrics.json").read_text(encoding="utf-8")
         metrics = {name: _number(value) for name, value in json.loads(text).items()}
-        history = list(_history(folder / "history.csv"))
-    except (AttributeError, OSError, TypeError, ValueError) as error:
+        run = read_training(folder, vae, experiment.fit)
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder}: holds a run that has ended, and its metrics or history can't be read "
             f"({error}); evaluate it again, or fit again (overwrite=True)"
         ) from error
-    best = min(history, key=lambda row: row.get("val_loss", -row["epoch"]))
-    run = Run(vae, experiment.fit, history=history, best_epoch=int(best["epoch"]))
     files = (folder / SPEC, folder / WEIGHTS, *files_of(folder))
     outcome = Outcome(vae, run, metrics, None, experiment, folder, files)
     say(f"{folder}: this run has ended, nothing is left to do\n\n{outcome.summary()}")
@@ -84,10 +83,3 @@ def ended(experiment: Experiment, folder: Path, say: Report) -> Outcome:
 def _number(value: Any) -> Any:
     """A value of `metrics.json`, which has null for not-a-number."""
     return math.nan if value is None else value
-
-
-def _history(path: Path) -> "list[dict[str, float]]":
-    """The rows of `history.csv`."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return [{name: float(value) for name, value in row.items()} for row in rows]

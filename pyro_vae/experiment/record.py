@@ -11,7 +11,7 @@ from pyro_vae.data.arrays import LARGEST
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.fields import absolute_source
 from pyro_vae.spec import Spec
-from pyro_vae.training.saved_state import versions
+from pyro_vae.version import versions
 
 TABLES = tuple(
     name for name in Experiment.model_fields if name not in Spec.model_fields

@@ -4,18 +4,16 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from pyro_vae.analysis import Evidence
 from pyro_vae.arguments import public
 from pyro_vae.data import Splits
-from pyro_vae.data.names import shortened
+from pyro_vae.distributed.collectives import from_first
 from pyro_vae.distributed.launch import launched_first
-from pyro_vae.distributed.process_group import world_size
+from pyro_vae.distributed.process_group import joined, watched
 from pyro_vae.experiment.claim import claimed
 from pyro_vae.experiment.description import (
     Experiment,
@@ -23,6 +21,7 @@ from pyro_vae.experiment.description import (
     make_vae,
     settled,
 )
+from pyro_vae.experiment.divergence import diverged
 from pyro_vae.experiment.evaluation import check_options, evaluate
 from pyro_vae.experiment.fields import experiment_of, run_of
 from pyro_vae.experiment.outcome import Outcome, Report, ended
@@ -45,7 +44,7 @@ from pyro_vae.saved_files import SPEC, WEIGHTS
 from pyro_vae.saving import described, write_model
 from pyro_vae.termination import Terminated
 from pyro_vae.training import Run, fit
-from pyro_vae.training.nonfinite import KEPT, NotFiniteError, about_rows
+from pyro_vae.training.nonfinite import NotFiniteError
 from pyro_vae.vae import VAE
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | None
@@ -76,6 +75,7 @@ def run(
         overwrite: replace the run that the folder holds.
         resume: continue the run of this folder where it was ended: in its training, evaluation or
             writing. Where there is none it starts, and one that is complete is returned as it is.
+            Another number of processes may go on with it.
         report: called with each paragraph of text as soon as it is known, such as `print`.
 
     Returns:
@@ -87,6 +87,7 @@ def run(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> home = tempfile.mkdtemp()
         >>> np.save(f"{home}/rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
         >>> spec = {"data": f"{home}/rows.npy", "latent_dim": 1, "hidden_dims": (8,)}
@@ -99,14 +100,19 @@ def run(
     experiment = experiment_of(spec, settings)
     source = read_described(experiment)
     target = Target(home_of(folder, source.name), overwrite, resume)
-    with ExitStack() as claim:
-        if launched_first():
-            note = claim.enter_context(claimed(target.folder))
-            target.require_free()
-            if note:
-                say(note)
+    with joined(), watched(experiment.fit.timeout), ExitStack() as claim:
+        note = from_first(lambda: _claimed(target, claim))
+        if note:
+            say(note)
         _say_changes(spec, settings, source, say)
         return _run(experiment, source, target, say)
+
+
+def _claimed(target: Target, claim: ExitStack) -> str:
+    """Claim the folder until the end of `claim`; a sentence where it was taken over."""
+    note = claim.enter_context(claimed(target.folder))
+    target.require_free()
+    return note
 
 
 def _say_changes(
@@ -128,23 +134,23 @@ def _run(
     experiment, rows, vae, why = _prepared(experiment, source)
     # before training: rows that can't be read fail here
     recorded = record(experiment, source)
-    if target.has_ended:
+    has_ended, continues = from_first(lambda: (target.has_ended, target.continues))
+    if has_ended:
         target.require_same(described(vae, recorded))
         if launched_first():
             target.forget()  # it may have been killed after its last file
         return ended(experiment, target.folder, say)
     say(heading(experiment, rows, vae) + reason(vae, why))
-    if target.continues:
+    if continues:
         say(f"continues from {target.checkpoint}\n")
     check_options(vae, rows.test, experiment.evaluate)
     hashes = RowHashes.of(rows, source)
-    if launched_first():
-        require_room(target.folder, vae, experiment, rows)
-        target.begin(described(vae, recorded))
+    from_first(lambda: require_room(target.folder, vae, experiment, rows))
+    from_first(lambda: target.begin(described(vae, recorded)))
     try:
         trained = _fitted(vae, rows, experiment, target)
     except NotFiniteError as error:
-        raise _diverged(error, vae, rows, source, target) from error
+        raise diverged(error, vae, rows, source, experiment, target) from error
     except BaseException as error:
         if launched_first():
             target.forget_where_nothing_was_saved()
@@ -158,38 +164,6 @@ def _run(
         return _evaluated(trained, experiment, rows, hashes, target, say)
     except Terminated:
         raise _with_place(target) from None
-
-
-def _diverged(
-    error: NotFiniteError,
-    vae: VAE,
-    rows: ExperimentRows,
-    source: Splits,
-    target: Target,
-) -> ValueError:
-    """The error with the names of the rows in their source, and where the best weights are."""
-    message = str(error)
-    if not target.checkpoint.exists():
-        message = message.replace(
-            KEPT, "no epoch was finished, so that nothing is saved"
-        )
-    if error.rows:
-        fitted = np.arange(len(source.train))
-        if source.test is None:
-            fitted = np.delete(fitted, rows.row_numbers)
-        numbers = fitted[list(error.rows)].tolist()
-        message += f"; in {source.name}: {about_rows(numbers)}"
-        if source.labels is not None:
-            message += f", {shortened([source.labels[number] for number in numbers])}"
-    if not launched_first():
-        return ValueError(message)
-    if not target.checkpoint.exists():
-        target.forget()
-        return ValueError(message)
-    best = target.unfinished / "best"
-    with suppress(OSError):  # on a full disk the sentence is what counts
-        message += f"; the best weights are in {write_model(vae, best, overwrite=True)}"
-    return ValueError(message)
 
 
 def _with_place(target: Target) -> Terminated:
@@ -213,7 +187,9 @@ def _evaluated(
     if launched_first():
         write_training(writing, trained, hashes.write)
     say(f"{training(trained, home)}\n")
-    metrics, evidence = evaluate(trained.vae, rows.test, experiment.evaluate)
+    metrics, evidence = evaluate(
+        trained.vae, rows.test, experiment.evaluate, checkpoint=target.evaluation
+    )
     evidence = _labelled(evidence, rows, experiment)
     outcome = Outcome(trained.vae, trained, metrics, evidence, experiment, home)
     if launched_first():
@@ -272,8 +248,7 @@ def _fitted(
     options = experiment.fit.model_dump()
     if rows.splits.valid is not None:
         options["validation"] = rows.splits.valid
-    if world_size() == 1 or target.continues:
-        options["checkpoint"] = target.checkpoint
+    options["checkpoint"] = target.checkpoint
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="fit: the (validation|training) .* below independent"

@@ -11,6 +11,7 @@ FILES = (
     "metrics.json",
     "evidence.csv",
     "history.csv",
+    "training.json",
     "history.png",
     "latent.png",
     "reconstructions.png",

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pyro_vae.analysis import encode, reconstruct, sample, to_arviz
-from pyro_vae.analysis.export.netcdf import write_netcdf
+from pyro_vae.analysis.bridge.netcdf import write_netcdf
 from pyro_vae.analysis.figures.images import (
     guess_image_shape,
     image_grid,
@@ -32,6 +32,8 @@ from pyro_vae.data.columns import Schema
 from pyro_vae.experiment.description import EvaluateOptions, chosen_rows
 from pyro_vae.experiment.evaluation import Metrics, contexts_in, without_contexts
 from pyro_vae.experiment.splits import ExperimentRows
+from pyro_vae.experiment.training_files import FILE as TRAINING
+from pyro_vae.experiment.training_files import HISTORY, training_of
 from pyro_vae.experiment.writing import Writing
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE
@@ -101,10 +103,11 @@ def write_evidence(
 def write_training(
     writing: Writing, run: Run, write_hashes: Callable[[Path], object]
 ) -> None:
-    """What is known before the evaluation: the history, and the hashes of the rows."""
+    """What is known before the evaluation: the training, and the hashes of the rows."""
     history = {name: [row[name] for row in run.history] for name in run.history[0]}
     writing.attempt("rows.npz", write_hashes)
-    writing.attempt("history.csv", lambda path: write_rows(path, history))
+    writing.attempt(HISTORY, lambda path: write_rows(path, history))
+    writing.attempt(TRAINING, lambda path: write_json(path, training_of(run)))
 
 
 def write_numbers(

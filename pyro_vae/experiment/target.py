@@ -46,6 +46,12 @@ class Target:
         return self.unfinished / "checkpoint.safetensors"
 
     @property
+    def evaluation(self) -> Path | None:
+        """The rows that the evaluation has done; None for a process without the folder."""
+        here = self.unfinished
+        return here / "evidence.safetensors" if here.is_dir() else None
+
+    @property
     def continues(self) -> bool:
         """Whether there is a run to go on with, and that is asked for."""
         return self.resume and self.checkpoint.exists()
@@ -127,6 +133,8 @@ class Target:
                 continue
             if isinstance(before, dict) and isinstance(now, dict):
                 changed = [key for key in before if before[key] != now.get(key)]
+                if not changed:  # an option that is newer than the run
+                    continue
                 name = f"{name}.{changed[0]}" if changed else name
                 before, now = (table.get(changed[0]) for table in (before, now))
             raise ValueError(

@@ -66,9 +66,12 @@ class Counts(dist.TorchDistribution):
         """The parameters, split along the draws of z, so that float64 numbers stay in the cache."""
         parameters = self.parameters()
         largest = max(parameters, key=lambda parameter: parameter.ndim)
-        if largest.ndim <= dims or not largest.numel():
+        size = largest.numel()
+        # torch.export of any number of rows: the number of parts would be fixed
+        is_symbolic = isinstance(size, torch.SymInt)
+        if largest.ndim <= dims or is_symbolic or not size:
             return [parameters]
-        count = min(len(largest), MOST_PARTS, math.ceil(largest.numel() / IN_CACHE))
+        count = min(len(largest), MOST_PARTS, math.ceil(size / IN_CACHE))
         split: list[Any] = []
         for parameter in parameters:
             has_draws = parameter.ndim == largest.ndim and len(parameter) > 1

@@ -9,14 +9,10 @@ from pyro_vae.networks.base import NETWORKS, Activation, Shape, activation
 from pyro_vae.networks.convolution import conv
 from pyro_vae.networks.evaluation_mode import evaluating, exported, traced
 from pyro_vae.networks.invertible import import_zuko
+from pyro_vae.networks.matmul_precision import MatmulPrecision
 from pyro_vae.networks.perceptron import Gated, Residual, gated_mlp, mlp, residual
 from pyro_vae.networks.positive_numbers import positive
-from pyro_vae.networks.precision import (
-    MatmulPrecision,
-    Precision,
-    autocast,
-    mixed_precision,
-)
+from pyro_vae.networks.precision import Precision, autocast, mixed_precision
 from pyro_vae.networks.standardize import Standardize, standardized_shape
 
 __all__ = [

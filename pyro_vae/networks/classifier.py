@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pyro_vae.networks.context import ContextFeatures, beside
+from pyro_vae.networks.context import ContextFeatures, Resolved, beside
 from pyro_vae.networks.precision import autocast
 from pyro_vae.networks.standardize import Standardize
 
@@ -39,7 +39,7 @@ class Classifier(nn.Module):
         given = features.width if features is not None else 0
         self.head = nn.Linear(width + given, classes)
 
-    def forward(self, x: Tensor, others: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, others: Tensor | Resolved | None = None) -> Tensor:
         """The logits for rows x, (n, *data_shape), and what is given beside the label, (n, C')."""
         encoded = autocast(self.network, self.standardize(x))
         if self.features is not None and others is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,17 @@ def repeated_rows(count: int) -> Iterator[None]:
         _repeats.reset(token)
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """Contexts with the vectors of random effects in the place of their levels, (..., C')."""
+
+    values: Tensor
+
+    def without_label(self) -> "Resolved":
+        """All but the last number, the label."""
+        return Resolved(self.values[..., :-1])
+
+
 class ContextFeatures(nn.Module):
     """e(c): numbers in units of their spread, and levels as one-hot or learned vectors.
 
@@ -43,6 +56,10 @@ class ContextFeatures(nn.Module):
         levels: for each number of c how many levels it has, of which it is the position; None for
             a number.
         embedding: length of the learned vector of a level; None: one-hot.
+
+    Attributes:
+        has_effects: whether some numbers are those of random effects, so that contexts with levels
+            in their place are refused.
 
     Example:
         >>> features = ContextFeatures([None, 3])
@@ -59,6 +76,7 @@ class ContextFeatures(nn.Module):
         super().__init__()
         self.levels = tuple(levels)
         self.width = features_width(self.levels, embedding)
+        self.has_effects = False
         self.register_buffer("mean", torch.zeros(len(self.levels)))
         self.register_buffer("std", torch.ones(len(self.levels)))
         self.embeddings = nn.ParameterDict()
@@ -77,7 +95,14 @@ class ContextFeatures(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, 1.0))
 
-    def forward(self, context: Tensor) -> Tensor:
+    def forward(self, context: Tensor | Resolved) -> Tensor:
+        if isinstance(context, Resolved):
+            context = context.values
+        elif self.has_effects:
+            raise ValueError(
+                "context: expected the vectors of random effects, got contexts with their levels; "
+                "take vae.given(context), which has prior(), likelihood(z) and posterior(x)"
+            )
         standard = (context - self.mean) / self.std
         parts = []
         for position, count in enumerate(self.levels):
@@ -189,7 +214,7 @@ class EncoderWithContext(nn.Module):
         self.features = features
         self.at_inputs = at_inputs
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Any = None) -> Tensor:
         if context is None:
             raise ValueError(
                 "posterior: expected rows and their context, q(z | x, c), got rows alone; take "

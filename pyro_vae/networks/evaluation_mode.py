@@ -1,8 +1,9 @@
 """Evaluation mode for a while, and whether a program is being made of what runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+import pyro
 import torch
 from torch import nn
 
@@ -36,6 +37,23 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
         finally:
             for module, training in modes.items():
                 module.training = training
+
+
+def unvalidated() -> AbstractContextManager[None]:
+    """A block without the checks of Pyro and of torch; after it each switch is as it was before.
+
+    `pyro.validation_enabled` leaves torch's switch as Pyro's was.
+
+    Example:
+        >>> with unvalidated():
+        ...     pyro.settings.get("validate_distributions_torch")
+        False
+    """
+    names = [name for name in pyro.settings.get() if name.startswith("validate_")]
+    block: AbstractContextManager[None] = pyro.settings.context(
+        **dict.fromkeys(names, False)
+    )
+    return block
 
 
 def traced() -> bool:

@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.networks.matmul_precision import MatmulPrecision, float32_products
+
 Precision = Literal["full", "bf16-mixed"]
-MatmulPrecision = Literal["highest", "high", "medium"]
 
 _autocast: ContextVar[torch.dtype | None] = ContextVar("autocast", default=None)
 
@@ -35,14 +36,12 @@ def mixed_precision(
         >>> rounded.dtype, bool(rounded == layer(x))
         (torch.float32, False)
     """
-    before = torch.get_float32_matmul_precision()
     dtype = torch.bfloat16 if precision == "bf16-mixed" else None
     token = _autocast.set(dtype)
-    torch.set_float32_matmul_precision(matmul_precision)
     try:
-        yield
+        with float32_products(matmul_precision):
+            yield
     finally:
-        torch.set_float32_matmul_precision(before)
         _autocast.reset(token)
 
 

@@ -12,10 +12,12 @@ from pyro import poutine
 from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
+from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from pyro_vae.arguments import as_int
+from pyro_vae.effects import ROWS
 from pyro_vae.model_and_guide import Guide, Model
 from pyro_vae.registry import Registry
 
@@ -67,11 +69,12 @@ def traces(
 ) -> tuple[Trace, Trace]:
     """The model's trace on the guide's draws, and the guide's trace.
 
-    Several particles are a plate to the left of that over rows. Parameters stay in their modules:
-    Pyro's global parameter store is neither read nor written.
+    Several particles are a plate to the left of that over rows; what all rows share is drawn once
+    for all particles too. Parameters stay in their modules: Pyro's global parameter store is
+    neither read nor written.
     """
-    model = _without_param_sites(model)
-    guide = _without_param_sites(guide)
+    model = _DrawnOnce()(_without_param_sites(model))
+    guide = _DrawnOnce()(_without_param_sites(guide))
     with pyro.settings.context(module_local_params=True):
         if num_particles > 1:
             # of the dimensions from the right, -1 is the plate over rows
@@ -91,6 +94,44 @@ def _without_param_sites(program: Program) -> Program:
     if isinstance(program, Model | Guide):
         return MethodType(nn.Module.__call__, program)
     return program
+
+
+class _DrawnOnce(Messenger):
+    """Draws what all rows share before a plate of particles can make it several draws.
+
+    The mean over particles of exp(log p(x, z | u) - log q(z | x, u)) is an estimate of p(x | u)
+    for one u. With a u for each particle it would be one of ∫ p(x | u) q(u) du, of which the sum
+    over rows, less KL(q(u) ‖ p(u)), is no bound of the evidence.
+    """
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if is_shared(msg) and not msg["done"]:
+            msg["value"] = msg["fn"]()
+            msg["done"] = True
+
+
+def is_shared(site: Any) -> bool:
+    """Whether a site is one that all rows share: a random effect."""
+    return ROWS in (site["infer"] or {})
+
+
+def shared_rate(model: Trace, guide: Trace) -> tuple[Tensor | float, dict[str, str]]:
+    """KL(q(u) ‖ p(u)) of what all rows share, divided by the number of training rows.
+
+    It is part of the rate of each row, so that over an epoch it counts once, in batches of any
+    size. In closed form always.
+
+    Returns:
+        Nats for each row, and how the KL of each site was computed.
+    """
+    total: Tensor | float = 0.0
+    names = [name for name in sites(guide) if is_shared(guide.nodes[name])]
+    for name in names:
+        p: Any = model.nodes[name]
+        q: Any = guide.nodes[name]
+        kl = kl_divergence(q["fn"], p["fn"])
+        total = total + kl / q["infer"][ROWS]
+    return total, dict.fromkeys(names, "analytic")
 
 
 def each_row(
@@ -175,7 +216,7 @@ def _is_random(site: Any) -> bool:
 
 
 def latent_sites(model: Trace, guide: Trace) -> list[str]:
-    """The names of the latent variables.
+    """The names of the latent variables of a row, without those that all rows share.
 
     Raises:
         ValueError: the guide draws others than the model has.
@@ -187,7 +228,7 @@ def latent_sites(model: Trace, guide: Trace) -> list[str]:
             f"guide: expected the latent sites of the model, {expected}, got {got}; name them "
             "alike in both"
         )
-    return got
+    return [name for name in got if not is_shared(guide.nodes[name])]
 
 
 def log_prob(site: Site) -> Tensor:

@@ -10,7 +10,7 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 from torch.distributions import Independent
 
-from pyro_vae.distributed.process_group import batch_mean
+from pyro_vae.distributed.collectives import batch_mean
 from pyro_vae.objectives.base import (
     OBJECTIVES,
     Program,
@@ -26,6 +26,7 @@ from pyro_vae.objectives.base import (
     require_one_site,
     require_rsample,
     set_particles,
+    shared_rate,
     traces,
     type_name,
 )
@@ -104,14 +105,15 @@ class ELBO:
         kl: dict[str, str] = {}
         for name in names:
             rates[name], kl[name] = self._rate(name, q.nodes[name], p.nodes[name])
-        rate = self._mean(rates, len(x))
+        shared, of_shared = shared_rate(p, q)
+        rate = self._mean(rates, len(x)) + shared
         distortion = self._mean(distortions, len(x))
         # the reported rate is the plain one; only the loss has free bits
         penalty = rate
         if self.free_bits:
             for name in names:
                 penalty = penalty + self._free(name, q.nodes[name], p.nodes[name])
-        return Terms(rate, distortion, kl, distortion + beta * penalty)
+        return Terms(rate, distortion, kl | of_shared, distortion + beta * penalty)
 
     def _mean(self, terms: Mapping[str, Tensor], rows: int) -> Tensor:
         """The mean over draws, one number for each row."""

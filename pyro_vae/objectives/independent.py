@@ -1,5 +1,6 @@
 """The term that asks the latent variable to carry nothing of the context."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -45,13 +46,23 @@ class Independent:
         assert context is not None
         u = guide.q_z(rows, context).rsample()
         features = model.features
+        resolved = model.resolved(context)
+        assert resolved is not None
         if isinstance(model.prior, ConditionalNormal):
-            loc, scale = model.prior.moments(context)
+            loc, scale = model.prior.moments(resolved)
             u = (u - loc) / scale
             features = features or model.prior.features
         assert features is not None
-        given = features(context).detach()
+        given = torch.cat([features(resolved).detach(), *_levels(model, context)], -1)
         return terms._replace(loss=terms.loss + self.weight * alignment(u, given))
+
+
+def _levels(model: Model, context: Tensor) -> Iterator[Tensor]:
+    """The levels of random effects, one-hot: their vectors start at 0, and may stay there."""
+    for effect in [] if model.effects is None else model.effects.effects:
+        every = torch.arange(effect.levels + 1, device=context.device)
+        is_level = context[..., effect.position].unsqueeze(-1) == every
+        yield is_level.to(context.dtype)
 
 
 def alignment(u: Tensor, given: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from pyro_vae.objectives.base import (
     require_one_site,
     require_rsample,
     set_particles,
+    shared_rate,
     traces,
 )
 
@@ -124,8 +125,10 @@ class Renyi:
         log_weights = -(rate + distortion)
         if self.gradient == "dreg":
             self._weight_gradients(q, names, log_weights)
-        kl = dict.fromkeys(names, "monte_carlo")
-        return Terms(rate.mean(0), distortion.mean(0), kl, -self._bound(log_weights))
+        shared, of_shared = shared_rate(p, q)
+        kl = dict.fromkeys(names, "monte_carlo") | of_shared
+        loss = shared - self._bound(log_weights)
+        return Terms(rate.mean(0) + shared, distortion.mean(0), kl, loss)
 
     def _log_q(self, q: Trace, names: list[str]) -> dict[str, Tensor]:
         """log q at the draws of each site."""

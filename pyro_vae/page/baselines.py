@@ -19,7 +19,6 @@ from pyro_vae.vae import VAE
 INDEPENDENT = "independent columns"
 WIDEST = 100
 """Columns of real numbers up to which one normal is fitted: EM takes the cube of them."""
-FITTED_ROWS = 5000
 COMPONENTS = (2, 4, 8)
 """Normals in the mixtures among which the fitted rows choose."""
 RIDGE = 1.0
@@ -56,7 +55,7 @@ def _normals(subject: Subject, terms: np.ndarray) -> Iterator[Baseline]:
     assert subject.fitted is not None
     real = subject.measure.columns("density")
     others = subject.measure.columns("mass")
-    fitted = subject.fitted[:FITTED_ROWS].reshape(-1, len(subject.names))
+    fitted = subject.fitted.reshape(-1, len(subject.names))
     train = np.asarray(fitted, dtype=np.float64)[:, real]
     rows = subject.flat[:, real]
     mass = terms[:, others].sum(1) if others else np.zeros(len(rows))

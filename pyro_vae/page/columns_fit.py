@@ -27,7 +27,8 @@ BAND = (
 )
 NO_SAMPLES = "The prior of the model can't be drawn from, so there are no samples."
 TESTS = (
-    "by tests of the PIT and, for categories, of chi-squared, adjusted by Holm's method"
+    "by smooth tests of the probability integral transform (chi-squared tests for categories), "
+    "adjusted for their number by Holm's method"
 )
 
 
@@ -146,9 +147,13 @@ def _judged(subject: Subject, p: np.ndarray, count: int) -> str:
             f"{how}: no {what} of {known} differs at {limit}, {TESTS}. That is a check of each "
             "alone, not of how they depend on each other."
         )
-    named = ", ".join(subject.names[i] for i in bad[:NAMED])
-    names = "" if what == "pixel" else f": {named}{', …' if len(bad) > NAMED else ''}"
-    return f"{how}: {len(bad)} of {known} {what}s differ at {limit}, {TESTS}{names}."
+    differ = f"{how}: {len(bad)} of {known} {what}s differ at {limit}, {TESTS}"
+    if subject.image_shape is not None:
+        return f"{differ}."
+    names = [subject.names[i] for i in bad[:NAMED]]
+    if len(bad) > NAMED:
+        names.append("…")
+    return f"{differ}: {', '.join(names)}."
 
 
 def _pictures(subject: Subject, draws: np.ndarray, p: np.ndarray) -> str:

@@ -38,7 +38,7 @@ def _compared(found: Evidence, simple: list[Baseline]) -> str:
     lines = [["this model", _shown(*mean_and_se(found.log_marginal)), ""]]
     for baseline in simple:
         if baseline.reason:
-            lines.append([baseline.name, "not fitted", f"{baseline.reason}"])
+            lines.append([baseline.name, f"not fitted: {baseline.reason}", ""])
             continue
         gain = _shown(*mean_and_se(found.log_marginal - baseline.log_p))
         lines.append([baseline.name, _shown(*mean_and_se(baseline.log_p)), gain])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pyro_vae.analysis.results.answer import Total
 
 CODE = re.compile(r"`([^`]+)`")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The browser itself refuses to load anything from elsewhere, or to run a script."""
 
@@ -18,7 +19,8 @@ def inline(text: str) -> str:
         >>> inline("a < b, with `x`")
         'a &lt; b, with <code>x</code>'
     """
-    together = text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+    together = text.replace(" ± ", f"{NO_BREAK}±{NO_BREAK}")
+    together = together.replace(" %", f"{NO_BREAK}%")
     return CODE.sub(r"<code>\1</code>", html.escape(together))
 
 
@@ -32,7 +34,7 @@ def paragraph(text: str, kind: str = "") -> str:
     return f"<p{_class(kind)}>{inline(text)}</p>"
 
 
-def listing(items: Iterable[str], *, ordered: bool = False, kind: str = "") -> str:
+def listing(items: Iterable[str], *, ordered: bool = False) -> str:
     """A list of sentences; nothing for none.
 
     Example:
@@ -41,36 +43,29 @@ def listing(items: Iterable[str], *, ordered: bool = False, kind: str = "") -> s
     """
     lines = "".join(f"<li>{inline(item)}</li>" for item in items)
     name = "ol" if ordered else "ul"
-    return f"<{name}{_class(kind)}>{lines}</{name}>" if lines else ""
+    return f"<{name}>{lines}</{name}>" if lines else ""
 
 
 def preformatted(text: str, label: str) -> str:
     """Lines of text as they are, in a box that scrolls where they are long."""
-    return (
-        f'<pre tabindex="0" aria-label="{html.escape(label)}">{html.escape(text)}</pre>'
-    )
+    attributes = f'tabindex="0" role="region" aria-label="{html.escape(label)}"'
+    return f"<pre {attributes}>{html.escape(text)}</pre>"
 
 
-def table(
-    caption: str,
-    head: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    kind: str = "",
-) -> str:
-    """A table with a caption; the first cell of a row is its name, numbers stand to the right.
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with a caption; the first cell of a row is its name.
 
     Example:
         >>> "<th scope='row'>k</th>" in table("numbers", ["name", "value"], [["k", "0.2"]])
         True
     """
     first = "".join(f"<th scope='col'>{inline(name)}</th>" for name in head)
-    lines = "".join(_row(head, row) for row in rows)
+    lines = "".join(_row(row) for row in rows)
     title = f"<caption>{inline(caption)}</caption>"
     inside = f"{title}<thead><tr>{first}</tr></thead><tbody>{lines}</tbody>"
-    whole = f"<table{_class(kind)}>{inside}</table>"
-    label = html.escape(re.sub("`", "", caption))
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{whole}</div>'
+    label = html.escape(caption.replace("`", ""))
+    region = f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">'
+    return f"{region}<table>{inside}</table></div>"
 
 
 def totals(caption: str, found: Iterable[Total]) -> str:
@@ -79,15 +74,12 @@ def totals(caption: str, found: Iterable[Total]) -> str:
     return table(caption, ("number", "value", "note"), lines)
 
 
-def _row(head: Sequence[str], row: Sequence[str]) -> str:
+def _row(row: Sequence[str]) -> str:
     name, *cells = row
     parts = [f"<th scope='row'>{inline(name)}</th>"]
-    for title, cell in zip(head[1:], cells, strict=True):
+    for cell in cells:
         is_number = bool(cell) and (cell[0].isdigit() or cell[0] in "-−+")
-        number = ' class="number"' if is_number else ""
-        parts.append(
-            f'<td{number} data-head="{html.escape(title)}">{inline(cell)}</td>'
-        )
+        parts.append(f"<td{_class('number' if is_number else '')}>{inline(cell)}</td>")
     return f"<tr>{''.join(parts)}</tr>"
 
 
@@ -98,7 +90,8 @@ def figure(picture: str, caption: str) -> str:
 
 def grid(figures: Iterable[str], kind: str = "") -> str:
     """Figures side by side, as many as there is room for."""
-    return f'<div class="grid{f" {kind}" if kind else ""}">{"".join(figures)}</div>'
+    classes = f"grid {kind}".rstrip()
+    return f"<div{_class(classes)}>{''.join(figures)}</div>"
 
 
 def details(summary: str, inside: str) -> str:

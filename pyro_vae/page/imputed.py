@@ -33,7 +33,8 @@ def imputation(subject: Subject, answers: Answers) -> str:
         return paragraph("There are too few observed cells to hide some of them.")
     about = (
         "A tenth of the observed cells of these rows was hidden, and found again: "
-        f"{found.reading}."
+        f"{found.reading}. Beside it are the errors of one multivariate normal, which EM fits to "
+        "the columns of numbers, and of the column's mean or mode."
     )
     caption = "Imputation of hidden cells"
     return paragraph(about) + totals(caption, found.totals()) + _by_column(found)
@@ -44,7 +45,8 @@ def _by_column(found: Calibrated) -> str:
         [str(name), *(_shown(value) for value in cells)]
         for name, *cells in found.to_dataframe().itertuples()
     ]
-    head = ("column", "hidden", "error", "one normal", "simple", "50 %", "80 %", "90 %")
+    others = ("one normal", "mean or mode")
+    head = ("column", "hidden", "error", *others, "50 %", "80 %", "90 %")
     return table("By column, with the coverage of central intervals", head, lines)
 
 

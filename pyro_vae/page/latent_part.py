@@ -90,8 +90,8 @@ def _draws(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _aggregate(codes: np.ndarray, prior: np.ndarray, dimension: int) -> str:
-    shift = f"mean {codes.mean():.2f}, width {codes.std():.2f}"
-    usual = f"mean {prior.mean():.2f}, width {prior.std():.2f}"
+    shift = f"mean {codes.mean():.2f}, sd {codes.std():.2f}"
+    usual = f"mean {prior.mean():.2f}, sd {prior.std():.2f}"
     alt = f"aggregate posterior of dimension {dimension}, {shift}, over the prior, {usual}"
     picture = plot(
         lambda axes: aggregate_posterior(axes, codes, prior, dimension=dimension),

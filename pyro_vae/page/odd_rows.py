@@ -20,11 +20,13 @@ TOP = 3
 
 @dataclass(frozen=True)
 class Odd:
-    """How much less each column adds to log p(x) of the worst rows than is usual.
+    """How much more each column and z add to log p(x) of the worst rows than is usual.
+
+    What is odd adds less: it is negative.
 
     Attributes:
-        excess: (rows, D), in nats.
-        rate: how much more z adds to the surprise, (rows,).
+        excess: of each column in nats, (rows, D).
+        rate: of z, whose part of log p(x) is -KL(p(z | x) ‖ p(z)), (rows,).
     """
 
     excess: np.ndarray

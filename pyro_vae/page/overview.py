@@ -1,7 +1,9 @@
 """The verdict with its remedies, and the model in symbols."""
 
+import re
 from collections.abc import Iterator, Sequence
 
+from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.analysis.results.verdicts import Finding
 from pyro_vae.page.html import inline, listing, paragraph, preformatted
@@ -22,7 +24,10 @@ def _not_passed(findings: Sequence[Finding]) -> str:
     if not weak:
         return f"All {len(findings)} checks have passed or don't arise for this model."
     names = ", ".join(f"{one.name} ({one.verdict})" for one in weak)
-    return f"{len(weak)} of {len(findings)} checks have not passed: {names}. {READING}"
+    have = "has" if len(weak) == 1 else "have"
+    return (
+        f"{len(weak)} of {len(findings)} checks {have} not passed: {names}. {READING}"
+    )
 
 
 READING = (
@@ -92,7 +97,24 @@ def model(subject: Subject, answers: Answers) -> str:
     if subject.measure is not None and subject.is_density:
         parts.append(
             paragraph(
-                f"log p(x) is the logarithm of a {subject.measure}; columns are counted from 0."
+                f"log p(x) is the logarithm of a {in_words(subject.measure)}; columns are counted "
+                "from 0."
             )
         )
     return "".join(parts)
+
+
+def in_words(measure: Measure) -> str:
+    """What log p(x) is the logarithm of.
+
+    Example:
+        >>> in_words(Measure(density="0:3, 5", mass="4"))
+        'density of columns 0 to 2, 5 and probability mass of column 4'
+    """
+    text = re.sub(r"\bmass\b", "probability mass", str(measure))
+    text = re.sub(r"\bcolumns (\d+)\b(?!:|, \d)", r"column \1", text)
+    return re.sub(r"(\d+):(\d+)", _run, text)
+
+
+def _run(found: re.Match[str]) -> str:
+    return f"{found[1]} to {int(found[2]) - 1}"

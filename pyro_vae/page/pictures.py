@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -80,8 +79,7 @@ def images(
     limits: tuple[float, float] | None = None,
 ) -> str:
     """Rows as pictures on one scale."""
-    shown = np.asarray(rows)
-    figure = image_grid(shown, image_shape=image_shape, columns=columns, limits=limits)
+    figure = image_grid(rows, image_shape=image_shape, columns=columns, limits=limits)
     return svg(figure, alt)
 
 

@@ -56,8 +56,10 @@ def _images(subject: Subject, answers: Answers) -> Iterator[str]:
     yield _grid(subject, shown, "Rows of the data.")
     yield _grid(subject, rebuilt, "Their reconstructions, in the same order.")
     if has_samples(subject.vae):
-        yield _grid(subject, answers.draws[: len(shown)], "Rows that the model draws.")
-        yield _grid(subject, answers.means, "E[x | z] for z from the prior.")
+        count = len(shown)
+        yield _grid(subject, answers.draws[:count], "Rows that the model draws.")
+        means = np.asarray(answers.samples.mean)[:count]
+        yield _grid(subject, means, "E[x | z] of the same codes.")
 
 
 def _grid(subject: Subject, rows: np.ndarray, caption: str) -> str:

@@ -10,7 +10,7 @@ from pyro_vae.page.html import details, paragraph, preformatted, table
 from pyro_vae.page.subject import Answers, Subject
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
-from pyro_vae.training.saved_state import versions
+from pyro_vae.version import versions
 
 DEFAULTS: Mapping[str, Any] = {
     "data": DataOptions(),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.analysis import Evidence, evidence, sample
+from pyro_vae.analysis import Evidence, Samples, evidence, sample
 from pyro_vae.analysis.figures.images import guess_image_shape
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
@@ -24,8 +24,6 @@ from pyro_vae.experiment.evaluation import HOW, Metrics, evaluate
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
-CHECKED_ROWS = 200
-"""Held-out rows for the checks, as of `pyro-vae check`."""
 FITTED_ROWS = 60
 """Fitted rows whose log p(x) is compared with that of held-out rows."""
 DRAWN_PER_ROW = 20
@@ -177,15 +175,12 @@ class Answers:
 
     @cached_property
     def checkup(self) -> Checkup:
-        """The checks of `pyro-vae check`, with the log p(x) that is known."""
+        """The checks of `pyro-vae check` for these rows, whose log p(x) is known."""
         subject = self.subject
         rows = torch.cat(list(rows_of(subject.vae, subject.rows, "rows")))
         _, found = self.evaluation
-        count = CHECKED_ROWS if found is None else len(rows)
-        some = rows[:count]
-        return checkup_given(
-            subject.vae, some, found, seed=subject.seed, progress=False
-        )
+        how: dict[str, Any] = {"seed": subject.seed, "progress": False}
+        return checkup_given(subject.vae, rows, found, **how)
 
     @cached_property
     def fitted(self) -> Evidence | None:
@@ -205,16 +200,15 @@ class Answers:
         )
 
     @cached_property
-    def draws(self) -> np.ndarray:
-        """Rows that the model draws, in its own numbers, (m, D)."""
+    def samples(self) -> Samples:
+        """Rows that the model draws, in its own numbers, with their E[x | z], (m, *data_shape)."""
         size = max(1, len(self.subject.names))
         wanted = max(FEWEST_DRAWN, DRAWN_PER_ROW * len(self.subject.rows))
         count = min(wanted, max(100, MOST_NUMBERS // size))
-        drawn = sample(self.subject.vae, count, seed=self.subject.seed, as_array=True)
-        return np.asarray(drawn.x, dtype=np.float64).reshape(count, -1)
+        return sample(self.subject.vae, count, seed=self.subject.seed, as_array=True)
 
     @cached_property
-    def means(self) -> np.ndarray:
-        """E[x | z] for draws of z, (20, *data_shape)."""
-        drawn = sample(self.subject.vae, 20, seed=self.subject.seed, as_array=True)
-        return np.asarray(drawn.mean)
+    def draws(self) -> np.ndarray:
+        """The rows of `samples`, (m, D)."""
+        drawn = np.asarray(self.samples.x, dtype=np.float64)
+        return drawn.reshape(len(drawn), -1)

@@ -1,19 +1,16 @@
 """The training: the ELBO, the rate and the distortion over the epochs."""
 
-import math
 from collections.abc import Iterator, Mapping
 
 from matplotlib.axes import Axes
 
+from pyro_vae.experiment.history import best_epoch
 from pyro_vae.figure_style import legend_above
 from pyro_vae.page.html import figure, grid, paragraph
 from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Answers, Subject
-from pyro_vae.training_curves import (
-    History,
-    elbo_curve,
-    terms_curve,
-)
+from pyro_vae.training import Run
+from pyro_vae.training_curves import History, elbo_curve, terms_curve
 
 HEIGHT = 3.3
 DIFFERENT = 0.01
@@ -26,11 +23,11 @@ def training(subject: Subject, answers: Answers) -> str:
     history = subject.history
     if not history:
         return paragraph(
-            "The folder of the run has no history.csv, so there are no curves of its training."
+            "The folder of the run has no history.csv that can be read, so there are no curves of "
+            "its training."
         )
-    best = _best_epoch(subject)
-    seconds = sum(record.get("seconds", 0.0) for record in history)
-    sentences = " ".join(filter(None, _sentences(subject, best, seconds)))
+    best = best_epoch(history) if "val_loss" in history[0] else None
+    sentences = " ".join(filter(None, _sentences(subject, best)))
     return paragraph(sentences) + grid(
         [_elbo(history, best), _terms(history, best)], "wide"
     )
@@ -59,19 +56,11 @@ def _terms(history: History, best: int | None) -> str:
     return figure(picture, caption)
 
 
-def _best_epoch(subject: Subject) -> int | None:
-    """The epoch whose weights are kept: the lowest loss of the validation rows."""
-    losses = {
-        int(record["epoch"]): record["val_loss"]
-        for record in subject.history
-        if math.isfinite(record.get("val_loss", math.nan))
-    }
-    return min(losses, key=lambda epoch: losses[epoch]) if losses else None
-
-
-def _sentences(subject: Subject, best: int | None, seconds: float) -> Iterator[str]:
+def _sentences(subject: Subject, best: int | None) -> Iterator[str]:
     history = subject.history
-    yield f"{len(history)} epochs in {seconds:.0f} s."
+    seconds = sum(record.get("seconds", 0.0) for record in history)
+    epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
+    yield f"{epochs} in {seconds:.0f} s."
     if best is None:
         yield "No rows chose an epoch: the weights are those of the last one."
         return
@@ -79,17 +68,17 @@ def _sentences(subject: Subject, best: int | None, seconds: float) -> Iterator[s
     yield f"The weights are those of epoch {best}, with the lowest loss on validation rows."
     yield _gap(record)
     yield _other_loss(record)
-    if best == history[-1]["epoch"]:
-        yield "It is the last epoch: longer training may bring more."
+    records = [dict(record) for record in history]
+    run = Run(subject.vae, subject.experiment.fit, records, best)
+    if run.still_improving:
+        yield "It is the last epoch, and still improving: longer training may bring more."
 
 
 def _gap(record: Mapping[str, float]) -> str:
-    """The ELBO of fitted and of validation rows."""
-    gap = record["elbo"] - record["val_elbo"]
-    which = "less" if gap > 0 else "more"
+    """The ELBO of the rows that were fitted and of validation rows."""
     return (
-        f"There the ELBO is {record['elbo']:.2f} nats per row on fitted rows and "
-        f"{record['val_elbo']:.2f} on validation rows, {abs(gap):.2f} {which}."
+        f"In that epoch the ELBO was {record['elbo']:.2f} nats per row over the training batches, "
+        f"while the weights still moved, and {record['val_elbo']:.2f} on validation rows after it."
     )
 
 

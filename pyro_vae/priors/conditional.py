@@ -4,7 +4,7 @@ import pyro.distributions as dist
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyro_vae.networks.context import ContextFeatures
+from pyro_vae.networks.context import ContextFeatures, Resolved
 from pyro_vae.networks.positive_numbers import factor
 
 
@@ -35,12 +35,12 @@ class ConditionalNormal(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def moments(self, context: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, context: Tensor | Resolved) -> tuple[Tensor, Tensor]:
         """μ(c) and σ(c), each (..., latent_dim)."""
         loc, raw_scale = self.head(self.features(context)).chunk(2, -1)
         return loc, factor(raw_scale)
 
-    def forward(self, context: Tensor | None = None) -> Distribution:
+    def forward(self, context: Tensor | Resolved | None = None) -> Distribution:
         if context is None:
             raise ValueError(
                 "prior: expected a context, since p(z | c) depends on it; take "

@@ -6,6 +6,7 @@ from pyro_vae.data.names import shortened
 from pyro_vae.guides import Posterior
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.spec import Context, Parts, Spec
+from pyro_vae.spec.effect import Effect
 
 __all__ = ["symbols_of"]
 
@@ -33,7 +34,16 @@ def _given(context: Context, spec: Spec, symbols: tuple[str, str, str]) -> str:
         f"  {p_z:<11}  {prior:<32} z {(spec.latent_dim,)}\n"
         f"  {p_x:<11}  {likelihood:<32} x {spec.data_shape}{_missing(spec)}\n"
         f"  {q_z:<11}  {posterior:<32} c {(context.size,)}{names}"
+        + "".join(map(_effect, context.effects))
     )
+
+
+def _effect(effect: Effect) -> str:
+    """The line of a random effect."""
+    scale = "s learned" if effect.scale == "learned" else f"s = {effect.scale:g}"
+    symbols = f"u ~ N(0, s² I), {scale}"
+    shape = (effect.levels, effect.dim)
+    return f"\n  {'p(u)':<11}  {symbols:<32} u {shape}: {effect.name!r}"
 
 
 def _missing(spec: Spec) -> str:

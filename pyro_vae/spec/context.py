@@ -1,6 +1,6 @@
 """What is given with each row: the field `context` of a description."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pyro_vae.data import Schema
 from pyro_vae.data.names import shortened
 from pyro_vae.described import Described
 from pyro_vae.networks.context import ContextFeatures, features_width
+from pyro_vae.spec.effect import Effect, effect_options
 from pyro_vae.spec.label import Label, as_label
 
 MOST = 10**6
@@ -41,7 +42,8 @@ class Context(Described):
     )
     columns: tuple[str, ...] | dict[str, Any] | None = Field(
         default=None,
-        description="names of columns of the table, or kinds by name: 'normal', 'categorical'",
+        description="names of columns of the table, or kinds by name: 'normal', 'categorical', "
+        "'random_effect'",
     )
     prior: bool = Field(default=True, description="whether p(z | c) depends on it")
     encoder: bool = Field(default=True, description="whether q(z | x, c) depends on it")
@@ -114,17 +116,49 @@ class Context(Described):
         return len(self.levels)
 
     @property
+    def effects(self) -> tuple[Effect, ...]:
+        """The columns whose levels are random effects."""
+        found = []
+        for position, column in enumerate(self.table.modelled if self.table else ()):
+            options = effect_options({**column.options, "kind": column.kind})
+            if options is not None:
+                dim = options.dim or self.embedding or 1
+                count = len(column.levels or ())
+                effect = Effect(column.name, position, count, dim, options.scale)
+                found.append(effect)
+        return tuple(found)
+
+    @property
+    def resolved_levels(self) -> tuple[int | None, ...]:
+        """`levels` where vectors stand in the place of random effects: these are numbers."""
+        return self.in_place(self.levels, None)
+
+    def in_place(self, values: Sequence[Any], of_effect: Any) -> tuple[Any, ...]:
+        """A value of each number of c, and `of_effect` for each number of a random effect.
+
+        Example:
+            >>> Context(dim=3).in_place([1, 2, 3], 0)
+            (1, 2, 3)
+        """
+        dims = {effect.position: effect.dim for effect in self.effects}
+        each: list[Any] = []
+        for position, value in enumerate(values):
+            is_effect = position in dims
+            each += [of_effect] * dims[position] if is_effect else [value]
+        return tuple(each)
+
+    @property
     def width(self) -> int:
         """The numbers in e(c), what networks get of a context."""
-        return features_width(self.levels, self.embedding)
+        return features_width(self.resolved_levels, self.embedding)
 
     def features(self) -> ContextFeatures:
         """A new e(c)."""
-        return ContextFeatures(self.levels, self.embedding)
+        return ContextFeatures(self.resolved_levels, self.embedding)
 
     def features_without_label(self) -> ContextFeatures | None:
         """A new e(c) of what is always known; None where that is nothing."""
-        others = self.levels[:-1]
+        others = self.resolved_levels[:-1]
         return ContextFeatures(others, self.embedding) if others else None
 
 

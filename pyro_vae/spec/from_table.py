@@ -9,9 +9,10 @@ from pyro_vae.data.frames import cells_of, opened
 from pyro_vae.described import plain
 from pyro_vae.spec.column_kinds import require_kinds
 from pyro_vae.spec.context import Context, kinds_of, names_of
+from pyro_vae.spec.effect import RandomEffect, effect_options
 
-CONTEXT_KINDS = ("normal", "categorical", "ordinal")
-"""What a column of a context can be: a number, or one of its levels."""
+CONTEXT_KINDS = ("normal", "categorical", "ordinal", "random_effect")
+"""What a column of a context can be: a number, one of its levels, or the effect of its level."""
 
 
 def of_table(
@@ -60,7 +61,8 @@ def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Sch
 
     Arguments:
         frame: a DataFrame.
-        columns: their names, or kinds by name: "normal", "categorical" or "ordinal".
+        columns: their names, or kinds by name: "normal", "categorical", "ordinal" or
+            "random_effect".
         name: what messages call the columns.
 
     Raises:
@@ -88,8 +90,35 @@ def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Sch
                 f"{name}: column {column!r}: expected one of {CONTEXT_KINDS}, got {kind!r}; a "
                 "context has no likelihood"
             )
+    effects = {
+        column: _effect(wish, f"{name}: column {column!r}")
+        for column, wish in kinds.items()
+    }
+    of_levels = {column: "categorical" for column, one in effects.items() if one}
+    kinds |= of_levels
     schema = table(data.select(names).to_native(), columns=kinds, name=name).schema
-    return schema.model_copy(update={"columns": schema.modelled})
+    return _with_effects(schema, effects)
+
+
+def _effect(wish: Any, place: str) -> RandomEffect | None:
+    """The options of a random effect; what is wrong with them is said with its place."""
+    try:
+        return effect_options(wish)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _with_effects(schema: Schema, effects: Mapping[str, RandomEffect | None]) -> Schema:
+    """The columns of a context, random effects among them with their options."""
+    columns = []
+    for column in schema.modelled:
+        effect = effects[column.name]
+        if effect is not None:
+            options = effect.model_dump(exclude={"kind"})
+            change = {"kind": effect.kind, "options": options}
+            column = column.model_copy(update=change)
+        columns.append(column)
+    return schema.model_copy(update={"columns": tuple(columns)})
 
 
 def completed(context: Context, frame: Any, name: str) -> Context:

@@ -41,7 +41,7 @@ def context_shape(spec: Spec, part: str) -> tuple[Shape, ...]:
     """The shape of the context of one row, for a part that takes it."""
     if spec.context is None or not getattr(spec.context, part):
         return ()
-    return ((spec.context.size,),)
+    return ((len(spec.context.resolved_levels),),)
 
 
 def encoder_with_context(spec: Spec, own: nn.Module | None) -> EncoderWithContext:

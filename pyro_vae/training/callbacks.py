@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from pyro_vae.distributed.process_group import is_first, mean_over_ranks
+from pyro_vae.distributed.collectives import mean_over_ranks
+from pyro_vae.distributed.process_group import is_first
 from pyro_vae.rng import own_seed
 from pyro_vae.training.run import Run
 

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,23 @@ from pyro_vae.atomic_files import (
     written_whole,
 )
 from pyro_vae.checksums import SEAL, content_sha256, save_tensors
-from pyro_vae.distributed.process_group import world_size
+from pyro_vae.distributed.collectives import from_first, gathered
+from pyro_vae.distributed.process_group import is_first, rank, seed_of_rank, world_size
 from pyro_vae.rng import generators
+from pyro_vae.training.data_parallel import own_noise
 from pyro_vae.training.epoch import Training
 from pyro_vae.training.saved_state import (
     Saved,
     optimizer_state,
     restore_optimizer,
-    versions,
 )
+from pyro_vae.training.tensor_groups import copies, group_of, numbered, require_alike
+from pyro_vae.version import versions
 
 FORMAT = 2
 SECONDS = 10.0
 """Smallest time between two writings of a file; the first and last epochs are always written."""
-FREE = ("device", "compile", "on_nonfinite")
+FREE = ("device", "compile", "on_nonfinite", "timeout")
 """Options that may differ when a run is resumed."""
 LENGTH = ("epochs", "min_steps")
 """Options that make a run longer, and may differ too."""
@@ -45,19 +48,15 @@ class Checkpoint:
     A different model, options or data are detected when it is read, and so is any change of the
     file, by a SHA-256. What a function of the user's computes can't be compared.
 
+    Of several processes the first reads and writes it, and all call `read` and `write` together.
+    Another number of processes goes on with the same batches and with noise of its own.
+
     Arguments:
         path: the file; it contains no pickle and no rows.
         training: the run.
-
-    Raises:
-        ValueError: several processes.
     """
 
     def __init__(self, path: Path, training: Training) -> None:
-        if world_size() > 1:
-            raise ValueError(
-                f"checkpoint: expected one process, got {world_size()}; leave it out"
-            )
         self.path = path
         self.training = training
         self.written = -math.inf
@@ -65,14 +64,16 @@ class Checkpoint:
 
     def write(self, last: bool) -> None:
         """Write the file, unless that was done a moment ago and it is not the last epoch."""
-        if not last and time.monotonic() - self.written < SECONDS:
+        noise = gathered(self._noise())
+        is_too_soon = time.monotonic() - self.written < SECONDS
+        if not is_first() or (is_too_soon and not last):
             return
         self.written = time.monotonic()  # a full disk is not tried again in each epoch
         run = self.training.run
         if not run.slept:  # with which training would go on
-            self.trained = _copies(run.vae.state_dict())
+            self.trained = copies(run.vae.state_dict())
         text = self._description()
-        tensors = self._tensors()
+        tensors = self._tensors(noise)
         metadata = {"pyro_vae": text, SEAL: content_sha256(tensors, text)}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,9 +90,22 @@ class Checkpoint:
         Raises:
             ValueError: the file is of another run, or damaged.
         """
+        found = from_first(self._found)
+        if found is None:
+            return
+        saved, tensors = found
+        try:
+            self._restore(saved, tensors)
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path}: damaged, or of another model: {error}"
+            ) from error
+
+    def _found(self) -> tuple[Saved, dict[str, Tensor]] | None:
+        """What the file holds of this run; None where there is none."""
         remove_drafts_of(self.path)
         if not self.path.exists():
-            return
+            return None
         saved, tensors = self._load()
         self._require_same(saved.made_for)
         self._compare_versions(saved.versions)
@@ -102,12 +116,7 @@ class Checkpoint:
                 f"{self.path}: holds a run of {done} epochs, and {epochs} are asked for; "
                 f"take epochs={done} or more, or another file"
             )
-        try:
-            self._restore(saved, tensors)
-        except (LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{self.path}: damaged, or of another model: {error}"
-            ) from error
+        return saved, tensors
 
     def _description(self) -> str:
         """What the file holds besides tensors, as JSON."""
@@ -124,21 +133,35 @@ class Checkpoint:
                 "best_epoch": run.best_epoch,
                 "steps": state.steps,
                 "skipped": state.skipped,
+                "processes": world_size(),
             }
         )
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """The tensors of the file, each named by its group and its name there."""
+    def _noise(self) -> list[Tensor]:
+        """The state of the noise of this process, where it is one of several."""
+        noise = self.training.noise
+        return [] if noise is None else noise.states
+
+    def _tensors(self, noise: list[list[Tensor]]) -> dict[str, Tensor]:
+        """The tensors of the file, each named by its group and its name there.
+
+        Arguments:
+            noise: the states of the noise of each process.
+        """
         state = self.training.state
         _, optimizer = optimizer_state(state.optimizer)
         averages = [] if state.ema is None else state.ema.values
         generator_states = [generator.get_state() for generator in self._generators()]
         groups: dict[str, Mapping[str, Tensor]] = {
             "model": self.trained,
-            "best": _copies(self.training.run.best),
-            "average": _copies(dict(_numbered(averages))),
-            "optimizer": _copies(optimizer),
-            "generator": _copies(dict(_numbered(generator_states))),
+            "best": copies(self.training.run.best),
+            "average": copies(dict(numbered(averages))),
+            "optimizer": copies(optimizer),
+            "generator": copies(dict(numbered(generator_states))),
+            **{
+                f"noise of {number}": copies(dict(numbered(states)))
+                for number, states in enumerate(noise)
+            },
         }
         return {
             f"{group}.{name}": tensor
@@ -149,25 +172,41 @@ class Checkpoint:
     def _restore(self, saved: Saved, tensors: dict[str, Tensor]) -> None:
         run = self.training.run
         state = self.training.state
-        self.trained = _group(tensors, "model")
+        self.trained = group_of(tensors, "model")
         run.vae.load_state_dict(self.trained)
-        best = _group(tensors, "best")
-        _require_alike(best, run.best)
+        best = group_of(tensors, "best")
+        require_alike(best, run.best)
         run.best = {name: tensor.to(self._device()) for name, tensor in best.items()}
         run.history = [dict(row) for row in saved.history]
         run.slept = [dict(row) for row in saved.slept]
         run.best_epoch = saved.best_epoch
         restore_optimizer(
-            state.optimizer, saved.optimizer, _group(tensors, "optimizer")
+            state.optimizer, saved.optimizer, group_of(tensors, "optimizer")
         )
         if state.ema is not None:
-            for index, average in _group(tensors, "average").items():
+            for index, average in group_of(tensors, "average").items():
                 state.ema.values[int(index)].copy_(average)
         own_generators = self._generators()
-        for index, generator_state in _group(tensors, "generator").items():
+        for index, generator_state in group_of(tensors, "generator").items():
             own_generators[int(index)].set_state(generator_state)
+        self._restore_noise(saved, tensors)
         run.skipped = saved.skipped
         self.training.state = replace(state, steps=saved.steps, skipped=saved.skipped)
+
+    def _restore_noise(self, saved: Saved, tensors: dict[str, Tensor]) -> None:
+        """Go on with the noise of the file; with other noise in another number of processes."""
+        noise = self.training.noise
+        if saved.processes == world_size():
+            if noise is not None:
+                noise.states = list(group_of(tensors, f"noise of {rank()}").values())
+            return
+        options = self.training.options
+        self.training.noise = own_noise(
+            options.seed, self._device(), len(saved.history)
+        )
+        if noise is None:
+            for generator in generators(self._device()):
+                generator.manual_seed(seed_of_rank(options.seed, len(saved.history)))
 
     def _load(self) -> tuple[Saved, dict[str, Tensor]]:
         try:
@@ -257,33 +296,3 @@ class Checkpoint:
 
     def _device(self) -> torch.device:
         return next(self.training.run.vae.parameters()).device
-
-
-def _numbered(tensors: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
-    return ((str(index), tensor) for index, tensor in enumerate(tensors))
-
-
-def _group(tensors: dict[str, Tensor], group: str) -> dict[str, Tensor]:
-    """The tensors of a group, by their names in it."""
-    prefix = f"{group}."
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous copies on the CPU: two names of one weight have memory of their own in a file."""
-    return {
-        name: tensor.detach().to("cpu", copy=True).contiguous()
-        for name, tensor in tensors.items()
-    }
-
-
-def _require_alike(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise ValueError for weights of other names or shapes than those of the model."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    others = {name: tuple(tensor.shape) for name, tensor in found.items()}
-    if shapes != others:
-        raise ValueError("the best weights have other names or shapes than the model")

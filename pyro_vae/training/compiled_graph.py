@@ -28,6 +28,7 @@ class CompiledGraph:
         state, stack: the graph is for their tensors and shapes.
         with_optimizer: whether Adam is in the graph.
         counts: the step counts of the weights, where another graph has them already.
+        share: the factor of the loss whose gradient is taken.
     """
 
     def __init__(
@@ -36,11 +37,11 @@ class CompiledGraph:
         stack: Tensor,
         with_optimizer: bool,
         counts: Tensor | None = None,
+        share: float = 1.0,
     ) -> None:
-        self.state = state
         self.with_optimizer = with_optimizer
         self.together = len(stack)
-        self.graph, self.beta = _traced(state, stack, with_optimizer)
+        self.graph, self.beta = _traced(state, stack, with_optimizer, share)
         if not with_optimizer:
             counts = torch.zeros(1)
         self.counts = _join_counts(state, self.graph) if counts is None else counts
@@ -77,19 +78,23 @@ class CompiledGraph:
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
         """One step."""
+        if not self.with_optimizer:
+            info, gradients = self.gradients(state, batch)
+            self._update(state, gradients)
+            return replace(state, steps=state.steps + 1), info
+        schedule = [ScheduleValues.of(state)]
+        state, metrics = self.steps(state, batch.unsqueeze(0), schedule)
+        return state, Info(*metrics[0].unbind())
+
+    def gradients(self, state: State, batch: Tensor) -> tuple[Info, list[Tensor]]:
+        """The metrics of a batch, and the gradients of `graph.reached`, without the optimizer."""
         schedule = [ScheduleValues.of(state)]
         stack = batch.unsqueeze(0)
-        if self.with_optimizer:
-            state, metrics = self.steps(state, stack, schedule)
-        else:
-            with torch.no_grad():
-                outputs = self.run(
-                    *self._tensors(), self._numbers(schedule, stack), stack
-                )
-            metrics, *gradients = outputs
-            self._update(state, gradients)
-            state = replace(state, steps=state.steps + 1)
-        return state, Info(*metrics[0].unbind())
+        with torch.no_grad():
+            metrics, *gradients = self.run(
+                *self._tensors(), self._numbers(schedule, stack), stack
+            )
+        return Info(*metrics[0].unbind()), gradients
 
     def steps(
         self,
@@ -142,6 +147,7 @@ def _traced(
     state: State,
     stack: Tensor,
     with_optimizer: bool,
+    share: float,
 ) -> tuple[Graph, float | None]:
     """The graph, and its β where that is a constant of the graph."""
     if with_optimizer and not adam.is_adam(state.optimizer):
@@ -149,11 +155,11 @@ def _traced(
             f"its {type(state.optimizer).__name__} is not plain Adam or AdamW"
         )
     try:
-        return trace(state, stack, with_optimizer=with_optimizer), None
+        return trace(state, stack, with_optimizer=with_optimizer, share=share), None
     except Exception:
         # The objective may compare β with a number, which needs a β that has a value.
-        graph = trace(state, stack, with_optimizer=with_optimizer, beta=state.beta)
-        return graph, state.beta
+        how: dict[str, Any] = {"with_optimizer": with_optimizer, "share": share}
+        return trace(state, stack, **how, beta=state.beta), state.beta
 
 
 def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...]]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyro_vae.arguments import warn_caller
 from pyro_vae.compiler.refusal import results_differ, why_refused
+from pyro_vae.distributed.process_group import is_first
 from pyro_vae.training.compiled_graph import CompiledGraph
 from pyro_vae.training.train_step import Info, ScheduleValues, State, step, steps
 
@@ -87,7 +88,7 @@ class CompiledStep:
         state, expected = step(state, batch)
         for _, info in tried:
             if not agree(info, expected):
-                _warn(EAGER, results_differ(_metrics(info), _metrics(expected)))
+                warn(EAGER, results_differ(metrics_of(info), metrics_of(expected)))
                 return state, expected
         graphs = [compiled for compiled, _ in tried]
         if graphs:
@@ -105,12 +106,12 @@ class CompiledStep:
                 tried = self._try_all(state, batch, with_optimizer)
             except Exception as error:
                 # Tracer and compiler raise errors of many types; the eager step remains.
-                reasons.append(_reason(error, state))
+                reasons.append(reason_of(error, state))
                 continue
             if reasons:
-                _warn(LOSS_ONLY, reasons[0])
+                warn(LOSS_ONLY, reasons[0])
             return tried
-        _warn(EAGER, reasons[-1])
+        warn(EAGER, reasons[-1])
         return []
 
     def _try_all(
@@ -120,28 +121,29 @@ class CompiledStep:
         with_optimizer: bool,
     ) -> "list[Tried]":
         single = batch.repeat(1, *[1] * batch.ndim)
-        one, info = _try(state, single, with_optimizer)
+        one, info = attempt(state, single, with_optimizer)
         if not with_optimizer or self.together == 1:
             return [(one, info)]
         stack = batch.repeat(self.together, *[1] * batch.ndim)
-        return [(one, info), _try(state, stack, with_optimizer, one.counts)]
+        return [(one, info), attempt(state, stack, with_optimizer, one.counts)]
 
 
 Tried = tuple[CompiledGraph, Info]
 """A compiled graph, and the metrics of its trial."""
 
 
-def _try(
+def attempt(
     state: State,
     stack: Tensor,
     with_optimizer: bool,
     counts: Tensor | None = None,
+    share: float = 1.0,
 ) -> Tried:
     """A compiled graph and its trial, which take no random numbers of the eager step."""
     devices = [stack.device] if stack.is_cuda else []
     # Each starts where the eager step will start, so that the trial draws the same numbers.
     with torch.random.fork_rng(devices):
-        compiled = CompiledGraph(state, stack, with_optimizer, counts)
+        compiled = CompiledGraph(state, stack, with_optimizer, counts, share)
     with torch.random.fork_rng(devices):
         return compiled, compiled.trial(state, stack)
 
@@ -161,16 +163,19 @@ def agree(one: Info, other: Info, tolerance: float = 1e-3) -> bool:
     return torch.allclose(first, second, rtol=tolerance, atol=smallest, equal_nan=True)
 
 
-def _reason(error: Exception, state: State) -> str:
+def reason_of(error: Exception, state: State) -> str:
     """Why the step can't be compiled, with the part of the model that is at fault."""
     names = ("prior", "likelihood", "guide")
     parts = dict(zip(names, state.vae.parts, strict=True))
     return why_refused(error, caller=CompiledGraph.__module__, parts=parts)
 
 
-def _metrics(info: Info) -> dict[str, float]:
+def metrics_of(info: Info) -> dict[str, float]:
+    """The metrics by name, as numbers."""
     return {name: float(value) for name, value in info._asdict().items()}
 
 
-def _warn(what: str, reason: str) -> None:
-    warn_caller(f"fit: {what}: {reason}; compile='off' avoids the attempt")
+def warn(what: str, reason: str) -> None:
+    """Say once what isn't compiled, and why."""
+    if is_first():
+        warn_caller(f"fit: {what}: {reason}; compile='off' avoids the attempt")

@@ -5,23 +5,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyro_vae.data import Rows
-from pyro_vae.distributed.process_group import (
-    batch_share,
-    mean_over_ranks,
-    part_of_rank,
-    seed_of_rank,
-)
+from pyro_vae.distributed.collectives import batch_share, mean_over_ranks
+from pyro_vae.distributed.process_group import part_of_rank, seed_of_rank
 from pyro_vae.networks import evaluating
-from pyro_vae.rng import own_seed
+from pyro_vae.rng import Stream, own_seed
 from pyro_vae.termination import stop_if_late
 from pyro_vae.training.nonfinite import (
     FAILURES,
-    KEPT,
     NotFiniteError,
     NotFiniteStep,
     about_rows,
@@ -52,6 +48,8 @@ class Training:
         order: draws the order of the training rows.
         rows: the digests of all rows that were given, by the names of the arguments.
         given: the rows of x, by whose numbers rows are named.
+        noise: what this one of several processes draws; torch's generators are the same in all.
+        labels: gives the names of these rows, where they have some.
     """
 
     run: Run
@@ -61,6 +59,8 @@ class Training:
     order: torch.Generator
     rows: Mapping[str, str] = field(default_factory=dict)
     given: Rows | None = None
+    noise: Stream | None = None
+    labels: Callable[[], Sequence[Any] | None] = lambda: None
 
     @property
     def options(self) -> FitOptions:
@@ -210,7 +210,7 @@ def stopped(
     rows: list[int] = []
     if training.given is not None:
         rows = row_numbers(training.given, error.rows)
-    named = f"; {about_rows(rows)} of x" if rows else ""
+    named = f"; {about_rows(rows, training.labels())} of x" if rows else ""
     where = f"{epoch} (batch {number} of {training.steps_per_epoch}{named})"
     return not_finite(error.what, where, training.options, rows, of_a_batch=True)
 
@@ -228,7 +228,7 @@ def not_finite(
     if of_a_batch and options.on_nonfinite == "stop":
         skip = ", or leave such batches out (on_nonfinite='skip')"
     return NotFiniteError(
-        f"fit: {what}: not finite in epoch {where}, and finite before the first step; {KEPT}; "
+        f"fit: {what}: not finite in epoch {where}, and finite before the first step",
         f"lower lr (now {options.lr:g}) or set clip_norm{skip}",
         rows,
     )

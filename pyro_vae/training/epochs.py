@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.distributed.process_group import average_buffers
+from pyro_vae.distributed.collectives import average_buffers, in_any
 from pyro_vae.networks import mixed_precision
-from pyro_vae.termination import is_asked, stop_after_epoch
+from pyro_vae.termination import Terminated, is_asked
 from pyro_vae.training.callbacks import Callback, call
 from pyro_vae.training.checkpoint import Checkpoint
 from pyro_vae.training.epoch import (
@@ -59,10 +59,17 @@ def make_epochs(
         call(callbacks, run)
         if checkpoint is not None:
             is_last = epoch == last or run.exhausted() or run.stopped
-            checkpoint.write(last=is_last or is_asked())
-            stop_after_epoch()
+            _save(checkpoint, is_last)
         if run.stopped:
             break
+
+
+def _save(checkpoint: Checkpoint, is_last: bool) -> None:
+    """Write the checkpoint, and end with it where SIGTERM has come to one of the processes."""
+    is_ending = in_any(is_asked())
+    checkpoint.write(last=is_last or is_ending)
+    if is_ending:
+        raise Terminated
 
 
 def refit_guide(training: Training, checkpoint: Checkpoint | None) -> None:

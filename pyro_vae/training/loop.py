@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,21 +13,23 @@ import torch
 
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data import Placement
-from pyro_vae.distributed.process_group import (
+from pyro_vae.data.row_labels import row_labels
+from pyro_vae.distributed.collectives import (
     broadcast_parameters,
-    device_of_rank,
     interrupted_together,
-    is_first,
 )
+from pyro_vae.distributed.process_group import device_of_rank, is_first, watched
+from pyro_vae.distributed.watch import PATIENCE
 from pyro_vae.networks import MatmulPrecision, Precision
-from pyro_vae.objectives import KL, Objective, Renyi
+from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.termination import deferred
-from pyro_vae.training.baseline import independent_score
 from pyro_vae.training.callbacks import Callback, require_callables
 from pyro_vae.training.checkpoint import Checkpoint
+from pyro_vae.training.data_parallel import own_noise
 from pyro_vae.training.epoch import Training
 from pyro_vae.training.epochs import make_epochs, refit_guide
+from pyro_vae.training.examination import examine
 from pyro_vae.training.options import (
     SCHEDULES,
     MakeOptimizer,
@@ -45,11 +48,9 @@ from pyro_vae.training.preparation import (
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.row_digest import digests_of, texts_of
 from pyro_vae.training.run import Run
-from pyro_vae.training.sanity_check import check_objective, require_trainable
-from pyro_vae.training.sleep import require_sleep
+from pyro_vae.training.sanity_check import require_trainable
 from pyro_vae.training.step_choice import choose_steps, with_guard
-from pyro_vae.training.train_step import State
-from pyro_vae.training.training_data import TrainingData
+from pyro_vae.training.symptoms import symptoms
 from pyro_vae.training.weights import refuse_hidden_weights, with_eager_steps
 from pyro_vae.vae import VAE
 
@@ -90,6 +91,7 @@ def fit(
     matmul_precision: MatmulPrecision = "highest",
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Sequence[Callback] = (),
+    timeout: float = PATIENCE,
     progress: bool | None = None,
 ) -> Run:
     """Train `vae` by stochastic variational inference, and keep the best weights.
@@ -166,10 +168,12 @@ def fit(
             is 10 seconds ago. Where it exists, the same call resumes after its last epoch, with the
             same random numbers; a finished run is returned as it was. With more `epochs` than
             before it continues, with learning rate and β of the longer run: with the schedule
-            "constant" that is what one long run does, and "cosine" rises again. Not for several
-            processes.
+            "constant" that is what one long run does, and "cosine" rises again. Several processes
+            have one file, which another number of processes may go on from.
         callbacks: functions of a row of the history, called after each epoch in their order; one
             that returns True stops the training. See `pyro_vae.training.Callback`.
+        timeout: seconds after which one of several processes that gives no sign of life is named,
+            and ends the run.
         progress: show a bar on stderr; None shows it on a terminal or in a notebook, and elsewhere
             a line a minute.
 
@@ -180,6 +184,7 @@ def fit(
         ValueError: data that don't fit the model, options out of range, a loss that is not finite,
             a checkpoint of another run, weights that don't fit the rows or with a compiled step, a
             last batch of one row for a model that can't be trained on one.
+        ProcessLost: another of several processes has ended, or gives no sign of life.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -198,6 +203,7 @@ def fit(
         torch.inference_mode(False),
         torch.enable_grad(),
         own_seed(options.seed, torch_device),
+        watched(options.timeout),
     ):
         require_trainable(vae, options)
         data, named_rows = read_data(
@@ -214,32 +220,31 @@ def fit(
         digests = {} if checkpoint is None else digests_of(named_rows)
         check_and_initialise(vae, named_rows, data.train, placement.grey, digests)
         data = with_binary_validation(data, vae, placement, options.seed)
-        _examine(run, state, data)
+        examine(run, state, data)
         factor = schedule if callable(schedule) else SCHEDULES[options.schedule]
         order = torch.Generator().manual_seed(options.seed)
         texts = texts_of(digests, data.weights)
         training = Training(
-            run, state, data, factor, order, texts, given=named_rows["x"]
+            run,
+            state,
+            data,
+            factor,
+            order,
+            texts,
+            given=named_rows["x"],
+            noise=own_noise(options.seed, torch_device),
+            labels=partial(row_labels, x, vae.spec.table),
         )
         _train(training, checkpoint, callbacks, progress)
-    if run.warning is not None:
-        warn_caller(f"fit: {run.warning}")
+        _warn(training)
     return run
 
 
-def _examine(run: Run, state: State, data: TrainingData) -> None:
-    """What fails early, the score to beat, and the weights to fall back on."""
-    options = run.options
-    objective = state.objective
-    # Rényi's bound with α above 1 is below the ELBO.
-    run.is_importance_weighted = isinstance(objective, Renyi) and objective.alpha < 1
-    if options.sleep_share:
-        require_sleep(run.vae)
-    check_objective(state, data.train, options)
-    has_fixed_rows = data.valid is not None or options.binarize == "none"
-    if has_fixed_rows:  # the bits of grey training rows are drawn anew in each step
-        run.baseline = independent_score(run.vae, data)
-    run.remember()
+def _warn(training: Training) -> None:
+    """Warn of what a training that ended well may have gone wrong in."""
+    for sentence in (training.run.warning, *symptoms(training)):
+        if sentence is not None:
+            warn_caller(f"fit: {sentence}")
 
 
 def _train(
@@ -257,7 +262,7 @@ def _train(
     steps_done = training.steps_per_epoch * len(run.history)
     steps_in_all = training.steps_per_epoch * (run.options.epochs or 0)
     steps_function = choose_steps(
-        training.state, run.options, steps_in_all - steps_done
+        training.state, run.options, steps_in_all - steps_done, training.noise
     )
     training.state = with_guard(training.state, run.options, steps_function)
     for group in training.state.optimizer.param_groups:

@@ -1,6 +1,7 @@
 """Numbers that are not finite: where they are from, and what `fit` says of them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ FAILURES = (torch.linalg.LinAlgError,)  # type: ignore[attr-defined]
 """What a density raises where its covariance is no longer one."""
 SHOWN = 5
 KEPT = "the best weights before are kept"
-"""Of a run in a program; the command says it otherwise where nothing is saved."""
 
 
 class NotFiniteStep(Exception):
@@ -36,12 +36,20 @@ class NotFiniteError(ValueError):
     """A training that was ended by numbers that are not finite.
 
     Attributes:
+        problem: what is not finite, and where.
+        remedy: what to do.
         rows: the numbers of the rows of x that are concerned, as far as they are known.
     """
 
-    def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, remedy: str, rows: Sequence[int] = ()) -> None:
+        self.problem = problem
+        self.remedy = remedy
         self.rows = tuple(rows)
+        super().__init__(self.with_kept(KEPT))
+
+    def with_kept(self, kept: str) -> str:
+        """The message, with what is kept of the training."""
+        return f"{self.problem}; {kept}; {self.remedy}"
 
 
 def require_finite_terms(terms: Terms, batch: Tensor) -> None:
@@ -93,14 +101,20 @@ def row_numbers(rows: Rows, wanted: Tensor) -> list[int]:
     return sorted(set(found))
 
 
-def about_rows(numbers: Sequence[int]) -> str:
-    """Rows in words.
+def about_rows(numbers: Sequence[int], labels: Sequence[Any] | None = None) -> str:
+    """Rows in words, with their labels where they have some beside their numbers.
 
     Example:
         >>> about_rows([3]), about_rows(range(20))
         ('row 3', 'rows 0, 1, 2, 3, 4, ... (20 rows)')
+        >>> about_rows([1], ["first", "second"])
+        "row 1 ('second')"
     """
-    shown = ", ".join(map(str, numbers[:SHOWN]))
+    named = []
+    for number in numbers[:SHOWN]:
+        label = number if labels is None else labels[number]
+        named.append(str(number) if label == number else f"{number} ({label!r})")
+    shown = ", ".join(named)
     if len(numbers) > SHOWN:
         shown += f", ... ({len(numbers)} rows)"
     return f"row{'s' if len(numbers) > 1 else ''} {shown}"

@@ -19,6 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from pyro_vae.described import Described
+from pyro_vae.distributed.watch import PATIENCE
 from pyro_vae.explain import nearest
 from pyro_vae.kind_options import Options
 from pyro_vae.networks import MatmulPrecision, Precision
@@ -155,6 +156,11 @@ class FitOptions(Described):
     matmul_precision: MatmulPrecision = Field(
         default="highest",
         description="torch.set_float32_matmul_precision while training: TF32 on a GPU with 'high'",
+    )
+    timeout: Annotated[PositiveFloat, AllowInfNan(False)] = Field(
+        default=PATIENCE,
+        description="seconds after which one of several processes that gives no sign of life is "
+        "named, and ends the run",
     )
 
 

@@ -149,6 +149,8 @@ def check_and_initialise(
         if vae.spec.self_masking is None:
             _warn_of_empty(name, empty, len(rows))
         require_precise(vae, rows, name)
+    if vae.model.effects is not None:
+        vae.model.effects.rows.fill_(len(train))
     if vae.initialized:
         return
     order = torch.Generator().manual_seed(0)
@@ -168,12 +170,16 @@ def check_and_initialise(
 
 def _start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:
     """Give every e(c) of a model the moments of the contexts of its training rows."""
+    context = vae.spec.context
+    assert context is not None
     contexts = (vae.model.split(batch)[1] for batch in batches)
     summary = statistics(part for part in contexts if part is not None)
+    mean = torch.stack(context.in_place([*summary.mean], summary.mean.new_zeros(())))
+    std = torch.stack(context.in_place([*summary.std], summary.std.new_ones(())))
     for module in vae.modules():
         if isinstance(module, ContextFeatures):
             own = slice(len(module.levels))  # all of them, or all but the label
-            module.start(summary.mean[own], summary.std[own])
+            module.start(mean[own], std[own])
 
 
 def default_objective(vae: VAE, options: FitOptions, train: Rows) -> FitOptions:

@@ -104,6 +104,11 @@ class Run:
             return self.elbo
         return -loss
 
+    @property
+    def rate(self) -> float | None:
+        """KL(q ‖ p) of the best epoch in nats per row, on the rows that `elbo_of` names."""
+        return self._of_best("rate")
+
     def _of_best(self, name: str) -> float | None:
         """A mean of the best epoch, on the rows that `elbo_of` names."""
         if not self.best_epoch:

@@ -2,15 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-import pyro
-import torch
-from pydantic import BaseModel, NonNegativeInt, model_validator
+from pydantic import BaseModel, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 from torch.optim import Optimizer
 
 from pyro_vae.training.fused_adam import without_compiler
-from pyro_vae.version import __version__
 
 Row = dict[str, int | float]
 
@@ -26,6 +22,7 @@ class Saved(BaseModel):
         best_epoch: its number, 0 where there is none.
         steps: number of steps made.
         skipped: number of steps that were left out.
+        processes: how many made them.
     """
 
     made_for: dict[str, Any]
@@ -36,6 +33,7 @@ class Saved(BaseModel):
     best_epoch: NonNegativeInt
     steps: NonNegativeInt
     skipped: NonNegativeInt = 0
+    processes: PositiveInt = 1
 
     @model_validator(mode="after")
     def _in_range(self) -> "Saved":
@@ -44,21 +42,6 @@ class Saved(BaseModel):
                 f"best_epoch: expected at most {len(self.history)}, got {self.best_epoch}"
             )
         return self
-
-
-def versions() -> dict[str, str]:
-    """The versions of the library and of those that its numbers depend on.
-
-    Example:
-        >>> sorted(versions())
-        ['numpy', 'pyro', 'pyro_vae', 'torch']
-    """
-    return {
-        "pyro_vae": __version__,
-        "torch": torch.__version__,
-        "pyro": pyro.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def optimizer_state(

@@ -11,9 +11,10 @@ from torch.optim import Optimizer
 from pyro_vae.arguments import warn_caller
 from pyro_vae.compiler import products
 from pyro_vae.distributed.process_group import world_size
+from pyro_vae.rng import Stream
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.compiled_step import CompiledStep
-from pyro_vae.training.data_parallel import parallel
+from pyro_vae.training.data_parallel import ParallelStep, require_same_steps
 from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.train_step import State, steps
@@ -38,7 +39,9 @@ HOOKS = (
 """Where torch keeps the hooks of a module."""
 
 
-def choose_steps(state: State, options: FitOptions, count: int) -> StepsFunction:
+def choose_steps(
+    state: State, options: FitOptions, count: int, noise: Stream | None = None
+) -> StepsFunction:
     """The function that makes the steps of a run: eager, compiled, or of several processes.
 
     Arguments:
@@ -46,13 +49,19 @@ def choose_steps(state: State, options: FitOptions, count: int) -> StepsFunction
         options: `compile` says which; "auto" compiles where the number of steps is worth it and no
             hooks are registered, which would be called only once.
         count: number of steps ahead.
+        noise: that of this one of several processes.
+
+    Raises:
+        ValueError: the processes have different numbers of steps ahead.
     """
-    if world_size() > 1:
-        return parallel(state, options, count)
     hooked = next(hooked_modules(state.vae), None)
     if options.compile == "auto" and hooked is not None:
-        return steps
-    function = stepper(options, state.optimizer, count)
+        options = options.model_copy(update={"compile": "off"})
+    if noise is None:
+        function = stepper(options, state.optimizer, count)
+    else:
+        require_same_steps(count)
+        function = ParallelStep(noise, compiles(options, count)).steps
     if hooked is not None and is_compiled(function):
         warn_caller(
             f"fit: the hooks of {hooked} are called while the step is compiled, and not in each "
@@ -67,10 +76,8 @@ def stepper(
     count: int,
 ) -> StepsFunction:
     """The steps of one process: eager or compiled."""
-    is_long = count >= WORTH_COMPILING
-    if options.compile == "off" or (options.compile == "auto" and not is_long):
+    if not compiles(options, count):
         return steps
-    products.library()  # an error in its environment variable comes before the work
     with_optimizer = options.compile == "step"
     if options.compile == "auto":
         with_optimizer = is_adam(optimizer)
@@ -81,6 +88,15 @@ def stepper(
     if with_optimizer and is_small and count >= WORTH_SEVERAL:
         together = SEVERAL
     return CompiledStep(with_optimizer, together).steps
+
+
+def compiles(options: FitOptions, count: int) -> bool:
+    """Whether so many steps are to be compiled."""
+    is_long = count >= WORTH_COMPILING
+    if options.compile == "off" or (options.compile == "auto" and not is_long):
+        return False
+    products.library()  # an error in its environment variable comes before the work
+    return True
 
 
 def with_guard(state: State, options: FitOptions, function: StepsFunction) -> State:
@@ -104,8 +120,11 @@ def with_guard(state: State, options: FitOptions, function: StepsFunction) -> St
 
 
 def is_compiled(function: StepsFunction) -> bool:
-    """Whether a function that makes steps is that of a `CompiledStep`."""
-    return isinstance(getattr(function, "__self__", None), CompiledStep)
+    """Whether a function that makes steps is that of a `CompiledStep`, or compiles in parallel."""
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, ParallelStep):
+        return owner.compiles
+    return isinstance(owner, CompiledStep)
 
 
 def hooked_modules(vae: nn.Module) -> Iterator[str]:

@@ -48,6 +48,7 @@ def trace(
     *,
     with_optimizer: bool,
     beta: float | None = None,
+    share: float = 1.0,
 ) -> Graph:
     """The graph of a step for each batch of a stack: loss, gradient and clipping.
 
@@ -59,12 +60,13 @@ def trace(
         stack: batches, (steps, rows, *data_shape); one batch without the optimizer.
         with_optimizer: whether Adam and the moving average are in the graph.
         beta: β as a constant; None takes it as a number that changes.
+        share: the factor of the loss whose gradient is taken.
 
     Raises:
         Exception: of many types, where the Python looks at values, which are not there while
             tracing.
     """
-    function = _StepsOfTensors(state, with_optimizer, beta)
+    function = _StepsOfTensors(state, with_optimizer, beta, share)
     inputs = [container[key] for container, key in function.slots.values()]
     groups = state.optimizer.param_groups if with_optimizer else []
     schedule = [ScheduleValues.of(state)] * len(stack)
@@ -138,10 +140,12 @@ class _StepsOfTensors:
         state: State,
         with_optimizer: bool,
         beta: float | None,
+        share: float,
     ) -> None:
         self.state = state
         self.with_optimizer = with_optimizer
         self.beta = beta
+        self.share = share
         self.module = _Objective(state)
         self.slots = dict(_slots(self.module))
         self.names = list(self.slots)
@@ -201,7 +205,7 @@ class _StepsOfTensors:
         terms, buffers = functional_call(self.module, own, (rows, beta))
         loss = terms.loss.mean()
         slopes: Sequence[Tensor | None] = torch.autograd.grad(
-            loss, list(leaves.values()), allow_unused=True
+            self.share * loss, list(leaves.values()), allow_unused=True
         )
         pairs = zip(leaves, slopes, strict=True)
         with torch.no_grad():

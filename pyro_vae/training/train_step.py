@@ -21,6 +21,9 @@ from pyro_vae.training.nonfinite import (
 )
 from pyro_vae.vae import VAE
 
+MOST_ROWS = 1024
+"""Of larger batches the rows aren't looked at one by one."""
+
 
 class Info(NamedTuple):
     """The metrics of a step: means over its rows in nats, and the gradient norm before clipping."""
@@ -189,11 +192,14 @@ def _gradient(state: State, batch: Tensor, weights: Tensor | None) -> Info:
     for parameter in parameters:  # optimizer.zero_grad() does more and takes longer
         parameter.grad = None
     loss.backward()
-    grad_norm = _clip_gradient(parameters, state.clip_norm)
+    grad_norm = clip_gradient(parameters, state.clip_norm)
     info = Info(loss.detach(), rate.detach(), distortion.detach(), grad_norm)
     if state.on_nonfinite is not None and not _is_finite(info):
         require_finite_terms(terms, batch)
-        require_finite_gradient(list(state.vae.named_parameters()), grad_norm, batch)
+        bad = batch
+        if state.on_nonfinite == "stop":
+            bad = batch[_rows_of_gradient(state, rows)]
+        require_finite_gradient(list(state.vae.named_parameters()), grad_norm, bad)
     return info
 
 
@@ -201,6 +207,26 @@ def _is_finite(info: Info) -> bool:
     """Whether all metrics of a step are finite."""
     total = info.loss + info.rate + info.distortion + info.grad_norm
     return math.isfinite(float(total))
+
+
+def _rows_of_gradient(state: State, rows: Tensor) -> list[int]:
+    """The rows whose gradient alone is not finite; all where there are none, or they can't tell."""
+    every = list(range(len(rows)))
+    if len(rows) > MOST_ROWS:
+        return every
+    parameters = [one for one in state.vae.parameters() if one.requires_grad]
+    bad = []
+    for number, row in enumerate(rows):
+        try:
+            loss = state.terms(row[None], state.beta).loss.sum()
+            found: Sequence[Tensor | None] = torch.autograd.grad(
+                loss, parameters, allow_unused=True
+            )
+        except (*FAILURES, RuntimeError, ValueError):  # such as BatchNorm of one row
+            return every
+        if not all(one is None or bool(one.isfinite().all()) for one in found):
+            bad.append(number)
+    return bad or every
 
 
 def failed_density(state: State, rows: Tensor, batch: Tensor) -> NotFiniteStep:
@@ -217,7 +243,7 @@ def failed_density(state: State, rows: Tensor, batch: Tensor) -> NotFiniteStep:
     return NotFiniteStep("a covariance", batch[bad] if bad else batch)
 
 
-def _clip_gradient(parameters: list[nn.Parameter], clip_norm: float | None) -> Tensor:
+def clip_gradient(parameters: list[nn.Parameter], clip_norm: float | None) -> Tensor:
     """Shorten the gradient to `clip_norm`; its norm before that."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)

@@ -113,7 +113,13 @@ def _eager(options: FitOptions, why: str) -> FitOptions:
 
 def _checked(weights: Any, rows: int) -> Tensor:
     """The weights as a tensor."""
-    given = torch.as_tensor(weights, dtype=torch.float64, device="cpu")
+    try:
+        given = torch.as_tensor(weights, dtype=torch.float64, device="cpu")
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"weights: expected one number for each of the {rows} rows, got "
+            f"a {type(weights).__name__} that is no array of numbers"
+        ) from error
     if given.shape != (rows,):
         raise ValueError(
             f"weights: expected one for each of the {rows} rows, got shape {tuple(given.shape)}"

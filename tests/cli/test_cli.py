@@ -38,10 +38,11 @@ COMMANDS = (
     "schema",
 )
 MODEL = {"spec.json", "model.safetensors"}
-TRAINED = MODEL | {"history.csv", "rows.npz", "unfinished"}  # before the evaluation
+TRAINED = MODEL | {"history.csv", "training.json", "rows.npz", "unfinished"}
+"""Before the evaluation."""
 TABLES = {
     *("rows.npz", "metrics.json", "history.csv", "evidence.csv", "posterior.nc"),
-    "manifest.json",
+    *("training.json", "manifest.json"),
 }
 PICTURES = {"history.png", "latent.png", "reconstructions.png", "samples.png"}
 SHORT = (*QUICK, "--set", "hidden_dims=[32]")

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from torch.distributions import Independent, Normal
 
 import pyro_vae as pv
 from tests.cli.command import pyro_vae, write_data
@@ -34,6 +36,13 @@ def test_what_has_no_program_is_an_error(home: Path) -> None:
     done = pyro_vae("eject", "spec.toml", "--set", "guide=semi_amortized")
     assert done.status == 2
     assert "guide: expected a kind that can be written in a few lines" in done.err
+    prior = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+    own = pv.VAE(data_shape=(4,), latent_dim=2, prior=prior)
+    pv.save(own, home / "own")
+    done = pyro_vae("eject", "own")
+    assert done.status == 2
+    assert "got your own prior; take pv.load('own', prior=<your " in done.err
+    assert "paste your part into prior" in done.err
     pv.save(pv.VAE(data_shape=(4,)), home / "run")
     done = pyro_vae("eject", "run", "--set", "latent_dim=3")
     assert done.status == 2

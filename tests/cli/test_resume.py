@@ -1,12 +1,18 @@
 """`pyro-vae fit --resume` goes on with a run that was killed."""
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import pyro_vae as pv
 from pyro_vae import saving
+from pyro_vae.analysis.marginal_likelihood import importance_sampling
+from pyro_vae.experiment import run as experiment
 from pyro_vae.experiment import run_folder
 from pyro_vae.training import checkpoint
 from pyro_vae.training.options import SCHEDULES
@@ -63,6 +69,28 @@ def test_it_goes_on_where_it_was_killed() -> None:
     assert (done.status, f"\ncontinues from {LEFT}\n" in done.out) == (0, True)
     assert not LEFT.parent.exists()
     assert model("runs/normal") == model("whole")
+
+
+def test_rows_that_were_evaluated_are_not_evaluated_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kill after the evaluation; the next one, after a cut, has nothing of it left to do."""
+
+    def cut(*arguments: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "write_numbers", cut)
+        with pytest.raises(PowerCut):
+            pyro_vae(*FIT)
+    assert (RUN / "unfinished" / "evidence.safetensors").exists()
+    whole = pyro_vae(*FIT, "--output", "whole")
+    monkeypatch.setattr(importance_sampling, "_estimate", cut)
+    done = pyro_vae(*FIT, "--resume")
+    assert (done.status, whole.status) == (0, 0)
+    for name in ("evidence.csv", "metrics.json"):
+        assert (RUN / name).read_bytes() == Path("whole", name).read_bytes()
+    assert not LEFT.parent.exists()
 
 
 def test_its_folder_is_its_description() -> None:
@@ -135,6 +163,31 @@ def test_a_training_that_diverges_leaves_its_best_weights_and_may_leave_steps_ou
     assert done.err.endswith("; the best weights are in runs/normal/unfinished/best\n")
     assert pv.load(RUN / "unfinished" / "best").spec.guide.kind == "low_rank"
     refused(pyro_vae(*diverging), f"{RUN}: holds a run that has not ended")
+
+
+def test_rows_that_ended_a_training_are_shown_by_the_command_that_it_names() -> None:
+    rows = np.load("normal.npy")
+    rows[[3, 50], 1] = (
+        3e14  # their squares, which the loss has, leave float32 in a gradient
+    )
+    pd.DataFrame(rows, [f"bird {one}" for one in range(60)], list("abcd")).to_csv(
+        "far.csv", index_label="name"
+    )
+    asked = ("--set", "data.index=name", "--set", "fit.optimizer=sgd")
+    done = pyro_vae(
+        "fit", "far.csv", *asked, "--set", "fit.lr=1e30", "--set", "hidden_dims=[8]"
+    )
+    found = re.search(r"look there with pyro-vae (.*)$", done.err.strip())
+    assert done.status == 2
+    assert found is not None, done.err
+    assert not Path("runs/far").exists()
+    shown = pyro_vae(*shlex.split(found[1]))
+    assert shown.status == 0
+    assert "far.csv, row 0 ('bird 0')\ncolumn  value" in shown.out
+    far = pyro_vae("inspect", "far.csv", "--row", "50", *asked[:2]).out.splitlines()
+    assert far[2].split()[:2] == ["b", "3e+14"]
+    array = pyro_vae("inspect", "normal.npy", "--row", "60")
+    refused(array, "--row: expected numbers from 0 to 59, got 60")
 
 
 def test_nobody_forgets_it(home: Path) -> None:

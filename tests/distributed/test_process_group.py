@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_vae.distributed import process_group
+from pyro_vae.distributed import collectives, process_group
 from pyro_vae.distributed.launch import VARIABLES
 from tests.cli.command import Done, pyro_vae
 from tests.distributed import worker
@@ -32,7 +32,6 @@ HARD = (
     "evidence_of_rows",
     "interrupted",
     "different_rows",
-    "compiled",
     "a_gpu_by_number",
 )
 
@@ -151,7 +150,7 @@ def test_the_first_process_calls_and_all_stop(hard):
 
 @pytest.mark.slow
 def test_an_error_of_a_callback_ends_the_others(hard):
-    assert hard["a_callback_fails"] == ["LookupError", "RuntimeError"]
+    assert hard["a_callback_fails"] == ["LookupError", "ProcessLost"]
 
 
 @pytest.mark.slow
@@ -222,7 +221,7 @@ def test_an_interrupt_of_one_process_stops_all_at_the_same_step(hard):
 
 @pytest.mark.slow
 def test_an_error_in_one_process_ends_the_others(hard):
-    assert hard["one_fails"] == [("RuntimeError", None), ("ValueError", True)]
+    assert hard["one_fails"] == [("ProcessLost", None), ("ValueError", True)]
 
 
 @pytest.mark.slow
@@ -236,12 +235,6 @@ def test_what_can_not_work_is_refused_everywhere(hard):
         "device: expected cpu, cuda or auto in 2 processes, got 'cuda:1'; take 'cuda'"
     )
     assert hard["a_gpu_by_number"] == [message] * 2
-
-
-@pytest.mark.slow
-def test_the_first_says_that_steps_are_not_compiled(hard):
-    message = "fit: 2 processes make eager steps, not compiled ones"
-    assert hard["compiled"] == [([(message, "worker.py")], 1), ([], 1)]
 
 
 @pytest.mark.slow
@@ -267,8 +260,8 @@ def test_a_process_alone_keeps_what_it_has():
         )
         assert process_group.first_failure()
     values = torch.tensor([1.0, 2.0])
-    assert process_group.mean_over_ranks(values) is values
-    assert process_group.gathered("a") == ["a"]
+    assert collectives.mean_over_ranks(values) is values
+    assert collectives.gathered("a") == ["a"]
     assert process_group.device_of_rank(torch.device("cuda:1")) == torch.device(
         "cuda:1"
     )

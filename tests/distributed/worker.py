@@ -4,6 +4,8 @@ Each scenario is a function without arguments; its result in each process is pic
 that started it. A test may also call it itself, and is then the one process to compare with.
 """
 
+import contextlib
+import copy
 import os
 import pickle
 import signal
@@ -14,15 +16,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyro.distributions as dist
+import pytest
 import torch
+import torch._inductor
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
 from pyro_vae.analysis.marginal_likelihood.until import Until
-from pyro_vae.distributed import process_group
+from pyro_vae.distributed import collectives, process_group
+from pyro_vae.distributed.watch import ProcessLost
+from pyro_vae.experiment import run as experiment
 from pyro_vae.objectives import ELBO, IWAE
 from pyro_vae.training import Run, fit
 from tests.training.small import X, small, weights, without_clock
@@ -341,7 +348,151 @@ def evidence_of_rows():
     ]
 
 
+def compiled():
+    """Runs with compiled gradients and with eager ones, the graphs, and the warnings.
+
+    Uneven batches, clipping, averages, BatchNorm, AdamW with a weight that nothing uses, IWAE, and
+    free bits, whose loss is of the rows of all processes.
+    """
+    guide = QuietGuide()
+    guide.spare = nn.Linear(3, 3)
+    cases = {
+        "plain": ({}, {"clip_norm": 0.5, "ema_decay": 0.9}),
+        "normed": ({"encoder": Normed()}, {"objective": IWAE(num_particles=3)}),
+        "spare": ({"guide": guide}, {"optimizer": "adamw", "kl_warmup_epochs": 2}),
+        "grey": ({"likelihood": "bernoulli"}, {"binarize": "dynamic"}),
+        "free_bits": ({}, {"objective": {"kind": "elbo", "free_bits": 2.5}}),
+    }
+    return {name: _both_ways(*case) for name, case in cases.items()}
+
+
+def _both_ways(fields, options):
+    found = []
+    rows = np.clip(np.abs(X), 0, 1) if "binarize" in options else X
+    for how in ("step", "off"):
+        vae = small(**copy.deepcopy(fields))
+        with warnings.catch_warnings(record=True) as caught, counted_graphs() as graphs:
+            warnings.simplefilter("always")
+            run = fit(
+                vae, rows, epochs=4, batch_size=16, seed=3, compile=how, **options
+            )
+        messages = [
+            str(one.message)
+            for one in caught
+            if "independent columns" not in str(one.message)
+        ]
+        found.append((outcome(run), len(graphs), messages))
+    return found
+
+
+@contextlib.contextmanager
+def counted_graphs():
+    """A list that gets an entry for each graph that is compiled inside the block."""
+    graphs = []
+    compile_graph = torch._inductor.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            torch._inductor,
+            "compile",
+            lambda *a, **k: graphs.append(1) or compile_graph(*a, **k),
+        )
+        yield graphs
+
+
+# Checkpoints
+
+
+def half_way():
+    """Three of six epochs, kept in a file of which the path is relative."""
+    return elastic(3)
+
+
+def the_rest():
+    """The other three, from the file of a process alone."""
+    return elastic(6)
+
+
+def elastic(epochs):
+    return quiet(
+        validation=9,
+        epochs=epochs,
+        schedule="constant",
+        ema_decay=0.9,
+        checkpoint="elastic",
+    )
+
+
+def noisy_rest():
+    """With noise, in two processes after one; then again as it is."""
+    options = {"epochs": 6, "batch_size": 16, "schedule": "constant", "validation": 9}
+    first, again = (fit(small(), X, **options, checkpoint="noisy") for _ in range(2))
+    return outcome(first), outcome(again)
+
+
+def refused_by_the_first():
+    """The errors of the first process, which alone reads the checkpoint and claims the folder."""
+    if process_group.is_first():
+        Path("damaged").write_text("nothing")
+        np.save("rows.npy", X)
+        Path("taken").mkdir(exist_ok=True)
+        Path("taken/metrics.json").touch()
+    collectives.gathered("written")
+    found = [refusal(lambda: fit(small(), X, epochs=1, checkpoint="damaged"))]
+    spec = {"data": "rows.npy", "latent_dim": 1, "fit": {"epochs": 1}}
+    found.append(refusal(lambda: experiment.run(spec, "taken")))
+    found.append(sorted(os.listdir("taken")))
+    return found
+
+
 # What goes wrong
+
+
+def one_stops():
+    """SIGSTOP of the second process in its first step; the first lets it go on at the end."""
+
+    def objective(model, guide, x, beta=1.0):
+        if torch.is_grad_enabled() and process_group.rank() == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return ELBO()(model, guide, x, beta)
+
+    return lost(
+        lambda: fit(small(), X, objective=objective, validation=None, timeout=3)
+    )
+
+
+def one_stops_in_the_evidence():
+    def attempt():
+        if process_group.rank() == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        sharded_evidence(small(), X[:5], num_particles=10, timeout=3)
+
+    return lost(attempt)
+
+
+def one_is_killed():
+    """The second process ends without a word, as by SIGKILL, but for what the test reads."""
+
+    def attempt():
+        if process_group.rank() == 1:
+            Path("1.pickle").write_bytes(pickle.dumps({"one_is_killed": None}))
+            os._exit(0)
+        collectives.gathered(1)
+
+    return lost(attempt)
+
+
+def lost(attempt):
+    """The message of the process that misses another, which it lets go on."""
+    with process_group.joined():
+        others = collectives.gathered(os.getpid())
+        try:
+            attempt()
+        except ProcessLost as error:
+            if process_group.rank() == 0:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(others[1], signal.SIGCONT)
+            return str(error)
+    return "nothing"
 
 
 def interrupted():
@@ -379,18 +530,6 @@ def different_rows():
     )
 
 
-def compiled():
-    """The warnings where a compiled step is asked for."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        run = fit(small(), X, epochs=1, compile="step")
-    about_steps = [
-        one for one in caught if "independent columns" not in str(one.message)
-    ]
-    shown = [(str(one.message), Path(one.filename).name) for one in about_steps]
-    return shown, len(run.history)
-
-
 def a_gpu_by_number():
     return refusal(lambda: process_group.device_of_rank(torch.device("cuda:1")))
 
@@ -422,10 +561,19 @@ def one_fails():
     return "nothing"
 
 
+ALONE = (
+    "one_fails",
+    "a_callback_fails",
+    "one_stops",
+    "one_stops_in_the_evidence",
+    "one_is_killed",
+)
+"""Scenarios that make a group of their own, and leave it by an error."""
+
 if __name__ == "__main__":
     results = {}
     for name in sys.argv[2:]:
-        if name in {"one_fails", "a_callback_fails"}:
+        if name in ALONE:
             results[name] = globals()[name]()
             continue
         with process_group.joined():

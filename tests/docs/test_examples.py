@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.docs.pages import DOCS, ROOT
@@ -20,7 +21,7 @@ LARGEST_PICTURE = 60_000
 TEXT = PAGE.read_text(encoding="utf-8")
 SHOWN = dict(
     re.findall(
-        r"`python examples/(\w+)\.py(?: \w+\.npz)?`.*?```text\n(.*?)\n```",
+        r"`python examples/(\w+)\.py(?: \w+\.(?:npz|csv))?`.*?```text\n(.*?)\n```",
         TEXT,
         re.DOTALL,
     )
@@ -29,7 +30,7 @@ SCRIPTS = sorted(
     {path.stem for path in EXAMPLES.glob("*.py")} - {PICTURE_OF_THE_README}
 )
 TAKES_EPOCHS = [name for name in SCRIPTS if name != "autoencoder"]
-FROM_FILES = ("frey_faces", "mnist")
+FROM_FILES = ("frey_faces", "mnist", "single_cell")
 
 
 def without_numbers(line: str) -> str:
@@ -57,6 +58,18 @@ def packed_file(folder: Path) -> Path:
     return folder / "packed.npz"
 
 
+def cells_file(folder: Path) -> Path:
+    """Counts of 320 genes in 130 cells of two sizes; four have the names of markers."""
+    rng = np.random.default_rng(0)
+    size = rng.choice([0.5, 2.0], (130, 1))
+    counts = rng.poisson(size * rng.gamma(1.0, 2.0, (130, 320)))
+    markers = ["CD3D", "MS4A1", "VCAN", "APOE"]
+    genes = [*markers, *(f"gene {i}" for i in range(316))]
+    cells = [f"cell {i}" for i in range(130)]
+    pd.DataFrame(counts, cells, genes).to_csv(folder / "cells.csv")
+    return folder / "cells.csv"
+
+
 def output(name: str, folder: Path, *arguments: str | Path) -> str:
     """What a script prints that is started in a folder."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -79,9 +92,11 @@ def test_scripts_are_short_and_say_what_one_sees(name: str) -> None:
         assert "One sees" in source.split('"""')[1].replace("\n", " ")
 
 
-def test_the_picture_of_the_page_is_small() -> None:
-    (picture,) = re.findall(r"\((images/\w+\.png)\)", TEXT)
-    assert (DOCS / picture).stat().st_size <= LARGEST_PICTURE
+def test_the_pictures_of_the_page_are_small() -> None:
+    pictures = re.findall(r"\((images/\w+\.png)\)", TEXT)
+    assert pictures == ["images/single_cell.png", "images/anomalies.png"]
+    for picture in pictures:
+        assert (DOCS / picture).stat().st_size <= LARGEST_PICTURE
 
 
 @pytest.mark.slow
@@ -97,7 +112,11 @@ def test_a_script_prints_the_line_of_the_page(name: str, tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FROM_FILES)
 def test_a_script_reads_its_file(name: str, tmp_path: Path) -> None:
-    make = {"frey_faces": frames_file, "mnist": packed_file}[name]
+    make = {
+        "frey_faces": frames_file,
+        "mnist": packed_file,
+        "single_cell": cells_file,
+    }[name]
     printed = output(name, tmp_path, make(tmp_path), "out.png", "--epochs", "2")
     assert without_numbers(SHOWN[name]) in map(without_numbers, printed.splitlines())
     assert (tmp_path / "out.png").stat().st_size > 1000

@@ -155,6 +155,7 @@ def _run(asked: dict[str, Any], output: Path, counted: Path) -> int:
 
 def _serve() -> None:
     """Answer the lines of stdin, after a first run in this process, which imports what is slow."""
+    from pyro_vae.analysis.marginal_likelihood import row_checkpoint
     from pyro_vae.cli.main import main
     from pyro_vae.experiment import run_folder
     from pyro_vae.training import checkpoint
@@ -162,6 +163,7 @@ def _serve() -> None:
 
     run_folder.save_figure = lambda figure, path: path.write_text("picture")
     checkpoint.SECONDS = 0.0  # a checkpoint after each epoch
+    row_checkpoint.SECONDS = row_checkpoint.PAUSE = 0.0
     with tempfile.TemporaryDirectory() as home, redirect_stdout(sys.stderr):
         write_data(Path(home))
         os.chdir(home)

@@ -145,6 +145,10 @@ DESCRIPTIONS = {
     ),
     "key.json": (json.dumps({"k" * 10**6: 1}), "unknown field"),
     "value.json": (json.dumps({"activation": "k" * 10**6}), "unknown activation"),
+    "kinds.json": (
+        json.dumps({"columns": {"a": {"kind": [1]}}}),
+        "column 'a': unknown kind [1]",
+    ),
     "layers.json": (json.dumps({"hidden_dims": [1] * 10**5}), "at most 1000 items"),
 }
 

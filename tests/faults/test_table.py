@@ -10,6 +10,7 @@ import resource
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,25 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, TensorDataset
 
 import pyro_vae as pv
-from pyro_vae.analysis.export.arviz_objects import to_datatree
-from pyro_vae.analysis.export.netcdf import write_netcdf
+from pyro_vae.analysis.bridge.arviz_objects import to_datatree
+from pyro_vae.analysis.bridge.netcdf import write_netcdf
 from pyro_vae.checksums import content_sha256
 from pyro_vae.data import load as load_rows
 from pyro_vae.experiment.claim import claimed
-from pyro_vae.saving import write_model
+from pyro_vae.saving import read_run, write_model
 from pyro_vae.training.checkpoint import Checkpoint
 from tests.cli.command import QUICK, pyro_vae, write_data
+from tests.distributed.test_killed_processes import finished, killed, stopped
 from tests.faults.injector import serving
 from tests.faults.test_bit_flips import damaged
 from tests.faults.test_faults import FIT, States, contents
 from tests.faults.test_hostile_files import DATA, DESCRIPTIONS
-from tests.training.small import X, same, small, weights
+from tests.training.small import X, same, small, weights, without_clock
 from tests.training.test_checkpoint import WRONG
+from tests.training.test_nonfinite import DIVERGING
 
+FLIPS = 380
+"""And 20 cuts: 1200 in weights, checkpoint and description together."""
 Verdicts = Iterator[bool]
 """Whether each fault was told, or survived."""
 
@@ -114,9 +119,26 @@ def full_at_the_tree(home: Path) -> Verdicts:
 def flips_in_weights(home: Path) -> Verdicts:
     folder = write_model(small(), home / "model")
     file = folder / "model.safetensors"
-    for one in itertools.islice(damaged(file.read_bytes()), 200):
+    for one in damaged(file.read_bytes(), FLIPS):
         file.write_bytes(one)
         yield told(lambda: pv.load(folder))
+
+
+def flips_in_descriptions(home: Path) -> Verdicts:
+    """Of a model, and of what the run that made it was asked for."""
+    run = {"data": "rows.csv", "fit": {"lr": 0.1}}
+    folder = write_model(small(), home / "model", run=run)
+    file = folder / "spec.json"
+    before = read_run(folder)
+    spec = pv.load(folder).spec
+    for one in damaged(file.read_bytes(), FLIPS):
+        file.write_bytes(one)
+        try:
+            found = pv.load(folder).spec, read_run(folder)
+        except ValueError:
+            yield True
+        else:  # a flip in a space between the entries
+            yield found == (spec, before)
 
 
 def flips_in_a_checkpoint(home: Path) -> Verdicts:
@@ -124,7 +146,7 @@ def flips_in_a_checkpoint(home: Path) -> Verdicts:
     pv.fit(small(), X, epochs=1, checkpoint=path, progress=False)
     read = Checkpoint(path, None)._load  # type: ignore[arg-type]
     text, tensors = read()
-    for one in itertools.islice(damaged(path.read_bytes()), 200):
+    for one in damaged(path.read_bytes(), FLIPS):
         path.write_bytes(one)
         try:
             found = read()
@@ -189,6 +211,14 @@ def two_fits(home: Path) -> Verdicts:
         yield done.status == 2 and "another run writes" in done.err
 
 
+def lost_processes(home: Path) -> Verdicts:
+    """A process of two is killed or stopped: torchrun starts both again, and the bits are right."""
+    whole = finished(home, "whole")
+    for rank in (0, 1):
+        yield killed(home, rank)[0] == whole
+    yield stopped(home)[0] == whole
+
+
 def hostile_data(home: Path) -> Verdicts:
     for name, (content, _) in DATA.items():
         (home / name).write_bytes(content)
@@ -202,10 +232,23 @@ def hostile_descriptions(home: Path) -> Verdicts:
         yield done.status == 2 and len(done.err) < 2100
 
 
+def two_threads(home: Path) -> Verdicts:
+    """Two fits at a time, each with the history that it has alone."""
+
+    def history(seed: int) -> list[dict[str, float]]:
+        run = pv.fit(small(seed=seed), X, epochs=3, seed=seed, progress=False)
+        return without_clock(run.history)
+
+    with ThreadPoolExecutor(2) as pool:
+        for seed in range(20):
+            together = [*pool.map(history, (seed, seed + 1))]
+            yield together == [history(seed), history(seed + 1)]
+
+
 def diverging_guides(home: Path) -> Verdicts:
-    guides = ("mean_field", "full_rank", "low_rank", "flow")
-    for guide, lr, seed in itertools.product(guides, (1e3, 1e4, 1e5, 1e6), range(3)):
-        vae = small(guide=guide, seed=seed)
+    guides = DIVERGING.values()
+    for fields, lr, seed in itertools.product(guides, (1e3, 1e4, 1e5, 1e6), range(2)):
+        vae = small(**fields, seed=seed)
         options = {"optimizer": "sgd", "lr": lr, "epochs": 30, "progress": False}
         is_told = told(lambda v=vae, o=options: pv.fit(v, X, **o))  # type: ignore[arg-type]
         finite = all(bool(value.isfinite().all()) for value in weights(vae).values())
@@ -217,11 +260,14 @@ FAULTS: dict[str, Callable[[Path], Verdicts]] = {
     "folder on another disk, or a link to one": other_disks,
     "read-only folder, no room": no_room,
     "disk full during posterior.nc": full_at_the_tree,
-    "bit flips in the weights": flips_in_weights,
-    "bit flips in a checkpoint": flips_in_a_checkpoint,
+    "bit flips and cuts in the weights": flips_in_weights,
+    "bit flips and cuts in a checkpoint": flips_in_a_checkpoint,
+    "bit flips and cuts in a description": flips_in_descriptions,
     "resumed with other rows": other_rows,
     "checkpoint with wrong, well-formed metadata": wrong_metadata,
     "second run into one folder": two_fits,
+    "one of two processes killed or stopped": lost_processes,
+    "two fits in two threads": two_threads,
     "hostile data files": hostile_data,
     "hostile descriptions": hostile_descriptions,
     "diverging guides": diverging_guides,

@@ -95,3 +95,59 @@ def test_the_compiled_step_rounds_too():
     assert any(
         getattr(node.meta.get("val"), "dtype", None) is torch.bfloat16 for node in nodes
     )
+
+
+def switches():
+    """What torch's new switches show."""
+    return {
+        "CUDA": torch.backends.cuda.matmul.fp32_precision,
+        "oneDNN": torch.backends.mkldnn.matmul.fp32_precision,
+        "all": torch.backends.fp32_precision,
+    }
+
+
+SWITCHES = [
+    (torch.backends, "tf32"),
+    (torch.backends.cuda.matmul, "tf32"),
+    (torch.backends.cuda.matmul, "ieee"),
+    (torch.backends.mkldnn.matmul, "bf16"),
+]
+
+
+@pytest.mark.parametrize("old", ["highest", "medium"])
+@pytest.mark.parametrize("switch", [None, *SWITCHES])
+def test_the_new_switches_are_left_as_they_are(switch, old):
+    """The old one can't be read beside some of them, and is the same again without them."""
+    try:
+        torch.set_float32_matmul_precision(old)
+        for one, _ in SWITCHES:
+            one.fp32_precision = "none"
+        if switch is not None:
+            switch[0].fp32_precision = switch[1]
+        before = switches()
+        with mixed_precision("full", "high"):
+            assert switches() | {"all": ""} == {
+                "CUDA": "tf32",
+                "oneDNN": "tf32",
+                "all": "",
+            }
+        assert switches() == before
+        for one, _ in SWITCHES:
+            one.fp32_precision = "none"
+        assert set(switches().values()) == {"none"}
+        assert torch.get_float32_matmul_precision() == old
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        for one, _ in SWITCHES:
+            one.fp32_precision = "none"
+
+
+def test_a_fit_is_the_same_beside_a_new_switch():
+    options = {"epochs": 1, "seed": 0}
+    plain = fit(vae(), X, **options).history[0]["loss"]
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        assert fit(vae(), X, **options).history[0]["loss"] == plain
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = "none"

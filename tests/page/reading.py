@@ -3,9 +3,14 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+import pyro_vae as pv
+from pyro_vae.experiment.description import Experiment
+from pyro_vae.page.subject import Subject
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 ODD = 'a < b & "c"'
@@ -100,3 +105,26 @@ def small_spec(data: Path, **others: object) -> dict[str, object]:
         "evaluate": {"num_particles": 100},
         **others,
     }
+
+
+def subject(
+    vae: pv.VAE, rows: np.ndarray, fitted: np.ndarray | None = None, **others: Any
+) -> Subject:
+    """A model and rows without a folder, for single parts of a page."""
+    bare: dict[str, Any] = dict(
+        vae=vae,
+        experiment=Experiment(),
+        folder=Path("run"),
+        recorded={},
+        rows=rows,
+        row_labels=[str(row) for row in range(len(rows))],
+        classes=None,
+        columns=None,
+        table=None,
+        fitted=fitted,
+        history=(),
+        about_rows=(),
+        remarks=(),
+        arguments=(),
+    )
+    return Subject(**{**bare, **others})

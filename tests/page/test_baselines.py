@@ -1,39 +1,17 @@
 """Simple densities of the page: numbers that are known from outside."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import stats
 
 import pyro_vae as pv
-from pyro_vae.experiment.description import Experiment
 from pyro_vae.page import baselines
-from pyro_vae.page.subject import Subject
+from tests.page.reading import subject
 
 RANDOM = np.random.default_rng(0)
 MIXING = np.array([[1.0, 0.8, 0.0], [0.0, 0.6, 0.3], [0.0, 0.0, 2.0]])
 REAL = RANDOM.normal(size=(3000, 3)) @ MIXING + [5.0, 0.0, -50.0]
 LEVELS = RANDOM.choice(3, p=[0.5, 0.3, 0.2], size=(3000, 1))
-
-
-def subject(vae: pv.VAE, rows: np.ndarray, fitted: np.ndarray | None) -> Subject:
-    return Subject(
-        vae=vae,
-        experiment=Experiment(),
-        folder=Path("run"),
-        recorded={},
-        rows=rows,
-        row_labels=[str(row) for row in range(len(rows))],
-        classes=None,
-        columns=None,
-        table=None,
-        fitted=fitted,
-        history=(),
-        about_rows=(),
-        remarks=(),
-        arguments=(),
-    )
 
 
 @pytest.fixture(scope="module")

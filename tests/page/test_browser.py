@@ -63,6 +63,14 @@ addEventListener("load", () => {
 });
 """
 
+AXE = """<pre id='found'></pre><script>
+axe.run({exclude: [["#found"]]}).then(found => {
+  const names = [found.violations, found.incomplete, found.passes].map(
+    rules => rules.map(rule => rule.id));
+  document.getElementById("found").textContent = JSON.stringify(names);
+});
+</script>"""
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed"),
@@ -142,6 +150,29 @@ def test_the_measure_sees_what_is_wrong(page: Path, tmp_path: Path) -> None:
     assert frames[0]["right"] > PHONE
     assert frames[0]["contrast"] < 4.5
     assert "Content Security Policy" in complaints
+
+
+def test_axe_finds_nothing(page: Path, tmp_path: Path) -> None:
+    """The rules of axe-core: contrast, names of pictures, order of headings, labels of regions."""
+    axe = pytest.importorskip("axe_core_python")
+    rules = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    unguarded = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    opened = unguarded.replace("<details>", "<details open>")
+    # pale words, which have to be found beside what the page has
+    pale = "<p style='color:#ccc;background:#fff'>pale</p>"
+    inside = f"{pale}</main><script>{rules}</script>{AXE}"
+    copy = tmp_path / "axe.html"
+    copy.write_text(opened.replace("</main>", inside), encoding="utf-8")
+    patience = ("--virtual-time-budget=60000", f"--window-size={LAPTOP},1000")
+    done = browser(*patience, "--dump-dom", copy.as_uri())
+    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found is not None, done.stderr
+    violations, unsure, passed = json.loads(html.unescape(found[1]))
+    assert violations == ["color-contrast"]
+    assert unsure == []
+    needed = {"color-contrast", "heading-order", "landmark-unique", "svg-img-alt"}
+    assert needed <= set(passed)
 
 
 def test_it_prints(page: Path, tmp_path: Path) -> None:

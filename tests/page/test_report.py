@@ -1,5 +1,6 @@
 """`pyro-vae report`: a page that is complete, can be read by everyone and needs nothing else."""
 
+import argparse
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 import pyro_vae as pv
 from pyro_vae.analysis.report import checks
+from pyro_vae.cli.report import subject_of
 from pyro_vae.page import page as pages
 from tests.cli.command import pyro_vae
 from tests.page.reading import ODD, Page, mixed_table, small_spec
@@ -133,7 +135,8 @@ def test_the_page_says_how_it_is_made_again(run: Path, page: Page) -> None:
 def test_the_sentences_are_those_of_check_and_the_page_the_same_twice(
     run: Path, page: Page
 ) -> None:
-    for sentence in pyro_vae("check", run, "--json").json["sentences"]:
+    done = pyro_vae("check", run, "--rows", "500", "--json")
+    for sentence in done.json["sentences"]:
         assert sentence.replace("`", "") in page.whole
     pyro_vae("report", run, "--output", run / "again.html")
     again = (run / "again.html").read_text(encoding="utf-8")
@@ -165,7 +168,8 @@ def test_an_autoencoder_has_a_page_and_other_rows_too(tmp_path: Path) -> None:
     assert done.json["failed"] == {}
     found = Page(output.read_text(encoding="utf-8"))
     assert "codes have no density" in found.whole
-    assert "32 of 40 equal rows that the model was fitted to" in found.whole
+    source = f"The page is of all 40 rows of {tmp_path / 'bits.npy'}"
+    assert f"{source}: 32 of 40 equal rows that the model was fitted to." in found.whole
     assert f"--data {tmp_path / 'bits.npy'} --rows 500" in found.whole
 
 
@@ -192,6 +196,7 @@ def test_a_part_that_fails_costs_no_other(
         (["--output", "page.txt"], "--output: expected a .html file, got page.txt"),
         (["--rows", "0"], "--rows: expected at least 1, got 0"),
         (["--set", "latent_dim=3"], "--set: expected evaluate.NAME=VALUE"),
+        (["--set", "evaluate.rows=3"], "evaluate.rows is --rows for this command"),
         (["--output", "no_folder/page.html"], "make the folder first"),
     ],
 )
@@ -199,6 +204,22 @@ def test_wrong_arguments(run: Path, words: list[str], message: str) -> None:
     done = pyro_vae("report", run, *words)
     assert done.status == 2
     assert message in done.err
+
+
+def test_check_has_the_same_argument_for_the_number_of_rows(run: Path) -> None:
+    done = pyro_vae("check", run, "--set", "evaluate.rows=3")
+    assert done.status == 2
+    assert "--set: evaluate.rows is --rows for this command; pass --rows" in done.err
+
+
+def test_what_was_asked_for_stays_as_it_is(run: Path) -> None:
+    settings = ["evaluate.seed=7"]
+    asked = {"run": run, "data": None, "set": settings, "rows": 3, "output": run}
+    found = subject_of(argparse.Namespace(**asked))
+    assert settings == ["evaluate.seed=7"]
+    assert (len(found.rows), found.seed) == (3, 7)
+    assert found.arguments[1:3] == ["--rows", "3"]
+    assert found.arguments[-2:] == ["--set", "evaluate.seed=7"]
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:

@@ -397,12 +397,6 @@ def test_a_full_disk_ends_no_run(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_processes_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "world_size", lambda: 2)
-    with pytest.raises(ValueError, match=r"^checkpoint: expected one process, got 2"):
-        run(small(), checkpoint=tmp_path / "run")
-
-
 def test_no_row_is_in_the_file(tmp_path):
     x = X.copy()
     x[:, 0] = np.float32(1234.5678)

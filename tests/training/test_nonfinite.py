@@ -4,9 +4,11 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from pyro_vae.guides.base import GUIDES
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import checkpoint, fit
 from pyro_vae.training.nonfinite import NotFiniteError
@@ -71,6 +73,25 @@ def test_a_gradient_is_named_by_its_weights():
         fit(vae, X, compile="off", **RUN)
 
 
+def of_bad_gradients(model, guide, x, beta=1.0):
+    """The ELBO, whose gradient alone is infinite for two rows."""
+    terms = ELBO()(model, guide, x, beta)
+    hit = (x[:, None] == torch.tensor(X[BAD])).all(2).any(1)
+    loss = terms.loss
+    if loss.requires_grad:
+        factor = torch.where(hit, math.inf, 1.0)
+        loss.register_hook(lambda gradient: gradient * factor)
+    return terms._replace(loss=1.0 * loss)
+
+
+def test_rows_of_a_gradient_are_named_with_their_labels():
+    named = pd.DataFrame(X, index=[f"row {number}" for number in range(len(X))])
+    with pytest.raises(NotFiniteError, match=r"the gradient of ") as found:
+        fit(small(), named, objective=of_bad_gradients, **(RUN | {"batch_size": 50}))
+    assert found.value.rows == tuple(BAD)
+    assert "rows 7 ('row 7'), 31 ('row 31') of x)" in str(found.value)
+
+
 def test_bad_batches_are_left_out_and_counted():
     """A step that is left out is one of plain gradient descent whose gradient is 0."""
     options = RUN | {"batch_size": 1, "epochs": 2, "optimizer": "sgd", "lr": 1e-3}
@@ -123,9 +144,27 @@ def test_a_resumed_run_has_its_count(tmp_path, monkeypatch):
     assert same(weights(vae), weights(again))
 
 
-@pytest.mark.parametrize("guide", ["mean_field", "full_rank", "low_rank", "flow"])
-def test_the_divergence_of_every_guide_is_one_sentence(guide):
-    vae = small(guide=guide)
+TOP = {"kind": "hierarchical", "top_dim": 1}
+DIVERGING = {
+    **{kind: {"guide": kind} for kind in ("mean_field", "full_rank", "low_rank")},
+    **{
+        kind: {"guide": {"kind": "flow", "transform": kind}}
+        for kind in ("coupling", "autoregressive", "spline")
+    },
+    "semi_amortized": {"guide": "semi_amortized"},
+    "hierarchical": {"guide": TOP, "prior": TOP},
+    "delta": {"guide": "delta", "prior": "flat"},
+}
+
+
+def test_every_guide_is_tried():
+    kinds = {small(**fields).spec.guide.kind for fields in DIVERGING.values()}
+    assert kinds == set(GUIDES)
+
+
+@pytest.mark.parametrize("name", DIVERGING)
+def test_the_divergence_of_every_guide_is_one_sentence(name):
+    vae = small(**DIVERGING[name])
     with pytest.raises(
         NotFiniteError, match=r"not finite in epoch .*lower lr"
     ) as found:

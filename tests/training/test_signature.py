@@ -75,6 +75,7 @@ OTHER_VALUES: dict[str, Any] = {
     "compile": "off",
     "precision": "bf16-mixed",
     "matmul_precision": "high",
+    "timeout": 9.0,
 }
 
 

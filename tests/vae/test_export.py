@@ -1,5 +1,6 @@
 """The programs of docs/export.md and docs/threads.md run, and what they say is so."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -37,9 +38,10 @@ def program(page: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def page() -> dict[str, Any]:
+def page(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     names: dict[str, Any] = {}
-    exec(program("export"), names)
+    with contextlib.chdir(tmp_path_factory.mktemp("export")):
+        exec(program("export"), names)
     return names
 
 
@@ -55,6 +57,14 @@ def test_the_exported_programs_are_the_model(page: dict[str, Any]) -> None:
             page["decoder"].module()(loc),
             torch.from_numpy(pv.reconstruct(vae, x[:rows])),
         )
+
+
+def test_the_files_of_the_page_estimate_log_p(page: dict[str, Any]) -> None:
+    vae = page["vae"]
+    x = page["x"][:7]
+    expected = pv.evidence(vae, x, num_particles=2000, progress=False).log_marginal
+    found = page["log_p"].detach().numpy()
+    assert found.mean() == pytest.approx(expected.mean(), abs=0.1)
 
 
 def a_vae(guide: Any) -> pv.VAE:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy import stats
 
 from pyro_vae.analysis.figures import plots
 from pyro_vae.analysis.figures.ecdf import ecdf_band, leaves_band
+from pyro_vae.figure_style import BLUE, GREY
 from tests.analysis.figures.drawing import draw, nothing_cut_off
 
 RANDOM = np.random.default_rng(0)
@@ -159,6 +161,43 @@ def test_rare_levels_share_a_bar() -> None:
     np.testing.assert_allclose(points.get_ydata(), np.array([9, 8, 7, 2]) / 26)
 
 
+def test_bars_of_levels_have_two_standard_errors() -> None:
+    drawn = plots.level_bars(axes(), [0] * 16 + [1] * 9, [0, 1], ["no", "yes"])
+    lines: Any = drawn.collections[0]
+    ends = [segment[:, 1] for segment in lines.get_segments()]
+    error = 2 * np.sqrt(0.64 * 0.36 / 25)  # of a binomial share
+    np.testing.assert_allclose(ends[0], [0.64 - error, 0.64 + error])
+    np.testing.assert_allclose(ends[1], [0.36 - error, 0.36 + error])
+
+
+def test_bars_of_active_units_are_blue() -> None:
+    drawn = plots.rate_by_dimension(axes(), [3.0, 1.0, 2.0], [False, True, True])
+    bars: Any = drawn.patches
+    colours = {bar.get_height(): to_hex(bar.get_facecolor()) for bar in bars}
+    assert colours == {3.0: GREY, 1.0: BLUE, 2.0: BLUE}
+    hatches = {bar.get_height(): bool(bar.get_hatch()) for bar in bars}
+    assert hatches == {3.0: True, 1.0: False, 2.0: False}
+
+
+def test_the_prior_is_grey_and_the_aggregate_posterior_blue() -> None:
+    drawn = plots.aggregate_posterior(axes(), 3 + NORMAL / 4, NORMAL)
+    found = {}
+    for stairs in drawn.patches:
+        density, edges, _ = stairs.get_data()  # type: ignore[attr-defined]
+        mass = density * np.diff(edges)
+        assert mass.sum() == pytest.approx(1)
+        mean = mass @ (edges[1:] + edges[:-1]) / 2
+        is_filled = stairs.get_fill()
+        ink = stairs.get_facecolor() if is_filled else stairs.get_edgecolor()
+        found[stairs.get_label()] = (to_hex(ink), mean)
+    assert {name: colour for name, (colour, _) in found.items()} == {
+        "prior p(z)": GREY,
+        "aggregate posterior q(z)": BLUE,
+    }
+    assert found["prior p(z)"][1] == pytest.approx(NORMAL.mean(), abs=0.1)
+    assert found["aggregate posterior q(z)"][1] == pytest.approx(3, abs=0.1)
+
+
 def test_unknown_rates_are_last_and_have_no_bar() -> None:
     drawn = plots.rate_by_dimension(axes(), [np.nan, 1.0, 2.0], [False, True, True])
     assert [text.get_text() for text in drawn.get_xticklabels()] == ["2", "1", "0"]
@@ -192,6 +231,15 @@ def test_the_missing_map_is_the_mask() -> None:
     [
         (lambda a: plots.ecdf_with_band(a, [np.nan], NORMAL), "at least one finite"),
         (lambda a: plots.rootogram(a, [1], []), "at least one finite number"),
+        (
+            lambda a: plots.level_bars(a, [0, 2], [0], ["no", "yes"]),
+            "data: expected positions among the 2 levels, .* from 0 to 1, got 2; name",
+        ),
+        (
+            lambda a: plots.level_bars(a, [0], [1, -1], ["no", "yes"]),
+            "draws: expected .*, got -1; name all levels",
+        ),
+        (lambda a: plots.level_bars(a, [0.5], [1], ["no", "yes"]), "got 0.5"),
         (
             lambda a: plots.rate_by_dimension(a, [1.0], [True, False]),
             r"\(1,\) and \(2,\)",

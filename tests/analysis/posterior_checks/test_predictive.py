@@ -52,6 +52,20 @@ def test_the_chi_squared_test_is_that_of_scipy() -> None:
     assert found[0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("size", [40, 50])
+def test_levels_of_which_fewer_than_five_rows_are_expected_are_one(size: int) -> None:
+    own = np.array(
+        [44, 43, 10, 3]
+    )  # of 1000 rows in all: 4 or 5 rows are expected of the last two
+    both = np.array([520 - size, 480 - size, size, size])
+    counts = np.stack([own, both - own])
+    merged = np.column_stack([counts[:, :2], counts[:, 2:].sum(1)])
+    expected = merged if size < 50 else counts
+    p = stats.chi2_contingency(expected, correction=False).pvalue
+    rows, draws = (np.repeat(np.arange(4.0), each)[:, None] for each in counts)
+    assert column_p_values(rows, draws, unordered=[0])[0] == pytest.approx(p)
+
+
 def test_columns_that_say_nothing_have_no_p_value() -> None:
     rows = np.array([[np.nan, 0.0], [np.nan, 0.0]])
     p = column_p_values(rows, np.zeros((50, 2)), unordered=[1])

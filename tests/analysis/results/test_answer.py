@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
-from pyro_vae.analysis.results.tables import row_labels
 from pyro_vae.data import table
+from pyro_vae.data.row_labels import row_labels
 
 
 class Scores(Answer):

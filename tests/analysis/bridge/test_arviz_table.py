@@ -13,8 +13,8 @@ from scipy.special import logsumexp
 
 from benchmarks.arviz_plots import files, table, trees
 from benchmarks.arviz_plots.table import OLD, PAGE, Call
-from pyro_vae.analysis.export.arviz_objects import to_datatree
-from pyro_vae.analysis.export.elpd import to_elpd
+from pyro_vae.analysis.bridge.arviz_objects import to_datatree
+from pyro_vae.analysis.bridge.elpd import to_elpd
 
 CALLS = table.calls()
 

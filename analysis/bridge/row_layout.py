@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.analysis.export.column_variables import ColumnVariables, variable_names
-from pyro_vae.analysis.export.coordinates import feature_coordinate
+from pyro_vae.analysis.bridge.column_variables import ColumnVariables, variable_names
+from pyro_vae.analysis.bridge.coordinates import feature_coordinate
 from pyro_vae.analysis.fitted import as_numpy
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
-from pyro_vae.analysis.results.tables import column_names, row_labels
+from pyro_vae.analysis.results.tables import column_names
 from pyro_vae.data import Schema
+from pyro_vae.data.row_labels import row_labels
 from pyro_vae.vae import VAE
 
 

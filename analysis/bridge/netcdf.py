@@ -27,7 +27,7 @@ def write_netcdf(tree: Any, path: str | os.PathLike[str]) -> None:
 
     Example:
         >>> import tempfile; import numpy as np
-        >>> from pyro_vae.analysis.export.arviz_objects import to_datatree
+        >>> from pyro_vae.analysis.bridge.arviz_objects import to_datatree
         >>> tree = to_datatree({"posterior": {"z": np.zeros((100, 5, 2))}})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_netcdf(tree, f"{folder}/codes.nc")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.export.arviz_objects import Array
+from pyro_vae.analysis.bridge.arviz_objects import Array
 from pyro_vae.analysis.fitted import as_numpy
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.marginal_likelihood.results import Evidence

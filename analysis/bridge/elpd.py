@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyro_vae.analysis.export.arviz_objects import Array, installed_arviz
-from pyro_vae.analysis.export.coordinates import row_coordinate
+from pyro_vae.analysis.bridge.arviz_objects import Array, installed_arviz
+from pyro_vae.analysis.bridge.coordinates import row_coordinate
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class HasElpd:
 
         Returns:
             An `arviz.ELPDData` on ArviZ 0.x, an `arviz_stats.ELPDDataLOO` on ArviZ 1.x; the
-            docstring of `pyro_vae.analysis.export.elpd.to_elpd` says what is in it.
+            docstring of `pyro_vae.analysis.bridge.elpd.to_elpd` says what is in it.
 
         Raises:
             ValueError: log p(x) that is not finite.

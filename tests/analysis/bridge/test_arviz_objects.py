@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from pyro_vae.analysis.export.arviz_objects import as_integers, to_datatree
-from pyro_vae.analysis.export.elpd import to_elpd
-from pyro_vae.analysis.export.netcdf import write_netcdf
+from pyro_vae.analysis.bridge.arviz_objects import as_integers, to_datatree
+from pyro_vae.analysis.bridge.elpd import to_elpd
+from pyro_vae.analysis.bridge.netcdf import write_netcdf
 from pyro_vae.atomic_files import written_whole
 
 ROOT = Path(__file__).parents[3]
@@ -412,7 +412,7 @@ def test_columns_are_checked(given: Any, columns: list[str]) -> None:
 @pytest.mark.slow
 def test_imports_no_torch() -> None:
     program = (
-        "import sys, numpy as np; from pyro_vae.analysis.export.arviz_objects import to_datatree; "
+        "import sys, numpy as np; from pyro_vae.analysis.bridge.arviz_objects import to_datatree; "
         "assert 'arviz' not in sys.modules and 'xarray' not in sys.modules; "
         "to_datatree({'posterior': {'z': np.zeros((9, 4, 2))}}); assert 'torch' not in sys.modules"
     )

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyro_vae.analysis.export.arviz_objects import Array
-from pyro_vae.analysis.export.coordinates import label_text, row_coordinate
-from pyro_vae.analysis.export.row_layout import RowLayout
+from pyro_vae.analysis.bridge.arviz_objects import Array
+from pyro_vae.analysis.bridge.coordinates import label_text, row_coordinate
+from pyro_vae.analysis.bridge.row_layout import RowLayout
 from pyro_vae.analysis.imputation.results import Imputation
 
 

@@ -12,8 +12,8 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 import pyro_vae as pv
-from pyro_vae.analysis.export.netcdf import write_netcdf
-from pyro_vae.analysis.export.variational import resampled
+from pyro_vae.analysis.bridge.netcdf import write_netcdf
+from pyro_vae.analysis.bridge.variational import resampled
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 
 TRUTH = LinearGaussian.random(data_dim=5, latent_dim=2)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.analysis.export.arviz_objects import library_attributes, to_datatree
-from pyro_vae.analysis.export.imputed import imputed_cells, require_same_holes
-from pyro_vae.analysis.export.row_layout import RowLayout
-from pyro_vae.analysis.export.variational import (
+from pyro_vae.analysis.bridge.arviz_objects import library_attributes, to_datatree
+from pyro_vae.analysis.bridge.imputed import imputed_cells, require_same_holes
+from pyro_vae.analysis.bridge.row_layout import RowLayout
+from pyro_vae.analysis.bridge.variational import (
     encoded,
     importance,
     numbers_of,
@@ -22,6 +22,7 @@ from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterio
 from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.arguments import public
+from pyro_vae.data.columns import RANDOM_EFFECT
 from pyro_vae.given import with_context
 from pyro_vae.inputs import model_rows, own_part, placement_of, rows_of
 from pyro_vae.likelihoods.base import given
@@ -30,6 +31,8 @@ from pyro_vae.vae import VAE
 
 Groups = dict[str, Mapping[str, np.ndarray]]
 GIBIBYTE = 2**30
+NEW_LEVEL = "(new level)"
+"""In constant_data: a level of a random effect that the model doesn't know."""
 
 
 @public
@@ -192,6 +195,8 @@ def _contexts(vae: VAE, numbers: np.ndarray) -> dict[str, np.ndarray]:
     cells = {}
     for column, values in zip(schema.modelled, numbers.T, strict=True):
         decoded = column.decoded(values)
+        if column.kind == RANDOM_EFFECT:
+            decoded[values == len(column.levels or ())] = NEW_LEVEL
         cells[column.name] = decoded.astype(str) if column.levels else decoded
     return cells
 

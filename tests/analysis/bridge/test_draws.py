@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from pyro_vae import VAE, __version__
 from pyro_vae.analysis import to_arviz
-from pyro_vae.analysis.export.netcdf import write_netcdf
+from pyro_vae.analysis.bridge.netcdf import write_netcdf
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
 from tests.likelihoods import families
 

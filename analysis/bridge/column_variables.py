@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pyro_vae.analysis.export.arviz_objects import Array, as_integers
+from pyro_vae.analysis.bridge.arviz_objects import Array, as_integers
 
 __all__ = ["ColumnVariables", "variable_names"]
 

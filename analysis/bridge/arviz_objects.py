@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyro_vae.analysis.export.coordinates import feature_coordinate, row_coordinate
-from pyro_vae.analysis.export.dimensions import BESIDE, GROUPS
+from pyro_vae.analysis.bridge.coordinates import feature_coordinate, row_coordinate
+from pyro_vae.analysis.bridge.dimensions import BESIDE, GROUPS
 from pyro_vae.version import __version__
 
 __all__ = [

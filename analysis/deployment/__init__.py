@@ -1,0 +1,1 @@
+"""Parts of a fitted model as programs that run without this package."""

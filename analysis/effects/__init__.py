@@ -1,0 +1,1 @@
+"""What a model has learned of the levels of its random effects."""
