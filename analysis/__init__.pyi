@@ -9,10 +9,10 @@ from pyro_vae.analysis.classification.classifying import classify as classify
 from pyro_vae.analysis.classification.results import Classification as Classification
 from pyro_vae.analysis.contexts.dependence import independence as independence
 from pyro_vae.analysis.contexts.dependence_results import Independence as Independence
+from pyro_vae.analysis.contexts.level_effects import LevelEffects as LevelEffects
+from pyro_vae.analysis.contexts.level_effects import random_effects as random_effects
 from pyro_vae.analysis.contexts.transferred import Transfer as Transfer
 from pyro_vae.analysis.contexts.transferring import transfer as transfer
-from pyro_vae.analysis.effects.levels import LevelEffects as LevelEffects
-from pyro_vae.analysis.effects.levels import random_effects as random_effects
 from pyro_vae.analysis.gaps.gaps import inference_gaps as inference_gaps
 from pyro_vae.analysis.gaps.results import Gaps as Gaps
 from pyro_vae.analysis.imputation.imputing import impute as impute

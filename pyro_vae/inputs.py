@@ -31,12 +31,10 @@ from pyro_vae.data import (
 from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
 from pyro_vae.data.checks import MissingCells
-from pyro_vae.data.column_choice import of_kinds
 from pyro_vae.data.frames import is_frame
 from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.data.loaders import undisturbed
-from pyro_vae.data.matching import names_only
-from pyro_vae.data.rounding import require_precision
+from pyro_vae.data.rounding import Cast, require_precision
 from pyro_vae.likelihoods.observed_cells import MissingAtRandom
 from pyro_vae.networks import Standardize
 from pyro_vae.progress_bar import progress_bar
@@ -146,37 +144,6 @@ def _require_shifted(rows: Rows, schema: Schema, name: str) -> None:
             )
 
 
-def learn_columns(vae: VAE, x: Any) -> None:
-    """Give a model the names of the columns of the table that it is fitted to.
-
-    A model that knows its columns, and rows without names, change nothing.
-    """
-    if vae.spec.table is not None:
-        return
-    x = without_context(vae.spec.context, x)
-    shape = vae.spec.data_shape
-    if isinstance(x, Table):
-        if shape != (len(x.names),):
-            return  # which is refused with the shape of the rows
-        schema = of_kinds(x.schema, _kinds(vae, math.prod(shape)))
-    elif is_frame(x):
-        schema = names_only(x, _kinds(vae, math.prod(shape)), shape)
-    else:
-        return
-    fields = vae.spec.model_dump() | {"table": schema}
-    vae.spec = type(vae.spec).model_validate(fields)
-
-
-def _kinds(vae: VAE, width: int) -> list[str]:
-    """The kind of the likelihood of each column."""
-    likelihood = vae.spec.likelihood
-    kinds = [likelihood.kind] * width
-    for group in likelihood.options().get("columns", ()):
-        for column in group.columns:
-            kinds[column] = group.likelihood.kind
-    return kinds
-
-
 def rows_of(
     vae: VAE,
     x: Any,
@@ -270,11 +237,17 @@ def missing_module(vae: VAE) -> MissingAtRandom | None:
     return missing
 
 
-def require_precise(vae: VAE, rows: Rows, name: str) -> None:
+def require_precise(vae: VAE, rows: Rows, name: str, cast: Cast | None = None) -> None:
     """Raise ValueError where the cast to the model's dtype changes the data too much.
 
     A fitted model compares with the spread of its training rows, so that a single row can be
     checked too. See `require_precision`.
+
+    Arguments:
+        vae: the model.
+        rows: those that are cast.
+        name: of the argument that has them, for messages.
+        cast: has seen all of them; by default they are read.
     """
     if isinstance(rows, GivenRows):
         rows = rows.x
@@ -286,7 +259,10 @@ def require_precise(vae: VAE, rows: Rows, name: str) -> None:
     std = _training_std(vae) if vae.initialized else None
     names = None if vae.spec.table is None else vae.spec.table.names
     size = pass_size(vae)
-    require_precision(rows, size, name, std=std, shift=shift, columns=names)
+    if cast is None:
+        require_precision(rows, size, name, std=std, shift=shift, columns=names)
+    elif cast.rounds:
+        cast.require_precision(size, name, std=std, shift=shift, columns=names)
 
 
 def _training_std(vae: VAE) -> Tensor | None:

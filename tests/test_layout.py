@@ -54,7 +54,15 @@ LEVELS = (
     ),
     ("priors", "likelihoods", "guides"),
     ("spec", "program", "effects", "labels", "model_and_guide", "vae"),
-    ("contexts", "inputs", "given", "objectives", "saved_files", "saving"),
+    (
+        "contexts",
+        "learned_columns",
+        "inputs",
+        "given",
+        "objectives",
+        "saved_files",
+        "saving",
+    ),
     ("training", "analysis"),  # siblings
     ("experiment",),
     ("page", "plotting"),

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.speed.clock import by_mkl, by_onednn, seconds
+from benchmarks.speed.clock import by_mkl, seconds
 from pyro_vae.compiler import products
+from pyro_vae.compiler.products import by_onednn
 
 SHAPES = (
     # rows of a batch, inputs, outputs

@@ -46,6 +46,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     from dataclasses import asdict
 
     from pyro_vae.analysis import checkup, installation
+    from pyro_vae.compiler import products
     from pyro_vae.experiment.description import some_rows
     from pyro_vae.experiment.run_folder import finite
     from pyro_vae.saving import read_run
@@ -73,6 +74,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
         if found.source is not None:
             say(found.about_data())
     say(str(result))
+    if options.run is None:
+        say(products.described())
     return {
         "findings": [finite(asdict(finding)) for finding in result.findings],
         "sentences": list(result.sentences),

@@ -1,5 +1,6 @@
 """Functions as graphs of tensor operations, and graphs compiled by torch's compiler."""
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_vae.compiler import vector_instructions
+from pyro_vae.compiler.cpp_flags import WITHOUT_PRECOMPILED_HEADERS, at_lower_level
 from pyro_vae.compiler.decompositions import Decompositions
 from pyro_vae.compiler.process_state import process_unchanged
 
@@ -18,6 +20,8 @@ CPP_WRAPPER = {"cpp_wrapper": True}
 """The graph is called from C++."""
 SAME_RANDOM_NUMBERS = {"fallback_random": True}
 """Random numbers are those that torch draws without a compiler."""
+PRECOMPILED_HEADERS = "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"
+"""The environment variable that asks for them."""
 FUSED_MULTIPLY_ADD = {"cpp.enable_floating_point_contract_flag": "fast"}
 """A product and a sum are rounded once."""
 
@@ -77,9 +81,13 @@ def _compiled(
 ) -> Callable[..., Any]:
     import torch._inductor  # only here: most programs compile nothing
 
-    run: Callable[..., Any] = torch._inductor.compile(
-        module, [*inputs], options={**options}
-    )
+    every = {**options}
+    if PRECOMPILED_HEADERS not in os.environ:
+        every |= WITHOUT_PRECOMPILED_HEADERS
+    with at_lower_level():
+        run: Callable[..., Any] = torch._inductor.compile(
+            module, [*inputs], options=every
+        )
     return run
 
 

@@ -1,4 +1,4 @@
-"""Which library multiplies matrices in a compiled graph: MKL, torch's own choice, or oneDNN.
+"""Which library multiplies large matrices: MKL, torch's own choice, or oneDNN.
 
 MKL keeps to AVX2 on processors of AMD: one with AVX-512 multiplied 105 GFLOP/s on one core, where
 oneDNN, which comes with torch too, did 210 to 245. On Intel's MKL is ahead.
@@ -7,6 +7,10 @@ oneDNN, which comes with torch too, did 210 to 245. On Intel's MKL is ahead.
 import functools
 import os
 import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,6 +27,32 @@ WORTH_A_CALL = 1_000_000
 CPU_INFO = Path("/proc/cpuinfo")
 
 
+_choice: ContextVar[Choice] = ContextVar("choice", default="auto")
+
+
+@contextmanager
+def multiplied_by(choice: Choice) -> Iterator[None]:
+    """Products inside the block are made by this library, whatever the environment variable says.
+
+    Raises:
+        ValueError: another name.
+
+    Example:
+        >>> with multiplied_by("mkl"):
+        ...     library()
+        'mkl'
+    """
+    if choice not in get_args(Choice):
+        raise ValueError(
+            f"multiplied_by: expected 'auto', 'mkl' or 'onednn', got {choice!r}; take one of these"
+        )
+    token = _choice.set(choice)
+    try:
+        yield
+    finally:
+        _choice.reset(token)
+
+
 def library() -> Library:
     """What multiplies large matrices: as the environment variable says, or by the processor.
 
@@ -31,7 +61,9 @@ def library() -> Library:
     Raises:
         ValueError: the environment variable has another value.
     """
-    choice = os.environ.get(VARIABLE, "auto")
+    choice = _choice.get()
+    if choice == "auto":
+        choice = os.environ.get(VARIABLE, "auto")  # type: ignore[assignment]
     if choice not in get_args(Choice):
         raise ValueError(
             f"environment variable {VARIABLE}: expected 'auto', 'mkl' or 'onednn', got {choice!r}; "
@@ -59,6 +91,50 @@ def _is_of_amd() -> bool:
     if CPU_INFO.exists():
         return "AuthenticAMD" in CPU_INFO.read_text()
     return "AuthenticAMD" in platform.processor()
+
+
+def by_onednn(left: Tensor, right: Tensor) -> Tensor:
+    """A B by oneDNN, without a gradient."""
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(
+        left, right.t(), None, "none", [], ""
+    )
+    return found
+
+
+def described(side: int = 1024) -> str:
+    """Which library multiplies here, and at what rates, in one line.
+
+    Arguments:
+        side: rows and columns of the matrices that are multiplied to measure it.
+    """
+    chosen = library()
+    left, right = torch.rand(2, side, side)
+    products: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mkl": torch.mm}
+    if has_onednn():
+        products["onednn"] = by_onednn
+    rates = [
+        f"{name} {_rate(product, left, right):.0f}"
+        for name, product in products.items()
+    ]
+    threads = f"{torch.get_num_threads()} thread" + "s"[: torch.get_num_threads() > 1]
+    return (
+        f"products: {chosen}; GFLOP/s with {threads}: {', '.join(rates)}; "
+        f"{VARIABLE}=mkl or onednn overrules it"
+    )
+
+
+def _rate(
+    product: Callable[[Tensor, Tensor], Tensor], left: Tensor, right: Tensor
+) -> float:
+    """The best of five, in billions of operations a second."""
+    product(left, right)
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        product(left, right)
+        seconds.append(time.perf_counter() - began)
+    operations = 2 * left.shape[0] * left.shape[1] * right.shape[1]
+    return operations / min(seconds) / 1e9
 
 
 def decomposed(left: Tensor, right: Tensor) -> Any:

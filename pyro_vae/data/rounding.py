@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_vae.data.arrays import ArrayRows
 from pyro_vae.data.loaders import DatasetRows, LoaderRows, undisturbed
-from pyro_vae.data.summary_statistics import Statistics, statistics
+from pyro_vae.data.summary_statistics import RunningStatistics
 
 TOLERANCE = 1e-3
 """Rounding errors in standard deviations of the column.
@@ -45,41 +45,84 @@ def require_precision(
         shift: whether the columns may be shifted, which is then a remedy.
         columns: their names, where they have some.
     """
-    if rows.placement.dtype != torch.float32:
+    cast = Cast(rows)
+    if not cast.rounds:
         return
-    if isinstance(rows, ArrayRows) and _fits(rows.array.dtype):
-        return
-    exact = copy.copy(rows)
-    exact.placement = replace(
-        rows.placement, device=torch.device("cpu"), dtype=torch.float64, grey=False
-    )
     if not isinstance(rows, ArrayRows):
-        first = next(undisturbed(exact.batches(size)))
+        first = next(undisturbed(cast.exact.batches(size)))
         if not _rounding_error(first).any():
             return  # a stream of float32, judged by its first batch
-    found, error, largest = _columns(exact, size)
-    vanished = (largest > 0) & (largest.float() == 0)
-    if vanished.any():
-        raise ValueError(
-            f"{name}: column {_name_at(vanished, columns)} has no number above "
-            f"{float(largest[vanished][0]):.3g}, and float32, the type of the model, has none "
-            "below 1.4e-45: change the unit of the column"
+    for _ in cast.batches(size):
+        pass
+    cast.require_precision(size, name, std=std, shift=shift, columns=columns)
+
+
+class Cast:
+    """What the cast of rows to float32 changes, seen while they pass.
+
+    Arguments:
+        rows: for a model in float32; those for other models pass.
+
+    Attributes:
+        rounds: whether the rows have a type that float32 may round.
+        exact: the rows in float64.
+    """
+
+    def __init__(self, rows: Source) -> None:
+        fits = isinstance(rows, ArrayRows) and _fits(rows.array.dtype)
+        self.rounds = rows.placement.dtype == torch.float32 and not fits
+        self.rows = rows
+        self.exact = copy.copy(rows)
+        self.exact.placement = replace(
+            rows.placement, device=torch.device("cpu"), dtype=torch.float64, grey=False
         )
-    spread = found.std
-    if std is not None:
-        spread = torch.where(std.cpu() > 0, std.cpu().double(), spread)
-    relative = torch.where(spread > 0, error / spread, 0.0)
-    if relative.max() > TOLERANCE:
-        number = int(relative.argmax())
-        worst = tuple(map(int, np.unravel_index(number, relative.shape)))
-        loss = Loss(
-            name_of(worst, columns),
-            float(found.mean[worst]),
-            float(spread[worst]),
-            float(error[worst]),
-            *_different_values(exact, size, number),
-        )
-        raise ValueError(_message(name, loss, shift))
+        self.statistics = RunningStatistics()
+        self.error = torch.zeros(())
+        self.largest = torch.zeros(())
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The rows as the model sees them."""
+        for batch in undisturbed(self.exact.batches(size)):
+            self.statistics.add(batch)
+            error = _rounding_error(batch).amax(0)
+            self.error = torch.maximum(self.error, error)
+            self.largest = torch.maximum(self.largest, batch.abs().amax(0))
+            yield self.rows.placement.take(batch)
+
+    def require_precision(
+        self,
+        size: int,
+        name: str,
+        *,
+        std: Tensor | None = None,
+        shift: bool = True,
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        """Raise ValueError, after all rows have passed, as the function of this name does."""
+        found = self.statistics.result()
+        error = self.error
+        vanished = (self.largest > 0) & (self.largest.float() == 0)
+        if vanished.any():
+            raise ValueError(
+                f"{name}: column {_name_at(vanished, columns)} has no number above "
+                f"{float(self.largest[vanished][0]):.3g}, and float32, the type of the model, has "
+                "none below 1.4e-45: change the unit of the column"
+            )
+        spread = found.std
+        if std is not None:
+            spread = torch.where(std.cpu() > 0, std.cpu().double(), spread)
+        relative = torch.where(spread > 0, error / spread, 0.0)
+        if relative.max() > TOLERANCE:
+            number = int(relative.argmax())
+            worst = tuple(map(int, np.unravel_index(number, relative.shape)))
+            loss = Loss(
+                name_of(worst, columns),
+                float(found.mean[worst]),
+                float(spread[worst]),
+                float(error[worst]),
+                *_different_values(self.exact, size, number),
+            )
+            raise ValueError(_message(name, loss, shift))
 
 
 class Loss(NamedTuple):
@@ -124,22 +167,6 @@ def name_of(indices: tuple[int, ...], columns: Sequence[str] | None) -> str:
 def _name_at(marked: Tensor, columns: Sequence[str] | None) -> str:
     """The first column that is marked."""
     return name_of(tuple(marked.nonzero()[0].tolist()), columns)
-
-
-def _columns(exact: Source, size: int) -> tuple[Statistics, Tensor, Tensor]:
-    """Of each column the statistics, the largest rounding error and the largest absolute value."""
-    error = torch.zeros(())
-    largest = torch.zeros(())
-
-    def batches() -> Iterator[Tensor]:
-        nonlocal error, largest
-        for batch in undisturbed(exact.batches(size)):
-            error = torch.maximum(error, _rounding_error(batch).amax(0))
-            largest = torch.maximum(largest, batch.abs().amax(0))
-            yield batch
-
-    columns = statistics(batches())
-    return columns, error, largest
 
 
 def _rounding_error(batch: Tensor) -> Tensor:

@@ -121,26 +121,57 @@ def statistics(batches: Iterable[Tensor]) -> Statistics:
         >>> statistics([torch.tensor([[0.0], [float("nan")], [4.0]])]).mean
         tensor([2.], dtype=torch.float64)
     """
-    rows = 0
-    moments = None
-    sample = torch.empty(0)
+    running = RunningStatistics()
     for batch in batches:
+        running.add(batch)
+    return running.result()
+
+
+class RunningStatistics:
+    """The statistics of batches that pass, one after another.
+
+    Example:
+        >>> running = RunningStatistics()
+        >>> running.add(torch.tensor([[0.0], [2.0]]))
+        >>> running.add(torch.tensor([[4.0]]))
+        >>> running.result().mean
+        tensor([2.], dtype=torch.float64)
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.sample = torch.empty(0)
+        self.moments: _Moments | None = None
+
+    def add(self, batch: Tensor) -> None:
+        """Take in some rows."""
+        if not len(batch):
+            return
+        if self.moments is None:
+            self.moments = _Moments(batch)
+            self.sample = batch
+        self.moments.add(batch)
+        self.rows += len(batch)
+
+    def result(self, sample: Tensor | None = None) -> Statistics:
+        """The statistics of all rows.
+
+        Arguments:
+            sample: some of them in random order; by default the first batch.
+        """
+        chosen = self.sample if sample is None else sample
+        moments = self.moments
         if moments is None:
-            moments = _Moments(batch)
-            sample = batch
-        moments.add(batch)
-        rows += len(batch)
-    if moments is None:
-        nothing = torch.tensor(0.0)
-        return Statistics(0, nothing, nothing, sample)
-    unknown = torch.where(moments.count > 0, 0.0, torch.nan)
-    return Statistics(
-        rows,
-        moments.origin + moments.mean + unknown,
-        (moments.squares / moments.count).sqrt(),
-        sample,
-        moments.count if moments.some_are_missing else None,
-    )
+            nothing = torch.tensor(0.0)
+            return Statistics(0, nothing, nothing, chosen)
+        unknown = torch.where(moments.count > 0, 0.0, torch.nan)
+        return Statistics(
+            self.rows,
+            moments.origin + moments.mean + unknown,
+            (moments.squares / moments.count).sqrt(),
+            chosen,
+            moments.count if moments.some_are_missing else None,
+        )
 
 
 class _Moments:

@@ -42,16 +42,24 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
 def unvalidated() -> AbstractContextManager[None]:
     """A block without the checks of Pyro and of torch; after it each switch is as it was before.
 
-    `pyro.validation_enabled` leaves torch's switch as Pyro's was.
-
     Example:
         >>> with unvalidated():
         ...     pyro.settings.get("validate_distributions_torch")
         False
     """
+    return _validating(False)
+
+
+def validated() -> AbstractContextManager[None]:
+    """A block with these checks; after it each switch is as it was before."""
+    return _validating(True)
+
+
+def _validating(checks: bool) -> AbstractContextManager[None]:
+    """`pyro.validation_enabled` would leave torch's switch as Pyro's was."""
     names = [name for name in pyro.settings.get() if name.startswith("validate_")]
     block: AbstractContextManager[None] = pyro.settings.context(
-        **dict.fromkeys(names, False)
+        **dict.fromkeys(names, checks)
     )
     return block
 

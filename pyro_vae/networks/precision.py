@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.compiler.eager_products import products_of_layers
 from pyro_vae.networks.matmul_precision import MatmulPrecision, float32_products
 
 Precision = Literal["full", "bf16-mixed"]
@@ -49,7 +50,8 @@ def autocast(network: nn.Module, x: Tensor, *given: Tensor) -> Tensor:
     """`network(x, ...)` in the precision of the enclosing `mixed_precision`, in the dtype of x."""
     dtype = _autocast.get()
     if dtype is None:
-        output: Tensor = network(x, *given)
+        with products_of_layers():
+            output: Tensor = network(x, *given)
         return output
     with torch.autocast(x.device.type, dtype, cache_enabled=False):
         rounded: Tensor = network(x, *given)

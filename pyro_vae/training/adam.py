@@ -70,6 +70,21 @@ def moments(
     return state
 
 
+def joined_counts(states: Sequence[dict[str, Tensor]]) -> Tensor:
+    """Put the step counts of weights into one tensor; those in the states become views of it.
+
+    Example:
+        >>> states = [{"step": torch.tensor(3.0)}, {"step": torch.tensor(3.0)}]
+        >>> _ = joined_counts(states).add_(1)
+        >>> states
+        [{'step': tensor(4.)}, {'step': tensor(4.)}]
+    """
+    counts = torch.stack([state["step"] for state in states])
+    for state, count in zip(states, counts.unbind(), strict=True):
+        state["step"] = count
+    return counts
+
+
 def rates(group: Group, lrs: Sequence[float], steps: np.ndarray) -> list[Any]:
     """The numbers of Adam that change from step to step.
 

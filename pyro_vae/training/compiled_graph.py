@@ -1,5 +1,6 @@
 """Steps as a compiled graph: its tensors and numbers, and when it may be used."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from pyro_vae.compiler.decompositions import TANH_BY_SIGMOID
 from pyro_vae.compiler.inductor import CPP_WRAPPER, SAME_RANDOM_NUMBERS, compile_graph
 from pyro_vae.compiler.refusal import Refusal
 from pyro_vae.training import adam
+from pyro_vae.training.fused_adam import has_kernel
 from pyro_vae.training.traced_step import Graph, changing_numbers, trace
 from pyro_vae.training.train_step import (
     Info,
@@ -19,6 +21,7 @@ from pyro_vae.training.train_step import (
     State,
     with_schedule_values,
 )
+from pyro_vae.training.update import Update, total_norm
 
 
 class CompiledGraph:
@@ -26,7 +29,7 @@ class CompiledGraph:
 
     Arguments:
         state, stack: the graph is for their tensors and shapes.
-        with_optimizer: whether Adam is in the graph.
+        with_optimizer: whether Adam is in the graph; otherwise the graph ends with the gradient.
         counts: the step counts of the weights, where another graph has them already.
         share: the factor of the loss whose gradient is taken.
     """
@@ -51,6 +54,7 @@ class CompiledGraph:
         schedule = [ScheduleValues.of(state)] * len(stack)
         inputs = [*self._tensors(), self._numbers(schedule, stack), stack]
         self.plain = _compile(self.graph, inputs)
+        self.update: Update | None = None  # as the first, eager step has left the state
         self.run = (
             CUDAGraphed(self.plain, num_inputs=2) if stack.is_cuda else self.plain
         )
@@ -73,15 +77,14 @@ class CompiledGraph:
         copies = [tensor.detach().clone() for tensor in self._tensors()]
         schedule = [ScheduleValues.of(state)] * len(stack)
         with torch.no_grad():
-            metrics = self.plain(*copies, self._numbers(schedule, stack), stack)[0]
-        return Info(*metrics[0].unbind())
+            metrics, *gradients = self.plain(
+                *copies, self._numbers(schedule, stack), stack
+            )
+        norms = [] if self.with_optimizer else [total_norm(gradients)]
+        return Info(*metrics[0].unbind(), *norms)
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
         """One step."""
-        if not self.with_optimizer:
-            info, gradients = self.gradients(state, batch)
-            self._update(state, gradients)
-            return replace(state, steps=state.steps + 1), info
         schedule = [ScheduleValues.of(state)]
         state, metrics = self.steps(state, batch.unsqueeze(0), schedule)
         return state, Info(*metrics[0].unbind())
@@ -94,7 +97,10 @@ class CompiledGraph:
             metrics, *gradients = self.run(
                 *self._tensors(), self._numbers(schedule, stack), stack
             )
-        return Info(*metrics[0].unbind()), gradients
+        norm = [
+            metrics.new_tensor(math.nan)
+        ]  # it is that of the sum over the processes
+        return Info(*metrics[0].unbind(), *norm), gradients
 
     def steps(
         self,
@@ -106,25 +112,22 @@ class CompiledGraph:
         tensors = self._tensors()
         numbers = self._numbers(schedule, batches).split(self.together)
         stacks = batches.split(self.together)
-        with torch.no_grad():
-            outputs = [
-                self.run(*tensors, rows, stack)[0]
-                for rows, stack in zip(numbers, stacks, strict=True)
-            ]
-            metrics = torch.cat(outputs)
+        firsts = schedule[:: self.together]
+        if self.update is None and not self.with_optimizer:
+            self.update = Update(state, self.graph.reached)
+        metrics = []
+        for rows, stack, values in zip(numbers, stacks, firsts, strict=True):
+            with torch.no_grad():
+                found, *gradients = self.run(*tensors, rows, stack)
+            if self.update is not None:
+                state = with_schedule_values(state, values)
+                norm = self.update(gradients)
+                found = torch.cat([found, norm.view(1, 1)], 1)
+            metrics.append(found)
+        if self.with_optimizer:
+            state = with_schedule_values(state, schedule[-1])
             self.counts.add_(len(batches))
-        state = with_schedule_values(state, schedule[-1])
-        return replace(state, steps=state.steps + len(batches)), metrics
-
-    def _update(self, state: State, gradients: list[Tensor]) -> None:
-        """The optimizer's own step."""
-        state.optimizer.zero_grad(set_to_none=True)
-        for weight, gradient in zip(self.graph.reached, gradients, strict=True):
-            weight.grad = gradient
-        with torch.enable_grad():
-            state.optimizer.step()
-        if state.ema is not None:
-            state.ema.update()
+        return replace(state, steps=state.steps + len(batches)), torch.cat(metrics)
 
     def _tensors(self) -> list[Tensor]:
         return [container[key] for container, key in self.graph.slots]
@@ -140,7 +143,9 @@ class CompiledGraph:
         identities = [id(item) for item in objects]
         options = adam.options(optimizer) if self.with_optimizer else None
         layout = (batch.shape, batch.stride(), batch.dtype, batch.device)
-        return *identities, state.clip_norm, options, layout, state.vae.training
+        # a step that was put on the optimizer, or a hook, is called by an eager step
+        called = has_kernel(optimizer)
+        return *identities, state.clip_norm, options, called, layout, state.vae.training
 
 
 def _traced(
@@ -177,12 +182,9 @@ def _join_counts(state: State, graph: Graph) -> Tensor:
     """
     known = [weight for weight in graph.reached if weight in state.optimizer.state]
     entries = [state.optimizer.state[weight] for weight in known]
-    counts = torch.stack([entry["step"] for entry in entries])
+    counts = adam.joined_counts(entries)
     if counts.unique().numel() != 1:
         raise Refusal(
             "its optimizer has made more steps of some weights than of others"
         )
-    # The optimizer's counts are views of the tensor, and change with it.
-    for entry, count in zip(entries, counts.unbind(), strict=True):
-        entry["step"] = count
     return counts

@@ -1,6 +1,6 @@
 """The step of torch's fused Adam, without the Python around its kernel."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyro_vae.training.adam import is_adam, moments
+from pyro_vae.training.adam import is_adam, joined_counts, moments
 
 DECORATED = ("add_param_group", "state_dict", "load_state_dict")
 """Methods of torch's optimizers before whose first call torch imports its compiler."""
@@ -51,15 +51,30 @@ def take_step(optimizer: Optimizer) -> None:
         >>> weight.data
         tensor([-0.1000,  0.1000])
     """
-    groups = optimizer.param_groups
-    is_wrapped = "step" in vars(optimizer)  # by its user, or by a scheduler of torch
-    is_plain = is_adam(optimizer) and not is_wrapped
-    if not is_plain or not all(_is_fused(group) for group in groups):
+    if not has_kernel(optimizer):
         optimizer.step()
         return
     with torch.no_grad():
-        for group in groups:
-            _step_of_group(optimizer, group)
+        for options in optimizer.param_groups:
+            moved = [one for one in options["params"] if one.grad is not None]
+            if moved:
+                group = _GroupKernel(optimizer, options, moved)
+                torch._foreach_add_(group.counts, 1)
+                group.step([weight.grad for weight in moved])
+
+
+def has_kernel(optimizer: Optimizer) -> bool:
+    """Whether the whole step of an optimizer is torch's kernel of fused Adam or AdamW.
+
+    Example:
+        >>> weights = [torch.nn.Parameter(torch.zeros(2))]
+        >>> [has_kernel(torch.optim.Adam(weights, fused=fused)) for fused in (True, False)]
+        [True, False]
+    """
+    is_wrapped = "step" in vars(optimizer)  # by its user, or by a scheduler of torch
+    if is_wrapped or not is_adam(optimizer):
+        return False
+    return all(_is_fused(group) for group in optimizer.param_groups)
 
 
 def _is_fused(group: dict[str, Any]) -> bool:
@@ -70,31 +85,90 @@ def _is_fused(group: dict[str, Any]) -> bool:
     return len(kinds) <= 1
 
 
-def _step_of_group(optimizer: Optimizer, group: dict[str, Any]) -> None:
-    weights = [weight for weight in group["params"] if weight.grad is not None]
-    if not weights:
-        return
-    gradients: list[Tensor] = [weight.grad for weight in weights]
-    states = [moments(optimizer, weight, group) for weight in weights]
-    counts = [state["step"] for state in states]
-    first, second = group["betas"]
-    is_decoupled = group["decoupled_weight_decay"]
-    kernel = torch._fused_adamw_ if is_decoupled else torch._fused_adam_
-    torch._foreach_add_(counts, 1)
-    kernel(
-        weights,
-        gradients,
-        [state["exp_avg"] for state in states],
-        [state["exp_avg_sq"] for state in states],
-        [],
-        counts,
-        amsgrad=False,
-        lr=group["lr"],
-        beta1=first,
-        beta2=second,
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        maximize=group["maximize"],
-        grad_scale=None,
-        found_inf=None,
-    )
+class AdamKernel:
+    """The steps of a fused Adam or AdamW whose weights and moments stay where they are.
+
+    The optimizer's step counts become views of one tensor.
+
+    Arguments:
+        optimizer: has the kernel, by `has_kernel`.
+        weights: those that move.
+
+    Example:
+        >>> weight = torch.nn.Parameter(torch.zeros(2))
+        >>> move = AdamKernel(torch.optim.Adam([weight], lr=0.1, fused=True), [weight])
+        >>> move([torch.tensor([1.0, -2.0])])
+        >>> weight.data
+        tensor([-0.1000,  0.1000])
+    """
+
+    def __init__(self, optimizer: Optimizer, weights: Sequence[Tensor]) -> None:
+        indices = {id(weight): index for index, weight in enumerate(weights)}
+        self.groups: list[_GroupKernel] = []
+        self.places: list[list[int]] = []
+        for options in optimizer.param_groups:
+            moved = [one for one in options["params"] if id(one) in indices]
+            if moved:
+                self.groups.append(_GroupKernel(optimizer, options, moved))
+                self.places.append([indices[id(weight)] for weight in moved])
+        # one tensor takes less time to add to than many
+        self.counts = joined_counts(
+            [one for group in self.groups for one in group.states]
+        )
+        for group in self.groups:
+            group.counts = [state["step"] for state in group.states]
+
+    def __call__(self, gradients: Sequence[Tensor]) -> None:
+        """One step.
+
+        Arguments:
+            gradients: of each weight.
+        """
+        with torch.no_grad():
+            self.counts.add_(1)
+            for group, places in zip(self.groups, self.places, strict=True):
+                group.step([gradients[place] for place in places])
+
+
+class _GroupKernel:
+    """The step of weights of a group, but for counting it.
+
+    Arguments:
+        optimizer: has the kernel.
+        options: of the group.
+        weights: those that move.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, options: dict[str, Any], weights: list[Tensor]
+    ) -> None:
+        self.options = options
+        self.weights = weights
+        self.states = [moments(optimizer, weight, options) for weight in weights]
+        self.means = [state["exp_avg"] for state in self.states]
+        self.squares = [state["exp_avg_sq"] for state in self.states]
+        self.counts = [state["step"] for state in self.states]
+        is_decoupled = options["decoupled_weight_decay"]
+        self.kernel = torch._fused_adamw_ if is_decoupled else torch._fused_adam_
+
+    def step(self, gradients: list[Tensor]) -> None:
+        """Move the weights, of which one step more has been counted."""
+        options = self.options
+        first, second = options["betas"]
+        self.kernel(
+            self.weights,
+            gradients,
+            self.means,
+            self.squares,
+            [],
+            self.counts,
+            amsgrad=False,
+            lr=options["lr"],
+            beta1=first,
+            beta2=second,
+            weight_decay=options["weight_decay"],
+            eps=options["eps"],
+            maximize=options["maximize"],
+            grad_scale=None,
+            found_inf=None,
+        )

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-import pyro
 import torch
 
 from pyro_vae.arguments import public, warn_caller
@@ -21,6 +20,7 @@ from pyro_vae.distributed.collectives import (
 from pyro_vae.distributed.process_group import device_of_rank, is_first, watched
 from pyro_vae.distributed.watch import PATIENCE
 from pyro_vae.networks import MatmulPrecision, Precision
+from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.objectives import KL, Objective
 from pyro_vae.rng import own_seed
 from pyro_vae.termination import deferred
@@ -160,8 +160,9 @@ def fit(
         seed: of the noise, the order of the rows and the split.
         device: "cpu", "cuda", "cuda:1", or "auto".
         compile: compile the whole step, the loss and its gradient, or nothing; "auto" compiles
-            from 7000 steps on. The environment variable PYRO_VAE_PRODUCTS ("auto", "mkl",
-            "onednn") names the library of large products in compiled graphs.
+            from 3000 to 6000 steps on, the sooner the more weights there are. The environment
+            variable PYRO_VAE_PRODUCTS ("auto", "mkl", "onednn") names the library of large
+            products, eager and compiled.
         precision: of encoder and decoder: "full", or "bf16-mixed" (autocast).
         matmul_precision: `torch.set_float32_matmul_precision` while training.
         checkpoint: a file with the state of the run, written after an epoch where the last writing
@@ -270,7 +271,7 @@ def _train(
         group.setdefault("initial_lr", group["lr"])
     progress = Progress(steps_done, steps_in_all, shown=shown if is_first() else False)
     try:
-        with pyro.validation_enabled(False), progress, interrupted_together():
+        with unvalidated(), progress, interrupted_together():
             with nullcontext() if saved is None else deferred():
                 make_epochs(training, steps_function, saved, callbacks, progress)
             refit_guide(training, saved)

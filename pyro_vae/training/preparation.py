@@ -9,26 +9,26 @@ import torch
 from torch import Tensor
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.data import Placement, Rows, statistics
+from pyro_vae.data import ArrayRows, Placement, Rows, statistics
 from pyro_vae.data.binarize import binarized_once, bits_of
+from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.names import shortened
+from pyro_vae.data.rounding import Cast
 from pyro_vae.data.summary_statistics import Statistics, farthest
 from pyro_vae.hooks import StartsFromData
 from pyro_vae.inputs import (
     checked_batches,
-    learn_columns,
     model_rows,
     own_part,
     own_parts,
     pass_size,
     require_precise,
 )
-from pyro_vae.networks.context import ContextFeatures
+from pyro_vae.learned_columns import learn_columns
 from pyro_vae.objectives import Objective
-from pyro_vae.objectives.independent import Independent
-from pyro_vae.objectives.labelled import Labelled
-from pyro_vae.spec import Context, data_support
+from pyro_vae.spec import data_support
+from pyro_vae.training.contexts import start_contexts, with_context_terms
 from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.training.options import (
     FitOptions,
@@ -39,7 +39,7 @@ from pyro_vae.training.options import (
 from pyro_vae.training.row_digest import RowDigest
 from pyro_vae.training.sanity_check import warn_of_labels
 from pyro_vae.training.train_step import State
-from pyro_vae.training.training_data import TrainingData
+from pyro_vae.training.training_data import TrainingData, TrainingRows
 from pyro_vae.training.validation_split import is_number, split
 from pyro_vae.training.weights import RowWeights
 from pyro_vae.vae import VAE
@@ -106,18 +106,6 @@ def initial_state(
     )
 
 
-def with_context_terms(context: Context | None, objective: Objective) -> Objective:
-    """The objective with the terms that a context asks for, unless it has them."""
-    if context is None or isinstance(objective, Labelled):
-        return objective
-    if context.independence:
-        return Independent(inner=objective, weight=context.independence)
-    label = context.label
-    if label is None:
-        return objective
-    return Labelled(inner=objective, weight=label.weight, consistency=label.consistency)
-
-
 def check_and_initialise(
     vae: VAE,
     named: Mapping[str, Rows],
@@ -137,49 +125,69 @@ def check_and_initialise(
     Raises:
         ValueError: rows outside the support of the likelihood, or of another shape.
     """
-    size = pass_size(vae)
+    seen: TrainingRows | None = None
+    if not vae.initialized and not grey and vae.spec.context is None:
+        seen = TrainingRows.among(named["x"], train)
     for name, rows in named.items():
-        empty = 0
-        for batch in checked_batches(vae, rows.batches(size), name, grey):
-            if name in digests:
-                digests[name].update(batch)
-            if vae.spec.missing != "none":
-                x = own_part(vae, batch)
-                empty += int(x.isnan().flatten(1).all(1).sum())
-        if vae.spec.self_masking is None:
-            _warn_of_empty(name, empty, len(rows))
-        require_precise(vae, rows, name)
+        of_training = seen if name == "x" else None
+        _check(vae, name, rows, grey, digests.get(name), of_training)
     if vae.model.effects is not None:
         vae.model.effects.rows.fill_(len(train))
-    if vae.initialized:
-        return
+    if not vae.initialized:
+        _initialise(vae, named["x"], _summary(vae, train, seen), grey)
+        if vae.spec.context is not None:
+            start_contexts(vae, train.batches(pass_size(vae)))
+        vae.initialized.fill_(True)
+
+
+def _check(
+    vae: VAE,
+    name: str,
+    rows: Rows,
+    grey: bool,
+    digest: RowDigest | None,
+    seen: TrainingRows | None,
+) -> None:
+    """One pass, in which rows are checked, and what else has to see them all sees them."""
+    size = pass_size(vae)
+    cast = None
+    if isinstance(rows, ArrayRows) and not isinstance(rows, GivenRows) and not grey:
+        cast = Cast(rows)
+    batches = cast.batches(size) if cast and cast.rounds else rows.batches(size)
+    empty = 0
+    for batch in checked_batches(vae, batches, name, grey):
+        if digest is not None:
+            digest.update(batch)
+        if seen is not None:
+            seen.take(batch)
+        if vae.spec.missing != "none":
+            x = own_part(vae, batch)
+            empty += int(x.isnan().flatten(1).all(1).sum())
+    if vae.spec.self_masking is None:
+        _warn_of_empty(name, empty, len(rows))
+    require_precise(vae, rows, name, cast)
+
+
+def _summary(vae: VAE, train: Rows, seen: TrainingRows | None) -> Statistics:
+    """The statistics of the training rows, which are read where they have not passed."""
+    size = pass_size(vae)
     order = torch.Generator().manual_seed(0)
-    summary = statistics(own_parts(vae, train.batches(size, order)))
+    if seen is None:
+        return statistics(own_parts(vae, train.batches(size, order)))
+    (sample,) = next(train.stacks(size, 1, order))
+    return seen.statistics.result(sample)
+
+
+def _initialise(vae: VAE, rows: Rows, summary: Statistics, grey: bool) -> None:
+    """Start the modules that start from data."""
     _require_observed(vae, summary)
     if grey:
         summary = bits_of(summary)
     elif summary.outlying.any():  # never of bits
-        _warn_of_outliers(vae, own_parts(vae, named["x"].batches(size)), summary)
+        _warn_of_outliers(vae, own_parts(vae, rows.batches(pass_size(vae))), summary)
     for module in vae.modules():
         if isinstance(module, StartsFromData):
             module.pyro_vae_start(summary)
-    if vae.spec.context is not None:
-        _start_contexts(vae, train.batches(size))
-    vae.initialized.fill_(True)
-
-
-def _start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:
-    """Give every e(c) of a model the moments of the contexts of its training rows."""
-    context = vae.spec.context
-    assert context is not None
-    contexts = (vae.model.split(batch)[1] for batch in batches)
-    summary = statistics(part for part in contexts if part is not None)
-    mean = torch.stack(context.in_place([*summary.mean], summary.mean.new_zeros(())))
-    std = torch.stack(context.in_place([*summary.std], summary.std.new_ones(())))
-    for module in vae.modules():
-        if isinstance(module, ContextFeatures):
-            own = slice(len(module.levels))  # all of them, or all but the label
-            module.start(mean[own], std[own])
 
 
 def default_objective(vae: VAE, options: FitOptions, train: Rows) -> FitOptions:

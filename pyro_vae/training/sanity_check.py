@@ -3,7 +3,6 @@
 import copy
 from typing import Any
 
-import pyro
 import torch
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.distributed.process_group import world_size
 from pyro_vae.labels import label_of
 from pyro_vae.networks import evaluating
+from pyro_vae.networks.evaluation_mode import unvalidated, validated
 from pyro_vae.rng import own_seed
 from pyro_vae.training.nonfinite import FAILURES
 from pyro_vae.training.options import FitOptions, beta_at
@@ -85,7 +85,7 @@ def check_objective(state: State, train: Rows, options: FitOptions) -> None:
         ValueError: Pyro's message; a loss that is not finite; a batch of one row for a model that
             can't be trained on one.
     """
-    with pyro.validation_enabled(True), torch.no_grad(), evaluating(state.vae):
+    with validated(), torch.no_grad(), evaluating(state.vae):
         batch = next(train.batches(16))
         rows = binarized(batch) if state.binarize else batch
         try:
@@ -134,7 +134,7 @@ def _require_lone_row(
         return
     trial = copy.deepcopy(state.vae).train()  # BatchNorm changes its statistics
     try:
-        with torch.no_grad(), own_seed(0, row.device), pyro.validation_enabled(False):
+        with torch.no_grad(), own_seed(0, row.device), unvalidated():
             state.objective(trial.model, trial.guide, row, 1.0)
     except (
         Exception

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-import pyro
 import torch
 from torch import Tensor, nn
 
 from pyro_vae.data import Rows, binarized
 from pyro_vae.inputs import missing_module
 from pyro_vae.networks import evaluating
+from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.rng import own_seed
 from pyro_vae.training.epoch import not_finite, validate
 from pyro_vae.training.options import SCHEDULES, FitOptions, make_optimizer
@@ -53,7 +53,7 @@ def sleep(run: Run, state: State, data: TrainingData) -> None:
     # Other noise than in training (seed) and in validation (seed + 1).
     order = torch.Generator().manual_seed(options.seed + 2)
     noise = own_seed(options.seed + 2, next(vae.parameters()).device)
-    with _frozen_model(vae), evaluating(vae), noise, pyro.validation_enabled(False):
+    with _frozen_model(vae), evaluating(vae), noise, unvalidated():
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()
             state, loss = _epoch(state, data.train, epoch, epochs, options, order)

@@ -1,10 +1,10 @@
 """Whether the steps of a run are eager or compiled, and how many go into one graph."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.optim import Optimizer
 
@@ -14,14 +14,11 @@ from pyro_vae.distributed.process_group import world_size
 from pyro_vae.rng import Stream
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.compiled_step import CompiledStep
+from pyro_vae.training.compiling_cost import is_kernel_cheaper, steps_worth_compiling
 from pyro_vae.training.data_parallel import ParallelStep, require_same_steps
 from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.train_step import State, steps
-
-WORTH_COMPILING = 7_000
-"""Steps: compiling for the first time takes 10 to 15 processor seconds, and a compiled step saves
-1.5 to 3 milliseconds; see the table `runs` of `benchmarks.speed`."""
 
 SMALL = 10_000_000
 """Products in a step, below which calling the graph takes a good part of the time."""
@@ -61,7 +58,8 @@ def choose_steps(
         function = stepper(options, state.optimizer, count)
     else:
         require_same_steps(count)
-        function = ParallelStep(noise, compiles(options, count)).steps
+        is_worth = compiles(options, weights_of(state.optimizer), count)
+        function = ParallelStep(noise, is_worth).steps
     if hooked is not None and is_compiled(function):
         warn_caller(
             f"fit: the hooks of {hooked} are called while the step is compiled, and not in each "
@@ -76,23 +74,30 @@ def stepper(
     count: int,
 ) -> StepsFunction:
     """The steps of one process: eager or compiled."""
-    if not compiles(options, count):
+    weights = weights_of(optimizer)
+    if not compiles(options, weights, count):
         return steps
     with_optimizer = options.compile == "step"
     if options.compile == "auto":
         with_optimizer = is_adam(optimizer)
-    groups = optimizer.param_groups
-    sizes = [weight.numel() for group in groups for weight in group["params"]]
-    is_small = options.batch_size * sum(sizes) < SMALL
+    elements = sum(weight.numel() for weight in weights)
+    is_small = options.batch_size * elements < SMALL
     together = 1
     if with_optimizer and is_small and count >= WORTH_SEVERAL:
         together = SEVERAL
-    return CompiledStep(with_optimizer, together).steps
+    on_cpu = all(weight.device.type == "cpu" for weight in weights)
+    by_kernel = together == 1 and on_cpu and is_kernel_cheaper(weights, count)
+    return CompiledStep(with_optimizer, together, by_kernel).steps
 
 
-def compiles(options: FitOptions, count: int) -> bool:
+def weights_of(optimizer: Optimizer) -> list[Tensor]:
+    """The weights that an optimizer moves."""
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def compiles(options: FitOptions, weights: Sequence[Tensor], count: int) -> bool:
     """Whether so many steps are to be compiled."""
-    is_long = count >= WORTH_COMPILING
+    is_long = count >= steps_worth_compiling(weights)
     if options.compile == "off" or (options.compile == "auto" and not is_long):
         return False
     products.library()  # an error in its environment variable comes before the work

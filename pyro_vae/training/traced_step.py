@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -14,6 +13,7 @@ from torch.fx import GraphModule
 from pyro_vae.compiler.decompositions import LINEAR
 from pyro_vae.compiler.inductor import trace_graph
 from pyro_vae.data import binarized
+from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.objectives import Terms
 from pyro_vae.training import adam
 from pyro_vae.training.train_step import ScheduleValues, State
@@ -30,9 +30,9 @@ class Graph:
     """One step or several as a graph.
 
     Attributes:
-        module: from tensors to the metrics (steps, 4): loss, rate, distortion, gradient norm; and,
-            where the optimizer is not in the graph, the clipped gradients of `reached`. The rest
-            changes in place.
+        module: from tensors to the metrics (steps, 4): loss, rate, distortion, gradient norm. Where
+            the optimizer is not in the graph, to (steps, 3), without the norm, and the gradients of
+            `reached`, which are not clipped yet. The rest changes in place.
         slots: the tensors that the graph takes before the numbers and the stack of batches.
         reached: the weights that have a gradient.
     """
@@ -50,7 +50,7 @@ def trace(
     beta: float | None = None,
     share: float = 1.0,
 ) -> Graph:
-    """The graph of a step for each batch of a stack: loss, gradient and clipping.
+    """The graph of a step for each batch of a stack, or of its loss and gradient.
 
     Shapes, modes and options are constants in it; learning rates and step counts are not. Nothing
     is computed, drawn or changed.
@@ -58,7 +58,7 @@ def trace(
     Arguments:
         state: the state whose tensors the graph takes.
         stack: batches, (steps, rows, *data_shape); one batch without the optimizer.
-        with_optimizer: whether Adam and the moving average are in the graph.
+        with_optimizer: whether clipping, Adam and the moving average are in the graph.
         beta: β as a constant; None takes it as a number that changes.
         share: the factor of the loss whose gradient is taken.
 
@@ -72,7 +72,7 @@ def trace(
     schedule = [ScheduleValues.of(state)] * len(stack)
     numbers = changing_numbers(schedule, groups, 1, stack.device)
     decompositions = LINEAR if stack.device.type == "cpu" else None
-    with pyro.validation_enabled(False):
+    with unvalidated():
         module = trace_graph(function, [*inputs, numbers, stack], decompositions)
     used = _drop_unused(module, len(inputs))
     slots = list(function.slots.values())
@@ -211,15 +211,16 @@ class _StepsOfTensors:
         with torch.no_grad():
             gradients = {name: slope for name, slope in pairs if slope is not None}
             self.reached = list(gradients)
-            norm, gradients = clipped(gradients, self.state.clip_norm)
             for name, buffer in buffers.items():
                 if buffer is not tensors[name]:  # the call has replaced it
                     tensors[name].copy_(buffer)
+            metrics = [loss.detach(), terms.rate.detach().mean()]
+            metrics.append(terms.distortion.detach().mean())
             if self.with_optimizer:
+                norm, gradients = clipped(gradients, self.state.clip_norm)
                 self._update(tensors, gradients, numbers)
-        rate = terms.rate.detach().mean()
-        distortion = terms.distortion.detach().mean()
-        return torch.stack([loss.detach(), rate, distortion, norm]), gradients
+                metrics.append(norm)
+        return torch.stack(metrics), gradients
 
     def _update(
         self,

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
+import torch
 from torch import Generator, Tensor
 
-from pyro_vae.data import Rows
+from pyro_vae.data import ArrayRows, Rows
+from pyro_vae.data.summary_statistics import RunningStatistics
 from pyro_vae.training.weights import RowWeights
 
 WeightedBatches = Iterator[tuple[Tensor, Tensor | None]]
@@ -47,3 +50,37 @@ class TrainingData:
         if self.weights is None or self.weights.valid is None:
             return ((batch, None) for batch in batches)
         return zip(batches, self.weights.valid.batches(size), strict=True)
+
+
+class TrainingRows:
+    """The statistics of the training rows while all rows of an array pass in their order.
+
+    Arguments:
+        marks: which of the rows are training rows, (n,); None for all.
+    """
+
+    def __init__(self, marks: Tensor | None) -> None:
+        self.marks = marks
+        self.statistics = RunningStatistics()
+        self._start = 0
+
+    @classmethod
+    def among(cls, rows: Rows, train: Rows) -> Self | None:
+        """Those of `rows` that are in `train`; None where that can't be told from their order."""
+        if not isinstance(rows, ArrayRows) or not isinstance(train, ArrayRows):
+            return None
+        if train is rows:
+            return cls(None)
+        if rows.index is not None or train.index is None:
+            return None
+        marks = torch.zeros(len(rows), dtype=torch.bool)
+        marks[train.index] = True
+        return cls(marks)
+
+    def take(self, batch: Tensor) -> None:
+        """The next rows of the pass."""
+        stop = self._start + len(batch)
+        if self.marks is not None:
+            batch = batch[self.marks[self._start : stop].to(batch.device)]
+        self.statistics.add(batch)
+        self._start = stop

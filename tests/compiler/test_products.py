@@ -1,5 +1,6 @@
 """The library of large products: chosen by a rule, and without influence on the numbers."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,37 @@ def test_another_value_is_an_error_before_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And not a reason to stay eager."""
-    monkeypatch.setenv(products.VARIABLE, "openblas")
     vae = VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,))
+    monkeypatch.setenv(products.VARIABLE, "openblas")
     x = torch.zeros(30, 4)
     with pytest.raises(ValueError, match="PYRO_VAE_PRODUCTS"):
         evidence(vae, x, compile="on")
     with pytest.raises(ValueError, match="PYRO_VAE_PRODUCTS"):
         fit(vae, x, epochs=1, compile="step")
+    with pytest.raises(ValueError, match="PYRO_VAE_PRODUCTS"):
+        fit(vae, x, epochs=1)
+
+
+def test_a_block_decides_before_the_environment_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(products.VARIABLE, "openblas")
+    with products.multiplied_by("mkl"):
+        assert products.library() == "mkl"
+    with (
+        pytest.raises(ValueError, match=r"multiplied_by: expected .*'blis'"),
+        products.multiplied_by("blis"),  # type: ignore[arg-type]
+    ):
+        pass
+
+
+@needs_onednn
+def test_the_line_about_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(products.VARIABLE, "mkl")
+    found = products.described(side=32)
+    assert re.fullmatch(
+        r"products: mkl; GFLOP/s with \d+ threads?: mkl \d+, onednn \d+; .*", found
+    )
 
 
 def traced(rows: int, dtype: torch.dtype = torch.float32) -> str:

@@ -21,7 +21,8 @@ from pyro_vae.rng import own_seed
 from pyro_vae.training import CompiledStep, FitOptions, State, fit, step
 from pyro_vae.training import compiled_graph as module
 from pyro_vae.training.compiled_step import agree
-from pyro_vae.training.step_choice import SEVERAL, WORTH_COMPILING, stepper
+from pyro_vae.training.compiling_cost import steps_worth_compiling
+from pyro_vae.training.step_choice import SEVERAL, stepper
 from pyro_vae.training.train_step import ScheduleValues, steps
 from tests.training.small import X, same, small, weights, without_clock
 
@@ -121,6 +122,15 @@ TRACED = {
 def test_the_graph_and_the_eager_step_agree(make, options, compilations):
     agrees(*both(make, **options))
     assert len(compilations) == 1
+
+
+@pytest.mark.parametrize("name", ["plain", "changing"])
+def test_a_graph_that_the_kernel_of_adam_follows(name, compilations):
+    """Half of the graph is left; the numbers are those of the eager step."""
+    make, options = TRACED[name]
+    agrees(*both(make, **options))
+    (graph,) = compilations
+    assert len(graph.module(*module_inputs(graph))) == 1 + len(graph.reached)
 
 
 def test_each_number_may_change_without_another_graph(compilations):
@@ -379,6 +389,9 @@ def test_a_loss_that_is_not_finite_is_refused(compilations):
 
 
 # When
+
+
+WORTH_COMPILING = steps_worth_compiling(list(small().parameters()))
 
 
 @pytest.mark.parametrize(

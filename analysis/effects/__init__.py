@@ -1,1 +1,0 @@
-"""What a model has learned of the levels of its random effects."""

@@ -1,0 +1,56 @@
+"""What training does for the context of a model: its terms of the loss, and the units of e(c)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pyro_vae.data import statistics
+from pyro_vae.data.summary_statistics import Statistics
+from pyro_vae.networks.context import ContextFeatures
+from pyro_vae.objectives import Objective
+from pyro_vae.objectives.independent import Independent
+from pyro_vae.objectives.labelled import Labelled
+from pyro_vae.spec import Context
+from pyro_vae.vae import VAE
+
+
+def with_context_terms(context: Context | None, objective: Objective) -> Objective:
+    """The objective with the terms that a context asks for, unless it has them."""
+    if context is None or isinstance(objective, Labelled):
+        return objective
+    if context.independence:
+        return Independent(inner=objective, weight=context.independence)
+    label = context.label
+    if label is None:
+        return objective
+    return Labelled(inner=objective, weight=label.weight, consistency=label.consistency)
+
+
+def start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:
+    """Give every e(c) of a model the moments of the contexts of its training rows."""
+    context = vae.spec.context
+    assert context is not None
+    contexts = (vae.model.split(batch)[1] for batch in batches)
+    summary = statistics(part for part in contexts if part is not None)
+    if context.table is None and vae.spec.standardize != "feature":
+        summary = _in_common_units(summary, vae.spec.standardize)
+    mean = torch.stack(context.in_place([*summary.mean], summary.mean.new_zeros(())))
+    std = torch.stack(context.in_place([*summary.std], summary.std.new_ones(())))
+    for module in vae.modules():
+        if isinstance(module, ContextFeatures):
+            own = slice(len(module.levels))  # all of them, or all but the label
+            module.start(mean[own], std[own])
+
+
+def _in_common_units(summary: Statistics, mode: str) -> Statistics:
+    """The moments by which numbers without names are standardised, as the rows x are.
+
+    With "all" one standard deviation for all: of pixels that are hardly ever on, their own would
+    make numbers as large as 100.
+    """
+    std = torch.ones_like(summary.std)
+    if mode == "all":
+        return replace(summary, std=summary.std.square().mean().sqrt() * std)
+    return replace(summary, mean=torch.zeros_like(std), std=std)

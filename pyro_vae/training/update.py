@@ -1,0 +1,74 @@
+"""What follows the gradient in a step: clipping, the optimizer, and the moving average."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vae.training.fused_adam import AdamKernel, has_kernel
+from pyro_vae.training.train_step import State
+
+
+class Update:
+    """The rest of several steps whose gradients are computed elsewhere.
+
+    Arguments:
+        state: the weights, the optimizer and the average, which change in place.
+        weights: those that have a gradient.
+
+    Example:
+        >>> from pyro_vae.objectives import ELBO
+        >>> from pyro_vae.vae import VAE
+        >>> vae = VAE(data_shape=(4,), latent_dim=2)
+        >>> weights = list(vae.parameters())
+        >>> state = State(vae, ELBO(), torch.optim.Adam(weights, fused=True), clip_norm=1.0)
+        >>> update = Update(state, weights)
+        >>> update([torch.ones_like(weight) for weight in weights]) > 1
+        tensor(True)
+    """
+
+    def __init__(self, state: State, weights: Sequence[nn.Parameter]) -> None:
+        self.state = state
+        self.weights = weights
+        self.kernel: AdamKernel | None = None
+        if has_kernel(state.optimizer):
+            self.kernel = AdamKernel(state.optimizer, weights)
+
+    def __call__(self, gradients: list[Tensor]) -> Tensor:
+        """One step.
+
+        Arguments:
+            gradients: of each weight.
+
+        Returns:
+            The norm of all gradients before clipping, ().
+        """
+        norm = total_norm(gradients)
+        if self.state.clip_norm is not None:
+            factor = (self.state.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+            gradients = list(torch._foreach_mul(gradients, factor))
+        if self.kernel is not None:
+            self.kernel(gradients)
+        else:
+            self._step(gradients)
+        if self.state.ema is not None:
+            self.state.ema.update()
+        return norm
+
+    def _step(self, gradients: Sequence[Tensor]) -> None:
+        """The step of an optimizer that looks for gradients in the weights."""
+        self.state.optimizer.zero_grad(set_to_none=True)
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            weight.grad = gradient
+        self.state.optimizer.step()
+
+
+def total_norm(gradients: list[Tensor]) -> Tensor:
+    """The norm of all gradients together; `get_total_norm` of torch first sorts them by device.
+
+    Example:
+        >>> total_norm([torch.tensor([3.0, 0.0]), torch.tensor(4.0)])
+        tensor(5.)
+    """
+    norms = torch._foreach_norm(gradients)
+    return torch.stack(norms).norm()
