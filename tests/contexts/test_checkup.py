@@ -27,6 +27,7 @@ def of_the_truth():
     return truth.log_marginal(x, c).mean(), pv.checkup(truth.vae(), x, **how)
 
 
+@pytest.mark.slow
 def test_the_truth_passes(of_the_truth):
     exact, found = of_the_truth
     assert found.worst == "pass"

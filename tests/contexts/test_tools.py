@@ -49,6 +49,7 @@ def test_the_latent_space_is_used_as_far_as_c_does_not_say_it(truth):
     assert exact < found.information_upper + 3 * found.information_upper_se
 
 
+@pytest.mark.slow
 @every_truth
 def test_gaps_are_those_of_the_shift(truth):
     x, c = truth.drawn(5)
@@ -101,6 +102,7 @@ def test_rows_are_drawn_for_the_contexts_in_turn():
         analysis.bidirectional(truth.vae(), context=c[:, :2], **how)
 
 
+@pytest.mark.slow
 @every_truth
 @pytest.mark.parametrize("start", ["prior", "guide"])
 def test_annealed_evidence_is_exact(truth, start):
@@ -120,6 +122,7 @@ def test_annealed_evidence_sums_over_unknown_labels():
     assert len(found.row_hashes) == len(found.ess) == len(x)
 
 
+@pytest.mark.slow
 @every_truth
 def test_scores_and_shares_are_those_given_the_context(truth):
     x, c = truth.drawn(8)
