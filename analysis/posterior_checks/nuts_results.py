@@ -18,7 +18,6 @@ from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import html_paragraph, html_table
 from pyro_vae.analysis.results.verdicts import Finding, refit
 
-NAME = "audit by NUTS"
 R_HAT = 1.01
 """The largest R-hat of chains that are trusted (Vehtari et al., 2021)."""
 ESS = 400
@@ -150,7 +149,7 @@ class Audit(Answer):
         return Finding.judged(
             agree == rows,
             "warn",
-            name=NAME,
+            name="audit by NUTS",
             number=agree,
             unit=f"of {rows} rows agree",
             threshold=rows,

@@ -15,7 +15,6 @@ from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.posterior_checks.nuts import audit
-from pyro_vae.analysis.posterior_checks.nuts_results import NAME as AUDIT
 from pyro_vae.analysis.posterior_checks.sbc import calibration
 from pyro_vae.analysis.report.agreement import (
     alone,
@@ -146,21 +145,20 @@ def checkup_given(
         findings.append(prior_draws(vae, seed))
     if vae.spec.context is not None:
         findings.append(_of_context(vae, rows, vae.spec.context, seed))
-    if audit_rows and vae.spec.context is not None:
-        meaning = (
-            "the audit doesn't take a context yet; ask calibration about the guide"
-        )
-        findings.append(Finding(name=AUDIT, verdict="none", meaning=meaning))
-    elif audit_rows:
+    if audit_rows:
         few = rows[:audit_rows]
         audited = audit(vae, few, max_rows=audit_rows, seed=seed, progress=progress)
         findings.append(audited.finding(_next_guide(vae)))
     mean, error = mean_and_se(found.log_marginal)
-    return Checkup(tuple(possible(vae, finding) for finding in findings), mean, error)
+    steps = tuple(possible(vae, finding) for finding in findings)
+    return Checkup(steps, mean, error, found.symbol)
 
 
 def _next_guide(vae: VAE) -> str:
-    return NEXT_GUIDE.get(vae.spec.guide.kind, "semi_amortized")
+    kind = vae.spec.guide.kind
+    if vae.spec.context is not None:  # which "semi_amortized" doesn't take
+        return "full_rank" if kind == "flow" else "flow"
+    return NEXT_GUIDE.get(kind, "semi_amortized")
 
 
 def _of_diagnostics(

@@ -157,3 +157,18 @@ def test_probabilities_of_categories_follow_the_context():
     expected = logits.pyro_vae_probabilities()[1].detach().numpy()
     np.testing.assert_allclose(found[1], expected, rtol=1e-5)
     assert np.ptp(found[1][:, 0]) > 1e-4
+
+
+@pytest.mark.slow
+def test_chains_find_the_posterior_given_the_context():
+    truth = TRUTHS["prior"]
+    x, c = truth.drawn(2)
+    how = {"num_chains": 2, "num_samples": 300, "warmup_steps": 200, "progress": False}
+    found = pv.audit(shifted(truth), x, context=c, **how)
+    u = (truth.posterior_mean(x, c) - c @ truth.M.T) / truth.t
+    assert (np.abs(found.nuts.mean - u) < 5 * found.nuts.mean_se).all()
+    sd = np.sqrt(truth.variance) / truth.t
+    assert (np.abs(found.nuts.sd - sd) < 5 * found.nuts.sd_se).all()
+    off = 0.4 / np.sqrt(truth.variance)
+    assert (np.abs(found.guide.shift - off) < 5 * found.guide.shift_se).all()
+    assert (np.abs(found.resampled.shift) < 5 * found.resampled.shift_se).all()
