@@ -43,16 +43,20 @@ def evaluation(vae: VAE) -> Iterator[None]:
         yield
 
 
-def drawn_rows(vae: VAE, z: Tensor) -> Tensor:
+def drawn_rows(vae: VAE, z: Tensor, context: Tensor | None = None) -> Tensor:
     """x ~ p(x | z); where cells may be missing because of their values, such cells are nan.
 
     Arguments:
-        vae: the model.
+        vae: the model, or a model of whole rows.
         z: (n, latent_dim).
+        context: of a model of whole rows, (n, C); the rows are then (x, c).
     """
-    x: Tensor = vae.likelihood(z).sample()
+    p: Any = vae.likelihood(z)
+    x: Tensor = p.sample() if context is None else p.at(context).sample()
     missing = missing_module(vae)
-    return x if missing is None else missing.lacking(x, like=x)
+    if missing is not None:
+        x = missing.lacking(x, like=x)
+    return x if context is None else torch.cat([x.flatten(1), context], -1)
 
 
 def require_at_random(vae: VAE, what: str) -> None:

@@ -161,8 +161,8 @@ def _refuse_context(name: str, vae: Any) -> None:
         return
     raise ValueError(
         f"{name}: expected a model without a context, got one with {context.size} numbers given "
-        "with each row, which this function doesn't take yet; ask evidence, encode, reconstruct, "
-        "sample, impute, compare or to_arviz, or fit a model without one"
+        "with each row, which this function doesn't take yet; ask checkup, evidence, encode, "
+        "reconstruct, sample, impute, compare or to_arviz, or fit a model without one"
     )
 
 

@@ -187,8 +187,8 @@ def _array_of(given: Context, context: Any, count: int | None, name: str) -> np.
         if given.table is not None:
             shown = f"the columns {shortened(given.table.names)}"
         remedy = "pass context="
-        if name == "context of validation":
-            remedy = "pass a pair, validation=(rows, contexts)"
+        if name.startswith("context of "):
+            remedy = f"pass a pair, {name.removeprefix('context of ')}=(rows, contexts)"
         raise ValueError(
             f"{name}: expected what is given with each row, {shown}, got none; {remedy}"
         )

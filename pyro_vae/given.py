@@ -21,18 +21,18 @@ from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
 
 
-def with_context(vae: VAE, x: Any, context: Any = None) -> Any:
+def with_context(vae: VAE, x: Any, context: Any = None, name: str = "x") -> Any:
     """The rows x with their contexts as one vector each, which any tool passes on.
 
     x itself for a model without a context. An unknown label is the most probable one under
-    q(y | x).
+    q(y | x). `name` is that of the argument x, for messages.
 
     Raises:
         ValueError: contexts that don't fit the model or the rows, or for a model that has none.
     """
     if vae.spec.context is None and context is None:
         return x
-    rows = model_rows(vae, x, context=context)
+    rows = model_rows(vae, x, name=name, context=context)
     assert isinstance(rows, GivenRows)
     if vae.spec.context is None or vae.spec.context.label is None:
         return rows
@@ -176,6 +176,21 @@ class RowsLikelihood(nn.Module):
         return OfRows(self.model, u, self.new)
 
 
+def density_of_x(seen: Any, z: Tensor, rows: Tensor) -> tuple[Distribution, Tensor]:
+    """p(x | z), or p(x | z, c) of a model of whole rows, and the x of these rows.
+
+    Arguments:
+        seen: a model, or a model of whole rows.
+        z: draws, (..., n, latent_dim).
+        rows: x, (n, *data_shape), or (x, c).
+    """
+    p = seen.likelihood(z)
+    if not isinstance(p, OfRows):
+        return p, rows
+    x, context = seen.model.split(rows)
+    return p.at(context), x
+
+
 class OfRows(TorchDistribution):
     """p(x | z, c) as a density of rows (x, c); what it is for given rows is `pyro_vae_given`.
 
@@ -195,13 +210,14 @@ class OfRows(TorchDistribution):
     def pyro_vae_given(self, rows: Tensor) -> Distribution:
         """p(x | z, c) for the contexts of these rows."""
         x, context = self.model.split(rows)
-        return given(self._at(context), x)
+        return given(self.at(context), x)
 
     def log_prob(self, rows: Tensor) -> Tensor:
         x, context = self.model.split(rows)
-        return self._at(context).log_prob(x)
+        return self.at(context).log_prob(x)
 
-    def _at(self, context: Tensor | None) -> Distribution:
+    def at(self, context: Tensor | None) -> Distribution:
+        """p(x | z, c) as a density of x."""
         z, noise = self.u, None
         if self.new:
             z, noise = self.u[..., : -self.new], self.u[..., -self.new :]

@@ -141,11 +141,14 @@ class Model(PyroModule):
 
     def p_x(self, z: Tensor, context: Given) -> Any:
         """p(x | z, c), whose decoder takes (z, e(c))."""
-        inputs = z
+        return self.likelihood(self.decoder_inputs(z, context))
+
+    def decoder_inputs(self, z: Tensor, context: Given) -> Tensor:
+        """(z, e(c)), or z alone where the decoder takes no context."""
         given = self.resolved(context)
-        if self.features is not None and given is not None:
-            inputs = beside(z, self.features(given))
-        return self.likelihood(inputs)
+        if self.features is None or given is None:
+            return z
+        return beside(z, self.features(given))
 
     def forward(
         self,

@@ -15,7 +15,14 @@ from pyro_vae.analysis.annealing.chains import (
 )
 from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.annealing.temperatures import ACCEPTANCE, tuned
-from pyro_vae.analysis.fitted import Columns, as_numpy, concatenated, evaluation
+from pyro_vae.analysis.fitted import (
+    Columns,
+    as_numpy,
+    concatenated,
+    evaluation,
+    label_of,
+)
+from pyro_vae.analysis.marginal_likelihood.labels import annealed_over_labels
 from pyro_vae.analysis.mean_weight import log_mean
 from pyro_vae.analysis.results.answer import (
     Answer,
@@ -25,8 +32,10 @@ from pyro_vae.analysis.results.answer import (
     monte_carlo_se,
 )
 from pyro_vae.arguments import public
+from pyro_vae.data.given_rows import CandidateRows
 from pyro_vae.data.row_labels import row_labels
-from pyro_vae.inputs import rows_of
+from pyro_vae.given import contexts_of_rows, of_rows
+from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
 
@@ -119,6 +128,7 @@ def annealed(
     vae: VAE,
     x: Any,
     *,
+    context: Any = None,
     num_chains: int = 16,
     temperatures: int = 1000,
     leapfrog_steps: int = 3,
@@ -145,7 +155,8 @@ def annealed(
     It fails where the posterior has modes that no chain finds in time: log p(x) is then low, and
     neither `se` nor `ess` need show it. Run it from both starts, and `bidirectional` on rows of the
     model. The numbers of a row depend on `seed` and on the row alone, up to rounding: where
-    rounding changes an acceptance, the chain continues differently.
+    rounding changes an acceptance, the chain continues differently. With a context c it is
+    log p(x | c), and with a label y log p(x, y) where that is known and log Σ_y p(x, y) elsewhere.
 
     References:
         Annealed Importance Sampling (Neal, 2001).
@@ -155,6 +166,8 @@ def annealed(
     Arguments:
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         num_chains: C, for each row.
         temperatures: T; 1 is importance sampling from q₀.
         leapfrog_steps: of each move. A chain takes T leapfrog_steps gradients, and the pilot 1.6
@@ -178,14 +191,18 @@ def annealed(
         >>> annealed(vae, torch.zeros(3, 4), num_chains=4, temperatures=5).log_marginal.shape
         (3,)
     """
+    if label_of(vae) is not None and not isinstance(x, CandidateRows):
+        return annealed_over_labels(annealed, **locals())
     options = AnnealingOptions(
         num_chains, temperatures, leapfrog_steps, start, seed, chunk_size, progress
     )
     require_moves(vae)
-    rows = rows_of(vae, x, "x", batch_size=options.rows_together, progress=progress)
+    whole = model_rows(vae, x, context=context)
+    rows = rows_of(vae, whole, "x", batch_size=options.rows_together, progress=progress)
     with evaluation(vae):
+        seen = of_rows(vae, contexts_of_rows(whole))
         parts = [
-            _estimate(vae, some, options)
+            _estimate(seen, some, options)
             for batch in rows
             for some in batch.split(options.rows_together)
         ]

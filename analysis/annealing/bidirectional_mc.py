@@ -1,7 +1,7 @@
 """Bidirectional Monte Carlo: log p(x) from below and above, on rows with exact posterior draws."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from pyro_vae.analysis.fitted import (
     Columns,
     as_numpy,
     concatenated,
-    drawn_rows,
     evaluation,
 )
 from pyro_vae.analysis.mean_weight import log_mean
+from pyro_vae.analysis.posterior_checks.simulated import contexts_to_draw, simulated
 from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
 from pyro_vae.arguments import public
+from pyro_vae.given import of_rows
 from pyro_vae.inputs import placement_of
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
@@ -46,6 +47,7 @@ class Bracket(Answer):
             another draw would change is not in it.
         num_chains: C, each way.
         temperatures: T.
+        context: of the rows, (n, C); None for a model without.
     """
 
     x: np.ndarray
@@ -55,6 +57,7 @@ class Bracket(Answer):
     upper_se: np.ndarray
     num_chains: int
     temperatures: int
+    context: np.ndarray | None = None
 
     reading = (
         "Where your rows resemble these, `annealed` with these options errs on them by about the "
@@ -108,6 +111,7 @@ class Bracket(Answer):
 def bidirectional(
     vae: VAE,
     *,
+    context: Any = None,
     num_rows: int = 100,
     num_chains: int = 16,
     temperatures: int = 1000,
@@ -135,6 +139,9 @@ def bidirectional(
 
     Arguments:
         vae: a model whose guide and prior have densities.
+        context: of a model that has one: contexts that rows are drawn for, one after another and
+            over again, (m, C) or a DataFrame; or a dict by name of a value for all rows. An unknown
+            label is drawn from p(y); the bounds are of log p(x | c), given the label.
         num_rows: to draw from the model.
         num_chains: C, for each row and each way.
         temperatures, leapfrog_steps, start, seed, chunk_size, progress: as for `annealed`.
@@ -157,15 +164,18 @@ def bidirectional(
         num_chains, temperatures, leapfrog_steps, start, seed, chunk_size, progress
     )
     require_moves(vae)
+    contexts = contexts_to_draw(vae, context, num_rows)
     with evaluation(vae):
         with own_seed(seed, placement_of(vae).device):
-            z = vae.prior().sample(torch.Size([num_rows]))
-            x = drawn_rows(vae, z)
+            seen = of_rows(vae, contexts)
+            z, x = simulated(seen, num_rows, contexts)
         size = options.rows_together
         pairs = zip(x.split(size), z.split(size), strict=True)
-        parts = [_bracket(vae, some_x, some_z, options) for some_x, some_z in pairs]
+        parts = [_bracket(seen, some_x, some_z, options) for some_x, some_z in pairs]
+    own, given = vae.model.split(x)
     return Bracket(
-        x=as_numpy(x),
+        x=as_numpy(own),
+        context=None if given is None else as_numpy(given),
         **concatenated(parts),
         num_chains=num_chains,
         temperatures=temperatures,

@@ -10,6 +10,7 @@ from torch import Tensor
 from pyro_vae.analysis.annealing.geometric_path import GeometricPath
 from pyro_vae.analysis.annealing.hmc import HmcNoise
 from pyro_vae.analysis.fitted import evaluation, require_density, require_full_precision
+from pyro_vae.given import of_rows
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import row_seed
 from pyro_vae.vae import VAE
@@ -49,7 +50,7 @@ def require_moves(vae: VAE) -> None:
     require_full_precision(vae, "annealed")
     require_density(vae)
     with evaluation(vae):
-        support: Any = vae.prior().support
+        support: Any = of_rows(vae).prior().support
     if support.is_discrete:
         raise ValueError(
             "annealed: expected a prior over real vectors, got discrete values, which have no "

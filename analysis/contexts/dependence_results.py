@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
+from pyro_vae.analysis.results.verdicts import Finding, with_error
 
+NAME = "z and the context"
+FIRST_WEIGHT = 30.0
+"""Nats of the loss at full dependence that are asked for first."""
 BEYOND = 3.0
 """Standard errors of the information from which on a column counts as told by z."""
 
@@ -84,6 +88,45 @@ class Independence(Answer):
     def labels(self) -> Sequence[Any] | None:
         return self.row_labels
 
+    def finding(self, asked: float | None = 0.0) -> Finding:
+        """The verdict of a check-up.
+
+        Arguments:
+            asked: the model's `context.independence`, three times which is the remedy; None where
+                the model can't take it.
+        """
+        told = [told for told in self.columns_told if told.is_told]
+        most = max(told or self.columns_told, key=lambda one: one.information)
+        found = [
+            f"{one.name} {with_error(one.information, one.se)} nats" for one in told
+        ]
+        return Finding.judged(
+            self.independent,
+            "warn",
+            name=NAME,
+            number=most.information,
+            error=most.se,
+            unit="nats",
+            threshold=BEYOND * most.se,
+            source=f"{BEYOND:.0f} standard errors, ours",
+            passed="nothing of the context is found in z",
+            failed=f"z tells of the context: {', '.join(found)}; rows keep it in another context",
+            **_asking(asked),
+        )
+
     def __repr__(self) -> str:
         names = [told.name for told in self.columns_told if told.is_told]
         return f"Independence(found in z: {', '.join(names) or 'nothing'})"
+
+
+def _asking(asked: float | None) -> dict[str, str]:
+    """The remedy that is to ask for independence, or for more of it."""
+    if asked is None:
+        return {}
+    weight = f"{3 * asked or FIRST_WEIGHT:g}"
+    fields = f'vae.spec.context.model_dump() | {{"independence": {weight}}}'
+    return {
+        "remedy": "fit again with the loss that asks for independence",
+        "python": f"pv.fit(pv.VAE.from_spec(vae.spec, context={fields}), x_train)",
+        "command": f"pyro-vae fit RUN --set context.independence={weight} --output RUN-independent",
+    }

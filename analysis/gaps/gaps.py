@@ -13,6 +13,7 @@ from pyro_vae.analysis.fitted import (
     as_numpy,
     concatenated,
     evaluation,
+    label_of,
     posterior_of,
     require_density,
     require_full_precision,
@@ -31,6 +32,7 @@ from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
 from pyro_vae.arguments import public
 from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import contexts_of_rows, of_rows, with_context
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.rng import row_hash
 from pyro_vae.vae import VAE
@@ -59,6 +61,7 @@ def inference_gaps(
     vae: VAE,
     x: Any,
     *,
+    context: Any = None,
     steps: int = 200,
     lr: float = 0.1,
     num_particles: int = 1000,
@@ -78,7 +81,8 @@ def inference_gaps(
     of the row, and narrower than all that the guide might express. Adam finds q*, starting from the
     guide; `last_gain` shows whether it has converged. All rows of a batch move at once, and the
     numbers of a row don't depend on the others. log p(x) is the weakest link: where its k-hat is
-    above `khat_limit`, pass `marginal` from annealed importance sampling.
+    above `khat_limit`, pass `marginal` from annealed importance sampling. With a context c it is
+    log p(x | c), and with a label y log p(x | y), of the most probable label where it is unknown.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018).
@@ -86,6 +90,8 @@ def inference_gaps(
     Arguments:
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         steps: of the search for q*.
         lr: length of its first steps, in the guide's standard deviations.
         num_particles: draws from each of guide, q* and proposal.
@@ -114,12 +120,15 @@ def inference_gaps(
         )
     require_full_precision(vae, "inference_gaps")
     require_density(vae)
+    rows = with_context(vae, x, context)
     if marginal is not None:
-        _require_same_rows(vae, x, marginal)
+        _require_same_rows(vae, rows, marginal)
+    batches = rows_of(vae, rows, "x", batch_size=batch_size, progress=progress)
     with evaluation(vae):
+        seen = of_rows(vae, contexts_of_rows(rows))
         parts = [
-            _batch(vae, some, steps, lr, num_particles, seed, marginal is None)
-            for batch in rows_of(vae, x, "x", batch_size=batch_size, progress=progress)
+            _batch(seen, some, steps, lr, num_particles, seed, marginal is None)
+            for batch in batches
             for some in batch.split(batch_size)
         ]
     columns = concatenated([columns for _, columns in parts])
@@ -209,6 +218,11 @@ def _log_marginal(halves: Tensor) -> Columns:
 
 def _require_same_rows(vae: VAE, x: Any, marginal: Marginal) -> None:
     """Raise ValueError where log p(x) is that of other rows, or of these in another order."""
+    if label_of(vae) is not None:
+        raise ValueError(
+            "marginal: expected None for a model with a label, whose gaps are of log p(x | y), got "
+            f"{type(marginal).__name__}; leave it out"
+        )
     expected = len(model_rows(vae, x))
     got = len(marginal.log_marginal)
     if got != expected:

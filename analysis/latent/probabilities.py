@@ -12,18 +12,22 @@ from pyro_vae.analysis.results.answer import dataframe_of_rows
 from pyro_vae.arguments import public
 from pyro_vae.data import Schema
 from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import with_context
 from pyro_vae.hooks import HasProbabilities
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
 
 @public
-def class_probabilities(vae: VAE, x: Any, *, as_array: bool = False) -> dict[Any, Any]:
+def class_probabilities(
+    vae: VAE, x: Any, *, context: Any = None, as_array: bool = False
+) -> dict[Any, Any]:
     """p(x'ᵢ = k | z) at z = E[z | x] for each categorical or ordinal column i.
 
     Arguments:
         vae: the model.
         x: rows shaped (n, *data_shape), or a DataFrame.
+        context: of a model that has one, what is given with each row: see `encode`.
         as_array: give positions and arrays also where the model knows the columns of a table.
 
     Returns:
@@ -47,8 +51,9 @@ def class_probabilities(vae: VAE, x: Any, *, as_array: bool = False) -> dict[Any
     """
     batches: list[dict[int, Tensor]] = []
     with evaluation(vae):
-        for batch in rows_of(vae, x, "x"):
-            p: Any = vae.likelihood(posterior_of(vae, batch).mean)
+        for batch in rows_of(vae, with_context(vae, x, context), "x"):
+            _, given = vae.model.split(batch)
+            p: Any = vae.model.p_x(posterior_of(vae, batch).mean, given)
             has_categories = isinstance(p, HasProbabilities)
             batches.append(p.pyro_vae_probabilities() if has_categories else {})
     found: dict[int, np.ndarray] = {}

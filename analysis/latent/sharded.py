@@ -11,6 +11,7 @@ from pyro_vae.analysis.latent.codes import Codes, encode, rate, reconstruct
 from pyro_vae.data import ArrayRows, DatasetRows
 from pyro_vae.distributed.collectives import gathered
 from pyro_vae.distributed.process_group import rank, world_size
+from pyro_vae.given import with_context
 from pyro_vae.inputs import model_rows
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.vae import VAE
@@ -54,10 +55,12 @@ def sharded_rate(vae: VAE, x: Any) -> np.ndarray:
         >>> sharded_rate(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4)).shape
         (3,)
     """
-    rows = model_rows(vae, x)
+    rows = with_context(vae, model_rows(vae, x))
     with evaluation(vae):
-        q = posterior_of(vae, next(rows.batches(1)))
-        is_drawn = analytic_kl(q, vae.prior().expand(q.batch_shape)) is None
+        first = next(rows.batches(1))
+        q = posterior_of(vae, first)
+        p = vae.model.p_z(vae.model.split(first)[1])
+        is_drawn = analytic_kl(q, p.expand(q.batch_shape)) is None
     if is_drawn:
         return rate(vae, rows)
     (rates,) = _by_parts(lambda part: (rate(vae, part),), vae, rows)

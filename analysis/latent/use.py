@@ -15,9 +15,10 @@ from torch.distributions import (
 )
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation, has_density, posterior_of
-from pyro_vae.analysis.latent.codes import encode, rate
+from pyro_vae.analysis.latent.codes import rate
 from pyro_vae.analysis.latent.results import LatentUse
 from pyro_vae.arguments import public
+from pyro_vae.given import of_rows, with_context
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.objectives import analytic_kl
 from pyro_vae.progress_bar import progress_bar
@@ -38,6 +39,7 @@ def latent_use(
     vae: VAE,
     x: Any,
     *,
+    context: Any = None,
     num_particles: int = 4,
     threshold: float = 0.01,
     seed: int = 0,
@@ -51,7 +53,8 @@ def latent_use(
     I is low on average and at most log n, since n rows can't be told apart further; without it,
     high. More rows bring the two bounds together; more draws don't. Their standard errors are over
     rows, as if q(z) were known. The cost is num_particles n² densities: of all draws under all
-    rows.
+    rows. With a context whose prior is N(μ(c), diag σ(c)²) all numbers are those of
+    u = (z - μ(c)) / σ(c) ~ N(0, I), and q(u) is a mean over rows with their contexts.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), for active units.
@@ -62,6 +65,8 @@ def latent_use(
     Arguments:
         vae: a model whose guide and prior have densities.
         x: rows shaped (n, *data_shape), at least 2.
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         num_particles: draws of z for each row.
         threshold: variance above which a unit is active.
         seed: of the draws.
@@ -80,24 +85,27 @@ def latent_use(
     if num_particles < 1:
         raise ValueError(f"num_particles: expected at least 1, got {num_particles}")
     _require_density(vae)
-    codes = encode(vae, x)
-    rates = rate(vae, x, num_particles=max(num_particles, 16), seed=seed)
+    rows = with_context(vae, x, context)
+    rates = rate(vae, rows, num_particles=max(num_particles, 16), seed=seed)
     if len(rates) < 2:
         raise ValueError(
             "x: expected at least 2 rows, got 1; I(x; z) needs rows to tell apart"
         )
     with evaluation(vae):
-        guides = [posterior_of(vae, batch) for batch in rows_of(vae, x, "x")]
+        seen = of_rows(vae)
+        guides = [posterior_of(seen, batch) for batch in rows_of(vae, rows, "x")]
+        loc = as_numpy(torch.cat([q.mean for q in guides]))
+        deviation = as_numpy(torch.cat([q.stddev for q in guides]))
         with own_seed(seed, placement_of(vae).device):
             draws = [q.sample(torch.Size([num_particles])) for q in guides]
-            prior_mean, prior_scale = _moments(vae.prior())
-            per_dim = torch.cat([_rate_per_dim(q, vae.prior()) for q in guides])
+            prior_mean, prior_scale = _moments(seen.prior())
+            per_dim = torch.cat([_rate_per_dim(q, seen.prior()) for q in guides])
         lower, upper = _information(guides, draws, progress)
     # Var_q(z)[z_d] is the mean over rows of the second moments about the mean of q(z)
-    second_moments = codes.scale**2 + (codes.loc - codes.loc.mean(0)) ** 2
+    second_moments = deviation**2 + (loc - loc.mean(0)) ** 2
     scale = np.sqrt(second_moments.mean(0))
     return LatentUse(
-        variance=codes.loc.var(0),
+        variance=loc.var(0),
         threshold=threshold,
         rate=float(rates.mean()),
         rate_se=float(_standard_error(rates)),
@@ -111,8 +119,8 @@ def latent_use(
             float(_standard_error(rates - lower)),
         ),
         num_rows=len(rates),
-        mean=codes.loc.mean(0),
-        mean_se=_standard_error(codes.loc),
+        mean=loc.mean(0),
+        mean_se=_standard_error(loc),
         scale=scale,
         scale_se=_standard_error(second_moments) / (2 * scale),
         prior_mean=as_numpy(prior_mean),

@@ -62,6 +62,36 @@ def summed_over_labels(
     )
 
 
+def annealed_over_labels(
+    annealed: Callable[..., Any], *, vae: VAE, x: Any, context: Any, **how: Any
+) -> Any:
+    """The same of annealed importance sampling; how its chains moved is that of the best label.
+
+    Arguments:
+        annealed: the function that estimates log p(x | y) of rows.
+        vae: a model with a label.
+        x: the rows.
+        context: of the rows, whose last number is the label.
+        **how: further arguments of `annealed`.
+    """
+    rows = model_rows(vae, x, context=context)
+    assert isinstance(rows, GivenRows)
+    each = Candidates(vae, rows)
+    found = annealed(vae, each.rows(), **how)
+    joint = found.log_marginal + each.log_labels()[0]
+    log_marginal, posterior, best = each.summed(joint)
+    return replace(
+        found,
+        log_marginal=log_marginal,
+        se=each.combined_se(posterior, found.se),
+        ess=found.ess[best],
+        acceptance=found.acceptance[best],
+        step_size=found.step_size[best],
+        row_hashes=np.array([row_hash(row) for row in each.x], np.uint64),
+        row_labels=row_labels(x, vae.spec.table),
+    )
+
+
 class Candidates:
     """Rows with each label that they may have.
 
@@ -99,12 +129,9 @@ class Candidates:
 
     def combined(self, found: Evidence) -> Evidence:
         """The numbers of rows from those of their candidates."""
-        log_p, log_q = self._log_labels()
-        joint = found.log_marginal + log_p
-        log_marginal = self._of_rows(joint, logsumexp)
-        posterior = np.exp(joint - log_marginal[self.row])
+        log_p, log_q = self.log_labels()
+        log_marginal, posterior, best = self.summed(found.log_marginal + log_p)
         counts = np.where(posterior >= RELEVANT, 1.0, np.nan)
-        best = self._of_rows(joint, np.argmax).astype(int) + self._first()
         bound = found.elbo + log_p - log_q
         proposal_bound = found.proposal_elbo + log_p - log_q
         q = np.exp(log_q)
@@ -113,7 +140,7 @@ class Candidates:
         return replace(
             found,
             log_marginal=log_marginal,
-            se=np.sqrt(self._of_rows(np.square(posterior * found.se), np.sum)),
+            se=self.combined_se(posterior, found.se),
             elbo=self._of_rows(q * bound, np.sum),
             proposal_elbo=self._of_rows(q * proposal_bound, np.sum),
             ess=self._of_rows(posterior * found.ess, np.sum),
@@ -128,6 +155,17 @@ class Candidates:
             n_observed=None if found.n_observed is None else found.n_observed[best],
         )
 
+    def summed(self, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of log p(x, y) of each candidate: log p(x), p(y | x), and the likeliest of each row."""
+        log_marginal = self._of_rows(joint, logsumexp)
+        posterior = np.exp(joint - log_marginal[self.row])
+        best = self._of_rows(joint, np.argmax).astype(int) + self._first()
+        return log_marginal, posterior, best
+
+    def combined_se(self, posterior: np.ndarray, se: np.ndarray) -> np.ndarray:
+        """√Σ_y p(y | x)² e_y² of each row."""
+        return np.sqrt(self._of_rows(np.square(posterior * se), np.sum))
+
     def _first(self) -> np.ndarray:
         """The position of the first candidate of each row."""
         return np.searchsorted(self.row, np.arange(len(self.x)))
@@ -137,7 +175,7 @@ class Candidates:
         parts = np.split(values, self._first()[1:])
         return np.array([reduce(part) for part in parts])
 
-    def _log_labels(self) -> tuple[np.ndarray, np.ndarray]:
+    def log_labels(self) -> tuple[np.ndarray, np.ndarray]:
         """log p(y) of each candidate, and log q(y | x), which is 0 for a known label."""
         model, guide = self.vae.model, self.vae.guide
         assert model.label is not None

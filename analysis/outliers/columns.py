@@ -12,6 +12,7 @@ from torch.distributions import Distribution, Independent
 from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.marginal_likelihood.proposals import Proposal, proposal_of
+from pyro_vae.given import contexts_of_rows, density_of_x, of_rows, with_context
 from pyro_vae.hooks import HasColumnDensities
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.mixed import ColumnGroups
@@ -113,7 +114,7 @@ def factorises(vae: VAE, x: Tensor) -> bool:
     row = x[:1]
     with evaluation(vae):
         z = torch.zeros((1, vae.spec.latent_dim), dtype=row.dtype, device=row.device)
-        return column_log_prob(vae.likelihood(z), row) is not None
+        return column_log_prob(*density_of_x(of_rows(vae), z, row)) is not None
 
 
 def column_shares(
@@ -137,7 +138,7 @@ def column_shares(
     Arguments:
         vae: a model whose guide and prior have densities, and whose likelihood is a product over
             columns.
-        x: rows shaped (n, *data_shape).
+        x: rows shaped (n, *data_shape), for a model with a context with their contexts.
         num_samples: K.
         seed: of the draws. The numbers of a row depend on it and on the row alone.
         progress: whether to show a bar; None shows it on a terminal or in a notebook.
@@ -158,12 +159,14 @@ def column_shares(
     values: list[np.ndarray] = []
     errors: list[np.ndarray] = []
     with evaluation(vae), own_seed(seed, placement_of(vae).device) as restart:
+        x = with_context(vae, x)
+        seen = of_rows(vae, contexts_of_rows(x))
         for batch in rows_of(
             vae, x, "x", batch_size=max(together, 64), progress=progress
         ):
             for rows in batch.split(together):
-                z, log_q = _draws(vae, rows, num_samples, seed, restart)
-                mean, error = _weighted(vae, rows, z, log_q, columns)
+                z, log_q = _draws(seen, rows, num_samples, seed, restart)
+                mean, error = _weighted(seen, rows, z, log_q, columns)
                 values.append(mean)
                 errors.append(error)
     return Shares(np.concatenate(values), np.concatenate(errors))
@@ -196,7 +199,7 @@ def _weighted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The means of the terms of some rows and their standard errors, (rows, columns)."""
     weights = (log_joint(vae, rows, z) - log_q).double().softmax(0)
-    terms = _terms(vae.likelihood(z), rows)
+    terms = _terms(*density_of_x(vae, z, rows))
     if terms is None:
         raise ValueError(f"shares: {WHY}")
     terms = terms.double().reshape(*z.shape[:2], columns)

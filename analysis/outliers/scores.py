@@ -21,6 +21,7 @@ from pyro_vae.analysis.outliers.results import Anomaly
 from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public
 from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import with_context
 from pyro_vae.inputs import rows_of
 from pyro_vae.vae import VAE
 
@@ -33,6 +34,7 @@ def anomaly(
     vae: VAE,
     x: Any,
     *,
+    context: Any = None,
     reference: Any = None,
     columns: Sequence[str] | None = None,
     shares: bool | None = None,
@@ -67,8 +69,10 @@ def anomaly(
     Arguments:
         vae: a fitted model whose guide and prior have densities.
         x: rows shaped (n, *data_shape).
-        reference: ordinary rows that the model was not fitted to, (m, *data_shape); None for no
-            p-values.
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
+        reference: ordinary rows that the model was not fitted to, (m, *data_shape), or for a model
+            with a context a pair of such rows and their contexts; None for no p-values.
         columns: names of the numbers of a row; by default those that the model or the data have.
         shares: whether to compute the share of each column in log p(x); None where p(x | z) is a
             product over columns.
@@ -95,21 +99,24 @@ def anomaly(
     if columns is None:
         given_names = column_labels(x, vae.spec.table)
     names = names_of(given_names, vae.spec.data_shape)
+    rows = with_context(vae, x, context)
     has_shares = False
     if shares is not False:
-        first_row = next(rows_of(vae, x, "x"))[:1]
+        first_row = next(rows_of(vae, rows, "x"))[:1]
         has_shares = factorises(vae, first_row)
     if shares and not has_shares:
         raise ValueError(f"shares: {WHY}")
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
     # all reference rows are checked here, before anything takes long
-    usual_rows = None if reference is None else _first_rows(vae, reference)
+    reference, given = _apart(vae, reference)
+    usual_rows = None if reference is None else _first_rows(vae, reference, given)
     how: dict[str, Any] = {"seed": seed, "progress": progress}
     ordinary = None
     if reference is not None:
-        ordinary = evidence(vae, reference, num_particles=num_particles, **how)
-    scored = evidence(vae, x, num_particles=num_particles, **how)
+        how_many = {"context": given, "num_particles": num_particles}
+        ordinary = evidence(vae, reference, **how_many, **how)
+    scored = evidence(vae, x, context=context, num_particles=num_particles, **how)
     parts: dict[str, Any] = {
         "shares": None,
         "share_se": None,
@@ -117,7 +124,7 @@ def anomaly(
         "usual_rate": np.nan,
     }
     if has_shares:
-        own = column_shares(vae, x, num_samples=num_samples, **how)
+        own = column_shares(vae, rows, num_samples=num_samples, **how)
         if usual_rows is None or ordinary is None:
             parts = _parts(own, own, scored.log_marginal)
         else:
@@ -152,11 +159,20 @@ def _parts(own: Shares, others: Shares, log_marginal: np.ndarray) -> dict[str, A
     }
 
 
-def _first_rows(vae: VAE, reference: Any) -> Tensor:
+def _apart(vae: VAE, reference: Any) -> tuple[Any, Any]:
+    """The reference rows and their contexts, which may come as a pair."""
+    if vae.spec.context is not None and isinstance(reference, tuple):
+        rows, context = reference
+        return rows, context
+    return reference, None
+
+
+def _first_rows(vae: VAE, reference: Any, context: Any) -> Tensor:
     """The rows whose shares are what is usual; all reference rows are checked."""
     parts: list[Tensor] = []
     count = 0
-    for batch in rows_of(vae, reference, "reference"):
+    rows = with_context(vae, reference, context, "reference")
+    for batch in rows_of(vae, rows, "reference"):
         if count < REFERENCE_SHARES:
             parts.append(batch)
             count += len(batch)

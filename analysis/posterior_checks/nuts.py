@@ -33,6 +33,7 @@ from pyro_vae.analysis.posterior_checks.moments import (
 from pyro_vae.analysis.posterior_checks.nuts_results import Audit
 from pyro_vae.arguments import public
 from pyro_vae.data.row_labels import row_labels
+from pyro_vae.given import RowsModel, of_rows, with_context
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed, row_seed
@@ -48,6 +49,7 @@ def audit(
     vae: VAE,
     x: Any,
     *,
+    context: Any = None,
     num_chains: int = 4,
     num_samples: int = 500,
     warmup_steps: int = 500,
@@ -63,7 +65,8 @@ def audit(
     The same for the guide's draws under their importance weights p(x, z) / q(z | x). The chains
     start from the prior and run one after the other; the parameters stay as they are. Chains that
     all miss a mode agree with each other: R-hat can't see what no chain has found. A transition
-    takes about 10 ms for a small decoder.
+    takes about 10 ms for a small decoder. With a context whose prior is N(μ(c), diag σ(c)²), z is
+    u = (z - μ(c)) / σ(c) ~ N(0, I); an unknown label is the most probable one.
 
     References:
         The No-U-Turn Sampler: Adaptively Setting Path Lengths in Hamiltonian Monte Carlo (Hoffman,
@@ -73,6 +76,8 @@ def audit(
     Arguments:
         vae: a model whose guide and prior have densities.
         x: a few rows shaped (n, *data_shape).
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         num_chains: at least 2, for R-hat.
         num_samples: draws of each chain after warm-up, at least 4.
         warmup_steps: transitions of each chain that adapt step size and mass matrix, and are
@@ -101,8 +106,10 @@ def audit(
     require_full_precision(vae, "audit")
     require_density(vae)
     steps = num_chains * (num_samples + warmup_steps)
-    _require_few(len(model_rows(vae, x)), max_rows, steps)
-    batches = rows_of(vae, x, "x", batch_size=1)
+    whole = with_context(vae, x, context)
+    _require_few(len(model_rows(vae, whole)), max_rows, steps)
+    batches = rows_of(vae, whole, "x", batch_size=1)
+    seen = of_rows(vae)
     rows = [
         row for batch in batches for row in batch.split(1)
     ]  # a DataLoader has its own size
@@ -117,9 +124,9 @@ def audit(
         for row in rows:
             seeds = [row_seed(row, f"{seed} {chain}") for chain in range(num_chains)]
             how = (num_samples, warmup_steps, bar.update)
-            runs.append([_chain(vae, row, one, *how) for one in seeds])
+            runs.append([_chain(seen, row, one, *how) for one in seeds])
         proposals = [
-            _guide(vae, row, row_seed(row, f"{seed} guide"), num_particles)
+            _guide(seen, row, row_seed(row, f"{seed} guide"), num_particles)
             for row in rows
         ]
     found = _compare(runs, proposals, warmup_steps)
@@ -191,7 +198,7 @@ def _chain(
     # NUTS moves in real vectors, whatever the support of the prior
     transform = biject_to(support_of(vae.prior())).inv
     options = {"init_strategy": init_to_sample, "transforms": {"z": transform}}
-    kernel = _Kernel(vae.model, **options)  # type: ignore[no-untyped-call]
+    kernel = _Kernel(_program(vae), **options)  # type: ignore[no-untyped-call]
     mcmc = MCMC(
         kernel,
         num_samples,
@@ -206,6 +213,20 @@ def _chain(
     diverging = np.zeros(num_samples, bool)
     diverging[mcmc.diagnostics()["divergences"]["chain 0"]] = True
     return _Chain(z.cpu().numpy(), diverging)
+
+
+def _program(seen: Any) -> Callable[..., Any]:
+    """The model as a program of rows; of whole rows (x, c) one with the site "z" that is u."""
+    if not isinstance(seen, RowsModel):
+        program: Callable[..., Any] = seen.model
+        return program
+
+    def given(rows: Tensor) -> None:
+        with pyro.plate("data", len(rows)):
+            u = pyro.sample("z", seen.prior())
+            pyro.factor("x", seen.likelihood(u).log_prob(rows))
+
+    return given
 
 
 class _Proposals(NamedTuple):

@@ -1,11 +1,12 @@
 """Simulation-based calibration: is q(z | x) the posterior, on rows that the model itself draws?"""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pyro_vae.analysis.fitted import (
     as_numpy,
-    drawn_rows,
     evaluation,
     posterior_of,
     require_density,
@@ -13,7 +14,9 @@ from pyro_vae.analysis.fitted import (
 )
 from pyro_vae.analysis.marginal_likelihood.log_joint import log_joint
 from pyro_vae.analysis.posterior_checks.sbc_results import Calibration
+from pyro_vae.analysis.posterior_checks.simulated import contexts_to_draw, simulated
 from pyro_vae.arguments import public
+from pyro_vae.given import of_rows
 from pyro_vae.inputs import placement_of
 from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed
@@ -27,6 +30,7 @@ CHUNK = 10_000
 def calibration(
     vae: VAE,
     *,
+    context: Any = None,
     num_rows: int = 1000,
     num_samples: int = 99,
     resample: int | None = None,
@@ -55,6 +59,9 @@ def calibration(
 
     Arguments:
         vae: a model whose guide and prior have densities.
+        context: of a model that has one: contexts that rows are simulated for, one after another
+            and over again, (m, C) or a DataFrame; or a dict by name of a value for all rows. An
+            unknown label is drawn from p(y).
         num_rows: simulated rows; 1000 are enough to see a width that is wrong by 10 %.
         num_samples: L, draws of q(z | x) for each row.
         resample: M, proposals of each row for importance resampling; None for none.
@@ -77,6 +84,7 @@ def calibration(
     _check(num_rows, num_samples, resample)
     require_density(vae)
     warn_of_half(vae, "calibration")
+    contexts = contexts_to_draw(vae, context, num_rows)
     together = max(1, CHUNK // (resample or num_samples))
     parts: list[Tensor] = []
     with (
@@ -85,10 +93,10 @@ def calibration(
         progress_bar(progress, total=num_rows, desc="calibration", unit="row") as bar,
     ):
         # all rows are drawn first, so that the same seed gives the same rows with other draws
-        z = vae.prior().sample(torch.Size([num_rows]))
-        x = torch.cat([drawn_rows(vae, some) for some in z.split(CHUNK)])
+        seen = of_rows(vae)
+        z, x = simulated(seen, num_rows, contexts)
         for some_z, some_x in zip(z.split(together), x.split(together), strict=True):
-            parts.append(_pit_of_rows(vae, some_z, some_x, num_samples, resample))
+            parts.append(_pit_of_rows(seen, some_z, some_x, num_samples, resample))
             bar.update(len(some_z))
     pit = as_numpy(torch.cat(parts))
     return Calibration(pit[:, :-1], pit[:, -1], num_samples, resample)

@@ -1,13 +1,14 @@
 """A check-up of a fitted model: whether its numbers agree, and what they say about the model."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.analysis.fitted import evaluation, has_density
+from pyro_vae.analysis.contexts.dependence import FEWEST, independence
+from pyro_vae.analysis.contexts.dependence_results import NAME as INDEPENDENCE
+from pyro_vae.analysis.fitted import evaluation, has_density, label_of
 from pyro_vae.analysis.gaps.gaps import inference_gaps
 from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
@@ -23,13 +24,17 @@ from pyro_vae.analysis.report.agreement import (
     density,
 )
 from pyro_vae.analysis.report.gradients import gradient
+from pyro_vae.analysis.report.possible_steps import possible
 from pyro_vae.analysis.report.prior_samples import prior_draws
 from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.analysis.results.answer import mean_and_se
 from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Finding
 from pyro_vae.arguments import public
-from pyro_vae.inputs import rows_of
+from pyro_vae.given import with_context
+from pyro_vae.inputs import model_rows, rows_of
+from pyro_vae.labels import label_of as labels_of
 from pyro_vae.likelihoods.base import independent_columns
+from pyro_vae.spec import Context
 from pyro_vae.vae import VAE
 
 SHARE = 0.98
@@ -42,7 +47,6 @@ GAP_STEPS = 100
 """Steps of the search for the best member of a family, for each of these rows."""
 NEXT_GUIDE = {"semi_amortized": "flow"}
 """The guide to try next: "semi_amortized", unless that is the present one."""
-PARTS = ("prior", "likelihood", "guide", "encoder", "decoder")
 
 
 @public
@@ -50,6 +54,7 @@ def checkup(
     vae: VAE,
     x: Any,
     *,
+    context: Any = None,
     num_particles: int = 1000,
     audit_rows: int = 0,
     seed: int = 0,
@@ -60,11 +65,15 @@ def checkup(
     It asks whether numbers that must agree do, whether log p(x) can be trusted, whether the model
     is better than one of independent columns, and what `calibration`, `latent_use`,
     `inference_gaps` and, with `audit_rows`, `audit` find. Of a prior of the user's own it also asks
-    whether its draws are from its density.
+    whether its draws are from its density, and of a model with a context what `independence` finds.
+    Where a label is unknown, log p(x) is the sum over labels, and the other findings are those of
+    the most probable one.
 
     Arguments:
         vae: a fitted model.
         x: rows shaped (n, *data_shape), best held out; a few hundred are enough.
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         num_particles: draws for each row.
         audit_rows: rows whose posterior NUTS draws from, some 40 s each for a small decoder.
         seed: of all draws.
@@ -83,7 +92,8 @@ def checkup(
         >>> found["gradient of the loss"].verdict
         'pass'
     """
-    rows = torch.cat(list(rows_of(vae, x, "x")))
+    whole = model_rows(vae, x, context=context)
+    rows = torch.cat(list(rows_of(vae, whole, "x")))
     if not 0 <= audit_rows <= len(rows):
         raise ValueError(
             f"audit_rows: expected 0 to the number of rows, {len(rows)}, got {audit_rows}"
@@ -108,6 +118,8 @@ def checkup_given(
     progress: bool | None = None,
 ) -> Checkup:
     """The same where log p(x) of the rows is known; None for a model without a density."""
+    given = rows
+    rows = _with_labels(vae, rows)
     findings = [gradient(vae, rows, seed)]
     if found is None:
         meaning = (
@@ -126,21 +138,27 @@ def checkup_given(
         chunks(vae, rows, seed),
         alone(vae, rows, seed),
         trusted(found),
-        baseline(vae, rows, found),
+        baseline(vae, given, found),
         *_of_diagnostics(vae, rows, seed, progress),
     ]
     if "prior" in vae.spec.custom():
         findings.append(prior_draws(vae, seed))
+    if vae.spec.context is not None:
+        findings.append(_of_context(vae, rows, vae.spec.context, seed))
     if audit_rows:
         few = rows[:audit_rows]
         audited = audit(vae, few, max_rows=audit_rows, seed=seed, progress=progress)
         findings.append(audited.finding(_next_guide(vae)))
     mean, error = mean_and_se(found.log_marginal)
-    return Checkup(tuple(_possible(vae, finding) for finding in findings), mean, error)
+    steps = tuple(possible(vae, finding) for finding in findings)
+    return Checkup(steps, mean, error, found.symbol)
 
 
 def _next_guide(vae: VAE) -> str:
-    return NEXT_GUIDE.get(vae.spec.guide.kind, "semi_amortized")
+    kind = vae.spec.guide.kind
+    if vae.spec.context is not None:  # which "semi_amortized" doesn't take
+        return "full_rank" if kind == "flow" else "flow"
+    return NEXT_GUIDE.get(kind, "semi_amortized")
 
 
 def _of_diagnostics(
@@ -149,12 +167,30 @@ def _of_diagnostics(
     """The findings of the other diagnostics of the analysis."""
     how: dict[str, Any] = {"seed": seed, "progress": progress}
     guide = _next_guide(vae)
-    findings = [calibration(vae, num_rows=SIMULATED_ROWS, **how).finding(guide)]
+    given = vae.model.split(rows)[1]
+    ranks = calibration(vae, context=given, num_rows=SIMULATED_ROWS, **how)
+    findings = [ranks.finding(guide)]
     if len(rows) > 1:
         findings.append(latent_use(vae, rows, **how).finding())
     gaps = inference_gaps(vae, rows[:GAP_ROWS], steps=GAP_STEPS, **how)
     findings.append(gaps.finding(guide))
     return findings
+
+
+def _with_labels(vae: VAE, rows: Tensor) -> Tensor:
+    """The rows, with the most probable label where it is unknown."""
+    if label_of(vae) is None:
+        return rows
+    return torch.cat(list(rows_of(vae, with_context(vae, rows), "x")))
+
+
+def _of_context(vae: VAE, rows: Tensor, context: Context, seed: int) -> Finding:
+    """What z tells of the context, where there are rows enough."""
+    if len(rows) < FEWEST:
+        meaning = f"what z tells of the context is found from {FEWEST} rows on"
+        return Finding(name=INDEPENDENCE, verdict="none", meaning=meaning)
+    asked = None if context.label is not None else context.independence
+    return independence(vae, rows, seed=seed).finding(asked)
 
 
 def trusted(found: Evidence) -> Finding:
@@ -206,7 +242,11 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
                 "from rows"
             )
             return Finding(name=BASELINE, verdict="none", meaning=meaning)
-        log_p = columns.log_prob(x).double().cpu().numpy()
+        own, context = vae.model.split(x)
+        density = columns.log_prob(own).double()
+        if vae.model.label is not None and context is not None:
+            density += _log_labels(vae.model.label(), labels_of(context))
+        log_p = density.cpu().numpy()
     gain, error = mean_and_se(found.log_marginal - log_p)
     # the error is nan for one row, whose gain has to be positive
     least = 2 * error if error > 0 else 0.0
@@ -229,11 +269,7 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
     )
 
 
-def _possible(vae: VAE, finding: Finding) -> Finding:
-    """The finding without steps that need a description, where parts are modules of the user."""
-    kinds = {getattr(getattr(vae.spec, name), "kind", "") for name in PARTS}
-    if "custom" not in kinds:
-        return finding
-    python = "" if "from_spec" in finding.python else finding.python
-    command = "" if finding.command.startswith("pyro-vae fit") else finding.command
-    return replace(finding, python=python, command=command)
+def _log_labels(log_p: Tensor, label: Tensor) -> Tensor:
+    """log p(y) of each row, 0 where the label is unknown."""
+    known = ~label.isnan()
+    return torch.where(known, log_p[label.nan_to_num().long()], 0.0)

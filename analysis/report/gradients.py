@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.results.verdicts import Finding
 from pyro_vae.arguments import public
+from pyro_vae.given import with_context
 from pyro_vae.guides.semi_amortized import SemiAmortized
 from pyro_vae.inputs import rows_of
 from pyro_vae.objectives import ELBO
@@ -49,12 +50,16 @@ def gradient(vae: VAE, x: Tensor, seed: int) -> Finding:
 
 
 @public
-def gradient_errors(vae: VAE, x: Any, *, seed: int = 0) -> dict[str, float]:
+def gradient_errors(
+    vae: VAE, x: Any, *, context: Any = None, seed: int = 0
+) -> dict[str, float]:
     """Relative difference of backpropagation and a finite difference, where it is above 1e-3.
 
     Arguments:
         vae: a model.
         x: rows shaped (n, *data_shape); the first 50 are taken.
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         seed: of the noise and of the directions.
 
     Returns:
@@ -68,7 +73,8 @@ def gradient_errors(vae: VAE, x: Any, *, seed: int = 0) -> dict[str, float]:
         >>> gradient_errors(VAE(data_shape=(4,), latent_dim=2), torch.zeros(3, 4))
         {}
     """
-    rows = torch.cat(list(rows_of(vae, x, "x")))[:FEW].double()
+    whole = with_context(vae, x, context)
+    rows = torch.cat(list(rows_of(vae, whole, "x")))[:FEW].double()
     twin = in_float64(vae)
     named = {name: p for name, p in twin.named_parameters() if p.requires_grad}
     errors = {name: _gradient_error(twin, rows, [p], seed) for name, p in named.items()}

@@ -47,6 +47,7 @@ class Checkup(Answer):
         findings: one for each diagnostic.
         log_marginal, log_marginal_se: mean log p(x) and its standard error over rows, in nats; nan
             without a density.
+        symbol: what it is: "log p(x | c)" of rows with a context.
 
     Example:
         >>> found = Checkup((Finding(name="k-hat", verdict="pass", meaning="fine", number=0.2),))
@@ -59,6 +60,7 @@ class Checkup(Answer):
     findings: tuple[Finding, ...]
     log_marginal: float = math.nan
     log_marginal_se: float = math.nan
+    symbol: str = "log p(x)"
 
     @property
     def worst(self) -> Verdict:
@@ -149,7 +151,8 @@ class Checkup(Answer):
 
     def _trust(self) -> str:
         trusted = self[TRUSTED]
-        number = f"log p(x) = {with_error(self.log_marginal, self.log_marginal_se)} nats per row"
+        value = with_error(self.log_marginal, self.log_marginal_se)
+        number = f"{self.symbol} = {value} nats per row"
         contradictions = [finding.name for finding in self.findings if failing(finding)]
         if math.isnan(self.log_marginal):
             return f"There is no log p(x) to trust: {trusted.meaning}."

@@ -83,8 +83,8 @@ def subject_of(options: argparse.Namespace) -> "Subject":
     whole = asked(options)
     if whole.vae.spec.context is not None:
         raise ValueError(
-            "report: expected a model without a context, got one with; take evaluate, encode, "
-            "reconstruct, sample, impute or compare"
+            "report: expected a model without a context, got one with; take check, evaluate, "
+            "anomaly, encode, reconstruct, sample, impute or compare"
         )
     experiment = whole.experiment
     some = experiment.evaluate.model_copy(update={"rows": options.rows})

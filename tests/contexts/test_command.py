@@ -82,6 +82,21 @@ def test_samples_are_given_a_context(home, capsys, monkeypatch):
         assert message in text
 
 
+def test_check_and_anomaly_find_the_contexts(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    whole = ("run", "--data", "rows.csv", "--json")
+    status, text = said(capsys, "check", *whole)
+    assert status in (0, 3)
+    names = [finding["name"] for finding in json.loads(text)["findings"]]
+    assert "z and the context" in names
+    status, text = said(capsys, "anomaly", *whole, "--output", "odd.csv")
+    assert status == 0
+    odd = pd.read_csv("odd.csv", index_col="row").sort_index()
+    how = {"num_particles": 30, "progress": False}
+    exact = pv.evidence(pv.load("run"), frame(40), **how).log_marginal
+    np.testing.assert_allclose(odd["log_marginal"], exact, atol=0.3)
+
+
 def test_what_is_refused_before_any_work(home, capsys, monkeypatch):
     monkeypatch.chdir(home)
     status, text = said(capsys, "report", "run", "--output", "page.html")

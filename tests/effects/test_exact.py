@@ -147,6 +147,28 @@ def test_a_new_level_has_the_density_of_the_prior(vae):
     assert codes.loc.shape == (len(frame), 1)
 
 
+def test_the_tools_have_the_density_of_a_new_level(vae):
+    frame = FRAME[:3].assign(batch=["k1", "new", "k2"])
+    known = frame.assign(batch=["k1", "k0", "k2"])
+    expected = pv.evidence(vae, frame, num_particles=4000, progress=False).log_marginal
+    few = {"num_chains": 32, "temperatures": 60, "progress": False}
+    annealed = pv.annealed(vae, frame, **few)
+    error = np.abs(annealed.log_marginal - expected)
+    assert (error < 4 * annealed.se + 0.05).all()
+    how = {"steps": 60, "num_particles": 400, "progress": False}
+    gaps = pv.inference_gaps(vae, frame, **how)
+    within = 4 * gaps.log_marginal_se + 0.05
+    assert (np.abs(gaps.log_marginal - expected) < within).all()
+    shares = pv.anomaly(vae, frame, num_particles=50, progress=False).shares
+    of_known = pv.anomaly(vae, known, num_particles=50, progress=False).shares
+    np.testing.assert_allclose(shares[[0, 2]], of_known[[0, 2]], atol=0.1)
+    drawn = pv.bidirectional(vae, context=frame, num_rows=3, **few)
+    simulated = frame.assign(x=drawn.x[:, 0], y=drawn.x[:, 1])
+    exact = pv.evidence(vae, simulated, num_particles=4000, progress=False)
+    assert (drawn.lower - 4 * drawn.lower_se - 0.1 < exact.log_marginal).all()
+    assert (exact.log_marginal < drawn.upper + 4 * drawn.upper_se + 0.1).all()
+
+
 def test_samples_of_a_new_level_have_the_moments_of_the_prior(vae):
     found = pv.sample(vae, 4000, context={"batch": "new", "age": 1.5}, seed=1)
     covariance = COVARIANCE + s**2 * np.outer(SLOPE, SLOPE)
