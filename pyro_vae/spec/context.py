@@ -81,6 +81,13 @@ class Context(Described):
                 f"expected dim {len(self.table.names)}, the columns of the table, got {self.dim}; "
                 "leave dim out"
             )
+        if self.label is not None and self.table is not None:
+            levels = self.table.modelled[-1].levels if self.table.modelled else None
+            if levels is None or len(levels) < 2:
+                raise ValueError(
+                    f"label: expected a column with at least two levels, got {list(levels or ())}; "
+                    "take rows of at least two classes, or leave the label out"
+                )
         if self.independence and self.label is not None:
             raise ValueError(
                 "expected independence of a context without a label, whose unknown values are "

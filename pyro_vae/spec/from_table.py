@@ -35,7 +35,7 @@ def of_table(
     if kinds:
         frame = data.to_dataframe() if isinstance(data, Table) else data
         schema = context_schema(frame, kinds, "context")
-        own = {"columns": names_of(context), "table": schema}
+        own = {"columns": names_of(context) or None, "table": schema}
         whole["context"] = {**plain(context), **own}
         if isinstance(data, Table):
             data = data.drop(list(kinds))
@@ -128,5 +128,5 @@ def completed(context: Context, frame: Any, name: str) -> Context:
     if context.table is not None or not kinds:
         return context
     schema = context_schema(frame, kinds, name)
-    own = {"columns": names_of(described), "table": schema}
+    own = {"columns": names_of(described) or None, "table": schema}
     return context.model_copy(update=own)

@@ -95,3 +95,18 @@ def test_samples_of_a_label(fitted: pv.VAE) -> None:
 def test_an_unknown_species_is_refused(fitted: pv.VAE) -> None:
     with pytest.raises(ValueError, match=r"species.*owl"):
         pv.classify(fitted, a_table().assign(species="jay"))
+
+
+def test_the_label_may_be_all_of_the_context() -> None:
+    vae = pv.VAE.from_data(a_table(), latent_dim=1, context={"label": "species"})
+    assert vae.spec.data_shape == (3,)
+    assert pv.classify(vae, a_table()).classes == ("owl", "tit")
+    assert pv.VAE.from_spec(vae.spec).spec == vae.spec
+
+
+@pytest.mark.parametrize("known", [None, "owl"])
+def test_a_label_of_one_class_is_refused(known: str | None) -> None:
+    table = a_table().assign(species=None)
+    table.loc["bird 0", "species"] = known
+    with pytest.raises(ValueError, match=r"label: expected .* at least two levels"):
+        pv.VAE.from_data(table, context={"label": "species"})
