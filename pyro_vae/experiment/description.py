@@ -217,7 +217,10 @@ def _for_table(
     """
     fields = experiment.model_dump(exclude_unset=True)
     fields |= {"table": schema, "data_shape": (len(schema.names),)}
-    if any(bool(np.isnan(np.asarray(part)).any()) for part in splits):
+    own = [
+        np.asarray(part)[:, : len(schema.names)] for part in splits
+    ]  # without contexts
+    if any(bool(np.isnan(part).any()) for part in own):
         fields.setdefault("missing", "at_random")
     is_whole = (
         "likelihood" in experiment.model_fields_set

@@ -195,7 +195,7 @@ def table(
     if "log_marginal" not in m:  # an autoencoder
         return "\n".join(lines)
     rows = "held-out " if held_out else ""
-    symbol = "log p(x | c)" if "context" in m.get("measure", "") else "log p(x)"
+    symbol = _symbol(m.get("measure", ""))
     bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
     time = "" if seconds is None else f", {seconds:.0f} s"
     return "\n".join(
@@ -209,6 +209,20 @@ def table(
             f"  {m['rows']:.0f} rows, {_draws(m)} each{time}; ± is one standard error over rows",
         ]
     )
+
+
+def _symbol(measure: str) -> str:
+    """What a measure in words is the logarithm of.
+
+    Example:
+        >>> _symbol("density of columns 0:2 and mass of the label, given the context of each row")
+        'log p(x, y | c)'
+    """
+    given = " | c" if "context" in measure else ""
+    label = ", y" if "mass of the label" in measure else ""
+    if "label where known" in measure:
+        label = ", known y"
+    return f"log p(x{label}{given})"
 
 
 def _estimate(name: str, value: float, error: float) -> str:
