@@ -35,7 +35,7 @@ def start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:
     contexts = (vae.model.split(batch)[1] for batch in batches)
     summary = statistics(part for part in contexts if part is not None)
     if context.table is None and vae.spec.standardize != "feature":
-        summary = _in_common_units(summary, vae.spec.standardize)
+        summary = _in_common_units(summary, vae.spec.standardize, context.dim or 0)
     mean = torch.stack(context.in_place([*summary.mean], summary.mean.new_zeros(())))
     std = torch.stack(context.in_place([*summary.std], summary.std.new_ones(())))
     for module in vae.modules():
@@ -44,13 +44,14 @@ def start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:
             module.start(mean[own], std[own])
 
 
-def _in_common_units(summary: Statistics, mode: str) -> Statistics:
-    """The moments by which numbers without names are standardised, as the rows x are.
+def _in_common_units(summary: Statistics, mode: str, count: int) -> Statistics:
+    """The moments by which the first `count` numbers are standardised, as the rows x are.
 
     With "all" one standard deviation for all: of pixels that are hardly ever on, their own would
-    make numbers as large as 100.
+    make numbers as large as 100. The label after them has no unit.
     """
     std = torch.ones_like(summary.std)
-    if mode == "all":
-        return replace(summary, std=summary.std.square().mean().sqrt() * std)
-    return replace(summary, mean=torch.zeros_like(std), std=std)
+    if mode == "none":
+        return replace(summary, mean=torch.zeros_like(std), std=std)
+    std[:count] = summary.std[:count].square().mean().sqrt()
+    return replace(summary, std=std)
