@@ -38,7 +38,8 @@ def contexts_of(
         name: of the argument, for messages.
 
     Raises:
-        ValueError: another number of contexts or columns, a missing cell, an unknown level.
+        ValueError: another number of contexts or columns, a name in a dict that is none of theirs,
+            a missing cell, an unknown level.
 
     Example:
         >>> contexts_of(Context(dim=2), [[0.0, 1.0]], 1, Placement())
@@ -50,6 +51,7 @@ def contexts_of(
                 f"{name}: expected an array (n, {given.size}), since the model knows no names, got "
                 f"a dict of {list(context)}; pass numbers, or make the model with VAE.from_data"
             )
+        _require_names(given.table, context, name)
         context = _frame_of(context, 1 if count is None else count, name)
     if given.table is not None and (is_frame(context) or isinstance(context, Table)):
         numbers = _matched(context, given, given.table, name)
@@ -82,11 +84,7 @@ def replaced(
     """
     if isinstance(to, Mapping) and given.table is not None:
         names = given.table.names
-        unknown = [column for column in to if column not in names]
-        if unknown:
-            raise ValueError(
-                f"{name}: expected columns of the context, {list(names)}, got {unknown}"
-            )
+        _require_names(given.table, to, name)
         frame = _frame_of(to, len(contexts), name)
         moved = contexts.clone()
         for column in to:
@@ -133,6 +131,15 @@ def apart(x: Any, size: int, count: int) -> tuple[Any, Any]:
 def has_names(given: Context, x: Any) -> bool:
     """Whether rows come with names, among which the columns of the context can be found."""
     return given.table is not None and (is_frame(x) or isinstance(x, Table))
+
+
+def _require_names(schema: Schema, context: Mapping[str, Any], name: str) -> None:
+    """Raise ValueError for names of a dict that are no columns of the context."""
+    unknown = [column for column in context if column not in schema.names]
+    if unknown:
+        raise ValueError(
+            f"{name}: expected columns of the context, {list(schema.names)}, got {unknown}"
+        )
 
 
 def _frame_of(context: Mapping[str, Any], count: int, name: str) -> Any:

@@ -1,6 +1,6 @@
 """`classify`: the probabilities of the labels of rows."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -57,8 +57,8 @@ def classify(
         progress: whether to show a bar; None shows it on a terminal or in a notebook.
 
     Raises:
-        ValueError: a model without a label, rows that don't fit it, calibration rows without
-            labels.
+        ValueError: a model without a label, rows that don't fit it, an unknown method, calibration
+            rows without labels.
 
     Example:
         >>> vae = VAE(data_shape=(4,), latent_dim=2, context={"label": 3})
@@ -71,6 +71,8 @@ def classify(
             "VAE(..., context={'label': number of classes}), or "
             "VAE.from_data(frame, context={'label': 'name of the column'})"
         )
+    if method not in get_args(Method):
+        raise ValueError(f"method: expected 'classifier' or 'evidence', got {method!r}")
     rows = _rows(vae, x, context, "x")
     how = {"num_particles": num_particles, "seed": seed, "progress": progress}
     log_p, truth = _log_probabilities(vae, rows, method, how)
@@ -109,7 +111,7 @@ def _log_probabilities(
             x, given = vae.model.split(batch)
             assert given is not None
             parts.append(vae.guide.log_q_y(x, given))
-    return as_numpy(torch.cat(parts)), truth
+    return as_numpy(torch.cat(parts).double()), truth
 
 
 def _by_evidence(vae: VAE, rows: GivenRows, how: dict[str, Any]) -> np.ndarray:

@@ -58,7 +58,7 @@ class Classification(Answer):
     @property
     def log_loss(self) -> float:
         """The mean of -log p(y | x) over known labels, in nats; nan without any."""
-        return mean_and_se(self._losses)[0] if self._known.any() else np.nan
+        return float(self._losses.mean()) if self._known.any() else np.nan
 
     @property
     def ece(self) -> float:
@@ -90,6 +90,11 @@ class Classification(Answer):
         with np.errstate(divide="ignore"):
             return -np.log(self.probabilities[rows, self.truth[rows]])
 
+    def _mean_loss(self) -> tuple[float, float]:
+        """The log loss and its standard error, nan where a known label has probability 0."""
+        with np.errstate(invalid="ignore"):
+            return mean_and_se(self._losses)
+
     def totals(self) -> Sequence[Total]:
         known = int(self._known.sum())
         totals = [
@@ -100,7 +105,7 @@ class Classification(Answer):
         if known:
             totals += [
                 Total("accuracy", *mean_and_se(self._is_right)),
-                Total("log loss", *mean_and_se(self._losses), "nats"),
+                Total("log loss", *self._mean_loss(), "nats"),
                 Total("ece", self.ece),
             ]
         return totals

@@ -23,6 +23,8 @@ from pyro_vae.vae import VAE
 FOLDS = 5
 FEWEST = 50
 """Rows from which a classifier can learn something."""
+FEWEST_OF_LEVEL = 4
+"""Rows of a level in training: a quarter of them decides when the classifier has learned enough."""
 SMALLEST = 1e-6
 """Probabilities that the classifier is held to, so that one row can't decide."""
 OPTIONS: dict[str, Any] = {
@@ -101,16 +103,18 @@ def _folds(seed: int) -> KFold:
 
 
 def _of_level(name: str, u: np.ndarray, level: np.ndarray, seed: int) -> Told:
-    """A column of levels; those that a fold doesn't see have the smallest probability there."""
+    """A column of levels; those that a fold hardly sees have the smallest probability there."""
     levels, index = np.unique(level, return_inverse=True)
     shares = np.bincount(index) / len(index)
     p = np.full((len(u), len(levels)), SMALLEST)
     prior = np.empty(len(u))
     for train, test in _folds(seed).split(u):
-        known = np.unique(index[train])
-        frequency = np.bincount(index[train], minlength=len(levels)) / len(train)
-        prior[test] = frequency[index[test]]
-        if len(known) == 1:
+        counts = np.bincount(index[train], minlength=len(levels))
+        counts[counts < FEWEST_OF_LEVEL] = 0
+        known = np.flatnonzero(counts)
+        train = train[counts[index[train]] > 0]
+        prior[test] = counts[index[test]] / max(len(train), 1)
+        if len(known) < 2:
             p[np.ix_(test, known)] = 1.0
             continue
         model = HistGradientBoostingClassifier(random_state=seed % 2**32, **OPTIONS)

@@ -40,9 +40,7 @@ def summed_over_labels(
         context: of the rows, whose last number is the label.
         **how: further arguments of `evidence`.
     """
-    rows = model_rows(vae, x, context=context)
-    assert isinstance(rows, GivenRows)
-    each = Candidates(vae, rows)
+    each = Candidates(vae, x, context)
     without_columns = {
         name: value for name, value in how.items() if name not in ("columns", "given")
     }
@@ -54,12 +52,7 @@ def summed_over_labels(
         measure = replace(measure, label="known")
     elif measure is not None and not known.any():
         measure = replace(measure, label="")
-    return replace(
-        combined,
-        measure=measure,
-        row_labels=row_labels(x, vae.spec.table),
-        row_hashes=np.array([row_hash(row) for row in each.x], np.uint64),
-    )
+    return replace(combined, measure=measure, **each.names())
 
 
 def annealed_over_labels(
@@ -74,9 +67,7 @@ def annealed_over_labels(
         context: of the rows, whose last number is the label.
         **how: further arguments of `annealed`.
     """
-    rows = model_rows(vae, x, context=context)
-    assert isinstance(rows, GivenRows)
-    each = Candidates(vae, rows)
+    each = Candidates(vae, x, context)
     found = annealed(vae, each.rows(), **how)
     joint = found.log_marginal + each.log_labels()[0]
     log_marginal, posterior, best = each.summed(joint)
@@ -87,8 +78,7 @@ def annealed_over_labels(
         ess=found.ess[best],
         acceptance=found.acceptance[best],
         step_size=found.step_size[best],
-        row_hashes=np.array([row_hash(row) for row in each.x], np.uint64),
-        row_labels=row_labels(x, vae.spec.table),
+        **each.names(),
     )
 
 
@@ -97,13 +87,17 @@ class Candidates:
 
     Attributes:
         x: the rows, flat, with their contexts as given.
+        row_labels: names of the rows, where the data have some, else None.
         label: of each row, nan where unknown.
         row: the number of the row of each candidate.
         classes: its label.
     """
 
-    def __init__(self, vae: VAE, rows: GivenRows) -> None:
+    def __init__(self, vae: VAE, x: Any, context: Any) -> None:
+        rows = model_rows(vae, x, context=context)
+        assert isinstance(rows, GivenRows)
         self.vae = vae
+        self.row_labels = row_labels(x, vae.spec.table)
         self.x = torch.cat(list(rows.batches(1024)))
         _, given = vae.model.split(self.x)
         assert given is not None
@@ -127,16 +121,26 @@ class Candidates:
         context = with_label(self.given[index], label)
         return CandidateRows(ArrayRows(x, placement_of(self.vae)), context)
 
+    def names(self) -> dict[str, Any]:
+        """The fields of a result that say which rows it is of."""
+        hashes = np.array([row_hash(row) for row in self.x], np.uint64)
+        return {"row_hashes": hashes, "row_labels": self.row_labels}
+
     def combined(self, found: Evidence) -> Evidence:
         """The numbers of rows from those of their candidates."""
         log_p, log_q = self.log_labels()
         log_marginal, posterior, best = self.summed(found.log_marginal + log_p)
-        counts = np.where(posterior >= RELEVANT, 1.0, np.nan)
+        # the likeliest is among them even of very many, and a nan is no reason for trust
+        most = self._of_rows(posterior, np.max)[self.row]
+        counts = ~(posterior < np.minimum(RELEVANT, most))
         bound = found.elbo + log_p - log_q
         proposal_bound = found.proposal_elbo + log_p - log_q
         q = np.exp(log_q)
         upper = np.where(np.isnan(found.upper), found.log_marginal, found.upper) + log_p
-        has_upper = self._of_rows(counts * np.isfinite(found.upper), np.nanmax) > 0
+        has_upper = self._of_rows(counts & np.isfinite(found.upper), np.any)
+        pareto_k = np.where(counts, found.pareto_k, -np.inf)
+        drawn = found.num_particles
+        drawn = np.where(counts, drawn, drawn.max())
         return replace(
             found,
             log_marginal=log_marginal,
@@ -144,10 +148,8 @@ class Candidates:
             elbo=self._of_rows(q * bound, np.sum),
             proposal_elbo=self._of_rows(q * proposal_bound, np.sum),
             ess=self._of_rows(posterior * found.ess, np.sum),
-            pareto_k=self._of_rows(counts * found.pareto_k, np.nanmax),
-            num_particles=self._of_rows(counts * found.num_particles, np.nanmin).astype(
-                int
-            ),
+            pareto_k=self._of_rows(pareto_k, np.max),
+            num_particles=self._of_rows(drawn, np.min),
             reached=found.reached[best],
             retried=found.retried[best],
             method=found.method[best],

@@ -141,11 +141,16 @@ def _of_columns(found: Evidence, of_a: list[int], of_b: list[int]) -> Evidence:
     conditions = [found.measure.given] if found.measure.given else []
     if of_b:
         conditions.append(f"columns {ranges(sorted(of_b))}")
+    label = found.measure.label
+    if of_b and label:  # log p(x_b, y) is subtracted
+        conditions.append(f"the label {label.removeprefix('known')}".rstrip())
+        label = ""
     parts: dict[str, Any] = {
         kind: ranges(sorted(set(found.measure.columns(kind)) & set(of_a)))
         for kind in ("density", "mass")
     }
-    measure = replace(found.measure, **parts, given=" and ".join(conditions))
+    given = " and ".join(conditions)
+    measure = replace(found.measure, **parts, given=given, label=label)
     return replace(found, measure=measure, data_size=measure.size)
 
 

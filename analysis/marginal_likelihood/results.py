@@ -131,9 +131,8 @@ class Evidence(HasElpd, HasLogMarginal, HasElbo, Answer):
     @property
     def per_cell(self) -> np.ndarray:
         """log p(x) of each row for each observed cell, or each cell where the mask is modelled."""
-        count = self.data_size if self._counts_all else self.n_observed
-        with np.errstate(invalid="ignore"):
-            return np.asarray(self.log_marginal / count)
+        count = np.asarray(self.data_size if self._counts_all else self.n_observed)
+        return np.asarray(self.log_marginal / np.where(count == 0, np.nan, count))
 
     @property
     def mean_per_cell(self) -> float:

@@ -81,6 +81,12 @@ class Context(Described):
                 f"expected dim {len(self.table.names)}, the columns of the table, got {self.dim}; "
                 "leave dim out"
             )
+        is_number = self.label is not None and self.label.column is None
+        if is_number and self.columns:
+            raise ValueError(
+                "label: expected the name of a column beside columns, label={'column': 'species'}, "
+                "got the number of classes; name the column, or leave columns out"
+            )
         if self.label is not None and self.table is not None:
             levels = self.table.modelled[-1].levels if self.table.modelled else None
             if levels is None or len(levels) < 2:

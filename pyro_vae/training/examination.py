@@ -12,9 +12,8 @@ from pyro_vae.training.training_data import TrainingData
 def examine(run: Run, state: State, data: TrainingData) -> None:
     """What fails early, the score to beat, and the weights to fall back on."""
     options = run.options
-    # the objective of a context has the user's own inside
-    objective = getattr(state.objective, "inner", state.objective)
-    # Rényi's bound with α above 1 is below the ELBO.
+    # Rényi's bound with α above 1 is below the ELBO; what a context adds to a loss is no bound.
+    objective = state.objective
     run.is_importance_weighted = isinstance(objective, Renyi) and objective.alpha < 1
     if options.sleep_share:
         require_sleep(run.vae)

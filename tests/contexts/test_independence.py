@@ -1,6 +1,7 @@
 """`independence` against known information, and the option that asks for it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -52,6 +53,26 @@ def test_levels() -> None:
         vae, x, context=rng.permutation(level)[:, None].astype(float)
     )
     assert noise.columns_told[0].information < told.information
+
+
+KIND = {"batch": "categorical"}
+
+
+@pytest.mark.parametrize("common", [57, 0])
+def test_levels_of_few_rows_say_nothing(common: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 4, generator=generator)
+    level = torch.cat([torch.arange(common) % 2, torch.arange(2, 62 - common)])
+    fields = {"dim": 1, "table": pv.data.table(_named(level), columns=KIND).schema}
+    vae = pv.VAE(data_shape=(4,), latent_dim=2, context=fields, hidden_dims=(4,))
+    found = pv.independence(vae, x, context=_named(level))
+    gains = found.columns_told[0].gains
+    assert (gains[common:] == 0).all()
+    assert gains[:common].any() == (common > 0)
+
+
+def _named(level: torch.Tensor) -> pd.DataFrame:
+    return pd.DataFrame({"batch": [f"level {one}" for one in level.tolist()]})
 
 
 def test_alignment_is_that_of_independent_and_equal_points() -> None:

@@ -1,11 +1,14 @@
 """Evidence and classification of rows with known and unknown labels, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import pyro_vae as pv
 from pyro_vae.analysis.classification.results import Classification
+from pyro_vae.analysis.marginal_likelihood.labels import Candidates
 from tests.labels.models import (
     CLASSES,
     NAN,
@@ -38,6 +41,47 @@ def test_evidence_says_what_it_is_of(label: float | None, symbol: str) -> None:
     assert found.symbol == symbol
 
 
+def test_evidence_of_columns_by_others_is_given_the_label() -> None:
+    vae = a_vae(missing="at_random")
+    how = {"num_particles": 50, "progress": False}
+    found = pv.evidence(vae, rows(), context=labels(), columns=[0], given=[1], **how)
+    assert found.measure.given == "columns 1 and the label where known"
+    assert found.symbol == "log p(x)"
+    found = pv.evidence(vae, rows(), context=labels(), columns=[0], **how)
+    assert found.symbol == "log p(x, known y)"
+
+
+def test_evidence_of_few_draws_has_no_k_hat() -> None:
+    found = pv.evidence(
+        a_vae(), rows(), context=labels(), num_particles=10, progress=False
+    )
+    assert np.isnan(found.pareto_k).all()
+    assert (found.num_particles == 10).all()
+
+
+def test_a_row_without_cells_has_no_log_p_per_cell() -> None:
+    x = rows()
+    x[0] = NAN
+    vae = a_vae(missing="at_random")
+    found = pv.evidence(vae, x, context=labels(), num_particles=50, progress=False)
+    assert found.log_marginal[0] == pytest.approx(-np.log(CLASSES))
+    assert np.isnan(found.per_cell).tolist() == [True] + [False] * 7
+
+
+def test_a_label_without_a_k_hat_is_not_trusted() -> None:
+    vae = linear_vae()
+    each = Candidates(vae, rows(), labels())
+    of_each = pv.evidence(vae, each.rows(), num_particles=50, progress=False)
+    joint = of_each.log_marginal + each.log_labels()[0]
+    _, posterior, best = each.summed(joint)
+    pareto_k = np.where(posterior < 0.001, 9.0, 0.3)
+    found = each.combined(replace(of_each, pareto_k=pareto_k))
+    assert found.pareto_k.tolist() == [0.3] * 8
+    pareto_k[best[4]] = np.nan
+    found = each.combined(replace(of_each, pareto_k=pareto_k))
+    assert found.trusted.tolist() == [True] * 4 + [False] + [True] * 3
+
+
 def test_classes_by_evidence_are_those_of_bayes_rule() -> None:
     vae, x = linear_vae(), rows()
     found = pv.classify(vae, x, context=labels(), method="evidence", progress=False)
@@ -64,6 +108,17 @@ def test_expected_calibration_error_of_known_counts() -> None:
     assert found.log_loss == pytest.approx(
         -(6 * np.log(0.8) + 4 * np.log(0.2) + 9 * np.log(0.6) + np.log(0.4)) / 20
     )
+
+
+def test_the_log_loss_of_a_label_that_is_all_but_excluded() -> None:
+    vae = a_vae()
+    with torch.no_grad():
+        vae.guide.classifier.head.weight.zero_()
+        vae.guide.classifier.head.bias.copy_(torch.tensor([0.0, 200.0, 0.0]))
+    found = pv.classify(vae, rows(), context=labels())
+    assert found.log_loss == pytest.approx(150.0)
+    never = Classification(np.array([[1.0, 0.0]] * 2), ("a", "b"), np.array([0, 1]))
+    assert "log loss         inf" in str(never)
 
 
 def test_temperature_undoes_what_was_divided() -> None:
@@ -108,6 +163,11 @@ def test_a_model_without_a_label_is_refused() -> None:
     vae = pv.VAE(data_shape=(4,), latent_dim=2)
     with pytest.raises(ValueError, match=r"a model with a label.*context="):
         pv.classify(vae, rows())
+
+
+def test_another_method_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^method: expected 'classifier' or 'evi"):
+        pv.classify(a_vae(), rows(), method="bayes")
 
 
 def test_calibration_without_labels_is_refused() -> None:

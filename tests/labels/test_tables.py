@@ -97,6 +97,16 @@ def test_an_unknown_species_is_refused(fitted: pv.VAE) -> None:
         pv.classify(fitted, a_table().assign(species="jay"))
 
 
+def test_an_unknown_name_in_a_dict_is_refused(fitted: pv.VAE) -> None:
+    with pytest.raises(ValueError, match=r"^context: expected columns .*'speces'"):
+        pv.sample(fitted, 3, context={"site": "north", "speces": "tit"})
+
+
+def test_a_number_of_classes_beside_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"label: expected the name of a column"):
+        pv.VAE.from_data(a_table(), context={"columns": ["site"], "label": 2})
+
+
 def test_the_label_may_be_all_of_the_context() -> None:
     vae = pv.VAE.from_data(a_table(), latent_dim=1, context={"label": "species"})
     assert vae.spec.data_shape == (3,)
