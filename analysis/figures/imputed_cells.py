@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from pyro_vae.analysis.figures.names import name_ticks
+from pyro_vae.analysis.figures.names import name_ticks, plain
 from pyro_vae.figure_style import BLUE, GREY, ORANGE, colour_and_marker, legend_above
 
 __all__ = [
@@ -59,8 +59,7 @@ def imputation_intervals(
         >>> [text.get_text() for text in axes.get_legend().get_texts()]
         ['holds the truth (1)', 'misses it (1)', 'covered: 50% ± 35%']
     """
-    cells = _known(truth, lower, middle, upper)
-    true, low, _, high = cells
+    true, low, mid, high = _known(truth, lower, middle, upper)
     is_inside = (true >= low) & (true <= high)
     share = float(is_inside.mean())
     error = np.sqrt(share * (1 - share) / len(true))
@@ -74,12 +73,12 @@ def imputation_intervals(
         axes.vlines(true[rows], low[rows], high[rows], **look)
         label = f"{name} ({chosen.sum()})"
         axes.plot(
-            true[rows], cells[2][rows], marker, color=colour, markersize=3, label=label
+            true[rows], mid[rows], marker, color=colour, markersize=3, label=label
         )
     label = f"covered: {share:.0%} ± {error:.0%}"
     axes.axline((true.mean(), true.mean()), slope=1, color=GREY, linewidth=1)
     axes.plot([], [], color=GREY, linewidth=1, label=label)
-    of = f" in {unit}" if unit else ""
+    of = f" in {plain(unit, 40)}" if unit else ""
     axes.set(xlabel=f"true value{of}", ylabel=f"{level:.0%} interval{of}")
     legend_above(axes)
     return axes
@@ -129,7 +128,7 @@ def intervals_by_cell(
         ends = np.quantile(seen, (0.05, 0.95))
         look: dict[str, Any] = {"color": GREY, "alpha": 0.2, "linewidth": 0}
         axes.axhspan(*ends, label="observed cells, middle 90%", **look)
-    axes.set(xlabel="missing cell, sorted by median", ylabel=unit or "value")
+    axes.set(xlabel="missing cell, sorted by median", ylabel=plain(unit, 40) or "value")
     legend_above(axes)
     return axes
 
@@ -233,7 +232,7 @@ def errors_by_column(
     for i, (name, each) in enumerate(values.items()):
         colour, marker = colour_and_marker((0, 1, 4)[i % 3])
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": ""}
-        axes.plot(each[:count], at, markersize=6, label=name, **look)
+        axes.plot(each[:count], at, markersize=6, label=plain(name), **look)
     for line in at:
         axes.axhline(line, color=GREY, linewidth=0.4, zorder=0)
     name_ticks(axes.yaxis, at, names[:count])

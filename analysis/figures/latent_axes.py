@@ -10,12 +10,12 @@ from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.figures.ecdf import known
 from pyro_vae.analysis.figures.histograms import shares
+from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import (
     BLUE,
     GREY,
     colour_and_marker,
     legend_above,
-    short,
 )
 
 
@@ -164,8 +164,7 @@ def traversal(
         # of the column, so that it looks the same for each dimension
         colour, marker = colour_and_marker(int(column))
         look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
-        name = short(str(columns[column])).replace("$", r"\$")
-        axes.plot(at, change[:, column], label=name, **look)
+        axes.plot(at, change[:, column], label=plain(columns[column]), **look)
     which = "z" if dimension is None else f"z, dimension {dimension}"
     axes.set(xlabel=which, ylabel="change of E[x | z] in sd")
     legend_above(axes)

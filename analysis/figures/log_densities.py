@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.figures.histograms import shares
+from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import (
     BLUE,
     GREY,
@@ -67,7 +68,7 @@ def log_p_histograms(axes: Axes, sets: Mapping[str, npt.ArrayLike]) -> Axes:
     for i, (name, values) in enumerate(finite.items()):
         colour = (BLUE, ORANGE, GREY)[i] if i < 3 else colour_and_marker(i)[0]
         look: dict[str, Any] = {"color": colour, "linestyle": DASHES[i % len(DASHES)]}
-        label = f"{name} ({len(values)})"
+        label = f"{plain(name, 40)} ({len(values)})"
         density = shares(values, edges) / np.diff(edges)
         axes.stairs(density, edges, label=label, linewidth=1.6, **look)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))

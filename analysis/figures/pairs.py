@@ -8,6 +8,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pyro_vae.analysis.figures.histograms import shares
 from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import BLUE, ORANGE, legend_above
 
@@ -107,9 +108,8 @@ def _histograms(axes: Axes, own: Floats, other: Floats, edges: Floats) -> None:
         (other, {"fill": False, "color": ORANGE, "linewidth": 1.4, "label": "model"}),
     ):
         known = values[np.isfinite(values)]
-        counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), edges)
         kind: Any = look
-        axes.stairs(counts / max(len(known), 1) / np.diff(edges), edges, **kind)
+        axes.stairs(shares(known, edges) / np.diff(edges), edges, **kind)
     axes.set_yticks([])
 
 

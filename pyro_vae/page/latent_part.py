@@ -110,6 +110,9 @@ def _map(subject: Subject) -> str:
     shrink(drawn)
     axes: Any = drawn.axes[0]
     axes.spines[["top", "right"]].set_visible(False)
+    # a picture this small has no room for the share of the variance in the same line
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_label_text(axis.get_label_text().replace(" (", "\n("))
     coloured = f", coloured by {whose}" if whose else ""
     alt = f"map of the posterior means of {len(codes)} rows{coloured}"
     return figure(svg(drawn, alt), f"E[z | x] of each row{coloured}.")

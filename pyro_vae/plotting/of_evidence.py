@@ -16,13 +16,9 @@ from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.plotting.layout import Layout, Panel, layout_of
 
 
-def _histograms(**sets: np.ndarray) -> Panel:
+def _histograms(sets: Mapping[str, np.ndarray]) -> Panel:
     """log p(x) and the like; sets without a number are left out."""
-    known = {
-        name.replace("_", " "): values
-        for name, values in sets.items()
-        if np.isfinite(values).any()
-    }
+    known = {name: values for name, values in sets.items() if np.isfinite(values).any()}
     return Panel(lambda axes: log_p_histograms(axes, known))
 
 
@@ -31,7 +27,7 @@ def evidence_layout(found: Evidence) -> Layout:
     """Histograms of log p(x) and of the ELBO; k-hat of each row."""
     sets = {"log p(x)": found.log_marginal, "ELBO of the guide": found.elbo}
     limit = khat_limit(found.num_particles)
-    panels = [_histograms(**sets)]
+    panels = [_histograms(sets)]
     if not np.isnan(found.pareto_k).all():
         panels.append(Panel(lambda axes: k_hat_by_row(axes, found.pareto_k, limit)))
     return Layout(panels)
@@ -42,7 +38,7 @@ def several_layout(found: dict) -> Layout:  # type: ignore[type-arg]
     """Histograms of log p(x) of several estimates; log p(x) over seconds per row."""
     _require_evidence(found)
     sets = {str(name): one.log_marginal for name, one in found.items()}
-    panels = [_histograms(**sets)]
+    panels = [_histograms(sets)]
     each = list(found.values())
     hashes = each[0].row_hashes
     are_alike = all(np.array_equal(one.row_hashes, hashes) for one in each)
@@ -75,7 +71,7 @@ def _speed(names: Sequence[str], each: Sequence[Evidence]) -> Panel:
 @layout_of.register
 def annealed_layout(found: Annealed) -> Layout:
     """Histogram of log p(x)."""
-    return Layout([_histograms(**{"log p(x)": found.log_marginal})])
+    return Layout([_histograms({"log p(x)": found.log_marginal})])
 
 
 @layout_of.register
@@ -83,7 +79,7 @@ def bracket_layout(found: Bracket) -> Layout:
     """The distance of the bounds of each row; histograms of both."""
     sets = {"lower bound": found.lower, "upper bound": found.upper}
     gap = Panel(lambda axes: gap_by_row(axes, found.gap, found.se))
-    return Layout([gap, _histograms(**sets)])
+    return Layout([gap, _histograms(sets)])
 
 
 @layout_of.register
@@ -95,4 +91,4 @@ def gaps_layout(found: Gaps) -> Layout:
         "best of the family": found.elbo_best,
         "ELBO": found.elbo,
     }
-    return Layout([Panel(lambda axes: gap_parts(axes, *parts)), _histograms(**sets)])
+    return Layout([Panel(lambda axes: gap_parts(axes, *parts)), _histograms(sets)])

@@ -58,13 +58,15 @@ def _plane(found: Codes, dimensions: tuple[int, int] | None) -> tuple[int, int]:
     """The two dimensions that are asked for, or whose mean varies most."""
     latent_dim = found.loc.shape[1]
     order = np.argsort(-found.loc.var(0), kind="stable")
-    pair = sorted(order[:2]) if dimensions is None else [*dimensions]
-    if len(pair) != 2 or not all(0 <= d < latent_dim for d in pair):
+    chosen = np.sort(order[:2]) if dimensions is None else np.ravel(dimensions)
+    pair = [as_int(d, "dimensions") for d in chosen.tolist()]
+    are_two = len(pair) == 2 and pair[0] != pair[1]
+    if not are_two or not all(0 <= d < latent_dim for d in pair):
         raise ValueError(
-            f"dimensions: expected two from 0 to {latent_dim - 1}, got {tuple(pair)}; such as "
-            "(0, 1)"
+            f"dimensions: expected two different ones from 0 to {latent_dim - 1}, got "
+            f"{tuple(pair)}; such as (0, 1)"
         )
-    return int(pair[0]), int(pair[1])
+    return pair[0], pair[1]
 
 
 @layout_of.register

@@ -15,7 +15,7 @@ from pyro_vae.analysis.figures.decoded_grids import picture_grid
 from pyro_vae.analysis.figures.pairs import pair_cell
 from pyro_vae.analysis.figures.pixel_checks import pixel_check
 from pyro_vae.data.frames import cells_of, opened
-from pyro_vae.figure_style import legend_above
+from pyro_vae.figure_style import dense, legend_above
 from pyro_vae.plotting.layout import Layout, Panel, layout_of, picture_shape
 
 MOST_COLUMNS = 12
@@ -35,6 +35,7 @@ def samples_layout(
 ) -> Layout:
     """Drawn rows as pictures or histograms; with `data`, checks of each column or pixel."""
     shape = None if names is not None else picture_shape(found.x.shape[1:], image_shape)
+    data = None if data is None else dense(data)
     if data is not None and np.shape(data)[1:] != found.x.shape[1:]:
         raise ValueError(
             f"data: expected rows of shape {found.x.shape[1:]} as the drawn ones, got "
@@ -43,7 +44,7 @@ def samples_layout(
     if shape is not None and not pairs:
         return _pictures(found, data, shape)
     drawn = columns_of(found.x, names)
-    own = None if data is None else columns_of(np.asarray(data), names)
+    own = None if data is None else columns_of(data, names)
     return _columns(own, drawn, pairs)
 
 

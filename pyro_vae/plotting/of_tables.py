@@ -32,21 +32,34 @@ def imputation_layout(
     found: Imputation, *, truth: Any = None, column: str | int | None = None
 ) -> Layout:
     """Intervals of imputed cells, over the truth where it is given; k-hat of each row."""
-    panels = [_cells_panel(found, column)]
-    if truth is not None:
-        panels = [_truth_panel(found, truth, column)]
+    panels: list[Panel] = []
     if np.isfinite(found.pareto_k).any():
         limit = khat_limit(np.maximum(found.found.num_particles, 2))
         panels.append(Panel(lambda axes: k_hat_by_row(axes, found.pareto_k, limit)))
     if found.calibration is not None:
         panels += layout_of(found.calibration).panels
+    is_asked = truth is not None or column is not None
+    # of categories alone there are the other panels; without any, the error says why
+    if is_asked or not panels or not found.cells.is_category.all():
+        panels.insert(0, _intervals_panel(found, truth, column))
     return Layout(panels, across=2)
+
+
+def _intervals_panel(found: Imputation, truth: Any, column: str | int | None) -> Panel:
+    if truth is None:
+        return _cells_panel(found, column)
+    return _truth_panel(found, truth, column)
 
 
 def _chosen(found: Imputation, column: str | int | None) -> int:
     """The position of a column of numbers: the one that is asked for, or lacks most cells."""
     cells = found.cells
     numbers = cells.column[~cells.is_category]
+    if not len(cells):
+        raise ValueError(
+            "plot: expected imputed cells, got none: no cell of the rows is missing; impute rows "
+            "with holes"
+        )
     if not numbers.size:
         raise ValueError(
             "plot: expected imputed cells of numbers, got none: categories have no intervals; see "
@@ -106,6 +119,7 @@ def _cells_panel(found: Imputation, column: str | int | None) -> Panel:
 
 def _truth_panel(found: Imputation, truth: Any, column: str | int | None) -> Panel:
     """Intervals over true values: of one column in its units, of several in their sd."""
+    position = _chosen(found, column)
     cells = found.cells
     true = _numbers(found, truth)
     own = ~cells.is_category
@@ -115,7 +129,6 @@ def _truth_panel(found: Imputation, truth: Any, column: str | int | None) -> Pan
         shift = np.nanmean(seen, 0)[cells.column[own]]
         scale: Any = np.nanstd(seen, 0)[cells.column[own]]
     else:
-        position = _chosen(found, column)
         own &= cells.column == position
         unit = _name(found, position)
         shift, scale = -_offset(found, position), 1.0
@@ -198,7 +211,7 @@ def anomaly_layout(found: Anomaly, *, row: int | None = None) -> Layout:
         sets["reference"] = found.reference
     panels = [Panel(lambda axes: log_p_histograms(axes, sets))]
     if found.shares is not None:
-        worst = int(found.worst(1)[0]) if row is None else row
+        worst = int(found.worst(1)[0]) if row is None else as_int(row, "row")
         if not 0 <= worst < len(found):
             raise ValueError(f"row: expected one from 0 to {len(found) - 1}, got {row}")
         rate = found.usual_rate - found.rate[worst]

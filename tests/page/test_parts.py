@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import pyro_vae as pv
 from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.results.verdicts import Finding
-from pyro_vae.page import density, odd_rows, overview
+from pyro_vae.page import density, latent_part, odd_rows, overview
 from pyro_vae.page.baselines import Baseline
 from pyro_vae.page.odd_rows import Odd
 from pyro_vae.page.subject import Answers
 from pyro_vae.page.training_part import training
+from tests.analysis.figures.drawing import nothing_cut_off
 from tests.page.reading import Page, subject
 
 PAIRS = np.tile([-1.0, 1.0], 50)
@@ -100,6 +102,23 @@ def test_a_row_is_odd_for_the_column_that_is_far_out(vae: pv.VAE) -> None:
     log_p = found.log_marginal
     lower = log_p[7] - np.delete(log_p, 7).mean()
     assert odd.excess[0].sum() + odd.rate[0] == pytest.approx(lower, rel=1e-4)
+
+
+def test_names_of_classes_leave_room_for_those_of_the_axes(
+    vae: pv.VAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+
+    def keep(drawn: Figure, _: str) -> str:
+        figures.append(drawn)
+        return ""
+
+    monkeypatch.setattr(latent_part, "svg", keep)
+    wide = pv.VAE(data_shape=(3,), latent_dim=3, hidden_dims=(4,))
+    rows = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    classes = np.array(["a long name of a bird, and more", "owl", "tit"] * 10)
+    latent_part._map(subject(wide, rows, classes=classes))
+    assert nothing_cut_off(figures[0])
 
 
 HISTORY = [

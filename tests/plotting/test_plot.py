@@ -9,6 +9,7 @@ import pytest
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.sparse import csr_array
 
 import pyro_vae as pv
 from pyro_vae import analysis
@@ -156,6 +157,60 @@ def test_estimates_of_other_rows_have_no_speed() -> None:
     assert len(pv.plot(moved)) == 1
 
 
+def test_names_are_no_formulas_and_stay_as_they_are() -> None:
+    first = RESULTS["Evidence"]()
+    found = pv.plot({r"$\not_math$": first, r"$\not math$": first})
+    for axes in found:
+        assert len(legend_of(axes)) == 2
+        assert r"\$\not_math\$" in legend_of(axes)[0]
+    assert not illegible(found.figure)
+
+
+@pytest.mark.parametrize("options", [{}, {"truth": True}])
+def test_the_name_of_an_imputed_column_is_no_formula(options: dict[str, bool]) -> None:
+    whole = pd.DataFrame({r"$\not_math$": NORMAL[:, 0], "b": NORMAL[:, 1]})
+    holes = whole.copy()
+    holes.iloc[::3, 0] = np.nan
+    truth = whole if options else None
+    axes = pv.plot(imputed_table(holes), truth=truth, column=0)[0]
+    label = axes.get_xlabel() if options else axes.get_ylabel()
+    assert label.endswith(r"\$\not_math\$")
+    assert not illegible(axes.get_figure())  # type: ignore[arg-type]
+
+
+def test_imputed_categories_have_the_other_panels() -> None:
+    table = pd.DataFrame({"size": ["S", None, "L"] * 10, "b": NORMAL[:, 1]})
+    found = imputed_table(table)
+    assert [axes.get_ylabel() for axes in pv.plot(found)] == ["k-hat"]
+    asked: list[dict[str, Any]] = [{"truth": table.fillna("S")}, {"column": "size"}]
+    for options in asked:
+        with pytest.raises(ValueError, match="got none: categories have no intervals"):
+            pv.plot(found, **options)
+    whole = imputed_table(table[["b"]].assign(c=NORMAL[:, 2]))
+    with pytest.raises(ValueError, match="got none: no cell of the rows is missing"):
+        pv.plot(whole)
+
+
+def imputed_table(table: pd.DataFrame) -> pv.analysis.Imputation:
+    vae = pv.VAE.from_data(table, latent_dim=1, hidden_dims=(4,), missing="at_random")
+    how: Any = {"num_particles": 100, "num_imputations": 0, "progress": False}
+    found: pv.analysis.Imputation = pv.impute(vae, table, **how)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("Samples", NORMAL[:20]), ("Samples of pictures", NORMAL.repeat(16, 1))],
+)
+def test_sparse_data_are_those_of_the_array(name: str, data: np.ndarray) -> None:
+    found = RESULTS[name]()
+    expected = pv.plot(found, data=data)
+    for axes, other in zip(pv.plot(found, data=csr_array(data)), expected, strict=True):
+        assert axes.dataLim.bounds == other.dataLim.bounds
+        for image, its in zip(axes.images, other.images, strict=True):
+            np.testing.assert_array_equal(image.get_array(), its.get_array())
+
+
 def test_the_intervals_are_those_of_the_imputation() -> None:
     found = RESULTS["Imputation"]()
     own = found.cells.column == 1
@@ -183,7 +238,8 @@ def test_the_truth_of_a_table_is_in_its_units() -> None:
     (numbers, table) = (pv.data.table(whole), whole)
     for truth in (table, numbers):
         axes = pv.plot(found, truth=truth, column="day")[0]
-        drawn = np.sort(np.concatenate([line.get_xdata() for line in axes.lines[:2]]))  # type: ignore[arg-type]
+        lines: Any = axes.lines[:2]
+        drawn = np.sort(np.concatenate([line.get_xdata() for line in lines]))
         np.testing.assert_allclose(drawn, expected, atol=1e-6)
     assert axes.get_xlabel() == "true value in day"
     ends = np.concatenate([_ends(bars) for bars in axes.collections[:2]])
@@ -220,7 +276,8 @@ def test_each_run_of_an_ensemble_has_its_validation_elbo() -> None:
 
 def test_ranks_of_all_curves_and_of_log_p() -> None:
     found = RESULTS["Calibration"]()
-    curves = [line for line in pv.plot(found)[0].lines if len(line.get_xdata()) > 2]  # type: ignore[arg-type]
+    lines: Any = pv.plot(found)[0].lines
+    curves = [line for line in lines if len(line.get_xdata()) > 2]
     assert len(curves) == 3
 
 
@@ -280,6 +337,15 @@ def _ticks(axes: Axes) -> list[str]:
             lambda: pv.plot(RESULTS["Codes"](), dimensions=(0, 9)),
             r"from 0 to 3, got \(0, 9\)",
         ),
+        (
+            lambda: pv.plot(RESULTS["Codes"](), dimensions=(2, 2)),
+            r"two different ones from 0 to 3, got \(2, 2\)",
+        ),
+        (
+            lambda: pv.plot(RESULTS["Codes"](), dimensions=(0.5, 1)),
+            r"^dimensions: expected an integer, got 0.5",
+        ),
+        (lambda: pv.plot(RESULTS["Codes"](), dimensions=1), r"ones .*, got \(1,\)"),
         (lambda: pv.plot(RESULTS["Manifold"](), column="z"), "got 'z'"),
         (
             lambda: pv.plot(
@@ -303,6 +369,8 @@ def _ticks(axes: Axes) -> list[str]:
             "column: expected one with",
         ),
         (lambda: pv.plot(RESULTS["Anomaly"](), row=99), "from 0 to 29, got 99"),
+        (lambda: pv.plot(RESULTS["Anomaly"](), row="a"), "^row: expected an integer"),
+        (lambda: pv.plot(RESULTS["Anomaly"](), row=True), "^row: expected an integer"),
     ],
 )
 def test_what_can_not_be_drawn_is_said(wrong: Any, message: str) -> None:

@@ -35,7 +35,8 @@ def test_intervals_of_a_forest_are_standard_errors() -> None:
     np.testing.assert_allclose(np.ptp(two[:, :, 0], 1), 4 * se)
     np.testing.assert_allclose(np.ptp(one[:, :, 0], 1), 2 * se)
     np.testing.assert_allclose(one[:, :, 0].mean(1), difference)
-    widths = [lines.get_linewidths()[0] for lines in drawn.collections]  # type: ignore[attr-defined]
+    bars: Any = drawn.collections
+    widths = [lines.get_linewidths()[0] for lines in bars]
     assert widths[0] < widths[1]
     heights = dict(zip(drawn.get_yticks(), drawn.get_yticklabels(), strict=True))
     assert heights[max(heights)].get_text() == "mean field"  # the best is at the top
@@ -51,11 +52,13 @@ def test_a_forest_of_one_row_has_no_bars() -> None:
 def test_proposals_lie_at_their_seconds_and_log_p() -> None:
     seconds, log_p, se = [1e-3, 0.02, 0.5], [-90.0, -81.0, -80.5], [1.0, 0.1, 0.01]
     drawn = plots.speed_accuracy(axes(), NAMES, seconds, log_p, se, [0.1, 0.99, np.nan])
-    for i, container in enumerate(drawn.containers):
-        point: Any = container.lines[0]  # type: ignore[attr-defined]
+    containers: Any = drawn.containers
+    for i, container in enumerate(containers):
+        point = container.lines[0]
         assert point.get_xydata().tolist() == [[seconds[i], log_p[i]]]
         np.testing.assert_allclose(np.ptp(error_bars(container), 1), 4 * se[i])
-    filled = [c.lines[0].get_markerfacecolor() != "white" for c in drawn.containers]  # type: ignore[attr-defined]
+    faces = [container.lines[0].get_markerfacecolor() for container in containers]
+    filled = [face != "white" for face in faces]
     assert filled == [False, True, False]
     assert legend_of(drawn)[2] == "exact: trust not known"
     assert drawn.get_xscale() == "log"
@@ -123,12 +126,13 @@ def test_curves_are_those_of_the_mechanism() -> None:
         names, [None, None], np.array([-1.0, 0.5]), np.array([2.0, np.nan])
     )
     drawn = plots.missing_curves(axes(), names, found.intercept, found.slope)
-    for line, name in zip(drawn.lines, names, strict=True):
+    lines: Any = drawn.lines
+    for line, name in zip(lines, names, strict=True):
         assert line.get_label() == name
         x, y = line.get_data()
         for distance in (-1.0, 0.0, 1.0):
             expected = found.probability(distance)[names.index(name)]
-            assert np.interp(distance, x, y) == pytest.approx(expected, abs=1e-9)  # type: ignore[arg-type]
+            assert np.interp(distance, x, y) == pytest.approx(expected, abs=1e-9)
     assert not illegible(figure_of(drawn))
 
 

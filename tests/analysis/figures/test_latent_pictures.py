@@ -128,7 +128,8 @@ def test_a_traversal_has_a_line_of_pictures_for_each_dimension() -> None:
 def test_a_column_over_the_manifold_keeps_its_numbers() -> None:
     means = np.arange(12.0).reshape(3, 4)
     drawn = plots.manifold_column(axes(), Z, Z[:3], means, name="E[price in $ | z]")
-    np.testing.assert_array_equal(drawn.images[0].get_array(), means[::-1])  # type: ignore[arg-type]
+    picture: Any = drawn.images[0].get_array()
+    np.testing.assert_array_equal(picture, means[::-1])
     assert not illegible(figure_of(drawn))
 
 

@@ -90,9 +90,19 @@ def test_latent_scatter_writes_the_shares_it_is_given() -> None:
     assert figure.axes[0].get_ylabel() == "principal component 2 (25 % of the variance)"
 
 
-@pytest.mark.parametrize("codes", [uniform(1, 4), np.zeros((5, 4)), uniform(2, 1)])
-def test_latent_scatter_takes_degenerate_codes(codes: np.ndarray) -> None:
-    draw(latent_scatter(codes))
+@pytest.mark.parametrize("codes", [uniform(1, 4), np.ones((5, 4))])
+def test_latent_scatter_draws_equal_codes_at_one_point(codes: np.ndarray) -> None:
+    figure = latent_scatter(codes)
+    np.testing.assert_array_equal(points(figure), np.zeros((len(codes), 2)))
+    assert nothing_cut_off(figure)
+
+
+def test_latent_scatter_of_two_rows_of_one_dimension_has_two_bars() -> None:
+    figure = latent_scatter(uniform(2, 1))
+    (steps,) = figure.axes[0].patches
+    heights = np.asarray(steps.get_path().vertices)[:, 1]
+    assert set(heights) == {0.0, 1.0}
+    assert nothing_cut_off(figure)
 
 
 @pytest.mark.parametrize(
