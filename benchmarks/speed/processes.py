@@ -25,6 +25,8 @@ from pyro_vae.training import fit
 
 BATCH_SIZE = 512
 ROWS = 32 * BATCH_SIZE
+STEPS = {"off": "eager", "step": "compiled"}
+"""The options `compile` of `fit` that are compared, and their names in the table."""
 
 
 def work(name: str, how: str, epochs: int) -> None:
@@ -68,7 +70,7 @@ def main() -> None:
     """Print a line for each size and way to make steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="*", default=["M", "L"], choices=SIZES)
-    parser.add_argument("--how", nargs="*", default=["off", "step"])
+    parser.add_argument("--how", nargs="*", default=["off", "step"], choices=STEPS)
     parser.add_argument("--epochs", type=int, default=10, help="of each run")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each kind")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
@@ -93,11 +95,10 @@ def main() -> None:
 
 def line(name: str, how: str, one: np.ndarray, two: np.ndarray) -> str:
     """The fastest epochs and their ratio, and the ratios of the medians of both times."""
-    steps = {"off": "eager", "step": "compiled"}[how]
     fastest = [float(seconds[:, 0].min()) for seconds in (one, two)]
     clock, processor = np.median(two, 0) / np.median(one, 0)
     return (
-        f"{name:<6}{steps:<10}{fastest[0]:>7.3f} s{fastest[1]:>7.3f} s"
+        f"{name:<6}{STEPS[how]:<10}{fastest[0]:>7.3f} s{fastest[1]:>7.3f} s"
         f"{fastest[1] / fastest[0]:>8.2f}{clock:>8.2f}{processor:>11.2f}"
     )
 

@@ -219,7 +219,7 @@ def average_buffers(module: nn.Module) -> None:
 
 @contextmanager
 def interrupted_together() -> Iterator[None]:
-    """Inside the block Ctrl-C waits for the next `mean_over_ranks`, where all processes stop."""
+    """Inside the block Ctrl-C waits for the next sum over the processes, where all of them stop."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     if world_size() == 1 or not in_main_thread:
         yield

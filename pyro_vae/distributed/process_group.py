@@ -56,7 +56,7 @@ def joined() -> Iterator[None]:
     """The processes that torchrun started are one group inside the block.
 
     Tensors on the CPU travel by gloo and those on GPUs by nccl; "cuda" means the GPU of this
-    process. When a process leaves the block, also by an error, the others get a RuntimeError as
+    process. When a process leaves the block, also by an error, the others get a ProcessLost as
     soon as they communicate. A process that torchrun didn't start stays alone.
 
     Example:

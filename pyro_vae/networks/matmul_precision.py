@@ -6,7 +6,7 @@ read after one of them was set to something else.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import torch
@@ -57,17 +57,13 @@ def _switches() -> list[Any]:
 
 def _old_switch(switches: list[Any]) -> str:
     """The value of the old switch, which can only be read where the new ones agree with it."""
-    try:
+    with suppress(RuntimeError):  # they don't
         return torch.get_float32_matmul_precision()
-    except RuntimeError:
-        pass
     for meaning in MEANINGS.values():
         for switch, value in zip(switches, meaning, strict=True):
             switch.fp32_precision = value
-        try:
+        with suppress(RuntimeError):
             return torch.get_float32_matmul_precision()
-        except RuntimeError:
-            continue
     return "highest"  # torch's default
 
 

@@ -8,6 +8,7 @@ from types import MethodType
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.distributed.collectives import batch_mean
 from pyro_vae.labels import candidates, label_of
 from pyro_vae.model_and_guide import Guide, Model
 from pyro_vae.networks.context import repeated_rows
@@ -70,8 +71,9 @@ class Labelled:
         loss = (share * terms.loss).sum(-1)
         loss = loss + torch.where(known, cross, beta * divergence)
         wrong = torch.where(known, -(share * log_q).sum(-1), 0.0)
-        labelled = known.to(loss.dtype).mean().clamp_min(1 / len(x))
-        loss = loss + self.weight * wrong / labelled
+        labelled = batch_mean(known.to(loss.dtype).mean())
+        none = torch.finfo(loss.dtype).eps  # nothing is wrong then
+        loss = loss + self.weight * wrong / labelled.clamp_min(none)
         if self.consistency and self.weight and guide.training:
             change = self._change(guide, rows, context, log_q)
             loss = loss + self.weight * change

@@ -27,14 +27,17 @@ def is_adam(optimizer: Optimizer) -> bool:
 
 
 def has_step_hooks(optimizer: Optimizer) -> bool:
-    """Whether torch calls hooks of this optimizer, or of every optimizer, at its steps."""
+    """Whether a step calls more than torch's own: hooks, or a step that was put on the optimizer.
+
+    Hooks may be of this optimizer or of every one; its user and torch's schedulers put steps on it.
+    """
     hooks = (
         optimizer._optimizer_step_pre_hooks,
         optimizer._optimizer_step_post_hooks,
         optimizers._global_optimizer_pre_hooks,
         optimizers._global_optimizer_post_hooks,
     )
-    return any(hooks)
+    return any(hooks) or "step" in vars(optimizer)
 
 
 def _is_plain(group: Group) -> bool:

@@ -97,10 +97,10 @@ class CompiledGraph:
             metrics, *gradients = self.run(
                 *self._tensors(), self._numbers(schedule, stack), stack
             )
-        norm = [
-            metrics.new_tensor(math.nan)
-        ]  # it is that of the sum over the processes
-        return Info(*metrics[0].unbind(), *norm), gradients
+        norm = metrics.new_full(
+            (1,), math.nan
+        )  # that of the sum over the processes counts
+        return Info(*torch.cat([metrics[0], norm]).unbind()), gradients
 
     def steps(
         self,

@@ -33,6 +33,7 @@ from pyro_vae.training.train_step import (
     State,
     clip_gradient,
     steps,
+    weights_of,
 )
 
 Gradients = list[Tensor | None]
@@ -95,7 +96,7 @@ class ParallelStep:
 
     def __call__(self, state: State, batch: Tensor) -> tuple[State, Info]:
         part, share = part_of_rank(batch)
-        weights = _weights(state)
+        weights = weights_of(state.optimizer)
         with self.noise.drawn(), batch_share(share):
             own = self.gradient(state, part, share / world_size())
         loss, rate, distortion = _add_up(weights, own, share / world_size())
@@ -113,11 +114,6 @@ class ParallelStep:
     ) -> tuple[State, Tensor]:
         """A step for each of several batches, as `steps`."""
         return steps(state, batches, schedule, self)
-
-
-def _weights(state: State) -> list[nn.Parameter]:
-    groups = state.optimizer.param_groups
-    return [weight for group in groups for weight in group["params"]]
 
 
 def _add_up(
@@ -153,7 +149,7 @@ def eager_gradient(state: State, part: Tensor, share: float) -> tuple[Info, Grad
     """
     rows = binarized(part) if state.binarize else part
     terms = state.terms(rows, state.beta)
-    weights = _weights(state)
+    weights = weights_of(state.optimizer)
     for weight in weights:
         weight.grad = None
     loss = terms.loss.mean()
@@ -192,7 +188,7 @@ class CompiledGradient:
             return eager_gradient(state, part, share)
         info, gradients = graph.gradients(state, part)
         found = dict(zip(map(id, graph.graph.reached), gradients, strict=True))
-        return info, [found.get(id(weight)) for weight in _weights(state)]
+        return info, [found.get(id(weight)) for weight in weights_of(state.optimizer)]
 
     def _first(
         self, state: State, part: Tensor, share: float

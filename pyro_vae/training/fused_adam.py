@@ -71,10 +71,8 @@ def has_kernel(optimizer: Optimizer) -> bool:
         >>> [has_kernel(torch.optim.Adam(weights, fused=fused)) for fused in (True, False)]
         [True, False]
     """
-    is_wrapped = "step" in vars(optimizer)  # by its user, or by a scheduler of torch
-    if is_wrapped or not is_adam(optimizer):
-        return False
-    return all(_is_fused(group) for group in optimizer.param_groups)
+    groups = optimizer.param_groups
+    return is_adam(optimizer) and all(_is_fused(group) for group in groups)
 
 
 def _is_fused(group: dict[str, Any]) -> bool:

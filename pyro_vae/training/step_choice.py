@@ -18,7 +18,7 @@ from pyro_vae.training.compiling_cost import is_kernel_cheaper, steps_worth_comp
 from pyro_vae.training.data_parallel import ParallelStep, require_same_steps
 from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
-from pyro_vae.training.train_step import State, steps
+from pyro_vae.training.train_step import State, steps, weights_of
 
 SMALL = 10_000_000
 """Products in a step, below which calling the graph takes a good part of the time."""
@@ -88,11 +88,6 @@ def stepper(
     on_cpu = all(weight.device.type == "cpu" for weight in weights)
     by_kernel = together == 1 and on_cpu and is_kernel_cheaper(weights, count)
     return CompiledStep(with_optimizer, together, by_kernel).steps
-
-
-def weights_of(optimizer: Optimizer) -> list[Tensor]:
-    """The weights that an optimizer moves."""
-    return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 
 def compiles(options: FitOptions, weights: Sequence[Tensor], count: int) -> bool:

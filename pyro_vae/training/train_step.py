@@ -91,6 +91,11 @@ def with_schedule_values(state: State, values: ScheduleValues) -> State:
     return replace(state, beta=values.beta)
 
 
+def weights_of(optimizer: Optimizer) -> list[nn.Parameter]:
+    """The weights that an optimizer moves."""
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
 def steps(
     state: State,
     batches: Tensor,
@@ -187,8 +192,7 @@ def _gradient(state: State, batch: Tensor, weights: Tensor | None) -> Info:
     rate = _mean(terms.rate, weights)
     distortion = _mean(terms.distortion, weights)
 
-    groups = state.optimizer.param_groups
-    parameters = [p for group in groups for p in group["params"]]
+    parameters = weights_of(state.optimizer)
     for parameter in parameters:  # optimizer.zero_grad() does more and takes longer
         parameter.grad = None
     loss.backward()

@@ -19,6 +19,7 @@ EXACT = (
     "clipped_and_averaged",
     "fewer_rows_than_processes",
     "free_bits",
+    "few_labels",
     "spare",
 )
 HARD = (

@@ -41,7 +41,9 @@ def store(monkeypatch):
 
 def test_a_process_without_a_sign_is_not_judged(store):
     """It may not have come so far; torch's own timeout is for that."""
-    wait_for(Work(looks=60))
+    work = Work(looks=60)
+    wait_for(work)
+    assert work.is_completed()
 
 
 def test_a_process_that_gives_no_more_signs_is_named(store):
@@ -61,5 +63,8 @@ def test_an_error_of_torch_is_told(store):
         wait_for(Work(looks=1, error=text))
 
 
-def test_nobody_looks_outside_of_a_group():
-    wait_for(Work(looks=0))
+def test_nobody_looks_outside_of_a_group(monkeypatch):
+    monkeypatch.setattr(watch, "EVERY", 0.01)
+    work = Work(looks=2)
+    wait_for(work)
+    assert work.is_completed()

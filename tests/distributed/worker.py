@@ -171,6 +171,17 @@ def spare():
     )
 
 
+def few_labels():
+    """So few that some parts of a batch have none: a mean over those of the batch."""
+    label = {"classes": 2, "weight": 30.0, "consistency": 0.0}
+    context = {"label": label, "prior": False}
+    vae = small(prior="flat", guide="delta", context=context).double()
+    labels = np.full((len(X), 1), np.nan)
+    labels[::8, 0] = [0, 1, 1, 0, 1, 0, 1]
+    options = {"epochs": 5, "batch_size": 16, "seed": 3, "validation": 9}
+    return outcome(fit(vae, X, context=labels, **options))
+
+
 class Normed(nn.Module):
     """An encoder with BatchNorm, whose weights don't move its running statistics apart."""
 

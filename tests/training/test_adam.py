@@ -1,5 +1,6 @@
 """Adam as a function against torch's own, and optimizers whose hooks must fire."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
+from torch.utils.hooks import RemovableHandle
 
 from pyro_vae.objectives import ELBO
 from pyro_vae.training import CompiledStep, FitOptions, State, adam, fit
@@ -112,11 +114,19 @@ def hook_after_every_optimizer(optimizer: Optimizer, hook: Counted) -> Any:
     return register_optimizer_step_post_hook(hook)
 
 
+def step_put_on_it(optimizer: Optimizer, hook: Counted) -> Any:
+    """As by a wrapper, or by torch's learning rate schedulers."""
+    step = optimizer.step
+    optimizer.step = lambda: (hook(), step())  # type: ignore[assignment,func-returns-value]
+    return RemovableHandle(OrderedDict())
+
+
 HOOKS = [
     hook_before,
     hook_after,
     hook_before_every_optimizer,
     hook_after_every_optimizer,
+    step_put_on_it,
 ]
 
 
