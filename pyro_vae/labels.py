@@ -42,6 +42,17 @@ def label_of(context: Tensor) -> Tensor:
     return context[..., -1]
 
 
+def log_prob_of(label: Tensor, log_p: Tensor) -> Tensor:
+    """log p(y) of each label, 0 where it is unknown.
+
+    Example:
+        >>> log_prob_of(torch.tensor([1.0, torch.nan]), torch.tensor([-0.1, -2.4]))
+        tensor([-2.4000,  0.0000])
+    """
+    known = ~label.isnan()
+    return torch.where(known, log_p[label.nan_to_num().long()], 0.0)
+
+
 def with_label(context: Tensor, label: Tensor) -> Tensor:
     """Contexts with other labels, whose leading dimensions are broadcast.
 

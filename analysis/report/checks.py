@@ -33,6 +33,7 @@ from pyro_vae.arguments import public
 from pyro_vae.given import with_context
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.labels import label_of as labels_of
+from pyro_vae.labels import log_prob_of
 from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.spec import Context
 from pyro_vae.vae import VAE
@@ -245,7 +246,7 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
         own, context = vae.model.split(x)
         density = columns.log_prob(own).double()
         if vae.model.label is not None and context is not None:
-            density += _log_labels(vae.model.label(), labels_of(context))
+            density += log_prob_of(labels_of(context), vae.model.label())
         log_p = density.cpu().numpy()
     gain, error = mean_and_se(found.log_marginal - log_p)
     # the error is nan for one row, whose gain has to be positive
@@ -267,9 +268,3 @@ def baseline(vae: VAE, x: Tensor, found: Evidence) -> Finding:
         python="pv.fit(vae, x_train, epochs=1000)",
         command="pyro-vae fit RUN --set fit.epochs=1000 --output RUN-longer",
     )
-
-
-def _log_labels(log_p: Tensor, label: Tensor) -> Tensor:
-    """log p(y) of each row, 0 where the label is unknown."""
-    known = ~label.isnan()
-    return torch.where(known, log_p[label.nan_to_num().long()], 0.0)

@@ -39,10 +39,15 @@ def _rows(
             f"--row: expected numbers from 0 to {count - 1}, got "
             f"{', '.join(map(str, options.row))}"
         )
+    columns = source.columns
     schema = None if source.table is None else source.table.schema
+    if source.context is not None and schema is not None:  # rows end with it
+        whole = (*schema.modelled, *source.context.table.modelled)
+        schema = schema.model_copy(update={"columns": whole})
+        columns = schema.names
     shown = {}
     for number in options.row:
-        shown[number] = about_row(source.train, number, source.columns, schema)
+        shown[number] = about_row(source.train, number, columns, schema)
         label = "" if source.labels is None else f" ({source.labels[number]!r})"
         say(f"{options.file}, row {number}{label}\n{shown[number]}\n")
     return {"rows": shown}

@@ -1,6 +1,7 @@
 """Draw rows from a fitted model."""
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae.cli.shared import (
@@ -14,6 +15,7 @@ from pyro_vae.cli.shared import (
 )
 
 if TYPE_CHECKING:
+    from pyro_vae.data.columns import Column
     from pyro_vae.vae import VAE
 
 
@@ -37,11 +39,11 @@ def context_of(vae: "VAE", settings: list[str]) -> dict[str, Any] | None:
     """The context of all rows by the names of its columns; None where nothing is given.
 
     Raises:
-        ValueError: no name, or text for a number.
+        ValueError: no name, or text for a number or a time.
     """
     given = vae.spec.context
     columns = () if given is None or given.table is None else given.table.modelled
-    levels = {column.name: column.levels for column in columns}
+    known = {column.name: column for column in columns}
     context: dict[str, Any] = {}
     for setting in settings:
         name, sign, text = setting.partition("=")
@@ -49,22 +51,32 @@ def context_of(vae: "VAE", settings: list[str]) -> dict[str, Any] | None:
             raise ValueError(
                 f"--context: expected NAME=VALUE, got {setting!r}; write batch=a, for example"
             )
-        context[name] = text
-        known = levels.get(name)
-        if known is not None:
-            context[name] = next((one for one in known if str(one) == text), text)
-        elif name in levels:
-            context[name] = _number(name, text)
+        context[name] = _cell(known[name], text) if name in known else text
     return context or None
 
 
-def _number(name: str, text: str) -> float:
+def _cell(column: "Column", text: str) -> Any:
+    """The value of a column of the context that a text stands for."""
+    if column.levels is not None:
+        return next((one for one in column.levels if str(one) == text), text)
+    read, expected = _reader(column)
     try:
-        return float(text)
+        return read(text)
     except ValueError:
         raise ValueError(
-            f"--context: column {name!r}: expected a number, got {text!r}"
+            f"--context: column {column.name!r}: expected {expected}, got {text!r}"
         ) from None
+
+
+def _reader(column: "Column") -> tuple[Callable[[str], Any], str]:
+    """What reads the texts of a column without levels, and what they should be."""
+    import pandas as pd
+
+    if column.unit is None:
+        return float, "a number"
+    if column.origin is None:
+        return pd.Timedelta, "a duration, such as '2 days'"
+    return pd.Timestamp, "a time, such as '2020-01-31'"
 
 
 def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def refuse_rows_setting(options: argparse.Namespace) -> None:
     """Raise ValueError where `--set` gives the number of rows, for which there is an argument."""
     from pyro_vae.experiment.settings import override
 
+    check_settings(options)
     if "rows" in override({"evaluate": {}}, options.set)["evaluate"]:
         raise ValueError("--set: evaluate.rows is --rows for this command; pass --rows")
 

@@ -139,6 +139,8 @@ def evidence_metrics(found: Evidence) -> Metrics:
         "methods": found.methods,
         "measure": "" if found.measure is None else str(found.measure),
     }
+    if found.measure is not None:
+        metrics["symbol"] = found.measure.symbol
     # a density has the inverse of the data's units, and so no bits
     if found.measure is not None and found.measure.kind == "mass":
         metrics["bits_per_dim"] = found.bits_per_dim
@@ -195,7 +197,7 @@ def table(
     if "log_marginal" not in m:  # an autoencoder
         return "\n".join(lines)
     rows = "held-out " if held_out else ""
-    symbol = _symbol(m.get("measure", ""))
+    symbol = m.get("symbol", "log p(x)")
     bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
     time = "" if seconds is None else f", {seconds:.0f} s"
     return "\n".join(
@@ -211,22 +213,9 @@ def table(
     )
 
 
-def _symbol(measure: str) -> str:
-    """What a measure in words is the logarithm of.
-
-    Example:
-        >>> _symbol("density of columns 0:2 and mass of the label, given the context of each row")
-        'log p(x, y | c)'
-    """
-    given = " | c" if "context" in measure else ""
-    label = ", y" if "mass of the label" in measure else ""
-    if "label where known" in measure:
-        label = ", known y"
-    return f"log p(x{label}{given})"
-
-
 def _estimate(name: str, value: float, error: float) -> str:
-    return f"  {name:<18}{value:12.2f} ± {error:.2f} nats per row"
+    width = max(30 - len(name), 8)
+    return f"  {name}{value:>{width}.2f} ± {error:.2f} nats per row"
 
 
 def _trust(m: Metrics) -> str:

@@ -29,7 +29,7 @@ from pyro_vae.data.stored import errors_name
 from pyro_vae.data.table_files import Frame, read_frame, suffix_of
 from pyro_vae.experiment.description import DataOptions, Experiment
 from pyro_vae.spec import Context
-from pyro_vae.spec.from_table import completed
+from pyro_vae.spec.from_table import completed, require_apart
 
 EXACT = Placement(dtype=torch.float64)
 
@@ -120,6 +120,9 @@ def read_described(experiment: Experiment) -> Splits:
     frame, notes = frame_of(options)
     if context is not None:
         context = completed(context, frame, options.source)
+        given = () if context.table is None else context.table.names
+        asked = (*(experiment.columns or ()), *(options.columns or ()), *options.drop)
+        require_apart(asked, given, options.source)
     found = _table_in(without_context(context, frame), experiment)
     if experiment.missing == "none" and "missing" in experiment.model_fields_set:
         found.require_complete(options.source)

@@ -135,7 +135,7 @@ class Target:
                 changed = [key for key in before if before[key] != now.get(key)]
                 if not changed:  # an option that is newer than the run
                     continue
-                name = f"{name}.{changed[0]}" if changed else name
+                name = f"{name}.{changed[0]}"
                 before, now = (table.get(changed[0]) for table in (before, now))
             raise ValueError(
                 f"{self.folder}: holds a run that has ended: {name} was {before}, and is {now}; "

@@ -1,11 +1,12 @@
 """The fields of a model for a table: its columns, their kinds, and which of them are given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pyro_vae.data import Schema, Table, table
 from pyro_vae.data.column_choice import Kinds, each_kind, require_known
 from pyro_vae.data.frames import cells_of, opened
+from pyro_vae.data.names import shortened
 from pyro_vae.described import plain
 from pyro_vae.spec.column_kinds import require_kinds
 from pyro_vae.spec.context import Context, kinds_of, names_of
@@ -32,6 +33,7 @@ def of_table(
     whole = dict(fields)
     context = whole.get("context")
     kinds = kinds_of(context) if isinstance(context, Mapping) else {}
+    require_apart([*(columns or ()), *drop], kinds, "data")
     if kinds:
         frame = data.to_dataframe() if isinstance(data, Table) else data
         schema = context_schema(frame, kinds, "context")
@@ -54,6 +56,20 @@ def of_table(
     if rows.missing:
         whole.setdefault("missing", "at_random")
     return rows, whole
+
+
+def require_apart(asked: Sequence[str], given: Collection[str], name: str) -> None:
+    """Raise ValueError for a column that is asked for in x, and that the context has.
+
+    Example:
+        >>> require_apart(["mass"], ["island"], "data")
+    """
+    both = [column for column in asked if column in given]
+    if both:
+        raise ValueError(
+            f"{name}: expected columns of x, got {shortened(both)}, which the context has; leave "
+            "them out of columns and drop, or out of the context"
+        )
 
 
 def context_schema(frame: Any, columns: Sequence[str] | Kinds, name: str) -> Schema:

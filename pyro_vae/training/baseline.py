@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pyro_vae.data import LoaderRows
 from pyro_vae.data.arrays import LARGEST
-from pyro_vae.inputs import model_rows, own_part
+from pyro_vae.inputs import model_rows
+from pyro_vae.labels import label_of, log_prob_of
 from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.training.training_data import TrainingData
 from pyro_vae.vae import VAE
@@ -50,7 +51,10 @@ def _size(vae: VAE) -> int:
 
 
 def _score(vae: VAE, batches: Iterable[tuple[Tensor, Tensor | None]]) -> float | None:
-    """Mean log p(x) of the rows in the batches, each counted by its weight."""
+    """Mean log p(x) of the rows in the batches, each counted by its weight.
+
+    It is log p(x, y) of those whose label is known, as the bound is that it is compared with.
+    """
     p = independent_columns(vae.likelihood)
     if p is None:
         return None
@@ -58,7 +62,10 @@ def _score(vae: VAE, batches: Iterable[tuple[Tensor, Tensor | None]]) -> float |
     count = 0.0
     with torch.no_grad():
         for batch, weights in batches:
-            log_p = p.log_prob(own_part(vae, batch)).double()
+            rows, context = vae.model.split(batch)
+            log_p = p.log_prob(rows).double()
+            if vae.model.label is not None and context is not None:
+                log_p += log_prob_of(label_of(context), vae.model.label())
             if weights is None:
                 total += float(log_p.sum())
                 count += len(batch)

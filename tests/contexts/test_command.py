@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import pyro_vae as pv
+from pyro_vae import VAE
 from pyro_vae.cli.main import main
 from tests.contexts.test_tables import frame
 
@@ -109,3 +110,42 @@ def test_what_is_refused_before_any_work(home, capsys, monkeypatch):
     assert status != 0
     assert "rows.npy: expected a table with the columns of the context" in text
     assert not (home / "new").exists()
+    for table in ('columns={age="normal"}', "data.columns=[u, age]", "data.drop=[age]"):
+        status, text = said(capsys, "fit", "spec.toml", "--set", table)
+        assert status == 2
+        assert "expected columns of x, got 'age', which the context has" in text
+    status, text = said(capsys, "check", "run", "--set", "evaluate=3")
+    assert status == 2
+    assert "expected evaluate.NAME=VALUE" in text
+
+
+def test_a_row_is_shown_with_its_context(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    given = ("--set", "context={columns=[batch, age]}")
+    status, text = said(capsys, "inspect", "rows.csv", "--row", 7, *given)
+    assert status == 0
+    shown = {line.split()[0]: line.split()[1] for line in text.splitlines()[2:] if line}
+    row = frame(40).iloc[7]
+    assert set(shown) == set(frame(40).columns)
+    assert shown["batch"] == row["batch"]
+    assert float(shown["age"]) == row["age"]
+
+
+def test_a_context_may_be_a_time_or_a_duration(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = frame(40)
+    rows["day"] = pd.date_range("2020-01-01", periods=40)
+    rows["span"] = pd.to_timedelta(np.arange(40), "h")
+    columns = {"columns": ["day", "span"]}
+    vae = VAE.from_data(rows, latent_dim=1, hidden_dims=(4,), context=columns)
+    pv.fit(vae, rows, epochs=1, progress=False)
+    pv.save(vae, "run")
+    sample = ("sample", "run", "-n", 3, "--output", "drawn.csv")
+    day, span = ("--context", "day=2020-01-05"), ("--context", "span=3 hours")
+    assert said(capsys, *sample, *day, *span)[0] == 0
+    context = {"day": pd.Timestamp("2020-01-05"), "span": pd.Timedelta(hours=3)}
+    expected = pv.sample(pv.load("run"), 3, context=context)
+    pd.testing.assert_frame_equal(pd.read_csv("drawn.csv"), expected, rtol=1e-6)
+    status, text = said(capsys, *sample, "--context", "day=late", *span)
+    assert status == 2
+    assert "column 'day': expected a time, such as '2020-01-31', got 'late'" in text

@@ -155,7 +155,7 @@ def test_damaged_files_are_read_or_refused(
             raise
     with capsys.disabled():
         print(f"\n{FILES} damaged files: {dict(seen)}")  # noqa: T201
-    assert min(seen.values()) > FILES / 50  # most damages are seen
+    assert min(seen["done"], seen["refused"]) > FILES / 50  # most damages are seen
 
 
 def changed(table: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
@@ -194,6 +194,7 @@ def test_changed_descriptions_are_read_or_refused(
             raise
     with capsys.disabled():
         print(f"\n{COUNT} changed descriptions: {dict(seen)}")  # noqa: T201
+    assert min(seen["done"], seen["refused"]) > COUNT / 50
 
 
 def test_files_that_are_whole_are_read(tmp_path: Path) -> None:
