@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# torch 2.13.0: TORCHINDUCTOR_CACHE_DIR doesn't hold all of the compiler's cache: 150 MB are elsewhere.
+# torch 2.13.0: 141 MB of the cache of its compiler are not in TORCHINDUCTOR_CACHE_DIR.
 # Guess: with the variable set, what torch.compile writes is in that folder, so that it can be
 #        measured, kept for the next job, and removed.
 # Seen:  with cpp_wrapper the C++ headers are precompiled before the first graph, to a file of more
-#        than 100 MB in the folder for temporary files, torchinductor_USER/precompiled_headers. It is
-#        made for each set of compiler flags and include paths, so once more for each environment, and
-#        nothing removes it: 4.5 GB after two days of work with several environments.
+#        than 100 MB in the folder for temporary files, torchinductor_USER/precompiled_headers. It
+#        is made for each set of compiler flags and include paths, so once more for each
+#        environment, and nothing removes it: 4.5 GB after two days of work with several
+#        environments.
 # Why:   a job that keeps its cache pays for the headers again on each machine (4 s; they save 0.6 s
 #        a graph), and a small disk fills. pyro_vae compiles without them.
 # Needs: g++ and Python's headers.

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# torch 2.13.0: a run that torchrun starts again can't form its process group, in most of the starts.
-# Guess: with --max-restarts the processes are started anew as if for the first time, so that a program with
-#        init_process_group() and a checkpoint goes on after one of them was lost.
-# Seen:  the key-value store in which they meet is that of torchrun's own process, which goes on. It still has what the
-#        processes before have put there, the addresses of gloo among them, and nothing tells the starts
-#        apart (rendezvous.py: "no need to add prefix for each attempt"). A process that starts a little
-#        earlier than another reads the address of the one before. Where its own address is the higher one,
-#        it connects to it: init_process_group("gloo") raises "Connection refused", or waits for its timeout,
-#        by default half an hour. With a prefix of the number of starts
-#        (PrefixStore(TORCHELASTIC_RESTART_COUNT, store)) it works.
-# Why:   torchrun --max-restarts is there for lost processes, and ends the run at the first one. pyro_vae's
-#        test of it took ten minutes to fail.
+# torch 2.13.0: a run that torchrun starts again can't form its process group, in most starts.
+# Guess: with --max-restarts the processes are started anew as if for the first time, so that a
+#        program with init_process_group() and a checkpoint goes on after one of them was lost.
+# Seen:  the key-value store in which they meet is that of torchrun's own process, which goes on. It
+#        still has what the processes before have put there, the addresses of gloo among them, and
+#        nothing tells the starts apart (rendezvous.py: "no need to add prefix for each attempt"). A
+#        process that starts a little earlier than another reads the address of the one before.
+#        Where its own address is the higher one, it connects to it: init_process_group("gloo")
+#        raises "Connection refused", or waits for its timeout, by default half an hour. With a
+#        prefix of the number of starts (PrefixStore(TORCHELASTIC_RESTART_COUNT, store)) it works.
+# Why:   torchrun --max-restarts is there for lost processes, and ends the run at the first one.
+#        pyro_vae's test of it took ten minutes to fail.
 set -euo pipefail
 unset PYTHONPATH PYTHONHOME
 work=$(mktemp -d)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# tqdm 4.70.1 on Python 3.11, Linux: a bar that shows nothing fixes the start method of multiprocessing.
+# tqdm 4.70.1 on Python 3.11, Linux: a bar that shows nothing fixes multiprocessing's start method.
 # Guess: tqdm(..., disable=True) does nothing but hand the items on.
-# Seen:  the first bar, also a disabled one, makes a multiprocessing.RLock, which chooses the default
-#        start method for the process: multiprocessing.set_start_method("spawn") raises afterwards.
+# Seen:  the first bar, also a disabled one, makes a multiprocessing.RLock, which chooses the
+#        default start method for the process: set_start_method("spawn") raises afterwards.
 #        It also starts a thread (tqdm_monitor), so that Python 3.12 warns of each later fork.
 # Why:   a library that hides its bars still decides how its users' processes are started; whether a
 #        program works depends on whether a loop ran before its set_start_method.

@@ -68,7 +68,9 @@ class ColumnVariables:
         return as_integers(values) if column in self.whole else values
 
 
-def variable_names(columns: Sequence[str] | None, count: int) -> tuple[str, ...]:
+def variable_names(
+    columns: Sequence[str] | None, count: int, symbol: str = "x"
+) -> tuple[str, ...]:
     """The names of variables that are single columns: those of the columns where they can be.
 
     The others are numbered: those without a name, and names that are a dimension or that netCDF
@@ -77,8 +79,10 @@ def variable_names(columns: Sequence[str] | None, count: int) -> tuple[str, ...]
     Example:
         >>> variable_names(["age", "km/h", "draw", "imputation"], 4)
         ('age', 'x[1]', 'x[2]', 'x[3]')
+        >>> variable_names(None, 2, "c")
+        ('c[0]', 'c[1]')
     """
-    numbered = [f"x[{column}]" for column in range(count)]
+    numbered = [f"{symbol}[{column}]" for column in range(count)]
     if columns is None:
         return tuple(numbered)
     pairs = zip(columns, numbered, strict=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.analysis.bridge.arviz_objects import library_attributes, to_datatree
+from pyro_vae.analysis.bridge.column_variables import variable_names
 from pyro_vae.analysis.bridge.imputed import imputed_cells, require_same_holes
 from pyro_vae.analysis.bridge.row_layout import RowLayout
 from pyro_vae.analysis.bridge.variational import (
@@ -84,12 +85,14 @@ def to_arviz(
         vae: the model. An autoencoder has posterior and posterior_predictive only.
         x: rows shaped (n, *data_shape).
         context: of a model that has one, what is given with each row; None finds its columns in the
-            table x. It is in constant_data, and z ~ p(z | c), x ~ p(x | z, c).
+            table x. It is in constant_data, and z ~ p(z | c), x ~ p(x | z, c). An unknown label is
+            the most probable one.
         num_samples: draws for each row.
         seed: of the draws.
         columns: names of the features of one-dimensional data; those of a DataFrame by default.
         rows: labels of the rows; by default those that x has, such as the index of a DataFrame.
-        evidence: what `evidence` gives for the same rows, for the group variational.
+        evidence: what `evidence` gives for the same rows, for the group variational; None for a
+            model with a label, which is given here and not there.
         imputation: what `impute` gives for the same rows; its completed tables become the group
             imputations, and the cells that were missing the group imputed_cells, one draw for each
             table.
@@ -190,14 +193,18 @@ def _posterior(vae: VAE, drawn: _Drawn, layout: RowLayout) -> Groups:
 def _contexts(vae: VAE, numbers: np.ndarray) -> dict[str, np.ndarray]:
     """The contexts of the rows by the names of their columns, or as c[0], c[1], ..."""
     schema = None if vae.spec.context is None else vae.spec.context.table
+    columns = numbers.T
     if schema is None:
-        return {f"c[{i}]": column for i, column in enumerate(numbers.T)}
+        names = variable_names(None, len(columns), "c")
+        return dict(zip(names, columns, strict=True))
+    own_names = [column.name for column in schema.modelled]
+    names = variable_names(own_names, len(columns), "c")
     cells = {}
-    for column, values in zip(schema.modelled, numbers.T, strict=True):
+    for name, column, values in zip(names, schema.modelled, columns, strict=True):
         decoded = column.decoded(values)
         if column.kind == RANDOM_EFFECT:
             decoded[values == len(column.levels or ())] = NEW_LEVEL
-        cells[column.name] = decoded.astype(str) if column.levels else decoded
+        cells[name] = decoded.astype(str) if column.levels else decoded
     return cells
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.analysis.bridge.arviz_objects import Array
-from pyro_vae.analysis.fitted import as_numpy
+from pyro_vae.analysis.fitted import as_numpy, label_of
 from pyro_vae.analysis.marginal_likelihood.measure import measure_of
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
 from pyro_vae.analysis.marginal_likelihood.weights import Weights
@@ -35,8 +35,13 @@ def numbers_of(found: Evidence, vae: VAE, x: Tensor) -> dict[str, Array]:
     """The same numbers out of evidence of the same rows.
 
     Raises:
-        ValueError: evidence of other rows, or of some columns only.
+        ValueError: evidence of other rows, or of some columns only; a model with a label.
     """
+    if label_of(vae) is not None:
+        raise ValueError(
+            "evidence: expected None for a model with a label, whose draws are given it, got "
+            f"Evidence of {found.measure}; leave it out"
+        )
     measure = measure_of(vae)
     if found.measure != measure:
         raise ValueError(

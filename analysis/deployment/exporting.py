@@ -56,7 +56,7 @@ def export(vae: VAE, file: str | os.PathLike[str], *, part: str = "posterior") -
     Raises:
         ValueError: a file of another kind, or no folder; packages that are not installed; a part
             that can't be exported: guide "semi_amortized" takes gradients at each call, an
-            autoencoder has no weights, and ONNX lacks some operations.
+            autoencoder has no weights, and ONNX lacks some operations; a model with a context.
 
     Example:
         >>> import tempfile

@@ -58,7 +58,7 @@ class Call(NamedTuple):
         return call.func.attr
 
     def outcome(self, names: dict[str, Any]) -> Exception | None:
-        """What it raises, or that a plot has axes without data; figures are closed."""
+        """What it raises, or that a plot draws nothing; figures are closed."""
         import matplotlib.pyplot as plt
 
         silent = contextlib.redirect_stdout(io.StringIO())

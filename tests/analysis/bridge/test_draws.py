@@ -211,6 +211,22 @@ def test_a_data_frame_keeps_its_names(tmp_path: Path) -> None:
     tree.close()
 
 
+@pytest.mark.parametrize("name", ["km/h", "observation", "draw", " "])
+def test_a_context_whose_name_no_variable_can_have_is_numbered(
+    name: str, tmp_path: Path
+) -> None:
+    rows = pd.DataFrame({"a": [0.5, 1.5, 2.5], name: [7.0, 9.0, 8.0], "b": [1.0] * 3})
+    rows["b"] += rows["a"] ** 2
+    context = {"columns": ["a", name]}
+    vae = VAE.from_data(rows, latent_dim=1, hidden_dims=(4,), context=context)
+    write_netcdf(to_arviz(vae, rows, num_samples=2), tmp_path / "draws.nc")
+    tree = az.from_netcdf(str(tmp_path / "draws.nc"))
+    constant = tree["constant_data"]
+    assert set(constant.data_vars) == {"a", "c[1]"}
+    assert constant["c[1]"].values.tolist() == [7.0, 9.0, 8.0]
+    tree.close()
+
+
 def test_labels_of_rows_may_be_given() -> None:
     vae, rows = graded()
     x = rows.to_numpy(dtype=float)

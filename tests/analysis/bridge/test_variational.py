@@ -172,6 +172,20 @@ def test_k_hat_is_a_coordinate_of_the_file_too(
     back.close()
 
 
+@pytest.mark.parametrize("labels", [[0.0, 1.0, 2.0], [0.0, 1.0, np.nan]])
+def test_evidence_of_a_model_with_a_label_is_refused(labels: list[float]) -> None:
+    """It is log p(x, y) or log p(x), and the draws here are given y."""
+    rows = np.random.default_rng(0).normal(size=(3, 5))
+    vae = pv.VAE(data_shape=(5,), latent_dim=1, context={"label": 3}, hidden_dims=(4,))
+    c = np.array(labels)
+    found = pv.evidence(vae, rows, context=c, num_particles=100)
+    how: dict[str, Any] = {"context": c, "num_samples": 2}
+    with pytest.raises(ValueError, match=r"model with a label.*leave it out"):
+        pv.to_arviz(vae, rows, evidence=found, **how)
+    tree = pv.to_arviz(vae, rows, **how)
+    assert tree["variational"]["log_marginal"].shape == (3,)
+
+
 def test_names_of_another_table_are_refused() -> None:
     import pandas as pd
 
