@@ -244,7 +244,7 @@ def fit(
 def _warn(training: Training) -> None:
     """Warn of what a training that ended well may have gone wrong in."""
     for sentence in (training.run.warning, *symptoms(training)):
-        if sentence is not None:
+        if sentence is not None and is_first():
             warn_caller(f"fit: {sentence}")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from pyro_vae.arguments import warn_caller
 from pyro_vae.data import LoaderRows, Rows, binarized
 from pyro_vae.data.given_rows import GivenRows
-from pyro_vae.distributed.process_group import world_size
+from pyro_vae.distributed.process_group import is_first, world_size
 from pyro_vae.labels import label_of
 from pyro_vae.networks import evaluating
 from pyro_vae.networks.evaluation_mode import unvalidated, validated
@@ -53,6 +53,8 @@ def warn_of_labels(vae: VAE, train: Rows) -> None:
     """Warn of a label that training can't learn: no weight, or classes without a known label."""
     context = vae.spec.context
     if context is None or context.label is None or not isinstance(train, GivenRows):
+        return
+    if not is_first():
         return
     if not context.label.weight:
         warn_caller(
