@@ -30,7 +30,7 @@ from benchmarks.speed.growth import print_growth
 from benchmarks.speed.log_marginal import print_log_marginal
 from benchmarks.speed.peers import PEERS, versions
 from benchmarks.speed.products import print_products
-from benchmarks.speed.runs import print_runs
+from benchmarks.speed.runs import STEPS, print_runs
 from benchmarks.speed.sizes import RICHER, SIZES
 from benchmarks.speed.steps import print_steps
 
@@ -77,6 +77,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="of the steps; the rest takes a quarter (default: 20)",
     )
     parser.add_argument(
+        "--steps",
+        type=int,
+        nargs="*",
+        default=STEPS,
+        help=f"of whole runs (default: {' '.join(map(str, STEPS))})",
+    )
+    parser.add_argument(
         "--threads",
         type=int,
         default=1,
@@ -101,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "growth" in options.tables:
             print_growth(SIZES["M"], fewer)
         if "runs" in options.tables:
-            print_runs(options.sizes)
+            print_runs(options.sizes, options.steps)
         if "products" in options.tables:
             print_products(fewer)
 

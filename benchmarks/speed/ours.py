@@ -19,6 +19,7 @@ from pyro_vae.training.train_step import ScheduleValues
 COMPILED = "ours, compiled"
 CPU = torch.device("cpu")
 How = Literal["off", "step"]
+WAYS: dict[str, How] = {"eager": "off", "compiled": "step"}
 
 
 def train(
@@ -26,11 +27,19 @@ def train(
     how: How,
     size: Size,
     objective: Objective = PLAIN,
+    missing: float = 0.0,
     device: torch.device = CPU,
 ) -> Run:
-    """An epoch of a long `fit`, eager with how="off" and compiled with "step"."""
+    """An epoch of a long `fit`, eager with how="off" and compiled with "step".
+
+    `missing` is the share of the cells that are.
+    """
     vae.to(device)
-    rows = ArrayRows(size.rows(), Placement(device))
+    x = size.rows().reshape(-1, *vae.spec.data_shape)
+    if missing:
+        hidden = torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
+        x = torch.where(hidden < missing, torch.nan, x)
+    rows = ArrayRows(x, Placement(device))
     order = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(vae.parameters(), fused=True)
     state = State(vae, objective, optimizer)
@@ -61,7 +70,8 @@ def richer(size: Size, names: Sequence[str]) -> dict[str, Run]:
     """Richer parts, eager and compiled."""
     runs: dict[str, Run] = {}
     for name in names:
-        parts, objective = RICHER[name]
-        runs[f"{name}, eager"] = train(size.vae(**parts), "off", size, objective)
-        runs[f"{name}, compiled"] = train(size.vae(**parts), "step", size, objective)
+        one = RICHER[name]
+        for word, how in WAYS.items():
+            vae = size.vae(**one.parts)
+            runs[f"{name}, {word}"] = train(vae, how, size, one.objective, one.missing)
     return runs

@@ -1,10 +1,10 @@
 """The table of whole runs: a program that fits one model, from its start to its end.
 
 Each run is a process of its own, so that imports and compiling count: by hand, importing torch
-alone; ours as `fit` chooses, eager, and compiled with an empty cache of the compiler and again.
+alone; ours as `fit` chooses, eager, and compiled with an empty cache of the compiler and again;
+NumPyro's scanned epoch, and pythae's trainer, where they are installed.
 """
 
-import inspect
 import os
 import resource
 import subprocess
@@ -12,53 +12,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import NamedTuple
 
-from benchmarks.speed.by_hand import HandWritten, net
+from benchmarks.speed import programs
 from benchmarks.speed.sizes import SIZES, Size
 
 STEPS = (2000, 10_000)
-BATCHES = 50
-"""Batches in the rows of a run; more steps are more epochs."""
-NAMES = ("by hand", "auto", "off", "step, first", "step, again")
-
-HAND_WRITTEN = """
-from __future__ import annotations
-from itertools import pairwise
-from types import SimpleNamespace
-import torch
-from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
-
-{classes}
-
-torch.set_num_threads(1)
-size = SimpleNamespace(encoder={encoder}, decoder={decoder})
-rows = (torch.rand({rows}, {data_dim}) < 0.3).float()
-loss = HandWritten(size)
-optimizer = torch.optim.Adam(loss.parameters(), fused=True)
-for epoch in range({epochs}):
-    for index in torch.randperm(len(rows)).split({batch_size}):
-        value = loss(rows[index])
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        optimizer.step()
-"""
-
-OURS = """
-import torch
-import pyro_vae as pv
-torch.set_num_threads(1)
-rows = (torch.rand({rows}, {data_dim}) < 0.3).float()
-vae = pv.VAE(
-    data_shape=({data_dim},), latent_dim={latent_dim}, hidden_dims={hidden_dims},
-    activation="tanh", likelihood="bernoulli", seed=0,
-)
-pv.fit(
-    vae, rows, epochs={epochs}, batch_size={batch_size}, validation=None, compile={compile!r},
-    progress=False, seed=0,
-)
-"""
+OURS = {"auto": "auto", "off": "off", "step, first": "step", "step, again": "step"}
+"""The names of our runs, and their options `compile`; "again" has the cache of "first"."""
+PEERS = {"NumPyro": "numpyro", "pythae": "pythae"}
+"""The names of other packages, and of their modules."""
 
 
 class Cost(NamedTuple):
@@ -69,32 +33,6 @@ class Cost(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.processor:.1f} ({self.clock:.1f})"
-
-
-def by_hand(size: Size, steps: int) -> str:
-    """A program that imports torch alone."""
-    return HAND_WRITTEN.format(
-        classes=inspect.getsource(net) + "\n\n" + inspect.getsource(HandWritten),
-        encoder=size.encoder,
-        decoder=size.decoder,
-        rows=BATCHES * size.batch_size,
-        data_dim=size.data_dim,
-        batch_size=size.batch_size,
-        epochs=steps // BATCHES,
-    )
-
-
-def ours(size: Size, steps: int, compile: str) -> str:
-    """The same net and the same number of steps by `fit`."""
-    return OURS.format(
-        rows=BATCHES * size.batch_size,
-        data_dim=size.data_dim,
-        latent_dim=size.latent_dim,
-        hidden_dims=size.hidden_dims,
-        batch_size=size.batch_size,
-        epochs=steps // BATCHES,
-        compile=compile,
-    )
 
 
 def cost(program: str, cache: str) -> Cost:
@@ -116,26 +54,25 @@ def _of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def print_runs(sizes: Sequence[str]) -> None:
+def print_runs(sizes: Sequence[str], steps: Sequence[int] = STEPS) -> None:
     """Print the seconds of each run."""
+    peers = [name for name, module in PEERS.items() if find_spec(module)]
+    names = ["by hand", *OURS, *peers]
     print("\nwhole runs, seconds of the processor (of the clock), one thread")
-    print(f"{'size, steps':<16}" + "".join(f"{name:>16}" for name in NAMES))
+    print(f"{'size, steps':<16}" + "".join(f"{name:>16}" for name in names))
     for name in sizes:
-        for steps in STEPS:
+        for count in steps:
             with tempfile.TemporaryDirectory() as folder:
-                print(f"{name + ', ' + str(steps):<16}", end="")
-                print(_cells(SIZES[name], steps, folder), flush=True)
+                print(f"{name}, {count:<{14 - len(name)}}", end="")
+                print(_cells(SIZES[name], count, peers, folder), flush=True)
 
 
-def _cells(size: Size, steps: int, folder: str) -> str:
-    programs = [
-        by_hand(size, steps),
-        ours(size, steps, "auto"),
-        ours(size, steps, "off"),
-        ours(size, steps, "step"),
-        ours(size, steps, "step"),
+def _cells(size: Size, steps: int, peers: Sequence[str], folder: str) -> str:
+    by_hand = cost(programs.by_hand(size, steps), folder)
+    # the cache of a name up to its comma: the second "step" finds what the first has compiled
+    ours = [
+        cost(programs.ours(size, steps, how), f"{folder}/{name.partition(',')[0]}")
+        for name, how in OURS.items()
     ]
-    # the second of the last two finds what the first has compiled
-    caches = [f"{folder}/{number}" for number in (0, 1, 2, 3, 3)]
-    found = [cost(*pair) for pair in zip(programs, caches, strict=True)]
-    return "".join(f"{each!s:>16}" for each in found)
+    others = [cost(programs.PEERS[name](size, steps), folder) for name in peers]
+    return "".join(f"{each!s:>16}" for each in [by_hand, *ours, *others])

@@ -18,11 +18,55 @@ FLOW = {
     "hidden_dims": (128, 128),
 }
 FLOW_GUIDE = {"kind": "flow", "transforms": 2, "hidden_dims": (256,)}
-RICHER: dict[str, tuple[dict[str, Any], Objective]] = {
-    "vamp": ({"prior": VAMP}, PLAIN),
-    "flow_prior": ({"prior": FLOW}, PLAIN),
-    "flow_guide": ({"guide": FLOW_GUIDE}, PLAIN),
-    "iwae_5": ({}, IWAE(num_particles=5)),
+HIERARCHICAL: dict[str, Any] = {
+    "prior": {"kind": "hierarchical", "top_dim": 25},
+    "guide": {"kind": "hierarchical", "top_dim": 25},
+}
+CONVOLUTIONS: dict[str, Any] = {
+    "kind": "conv",
+    "channels": (16, 32),
+    "hidden_dims": (100,),
+}
+KINDS = ("normal", "laplace", "student_t", "bernoulli", "poisson")
+TEN_GROUPS: dict[str, Any] = {
+    "kind": "mixed",
+    "columns": [
+        {"columns": f"{start}:{min(start + 80, 784)}", "kind": kind}
+        for start, kind in zip(range(0, 784, 80), 2 * KINDS, strict=True)
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Richer:
+    """What a model has in the place of the parts of the plain one, and its rows.
+
+    Attributes:
+        parts: of `VAE`.
+        objective: of the training.
+        missing: share of the cells that are missing.
+    """
+
+    parts: dict[str, Any]
+    objective: Objective = PLAIN
+    missing: float = 0.0
+
+
+RICHER = {
+    "vamp": Richer({"prior": VAMP}),
+    "flow_prior": Richer({"prior": FLOW}),
+    "flow_guide": Richer({"guide": FLOW_GUIDE}),
+    "iwae_5": Richer({}, IWAE(num_particles=5)),
+    "hierarchical": Richer(HIERARCHICAL),
+    "conv": Richer(
+        {
+            "data_shape": (1, 28, 28),
+            "encoder": CONVOLUTIONS,
+            "decoder": CONVOLUTIONS,
+        }
+    ),
+    "mixed": Richer({"likelihood": TEN_GROUPS}),
+    "missing_cells": Richer({"missing": "at_random"}, missing=0.3),
 }
 
 
@@ -58,18 +102,15 @@ class Size:
         return (uniform < 0.3).float()
 
     def vae(self, **parts: Any) -> VAE:
-        net: dict[str, Any] = {
+        plain: dict[str, Any] = {
+            "data_shape": (self.data_dim,),
+            "latent_dim": self.latent_dim,
+            "likelihood": "bernoulli",
             "hidden_dims": self.hidden_dims,
             "activation": "tanh",
             "standardize": "none",
         }
-        return VAE(
-            data_shape=(self.data_dim,),
-            latent_dim=self.latent_dim,
-            likelihood="bernoulli",
-            **net,
-            **parts,
-        )
+        return VAE(**{**plain, **parts})
 
 
 SIZES = {
