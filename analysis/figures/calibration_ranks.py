@@ -9,16 +9,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from scipy import stats
 
+from pyro_vae.analysis.figures.ecdf import LEVEL, POINTS, SIMULATIONS
 from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import GREY, ORANGE, colour_and_marker, legend_above
 
 __all__ = ["UniformBand", "calibration_ranks", "uniform_band"]
 
 Floats = npt.NDArray[np.float64]
-LEVEL = 0.95
-POINTS = 50
-"""Places at which the band is held to its level."""
-SIMULATIONS = 4000
 NAMED = 4
 """Curves that leave the band and have a colour of their own."""
 STYLES = ("-", "--", "-.", ":")

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.figures.counts import level_bars, rootogram
 from pyro_vae.analysis.figures.ecdf import LEVEL, ecdf_with_band, known
+from pyro_vae.analysis.figures.histograms import number_of_bins
 from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import BLUE, dense
 
@@ -168,7 +169,7 @@ def column_histogram(axes: Axes, values: npt.ArrayLike, *, name: str = "") -> Ax
     ordered = known(values)
     low, high = ordered[0], ordered[-1]
     is_whole = np.array_equal(ordered, np.rint(ordered)) and high - low <= WHOLE
-    count = int(np.clip(np.sqrt(len(ordered)), 5, 30))
+    count = number_of_bins(len(ordered), least=5, most=30)
     edges = np.linspace(low, high if high > low else low + 1, count + 1)
     if is_whole:
         edges = np.arange(low, high + 2) - 0.5
