@@ -180,6 +180,43 @@ def column_histogram(axes: Axes, values: npt.ArrayLike, *, name: str = "") -> Ax
     return axes
 
 
+def has_known(column: Any) -> bool:
+    """Whether a cell of a column can be drawn: None, nan, NaT and infinite numbers can't.
+
+    Example:
+        >>> has_known([np.nan, np.inf]), has_known([None, "a"])
+        (False, True)
+    """
+    cells = _as_cells(column)
+    if cells.dtype.kind == "f":
+        return bool(np.isfinite(cells).any())
+    return bool(_present(cells))
+
+
+def nothing_known(axes: Axes, where: str, *, name: str = "") -> Axes:
+    """Say on empty axes that a column has no known cell.
+
+    Arguments:
+        axes: to write on.
+        where: what has none, such as "the data".
+        name: of the column.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = nothing_known(Figure().add_subplot(), "the data", name="mass")
+        >>> axes.texts[0].get_text().splitlines(), axes.get_xlabel()
+        (['no known cell', 'in the data'], 'mass')
+    """
+    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
+    text = f"no known cell\nin {where}"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
+    axes.set(xticks=[], yticks=[], xlabel=plain(name, 40))
+    return axes
+
+
 def _levels(
     axes: Axes, own: npt.NDArray[Any], other: npt.NDArray[Any], first: Sequence[Any]
 ) -> None:
