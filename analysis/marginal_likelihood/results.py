@@ -123,7 +123,7 @@ class Evidence(HasElpd, HasLogMarginal, HasElbo, Answer):
 
     @property
     def bits_per_dim(self) -> float:
-        """-log p / (D log 2) of all rows, D observed cells of x; log p(x, y) has the bits of y too."""
+        """-log p / (D log 2) of all rows, D observed cells of x; log p(x, y) has y in it too."""
         if self.n_observed is None:
             return -self.mean_log_marginal / (self.data_size * math.log(2))
         return -self.mean_per_cell / math.log(2)
