@@ -301,7 +301,16 @@ def test_errors_of_methods_are_points() -> None:
     [
         (
             lambda: uniform_band(0),
-            "at least 1 value and a level between 0 and 1, got 0",
+            "at least 1 value, got 0",
+        ),
+        (lambda: uniform_band(9, level=95), "^level: .* got 95; 0.95 is usual"),
+        (
+            lambda: plots.ecdf_with_band(axes(), [1.0], [1.0], level=0),
+            "^level: .* got 0",
+        ),
+        (
+            lambda: plots.calibration_ranks(axes(), UNIFORM, level=1.5),
+            r"^level: .* got 1\.5",
         ),
         (lambda: plots.calibration_ranks(axes(), [[1.5]]), r"from 0 to 1 of shape"),
         (
