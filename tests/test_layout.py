@@ -30,6 +30,7 @@ LEVELS = (
     (
         "arguments",
         "described",
+        "durations",
         "explain",
         "hooks",
         "kind_options",

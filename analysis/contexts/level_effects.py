@@ -8,6 +8,7 @@ import numpy as np
 
 from pyro_vae.analysis.fitted import as_numpy, evaluation
 from pyro_vae.analysis.results.answer import Answer, Total
+from pyro_vae.analysis.results.levels import require_share
 from pyro_vae.arguments import public
 from pyro_vae.vae import VAE
 
@@ -67,10 +68,9 @@ class LevelEffects(Answer):
         Raises:
             ValueError: a level outside of (0, 1).
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level: expected between 0 and 1, got {level}")
         from scipy.stats import norm
 
+        require_share(level)
         half = norm.ppf((1 + level) / 2) * self.sd
         return self.mean - half, self.mean + half
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_vae.analysis.results.answer import Answer, Total, mean_and_se
+from pyro_vae.analysis.results.levels import require_share
 from pyro_vae.data import Schema
 from pyro_vae.data.frame_output import as_frame
 
@@ -52,8 +53,7 @@ class Transfer(Answer):
         Raises:
             ValueError: a level outside of (0, 1).
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level: expected between 0 and 1, got {level}")
+        require_share(level)
         ends = [(1 - level) / 2, (1 + level) / 2]
         low, high = np.quantile(self.draws, ends, axis=0)
         return low, high

@@ -17,17 +17,22 @@ from pyro_vae.analysis.fitted import (
     warn_of_half,
 )
 from pyro_vae.analysis.imputation.cells import probabilities_of
-from pyro_vae.analysis.imputation.conditional import groups_of, job_of
+from pyro_vae.analysis.imputation.conditional import (
+    groups_of,
+    job_of,
+    require_draws,
+)
 from pyro_vae.analysis.imputation.posterior_draws import PosteriorDraws
-from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
+from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.results.tables import column_labels
-from pyro_vae.arguments import public
+from pyro_vae.arguments import as_int, public
 from pyro_vae.contexts import replaced
 from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.data.row_labels import row_labels
 from pyro_vae.given import with_context
 from pyro_vae.inputs import placement_of, rows_of
 from pyro_vae.likelihoods.base import given, representative
+from pyro_vae.progress_bar import progress_bar
 from pyro_vae.rng import own_seed
 from pyro_vae.vae import VAE
 
@@ -89,12 +94,8 @@ def transfer(
             "transfer: expected a model with a context, got one without; make it with "
             "VAE(..., context={'dim': C}), or VAE.from_data(frame, context={'columns': [...]})"
         )
-    for name, count, least in (
-        ("num_draws", num_draws, 1),
-        ("num_particles", num_particles, FEWEST_DRAWS),
-    ):
-        if count < least:
-            raise ValueError(f"{name}: expected at least {least}, got {count}")
+    as_int(num_draws, "num_draws", at_least=1)
+    require_draws(num_particles)
     require_density(vae)
     warn_of_half(vae, "transfer")
     where = placement_of(vae)
@@ -103,29 +104,54 @@ def transfer(
     contexts = replaced(vae.spec.context, whole.contexts, to, where, "to")
     before = torch.cat(list(rows_of(vae, whole, "x")))
     after = torch.cat(list(rows_of(vae, GivenRows(whole.x, contexts), "x")))
-    draws = np.empty((num_draws, len(before), *vae.spec.data_shape))
-    effects: dict[int, np.ndarray] = {}
-    trusted = np.zeros(len(before), bool)
+    found = _Found(num_draws, len(before), vae.spec.data_shape)
     with evaluation(vae), own_seed(seed, where.device) as restart:
         either = torch.cat([whole.contexts, contexts])
         job = job_of(vae, len(before), num_particles, seed, restart, either)
-        every = torch.arange(len(before), device=where.device)
-        for rows, part in groups_of(job, before, every):
-            trusted[rows] = part.trusted
-            for some in _pieces(part, math.prod(vae.spec.data_shape)):
-                chosen = rows[some]
-                one = _Change(job.vae, before[chosen], after[chosen], part, some)
-                draws[:, chosen] = as_numpy(one.drawn(num_draws))
-                effects |= dict(zip(chosen.tolist(), one.effects(), strict=True))
-        names = _names(vae, x, one.factual)
-    return Transfer(
-        draws,
-        np.stack([effects[row] for row in range(len(before))]),
-        names,
-        trusted,
-        vae.spec.table,
-        row_labels(x, vae.spec.table),
-    )
+        how: dict[str, Any] = {"total": len(before), "desc": "transfer", "unit": "row"}
+        with progress_bar(progress, **how) as bar:
+            for rows, change in _changes(job, before, after):
+                found.take(rows, change)
+                bar.update(len(rows))
+        names = _names(vae, x, change.factual)
+    whose = {"table": vae.spec.table, "row_labels": row_labels(x, vae.spec.table)}
+    return Transfer(found.draws, found.effects, names, found.trusted, **whose)
+
+
+class _Found:
+    """The numbers of all rows, in their order.
+
+    Arguments:
+        num_draws: of each row.
+        rows: how many there are.
+        data_shape: of a row.
+    """
+
+    def __init__(self, num_draws: int, rows: int, data_shape: tuple[int, ...]) -> None:
+        self.draws = np.empty((num_draws, rows, *data_shape))
+        self.trusted = np.zeros(rows, bool)
+        self._effects: dict[int, np.ndarray] = {}
+
+    def take(self, rows: np.ndarray, change: "_Change") -> None:
+        """Take in the numbers of some rows."""
+        self.draws[:, rows] = as_numpy(change.drawn(len(self.draws)))
+        self.trusted[rows] = change.trusted
+        self._effects |= dict(zip(rows.tolist(), change.effects(), strict=True))
+
+    @property
+    def effects(self) -> np.ndarray:
+        return np.stack([self._effects[row] for row in range(len(self.trusted))])
+
+
+def _changes(
+    job: Job, before: Tensor, after: Tensor
+) -> Iterator[tuple[np.ndarray, "_Change"]]:
+    """The rows in parts that fit in memory: their positions, and what changes."""
+    every = torch.arange(len(before), device=before.device)
+    for rows, part in groups_of(job, before, every):
+        for some in _pieces(part, math.prod(job.vae.spec.data_shape)):
+            chosen = rows[some]
+            yield chosen, _Change(job.vae, before[chosen], after[chosen], part, some)
 
 
 def _pieces(part: PosteriorDraws, size: int) -> Iterator[np.ndarray]:
@@ -156,6 +182,7 @@ class _Change:
         self.after = after
         self.u = part.z[:, some]
         self.weights = part.weights[:, some]
+        self.trusted = part.trusted[some]
         self.factual = given(self.likelihood(self.u), before)
         self.changed = given(self.likelihood(self.u), after)
 

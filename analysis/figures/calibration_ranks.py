@@ -9,16 +9,14 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from scipy import stats
 
+from pyro_vae.analysis.figures.ecdf import LEVEL, POINTS, SIMULATIONS
 from pyro_vae.analysis.figures.names import plain
+from pyro_vae.analysis.results.levels import require_share
 from pyro_vae.figure_style import GREY, ORANGE, colour_and_marker, legend_above
 
 __all__ = ["UniformBand", "calibration_ranks", "uniform_band"]
 
 Floats = npt.NDArray[np.float64]
-LEVEL = 0.95
-POINTS = 50
-"""Places at which the band is held to its level."""
-SIMULATIONS = 4000
 NAMED = 4
 """Curves that leave the band and have a colour of their own."""
 STYLES = ("-", "--", "-.", ":")
@@ -66,10 +64,10 @@ def uniform_band(values: int, *, level: float = LEVEL, seed: int = 0) -> Uniform
         >>> round(float(band.upper[middle] - band.lower[middle]), 2)  # 0.2 at this place alone
         0.28
     """
-    if values < 1 or not 0 < level < 1:
+    require_share(level, usual=LEVEL)
+    if values < 1:
         raise ValueError(
-            f"uniform_band: expected at least 1 value and a level between 0 and 1, got {values} "
-            f"and {level}; pass more rows, or 0.95"
+            f"uniform_band: expected at least 1 value, got {values}; pass more rows"
         )
     return _band(values, level, seed)
 
@@ -124,7 +122,7 @@ def calibration_ranks(
         The axes.
 
     Raises:
-        ValueError: numbers outside of 0 to 1, other shapes or names.
+        ValueError: numbers outside of 0 to 1, other shapes or names, a level outside of (0, 1).
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -133,6 +131,7 @@ def calibration_ranks(
         >>> [text.get_text() for text in axes.get_legend().get_texts()]
         ['95% band', 'inside (1)', 'z[1]']
     """
+    require_share(level, usual=LEVEL)
     values = _checked(pit, names)
     rows, curves = values.shape
     named = [f"{i}" for i in range(curves)] if names is None else [*names]

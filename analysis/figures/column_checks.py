@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.analysis.figures.counts import level_bars, rootogram
 from pyro_vae.analysis.figures.ecdf import LEVEL, ecdf_with_band, known
+from pyro_vae.analysis.figures.histograms import number_of_bins
 from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import BLUE, dense
 
@@ -168,7 +169,7 @@ def column_histogram(axes: Axes, values: npt.ArrayLike, *, name: str = "") -> Ax
     ordered = known(values)
     low, high = ordered[0], ordered[-1]
     is_whole = np.array_equal(ordered, np.rint(ordered)) and high - low <= WHOLE
-    count = int(np.clip(np.sqrt(len(ordered)), 5, 30))
+    count = number_of_bins(len(ordered), least=5, most=30)
     edges = np.linspace(low, high if high > low else low + 1, count + 1)
     if is_whole:
         edges = np.arange(low, high + 2) - 0.5
@@ -176,6 +177,43 @@ def column_histogram(axes: Axes, values: npt.ArrayLike, *, name: str = "") -> Ax
     axes.stairs(density, edges, fill=True, color=BLUE, alpha=0.55)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=is_whole))
     axes.set(xlabel=plain(name, 40), ylabel="density")
+    return axes
+
+
+def has_known(column: Any) -> bool:
+    """Whether a cell of a column can be drawn: None, nan, NaT and infinite numbers can't.
+
+    Example:
+        >>> has_known([np.nan, np.inf]), has_known([None, "a"])
+        (False, True)
+    """
+    cells = _as_cells(column)
+    if cells.dtype.kind == "f":
+        return bool(np.isfinite(cells).any())
+    return bool(_present(cells))
+
+
+def nothing_known(axes: Axes, where: str, *, name: str = "") -> Axes:
+    """Say on empty axes that a column has no known cell.
+
+    Arguments:
+        axes: to write on.
+        where: what has none, such as "the data".
+        name: of the column.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = nothing_known(Figure().add_subplot(), "the data", name="mass")
+        >>> axes.texts[0].get_text().splitlines(), axes.get_xlabel()
+        (['no known cell', 'in the data'], 'mass')
+    """
+    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
+    text = f"no known cell\nin {where}"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
+    axes.set(xticks=[], yticks=[], xlabel=plain(name, 40))
     return axes
 
 

@@ -8,14 +8,15 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from pyro_vae.analysis.figures.ecdf import known
-from pyro_vae.figure_style import BLUE, GREY, ORANGE, short
+from pyro_vae.analysis.figures.names import name_ticks
+from pyro_vae.figure_style import BLUE, GREY, ORANGE
 
 Floats = npt.NDArray[np.float64]
 BINS = 30
 """Bars of a rootogram, at most."""
 NAMED_BINS = 9
 """Of them with their counts below."""
-UPRIGHT = 30
+SIDE_BY_SIDE = 30
 """Characters of all names of levels that have room side by side."""
 
 
@@ -138,7 +139,7 @@ def level_bars(
     other = _positions(draws, "draws", len(levels))
     shares = np.bincount(own, minlength=len(levels)) / len(own)
     expected = np.bincount(other, minlength=len(levels)) / len(other)
-    names = [short(str(level), 14) for level in levels]
+    names = [str(level) for level in levels]
     if len(levels) > most:
         order = np.sort(np.argsort(-shares, kind="stable")[: most - 1])
         others = np.setdiff1d(np.arange(len(levels)), order)
@@ -150,10 +151,7 @@ def level_bars(
     look: dict[str, Any] = {"color": BLUE, "alpha": 0.55, "label": "data"}
     axes.bar(at, shares, 0.8, yerr=error, ecolor=GREY, **look)
     axes.plot(at, expected, "D", color=ORANGE, markersize=6, label="model")
-    upright = sum(map(len, names)) <= UPRIGHT
-    axes.set_xticks(at, names, rotation=0 if upright else 90)
-    for text in axes.get_xticklabels():
-        text.set_parse_math(False)
+    name_ticks(axes.xaxis, at, names, most=14, room=SIDE_BY_SIDE)
     axes.set(ylabel="share of rows", ylim=(0, None))
     return axes
 

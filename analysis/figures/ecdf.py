@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from pyro_vae.analysis.results.levels import require_share
 from pyro_vae.figure_style import BLUE, ORANGE
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +55,7 @@ def ecdf_band(values: int, draws: int, *, level: float = LEVEL, seed: int = 0) -
         The `Band`.
 
     Raises:
-        ValueError: no values or no draws.
+        ValueError: no values or no draws, a level that is not between 0 and 1.
 
     Example:
         >>> band = ecdf_band(100, 1000)
@@ -62,6 +63,7 @@ def ecdf_band(values: int, draws: int, *, level: float = LEVEL, seed: int = 0) -
         >>> round(float(band.upper[middle] - band.lower[middle]), 2)  # 0.2 at this rank alone
         0.29
     """
+    require_share(level, usual=LEVEL)
     if values < 1 or draws < 1:
         raise ValueError(
             f"ecdf_band: expected at least 1 value and 1 draw, got {values} and {draws}; pass more"

@@ -61,8 +61,9 @@ def forest(
         axes.axvline(reference, color=GREY, linewidth=1, linestyle="--")
     for order, (lower, upper) in enumerate(bars):
         look: dict[str, Any] = {"color": BLUE, "linewidth": 1.4 + 2.4 * order}
-        axes.hlines(at, lower, upper, **look)
-    axes.plot(middle, at, "o", color=BLUE, markersize=6, markeredgecolor="white")
+        axes.hlines(at, lower, upper, zorder=3, **look)
+    # hollow and below the bars: short ones would be hidden
+    axes.plot(middle, at, "o", color=BLUE, markersize=7, markerfacecolor="white")
     name_ticks(axes.yaxis, at, names, most=30)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(xlabel)

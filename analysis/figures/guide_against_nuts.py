@@ -10,13 +10,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from pyro_vae.analysis.figures.names import name_ticks, plain
+from pyro_vae.analysis.posterior_checks.limits import RATIO, SHIFT
 from pyro_vae.figure_style import BLUE, GREY, ORANGE, colour_and_marker, legend_above
 
 __all__ = ["guide_agreement", "guide_intervals"]
 
 Floats = npt.NDArray[np.float64]
-SHIFT = 0.2
-RATIO = 1.2
 HALF_90 = 1.645
 """Standard deviations from the mean to the ends of the central 90 % of a normal."""
 MOST = 14

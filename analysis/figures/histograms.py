@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pyro_vae.analysis.figures.names import name_ticks
 from pyro_vae.figure_style import BLUE, ORANGE, dense, short
 
 Floats = npt.NDArray[np.float64]
@@ -19,6 +20,8 @@ COUNTS = 40
 """Range of whole numbers up to which each number has a bin of its own."""
 NAMED = 12
 """Levels of a column up to which each has its name below its bin."""
+SIDE_BY_SIDE = 24
+"""Characters of all names of levels that have room side by side."""
 
 
 def marginals(
@@ -105,7 +108,8 @@ def _panel(
     axes.tick_params(labelsize=8)
     edges = _edges(data if data.size else np.zeros(1), len(levels))
     if 0 < len(levels) <= NAMED:
-        _name_levels(axes, levels)
+        places = range(len(levels))
+        name_ticks(axes.xaxis, places, levels, most=12, room=SIDE_BY_SIDE)
     elif edges[1] - edges[0] == 1:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     look: dict[str, Any] = {
@@ -126,15 +130,6 @@ def _panel(
     axes.stairs(shares(samples, edges), edges, **look)
 
 
-def _name_levels(axes: Axes, levels: Sequence[Any]) -> None:
-    """The name of each level below its bin, upright where they are many or long."""
-    names = [short(str(level), 12) for level in levels]
-    is_wide = sum(len(name) for name in names) > 24
-    axes.set_xticks(range(len(names)), names, rotation=90 if is_wide else 0)
-    for text in axes.get_xticklabels():
-        text.set_parse_math(False)
-
-
 def shares(values: Floats, edges: Floats) -> Floats:
     """The share of the values in each bin; those outside count in the outermost ones.
 
@@ -148,6 +143,16 @@ def shares(values: Floats, edges: Floats) -> Floats:
     return found
 
 
+def number_of_bins(values: int, least: int, most: int) -> int:
+    """√n, the bins of a histogram of n values, within limits.
+
+    Example:
+        >>> [number_of_bins(n, least=5, most=30) for n in (4, 100, 10_000)]
+        [5, 10, 30]
+    """
+    return min(max(math.isqrt(values), least), most)
+
+
 def _edges(data: Floats, levels: int) -> Floats:
     """The edges of bins: one for each level, or each count of a small range, else ten to thirty."""
     if levels:
@@ -157,5 +162,5 @@ def _edges(data: Floats, levels: int) -> Floats:
     is_whole = np.array_equal(data, np.round(data))
     if is_whole and high - low <= COUNTS:
         return np.arange(math.floor(low) - 0.5, math.ceil(high) + 1)
-    bins = int(np.clip(math.isqrt(data.size), 10, 30))
+    bins = number_of_bins(data.size, least=10, most=30)
     return np.linspace(low, high if high > low else low + 1, 1 + bins)

@@ -139,10 +139,15 @@ def coverage_by_column(
     coverage: Mapping[int, npt.ArrayLike],
     hidden: npt.ArrayLike,
 ) -> Axes:
-    """Draw the share of hidden cells in each interval, for each column, ± 2 standard errors.
+    """Draw the share of hidden cells in each interval, for each column, with a bar of two errors.
 
-    The standard errors are those of the shares that there should be, which are the dashed lines. Of
-    more than 16 columns those with the most cells are drawn.
+    The bar holds all shares p that are within two of their standard errors, √(p (1 - p) / n), of
+    the share found. A bar that misses the dashed line, the share that there should be, is two
+    standard errors or more away from it. Of more than 16 columns those with the most cells are
+    drawn.
+
+    References:
+        Probable Inference, the Law of Succession, and Statistical Inference (Wilson, 1927).
 
     Arguments:
         axes: to draw on.
@@ -180,21 +185,29 @@ def coverage_by_column(
     at = np.arange(len(chosen))[::-1]
     for i, (level, each) in enumerate(shares.items()):
         colour, marker = colour_and_marker((0, 1, 4)[i % 3])
-        nominal = level / 100
-        error = 2 * np.sqrt(nominal * (1 - nominal) / count[chosen])
-        axes.axvline(nominal, color=colour, linewidth=1, linestyle="--")
+        error = _wilson_error(each[chosen], count[chosen])
+        axes.axvline(level / 100, color=colour, linewidth=1, linestyle="--")
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": ""}
         y = at + 0.2 * (i - (len(shares) - 1) / 2)
         label = f"{level}%"
         axes.errorbar(each[chosen], y, xerr=error, markersize=5, label=label, **look)
     name_ticks(axes.yaxis, at, [names[i] for i in chosen])
     axes.set_ylim(-0.6, len(chosen) - 0.4)
-    axes.set_xlim(0, 1.05)
+    axes.set_xlim(-0.04, 1.04)
     axes.set(xlabel="share of hidden cells inside", ylabel="column")
     legend_above(axes, columns=3)
     legend: Any = axes.get_legend()
     legend.set_title("central interval, ± 2 se", {"size": 9})
     return axes
+
+
+def _wilson_error(share: Floats, count: Floats, z: float = 2.0) -> Floats:
+    """The lengths of the bars below and above a share, (2, n): Wilson's interval of z errors."""
+    shrunk = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    variance = share * (1 - share) / count + z**2 / (4 * count**2)
+    half = z * np.sqrt(variance) / (1 + z**2 / count)
+    lengths = np.stack([share - shrunk + half, shrunk + half - share])
+    return np.maximum(lengths, 0.0)  # rounding
 
 
 def errors_by_column(

@@ -9,6 +9,7 @@ from matplotlib.patches import Ellipse
 
 from pyro_vae.analysis.figures.labels import Groups, by_label
 from pyro_vae.analysis.figures.names import plain
+from pyro_vae.analysis.results.levels import require_share
 from pyro_vae.figure_style import BLUE, GREY, colour_and_marker, legend_above
 
 __all__ = ["has_colour_scale", "latent_points", "normal_ellipse"]
@@ -47,10 +48,11 @@ def normal_ellipse(
     """
     centre = np.asarray(mean, dtype=np.float64)
     sigma = np.asarray(covariance, dtype=np.float64)
-    if centre.shape != (2,) or sigma.shape != (2, 2) or not 0 < level < 1:
+    require_share(level, usual=LEVEL)
+    if centre.shape != (2,) or sigma.shape != (2, 2):
         raise ValueError(
-            "normal_ellipse: expected a mean (2,), a covariance (2, 2) and a level between 0 and "
-            f"1, got {centre.shape}, {sigma.shape} and {level}; take two dimensions"
+            "normal_ellipse: expected a mean (2,) and a covariance (2, 2), got "
+            f"{centre.shape} and {sigma.shape}; take two dimensions"
         )
     variances, directions = np.linalg.eigh(sigma)
     axes = 2 * np.sqrt(-2 * np.log1p(-level) * np.maximum(variances, 0))

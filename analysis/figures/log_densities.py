@@ -8,7 +8,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from pyro_vae.analysis.figures.histograms import shares
+from pyro_vae.analysis.figures.histograms import number_of_bins, shares
 from pyro_vae.analysis.figures.names import plain
 from pyro_vae.figure_style import (
     BLUE,
@@ -26,8 +26,8 @@ FAR = 4
 def log_p_histograms(axes: Axes, sets: Mapping[str, npt.ArrayLike]) -> Axes:
     """Draw log p(x) of several sets of rows as histograms with common bins, each of area 1.
 
-    Rows further than four interquartile ranges from the bulk of all are counted in the outermost
-    bins.
+    There are √n bins, from 8 to 60, with n the rows of the largest set. Rows further than four
+    interquartile ranges from the bulk of all are counted in the outermost bins.
 
     Arguments:
         axes: to draw on.
@@ -64,7 +64,9 @@ def log_p_histograms(axes: Axes, sets: Mapping[str, npt.ArrayLike]) -> Axes:
     reach = FAR * max(float(np.diff(quartiles).max()), 0.25)
     low = max(quartiles.min() - reach, min(values.min() for values in finite.values()))
     high = min(quartiles.max() + reach, max(values.max() for values in finite.values()))
-    edges = np.linspace(low, max(high, low + 0.1), 31)
+    largest = max(len(values) for values in finite.values())
+    bins = number_of_bins(largest, least=8, most=60)
+    edges = np.linspace(low, max(high, low + 0.1), 1 + bins)
     for i, (name, values) in enumerate(finite.items()):
         colour = (BLUE, ORANGE, GREY)[i] if i < 3 else colour_and_marker(i)[0]
         look: dict[str, Any] = {"color": colour, "linestyle": DASHES[i % len(DASHES)]}

@@ -19,7 +19,12 @@ def plain(name: object, most: int = 24) -> str:
 
 
 def name_ticks(
-    axis: Axis, at: Iterable[Any], names: Sequence[object], *, most: int = 20
+    axis: Axis,
+    at: Iterable[Any],
+    names: Sequence[object],
+    *,
+    most: int = 20,
+    room: int | None = None,
 ) -> None:
     """Write names at the ticks of an axis.
 
@@ -28,6 +33,8 @@ def name_ticks(
         at: positions, (n,).
         names: n of them.
         most: characters of a name.
+        room: characters that all names together have side by side; longer ones are turned by 90
+            degrees. None leaves them level.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -36,6 +43,8 @@ def name_ticks(
         >>> [text.get_text() for text in axes.get_yticklabels()]
         ['a_b', 'price in $']
     """
-    axis.set_ticks(list(at), [short(str(name), most) for name in names])
+    shown = [short(str(name), most) for name in names]
+    fits = room is None or sum(map(len, shown)) <= room
+    axis.set_ticks(list(at), shown, rotation=0 if fits else 90)
     for text in axis.get_ticklabels():
         text.set_parse_math(False)  # a name is no formula, whatever its characters

@@ -17,6 +17,7 @@ from pyro_vae.analysis.imputation.conditional import categories_of
 from pyro_vae.analysis.imputation.ensembles import ensemble_cells, members_of
 from pyro_vae.analysis.imputation.results import Imputation
 from pyro_vae.analysis.imputation.tables import Holes
+from pyro_vae.analysis.results.levels import require_share
 from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data.row_labels import row_labels
@@ -99,10 +100,7 @@ def impute(
     first = members[0]
     if num_imputations < 0:
         raise ValueError(f"num_imputations: expected at least 0, got {num_imputations}")
-    if not 0 < hidden_share < 1:
-        raise ValueError(
-            f"hidden_share: expected a share between 0 and 1, got {hidden_share}"
-        )
+    require_share(hidden_share, "hidden_share", usual=0.1)
     if calibrate:
         require_at_random(first, "calibrate")
     whole = with_context(first, x, context)

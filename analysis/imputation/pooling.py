@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from pyro_vae.analysis.results.answer import Answer, Total
+from pyro_vae.analysis.results.levels import require_share
 from pyro_vae.arguments import public
 
 READING = (
@@ -77,13 +78,15 @@ class Pooled(Answer):
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """The lower and the upper ends of the confidence intervals, Q̄ ± t √T.
 
+        Raises:
+            ValueError: a level that is not between 0 and 1.
+
         Example:
             >>> lower, upper = pool([1.0, 3.0], [1.0, 1.0]).interval(0.9)
             >>> lower.round(2), upper.round(2)
             (array([-4.37]), array([8.37]))
         """
-        if not 0 < level < 1:
-            raise ValueError(f"interval: expected a level between 0 and 1, got {level}")
+        require_share(level, usual=0.95)
         half = stats.t.ppf((1 + level) / 2, self.df) * self.se
         return self.estimate - half, self.estimate + half
 

@@ -123,7 +123,7 @@ class Evidence(HasElpd, HasLogMarginal, HasElbo, Answer):
 
     @property
     def bits_per_dim(self) -> float:
-        """-log p / (D log 2) over all rows, for D observed cells that are modelled."""
+        """-log p / (D log 2) of all rows, D observed cells of x; log p(x, y) has y in it too."""
         if self.n_observed is None:
             return -self.mean_log_marginal / (self.data_size * math.log(2))
         return -self.mean_per_cell / math.log(2)
@@ -231,7 +231,7 @@ class Evidence(HasElpd, HasLogMarginal, HasElbo, Answer):
         note = f"{count} observed of {self.num_rows * self.data_size} cells"
         empty = int((self.n_observed == 0).sum())
         if empty and (self.measure is None or not self.measure.mask):
-            note += f"; {empty} rows have none, and log p = 0"
+            note += f"; {empty} rows have none, and their log p(x) is 0"
         yield Total("per cell", self.mean_per_cell, unit="nats", note=note, digits=4)
 
     def _elbo(self) -> Iterator[Total]:
@@ -240,8 +240,7 @@ class Evidence(HasElpd, HasLogMarginal, HasElbo, Answer):
             yield Total("ELBO", elbo, elbo_se, "nats per row", "of the guide")
 
     def _draws(self) -> str:
-        fewest = self.num_particles.min()
-        most = self.num_particles.max()
+        fewest, most = self.num_particles.min(), self.num_particles.max()
         return f"{most} draws" if fewest == most else f"{fewest} to {most} draws"
 
     def _trust(self) -> Iterator[Total]:
@@ -293,6 +292,8 @@ class Evidence(HasElpd, HasLogMarginal, HasElbo, Answer):
 
     def _costs(self) -> Iterator[Total]:
         if self.measure is None or "density" not in self.measure.kind:
-            yield Total("bits per dim", self.bits_per_dim, digits=4)
+            is_joint = self.measure is not None and self.measure.label
+            note = "of x, with the bits of known labels" if is_joint else ""
+            yield Total("bits per dim", self.bits_per_dim, note=note, digits=4)
         if not math.isnan(self.seconds):
             yield Total("seconds", self.seconds, digits=1)

@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from pyro_vae.analysis.results.levels import require_share
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -102,10 +104,7 @@ def discoveries(p_values: npt.ArrayLike, level: float) -> npt.NDArray[np.int64]:
         >>> discoveries([0.5, 0.001, 0.03, 0.9], level=0.1)
         array([1, 2])
     """
-    if not 0 < level < 1:
-        raise ValueError(
-            f"level: expected a number between 0 and 1, got {level}; 0.1 is usual"
-        )
+    require_share(level, usual=0.1)
     p = np.nan_to_num(np.asarray(p_values, np.float64), nan=1.0)
     order = np.argsort(p, kind="stable")
     thresholds = level * np.arange(1, len(p) + 1) / len(p)

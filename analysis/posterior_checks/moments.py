@@ -8,11 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from pyro_vae.analysis.bridge.arviz_objects import installed_arviz
-
-SHIFT = 0.2
-"""Difference of means, in standard deviations, up to which a guide agrees with NUTS."""
-RATIO = 1.2
-"""Factor between standard deviations up to which a guide agrees with NUTS."""
+from pyro_vae.analysis.posterior_checks.limits import RATIO, SHIFT
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,8 @@ import numpy as np
 
 from pyro_vae.analysis.bridge.arviz_objects import library_attributes, to_datatree
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
-from pyro_vae.analysis.posterior_checks.moments import (
-    RATIO,
-    SHIFT,
-    Difference,
-    Moments,
-)
+from pyro_vae.analysis.posterior_checks.limits import RATIO, SHIFT
+from pyro_vae.analysis.posterior_checks.moments import Difference, Moments
 from pyro_vae.analysis.results.answer import Answer, Total
 from pyro_vae.analysis.results.tables import html_paragraph, html_table
 from pyro_vae.analysis.results.verdicts import Finding, refit

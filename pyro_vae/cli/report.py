@@ -17,6 +17,7 @@ from pyro_vae.cli.shared import (
     takes_data,
     takes_settings,
 )
+from pyro_vae.durations import in_seconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,8 +60,8 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     page = write_page(subject, options.output)
     megabytes = page.size / 1e6
     say(
-        f"{page.file}: {megabytes:.1f} MB, in {page.seconds:.0f} s and "
-        f"{page.evaluation_seconds:.0f} s for the evaluation of {len(subject.rows)} rows"
+        f"{page.file}: {megabytes:.1f} MB, in {in_seconds(page.seconds)} and "
+        f"{in_seconds(page.evaluation_seconds)} for the evaluation of {len(subject.rows)} rows"
     )
     for name, reason in page.failed.items():
         say(f"the part '{name}' could not be made: {reason}")
@@ -77,6 +78,7 @@ def subject_of(options: argparse.Namespace) -> "Subject":
     """The model of a run with the rows and the records that a page needs."""
     import numpy as np
 
+    from pyro_vae.experiment.run_files import HISTORY
     from pyro_vae.page.subject import Subject
     from pyro_vae.saving import read_run
 
@@ -104,7 +106,7 @@ def subject_of(options: argparse.Namespace) -> "Subject":
         columns=found.columns,
         table=table,
         fitted=_fitted(found),
-        history=_history(options.run / "history.csv"),
+        history=_history(options.run / HISTORY),
         about_rows=_about_rows(whole, found),
         remarks=_remarks(found, table),
         arguments=_arguments(options),

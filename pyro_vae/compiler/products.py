@@ -116,7 +116,8 @@ def described(side: int = 1024) -> str:
         f"{name} {_rate(product, left, right):.0f}"
         for name, product in products.items()
     ]
-    threads = f"{torch.get_num_threads()} thread" + "s"[: torch.get_num_threads() > 1]
+    count = torch.get_num_threads()
+    threads = "1 thread" if count == 1 else f"{count} threads"
     return (
         f"products: {chosen}; GFLOP/s with {threads}: {', '.join(rates)}; "
         f"{VARIABLE}=mkl or onednn overrules it"

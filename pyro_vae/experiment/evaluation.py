@@ -19,6 +19,7 @@ from pyro_vae.analysis.marginal_likelihood.pareto import FEWEST_DRAWS
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
 from pyro_vae.contexts import apart
 from pyro_vae.data import SparseArray
+from pyro_vae.durations import in_seconds
 from pyro_vae.experiment.description import EvaluateOptions, some_rows
 from pyro_vae.training.baseline import baseline_of
 from pyro_vae.vae import VAE
@@ -199,7 +200,7 @@ def table(
     rows = "held-out " if held_out else ""
     symbol = m.get("symbol", "log p(x)")
     bits = f" ({m['bits_per_dim']:.3f} bits per number)" if "bits_per_dim" in m else ""
-    time = "" if seconds is None else f", {seconds:.0f} s"
+    time = "" if seconds is None else f", {in_seconds(seconds)}"
     return "\n".join(
         [
             f"{_estimate(f'{rows}{symbol}', m['log_marginal'], m['log_marginal_se'])}{bits}",

@@ -11,9 +11,8 @@ from pyro_vae.analysis import Evidence
 from pyro_vae.experiment.description import Experiment
 from pyro_vae.experiment.evaluation import Metrics, table
 from pyro_vae.experiment.manifest import require_whole
-from pyro_vae.experiment.run_files import files_of
-from pyro_vae.experiment.training_files import FILE as TRAINING
-from pyro_vae.experiment.training_files import HISTORY, read_training
+from pyro_vae.experiment.run_files import HISTORY, TRAINING, files_of
+from pyro_vae.experiment.training_files import read_training
 from pyro_vae.saved_files import SPEC, WEIGHTS
 from pyro_vae.saving import load
 from pyro_vae.training import Run

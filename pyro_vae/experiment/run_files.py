@@ -6,12 +6,16 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 """The SHA-256 of each file; a run that has it is complete."""
+HISTORY = "history.csv"
+"""A line for each epoch."""
+TRAINING = "training.json"
+"""All else of the training but the weights."""
 FILES = (
     "rows.npz",
     "metrics.json",
     "evidence.csv",
-    "history.csv",
-    "training.json",
+    HISTORY,
+    TRAINING,
     "history.png",
     "latent.png",
     "reconstructions.png",

@@ -31,9 +31,9 @@ from pyro_vae.arguments import warn_caller
 from pyro_vae.data.columns import Schema
 from pyro_vae.experiment.description import EvaluateOptions, chosen_rows
 from pyro_vae.experiment.evaluation import Metrics, contexts_in, without_contexts
+from pyro_vae.experiment.run_files import HISTORY, TRAINING
 from pyro_vae.experiment.splits import ExperimentRows
-from pyro_vae.experiment.training_files import FILE as TRAINING
-from pyro_vae.experiment.training_files import HISTORY, training_of
+from pyro_vae.experiment.training_files import training_of
 from pyro_vae.experiment.writing import Writing
 from pyro_vae.training import Run
 from pyro_vae.vae import VAE

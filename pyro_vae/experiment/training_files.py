@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from pyro_vae.experiment.history import best_epoch, read_history
+from pyro_vae.experiment.run_files import HISTORY, TRAINING
 from pyro_vae.training import FitOptions, Run
 from pyro_vae.vae import VAE
 
-FILE = "training.json"
-HISTORY = "history.csv"
 FIELDS = (
     "best_epoch",
     "slept",
@@ -40,7 +39,7 @@ def read_training(folder: Path, vae: VAE, asked: FitOptions) -> Run:
         OSError, TypeError, ValueError: a file that is missing, or of something else.
     """
     history = read_history(folder / HISTORY)
-    file = folder / FILE
+    file = folder / TRAINING
     if not file.exists():
         return Run(vae, asked, history, best_epoch(history))
     fields = json.loads(file.read_text(encoding="utf-8"))

@@ -183,9 +183,11 @@ class InEveryLayer(nn.Module):
             self.effects[str(position)] = effect
 
     def forward(self, inputs: Tensor) -> Tensor:
-        features = inputs[..., -self.width :]
-        hidden = inputs
-        for position, layer in enumerate(self.layers):
+        return self.from_layer(0, inputs, inputs[..., -self.width :])
+
+    def from_layer(self, first: int, hidden: Tensor, features: Tensor) -> Tensor:
+        """What the layers from that position on make of the hidden units before it and e(c)."""
+        for position, layer in [*enumerate(self.layers)][first:]:
             hidden = layer(hidden)
             if str(position) in self.effects:
                 hidden = hidden + self.effects[str(position)](features)
@@ -230,17 +232,27 @@ class EncoderWithContext(nn.Module):
 
     def _of_repeated(self, x: Tensor, given: Tensor) -> Tensor:
         """The same for rows that stand several times: W (x, e) = W₁ x + W₂ e, with W₁ x once."""
-        layers = [self.network]
-        if type(self.network) is nn.Sequential:
-            layers = [one for one in self.network if not isinstance(one, nn.Flatten)]
-        first, *others = layers
-        if not isinstance(first, nn.Linear):
-            whole: Tensor = self.network(beside(x, given))
+        network = self.network
+        inner = network.layers if isinstance(network, InEveryLayer) else network
+        layers = list(inner) if type(inner) is nn.Sequential else [inner]
+        at = _first_linear(layers)
+        if at is None:
+            whole: Tensor = network(beside(x, given))
             return whole
         count = _repeats.get()
-        of_x, of_given = first.weight.split([x.shape[1], given.shape[1]], 1)
-        hidden = functional.linear(x[::count], of_x, first.bias)
+        of_x, of_given = layers[at].weight.split([x.shape[1], given.shape[1]], 1)
+        hidden = functional.linear(x[::count], of_x, layers[at].bias)
         hidden = hidden.repeat_interleave(count, 0) + functional.linear(given, of_given)
-        for layer in others:
+        if isinstance(network, InEveryLayer):
+            return network.from_layer(at + 1, hidden, given)
+        for layer in layers[at + 1 :]:
             hidden = layer(hidden)
         return hidden
+
+
+def _first_linear(layers: Sequence[nn.Module]) -> int | None:
+    """The position of the layer that the inputs come to, where that is a linear one."""
+    for position, layer in enumerate(layers):
+        if not isinstance(layer, nn.Flatten):
+            return position if isinstance(layer, nn.Linear) else None
+    return None

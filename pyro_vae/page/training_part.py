@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from matplotlib.axes import Axes
 
+from pyro_vae.durations import in_seconds
 from pyro_vae.experiment.history import best_epoch
 from pyro_vae.figure_style import legend_above
 from pyro_vae.page.html import figure, grid, paragraph
@@ -60,7 +61,7 @@ def _sentences(subject: Subject, best: int | None) -> Iterator[str]:
     history = subject.history
     seconds = sum(record.get("seconds", 0.0) for record in history)
     epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
-    yield f"{epochs} in {seconds:.0f} s."
+    yield f"{epochs} in {in_seconds(seconds)}."
     if best is None:
         yield "No rows chose an epoch: the weights are those of the last one."
         return

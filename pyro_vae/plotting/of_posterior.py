@@ -8,7 +8,6 @@ from pyro_vae.analysis.figures.guide_against_nuts import (
     guide_agreement,
     guide_intervals,
 )
-from pyro_vae.analysis.posterior_checks.moments import RATIO, SHIFT
 from pyro_vae.plotting.layout import Layout, Panel, layout_of
 
 
@@ -33,10 +32,9 @@ def audit_layout(found: Audit) -> Layout:
     nuts = (found.nuts.mean.ravel(), found.nuts.sd.ravel())
     mean = found.nuts.mean + found.guide.shift * found.nuts.sd
     guide = (mean.ravel(), (found.guide.ratio * found.nuts.sd).ravel())
-    limits = {"shift": SHIFT, "ratio": RATIO}
     return Layout(
         [
-            Panel(lambda axes: guide_agreement(axes, differences, **limits)),
+            Panel(lambda axes: guide_agreement(axes, differences)),
             Panel(lambda axes: guide_intervals(axes, names, nuts, guide), height=4.0),
         ]
     )

@@ -10,6 +10,8 @@ from pyro_vae.analysis.figures.column_checks import (
     column_check,
     column_histogram,
     columns_of,
+    has_known,
+    nothing_known,
 )
 from pyro_vae.analysis.figures.decoded_grids import picture_grid
 from pyro_vae.analysis.figures.pairs import pair_cell
@@ -90,15 +92,33 @@ def _columns(
     if own is None:
         return Layout([_histogram(name, drawn) for name in chosen], across=4)
     named = levels or {}
+    empty = {name: _without_any(name, own, drawn) for name in chosen}
+    first = next((name for name in chosen if not empty[name]), None)
     panels = [
-        _check(name, own, drawn, named.get(name, ()), name == chosen[0])
+        _nothing(name, empty[name])
+        if empty[name]
+        else _check(name, own, drawn, named.get(name, ()), name == first)
         for name in chosen
     ]
     return Layout(panels, across=4)
 
 
+def _without_any(name: str, own: Columns, drawn: Columns) -> str:
+    """Which of both tables have no known cell in a column, in words; empty where none."""
+    tables = {"the data": own, "the drawn rows": drawn}
+    return " and ".join(
+        what for what, columns in tables.items() if not has_known(columns[name])
+    )
+
+
+def _nothing(name: str, where: str) -> Panel:
+    return Panel(lambda axes: nothing_known(axes, where, name=name), 2.8, 2.6)
+
+
 def _histogram(name: str, drawn: Columns) -> Panel:
     values = drawn[name]
+    if not has_known(values):
+        return _nothing(name, "the drawn rows")
     return Panel(lambda axes: column_histogram(axes, values, name=name), 2.8, 2.3)
 
 

@@ -118,16 +118,14 @@ def _cells_panel(found: Imputation, column: str | int | None) -> Panel:
 
 
 def _truth_panel(found: Imputation, truth: Any, column: str | int | None) -> Panel:
-    """Intervals over true values: of one column in its units, of several in their sd."""
+    """Intervals over true values: of one column in its units, of several in their true sd."""
     position = _chosen(found, column)
     cells = found.cells
     true = _numbers(found, truth)
     own = ~cells.is_category
     if column is None:
-        seen = _flat(found.holes.numbers)
         unit = "sd of the column"
-        shift = np.nanmean(seen, 0)[cells.column[own]]
-        scale: Any = np.nanstd(seen, 0)[cells.column[own]]
+        shift, scale = (each[cells.column[own]] for each in _moments(true))
     else:
         own &= cells.column == position
         unit = _name(found, position)
@@ -135,6 +133,14 @@ def _truth_panel(found: Imputation, truth: Any, column: str | int | None) -> Pan
     values = (true[cells.row[own], cells.column[own]] - shift) / scale
     ends = [(cells.quantiles[own, i] - shift) / scale for i in (LOW, MEDIAN, HIGH)]
     return Panel(lambda axes: imputation_intervals(axes, values, *ends, unit=unit))
+
+
+def _moments(columns: np.ndarray) -> tuple[Any, Any]:
+    """Mean and sd of the known cells of each column, (D,) and (D,); the sd of one value is 1."""
+    known = np.ma.masked_invalid(columns)
+    sd = known.std(0).filled(1.0)
+    sd[np.ma.filled(np.ma.ptp(known, axis=0), 0.0) == 0] = 1.0
+    return known.mean(0).filled(0.0), sd
 
 
 def _numbers(found: Imputation, truth: Any) -> np.ndarray:

@@ -219,8 +219,8 @@ def _lacks_cells(vae: VAE, rows: Rows) -> bool:
 def _warn_of_empty(name: str, empty: int, rows: int) -> None:
     if empty:
         warn_caller(
-            f"{name}: {empty} of {rows} rows have no observed cell; they are kept, with log p = 0, "
-            "and add nothing to the fit of p(x | z)"
+            f"{name}: {empty} of {rows} rows have no observed cell; they are kept, and add "
+            "nothing to the fit of p(x | z): the probability of no cell is 1"
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from pyro_vae.durations import in_seconds
 from pyro_vae.training.options import FitOptions
 from pyro_vae.vae import VAE
 
@@ -155,7 +156,7 @@ class Run:
         epochs = "1 epoch" if count == 1 else f"{count} epochs"
         seconds = sum(row["seconds"] for row in [*self.history, *self.slept])
         lines = [
-            f"{epochs} in {seconds:.0f} s; the weights are those of epoch {self.best_epoch}",
+            f"{epochs} in {in_seconds(seconds)}; the weights are those of epoch {self.best_epoch}",
         ]
         if self.stopped:
             lines.append(f"a callback stopped it after epoch {count}")

@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 import pytest
+import torch
 
 import pyro_vae as pv
 from pyro_vae.analysis.report.linear_gaussian import LinearGaussian
@@ -43,6 +44,14 @@ ASK: dict[str, Any] = {
         TRUTH.vae(), X, steps=4, num_particles=2, **how
     ),
     "latent_use": lambda **how: pv.latent_use(TRUTH.vae(), X, **how),
+    "transfer": lambda **how: pv.transfer(
+        pv.VAE(data_shape=(2,), latent_dim=1, context={"dim": 1}),
+        torch.zeros(3, 2),
+        context=torch.zeros(3, 1),
+        to=[[1.0]],
+        num_particles=21,
+        **how,
+    ),
 }
 
 
@@ -65,6 +74,7 @@ def test_none_is_the_default_and_shows_nothing_in_a_file(
         "evidence",
         "inference_gaps",
         "latent_use",
+        "transfer",
     ],
 )
 def test_true_shows_a_bar_anywhere(

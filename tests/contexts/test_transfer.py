@@ -1,5 +1,7 @@
 """`transfer` against the effects of a linear model, and on a table."""
 
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,6 +79,18 @@ def test_columns_that_change_are_named(table: pd.DataFrame) -> None:
         ValueError, match=r"to: expected columns of the context.*'colour'"
     ):
         pv.transfer(vae, north, to={"colour": "grey"})
+
+
+@pytest.mark.parametrize("level", [90, 0.0, True, "0.9", np.nan])
+def test_the_level_of_an_interval_is_a_share(level: object) -> None:
+    truth = Linear(True)
+    x, c = truth.drawn(2)
+    how: dict[str, Any] = {"num_draws": 3, "num_particles": 21}
+    found = pv.transfer(truth.vae(), x, context=c, to=c, **how)
+    with pytest.raises(ValueError, match=r"^level: expected a number between 0 and 1"):
+        found.interval(cast(float, level))
+    low, high = found.interval(np.float32(0.5))
+    assert (low <= high).all()
 
 
 def test_a_model_without_a_context_is_refused() -> None:

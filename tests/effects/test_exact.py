@@ -219,5 +219,7 @@ def test_an_interval_covers_its_share(vae):
     frame = answer.to_dataframe()
     assert frame["level"].tolist() == LEVELS
     assert "s of batch  1.300" in str(answer)
-    with pytest.raises(ValueError, match=r"^level: expected between 0 and 1, got 2"):
+    with pytest.raises(
+        ValueError, match=r"^level: expected a number between 0 and 1, got 2"
+    ):
         answer.interval(2)

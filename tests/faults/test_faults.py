@@ -157,5 +157,7 @@ def test_no_fault_costs_work(
     shutil.copytree(states[start], tmp_path / "counted")
     changes = server(*command, home=tmp_path / "counted").changes
     assert changes > 2
-    for at in range(1, changes + 1, stride):
+    cut = range(1, changes + 1, stride)
+    print(f"{name}, {fault}: {len(cut)} of {changes} changes are cut")  # noqa: T201, shown by -s
+    for at in cut:
         go(name, at, fault, server, states)

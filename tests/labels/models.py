@@ -24,10 +24,11 @@ def moved(vae: VAE) -> VAE:
     return vae
 
 
-def a_vae(label: Any = CLASSES, **fields: Any) -> VAE:
+def a_vae(label: Any = CLASSES, *, layers: str = "first", **fields: Any) -> VAE:
     """A small model whose context is a label."""
     fields = {"hidden_dims": (8,), "latent_dim": LATENT} | fields
-    return moved(VAE(data_shape=(FEATURES,), context={"label": label}, **fields))
+    context = {"label": label, "layers": layers}
+    return moved(VAE(data_shape=(FEATURES,), context=context, **fields))
 
 
 def linear_vae() -> VAE:

@@ -66,6 +66,21 @@ def test_a_row_without_cells_has_no_log_p_per_cell() -> None:
     found = pv.evidence(vae, x, context=labels(), num_particles=50, progress=False)
     assert found.log_marginal[0] == pytest.approx(-np.log(CLASSES))
     assert np.isnan(found.per_cell).tolist() == [True] + [False] * 7
+    assert "1 rows have none, and their log p(x) is 0" in found.summary()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_bits_count_the_numbers_of_x_and_known_labels_are_in_them(
+    is_known: bool,
+) -> None:
+    vae = a_vae(likelihood="bernoulli")
+    x = (rows() > 0).float()
+    y = torch.full((8, 1), 1.0 if is_known else NAN)
+    found = pv.evidence(vae, x, context=y, num_particles=50, progress=False)
+    assert found.bits_per_dim == pytest.approx(
+        -found.log_marginal.sum() / (x.numel() * np.log(2))
+    )
+    assert ("with the bits of known labels" in found.summary()) is is_known
 
 
 def test_a_label_without_a_k_hat_is_not_trusted() -> None:

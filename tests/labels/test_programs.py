@@ -1,12 +1,17 @@
 """The label in model and guide: Pyro's own sum over it, and the sites."""
 
+from typing import Any
+
 import pyro
 import pytest
 import torch
 from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
+from torch import Tensor
+from torch.nn import functional
 
 from pyro_vae import ELBO, fit
+from pyro_vae.networks.context import repeated_rows
 from pyro_vae.objectives.labelled import Labelled
 from tests.labels.models import CLASSES, NAN, a_vae, labels, rows
 
@@ -30,6 +35,44 @@ def test_the_objective_is_pyros_sum_over_labels() -> None:
     se = ((a.var() + b.var()) / DRAWS).sqrt()
     assert abs(a.mean() - b.mean()) < 3 * se
     assert se < 0.02 * abs(a.mean())
+
+
+@pytest.mark.parametrize("layers", ["first", "all"])
+def test_a_row_is_multiplied_once_for_all_of_its_labels(
+    layers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vae = a_vae(layers=layers, hidden_dims=(8, 8))
+    encoder = vae.posterior.encoder
+    x = rows().repeat_interleave(CLASSES, 0)
+    every = torch.arange(3.0).repeat(len(rows())).unsqueeze(-1)
+    products: list[int] = []
+    linear = functional.linear
+
+    def counted(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        products.append(inputs.numel() * len(weight))
+        return linear(inputs, weight, bias)
+
+    monkeypatch.setattr(functional, "linear", counted)
+    expected = encoder(x, every)
+    plain = sum(products)
+    products.clear()
+    with repeated_rows(CLASSES):
+        found = encoder(x, every)
+    torch.testing.assert_close(found, expected)
+    of_first = rows().numel() * 8  # units
+    assert plain - sum(products) == (CLASSES - 1) * of_first
+
+
+@pytest.mark.parametrize("fields", [{"hidden_dims": ()}, {"encoder": "gated_mlp"}])
+def test_encoders_without_a_first_linear_layer_take_repeated_rows(
+    fields: dict[str, Any],
+) -> None:
+    encoder = a_vae(**fields).posterior.encoder
+    x = rows().repeat_interleave(CLASSES, 0)
+    every = torch.arange(3.0).repeat(len(rows())).unsqueeze(-1)
+    with repeated_rows(CLASSES):
+        found = encoder(x, every)
+    torch.testing.assert_close(found, encoder(x, every))
 
 
 def test_known_labels_are_observed() -> None:

@@ -225,6 +225,28 @@ def test_the_intervals_are_those_of_the_imputation() -> None:
     assert sum(counts) == len(found.cells)
 
 
+@pytest.mark.parametrize("seen", [0.3, np.nan])
+def test_cells_of_a_constant_column_are_over_their_truth(seen: float) -> None:
+    holes = pd.DataFrame({"a": NORMAL[:, 0].copy(), "b": 0.3})
+    vae = pv.VAE.from_data(
+        holes.assign(b=NORMAL[:, 1]), latent_dim=1, missing="at_random"
+    )
+    holes.loc[::3, "a"] = np.nan
+    holes["b"] = np.where(np.arange(len(holes)) % 2, seen, np.nan)
+    how: Any = {"num_particles": 100, "num_imputations": 0, "progress": False}
+    found = pv.impute(vae, holes, **how)
+    truth = pd.DataFrame({"a": NORMAL[:, 0], "b": 0.3})
+    axes = pv.plot(found, truth=truth)[0]
+    lines: Any = axes.lines[:2]
+    drawn = np.concatenate([line.get_xdata() for line in lines])
+    assert len(drawn) == len(found.cells)
+    mean, sd = NORMAL[:, 0].mean(), NORMAL[:, 0].std()
+    expected = np.append(
+        (NORMAL[::3, 0] - mean) / sd, np.zeros(holes["b"].isna().sum())
+    )
+    np.testing.assert_allclose(np.sort(drawn), np.sort(expected), atol=1e-6)
+
+
 def test_the_truth_of_a_table_is_in_its_units() -> None:
     random = np.random.default_rng(1)
     whole = pd.DataFrame(
@@ -287,6 +309,35 @@ def test_levels_of_a_table_keep_their_order() -> None:
     assert _ticks(axes[2]) == ["S", "M", "L"]
     assert axes[1].get_ylabel() == "√rows"
     assert axes[0].get_ylabel() == "share at most x"
+
+
+def test_a_column_without_a_known_cell_says_so_and_the_others_are_drawn() -> None:
+    nothing = {
+        "mass in g": np.nan,
+        "eggs": pd.array([pd.NA] * len(FRAME), dtype="Int64"),
+        "size": None,
+        "laid": pd.NaT,
+    }
+    drawn = FRAME[:20].assign(laid=pd.Timestamp("2026-01-01"))
+    for name, cells in nothing.items():
+        whole = FRAME.assign(laid=pd.Timestamp("2026-01-02"))
+        axes = pv.plot(drawn, data=whole.assign(**{name: cells}))
+        named = dict(zip([*drawn], axes, strict=True))
+        (text,) = named.pop(name).texts
+        assert text.get_text() == "no known cell\nin the data"
+        assert all(one.has_data() for one in named.values())
+        assert legend_of(next(iter(named.values())))
+    axes = pv.plot(drawn.assign(size=None), data=whole.assign(size=None))
+    assert "in the data and the drawn rows" in axes[2].texts[0].get_text()
+    assert not illegible(axes.figure)
+
+
+def test_columns_of_drawn_numbers_without_a_known_one() -> None:
+    found = RESULTS["Samples"]()
+    unknown = replace(found, x=np.where(np.arange(4) == 1, np.nan, found.x))
+    axes = pv.plot(unknown)
+    assert axes[1].texts[0].get_text().endswith("the drawn rows")
+    assert [one.has_data() for one in axes] == [True, False, True, True]
 
 
 def _ticks(axes: Axes) -> list[str]:

@@ -102,9 +102,16 @@ def test_a_run_is_short_in_words():
     run = a_run([3.0, 2.0, 2.5], baseline=-4.0)
     assert repr(run) == "Run(best epoch 2 of 3, validation ELBO -2.00 nats per row)"
     assert run.summary().splitlines() == [
-        "3 epochs in 2 s; the weights are those of epoch 2",
+        "3 epochs in 1.5 s; the weights are those of epoch 2",
         "validation ELBO -2.00 nats per row; independent columns have -4.00",
     ]
+
+
+def test_a_short_run_has_its_seconds():
+    run = a_run([3.0, 2.0])
+    for row, seconds in zip(run.history, (0.021, 0.013), strict=True):
+        row["seconds"] = seconds
+    assert run.summary().startswith("2 epochs in 0.034 s;")
 
 
 def test_a_run_without_an_epoch_has_words():

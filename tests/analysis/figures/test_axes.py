@@ -212,6 +212,14 @@ def test_each_histogram_has_area_one_and_far_rows_are_in_it() -> None:
         assert (density * np.diff(edges)).sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("rows", "bins"), [(20, 8), (400, 20), (9000, 60)])
+def test_histograms_of_few_rows_have_few_bins(rows: int, bins: int) -> None:
+    log_p = np.linspace(-90, -70, rows)
+    drawn = plots.log_p_histograms(axes(), {"rows": log_p, "some": log_p[::2]})
+    for stairs in drawn.patches:
+        assert len(stairs.get_data()[0]) == bins  # type: ignore[attr-defined]
+
+
 def test_rows_above_their_own_limit_are_not_reliable() -> None:
     drawn = plots.k_hat_by_row(axes(), [0.5, 0.5, np.inf, np.nan], [0.4, 0.7, 0.7, 0.7])
     texts = [text.get_text() for text in drawn.get_legend().get_texts()]  # type: ignore[union-attr]

@@ -269,13 +269,18 @@ def test_intervals_by_cell_are_in_the_order_of_their_medians() -> None:
     assert not illegible(figure_of(drawn))
 
 
-def test_coverage_has_the_errors_that_it_should_have() -> None:
-    coverage = {50: [0.4, np.nan, 0.6], 90: [0.95, np.nan, 0.8]}
-    drawn = plots.coverage_by_column(axes(), ["a", "town", "b"], coverage, [25, 9, 100])
+def test_bars_of_coverage_are_intervals_of_wilson() -> None:
+    inside = {50: [10, 9, 0], 90: [24, 9, 4]}
+    hidden = np.array([25, np.nan, 4])
+    coverage = {percent: counts / hidden for percent, counts in inside.items()}
+    drawn = plots.coverage_by_column(axes(), ["a", "town", "b"], coverage, hidden)
     assert [text.get_text() for text in drawn.get_yticklabels()] == ["a", "b"]
-    ends = segments(drawn)[1][:, :, 0]
-    np.testing.assert_allclose(ends.mean(1), [0.95, 0.8])
-    np.testing.assert_allclose(np.ptp(ends, 1) / 4, np.sqrt(0.09 / np.array([25, 100])))
+    two_errors = 2 * stats.norm.cdf(2) - 1
+    for counts, bars in zip(inside.values(), segments(drawn), strict=True):
+        for i, (low, high) in zip((0, 2), bars[:, :, 0], strict=True):
+            found = stats.binomtest(counts[i], int(hidden[i]))
+            expected = found.proportion_ci(two_errors, method="wilson")
+            np.testing.assert_allclose([low, high], expected, atol=1e-12)
     assert not illegible(figure_of(drawn))
 
 
@@ -296,7 +301,16 @@ def test_errors_of_methods_are_points() -> None:
     [
         (
             lambda: uniform_band(0),
-            "at least 1 value and a level between 0 and 1, got 0",
+            "at least 1 value, got 0",
+        ),
+        (lambda: uniform_band(9, level=95), "^level: .* got 95; 0.95 is usual"),
+        (
+            lambda: plots.ecdf_with_band(axes(), [1.0], [1.0], level=0),
+            "^level: .* got 0",
+        ),
+        (
+            lambda: plots.calibration_ranks(axes(), UNIFORM, level=1.5),
+            r"^level: .* got 1\.5",
         ),
         (lambda: plots.calibration_ranks(axes(), [[1.5]]), r"from 0 to 1 of shape"),
         (

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pyro_vae.analysis.figures import plots
@@ -41,6 +42,21 @@ def test_intervals_of_a_forest_are_standard_errors() -> None:
     heights = dict(zip(drawn.get_yticks(), drawn.get_yticklabels(), strict=True))
     assert heights[max(heights)].get_text() == "mean field"  # the best is at the top
     assert not illegible(figure_of(drawn))
+
+
+def test_the_bar_of_a_small_error_is_seen() -> None:
+    """It is shorter than the marker is wide; both pictures have the same range."""
+
+    def picture(se: float) -> np.ndarray:
+        drawn = plots.comparison_forest(
+            axes(), ["a", "b", "c"], [0, -1, -30], [0, se, 0]
+        )
+        drawn.set_xlim(-31, 1)
+        canvas = FigureCanvasAgg(figure_of(drawn))
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())
+
+    assert (picture(0.1) != picture(0.0)).any()
 
 
 def test_a_forest_of_one_row_has_no_bars() -> None:

@@ -195,7 +195,10 @@ def test_arrays_keep_their_type_and_digits():
     [
         ({"num_particles": 5}, "num_particles: expected at least 21"),
         ({"num_imputations": -1}, "num_imputations: expected at least 0"),
-        ({"hidden_share": 1.5}, "hidden_share: expected a share between 0 and 1"),
+        (
+            {"hidden_share": 1.5},
+            "hidden_share: expected a number between 0 and 1, got 1.5",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(how, match):
