@@ -1,6 +1,8 @@
 """What is done before the first step: rows are read and checked, and the model is initialised."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -173,9 +175,19 @@ def _summary(vae: VAE, train: Rows, seen: TrainingRows | None) -> Statistics:
     size = pass_size(vae)
     order = torch.Generator().manual_seed(0)
     if seen is None:
-        return statistics(own_parts(vae, train.batches(size, order)))
+        return _with_contexts(vae, train.batches(size, order))
     (sample,) = next(train.stacks(size, 1, order))
     return seen.statistics.result(sample)
+
+
+def _with_contexts(vae: VAE, batches: Iterator[Tensor]) -> Statistics:
+    """The statistics of the rows, and the contexts of those in the sample, the first batch."""
+    first = next(batches)
+    summary = statistics(own_parts(vae, chain([first], batches)))
+    if vae.spec.context is None:
+        return summary
+    _, contexts = vae.model.split(first)
+    return replace(summary, contexts=contexts)
 
 
 def _initialise(vae: VAE, rows: Rows, summary: Statistics, grey: bool) -> None:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import pyro_vae as pv
 from pyro_vae import VAE, analysis
 from pyro_vae.arguments import KNOW_NO_ROWS
+from tests.guides.test_semi_amortized import Echo
 
 X, C = torch.zeros(3, 4), torch.zeros(3, 2)
 
@@ -111,8 +112,14 @@ def test_rows_without_positions():
     ("fields", "message"),
     [
         ({"prior": "mixture"}, "expected prior 'standard_normal'"),
-        ({"guide": "semi_amortized"}, "that call no other part .* got SemiAm"),
-        ({"context": {"dim": 2, "prior": False}, "prior": "vamp"}, "got Vamp"),
+        (
+            {"guide": "semi_amortized", "context": {"dim": 2, "encoder": False}},
+            "expected encoder = true with guide 'semi_amortized'",
+        ),
+        (
+            {"context": {"dim": 2, "prior": False}, "prior": Echo()},
+            "the method pyro_vae_bind_programs, got Echo",
+        ),
         ({"context": {}}, "expected how many numbers a context has"),
         ({"context": {"columns": ["a"]}}, "expected a table with the columns 'a'"),
         ({"context": {"dim": 2, "prior": False, "decoder": False}}, "doesn't depend"),
