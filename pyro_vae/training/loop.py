@@ -195,7 +195,8 @@ def fit(
     """
     arguments = dict(locals())
     callbacks = require_callables(callbacks)
-    refuse_hidden_weights(x)
+    if vae.spec.context is None:
+        refuse_hidden_weights(x)
     options = described_options(arguments)
     torch_device = device_of_rank(choose_device(options.device))
     dtype = next(vae.parameters()).dtype

@@ -1,8 +1,6 @@
 """What is done before the first step: rows are read and checked, and the model is initialised."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.data import ArrayRows, Placement, Rows, statistics
+from pyro_vae.data import ArrayRows, LoaderRows, Placement, Rows
 from pyro_vae.data.binarize import binarized_once, bits_of
 from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.data.loaders import undisturbed
@@ -30,7 +28,11 @@ from pyro_vae.inputs import (
 from pyro_vae.learned_columns import learn_columns
 from pyro_vae.objectives import Objective
 from pyro_vae.spec import data_support
-from pyro_vae.training.contexts import start_contexts, with_context_terms
+from pyro_vae.training.contexts import (
+    start_contexts,
+    summary_of,
+    with_context_terms,
+)
 from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.training.options import (
     FitOptions,
@@ -72,7 +74,7 @@ def read_data(
 ) -> tuple[TrainingData, dict[str, Rows]]:
     """The rows of a run, and all rows under the names of the arguments that hold them."""
     learn_columns(vae, x)
-    rows = model_rows(vae, x, placement, context=context)
+    rows = model_rows(vae, x, placement, context=context, streams=True)
     train, valid = split(rows, validation, vae, placement, seed)
     warn_of_labels(vae, train)
     row_weights = None
@@ -130,11 +132,14 @@ def check_and_initialise(
     seen: TrainingRows | None = None
     if not vae.initialized and not grey and vae.spec.context is None:
         seen = TrainingRows.among(named["x"], train)
+    counts: dict[str, int] = {}
     for name, rows in named.items():
         of_training = seen if name == "x" else None
-        _check(vae, name, rows, grey, digests.get(name), of_training)
+        digest = digests.get(name)
+        counts[name] = _check(vae, name, rows, grey, digest, of_training)
     if vae.model.effects is not None:
-        vae.model.effects.rows.fill_(len(train))
+        is_loader = isinstance(train, LoaderRows)  # which may leave rows out
+        vae.model.effects.rows.fill_(counts["x"] if is_loader else len(train))
     if not vae.initialized:
         _initialise(vae, named["x"], _summary(vae, train, seen), grey)
         if vae.spec.context is not None:
@@ -149,15 +154,20 @@ def _check(
     grey: bool,
     digest: RowDigest | None,
     seen: TrainingRows | None,
-) -> None:
-    """One pass, in which rows are checked, and what else has to see them all sees them."""
+) -> int:
+    """One pass, in which rows are checked, and what else has to see them all sees them.
+
+    Returns:
+        How many there were.
+    """
     size = pass_size(vae)
     cast = None
     if isinstance(rows, ArrayRows) and not isinstance(rows, GivenRows) and not grey:
         cast = Cast(rows)
     batches = cast.batches(size) if cast and cast.rounds else rows.batches(size)
-    empty = 0
+    count = empty = 0
     for batch in checked_batches(vae, batches, name, grey):
+        count += len(batch)
         if digest is not None:
             digest.update(batch)
         if seen is not None:
@@ -168,6 +178,7 @@ def _check(
     if vae.spec.self_masking is None:
         _warn_of_empty(name, empty, len(rows))
     require_precise(vae, rows, name, cast)
+    return count
 
 
 def _summary(vae: VAE, train: Rows, seen: TrainingRows | None) -> Statistics:
@@ -175,19 +186,9 @@ def _summary(vae: VAE, train: Rows, seen: TrainingRows | None) -> Statistics:
     size = pass_size(vae)
     order = torch.Generator().manual_seed(0)
     if seen is None:
-        return _with_contexts(vae, train.batches(size, order))
+        return summary_of(vae, train.batches(size, order))
     (sample,) = next(train.stacks(size, 1, order))
     return seen.statistics.result(sample)
-
-
-def _with_contexts(vae: VAE, batches: Iterator[Tensor]) -> Statistics:
-    """The statistics of the rows, and the contexts of those in the sample, the first batch."""
-    first = next(batches)
-    summary = statistics(own_parts(vae, chain([first], batches)))
-    if vae.spec.context is None:
-        return summary
-    _, contexts = vae.model.split(first)
-    return replace(summary, contexts=contexts)
 
 
 def _initialise(vae: VAE, rows: Rows, summary: Statistics, grey: bool) -> None:
