@@ -42,15 +42,24 @@ def with_context(vae: VAE, x: Any, context: Any = None, name: str = "x") -> Any:
 def with_likely_labels(vae: VAE, rows: GivenRows) -> GivenRows:
     """The rows, with the most probable label of q(y | x) where it is unknown."""
     contexts: list[Tensor] = []
-    with torch.no_grad(), evaluating(vae):
-        for batch in rows.batches(1024):
-            x, given = vae.model.split(batch)
-            assert given is not None
-            label = label_of(given)
-            likely = vae.guide.log_q_y(x, given).argmax(-1).to(label.dtype)
-            filled = torch.where(label.isnan(), likely, label)
-            contexts.append(with_label(given, filled))
+    for batch in rows.batches(1024):
+        _, given = vae.model.split(likely_labels(vae, batch))
+        assert given is not None
+        contexts.append(given)
     return GivenRows(rows.x, torch.cat(contexts))
+
+
+def likely_labels(vae: VAE, rows: Tensor) -> Tensor:
+    """The same of a batch of rows (x, c); those of a model without a label as they are."""
+    if vae.model.label is None:
+        return rows
+    with torch.no_grad(), evaluating(vae):
+        x, given = vae.model.split(rows)
+        assert given is not None
+        label = label_of(given)
+        likely = vae.guide.log_q_y(x, given).argmax(-1).to(label.dtype)
+        filled = torch.where(label.isnan(), likely, label)
+    return with_label(rows, filled)
 
 
 def with_drawn_levels(vae: VAE, context: Tensor | None) -> Resolved | None:
