@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import pyro_vae as pv
 from pyro_vae import VAE
+from pyro_vae.analysis.marginal_likelihood import sharded
 from tests.effects.linear import drawn, exact_vae, log_given, posterior
 
 RNG = np.random.default_rng(0)
@@ -165,3 +166,9 @@ def test_numbers_that_would_be_rounded_are_refused_as_in_arrays():
         arguments = (model(), Pairs(x=far)) if call is pv.encode else (Pairs(x=far),)
         with pytest.raises(ValueError, match="float32, the type of the model, rounds"):
             call(*arguments)
+
+
+def test_several_processes_do_not_divide_a_loader(monkeypatch):
+    monkeypatch.setattr(sharded, "world_size", lambda: 2)
+    with pytest.raises(ValueError, match="got a DataLoader; pass its dataset"):
+        sharded.sharded_evidence(model(), DataLoader(Pairs(), batch_size=8))
