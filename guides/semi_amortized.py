@@ -110,6 +110,7 @@ class SemiAmortized(nn.Module):
     def pyro_vae_bind(self, parts: ModelParts) -> None:
         """Take the prior and the likelihood that the ELBO needs."""
         self._model = (parts.prior, parts.likelihood)
+        self._programs = ()
 
     def pyro_vae_bind_programs(self, model: Any, guide: Any) -> None:
         """Take the densities p(z | c) and p(x | z, c) that the ELBO of rows with contexts needs."""

@@ -75,6 +75,7 @@ class Vamp(nn.Module):
         # this prior may be that of the top level, z₂ of z = (z₁, z₂)
         whole = parts.prior if isinstance(parts.prior, Hierarchical) else self
         self._guide = (parts.posterior,)
+        self._programs = ()
         self._make_inputs(_row_shape(parts.likelihood, whole.latent_dim))
 
     def pyro_vae_bind_programs(self, model: Any, guide: Any) -> None:
@@ -82,9 +83,9 @@ class Vamp(nn.Module):
         self._guide = (guide.posterior,)
         self._make_inputs(model.split.data_shape)
         context = model.split.context
-        if not context.encoder:
+        self._programs = (guide,) if context.encoder else ()
+        if not self._programs:
             return
-        self._programs = (guide,)
         self._classes = context.classes or 0
         zeros = torch.zeros(self.components, context.size)
         self.register_buffer("contexts", zeros.to(self.mean))
