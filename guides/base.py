@@ -17,7 +17,7 @@ class Posterior(nn.Module):
     For an encoder that takes the context of a row too, `posterior(x, context)` is q(z | x, c).
 
     A family with the hook `pyro_vae_refine(q, x)` is given the rows once more, with the
-    distribution that it proposed (see `pyro_vae.hooks`).
+    distribution that it proposed, and their context (see `pyro_vae.hooks`).
 
     Arguments:
         standardize: what the encoder's inputs go through.
@@ -56,5 +56,5 @@ class Posterior(nn.Module):
         features = autocast(self.encoder, self.standardize(x), *given)
         distribution: Distribution = self.family(features)
         if isinstance(self.family, RefinesProposal):
-            return self.family.pyro_vae_refine(distribution, x)
+            return self.family.pyro_vae_refine(distribution, x, *given)
         return distribution

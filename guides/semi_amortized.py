@@ -1,6 +1,6 @@
 """The encoder proposes, and a few gradient steps on each row's ELBO refine what it proposed."""
 
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import pyro.distributions as dist
 import torch
@@ -19,6 +19,7 @@ from pyro_vae.guides.pushforward import noise_points
 from pyro_vae.hooks import ModelParts
 from pyro_vae.kind_options import Options
 from pyro_vae.networks import exported, traced
+from pyro_vae.networks.context import Resolved
 from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.registry import Choice
 
@@ -39,7 +40,8 @@ class SemiAmortized(nn.Module):
     These are natural gradients, with zₖ from the current q and σ² its variances; a step that would
     change q by more than about half a nat is shortened. The exact posterior stays where it is, for
     any K: all ∂log w/∂z are zero. The noise of the zₖ is fixed, so q is a function of the row
-    alone. Refining takes `steps` gradients of the model with K draws.
+    alone. Refining takes `steps` gradients of the model with K draws. In a model with a context
+    all densities are given c: q(z | x, c) ascends the ELBO of log p(x | c).
 
     The encoder's gradient goes through μ and Σ as if (δ, s) were constants; with unroll=True it
     goes through the steps too, as in the reference. A prior that is itself made of q(z | x) uses
@@ -102,11 +104,18 @@ class SemiAmortized(nn.Module):
         self.register_buffer("points", torch.stack(points), persistent=False)
         # a tuple, since modules would be registered here a second time
         self._model: tuple[nn.Module, ...] = ()
+        self._programs: tuple[Any, ...] = ()
         self._refining = False
 
     def pyro_vae_bind(self, parts: ModelParts) -> None:
         """Take the prior and the likelihood that the ELBO needs."""
         self._model = (parts.prior, parts.likelihood)
+        self._programs = ()
+
+    def pyro_vae_bind_programs(self, model: Any, guide: Any) -> None:
+        """Take the densities p(z | c) and p(x | z, c) that the ELBO of rows with contexts needs."""
+        self._model = (model.prior, model.likelihood)
+        self._programs = (model,)
 
     def forward(self, features: Tensor) -> Distribution:
         """The distribution that is proposed."""
@@ -117,8 +126,9 @@ class SemiAmortized(nn.Module):
         self,
         q: Distribution,
         x: Tensor,
+        context: Tensor | Resolved | None = None,
     ) -> Distribution:
-        """The distribution after the steps."""
+        """The distribution after the steps; a context has vectors in the place of effects."""
         self._require_gradients()
         if self._refining:  # a prior that is made of this guide calls it
             return q
@@ -126,7 +136,7 @@ class SemiAmortized(nn.Module):
         self._refining = True
         try:
             with torch.set_grad_enabled(unroll), unvalidated():
-                shift, log_scale = self._ascend(q, x, unroll)
+                shift, log_scale = self._ascend(q, x, _resolved(context), unroll)
         finally:
             self._refining = False
         return moved(q, shift, log_scale)
@@ -149,16 +159,17 @@ class SemiAmortized(nn.Module):
         self,
         q: Distribution,
         x: Tensor,
+        context: Resolved | None,
         unroll: bool,
     ) -> tuple[Tensor, Tensor]:
         """δ and s after the steps."""
-        p = self._model[0]()
+        p = self._prior(context)
         shift = torch.zeros_like(q.mean)
         log_scale = shift
         for noise in self.points:
             current = moved(q, shift, log_scale)
             z = current.mean + deviations(current, noise)
-            gradient = self._gradient(x, z, p, current, unroll)
+            gradient = self._gradient(x, z, p, current, context, unroll)
             step = current.variance * gradient.mean(0)
             log_step = 0.5 * (gradient * (z - current.mean)).mean(0)
             # about twice KL(q after a step of rate 1 ‖ q before it)
@@ -175,6 +186,7 @@ class SemiAmortized(nn.Module):
         z: Tensor,
         p: Distribution,
         q: Distribution,
+        context: Resolved | None,
         unroll: bool,
     ) -> Tensor:
         """∂ log w / ∂z for w = p(x, z) / q(z); 0 where it is not finite."""
@@ -184,18 +196,36 @@ class SemiAmortized(nn.Module):
         with torch.enable_grad():
             if not z.requires_grad:
                 z = z.detach().requires_grad_()
-            log_joint = p.log_prob(z) + likelihood(z.to(dtype)).log_prob(x)
+            p_x = self._likelihood(z.to(dtype), context)
+            log_joint = p.log_prob(z) + p_x.log_prob(x)
             log_weight = log_joint - q.log_prob(z)
             (gradient,) = torch.autograd.grad(log_weight.sum(), z, create_graph=unroll)
         return gradient.nan_to_num(0.0, 0.0, 0.0)
+
+    def _prior(self, context: Resolved | None) -> Any:
+        """p(z), or p(z | c)."""
+        if context is None:
+            return self._model[0]()
+        return self._programs[0].p_z(context)
+
+    def _likelihood(self, z: Tensor, context: Resolved | None) -> Any:
+        """p(x | z), or p(x | z, c)."""
+        if context is None:
+            return self._model[1](z)
+        return self._programs[0].p_x(z, context)
 
     def extra_repr(self) -> str:
         return f"{self.base.extra_repr()}, refined by {self.steps} steps"
 
 
+def _resolved(context: Tensor | Resolved | None) -> Resolved | None:
+    """The context that an encoder gets, which never has levels of random effects."""
+    return Resolved(context) if isinstance(context, Tensor) else context
+
+
 def deviations(q: Distribution, noise: Tensor) -> Tensor:
-    """L ε for noise (K, latent_dim) and normals with covariance L Lᵀ: (K, n, latent_dim)."""
-    noise = noise.unsqueeze(-2)
+    """L ε for noise (K, latent_dim) and normals with covariance L Lᵀ: (K, ..., n, latent_dim)."""
+    noise = noise.reshape(len(noise), *[1] * len(q.batch_shape), -1)
     if isinstance(q, MultivariateNormal | LowRankMultivariateNormal):
         return (q.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
     return q.stddev * noise

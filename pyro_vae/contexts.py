@@ -1,10 +1,12 @@
 """Contexts of any kind as numbers of the model: checked, matched by name, in the order of rows."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from pyro_vae.data import Placement, Schema, Table
 from pyro_vae.data.checks import as_array, check_numbers
@@ -115,17 +117,23 @@ def without_context(given: Context | None, x: Any) -> Any:
     return data.drop(given.table.names, strict=False).to_native()
 
 
-def apart(x: Any, size: int, count: int) -> tuple[Any, Any]:
-    """Rows and contexts of an array of flat rows (x, c), (n, D + C); other rows have none.
+def apart(x: Any, data_shape: tuple[int, ...], count: int) -> tuple[Any, Any]:
+    """Rows and contexts of an array of flat rows (x, c), (n, D + C), or of a `TensorDataset`.
+
+    Other rows have none.
 
     Example:
-        >>> x, context = apart(np.arange(6.0).reshape(2, 3), 2, 1)
-        >>> context.tolist(), apart(x, 2, 1)[1]
-        ([[2.0], [5.0]], None)
+        >>> x, context = apart(np.arange(6.0).reshape(2, 3), (1, 2), 1)
+        >>> x.shape, context.tolist(), apart(x, (1, 2), 1)[1]
+        ((2, 1, 2), [[2.0], [5.0]], None)
     """
-    if not isinstance(x, np.ndarray | Tensor) or tuple(x.shape[1:]) != (size + count,):
+    if isinstance(x, TensorDataset) and len(x.tensors) > 1:
+        return x.tensors[0], x.tensors[1]
+    size = math.prod(data_shape)
+    is_flat = isinstance(x, np.ndarray | Tensor) and x.shape[1:] == (size + count,)
+    if not is_flat:
         return x, None
-    return x[:, :size], x[:, size:]
+    return x[:, :size].reshape(-1, *data_shape), x[:, size:]
 
 
 def has_names(given: Context, x: Any) -> bool:

@@ -20,6 +20,9 @@ from pyro_vae.row_distributions import whitened, with_noise
 from pyro_vae.spec import Spec
 from pyro_vae.vae import VAE
 
+BATCH = 1024
+"""Rows at once whose labels are found."""
+
 
 def with_context(vae: VAE, x: Any, context: Any = None, name: str = "x") -> Any:
     """The rows x with their contexts as one vector each, which any tool passes on.
@@ -42,15 +45,26 @@ def with_context(vae: VAE, x: Any, context: Any = None, name: str = "x") -> Any:
 def with_likely_labels(vae: VAE, rows: GivenRows) -> GivenRows:
     """The rows, with the most probable label of q(y | x) where it is unknown."""
     contexts: list[Tensor] = []
+    for batch in rows.batches(BATCH):
+        _, given = vae.model.split(likely_labels(vae, batch))
+        assert given is not None
+        contexts.append(given)
+    return GivenRows(rows.x, torch.cat(contexts))
+
+
+def likely_labels(vae: VAE, rows: Tensor) -> Tensor:
+    """The same of rows (x, c) as a tensor; those of a model without a label as they are."""
+    if vae.model.label is None:
+        return rows
+    filled: list[Tensor] = []
     with torch.no_grad(), evaluating(vae):
-        for batch in rows.batches(1024):
+        for batch in rows.split(BATCH):
             x, given = vae.model.split(batch)
             assert given is not None
             label = label_of(given)
             likely = vae.guide.log_q_y(x, given).argmax(-1).to(label.dtype)
-            filled = torch.where(label.isnan(), likely, label)
-            contexts.append(with_label(given, filled))
-    return GivenRows(rows.x, torch.cat(contexts))
+            filled.append(torch.where(label.isnan(), likely, label))
+    return with_label(rows, torch.cat(filled))
 
 
 def with_drawn_levels(vae: VAE, context: Tensor | None) -> Resolved | None:

@@ -6,6 +6,7 @@ All names begin with `pyro_vae_`, so that no method of another meaning is called
     hook                    of which object                     called
     StartsFromData          any module in a model               once, by the first `fit`
     BindsParts              any module in a model               once, when a model is built
+    BindsPrograms           any module in a model               the same, with a context
     RefinesProposal         a guide's family                    by each call of the guide
     ConditionsOnData        a distribution p(x | z)             where rows x are compared with it
     HasRepresentative       a distribution p(x | z)             by `reconstruct`
@@ -81,15 +82,35 @@ class BindsParts(Protocol):
 
 
 @runtime_checkable
+class BindsPrograms(Protocol):
+    """A module that needs the other parts of a model whose rows have contexts.
+
+    Without a context its `pyro_vae_bind` is called, and with one a module that has only that is
+    refused.
+    """
+
+    def pyro_vae_bind_programs(self, model: Any, guide: Any, /) -> None:
+        """Keep what is needed; in a tuple, so that it isn't registered as a submodule again.
+
+        Arguments:
+            model: `model.p_z(context)` and `model.p_x(z, context)` are p(z | c) and p(x | z, c).
+            guide: `guide.q_z(x, context)` is q(z | x, c).
+        """
+
+
+@runtime_checkable
 class RefinesProposal(Protocol):
     """A guide's family that looks at the rows again after the encoder has proposed q(z | x)."""
 
-    def pyro_vae_refine(self, q: Distribution, x: Tensor, /) -> Distribution:
+    def pyro_vae_refine(
+        self, q: Distribution, x: Tensor, /, *given: Any
+    ) -> Distribution:
         """The refined distribution.
 
         Arguments:
             q: the family's distribution for the features of the rows.
             x: the rows, shaped (n, *data_shape).
+            *given: in a model with a context that of the rows, as the encoder gets it.
         """
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import tee
 from typing import Any
 
@@ -32,7 +33,13 @@ from pyro_vae.data.arrays import LARGEST
 from pyro_vae.data.binarize import levels
 from pyro_vae.data.checks import MissingCells
 from pyro_vae.data.frames import is_frame
-from pyro_vae.data.given_rows import GivenRows
+from pyro_vae.data.given_rows import (
+    DatasetPairs,
+    GivenRows,
+    LoaderPairs,
+    in_memory,
+    pairs_of,
+)
 from pyro_vae.data.loaders import undisturbed
 from pyro_vae.data.rounding import Cast, require_precision
 from pyro_vae.likelihoods.observed_cells import MissingAtRandom
@@ -58,6 +65,7 @@ def model_rows(
     *,
     name: str = "x",
     context: Any = None,
+    streams: bool = False,
 ) -> Rows:
     """Data of any kind as rows of the model; a DataFrame is matched by the names of its columns.
 
@@ -67,7 +75,9 @@ def model_rows(
         placement: device and type of the batches; by default the model's.
         name: of the argument, for messages.
         context: of a model that has one: of each row; None finds it in the table x by name, or at
-            the end of flat rows, (n, D + C).
+            the end of flat rows, (n, D + C), or in the pairs (x, context) of a Dataset or a
+            DataLoader.
+        streams: whether such pairs are read batch by batch in each pass, not kept in memory.
 
     Returns:
         The rows; of a model with a context `GivenRows`, which have both.
@@ -78,21 +88,29 @@ def model_rows(
         if context is not None:
             raise ValueError(f"context: {NONE_TAKEN}")
         return _own_rows(vae, x, where, name)
-    if isinstance(x, GivenRows):
+    if isinstance(x, GivenRows | LoaderPairs | DatasetPairs):
         return x
+    is_alone = context is None
     if context is None and has_names(given, x):
         context = x
     elif context is None:
-        x, context = apart(x, math.prod(vae.spec.data_shape), given.size)
-        x = x if context is None else x.reshape(-1, *vae.spec.data_shape)
+        x, context = apart(x, vae.spec.data_shape, given.size)
     rows = _own_rows(vae, without_context(given, x), where, name)
-    if not isinstance(rows, ArrayRows):
+    of_what = "context" if name == "x" else f"context of {name}"
+    taken = partial(contexts_of, given, placement=where, name=of_what)
+    if isinstance(rows, ArrayRows):
+        return GivenRows(rows, taken(context, len(rows)))
+    if not is_alone:
         raise ValueError(
             f"{name}: expected rows in an array or a table beside a context, got "
-            f"{type(x).__name__}, whose rows have no positions; pass an array or a memory map"
+            f"{type(x).__name__}, whose rows have no positions; pass an array or a memory map, or "
+            "pairs (x, context) alone"
         )
-    of_what = "context" if name == "x" else f"context of {name}"
-    return GivenRows(rows, contexts_of(given, context, len(rows), where, of_what))
+    pairs = pairs_of(rows, vae.spec.data_shape, taken)
+    if streams:
+        return pairs
+    require_precise(vae, pairs, name)
+    return in_memory(pairs, pass_size(vae))
 
 
 def _own_rows(vae: VAE, x: Any, where: Placement, name: str) -> Rows:
@@ -249,7 +267,7 @@ def require_precise(vae: VAE, rows: Rows, name: str, cast: Cast | None = None) -
         name: of the argument that has them, for messages.
         cast: has seen all of them; by default they are read.
     """
-    if isinstance(rows, GivenRows):
+    if isinstance(rows, GivenRows | LoaderPairs | DatasetPairs):
         rows = rows.x
     if not isinstance(rows, ArrayRows | DatasetRows | LoaderRows):
         return

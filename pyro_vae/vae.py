@@ -18,7 +18,16 @@ from pyro_vae.effects import bind
 from pyro_vae.model_and_guide import Guide, Model, Split
 from pyro_vae.program import latex_of, program_of, symbols_of
 from pyro_vae.rng import own_seed
-from pyro_vae.spec import Context, Parts, Spec, build, describe, joined, read
+from pyro_vae.spec import (
+    Context,
+    Parts,
+    Spec,
+    bind_programs,
+    build,
+    describe,
+    joined,
+    read,
+)
 from pyro_vae.spec.from_table import of_table
 from pyro_vae.spec.members import classifier_of
 from pyro_vae.spec.missing import Missing
@@ -107,6 +116,7 @@ class VAE(nn.Module):
             if split.context is not None and split.context.label is not None:
                 classifier = classifier_of(self.spec)
             self.guide = Guide(f"{name}.guide", parts.posterior, split, classifier)
+            bind_programs(self.spec, objects, self.model, self.guide)
             bind(self.model, self.guide)
         self.register_buffer("initialized", torch.tensor(False))
 

@@ -14,6 +14,8 @@ from pyro_vae.analysis.imputation.conditional import (
     conditional_cells,
     require_missing,
 )
+from pyro_vae.given import likely_labels
+from pyro_vae.spec import Context
 from pyro_vae.vae import VAE
 
 
@@ -56,7 +58,13 @@ def _common(vae: VAE) -> dict[str, Any]:
         "data_shape": tuple(vae.spec.data_shape),
         "missing": vae.spec.missing,
         "columns": None,
+        "context": None,
     }
+    if vae.spec.context is not None:
+        given = vae.spec.context
+        common["context"] = given.size if given.table is None else given.table.names
+        common["label of the context"] = given.label is not None
+        common["levels of the context"] = _levels(given)
     if vae.spec.table is not None:
         columns = vae.spec.table.modelled
         common["columns"] = [column.name for column in columns]
@@ -64,6 +72,13 @@ def _common(vae: VAE) -> dict[str, Any]:
             meaning = (column.levels, column.offset, column.origin, column.unit)
             common[f"levels, offset, origin and unit of {column.name!r}"] = meaning
     return {**common, "categories": categories_of(vae)}
+
+
+def _levels(context: Context) -> tuple[Any, ...]:
+    """The levels of each number of a context, or how many there are."""
+    if context.table is None:
+        return context.levels
+    return tuple(column.levels for column in context.table.modelled)
 
 
 def ensemble_cells(
@@ -79,23 +94,23 @@ def ensemble_cells(
 
     Arguments:
         members: one model or more, for rows with missing cells.
-        rows: checked, on the models' device and in their type, (n, *data_shape).
+        rows: checked, on the models' device and in their type, (n, *data_shape), or (x, c); of
+            an unknown label each model takes the one that it finds most probable.
         num_particles: draws of z for each row and model.
         num_imputations: draws of each missing cell.
         seed: of the draws.
         progress: whether to show a bar for each model.
     """
     how: dict[str, Any] = {"num_particles": num_particles, "progress": progress}
+    each = [likely_labels(member, rows) for member in members]
     if len(members) == 1:
         return conditional_cells(
-            members[0], rows, num_imputations=num_imputations, seed=seed, **how
+            members[0], each[0], num_imputations=num_imputations, seed=seed, **how
         )
     share = math.ceil(max(num_particles, num_imputations) / len(members))
     found = [
-        conditional_cells(
-            member, rows, num_imputations=share, seed=seed + number, **how
-        )
-        for number, member in enumerate(members)
+        conditional_cells(member, own, num_imputations=share, seed=seed + number, **how)
+        for number, (member, own) in enumerate(zip(members, each, strict=True))
     ]
     return mixture(found, num_imputations)
 

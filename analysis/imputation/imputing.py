@@ -21,8 +21,8 @@ from pyro_vae.analysis.results.levels import require_share
 from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data.row_labels import row_labels
-from pyro_vae.given import with_context, with_x
-from pyro_vae.inputs import missing_cells, own_part, rows_of
+from pyro_vae.given import with_x
+from pyro_vae.inputs import missing_cells, model_rows, own_part, rows_of
 from pyro_vae.vae import VAE
 
 __all__ = ["impute"]
@@ -103,7 +103,7 @@ def impute(
     require_share(hidden_share, "hidden_share", usual=0.1)
     if calibrate:
         require_at_random(first, "calibrate")
-    whole = with_context(first, x, context)
+    whole = model_rows(first, x, context=context)
     rows = torch.cat(list(rows_of(first, whole, "x")))
     how: dict[str, Any] = {
         "num_particles": num_particles,

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from pyro_vae.analysis.fitted import evaluation, posterior_of
 from pyro_vae.analysis.latent.codes import Codes, encode, rate, reconstruct
@@ -61,7 +62,7 @@ def sharded_rate(vae: VAE, x: Any) -> np.ndarray:
         q = posterior_of(vae, first)
         p = vae.model.p_z(vae.model.split(first)[1])
         is_drawn = analytic_kl(q, p.expand(q.batch_shape)) is None
-    if is_drawn:
+    if is_drawn or isinstance(x, DataLoader):
         return rate(vae, rows)
     (rates,) = _by_parts(lambda part: (rate(vae, part),), vae, rows)
     return rates
@@ -70,7 +71,9 @@ def sharded_rate(vae: VAE, x: Any) -> np.ndarray:
 def _by_parts(function: Callable[[Any], Arrays], vae: VAE, x: Any) -> Arrays:
     """The arrays of all rows, from those of the parts of the processes."""
     rows = model_rows(vae, x)
-    if world_size() == 1 or not isinstance(rows, ArrayRows | DatasetRows):
+    # the order of a loader may be another one in each process
+    is_whole = world_size() == 1 or isinstance(x, DataLoader)
+    if is_whole or not isinstance(rows, ArrayRows | DatasetRows):
         return function(rows)
     own = torch.arange(len(rows)).tensor_split(world_size())[rank()]
     # with fewer rows than processes, some processes have none

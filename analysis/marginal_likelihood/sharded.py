@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.results import Evidence
@@ -58,6 +59,7 @@ def sharded_evidence(
     if world <= 1:
         found = evidence(vae, rows, checkpoint=checkpoint, **how)
         return replace(found, row_labels=names)
+    _require_positions(x, rows)
     if not is_first():
         how["progress"] = False
     # with fewer rows than processes, some processes have none
@@ -78,16 +80,17 @@ def _of_rank(checkpoint: Path | None) -> Path | None:
     return checkpoint.with_name(f"{checkpoint.stem}-{rank()}{checkpoint.suffix}")
 
 
-def _share(rows: Rows, first: int, step: int) -> Any:
-    """The rows first, first + step, first + 2 step, ...
-
-    Raises:
-        ValueError: a DataLoader, whose rows have no positions.
-    """
-    if not isinstance(rows, ArrayRows | DatasetRows):
+def _require_positions(x: Any, rows: Rows) -> None:
+    """Raise ValueError for a DataLoader, whose order may be another one in each process."""
+    is_loader = isinstance(x, DataLoader)
+    if is_loader or not isinstance(rows, ArrayRows | DatasetRows):
         raise ValueError(
             "x: expected rows that several processes can divide, got a DataLoader; pass its dataset"
         )
+
+
+def _share(rows: Any, first: int, step: int) -> Any:
+    """The rows first, first + step, first + 2 step, ..."""
     return rows.select(torch.arange(first, len(rows), step))
 
 

@@ -47,14 +47,17 @@ class LoaderRows:
     ) -> Iterator[Tensor]:
         empty = True
         for batch in self.loader:
-            array = self._first_array(batch)
-            check_numbers(array, self.name)
             empty = False
-            yield self.placement.take(array)
+            yield self._taken(batch)
         if empty:  # such as a generator that has been read before
             raise ValueError(
                 f"{self.name}: expected at least one row in each pass over the loader, got none"
             )
+
+    def _taken(self, batch: Any) -> Tensor:
+        array = self._first_array(batch)
+        check_numbers(array, self.name)
+        return self.placement.take(array)
 
     def _first_array(self, batch: Any) -> Tensor | np.ndarray:
         if isinstance(batch, Mapping):
@@ -97,7 +100,10 @@ class DatasetRows:
         loader: DataLoader[Any] = DataLoader(
             self.dataset, batch_size=size, sampler=order, generator=torch.Generator()
         )
-        return LoaderRows(loader, self.placement, self.name).batches(size)
+        return self._loaded(loader).batches(size)
+
+    def _loaded(self, loader: DataLoader[Any]) -> LoaderRows:
+        return LoaderRows(loader, self.placement, self.name)
 
     def stacks(
         self, size: int, count: int, generator: torch.Generator | None = None

@@ -27,6 +27,7 @@ class Statistics:
         mean, std: per feature, shaped data_shape, in float64; nan without an observed cell.
         sample: the first rows of one random batch, for parts that start from data.
         observed: the number of observed cells per feature; None where none is missing.
+        contexts: of the rows of the sample, (k, C); None in a model without a context.
     """
 
     rows: int
@@ -34,6 +35,7 @@ class Statistics:
     std: Tensor
     sample: Tensor
     observed: Tensor | None = None
+    contexts: Tensor | None = None
 
     def of_columns(self, columns: Sequence[int]) -> "Statistics":
         """The same of some columns of one-dimensional rows."""
@@ -44,6 +46,7 @@ class Statistics:
             self.std[columns],
             self.sample[..., columns],
             observed,
+            self.contexts,
         )
 
     @cached_property

@@ -92,14 +92,15 @@ def without_contexts(vae: VAE, x: Any) -> Any:
     """The rows x of an experiment, which end with their contexts where the model has one."""
     if vae.spec.context is None:
         return x
-    own, _ = apart(x, math.prod(vae.spec.data_shape), vae.spec.context.size)
+    size = math.prod(vae.spec.data_shape)
+    own, _ = apart(x, (size,), vae.spec.context.size)
     return own
 
 
 def contexts_in(vae: VAE, x: Any) -> Any:
     """The contexts at the end of such rows."""
     assert vae.spec.context is not None
-    _, contexts = apart(x, math.prod(vae.spec.data_shape), vae.spec.context.size)
+    _, contexts = apart(x, vae.spec.data_shape, vae.spec.context.size)
     return contexts
 
 

@@ -1,5 +1,7 @@
 """The mixture of the guide's posteriors at learned pseudo-inputs."""
 
+from typing import Any
+
 import pyro.distributions as dist
 import torch
 from pydantic import PositiveInt
@@ -27,6 +29,10 @@ class Vamp(nn.Module):
     its current mode (dropout and noise included), and is no submodule of the prior: it appears once
     among the parameters of the model. A call encodes K rows, and a density costs K densities.
 
+    In a model with a context it is p(z) = 1/K Σₖ q(z | uₖ, cₖ), the same for every context. cₖ is
+    fixed: that of the row from which uₖ starts. An unknown label of it becomes one of the classes,
+    each for as many pseudo-inputs, and random effects are at the means of q(u).
+
     References:
         VAE with a VampPrior (Tomczak, Welling, 2018).
 
@@ -49,6 +55,7 @@ class Vamp(nn.Module):
     raw: nn.Parameter
     mean: Tensor
     std: Tensor
+    contexts: Tensor
 
     def __init__(
         self,
@@ -61,21 +68,39 @@ class Vamp(nn.Module):
         self.components = pseudo_inputs
         # in a tuple, where nn.Module doesn't look for submodules
         self._guide: tuple[nn.Module, ...] = ()
+        self._programs: tuple[Any, ...] = ()
 
     def pyro_vae_bind(self, parts: ModelParts) -> None:
         """Mix the guide of `parts`; the pseudo-inputs are random rows until the first `fit`."""
-        if isinstance(getattr(parts.posterior, "family", None), RefinesProposal):
+        # this prior may be that of the top level, z₂ of z = (z₁, z₂)
+        whole = parts.prior if isinstance(parts.prior, Hierarchical) else self
+        self._guide = (parts.posterior,)
+        self._programs = ()
+        self._make_inputs(_row_shape(parts.likelihood, whole.latent_dim))
+
+    def pyro_vae_bind_programs(self, model: Any, guide: Any) -> None:
+        """Mix q(z | u, c); until the first `fit` the numbers of all contexts are 0."""
+        self._guide = (guide.posterior,)
+        self._make_inputs(model.split.data_shape)
+        context = model.split.context
+        self._programs = (guide,) if context.encoder else ()
+        if not self._programs:
+            return
+        self._classes = context.classes or 0
+        zeros = torch.zeros(self.components, context.size)
+        self.register_buffer("contexts", zeros.to(self.mean))
+
+    def _make_inputs(self, shape: Shape) -> None:
+        """Random pseudo-inputs for rows of this shape, unless there are some."""
+        (posterior,) = self._guide
+        if isinstance(getattr(posterior, "family", None), RefinesProposal):
             raise ValueError(
                 "vamp: pseudo-inputs are no rows, so they have no p(u | z) by which guide "
                 "'semi_amortized' could refine q(z | u); take the guide that it wraps, or another "
                 "prior"
             )
-        # this prior may be that of the top level, z₂ of z = (z₁, z₂)
-        whole = parts.prior if isinstance(parts.prior, Hierarchical) else self
-        shape = _row_shape(parts.likelihood, whole.latent_dim)
-        self._guide = (parts.posterior,)
         if not hasattr(self, "raw") or self.raw.shape[1:] != shape:
-            like = next(parts.posterior.parameters(), torch.empty(()))
+            like = next(posterior.parameters(), torch.empty(()))
             self.raw = nn.Parameter(torch.randn(self.components, *shape).to(like))
             self.register_buffer("mean", torch.zeros(shape).to(like))
             self.register_buffer("std", torch.ones(shape).to(like))
@@ -91,6 +116,18 @@ class Vamp(nn.Module):
         jitter = JITTER * is_repeated * torch.randn_like(rows)
         with torch.no_grad():
             self.raw.copy_((rows - self.mean) / self.std + jitter)
+        if self._programs and data.contexts is not None:
+            self._start_contexts(data.contexts)
+
+    def _start_contexts(self, contexts: Tensor) -> None:
+        """Take the contexts of the first rows, as the pseudo-inputs take the rows."""
+        index = torch.arange(self.components, device=contexts.device)
+        self.contexts.copy_(contexts[index % len(contexts)])
+        if self._classes:
+            label = self.contexts[:, -1]
+            unknown = label.isnan()
+            turns = unknown.cumsum(0) % self._classes
+            self.contexts[:, -1] = torch.where(unknown, turns.to(label), label)
 
     @property
     def pseudo_inputs(self) -> Tensor:
@@ -103,11 +140,17 @@ class Vamp(nn.Module):
                 "vamp needs a guide: its density is a mixture of q(z | u); pass it to a model, "
                 "VAE(prior='vamp', ...)"
             )
-        q = self._guide[0](self.pseudo_inputs)
+        q = self._posterior()
         if q.event_shape != (self.latent_dim,):
             q = _top_level(q)
         self._check(q)
         return Marginal(self.raw.new_zeros(self.components).log_softmax(0), q)
+
+    def _posterior(self) -> Any:
+        """q(z | u), of a model with a context q(z | u, c), for all pseudo-inputs."""
+        if self._programs:
+            return self._programs[0].q_z(self.pseudo_inputs, self.contexts)
+        return self._guide[0](self.pseudo_inputs)
 
     def _check(self, q: Distribution) -> None:
         if isinstance(q, dist.Delta):
@@ -126,7 +169,8 @@ class Vamp(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        return f"z ~ 1/{self.components} Σₖ q(z | uₖ)"
+        given = "uₖ, cₖ" if self._programs else "uₖ"
+        return f"z ~ 1/{self.components} Σₖ q(z | {given})"
 
 
 def _top_level(q: Distribution) -> Distribution:

@@ -99,6 +99,7 @@ def latex_of(spec: Spec) -> str:
     if spec.context is not None and spec.context.encoder:
         z_given = r"z \mid x, c"
         q_z = q_z.replace("(x)", "(x, c)").replace("(x, z", "(x, c, z")
+        p_z = p_z.replace("u_k", "u_k, c_k")
     return "\n".join(
         [
             r"\begin{aligned}",

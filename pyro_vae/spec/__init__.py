@@ -5,7 +5,7 @@ from pyro_vae.spec.check import data_support
 from pyro_vae.spec.context import Context
 from pyro_vae.spec.description import SLOTS, Spec, read
 from pyro_vae.spec.kinds import as_pyro, support_of
-from pyro_vae.spec.parts import Parts, build, describe
+from pyro_vae.spec.parts import Parts, bind_programs, build, describe
 
 __all__ = [
     "SLOTS",
@@ -13,6 +13,7 @@ __all__ = [
     "Parts",
     "Spec",
     "as_pyro",
+    "bind_programs",
     "build",
     "data_support",
     "describe",

@@ -15,6 +15,7 @@ from pydantic import (
 from pyro_vae.data import Schema
 from pyro_vae.data.names import shortened
 from pyro_vae.described import Described
+from pyro_vae.hooks import BindsPrograms, RefinesProposal
 from pyro_vae.networks.context import ContextFeatures, features_width
 from pyro_vae.spec.effect import Effect, effect_options
 from pyro_vae.spec.label import Label, as_label
@@ -219,12 +220,19 @@ def require_context(spec: Any) -> None:
             )
 
 
-def require_no_context(context: Context | None, module: Any) -> None:
+def require_given(context: Context, module: Any) -> None:
     """Raise ValueError where a part that calls other parts would call them without a context."""
-    if context is not None:
+    if not isinstance(module, BindsPrograms):
         raise ValueError(
-            "context: expected priors and guides that call no other part of the model, got "
-            f"{type(module).__name__}, which would call it without a context; take another"
+            "context: expected of priors and guides that call other parts of the model the method "
+            f"pyro_vae_bind_programs, got {type(module).__name__}, which would call them without a "
+            "context; add it (see pyro_vae.hooks), or take another"
+        )
+    refines = isinstance(module, RefinesProposal)
+    if refines and not context.encoder:
+        raise ValueError(
+            "context: expected encoder = true with guide 'semi_amortized', whose steps ascend "
+            "log p(x, z | c), got encoder = false; take it, or the guide that it wraps"
         )
 
 

@@ -26,7 +26,7 @@ from pyro_vae.priors import PRIORS
 from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.spec.adoption import adopted, is_own, named, unused
 from pyro_vae.spec.check import called, check, check_draws, data_support, zeros_like
-from pyro_vae.spec.context import require_no_context, require_size
+from pyro_vae.spec.context import require_given, require_size
 from pyro_vae.spec.description import SLOTS, Spec
 from pyro_vae.spec.gradients import require_training
 from pyro_vae.spec.kinds import gives_pyro_kind
@@ -86,12 +86,40 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     if posterior is None:
         posterior = _posterior(spec, objects.get("encoder"))
     parts = Parts(prior, likelihood, posterior)
-    for module in (module for part in parts for module in part.modules()):
-        if isinstance(module, BindsParts):
-            require_no_context(spec.context, module)
+    for module in _binding(parts):
+        if spec.context is None:
             module.pyro_vae_bind(parts)
-    _check_parts(spec, parts, objects)
+        else:
+            require_given(spec.context, module)
+    if spec.context is None or not _binding(parts):
+        _check_parts(spec, parts, objects)
     return parts
+
+
+def bind_programs(
+    spec: Spec, objects: Mapping[str, nn.Module], model: Any, guide: Any
+) -> None:
+    """Give the programs of a model with a context to the parts that call each other, and check all.
+
+    Arguments:
+        spec: the description.
+        objects: the user's own parts by slot.
+        model: with `prior`, `likelihood`, `p_z(c)` and `p_x(z, c)`.
+        guide: with `posterior` and `q_z(x, c)`.
+    """
+    parts = Parts(model.prior, model.likelihood, guide.posterior)
+    binding = _binding(parts)
+    if spec.context is None or not binding:
+        return
+    for module in binding:
+        module.pyro_vae_bind_programs(model, guide)
+    _check_parts(spec, parts, objects)
+
+
+def _binding(parts: Parts) -> list[Any]:
+    """The modules that call other parts of the model."""
+    modules = (module for part in parts for module in part.modules())
+    return [module for module in modules if isinstance(module, BindsParts)]
 
 
 def _check_slots(spec: Spec, objects: Mapping[str, nn.Module]) -> None:

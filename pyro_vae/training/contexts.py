@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from pyro_vae.data import statistics
 from pyro_vae.data.summary_statistics import Statistics
+from pyro_vae.inputs import own_parts
 from pyro_vae.networks.context import ContextFeatures
 from pyro_vae.objectives import Objective
 from pyro_vae.objectives.independent import Independent
@@ -26,6 +28,16 @@ def with_context_terms(context: Context | None, objective: Objective) -> Objecti
     if label is None:
         return objective
     return Labelled(inner=objective, weight=label.weight, consistency=label.consistency)
+
+
+def summary_of(vae: VAE, batches: Iterator[Tensor]) -> Statistics:
+    """The statistics of the rows, and the contexts of those in the sample, the first batch."""
+    first = next(batches)
+    summary = statistics(own_parts(vae, chain([first], batches)))
+    if vae.spec.context is None:
+        return summary
+    _, contexts = vae.model.split(first)
+    return replace(summary, contexts=contexts)
 
 
 def start_contexts(vae: VAE, batches: Iterator[Tensor]) -> None:

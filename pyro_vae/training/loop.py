@@ -129,8 +129,8 @@ def fit(
             weights; only their ratios matter. None: all the same. They don't count where the model
             is initialised.
         context: of a model that has one, what is given with each row of `x`: an array (n, C), or a
-            DataFrame; None finds its columns in the table `x`. With it `validation` may be a pair
-            of rows and contexts.
+            DataFrame; None finds its columns in the table `x`, or takes them from a Dataset or
+            DataLoader of pairs (x, context). `validation` may be a pair of rows and contexts.
         epochs: passes over the training rows.
         min_steps: smallest number of steps, where `epochs` is not given.
         batch_size: rows in a step.
@@ -195,7 +195,8 @@ def fit(
     """
     arguments = dict(locals())
     callbacks = require_callables(callbacks)
-    refuse_hidden_weights(x)
+    if vae.spec.context is None:
+        refuse_hidden_weights(x)
     options = described_options(arguments)
     torch_device = device_of_rank(choose_device(options.device))
     dtype = next(vae.parameters()).dtype

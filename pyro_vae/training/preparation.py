@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.arguments import warn_caller
-from pyro_vae.data import ArrayRows, Placement, Rows, statistics
+from pyro_vae.data import ArrayRows, LoaderRows, Placement, Rows
 from pyro_vae.data.binarize import binarized_once, bits_of
 from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.data.loaders import undisturbed
@@ -28,7 +28,11 @@ from pyro_vae.inputs import (
 from pyro_vae.learned_columns import learn_columns
 from pyro_vae.objectives import Objective
 from pyro_vae.spec import data_support
-from pyro_vae.training.contexts import start_contexts, with_context_terms
+from pyro_vae.training.contexts import (
+    start_contexts,
+    summary_of,
+    with_context_terms,
+)
 from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.training.options import (
     FitOptions,
@@ -70,7 +74,7 @@ def read_data(
 ) -> tuple[TrainingData, dict[str, Rows]]:
     """The rows of a run, and all rows under the names of the arguments that hold them."""
     learn_columns(vae, x)
-    rows = model_rows(vae, x, placement, context=context)
+    rows = model_rows(vae, x, placement, context=context, streams=True)
     train, valid = split(rows, validation, vae, placement, seed)
     warn_of_labels(vae, train)
     row_weights = None
@@ -128,11 +132,14 @@ def check_and_initialise(
     seen: TrainingRows | None = None
     if not vae.initialized and not grey and vae.spec.context is None:
         seen = TrainingRows.among(named["x"], train)
+    counts: dict[str, int] = {}
     for name, rows in named.items():
         of_training = seen if name == "x" else None
-        _check(vae, name, rows, grey, digests.get(name), of_training)
+        digest = digests.get(name)
+        counts[name] = _check(vae, name, rows, grey, digest, of_training)
     if vae.model.effects is not None:
-        vae.model.effects.rows.fill_(len(train))
+        is_loader = isinstance(train, LoaderRows)  # which may leave rows out
+        vae.model.effects.rows.fill_(counts["x"] if is_loader else len(train))
     if not vae.initialized:
         _initialise(vae, named["x"], _summary(vae, train, seen), grey)
         if vae.spec.context is not None:
@@ -147,15 +154,20 @@ def _check(
     grey: bool,
     digest: RowDigest | None,
     seen: TrainingRows | None,
-) -> None:
-    """One pass, in which rows are checked, and what else has to see them all sees them."""
+) -> int:
+    """One pass, in which rows are checked, and what else has to see them all sees them.
+
+    Returns:
+        How many there were.
+    """
     size = pass_size(vae)
     cast = None
     if isinstance(rows, ArrayRows) and not isinstance(rows, GivenRows) and not grey:
         cast = Cast(rows)
     batches = cast.batches(size) if cast and cast.rounds else rows.batches(size)
-    empty = 0
+    count = empty = 0
     for batch in checked_batches(vae, batches, name, grey):
+        count += len(batch)
         if digest is not None:
             digest.update(batch)
         if seen is not None:
@@ -166,6 +178,7 @@ def _check(
     if vae.spec.self_masking is None:
         _warn_of_empty(name, empty, len(rows))
     require_precise(vae, rows, name, cast)
+    return count
 
 
 def _summary(vae: VAE, train: Rows, seen: TrainingRows | None) -> Statistics:
@@ -173,7 +186,7 @@ def _summary(vae: VAE, train: Rows, seen: TrainingRows | None) -> Statistics:
     size = pass_size(vae)
     order = torch.Generator().manual_seed(0)
     if seen is None:
-        return statistics(own_parts(vae, train.batches(size, order)))
+        return summary_of(vae, train.batches(size, order))
     (sample,) = next(train.stacks(size, 1, order))
     return seen.statistics.result(sample)
 

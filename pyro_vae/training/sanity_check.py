@@ -52,9 +52,7 @@ def _require_given_rows(vae: VAE, options: FitOptions) -> None:
 def warn_of_labels(vae: VAE, train: Rows) -> None:
     """Warn of a label that training can't learn: no weight, or classes without a known label."""
     context = vae.spec.context
-    if context is None or context.label is None or not isinstance(train, GivenRows):
-        return
-    if not is_first():
+    if context is None or context.label is None or not is_first():
         return
     if not context.label.weight:
         warn_caller(
@@ -62,6 +60,8 @@ def warn_of_labels(vae: VAE, train: Rows) -> None:
             "labels alone gave 0.23 of MNIST right with 100 labels in Pyro's example, and 0.93 "
             "with the term; leave weight out"
         )
+    if not isinstance(train, GivenRows):
+        return  # another pass over a loader would cost too much
     label = label_of(train.contexts)
     known = label[~label.isnan()].long()
     counts = torch.bincount(known, minlength=context.classes or 0)

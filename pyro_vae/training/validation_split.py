@@ -30,7 +30,12 @@ def split(
     if vae.spec.context is not None and isinstance(validation, tuple):
         validation, context = validation
     own_rows = model_rows(
-        vae, validation, placement, name="validation", context=context
+        vae,
+        validation,
+        placement,
+        name="validation",
+        context=context,
+        streams=True,
     )
     return rows, own_rows
 

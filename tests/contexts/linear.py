@@ -69,7 +69,8 @@ class Linear:
             **fields,
         ).double()
         decoder = vae.likelihood.decoder[1]
-        head = vae.posterior.family.head
+        family = vae.posterior.family
+        head = getattr(family, "base", family).head
         with torch.no_grad():
             decoder.weight.copy_(torch.tensor(np.hstack([W, B])))
             decoder.bias.copy_(torch.tensor(b))

@@ -9,18 +9,26 @@ import torch
 import pyro_vae as pv
 from pyro_vae import VAE
 from pyro_vae.objectives import ELBO
-from tests.grid.parts import GUIDES, LIKELIHOODS, PRIORS
+from tests.grid.parts import GUIDES, LIKELIHOODS, PRIORS, obstacle
 
 GIVEN = {"dim": 2, "prior": False}
-PRIOR_KINDS = [name for name in PRIORS if "vamp" not in name and name != "flat"]
-GUIDE_KINDS = [name for name in GUIDES if "semi" not in name and name != "delta"]
+PAIRS = [
+    (prior, guide)
+    for prior, guide in product(PRIORS, GUIDES)
+    if guide != "delta" and obstacle(prior, guide, "elbo") is None
+]
+CALLS_OTHERS = {
+    "vamp": {"prior": PRIORS["vamp"], "context": GIVEN},
+    "semi_amortized": {"guide": GUIDES["semi_amortized"]},
+}
+"""Models whose prior or guide calls other parts, for rows with contexts."""
 
 
 def contexts(n):
     return np.random.default_rng(5).normal(size=(n, 2)).astype(np.float32)
 
 
-def answers(vae, x):
+def answers(vae, x, **options):
     """Training, evidence, codes, reconstructions and samples of rows with contexts."""
     c = contexts(len(x))
     terms = ELBO(kl="auto")(
@@ -30,7 +38,7 @@ def answers(vae, x):
     )
     assert terms.elbo.shape == (len(x),)
     pv.fit(vae, x, context=c, epochs=1, validation=None, progress=False)
-    how = {"context": c, "progress": False, "num_particles": 30}
+    how = {"context": c, "progress": False, "num_particles": 30, **options}
     found = pv.evidence(vae, x, **how)
     assert np.isfinite(found.log_marginal).all()
     assert pv.reconstruct(vae, x, context=c).shape == tuple(x.shape)
@@ -39,11 +47,12 @@ def answers(vae, x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("prior", "guide"), [*product(PRIOR_KINDS, GUIDE_KINDS)][::3])
+@pytest.mark.parametrize(("prior", "guide"), PAIRS)
 def test_priors_and_guides(prior, guide):
     fields = {"latent_dim": 3, "hidden_dims": (4,), "context": GIVEN}
     vae = VAE(data_shape=(4,), prior=PRIORS[prior], guide=GUIDES[guide], **fields)
-    answers(vae, np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32))
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    answers(vae, x, proposal="guide")
 
 
 QUICK = [
@@ -76,23 +85,29 @@ def test_networks_and_guides_of_the_conditional_prior(fields):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("other", ["", *CALLS_OTHERS])
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_likelihoods(name):
+def test_likelihoods(name, other):
     case = LIKELIHOODS[name]
     x = case.rows[:8].float()
     fields = {"latent_dim": 2, "hidden_dims": (4,), "context": {"dim": 2}}
+    fields |= CALLS_OTHERS.get(other, {})
     vae = VAE(data_shape=case.data_shape, likelihood=case.options, **fields)
-    answers(vae, x.numpy())
+    answers(vae, x.numpy(), **({"proposal": "guide"} if other else {}))
+
+
+COMPILED = {"layers": {"context": {"dim": 2, "layers": "all"}}, **CALLS_OTHERS}
 
 
 @pytest.mark.slow
-def test_a_compiled_run_is_the_eager_one():
-    context = {"dim": 2, "layers": "all"}
+@pytest.mark.parametrize("name", COMPILED)
+def test_a_compiled_run_is_the_eager_one(name):
+    fields = {"latent_dim": 2, "hidden_dims": (8, 8), "context": {"dim": 2}}
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 4)).astype(np.float32)
     losses = {}
     for compile in ("off", "step"):
-        vae = VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8, 8), context=context)
+        vae = VAE(data_shape=(4,), **{**fields, **COMPILED[name]})
         how = {"epochs": 4, "batch_size": 16, "progress": False, "compile": compile}
         run = pv.fit(vae, x, context=contexts(64), validation=16, **how)
         losses[compile] = [(row["loss"], row["val_loss"]) for row in run.history]
@@ -100,9 +115,11 @@ def test_a_compiled_run_is_the_eager_one():
 
 
 @pytest.mark.slow
-def test_compiled_evidence_is_the_eager_one():
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_evidence_is_the_eager_one(name):
     x = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    vae = VAE(data_shape=(4,), latent_dim=2, hidden_dims=(8,), context={"dim": 2})
+    fields = {"latent_dim": 2, "hidden_dims": (8,), "context": {"dim": 2}}
+    vae = VAE(data_shape=(4,), **{**fields, **COMPILED[name]})
     how = {"context": contexts(4), "num_particles": 100, "progress": False}
     eager = pv.evidence(vae, x, compile="off", **how)
     compiled = pv.evidence(vae, x, compile="on", **how)

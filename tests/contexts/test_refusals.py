@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import pyro_vae as pv
 from pyro_vae import VAE, analysis
 from pyro_vae.arguments import KNOW_NO_ROWS
+from tests.guides.test_semi_amortized import Echo
 
 X, C = torch.zeros(3, 4), torch.zeros(3, 2)
 
@@ -51,7 +52,7 @@ def test_every_function_takes_a_context_or_refuses_it(name):
         message = "^context: expected what is given with each row"
     if name == "classify":
         message = "^classify: expected a model with a label"
-    if name == "impute":
+    if name in ("impute", "predict"):
         model = vae(missing="at_random")
     needed = [one for one in parameters.values() if one.default is one.empty][1:]
     arguments = [X for one in needed if one.kind is one.POSITIONAL_OR_KEYWORD]
@@ -111,8 +112,14 @@ def test_rows_without_positions():
     ("fields", "message"),
     [
         ({"prior": "mixture"}, "expected prior 'standard_normal'"),
-        ({"guide": "semi_amortized"}, "that call no other part .* got SemiAm"),
-        ({"context": {"dim": 2, "prior": False}, "prior": "vamp"}, "got Vamp"),
+        (
+            {"guide": "semi_amortized", "context": {"dim": 2, "encoder": False}},
+            "expected encoder = true with guide 'semi_amortized'",
+        ),
+        (
+            {"context": {"dim": 2, "prior": False}, "prior": Echo()},
+            "the method pyro_vae_bind_programs, got Echo",
+        ),
         ({"context": {}}, "expected how many numbers a context has"),
         ({"context": {"columns": ["a"]}}, "expected a table with the columns 'a'"),
         ({"context": {"dim": 2, "prior": False, "decoder": False}}, "doesn't depend"),

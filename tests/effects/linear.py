@@ -97,7 +97,8 @@ def exact_vae(frame: pd.DataFrame, label: Any = None, **fields: Any) -> VAE:
         context={**context, **fields.pop("context", {})},
         **fields,
     ).double()
-    decoder, head = vae.likelihood.decoder[1], vae.posterior.family.head
+    decoder, family = vae.likelihood.decoder[1], vae.posterior.family
+    head = getattr(family, "base", family).head
     variance = 1 / (1 / t**2 + W @ W / e**2)
     of_x = variance * W / e**2
     means, sds = posterior(frame)

@@ -42,13 +42,21 @@ def vae():
 
 
 @pytest.fixture(scope="module")
+def refined():
+    """The same with the guide that refines, which leaves an exact posterior where it is."""
+    return exact_vae(FRAME, guide="semi_amortized")
+
+
+@pytest.fixture(scope="module")
 def rows(vae):
     return next(model_rows(vae, FRAME).batches(100))
 
 
 @pytest.mark.param_store
 @pytest.mark.parametrize("particles", [1, 5])
-def test_pyros_elbo_is_the_evidence_of_all_rows(vae, rows, particles):
+@pytest.mark.parametrize("guide", ["vae", "refined"])
+def test_pyros_elbo_is_the_evidence_of_all_rows(guide, rows, particles, request):
+    vae = request.getfixturevalue(guide)
     how = {"num_particles": particles, "vectorize_particles": True}
     elbo = Trace_ELBO(**how, max_plate_nesting=1)
     x, context = vae.model.split(rows)

@@ -18,8 +18,12 @@ from tests.labels.models import CLASSES, NAN, a_vae, labels, rows
 DRAWS = 100
 
 
-def test_the_objective_is_pyros_sum_over_labels() -> None:
-    vae = a_vae({"classes": CLASSES, "prior": "learned"})
+@pytest.mark.parametrize(
+    "guide",
+    ["mean_field", pytest.param("semi_amortized", marks=pytest.mark.slow)],
+)
+def test_the_objective_is_pyros_sum_over_labels(guide: str) -> None:
+    vae = a_vae({"classes": CLASSES, "prior": "learned"}, guide=guide)
     x, y = rows(), labels()
     ours = Labelled(inner=ELBO(kl="monte_carlo"), weight=0.0, consistency=0.0)
     theirs = TraceEnum_ELBO(max_plate_nesting=1)
