@@ -35,11 +35,16 @@ def export(vae: VAE, file: str | os.PathLike[str], *, part: str = "posterior") -
     "likelihood": z → mean, E[x | z] or categories, (n, *data_shape).
     "log_weight": x, z → log_weight, log p(x, z) - log q(z | x), (draws, n).
     "draws": x, eps → z, log_weight, with z = f(ε; x) ~ q(z | x) for ε ~ N(0, I).
+    "label": x → probabilities, q(y | x) of each class, (n, K), in a model with a label.
 
     x are rows in the model's own numbers, (n, *data_shape): of a table those of `Table.values`.
     z is (n, latent_dim) for "likelihood"; beside x it has draws, as eps: (draws, n, latent_dim).
     Of the numbers of "log_weight" and "draws", logsumexp over the draws less log(draws) estimates
     log p(x).
+
+    A model with a context takes it as the last input, (n, C): all of this is given c then. Levels
+    are positions, random effects are at the means of q(u), and an unknown label, nan, has
+    probabilities only.
 
     A `.pt2` file runs in torch alone: `torch.export.load(file).module()(x)`. An `.onnx` file needs
     the packages onnx and onnxscript to be written, and a runtime of ONNX to be run. Both hold the
@@ -56,7 +61,7 @@ def export(vae: VAE, file: str | os.PathLike[str], *, part: str = "posterior") -
     Raises:
         ValueError: a file of another kind, or no folder; packages that are not installed; a part
             that can't be exported: guide "semi_amortized" takes gradients at each call, an
-            autoencoder has no weights, and ONNX lacks some operations; a model with a context.
+            autoencoder has no weights, and ONNX lacks some operations; "label" without a label.
 
     Example:
         >>> import tempfile
@@ -152,6 +157,7 @@ def _write_onnx(
         "input_names": list(chosen.inputs),
         "output_names": list(chosen.outputs),
         "dynamic_shapes": sizes,
+        "custom_translation_table": _translations(chosen),
     }
     try:
         translated = torch.onnx.export(program, (), dynamo=True, verbose=False, **how)
@@ -163,6 +169,18 @@ def _write_onnx(
     assert translated is not None
     with written_whole(target) as draft:
         translated.save(draft)
+
+
+def _translations(chosen: Part) -> dict[Any, Any]:
+    """Operations that onnxruntime has in float32 alone, in those that it has in float64 too."""
+    from onnxscript import opset18 as op
+
+    def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+        above = op.Exp(op.Neg(op.Abs(x)))
+        return op.Add(op.Relu(x), op.Log(op.Add(op.CastLike(1.0, x), above)))
+
+    is_double = any(p.dtype == torch.float64 for p in chosen.parameters())
+    return {torch.ops.aten.softplus.default: softplus} if is_double else {}
 
 
 def _lacking(error: BaseException) -> str:
