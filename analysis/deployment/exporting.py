@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from pyro_vae.analysis.deployment.onnx_float64 import translations
 from pyro_vae.analysis.deployment.parts import PARTS, Axes, Part
 from pyro_vae.analysis.fitted import evaluation, require_density
 from pyro_vae.arguments import public
@@ -157,8 +158,9 @@ def _write_onnx(
         "input_names": list(chosen.inputs),
         "output_names": list(chosen.outputs),
         "dynamic_shapes": sizes,
-        "custom_translation_table": _translations(chosen),
     }
+    if any(weight.dtype == torch.float64 for weight in chosen.parameters()):
+        how["custom_translation_table"] = translations()
     try:
         translated = torch.onnx.export(program, (), dynamo=True, verbose=False, **how)
     except torch.onnx.errors.OnnxExporterError as error:
@@ -169,18 +171,6 @@ def _write_onnx(
     assert translated is not None
     with written_whole(target) as draft:
         translated.save(draft)
-
-
-def _translations(chosen: Part) -> dict[Any, Any]:
-    """Operations that onnxruntime has in float32 alone, in those that it has in float64 too."""
-    from onnxscript import opset18 as op
-
-    def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-        above = op.Exp(op.Neg(op.Abs(x)))
-        return op.Add(op.Relu(x), op.Log(op.Add(op.CastLike(1.0, x), above)))
-
-    is_double = any(p.dtype == torch.float64 for p in chosen.parameters())
-    return {torch.ops.aten.softplus.default: softplus} if is_double else {}
 
 
 def _lacking(error: BaseException) -> str:

@@ -103,7 +103,7 @@ class LogWeight(Part):
     needs = ("prior", "likelihood", "guide")
 
     def forward(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> Tensor:
-        log_q: Tensor = self._posterior(x, context).log_prob(z)  # type: ignore[no-untyped-call]
+        log_q: Tensor = self._posterior(x, context).log_prob(z)
         return self._log_joint(x, z, context) - log_q
 
 
