@@ -239,9 +239,12 @@ def constants(context: Context | None) -> Iterator[str]:
     """The lines that say what the numbers of a context are."""
     if context is None:
         return
+    new = {
+        effect.position: f", {effect.levels} a new one" for effect in context.effects
+    }
     if context.table is not None:
         for position, column in enumerate(context.table.modelled):
-            levels = "".join(_levels(column.levels or ()))
+            levels = "".join(_levels(column.levels or ())) + new.get(position, "")
             line = f"# context[:, {position}] is {column.name!r}{levels}"
             how: Mapping[str, Any] = {
                 "subsequent_indent": "#     ",
@@ -249,7 +252,8 @@ def constants(context: Context | None) -> Iterator[str]:
                 "break_on_hyphens": False,
             }
             yield from textwrap.wrap(line, WIDTH, **how)
-    yield "# How many levels each number has; None: a number as it is."
+    of_effects = " with u in its place" * bool(context.effects)
+    yield f"# How many levels each number of a context{of_effects} has; None: a number as it is."
     line = f"LEVELS = {_expression(context.resolved_levels)}"
     if len(line) > WIDTH:
         line = line.replace("= ", "= (", 1) + ")"

@@ -221,7 +221,7 @@ def same_densities(
 
 def test_the_text_says_what_the_numbers_are() -> None:
     text = a_vae("effects and label").program()
-    assert f"# context[:, 0] is {ODD!r}: 0 'k0', 1 'k1'\n" in text
+    assert f"# context[:, 0] is {ODD!r}: 0 'k0', 1 'k1', 2 a new one\n" in text
     assert "# context[:, 3] is 'species': 0 'jay', 1 'owl', 2 'tit'\n" in text
     assert "N rows, vae.model(x, c, N)" in text
     assert max(map(len, text.splitlines())) <= 110
