@@ -150,7 +150,7 @@ def _require_vae(name: str, vae: Any) -> None:
     raise ValueError(f"{name}: expected a VAE, got {got}; {remedy}")
 
 
-KNOW_NO_ROWS = ("save", "random_effects")
+KNOW_NO_ROWS = ("save", "random_effects", "export")
 """Functions that a model with a context is passed to without one."""
 
 

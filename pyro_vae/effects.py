@@ -92,7 +92,7 @@ class EffectPosteriors(nn.Module):
         super().__init__()
         self.effects = tuple(effects)
         shapes = [(effect.levels, effect.dim) for effect in effects]
-        starts = [raw_of(_start(effect)) for effect in effects]
+        starts = [raw_of(start_of(effect)) for effect in effects]
         self.locs = nn.ParameterList(torch.zeros(shape) for shape in shapes)
         self.raw = nn.ParameterList(map(torch.full, shapes, starts))
         self._priors: tuple[EffectPriors, ...] = ()
@@ -172,7 +172,7 @@ def resolved(
     return Resolved(torch.cat([part.expand(*lead, -1) for part in parts], -1))
 
 
-def _start(effect: Effect) -> float:
+def start_of(effect: Effect) -> float:
     """Where the standard deviations of q(u) start, not above s where that is given."""
     scale = START if effect.scale == "learned" else float(effect.scale)
     return max(min(START, scale), 2 * FLOOR)

@@ -216,7 +216,7 @@ class VAE(nn.Module):
             >>> "class VAE(nn.Module):" in VAE(data_shape=(4,), latent_dim=2).program()
             True
         """
-        return program_of(self.spec, self.parts)
+        return program_of(self.spec, self.parts, self.guide.classifier)
 
     def latex(self) -> str:
         """p(z), p(x | z) and q(z | x) in LaTeX, as an `aligned` environment."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from pyro_vae.analysis.deployment.onnx_float64 import translations
 from pyro_vae.analysis.deployment.parts import PARTS, Axes, Part
 from pyro_vae.analysis.fitted import evaluation, require_density
 from pyro_vae.arguments import public
@@ -35,11 +36,16 @@ def export(vae: VAE, file: str | os.PathLike[str], *, part: str = "posterior") -
     "likelihood": z → mean, E[x | z] or categories, (n, *data_shape).
     "log_weight": x, z → log_weight, log p(x, z) - log q(z | x), (draws, n).
     "draws": x, eps → z, log_weight, with z = f(ε; x) ~ q(z | x) for ε ~ N(0, I).
+    "label": x → probabilities, q(y | x) of each class, (n, K), in a model with a label.
 
     x are rows in the model's own numbers, (n, *data_shape): of a table those of `Table.values`.
     z is (n, latent_dim) for "likelihood"; beside x it has draws, as eps: (draws, n, latent_dim).
     Of the numbers of "log_weight" and "draws", logsumexp over the draws less log(draws) estimates
     log p(x).
+
+    A model with a context takes it as the last input, (n, C): all of this is given c then. Levels
+    are positions, random effects are at the means of q(u), and an unknown label, nan, has
+    probabilities only.
 
     A `.pt2` file runs in torch alone: `torch.export.load(file).module()(x)`. An `.onnx` file needs
     the packages onnx and onnxscript to be written, and a runtime of ONNX to be run. Both hold the
@@ -56,7 +62,7 @@ def export(vae: VAE, file: str | os.PathLike[str], *, part: str = "posterior") -
     Raises:
         ValueError: a file of another kind, or no folder; packages that are not installed; a part
             that can't be exported: guide "semi_amortized" takes gradients at each call, an
-            autoencoder has no weights, and ONNX lacks some operations; a model with a context.
+            autoencoder has no weights, and ONNX lacks some operations; "label" without a label.
 
     Example:
         >>> import tempfile
@@ -153,6 +159,8 @@ def _write_onnx(
         "output_names": list(chosen.outputs),
         "dynamic_shapes": sizes,
     }
+    if any(weight.dtype == torch.float64 for weight in chosen.parameters()):
+        how["custom_translation_table"] = translations()
     try:
         translated = torch.onnx.export(program, (), dynamo=True, verbose=False, **how)
     except torch.onnx.errors.OnnxExporterError as error:

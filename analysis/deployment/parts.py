@@ -26,7 +26,7 @@ class Part(nn.Module):
     """A part of a model, with the names and the examples of its inputs.
 
     Attributes:
-        inputs, outputs: their names.
+        inputs, outputs: their names; of a model with a context the last input is that of the rows.
         needs: which fields of the description it is made of.
     """
 
@@ -36,7 +36,9 @@ class Part(nn.Module):
 
     def __init__(self, vae: VAE) -> None:
         super().__init__()
-        self.prior, self.likelihood, self.posterior = vae.parts
+        self.model, self.guide = vae.model, vae.guide
+        if vae.spec.context is not None:
+            self.inputs = (*self.inputs, "context")
 
     def examples(self, vae: VAE) -> tuple[tuple[Tensor, ...], tuple[Axes, ...]]:
         """Tensors as the part takes them, and which of their dimensions have any size."""
@@ -46,6 +48,8 @@ class Part(nn.Module):
             "z": ((DRAWS, ROWS, vae.spec.latent_dim), {0: draws, 1: rows}),
             "eps": ((DRAWS, ROWS, vae.spec.latent_dim), {0: draws, 1: rows}),
         }
+        if vae.spec.context is not None:
+            shapes["context"] = ((ROWS, vae.spec.context.size), {0: rows})
         if "x" not in self.inputs:
             shapes["z"] = ((ROWS, vae.spec.latent_dim), {0: rows})
         where = placement_of(vae)
@@ -55,37 +59,40 @@ class Part(nn.Module):
         ]
         return tuple(tensors), tuple(shapes[name][1] for name in self.inputs)
 
-    def _posterior(self, x: Tensor) -> Distribution:
-        """q(z | x), also where a user's guide is the same for all rows."""
-        q: Distribution = self.posterior(x)
+    def _posterior(self, x: Tensor, context: Tensor | None) -> Distribution:
+        """q(z | x, c), also where a user's guide is the same for all rows."""
+        q: Distribution = self.guide.q_z(x, context)
         return q if q.batch_shape else q.expand(x.shape[:1])
 
-    def _log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        log_p: Tensor = self.prior().log_prob(z) + self.likelihood(z).log_prob(x)
-        return log_p
+    def _log_joint(self, x: Tensor, z: Tensor, context: Tensor | None) -> Tensor:
+        log_p_z: Tensor = self.model.p_z(context).log_prob(z)
+        log_p_x: Tensor = self.model.p_x(z, context).log_prob(x)
+        return log_p_z + log_p_x
 
 
 class Posterior(Part):
-    """Mean and standard deviation of q(z | x), as `encode` gives them."""
+    """Mean and standard deviation of q(z | x, c), as `encode` gives them."""
 
     inputs = ("x",)
     outputs = ("loc", "scale")
     needs = ("guide",)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        q = self._posterior(x)
+    def forward(
+        self, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        q = self._posterior(x, context)
         return q.mean, q.stddev
 
 
 class Likelihood(Part):
-    """E[x | z], or a category, as `reconstruct` gives them."""
+    """E[x | z, c], or a category, as `reconstruct` gives them."""
 
     inputs = ("z",)
     outputs = ("mean",)
     needs = ("likelihood",)
 
-    def forward(self, z: Tensor) -> Tensor:
-        return representative(self.likelihood(z))
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return representative(self.model.p_x(z, context))
 
 
 class LogWeight(Part):
@@ -95,8 +102,9 @@ class LogWeight(Part):
     outputs = ("log_weight",)
     needs = ("prior", "likelihood", "guide")
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        return self._log_joint(x, z) - self._posterior(x).log_prob(z)
+    def forward(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> Tensor:
+        log_q: Tensor = self._posterior(x, context).log_prob(z)
+        return self._log_joint(x, z, context) - log_q
 
 
 class Draws(Part):
@@ -106,9 +114,30 @@ class Draws(Part):
     outputs = ("z", "log_weight")
     needs = ("prior", "likelihood", "guide")
 
-    def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        z, log_q = moved(self._posterior(x), eps)
-        return z, self._log_joint(x, z) - log_q
+    def forward(
+        self, x: Tensor, eps: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        z, log_q = moved(self._posterior(x, context), eps)
+        return z, self._log_joint(x, z, context) - log_q
+
+
+class Label(Part):
+    """q(y | x, c), the probability of each class; the label of the context isn't read."""
+
+    inputs = ("x",)
+    outputs = ("probabilities",)
+    needs = ("guide",)
+
+    def __init__(self, vae: VAE) -> None:
+        if vae.spec.context is None or vae.spec.context.label is None:
+            raise ValueError(
+                "part: expected a model with a label for 'label', got one without; export "
+                "another part, or make the model with context={'label': ...}"
+            )
+        super().__init__(vae)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        return self.guide.log_q_y(x, context).exp()
 
 
 PARTS = {
@@ -116,6 +145,7 @@ PARTS = {
     "likelihood": Likelihood,
     "log_weight": LogWeight,
     "draws": Draws,
+    "label": Label,
 }
 
 

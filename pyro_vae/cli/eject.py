@@ -48,6 +48,8 @@ def _model(options: argparse.Namespace) -> Any:
     experiment = experiment_of(options.source, options.set)
     rows = read_described(experiment)
     schema = None if rows.table is None else rows.table.schema
+    if rows.context is not None:
+        experiment = experiment.model_copy(update={"context": rows.context})
     return make_vae(experiment, rows.train, schema)
 
 

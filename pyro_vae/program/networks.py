@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from pyro_vae.networks.context import InEveryLayer
 from pyro_vae.networks.perceptron import Gated, Residual
 from pyro_vae.program.snippet import refuse
 
@@ -28,6 +29,8 @@ def network(module: nn.Module, part: str) -> str:
             return f"nn.Sequential({', '.join(layers.values())})"
         named = ", ".join(f"{name!r}: {layer}" for name, layer in layers.items())
         return f"nn.Sequential(OrderedDict({{{named}}}))"
+    if type(module) is InEveryLayer:
+        return f"InEveryLayer({network(module.layers, part)}, {module.width})"
     if type(module) is Gated:
         linear = module.linear
         return f"Gated({linear.in_features}, {linear.out_features})"

@@ -4,6 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from torch import nn
+
+from pyro_vae.networks.context import EncoderWithContext
+from pyro_vae.program import contexts
+from pyro_vae.program.context_helpers import CONTEXT_HELPERS
 from pyro_vae.program.counts import COUNTS
 from pyro_vae.program.guides import guide
 from pyro_vae.program.helpers import HELPERS
@@ -13,6 +18,7 @@ from pyro_vae.program.priors import prior
 from pyro_vae.program.rows import likelihood, masked, saved_groups, with_missing
 from pyro_vae.program.snippet import Snippet, buffer, refuse
 from pyro_vae.spec import Parts, Spec
+from pyro_vae.spec.members import PERCEPTRONS
 
 __all__ = ["program_of"]
 
@@ -32,7 +38,7 @@ SAVED = {
 HEAD = '''"""A variational autoencoder in Pyro: rows x of shape {shape}, z of {size} numbers.
 
     vae = VAE().load("model.safetensors")  # or fit it by pyro.infer.SVI(vae.model, vae.guide, ...)
-"""
+{notes}"""
 
 '''
 
@@ -45,8 +51,8 @@ PROGRAMS = """    def model(self, x=None, n=1):
     def guide(self, x):
         with pyro.plate("data", len(x)):
             return pyro.sample("z", self.posterior(x))
-
-    def load(self, file):
+"""
+LOAD = """    def load(self, file):
         saved, own = load_file(file), {}
         for name in self.state_dict():
             start = next(start for start in SAVED if name.startswith(start))
@@ -71,48 +77,87 @@ IMPORTS = {
 """Import lines of packages, each with the pattern of what needs it; `STANDARD` has Python's own."""
 
 
-def program_of(spec: Spec, parts: Parts) -> str:
+def program_of(spec: Spec, parts: Parts, classifier: nn.Module | None = None) -> str:
     """The model and the guide as the source of a class VAE.
+
+    Arguments:
+        spec: the description.
+        parts: the modules.
+        classifier: that of a model with a label.
 
     Raises:
         ValueError: a part that can't be written in a few lines.
     """
     _refuse_what_has_no_source(spec)
     own: Any = parts
-    p_z = prior(parts.prior, spec.prior)
+    encoder = own.posterior.encoder
+    network = encoder.network if isinstance(encoder, EncoderWithContext) else encoder
+    p_z = _prior(spec, own.prior)
     p_x = _likelihood(spec, own.likelihood.family)
+    inputs = _inputs(spec, encoder)
     q_z = guide(own.posterior.family, spec.guide, spec.latent_dim)
-    decoder = assigned("decoder", own.likelihood.decoder)
-    encoder = assigned("encoder", own.posterior.encoder)
-    inputs = _inputs(spec)
     start = [
         *p_z.start,
-        *decoder,
+        *assigned("decoder", own.likelihood.decoder),
         *p_x.start,
         *inputs.start,
-        *encoder,
+        *assigned("encoder", network),
         *q_z.start,
     ]
     methods = {
-        f"prior(self):  # {_comment(parts.prior)}": p_z.lines,
-        f"likelihood(self, z):  # {_comment(parts.likelihood.family)}": p_x.lines,
-        f"posterior(self, x):  # {_comment(parts.posterior.family)}": (
-            *inputs.lines,
-            *q_z.lines,
-        ),
+        _head(spec, "prior", parts.prior): p_z.lines,
+        _head(spec, "decoder", own.likelihood.family): p_x.lines,
+        _head(spec, "encoder", own.posterior.family): (*inputs.lines, *q_z.lines),
     }
-    body = "\n".join([*_class(start, methods), "", PROGRAMS])
+    for head, made in _of_context(spec, classifier).items():
+        start += made.start
+        methods[head] = made.lines
+    programs = PROGRAMS if spec.context is None else contexts.programs(spec.context)
+    body = "\n".join([*_class(start, methods), "", f"{programs}\n{LOAD}"])
     helpers = _helpers(body)
-    names = saved_groups(own.likelihood.family) | SAVED
+    names = contexts.saved(spec.context, encoder)
+    names = saved_groups(own.likelihood.family) | SAVED | names
     return _whole(spec, helpers, body, _saved(start, names))
+
+
+def _head(spec: Spec, part: str, module: Any) -> str:
+    """The first line of the method of a part, which may take the context."""
+    inputs = {"prior": "self", "decoder": "self, z", "encoder": "self, x"}[part]
+    name = {"prior": "prior", "decoder": "likelihood", "encoder": "posterior"}[part]
+    comment = _comment(module)
+    if contexts.taken(spec.context, part):
+        inputs += ", context"
+        comment = re.sub(r"\((x|z)\b", r"(\1, c", comment)
+    return f"{name}({inputs}):  # {comment}"
+
+
+def _prior(spec: Spec, module: Any) -> Snippet:
+    if spec.context is not None and spec.context.prior:
+        return contexts.prior(spec.context, spec.latent_dim)
+    return prior(module, spec.prior)
+
+
+def _of_context(spec: Spec, classifier: Any) -> dict[str, Snippet]:
+    """The other methods of a model with a context."""
+    context, found = spec.context, {}
+    if context is not None and context.label is not None:
+        inputs = _inputs_of_rows(spec.model_copy(update={"denoise": 0.0}))
+        found["label_prior(self):  # p(y)"] = contexts.label_prior(context)
+        made = contexts.label(context, inputs, classifier)
+        found["label(self, x, context):  # q(y | x)"] = made
+    if context is not None and context.effects:
+        found["given(self, context):  # with u = E[u]"] = contexts.effects(context)
+    return found
 
 
 def _whole(spec: Spec, helpers: list[str], body: str, names: Iterable[str]) -> str:
     """All lines of the file."""
     saved = "\n".join(names)
     imports = "\n".join(_imports("".join([*helpers, body])))
-    head = HEAD.format(shape=spec.data_shape, size=spec.latent_dim)
-    pieces = [f"{head}{imports}\n\n{saved}", *helpers, body]
+    notes = "".join(f"    {note}\n" for note in contexts.notes(spec.context))
+    head = HEAD.format(shape=spec.data_shape, size=spec.latent_dim, notes=notes)
+    constants = "".join(f"{line}\n" for line in contexts.constants(spec.context))
+    pieces = [f"{head}{imports}\n\n{constants}{saved}", *helpers, body]
     return "\n\n\n".join(piece.strip() for piece in pieces) + "\n"
 
 
@@ -122,7 +167,9 @@ def _saved(start: Iterable[str], names: Mapping[str, str]) -> Iterator[str]:
     pairs = [
         f'"{mine}": "{theirs}"'
         for mine, theirs in names.items()
-        if any(f"{name}.".startswith(mine) for name in made)
+        if any(
+            f"{name}.".startswith(mine) or mine.startswith(f"{name}.") for name in made
+        )
     ]
     yield "SAVED = {  # how names begin here, and in saved weights"
     for first in range(0, len(pairs), 2):
@@ -133,16 +180,15 @@ def _saved(start: Iterable[str], names: Mapping[str, str]) -> Iterator[str]:
 def _helpers(body: str) -> list[str]:
     """The functions and classes that a body calls, and that these call."""
     text = body
-    for name in reversed(HELPERS):
+    every = HELPERS | CONTEXT_HELPERS
+    for name in reversed(every):
         if name in set(re.findall(r"(?<![.\w])(\w+)[()]", text)):
-            text += HELPERS[name]
-    return [helper for helper in HELPERS.values() if helper in text]
+            text += every[name]
+    return [helper for helper in every.values() if helper in text]
 
 
 def _refuse_what_has_no_source(spec: Spec) -> None:
     """Raise ValueError for what stands outside of the three parts."""
-    if spec.context is not None:
-        refuse("context", "e(c)", "what it gives into the inputs of prior and networks")
     if spec.self_masking is not None:
         refuse(
             "missing",
@@ -161,12 +207,23 @@ def _refuse_what_has_no_source(spec: Spec) -> None:
 def _likelihood(spec: Spec, family: Any) -> Snippet:
     kind = spec.likelihood.kind
     made = likelihood(family, kind, {**NUMBERS, **COUNTS})
-    if spec.missing == "none":
+    if spec.missing != "none":
+        made = with_missing(made, family, getattr(family, "kinds", [kind]))
+    if spec.context is None:
         return made
-    return with_missing(made, family, getattr(family, "kinds", [kind]))
+    is_perceptron = spec.decoder.kind in PERCEPTRONS
+    return contexts.likelihood(spec.context, made, is_perceptron)
 
 
-def _inputs(spec: Spec) -> Snippet:
+def _inputs(spec: Spec, encoder: Any) -> Snippet:
+    """The features of the encoder from rows, and from their contexts where it takes them."""
+    made = _inputs_of_rows(spec)
+    if spec.context is None or not spec.context.encoder:
+        return made
+    return contexts.inputs(spec.context, made, encoder, len(spec.data_shape))
+
+
+def _inputs_of_rows(spec: Spec) -> Snippet:
     """The features of the encoder from rows in units of their spread."""
     start, inputs, lines = [], "x", []
     if spec.standardize != "none":

@@ -32,6 +32,20 @@ def test_the_program_of_a_description_has_the_shape_of_its_data(home: Path) -> N
     assert not (home / "runs").exists()
 
 
+def test_a_description_takes_the_levels_of_its_context_from_the_data(
+    home: Path,
+) -> None:
+    lines = [f"{row % 3},b{row % 2},{row}" for row in range(30)]
+    text = "\n".join(["x,batch,age", *lines])
+    (home / "rows.csv").write_text(text, encoding="utf-8")
+    context = '[context]\ncolumns = {batch = "random_effect", age = "normal"}\n'
+    source = '[data]\nsource = "rows.csv"\n'
+    (home / "given.toml").write_text(context + source, encoding="utf-8")
+    found = pyro_vae("eject", "given.toml")
+    assert "# context[:, 0] is 'batch': 0 'b0', 1 'b1', 2 a new one\n" in found.out
+    assert "p(z \\mid c)" in pyro_vae("eject", "given.toml", "--latex").out
+
+
 def test_what_has_no_program_is_an_error(home: Path) -> None:
     done = pyro_vae("eject", "spec.toml", "--set", "guide=semi_amortized")
     assert done.status == 2

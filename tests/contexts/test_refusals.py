@@ -161,8 +161,6 @@ def test_parts_and_programs_ask_for_their_context():
         model.posterior(X)
     with pytest.raises(ValueError, match=r"^prior: expected a context"):
         model.prior()
-    with pytest.raises(ValueError, match=r"^program: context"):
-        model.program()
 
 
 def test_other_contexts_do_not_compare():

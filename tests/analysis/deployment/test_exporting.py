@@ -182,7 +182,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, dict[str, Any], str]] = {
         {},
         "encoder.pt2",
         {"part": "encoder"},
-        "^part: expected one of posterior, likelihood, log_weight, draws, got 'encoder'",
+        "^part: expected one of posterior, likelihood, log_weight, draws, label, got 'encoder'",
     ),
     "gradients": (
         {"guide": "semi_amortized"},
