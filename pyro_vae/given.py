@@ -8,7 +8,7 @@ from torch import Size, Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.data.given_rows import GivenRows
-from pyro_vae.inputs import model_rows
+from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.labels import label_of, with_label
 from pyro_vae.likelihoods.base import given
 from pyro_vae.model_and_guide import Model
@@ -51,6 +51,13 @@ def with_likely_labels(vae: VAE, rows: GivenRows) -> GivenRows:
             filled = torch.where(label.isnan(), likely, label)
             contexts.append(with_label(given, filled))
     return GivenRows(rows.x, torch.cat(contexts))
+
+
+def complete_rows(vae: VAE, rows: Tensor) -> Tensor:
+    """Checked rows (x, c), with the most probable label of q(y | x, c) where it is unknown."""
+    if vae.model.label is None:
+        return rows
+    return torch.cat(list(rows_of(vae, with_context(vae, rows), "x")))
 
 
 def with_drawn_levels(vae: VAE, context: Tensor | None) -> Resolved | None:

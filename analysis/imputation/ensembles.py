@@ -14,6 +14,7 @@ from pyro_vae.analysis.imputation.conditional import (
     conditional_cells,
     require_missing,
 )
+from pyro_vae.contexts import names_in
 from pyro_vae.vae import VAE
 
 
@@ -57,6 +58,9 @@ def _common(vae: VAE) -> dict[str, Any]:
         "missing": vae.spec.missing,
         "columns": None,
     }
+    if vae.spec.context is not None:
+        common["levels of the context"] = vae.spec.context.levels
+        common["columns of the context"] = names_in(vae.spec.context)
     if vae.spec.table is not None:
         columns = vae.spec.table.modelled
         common["columns"] = [column.name for column in columns]

@@ -20,8 +20,8 @@ from pyro_vae.analysis.imputation.tables import Holes
 from pyro_vae.analysis.results.tables import column_labels
 from pyro_vae.arguments import public, warn_caller
 from pyro_vae.data.row_labels import row_labels
-from pyro_vae.given import with_context, with_x
-from pyro_vae.inputs import missing_cells, own_part, rows_of
+from pyro_vae.given import complete_rows, with_x
+from pyro_vae.inputs import missing_cells, model_rows, own_part, rows_of
 from pyro_vae.vae import VAE
 
 __all__ = ["impute"]
@@ -105,8 +105,8 @@ def impute(
         )
     if calibrate:
         require_at_random(first, "calibrate")
-    whole = with_context(first, x, context)
-    rows = torch.cat(list(rows_of(first, whole, "x")))
+    given = torch.cat(list(rows_of(first, model_rows(first, x, context=context), "x")))
+    rows = complete_rows(first, given)
     how: dict[str, Any] = {
         "num_particles": num_particles,
         "seed": seed,
@@ -116,7 +116,7 @@ def impute(
     labels = row_labels(x, first.spec.table)
     calibration = None
     if calibrate:
-        calibration = _calibration(members, x, rows, hidden_share, how)
+        calibration = _calibration(members, x, given, hidden_share, how)
     result = Imputation(
         found,
         Holes.of(x, as_numpy(own_part(first, rows)), first.spec.table, labels),
@@ -157,7 +157,7 @@ def _calibration(
         )
     holed = x_alone.clone()
     holed.flatten(1)[torch.from_numpy(hidden).to(rows.device)] = torch.nan
-    holed_rows = with_x(members[0], rows, holed)
+    holed_rows = complete_rows(members[0], with_x(members[0], rows, holed))
     again = ensemble_cells(members, holed_rows, num_imputations=0, **how)
     names = column_labels(x, members[0].spec.table)
     if names is not None and len(names) != flat.shape[1]:

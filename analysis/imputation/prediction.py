@@ -21,7 +21,8 @@ from pyro_vae.data import Schema
 from pyro_vae.data.columns import Column
 from pyro_vae.data.frames import is_frame, opened
 from pyro_vae.data.row_labels import row_labels
-from pyro_vae.inputs import missing_cells, model_rows, rows_of
+from pyro_vae.given import complete_rows
+from pyro_vae.inputs import missing_cells, model_rows, own_part, rows_of
 from pyro_vae.vae import VAE
 
 if TYPE_CHECKING:
@@ -36,20 +37,24 @@ def predict(
     x: Any,
     *,
     columns: Sequence[str | int],
+    context: Any = None,
     num_particles: int = 1000,
     seed: int = 0,
     progress: bool | None = None,
 ) -> "DataFrame":
     """p(x_a | x_b) of some columns a given the other observed cells b, for each row.
 
-    The columns are taken as missing, also where they are not: a label is a column that is predicted
-    from the others. A DataFrame may lack them. See `impute` for the method, and for what is
-    assumed.
+    The columns are taken as missing, also where they are not: a class is a column that is predicted
+    from the others. A DataFrame may lack them. With a context it is p(x_a | x_b, c), where an
+    unknown label in c is the most probable one given x_b. See `impute` for the method, and for what
+    is assumed.
 
     Arguments:
         vae: a fitted model with missing="at_random", or a list of several.
         x: rows, (n, *data_shape), or a table.
         columns: a, by name or by position in the flattened row.
+        context: of a model that has one, what is given with each row: an array (n, C), or a
+            DataFrame; None finds its columns in the table x.
         num_particles: draws of z for each row, and model.
         seed: of the draws.
         progress: whether to show a bar; None shows it on a terminal or in a notebook.
@@ -79,8 +84,10 @@ def predict(
     _require_whole_groups(first, positions)
     if schema is not None and is_frame(x):
         x = _with_columns(x, schema, [schema.modelled[one] for one in positions])
-    rows = torch.cat(list(rows_of(first, model_rows(first, x), "x"))).clone()
+    seen = model_rows(first, x, context=context)
+    rows = torch.cat(list(rows_of(first, seen, "x"))).clone()
     rows.flatten(1)[:, positions] = torch.nan
+    rows = complete_rows(first, rows)  # without a look at what is hidden
     found = ensemble_cells(
         members,
         rows,
@@ -91,7 +98,8 @@ def predict(
     )
     labels = row_labels(x, schema)
     categories = categories_of(first)
-    holes = Holes.of(rows, as_numpy(rows), schema, labels)
+    own = own_part(first, rows)
+    holes = Holes.of(own, as_numpy(own), schema, labels)
     whole = Imputation(found, holes, categories)
     warn_of_untrusted(whole, "predict")
     answers: dict[str, np.ndarray] = {}

@@ -51,7 +51,10 @@ def test_every_function_takes_a_context_or_refuses_it(name):
         message = "^context: expected what is given with each row"
     if name == "classify":
         message = "^classify: expected a model with a label"
-    if name == "impute":
+    if name in ("traverse", "manifold"):
+        model = vae(latent_dim=2)
+        message = "^context: expected one context, in which z is decoded, got none"
+    if name in ("impute", "predict"):
         model = vae(missing="at_random")
     needed = [one for one in parameters.values() if one.default is one.empty][1:]
     arguments = [X for one in needed if one.kind is one.POSITIONAL_OR_KEYWORD]
