@@ -7,9 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from pyro_vae.data import Placement, Schema, Table
-from pyro_vae.data.cell_text import cell_text
 from pyro_vae.data.checks import as_array, check_numbers
-from pyro_vae.data.columns import Column
 from pyro_vae.data.frames import is_frame, opened
 from pyro_vae.data.matching import matched
 from pyro_vae.data.names import shortened
@@ -133,31 +131,6 @@ def apart(x: Any, size: int, count: int) -> tuple[Any, Any]:
 def has_names(given: Context, x: Any) -> bool:
     """Whether rows come with names, among which the columns of the context can be found."""
     return given.table is not None and (is_frame(x) or isinstance(x, Table))
-
-
-def names_in(given: Context) -> tuple[str, ...]:
-    """A name for each number of a context.
-
-    Example:
-        >>> names_in(Context(dim=2))
-        ('c[0]', 'c[1]')
-    """
-    if given.table is not None:
-        return given.table.names
-    return tuple(f"c[{position}]" for position in range(given.size))
-
-
-def cells_of_context(given: Context, numbers: np.ndarray) -> list[str]:
-    """The numbers of one context, (C,), as text: levels, times, or numbers.
-
-    Example:
-        >>> cells_of_context(Context(dim=2), np.array([0.5, 3.0]))
-        ['0.5', '3']
-    """
-    columns = tuple(Column(name=name, kind="normal") for name in names_in(given))
-    if given.table is not None:
-        columns = given.table.modelled
-    return [cell_text(*pair) for pair in zip(columns, numbers.tolist(), strict=True)]
 
 
 def _require_names(schema: Schema, context: Mapping[str, Any], name: str) -> None:

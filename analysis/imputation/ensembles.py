@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pyro_vae.analysis.contexts.naming import names_in
 from pyro_vae.analysis.imputation.cells import LEVELS, Cells
 from pyro_vae.analysis.imputation.conditional import (
     Conditional,
@@ -14,7 +15,6 @@ from pyro_vae.analysis.imputation.conditional import (
     conditional_cells,
     require_missing,
 )
-from pyro_vae.contexts import names_in
 from pyro_vae.vae import VAE
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_vae.analysis.contexts.naming import in_words
 from pyro_vae.analysis.fitted import (
     as_numpy,
     evaluation,
@@ -17,7 +18,6 @@ from pyro_vae.analysis.imputation.cells import probabilities_of
 from pyro_vae.analysis.latent.decoded_results import Manifold, Traversal
 from pyro_vae.analysis.latent.one_context import (
     from_standardised,
-    in_words,
     one_context,
     rows_and_contexts,
 )
@@ -109,7 +109,7 @@ def traverse(
     scale = np.nanstd(as_numpy(torch.cat(rows)).astype(np.float64), axis=0)
     names = _names(x[0] if isinstance(x, tuple) else x, vae)
     mean = decoded(vae, z, at)
-    return Traversal(numbers, values, mean, scale, names, in_words(vae, at))
+    return Traversal(numbers, values, mean, scale, names, _shown(vae, at))
 
 
 @public
@@ -174,7 +174,7 @@ def manifold(
     names = None if vae.spec.table is None else vae.spec.table.names
     pair = (int(numbers[0]), int(numbers[1]))
     mean = decoded(vae, z, at)
-    return Manifold(pair, first, second, mean, names, in_words(vae, at))
+    return Manifold(pair, first, second, mean, names, _shown(vae, at))
 
 
 def _checked(
@@ -190,6 +190,13 @@ def _checked(
             f"the model is {latent_dim}"
         )
     return np.array(numbers)
+
+
+def _shown(vae: VAE, context: Tensor | None) -> str:
+    """The context of all codes in words; empty for none."""
+    if vae.spec.context is None or context is None:
+        return ""
+    return in_words(vae.spec.context, as_numpy(context[0]))
 
 
 def _between(values: np.ndarray, steps: int) -> np.ndarray:

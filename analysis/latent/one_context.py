@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pyro_vae.analysis.contexts.naming import names_in
 from pyro_vae.contexts import (
     NONE_TAKEN,
     apart,
-    cells_of_context,
     contexts_of,
     has_names,
-    names_in,
 )
 from pyro_vae.data.given_rows import GivenRows
 from pyro_vae.given import with_context
@@ -21,9 +20,6 @@ from pyro_vae.labels import label_of
 from pyro_vae.priors.conditional import ConditionalNormal
 from pyro_vae.spec import Context
 from pyro_vae.vae import VAE
-
-SHOWN = 4
-"""Numbers of a context that are named."""
 
 
 def one_context(vae: VAE, context: Any) -> Tensor | None:
@@ -76,24 +72,6 @@ def _pattern(given: Context) -> str:
     if given.table is None:
         return f"an array of shape (1, {given.size})"
     return "{" + ", ".join(f"{name!r}: ..." for name in given.table.names) + "}"
-
-
-def in_words(vae: VAE, context: Tensor | None) -> str:
-    """A context (1, C) in a sentence; empty for none.
-
-    Example:
-        >>> vae = VAE(data_shape=(4,), latent_dim=2, context={"dim": 2})
-        >>> in_words(vae, one_context(vae, [0.5, 1.0]))
-        'c[0] = 0.5, c[1] = 1'
-    """
-    if context is None or vae.spec.context is None:
-        return ""
-    numbers = context[0].double().cpu().numpy()
-    cells = cells_of_context(vae.spec.context, numbers)
-    names = names_in(vae.spec.context)
-    shown = [f"{name} = {cell}" for name, cell in zip(names, cells, strict=True)]
-    more = ["..."] if len(shown) > SHOWN else []
-    return ", ".join([*shown[:SHOWN], *more])
 
 
 def rows_and_contexts(vae: VAE, x: Any) -> Any:
