@@ -18,8 +18,11 @@ from pyro_vae.page.html import figure, grid, paragraph, totals
 from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Subject
 
+HOW_TO_READ = "How to read it:"
 MOST = 40
 """Lines of a picture: columns that z tells most of, or levels with the largest effects."""
+
+OF_U = "Looked at is u = (z - μ(c)) / σ(c), since the prior of z takes the context by intent."
 
 
 def z_and_context(subject: Subject, answers: Answers) -> str:
@@ -34,8 +37,9 @@ def z_and_context(subject: Subject, answers: Answers) -> str:
         subject.vae, subject.x, context=subject.contexts, seed=subject.seed
     )
     caption = "What z tells of the context; ± is one standard error over rows"
-    about = paragraph(_verdict(found)) + totals(caption, found.totals())
-    reading = paragraph(_sentence(found.reading), "soft")
+    looked_at = paragraph(OF_U, "soft") if subject.code == "u" else ""
+    about = paragraph(_verdict(found)) + looked_at + totals(caption, found.totals())
+    reading = paragraph(f"{HOW_TO_READ} {found.reading}.", "soft")
     return about + reading + grid([_information(found)], "wide")
 
 
@@ -85,7 +89,7 @@ def effects(subject: Subject, answers: Answers) -> str:
         "Standard deviations of random effects before the data", found.totals()
     )
     pictures = [_levels(found, name) for name in found.scales]
-    reading = paragraph(_sentence(found.reading), "soft")
+    reading = paragraph(f"{HOW_TO_READ} {found.reading}.", "soft")
     return numbers + reading + grid(pictures, "wide")
 
 
@@ -119,13 +123,11 @@ def labels(subject: Subject, answers: Answers) -> str:
     known = int((found.truth >= 0).sum())
     about = (
         f"The label of {known} of {len(found.truth)} rows is known. Unknown ones are summed out of "
-        "the evidence; everywhere else on this page they are the most probable one."
+        "log p(x), drawn from p(y) where the model draws rows, and the most probable one in the "
+        "other parts of this page."
     )
     if not known:
-        about += " So nothing is known of the accuracy of the labels on these rows."
+        about += " Without known labels the accuracy of the others isn't known."
     numbers = totals("Labels by q(y | x) of the guide", found.totals())
-    return paragraph(about) + numbers + paragraph(_sentence(found.reading), "soft")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+    reading = paragraph(f"{HOW_TO_READ} {found.reading}.", "soft")
+    return paragraph(about) + numbers + reading

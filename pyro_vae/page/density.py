@@ -21,8 +21,8 @@ NONE = (
 )
 
 WITHOUT_CONTEXT = (
-    "Simple models know the context where their names say so, and nothing of it elsewhere: a model "
-    "that is told which row it is may have more than they for that alone."
+    "Where its name doesn't say so, a simple model knows nothing of the context: what this model "
+    "has more may be what the context tells."
 )
 
 
