@@ -1,8 +1,5 @@
 """What z tells of the context, the random effects of its levels, and how labels are found."""
 
-import numpy as np
-from matplotlib.axes import Axes
-
 from pyro_vae.analysis import (
     Independence,
     LevelEffects,
@@ -11,16 +8,13 @@ from pyro_vae.analysis import (
     random_effects,
 )
 from pyro_vae.analysis.contexts.dependence import FEWEST
-from pyro_vae.analysis.contexts.dependence_results import BEYOND
-from pyro_vae.analysis.figures.forests import forest
 from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import figure, grid, paragraph, totals
 from pyro_vae.page.pictures import WIDE, plot
 from pyro_vae.page.subject import Subject
+from pyro_vae.plotting.of_contexts import MOST, effects_panel, independence_layout
 
 HOW_TO_READ = "How to read it:"
-MOST = 40
-"""Lines of a picture: columns that z tells most of, or levels with the largest effects."""
 
 OF_U = "Looked at is u = (z - μ(c)) / σ(c), since the prior of z takes the context by intent."
 
@@ -59,26 +53,17 @@ def _verdict(found: Independence) -> str:
 
 def _information(found: Independence) -> str:
     """The bound of the information about each column, with three standard errors."""
-    most = sorted(found.columns_told, key=lambda one: -one.information)[:MOST]
-    information = np.array([one.information for one in most])
-    error = BEYOND * np.array([one.se for one in most])
-    names = [one.name for one in most]
-
-    def draw(axes: Axes) -> Axes:
-        ends = [(information - error, information + error)]
-        look = {"reference": 0.0, "xlabel": "bound of I(z; c) in nats"}
-        return forest(axes, names, information, ends, **look)
-
-    largest = f"{most[0].name} {most[0].information:.2f} nats"
+    (panel,) = independence_layout(found).panels
+    most = max(found.columns_told, key=lambda one: one.information)
+    largest = f"{most.name} {most.information:.2f} nats"
     alt = f"what z tells of each column of the context, the largest is {largest}"
-    height = 1.0 + 0.28 * len(most)
     caption = (
-        f"A lower bound of what z tells of each column, with {BEYOND:.0f} standard errors; the "
-        "dashed line is nothing."
+        "A lower bound of what z tells of each column, with 3 standard errors; the dashed line is "
+        "nothing."
     )
-    if len(most) < len(found.columns_told):
-        caption += f" The {len(most)} largest of {len(found.columns_told)}."
-    return figure(plot(draw, alt, width=WIDE, height=height), caption)
+    if len(found.columns_told) > MOST:
+        caption += f" The {MOST} largest of {len(found.columns_told)}."
+    return figure(plot(panel.draw, alt, width=WIDE, height=panel.height), caption)
 
 
 def effects(subject: Subject, answers: Answers) -> str:
@@ -95,24 +80,16 @@ def effects(subject: Subject, answers: Answers) -> str:
 
 def _levels(found: LevelEffects, name: str) -> str:
     """The first component of the effect of each level, with its 90 % interval."""
-    own = np.flatnonzero((found.column == name) & (found.component == 0))
-    chosen = own[np.argsort(-np.abs(found.mean[own]), kind="stable")[:MOST]]
-    chosen = chosen[np.argsort(-found.mean[chosen], kind="stable")]
-    low, high = found.interval(0.9)
-    levels = [str(found.level[one]) for one in chosen]
-
-    def draw(axes: Axes) -> Axes:
-        ends = [(low[chosen], high[chosen])]
-        look = {"reference": 0.0, "xlabel": "effect u"}
-        return forest(axes, levels, found.mean[chosen], ends, **look)
-
-    alt = f"effects of {len(chosen)} levels of {name} with their intervals"
+    components = found.component[found.column == name]
+    count = int((components == 0).sum())
+    alt = f"effects of {min(count, MOST)} levels of {name} with their intervals"
     caption = f"Effects of the levels of {name}, with 90 % intervals"
-    if (found.column == name).sum() > len(own):
+    if components.any():
         caption += ", first component"
-    if len(chosen) < len(own):
-        caption += f"; the {len(chosen)} largest of {len(own)}"
-    picture = plot(draw, alt, width=WIDE, height=1.0 + 0.22 * len(chosen))
+    if count > MOST:
+        caption += f"; the {MOST} largest of {count}"
+    panel = effects_panel(found, name)
+    picture = plot(panel.draw, alt, width=WIDE, height=panel.height)
     return figure(picture, f"{caption}.")
 
 
