@@ -10,6 +10,7 @@ from pyro_vae.analysis import LatentUse, encode, latent_use
 from pyro_vae.analysis.figures.latent_axes import aggregate_posterior, rate_by_dimension
 from pyro_vae.analysis.figures.latent_map import latent_scatter
 from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of
+from pyro_vae.data.columns import Column
 from pyro_vae.given import of_rows
 from pyro_vae.inputs import placement_of
 from pyro_vae.page.answers import Answers
@@ -32,8 +33,9 @@ MOST_LEVELS = 10
 def latent_space(subject: Subject, answers: Answers) -> str:
     """Totals, rates, aggregate posterior and map."""
     if not subject.is_density:
-        codes = encode(subject.vae, subject.x, context=subject.contexts)
-        about = f"{codes.active_units()} of {subject.vae.spec.latent_dim} units are active. "
+        points = encode(subject.vae, subject.x, context=subject.contexts)
+        units = f"{points.active_units()} of {subject.vae.spec.latent_dim}"
+        about = f"{units} units are active. "
         return paragraph(about + NO_RATE) + grid([_map(subject, answers)], "wide")
     if len(subject.rows) < 2:
         return paragraph("One row alone doesn't show how the latent space is used.")
@@ -148,14 +150,18 @@ def _classes(subject: Subject) -> tuple[np.ndarray | None, str]:
     if subject.classes is not None:
         return subject.classes, "class"
     table = None if subject.given is None else subject.given.table
-    for i, column in enumerate(() if table is None else table.modelled):
-        if column.levels is not None and len(column.levels) <= MOST_LEVELS:
+    given = () if table is None else table.modelled
+    for i, column in enumerate(given):
+        if _has_few_levels(column):
             every = range(len(subject.rows))
             cells = [subject.context_cells(row)[i] for row in every]
             return np.array(cells, dtype=object), column.name
-    for i, column in enumerate(subject.schema_columns):
-        if column is None or column.levels is None or len(column.levels) > MOST_LEVELS:
-            continue
-        cells = [subject.cell(i, number) for number in subject.flat[:, i]]
-        return np.array(cells, dtype=object), column.name
+    for i, own in enumerate(subject.schema_columns):
+        if own is not None and _has_few_levels(own):
+            cells = [subject.cell(i, number) for number in subject.flat[:, i]]
+            return np.array(cells, dtype=object), own.name
     return None, ""
+
+
+def _has_few_levels(column: Column) -> bool:
+    return column.levels is not None and len(column.levels) <= MOST_LEVELS
