@@ -57,10 +57,11 @@ def _common(vae: VAE) -> dict[str, Any]:
         "data_shape": tuple(vae.spec.data_shape),
         "missing": vae.spec.missing,
         "columns": None,
+        "context": None,
     }
     if vae.spec.context is not None:
-        common["levels of the context"] = vae.spec.context.levels
-        common["columns of the context"] = names_in(vae.spec.context)
+        given = vae.spec.context
+        common["context"] = dict(zip(names_in(given), given.levels, strict=True))
     if vae.spec.table is not None:
         columns = vae.spec.table.modelled
         common["columns"] = [column.name for column in columns]

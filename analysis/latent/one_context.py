@@ -91,7 +91,8 @@ def rows_and_contexts(vae: VAE, x: Any) -> Any:
             )
         return with_context(vae, *x)
     size = int(np.prod(vae.spec.data_shape))
-    has_own = isinstance(x, GivenRows) or has_names(given, x)
+    is_label = given.label is not None and given.size == 1  # which may be unknown
+    has_own = is_label or isinstance(x, GivenRows) or has_names(given, x)
     if not has_own and apart(x, size, given.size)[1] is None:
         raise ValueError(
             "x: expected rows with their contexts, got rows alone; pass a pair, x=(rows, contexts)"

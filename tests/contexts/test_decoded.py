@@ -84,6 +84,15 @@ def test_a_label_has_to_be_known():
             pv.manifold(vae, context=one)
 
 
+def test_rows_may_be_without_a_label_that_is_all_of_the_context():
+    vae = VAE(data_shape=(4,), latent_dim=2, hidden_dims=(), context={"label": 3})
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    found = pv.traverse(vae, x, context=[1.0], steps=2)
+    likely = pv.classify(vae, x).label[:, None].astype(float)
+    expected = pv.traverse(vae, (x, likely), context=[1.0], steps=2)
+    np.testing.assert_array_equal(found.mean, expected.mean)
+
+
 def test_what_is_no_single_context_is_refused():
     truth = Linear()
     x, c = truth.drawn(3)

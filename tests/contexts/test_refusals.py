@@ -173,6 +173,14 @@ def test_other_contexts_do_not_compare():
     assert pv.compare({"one": vae(), "two": vae(seed=1)}, X, context=C, **how).names
 
 
+def test_members_of_an_ensemble_have_the_same_context():
+    plain = VAE(data_shape=(4,), latent_dim=1, hidden_dims=(2,), missing="at_random")
+    members = [vae(missing="at_random"), plain]
+    for some in (members, members[::-1]):
+        with pytest.raises(ValueError, match=r"^predict: .* got context .* in model 1"):
+            pv.predict(some, X, columns=[0], context=C)
+
+
 def test_a_proposal_of_ones_own():
     with pytest.raises(ValueError, match=r"^proposal: expected a name"):
         pv.evidence(vae(), X, context=C, proposal=lambda model, rows: model.prior())
