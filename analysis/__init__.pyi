@@ -30,10 +30,10 @@ from pyro_vae.analysis.latent.codes import encode as encode
 from pyro_vae.analysis.latent.codes import rate as rate
 from pyro_vae.analysis.latent.codes import reconstruct as reconstruct
 from pyro_vae.analysis.latent.codes import sample as sample
-from pyro_vae.analysis.latent.decoded import Manifold as Manifold
-from pyro_vae.analysis.latent.decoded import Traversal as Traversal
 from pyro_vae.analysis.latent.decoded import manifold as manifold
 from pyro_vae.analysis.latent.decoded import traverse as traverse
+from pyro_vae.analysis.latent.decoded_results import Manifold as Manifold
+from pyro_vae.analysis.latent.decoded_results import Traversal as Traversal
 from pyro_vae.analysis.latent.probabilities import (
     class_probabilities as class_probabilities,
 )

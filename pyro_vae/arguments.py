@@ -150,7 +150,7 @@ def _require_vae(name: str, vae: Any) -> None:
     raise ValueError(f"{name}: expected a VAE, got {got}; {remedy}")
 
 
-KNOW_NO_ROWS = ("save", "random_effects", "export")
+KNOW_NO_ROWS = ("save", "random_effects", "export", "missing_mechanism")
 """Functions that a model with a context is passed to without one."""
 
 
@@ -161,8 +161,7 @@ def _refuse_context(name: str, vae: Any) -> None:
         return
     raise ValueError(
         f"{name}: expected a model without a context, got one with {context.size} numbers given "
-        "with each row, which this function doesn't take yet; ask checkup, evidence, encode, "
-        "reconstruct, sample, impute, compare or to_arviz, or fit a model without one"
+        "with each row, which this function doesn't take; fit another with these columns in x"
     )
 
 

@@ -11,6 +11,7 @@ from sklearn.ensemble import (
 from sklearn.model_selection import KFold, cross_val_predict
 
 from pyro_vae.analysis.contexts.dependence_results import Independence, Told
+from pyro_vae.analysis.contexts.naming import names_in
 from pyro_vae.analysis.fitted import as_numpy, evaluation
 from pyro_vae.arguments import public
 from pyro_vae.data.given_rows import GivenRows
@@ -86,9 +87,7 @@ def independence(
         draws = [seen.posterior(batch).sample() for batch in rows_of(vae, rows, "x")]
     u = as_numpy(torch.cat(draws)).astype(np.float64)
     contexts = as_numpy(rows.contexts).astype(np.float64)
-    names = [f"c[{position}]" for position in range(given.size)]
-    if given.table is not None:
-        names = list(given.table.names)
+    names = names_in(given)
     told = [
         _of_level(name, u, column, seed)
         if count is not None

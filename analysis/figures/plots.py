@@ -7,6 +7,10 @@ from matplotlib.figure import Figure
 from pyro_vae.analysis.figures.calibration_ranks import calibration_ranks, uniform_band
 from pyro_vae.analysis.figures.column_checks import column_check, column_histogram
 from pyro_vae.analysis.figures.column_effects import column_excess, missing_curves
+from pyro_vae.analysis.figures.context_forests import (
+    effects_forest,
+    information_forest,
+)
 from pyro_vae.analysis.figures.counts import level_bars, rootogram
 from pyro_vae.analysis.figures.decoded_grids import (
     manifold_column,
@@ -68,6 +72,7 @@ __all__ = [
     "comparison_forest",
     "coverage_by_column",
     "ecdf_with_band",
+    "effects_forest",
     "elbo_curve",
     "elbo_of_runs",
     "errors_by_column",
@@ -79,6 +84,7 @@ __all__ = [
     "guide_intervals",
     "image_grid",
     "imputation_intervals",
+    "information_forest",
     "intervals_by_cell",
     "k_hat_by_row",
     "latent_points",

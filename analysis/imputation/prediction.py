@@ -43,9 +43,10 @@ def predict(
 ) -> "DataFrame":
     """p(x_a | x_b) of some columns a given the other observed cells b, for each row.
 
-    The columns are taken as missing, also where they are not: a label is a column that is predicted
-    from the others. A DataFrame may lack them. See `impute` for the method, and for what is
-    assumed.
+    The columns are taken as missing, also where they are not: a class is a column that is predicted
+    from the others. A DataFrame may lack them. With a context it is p(x_a | x_b, c), where an
+    unknown label in c is the most probable one given x_b. See `impute` for the method, and for what
+    is assumed.
 
     Arguments:
         vae: a fitted model with missing="at_random", or a list of several.

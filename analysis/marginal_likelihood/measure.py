@@ -66,6 +66,16 @@ class Measure:
         return f"log p({SYMBOLS[self.label]}{given})"
 
     @property
+    def given_in_rows(self) -> str:
+        """What of the rows themselves it is conditioned on: `given` without the context.
+
+        Example:
+            >>> Measure(given="column 3 and the context of each row (age)").given_in_rows
+            'column 3'
+        """
+        return self.given.partition(CONTEXT)[0].removesuffix(" and ")
+
+    @property
     def size(self) -> int:
         """How many numbers of a row are modelled; what is conditioned on doesn't count.
 

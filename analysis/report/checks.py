@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyro_vae.analysis.contexts.dependence import FEWEST, independence
 from pyro_vae.analysis.contexts.dependence_results import NAME as INDEPENDENCE
-from pyro_vae.analysis.fitted import evaluation, has_density, label_of
+from pyro_vae.analysis.fitted import evaluation, has_density
 from pyro_vae.analysis.gaps.gaps import inference_gaps
 from pyro_vae.analysis.latent.use import latent_use
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
@@ -30,7 +30,7 @@ from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.analysis.results.answer import mean_and_se
 from pyro_vae.analysis.results.verdicts import BASELINE, TRUSTED, Finding
 from pyro_vae.arguments import public
-from pyro_vae.given import with_context
+from pyro_vae.given import likely_labels
 from pyro_vae.inputs import model_rows, rows_of
 from pyro_vae.labels import label_of as labels_of
 from pyro_vae.labels import log_prob_of
@@ -120,7 +120,7 @@ def checkup_given(
 ) -> Checkup:
     """The same where log p(x) of the rows is known; None for a model without a density."""
     given = rows
-    rows = _with_labels(vae, rows)
+    rows = likely_labels(vae, rows)
     findings = [gradient(vae, rows, seed)]
     if found is None:
         meaning = (
@@ -176,13 +176,6 @@ def _of_diagnostics(
     gaps = inference_gaps(vae, rows[:GAP_ROWS], steps=GAP_STEPS, **how)
     findings.append(gaps.finding(guide))
     return findings
-
-
-def _with_labels(vae: VAE, rows: Tensor) -> Tensor:
-    """The rows, with the most probable label where it is unknown."""
-    if label_of(vae) is None:
-        return rows
-    return torch.cat(list(rows_of(vae, with_context(vae, rows), "x")))
 
 
 def _of_context(vae: VAE, rows: Tensor, context: Context, seed: int) -> Finding:

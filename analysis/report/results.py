@@ -175,8 +175,8 @@ class Checkup(Answer):
         nats = f"{with_error(abs(gain.number), gain.error)} nats per row"
         if abs(gain.number) <= 2 * gain.error:
             return (
-                f"The model is no better than {baseline}: log p(x) differs by {nats}, which may "
-                "be chance."
+                f"The model is no better than {baseline}: {self.symbol} differs by {nats}, which "
+                "may be chance."
             )
         times = factor(abs(gain.number))
         if gain.number < 0:

@@ -83,11 +83,6 @@ def subject_of(options: argparse.Namespace) -> "Subject":
     from pyro_vae.saving import read_run
 
     whole = asked(options)
-    if whole.vae.spec.context is not None:
-        raise ValueError(
-            "report: expected a model without a context, got one with; take check, evaluate, "
-            "anomaly, encode, reconstruct, sample, impute or compare"
-        )
     experiment = whole.experiment
     some = experiment.evaluate.model_copy(update={"rows": options.rows})
     chosen = experiment.model_copy(update={"evaluate": some})

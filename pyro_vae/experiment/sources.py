@@ -65,10 +65,11 @@ def read_source(
         found = matched(own, schema, options.source, exact=exact)
         whole = splits_of(replace(found, notes=(*notes, *found.notes)), path)
         return _with_context(whole, context, frame)
-    _require_table(context, options)
     splits = load_splits(path, array=options.array, packed_bits=options.packed_bits)
     got = splits.train.shape[1:]
     shape = data_shape or got
+    if context is not None:
+        return _whole_rows(splits, context, math.prod(shape), options)
     if math.prod(shape) != math.prod(got):
         remedy = "pass rows of the model's shape"
         if not fitted:
@@ -99,6 +100,21 @@ def read_source(
         columns=columns,
         notes=notes,
     )
+
+
+def _whole_rows(
+    splits: Splits, context: Context, size: int, options: DataOptions
+) -> Splits:
+    """Rows without names of a fitted model, which end with their contexts: (n, D + C)."""
+    got = splits.train.shape[1:]
+    if got != (size + context.size,):
+        raise ValueError(
+            f"{options.source}: expected rows of {size + context.size} numbers, the {size} of x "
+            f"and then the {context.size} of their context, got shape {got}; append the contexts "
+            "to the rows, or give a table with the columns of both"
+        )
+    columns = None if splits.columns is None else splits.columns[:size]
+    return replace(splits, columns=columns, context=context)
 
 
 def read_described(experiment: Experiment) -> Splits:

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,15 @@ import torch
 from pyro_vae.analysis.fitted import evaluation
 from pyro_vae.analysis.outliers.columns import column_log_prob
 from pyro_vae.data.normal_em import fit_normal
-from pyro_vae.inputs import rows_of
+from pyro_vae.experiment.evaluation import contexts_in, without_contexts
+from pyro_vae.inputs import own_part, rows_of
+from pyro_vae.labels import log_prob_of
 from pyro_vae.likelihoods.base import independent_columns
 from pyro_vae.page.subject import Subject
+from pyro_vae.spec import Context
 from pyro_vae.vae import VAE
 
+Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
 INDEPENDENT = "independent columns"
 WIDEST = 100
 """Columns of real numbers up to which one normal is fitted: EM takes the cube of them."""
@@ -42,27 +47,64 @@ def baselines(subject: Subject) -> list[Baseline]:
     if terms is None:
         reason = "this likelihood has no form with independent columns"
         return [Baseline(INDEPENDENT, reason=reason)]
-    independent = Baseline(INDEPENDENT, terms.sum(1))
+    of_label = log_p_label(subject.vae, subject.contexts)
+    independent = Baseline(INDEPENDENT, terms.sum(1) + of_label)
     reason = _no_normal(subject, terms)
     if reason:
         return [independent, Baseline("one normal", reason=reason)]
-    return [independent, *_normals(subject, terms)]
+    return [independent, *_normals(subject, terms, of_label)]
 
 
-def _normals(subject: Subject, terms: np.ndarray) -> Iterator[Baseline]:
-    """One normal and, where no cell is missing, a mixture of normals."""
+def log_p_label(vae: VAE, contexts: np.ndarray | None) -> Any:
+    """log p(y) of rows whose label is known, (n,), 0 of others; 0 for a model without a label."""
+    prior = vae.model.label
+    if prior is None or contexts is None:
+        return 0.0
+    with evaluation(vae):
+        log_p = prior()
+        label = torch.as_tensor(contexts[:, -1]).to(log_p)
+        return log_prob_of(label, log_p).double().cpu().numpy()
+
+
+def _normals(subject: Subject, terms: np.ndarray, of_label: Any) -> Iterator[Baseline]:
+    """One normal, also of the context, and, where no cell is missing, a mixture of normals."""
     assert subject.measure is not None
     assert subject.fitted is not None
+    vae = subject.vae
     real = subject.measure.columns("density")
     others = subject.measure.columns("mass")
-    fitted = subject.fitted.reshape(-1, len(subject.names))
+    fitted = without_contexts(vae, subject.fitted).reshape(-1, len(subject.names))
     train = np.asarray(fitted, dtype=np.float64)[:, real]
     rows = subject.flat[:, real]
-    mass = terms[:, others].sum(1) if others else np.zeros(len(rows))
+    mass = terms[:, others].sum(1) + of_label
     also = " and independent columns" if others else ""
     yield _attempted(f"one normal{also}", _normal, train, rows, mass)
+    if subject.given is not None and subject.contexts is not None:
+        known = one_hot(subject.given, contexts_in(vae, subject.fitted))
+        own = one_hot(subject.given, subject.contexts)
+        if 0 < known.shape[1] <= WIDEST:
+            whole, wide = np.hstack([train, known]), np.hstack([rows, own])
+            name = f"one normal given the context{also}"
+            yield _attempted(name, _conditional(len(real)), whole, wide, mass)
     if not np.isnan(train).any() and not np.isnan(rows).any():
         yield _attempted(f"a mixture of normals{also}", _mixture, train, rows, mass)
+
+
+def one_hot(given: Context, contexts: np.ndarray) -> np.ndarray:
+    """What is known of each context as numbers, (n, E): levels but the last are 0 or 1.
+
+    A label may be unknown, and is left out.
+
+    Example:
+        >>> one_hot(Context(label=3, dim=1), np.array([[0.5, 2.0]]))
+        array([[0.5]])
+    """
+    columns = []
+    for position, count in enumerate(given.levels[: -1 if given.label else None]):
+        column = contexts[:, position : position + 1].astype(np.float64)
+        every = np.arange((count or 2) - 1)
+        columns.append(column if count is None else (column == every).astype(float))
+    return np.hstack([np.zeros((len(contexts), 0)), *columns])
 
 
 def column_terms(vae: VAE, rows: np.ndarray) -> np.ndarray | None:
@@ -71,7 +113,7 @@ def column_terms(vae: VAE, rows: np.ndarray) -> np.ndarray | None:
         columns = independent_columns(vae.likelihood)
         if columns is None:
             return None
-        x = torch.cat(list(rows_of(vae, rows, "rows")))
+        x = own_part(vae, torch.cat(list(rows_of(vae, rows, "rows"))))
         terms = column_log_prob(columns, x)
         if terms is None:
             terms = columns.log_prob(x)[:, None]
@@ -84,7 +126,7 @@ def _no_normal(subject: Subject, terms: np.ndarray) -> str:
     measure = subject.measure
     if measure is None or not measure.density:
         return "no column has a density, so a normal has nothing to be compared with"
-    if measure.given or measure.mask:
+    if measure.given_in_rows or measure.mask:
         return f"the model's log p(x) is the {measure}, which a normal doesn't have"
     if measure.mass and terms.shape[1] != len(subject.names):
         return "the other columns are not independent of each other in this likelihood"
@@ -99,7 +141,7 @@ def _no_normal(subject: Subject, terms: np.ndarray) -> str:
 
 def _attempted(
     name: str,
-    density: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    density: Density,
     train: np.ndarray,
     rows: np.ndarray,
     mass: np.ndarray,
@@ -115,6 +157,18 @@ def _normal(train: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """One normal, by maximum likelihood, where cells are missing by EM."""
     fitted = fit_normal(train, ridge=RIDGE, tolerance=1e-4, max_iterations=300)
     return fitted.log_prob(rows)
+
+
+def _conditional(real: int) -> Density:
+    """That of the first columns given the others: log p(x, c) - log p(c) of one normal."""
+
+    def density(train: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        fitted = fit_normal(train, ridge=RIDGE, tolerance=1e-4, max_iterations=300)
+        others = rows.copy()
+        others[:, :real] = np.nan
+        return fitted.log_prob(rows) - fitted.log_prob(others)
+
+    return density
 
 
 def _mixture(train: np.ndarray, rows: np.ndarray) -> np.ndarray:

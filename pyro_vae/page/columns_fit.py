@@ -10,10 +10,11 @@ from pyro_vae.analysis.figures.ecdf import ecdf_with_band, leaves_band
 from pyro_vae.analysis.fitted import has_samples
 from pyro_vae.analysis.posterior_checks.predictive import column_p_values
 from pyro_vae.analysis.posterior_checks.uniformity import holm
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import figure, grid, paragraph
 from pyro_vae.page.pictures import plot
 from pyro_vae.page.pixels import pixels
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 
 MOST = 12
 """Columns that are drawn, those that fit worst."""
@@ -105,6 +106,8 @@ def column_fit(subject: Subject, answers: Answers) -> str:
         return paragraph(reason)
     p = _p_values(subject, answers.draws)
     sentence = paragraph(_judged(subject, p, len(answers.draws)))
+    if subject.given is not None:
+        sentence += paragraph(_contexts(subject), "soft")
     if subject.image_shape is not None:
         return sentence + pixels(subject, answers.draws, p < SMALL)
     return sentence + _pictures(subject, answers.draws, p)
@@ -114,13 +117,21 @@ def _not_comparable(subject: Subject) -> str:
     """Why drawn rows can't be compared with held-out ones; empty where they can."""
     if not has_samples(subject.vae):
         return NO_SAMPLES
-    given = "" if subject.measure is None else subject.measure.given
+    given = "" if subject.measure is None else subject.measure.given_in_rows
     if given:
         return (
             f"The model describes a row given {given}, which drawn rows have of a typical size, so "
             "their columns are not compared with those of the data."
         )
     return ""
+
+
+def _contexts(subject: Subject) -> str:
+    """In which contexts rows are drawn."""
+    drawn = "As many rows are drawn in the context of each row of the data"
+    if subject.given is not None and subject.given.label is not None:
+        drawn += ", with a label from p(y) where it is unknown"
+    return f"{drawn}: the columns agree where both have the same mixture over contexts."
 
 
 def _p_values(subject: Subject, draws: np.ndarray) -> np.ndarray:

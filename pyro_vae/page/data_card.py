@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from pyro_vae.analysis.figures.missing_cells import missing_map
 from pyro_vae.data.columns import Column
 from pyro_vae.data.inspection_cells import values_of
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import figure, grid, listing, paragraph, table
 from pyro_vae.page.pictures import WIDE, plot
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 
 MOST = 60
 """Columns with a line of their own."""
@@ -28,6 +29,7 @@ def data(subject: Subject, answers: Answers) -> str:
         parts += [paragraph(sentence) for sentence in _numbers(subject)]
     else:
         parts.append(_columns(subject))
+    parts += _context(subject)
     if subject.remarks:
         parts.append(paragraph("What to look at:"))
         parts.append(listing(subject.remarks))
@@ -71,6 +73,27 @@ def _columns(subject: Subject) -> str:
     if len(lines) > MOST:
         caption += f"; the first {MOST} of {len(lines)}"
     return table(caption, ["column", "kind", "values", "missing"], lines[:MOST])
+
+
+def _context(subject: Subject) -> Iterator[str]:
+    """What is given with the rows: a line for each column of a table, else a sentence."""
+    given, contexts = subject.given, subject.contexts
+    if given is None or contexts is None:
+        return
+    if given.table is None:
+        present = contexts[~np.isnan(contexts)]
+        size = f"{given.size} number" + ("s" if given.size > 1 else "")
+        of = (
+            f", from {present.min():.4g} to {present.max():.4g}" if present.size else ""
+        )
+        yield paragraph(f"Each row has {size} more in its context c{of}.")
+        return
+    pairs = list(zip(given.table.modelled, contexts.T, strict=True))[:MOST]
+    caption = "Columns of the context, with the values of the rows of this page"
+    if len(pairs) < given.size:
+        caption += f"; the first {len(pairs)} of {given.size}"
+    head = ["column", "kind", "values", "missing"]
+    yield table(caption, head, [_cells(*pair) for pair in pairs])
 
 
 def _cells(column: Column, numbers: np.ndarray | None) -> list[str]:

@@ -3,19 +3,26 @@
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from pyro_vae.analysis import Evidence
 from pyro_vae.analysis.figures.log_densities import k_hat_by_row, log_p_histograms
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
 from pyro_vae.analysis.results.answer import mean_and_se
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.baselines import Baseline, baselines
 from pyro_vae.page.html import figure, grid, paragraph, table, totals
 from pyro_vae.page.pictures import WIDE, plot
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 
 NONE = (
     "The model is an autoencoder: its codes have no density, so there is no log p(x). Guide "
     "`mean_field` with prior `standard_normal` has one."
+)
+
+WITHOUT_CONTEXT = (
+    "Where its name doesn't say so, a simple model knows nothing of the context: what this model "
+    "has more may be what the context tells."
 )
 
 
@@ -31,10 +38,13 @@ def log_density(subject: Subject, answers: Answers) -> str:
     caption = "Over the rows of this page; ± is one standard error over rows"
     shown = [total for total in found.totals() if total.name != "seconds"]
     pictures = [_histograms(found, simple, answers), _k_hat(found)]
-    return totals(caption, shown) + _compared(found, simple) + grid(pictures, "wide")
+    numbers = totals(caption, shown) + _compared(found, simple, found.symbol)
+    if subject.given is not None:
+        numbers += paragraph(WITHOUT_CONTEXT, "soft")
+    return numbers + grid(pictures, "wide")
 
 
-def _compared(found: Evidence, simple: list[Baseline]) -> str:
+def _compared(found: Evidence, simple: list[Baseline], symbol: str = "log p(x)") -> str:
     lines = [["this model", _shown(*mean_and_se(found.log_marginal)), ""]]
     for baseline in simple:
         if baseline.reason:
@@ -42,8 +52,8 @@ def _compared(found: Evidence, simple: list[Baseline]) -> str:
             continue
         gain = _shown(*mean_and_se(found.log_marginal - baseline.log_p))
         lines.append([baseline.name, _shown(*mean_and_se(baseline.log_p)), gain])
-    caption = "log p(x) beside simple models of the same rows, in nats per row"
-    head = ("model", "log p(x)", "this model has more by")
+    caption = f"{symbol} beside simple models of the same rows, in nats per row"
+    head = ("model", symbol, "this model has more by")
     return table(caption, head, lines)
 
 
@@ -62,12 +72,14 @@ def _histograms(found: Evidence, simple: list[Baseline], answers: Answers) -> st
     independent = simple[0]
     if not independent.reason and np.isfinite(independent.log_p).any():
         sets["independent columns"] = independent.log_p
-    alt = f"histograms of log p(x), {', '.join(sets)}; the mean of these rows is "
+    alt = f"histograms of {found.symbol}, {', '.join(sets)}; the mean of these rows is "
     alt += f"{found.mean_log_marginal:.2f} nats"
-    picture = plot(
-        lambda axes: log_p_histograms(axes, sets), alt, width=WIDE, height=3.3
-    )
-    return figure(picture, f"log p(x). {sentence}")
+
+    def draw(axes: Axes) -> None:
+        log_p_histograms(axes, sets).set_xlabel(f"{found.symbol} in nats")
+
+    picture = plot(draw, alt, width=WIDE, height=3.3)
+    return figure(picture, f"{found.symbol}. {sentence}")
 
 
 def _overfitting(own: np.ndarray, fitted: np.ndarray) -> str:
@@ -97,7 +109,7 @@ def _k_hat(found: Evidence) -> str:
         height=3.3,
     )
     caption = (
-        f"k-hat, the tail index of the importance weights: log p(x) is reliable on {trusted} rows, "
-        "where it is below the limit for the number of draws."
+        f"k-hat, the tail index of the importance weights: {found.symbol} is reliable on {trusted} "
+        "rows, where it is below the limit for the number of draws."
     )
     return figure(picture, caption)

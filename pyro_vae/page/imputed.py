@@ -4,8 +4,9 @@ import math
 
 from pyro_vae.analysis import impute
 from pyro_vae.analysis.imputation.calibration import Calibrated
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import paragraph, table, totals
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 
 PARTICLES = 500
 
@@ -22,7 +23,8 @@ def imputation(subject: Subject, answers: Answers) -> str:
         )
     found = impute(
         subject.vae,
-        subject.rows,
+        subject.x,
+        context=subject.contexts,
         num_imputations=0,
         num_particles=PARTICLES,
         seed=subject.seed,

@@ -4,15 +4,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 
 from pyro_vae.analysis import LatentUse, encode, latent_use
 from pyro_vae.analysis.figures.latent_axes import aggregate_posterior, rate_by_dimension
 from pyro_vae.analysis.figures.latent_map import latent_scatter
-from pyro_vae.analysis.fitted import evaluation, posterior_of
-from pyro_vae.inputs import placement_of, rows_of
+from pyro_vae.analysis.fitted import as_numpy, evaluation, posterior_of
+from pyro_vae.data.columns import Column
+from pyro_vae.given import of_rows
+from pyro_vae.inputs import placement_of
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import figure, grid, paragraph, totals
 from pyro_vae.page.pictures import WIDE, plot, shrink, svg
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 from pyro_vae.page.traversals import traversals
 from pyro_vae.rng import own_seed
 
@@ -20,29 +24,34 @@ DIMENSIONS = 3
 """Dimensions whose aggregate posterior is drawn, those that carry most."""
 DRAWS = 10
 PRIOR_DRAWS = 5000
+BATCH = 256
+"""Rows at once."""
 MOST_LEVELS = 10
 """Levels of a column whose rows are told apart in the map."""
 
 
 def latent_space(subject: Subject, answers: Answers) -> str:
     """Totals, rates, aggregate posterior and map."""
-    del answers
     if not subject.is_density:
-        units = encode(subject.vae, subject.rows).active_units()
-        about = f"{units} of {subject.vae.spec.latent_dim} units are active. {NO_RATE}"
-        return paragraph(about) + grid([_map(subject)], "wide")
+        points = encode(subject.vae, subject.x, context=subject.contexts)
+        units = f"{points.active_units()} of {subject.vae.spec.latent_dim}"
+        about = f"{units} units are active. "
+        return paragraph(about + NO_RATE) + grid([_map(subject, answers)], "wide")
     if len(subject.rows) < 2:
         return paragraph("One row alone doesn't show how the latent space is used.")
-    use = latent_use(subject.vae, subject.rows, seed=subject.seed, progress=False)
-    codes, prior = _draws(subject)
+    how: dict[str, Any] = {"seed": subject.seed, "progress": False}
+    use = latent_use(subject.vae, subject.x, context=subject.contexts, **how)
+    codes, prior = _draws(subject, answers)
     order = np.argsort(-use.variance, kind="stable")[:DIMENSIONS]
-    most = [_aggregate(codes[:, d], prior[:, d], int(d)) for d in order]
+    name = subject.code
+    most = [_aggregate(codes[:, d], prior[:, d], int(d), name) for d in order]
     return "".join(
         [
+            paragraph(STANDARDISED) if name == "u" else "",
             _totals(use),
-            grid([_rates(use), _map(subject)], "wide"),
+            grid([_rates(use), _map(subject, answers)], "wide"),
             grid(most),
-            traversals(subject, codes, order),
+            traversals(subject, answers, codes, order),
         ]
     )
 
@@ -53,6 +62,10 @@ def _totals(use: LatentUse) -> str:
     return "".join([totals(caption, use.totals()), *remarks])
 
 
+STANDARDISED = (
+    "The prior of z takes the context, and z tells of it by intent. What is shown is what is left: "
+    "u = (z - μ(c)) / σ(c), whose prior is N(0, I) in every context."
+)
 NO_RATE = "The code of an autoencoder is a point, which has no rate."
 
 
@@ -77,34 +90,43 @@ def _rates(use: LatentUse) -> str:
     return figure(picture, caption)
 
 
-def _draws(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+def _draws(subject: Subject, answers: Answers) -> tuple[np.ndarray, np.ndarray]:
     """Draws of the aggregate posterior and of the prior, (draws, latent_dim)."""
     vae = subject.vae
+    seen = of_rows(vae)
     with evaluation(vae), own_seed(subject.seed, placement_of(vae).device):
         parts = [
-            posterior_of(vae, batch).sample(torch.Size([DRAWS])).flatten(0, 1)
-            for batch in rows_of(vae, subject.rows, "rows")
+            posterior_of(seen, batch).sample(torch.Size([DRAWS])).flatten(0, 1)
+            for batch in answers.complete.split(BATCH)
         ]
-        prior = vae.prior().sample(torch.Size([PRIOR_DRAWS]))
+        prior = seen.prior().sample(torch.Size([PRIOR_DRAWS]))
     return torch.cat(parts).cpu().numpy(), prior.cpu().numpy()
 
 
-def _aggregate(codes: np.ndarray, prior: np.ndarray, dimension: int) -> str:
+def _aggregate(
+    codes: np.ndarray, prior: np.ndarray, dimension: int, name: str = "z"
+) -> str:
     shift = f"mean {codes.mean():.2f}, sd {codes.std():.2f}"
     usual = f"mean {prior.mean():.2f}, sd {prior.std():.2f}"
     alt = f"aggregate posterior of dimension {dimension}, {shift}, over the prior, {usual}"
-    picture = plot(
-        lambda axes: aggregate_posterior(axes, codes, prior, dimension=dimension),
-        alt,
+
+    def draw(axes: Axes) -> None:
+        aggregate_posterior(axes, codes, prior, dimension=dimension)
+        axes.set_xlabel(f"{name}, dimension {dimension}")
+
+    caption = (
+        f"Blue: q({name}) of dimension {dimension}, {shift}. Grey: the prior, {usual}."
     )
-    caption = f"Blue: q(z) of dimension {dimension}, {shift}. Grey: the prior, {usual}."
-    return figure(picture, caption)
+    return figure(plot(draw, alt), caption)
 
 
-def _map(subject: Subject) -> str:
+def _map(subject: Subject, answers: Answers) -> str:
     """The posterior means, in two principal components where they have more dimensions."""
     labels, whose = _classes(subject)
-    codes = encode(subject.vae, subject.rows).loc
+    seen = of_rows(subject.vae)
+    with evaluation(subject.vae):
+        means = [posterior_of(seen, b).mean for b in answers.complete.split(BATCH)]
+    codes = as_numpy(torch.cat(means))
     drawn = latent_scatter(codes, labels=labels)
     drawn.set_size_inches(WIDE, 3.4)
     shrink(drawn)
@@ -115,16 +137,31 @@ def _map(subject: Subject) -> str:
         axis.set_label_text(axis.get_label_text().replace(" (", "\n("))
     coloured = f", coloured by {whose}" if whose else ""
     alt = f"map of the posterior means of {len(codes)} rows{coloured}"
-    return figure(svg(drawn, alt), f"E[z | x] of each row{coloured}.")
+    of_row = "x" if subject.given is None else "x, c"
+    mean = f"E[{subject.code} | {of_row}]"
+    return figure(svg(drawn, alt), f"{mean} of each row{coloured}.")
 
 
 def _classes(subject: Subject) -> tuple[np.ndarray | None, str]:
-    """What tells the rows apart: their classes, or the first column with a few levels."""
+    """What tells the rows apart: their classes, or the first column with a few levels.
+
+    The columns of the context come first: where colours are mixed, z carries nothing of them.
+    """
     if subject.classes is not None:
         return subject.classes, "class"
-    for i, column in enumerate(subject.schema_columns):
-        if column is None or column.levels is None or len(column.levels) > MOST_LEVELS:
-            continue
-        cells = [subject.cell(i, number) for number in subject.flat[:, i]]
-        return np.array(cells, dtype=object), column.name
+    table = None if subject.given is None else subject.given.table
+    given = () if table is None else table.modelled
+    for i, column in enumerate(given):
+        if _has_few_levels(column):
+            every = range(len(subject.rows))
+            cells = [subject.context_cells(row)[i] for row in every]
+            return np.array(cells, dtype=object), column.name
+    for i, own in enumerate(subject.schema_columns):
+        if own is not None and _has_few_levels(own):
+            cells = [subject.cell(i, number) for number in subject.flat[:, i]]
+            return np.array(cells, dtype=object), own.name
     return None, ""
+
+
+def _has_few_levels(column: Column) -> bool:
+    return column.levels is not None and len(column.levels) <= MOST_LEVELS

@@ -7,9 +7,11 @@ import numpy as np
 from pyro_vae.analysis import Evidence
 from pyro_vae.analysis.outliers.columns import WHY, column_shares, factorises
 from pyro_vae.inputs import rows_of
+from pyro_vae.page.answers import Answers
+from pyro_vae.page.baselines import log_p_label
 from pyro_vae.page.html import figure, grid, paragraph, table
 from pyro_vae.page.pictures import images
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 
 WORST = 6
 USUAL = 40
@@ -41,13 +43,15 @@ def odd_rows(subject: Subject, answers: Answers) -> str:
     worst = _least_likely(found)
     middle = float(np.median(found.log_marginal))
     about = (
-        f"The {len(worst)} rows with the lowest log p(x); the median of all is {middle:.2f} nats. "
-        "An unlikely row isn't wrong for that, and a likely one may be: look at both."
+        f"The {len(worst)} rows with the lowest {found.symbol}; the median of all is {middle:.2f} "
+        "nats. An unlikely row isn't wrong for that, and a likely one may be: look at both."
     )
     first = next(rows_of(subject.vae, subject.rows, "rows"))[:1]
     if not factorises(subject.vae, first):
         return paragraph(f"{about} {WHY}.") + _table(subject, found, worst, None)
-    odd = _parts(subject, found, worst)
+    # what is of the label is none of z
+    of_label = log_p_label(subject.vae, answers.contexts)
+    odd = _parts(subject, found.log_marginal - of_label, worst)
     if subject.image_shape is None:
         return paragraph(about) + _table(subject, found, worst, odd)
     return paragraph(about) + _pictures(subject, found, worst, odd)
@@ -63,8 +67,12 @@ def _table(
     subject: Subject, found: Evidence, worst: np.ndarray, odd: Odd | None
 ) -> str:
     """A line for each row; without columns where these have no part of log p(x)."""
-    head = ["row", "log p(x)"]
+    head = ["row", found.symbol]
     lines = [[subject.row_labels[row], _log_p(found, row)] for row in worst]
+    if subject.given is not None:
+        head.append("its context")
+        for i, row in enumerate(worst):
+            lines[i].append(subject.context_in_words(row))
     if odd is not None:
         head.append("what is odd, in nats below the usual")
         for i, row in enumerate(worst):
@@ -77,7 +85,7 @@ def _log_p(found: Evidence, row: int) -> str:
     return f"{found.log_marginal[row]:.2f} ± {found.se[row]:.2f}{doubt}"
 
 
-def _parts(subject: Subject, found: Evidence, worst: np.ndarray) -> Odd:
+def _parts(subject: Subject, log_p: np.ndarray, worst: np.ndarray) -> Odd:
     """The shares of the worst rows beside those of other rows, by importance sampling."""
     others = np.setdiff1d(np.arange(len(subject.rows)), worst)
     if not len(others):
@@ -87,8 +95,8 @@ def _parts(subject: Subject, found: Evidence, worst: np.ndarray) -> Odd:
     how = {"num_samples": DRAWS, "seed": subject.seed}
     own = column_shares(subject.vae, subject.rows[worst], progress=False, **how).value
     other = column_shares(subject.vae, subject.rows[usual], progress=False, **how).value
-    rate = own.sum(1) - found.log_marginal[worst]
-    usual_rate = (other.sum(1) - found.log_marginal[usual]).mean()
+    rate = own.sum(1) - log_p[worst]
+    usual_rate = (other.sum(1) - log_p[usual]).mean()
     return Odd(own - other.mean(0), usual_rate - rate)
 
 
@@ -121,7 +129,9 @@ def _pictures(subject: Subject, found: Evidence, worst: np.ndarray, odd: Odd) ->
         name = subject.row_labels[row]
         alt = f"row {name}, and right of it how many nats each pixel is below the usual"
         picture = images(both, alt, image_shape=shape, columns=2, limits=subject.limits)
+        where = subject.context_in_words(row)
         caption = f"Row {name}: {_log_p(found, row)} nats; z {odd.rate[i]:+.1f}."
+        caption += f" Its context: {where}." if where else ""
         pictures.append(figure(picture, caption))
     about = (
         f"Left the row, right its pixels: white where one makes the row {largest:.1f} nats less "

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.analysis.results.verdicts import Finding
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import inline, listing, paragraph, preformatted
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 
 
 def verdict(subject: Subject, answers: Answers) -> str:
@@ -86,22 +87,28 @@ def _meaning(finding: Finding) -> Iterator[str]:
 
 def model(subject: Subject, answers: Answers) -> str:
     """The model as it prints itself, and what its log p(x) is."""
-    del answers
     parts = [preformatted(str(subject.vae), "the model in symbols")]
-    parts.append(
-        paragraph(
-            "p(z) is the prior, p(x | z) the likelihood of a row x given its code z, "
-            "and q(z | x) the guide, which approximates the posterior."
-        )
-    )
-    if subject.measure is not None and subject.is_density:
+    parts.append(paragraph(PLAIN if subject.given is None else GIVEN))
+    _, found = answers.evaluation
+    if found is not None and found.measure is not None:
         parts.append(
             paragraph(
-                f"log p(x) is the logarithm of a {in_words(subject.measure)}; columns are counted "
-                "from 0."
+                f"{found.symbol} is the logarithm of a {in_words(found.measure)}; columns are "
+                "counted from 0."
             )
         )
     return "".join(parts)
+
+
+PLAIN = (
+    "p(z) is the prior, p(x | z) the likelihood of a row x given its code z, and q(z | x) the "
+    "guide, which approximates the posterior."
+)
+GIVEN = (
+    "c is the context of a row x: it is given, and has no probability. z is the code of the row; "
+    "the first line is the prior, the second the likelihood, and the third the guide, which "
+    "approximates the posterior. p(u) is the prior of random effects."
+)
 
 
 def in_words(measure: Measure) -> str:

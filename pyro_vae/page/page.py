@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyro_vae.atomic_files import written_whole
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.columns_fit import column_fit
+from pyro_vae.page.context_part import effects, labels, z_and_context
 from pyro_vae.page.data_card import data
 from pyro_vae.page.density import log_density
 from pyro_vae.page.html import document, paragraph, section
@@ -19,7 +21,7 @@ from pyro_vae.page.overview import checks, model, verdict
 from pyro_vae.page.samples import samples
 from pyro_vae.page.settings import settings
 from pyro_vae.page.style import STYLE
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 from pyro_vae.page.training_part import training
 
 Part = Callable[[Subject, Answers], str]
@@ -32,6 +34,9 @@ PARTS: dict[str, tuple[str, Part]] = {
     "columns": ("Fit of each column", column_fit),
     "samples": ("Samples beside data", samples),
     "latent": ("Latent space", latent_space),
+    "context": ("z and the context", z_and_context),
+    "effects": ("Random effects", effects),
+    "labels": ("Labels", labels),
     "rows": ("The least likely rows", odd_rows),
     "imputation": ("Imputation of missing cells", imputation),
     "checks": ("All checks", checks),
@@ -78,21 +83,37 @@ def write_page(subject: Subject, file: Path, *, progress: bool | None = None) ->
     evaluated = time.perf_counter()
     failed: dict[str, str] = {}
     parts = {}
-    for name, (title, part) in PARTS.items():
+    for name, (title, part) in parts_of(subject).items():
         try:
             inside = part(subject, answers)
         except Exception as error:  # an unusual model or a column that can't be drawn
             failed[name] = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
             inside = paragraph(f"This part could not be made: {failed[name]}")
-        parts[name] = section(name, title, inside)
+        parts[name] = section(name, _title(title, answers), inside)
     with written_whole(file) as draft:
-        draft.write_text(_whole(subject, parts), encoding="utf-8")
+        draft.write_text(_whole(subject, answers, parts), encoding="utf-8")
     ended = time.perf_counter()
     size = file.stat().st_size
     return Page(file, size, ended - evaluated, evaluated - began, failed)
 
 
-def _whole(subject: Subject, parts: dict[str, str]) -> str:
+def parts_of(subject: Subject) -> dict[str, tuple[str, Part]]:
+    """The parts of a page: those about a context only where the model has one."""
+    given = subject.given
+    absent = {
+        "context": given is None,
+        "effects": given is None or not given.effects,
+        "labels": given is None or given.label is None,
+    }
+    return {name: part for name, part in PARTS.items() if not absent.get(name)}
+
+
+def _title(title: str, answers: Answers) -> str:
+    """The title of a part; log p(x) is what it is for rows with contexts or labels."""
+    return title.replace("log p(x)", answers.symbol)
+
+
+def _whole(subject: Subject, answers: Answers, parts: dict[str, str]) -> str:
     """The head, the verdict, the contents, and the other parts."""
     first, *others = parts.values()
     title = f"Report of the run {subject.folder.resolve().name}"
@@ -101,9 +122,11 @@ def _whole(subject: Subject, parts: dict[str, str]) -> str:
         f"A variational autoencoder with {spec.latent_dim} latent dimensions, and what it says of "
         f"{len(subject.rows)} rows"
     )
+    if subject.given is not None:
+        lead += " in their contexts"
     links = "".join(
-        f'<li><a href="#{anchor}">{html.escape(name)}</a></li>'
-        for anchor, (name, _) in list(PARTS.items())[1:]
+        f'<li><a href="#{anchor}">{html.escape(_title(name, answers))}</a></li>'
+        for anchor, (name, _) in list(parts_of(subject).items())[1:]
     )
     contents = f'<nav aria-label="parts of this page"><ul>{links}</ul></nav>'
     head = f"<header><h1>{html.escape(title)}</h1>{paragraph(lead, 'lead')}</header>"

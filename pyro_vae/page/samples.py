@@ -6,14 +6,16 @@ import numpy as np
 
 from pyro_vae.analysis import reconstruct
 from pyro_vae.analysis.fitted import has_samples
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.columns_fit import NO_SAMPLES
 from pyro_vae.page.html import figure, grid, paragraph, table
 from pyro_vae.page.pictures import images
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 
 IMAGES = 20
 ROWS = 6
 COLUMNS = 14
+CONTEXTS = 4
 
 
 def samples(subject: Subject, answers: Answers) -> str:
@@ -25,17 +27,22 @@ def samples(subject: Subject, answers: Answers) -> str:
     columns = range(min(len(subject.names), COLUMNS))
     chosen = _spread(subject, ROWS)
     lines = [
-        _line(subject, f"data, {subject.row_labels[n]}", subject.flat[n])
+        _line(subject, f"data, {subject.row_labels[n]}", subject.flat[n], n)
         for n in chosen
     ]
+    drawn = range(ROWS) if subject.given is None else chosen
     lines += [
-        _line(subject, f"drawn, {n}", row)
-        for n, row in enumerate(answers.draws[:ROWS], 1)
+        _line(subject, f"drawn, {number}", answers.draws[n], n)
+        for number, n in enumerate(drawn, 1)
     ]
     caption = "Rows of the data, and rows that the model draws"
+    given = subject.context_names[:CONTEXTS]
+    if given:
+        caption += f" in the same contexts, {', '.join(given)}"
     if len(columns) < len(subject.names):
         caption += f"; the first {len(columns)} of {len(subject.names)} columns"
-    return table(caption, ["row", *(subject.names[i] for i in columns)], lines)
+    head = ["row", *given, *(subject.names[i] for i in columns)]
+    return table(caption, head, lines)
 
 
 def _spread(subject: Subject, count: int) -> np.ndarray:
@@ -44,22 +51,27 @@ def _spread(subject: Subject, count: int) -> np.ndarray:
     return np.linspace(0, last, min(count, last + 1)).astype(int)
 
 
-def _line(subject: Subject, name: str, row: np.ndarray) -> list[str]:
+def _line(subject: Subject, name: str, row: np.ndarray, n: int) -> list[str]:
+    """A row, in the context of the row n of the data."""
     cells = [subject.cell(i, number) for i, number in enumerate(row[:COLUMNS])]
-    return [name, *cells]
+    return [name, *subject.context_cells(n)[:CONTEXTS], *cells]
 
 
 def _images(subject: Subject, answers: Answers) -> Iterator[str]:
     """The data, their reconstructions, and what the model draws, all on the scale of the data."""
-    shown = np.asarray(subject.rows)[_spread(subject, IMAGES)]
-    rebuilt = reconstruct(subject.vae, shown, as_array=True)
+    chosen = _spread(subject, IMAGES)
+    shown = subject.x[chosen]
+    context = None if subject.contexts is None else subject.contexts[chosen]
+    rebuilt = reconstruct(subject.vae, shown, context=context, as_array=True)
     yield _grid(subject, shown, "Rows of the data.")
     yield _grid(subject, rebuilt, "Their reconstructions, in the same order.")
     if has_samples(subject.vae):
-        count = len(shown)
-        yield _grid(subject, answers.draws[:count], "Rows that the model draws.")
-        means = np.asarray(answers.samples.mean)[:count]
-        yield _grid(subject, means, "E[x | z] of the same codes.")
+        drawn, where = np.arange(len(shown)), ""
+        if context is not None:
+            drawn, where = chosen, ", each in the context of the row in its place"
+        yield _grid(subject, answers.draws[drawn], f"Rows that the model draws{where}.")
+        means = np.asarray(answers.samples.mean)[drawn]
+        yield _grid(subject, means, f"{subject.mean_symbol} of the same codes.")
 
 
 def _grid(subject: Subject, rows: np.ndarray, caption: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyro_vae.experiment.description import DataOptions, EvaluateOptions
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import details, paragraph, preformatted, table
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 from pyro_vae.spec import Spec
 from pyro_vae.training import FitOptions
 from pyro_vae.version import versions

@@ -1,4 +1,4 @@
-"""What a page is about: a fitted model, its run and rows, and what is computed from them."""
+"""What a page is about: a fitted model, its run and rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,28 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from pyro_vae.analysis import Evidence, Samples, evidence, sample
+from pyro_vae.analysis.contexts.naming import cells_of_context, in_words, names_in
 from pyro_vae.analysis.figures.images import guess_image_shape
 from pyro_vae.analysis.fitted import has_density
 from pyro_vae.analysis.marginal_likelihood.measure import Measure, measure_of
 from pyro_vae.analysis.outliers.columns import names_of
-from pyro_vae.analysis.report.checks import checkup_given
-from pyro_vae.analysis.report.results import Checkup
 from pyro_vae.data import Table
+from pyro_vae.data.cell_text import cell_text
 from pyro_vae.data.columns import Column
 from pyro_vae.experiment.description import Experiment
-from pyro_vae.experiment.evaluation import HOW, Metrics, evaluate
-from pyro_vae.inputs import rows_of
+from pyro_vae.experiment.evaluation import (
+    contexts_in,
+    without_contexts,
+)
+from pyro_vae.spec import Context
 from pyro_vae.vae import VAE
-
-FITTED_ROWS = 60
-"""Fitted rows whose log p(x) is compared with that of held-out rows."""
-DRAWN_PER_ROW = 20
-FEWEST_DRAWN = 2000
-MOST_NUMBERS = 20_000_000
-"""Rows that the model draws: 20 for each held-out row, at least 2000, as far as memory allows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +35,7 @@ class Subject:
         experiment: the description of the run, changed by arguments.
         folder: of the run.
         recorded: what the run has recorded of itself: data, options, versions.
-        rows: those of the page, as the model takes them, (n, *data_shape).
+        rows: those of the page, as the model takes them, (n, *data_shape), or with contexts (x, c).
         row_labels: their names; their numbers in the source where they have none.
         classes: known classes of the rows, for the colours of the latent map.
         columns: the names of the columns, where they have some.
@@ -76,9 +70,52 @@ class Subject:
         return self.experiment.evaluate.seed
 
     @cached_property
+    def x(self) -> np.ndarray:
+        """The rows without their contexts, (n, *data_shape)."""
+        own: np.ndarray = without_contexts(self.vae, self.rows)
+        return own.reshape(-1, *self.vae.spec.data_shape)
+
+    @cached_property
     def flat(self) -> np.ndarray:
-        """The rows, (n, D)."""
-        return np.asarray(self.rows, dtype=np.float64).reshape(len(self.rows), -1)
+        """The same, (n, D)."""
+        return np.asarray(self.x, dtype=np.float64).reshape(len(self.rows), -1)
+
+    @property
+    def given(self) -> Context | None:
+        """The context of the model's description."""
+        return self.vae.spec.context
+
+    @cached_property
+    def contexts(self) -> np.ndarray | None:
+        """What is given with each row, (n, C); None for a model without a context."""
+        return None if self.given is None else contexts_in(self.vae, self.rows)
+
+    @cached_property
+    def context_names(self) -> tuple[str, ...]:
+        """A name for each number of a context."""
+        return () if self.given is None else names_in(self.given)
+
+    def context_cells(self, row: int) -> list[str]:
+        """The context of a row as text, a cell for each of its names."""
+        if self.given is None or self.contexts is None:
+            return []
+        return cells_of_context(self.given, self.contexts[row])
+
+    def context_in_words(self, row: int) -> str:
+        """The context of a row, such as "batch = a, age = 40"; empty without one."""
+        if self.given is None or self.contexts is None:
+            return ""
+        return in_words(self.given, self.contexts[row])
+
+    @property
+    def code(self) -> str:
+        """What a code is called: "u", z without its mean and width in a context, or "z"."""
+        return "u" if self.given is not None and self.given.prior else "z"
+
+    @property
+    def mean_symbol(self) -> str:
+        """What the decoder gives."""
+        return "E[x | z]" if self.given is None else "E[x | z, c]"
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -121,11 +158,9 @@ class Subject:
             number: of the model, nan where missing.
         """
         known = self.schema_columns[column]
-        if math.isnan(number):
-            return "missing"
-        if known is None:
-            return f"{number:.4g}"
-        return _decoded(known, number)
+        if known is not None:
+            return cell_text(known, number)
+        return "missing" if math.isnan(number) else f"{number:.4g}"
 
     def kind(self, column: int) -> str:
         """The kind of a column: that of the table, or of a likelihood that all columns share."""
@@ -141,74 +176,3 @@ class Subject:
         """The unit of a column, where it is known."""
         known = self.schema_columns[column]
         return "" if known is None else known.unit_and_origin
-
-
-def _decoded(column: Column, number: float) -> str:
-    """A cell of a column as text: a level, a time, or a number."""
-    shown = column.decoded(np.array([number]))[0]
-    if column.origin is not None:
-        to_the = "D" if column.unit == "days" else "s"
-        return str(shown.astype(f"datetime64[{to_the}]")).replace("T", " ")
-    if column.levels is not None or column.unit is not None:
-        return str(shown)
-    return f"{shown:.4g}" if abs(shown) < 1e4 else f"{shown:,.0f}"
-
-
-class Answers:
-    """What is computed for a page, each when it is first asked for.
-
-    Arguments:
-        subject: what the page is about.
-        progress: whether to show bars.
-    """
-
-    def __init__(self, subject: Subject, progress: bool | None = None) -> None:
-        self.subject = subject
-        self.progress = progress
-
-    @cached_property
-    def evaluation(self) -> tuple[Metrics, Evidence | None]:
-        """The metrics and log p(x) of the rows, as `pyro-vae evaluate` has them."""
-        subject = self.subject
-        every = subject.experiment.evaluate.model_copy(update={"rows": None})
-        return evaluate(subject.vae, subject.rows, every, progress=self.progress)
-
-    @cached_property
-    def checkup(self) -> Checkup:
-        """The checks of `pyro-vae check` for these rows, whose log p(x) is known."""
-        subject = self.subject
-        rows = torch.cat(list(rows_of(subject.vae, subject.rows, "rows")))
-        _, found = self.evaluation
-        how: dict[str, Any] = {"seed": subject.seed, "progress": False}
-        return checkup_given(subject.vae, rows, found, **how)
-
-    @cached_property
-    def fitted(self) -> Evidence | None:
-        """log p(x) of fitted rows; None where none are known, or it doesn't exist."""
-        subject = self.subject
-        if subject.fitted is None or not subject.is_density:
-            return None
-        random = np.random.default_rng(subject.seed)
-        count = min(FITTED_ROWS, len(subject.fitted))
-        chosen = np.sort(random.choice(len(subject.fitted), count, replace=False))
-        options = subject.experiment.evaluate
-        return evidence(
-            subject.vae,
-            subject.fitted[chosen],
-            **{name: getattr(options, name) for name in HOW},
-            progress=self.progress,
-        )
-
-    @cached_property
-    def samples(self) -> Samples:
-        """Rows that the model draws, in its own numbers, with their E[x | z], (m, *data_shape)."""
-        size = max(1, len(self.subject.names))
-        wanted = max(FEWEST_DRAWN, DRAWN_PER_ROW * len(self.subject.rows))
-        count = min(wanted, max(100, MOST_NUMBERS // size))
-        return sample(self.subject.vae, count, seed=self.subject.seed, as_array=True)
-
-    @cached_property
-    def draws(self) -> np.ndarray:
-        """The rows of `samples`, (m, D)."""
-        drawn = np.asarray(self.samples.x, dtype=np.float64)
-        return drawn.reshape(len(drawn), -1)

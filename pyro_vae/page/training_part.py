@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from pyro_vae.durations import in_seconds
 from pyro_vae.experiment.history import best_epoch
 from pyro_vae.figure_style import legend_above
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import figure, grid, paragraph
 from pyro_vae.page.pictures import WIDE, plot
-from pyro_vae.page.subject import Answers, Subject
+from pyro_vae.page.subject import Subject
 from pyro_vae.training import Run
 from pyro_vae.training_curves import History, elbo_curve, terms_curve
 

@@ -5,12 +5,16 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from torch import Tensor
 
+from pyro_vae.analysis.contexts.naming import in_words
 from pyro_vae.analysis.figures.latent_axes import traversal
 from pyro_vae.analysis.fitted import as_numpy, evaluation
+from pyro_vae.analysis.latent.one_context import from_standardised
 from pyro_vae.data.columns import CATEGORIES
 from pyro_vae.inputs import placement_of
 from pyro_vae.likelihoods.base import representative
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.html import figure, grid
 from pyro_vae.page.pictures import images, plot
 from pyro_vae.page.subject import Subject
@@ -20,23 +24,31 @@ ENDS = (0.02, 0.98)
 """The quantiles of q(z) between which a dimension is varied."""
 
 
-def traversals(subject: Subject, codes: np.ndarray, dimensions: np.ndarray) -> str:
+def traversals(
+    subject: Subject, answers: Answers, codes: np.ndarray, dimensions: np.ndarray
+) -> str:
     """A line of pictures for each dimension, or the columns of a table that change most.
 
     Arguments:
         subject: whose model it is.
-        codes: draws of the aggregate posterior q(z), (draws, latent_dim).
+        answers: of the page, for the context in which codes are decoded: that of a typical row.
+        codes: draws of the aggregate posterior, of z or of u, (draws, latent_dim).
         dimensions: which are varied.
     """
-    z = _along(codes, dimensions)
-    x = _decoded(subject, z.reshape(-1, z.shape[-1])).reshape(*z.shape[:2], -1)
+    where = ""
+    context = None
+    if answers.contexts is not None and subject.given is not None:
+        typical = answers.contexts[answers.typical]
+        context = torch.as_tensor(typical[None])
+        where = f", decoded in the context of a typical row, {in_words(subject.given, typical)}"
+    z, x = _decoded(subject, _along(codes, dimensions), context)
     if subject.image_shape is not None:
-        return grid([_pictures(subject, x, dimensions)], "wide")
+        return grid([_pictures(subject, x, dimensions, where)], "wide")
     numbers = [i for i in range(x.shape[-1]) if subject.kind(i) not in CATEGORIES]
     if not numbers:
         return ""
     return grid(
-        _lines(subject, z[i, :, d], x[i][:, numbers], numbers, int(d))
+        _lines(subject, z[i, :, d], x[i][:, numbers], numbers, int(d), where)
         for i, d in enumerate(dimensions)
     )
 
@@ -50,42 +62,64 @@ def _along(codes: np.ndarray, dimensions: np.ndarray) -> np.ndarray:
     return z
 
 
-def _decoded(subject: Subject, z: np.ndarray) -> np.ndarray:
-    """E[x | z] of some codes, (codes, D)."""
+def _decoded(
+    subject: Subject, codes: np.ndarray, context: Tensor | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """z of codes (..., latent_dim) in a context, and E[x | z], (..., D)."""
     vae = subject.vae
     placement = placement_of(vae)
     with evaluation(vae):
-        given = torch.tensor(z, dtype=placement.dtype, device=placement.device)
-        mean = as_numpy(representative(vae.likelihood(given)))
-    return mean.reshape(len(z), -1).astype(np.float64)
+        flat = torch.as_tensor(codes.reshape(-1, codes.shape[-1])).to(
+            placement.device, placement.dtype
+        )
+        if context is not None:
+            context = context.to(placement.device, placement.dtype)
+            flat = from_standardised(vae, flat, context)
+            context = context.expand(len(flat), -1)
+        mean = as_numpy(representative(vae.model.p_x(flat, context)))
+    x = mean.reshape(*codes.shape[:-1], -1).astype(np.float64)
+    return as_numpy(flat).astype(np.float64).reshape(codes.shape), x
 
 
-def _pictures(subject: Subject, x: np.ndarray, dimensions: np.ndarray) -> str:
+def _pictures(
+    subject: Subject, x: np.ndarray, dimensions: np.ndarray, where: str
+) -> str:
     assert subject.image_shape is not None
     names = ", ".join(map(str, dimensions))
     rows = x.reshape(-1, x.shape[-1])
-    alt = f"E[x | z] along dimensions {names} of z, one below the other"
+    mean = subject.mean_symbol
+    alt = f"{mean} along dimensions {names} of z, one below the other"
     picture = images(
         rows, alt, image_shape=subject.image_shape, columns=STEPS, limits=subject.limits
     )
     caption = (
-        f"E[x | z] along dimensions {names}, one below the other, from the 2 % to the 98 % "
-        "quantile of q(z); the others are at their mean."
+        f"{mean} along dimensions {names}, one below the other, from the 2 % to the 98 % "
+        f"quantile of q(z); the others are at their mean{where}."
     )
     return figure(picture, caption)
 
 
 def _lines(
-    subject: Subject, z: np.ndarray, x: np.ndarray, numbers: list[int], dimension: int
+    subject: Subject,
+    z: np.ndarray,
+    x: np.ndarray,
+    numbers: list[int],
+    dimension: int,
+    where: str,
 ) -> str:
     """The columns of numbers that change most; a category has no mean."""
     names = [subject.names[i] for i in numbers]
+    mean = subject.mean_symbol
     scale = np.nanstd(subject.flat[:, numbers], axis=0)
 
     def draw(axes: Axes) -> Axes:
         how: dict[str, Any] = {"scale": scale, "dimension": dimension}
-        return traversal(axes, z, x, columns=names, **how)
+        traversal(axes, z, x, columns=names, **how)
+        axes.set_ylabel(f"change of {mean} in sd")
+        return axes
 
     alt = f"change of the columns that change most along dimension {dimension} of z"
-    caption = f"E[x | z] of the columns that change most along dimension {dimension}."
+    caption = (
+        f"{mean} of the columns that change most along dimension {dimension}{where}."
+    )
     return figure(plot(draw, alt, height=2.9), caption)

@@ -13,6 +13,7 @@ from pyro_vae.data.frames import is_frame
 from pyro_vae.explain import nearest
 from pyro_vae.plotting import (  # each registers the results that it draws
     of_answers,  # noqa: F401
+    of_contexts,  # noqa: F401
     of_evidence,  # noqa: F401
     of_latent,  # noqa: F401
     of_posterior,  # noqa: F401

@@ -178,6 +178,20 @@ def test_missing_cells_have_the_moments_given_the_context(empty):
     np.testing.assert_allclose(cells["sd"], sd[which], rtol=0.1)
 
 
+def test_columns_are_predicted_given_the_context():
+    truth = TRUTHS["prior"]
+    x, c = truth.drawn(6)
+    vae = truth.vae(missing="at_random")
+    how = {"num_particles": 2000, "progress": False}
+    found = pv.predict(vae, x, columns=[3, 1], context=c, **how)
+    x[:, [1, 3]] = np.nan
+    mean, sd = conditional(truth, x, c)
+    for column in (1, 3):
+        error = np.abs(found[f"{column}"] - mean[:, column])
+        assert (error < 0.15 * sd[:, column]).all()
+        np.testing.assert_allclose(found[f"{column}[sd]"], sd[:, column], rtol=0.1)
+
+
 def test_densities_of_columns_are_given_the_context():
     truth = TRUTHS["prior"]
     x, c = truth.drawn(4)

@@ -52,6 +52,9 @@ def test_every_function_takes_a_context_or_refuses_it(name):
         message = "^context: expected what is given with each row"
     if name == "classify":
         message = "^classify: expected a model with a label"
+    if name in ("traverse", "manifold"):
+        model = vae(latent_dim=2)
+        message = "^context: expected one context, in which z is decoded, got none"
     if name in ("impute", "predict"):
         model = vae(missing="at_random")
     needed = [one for one in parameters.values() if one.default is one.empty][1:]
@@ -173,6 +176,14 @@ def test_other_contexts_do_not_compare():
     with pytest.raises(ValueError, match="given the context of each row"):
         pv.compare({"with": vae(), "without": plain}, X, context=C, **how)
     assert pv.compare({"one": vae(), "two": vae(seed=1)}, X, context=C, **how).names
+
+
+def test_members_of_an_ensemble_have_the_same_context():
+    plain = VAE(data_shape=(4,), latent_dim=1, hidden_dims=(2,), missing="at_random")
+    members = [vae(missing="at_random"), plain]
+    for some in (members, members[::-1]):
+        with pytest.raises(ValueError, match=r"^predict: .* got context .* in model 1"):
+            pv.predict(some, X, columns=[0], context=C)
 
 
 def test_a_proposal_of_ones_own():

@@ -8,6 +8,7 @@ import torch
 
 import pyro_vae as pv
 from pyro_vae.analysis.classification.results import Classification
+from pyro_vae.analysis.imputation import imputing
 from pyro_vae.analysis.marginal_likelihood.labels import Candidates
 from tests.labels.models import (
     CLASSES,
@@ -188,3 +189,38 @@ def test_another_method_is_refused() -> None:
 def test_calibration_without_labels_is_refused() -> None:
     with pytest.raises(ValueError, match="calibration: expected rows whose labels are"):
         pv.classify(a_vae(), rows(), calibration=(rows(), torch.full((8, 1), NAN)))
+
+
+def without_labels(columns: list[int]) -> tuple[pv.VAE, torch.Tensor, torch.Tensor]:
+    """Rows with other most probable labels where these columns are hidden, and those labels."""
+    vae, x = a_vae(missing="at_random"), rows()
+    hidden = x.clone()
+    hidden[:, columns] = NAN
+    unknown = torch.full((8, 1), NAN)
+    seen = pv.classify(vae, x, context=unknown).label
+    likely = pv.classify(vae, hidden, context=unknown).label
+    which = np.argsort(seen == likely, kind="stable")[:3]
+    assert seen[which[0]] != likely[which[0]]
+    return vae, x[which], torch.tensor(likely[which].astype(np.float32))[:, None]
+
+
+def test_labels_are_found_without_the_columns_that_are_predicted() -> None:
+    vae, x, likely = without_labels([0, 1])
+    how = {"columns": [0, 1], "num_particles": 50, "progress": False}
+    found = pv.predict(vae, x, context=torch.full((3, 1), NAN), **how)
+    np.testing.assert_allclose(found, pv.predict(vae, x, context=likely, **how))
+
+
+def test_labels_are_found_without_the_cells_that_are_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vae, x, likely = without_labels([0, 1])
+    hide = np.zeros((3, 4), bool)
+    hide[0, :2] = True
+    monkeypatch.setattr(imputing, "hidden_cells", lambda *arguments: hide)
+    how = {"num_imputations": 0, "num_particles": 50, "progress": False}
+    unknown = torch.full((3, 1), NAN)
+    found = pv.impute(vae, x, context=unknown, calibrate=True, **how).calibration
+    known = pv.impute(vae, x, context=likely, calibrate=True, **how).calibration
+    assert (found.error > 0).all()
+    np.testing.assert_allclose(found.error, known.error)

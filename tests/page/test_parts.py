@@ -11,9 +11,9 @@ import pyro_vae as pv
 from pyro_vae.analysis.marginal_likelihood.measure import Measure
 from pyro_vae.analysis.results.verdicts import Finding
 from pyro_vae.page import density, latent_part, odd_rows, overview
+from pyro_vae.page.answers import Answers
 from pyro_vae.page.baselines import Baseline
 from pyro_vae.page.odd_rows import Odd
-from pyro_vae.page.subject import Answers
 from pyro_vae.page.training_part import training
 from tests.analysis.figures.drawing import nothing_cut_off
 from tests.page.reading import Page, subject
@@ -95,7 +95,7 @@ def test_a_row_is_odd_for_the_column_that_is_far_out(vae: pv.VAE) -> None:
     pv.fit(vae, rows, epochs=1, progress=False)
     about = subject(vae, rows)
     found = pv.evidence(vae, rows, num_particles=50, progress=False)
-    odd = odd_rows._parts(about, found, np.array([7]))
+    odd = odd_rows._parts(about, found.log_marginal, np.array([7]))
     assert odd.excess[0].argmin() == 1
     assert odd.excess[0, 1] < -10
     # log p(x) is what the columns add and what z adds
@@ -117,7 +117,8 @@ def test_names_of_classes_leave_room_for_those_of_the_axes(
     wide = pv.VAE(data_shape=(3,), latent_dim=3, hidden_dims=(4,))
     rows = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
     classes = np.array(["a long name of a bird, and more", "owl", "tit"] * 10)
-    latent_part._map(subject(wide, rows, classes=classes))
+    about = subject(wide, rows, classes=classes)
+    latent_part._map(about, Answers(about))
     assert nothing_cut_off(figures[0])
 
 

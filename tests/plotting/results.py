@@ -11,6 +11,7 @@ import torch
 
 import pyro_vae as pv
 from pyro_vae import analysis
+from pyro_vae.analysis.contexts.dependence_results import Told
 from pyro_vae.analysis.imputation.calibration import Calibrated
 from pyro_vae.analysis.posterior_checks.moments import Difference, Moments
 from pyro_vae.analysis.results.answer import Answer, Total
@@ -263,6 +264,20 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Pooled": lambda: pv.pool([[1.0, 2], [3.0, 2.2]], [[1.0, 0.1]] * 2),
     "MissingMechanism": lambda: analysis.MissingMechanism(
         ["income", "size"], [None, "S"], np.zeros(2), np.array([2.0, np.nan])
+    ),
+    "Independence": lambda: analysis.Independence(
+        (
+            Told("batch", NORMAL[:, 0] + 2.0, 0.9, 0.4, is_level=True),
+            Told("age", NORMAL[:, 1], 0.0, 0.0, is_level=False),
+        )
+    ),
+    "LevelEffects": lambda: analysis.LevelEffects(
+        np.array(["batch"] * 6),
+        np.repeat(np.array(["a", "b", "c"]), 2),
+        np.array([0, 1] * 3),
+        np.arange(6.0) - 1,
+        np.full(6, 0.5),
+        {"batch": 1.0},
     ),
     "Run": run,
     "list": lambda: [run(), run()],

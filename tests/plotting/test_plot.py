@@ -128,6 +128,27 @@ def test_the_forest_has_the_errors_of_the_comparison() -> None:
     assert found.difference_se[1] == pytest.approx(paired)
 
 
+def test_what_z_tells_has_three_standard_errors() -> None:
+    found = RESULTS["Independence"]()
+    (axes,) = pv.plot(found)
+    bars: Any = axes.collections[0]
+    ends = np.array(bars.get_segments())[:, :, 0]
+    told = found.columns_told
+    np.testing.assert_allclose(ends.mean(1), [one.information for one in told])
+    np.testing.assert_allclose(np.ptp(ends, 1) / 6, [one.se for one in told])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["batch", "age"]
+
+
+def test_effects_have_the_intervals_of_their_first_component() -> None:
+    found = RESULTS["LevelEffects"]()
+    (axes,) = pv.plot(found)
+    bars: Any = axes.collections[0]
+    ends = np.array(bars.get_segments())[:, :, 0]
+    first = [4, 2, 0]  # the largest at the top, in the order of the lines
+    np.testing.assert_allclose(ends.T, np.stack(found.interval(0.9))[:, first])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["c", "b", "a"]
+
+
 def test_the_guide_has_its_own_mean_and_width() -> None:
     found = RESULTS["Audit"]()
     guide: Any = pv.plot(found)[1].collections[1]

@@ -1,5 +1,7 @@
 """E[x | z] along z against the linear-Gaussian model, where it is W z + b."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +22,12 @@ def test_a_step_along_a_dimension_is_its_column_of_the_decoder() -> None:
     slope = np.diff(found.mean, axis=1) / np.diff(found.z, axis=1)[..., None]
     for line, d in zip(slope, (2, 0), strict=True):
         np.testing.assert_allclose(line, np.tile(WEIGHT[:, d], (3, 1)))
+
+
+@pytest.mark.parametrize("one", [1, np.int64(1), torch.tensor(1), np.array([1])])
+def test_a_single_dimension_is_an_integer_of_any_library(one: Any) -> None:
+    found = pv.traverse(TRUTH.vae(), TRUTH.sample(5), dimensions=one, steps=2)
+    assert found.dimensions.tolist() == [1]
 
 
 def test_dimensions_run_over_the_aggregate_posterior() -> None:
@@ -99,6 +107,13 @@ def test_a_table_has_its_units_and_its_categories_no_mean() -> None:
 def test_wrong_arguments(wrong: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         wrong(TRUTH.vae(), TRUTH.sample(3))  # type: ignore[operator]
+
+
+def test_one_dimension_has_no_grid() -> None:
+    vae = pv.VAE(data_shape=(4,), latent_dim=1, hidden_dims=())
+    with pytest.raises(ValueError, match=r"^manifold: .* got 1; take traverse\(vae, x"):
+        pv.manifold(vae)
+    assert pv.traverse(vae, torch.zeros(3, 4)).mean.shape == (1, 9, 4)
 
 
 def test_a_flat_prior_has_no_grid() -> None:
