@@ -114,8 +114,9 @@ def transfer(
                 found.take(rows, change)
                 bar.update(len(rows))
         names = _names(vae, x, change.factual)
-    whose = {"table": vae.spec.table, "row_labels": row_labels(x, vae.spec.table)}
-    return Transfer(found.draws, found.effects, names, found.trusted, **whose)
+    labels = row_labels(x, vae.spec.table)
+    numbers = (found.draws, found.effects, names, found.trusted)
+    return Transfer(*numbers, table=vae.spec.table, row_labels=labels)
 
 
 class _Found:

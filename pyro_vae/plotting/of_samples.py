@@ -92,13 +92,10 @@ def _columns(
     if own is None:
         return Layout([_histogram(name, drawn) for name in chosen], across=4)
     named = levels or {}
-    empty = {name: _without_any(name, own, drawn) for name in chosen}
-    first = next((name for name in chosen if not empty[name]), None)
+    known = (name for name in chosen if not _without_any(name, own, drawn))
+    first = next(known, None)
     panels = [
-        _nothing(name, empty[name])
-        if empty[name]
-        else _check(name, own, drawn, named.get(name, ()), name == first)
-        for name in chosen
+        _check(name, own, drawn, named.get(name, ()), name == first) for name in chosen
     ]
     return Layout(panels, across=4)
 
@@ -125,6 +122,10 @@ def _histogram(name: str, drawn: Columns) -> Panel:
 def _check(
     name: str, own: Columns, drawn: Columns, levels: Sequence[Any], has_legend: bool
 ) -> Panel:
+    where = _without_any(name, own, drawn)
+    if where:
+        return _nothing(name, where)
+
     def draw(axes: Any) -> None:
         column_check(axes, own[name], drawn[name], name=name, levels=levels)
         if has_legend:

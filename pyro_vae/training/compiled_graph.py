@@ -13,6 +13,7 @@ from pyro_vae.compiler.decompositions import TANH_BY_SIGMOID
 from pyro_vae.compiler.inductor import CPP_WRAPPER, SAME_RANDOM_NUMBERS, compile_graph
 from pyro_vae.compiler.refusal import Refusal
 from pyro_vae.training import adam
+from pyro_vae.training.clipping import total_norm
 from pyro_vae.training.fused_adam import has_kernel
 from pyro_vae.training.traced_step import Graph, changing_numbers, trace
 from pyro_vae.training.train_step import (
@@ -21,7 +22,7 @@ from pyro_vae.training.train_step import (
     State,
     with_schedule_values,
 )
-from pyro_vae.training.update import Update, total_norm
+from pyro_vae.training.update import Update
 
 
 class CompiledGraph:

@@ -17,6 +17,7 @@ from pyro_vae.distributed.collectives import (
 )
 from pyro_vae.distributed.process_group import part_of_rank, seed_of_rank, world_size
 from pyro_vae.rng import Stream
+from pyro_vae.training.clipping import clip_gradient, total_norm
 from pyro_vae.training.compiled_graph import CompiledGraph
 from pyro_vae.training.compiled_step import (
     EAGER,
@@ -31,7 +32,6 @@ from pyro_vae.training.train_step import (
     Info,
     ScheduleValues,
     State,
-    clip_gradient,
     steps,
     weights_of,
 )
@@ -204,7 +204,7 @@ class CompiledGradient:
         if tried is None:
             return info, gradients
         graph, found = tried
-        norm = nn.utils.get_total_norm([one for one in gradients if one is not None])
+        norm = total_norm([one for one in gradients if one is not None])
         expected = info._replace(grad_norm=norm)
         if agree(found, expected):
             self.graph = graph

@@ -16,6 +16,7 @@ from pyro_vae.data import binarized
 from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.objectives import Terms
 from pyro_vae.training import adam
+from pyro_vae.training.clipping import clipped
 from pyro_vae.training.train_step import ScheduleValues, State
 
 Slot = tuple[Any, Any]
@@ -217,7 +218,10 @@ class _StepsOfTensors:
             metrics = [loss.detach(), terms.rate.detach().mean()]
             metrics.append(terms.distortion.detach().mean())
             if self.with_optimizer:
-                norm, gradients = clipped(gradients, self.state.clip_norm)
+                every = [*gradients.values()]
+                clip_norm = self.state.clip_norm
+                norm, shorter = clipped(every, clip_norm, in_graph=True)
+                gradients = dict(zip(gradients, shorter, strict=True))
                 self._update(tensors, gradients, numbers)
                 metrics.append(norm)
         return torch.stack(metrics), gradients
@@ -241,21 +245,6 @@ class _StepsOfTensors:
             if name.endswith(AVERAGE):
                 weight = tensors[name.removesuffix(AVERAGE)]
                 tensors[name].lerp_(weight, 1 - self.state.ema.decay)
-
-
-def clipped(
-    gradients: dict[str, Tensor], clip_norm: float | None
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The norm of all gradients together, and the gradients clipped to it as torch does.
-
-    torch's own function changes the `grad` of parameters, which a graph doesn't have.
-    """
-    norms = [gradient.norm() for gradient in gradients.values()]
-    norm = torch.stack(norms).norm()
-    if clip_norm is None:
-        return norm, gradients
-    factor = (clip_norm / (norm + 1e-6)).clamp(max=1.0)
-    return norm, {name: factor * gradient for name, gradient in gradients.items()}
 
 
 def _groups(optimizer: torch.optim.Optimizer) -> dict[int, tuple[adam.Group, int]]:

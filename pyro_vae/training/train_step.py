@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from pyro_vae.data import binarized
 from pyro_vae.objectives import Objective, Terms
+from pyro_vae.training.clipping import clip_gradient
 from pyro_vae.training.ema import ExponentialMovingAverage
 from pyro_vae.training.fused_adam import take_step
 from pyro_vae.training.nonfinite import (
@@ -245,15 +246,6 @@ def failed_density(state: State, rows: Tensor, batch: Tensor) -> NotFiniteStep:
             except (RuntimeError, ValueError):  # such as BatchNorm of one row
                 return NotFiniteStep("a covariance", batch)
     return NotFiniteStep("a covariance", batch[bad] if bad else batch)
-
-
-def clip_gradient(parameters: list[nn.Parameter], clip_norm: float | None) -> Tensor:
-    """Shorten the gradient to `clip_norm`; its norm before that."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
-    if clip_norm is not None:
-        nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
-    return norm
 
 
 def _mean(term: Tensor, weights: Tensor | None) -> Tensor:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
+from pyro_vae.training.clipping import clipped
 from pyro_vae.training.fused_adam import AdamKernel, has_kernel
 from pyro_vae.training.train_step import State
 
@@ -17,6 +17,7 @@ class Update:
         weights: those that have a gradient.
 
     Example:
+        >>> import torch
         >>> from pyro_vae.objectives import ELBO
         >>> from pyro_vae.vae import VAE
         >>> vae = VAE(data_shape=(4,), latent_dim=2)
@@ -43,10 +44,7 @@ class Update:
         Returns:
             The norm of all gradients before clipping, ().
         """
-        norm = total_norm(gradients)
-        if self.state.clip_norm is not None:
-            factor = (self.state.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-            gradients = list(torch._foreach_mul(gradients, factor))
+        norm, gradients = clipped(gradients, self.state.clip_norm)
         if self.kernel is not None:
             self.kernel(gradients)
         else:
@@ -61,14 +59,3 @@ class Update:
         for weight, gradient in zip(self.weights, gradients, strict=True):
             weight.grad = gradient
         self.state.optimizer.step()
-
-
-def total_norm(gradients: list[Tensor]) -> Tensor:
-    """The norm of all gradients together; `get_total_norm` of torch first sorts them by device.
-
-    Example:
-        >>> total_norm([torch.tensor([3.0, 0.0]), torch.tensor(4.0)])
-        tensor(5.)
-    """
-    norms = torch._foreach_norm(gradients)
-    return torch.stack(norms).norm()
