@@ -85,8 +85,8 @@ class BindsParts(Protocol):
 class BindsPrograms(Protocol):
     """A module that needs the other parts of a model whose rows have contexts.
 
-    Without a context its `pyro_vae_bind` is called, and with one a module that has only that is
-    refused.
+    In a model without a context `pyro_vae_bind` is called instead; with one, a module that has only
+    that is refused.
     """
 
     def pyro_vae_bind_programs(self, model: Any, guide: Any, /) -> None:

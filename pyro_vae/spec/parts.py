@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from pyro_vae.guides import GUIDES, Posterior
-from pyro_vae.hooks import BindsParts
+from pyro_vae.hooks import BindsParts, BindsPrograms
 from pyro_vae.likelihoods import LIKELIHOODS, Likelihood
 from pyro_vae.likelihoods.observed_cells import (
     MissingAtRandom,
@@ -86,12 +86,13 @@ def build(spec: Spec, objects: Mapping[str, nn.Module]) -> Parts:
     if posterior is None:
         posterior = _posterior(spec, objects.get("encoder"))
     parts = Parts(prior, likelihood, posterior)
-    for module in _binding(parts):
-        if spec.context is None:
-            module.pyro_vae_bind(parts)
-        else:
+    binding = _binding(parts)
+    for module in binding:
+        if spec.context is not None:
             require_given(spec.context, module)
-    if spec.context is None or not _binding(parts):
+        elif isinstance(module, BindsParts):
+            module.pyro_vae_bind(parts)
+    if spec.context is None or not binding:
         _check_parts(spec, parts, objects)
     return parts
 
@@ -119,7 +120,9 @@ def bind_programs(
 def _binding(parts: Parts) -> list[Any]:
     """The modules that call other parts of the model."""
     modules = (module for part in parts for module in part.modules())
-    return [module for module in modules if isinstance(module, BindsParts)]
+    return [
+        module for module in modules if isinstance(module, BindsParts | BindsPrograms)
+    ]
 
 
 def _check_slots(spec: Spec, objects: Mapping[str, nn.Module]) -> None:

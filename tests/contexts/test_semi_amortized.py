@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch import nn
+from torch.distributions import Independent, Normal, kl_divergence
 
 import pyro_vae as pv
+from pyro_vae import VAE
 from tests.contexts.linear import Linear
 
 ROWS = 20
@@ -80,3 +82,31 @@ def test_evidence_of_the_refined_proposal():
     exact = Linear().log_marginal(x.numpy(), c.numpy())
     error = np.sqrt((found.se**2).sum()) / ROWS
     assert abs((found.log_marginal - exact).mean()) < 3 * error < 0.1
+
+
+class Echo(nn.Module):
+    """A prior of one's own, made of q(z | x, c) at learned rows and a fixed context."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(3, 4))
+
+    def pyro_vae_bind_programs(self, model, guide):
+        self.programs = (model, guide)
+
+    def forward(self):
+        q = self.programs[1].q_z(self.rows, torch.ones(3, 2))
+        return Independent(Normal(q.mean.mean(0), 1.0), 1)
+
+
+@pytest.mark.parametrize("guide", ["mean_field", "semi_amortized"])
+def test_a_prior_of_ones_own_that_calls_the_guide(guide):
+    """While the guide refines, such a prior has what is proposed."""
+    context = {"dim": 2, "prior": False}
+    fields = {"data_shape": (4,), "latent_dim": 2, "hidden_dims": (3,)}
+    vae = VAE(prior=Echo(), guide=guide, context=context, **fields)
+    mean = vae.given(torch.ones(3, 2)).posterior(vae.prior.rows).mean.mean(0)
+    torch.testing.assert_close(vae.prior().mean, mean)
+    assert (
+        vae.given(torch.zeros(5, 2)).posterior(torch.zeros(5, 4)).mean.isfinite().all()
+    )
