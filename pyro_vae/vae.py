@@ -207,7 +207,8 @@ class VAE(nn.Module):
     def program(self) -> str:
         """Model and guide as one file of torch and Pyro alone, which loads the saved weights.
 
-        It has the sizes and constants of this model, and its ELBO.
+        It has the sizes and constants of this model, and its ELBO. Programs and parts take the
+        context of each row where the model has one.
 
         Raises:
             ValueError: a part that can't be written in a few lines, with what to paste where.

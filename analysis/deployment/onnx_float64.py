@@ -12,6 +12,9 @@ import torch
 
 __all__ = ["translations"]
 
+FLOAT32, NOT_GIVEN = 1, -1
+"""Types of tensors as ONNX counts them."""
+
 
 def translations() -> dict[Any, Any]:
     """By operation of torch; the packages for ONNX are installed."""
@@ -23,33 +26,26 @@ def translations() -> dict[Any, Any]:
 
     def scalar_tensor(
         s: float,
-        dtype: int = 1,
+        dtype: int = FLOAT32,
         layout: str = "",
         device: str = "",
         pin_memory: bool = False,
     ) -> Any:
         return op.Cast(constant(s), to=dtype)
 
-    def full(
-        size: Any,
-        fill_value: float,
-        dtype: int = 1,
-        layout: str = "",
-        device: str = "",
-        pin_memory: bool = False,
-    ) -> Any:
-        return op.Expand(op.Cast(constant(fill_value), to=dtype), size)
-
     def full_like(
         self: Any,
         fill_value: float,
-        dtype: int = -1,
+        dtype: int = NOT_GIVEN,
         layout: str = "",
         device: str = "",
         pin_memory: bool = False,
         memory_format: str = "",
     ) -> Any:
-        return op.Expand(op.CastLike(constant(fill_value), self), op.Shape(self))
+        value = op.CastLike(constant(fill_value), self)
+        if dtype != NOT_GIVEN:
+            value = op.Cast(constant(fill_value), to=dtype)
+        return op.Expand(value, op.Shape(self))
 
     def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
         slope = op.CastLike(constant(beta), x)
@@ -63,7 +59,6 @@ def translations() -> dict[Any, Any]:
     aten = torch.ops.aten
     return {
         aten.scalar_tensor.default: scalar_tensor,
-        aten.full.default: full,
         aten.full_like.default: full_like,
         aten.softplus.default: softplus,
     }

@@ -187,15 +187,23 @@ def test_onnx_gives_the_numbers_of_float64(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_onnx_has_every_softplus_in_float64(tmp_path: Path) -> None:
-    """Also those of other slopes, and far from 0, where torch's is the identity."""
+def test_onnx_has_every_softplus_and_number_in_float64(tmp_path: Path) -> None:
+    """Softplus of other slopes, and far from 0, where torch's is the identity; a fixed scale."""
     pytest.importorskip("onnxscript")
     encoder = nn.Sequential(nn.Linear(2, 3), nn.Softplus(beta=2.0, threshold=3.0))
-    vae = pv.VAE(data_shape=(2,), latent_dim=1, encoder=encoder, standardize="none")
-    vae.double()
-    running = session(pv.export(vae, tmp_path / "encoder.onnx"))
+    likelihood = {"kind": "normal", "scale": 0.3}
+    fields: dict[str, Any] = {"likelihood": likelihood, "standardize": "none"}
+    vae = pv.VAE(data_shape=(2,), latent_dim=1, encoder=encoder, **fields).double()
+    encoder_file, weight_file = (
+        session(pv.export(vae, tmp_path / f"{part}.onnx", part=part))
+        for part in ("posterior", "log_weight")
+    )
     for scale in (0.1, 1.0, 30.0):
         x = scale * torch.randn(50, 2, generator=RANDOM).double()
-        loc, width = answers(running, x=x)
-        same(loc, vae.posterior(x).mean)
-        same(width, vae.posterior(x).stddev)
+        q = vae.posterior(x)
+        loc, width = answers(encoder_file, x=x)
+        same(loc, q.mean)
+        same(width, q.stddev)
+        z = loc.unsqueeze(0)
+        log_p = vae.prior().log_prob(z) + vae.likelihood(z).log_prob(x)
+        same(answers(weight_file, x=x, z=z)[0], log_p - q.log_prob(z))
