@@ -82,8 +82,10 @@ def _normals(subject: Subject, terms: np.ndarray, of_label: Any) -> Iterator[Bas
     if subject.given is not None and subject.contexts is not None:
         known = one_hot(subject.given, contexts_in(vae, subject.fitted))
         own = one_hot(subject.given, subject.contexts)
-        if 0 < known.shape[1] <= WIDEST:
-            whole, wide = np.hstack([train, known]), np.hstack([rows, own])
+        varies = known.std(0) > 0
+        if 0 < varies.sum() <= WIDEST:
+            whole = np.hstack([train, known[:, varies]])
+            wide = np.hstack([rows, own[:, varies]])
             name = f"one normal given the context{also}"
             yield _attempted(name, _conditional(len(real)), whole, wide, mass)
     if not np.isnan(train).any() and not np.isnan(rows).any():

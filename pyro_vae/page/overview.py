@@ -88,7 +88,7 @@ def _meaning(finding: Finding) -> Iterator[str]:
 def model(subject: Subject, answers: Answers) -> str:
     """The model as it prints itself, and what its log p(x) is."""
     parts = [preformatted(str(subject.vae), "the model in symbols")]
-    parts.append(paragraph(PLAIN if subject.given is None else GIVEN))
+    parts.append(paragraph(_symbols(subject)))
     _, found = answers.evaluation
     if found is not None and found.measure is not None:
         parts.append(
@@ -100,6 +100,15 @@ def model(subject: Subject, answers: Answers) -> str:
     return "".join(parts)
 
 
+def _symbols(subject: Subject) -> str:
+    """What the symbols of the model are."""
+    given = subject.given
+    if given is None:
+        return PLAIN
+    label = f" {LABEL}" if given.label is not None else ""
+    return GIVEN + label + (f" {EFFECTS}" if given.effects else "")
+
+
 PLAIN = (
     "p(z) is the prior, p(x | z) the likelihood of a row x given its code z, and q(z | x) the "
     "guide, which approximates the posterior."
@@ -107,8 +116,12 @@ PLAIN = (
 GIVEN = (
     "c is the context of a row x: it is given, and has no probability. z is the code of the row; "
     "the first line is the prior, the second the likelihood, and the third the guide, which "
-    "approximates the posterior. p(u) is the prior of random effects."
+    "approximates the posterior."
 )
+LABEL = (
+    "The label y is the last number of c, and the only one with a probability, p(y)."
+)
+EFFECTS = "p(u) is the prior of random effects, vectors in the place of levels."
 
 
 def in_words(measure: Measure) -> str:
