@@ -1,6 +1,6 @@
 """The other quadrants of static binarized MNIST, given one, two or three of them.
 
-    python -m benchmarks.mnist_quadrants binarized_mnist.npz          # half an hour
+    python -m benchmarks.mnist_quadrants binarized_mnist.npz          # twenty minutes
     python -m benchmarks.mnist_quadrants binarized_mnist.npz --quadrants 3 --epochs 20
 
 The lower left quadrant is given, then the left half, then all but the upper right one; the other
@@ -87,7 +87,7 @@ def main() -> None:
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--quadrants", type=int, nargs="*", default=list(PUBLISHED))
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rows", type=int, default=2000, help="test rows")
     options = parser.parse_args()
     splits = load_splits(options.file, packed_bits=True)

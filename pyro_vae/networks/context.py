@@ -239,9 +239,11 @@ class EncoderWithContext(nn.Module):
         if at is None:
             whole: Tensor = network(beside(x, given))
             return whole
+        first = layers[at]
+        assert isinstance(first, nn.Linear)
         count = _repeats.get()
-        of_x, of_given = layers[at].weight.split([x.shape[1], given.shape[1]], 1)
-        hidden = functional.linear(x[::count], of_x, layers[at].bias)
+        of_x, of_given = first.weight.split([x.shape[1], given.shape[1]], 1)
+        hidden = functional.linear(x[::count], of_x, first.bias)
         hidden = hidden.repeat_interleave(count, 0) + functional.linear(given, of_given)
         if isinstance(network, InEveryLayer):
             return network.from_layer(at + 1, hidden, given)
