@@ -235,8 +235,9 @@ class EncoderWithContext(nn.Module):
         network = self.network
         inner = network.layers if isinstance(network, InEveryLayer) else network
         layers = list(inner) if type(inner) is nn.Sequential else [inner]
-        at = _first_linear(layers)
-        if at is None:
+        at = _after_flatten(layers)
+        first = layers[at] if at < len(layers) else None
+        if not isinstance(first, nn.Linear):
             whole: Tensor = network(beside(x, given))
             return whole
         first = layers[at]
@@ -252,9 +253,7 @@ class EncoderWithContext(nn.Module):
         return hidden
 
 
-def _first_linear(layers: Sequence[nn.Module]) -> int | None:
-    """The position of the layer that the inputs come to, where that is a linear one."""
-    for position, layer in enumerate(layers):
-        if not isinstance(layer, nn.Flatten):
-            return position if isinstance(layer, nn.Linear) else None
-    return None
+def _after_flatten(layers: Sequence[nn.Module]) -> int:
+    """The position of the first layer that changes a vector."""
+    flat = [isinstance(layer, nn.Flatten) for layer in layers]
+    return flat.index(False) if False in flat else len(flat)
