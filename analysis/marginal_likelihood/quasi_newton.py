@@ -45,7 +45,7 @@ class _Seen(NamedTuple):
 
     Attributes:
         mean: E[g], (rows, latent_dim).
-        off: (I - H) U, (rows, latent_dim, some).
+        off: U - H U, (rows, latent_dim, some).
     """
 
     mean: Tensor
@@ -68,8 +68,8 @@ def quasi_newton(
 
     the block BFGS formula in factors: the new A Aᵀ has the curvature that was seen along U, stays
     positive definite, and changes least elsewhere. Steps take orthogonal directions until all
-    latent variables have been seen, then other ones; for a quadratic log p(x, z) once is enough.
-    `fit_normal`, of independent directions, takes about four times the slopes for the same normal.
+    latent variables have been seen, then other ones: of a quadratic log p(x, z) the covariance is
+    exact once all have been seen with σ = 1. With σ below 1 Y is (1 - σ) U + σ H U.
 
     References:
         Randomized Quasi-Newton Updates Are Linearly Convergent Matrix Inversion Algorithms (Gower,
@@ -145,7 +145,7 @@ def _look(
 
 
 def _with_curvature(factor: Tensor, basis: Tensor, off: Tensor) -> Tensor:
-    """A of each row after a step, from (I - H) U."""
+    """A of each row after a step, from U - Y."""
     inside = basis.T @ off
     curvature = torch.eye(basis.shape[1]).to(off) - (inside + inside.mT) / 2
     # the solver refuses what is not finite
@@ -155,7 +155,7 @@ def _with_curvature(factor: Tensor, basis: Tensor, off: Tensor) -> Tensor:
     outside = off - basis @ inside
     inverse = (vectors / values) @ vectors.mT
     root = (vectors / values.sqrt()) @ vectors.mT
-    # Uᵀ(W^(-1/2)) - Zᵀ, where Z = U + (what Y has outside of U) W⁻¹
+    # W^(-1/2) Uᵀ - Zᵀ, as Z = U - outside W⁻¹ where outside is what U - Y has outside of U
     change = (root - torch.eye(basis.shape[1]).to(off)) @ basis.T
     change = change + (outside @ inverse).mT
     return factor + (factor @ basis) @ change
