@@ -105,7 +105,7 @@ def quasi_newton(
     return _ended(Ascent(m, factor, distance), loc, scale_tril)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def directions_of(latent_dim: int, step: int) -> Directions:
     """Those of a step: all where few latent variables are, and others than in the steps before.
 
