@@ -14,10 +14,9 @@ from pyro_vae.guides.pushforward import noise_points
 PAIRS = 8
 """Antithetic pairs of draws in a step, and so the directions whose curvature it sees."""
 LEAST_CURVATURE = 0.05
-"""Relative to the normal before: a step makes no standard deviation more than 4.5 times as large.
-
-The largest is its inverse.
-"""
+"""Relative to the normal before: a step widens by 4.5 times at most."""
+MOST_CURVATURE = 1e4
+"""And none below a hundredth."""
 
 
 class Rates(NamedTuple):
@@ -64,7 +63,7 @@ def quasi_newton(
     the mean curvature of -log p(x, z) in ε, is I. With U some orthonormal directions, Y = H U from
     the slopes at ±ε in their span, W = UᵀY and Z = Y W⁻¹, a step is
 
-    m ← m + ρ A E[g]   and   A ← A (I + U (W^(-1/2) Uᵀ - Zᵀ)),
+    A ← A F = A (I + U (W^(-1/2) Uᵀ - Zᵀ))   and   m ← m + ρ A F Fᵀ E[g]   with the A before,
 
     the block BFGS formula in factors: the new A Aᵀ has the curvature that was seen along U, stays
     positive definite, and changes least elsewhere. Steps take orthogonal directions until all
@@ -79,7 +78,8 @@ def quasi_newton(
         slope: from z (2 PAIRS, rows, latent_dim) to ∂ log p(x, z) / ∂z.
         loc: m to start from, (rows, latent_dim).
         scale_tril: A to start from, (rows, latent_dim, latent_dim).
-        rates: of each step; one that would move m by more than a standard deviation is shortened.
+        rates: of each step; one that would move m beyond the draws, by more than √latent_dim
+            standard deviations, is shortened.
 
     Returns:
         The `Ascent`; rows whose steps don't end in finite numbers stay where they started.
@@ -94,14 +94,21 @@ def quasi_newton(
     m = loc
     factor = scale_tril
     distance = loc.new_zeros(len(loc))
+    reach = math.sqrt(loc.shape[-1])
     for step, rate in enumerate(rates):
         directions = directions_of(loc.shape[-1], step)
         basis, noise = (part.to(loc) for part in directions)
         seen = _look(slope, m, factor, Directions(basis, noise))
         distance = seen.mean.norm(dim=-1)
-        rho = rate.of_loc / (rate.of_loc * distance).clamp_min(1)
-        m = m + (factor @ (rho * seen.mean.T).T.unsqueeze(-1)).squeeze(-1)
-        factor = _with_curvature(factor, basis, rate.of_scale * seen.off)
+        change = _change(basis, rate.of_scale * seen.off)
+        # Newton's step by the curvature that was just seen, in coordinates of the normal before
+        mean = seen.mean.unsqueeze(-1)
+        newton = mean + change.mT @ (basis.T @ mean)
+        newton = newton + basis @ (change @ newton)
+        length = newton.norm(dim=1, keepdim=True)
+        rho = rate.of_loc / (rate.of_loc * length / reach).clamp_min(1)
+        m = m + (factor @ (rho * newton)).squeeze(-1)
+        factor = factor + (factor @ basis) @ change
     return _ended(Ascent(m, factor, distance), loc, scale_tril)
 
 
@@ -144,21 +151,20 @@ def _look(
     return _Seen(along_noise[..., -1], off)
 
 
-def _with_curvature(factor: Tensor, basis: Tensor, off: Tensor) -> Tensor:
-    """A of each row after a step, from U - Y."""
+def _change(basis: Tensor, off: Tensor) -> Tensor:
+    """W^(-1/2) Uᵀ - Zᵀ of each row, from U - Y."""
     inside = basis.T @ off
     curvature = torch.eye(basis.shape[1]).to(off) - (inside + inside.mT) / 2
     # the solver refuses what is not finite
     curvature = curvature.nan_to_num(1.0, 1.0, 1.0)
     values, vectors = torch.linalg.eigh(curvature)
-    values = values.clamp(LEAST_CURVATURE, 1 / LEAST_CURVATURE).unsqueeze(1)
+    values = values.clamp(LEAST_CURVATURE, MOST_CURVATURE).unsqueeze(1)
     outside = off - basis @ inside
     inverse = (vectors / values) @ vectors.mT
     root = (vectors / values.sqrt()) @ vectors.mT
-    # W^(-1/2) Uᵀ - Zᵀ, as Z = U - outside W⁻¹ where outside is what U - Y has outside of U
+    # Z = U - outside W⁻¹, where outside is what U - Y has outside of U
     change = (root - torch.eye(basis.shape[1]).to(off)) @ basis.T
-    change = change + (outside @ inverse).mT
-    return factor + (factor @ basis) @ change
+    return change + (outside @ inverse).mT
 
 
 def _ended(ascent: Ascent, loc: Tensor, scale_tril: Tensor) -> Ascent:

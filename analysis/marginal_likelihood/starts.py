@@ -117,7 +117,7 @@ def _ascend(
     steps: int,
 ) -> Ascent:
     """Large steps at first, and smaller ones to average the noise of few draws."""
-    of_loc = np.linspace(0.8, 0.4, steps).tolist()
+    of_loc = np.linspace(1.0, 0.4, steps).tolist()
     of_scale = np.linspace(1.0, 0.7, steps).tolist()
     rates = [Rates(*both) for both in zip(of_loc, of_scale, strict=True)]
     return quasi_newton(lambda z: slope(x, z), loc, scale_tril, rates)
