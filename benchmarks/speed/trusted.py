@@ -20,7 +20,8 @@ import torch
 from benchmarks.speed.__main__ import processor
 from benchmarks.speed.clock import ratio, seconds
 from benchmarks.speed.sizes import SIZES
-from pyro_vae import VAE, Evidence, evidence, fit
+from pyro_vae import VAE, evidence, fit
+from pyro_vae.analysis import Evidence
 from pyro_vae.data import load_splits
 
 GATED: dict[str, Any] = {
