@@ -13,6 +13,7 @@ from pyro_vae.analysis.marginal_likelihood.log_joint import (
     Joint,
     log_joint,
 )
+from pyro_vae.analysis.marginal_likelihood.quasi_newton import PAIRS
 from pyro_vae.analysis.marginal_likelihood.refinement import slope_of_log_joint
 from pyro_vae.analysis.marginal_likelihood.until import Until
 from pyro_vae.vae import VAE
@@ -30,8 +31,8 @@ POOL_NUMBERS = 2**22
 """Numbers in the pool at most."""
 NUM_CANDIDATES = 512
 CANDIDATES_SEED = 1
-PARTICLES = 16
-"""Draws in each step of a fit; half of them are the others with their signs turned."""
+PARTICLES = 2 * PAIRS
+"""Draws in each step of a fit."""
 
 _ROWS_TOGETHER = 32  # rows at least whose proposals are made at once
 

@@ -1,24 +1,26 @@
 """Draws of rows from their own mixture proposals, and the weights that they give."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.analysis.fitted import Columns, posterior_of
 from pyro_vae.analysis.marginal_likelihood.job import BLOCK, Job
+from pyro_vae.analysis.marginal_likelihood.proposals import as_normal
 from pyro_vae.analysis.marginal_likelihood.row_draws import draw_blocks, pieces
+from pyro_vae.analysis.marginal_likelihood.row_noise import NoiseMaker, RowNoise
 from pyro_vae.analysis.marginal_likelihood.row_proposals import (
     Draws,
     GuideDraws,
-    NoiseMaker,
     RowProposals,
     drawn_from,
 )
 from pyro_vae.analysis.marginal_likelihood.starts import Fits
-from pyro_vae.analysis.marginal_likelihood.student_t import RowNoise
 from pyro_vae.analysis.marginal_likelihood.weights import Strata, Weights
 from pyro_vae.rng import row_seed
 
@@ -68,8 +70,22 @@ class MixtureSampling:
         index = torch.from_numpy(rows).to(self.x.device)
         fits = [fit.of_rows(index) for fit in self.fits.each]
         weights = self.fits.weights[index]
-        guide = posterior_of(job.vae, self.x[index])
-        return RowProposals.of(fits, weights, guide, job.prior, job.pool)
+        return RowProposals.of(
+            fits, weights, self._guide_of(index), job.prior, job.pool
+        )
+
+    def _guide_of(self, index: Tensor) -> Distribution:
+        """q(z | x) of some rows; where it is normal, all rows were encoded together."""
+        if self._normal is None:
+            return posterior_of(self.job.vae, self.x[index])
+        loc, scale = self._normal
+        return dist.Normal(loc[index], scale[index]).to_event(1)
+
+    @cached_property
+    def _normal(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation of the guide of each row, where it is normal."""
+        normal = as_normal(posterior_of(self.job.vae, self.x))
+        return None if normal is None else (normal.loc, normal.scale)
 
     def columns(self) -> Columns:
         """The columns of the draws so far."""

@@ -1,7 +1,6 @@
 """The proposals of automatic evidence: mixtures of fitted Student t's, the guide and the prior."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,11 +13,8 @@ from torch.distributions import (
 )
 
 from pyro_vae.analysis.marginal_likelihood.proposals import as_normal
-from pyro_vae.analysis.marginal_likelihood.student_t import (
-    DEGREES_OF_FREEDOM,
-    RowNoise,
-    RowStudentT,
-)
+from pyro_vae.analysis.marginal_likelihood.row_noise import RowNoise
+from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.analysis.marginal_likelihood.triangular import log_det
 from pyro_vae.guides.pushforward import Pushforward, standard_normal
 
@@ -26,9 +22,6 @@ GUIDE_SHARE = 0.15
 """Of the draws: they show the ELBO."""
 PRIOR_SHARE = 0.05
 """Of the draws: they show a fit that found the wrong mode."""
-
-GOLDEN = (math.sqrt(5) - 1) / 2
-"""φ: u, u + φ, u + 2 φ, ... mod 1 fills [0, 1) evenly, whatever the number of draws."""
 
 
 class GuideDraws(NamedTuple):
@@ -139,12 +132,14 @@ class RowProposals:
         """
         component = self._component(noise.uniform)
         from_guide = component == len(self.fits)
-        z = self.pool[noise.pool_index]
-        for number, fit in enumerate(self.fits):
-            is_own = (component == number).unsqueeze(-1)
-            z = torch.where(is_own, fit.draw(noise), z)
+        from_prior = component > len(self.fits)
+        z = self.fits[0].draw(noise) if self.fits else torch.empty_like(noise.normal)
+        for number, fit in enumerate(self.fits[1:], 1):
+            is_own = component == number
+            z[is_own] = fit.draw(noise)[is_own]
+        z[from_prior] = self.pool[noise.pool_index[from_prior]]
         if guide_draws is not None:
-            z = torch.where(from_guide.unsqueeze(-1), guide_draws.z, z)
+            z[from_guide] = guide_draws.z[from_guide]
         log_guide = self._log_guide(z)
         if guide_draws is not None:
             log_guide = torch.where(from_guide, guide_draws.log_prob, log_guide)
@@ -169,18 +164,22 @@ class RowProposals:
         component: Tensor,
     ) -> list[Tensor]:
         """log tⱼ of draws, those of tⱼ itself from their own noise."""
+        squared_distance = noise.squared_distance()
         densities = []
         for number, fit in enumerate(self.fits):
             is_own = component == number
-            log_own = fit.log_prob_of_draw(noise)
-            log_any = fit.log_prob(z)
-            densities.append(torch.where(is_own, log_own, log_any))
+            log_own = fit.log_prob_at_distance(squared_distance)
+            densities.append(_with_others(fit, z, log_own, is_own))
         return densities
 
     def _log_guide(self, z: Tensor) -> Tensor:
         if not self.mixes_guide:
             return z.new_empty(0)
-        return self.guide.log_prob(z)
+        normal = as_normal(self.guide)
+        if normal is None:
+            return self.guide.log_prob(z)
+        noise = (z - normal.loc) / normal.scale
+        return standard_normal(noise) - normal.scale.log().sum(-1)
 
     def _mixed(
         self,
@@ -198,6 +197,20 @@ class RowProposals:
         edges = self.shares.cumsum(1)[:, :-1]
         is_beyond = uniform.double().unsqueeze(-1) >= edges
         return is_beyond.sum(-1)
+
+
+def _with_others(
+    fit: RowStudentT, z: Tensor, log_own: Tensor, is_own: Tensor
+) -> Tensor:
+    """log t of draws (draws, rows), where that of its own draws is known."""
+    most = int((~is_own).sum(0).max())
+    # those that are not its own come first; where a row has fewer, some of its own follow
+    index = is_own.int().argsort(dim=0, stable=True)[:most]
+    index_of_z = index.unsqueeze(-1).expand(-1, -1, z.shape[-1])
+    log_any = fit.log_prob(z.gather(0, index_of_z))
+    known = log_own.gather(0, index)
+    chosen = torch.where(is_own.gather(0, index), known, log_any)
+    return log_own.scatter(0, index, chosen)
 
 
 def density_is_cheap(guide: Distribution) -> bool:
@@ -226,55 +239,3 @@ def drawn_from(guide: Any, noise: Tensor) -> GuideDraws | None:
     else:
         return None
     return GuideDraws(z, standard_normal(noise) - change)
-
-
-class NoiseMaker:
-    """Noise of each row under its own seed, in blocks that are always drawn whole.
-
-    So no chunk size changes the numbers.
-
-    Arguments:
-        block: draws that share one seed.
-        restart: starts torch's generators from a seed.
-        like: for type and device of the noise; (..., latent_dim).
-        pool_size: of the pool that `pool_index` points into.
-    """
-
-    def __init__(
-        self,
-        block: int,
-        restart: Callable[[int], None],
-        like: Tensor,
-        pool_size: int,
-    ) -> None:
-        self.block = block
-        self.restart = restart
-        self.like = like
-        self.pool_size = pool_size
-
-    def draw(self, seeds: Sequence[int], first: int, last: int) -> RowNoise:
-        """The noise of draws `first` to `last` of the rows with these seeds."""
-        numbers = range(first // self.block, (last - 1) // self.block + 1)
-        rows = [self._row(seed, numbers) for seed in seeds]
-        start = numbers[0] * self.block
-        wanted = slice(first - start, last - start)
-        parts = zip(*rows, strict=True)
-        return RowNoise(*(torch.stack(part, 1)[wanted] for part in parts))
-
-    def _row(self, seed: int, numbers: range) -> RowNoise:
-        blocks = [self._block(seed, number) for number in numbers]
-        return RowNoise(*(torch.cat(part) for part in zip(*blocks, strict=True)))
-
-    def _block(self, seed: int, number: int) -> RowNoise:
-        device = self.like.device
-        self.restart(seed + number)
-        normal = self.like.new_empty(self.block, self.like.shape[-1]).normal_()
-        half = self.like.new_full((self.block,), DEGREES_OF_FREEDOM / 2)
-        mixing = torch._standard_gamma(half) / half
-        pool_index = torch.randint(self.pool_size, (self.block,), device=device)
-        # the seed is a hash: its last bits are uniform over rows and seeds, the same for all blocks
-        start = (seed % 2**32) / 2**32
-        first = number * self.block
-        steps = torch.arange(first, first + self.block, dtype=torch.float64)
-        uniform = (start + GOLDEN * steps) % 1
-        return RowNoise(normal, mixing, uniform.to(device), pool_index)

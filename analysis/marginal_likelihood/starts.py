@@ -12,7 +12,12 @@ from torch.distributions import Distribution
 from pyro_vae.analysis.annealing.geometric_path import scale_of_quartiles
 from pyro_vae.analysis.fitted import posterior_of
 from pyro_vae.analysis.marginal_likelihood.job import PARTICLES
-from pyro_vae.analysis.marginal_likelihood.refinement import Ascent, ascend, moments
+from pyro_vae.analysis.marginal_likelihood.quasi_newton import (
+    PAIRS,
+    Rates,
+    quasi_newton,
+)
+from pyro_vae.analysis.marginal_likelihood.refinement import Ascent, moments
 from pyro_vae.analysis.marginal_likelihood.student_t import RowStudentT
 from pyro_vae.analysis.marginal_likelihood.triangular import log_det
 from pyro_vae.guides.pushforward import noise_points, standard_normal
@@ -24,9 +29,12 @@ LogJoint = Callable[[Tensor, Tensor], Tensor]
 Slope = Callable[[Tensor, Tensor], Tensor]
 """From rows (n, *data_shape) and z (draws, n, latent_dim) to ∂ log p(x, z) / ∂z."""
 
-FIRST_RATES = tuple(np.linspace(0.25, 0.1, 28))
-"""Of natural gradient steps: large ones at first, small ones to average the noise of few draws."""
-SECOND_RATES = (*np.full(30, 0.3), *np.linspace(0.3, 0.03, 50))
+STEPS_FOR_LOC = 3
+"""Besides those that see the curvature of each direction once: the slopes change as m moves."""
+FEWEST_STEPS = 8
+MOST_STEPS = 28
+TIMES_LONGER = 3
+"""Steps from another start, as a multiple: it is narrow, and far from a mode."""
 OTHER_STARTS = 3
 """Fits besides the one from the guide."""
 NARROW = 0.1
@@ -72,7 +80,7 @@ def fit_from_guide(
         loc, scale_tril = moments(posterior_of(vae, x))
     except ValueError:
         return _no_fits(x)
-    ascent = _ascend(slope, x, loc, scale_tril, FIRST_RATES)
+    ascent = _ascend(slope, x, loc, scale_tril, steps_of(loc.shape[-1]))
     is_near = ascent.distance <= NEAR * math.sqrt(loc.shape[-1])
     is_usual = vae.prior().log_prob(ascent.loc) >= lowest_log_prior
     fit = RowStudentT(ascent.loc, ascent.scale_tril)
@@ -90,14 +98,29 @@ def _each(x: Tensor, value: bool) -> Tensor:
     return torch.full((len(x),), value, device=x.device)
 
 
+def steps_of(latent_dim: int) -> int:
+    """Steps of the fit from the guide: each sees `PAIRS` directions, and all are seen once.
+
+    Example:
+        >>> [steps_of(latent_dim) for latent_dim in (2, 50, 1000)]
+        [8, 10, 28]
+    """
+    sweep = math.ceil(latent_dim / PAIRS)
+    return min(max(FEWEST_STEPS, STEPS_FOR_LOC + sweep), MOST_STEPS)
+
+
 def _ascend(
     slope: Slope,
     x: Tensor,
     loc: Tensor,
     scale_tril: Tensor,
-    rates: Sequence[float],
+    steps: int,
 ) -> Ascent:
-    return ascend(lambda z: slope(x, z), loc, scale_tril, rates, PARTICLES)
+    """Large steps at first, and smaller ones to average the noise of few draws."""
+    of_loc = np.linspace(1.0, 0.4, steps).tolist()
+    of_scale = np.linspace(1.0, 0.7, steps).tolist()
+    rates = [Rates(*both) for both in zip(of_loc, of_scale, strict=True)]
+    return quasi_newton(lambda z: slope(x, z), loc, scale_tril, rates)
 
 
 def fit_from_several(
@@ -128,12 +151,13 @@ def fit_from_several(
     scored = _Candidates(vae, x, candidates)
     spread = scale_of_quartiles(candidates).clamp_min(1e-6)
     narrow = torch.diag_embed(NARROW * spread).expand(len(x), -1, -1)
+    steps = TIMES_LONGER * steps_of(loc.shape[-1])
     fits: list[RowStudentT] = []
     for number in range(1 + OTHER_STARTS):
         if number > 0:
             loc = scored.most_missed(fits)
             scale_tril = narrow
-        ascent = _ascend(slope, x, loc, scale_tril, SECOND_RATES)
+        ascent = _ascend(slope, x, loc, scale_tril, steps)
         fits.append(RowStudentT(ascent.loc, ascent.scale_tril))
     elbos = [_elbo(fit, x, log_joint) for fit in fits]
     weights = _weights(torch.stack(elbos, 1))
@@ -180,7 +204,7 @@ def exact_guide(vae: VAE, x: Tensor, log_joint: LogJoint) -> Tensor:
     """Whether q(z | x) is the posterior of each row: log p(x, z) - log q(z | x) is constant.
 
     It is looked at in fixed points and not in draws, so that what is drawn afterwards is as if the
-    proposal had been known before.
+    proposal had been known before. Two points tell most rows, and all of them the others.
     """
     q: Any = posterior_of(vae, x)
     points = noise_points(PARTICLES, q.event_shape[0]).to(x)
@@ -188,10 +212,20 @@ def exact_guide(vae: VAE, x: Tensor, log_joint: LogJoint) -> Tensor:
         loc, scale_tril = moments(q)
     except ValueError:
         return _each(x, False)
-    log_p = log_joint(x, _at_points(loc, scale_tril, points))
-    log_noise = standard_normal(points).unsqueeze(1)
-    log_weights = log_p - log_noise + log_det(scale_tril)
-    return log_weights.amax(0) - log_weights.amin(0) <= EXACT
+
+    def is_constant(rows: Tensor, points: Tensor) -> Tensor:
+        tril = scale_tril[rows]
+        log_p = log_joint(x[rows], _at_points(loc[rows], tril, points))
+        log_noise = standard_normal(points).unsqueeze(1)
+        log_weights = log_p - log_noise + log_det(tril)
+        return log_weights.amax(0) - log_weights.amin(0) <= EXACT
+
+    every = torch.arange(len(x), device=x.device)
+    found = is_constant(every, points[:2])
+    rows = every[found]
+    if len(rows):
+        found[rows] = is_constant(rows, points)
+    return found
 
 
 def _at_points(loc: Tensor, scale_tril: Tensor, points: Tensor) -> Tensor:

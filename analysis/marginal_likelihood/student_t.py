@@ -6,26 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_vae.analysis.marginal_likelihood.row_noise import DEGREES_OF_FREEDOM, RowNoise
 from pyro_vae.analysis.marginal_likelihood.triangular import log_det, times
-
-DEGREES_OF_FREEDOM = 20.0
-"""ν: heavy enough to cover a normal that was fitted too narrow, light enough to waste few draws."""
-
-
-class RowNoise(NamedTuple):
-    """The random numbers that draws are made from, of each row under its own seed.
-
-    Attributes:
-        normal: ε ~ N(0, I), (draws, rows, latent_dim).
-        mixing: w ~ Gamma(ν / 2, ν / 2), (draws, rows).
-        uniform: for the choice of a component, (draws, rows).
-        pool_index: into a pool of draws from the prior, (draws, rows).
-    """
-
-    normal: Tensor
-    mixing: Tensor
-    uniform: Tensor
-    pool_index: Tensor
 
 
 class RowStudentT(NamedTuple):
@@ -69,14 +51,13 @@ class RowStudentT(NamedTuple):
         y = torch.linalg.solve_triangular(
             self.scale_tril.double(), centred, upper=False
         )
-        return self._density(y.square().sum(1).T)
+        return self.log_prob_at_distance(y.square().sum(1).T)
 
-    def log_prob_of_draw(self, noise: RowNoise) -> Tensor:
-        """log t of the draws that `noise` makes; solving for ε would multiply the rounding of z."""
-        squared_noise = noise.normal.double().square().sum(-1)
-        return self._density(squared_noise / noise.mixing.double())
+    def log_prob_at_distance(self, squared_distance: Tensor) -> Tensor:
+        """log t where |y|² is known (draws, rows), in float64.
 
-    def _density(self, squared_distance: Tensor) -> Tensor:
+        Of a draw it is that of its noise; solving for it would multiply the rounding of z.
+        """
         nu = DEGREES_OF_FREEDOM
         dim = self.loc.shape[-1]
         gammas = math.lgamma((nu + dim) / 2) - math.lgamma(nu / 2)

@@ -11,8 +11,8 @@ def times(matrix: Tensor, vectors: Tensor) -> Tensor:
         >>> times(2 * torch.eye(3).expand(4, 3, 3), torch.ones(5, 4, 3)).shape
         torch.Size([5, 4, 3])
     """
-    # one matrix product for each row, with the draws as columns
-    return (matrix @ vectors.permute(1, 2, 0)).permute(2, 0, 1)
+    # one matrix product for each row, whose draws then lie together
+    return (vectors.transpose(0, 1) @ matrix.mT).transpose(0, 1)
 
 
 def lower_triangular(raw: Tensor) -> Tensor:

@@ -56,8 +56,10 @@ class Weights:
         """Add log weights (draws, some) of `rows`."""
         new = log_weights.double().cpu()
         largest = torch.cat([self.tail[rows], new.T], 1)
-        _log_add(self.log_sum, rows, new.logsumexp(0))
-        _log_add(self.log_sum_of_squares, rows, (2 * new).logsumexp(0))
+        relative, scale = _relative(new)
+        _log_add(self.log_sum, rows, scale + relative.sum(0).log())
+        squares = relative.square().sum(0)
+        _log_add(self.log_sum_of_squares, rows, 2 * scale + squares.log())
         self.sum_of_logs[rows] += new.sum(0)
         self.tail[rows] = largest.topk(self.tail.shape[1], 1).values
         self.count[rows] += len(new)
@@ -121,12 +123,14 @@ class Strata:
         rows: Tensor | slice,
     ) -> None:
         """Add log weights of `rows`, with the number of each draw's component, (draws, some)."""
-        new = log_weights.double().cpu()
+        relative, scale = _relative(log_weights.double().cpu())
         for number in range(self.count.shape[1]):
             is_own = (component == number).cpu()
-            own = torch.where(is_own, new, -torch.inf)
-            _log_add(self.log_sum[:, number], rows, own.logsumexp(0))
-            _log_add(self.log_sum_of_squares[:, number], rows, (2 * own).logsumexp(0))
+            own = torch.where(is_own, relative, 0.0)
+            _log_add(self.log_sum[:, number], rows, scale + own.sum(0).log())
+            squares = own.square().sum(0)
+            log_squares = 2 * scale + squares.log()
+            _log_add(self.log_sum_of_squares[:, number], rows, log_squares)
             self.count[rows, number] += is_own.sum(0)
 
     def se(self) -> np.ndarray:
@@ -141,6 +145,13 @@ class Strata:
         # a component with a single draw shows no variance of its own
         variance = torch.where(count > 1, unbiased, squares)
         return (variance.sum(1).sqrt() / total.sum(1)).numpy()
+
+
+def _relative(log_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The weights (draws, rows) relative to the largest of each row, and the log of that."""
+    largest = log_weights.amax(0)
+    scale = torch.where(largest.isfinite(), largest, 0.0)
+    return (log_weights - scale).exp(), scale
 
 
 def _log_add(log_sums: Tensor, rows: Tensor | slice, log_new: Tensor) -> None:

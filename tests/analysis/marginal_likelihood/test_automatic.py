@@ -13,8 +13,8 @@ from pyro_vae import VAE
 from pyro_vae.analysis import Evidence, evidence
 from pyro_vae.analysis.marginal_likelihood.job import Job
 from pyro_vae.analysis.marginal_likelihood.pareto import khat_limit
+from pyro_vae.analysis.marginal_likelihood.row_noise import NoiseMaker
 from pyro_vae.analysis.marginal_likelihood.row_proposals import (
-    NoiseMaker,
     RowProposals,
     drawn_from,
 )
