@@ -86,8 +86,8 @@ def is_one_line(text: str) -> bool:
 
 
 def begin(name: str, states: States) -> None:
-    """The folder in which a command starts."""
-    begun = states[COMMANDS[name][0]]
+    """The folder in which a command starts, after the making of those that are asked for later."""
+    begun, _ = states[COMMANDS[name][0]], states["done"]
     shutil.rmtree(states.home, ignore_errors=True)
     shutil.copytree(begun, states.home)
 
