@@ -178,7 +178,7 @@ def test_no_kill_costs_work(name: str, server: Server, states: States) -> None:
 def test_a_copy_is_what_a_kill_leaves(at: int, server: Server, states: States) -> None:
     begin("fit", states)
     shutil.rmtree(copies_of(states.home), ignore_errors=True)
-    server(*FIT, home=states.home, fault="copies")
+    assert server(*FIT, home=states.home, fault="copies").status == 0
     copy = everything(copies_of(states.home) / str(at))
     begin("fit", states)
     assert server(*FIT, home=states.home, at=at).status == -9
