@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OPTIONS = "--doctest-modules -p no:cacheprovider --import-mode=importlib"
 SETTINGS = f"[tool.pytest.ini_options]\naddopts = '{OPTIONS}'\n"
+BY_TWO = ("-p", "xdist", "-n", "2")
 GOOD = """
 def test_elsewhere(tmp_path):
     (tmp_path / "note.txt").write_text("mine")
@@ -50,7 +51,11 @@ def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[s
         cwd=folder,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": ""},
+        env={
+            **os.environ,
+            "PYTHONPATH": "",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # most take longer than the tests
+        },
     )
 
 
@@ -77,10 +82,10 @@ def test_it_fails(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_in_several_processes(tmp_path: Path) -> None:
-    assert run(tmp_path, BAD["writes"] + GOOD, "-n", "2").returncode == 1
-    assert run(tmp_path, BAD["by a whole path"] + GOOD, "-n", "2").returncode == 1
+    assert run(tmp_path, BAD["writes"] + GOOD, *BY_TWO).returncode == 1
+    assert run(tmp_path, BAD["by a whole path"] + GOOD, *BY_TWO).returncode == 1
     (tmp_path / "left.txt").unlink()
-    assert run(tmp_path, GOOD, "-n", "2").returncode == 0
+    assert run(tmp_path, GOOD, *BY_TWO).returncode == 0
 
 
 def test_other_tests_pass(tmp_path: Path) -> None:

@@ -4,10 +4,14 @@ A server without threads imports the library once and forks a process for each c
 kill costs no import. It reads one JSON object a line and answers with one:
 
     {"arguments": ["fit", ...], "home": "...", "at": 7, "fault": "kill"}  ->  {"status": -9, ...}
+
+What a kill leaves is what lies in the folder at that moment. With the fault "copies" a command goes
+through, and the folder is copied before each change: one run instead of one for each kill.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +64,8 @@ class Injector:
 
     def _change(self) -> None:
         self.count += 1
+        if self.fault == "copies":
+            shutil.copytree(self.home, copies_of(Path(self.home)) / str(self.count))
         if self.count != self.at:
             return
         if self.fault == "kill":
@@ -70,6 +76,11 @@ class Injector:
             raise KeyboardInterrupt
         if self.fault == "full":
             raise OSError(28, "No space left on device")
+
+
+def copies_of(home: Path) -> Path:
+    """Where a folder is copied to before each change, by the number of the change."""
+    return home.with_name(f"{home.name}.copies")
 
 
 @dataclass(frozen=True)
@@ -153,15 +164,26 @@ def _run(asked: dict[str, Any], output: Path, counted: Path) -> int:
     return status
 
 
+def _write_little() -> None:
+    """A word in each picture and tree: to draw and pack them is half of a command."""
+    from xarray import DataTree
+
+    from pyro_vae.experiment import run_folder
+
+    for name in ("learning_curve", "latent_scatter", "marginals"):
+        setattr(run_folder, name, lambda *arguments, **options: None)
+    run_folder.save_figure = lambda figure, path: path.write_text("picture")
+    DataTree.to_netcdf = lambda self, **options: b"tree"  # type: ignore[method-assign]
+
+
 def _serve() -> None:
     """Answer the lines of stdin, after a first run in this process, which imports what is slow."""
     from pyro_vae.analysis.marginal_likelihood import row_checkpoint
     from pyro_vae.cli.main import main
-    from pyro_vae.experiment import run_folder
     from pyro_vae.training import checkpoint
     from tests.cli.command import write_data
 
-    run_folder.save_figure = lambda figure, path: path.write_text("picture")
+    _write_little()
     checkpoint.SECONDS = 0.0  # a checkpoint after each epoch
     row_checkpoint.SECONDS = row_checkpoint.PAUSE = 0.0
     with tempfile.TemporaryDirectory() as home, redirect_stdout(sys.stderr):

@@ -1,15 +1,16 @@
 """A fault before any change of the file system costs no work: the same command goes on."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 import pyro_vae as pv
 from tests.cli.command import write_data
-from tests.faults.injector import Server, serving
+from tests.faults.injector import Server, copies_of, serving
 
 FIT = ("fit", "spec.toml", "--set", "fit.epochs=3")
 EVALUATE = ("evaluate", "runs/normal", "--output", "rows.csv")
@@ -84,25 +85,33 @@ def is_one_line(text: str) -> bool:
     return "Traceback" not in text and text.count("\npyro-vae: ") <= 2
 
 
+def begin(name: str, states: States) -> None:
+    """The folder in which a command starts, after the making of those that are asked for later."""
+    begun, _ = states[COMMANDS[name][0]], states["done"]
+    shutil.rmtree(states.home, ignore_errors=True)
+    shutil.copytree(begun, states.home)
+
+
 def go(name: str, at: int, fault: str, server: Server, states: States) -> None:
     """A command with a fault, and the one that goes on."""
-    start, command, again = COMMANDS[name]
-    done, home = states["done"], states.home
-    begun = states[start]
-    shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(begun, home)
-    before = contents(home / "runs/normal")
-    ended = server(*command, home=home, at=at, fault=fault)
+    begin(name, states)
+    ended = server(*COMMANDS[name][1], home=states.home, at=at, fault=fault)
     where = (name, at, fault, ended.text[-600:])
     assert is_one_line(ended.text), where
     expected = {"kill": {-9}, "terminate": {143, 0}, "full": {0, 1, 2}}[fault]
     assert ended.status in expected, where
     if ended.status == 143:
         assert "pyro-vae: ended by SIGTERM" in ended.text, where
+    go_on(name, where, server, states)
+
+
+def go_on(name: str, where: tuple[Any, ...], server: Server, states: States) -> None:
+    """What a fault has left is a model or says what it is, and the next command ends the work."""
+    done, home = states["done"], states.home
     require_a_model_or_a_sentence(home / "runs/normal")
     if name == "evaluate":
-        assert contents(home / "runs/normal") == before, where
-    last = server(*again, home=home)
+        assert contents(home / "runs/normal") == contents(done / "runs/normal"), where
+    last = server(*COMMANDS[name][2], home=home)
     where = (*where, last.text[-600:])
     assert last.status == 0, where
     assert contents(home / "runs/normal") == contents(done / "runs/normal"), where
@@ -135,29 +144,75 @@ def test_a_fault_costs_no_work(
     go(name, at, fault, server, states)
 
 
-EVERY = [("fit", "kill", 1), ("evaluate", "kill", 1)]
-SOME = [
-    *(("resume", "kill", 4), ("overwrite", "kill", 4)),
-    *(("fit", fault, 5) for fault in ("full", "terminate")),
-]
-"""Each command, its fault, and how many changes there are from one to the next that is tried."""
+KILLS = {"fit": 1, "evaluate": 1, "resume": 4, "overwrite": 4}
+"""How many changes there are from one kill to the next that is tried."""
+REAL = 40
+"""And from one that is not only what a copy shows to the next."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "fault", "stride"), [*EVERY, *SOME])
-def test_no_fault_costs_work(
-    name: str,
-    fault: str,
-    stride: int,
-    server: Server,
-    states: States,
-    tmp_path: Path,
-) -> None:
-    start, command, _ = COMMANDS[name]
-    shutil.copytree(states[start], tmp_path / "counted")
-    changes = server(*command, home=tmp_path / "counted").changes
-    assert changes > 2
-    cut = range(1, changes + 1, stride)
-    print(f"{name}, {fault}: {len(cut)} of {changes} changes are cut")  # noqa: T201, shown by -s
+@pytest.mark.parametrize("name", KILLS)
+def test_no_kill_costs_work(name: str, server: Server, states: States) -> None:
+    """A folder that equals one that has been gone on from, as before and after fsync, is left."""
+    copies = copies_of(states.home)
+    begin(name, states)
+    shutil.rmtree(copies, ignore_errors=True)
+    whole = server(*COMMANDS[name][1], home=states.home, fault="copies")
+    assert (whole.status, len([*copies.iterdir()])) == (0, whole.changes)
+    cut = range(1, whole.changes + 1, KILLS[name])
+    print(f"{name}, kill: {len(cut)} of {whole.changes} changes are cut")  # noqa: T201, shown by -s
+    seen: list[dict[str, bytes | None]] = []
     for at in cut:
-        go(name, at, fault, server, states)
+        if at % REAL == 1:
+            go(name, at, "kill", server, states)
+        left = everything(copies / str(at))
+        if left in seen:
+            continue
+        seen.append(left)
+        shutil.rmtree(states.home)
+        (copies / str(at)).rename(states.home)
+        go_on(name, (name, at, "a copy"), server, states)
+    assert len(seen) > whole.changes / KILLS[name] / 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [3, 70, 115])
+def test_a_copy_is_what_a_kill_leaves(at: int, server: Server, states: States) -> None:
+    begin("fit", states)
+    shutil.rmtree(copies_of(states.home), ignore_errors=True)
+    assert server(*FIT, home=states.home, fault="copies").status == 0
+    copy = everything(copies_of(states.home) / str(at))
+    begin("fit", states)
+    assert server(*FIT, home=states.home, at=at).status == -9
+    left = everything(states.home)
+    assert left.keys() == copy.keys()
+    of_one_run = [name for name in left if left[name] != copy[name]]
+    assert {Path(name).name for name in of_one_run} <= {*CLOCK, *OF_ONE_RUN}
+
+
+OF_ONE_RUN = {"run.lock", "checkpoint.safetensors"}
+"""Files with the number of a process or with seconds in them."""
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    """All files below a folder with their bytes, and the folders; drafts have random names."""
+    return {
+        re.sub(r"\.draft-\w+", ".draft", str(path.relative_to(folder))): (
+            path.read_bytes() if path.is_file() else None
+        )
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["full", "terminate"])
+def test_no_full_disk_and_no_signal_costs_work(
+    fault: str, server: Server, states: States
+) -> None:
+    begin("fit", states)
+    changes = server(*FIT, home=states.home).changes
+    assert changes > 2
+    cut = range(1, changes + 1, 5)
+    print(f"fit, {fault}: {len(cut)} of {changes} changes are cut")  # noqa: T201, shown by -s
+    for at in cut:
+        go("fit", at, fault, server, states)
