@@ -16,6 +16,8 @@ from torch import Tensor
 from pyro_vae.compiler import products
 from pyro_vae.compiler.operation_record import recorded_operations
 
+GRAPHS = "PYRO_VAE_GRAPHS"
+"""The environment variable that names the folder of compiled graphs, or is "off"."""
 FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 """The environment variable that names the folder of torch's compiler."""
 SETTINGS = "TORCHINDUCTOR_"
@@ -41,11 +43,11 @@ def graph_key(
         options: of the compiler.
 
     Returns:
-        None where the operations don't say what the function computes, on a GPU, and where the user
-        has set torch's compiler himself.
+        None where the operations don't say what the function computes, on a GPU, and where graphs
+        are not to be kept or torch's compiler has settings of the user.
     """
     is_on_cpu = all(tensor.device.type == "cpu" for tensor in inputs)
-    if not is_on_cpu or _is_set_by_user():
+    if not is_on_cpu or os.environ.get(GRAPHS) == "off" or _is_set_by_user():
         return None
     copies = [tensor.detach().clone() for tensor in inputs]
     with torch.random.fork_rng([]):

@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 NAMESPACES = frozenset({"aten", "mkldnn", "pyro_vae"})
 """Of operations that are the same wherever torch and this library are the same."""
-LOOKS_AT_VALUES = frozenset({"_local_scalar_dense", "equal", "is_nonzero", "item"})
+BY_VALUES = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+"""Marks of operations whose result has another type or shape where values differ."""
 PLAIN = (str, int, float, bool, type(None), torch.dtype, torch.layout, torch.device)
 PLAIN_OF_TORCH = (torch.memory_format,)
 
@@ -62,7 +63,7 @@ class _Recorder(TorchDispatchMode):
     """Writes each operation into a digest."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.digest = hashlib.sha256()
         self.memory: dict[int, tuple[int, StorageWeakRef]] = {}
         self.count = 0
@@ -80,7 +81,7 @@ class _Recorder(TorchDispatchMode):
         options: dict[str, Any] | None = None,
     ) -> Any:
         namespace, _, name = operation._schema.name.partition("::")
-        if namespace not in NAMESPACES or name in LOOKS_AT_VALUES:
+        if namespace not in NAMESPACES or _goes_by_values(operation, arguments):
             raise Unrecordable(name)
         given = self.described([*arguments, *sorted((options or {}).items())])
         found = operation(*arguments, **(options or {}))
@@ -116,6 +117,16 @@ class _Recorder(TorchDispatchMode):
             values = "" if is_new else _values(tensor)
         layout = tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
         return number, *layout, str(tensor.dtype), values
+
+
+def _goes_by_values(operation: Any, arguments: tuple[Any, ...]) -> bool:
+    """Whether other values would give a result of another shape, or a number."""
+    if (
+        operation is torch.ops.aten.index.Tensor
+    ):  # marked, also where indices are numbers
+        kinds = {index.dtype for index in arguments[1] if index is not None}
+        return bool(kinds & {torch.bool, torch.uint8})
+    return any(mark in operation.tags for mark in BY_VALUES)
 
 
 def _values(tensor: Tensor) -> str:

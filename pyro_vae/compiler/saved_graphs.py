@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pyro_vae.atomic_files import written_whole
 from pyro_vae.checksums import file_sha256
-from pyro_vae.compiler.graph_key import FOLDER
+from pyro_vae.compiler.graph_key import FOLDER, GRAPHS
 from pyro_vae.compiler.process_state import POINTER, process_unchanged
 
 Run = Callable[..., tuple[Tensor, ...]]
@@ -53,7 +53,7 @@ def find(key: str | None) -> SavedGraph | None:
         if not _is_ours(library) or file_sha256(library) != saved["sha256"]:
             return None
         return SavedGraph(_loaded(library), saved["used"])
-    except (OSError, ValueError, KeyError, ImportError):
+    except (OSError, ValueError, KeyError, TypeError, ImportError):
         return None
 
 
@@ -111,10 +111,11 @@ def save(
 
 
 def folder() -> Path:
-    """Where graphs are kept: in the folder of torch's compiler."""
-    named = os.environ.get(FOLDER)
-    if named is not None:
-        return Path(named, "pyro_vae")
+    """Where graphs are kept: as the environment says, or in the folder of torch's compiler."""
+    if GRAPHS in os.environ:
+        return Path(os.environ[GRAPHS])
+    if FOLDER in os.environ:
+        return Path(os.environ[FOLDER], "pyro_vae")
     with suppress(KeyError, ImportError, OSError):
         user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
         return Path(tempfile.gettempdir(), f"torchinductor_{user}", "pyro_vae")
