@@ -27,11 +27,12 @@ vae = pv.VAE(data_shape=(6,), latent_dim=2, hidden_dims=(8,), likelihood="bernou
 options = dict(epochs=3, batch_size=20, validation=None, compile="step", progress=False, seed=0)
 run = pv.fit(vae, x, kl_warmup_epochs=2, ema_decay=0.9, **options)
 weights = torch.cat([one.detach().flatten() for one in vae.parameters()])
+names = ("sympy", "torch._dynamo", "torch._inductor")
 print(json.dumps({
     "compiled": len(compiled),
     "weights": hashlib.sha256(weights.numpy().tobytes()).hexdigest(),
     "losses": [row["loss"] for row in run.history],
-    "imported": [one for one in ("sympy", "torch._dynamo", "torch._inductor") if one in sys.modules],
+    "imported": [one for one in names if one in sys.modules],
     "torch": torch.__file__,
 }))
 """
