@@ -49,12 +49,16 @@ def graph_key(
     is_on_cpu = all(tensor.device.type == "cpu" for tensor in inputs)
     if not is_on_cpu or os.environ.get(GRAPHS) == "off" or _is_set_by_user():
         return None
+    places = [tensor.data_ptr() for tensor in inputs if tensor.numel()]
+    if len(set(places)) < len(places):  # the compiler would make one input of two
+        return None
     copies = [tensor.detach().clone() for tensor in inputs]
     with torch.random.fork_rng([]):
         record = recorded_operations(function, copies)
     if record is None:
         return None
-    parts = [record, sorted(options.items()), _versions(), _process()]
+    strides = [tensor.stride() for tensor in inputs]  # copies may have others
+    parts = [record, strides, sorted(options.items()), _versions(), _process()]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

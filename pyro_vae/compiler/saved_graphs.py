@@ -53,7 +53,7 @@ def find(key: str | None) -> SavedGraph | None:
         if not _is_ours(library) or file_sha256(library) != saved["sha256"]:
             return None
         return SavedGraph(_loaded(library), saved["used"])
-    except (OSError, ValueError, KeyError, TypeError, ImportError):
+    except (OSError, ValueError, LookupError, TypeError, ImportError, AttributeError):
         return None
 
 

@@ -163,15 +163,17 @@ def _traced(
     options = _options(stack)
     how: dict[str, Any] = {"with_optimizer": with_optimizer, "share": share}
     free = StepsToTrace(state, stack, options, **how)
+    # The objective may compare β with a number, which needs a β that has a value.
+    fixed = None
     if free.key is None:
         fixed = StepsToTrace(state, stack, options, **how, beta=state.beta)
-        if fixed.saved is not None:
-            return fixed.graph(), state.beta
+    if fixed is not None and fixed.saved is not None:
+        return fixed.graph(), state.beta
     try:
         return free.graph(), None
     except Exception:
-        # The objective may compare β with a number, which needs a β that has a value.
-        fixed = StepsToTrace(state, stack, options, **how, beta=state.beta)
+        if fixed is None:
+            fixed = StepsToTrace(state, stack, options, **how, beta=state.beta)
         return fixed.graph(), state.beta
 
 

@@ -105,6 +105,15 @@ def test_graphs_are_not_kept(
     assert graph_key(torch.exp, [torch.ones(2)], {}) is None
 
 
+def test_inputs_count_with_their_memory(key: str) -> None:
+    """What a copy has in another order, and two inputs that are one."""
+    x = torch.ones(3, 1)
+    wide = x.expand(3, 2)
+    assert graph_key(torch.exp, [wide], {}) != graph_key(torch.exp, [wide.clone()], {})
+    assert graph_key(torch.add, [x, x], {}) is None
+    assert graph_key(torch.add, [x, x.clone()], {}) is not None
+
+
 def test_what_is_kept_takes_no_random_numbers(key: str) -> None:
     before = torch.get_rng_state()
     assert graph_key(lambda x: x + torch.randn(2), [torch.ones(2)], {}) is not None
