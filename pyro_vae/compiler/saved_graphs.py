@@ -131,8 +131,8 @@ def _is_ours(library: Path) -> bool:
     """Whether nobody else can have written a file, which will run in this process."""
     if not hasattr(os, "getuid"):
         return True
-    places = [library.stat(), library.parent.stat()]
-    return all(one.st_uid == os.getuid() and not one.st_mode & 0o022 for one in places)
+    status = library.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
 def _loaded(library: Path) -> Run:
