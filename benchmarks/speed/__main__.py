@@ -26,6 +26,7 @@ from pathlib import Path
 import pyro
 import torch
 
+from benchmarks.speed.compiling import print_compiling
 from benchmarks.speed.growth import print_growth
 from benchmarks.speed.log_marginal import print_log_marginal
 from benchmarks.speed.peers import PEERS, versions
@@ -34,7 +35,7 @@ from benchmarks.speed.runs import STEPS, print_runs
 from benchmarks.speed.sizes import RICHER, SIZES
 from benchmarks.speed.steps import print_steps
 
-TABLES = ("steps", "evidence", "growth", "runs", "products")
+TABLES = ("steps", "evidence", "growth", "runs", "compiling", "products")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -109,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print_growth(SIZES["M"], fewer)
         if "runs" in options.tables:
             print_runs(options.sizes, options.steps)
+        if "compiling" in options.tables:
+            print_compiling()
         if "products" in options.tables:
             print_products(fewer)
 

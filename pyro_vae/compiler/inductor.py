@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from pyro_vae.compiler import vector_instructions
+from pyro_vae.compiler import saved_graphs, vector_instructions
 from pyro_vae.compiler.cpp_flags import WITHOUT_PRECOMPILED_HEADERS, at_lower_level
 from pyro_vae.compiler.decompositions import Decompositions
 from pyro_vae.compiler.process_state import process_unchanged
@@ -51,8 +51,13 @@ def compile_graph(
     module: GraphModule,
     inputs: Sequence[Any],
     options: Mapping[str, Any],
+    key: str | None = None,
+    used: Sequence[int] = (),
 ) -> Callable[..., Any]:
     """The graph for inputs like these, without gradients.
+
+    Where it has a key, of `graph_key`, it is kept on the disk with the indices `used`, for
+    `saved_graphs.find`.
 
     A compiler that was killed leaves half a library in its cache, which every later run would take
     for the whole one: it is removed, and built again.
@@ -60,6 +65,19 @@ def compile_graph(
     Raises:
         Exception: of many types, where the graph can't be compiled.
     """
+    with saved_graphs.libraries_loaded() as libraries:
+        run = _compiled_again(module, inputs, options)
+    if key is None or len(libraries) != 1:
+        return run
+    return saved_graphs.save(key, libraries[0], used, inputs, run) or run
+
+
+def _compiled_again(
+    module: GraphModule,
+    inputs: Sequence[Any],
+    options: Mapping[str, Any],
+) -> Callable[..., Any]:
+    """The compiled graph, at the second attempt where the first can be helped."""
     with torch.no_grad(), process_unchanged(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -15,7 +15,8 @@ from pyro_vae.compiler.refusal import Refusal
 from pyro_vae.training import adam
 from pyro_vae.training.clipping import total_norm
 from pyro_vae.training.fused_adam import has_kernel
-from pyro_vae.training.traced_step import Graph, changing_numbers, trace
+from pyro_vae.training.steps_of_tensors import changing_numbers
+from pyro_vae.training.traced_step import Graph, StepsToTrace
 from pyro_vae.training.train_step import (
     Info,
     ScheduleValues,
@@ -160,19 +161,37 @@ def _traced(
         raise Refusal(
             f"its {type(state.optimizer).__name__} is not plain Adam or AdamW"
         )
+    options = _options(stack)
+    how: dict[str, Any] = {"with_optimizer": with_optimizer, "share": share}
+    free = StepsToTrace(state, stack, options, **how)
+    # The objective may compare β with a number, which needs a β that has a value.
+    fixed = None
+    if free.key is None:
+        fixed = StepsToTrace(state, stack, options, **how, beta=state.beta)
+    if fixed is not None and fixed.saved is not None:
+        return fixed.graph(), state.beta
     try:
-        return trace(state, stack, with_optimizer=with_optimizer, share=share), None
+        return free.graph(), None
     except Exception:
-        # The objective may compare β with a number, which needs a β that has a value.
-        how: dict[str, Any] = {"with_optimizer": with_optimizer, "share": share}
-        return trace(state, stack, **how, beta=state.beta), state.beta
+        if fixed is None:
+            fixed = StepsToTrace(state, stack, options, **how, beta=state.beta)
+        return fixed.graph(), state.beta
 
 
 def _compile(graph: Graph, inputs: list[Any]) -> Callable[..., tuple[Tensor, ...]]:
+    if graph.module is None:
+        assert graph.run is not None
+        return graph.run
+    options = _options(inputs[-1])
+    return compile_graph(graph.module, inputs, options, graph.key, graph.used)
+
+
+def _options(stack: Tensor) -> dict[str, bool]:
+    """The options of the compiler for steps of these batches."""
     options = CPP_WRAPPER | SAME_RANDOM_NUMBERS
-    if inputs[-1].device.type == "cpu":
+    if stack.device.type == "cpu":
         options |= TANH_BY_SIGMOID
-    return compile_graph(graph.module, inputs, options)
+    return options
 
 
 def _join_counts(state: State, graph: Graph) -> Tensor:

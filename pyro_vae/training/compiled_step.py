@@ -24,8 +24,11 @@ class CompiledStep:
     have other numbers (rows, learning rate, step count, β); what differs in more, such as a shorter
     batch, takes the eager step. `steps` may have several steps in one graph, for nets so small that
     calling it takes longer than computing. On a GPU the graph is recorded and replayed. The Python
-    of the model runs once: what it does besides computing tensors, such as a hook, is not repeated,
-    and modules keep the mode of the first call.
+    of the model runs at the first call only: what it does besides computing tensors, such as a
+    hook, is not repeated, and modules keep the mode of the first call.
+
+    On the processor the graph is kept on the disk. Another process that is to compile the same
+    steps, as one run of them on copies tells, takes it from there in a tenth of a second.
 
     Where something can't be in the graph, the next best is taken, with one warning that names it:
     the loss and its gradient are compiled and the optimizer is not, or nothing is.

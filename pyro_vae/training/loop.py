@@ -160,9 +160,10 @@ def fit(
         seed: of the noise, the order of the rows and the split.
         device: "cpu", "cuda", "cuda:1", or "auto".
         compile: compile the whole step, the loss and its gradient, or nothing; "auto" compiles
-            from 3000 to 6000 steps on, the sooner the more weights there are. The environment
-            variable PYRO_VAE_PRODUCTS ("auto", "mkl", "onednn") names the library of large
-            products, eager and compiled.
+            from 3000 to 6000 steps on, the sooner the more weights there are. What was compiled
+            before is found again; the environment variable PYRO_VAE_GRAPHS names its folder, or is
+            "off". PYRO_VAE_PRODUCTS ("auto", "mkl", "onednn") names the library of large products,
+            eager and compiled.
         precision: of encoder and decoder: "full", or "bf16-mixed" (autocast).
         matmul_precision: `torch.set_float32_matmul_precision` while training.
         checkpoint: a file with the state of the run, written after an epoch where the last writing

@@ -1,29 +1,19 @@
 """Training steps as one graph of tensor operations, without the Python that made it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.fx import GraphModule
 
 from pyro_vae.compiler.decompositions import LINEAR
+from pyro_vae.compiler.graph_key import graph_key
 from pyro_vae.compiler.inductor import trace_graph
-from pyro_vae.data import binarized
+from pyro_vae.compiler.saved_graphs import Run, find
 from pyro_vae.networks.evaluation_mode import unvalidated
-from pyro_vae.objectives import Terms
-from pyro_vae.training import adam
-from pyro_vae.training.clipping import clipped
+from pyro_vae.training.steps_of_tensors import Slot, StepsOfTensors, changing_numbers
 from pyro_vae.training.train_step import ScheduleValues, State
-
-Slot = tuple[Any, Any]
-"""The container of a tensor, and its key there."""
-
-MEAN, SQUARE, AVERAGE = ":mean", ":square", ":average"
-"""Endings of the names of what belongs to a weight: Adam's moments and the moving average."""
 
 
 @dataclass(frozen=True)
@@ -33,245 +23,99 @@ class Graph:
     Attributes:
         module: from tensors to the metrics (steps, 4): loss, rate, distortion, gradient norm. Where
             the optimizer is not in the graph, to (steps, 3), without the norm, and the gradients of
-            `reached`, which are not clipped yet. The rest changes in place.
+            `reached`, which are not clipped yet. The rest changes in place. None where the graph
+            was compiled before.
         slots: the tensors that the graph takes before the numbers and the stack of batches.
         reached: the weights that have a gradient.
+        used: the tensors that the module takes, by their indices among those of the steps.
+        key: the name under which the graph is kept, where that can be said.
+        run: the compiled graph, where it was found.
     """
 
-    module: GraphModule
+    module: GraphModule | None
     slots: list[Slot]
     reached: list[nn.Parameter]
+    used: list[int]
+    key: str | None
+    run: Run | None
 
 
-def trace(
-    state: State,
-    stack: Tensor,
-    *,
-    with_optimizer: bool,
-    beta: float | None = None,
-    share: float = 1.0,
-) -> Graph:
-    """The graph of a step for each batch of a stack, or of its loss and gradient.
+class StepsToTrace:
+    """A step for each batch of a stack, or its loss and gradient, to be made one graph.
 
     Shapes, modes and options are constants in it; learning rates and step counts are not. Nothing
-    is computed, drawn or changed.
+    is drawn or changed.
 
     Arguments:
         state: the state whose tensors the graph takes.
         stack: batches, (steps, rows, *data_shape); one batch without the optimizer.
+        options: of the compiler: a graph that was compiled with them before is looked for, by what
+            the steps compute in a run on copies.
         with_optimizer: whether clipping, Adam and the moving average are in the graph.
         beta: β as a constant; None takes it as a number that changes.
         share: the factor of the loss whose gradient is taken.
 
-    Raises:
-        Exception: of many types, where the Python looks at values, which are not there while
-            tracing.
-    """
-    function = _StepsOfTensors(state, with_optimizer, beta, share)
-    inputs = [container[key] for container, key in function.slots.values()]
-    groups = state.optimizer.param_groups if with_optimizer else []
-    schedule = [ScheduleValues.of(state)] * len(stack)
-    numbers = changing_numbers(schedule, groups, 1, stack.device)
-    decompositions = LINEAR if stack.device.type == "cpu" else None
-    with unvalidated():
-        module = trace_graph(function, [*inputs, numbers, stack], decompositions)
-    used = _drop_unused(module, len(inputs))
-    slots = list(function.slots.values())
-    reached = [function.weights[name] for name in function.reached]
-    return Graph(module, [slots[index] for index in used], reached)
-
-
-def changing_numbers(
-    schedule: Sequence[ScheduleValues],
-    groups: Sequence[adam.Group],
-    first: float,
-    device: torch.device,
-) -> Tensor:
-    """The inputs of a graph that change by a rule, a row for each step.
-
-    Arguments:
-        schedule: of each step.
-        groups: the groups of Adam, where it is in the graph.
-        first: number of the first step, from 1.
-        device: of the result.
-
-    Returns:
-        β, and three rates of each group, (steps, 1 + 3 groups), in float64.
-    """
-    counts = first + np.arange(len(schedule))
-    columns: list[Any] = [[values.beta for values in schedule]]
-    for index, group in enumerate(groups):
-        lrs = [values.lrs[index] for values in schedule]
-        columns += adam.rates(group, lrs, counts)
-    rows = np.array(columns, np.float64).T.copy()
-    return torch.as_tensor(rows, device=device)
-
-
-class _Objective(nn.Module):
-    """The objective as a module whose tensors can all be exchanged.
-
-    It returns its buffers after the call too, some of which the call may have replaced.
-    """
-
-    def __init__(self, state: State) -> None:
-        super().__init__()
-        self.vae = state.vae
-        self.objective = (
-            state.objective
-        )  # which may be a module with weights of its own
-        self.state = state
-
-    def forward(self, x: Tensor, beta: Any) -> tuple[Terms, dict[str, Tensor]]:
-        terms = self.state.terms(x, beta)
-        return terms, dict(self.named_buffers())
-
-
-class _StepsOfTensors:
-    """The steps as a function of all tensors that they read or change.
-
     Attributes:
-        slots: where each of these tensors is, by name.
-        names: those of the parameters and buffers.
-        weights: the parameters that the optimizer has.
-        reached: the names of those with a gradient, known after a call.
+        key: the name under which the graph is kept; None where it can't be said.
+        saved: the graph that was found.
     """
 
     def __init__(
         self,
         state: State,
+        stack: Tensor,
+        options: Mapping[str, Any],
+        *,
         with_optimizer: bool,
-        beta: float | None,
-        share: float,
+        beta: float | None = None,
+        share: float = 1.0,
     ) -> None:
-        self.state = state
-        self.with_optimizer = with_optimizer
-        self.beta = beta
-        self.share = share
-        self.module = _Objective(state)
-        self.slots = dict(_slots(self.module))
-        self.names = list(self.slots)
-        self.groups = _groups(state.optimizer)
-        self.weights = {
-            name: weight
-            for name, weight in self.module.named_parameters()
-            if id(weight) in self.groups
-        }
-        self.reached: list[str] = []
-        if with_optimizer:
-            self._add_moments()
-            self._add_averages()
+        self.function = StepsOfTensors(state, with_optimizer, beta, share)
+        slots = self.function.slots.values()
+        groups = state.optimizer.param_groups if with_optimizer else []
+        schedule = [ScheduleValues.of(state)] * len(stack)
+        numbers = changing_numbers(schedule, groups, 1, stack.device)
+        self.given = [*(container[key] for container, key in slots), numbers, stack]
+        with unvalidated():
+            self.key = graph_key(self.function, self.given, options)
+        self.saved = find(self.key)
 
-    def _add_moments(self) -> None:
-        for name, weight in self.weights.items():
-            group, _ = self.groups[id(weight)]
-            moments = adam.moments(self.state.optimizer, weight, group)
-            self.slots[name + MEAN] = (moments, "exp_avg")
-            self.slots[name + SQUARE] = (moments, "exp_avg_sq")
+    def graph(self) -> Graph:
+        """The graph that was found, or that of a tracer.
 
-    def _add_averages(self) -> None:
-        ema = self.state.ema
-        if ema is None:
-            return
-        indices = {id(weight): index for index, weight in enumerate(ema.parameters)}
-        for name, weight in self.module.named_parameters():
-            if id(weight) in indices:
-                self.slots[name + AVERAGE] = (ema.values, indices[id(weight)])
+        Raises:
+            Exception: of many types, where the Python looks at values, which are not there while
+                tracing.
+        """
+        if self.saved is not None:
+            return self._of(None, self.saved.used, self.saved.run)
+        on_cpu = self.given[-1].device.type == "cpu"
+        with unvalidated():
+            module = trace_graph(self.function, self.given, LINEAR if on_cpu else None)
+        return self._of(module, _drop_unused(module, len(self.given) - 2), None)
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        *given, numbers, stack = inputs
-        tensors = dict(zip(self.slots, given, strict=True))
-        metrics = []
-        gradients: dict[str, Tensor] = {}
-        for step_numbers, batch in zip(numbers.unbind(), stack.unbind(), strict=True):
-            step_metrics, gradients = self._step(tensors, step_numbers, batch)
-            metrics.append(step_metrics)
-        if self.with_optimizer:
-            return (torch.stack(metrics),)
-        return (torch.stack(metrics), *gradients.values())
-
-    def _step(
-        self,
-        tensors: dict[str, Tensor],
-        numbers: Tensor,
-        batch: Tensor,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One step, which changes `tensors` in place; its metrics and its gradients."""
-        # Leaves apart from the tensors that Adam changes, so that the gradient is of this step.
-        leaves = {
-            name: tensors[name].detach().requires_grad_() for name in self.weights
-        }
-        own = {name: tensors[name] for name in self.names} | leaves
-        beta = numbers[0].to(batch.dtype) if self.beta is None else self.beta
-        rows = binarized(batch) if self.state.binarize else batch
-        terms, buffers = functional_call(self.module, own, (rows, beta))
-        loss = terms.loss.mean()
-        slopes: Sequence[Tensor | None] = torch.autograd.grad(
-            self.share * loss, list(leaves.values()), allow_unused=True
+    def _of(
+        self, module: GraphModule | None, used: list[int], run: Run | None
+    ) -> Graph:
+        slots = list(self.function.slots.values())
+        reached = [self.function.weights[name] for name in self.function.reached]
+        return Graph(
+            module, [slots[index] for index in used], reached, used, self.key, run
         )
-        pairs = zip(leaves, slopes, strict=True)
-        with torch.no_grad():
-            gradients = {name: slope for name, slope in pairs if slope is not None}
-            self.reached = list(gradients)
-            for name, buffer in buffers.items():
-                if buffer is not tensors[name]:  # the call has replaced it
-                    tensors[name].copy_(buffer)
-            metrics = [loss.detach(), terms.rate.detach().mean()]
-            metrics.append(terms.distortion.detach().mean())
-            if self.with_optimizer:
-                every = [*gradients.values()]
-                clip_norm = self.state.clip_norm
-                norm, shorter = clipped(every, clip_norm, in_graph=True)
-                gradients = dict(zip(gradients, shorter, strict=True))
-                self._update(tensors, gradients, numbers)
-                metrics.append(norm)
-        return torch.stack(metrics), gradients
-
-    def _update(
-        self,
-        tensors: dict[str, Tensor],
-        gradients: dict[str, Tensor],
-        numbers: Tensor,
-    ) -> None:
-        """Adam's step of the weights, and that of their averages."""
-        for name, gradient in gradients.items():
-            group, index = self.groups[id(self.weights[name])]
-            rates = numbers[1 + 3 * index : 4 + 3 * index]
-            mean = tensors[name + MEAN]
-            square = tensors[name + SQUARE]
-            adam.update(tensors[name], gradient, mean, square, rates, group)
-        if self.state.ema is None:
-            return
-        for name in self.slots:
-            if name.endswith(AVERAGE):
-                weight = tensors[name.removesuffix(AVERAGE)]
-                tensors[name].lerp_(weight, 1 - self.state.ema.decay)
-
-
-def _groups(optimizer: torch.optim.Optimizer) -> dict[int, tuple[adam.Group, int]]:
-    """The group of each weight with its index, by the weight's id."""
-    return {
-        id(weight): (group, index)
-        for index, group in enumerate(optimizer.param_groups)
-        for weight in group["params"]
-        if weight.requires_grad
-    }
-
-
-def _slots(module: nn.Module) -> Iterator[tuple[str, Slot]]:
-    """The name and the slot of each parameter and buffer."""
-    for name, _ in module.named_parameters():
-        owner, _, key = name.rpartition(".")
-        yield name, (module.get_submodule(owner)._parameters, key)
-    for name, _ in module.named_buffers():
-        owner, _, key = name.rpartition(".")
-        yield name, (module.get_submodule(owner)._buffers, key)
 
 
 def _drop_unused(module: GraphModule, count: int) -> list[int]:
-    """Remove the unused ones of the first `count` inputs; the indices of those that remain."""
+    """Remove the unused ones of the first `count` inputs; the indices of those that remain.
+
+    Constants that nothing uses go too: the compiler would make inputs of them.
+    """
+    module.graph.eliminate_dead_code()
     inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     for node in inputs[:count]:
         if not node.users:
             module.graph.erase_node(node)
+    names = {node.target for node in module.graph.find_nodes(op="get_attr")}
+    for name in {*module._buffers, *module._parameters} - names:
+        delattr(module, name)
     module.recompile()
     return [index for index, node in enumerate(inputs[:count]) if node.users]
