@@ -52,6 +52,7 @@ def member(seed=0, **changed):
     )
 
 
+@pytest.mark.slow
 def test_each_model_takes_the_label_that_it_finds_most_probable():
     """The mixture is that of the answers of single models, whose labels differ."""
     members = [member(), member(seed=1)]
