@@ -156,7 +156,11 @@ def test_boxes_are_the_prior_and_bars_the_aggregate_posterior() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: plots.normal_ellipse([0, 0], np.eye(2), 1.0), r"\(2, 2\) and 1.0"),
+        (
+            lambda: plots.normal_ellipse([0, 0], np.eye(2), 1.0),
+            "^level: expected .* got 1.0",
+        ),
+        (lambda: plots.normal_ellipse([0], np.eye(2)), r"\(1,\) and \(2, 2\)"),
         (lambda: plots.latent_points(axes(), np.zeros((3, 4))), r"got shape \(3, 4\)"),
         (
             lambda: plots.latent_points(axes(), POINTS[:5], scale=np.ones((5, 3))),
