@@ -225,8 +225,9 @@ def default_objective(vae: VAE, options: FitOptions, train: Rows) -> FitOptions:
 
 
 def _lacks_cells(vae: VAE, rows: Rows) -> bool:
+    """Whether some cell of x is missing; unknown labels are none."""
     batches = undisturbed(rows.batches(pass_size(vae)))
-    return any(bool(batch.isnan().any()) for batch in batches)
+    return any(bool(x.isnan().any()) for x in own_parts(vae, batches))
 
 
 def _warn_of_empty(name: str, empty: int, rows: int) -> None:

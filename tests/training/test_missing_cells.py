@@ -137,6 +137,16 @@ def test_complete_rows_keep_the_elbo():
     assert fitted(VAE(data_shape=(4,), latent_dim=2), X).options.objective is None
 
 
+def test_unknown_labels_are_no_missing_cells():
+    vae = small(context={"label": 2})
+    labels = torch.where(
+        torch.arange(len(X)) % 4 < 2, torch.arange(len(X)) % 2.0, torch.nan
+    )[:, None]
+    for x, kind in ((X, None), (HOLED, "iwae")):
+        chosen = fitted(vae, x, context=labels).options.objective
+        assert (None if chosen is None else chosen.kind) == kind
+
+
 def test_an_autoencoder_keeps_the_elbo():
     assert fitted(small(prior="flat", guide="delta")).options.objective is None
 
