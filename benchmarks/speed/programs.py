@@ -10,6 +10,7 @@ BATCHES = 50
 
 HAND_WRITTEN = """
 from __future__ import annotations
+from itertools import pairwise
 from types import SimpleNamespace
 import torch
 from torch import nn

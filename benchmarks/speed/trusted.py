@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--compile", choices=("on", "off"), default="on")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    splits = load_splits(options.data)
+    splits = load_splits(options.data, packed_bits=True)
     assert splits.test is not None
     order = np.random.default_rng(0).permutation(len(splits.test))
     rows = splits.test[order[: FEW + options.rows]]

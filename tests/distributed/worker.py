@@ -38,6 +38,13 @@ ROOT = Path(__file__).parents[2]
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
+LEFT_RUNNING = {"one_stops", "one_stops_in_the_evidence"}
+"""Scenarios that leave torch's group running, which now and then aborts the end of its process.
+
+What it has to say is said by then (torch 2.13: "terminate called without an active exception").
+"""
+
+
 def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any]]:
     """Run the scenarios in several processes; what each of them gave, by scenario.
 
@@ -70,7 +77,10 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
     finally:
         for process in started:
             process.kill()
-    assert not any(process.returncode for process in started), "\n".join(errors)
+    ends = {0}
+    if LEFT_RUNNING.intersection(names):
+        ends.add(-signal.SIGABRT)
+    assert {process.returncode for process in started} <= ends, "\n".join(errors)
     found = [
         pickle.loads((folder / f"{number}.pickle").read_bytes())
         for number in range(processes)
