@@ -45,7 +45,9 @@ def cost(program: str, cache: str) -> Cost:
     before = _of_children()
     began = time.perf_counter()
     command = [sys.executable, "-W", "ignore", "-c", program]
-    subprocess.run(command, env=environment, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
     return Cost(_of_children() - before, time.perf_counter() - began)
 
 
