@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -141,9 +141,9 @@ def _loaded(library: Path) -> Run:
     spec = importlib.util.spec_from_file_location(name, library)
     if spec is None or spec.loader is None:
         raise ImportError("no library", path=str(library))
+    guards: Any = torch._C._dynamo.guards
     with process_unchanged():
-        address = torch._C._dynamo.guards._torchinductor_pyobject_tensor_data_ptr  # type: ignore[attr-defined]
-        os.environ[POINTER] = str(address)
+        os.environ[POINTER] = str(guards._torchinductor_pyobject_tensor_data_ptr)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     entry = getattr(module, ENTRY)

@@ -42,12 +42,12 @@ def _verdict(found: Independence) -> str:
     told = [one.name for one in found.columns_told if one.is_told]
     if not told:
         return (
-            "Nothing of the context was found in z, so that rows decoded in another context keep "
-            "nothing of their own one that a classifier can see."
+            "Nothing of the context was found in z: rows that are decoded in another context keep "
+            "nothing of their own, as far as a classifier can see."
         )
     return (
-        f"z tells of {', '.join(told[:MOST])}: rows decoded in another context keep something of "
-        "their own one."
+        f"z tells of {', '.join(told[:MOST])}: rows that are decoded in another context keep "
+        "something of their own."
     )
 
 

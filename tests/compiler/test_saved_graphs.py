@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from pyro_vae.compiler import saved_graphs
 from pyro_vae.compiler.graph_key import GRAPHS, graph_key
-from pyro_vae.compiler.saved_graphs import _takes, find
+from pyro_vae.compiler.saved_graphs import _takes, find, save
 
 FIT = """
 import hashlib, json, sys
@@ -144,3 +145,27 @@ def test_a_library_for_other_tensors_is_not_called(tmp_path: Path) -> None:
     source = "auto inputs = steal_from_raw_handles_to_raii_handles(input_handles, 3);"
     library.with_suffix(".cpp").write_text(source)
     assert [_takes(library, count) for count in (2, 3, 4)] == [False, True, False]
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-6])
+def test_a_graph_is_kept_where_a_direct_call_has_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: float
+) -> None:
+    def direct(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x += 1 + off
+        return (2 * x,)
+
+    def run(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x += 1
+        return (2 * x,)
+
+    library = tmp_path / "made.so"
+    library.touch()
+    monkeypatch.setenv(GRAPHS, str(tmp_path / "graphs"))
+    monkeypatch.setattr(saved_graphs, "_takes", lambda library, count: True)
+    monkeypatch.setattr(saved_graphs, "_loaded", lambda library: direct)
+    x = torch.ones(3)
+    kept = save("key", library, [0], [x], run)
+    assert (kept is direct) == (off == 0)
+    assert len([*(tmp_path / "graphs").iterdir()]) == (2 if off == 0 else 0)
+    assert x.tolist() == [1, 1, 1]

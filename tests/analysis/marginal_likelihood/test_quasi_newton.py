@@ -98,3 +98,10 @@ def test_rows_that_leave_the_numbers_stay_where_they_were(broken: float) -> None
     torch.testing.assert_close(
         found.loc[[0, 2]], truth.mean[[0, 2]].float(), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize(("curvature", "scale"), [(0.0, 20**0.5), (1e07, 1e04**-0.5)])
+def test_a_step_changes_a_scale_within_limits(curvature, scale):
+    start = torch.zeros(1, 3).double(), torch.eye(3).double().expand(1, 3, 3)
+    found = quasi_newton(lambda z: -curvature * z, *start, [Rates(0.0, 1.0)])
+    torch.testing.assert_close(found.scale_tril[0] / scale, torch.eye(3).double())
