@@ -100,7 +100,7 @@ def test_z_is_found_to_tell_of_the_context_where_it_does() -> None:
     assert "Nothing of the context was found in z" in page.whole
     moved = about(x + 2.0 * c[:, :1] * W[:, 0], c)
     page = Page(context_part.z_and_context(moved, Answers(moved)))
-    assert "z tells of c[0]: rows decoded" in page.whole
+    assert "z tells of c[0]: rows that are decoded in another context" in page.whole
     assert len(page.pictures) == 1
     found = pv.independence(VAE, moved.x, context=c).columns_told[0]
     assert f"{found.information:.3f} ± {found.se:.3f} nats" in page.whole
