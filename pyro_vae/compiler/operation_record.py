@@ -1,24 +1,18 @@
 """What a function of tensors computes, known from one run without a tracer: its operations."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 
-NAMESPACES = frozenset({"aten", "mkldnn", "pyro_vae"})
-"""Of operations that are the same wherever torch and this library are the same."""
-BY_VALUES = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
-"""Marks of operations whose result has another type or shape where values differ."""
-PLAIN = (str, int, float, bool, type(None), torch.dtype, torch.layout, torch.device)
-PLAIN_OF_TORCH = (torch.memory_format,)
-
-
-class Unrecordable(Exception):
-    """The operations don't say what the function computes."""
+from pyro_vae.compiler.observed_operations import (
+    PLAIN,
+    PLAIN_OF_TORCH,
+    Observer,
+    Unrecordable,
+)
 
 
 def recorded_operations(
@@ -47,54 +41,42 @@ def recorded_operations(
         >>> recorded_operations(lambda x: x if x.sum() > 0 else -x, [x]) is None
         True
     """
-    recorder = _Recorder()
+    digest = _Digest()
     try:
-        with recorder:
+        with digest:
             for tensor in inputs:
-                recorder.write("input", recorder.place(tensor))
-            recorder.write("results", recorder.described(function(*inputs)))
+                digest.write("input", digest.described(tensor, is_new=True))
+            digest.write("results", digest.described(function(*inputs)))
     except Exception:
         # whatever stops it stops the tracer too, or is no matter for it
         return None
-    return recorder.digest.hexdigest()
+    return digest.sha256.hexdigest()
 
 
-class _Recorder(TorchDispatchMode):
+class _Digest(Observer):
     """Writes each operation into a digest."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.digest = hashlib.sha256()
-        self.memory: dict[int, tuple[int, StorageWeakRef]] = {}
-        self.count = 0
+        super().__init__()
+        self.sha256 = hashlib.sha256()
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """torch would import its compiler to keep it out of here."""
-        return False
-
-    def __torch_dispatch__(
-        self,
-        operation: Any,
-        types: Any,
-        arguments: tuple[Any, ...] = (),
-        options: dict[str, Any] | None = None,
+    def given(
+        self, operation: Any, arguments: Sequence[Any], options: Mapping[str, Any]
     ) -> Any:
-        namespace, _, name = operation._schema.name.partition("::")
-        if namespace not in NAMESPACES or _goes_by_values(operation, arguments):
-            raise Unrecordable(name)
-        given = self.described([*arguments, *sorted((options or {}).items())])
-        found = operation(*arguments, **(options or {}))
+        return self.described([*arguments, *sorted(options.items())])
+
+    def made(self, operation: Any, given: Any, found: Any) -> None:
         self.write(str(operation), given, self.described(found, is_new=True))
-        return found
 
     def write(self, *parts: object) -> None:
-        self.digest.update(repr(parts).encode())
+        self.sha256.update(repr(parts).encode())
 
     def described(self, item: Any, is_new: bool = False) -> Any:
         """An argument, or a result, as text and tuples of it."""
         if isinstance(item, Tensor):
-            return self.place(item, is_new)
+            number, layout, is_unknown = self.place(item)
+            values = _values(item) if is_unknown and not is_new else ""
+            return number, layout, values
         if isinstance(item, list | tuple):
             return tuple(self.described(one, is_new) for one in item)
         if isinstance(item, PLAIN):
@@ -102,31 +84,6 @@ class _Recorder(TorchDispatchMode):
         if isinstance(item, PLAIN_OF_TORCH):
             return str(item)
         raise Unrecordable(type(item).__name__)
-
-    def place(self, tensor: Tensor, is_new: bool = True) -> tuple[object, ...]:
-        """Where a tensor lies; with its values, where it is neither an input nor a result."""
-        if type(tensor) not in {Tensor, torch.nn.Parameter} or tensor.is_cuda:
-            raise Unrecordable(type(tensor).__name__)
-        storage = tensor.untyped_storage()
-        number, reference = self.memory.get(storage._cdata, (-1, None))
-        values = ""
-        if reference is None or reference.expired():
-            number = self.count
-            self.count += 1
-            self.memory[storage._cdata] = number, StorageWeakRef(storage)
-            values = "" if is_new else _values(tensor)
-        layout = tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
-        return number, *layout, str(tensor.dtype), values
-
-
-def _goes_by_values(operation: Any, arguments: tuple[Any, ...]) -> bool:
-    """Whether other values would give a result of another shape, or a number."""
-    if (
-        operation is torch.ops.aten.index.Tensor
-    ):  # marked, also where indices are numbers
-        kinds = {index.dtype for index in arguments[1] if index is not None}
-        return bool(kinds & {torch.bool, torch.uint8})
-    return any(mark in operation.tags for mark in BY_VALUES)
 
 
 def _values(tensor: Tensor) -> str:
