@@ -139,15 +139,19 @@ class CompiledGraph:
         return changing_numbers(schedule, self.groups, first, batch.device)
 
     def _signature(self, state: State, batch: Tensor) -> tuple[Any, ...]:
-        """What must be the same for the graph to make the step."""
-        optimizer = state.optimizer
-        objects = (state.vae, state.objective, optimizer, optimizer.state, state.ema)
-        identities = [id(item) for item in objects]
-        options = adam.options(optimizer) if self.with_optimizer else None
-        layout = (batch.shape, batch.stride(), batch.dtype, batch.device)
-        # a step that was put on the optimizer, or a hook, is called by an eager step
-        called = has_kernel(optimizer)
-        return *identities, state.clip_norm, options, called, layout, state.vae.training
+        options = adam.options(state.optimizer) if self.with_optimizer else None
+        return options, *signature(state, batch)
+
+
+def signature(state: State, batch: Tensor) -> tuple[Any, ...]:
+    """What must be the same for a graph without the optimizer to make the step."""
+    optimizer = state.optimizer
+    objects = (state.vae, state.objective, optimizer, optimizer.state, state.ema)
+    identities = [id(item) for item in objects]
+    layout = (batch.shape, batch.stride(), batch.dtype, batch.device)
+    # a step that was put on the optimizer, or a hook, is called by an eager step
+    called = has_kernel(optimizer)
+    return *identities, state.clip_norm, called, layout, state.vae.training
 
 
 def _traced(

@@ -36,7 +36,7 @@ class Update:
             self.kernel = AdamKernel(state.optimizer, weights)
 
     def __call__(self, gradients: list[Tensor]) -> Tensor:
-        """One step.
+        """Clip the gradients and move the weights.
 
         Arguments:
             gradients: of each weight.
@@ -45,13 +45,21 @@ class Update:
             The norm of all gradients before clipping, ().
         """
         norm, gradients = clipped(gradients, self.state.clip_norm)
+        self.move(gradients)
+        return norm
+
+    def move(self, gradients: list[Tensor]) -> None:
+        """One step of the optimizer and of the average.
+
+        Arguments:
+            gradients: of each weight, clipped.
+        """
         if self.kernel is not None:
             self.kernel(gradients)
         else:
             self._step(gradients)
         if self.state.ema is not None:
             self.state.ema.update()
-        return norm
 
     def _step(self, gradients: Sequence[Tensor]) -> None:
         """The step of an optimizer that looks for gradients in the weights."""

@@ -1,0 +1,169 @@
+"""One step of batches of one shape, made again from its operations."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pyro_vae.compiler.recorded_program import Program, Run, recorded_program
+from pyro_vae.networks.evaluation_mode import unvalidated
+from pyro_vae.training.clipping import clipped
+from pyro_vae.training.nonfinite import NotFiniteStep
+from pyro_vae.training.steps_of_tensors import StepsOfTensors, changing_numbers
+from pyro_vae.training.train_step import (
+    Info,
+    ScheduleValues,
+    State,
+    step,
+    with_schedule_values,
+)
+from pyro_vae.training.update import Update
+
+Trial = tuple[Tensor, list[Tensor]]
+"""The metrics of a step, (4,), and the clipped gradient of each weight."""
+Before = tuple[Tensor, list[Tensor]]
+"""The state of torch's generator, and tensors."""
+
+
+class Replay:
+    """The operations of a step up to its gradient, and the tensors that they read and change.
+
+    Where β is only a factor, one record is of all β: the same number in a tensor gives the same.
+
+    Arguments:
+        state, batch: the step, which is not made.
+
+    Attributes:
+        program: None where the step can't be recorded.
+        beta: β as a constant of the record; None takes it as a number that changes.
+        reached: the weights that have a gradient.
+    """
+
+    def __init__(self, state: State, batch: Tensor) -> None:
+        self.program: Program | None = None
+        for beta in (None, state.beta):
+            function = StepsOfTensors(state, False, beta, share=1.0)
+            self.beta = beta
+            self.slots = list(function.slots.values())
+            with unvalidated():
+                program = recorded_program(function, self._inputs(state, batch))
+            if program is None:
+                continue
+            if beta is not None or program.only_multiplies(len(self.slots)):
+                self.program = program
+                break
+        self.reached = [function.weights[name] for name in function.reached]
+        self.changing: list[int] = []  # the inputs that a call changes
+        self.run: Run | None = None
+
+    def is_same(self, state: State, batch: Tensor) -> bool:
+        """Whether the step still makes these operations of these tensors."""
+        now = Replay(state, batch)
+        if self.program is None or now.program is None or self.beta != now.beta:
+            return False
+        mine, others = self._tensors(), now._tensors()
+        is_same = [id(one) for one in mine] == [id(one) for one in others]
+        return is_same and self.program.same_as(now.program)
+
+    def fits(self, schedule: Sequence[ScheduleValues]) -> bool:
+        """Whether the record is of steps with these β."""
+        return self.beta is None or all(one.beta == self.beta for one in schedule)
+
+    def trial(self, state: State, batch: Tensor) -> Trial:
+        """What the next step will have; neither tensors nor random numbers change."""
+        assert self.program is not None
+        inputs = self._inputs(state, batch)
+        self.run = self.program.in_torchscript([one.detach().clone() for one in inputs])
+        copies = [one.detach().clone() for one in inputs]
+        with torch.no_grad(), torch.random.fork_rng([]):
+            metrics, *gradients = self.run(*copies)
+        pairs = enumerate(zip(inputs, copies, strict=True))
+        self.changing = [key for key, (one, copy) in pairs if not _same(one, copy)]
+        norm, gradients = clipped(gradients, state.clip_norm)
+        return torch.cat([metrics[0], norm.view(1)]), gradients
+
+    def agrees(self, trial: Trial, info: Info) -> bool:
+        """Whether a trial has the numbers of the step, which has just been made, to the bit."""
+        metrics, gradients = trial
+        return _same(metrics, torch.stack(info)) and all(
+            weight.grad is not None and _same(weight.grad, gradient)
+            for weight, gradient in zip(self.reached, gradients, strict=True)
+        )
+
+    def steps(
+        self,
+        state: State,
+        batches: Tensor,
+        schedule: Sequence[ScheduleValues],
+        update: Update,
+    ) -> tuple[State, Tensor]:
+        """A step for each batch, as `steps`; one that isn't finite is made again by `step`.
+
+        Arguments:
+            update: of the weights that are reached.
+        """
+        tensors = self._tensors()
+        numbers = changing_numbers(schedule, [], 1, batches.device).split(1)
+        triples = zip(batches.split(1), numbers, schedule, strict=True)
+        metrics = []
+        for index, (stack, beta, values) in enumerate(triples):
+            state = with_schedule_values(state, values)
+            before = self._before(tensors)
+            made = self._gradient([*tensors, beta, stack], state)
+            if made is not None:
+                found, gradients = made
+                update.move(gradients)
+                state = replace(state, steps=state.steps + 1)
+            else:
+                self._restore(tensors, before)
+                gradients = []
+                try:
+                    state, info = step(state, stack[0])
+                except NotFiniteStep as error:
+                    error.number = index
+                    raise
+                found = torch.stack(info)
+            metrics.append(found)
+        for weight, gradient in zip(self.reached, gradients, strict=False):
+            weight.grad = gradient  # where an eager step leaves it
+        return state, torch.stack(metrics)
+
+    def _gradient(self, inputs: Sequence[Tensor], state: State) -> Trial | None:
+        """The metrics and the clipped gradient; None where they are not finite or not there."""
+        assert self.run is not None
+        try:
+            with torch.no_grad():
+                metrics, *gradients = self.run(*inputs)
+        except RuntimeError:  # such as that of a matrix that isn't positive definite
+            return None
+        norm, gradients = clipped(gradients, state.clip_norm)
+        found = torch.cat([metrics[0], norm.view(1)])
+        if state.on_nonfinite is not None and not math.isfinite(float(found.sum())):
+            return None
+        return found, gradients
+
+    def _tensors(self) -> list[Tensor]:
+        return [container[key] for container, key in self.slots]
+
+    def _inputs(self, state: State, batch: Tensor) -> list[Tensor]:
+        """All that the step reads: tensors, β, and the batch."""
+        numbers = changing_numbers([ScheduleValues.of(state)], [], 1, batch.device)
+        return [*self._tensors(), numbers, batch.unsqueeze(0)]
+
+    def _before(self, tensors: Sequence[Tensor]) -> Before:
+        """The state of the random numbers, and what a call changes."""
+        copies = [tensors[key].clone() for key in self.changing]
+        return torch.get_rng_state(), copies
+
+    def _restore(self, tensors: Sequence[Tensor], before: Before) -> None:
+        noise, copies = before
+        torch.set_rng_state(noise)
+        for key, copy in zip(self.changing, copies, strict=True):
+            tensors[key].copy_(copy)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether the numbers are the same, to the bit."""
+    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)

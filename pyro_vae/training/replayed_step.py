@@ -1,0 +1,145 @@
+"""Steps whose operations are recorded once, and then made again without the Python around them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any
+
+from torch import Tensor
+
+from pyro_vae.compiler.foreign_code import foreign_code
+from pyro_vae.training.compiled_graph import signature
+from pyro_vae.training.replay import Replay
+from pyro_vae.training.train_step import (
+    Info,
+    ScheduleValues,
+    State,
+    step,
+    steps,
+    weights_of,
+    with_schedule_values,
+)
+from pyro_vae.training.update import Update
+
+WORTH_RECORDING = 32
+"""Eager steps after which recording, which takes as long as some 30 more, is likely to pay."""
+MOST_KINDS = 4
+"""Shapes of batches that are recorded, such as that of all and that of the last one."""
+
+
+@dataclass
+class Kind:
+    """Steps that differ in numbers only.
+
+    Attributes:
+        made: steps since the last look at what they do.
+        replay: makes them again; None before they are recorded, and where they can't be.
+        is_open: whether they may still be recorded.
+        is_doubtful: whether they may do something else now.
+    """
+
+    made: int = 0
+    replay: Replay | None = None
+    is_open: bool = True
+    is_doubtful: bool = False
+
+
+class ReplayedSteps:
+    """Steps that are eager at first and then replayed, with the same numbers to the last bit.
+
+    The operations of a step are recorded from the handlers of Pyro to the gradient, and made again
+    in their order: the Python that led to them takes two thirds of a step of a small model. Nothing
+    is compiled, which takes seconds: recording takes a tenth of one. A step that can't be recorded,
+    or that has other numbers when it is replayed for the first time, stays eager.
+
+    A step is recorded for each shape of batches, when 32 of them were made. What a function of the
+    user may have changed since is found after `look_again`.
+
+    Arguments:
+        with_foreign_code: whether Python that isn't of this library is left out too, such as a
+            decoder of one's own: right where it does the same each time, and nothing else.
+    """
+
+    def __init__(self, with_foreign_code: bool = False) -> None:
+        self.with_foreign_code = with_foreign_code
+        self.kinds: dict[Any, Kind] = {}
+        self.update: Update | None = None
+
+    def steps(
+        self,
+        state: State,
+        batches: Tensor,
+        schedule: Sequence[ScheduleValues],
+    ) -> tuple[State, Tensor]:
+        """A step for each of several batches, as `steps`."""
+        kind = self._kind(state, batches[0])
+        if kind.is_doubtful:
+            self._look(kind, state, batches[0])
+        kind.made += len(batches)
+        if kind.replay is not None and kind.replay.fits(schedule):
+            assert self.update is not None
+            return kind.replay.steps(state, batches, schedule, self.update)
+        if kind.is_open and kind.made > WORTH_RECORDING:
+            kind.is_open = False
+            return self._recorded(kind, state, batches, schedule)
+        return steps(state, batches, schedule)
+
+    def look_again(self) -> None:
+        """Compare the next step of each kind with what was recorded.
+
+        It takes as long as some steps: where fewer than 32 were made since, they are eager from
+        there on.
+        """
+        for kind in self.kinds.values():
+            kind.is_doubtful = True
+
+    def _kind(self, state: State, batch: Tensor) -> Kind:
+        moves = [weight.requires_grad for weight in weights_of(state.optimizer)]
+        key = (*moves, *signature(state, batch))
+        if key not in self.kinds:
+            self.kinds[key] = Kind(is_open=len(self.kinds) < MOST_KINDS)
+        return self.kinds[key]
+
+    def _look(self, kind: Kind, state: State, batch: Tensor) -> None:
+        """Give up a record that isn't true any more, or that isn't worth looking at."""
+        kind.is_doubtful = False
+        is_worth = kind.made >= WORTH_RECORDING
+        if kind.replay is not None and not (
+            is_worth and kind.replay.is_same(state, batch)
+        ):
+            kind.replay = None
+            kind.is_open = False
+        if not is_worth:
+            kind.is_open = False
+        kind.made = 0
+
+    def _recorded(
+        self,
+        kind: Kind,
+        state: State,
+        batches: Tensor,
+        schedule: Sequence[ScheduleValues],
+    ) -> tuple[State, Tensor]:
+        """Eager steps, of which the first is recorded, and compared with what the record makes."""
+        state = with_schedule_values(state, schedule[0])
+        replay, foreign = foreign_code(lambda: Replay(state, batches[0]))
+        is_left_out = foreign is None or self.with_foreign_code
+        if replay.program is None or not is_left_out or not self._takes(state, replay):
+            return steps(state, batches, schedule)
+
+        def compared(state: State, batch: Tensor) -> tuple[State, Info]:
+            tried = replay.trial(state, batch)
+            state, info = step(state, batch)
+            if replay.agrees(tried, info):
+                kind.replay = replay
+            return state, info
+
+        makers = chain([compared], repeat(step))
+        return steps(state, batches, schedule, lambda *given: next(makers)(*given))
+
+    def _takes(self, state: State, replay: Replay) -> bool:
+        """Whether the weights that a step reaches are those of the others, whose update is one."""
+        if self.update is None:
+            self.update = Update(state, replay.reached)
+        reached = [id(weight) for weight in replay.reached]
+        return reached == [id(weight) for weight in self.update.weights]
