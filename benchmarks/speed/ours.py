@@ -18,8 +18,8 @@ from pyro_vae.training.train_step import ScheduleValues
 
 COMPILED = "ours, compiled"
 CPU = torch.device("cpu")
-How = Literal["off", "step"]
-WAYS: dict[str, How] = {"eager": "off", "compiled": "step"}
+How = Literal["off", "replay", "step"]
+WAYS: dict[str, How] = {"eager": "off", "replayed": "replay", "compiled": "step"}
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
     missing: float = 0.0,
     device: torch.device = CPU,
 ) -> Run:
-    """An epoch of a long `fit`, eager with how="off" and compiled with "step".
+    """An epoch of a long `fit`, whose steps are made so.
 
     `missing` is the share of the cells that are.
     """
@@ -62,12 +62,13 @@ def train(
 def contestants(size: Size) -> dict[str, Run]:
     return {
         "ours, eager": train(size.vae(), "off", size),
+        "ours, replayed": train(size.vae(), "replay", size),
         COMPILED: train(size.vae(), "step", size),
     }
 
 
 def richer(size: Size, names: Sequence[str]) -> dict[str, Run]:
-    """Richer parts, eager and compiled."""
+    """Richer parts, in each of our ways."""
     runs: dict[str, Run] = {}
     for name in names:
         one = RICHER[name]

@@ -77,17 +77,14 @@ class Observer(TorchDispatchMode):
             raise Unrecordable(type(tensor).__name__)
         storage = tensor.untyped_storage()
         number, reference = self.memory.get(storage._cdata, (-1, None))
-        is_new = reference is None or reference.expired()
+        is_new = reference is None or bool(reference.expired())
         if is_new:
             number = self.count
             self.count += 1
             self.memory[storage._cdata] = number, StorageWeakRef(storage)
         shape = tuple(tensor.shape)
-        return (
-            number,
-            (tensor.storage_offset(), shape, tensor.stride(), tensor.dtype),
-            is_new,
-        )
+        offset = int(tensor.storage_offset())
+        return number, (offset, shape, tensor.stride(), tensor.dtype), is_new
 
 
 def _goes_by_values(operation: Any, arguments: tuple[Any, ...]) -> bool:

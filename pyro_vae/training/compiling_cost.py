@@ -17,6 +17,11 @@ COMPILING_ADAM = 0.2
 SAVED = 0.7e-3
 """Seconds that a compiled step takes less than an eager one."""
 SAVED_A_WEIGHT = 0.06e-3
+SAVED_REPLAYED = 0.16e-3
+"""Seconds that a compiled step takes less than a replayed one."""
+SAVED_REPLAYED_A_WEIGHT = 0.015e-3
+SAVED_REPLAYED_AN_OUTPUT = 3e-9
+"""Further seconds for each number that a layer has for a row of the batch, such as a tanh."""
 MARGIN = 1.1
 """How much more has to be saved: a compiler's time varies with the machine."""
 KERNEL = 40e-6
@@ -26,15 +31,36 @@ KERNEL_AN_ELEMENT = 0.3e-9
 
 
 def steps_worth_compiling(weights: Sequence[Tensor]) -> int:
-    """The number of steps from which compiling for the first time saves time.
+    """The number of steps from which compiling for the first time saves time beside eager steps.
 
     Example:
         >>> import torch
         >>> [steps_worth_compiling([torch.zeros(2)] * count) for count in (8, 12, 60)]
         [5873, 5190, 2942]
     """
+    return _steps_worth(weights, SAVED + SAVED_A_WEIGHT * len(weights))
+
+
+def replayed_steps_worth_compiling(weights: Sequence[Tensor], rows: int) -> int:
+    """The number of steps from which compiling for the first time saves time beside replayed ones.
+
+    Arguments:
+        weights: of the model; a layer has as many outputs as numbers in its bias.
+        rows: of a batch.
+
+    Example:
+        >>> import torch
+        >>> weights = [torch.zeros(784, 200), torch.zeros(784)] * 6
+        >>> [replayed_steps_worth_compiling(weights, rows) for rows in (1, 100)]
+        [20813, 4209]
+    """
+    outputs = rows * sum(len(weight) for weight in weights if weight.ndim == 1)
+    saved = SAVED_REPLAYED + SAVED_REPLAYED_A_WEIGHT * len(weights)
+    return _steps_worth(weights, saved + SAVED_REPLAYED_AN_OUTPUT * outputs)
+
+
+def _steps_worth(weights: Sequence[Tensor], saved: float) -> int:
     cost = COMPILING + COMPILING_A_WEIGHT * len(weights)
-    saved = SAVED + SAVED_A_WEIGHT * len(weights)
     return round(MARGIN * cost / saved)
 
 

@@ -20,7 +20,7 @@ from pyro_vae.training.epoch import (
 from pyro_vae.training.nonfinite import FAILURES, NotFiniteStep
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.sleep import sleep
-from pyro_vae.training.step_choice import is_compiled
+from pyro_vae.training.step_choice import is_compiled, look_again
 
 
 def make_epochs(
@@ -57,6 +57,8 @@ def make_epochs(
             run.keep(row)
         progress.epoch(row)
         call(callbacks, run)
+        if callbacks:
+            look_again(steps_function)
         if checkpoint is not None:
             is_last = epoch == last or run.exhausted() or run.stopped
             _save(checkpoint, is_last)

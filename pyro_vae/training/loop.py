@@ -86,7 +86,7 @@ def fit(
     binarize: Literal["none", "dynamic"] = "none",
     seed: int = 0,
     device: str = "auto",
-    compile: Literal["auto", "step", "loss", "off"] = "auto",
+    compile: Literal["auto", "step", "loss", "replay", "off"] = "auto",
     precision: Precision = "full",
     matmul_precision: MatmulPrecision = "highest",
     checkpoint: str | os.PathLike[str] | None = None,

@@ -144,10 +144,10 @@ class FitOptions(Described):
         default=0, description="of the noise, the order of the rows and the split"
     )
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, or auto")
-    compile: Literal["auto", "step", "loss", "off"] = Field(
+    compile: Literal["auto", "step", "loss", "replay", "off"] = Field(
         default="auto",
-        description="compile the whole step, the loss and its gradient, or nothing; auto for long "
-        "runs",
+        description="compile the whole step, or the loss and its gradient; make the recorded "
+        "operations of a step again; or run its Python each time; auto by the length of the run",
     )
     precision: Precision = Field(
         default="full",

@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pyro_vae.compiler.recorded_program import Program, Run, recorded_program
+from pyro_vae.compiler.program import Program, Run
+from pyro_vae.compiler.recorded_program import recorded_program
 from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.training.clipping import clipped
 from pyro_vae.training.nonfinite import NotFiniteStep
@@ -21,8 +22,10 @@ from pyro_vae.training.train_step import (
 )
 from pyro_vae.training.update import Update
 
-Trial = tuple[Tensor, list[Tensor]]
+Found = tuple[Tensor, list[Tensor]]
 """The metrics of a step, (4,), and the clipped gradient of each weight."""
+Trial = tuple[Tensor, list[Tensor], Tensor]
+"""The same, and the state of torch's generator afterwards."""
 Before = tuple[Tensor, list[Tensor]]
 """The state of torch's generator, and tensors."""
 
@@ -79,17 +82,23 @@ class Replay:
         copies = [one.detach().clone() for one in inputs]
         with torch.no_grad(), torch.random.fork_rng([]):
             metrics, *gradients = self.run(*copies)
+            noise = torch.get_rng_state()
         pairs = enumerate(zip(inputs, copies, strict=True))
         self.changing = [key for key, (one, copy) in pairs if not _same(one, copy)]
         norm, gradients = clipped(gradients, state.clip_norm)
-        return torch.cat([metrics[0], norm.view(1)]), gradients
+        return torch.cat([metrics[0], norm.view(1)]), gradients, noise
 
     def agrees(self, trial: Trial, info: Info) -> bool:
         """Whether a trial has the numbers of the step, which has just been made, to the bit."""
-        metrics, gradients = trial
-        return _same(metrics, torch.stack(info)) and all(
-            weight.grad is not None and _same(weight.grad, gradient)
-            for weight, gradient in zip(self.reached, gradients, strict=True)
+        metrics, gradients, noise = trial
+        is_same = torch.equal(noise, torch.get_rng_state())
+        return (
+            is_same
+            and _same(metrics, torch.stack(info))
+            and all(
+                weight.grad is not None and _same(weight.grad, gradient)
+                for weight, gradient in zip(self.reached, gradients, strict=True)
+            )
         )
 
     def steps(
@@ -130,7 +139,7 @@ class Replay:
             weight.grad = gradient  # where an eager step leaves it
         return state, torch.stack(metrics)
 
-    def _gradient(self, inputs: Sequence[Tensor], state: State) -> Trial | None:
+    def _gradient(self, inputs: Sequence[Tensor], state: State) -> Found | None:
         """The metrics and the clipped gradient; None where they are not finite or not there."""
         assert self.run is not None
         try:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
 from torch import Tensor
 
-from pyro_vae.compiler.foreign_code import foreign_code
+from pyro_vae.compiler.foreign_code import ForeignCode, without_foreign_code
 from pyro_vae.training.compiled_graph import signature
+from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.replay import Replay
 from pyro_vae.training.train_step import (
     Info,
@@ -32,16 +34,26 @@ class Kind:
     """Steps that differ in numbers only.
 
     Attributes:
-        made: steps since the last look at what they do.
-        replay: makes them again; None before they are recorded, and where they can't be.
+        made: steps so far.
+        since: steps since the last look at what they do.
+        replay: makes them, once they are recorded.
+        makes: makes them otherwise.
         is_open: whether they may still be recorded.
         is_doubtful: whether they may do something else now.
     """
 
     made: int = 0
+    since: int = 0
     replay: Replay | None = None
+    makes: StepsFunction = steps
     is_open: bool = True
     is_doubtful: bool = False
+
+    def close(self, makes: StepsFunction) -> None:
+        """From here on the steps are made so."""
+        self.replay = None
+        self.makes = makes
+        self.is_open = False
 
 
 class ReplayedSteps:
@@ -58,10 +70,14 @@ class ReplayedSteps:
     Arguments:
         with_foreign_code: whether Python that isn't of this library is left out too, such as a
             decoder of one's own: right where it does the same each time, and nothing else.
+        otherwise: makes the steps that can't be recorded.
     """
 
-    def __init__(self, with_foreign_code: bool = False) -> None:
+    def __init__(
+        self, with_foreign_code: bool = False, otherwise: StepsFunction = steps
+    ) -> None:
         self.with_foreign_code = with_foreign_code
+        self.otherwise = otherwise
         self.kinds: dict[Any, Kind] = {}
         self.update: Update | None = None
 
@@ -76,13 +92,13 @@ class ReplayedSteps:
         if kind.is_doubtful:
             self._look(kind, state, batches[0])
         kind.made += len(batches)
+        kind.since += len(batches)
         if kind.replay is not None and kind.replay.fits(schedule):
             assert self.update is not None
             return kind.replay.steps(state, batches, schedule, self.update)
         if kind.is_open and kind.made > WORTH_RECORDING:
-            kind.is_open = False
             return self._recorded(kind, state, batches, schedule)
-        return steps(state, batches, schedule)
+        return kind.makes(state, batches, schedule)
 
     def look_again(self) -> None:
         """Compare the next step of each kind with what was recorded.
@@ -101,17 +117,15 @@ class ReplayedSteps:
         return self.kinds[key]
 
     def _look(self, kind: Kind, state: State, batch: Tensor) -> None:
-        """Give up a record that isn't true any more, or that isn't worth looking at."""
+        """Give up a record that isn't true any more, or isn't worth looking at so often."""
+        is_rare = kind.since >= WORTH_RECORDING
+        is_changed = kind.replay is not None and not (
+            is_rare and kind.replay.is_same(state, batch)
+        )
+        if is_changed or not is_rare:
+            kind.close(steps)
         kind.is_doubtful = False
-        is_worth = kind.made >= WORTH_RECORDING
-        if kind.replay is not None and not (
-            is_worth and kind.replay.is_same(state, batch)
-        ):
-            kind.replay = None
-            kind.is_open = False
-        if not is_worth:
-            kind.is_open = False
-        kind.made = 0
+        kind.since = 0
 
     def _recorded(
         self,
@@ -122,10 +136,10 @@ class ReplayedSteps:
     ) -> tuple[State, Tensor]:
         """Eager steps, of which the first is recorded, and compared with what the record makes."""
         state = with_schedule_values(state, schedule[0])
-        replay, foreign = foreign_code(lambda: Replay(state, batches[0]))
-        is_left_out = foreign is None or self.with_foreign_code
-        if replay.program is None or not is_left_out or not self._takes(state, replay):
-            return steps(state, batches, schedule)
+        kind.close(self.otherwise)
+        replay = self._replay(state, batches[0])
+        if replay is None or not self._takes(state, replay):
+            return kind.makes(state, batches, schedule)
 
         def compared(state: State, batch: Tensor) -> tuple[State, Info]:
             tried = replay.trial(state, batch)
@@ -136,6 +150,17 @@ class ReplayedSteps:
 
         makers = chain([compared], repeat(step))
         return steps(state, batches, schedule, lambda *given: next(makers)(*given))
+
+    def _replay(self, state: State, batch: Tensor) -> Replay | None:
+        """The record of a step, where there is one that may be used."""
+        record = partial(Replay, state, batch)
+        try:
+            replay = (
+                record() if self.with_foreign_code else without_foreign_code(record)
+            )
+        except ForeignCode:
+            return None
+        return replay if replay.program is not None else None
 
     def _takes(self, state: State, replay: Replay) -> bool:
         """Whether the weights that a step reaches are those of the others, whose update is one."""

@@ -1,4 +1,4 @@
-"""Whether the steps of a run are eager or compiled, and how many go into one graph."""
+"""Whether the steps of a run are eager, replayed or compiled, and how many go into one graph."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,10 +14,15 @@ from pyro_vae.distributed.process_group import world_size
 from pyro_vae.rng import Stream
 from pyro_vae.training.adam import is_adam
 from pyro_vae.training.compiled_step import CompiledStep
-from pyro_vae.training.compiling_cost import is_kernel_cheaper, steps_worth_compiling
+from pyro_vae.training.compiling_cost import (
+    is_kernel_cheaper,
+    replayed_steps_worth_compiling,
+    steps_worth_compiling,
+)
 from pyro_vae.training.data_parallel import ParallelStep, require_same_steps
 from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
+from pyro_vae.training.replayed_step import ReplayedSteps
 from pyro_vae.training.train_step import State, steps, weights_of
 
 SMALL = 10_000_000
@@ -39,12 +44,12 @@ HOOKS = (
 def choose_steps(
     state: State, options: FitOptions, count: int, noise: Stream | None = None
 ) -> StepsFunction:
-    """The function that makes the steps of a run: eager, compiled, or of several processes.
+    """The function that makes the steps of a run: eager, replayed, compiled, of several processes.
 
     Arguments:
         state: the state before the first step.
-        options: `compile` says which; "auto" compiles where the number of steps is worth it and no
-            hooks are registered, which would be called only once.
+        options: `compile` says which; "auto" compiles where the number of steps is worth it, and
+            replays fewer, where no hooks are registered, which would be called only once.
         count: number of steps ahead.
         noise: that of this one of several processes.
 
@@ -60,9 +65,10 @@ def choose_steps(
         require_same_steps(count)
         is_worth = compiles(options, weights_of(state.optimizer), count)
         function = ParallelStep(noise, is_worth).steps
-    if hooked is not None and is_compiled(function):
+    done = "recorded" if _is_replayed(function) else "compiled"
+    if hooked is not None and (is_compiled(function) or _is_replayed(function)):
         warn_caller(
-            f"fit: the hooks of {hooked} are called while the step is compiled, and not in each "
+            f"fit: the hooks of {hooked} are called while the step is {done}, and not in each "
             "step; compile='off' calls them in each"
         )
     return function
@@ -73,10 +79,28 @@ def stepper(
     optimizer: Optimizer,
     count: int,
 ) -> StepsFunction:
-    """The steps of one process: eager or compiled."""
+    """The steps of one process: eager, replayed or compiled."""
+    if options.compile == "off":
+        return steps
+    if options.compile == "replay":
+        return ReplayedSteps(with_foreign_code=True).steps
     weights = weights_of(optimizer)
+    on_cpu = all(weight.device.type == "cpu" for weight in weights)
+    replayed = replayed_steps_worth_compiling(weights, options.batch_size)
+    is_short = count < max(replayed, steps_worth_compiling(weights))
+    if options.compile == "auto" and on_cpu and is_short:
+        # a step that can't be replayed is eager, and slower, so that compiling it pays sooner
+        is_compiled = compiles(options, weights, count)
+        otherwise = _compiled(options, optimizer, count) if is_compiled else steps
+        return ReplayedSteps(otherwise=otherwise).steps
     if not compiles(options, weights, count):
         return steps
+    return _compiled(options, optimizer, count)
+
+
+def _compiled(options: FitOptions, optimizer: Optimizer, count: int) -> StepsFunction:
+    """Compiled steps, with as much in one graph as pays."""
+    weights = weights_of(optimizer)
     with_optimizer = options.compile == "step"
     if options.compile == "auto":
         with_optimizer = is_adam(optimizer)
@@ -91,12 +115,12 @@ def stepper(
 
 
 def compiles(options: FitOptions, weights: Sequence[Tensor], count: int) -> bool:
-    """Whether so many steps are to be compiled."""
+    """Whether so many steps are compiled rather than eager."""
     is_long = count >= steps_worth_compiling(weights)
-    if options.compile == "off" or (options.compile == "auto" and not is_long):
-        return False
-    products.library()  # an error in its environment variable comes before the work
-    return True
+    if options.compile in {"step", "loss"} or (options.compile == "auto" and is_long):
+        products.library()  # an error in its environment variable comes before the work
+        return True
+    return False
 
 
 def with_guard(state: State, options: FitOptions, function: StepsFunction) -> State:
@@ -114,7 +138,8 @@ def with_guard(state: State, options: FitOptions, function: StepsFunction) -> St
             f"on_nonfinite: expected 'stop' in {world_size()} processes, got 'skip'; leave it out"
         )
     on_cpu = next(state.vae.parameters()).device.type == "cpu"
-    if function is not steps or not (skips or on_cpu):
+    is_eager = function is steps or _is_replayed(function)
+    if not is_eager or not (skips or on_cpu):
         return state
     return replace(state, on_nonfinite=options.on_nonfinite)
 
@@ -125,6 +150,16 @@ def is_compiled(function: StepsFunction) -> bool:
     if isinstance(owner, ParallelStep):
         return owner.compiles
     return isinstance(owner, CompiledStep)
+
+
+def look_again(function: StepsFunction) -> None:
+    """Let steps that are replayed find out what a function of the user has changed."""
+    if _is_replayed(function):
+        function.__self__.look_again()  # type: ignore[attr-defined]
+
+
+def _is_replayed(function: StepsFunction) -> bool:
+    return isinstance(getattr(function, "__self__", None), ReplayedSteps)
 
 
 def hooked_modules(vae: nn.Module) -> Iterator[str]:

@@ -103,7 +103,7 @@ def _eager(options: FitOptions, why: str) -> FitOptions:
     Raises:
         ValueError: a compiled step is asked for.
     """
-    if options.compile in {"step", "loss"}:
+    if options.compile in {"step", "loss", "replay"}:
         raise ValueError(
             f"compile: expected 'auto' or 'off' with {why}, whose steps are eager, got "
             f"{options.compile!r}"

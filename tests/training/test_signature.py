@@ -45,7 +45,7 @@ def test_defaults_and_types_are_those_of_the_field(name):
 def test_the_help_shows_them():
     shown = pydoc.render_doc(pv.fit, renderer=pydoc.plaintext)
     assert "kl_warmup_epochs: int = 0" in shown
-    assert "compile: Literal['auto', 'step', 'loss', 'off'] = 'auto'" in shown
+    assert "compile: Literal['auto', 'step', 'loss', 'replay', 'off'] = 'auto'" in shown
     parameters = [name for name in PARAMETERS if name != "vae"]
     assert all(f"        {name}: " in shown for name in parameters)
 
