@@ -1,7 +1,9 @@
 """Whether a function runs Python that neither this library nor those below it have brought."""
 
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -42,12 +44,29 @@ def without_foreign_code(function: Callable[[], T]) -> T:
             found.append(f"{module}.{frame.f_code.co_qualname}")
             raise ForeignCode(found[0])
 
-    before = sys.getprofile()
-    sys.setprofile(look)
-    try:
-        result = function()
-    finally:
-        sys.setprofile(before)
+    before: Any = sys.getprofile()
+    if not (before is None or callable(before) or hasattr(before, "enable")):
+        raise ForeignCode("a profiler that could not be put back")
+    with _without_garbage_collection():
+        sys.setprofile(look)
+        try:
+            result = function()
+        finally:
+            sys.setprofile(before if callable(before) else None)
+            if hasattr(before, "enable"):  # cProfile's, which isn't a function
+                before.enable()
     if found:  # and the function has gone on after the error
         raise ForeignCode(found[0])
     return result
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Inside the block nobody's objects are finalised but those that it makes itself."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -25,6 +25,7 @@ from pyro_vae.training.nonfinite import (
 )
 from pyro_vae.training.options import FitOptions, Schedule, beta_at
 from pyro_vae.training.progress import Progress
+from pyro_vae.training.replayed_terms import TermsFunction, eager_terms
 from pyro_vae.training.run import MetricMeans, Run
 from pyro_vae.training.train_step import ScheduleValues, State, steps
 from pyro_vae.training.training_data import TrainingData
@@ -141,10 +142,14 @@ def validate(
     state: State,
     data: TrainingData,
     options: FitOptions,
+    terms: TermsFunction = eager_terms,
 ) -> dict[str, float]:
     """Loss, plain ELBO and its terms on the validation rows.
 
     The loss has the final β, and the noise is the same in every epoch.
+
+    Arguments:
+        terms: of the rows of a batch.
 
     Returns:
         The columns of the history; none where there are no validation rows.
@@ -161,7 +166,7 @@ def validate(
     )  # without gradients larger batches need no more memory
     with torch.no_grad(), averages, evaluating(state.vae), noise:
         for batch, weights in data.validation_batches(size):
-            sums += _batch_sums(state, batch, weights, options.beta)
+            sums += _batch_sums(state, batch, weights, options.beta, terms)
             count += len(batch) if weights is None else float(weights.sum())
     loss, rate, distortion = (mean_over_ranks(sums) / count).tolist()
     return {
@@ -177,6 +182,7 @@ def _batch_sums(
     batch: Tensor,
     weights: Tensor | None,
     beta: float,
+    make_terms: TermsFunction,
 ) -> Tensor:
     """Sums of loss, rate and distortion over the rows of a batch, (3,).
 
@@ -185,7 +191,7 @@ def _batch_sums(
     """
     part, share = part_of_rank(batch)
     with batch_share(share):
-        terms = state.terms(part, beta)
+        terms = make_terms(state, part, beta)
     columns = torch.stack([terms.loss, terms.rate, terms.distortion]).double()
     if weights is not None:
         columns = columns * weights

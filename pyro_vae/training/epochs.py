@@ -20,7 +20,7 @@ from pyro_vae.training.epoch import (
 from pyro_vae.training.nonfinite import FAILURES, NotFiniteStep
 from pyro_vae.training.progress import Progress
 from pyro_vae.training.sleep import sleep
-from pyro_vae.training.step_choice import is_compiled, look_again
+from pyro_vae.training.step_choice import choose_terms, is_compiled, look_again
 
 
 def make_epochs(
@@ -31,6 +31,7 @@ def make_epochs(
     progress: Progress,
 ) -> None:
     """The epochs that are left, each with its validation."""
+    terms = choose_terms(training.state, training.run.options, callbacks)
     run = training.run
     options = run.options
     last = options.epochs or 0
@@ -45,7 +46,7 @@ def make_epochs(
             row = train_epoch(training, epoch, steps_function, progress)
         average_buffers(run.vae)
         try:
-            row |= validate(training.state, training.data, options)
+            row |= validate(training.state, training.data, options, terms)
         except FAILURES as error:
             raise not_finite(
                 "a covariance of the validation rows", f"{epoch}", options

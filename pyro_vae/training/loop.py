@@ -116,7 +116,7 @@ def fit(
 
     Hooks (`register_forward_hook` and the like) on `vae.model`, `vae.guide` and their parts are
     called as torch promises where steps are eager, and compile="auto" stays eager where there are
-    some. A compiled step calls them only while it is compiled, and `fit` warns once.
+    some. A compiled or recorded step calls them only while it is made, and `fit` warns once.
 
     Arguments:
         vae: the model; trained in place.
@@ -159,11 +159,15 @@ def fit(
         binarize: "dynamic" draws new bits of grey rows (in [0, 1], or bytes) in each step.
         seed: of the noise, the order of the rows and the split.
         device: "cpu", "cuda", "cuda:1", or "auto".
-        compile: compile the whole step, the loss and its gradient, or nothing; "auto" compiles
-            from 3000 to 6000 steps on, the sooner the more weights there are. What was compiled
-            before is found again; the environment variable PYRO_VAE_GRAPHS names its folder, or is
-            "off". PYRO_VAE_PRODUCTS ("auto", "mkl", "onednn") names the library of large products,
-            eager and compiled.
+        compile: how a step is made. "off" runs the Python of model and guide each time. "replay"
+            records the operations of one step and makes them again, with the same numbers to the
+            last bit and no compiler: three times as fast for a small model. "step" compiles the
+            whole step, and "loss" all but the optimizer, in some seconds and to other last digits.
+            "auto" compiles runs of many steps (from 4000 to 20 000 on, by the model) and replays
+            shorter ones, on the processor, but for Python of your own in parts or objective, which
+            runs in each step. What was compiled before is found again; the environment variable
+            PYRO_VAE_GRAPHS names its folder, or is "off". PYRO_VAE_PRODUCTS ("auto", "mkl",
+            "onednn") names the library of large products.
         precision: of encoder and decoder: "full", or "bf16-mixed" (autocast).
         matmul_precision: `torch.set_float32_matmul_precision` while training.
         checkpoint: a file with the state of the run, written after an epoch where the last writing

@@ -23,6 +23,11 @@ from pyro_vae.training.data_parallel import ParallelStep, require_same_steps
 from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.options import FitOptions
 from pyro_vae.training.replayed_step import ReplayedSteps
+from pyro_vae.training.replayed_terms import (
+    ReplayedTerms,
+    TermsFunction,
+    eager_terms,
+)
 from pyro_vae.training.train_step import State, steps, weights_of
 
 SMALL = 10_000_000
@@ -112,6 +117,20 @@ def _compiled(options: FitOptions, optimizer: Optimizer, count: int) -> StepsFun
     on_cpu = all(weight.device.type == "cpu" for weight in weights)
     by_kernel = together == 1 and on_cpu and is_kernel_cheaper(weights, count)
     return CompiledStep(with_optimizer, together, by_kernel).steps
+
+
+def choose_terms(
+    state: State, options: FitOptions, callbacks: Sequence[Any]
+) -> TermsFunction:
+    """The function that computes the terms of validation rows: eager or replayed.
+
+    A callback may change what they are.
+    """
+    is_hooked = next(hooked_modules(state.vae), None) is not None
+    on_cpu = next(state.vae.parameters()).device.type == "cpu"
+    if options.compile == "off" or is_hooked or callbacks or not on_cpu:
+        return eager_terms
+    return ReplayedTerms(with_foreign_code=options.compile == "replay")
 
 
 def compiles(options: FitOptions, weights: Sequence[Tensor], count: int) -> bool:

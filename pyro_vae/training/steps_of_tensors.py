@@ -187,6 +187,27 @@ class StepsOfTensors:
                 tensors[name].lerp_(weight, 1 - self.state.ema.decay)
 
 
+class TermsOfTensors:
+    """The terms of a loss, without a gradient, as a function of all tensors that they read.
+
+    Attributes:
+        slots: where each of these tensors is.
+    """
+
+    def __init__(self, state: State, beta: float) -> None:
+        self.module = _Objective(state)
+        self.beta = beta
+        self.names = [name for name, _ in _slots(self.module)]
+        self.slots = [slot for _, slot in _slots(self.module)]
+
+    def __call__(self, *inputs: Tensor) -> list[Tensor]:
+        """Rate, distortion and loss of some rows, which are the last of the inputs."""
+        *given, rows = inputs
+        own = dict(zip(self.names, given, strict=True))
+        terms, _ = functional_call(self.module, own, (rows, self.beta))
+        return [terms.rate, terms.distortion, terms.loss]
+
+
 def _groups(optimizer: torch.optim.Optimizer) -> dict[int, tuple[adam.Group, int]]:
     """The group of each weight with its index, by the weight's id."""
     return {

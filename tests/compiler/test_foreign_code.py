@@ -1,5 +1,7 @@
 """Python of the user is told from that of the libraries."""
 
+import cProfile
+import pstats
 import sys
 from functools import partial
 from typing import Any
@@ -73,3 +75,14 @@ def test_a_profiler_that_was_there_is_there_again() -> None:
         assert sys.getprofile() is profiler
     finally:
         sys.setprofile(before)
+
+
+def test_so_is_that_of_python_itself() -> None:
+    profile = cProfile.Profile()
+    profile.enable()
+    without_foreign_code(partial(divmod, 7, 2))
+    torch.zeros(1).cpu().tolist()
+    sorted([3, 1], key=abs)
+    profile.disable()
+    names = {name for _, _, name in pstats.Stats(profile).stats}  # type: ignore[attr-defined]
+    assert "<built-in method builtins.sorted>" in names

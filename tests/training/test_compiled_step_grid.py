@@ -22,7 +22,7 @@ from tests.grid.parts import GRID, LIKELIHOODS, Combination
 STEPS = 50
 
 
-def trained(combination, dtype, folder, make_step):
+def trained(combination, dtype, folder, make_step, steps=STEPS):
     """The losses and the parameters of a model after some steps."""
     (folder / "spec.toml").write_text(combination.toml())
     experiment = Experiment.model_validate(read(folder / "spec.toml"))
@@ -35,7 +35,7 @@ def trained(combination, dtype, folder, make_step):
         rows = ArrayRows(x, Placement(dtype=dtype))
         check_and_initialise(vae, {"x": rows}, rows)
         vae.train()
-        for _ in range(STEPS):
+        for _ in range(steps):
             state, info = make_step(state, x)
             losses.append(float(info.loss))
     return torch.tensor(losses), torch.cat(
