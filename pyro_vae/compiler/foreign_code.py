@@ -1,6 +1,7 @@
 """Whether a function runs Python that neither this library nor those below it have brought."""
 
 import gc
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def without_foreign_code(function: Callable[[], T]) -> T:
     before: Any = sys.getprofile()
     if not (before is None or callable(before) or hasattr(before, "enable")):
         raise ForeignCode("a profiler that could not be put back")
-    with _without_garbage_collection():
+    with _undisturbed():
         sys.setprofile(look)
         try:
             result = function()
@@ -61,12 +62,21 @@ def without_foreign_code(function: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Inside the block nobody's objects are finalised but those that it makes itself."""
+def _undisturbed() -> Iterator[None]:
+    """Inside the block Python calls nothing that the block doesn't call itself.
+
+    Garbage of others isn't collected, and signals wait for the end: the function that the user has
+    for them would be foreign, and be lost.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
+    can_wait = hasattr(signal, "pthread_sigmask")  # not on Windows
+    every = signal.valid_signals() if can_wait else set()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, every) if can_wait else set()
     try:
         yield
     finally:
+        if can_wait:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if was_enabled:
             gc.enable()

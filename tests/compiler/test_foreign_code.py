@@ -1,7 +1,10 @@
 """Python of the user is told from that of the libraries."""
 
 import cProfile
+import gc
+import os
 import pstats
+import signal
 import sys
 from functools import partial
 from typing import Any
@@ -86,3 +89,19 @@ def test_so_is_that_of_python_itself() -> None:
     profile.disable()
     names = {name for _, _, name in pstats.Stats(profile).stats}  # type: ignore[attr-defined]
     assert "<built-in method builtins.sorted>" in names
+
+
+def test_a_signal_waits_for_the_end_and_is_not_lost() -> None:
+    got = []
+    former = signal.signal(signal.SIGUSR1, lambda number, frame: got.append(number))
+    try:
+        without_foreign_code(partial(os.kill, os.getpid(), signal.SIGUSR1))
+        assert got == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+
+
+def test_garbage_of_others_is_not_collected_meanwhile() -> None:
+    assert gc.isenabled()
+    assert not without_foreign_code(gc.isenabled)
+    assert gc.isenabled()
