@@ -48,6 +48,10 @@ class Operation:
         """The numbers of the tensors that it takes."""
         return {value.number for value in _values((self.arguments, self.options))}
 
+    def named(self) -> set[int]:
+        """The numbers of the tensors that are new."""
+        return {number for number in self.results if number is not None}
+
 
 @dataclass(frozen=True)
 class Program:
@@ -81,6 +85,17 @@ class Program:
             values |= dict(zip(operation.results, several(found), strict=True))
         return tuple(values[number] for number in self.results)
 
+    def shortened(self) -> "Program":
+        """The program without operations that have no effect, and without their constants."""
+        needed = set(self.results)
+        operations = []
+        for operation in reversed(self.operations):
+            if operation.changes() or operation.named() & needed:
+                needed |= operation.taken()
+                operations.append(operation)
+        constants = {key: one for key, one in self.constants.items() if key in needed}
+        return replace(self, operations=(*reversed(operations),), constants=constants)
+
     def same_as(self, other: "Program") -> bool:
         """Whether both compute the same, as far as their operations and constants tell."""
         mine, others = self._described(), other._described()
@@ -105,7 +120,7 @@ class Program:
                 continue
             name = operation.function._schema.name
             if name in COPYING:
-                copies.update(one for one in operation.results if one is not None)
+                copies |= operation.named()
             elif name != "aten::mul":
                 return False
         return not copies & set(self.results)
@@ -145,8 +160,9 @@ class Program:
         drawn: set[int] = set()
         for operation in self.operations:
             if operation.draws():
-                new = {number for number in operation.results if number is not None}
-                drawn |= new or operation.taken()  # drawn into a tensor that was there
+                drawn |= (
+                    operation.named() or operation.taken()
+                )  # drawn into a tensor that was there
         return replace(self, results=(*self.results, *sorted(drawn)))
 
 

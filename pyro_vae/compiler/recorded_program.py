@@ -1,11 +1,12 @@
 """A function of tensors as a program of the operations that it makes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyro_vae.compiler.constant_folding import with_constants
 from pyro_vae.compiler.observed_operations import (
     PLAIN,
     PLAIN_OF_TORCH,
@@ -21,7 +22,8 @@ def recorded_program(
 ) -> Program | None:
     """The program of what a function makes of tensors of these shapes.
 
-    It is run twice on copies of the inputs, with random numbers that nobody else gets.
+    It is run twice on copies of the inputs, with random numbers that nobody else gets. What depends
+    on no input is computed once.
 
     Arguments:
         function: of tensors that no gradient is asked of.
@@ -41,7 +43,9 @@ def recorded_program(
     """
     try:
         first, second = (_recorded(function, inputs) for _ in range(2))
-        return first if first.same_as(second) else None
+        if not first.same_as(second):
+            return None
+        return with_constants(first, [one.detach().clone() for one in inputs])
     except Exception:
         # whatever stops the recording is raised again where the function itself runs
         return None
@@ -58,19 +62,10 @@ def _recorded(
     writer = _Writer(copies)
     with torch.random.fork_rng([]), writer:
         found = [writer.number(tensor) for tensor in function(*copies)]
-    operations = list(_needed(writer.operations, set(found)))
-    operations.reverse()
-    taken = set(found).union(*(operation.taken() for operation in operations))
-    constants = {key: one for key, one in writer.constants.items() if key in taken}
-    return Program(len(inputs), tuple(operations), constants, tuple(found))
-
-
-def _needed(operations: Sequence[Operation], needed: set[int]) -> Iterator[Operation]:
-    """The operations that have an effect, the last first."""
-    for operation in reversed(operations):
-        if operation.changes() or needed & {*operation.results}:
-            needed |= operation.taken()
-            yield operation
+    whole = Program(
+        len(inputs), tuple(writer.operations), writer.constants, tuple(found)
+    )
+    return whole.shortened()
 
 
 class _Writer(Observer):

@@ -145,8 +145,10 @@ class StepsOfTensors:
         rows = binarized(batch) if self.state.binarize else batch
         terms, buffers = functional_call(self.module, own, (rows, beta))
         loss = terms.loss.mean()
+        # a product with 1 is an operation too
+        shared = loss if self.share == 1 else self.share * loss
         slopes: Sequence[Tensor | None] = torch.autograd.grad(
-            self.share * loss, list(leaves.values()), allow_unused=True
+            shared, list(leaves.values()), allow_unused=True
         )
         pairs = zip(leaves, slopes, strict=True)
         with torch.no_grad():

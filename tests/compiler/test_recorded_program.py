@@ -56,6 +56,13 @@ def draws_nobody_takes(x: Tensor, y: Tensor) -> list[Tensor]:
     return [x + y]
 
 
+def changed_constant(x: Tensor, y: Tensor) -> list[Tensor]:
+    total = torch.zeros(4)
+    total += x[0]
+    total[1:].mul_(2.0)
+    return [total + y]
+
+
 def several(x: Tensor, y: Tensor) -> list[Tensor]:
     first, second = torch._foreach_mul([x, y], 2.0)
     left, right = first.split(2)
@@ -71,6 +78,12 @@ FUNCTIONS: dict[str, Function] = {
     "draws that nobody takes": draws_nobody_takes,
     "lists of tensors": several,
     "constants": lambda x, y: [x + torch.tensor([1.0, 2.0, 3.0, 4.0]), y * 2],
+    "constants of shapes": lambda x, y: [
+        x * torch.ones_like(y).sum(),
+        y - torch.zeros(4),
+    ],
+    "a constant that is changed": changed_constant,
+    "a constant for a result": lambda x, y: [torch.ones(4) / 3, x + y],
     "a look for errors": lambda x, y: [
         torch.linalg.cholesky(x @ x.T + 9 * torch.eye(4))
     ],
@@ -132,6 +145,14 @@ def test_what_has_no_effect_is_left_out() -> None:
     assert names(recorded_program(function, inputs())) == ["aten::add"] or names(
         recorded_program(function, inputs())
     ) == ["aten::unsqueeze", "aten::add"]
+
+
+def test_what_depends_on_no_input_is_computed_once() -> None:
+    def function(x: Tensor, y: Tensor) -> list[Tensor]:
+        shape = (x + 1).exp()  # of which the shape alone is taken
+        return [x * (torch.ones_like(shape) / 3).t() + y]
+
+    assert names(recorded_program(function, inputs())) == ["aten::mul", "aten::add"]
 
 
 def test_an_error_of_torch_is_looked_for_each_time() -> None:
