@@ -1,7 +1,7 @@
 """One step of batches of one shape, made again from its operations."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -50,8 +50,9 @@ class Replay:
             function = StepsOfTensors(state, False, beta, share=1.0)
             self.beta = beta
             self.slots = list(function.slots.values())
+            whole = _with_clipping(function, state.clip_norm)
             with unvalidated():
-                program = recorded_program(function, self._inputs(state, batch))
+                program = recorded_program(whole, self._inputs(state, batch))
             if program is None:
                 continue
             if beta is not None or program.only_multiplies(len(self.slots)):
@@ -85,8 +86,7 @@ class Replay:
             noise = torch.get_rng_state()
         pairs = enumerate(zip(inputs, copies, strict=True))
         self.changing = [key for key, (one, copy) in pairs if not _same(one, copy)]
-        norm, gradients = clipped(gradients, state.clip_norm)
-        return torch.cat([metrics[0], norm.view(1)]), gradients, noise
+        return metrics, gradients, noise
 
     def agrees(self, trial: Trial, info: Info) -> bool:
         """Whether a trial has the numbers of the step, which has just been made, to the bit."""
@@ -116,42 +116,37 @@ class Replay:
         tensors = self._tensors()
         numbers = changing_numbers(schedule, [], 1, batches.device).split(1)
         triples = zip(batches.split(1), numbers, schedule, strict=True)
+        is_looking = state.on_nonfinite is not None
         metrics = []
+        gradients: list[Tensor] = []
         for index, (stack, beta, values) in enumerate(triples):
             state = with_schedule_values(state, values)
             before = self._before(tensors)
-            made = self._gradient([*tensors, beta, stack], state)
-            if made is not None:
+            made = self._made([*tensors, beta, stack], is_looking)
+            if made is None:
+                self._restore(tensors, before)
+                state, found = _eager(state, stack[0], index)
+                gradients = []
+            else:
                 found, gradients = made
                 update.move(gradients)
                 state = replace(state, steps=state.steps + 1)
-            else:
-                self._restore(tensors, before)
-                gradients = []
-                try:
-                    state, info = step(state, stack[0])
-                except NotFiniteStep as error:
-                    error.number = index
-                    raise
-                found = torch.stack(info)
             metrics.append(found)
         for weight, gradient in zip(self.reached, gradients, strict=False):
             weight.grad = gradient  # where an eager step leaves it
         return state, torch.stack(metrics)
 
-    def _gradient(self, inputs: Sequence[Tensor], state: State) -> Found | None:
-        """The metrics and the clipped gradient; None where they are not finite or not there."""
+    def _made(self, inputs: Sequence[Tensor], is_looking: bool) -> Found | None:
+        """What the record makes; None where that is an error, or looked at and not finite."""
         assert self.run is not None
         try:
             with torch.no_grad():
                 metrics, *gradients = self.run(*inputs)
         except RuntimeError:  # such as that of a matrix that isn't positive definite
             return None
-        norm, gradients = clipped(gradients, state.clip_norm)
-        found = torch.cat([metrics[0], norm.view(1)])
-        if state.on_nonfinite is not None and not math.isfinite(float(found.sum())):
+        if is_looking and not math.isfinite(float(metrics.sum())):
             return None
-        return found, gradients
+        return metrics, gradients
 
     def _tensors(self) -> list[Tensor]:
         return [container[key] for container, key in self.slots]
@@ -171,6 +166,29 @@ class Replay:
         torch.set_rng_state(noise)
         for key, copy in zip(self.changing, copies, strict=True):
             tensors[key].copy_(copy)
+
+
+def _with_clipping(
+    function: StepsOfTensors, clip_norm: float | None
+) -> Callable[..., list[Tensor]]:
+    """The metrics of one step, (4,), and the clipped gradients, as an eager step has them."""
+
+    def whole(*inputs: Tensor) -> list[Tensor]:
+        metrics, *gradients = function(*inputs)
+        norm, gradients = clipped(gradients, clip_norm)
+        return [torch.cat([metrics[0], norm.view(1)]), *gradients]
+
+    return whole
+
+
+def _eager(state: State, batch: Tensor, index: int) -> tuple[State, Tensor]:
+    """The eager step, which says what isn't finite, of the batch with this number."""
+    try:
+        state, info = step(state, batch)
+    except NotFiniteStep as error:
+        error.number = index
+        raise
+    return state, torch.stack(info)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
