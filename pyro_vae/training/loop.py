@@ -163,7 +163,7 @@ def fit(
             records the operations of one step and makes them again, with the same numbers to the
             last bit and no compiler: three times as fast for a small model. "step" compiles the
             whole step, and "loss" all but the optimizer, in some seconds and to other last digits.
-            "auto" compiles runs of many steps (from 4000 to 20 000 on, by the model) and replays
+            "auto" compiles runs of many steps (from 4000 to 28 000 on, by the model) and replays
             shorter ones, on the processor, but for Python of your own in parts or objective, which
             runs in each step. What was compiled before is found again; the environment variable
             PYRO_VAE_GRAPHS names its folder, or is "off". PYRO_VAE_PRODUCTS ("auto", "mkl",

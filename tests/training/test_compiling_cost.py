@@ -15,7 +15,17 @@ REPLAYED, OR_AFTER = "replayed", "replayed, or Adam after the graph"
 AFTER, INSIDE = "Adam after the graph", "Adam in the graph"
 CHOICES = [
     ("S", {}, {5_500: REPLAYED, 6_000: OR_AFTER, 20_000: OR_AFTER, 50_000: INSIDE}),
-    ("M", {}, {5_000: REPLAYED, 5_500: OR_AFTER, 9_000: AFTER, 20_000: INSIDE}),
+    (
+        "M",
+        {},
+        {
+            5_000: REPLAYED,
+            5_500: OR_AFTER,
+            9_500: OR_AFTER,
+            10_000: AFTER,
+            20_000: INSIDE,
+        },
+    ),
     (
         "M",
         FLOW_PRIOR,
