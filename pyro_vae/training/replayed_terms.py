@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pyro_vae.compiler.foreign_code import ForeignCode, without_foreign_code
-from pyro_vae.compiler.program import Run
+from pyro_vae.compiler.program import Program, Run
 from pyro_vae.compiler.recorded_program import recorded_program
+from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.objectives import Terms
 from pyro_vae.training.compiled_graph import signature
 from pyro_vae.training.steps_of_tensors import Slot, TermsOfTensors
@@ -106,6 +107,18 @@ class ReplayedTerms:
             kind.kl = terms.kl
             kind.run = run
         return terms
+
+    def _program(
+        self, function: TermsOfTensors, inputs: list[Tensor]
+    ) -> Program | None:
+        record = partial(recorded_program, function, inputs)
+        with unvalidated():
+            try:
+                return (
+                    record() if self.with_foreign_code else without_foreign_code(record)
+                )
+            except ForeignCode:
+                return None
 
 
 def _tensors(slots: tuple[Slot, ...]) -> list[Tensor]:

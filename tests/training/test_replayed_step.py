@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.objectives import ELBO, Terms
-from pyro_vae.training import FitOptions, Run, fit
+from pyro_vae.training import FitOptions, Run, fit, replayed_terms
 from pyro_vae.training import replayed_step as module
 from pyro_vae.training.replay import Replay
 from pyro_vae.training.replayed_step import ReplayedSteps
+from pyro_vae.training.replayed_terms import ReplayedTerms
 from pyro_vae.training.step_choice import choose_steps, with_guard
 from pyro_vae.training.train_step import ScheduleValues, State, steps
 from pyro_vae.vae import VAE
@@ -31,15 +32,17 @@ epochs are replayed, of the others those of the last seven."""
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps are recorded after 4, so that short runs have both kinds."""
+    """Steps and validations are recorded after 4, so that short runs have both kinds."""
     monkeypatch.setattr(module, "WORTH_RECORDING", 4)
+    monkeypatch.setattr(replayed_terms, "WORTH_RECORDING", 4)
 
 
 class Replays:
-    """The steps that were replayed, and the records made, since the start of a test."""
+    """What was replayed, and the records of steps, since the start of a test."""
 
     def __init__(self) -> None:
         self.steps = 0
+        self.validations = 0
         self.records = 0
 
 
@@ -47,6 +50,7 @@ class Replays:
 def replays(monkeypatch: pytest.MonkeyPatch) -> Replays:
     counted = Replays()
     make, record = Replay.steps, ReplayedSteps._replay
+    again = ReplayedTerms._again
 
     def counting(self: Replay, state: State, batches: Tensor, *others: Any) -> Any:
         counted.steps += len(batches)
@@ -56,7 +60,12 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> Replays:
         counted.records += 1
         return record(self, *given)
 
+    def validating(self: ReplayedTerms, *given: Any) -> Terms:
+        counted.validations += 1
+        return again(self, *given)
+
     monkeypatch.setattr(Replay, "steps", counting)
+    monkeypatch.setattr(ReplayedTerms, "_again", validating)
     monkeypatch.setattr(ReplayedSteps, "_replay", recording)
     return counted
 
@@ -106,6 +115,7 @@ def test_models_are_the_same_to_the_last_bit(name: str, replays: Replays) -> Non
     one, other = both(MODELS[name])
     assert same(weights(one), weights(other))
     assert replays.steps == 25
+    assert replays.validations == 8
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -182,7 +192,7 @@ def test_python_of_the_user_runs_in_each_step_unless_it_is_to_be_replayed(
     often, once = Counted(), Counted()
     one, other = small(), small()
     fit(one, X, objective=often, **RUN)
-    assert replays.steps == 0
+    assert replays.steps == replays.validations == 0
     assert often.calls == 1 + 12 * (3 + 1)
     fit(other, X, objective=once, compile="replay", **RUN)
     assert replays.steps == 25
@@ -255,7 +265,7 @@ def test_a_weight_that_a_callback_freezes_is_frozen(replays: Replays) -> None:
 
 def test_steps_between_two_callbacks_that_are_few_stay_eager(replays: Replays) -> None:
     fit(small(), X, callbacks=[lambda row: None], **RUN)
-    assert replays.records == 0
+    assert replays.records == replays.validations == 0
 
 
 # What is not finite
@@ -336,3 +346,27 @@ def test_what_cannot_be_recorded_is_made_otherwise(replays: Replays) -> None:
         state, _ = replayed.steps(state, stack, [ScheduleValues.of(state)] * 3)
     assert made == [3, 3, 3]
     assert state.steps == 12
+
+
+def test_terms_of_another_beta_or_shape_are_others(replays: Replays) -> None:
+    vae = small().eval()
+    state = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
+    terms = ReplayedTerms()
+    rows = torch.as_tensor(X)
+
+    def agree(rows: Tensor, beta: float) -> bool:
+        torch.manual_seed(0)
+        expected = state.terms(rows, beta)
+        torch.manual_seed(0)
+        found = terms(state, rows, beta)
+        return found.kl == expected.kl and all(
+            torch.equal(getattr(found, name), getattr(expected, name))
+            for name in ("rate", "distortion", "loss")
+        )
+
+    with torch.no_grad():
+        for _ in range(6):
+            assert agree(rows, 1.0)
+            assert agree(rows, 0.5)
+            assert agree(rows[:7], 1.0)
+    assert replays.validations == 6
