@@ -84,13 +84,7 @@ class ReplayedTerms:
         function = TermsOfTensors(state, beta)
         slots = tuple(function.slots)
         inputs = [*_tensors(slots), rows]
-        record = partial(recorded_program, function, inputs)
-        try:
-            program = (
-                record() if self.with_foreign_code else without_foreign_code(record)
-            )
-        except ForeignCode:
-            program = None
+        program = self._program(function, inputs)
         if program is None:
             return eager_terms(state, rows, beta)
         run = program.in_torchscript([one.detach().clone() for one in inputs])
@@ -111,12 +105,13 @@ class ReplayedTerms:
     def _program(
         self, function: TermsOfTensors, inputs: list[Tensor]
     ) -> Program | None:
+        """The program of the terms, where there is one that may be used."""
         record = partial(recorded_program, function, inputs)
         with unvalidated():
+            if self.with_foreign_code:
+                return record()
             try:
-                return (
-                    record() if self.with_foreign_code else without_foreign_code(record)
-                )
+                return without_foreign_code(record)
             except ForeignCode:
                 return None
 
