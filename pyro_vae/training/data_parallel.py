@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from pyro_vae.compiler.refusal import results_differ
 from pyro_vae.data import binarized
 from pyro_vae.distributed.collectives import (
-    added_over_ranks,
     batch_share,
     gathered,
     without_others,
 )
 from pyro_vae.distributed.process_group import part_of_rank, seed_of_rank, world_size
+from pyro_vae.distributed.shared_memory import added_on_machine
 from pyro_vae.rng import Stream
 from pyro_vae.training.clipping import clip_gradient, total_norm
 from pyro_vae.training.compiled_graph import CompiledGraph
@@ -132,7 +132,7 @@ def _add_up(
     ]
     is_reached = info.loss.new_tensor([gradient is not None for gradient in gradients])
     metrics = share * torch.stack(info[:3])
-    sums = added_over_ranks([*dense, is_reached, metrics])
+    sums = added_on_machine([*dense, is_reached, metrics])
     sizes = [weight.numel() for weight in weights]
     *flat, counts, means = sums.split([*sizes, len(weights), len(metrics)])
     for weight, gradient, count in zip(weights, flat, counts.tolist(), strict=True):
