@@ -144,7 +144,7 @@ def connected() -> Connections | None:
 
 def _connected(listener: socket.socket | None) -> Connections | None:
     words = gathered((_name(listener), secrets.token_bytes(16)))
-    connections = Connections(_to_those_before(words))
+    connections = Connections({} if listener is None else _to_those_before(words))
     if in_any(listener is None or len(connections.sockets) < rank()):
         return None
     assert listener is not None

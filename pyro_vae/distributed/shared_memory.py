@@ -48,9 +48,9 @@ def added_on_machine(parts: Sequence[Tensor]) -> Tensor:
 class SharedRows:
     """A row of bytes for the numbers of each process, twice, in memory that all of them share.
 
-    Two calls of `added` in a row take different halves. A process that writes in a half again has
-    got the message of the call between. Each process sends that one after it has read the sums of
-    the call before, so nobody still reads what is overwritten.
+    Two calls of `added` in a row take different halves, so nobody still reads what is overwritten:
+    a process that writes in a half again has got the messages of the call between, and each process
+    sends those after it has read the sums of the call before.
 
     Arguments:
         memory: the same in all processes, (2, number of processes, bytes of a row).
@@ -135,17 +135,22 @@ def _made_together(size: int, connections: Connections) -> SharedRows | None:
 
 
 def _new_file(size: int) -> int | None:
-    """A file in memory without a name, which is gone with the last process that has it open.
-
-    The limits of /dev/shm, which are tight in containers, don't hold for it.
-    """
-    file = os.memfd_create("pyro_vae")
+    """A file in memory without a name, which is gone with the last process that has it open."""
+    file = None
     try:
+        file = _nameless()
         os.posix_fallocate(file, 0, size)  # else a write without room would be a SIGBUS
     except OSError:
-        os.close(file)
+        if file is not None:
+            os.close(file)
         return None
     return file
+
+
+def _nameless() -> int:
+    if hasattr(os, "memfd_create"):  # not in a Python that was built for older systems
+        return os.memfd_create("pyro_vae")
+    return os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o600)  # tight in containers
 
 
 def _mapped(file: int | None, size: int) -> Tensor | None:

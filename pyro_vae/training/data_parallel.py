@@ -70,7 +70,7 @@ class ParallelStep:
     """`step` in W processes at once, which give it the same state and the same batch.
 
     Each computes the gradient on its rows of the batch, weighted so that the sum over the processes
-    is the gradient of the mean over all rows. One message adds gradients and metrics. Clipping,
+    is the gradient of the mean over all rows. One sum adds gradients and metrics. Clipping,
     optimizer and average then see the same numbers everywhere, so the parameters stay the same to
     the last bit. The gradient is a compiled graph where that is asked for and possible.
 

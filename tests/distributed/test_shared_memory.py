@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from tests.training.small import same
 
 BYTES = 4096
 pytestmark = pytest.mark.skipif(
-    not hasattr(os, "memfd_create"), reason="memory is shared on Linux only"
+    sys.platform != "linux", reason="memory is shared on Linux only"
 )
 
 
@@ -233,7 +234,7 @@ def test_without_memory_gloo_adds(two):
     """No room in the first process, no connection of the second, another machine."""
     for found in two[0]["sums_without_memory"]:
         for name, (in_memory, ours, theirs) in found.items():
-            assert not in_memory, name
+            assert in_memory == (name == "an_older_python"), name
             assert torch.equal(ours, theirs), name
 
 
