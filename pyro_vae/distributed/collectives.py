@@ -37,6 +37,11 @@ class _State:
 _state = _State()
 
 
+def is_interrupted() -> bool:
+    """Whether this process got Ctrl-C inside `interrupted_together`."""
+    return _state.interrupted
+
+
 def added_over_ranks(parts: Sequence[Tensor]) -> Tensor:
     """The sums over the processes of the numbers of several tensors, one after another.
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from pyro_vae.compiler.refusal import results_differ
 from pyro_vae.data import binarized
 from pyro_vae.distributed.collectives import (
-    added_over_ranks,
     batch_share,
     gathered,
     without_others,
 )
 from pyro_vae.distributed.process_group import part_of_rank, seed_of_rank, world_size
+from pyro_vae.distributed.shared_memory import added_on_machine
 from pyro_vae.rng import Stream
 from pyro_vae.training.clipping import clip_gradient, total_norm
 from pyro_vae.training.compiled_graph import CompiledGraph
@@ -70,7 +70,7 @@ class ParallelStep:
     """`step` in W processes at once, which give it the same state and the same batch.
 
     Each computes the gradient on its rows of the batch, weighted so that the sum over the processes
-    is the gradient of the mean over all rows. One message adds gradients and metrics. Clipping,
+    is the gradient of the mean over all rows. One sum adds gradients and metrics. Clipping,
     optimizer and average then see the same numbers everywhere, so the parameters stay the same to
     the last bit. The gradient is a compiled graph where that is asked for and possible.
 
@@ -132,7 +132,7 @@ def _add_up(
     ]
     is_reached = info.loss.new_tensor([gradient is not None for gradient in gradients])
     metrics = share * torch.stack(info[:3])
-    sums = added_over_ranks([*dense, is_reached, metrics])
+    sums = added_on_machine([*dense, is_reached, metrics])
     sizes = [weight.numel() for weight in weights]
     *flat, counts, means = sums.split([*sizes, len(weights), len(metrics)])
     for weight, gradient, count in zip(weights, flat, counts.tolist(), strict=True):

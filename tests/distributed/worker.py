@@ -27,7 +27,13 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from pyro_vae.analysis.marginal_likelihood.importance_sampling import evidence
 from pyro_vae.analysis.marginal_likelihood.sharded import sharded_evidence
 from pyro_vae.analysis.marginal_likelihood.until import Until
-from pyro_vae.distributed import collectives, process_group
+from pyro_vae.distributed import (
+    collectives,
+    connections,
+    process_group,
+    shared_memory,
+)
+from pyro_vae.distributed.shared_memory import added_on_machine
 from pyro_vae.distributed.watch import ProcessLost
 from pyro_vae.experiment import run as experiment
 from pyro_vae.objectives import ELBO, IWAE
@@ -78,6 +84,8 @@ def several(folder: Path, *names: str, processes: int = 2) -> dict[str, list[Any
         for process in started:
             process.kill()
     ends = {0}
+    if "one_is_killed_after_a_sum" in names:
+        ends.add(-signal.SIGKILL)
     if LEFT_RUNNING.intersection(names):
         ends.add(-signal.SIGABRT)
     assert {process.returncode for process in started} <= ends, "\n".join(errors)
@@ -420,6 +428,112 @@ def counted_graphs():
         yield graphs
 
 
+# Sums in shared memory
+
+
+def sums():
+    """Sums in memory beside those of gloo and the ordered ones, and what remains of a group."""
+    with process_group.joined():
+        found = {"pairs": [], "ordered": [], "in_memory": []}
+        for parts in shapes_of_parts():
+            size = process_group.world_size()
+            every = [numbers_like(parts, rank) for rank in range(size)]
+            own = every[process_group.rank()]
+            ours = added_on_machine(own)
+            found["in_memory"].append(in_memory())
+            found["pairs"].append((ours, collectives.added_over_ranks(own)))
+            total, *others = (torch.cat([p.flatten() for p in each]) for each in every)
+            for each in others:
+                total = total + each
+            found["ordered"].append((ours, total))
+        by_memory = noisy()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shared_memory, "_rows_of_group", lambda size: None)
+            found["runs"] = [by_memory, noisy()]
+    found["groups_after"] = len(shared_memory._made)
+    found["files_after"] = memory_files()
+    return found
+
+
+def shapes_of_parts():
+    """Of one number, of some, of more than any before in two dtypes, and of some again."""
+    return [
+        [torch.empty(1)],
+        [torch.empty(3, 5), torch.empty(2).double()],
+        [torch.empty(300, 20).t(), torch.empty(7).double()],
+        [torch.empty(40)],
+    ]
+
+
+def numbers_like(parts, rank):
+    torch.manual_seed(rank)
+    return [torch.randn_like(part) * 10**rank for part in parts]
+
+
+def in_memory():
+    """Whether the processes of this group share memory."""
+    return shared_memory._made[torch.distributed.group.WORLD] is not None
+
+
+def memory_files():
+    """The files without a name that this process has open or in its memory."""
+    opened = [
+        os.readlink(each)
+        for each in Path("/proc/self/fd").iterdir()
+        if each.is_symlink()
+    ]
+    mapped = Path("/proc/self/maps").read_text().splitlines()
+    return [
+        line
+        for line in (*opened, *mapped)
+        if "memfd:pyro_vae" in line or "/dev/shm" in line
+    ]
+
+
+def sums_without_memory():
+    """Each in a group of its own, of which one process can't do something; but for the first."""
+
+    def fails(*_):
+        raise OSError
+
+    first = os.environ["RANK"] == "0"
+    found = {}
+    for name, change in {
+        "an_older_python": lambda patch: patch.delattr(os, "memfd_create", False),
+        "no_file": lambda patch: first and patch.setattr(os, "memfd_create", fails),
+        "no_room": lambda patch: first and patch.setattr(os, "posix_fallocate", fails),
+        "no_mapping": lambda patch: first or patch.setattr("mmap.mmap", fails),
+        "no_name": lambda patch: first and patch.setattr(sys, "platform", "darwin"),
+        "elsewhere": lambda patch: (
+            first or patch.setattr(connections.socket.socket, "connect", fails)
+        ),
+    }.items():
+        with process_group.joined(), pytest.MonkeyPatch.context() as patch:
+            numbers = numbers_like([torch.empty(50)], process_group.rank())
+            change(patch)
+            ours = added_on_machine(numbers)
+            found[name] = in_memory(), ours, collectives.added_over_ranks(numbers)
+    return found
+
+
+def one_is_killed_after_a_sum():
+    """SIGKILL of the second process, when both share memory."""
+    found = {}
+    with process_group.joined():
+        added_on_machine([torch.ones(5)])
+        found["in_memory"] = in_memory()
+        if process_group.rank() == 1:
+            Path("1.pickle").write_bytes(
+                pickle.dumps({"one_is_killed_after_a_sum": None})
+            )
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            added_on_machine([torch.ones(5)])
+        except ProcessLost as error:
+            found["message"] = str(error)
+    return found
+
+
 # Checkpoints
 
 
@@ -588,6 +702,9 @@ ALONE = (
     "one_stops",
     "one_stops_in_the_evidence",
     "one_is_killed",
+    "one_is_killed_after_a_sum",
+    "sums",
+    "sums_without_memory",
 )
 """Scenarios that make a group of their own, and leave it by an error."""
 
