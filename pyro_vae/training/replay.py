@@ -61,14 +61,14 @@ class Replay:
         self.changing: list[int] = []  # the inputs that a call changes
         self.run: Run | None = None
 
-    def is_same(self, state: State, batch: Tensor) -> bool:
-        """Whether the step still makes these operations of these tensors."""
-        now = Replay(state, batch)
-        if self.program is None or now.program is None or self.beta != now.beta:
+    def same_as(self, other: "Replay") -> bool:
+        """Whether another record is of these operations of these tensors."""
+        if self.program is None or other.program is None or self.beta != other.beta:
             return False
-        mine, others = self._tensors(), now._tensors()
+        mine = [*self._tensors(), *self.reached]
+        others = [*other._tensors(), *other.reached]
         is_same = [id(one) for one in mine] == [id(one) for one in others]
-        return is_same and self.program.same_as(now.program)
+        return is_same and self.program.same_as(other.program)
 
     def fits(self, schedule: Sequence[ScheduleValues]) -> bool:
         """Whether the record is of steps with these β."""

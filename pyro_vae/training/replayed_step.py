@@ -80,6 +80,7 @@ class ReplayedSteps:
         self.otherwise = otherwise
         self.kinds: dict[Any, Kind] = {}
         self.update: Update | None = None
+        self.is_stopped = False
 
     def steps(
         self,
@@ -88,14 +89,17 @@ class ReplayedSteps:
         schedule: Sequence[ScheduleValues],
     ) -> tuple[State, Tensor]:
         """A step for each of several batches, as `steps`."""
+        if self.is_stopped:
+            return steps(state, batches, schedule)
         kind = self._kind(state, batches[0])
         if kind.is_doubtful:
             self._look(kind, state, batches[0])
         kind.made += len(batches)
         kind.since += len(batches)
-        if kind.replay is not None and kind.replay.fits(schedule):
+        replay = kind.replay
+        if replay is not None and replay.fits(schedule) and self._takes(state, replay):
             assert self.update is not None
-            return kind.replay.steps(state, batches, schedule, self.update)
+            return replay.steps(state, batches, schedule, self.update)
         if kind.is_open and kind.made > WORTH_RECORDING:
             return self._recorded(kind, state, batches, schedule)
         return kind.makes(state, batches, schedule)
@@ -104,14 +108,21 @@ class ReplayedSteps:
         """Compare the next step of each kind with what was recorded.
 
         It takes as long as some steps: where fewer than 32 were made since, they are eager from
-        there on.
+        there on. The optimizer may have other moments or hooks now.
         """
+        self.update = None
         for kind in self.kinds.values():
             kind.is_doubtful = True
 
+    def stop(self) -> None:
+        """Make every step from here on as `steps` does."""
+        self.is_stopped = True
+
     def _kind(self, state: State, batch: Tensor) -> Kind:
-        moves = [weight.requires_grad for weight in weights_of(state.optimizer)]
-        key = (*moves, *signature(state, batch))
+        weights = weights_of(state.optimizer)
+        moves = [weight.requires_grad for weight in weights]
+        hooked = [bool(weight._backward_hooks) for weight in weights]
+        key = (*moves, *hooked, *signature(state, batch))
         if key not in self.kinds:
             self.kinds[key] = Kind(is_open=len(self.kinds) < MOST_KINDS)
         return self.kinds[key]
@@ -120,12 +131,17 @@ class ReplayedSteps:
         """Give up a record that isn't true any more, or isn't worth looking at so often."""
         is_rare = kind.since >= WORTH_RECORDING
         is_changed = kind.replay is not None and not (
-            is_rare and kind.replay.is_same(state, batch)
+            is_rare and self._is_same(kind.replay, state, batch)
         )
         if is_changed or not is_rare:
             kind.close(steps)
         kind.is_doubtful = False
         kind.since = 0
+
+    def _is_same(self, replay: Replay, state: State, batch: Tensor) -> bool:
+        """Whether the step is still the one that was recorded."""
+        now = self._replay(state, batch)
+        return now is not None and replay.same_as(now)
 
     def _recorded(
         self,

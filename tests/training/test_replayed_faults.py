@@ -1,0 +1,173 @@
+"""Replayed steps beside eager ones in what once went wrong."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pyro_vae.training import fit, replayed_terms
+from pyro_vae.training import replayed_step as module
+from pyro_vae.training.replay import Replay
+from pyro_vae.training.train_step import State
+from pyro_vae.vae import VAE
+from tests.training.small import X, small, weights, without_clock
+
+RUN: dict[str, Any] = {
+    "epochs": 8,
+    "batch_size": 10,
+    "validation": 4,
+    "progress": False,
+}
+
+
+class Replays:
+    """The number of steps that were replayed since the start of a run."""
+
+    steps = 0
+
+
+@pytest.fixture(autouse=True)
+def replays(monkeypatch: pytest.MonkeyPatch) -> type[Replays]:
+    """Steps are recorded after one, and the terms of validation rows after two."""
+    monkeypatch.setattr(module, "WORTH_RECORDING", 1)
+    monkeypatch.setattr(replayed_terms, "WORTH_RECORDING", 2)
+    make = Replay.steps
+
+    def counting(self: Replay, state: State, batches: Tensor, *others: Any) -> Any:
+        Replays.steps += len(batches)
+        return make(self, state, batches, *others)
+
+    monkeypatch.setattr(Replay, "steps", counting)
+    return Replays
+
+
+Change = Callable[[VAE, torch.optim.Optimizer], Any]
+
+
+def trained(
+    how: str,
+    make: Callable[[], VAE] = small,
+    change: Change | None = None,
+    **other: Any,
+) -> list[str]:
+    """All numbers that a run leaves; `change` is made by a callback after the fourth epoch."""
+    Replays.steps = 0
+    vae = make()
+    optimizers: list[torch.optim.Optimizer] = []
+
+    def optimizer(parameters: Any) -> torch.optim.Optimizer:
+        optimizers.append(torch.optim.Adam(parameters, lr=1e-2, fused=True))
+        return optimizers[0]
+
+    def callback(row: dict[str, float]) -> None:
+        if change is not None and row["epoch"] == 4:
+            change(vae, optimizers[0])
+
+    options = {"optimizer": optimizer, **RUN, **other}
+    if change is not None:
+        options["callbacks"] = [callback]
+    run = fit(vae, X, compile=how, **options)
+    states = [each.state_dict() for each in optimizers]
+    with torch.no_grad():
+        torch.set_printoptions(precision=9)
+        found = [without_clock(run.history), weights(vae), states]
+        text = [repr(one) for one in found]
+        torch.set_printoptions(profile="default")
+    return text
+
+
+# What a callback changes
+
+
+def reset_moments(vae: VAE, optimizer: torch.optim.Optimizer) -> None:
+    for state in optimizer.state.values():
+        state["exp_avg"] = torch.zeros_like(state["exp_avg"])
+
+
+def load_state(vae: VAE, optimizer: torch.optim.Optimizer) -> None:
+    state = deepcopy(optimizer.state_dict())
+    for moments in state["state"].values():
+        moments["exp_avg_sq"] *= 9
+    optimizer.load_state_dict(state)
+
+
+def unfuse(vae: VAE, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.param_groups[0]["fused"] = False
+
+
+def another_weight(vae: VAE, optimizer: torch.optim.Optimizer) -> None:
+    """In the module and in the optimizer, so that it trains on."""
+    (layer, *_) = [one for one in vae.modules() if isinstance(one, nn.Linear)]
+    before, new = layer.weight, nn.Parameter(layer.weight.detach().clone())
+    layer.weight = new
+    optimizer.state[new] = optimizer.state.pop(before)
+    (group,) = optimizer.param_groups
+    group["params"] = [new if one is before else one for one in group["params"]]
+
+
+CHANGES: dict[str, Change] = {
+    "other moments": reset_moments,
+    "none": lambda vae, optimizer: optimizer.state.clear(),
+    "those of a file": load_state,
+    "another kernel": unfuse,
+    "another weight": another_weight,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_callback_does_to_the_optimizer(
+    name: str, replays: type[Replays]
+) -> None:
+    expected = trained("off", change=CHANGES[name])
+    assert trained("auto", change=CHANGES[name]) == expected
+    assert replays.steps > 0
+
+
+class Tanh(nn.Module):
+    """A layer of the user."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        Tanh.calls += 1
+        return torch.tanh(x)
+
+
+def put_layer(vae: VAE, optimizer: Any) -> None:
+    layers = [one for one in vae.modules() if isinstance(one, nn.Sequential)]
+    (layer,) = [one for one in layers if isinstance(one[1], nn.Tanh)]
+    layer[1] = Tanh()
+
+
+def with_tanh() -> VAE:
+    torch.manual_seed(0)
+    return small(encoder=nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4)))
+
+
+def count(*given: Any) -> None:
+    Tanh.calls += 1
+
+
+PYTHON: dict[str, Change] = {
+    "a layer": put_layer,
+    "a hook of a module": lambda vae, _: vae.posterior.register_forward_hook(count),
+    "a hook of the optimizer": lambda _, one: one.register_step_post_hook(count),
+    "a hook of a weight": lambda vae, _: next(vae.parameters()).register_hook(
+        lambda slope: count() or 2 * slope
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_python_that_a_callback_puts_into_a_step_runs_in_each(
+    name: str, replays: type[Replays]
+) -> None:
+    found = []
+    for how in ("off", "auto"):
+        Tanh.calls = 0
+        found.append([trained(how, with_tanh, PYTHON[name]), Tanh.calls])
+    assert found[0] == found[1]
+    assert replays.steps > 0
