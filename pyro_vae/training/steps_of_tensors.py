@@ -150,7 +150,11 @@ class StepsOfTensors:
         )
         pairs = zip(leaves, slopes, strict=True)
         with torch.no_grad():
-            gradients = {name: slope for name, slope in pairs if slope is not None}
+            gradients = {
+                name: _laid_out(slope, leaves[name])
+                for name, slope in pairs
+                if slope is not None
+            }
             self.reached = list(gradients)
             for name, buffer in buffers.items():
                 if buffer is not tensors[name]:  # the call has replaced it
@@ -206,6 +210,16 @@ class TermsOfTensors:
         own = dict(zip(self.names, given, strict=True))
         terms, _ = functional_call(self.module, own, (rows, self.beta))
         return [terms.rate, terms.distortion, terms.loss]
+
+
+def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient with the strides of its weight, as `backward` leaves it.
+
+    torch's fused kernels read both from the start of their memory to its end.
+    """
+    if gradient.stride() == weight.stride():
+        return gradient
+    return torch.empty_like(weight).copy_(gradient)
 
 
 def _groups(optimizer: torch.optim.Optimizer) -> dict[int, tuple[adam.Group, int]]:

@@ -171,3 +171,44 @@ def test_python_that_a_callback_puts_into_a_step_runs_in_each(
         found.append([trained(how, with_tanh, PYTHON[name]), Tanh.calls])
     assert found[0] == found[1]
     assert replays.steps > 0
+
+
+# What the record doesn't show
+
+
+class Own(nn.Module):
+    """An encoder of the user: two layers, a weight, and what `change` makes of them."""
+
+    def __init__(self, change: Callable[["Own", Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4))
+        self.weight = nn.Parameter(torch.ones(3, 4))
+        self.weights = [self.weight]
+        self.register_buffer("calls", torch.zeros(()))
+        self.change = change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.change(self, self.layers(x))
+
+
+def with_own(change: Callable[[Own, Tensor], Tensor]) -> Callable[[], VAE]:
+    return lambda: small(encoder=Own(change))
+
+
+GRADIENTS: dict[str, Callable[[Own, Tensor], Tensor]] = {
+    "one number for all": lambda own, h: h + 0.01 * own.weight.sum(),
+    "turned round": lambda own, h: (
+        h + 0.01 * (own.weight.t() @ torch.arange(3.0)[:, None]).t()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_a_gradient_lies_in_memory_as_its_weight_does(
+    name: str, replays: type[Replays]
+) -> None:
+    make = with_own(GRADIENTS[name])
+    expected = trained("off", make)
+    assert trained("replay", make) == expected
+    assert replays.steps > 0
