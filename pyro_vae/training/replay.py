@@ -18,6 +18,7 @@ from pyro_vae.training.train_step import (
     ScheduleValues,
     State,
     step,
+    weights_of,
     with_schedule_values,
 )
 from pyro_vae.training.update import Update
@@ -88,12 +89,15 @@ class Replay:
         norm, gradients = clipped(gradients, state.clip_norm)
         return torch.cat([metrics[0], norm.view(1)]), gradients, noise
 
-    def agrees(self, trial: Trial, info: Info) -> bool:
+    def agrees(self, trial: Trial, state: State, info: Info) -> bool:
         """Whether a trial has the numbers of the step, which has just been made, to the bit."""
         metrics, gradients, noise = trial
         is_same = torch.equal(noise, torch.get_rng_state())
+        reached = {id(weight) for weight in self.reached}
+        others = [one for one in weights_of(state.optimizer) if id(one) not in reached]
         return (
             is_same
+            and all(weight.grad is None for weight in others)
             and _same(metrics, torch.stack(info))
             and all(
                 weight.grad is not None and _same(weight.grad, gradient)

@@ -160,7 +160,7 @@ class ReplayedSteps:
         def compared(state: State, batch: Tensor) -> tuple[State, Info]:
             tried = replay.trial(state, batch)
             state, info = step(state, batch)
-            if replay.agrees(tried, info):
+            if replay.agrees(tried, state, info):
                 kind.replay = replay
             return state, info
 

@@ -212,3 +212,11 @@ def test_a_gradient_lies_in_memory_as_its_weight_does(
     expected = trained("off", make)
     assert trained("replay", make) == expected
     assert replays.steps > 0
+
+
+def test_a_weight_that_the_record_does_not_reach(replays: type[Replays]) -> None:
+    """It is in a list too, where its gradient is lost, and too small to change the norm."""
+    make = with_own(lambda own, h: h + 1e-6 * own.weights[0].sum(0))
+    expected = trained("off", make)
+    assert trained("replay", make) == expected
+    assert replays.steps == 0
