@@ -95,9 +95,10 @@ class Program:
         return self.count, self.operations, [*self.constants], self.results
 
     def only_multiplies(self, number: int) -> bool:
-        """Whether the numbers of an input are only taken apart, converted, and factors.
+        """Whether the numbers of an input are only taken apart, converted, and factors of others.
 
-        A factor in a tensor then gives what the same factor in Python gives.
+        A factor in a tensor then gives what the same factor in Python gives, which has more digits
+        in a product of two numbers.
         """
         copies = {number}
         for operation in self.operations:
@@ -106,7 +107,7 @@ class Program:
             name = operation.function._schema.name
             if name in COPYING:
                 copies.update(one for one in operation.results if one is not None)
-            elif name != "aten::mul":
+            elif name != "aten::mul" or len(operation.taken() - copies) != 1:
                 return False
         return not copies & set(self.results)
 

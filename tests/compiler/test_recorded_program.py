@@ -204,6 +204,8 @@ FACTORS: dict[str, tuple[bool, Function]] = {
     "a term": (False, lambda b, x: [x + b[0, 0]]),
     "a power": (False, lambda b, x: [x ** b[0, 0]]),
     "a result": (False, lambda b, x: [x, b.unbind()[0]]),
+    "a factor of itself": (False, lambda b, x: [x * (b[0, 0] * b[0, 0])]),
+    "a factor of a number": (False, lambda b, x: [x * (b[0, 0] * 0.37)]),
     "the factor of a factor": (True, lambda b, x: [x * b[0, 0] * b[0, 0]]),
 }
 
