@@ -100,7 +100,8 @@ class ReplayedTerms:
         terms = eager_terms(state, rows, beta)
         is_same = torch.equal(noise, torch.get_rng_state())
         numbers = (terms.rate, terms.distortion, terms.loss)
-        pairs = [*zip(tried, numbers, strict=True), *zip(copies, inputs, strict=True)]
+        now = [*_tensors(slots), rows]  # the call may have replaced a buffer
+        pairs = [*zip(tried, numbers, strict=True), *zip(copies, now, strict=True)]
         if is_same and all(_same(*pair) for pair in pairs):
             kind.slots = slots
             kind.kl = terms.kl

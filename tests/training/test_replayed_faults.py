@@ -220,3 +220,16 @@ def test_a_weight_that_the_record_does_not_reach(replays: type[Replays]) -> None
     expected = trained("off", make)
     assert trained("replay", make) == expected
     assert replays.steps == 0
+
+
+def counted(own: Own, h: Tensor) -> Tensor:
+    own.calls = own.calls + 1
+    return h + 0.01 * own.calls
+
+
+def test_a_buffer_that_each_call_replaces(replays: type[Replays]) -> None:
+    """Those of validation rows too."""
+    make = with_own(counted)
+    expected = trained("off", make)
+    assert trained("replay", make) == expected
+    assert replays.steps > 0
