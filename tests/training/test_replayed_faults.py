@@ -233,3 +233,27 @@ def test_a_buffer_that_each_call_replaces(replays: type[Replays]) -> None:
     expected = trained("off", make)
     assert trained("replay", make) == expected
     assert replays.steps > 0
+
+
+def test_an_optimizer_of_the_user_is_called_as_in_eager_steps(
+    replays: type[Replays],
+) -> None:
+    calls: list[str] = []
+
+    class Noted(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            calls.append("step")
+            return super().step(closure)
+
+        def zero_grad(self, set_to_none: bool = True) -> None:
+            calls.append("zero_grad")
+            super().zero_grad(set_to_none)
+
+    def make(weights: Any) -> torch.optim.Optimizer:
+        return Noted(weights, lr=1e-3)
+
+    expected = trained("off", optimizer=make)
+    eager, calls = calls, []
+    assert trained("auto", optimizer=make) == expected
+    assert calls == eager
+    assert replays.steps > 0
