@@ -70,7 +70,7 @@ def trained(
     if change is not None:
         options["callbacks"] = [callback]
     run = fit(vae, X, compile=how, **options)
-    states = [each.state_dict() for each in optimizers]
+    states = [sorted(each.state_dict()["state"].items()) for each in optimizers]
     with torch.no_grad():
         torch.set_printoptions(precision=9)
         found = [without_clock(run.history), weights(vae), states]
