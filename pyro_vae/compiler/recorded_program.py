@@ -17,15 +17,20 @@ from pyro_vae.compiler.program import Operation, Program, Value, several
 
 
 def recorded_program(
-    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]
+    function: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    others: Sequence[Tensor] | None = None,
 ) -> Program | None:
     """The program of what a function makes of tensors of these shapes.
 
-    It is run twice on copies of the inputs, with random numbers that nobody else gets.
+    It is run twice on copies, with random numbers that nobody else gets.
 
     Arguments:
         function: of tensors that no gradient is asked of.
         inputs: on the processor.
+        others: those of the second run, of the same shapes. Where their numbers are others, the
+            program has no constants that were computed of them out of torch's sight, such as by
+            NumPy.
 
     Returns:
         None where the operations are not the whole: the function looks at values, has operations
@@ -40,7 +45,8 @@ def recorded_program(
         (tensor([3., 3.]),)
     """
     try:
-        first, second = (_recorded(function, inputs) for _ in range(2))
+        first = _recorded(function, inputs)
+        second = _recorded(function, inputs if others is None else others, skipped=1)
         return first if first.same_as(second) else None
     except Exception:
         # whatever stops the recording is raised again where the function itself runs
@@ -48,16 +54,21 @@ def recorded_program(
 
 
 def _recorded(
-    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]
+    function: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    skipped: int = 0,
 ) -> Program:
+    """The program of one run, which doesn't get the next `skipped` random numbers."""
     copies = [tensor.detach().clone() for tensor in inputs]
     if any(
         one.stride() != copy.stride() for one, copy in zip(inputs, copies, strict=True)
     ):
         raise Unrecordable("an input with a hole, or with rows that share memory")
     writer = _Writer(copies)
-    with torch.random.fork_rng([]), writer:
-        found = [writer.number(tensor) for tensor in function(*copies)]
+    with torch.random.fork_rng([]):
+        torch.rand(skipped)
+        with writer:
+            found = [writer.number(tensor) for tensor in function(*copies)]
     operations = list(_needed(writer.operations, set(found)))
     operations.reverse()
     taken = set(found).union(*(operation.taken() for operation in operations))

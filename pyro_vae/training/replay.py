@@ -12,7 +12,11 @@ from pyro_vae.compiler.recorded_program import recorded_program
 from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.training.clipping import clipped
 from pyro_vae.training.nonfinite import NotFiniteStep
-from pyro_vae.training.steps_of_tensors import StepsOfTensors, changing_numbers
+from pyro_vae.training.steps_of_tensors import (
+    StepsOfTensors,
+    changing_numbers,
+    other_numbers,
+)
 from pyro_vae.training.train_step import (
     Info,
     ScheduleValues,
@@ -52,7 +56,9 @@ class Replay:
             self.beta = beta
             self.slots = list(function.slots.values())
             with unvalidated():
-                program = recorded_program(function, self._inputs(state, batch))
+                program = recorded_program(
+                    function, self._inputs(state, batch), self._others(state, batch)
+                )
             if program is None:
                 continue
             if beta is not None or program.only_multiplies(len(self.slots)):
@@ -164,6 +170,11 @@ class Replay:
         """All that the step reads: tensors, β, and the batch."""
         numbers = changing_numbers([ScheduleValues.of(state)], [], 1, batch.device)
         return [*self._tensors(), numbers, batch.unsqueeze(0)]
+
+    def _others(self, state: State, batch: Tensor) -> list[Tensor]:
+        """The inputs of a step that makes the same operations of other numbers."""
+        *tensors, numbers, stack = self._inputs(state, batch)
+        return [*other_numbers(tensors), numbers, stack.roll(1, 1)]
 
     def _before(self, tensors: Sequence[Tensor]) -> Before:
         """The state of the random numbers, and what a call changes."""

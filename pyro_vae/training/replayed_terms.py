@@ -13,7 +13,7 @@ from pyro_vae.compiler.program import Run
 from pyro_vae.compiler.recorded_program import recorded_program
 from pyro_vae.objectives import Terms
 from pyro_vae.training.compiled_graph import signature
-from pyro_vae.training.steps_of_tensors import Slot, TermsOfTensors
+from pyro_vae.training.steps_of_tensors import Slot, TermsOfTensors, other_numbers
 from pyro_vae.training.train_step import State
 
 TermsFunction = Callable[[State, Tensor, float], Terms]
@@ -83,7 +83,8 @@ class ReplayedTerms:
         function = TermsOfTensors(state, beta)
         slots = tuple(function.slots)
         inputs = [*_tensors(slots), rows]
-        record = partial(recorded_program, function, inputs)
+        others = [*other_numbers(inputs[:-1]), rows.roll(1, 0)]
+        record = partial(recorded_program, function, inputs, others)
         try:
             program = (
                 record() if self.with_foreign_code else without_foreign_code(record)

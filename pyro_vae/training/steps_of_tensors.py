@@ -17,6 +17,7 @@ from pyro_vae.training.train_step import ScheduleValues, State
 Slot = tuple[Any, Any]
 """The container of a tensor, and its key there."""
 
+LITTLE = 2**-10
 MEAN, SQUARE, AVERAGE = ":mean", ":square", ":average"
 """Endings of the names of what belongs to a weight: Adam's moments and the moving average."""
 
@@ -210,6 +211,23 @@ class TermsOfTensors:
         own = dict(zip(self.names, given, strict=True))
         terms, _ = functional_call(self.module, own, (rows, self.beta))
         return [terms.rate, terms.distortion, terms.loss]
+
+
+def other_numbers(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors of a model, whose weights are a little different.
+
+    Example:
+        >>> other_numbers([nn.Parameter(torch.ones(1)), torch.ones(1)])
+        [tensor([1.0020]), tensor([1.])]
+    """
+    return [
+        one.detach() * (1 + LITTLE) + LITTLE if _is_weight(one) else one
+        for one in tensors
+    ]
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    return isinstance(tensor, nn.Parameter) and tensor.is_floating_point()
 
 
 def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:

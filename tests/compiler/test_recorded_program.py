@@ -198,6 +198,19 @@ def test_rows_that_share_memory_are_refused() -> None:
     assert recorded_program(lambda x: [x + 1], [shared]) is None
 
 
+ASIDE: dict[str, Function] = {
+    "by NumPy": lambda x, y: [x + torch.from_numpy(np.tanh(y.numpy()))],
+    "in Python": lambda x, y: [x * y.tolist()[0][0]],
+    "of random numbers": lambda x, y: [x, y + torch.rand(4).tolist()[0]],
+}
+
+
+@pytest.mark.parametrize("name", ASIDE)
+def test_what_is_computed_out_of_sight_shows_with_other_inputs(name: str) -> None:
+    others = [one + 1 for one in inputs()]
+    assert recorded_program(ASIDE[name], inputs(), others) is None
+
+
 FACTORS: dict[str, tuple[bool, Function]] = {
     "a factor": (True, lambda b, x: [x * b[0, 0].to(torch.float32)]),
     "a factor of two terms": (True, lambda b, x: [b[0, 0] * x, x * b.select(0, 0)]),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from pyro_vae.vae import VAE
 from tests.training.small import X, small, weights, without_clock
 
 RUN: dict[str, Any] = {
-    "epochs": 8,
+    "epochs": 6,
     "batch_size": 10,
     "validation": 4,
     "progress": False,
@@ -257,3 +258,19 @@ def test_an_optimizer_of_the_user_is_called_as_in_eager_steps(
     assert trained("auto", optimizer=make) == expected
     assert calls == eager
     assert replays.steps > 0
+
+
+ASIDE: dict[str, Callable[[Own, Tensor], Tensor]] = {
+    "of a batch": lambda own, h: h + torch.from_numpy(np.tanh(h.detach().numpy())),
+    "of a weight": lambda own, h: h * own.weight.tolist()[0][0] + own.weight.sum(0),
+}
+
+
+@pytest.mark.parametrize("name", ASIDE)
+def test_what_is_computed_without_torch_is_computed_in_each_step(
+    name: str, replays: type[Replays]
+) -> None:
+    make = with_own(ASIDE[name])
+    expected = trained("off", make)
+    assert trained("replay", make) == expected
+    assert replays.steps == 0
