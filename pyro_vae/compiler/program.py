@@ -126,8 +126,7 @@ class Program:
         try:
             with warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng([]):
                 warnings.simplefilter("ignore")
-                trace: Any = torch.jit.trace
-                script = trace(self._with_draws()._run, tensors, check_trace=False)
+                script = _script(self._with_draws()._run, tensors)
         except (AttributeError, RuntimeError):
             return self
         constants = tensors[len(inputs) :]
@@ -149,6 +148,15 @@ class Program:
                 new = {number for number in operation.results if number is not None}
                 drawn |= new or operation.taken()  # drawn into a tensor that was there
         return replace(self, results=(*self.results, *sorted(drawn)))
+
+
+def _script(function: Run, tensors: tuple[Tensor, ...]) -> Run:
+    """What `torch.jit.trace` makes, which would keep it until the process ends."""
+    trace: Any = torch._C._create_graph_by_tracing
+    make: Any = torch._C._create_function_from_graph
+    graph, _ = trace(function, tensors, lambda tensor: "", True, False)
+    script: Run = make("program", graph)
+    return script
 
 
 COPYING = frozenset({"aten::unbind", "aten::select", "aten::_to_copy"})

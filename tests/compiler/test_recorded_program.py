@@ -102,10 +102,20 @@ def test_the_program_makes_what_the_function_makes(name: str) -> None:
 def test_where_torch_has_no_torchscript_python_makes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(torch.jit, "trace")
+    monkeypatch.delattr(torch._C, "_create_graph_by_tracing")
     program = recorded_program(gradient, inputs())
     assert program is not None
     assert program.in_torchscript(inputs()) is program
+
+
+def test_nothing_is_kept_of_a_program_that_nobody_has() -> None:
+    kept: Any = torch.jit._state._python_cu
+    before = len(kept.get_functions())
+    tensors = inputs()
+    program = recorded_program(gradient, tensors)
+    assert program is not None
+    assert program.in_torchscript(tensors) is not program
+    assert len(kept.get_functions()) == before
 
 
 def test_recording_changes_neither_inputs_nor_random_numbers() -> None:
