@@ -61,12 +61,14 @@ class Program:
         operations: those that have an effect.
         constants: tensors that are neither inputs nor results, by their numbers.
         results: the numbers of the results.
+        changed: those of the inputs that an operation writes into.
     """
 
     count: int
     operations: tuple[Operation, ...]
     constants: dict[int, Tensor]
     results: tuple[int, ...]
+    changed: tuple[int, ...] = ()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return self._run(*inputs, *self.constants.values())

@@ -73,7 +73,8 @@ def _recorded(
     operations.reverse()
     taken = set(found).union(*(operation.taken() for operation in operations))
     constants = {key: one for key, one in writer.constants.items() if key in taken}
-    return Program(len(inputs), tuple(operations), constants, tuple(found))
+    changed = tuple(sorted(writer.changed & {*range(len(inputs))}))
+    return Program(len(inputs), tuple(operations), constants, tuple(found), changed)
 
 
 def _needed(operations: Sequence[Operation], needed: set[int]) -> Iterator[Operation]:
@@ -96,6 +97,7 @@ class _Writer(Observer):
         self.operations: list[Operation] = []
         self.constants: dict[int, Tensor] = {}
         self.fixed: set[int] = set()  # numbers of the memory of constants
+        self.changed: set[int] = set()  # and of what is written into
         self.numbers: dict[tuple[int, Layout], int] = {}
         self.next = 0
         for tensor in inputs:
@@ -111,6 +113,7 @@ class _Writer(Observer):
             memory, _, _ = self.place(tensor)
             if memory in self.fixed:
                 raise Unrecordable("a change of a tensor that is not an input")
+            self.changed.add(memory)  # an input's is the number of the input
         return given
 
     def made(self, operation: Any, given: Any, found: Any) -> None:

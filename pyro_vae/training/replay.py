@@ -65,7 +65,6 @@ class Replay:
                 self.program = program
                 break
         self.reached = [function.weights[name] for name in function.reached]
-        self.changing: list[int] = []  # the inputs that a call changes
         self.run: Run | None = None
 
     def same_as(self, other: "Replay") -> bool:
@@ -90,8 +89,6 @@ class Replay:
         with torch.no_grad(), torch.random.fork_rng([]):
             metrics, *gradients = self.run(*copies)
             noise = torch.get_rng_state()
-        pairs = enumerate(zip(inputs, copies, strict=True))
-        self.changing = [key for key, (one, copy) in pairs if not _same(one, copy)]
         norm, gradients = clipped(gradients, state.clip_norm)
         return torch.cat([metrics[0], norm.view(1)]), gradients, noise
 
@@ -178,13 +175,15 @@ class Replay:
 
     def _before(self, tensors: Sequence[Tensor]) -> Before:
         """The state of the random numbers, and what a call changes."""
-        copies = [tensors[key].clone() for key in self.changing]
+        assert self.program is not None
+        copies = [tensors[key].clone() for key in self.program.changed]
         return torch.get_rng_state(), copies
 
     def _restore(self, tensors: Sequence[Tensor], before: Before) -> None:
         noise, copies = before
         torch.set_rng_state(noise)
-        for key, copy in zip(self.changing, copies, strict=True):
+        assert self.program is not None
+        for key, copy in zip(self.program.changed, copies, strict=True):
             tensors[key].copy_(copy)
 
 

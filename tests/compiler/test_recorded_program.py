@@ -129,6 +129,28 @@ def test_recording_changes_neither_inputs_nor_random_numbers() -> None:
     assert all(map(torch.equal, tensors, inputs()))
 
 
+def largest(x: Tensor, y: Tensor) -> list[Tensor]:
+    torch.maximum(x[0], y[0], out=x[0])
+    return [x + y]
+
+
+CHANGED: dict[str, tuple[Function, tuple[int, ...]]] = {
+    "both": (in_place, (0, 1)),
+    "one in part": (largest, (0,)),
+    "one that is as before": (lambda x, y: [x, y.mul_(1)], (1,)),
+    "none": (gradient, ()),
+    "a copy": (lambda x, y: [(x + 1).add_(y)], ()),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_which_inputs_a_program_changes(name: str) -> None:
+    function, expected = CHANGED[name]
+    program = recorded_program(function, inputs())
+    assert program is not None
+    assert program.changed == expected
+
+
 def names(program: Program | None) -> list[str]:
     assert program is not None
     return [operation.function._schema.name for operation in program.operations]

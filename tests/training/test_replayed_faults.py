@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.objectives import ELBO
 from pyro_vae.training import fit, replayed_terms
 from pyro_vae.training import replayed_step as module
 from pyro_vae.training.replay import Replay
-from pyro_vae.training.train_step import State
+from pyro_vae.training.replayed_step import ReplayedSteps
+from pyro_vae.training.train_step import ScheduleValues, State, steps
 from pyro_vae.vae import VAE
-from tests.training.small import X, small, weights, without_clock
+from tests.training.small import X, same, small, weights, without_clock
 
 RUN: dict[str, Any] = {
     "epochs": 6,
@@ -33,6 +35,7 @@ class Replays:
 @pytest.fixture(autouse=True)
 def replays(monkeypatch: pytest.MonkeyPatch) -> type[Replays]:
     """Steps are recorded after one, and the terms of validation rows after two."""
+    Replays.steps = 0
     monkeypatch.setattr(module, "WORTH_RECORDING", 1)
     monkeypatch.setattr(replayed_terms, "WORTH_RECORDING", 2)
     make = Replay.steps
@@ -274,3 +277,31 @@ def test_what_is_computed_without_torch_is_computed_in_each_step(
     expected = trained("off", make)
     assert trained("replay", make) == expected
     assert replays.steps == 0
+
+
+def largest(own: Own, h: Tensor) -> Tensor:
+    """Only a batch that is not finite changes the buffer, and is left out."""
+    own.calls.copy_(torch.maximum(own.calls, h.detach().abs().max() - 1e6))
+    return h + own.calls
+
+
+def test_a_buffer_that_the_recorded_step_left_as_it_was(
+    replays: type[Replays],
+) -> None:
+    rows = torch.as_tensor(X[:48]).reshape(6, 8, 4)
+    bad = rows.clone()
+    bad[2, 3, 1] = 1e30
+
+    def run(makes: Callable[..., Any]) -> dict[str, Tensor]:
+        vae = with_own(largest)().train()
+        optimizer = torch.optim.Adam(vae.parameters(), fused=True)
+        state = State(vae, ELBO(), optimizer, on_nonfinite="skip")
+        torch.manual_seed(0)
+        for stack in (rows, rows, bad, rows):
+            state, _ = makes(state, stack, [ScheduleValues.of(state)] * 6)
+        assert state.skipped == 1
+        return weights(vae)
+
+    made = ReplayedSteps(with_foreign_code=True)
+    assert same(run(steps), run(made.steps))
+    assert replays.steps == 18
