@@ -3,6 +3,7 @@
 import gc
 import signal
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,8 +12,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 LIBRARIES = {"numpy", "opt_einsum", "pyro", "pyro_vae", "torch", "zuko"}
-KNOWN = LIBRARIES | sys.stdlib_module_names
 """Packages whose Python, in what they compute with tensors, is the same each time."""
+STANDARD = sys.stdlib_module_names - {"unittest"}  # whose mocks count their calls
+"""Such modules of Python itself, where they are its own and not a file of the user."""
+PLACES = (sysconfig.get_path("stdlib"), "<")
+"""What the names of their files start with; those of frozen ones are in brackets."""
 GENERATED = "namedtuple_"
 """What the names start with that Python gives to the modules of the code it makes itself."""
 
@@ -39,9 +43,8 @@ def without_foreign_code(function: Callable[[], T]) -> T:
     found: list[str] = []
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
-        module = frame.f_globals.get("__name__") or ""
-        is_known = module.partition(".")[0] in KNOWN or module.startswith(GENERATED)
-        if event == "call" and not is_known:
+        if event == "call" and not _is_known(frame):
+            module = frame.f_globals.get("__name__") or ""
             found.append(f"{module}.{frame.f_code.co_qualname}")
             raise ForeignCode(found[0])
 
@@ -59,6 +62,15 @@ def without_foreign_code(function: Callable[[], T]) -> T:
     if found:  # and the function has gone on after the error
         raise ForeignCode(found[0])
     return result
+
+
+def _is_known(frame: FrameType) -> bool:
+    """Whether the function of a frame is of a package that is known here."""
+    module = frame.f_globals.get("__name__") or ""
+    package = module.partition(".")[0]
+    if package in STANDARD:
+        return frame.f_code.co_filename.startswith(PLACES)
+    return package in LIBRARIES or module.startswith(GENERATED)
 
 
 @contextmanager
