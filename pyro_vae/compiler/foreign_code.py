@@ -4,6 +4,7 @@ import gc
 import signal
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -82,13 +83,36 @@ def _undisturbed() -> Iterator[None]:
     """
     was_enabled = gc.isenabled()
     gc.disable()
-    can_wait = hasattr(signal, "pthread_sigmask")  # not on Windows
-    every = signal.valid_signals() if can_wait else set()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, every) if can_wait else set()
+    try:
+        with _signals_later():
+            yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Inside the block signals are noted, and after it Python's functions for them are called.
+
+    Python calls them in the main thread, whichever thread has got the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        noted.append(number)
+
+    former = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    own = {number: one for number, one in former.items() if callable(one)}
+    for number in own:
+        signal.signal(number, note)
     try:
         yield
     finally:
-        if can_wait:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if was_enabled:
-            gc.enable()
+        for number, handler in own.items():
+            signal.signal(number, handler)
+        for number in noted:
+            signal.raise_signal(number)

@@ -7,8 +7,12 @@ import math
 import os
 import pstats
 import signal
+import statistics
 import sys
+import threading
+import time
 from functools import partial, wraps
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -136,6 +140,31 @@ def test_a_signal_waits_for_the_end_and_is_not_lost() -> None:
         assert got == [signal.SIGUSR1]
     finally:
         signal.signal(signal.SIGUSR1, former)
+
+
+def test_so_does_one_that_another_thread_gets() -> None:
+    got = []
+    former = signal.signal(signal.SIGUSR1, lambda number, frame: got.append(number))
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    kill = map(os.kill, [os.getpid()], [signal.SIGUSR1])
+    work = chain(map(time.sleep, [0.1]), map(statistics.mean, [range(100)]))
+    try:
+        without_foreign_code(partial(list, chain(kill, work)))
+        assert got == [signal.SIGUSR1]
+    finally:
+        end.set()
+        other.join()
+        signal.signal(signal.SIGUSR1, former)
+
+
+def test_an_interrupt_comes_after_the_block() -> None:
+    done = []
+    kill = map(os.kill, [os.getpid()], [signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt):
+        without_foreign_code(partial(done.extend, chain(kill, map(abs, [-1]))))
+    assert done == [None, 1]
 
 
 def test_garbage_of_others_is_not_collected_meanwhile() -> None:
