@@ -3,6 +3,8 @@
 import gc
 import signal
 import sys
+import sysconfig
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,8 +13,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 LIBRARIES = {"numpy", "opt_einsum", "pyro", "pyro_vae", "torch", "zuko"}
-KNOWN = LIBRARIES | sys.stdlib_module_names
 """Packages whose Python, in what they compute with tensors, is the same each time."""
+STANDARD = sys.stdlib_module_names - {"unittest"}  # whose mocks count their calls
+"""Such modules of Python itself, where they are its own and not a file of the user."""
+PLACES = (sysconfig.get_path("stdlib"), "<")
+"""What the names of their files start with; those of frozen ones are in brackets."""
 GENERATED = "namedtuple_"
 """What the names start with that Python gives to the modules of the code it makes itself."""
 
@@ -39,9 +44,8 @@ def without_foreign_code(function: Callable[[], T]) -> T:
     found: list[str] = []
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
-        module = frame.f_globals.get("__name__") or ""
-        is_known = module.partition(".")[0] in KNOWN or module.startswith(GENERATED)
-        if event == "call" and not is_known:
+        if event == "call" and not _is_known(frame):
+            module = frame.f_globals.get("__name__") or ""
             found.append(f"{module}.{frame.f_code.co_qualname}")
             raise ForeignCode(found[0])
 
@@ -61,6 +65,15 @@ def without_foreign_code(function: Callable[[], T]) -> T:
     return result
 
 
+def _is_known(frame: FrameType) -> bool:
+    """Whether the function of a frame is of a package that is known here."""
+    module = frame.f_globals.get("__name__") or ""
+    package = module.partition(".")[0]
+    if package in STANDARD:
+        return frame.f_code.co_filename.startswith(PLACES)
+    return package in LIBRARIES or module.startswith(GENERATED)
+
+
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Inside the block Python calls nothing that the block doesn't call itself.
@@ -70,13 +83,36 @@ def _undisturbed() -> Iterator[None]:
     """
     was_enabled = gc.isenabled()
     gc.disable()
-    can_wait = hasattr(signal, "pthread_sigmask")  # not on Windows
-    every = signal.valid_signals() if can_wait else set()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, every) if can_wait else set()
+    try:
+        with _signals_later():
+            yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Inside the block signals are noted, and after it Python's functions for them are called.
+
+    Python calls them in the main thread, whichever thread has got the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        noted.append(number)
+
+    former = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    own = {number: one for number, one in former.items() if callable(one)}
+    for number in own:
+        signal.signal(number, note)
     try:
         yield
     finally:
-        if can_wait:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if was_enabled:
-            gc.enable()
+        for number, handler in own.items():
+            signal.signal(number, handler)
+        for one in noted:
+            signal.raise_signal(one)

@@ -65,12 +65,14 @@ class Program:
         operations: those that have an effect.
         constants: tensors that are neither inputs nor results, by their numbers.
         results: the numbers of the results.
+        changed: those of the inputs that an operation writes into.
     """
 
     count: int
     operations: tuple[Operation, ...]
     constants: dict[int, Tensor]
     results: tuple[int, ...]
+    changed: tuple[int, ...] = ()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return self._run(*inputs, *self.constants.values())
@@ -110,9 +112,10 @@ class Program:
         return self.count, self.operations, [*self.constants], self.results
 
     def only_multiplies(self, number: int) -> bool:
-        """Whether the numbers of an input are only taken apart, converted, and factors.
+        """Whether the numbers of an input are only taken apart, converted, and factors of others.
 
-        A factor in a tensor then gives what the same factor in Python gives.
+        A factor in a tensor then gives what the same factor in Python gives, which has more digits
+        in a product of two numbers.
         """
         copies = {number}
         for operation in self.operations:
@@ -121,7 +124,7 @@ class Program:
             name = operation.function._schema.name
             if name in COPYING:
                 copies |= operation.named()
-            elif name != "aten::mul":
+            elif name != "aten::mul" or len(operation.taken() - copies) != 1:
                 return False
         return not copies & set(self.results)
 
@@ -140,8 +143,7 @@ class Program:
         try:
             with warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng([]):
                 warnings.simplefilter("ignore")
-                trace: Any = torch.jit.trace
-                script = trace(self._with_draws()._run, tensors, check_trace=False)
+                script = _script(self._with_draws()._run, tensors)
         except (AttributeError, RuntimeError):
             return self
         constants = tensors[len(inputs) :]
@@ -164,6 +166,15 @@ class Program:
                     operation.named() or operation.taken()
                 )  # drawn into a tensor that was there
         return replace(self, results=(*self.results, *sorted(drawn)))
+
+
+def _script(function: Run, tensors: tuple[Tensor, ...]) -> Run:
+    """What `torch.jit.trace` makes, which would keep it until the process ends."""
+    trace: Any = torch._C._create_graph_by_tracing
+    make: Any = torch._C._create_function_from_graph
+    graph, _ = trace(function, tensors, lambda tensor: "", True, False)
+    script: Run = make("program", graph)
+    return script
 
 
 COPYING = frozenset({"aten::unbind", "aten::select", "aten::_to_copy"})

@@ -18,16 +18,21 @@ from pyro_vae.compiler.program import Operation, Program, Value, several
 
 
 def recorded_program(
-    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]
+    function: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    others: Sequence[Tensor] | None = None,
 ) -> Program | None:
     """The program of what a function makes of tensors of these shapes.
 
-    It is run twice on copies of the inputs, with random numbers that nobody else gets. What depends
-    on no input is computed once.
+    It is run twice on copies, with random numbers that nobody else gets. What depends on no input
+    is computed once.
 
     Arguments:
         function: of tensors that no gradient is asked of.
         inputs: on the processor.
+        others: those of the second run, of the same shapes. Where their numbers are others, the
+            program has no constants that were computed of them out of torch's sight, such as by
+            NumPy.
 
     Returns:
         None where the operations are not the whole: the function looks at values, has operations
@@ -42,7 +47,8 @@ def recorded_program(
         (tensor([3., 3.]),)
     """
     try:
-        first, second = (_recorded(function, inputs) for _ in range(2))
+        first = _recorded(function, inputs)
+        second = _recorded(function, inputs if others is None else others, skipped=1)
         if not first.same_as(second):
             return None
         return with_constants(first, [one.detach().clone() for one in inputs])
@@ -52,19 +58,24 @@ def recorded_program(
 
 
 def _recorded(
-    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]
+    function: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    skipped: int = 0,
 ) -> Program:
+    """The program of one run, which doesn't get the next `skipped` random numbers."""
     copies = [tensor.detach().clone() for tensor in inputs]
     if any(
         one.stride() != copy.stride() for one, copy in zip(inputs, copies, strict=True)
     ):
         raise Unrecordable("an input with a hole, or with rows that share memory")
     writer = _Writer(copies)
-    with torch.random.fork_rng([]), writer:
-        found = [writer.number(tensor) for tensor in function(*copies)]
-    whole = Program(
-        len(inputs), tuple(writer.operations), writer.constants, tuple(found)
-    )
+    with torch.random.fork_rng([]):
+        torch.rand(skipped)
+        with writer:
+            found = [writer.number(tensor) for tensor in function(*copies)]
+    changed = tuple(sorted(writer.changed & {*range(len(inputs))}))
+    operations = tuple(writer.operations)
+    whole = Program(len(inputs), operations, writer.constants, tuple(found), changed)
     return whole.shortened()
 
 
@@ -80,6 +91,7 @@ class _Writer(Observer):
         self.operations: list[Operation] = []
         self.constants: dict[int, Tensor] = {}
         self.fixed: set[int] = set()  # numbers of the memory of constants
+        self.changed: set[int] = set()  # and of what is written into
         self.numbers: dict[tuple[int, Layout], int] = {}
         self.next = 0
         for tensor in inputs:
@@ -95,6 +107,7 @@ class _Writer(Observer):
             memory, _, _ = self.place(tensor)
             if memory in self.fixed:
                 raise Unrecordable("a change of a tensor that is not an input")
+            self.changed.add(memory)  # an input's is the number of the input
         return given
 
     def made(self, operation: Any, given: Any, found: Any) -> None:

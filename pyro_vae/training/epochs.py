@@ -59,7 +59,7 @@ def make_epochs(
         progress.epoch(row)
         call(callbacks, run)
         if callbacks:
-            look_again(steps_function)
+            look_again(steps_function, run.vae)
         if checkpoint is not None:
             is_last = epoch == last or run.exhausted() or run.stopped
             _save(checkpoint, is_last)

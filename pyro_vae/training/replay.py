@@ -12,12 +12,17 @@ from pyro_vae.compiler.recorded_program import recorded_program
 from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.training.clipping import clipped
 from pyro_vae.training.nonfinite import NotFiniteStep
-from pyro_vae.training.steps_of_tensors import StepsOfTensors, changing_numbers
+from pyro_vae.training.steps_of_tensors import (
+    StepsOfTensors,
+    changing_numbers,
+    other_numbers,
+)
 from pyro_vae.training.train_step import (
     Info,
     ScheduleValues,
     State,
     step,
+    weights_of,
     with_schedule_values,
 )
 from pyro_vae.training.update import Update
@@ -52,7 +57,9 @@ class Replay:
             self.slots = list(function.slots.values())
             whole = _with_clipping(function, state.clip_norm)
             with unvalidated():
-                program = recorded_program(whole, self._inputs(state, batch))
+                program = recorded_program(
+                    whole, self._inputs(state, batch), self._others(state, batch)
+                )
             if program is None:
                 continue
             if beta is not None or program.only_multiplies(len(self.slots)):
@@ -62,14 +69,14 @@ class Replay:
         self.changing: list[int] = []  # the inputs that a call changes
         self.run: Run | None = None
 
-    def is_same(self, state: State, batch: Tensor) -> bool:
-        """Whether the step still makes these operations of these tensors."""
-        now = Replay(state, batch)
-        if self.program is None or now.program is None or self.beta != now.beta:
+    def same_as(self, other: "Replay") -> bool:
+        """Whether another record is of these operations of these tensors."""
+        if self.program is None or other.program is None or self.beta != other.beta:
             return False
-        mine, others = self._tensors(), now._tensors()
+        mine = [*self._tensors(), *self.reached]
+        others = [*other._tensors(), *other.reached]
         is_same = [id(one) for one in mine] == [id(one) for one in others]
-        return is_same and self.program.same_as(now.program)
+        return is_same and self.program.same_as(other.program)
 
     def fits(self, schedule: Sequence[ScheduleValues]) -> bool:
         """Whether the record is of steps with these β."""
@@ -84,16 +91,21 @@ class Replay:
         with torch.no_grad(), torch.random.fork_rng([]):
             metrics, *gradients = self.run(*copies)
             noise = torch.get_rng_state()
+        # torch doesn't say of batch normalisation that it changes its statistics
         pairs = enumerate(zip(inputs, copies, strict=True))
-        self.changing = [key for key, (one, copy) in pairs if not _same(one, copy)]
+        found = {key for key, (one, copy) in pairs if not _same(one, copy)}
+        self.changing = sorted(found | {*self.program.changed})
         return metrics, gradients, noise
 
-    def agrees(self, trial: Trial, info: Info) -> bool:
+    def agrees(self, trial: Trial, state: State, info: Info) -> bool:
         """Whether a trial has the numbers of the step, which has just been made, to the bit."""
         metrics, gradients, noise = trial
         is_same = torch.equal(noise, torch.get_rng_state())
+        reached = {id(weight) for weight in self.reached}
+        others = [one for one in weights_of(state.optimizer) if id(one) not in reached]
         return (
             is_same
+            and all(weight.grad is None for weight in others)
             and _same(metrics, torch.stack(info))
             and all(
                 weight.grad is not None and _same(weight.grad, gradient)
@@ -155,6 +167,11 @@ class Replay:
         """All that the step reads: tensors, β, and the batch."""
         numbers = changing_numbers([ScheduleValues.of(state)], [], 1, batch.device)
         return [*self._tensors(), numbers, batch.unsqueeze(0)]
+
+    def _others(self, state: State, batch: Tensor) -> list[Tensor]:
+        """The inputs of a step that makes the same operations of other numbers."""
+        *tensors, numbers, stack = self._inputs(state, batch)
+        return [*other_numbers(tensors), numbers, stack.roll(1, 1)]
 
     def _before(self, tensors: Sequence[Tensor]) -> Before:
         """The state of the random numbers, and what a call changes."""

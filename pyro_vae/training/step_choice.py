@@ -171,10 +171,15 @@ def is_compiled(function: StepsFunction) -> bool:
     return isinstance(owner, CompiledStep)
 
 
-def look_again(function: StepsFunction) -> None:
+def look_again(function: StepsFunction, vae: nn.Module) -> None:
     """Let steps that are replayed find out what a function of the user has changed."""
-    if _is_replayed(function):
-        function.__self__.look_again()  # type: ignore[attr-defined]
+    owner = getattr(function, "__self__", None)
+    if not isinstance(owner, ReplayedSteps):
+        return
+    owner.look_again()
+    is_hooked = next(hooked_modules(vae), None) is not None
+    if is_hooked and not owner.with_foreign_code:
+        owner.stop()
 
 
 def _is_replayed(function: StepsFunction) -> bool:

@@ -17,6 +17,7 @@ from pyro_vae.training.train_step import ScheduleValues, State
 Slot = tuple[Any, Any]
 """The container of a tensor, and its key there."""
 
+LITTLE = 2**-10
 MEAN, SQUARE, AVERAGE = ":mean", ":square", ":average"
 """Endings of the names of what belongs to a weight: Adam's moments and the moving average."""
 
@@ -152,7 +153,11 @@ class StepsOfTensors:
         )
         pairs = zip(leaves, slopes, strict=True)
         with torch.no_grad():
-            gradients = {name: slope for name, slope in pairs if slope is not None}
+            gradients = {
+                name: _laid_out(slope, leaves[name])
+                for name, slope in pairs
+                if slope is not None
+            }
             self.reached = list(gradients)
             for name, buffer in buffers.items():
                 if buffer is not tensors[name]:  # the call has replaced it
@@ -208,6 +213,33 @@ class TermsOfTensors:
         own = dict(zip(self.names, given, strict=True))
         terms, _ = functional_call(self.module, own, (rows, self.beta))
         return [terms.rate, terms.distortion, terms.loss]
+
+
+def other_numbers(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors of a model, whose weights are a little different.
+
+    Example:
+        >>> other_numbers([nn.Parameter(torch.ones(1)), torch.ones(1)])
+        [tensor([1.0020]), tensor([1.])]
+    """
+    return [
+        one.detach() * (1 + LITTLE) + LITTLE if _is_weight(one) else one
+        for one in tensors
+    ]
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    return isinstance(tensor, nn.Parameter) and tensor.is_floating_point()
+
+
+def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient with the strides of its weight, as `backward` leaves it.
+
+    torch's fused kernels read both from the start of their memory to its end.
+    """
+    if gradient.stride() == weight.stride():
+        return gradient
+    return torch.empty_like(weight).copy_(gradient)
 
 
 def _groups(optimizer: torch.optim.Optimizer) -> dict[int, tuple[adam.Group, int]]:

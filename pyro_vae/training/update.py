@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pyro_vae.training.clipping import clipped
 from pyro_vae.training.fused_adam import AdamKernel, has_kernel
-from pyro_vae.training.train_step import State
+from pyro_vae.training.train_step import State, weights_of
 
 
 class Update:
@@ -63,7 +63,8 @@ class Update:
 
     def _step(self, gradients: Sequence[Tensor]) -> None:
         """The step of an optimizer that looks for gradients in the weights."""
-        self.state.optimizer.zero_grad(set_to_none=True)
+        for weight in weights_of(self.state.optimizer):
+            weight.grad = None
         for weight, gradient in zip(self.weights, gradients, strict=True):
             weight.grad = gradient
         self.state.optimizer.step()

@@ -115,10 +115,20 @@ def test_the_program_makes_what_the_function_makes(name: str) -> None:
 def test_where_torch_has_no_torchscript_python_makes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(torch.jit, "trace")
+    monkeypatch.delattr(torch._C, "_create_graph_by_tracing")
     program = recorded_program(gradient, inputs())
     assert program is not None
     assert program.in_torchscript(inputs()) is program
+
+
+def test_nothing_is_kept_of_a_program_that_nobody_has() -> None:
+    kept: Any = torch.jit._state._python_cu
+    before = len(kept.get_functions())
+    tensors = inputs()
+    program = recorded_program(gradient, tensors)
+    assert program is not None
+    assert program.in_torchscript(tensors) is not program
+    assert len(kept.get_functions()) == before
 
 
 def test_recording_changes_neither_inputs_nor_random_numbers() -> None:
@@ -130,6 +140,28 @@ def test_recording_changes_neither_inputs_nor_random_numbers() -> None:
     program.in_torchscript([one.clone() for one in tensors])
     assert torch.equal(torch.get_rng_state(), before)
     assert all(map(torch.equal, tensors, inputs()))
+
+
+def largest(x: Tensor, y: Tensor) -> list[Tensor]:
+    torch.maximum(x[0], y[0], out=x[0])
+    return [x + y]
+
+
+CHANGED: dict[str, tuple[Function, tuple[int, ...]]] = {
+    "both": (in_place, (0, 1)),
+    "one in part": (largest, (0,)),
+    "one that is as before": (lambda x, y: [x, y.mul_(1)], (1,)),
+    "none": (gradient, ()),
+    "a copy": (lambda x, y: [(x + 1).add_(y)], ()),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_which_inputs_a_program_changes(name: str) -> None:
+    function, expected = CHANGED[name]
+    program = recorded_program(function, inputs())
+    assert program is not None
+    assert program.changed == expected
 
 
 def names(program: Program | None) -> list[str]:
@@ -219,12 +251,27 @@ def test_rows_that_share_memory_are_refused() -> None:
     assert recorded_program(lambda x: [x + 1], [shared]) is None
 
 
+ASIDE: dict[str, Function] = {
+    "by NumPy": lambda x, y: [x + torch.from_numpy(np.tanh(y.numpy()))],
+    "in Python": lambda x, y: [x * y.tolist()[0][0]],
+    "of random numbers": lambda x, y: [x, y + torch.rand(4).tolist()[0]],
+}
+
+
+@pytest.mark.parametrize("name", ASIDE)
+def test_what_is_computed_out_of_sight_shows_with_other_inputs(name: str) -> None:
+    others = [one + 1 for one in inputs()]
+    assert recorded_program(ASIDE[name], inputs(), others) is None
+
+
 FACTORS: dict[str, tuple[bool, Function]] = {
     "a factor": (True, lambda b, x: [x * b[0, 0].to(torch.float32)]),
     "a factor of two terms": (True, lambda b, x: [b[0, 0] * x, x * b.select(0, 0)]),
     "a term": (False, lambda b, x: [x + b[0, 0]]),
     "a power": (False, lambda b, x: [x ** b[0, 0]]),
     "a result": (False, lambda b, x: [x, b.unbind()[0]]),
+    "a factor of itself": (False, lambda b, x: [x * (b[0, 0] * b[0, 0])]),
+    "a factor of a number": (False, lambda b, x: [x * (b[0, 0] * 0.37)]),
     "the factor of a factor": (True, lambda b, x: [x * b[0, 0] * b[0, 0]]),
 }
 
