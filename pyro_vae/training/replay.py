@@ -66,6 +66,7 @@ class Replay:
                 break
         self.reached = [function.weights[name] for name in function.reached]
         self.run: Run | None = None
+        self.changing: set[int] = set()  # the inputs that a call changes
 
     def same_as(self, other: "Replay") -> bool:
         """Whether another record is of these operations of these tensors."""
@@ -89,6 +90,10 @@ class Replay:
         with torch.no_grad(), torch.random.fork_rng([]):
             metrics, *gradients = self.run(*copies)
             noise = torch.get_rng_state()
+        pairs = enumerate(zip(inputs, copies, strict=True))
+        # torch has operations that don't say so, such as those of BatchNorm's statistics
+        unsaid = {key for key, (one, copy) in pairs if not _same(one, copy)}
+        self.changing = unsaid.union(self.program.changed)
         norm, gradients = clipped(gradients, state.clip_norm)
         return torch.cat([metrics[0], norm.view(1)]), gradients, noise
 
@@ -175,15 +180,13 @@ class Replay:
 
     def _before(self, tensors: Sequence[Tensor]) -> Before:
         """The state of the random numbers, and what a call changes."""
-        assert self.program is not None
-        copies = [tensors[key].clone() for key in self.program.changed]
+        copies = [tensors[key].clone() for key in self.changing]
         return torch.get_rng_state(), copies
 
     def _restore(self, tensors: Sequence[Tensor], before: Before) -> None:
         noise, copies = before
         torch.set_rng_state(noise)
-        assert self.program is not None
-        for key, copy in zip(self.program.changed, copies, strict=True):
+        for key, copy in zip(self.changing, copies, strict=True):
             tensors[key].copy_(copy)
 
 
