@@ -194,19 +194,9 @@ def with_own(change: Callable[[Own, Tensor], Tensor]) -> Callable[[], VAE]:
     return lambda: small(encoder=Own(change))
 
 
-GRADIENTS: dict[str, Callable[[Own, Tensor], Tensor]] = {
-    "one number for all": lambda own, h: h + 0.01 * own.weight.sum(),
-    "turned round": lambda own, h: (
-        h + 0.01 * (own.weight.t() @ torch.arange(3.0)[:, None]).t()
-    ),
-}
-
-
-@pytest.mark.parametrize("name", GRADIENTS)
-def test_a_gradient_lies_in_memory_as_its_weight_does(
-    name: str, replays: type[Replays]
-) -> None:
-    make = with_own(GRADIENTS[name])
+def test_a_gradient_lies_in_memory_as_its_weight_does(replays: type[Replays]) -> None:
+    """Autograd has one number for all elements of a sum."""
+    make = with_own(lambda own, h: h + 0.01 * own.weight.sum())
     expected = trained("off", make)
     assert trained("replay", make) == expected
     assert replays.steps > 0
