@@ -114,5 +114,5 @@ def _signals_later() -> Iterator[None]:
     finally:
         for number, handler in own.items():
             signal.signal(number, handler)
-        for one in noted:
-            signal.raise_signal(one)
+        for got in noted:
+            signal.raise_signal(got)

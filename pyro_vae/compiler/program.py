@@ -65,7 +65,7 @@ class Program:
         operations: those that have an effect.
         constants: tensors that are neither inputs nor results, by their numbers.
         results: the numbers of the results.
-        changed: those of the inputs that an operation writes into.
+        changed: those of the inputs that an operation says it writes into.
     """
 
     count: int

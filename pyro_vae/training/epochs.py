@@ -61,8 +61,7 @@ def make_epochs(
         if callbacks:
             look_again(steps_function, run.vae)
         if checkpoint is not None:
-            is_last = epoch == last or run.exhausted() or run.stopped
-            _save(checkpoint, is_last)
+            _save(checkpoint, epoch == last or run.exhausted() or run.stopped)
         if run.stopped:
             break
 

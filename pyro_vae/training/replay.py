@@ -66,8 +66,8 @@ class Replay:
                 self.program = program
                 break
         self.reached = [function.weights[name] for name in function.reached]
-        self.changing: list[int] = []  # the inputs that a call changes
         self.run: Run | None = None
+        self.changing: set[int] = set()  # the inputs that a call changes
 
     def same_as(self, other: "Replay") -> bool:
         """Whether another record is of these operations of these tensors."""
@@ -91,10 +91,10 @@ class Replay:
         with torch.no_grad(), torch.random.fork_rng([]):
             metrics, *gradients = self.run(*copies)
             noise = torch.get_rng_state()
-        # torch doesn't say of batch normalisation that it changes its statistics
         pairs = enumerate(zip(inputs, copies, strict=True))
-        found = {key for key, (one, copy) in pairs if not _same(one, copy)}
-        self.changing = sorted(found | {*self.program.changed})
+        # torch has operations that don't say so, such as those of BatchNorm's statistics
+        unsaid = {key for key, (one, copy) in pairs if not _same(one, copy)}
+        self.changing = unsaid.union(self.program.changed)
         return metrics, gradients, noise
 
     def agrees(self, trial: Trial, state: State, info: Info) -> bool:

@@ -39,7 +39,6 @@ class Kind:
         made: steps so far.
         since: steps since the last look at what they do.
         replay: makes them, once they are recorded.
-        makes: makes them otherwise.
         is_open: whether they may still be recorded.
         is_doubtful: whether they may do something else now.
     """
@@ -47,14 +46,12 @@ class Kind:
     made: int = 0
     since: int = 0
     replay: Replay | None = None
-    makes: StepsFunction = steps
     is_open: bool = True
     is_doubtful: bool = False
 
-    def close(self, makes: StepsFunction) -> None:
-        """From here on the steps are made so."""
+    def close(self) -> None:
+        """From here on the steps are eager."""
         self.replay = None
-        self.makes = makes
         self.is_open = False
 
 
@@ -63,9 +60,9 @@ class ReplayedSteps:
 
     The operations of a step are recorded from the handlers of Pyro to the gradient, and made again
     in their order: the Python that led to them takes two thirds of a step of a small model. Nothing
-    is compiled, which takes seconds: recording takes a tenth of one, and three with a deep flow. A
-    step that can't be recorded, or that has other numbers when it is replayed for the first time,
-    stays eager.
+    is compiled, which takes seconds: recording takes a tenth of one, with a deep flow three
+    tenths. A step that can't be recorded, or that has other numbers when it is replayed for the
+    first time, stays eager.
 
     A step is recorded for each shape of batches, when 48 of them were made. What a function of the
     user may have changed since is found after `look_again`.
@@ -73,7 +70,7 @@ class ReplayedSteps:
     Arguments:
         with_foreign_code: whether Python that isn't of this library is left out too, such as a
             decoder of one's own: right where it does the same each time, and nothing else.
-        otherwise: makes the steps that can't be recorded.
+        otherwise: makes all steps from the one on that can't be recorded.
     """
 
     def __init__(
@@ -83,7 +80,7 @@ class ReplayedSteps:
         self.otherwise = otherwise
         self.kinds: dict[Any, Kind] = {}
         self.update: Update | None = None
-        self.is_stopped = False
+        self.instead: StepsFunction | None = None
 
     def steps(
         self,
@@ -92,8 +89,8 @@ class ReplayedSteps:
         schedule: Sequence[ScheduleValues],
     ) -> tuple[State, Tensor]:
         """A step for each of several batches, as `steps`."""
-        if self.is_stopped:
-            return steps(state, batches, schedule)
+        if self.instead is not None:
+            return self.instead(state, batches, schedule)
         kind = self._kind(state, batches[0])
         if kind.is_doubtful:
             self._look(kind, state, batches[0])
@@ -105,7 +102,7 @@ class ReplayedSteps:
             return replay.steps(state, batches, schedule, self.update)
         if kind.is_open and kind.made > WORTH_RECORDING:
             return self._recorded(kind, state, batches, schedule)
-        return kind.makes(state, batches, schedule)
+        return steps(state, batches, schedule)
 
     def look_again(self) -> None:
         """Compare the next step of each kind with what was recorded.
@@ -119,7 +116,7 @@ class ReplayedSteps:
 
     def stop(self) -> None:
         """Make every step from here on as `steps` does."""
-        self.is_stopped = True
+        self.instead = steps
 
     def _kind(self, state: State, batch: Tensor) -> Kind:
         weights = weights_of(state.optimizer)
@@ -137,7 +134,7 @@ class ReplayedSteps:
             is_rare and self._is_same(kind.replay, state, batch)
         )
         if is_changed or not is_rare:
-            kind.close(steps)
+            kind.close()
         kind.is_doubtful = False
         kind.since = 0
 
@@ -155,20 +152,28 @@ class ReplayedSteps:
     ) -> tuple[State, Tensor]:
         """Eager steps, of which the first is recorded, and compared with what the record makes."""
         state = with_schedule_values(state, schedule[0])
-        kind.close(self.otherwise)
+        kind.close()
         replay = self._replay(state, batches[0])
         if replay is None or not self._takes(state, replay):
-            return kind.makes(state, batches, schedule)
+            self._refuse()
+            return (self.instead or steps)(state, batches, schedule)
 
         def compared(state: State, batch: Tensor) -> tuple[State, Info]:
             tried = replay.trial(state, batch)
             state, info = step(state, batch)
             if replay.agrees(tried, state, info):
                 kind.replay = replay
+            else:
+                self._refuse()
             return state, info
 
         makers = chain([compared], repeat(step))
         return steps(state, batches, schedule, lambda *given: next(makers)(*given))
+
+    def _refuse(self) -> None:
+        """Make all steps otherwise: a compiled one keeps the optimizer's counts in a tensor too."""
+        if self.otherwise is not steps:
+            self.instead = self.otherwise
 
     def _replay(self, state: State, batch: Tensor) -> Replay | None:
         """The record of a step, where there is one that may be used."""

@@ -348,6 +348,36 @@ def test_what_cannot_be_recorded_is_made_otherwise(replays: Replays) -> None:
     assert state.steps == 12
 
 
+def test_once_a_shape_is_made_otherwise_all_are(
+    replays: Replays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiled step has the optimizer's counts in a tensor of its own."""
+    made = []
+
+    def otherwise(state: State, batches: Tensor, schedule: Any) -> Any:
+        made.append(tuple(batches.shape[:2]))
+        return steps(state, batches, schedule)
+
+    record = ReplayedSteps._replay
+
+    def of_large_batches(
+        self: ReplayedSteps, state: State, batch: Tensor
+    ) -> Replay | None:
+        return record(self, state, batch) if len(batch) == 16 else None
+
+    monkeypatch.setattr(ReplayedSteps, "_replay", of_large_batches)
+    vae = small()
+    state = State(vae, ELBO(), torch.optim.Adam(vae.parameters(), fused=True))
+    replayed = ReplayedSteps(otherwise=otherwise)
+    large = torch.as_tensor(X[:48]).reshape(3, 16, 4)
+    small_one = torch.as_tensor(X[:9]).reshape(3, 3, 4)
+    for stack in (large, large, large, small_one, small_one, large):
+        state, _ = replayed.steps(state, stack, [ScheduleValues.of(state)] * 3)
+    assert replays.steps == 3
+    assert made == [(3, 3), (3, 16)]
+    assert {float(one["step"]) for one in state.optimizer.state.values()} == {18.0}
+
+
 def test_terms_of_another_beta_or_shape_are_others(replays: Replays) -> None:
     vae = small().eval()
     state = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
