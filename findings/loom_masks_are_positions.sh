@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# anndata 0.12.6, loompy 3.0.8, pandas 2.3.3: a mask that went through a Loom file picks other genes.
+# anndata 0.12.6, loompy 3.0.8, pandas 2.3.3: a mask that went through a Loom file picks other
+#        genes.
 # Guess: write_loom and read_loom keep a column of True and False, and counts as they are.
 # Seen:  [True, False, True] comes back as the uint8 1, 0, 1: table[:, table.var["selected"]] then
 #        has the genes 1, 0 and 1 instead of 0 and 2, one of them twice, without an error, and

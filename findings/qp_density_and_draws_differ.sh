@@ -2,11 +2,11 @@
 # qp-prob 1.1.4, scipy 1.17.1: pdf, cdf and draws of one photometric redshift density disagree.
 # Guess: an Ensemble is a set of distributions, as those of scipy: the cdf is the integral of the
 #        pdf, the draws follow it, and the pdf integrates to 1.
-# Seen:  interp_irregular of N(0, 1), given every 0.5 from -4 to 4, has a symmetric pdf with integral
-#        1; its median is -0.25, cdf(0) is 0.60 and the mean of its draws -0.25: half a step of the
-#        grid too low, for its cdf sums right ends. interp on the same grid has 0.5 and 0. quant
-#        from the nine deciles has a pdf with integral 0.907 (dual_spline_average: 0.79 and negative
-#        densities), while its cdf is 1 from 1.72 on, where N(0, 1) has 0.957.
+# Seen:  interp_irregular of N(0, 1), given every 0.5 from -4 to 4, has a symmetric pdf that
+#        integrates to 1; its median is -0.25, cdf(0) is 0.60 and the mean of its draws -0.25: half
+#        a step of the grid too low, for its cdf sums right ends. interp on the same grid has 0, 0.5
+#        and 0. quant from the nine deciles has a pdf that integrates to 0.907, or with
+#        dual_spline_average to 0.79, with negative densities; its cdf is 1 from 1.72 on.
 # Why:   point estimates, intervals and calibration come from the cdf and the draws, log densities
 #        from the pdf: calibration finds a bias that the densities don't have, and log densities of
 #        two kinds are compared that don't have the same mass.
@@ -38,7 +38,7 @@ def number(values):
 def seen(name, one):
     draws = one.rvs(size=100_000, random_state=np.random.default_rng(0))
     found = integral(one), number(one.median()), number(one.cdf(0.0)), draws.mean()
-    print(name, "integral {:.3f}, median {:.3f}, cdf(0) {:.3f}, mean of draws {:.3f}".format(*found))
+    print(name, "integral, median, cdf(0), mean of draws:", *(f"{value:.3f}" for value in found))
     return found
 
 

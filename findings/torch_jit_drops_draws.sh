@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# torch 2.13.0, pyro-ppl 1.9.2: torch.jit leaves out a draw whose value isn't used, and with it every
-#        later draw of a seed is another.
-# Guess: drawing random numbers is a side effect, it moves the generator, and a compiler keeps it; so
-#        do torch.compile with the eager backend, torch.export and make_fx.
+# torch 2.13.0, pyro-ppl 1.9.2: torch.jit leaves out a draw whose value isn't used, and every later
+#        draw of a seed is another.
+# Guess: drawing random numbers is a side effect, it moves the generator, and a compiler keeps it;
+#        torch.compile with the eager backend, torch.export and make_fx do.
 # Seen:  of def f(x): torch.rand(3); return x + torch.rand(3), torch.jit.trace and torch.jit.script
 #        return the first three numbers of the seed instead of the second three. Draws of Normal,
 #        Gamma, Poisson and Categorical are left out, those of Dirichlet and Beta aren't.
