@@ -162,9 +162,8 @@ class Program:
         drawn: set[int] = set()
         for operation in self.operations:
             if operation.draws():
-                drawn |= (
-                    operation.named() or operation.taken()
-                )  # drawn into a tensor that was there
+                # without a new tensor it draws into one that was there
+                drawn |= operation.named() or operation.taken()
         return replace(self, results=(*self.results, *sorted(drawn)))
 
 
