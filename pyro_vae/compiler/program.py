@@ -80,12 +80,25 @@ class Program:
     def _run(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         numbers = [*range(self.count), *self.constants]
         values: dict[int | None, Tensor] = dict(zip(numbers, tensors, strict=True))
-        for operation in self.operations:
+        for operation, last in zip(self.operations, self._last_taken(), strict=True):
             arguments = _filled(operation.arguments, values)
             options = _filled(operation.options, values)
             found = operation.function(*arguments, **options)
             values |= dict(zip(operation.results, several(found), strict=True))
+            del found, arguments, options
+            for number in last:
+                del values[number]
         return tuple(values[number] for number in self.results)
+
+    def _last_taken(self) -> list[set[int]]:
+        """The numbers of the tensors that nobody takes after each operation."""
+        later = set(self.results)
+        last = []
+        for operation in reversed(self.operations):
+            now = operation.taken() | operation.named()
+            last.append(now - later)
+            later |= now
+        return last[::-1]
 
     def shortened(self) -> "Program":
         """The program without operations that have no effect, and without their constants."""

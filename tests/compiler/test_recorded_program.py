@@ -1,5 +1,6 @@
 """A recorded program makes what the function makes, to the last bit, and is refused elsewhere."""
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from pyro_vae.compiler.program import Program
 from pyro_vae.compiler.recorded_program import recorded_program
@@ -185,6 +187,26 @@ def test_what_depends_on_no_input_is_computed_once() -> None:
         return [x * (torch.ones_like(shape) / 3).t() + y]
 
     assert names(recorded_program(function, inputs())) == ["aten::mul", "aten::add"]
+
+
+def test_tensors_are_let_go_when_nobody_takes_them_any_more() -> None:
+    program = recorded_program(
+        lambda x: [x.exp().log().exp().log() + 1], [torch.zeros(2**18)]
+    )
+    assert program is not None
+    alive: list[int] = []
+
+    class Counted(TorchFunctionMode):
+        def __torch_function__(self, function, types, arguments=(), options=None):  # type: ignore[no-untyped-def]
+            kept = [one for one in gc.get_objects() if issubclass(type(one), Tensor)]
+            alive.append(sum(one.numel() >= 2**18 for one in kept))
+            return function(*arguments, **(options or {}))
+
+    x = torch.zeros(2**18)
+    with Counted():
+        program(x)
+    assert len(alive) == 5
+    assert max(alive) - alive[0] <= 1
 
 
 def test_an_error_of_torch_is_looked_for_each_time() -> None:

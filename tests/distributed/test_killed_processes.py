@@ -112,7 +112,9 @@ def test_a_killed_process_costs_epochs_and_no_bit(home, whole, rank):
     found, out, err = killed(home, rank)
     assert out.count("continues from") == 1
     assert "is taken over" in out or rank == 1
-    assert err.count("another process has ended") == 1, err
+    # torchrun ends the others with SIGTERM, which may come before they miss the one that is gone
+    told = ("another process has ended", "ended by SIGTERM")
+    assert sum(err.count(sentence) for sentence in told) == 1, err
     assert found == whole
 
 
