@@ -6,8 +6,9 @@ Processor seconds, user and system, of a process and of the compilers that it st
 of the first step to its end, less those of an eager step: imports of the compiler, tracing, the
 compiler's Python, g++, and the trial of the graph. Rows, model and an eager step are there before.
 Adam follows the graph, as in a `fit` of a few thousand steps. Each column is a process of its own
-but the last two, which go on in the one before: with an empty cache; another net with that cache,
-and the same once more, each in a new process; another net and the same, in the same process.
+but the two before the last, which go on in the one before: with an empty cache; another net with
+that cache, and the same once more, each in a new process; another net and the same, in the same
+process. The last column is what a step takes to be recorded and tried, instead of compiled.
 """
 
 import json
@@ -16,20 +17,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 import torch
 
 from benchmarks.speed.sizes import RICHER, SIZES, Richer
+from pyro_vae.compiler.foreign_code import where_allowed
 from pyro_vae.training import State
 from pyro_vae.training.compiled_step import CompiledStep
 from pyro_vae.training.fused_adam import without_compiler
+from pyro_vae.training.replay import Replay
 from pyro_vae.training.train_step import step
 
 NETS = ("S", "M", "M flow_guide", "M flow_prior")
 BEFORE = {"S": "M", "M": "S", "M flow_guide": "M", "M flow_prior": "M"}
 """The net that has been compiled before, where one has."""
-NAMES = ("first", "second", "again", "second, here", "again, here")
+NAMES = ("first", "second", "again", "second, here", "again, here", "recorded")
 
 
 def used() -> float:
@@ -65,6 +69,18 @@ def extra(name: str) -> float:
     return seconds
 
 
+def recorded(name: str) -> float:
+    """What recording the step of a net and trying it takes."""
+    state, rows = state_of(name)
+    state, _ = step(state, rows)
+    began = used()
+    replay = where_allowed(partial(Replay, state, rows), with_foreign_code=False)
+    if replay is None or replay.program is None:
+        raise RuntimeError(f"{name}: the step was not recorded")
+    replay.trial(state, rows)
+    return used() - began
+
+
 def in_a_process(names: Sequence[str], cache: str) -> list[float]:
     """The seconds of each net, one after the other in a process, with a folder of the compiler."""
     environment = {
@@ -89,7 +105,7 @@ def row(name: str) -> list[float]:
         (again,) = in_a_process([name], other)
     with tempfile.TemporaryDirectory() as cache:
         _, here, here_again = in_a_process([before, name, name], cache)
-    return [first, second, again, here, here_again]
+    return [first, second, again, here, here_again, recorded(name)]
 
 
 def print_compiling(nets: Sequence[str] = NETS) -> None:

@@ -65,6 +65,16 @@ def without_foreign_code(function: Callable[[], T]) -> T:
     return result
 
 
+def where_allowed(function: Callable[[], T], with_foreign_code: bool) -> T | None:
+    """What a function returns; None where it comes to foreign code, and that isn't allowed."""
+    if with_foreign_code:
+        return function()
+    try:
+        return without_foreign_code(function)
+    except ForeignCode:
+        return None
+
+
 def _is_known(frame: FrameType) -> bool:
     """Whether the function of a frame is of a package that is known here."""
     module = frame.f_globals.get("__name__") or ""

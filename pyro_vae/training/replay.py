@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_vae.compiler.program import Program, Run
 from pyro_vae.compiler.recorded_program import recorded_program
+from pyro_vae.compiler.same_numbers import same_numbers
 from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.training.clipping import clipped
 from pyro_vae.training.nonfinite import NotFiniteStep
@@ -82,18 +83,24 @@ class Replay:
         """Whether the record is of steps with these β."""
         return self.beta is None or all(one.beta == self.beta for one in schedule)
 
-    def trial(self, state: State, batch: Tensor) -> Trial:
-        """What the next step will have; neither tensors nor random numbers change."""
+    def trial(self, state: State, batch: Tensor) -> Trial | None:
+        """What the next step will have; neither tensors nor random numbers change.
+
+        None where that is an error, which is for the step to raise.
+        """
         assert self.program is not None
         inputs = self._inputs(state, batch)
         self.run = self.program.in_torchscript([one.detach().clone() for one in inputs])
         copies = [one.detach().clone() for one in inputs]
-        with torch.no_grad(), torch.random.fork_rng([]):
-            metrics, *gradients = self.run(*copies)
-            noise = torch.get_rng_state()
+        try:
+            with torch.no_grad(), torch.random.fork_rng([]):
+                metrics, *gradients = self.run(*copies)
+                noise = torch.get_rng_state()
+        except RuntimeError:
+            return None
         pairs = enumerate(zip(inputs, copies, strict=True))
         # torch has operations that don't say so, such as those of BatchNorm's statistics
-        unsaid = {key for key, (one, copy) in pairs if not _same(one, copy)}
+        unsaid = {key for key, (one, copy) in pairs if not same_numbers(one, copy)}
         self.changing = unsaid.union(self.program.changed)
         return metrics, gradients, noise
 
@@ -106,9 +113,9 @@ class Replay:
         return (
             is_same
             and all(weight.grad is None for weight in others)
-            and _same(metrics, torch.stack(info))
+            and same_numbers(metrics, torch.stack(info))
             and all(
-                weight.grad is not None and _same(weight.grad, gradient)
+                weight.grad is not None and same_numbers(weight.grad, gradient)
                 for weight, gradient in zip(self.reached, gradients, strict=True)
             )
         )
@@ -206,8 +213,3 @@ def _eager(state: State, batch: Tensor, index: int) -> tuple[State, Tensor]:
         error.number = index
         raise
     return state, torch.stack(info)
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether the numbers are the same, to the bit."""
-    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)

@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from pyro_vae.compiler.foreign_code import ForeignCode, without_foreign_code
+from pyro_vae.compiler.foreign_code import where_allowed
 from pyro_vae.training.compiled_graph import signature
 from pyro_vae.training.epoch import StepsFunction
 from pyro_vae.training.replay import Replay
+from pyro_vae.training.replayed_terms import MOST_KINDS
 from pyro_vae.training.train_step import (
     Info,
     ScheduleValues,
@@ -27,8 +28,6 @@ WORTH_RECORDING = 48
 """Eager steps after which recording is likely to pay: it takes as long as 15 to 30 more (27 for a
 net of 64-64-2, 16 for 784-200-200-50, 21 with a flow as prior), of which a replayed one saves 70,
 30 and 40 %. A look at what is recorded takes nearly as long."""
-MOST_KINDS = 4
-"""Shapes of batches that are recorded, such as that of all and that of the last one."""
 
 
 @dataclass
@@ -161,7 +160,7 @@ class ReplayedSteps:
         def compared(state: State, batch: Tensor) -> tuple[State, Info]:
             tried = replay.trial(state, batch)
             state, info = step(state, batch)
-            if replay.agrees(tried, state, info):
+            if tried is not None and replay.agrees(tried, state, info):
                 kind.replay = replay
             else:
                 self._refuse()
@@ -177,14 +176,8 @@ class ReplayedSteps:
 
     def _replay(self, state: State, batch: Tensor) -> Replay | None:
         """The record of a step, where there is one that may be used."""
-        record = partial(Replay, state, batch)
-        try:
-            replay = (
-                record() if self.with_foreign_code else without_foreign_code(record)
-            )
-        except ForeignCode:
-            return None
-        return replay if replay.program is not None else None
+        replay = where_allowed(partial(Replay, state, batch), self.with_foreign_code)
+        return None if replay is None or replay.program is None else replay
 
     def _takes(self, state: State, replay: Replay) -> bool:
         """Whether the weights that a step reaches are those of the others, whose update is one."""

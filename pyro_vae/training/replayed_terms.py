@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_vae.compiler.foreign_code import ForeignCode, without_foreign_code
+from pyro_vae.compiler.foreign_code import where_allowed
 from pyro_vae.compiler.program import Program, Run
 from pyro_vae.compiler.recorded_program import recorded_program
+from pyro_vae.compiler.same_numbers import same_numbers
 from pyro_vae.networks.evaluation_mode import unvalidated
 from pyro_vae.objectives import Terms
 from pyro_vae.training.compiled_graph import signature
@@ -22,7 +23,7 @@ WORTH_RECORDING = 40
 """Calls after which recording, which takes as long as 13 to 26, is likely to pay: a replayed one
 saves 70 % of a small net's, and a third of that of 784-200-200-50."""
 MOST_KINDS = 4
-"""Shapes of batches that are recorded."""
+"""Shapes of batches that are recorded, such as that of all and that of the last one."""
 
 
 def eager_terms(state: State, rows: Tensor, beta: float) -> Terms:
@@ -90,15 +91,18 @@ class ReplayedTerms:
             return eager_terms(state, rows, beta)
         run = program.in_torchscript([one.detach().clone() for one in inputs])
         copies = [one.detach().clone() for one in inputs]
-        with torch.random.fork_rng([]):
-            tried = run(*copies)
-            noise = torch.get_rng_state()
+        try:
+            with torch.random.fork_rng([]):
+                tried = run(*copies)
+                noise = torch.get_rng_state()
+        except RuntimeError:  # which the eager terms may raise too, as it should be
+            return eager_terms(state, rows, beta)
         terms = eager_terms(state, rows, beta)
         is_same = torch.equal(noise, torch.get_rng_state())
         numbers = (terms.rate, terms.distortion, terms.loss)
         now = [*_tensors(slots), rows]  # the call may have replaced a buffer
         pairs = [*zip(tried, numbers, strict=True), *zip(copies, now, strict=True)]
-        if is_same and all(_same(*pair) for pair in pairs):
+        if is_same and all(same_numbers(*pair) for pair in pairs):
             kind.slots = slots
             kind.kl = terms.kl
             kind.run = run
@@ -111,18 +115,8 @@ class ReplayedTerms:
         others = [*other_numbers(inputs[:-1]), inputs[-1].roll(1, 0)]
         record = partial(recorded_program, function, inputs, others)
         with unvalidated():
-            if self.with_foreign_code:
-                return record()
-            try:
-                return without_foreign_code(record)
-            except ForeignCode:
-                return None
+            return where_allowed(record, self.with_foreign_code)
 
 
 def _tensors(slots: tuple[Slot, ...]) -> list[Tensor]:
     return [container[key] for container, key in slots]
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether the numbers are the same, to the bit."""
-    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)

@@ -124,11 +124,12 @@ def choose_terms(
 ) -> TermsFunction:
     """The function that computes the terms of validation rows: eager or replayed.
 
-    A callback may change what they are.
+    They are eager where a callback may change what they are, and in several processes.
     """
     is_hooked = next(hooked_modules(state.vae), None) is not None
     on_cpu = next(state.vae.parameters()).device.type == "cpu"
-    if options.compile == "off" or is_hooked or callbacks or not on_cpu:
+    is_alone = on_cpu and world_size() == 1
+    if options.compile == "off" or is_hooked or callbacks or not is_alone:
         return eager_terms
     return ReplayedTerms(with_foreign_code=options.compile == "replay")
 

@@ -176,9 +176,7 @@ def test_what_has_no_effect_is_left_out() -> None:
         _ = torch.arange(5) + x.exp().sum()
         return [x.t().t().view(4, 4).detach() + y.unsqueeze(0).squeeze(0)]
 
-    assert names(recorded_program(function, inputs())) == ["aten::add"] or names(
-        recorded_program(function, inputs())
-    ) == ["aten::unsqueeze", "aten::add"]
+    assert names(recorded_program(function, inputs())) == ["aten::add"]
 
 
 def test_what_depends_on_no_input_is_computed_once() -> None:
@@ -197,7 +195,9 @@ def test_tensors_are_let_go_when_nobody_takes_them_any_more() -> None:
     alive: list[int] = []
 
     class Counted(TorchFunctionMode):
-        def __torch_function__(self, function, types, arguments=(), options=None):  # type: ignore[no-untyped-def]
+        def __torch_function__(
+            self, function: Any, types: Any, arguments: Any = (), options: Any = None
+        ) -> Any:
             kept = [one for one in gc.get_objects() if issubclass(type(one), Tensor)]
             alive.append(sum(one.numel() >= 2**18 for one in kept))
             return function(*arguments, **(options or {}))
