@@ -187,6 +187,15 @@ def test_what_depends_on_no_input_is_computed_once() -> None:
     assert names(recorded_program(function, inputs())) == ["aten::mul", "aten::add"]
 
 
+def test_also_beside_noise_that_is_drawn_into_new_memory() -> None:
+    def function(x: Tensor, y: Tensor) -> list[Tensor]:
+        return [x * (torch.ones(4) / 3) + torch.empty(4).normal_() + y]
+
+    found = names(recorded_program(function, inputs()))
+    assert "aten::div" not in found
+    assert "aten::normal_" in found
+
+
 def test_tensors_are_let_go_when_nobody_takes_them_any_more() -> None:
     program = recorded_program(
         lambda x: [x.exp().log().exp().log() + 1], [torch.zeros(2**18)]

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.compiler.program import Program
 from pyro_vae.objectives import ELBO, Terms
-from pyro_vae.training import FitOptions, Run, fit, replayed_terms
+from pyro_vae.training import FitOptions, Run, fit, replayed_terms, step_choice
 from pyro_vae.training import replayed_step as module
 from pyro_vae.training.replay import Replay
 from pyro_vae.training.replayed_step import ReplayedSteps
-from pyro_vae.training.replayed_terms import ReplayedTerms
-from pyro_vae.training.step_choice import choose_steps, with_guard
+from pyro_vae.training.replayed_terms import ReplayedTerms, eager_terms
+from pyro_vae.training.step_choice import choose_steps, choose_terms, with_guard
 from pyro_vae.training.train_step import ScheduleValues, State, steps
 from pyro_vae.vae import VAE
 from tests.training.small import X, same, small, weights
@@ -381,6 +382,39 @@ def test_once_a_shape_is_made_otherwise_all_are(
     assert replays.steps == 3
     assert made == [(3, 3), (3, 16)]
     assert {float(one["step"]) for one in state.optimizer.state.values()} == {18.0}
+
+
+def test_of_many_shapes_four_are_recorded(replays: Replays) -> None:
+    vae = small()
+    state = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
+    replayed = ReplayedSteps()
+    for rows in range(3, 9):
+        stack = torch.as_tensor(X[: 5 * rows]).reshape(5, rows, 4)
+        state, _ = replayed.steps(state, stack, [ScheduleValues.of(state)] * 5)
+    assert replays.records == 4
+
+
+def test_an_error_in_the_trial_is_left_to_the_eager_step(
+    replays: Replays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*inputs: Tensor) -> Any:
+        raise RuntimeError("not positive definite")
+
+    monkeypatch.setattr(Program, "in_torchscript", lambda self, inputs: failing)
+    one, other = both(small)
+    assert same(weights(one), weights(other))
+    assert replays.records == 2
+    assert replays.steps == replays.validations == 0
+
+
+def test_validation_rows_of_several_processes_are_eager(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vae = small()
+    state = State(vae, ELBO(), torch.optim.Adam(vae.parameters()))
+    assert isinstance(choose_terms(state, FitOptions(), []), ReplayedTerms)
+    monkeypatch.setattr(step_choice, "world_size", lambda: 2)
+    assert choose_terms(state, FitOptions(), []) is eager_terms
 
 
 def test_terms_of_another_beta_or_shape_are_others(replays: Replays) -> None:
